@@ -1,0 +1,131 @@
+//! The way to the core: the generated clients over one boxed transport, which is either the core's
+//! own routes called in process or a channel to one or more cores.
+
+use std::{convert::Infallible, time::Duration};
+
+use netrox_proto::v1::{
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient,
+};
+use tonic::{
+    Status,
+    body::Body,
+    transport::{Channel, Endpoint},
+};
+use tower::{
+    BoxError, Service, ServiceBuilder, ServiceExt,
+    timeout::{TimeoutLayer, error::Elapsed},
+    util::BoxCloneSyncService,
+};
+
+type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+
+/// From a call to the head of its answer; a stream may live longer.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A core that is gone without a word is noticed after the sum of the two.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// h2 ends a connection whose peer leaves small frames unread beyond half of its window, and with
+/// it every stream on it.
+const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// A broken connection takes only its share of the streams with it.
+const CONNECTIONS_PER_CORE: usize = 2;
+
+/// How an edge reaches the core.
+#[derive(Clone)]
+pub struct CoreTransport {
+    service: Transport,
+    in_process: bool,
+}
+
+impl std::fmt::Debug for CoreTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CoreTransport")
+            .field("in_process", &self.in_process)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CoreTransport {
+    /// Calls a core in this process, without a socket.
+    pub fn in_process<S>(routes: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        let service = routes.map_err(|never| match never {});
+        Self { service: BoxCloneSyncService::new(service), in_process: true }
+    }
+
+    /// Calls one or more cores over the network. Connects when it is first used, and again whenever
+    /// a connection breaks.
+    pub fn remote(cores: impl IntoIterator<Item = Endpoint>) -> Self {
+        let endpoints = cores.into_iter().flat_map(|endpoint| {
+            let endpoint = endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .keep_alive_while_idle(true)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .initial_stream_window_size(STREAM_WINDOW_BYTES);
+            std::iter::repeat_n(endpoint, CONNECTIONS_PER_CORE)
+        });
+        let service = Channel::balance_list(endpoints).map_err(|error| {
+            Box::new(Status::unavailable(format!("no core: {error}"))) as BoxError
+        });
+        Self { service: BoxCloneSyncService::new(service), in_process: false }
+    }
+
+    /// Whether the core lives and dies with this process, so that an answer cannot be lost on the way.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.in_process
+    }
+}
+
+/// The generated clients, with the service credential and deadlines.
+#[derive(Clone)]
+pub(crate) struct CoreClient {
+    /// Calls are bounded by [`CALL_DEADLINE`] up to the head of their answer.
+    pub(crate) chat: ChatServiceClient<Transport>,
+    pub(crate) directory: DirectoryServiceClient<Transport>,
+    pub(crate) attachment: AttachmentServiceClient<Transport>,
+    /// Without a deadline: an upload is answered when its last byte is stored.
+    pub(crate) upload: AttachmentServiceClient<Transport>,
+}
+
+impl CoreClient {
+    /// `authorization` is the whole header: `Bearer <service token>`.
+    pub(crate) fn new(transport: CoreTransport, authorization: http::HeaderValue) -> Self {
+        let authorized = transport.service.map_request(move |mut request: http::Request<Body>| {
+            request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
+            request
+        });
+        let authorized = BoxCloneSyncService::new(authorized);
+        let bounded = ServiceBuilder::new()
+            .map_err(deadline_exceeded)
+            .layer(TimeoutLayer::new(CALL_DEADLINE))
+            .service(authorized.clone());
+        let bounded = BoxCloneSyncService::new(bounded);
+        Self {
+            chat: ChatServiceClient::new(bounded.clone()),
+            directory: DirectoryServiceClient::new(bounded.clone()),
+            attachment: AttachmentServiceClient::new(bounded),
+            upload: AttachmentServiceClient::new(authorized),
+        }
+    }
+}
+
+/// tonic looks for a `Status` inside a transport's error.
+fn deadline_exceeded(error: BoxError) -> BoxError {
+    if error.is::<Elapsed>() {
+        return Box::new(Status::deadline_exceeded("the core did not answer in time"));
+    }
+    error
+}

@@ -1,0 +1,20 @@
+//! The gRPC contract between the edge, the core and internal services.
+//!
+//! * [`v1`]: the generated messages, clients and servers of `netrox.chat.v1`.
+//! * [`ids`]: the identifiers of the contract as types, with their wire form.
+//! * [`error`]: why a call was refused, as status details.
+//! * [`time`]: microseconds since the epoch and their wire form.
+//! * [`codec`]: the codec of the generated code.
+
+pub mod codec;
+pub mod error;
+pub mod ids;
+pub mod time;
+
+#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("netrox.chat.v1");
+}
+
+/// The compiled protos with their comments, as a `google.protobuf.FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
