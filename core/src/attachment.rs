@@ -35,6 +35,20 @@ struct Start {
     path: String,
 }
 
+impl TryFrom<&v1::UploadStart> for Start {
+    type Error = Error;
+
+    fn try_from(start: &v1::UploadStart) -> Result<Self, Error> {
+        let sender = command::user_id("sender_id", &start.sender_id)?;
+        if start.file_name.is_empty() {
+            return Err(Error::InvalidField { field: "file_name", problem: "empty" });
+        }
+        let file_name = name::clean(&start.file_name);
+        let path = name::path(clock::now_micros(), &file_name);
+        Ok(Self { sender, file_name, path })
+    }
+}
+
 #[tonic::async_trait]
 impl AttachmentService for Attachments {
     async fn upload_attachment(
@@ -45,7 +59,7 @@ impl AttachmentService for Attachments {
         let Some(Part::Start(start)) = next_part(&mut parts).await? else {
             return Err(Error::InvalidField { field: "part", problem: "not a start" }.into());
         };
-        let start = self.start(start)?;
+        let start = Start::try_from(&start)?;
         let mut upload = self.media.create(&start.path).await.map_err(Error::from)?;
         // Leaving by an error, or because the caller has gone, drops the upload and its bytes.
         let finish = loop {
@@ -154,16 +168,6 @@ fn range(size: i64, offset: i64, length: Option<i64>) -> Result<std::ops::Range<
 }
 
 impl Attachments {
-    fn start(&self, start: v1::UploadStart) -> Result<Start, Error> {
-        let sender = command::user_id("sender_id", &start.sender_id)?;
-        if start.file_name.is_empty() {
-            return Err(Error::InvalidField { field: "file_name", problem: "empty" });
-        }
-        let file_name = name::clean(&start.file_name);
-        let path = name::path(clock::now_micros(), &file_name);
-        Ok(Start { sender, file_name, path })
-    }
-
     /// Spares a file that no message could refer to. The committer checks again.
     async fn check_users(&self, sender: UserId, receiver: UserId) -> Result<Vec<v1::User>, Error> {
         if sender == receiver {

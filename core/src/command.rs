@@ -132,20 +132,20 @@ impl TryFrom<v1::UserChange> for UserChange {
                 return Err(Error::InvalidField { field: "email", problem: "contains NUL" });
             }
         }
-        let profile = change.profile_json.map(profile).transpose()?;
+        let profile = change.profile_json.as_deref().map(profile).transpose()?;
         Ok(Self { id, email: change.email, profile })
     }
 }
 
-fn profile(text: String) -> Result<Option<String>, Error> {
+fn profile(text: &str) -> Result<Option<String>, Error> {
     let invalid = |problem| Error::InvalidField { field: "profile_json", problem };
     if text.len() > MAX_PROFILE_BYTES {
         return Err(invalid("longer than 16384 bytes"));
     }
-    if deeper_than(&text, MAX_PROFILE_DEPTH) {
+    if deeper_than(text, MAX_PROFILE_DEPTH) {
         return Err(invalid("nested deeper than 32"));
     }
-    serde_json::from_str::<IgnoredAny>(&text).map_err(|_| invalid("not a JSON text"))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| invalid("not a JSON text"))?;
     let text = text.trim_ascii();
     Ok((text != "null").then(|| text.to_owned()))
 }

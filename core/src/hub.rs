@@ -88,11 +88,11 @@ impl Hub {
         Ok(Registration { hub: self.clone(), user, slot })
     }
 
-    pub(crate) fn publish(&self, user: UserId, event: LiveEvent) {
+    pub(crate) fn publish(&self, user: UserId, event: &LiveEvent) {
         let registry = lock(&self.0);
         let Some(slots) = registry.users.get(&user) else { return };
         for slot in slots {
-            slot.push(event.clone());
+            slot.push(event);
         }
     }
 
@@ -131,12 +131,12 @@ impl Slot {
         }
     }
 
-    fn push(&self, event: LiveEvent) {
+    fn push(&self, event: &LiveEvent) {
         if event.sent && self.received_only {
             // No reason to wake anyone.
             lock(&self.state).skip(event.seq);
         } else {
-            self.update(|state| state.push(Entry::Event(event)));
+            self.update(|state| state.push(Entry::Event(event.clone())));
         }
     }
 }
@@ -235,9 +235,9 @@ mod tests {
         let hub = Hub::default();
         let registration = hub.register(user(), true).expect("open");
         for seq in 1..=3 {
-            hub.publish(user(), event(seq, true));
+            hub.publish(user(), &event(seq, true));
         }
-        hub.publish(user(), event(4, false));
+        hub.publish(user(), &event(4, false));
         assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Skipped(1, 3)))));
         assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Event(_)))));
         assert!(take(&registration).is_none());
@@ -248,10 +248,10 @@ mod tests {
         let hub = Hub::default();
         let registration = hub.register(user(), false).expect("open");
         for seq in 0..=QUEUE_EVENTS as u64 {
-            hub.publish(user(), event(seq, false));
+            hub.publish(user(), &event(seq, false));
         }
         assert!(matches!(take(&registration), Some(Taken::Behind)));
-        hub.publish(user(), event(1_000, false));
+        hub.publish(user(), &event(1_000, false));
         assert!(matches!(
             take(&registration),
             Some(Taken::Entry(Entry::Event(LiveEvent { seq: 1_000, .. })))

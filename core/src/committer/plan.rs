@@ -211,3 +211,145 @@ fn next_id(last: &mut i64) -> Result<i64, Error> {
     *last += 1;
     Ok(*last)
 }
+
+#[cfg(test)]
+mod tests {
+    use netrox_proto::ids::ClientRef;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::batch::LoadedThread;
+
+    const NOW: i64 = 1_000_000;
+
+    fn user(number: u8) -> UserId {
+        UserId(Uuid::from_u128(number.into()))
+    }
+
+    /// Users 1 to 3, of whom the third is deleted; 1 and 2 have a thread.
+    fn loaded(last_activity: i64) -> Loaded {
+        let mut loaded = Loaded::default();
+        for number in 1..=3u8 {
+            let key = UserKey(number.into());
+            let row = LoadedUser { id: user(number).0, key, deleted: number == 3, last_seq: 10 };
+            loaded.users.insert(user(number), row);
+        }
+        let (low_key, high_key) = (UserKey(1), UserKey(2));
+        loaded
+            .threads
+            .insert((low_key, high_key), LoadedThread { id: 7, low_key, high_key, last_activity });
+        loaded
+    }
+
+    fn plan<'a>(last_activity: i64) -> Plan<'a> {
+        Plan::new(loaded(last_activity), LastIds { message: 100, thread: 7 }, NOW)
+    }
+
+    fn text(sender: u8, receiver: u8) -> NewMessage {
+        NewMessage {
+            sender: user(sender),
+            receiver: user(receiver),
+            body: "hello".into(),
+            client_ref: None,
+            attachment: None,
+        }
+    }
+
+    fn stored(written: Result<Written, Error>) -> StoredMessage {
+        match written {
+            Ok(Written::Message(stored)) => stored,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ids_and_times_grow_in_a_conversation_when_the_clock_steps_back() {
+        let mut plan = plan(NOW + 5_000);
+        let (one, two) = (text(1, 2), text(2, 1));
+        let first = stored(plan.message(&one));
+        let second = stored(plan.message(&two));
+        assert_eq!((first.id, second.id), (101, 102));
+        assert_eq!((first.created, second.created), (NOW + 5_001, NOW + 5_002));
+        plan.finish();
+        assert_eq!(plan.rows.activities, [(7, NOW + 5_002)]);
+        assert!(plan.rows.threads.is_empty());
+    }
+
+    #[test]
+    fn every_change_takes_one_place_in_the_feed_of_each_participant() {
+        let mut plan = plan(0);
+        let writes = [text(1, 2), text(1, 2), text(2, 1)];
+        for write in &writes {
+            stored(plan.message(write));
+        }
+        plan.finish();
+        assert_eq!(plan.rows.feeds, [(UserKey(1), 13), (UserKey(2), 13)]);
+        for number in [1, 2] {
+            let seqs = plan.events.iter().filter(|(to, _)| *to == user(number));
+            assert_eq!(seqs.map(|(_, event)| event.seq).collect::<Vec<_>>(), [11, 12, 13]);
+        }
+    }
+
+    #[test]
+    fn a_refused_write_leaves_no_trace_and_the_others_stand() {
+        let mut plan = plan(0);
+        let writes = [text(1, 9), text(1, 3), text(9, 1), text(3, 1), text(1, 2)];
+        let answers: Vec<_> = writes.iter().map(|write| plan.message(write)).collect();
+        plan.finish();
+        assert!(matches!(answers[0], Err(Error::ReceiverUnknown)));
+        assert!(matches!(answers[1], Err(Error::ReceiverUnknown)));
+        assert!(matches!(answers[2], Err(Error::UserUnknown)));
+        assert!(matches!(answers[3], Err(Error::UserDeleted)));
+        assert!(answers[4].is_ok());
+        assert_eq!((plan.rows.messages.len(), plan.rows.messages[0].id), (1, 101));
+    }
+
+    #[test]
+    fn a_client_ref_is_stored_once_also_within_a_batch() {
+        let mut plan = plan(0);
+        let client_ref = Some(ClientRef(Uuid::from_u128(5)));
+        let first = NewMessage { client_ref, ..text(1, 2) };
+        let again = NewMessage { client_ref, body: "other".into(), ..text(1, 2) };
+        let of_another = NewMessage { client_ref, ..text(2, 1) };
+        let id = stored(plan.message(&first)).id;
+        assert_eq!(stored(plan.message(&again)).id, id);
+        assert_ne!(stored(plan.message(&of_another)).id, id);
+        assert_eq!(plan.rows.messages.len(), 2);
+    }
+
+    #[test]
+    fn a_file_is_announced_to_its_sender_only() {
+        let mut plan = plan(0);
+        let attachment = Some(NewAttachment {
+            path: "attachments/a".into(),
+            file_name: "a".into(),
+            size: 1,
+            content_type: "image/png".into(),
+        });
+        let file = NewMessage { attachment, ..text(1, 2) };
+        stored(plan.message(&file));
+        plan.finish();
+        assert_eq!(plan.rows.messages[0].receiver_seq, None);
+        assert_eq!(plan.rows.feeds, [(UserKey(1), 11)]);
+        let missing = Dispatch { sender: user(1), message_id: 5 };
+        assert!(matches!(plan.dispatch(&missing), Err(Error::MessageNotFound)));
+    }
+
+    #[test]
+    fn the_first_writer_of_a_new_thread_is_user_one() {
+        let mut plan = Plan::new(
+            Loaded { threads: HashMap::new(), ..loaded(0) },
+            LastIds { message: 0, thread: 7 },
+            NOW,
+        );
+        let (one, two) = (text(2, 1), text(1, 2));
+        assert_eq!(stored(plan.message(&one)).thread_id, 8);
+        assert_eq!(stored(plan.message(&two)).thread_id, 8);
+        plan.finish();
+        let NewThreadRow(id, low, high, user_one, created) = plan.rows.threads[0];
+        assert_eq!(
+            (id, low, high, user_one, created),
+            (8, UserKey(1), UserKey(2), UserKey(2), NOW)
+        );
+    }
+}

@@ -136,8 +136,8 @@ impl CommitTask {
             }
         };
         self.recovered();
-        for (user, event) in committed.events {
-            self.hub.publish(user, event);
+        for (user, event) in &committed.events {
+            self.hub.publish(*user, event);
         }
         for (write, answer) in writes.iter().zip(&committed.answers) {
             if let (Write::DeleteUser(user), Ok(_)) = (write, answer) {

@@ -34,7 +34,7 @@ pub(crate) struct Loaded {
 
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(crate) struct LoadedUser {
-    id: Uuid,
+    pub(crate) id: Uuid,
     pub(crate) key: UserKey,
     pub(crate) deleted: bool,
     pub(crate) last_seq: i64,
@@ -43,8 +43,8 @@ pub(crate) struct LoadedUser {
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(crate) struct LoadedThread {
     pub(crate) id: i64,
-    low_key: UserKey,
-    high_key: UserKey,
+    pub(crate) low_key: UserKey,
+    pub(crate) high_key: UserKey,
     pub(crate) last_activity: i64,
 }
 
