@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
+use serde::Serialize;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
@@ -40,4 +43,31 @@ pub(crate) fn attached_file_size(bytes: Option<i64>) -> String {
         Some(bytes) if bytes as f64 / MIB > 1.0 => format!("{:.2}MB", bytes as f64 / MIB),
         Some(bytes) => format!("{:.2}KB", bytes as f64 / KIB),
     }
+}
+
+/// The wrapper of every REST answer.
+#[derive(Debug, Serialize)]
+struct Envelope<'a, T> {
+    status: &'static str,
+    entity: Option<T>,
+    message: Option<&'a str>,
+    success: bool,
+}
+
+/// The envelope of a refusal.
+pub(crate) fn failure(status: StatusCode, message: &str) -> Response {
+    let envelope =
+        Envelope::<()> { status: "failure", entity: None, message: Some(message), success: false };
+    // Of strings, so it cannot fail.
+    let body = serde_json::to_vec(&envelope).unwrap_or_default();
+    respond(status, body)
+}
+
+fn respond(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
