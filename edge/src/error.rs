@@ -75,6 +75,14 @@ impl PublicError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable, try again")
     }
 
+    pub(crate) fn range_not_satisfiable() -> Self {
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable")
+    }
+
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// Logs `error` and gives the answer that refers to the log.
     pub(crate) fn internal(error: impl fmt::Display) -> Self {
         let id = log_internal(error);
@@ -100,8 +108,8 @@ impl IntoResponse for PublicError {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
-            // The rest of the body is not read.
-            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+            // The rest of the body, should it ever come, is not another request.
+            StatusCode::REQUEST_TIMEOUT => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
@@ -122,9 +130,7 @@ impl From<Failure> for PublicError {
             }
             ErrorReason::UserDeleted => Self::unauthenticated(),
             ErrorReason::MessageNotFound | ErrorReason::AttachmentNotFound => Self::not_found(),
-            ErrorReason::RangeNotSatisfiable => {
-                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable")
-            }
+            ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
             // The acting user is ensured anew by the next request.
             ErrorReason::UserUnknown
             | ErrorReason::Overloaded

@@ -6,10 +6,12 @@
 //! * `server`: the accept loop, its timeouts and the drain.
 //! * `rest`: the routes, one file per resource.
 //! * `ws`: the WebSocket sessions; `sends`: the pipeline that their messages take to the core.
-//! * `auth`, `directory`, `limits`: who calls, what the core knows of them, and how much they may.
+//! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
+//! * `limits`: how much a user may do at a time.
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
 
 mod auth;
+mod caller;
 pub mod config;
 pub mod core_client;
 mod directory;
@@ -48,6 +50,8 @@ struct Shared {
     sockets: ws::Sockets,
     /// Cancelled when the drain begins: no new work, sessions close.
     draining: CancellationToken,
+    /// Cancelled when the drain has lasted too long: every task of the edge is dropped.
+    hard_stop: CancellationToken,
     /// Every task of the edge; the drain waits for them.
     tasks: TaskTracker,
 }
@@ -79,9 +83,21 @@ impl Edge {
             core,
             config,
             draining,
+            hard_stop: CancellationToken::new(),
             tasks,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Runs a task that the drain waits for, and that the hard stop drops.
+    pub(crate) fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let hard_stop = self.shared.hard_stop.clone();
+        self.shared.tasks.spawn(async move {
+            hard_stop.run_until_cancelled(task).await;
+        });
     }
 
     /// Serves connections of `listener` until `shutdown` is cancelled, then drains and returns: no
