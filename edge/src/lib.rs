@@ -11,6 +11,7 @@
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
 
 mod auth;
+mod backoff;
 mod caller;
 pub mod config;
 pub mod core_client;
@@ -72,18 +73,18 @@ impl Edge {
     ) -> Result<Self, InvalidKey> {
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
-        let draining = CancellationToken::new();
+        let hard_stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let shared = Shared {
             authenticator: auth::Authenticator::new(&config.jwt)?,
             known_users: directory::KnownUsers::new(),
             limits: limits::Limits::new(&config.limits),
-            sends: sends::SendPipeline::new(&core, in_process, &tasks),
+            sends: sends::SendPipeline::new(&core, in_process, &tasks, &hard_stop),
             sockets: ws::Sockets::new(&config.limits),
             core,
             config,
-            draining,
-            hard_stop: CancellationToken::new(),
+            draining: CancellationToken::new(),
+            hard_stop,
             tasks,
         };
         Ok(Self { shared: Arc::new(shared) })

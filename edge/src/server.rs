@@ -26,7 +26,7 @@ use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
 use self::{linger::LingeringBody, write_timeout::WriteTimeout};
-use crate::{Edge, rest};
+use crate::{Edge, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -39,6 +39,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: CancellationToken) {
     let shared = &edge.shared;
     edge.spawn(keep_house(edge.clone()));
+    edge.spawn(ws::drain(edge.clone()));
     let router = rest::router(edge.clone());
     shutdown.run_until_cancelled(accept(edge, &listener, &router)).await;
     // New connections are refused from here on.

@@ -1,20 +1,30 @@
-//! Placeholder until the WebSocket sessions are here.
+//! The WebSocket sessions (PROTOCOL section 3).
+//!
+//! * `handshake`: from a request to a session.
+//! * `session`: one connection; `queue`: what waits to be written to it; `close`: why it is closed;
+//!   `flood`: what a client may make the server do for nothing.
+//! * `feed`: what a user receives, for all their connections; `sockets`: all connections.
+//! * `client_frame`, `server_frame`: the JSON that comes and goes.
 
-use axum::{
-    extract::{Request, State},
-    response::{IntoResponse, Response},
-};
+mod client_frame;
+mod close;
+mod feed;
+mod flood;
+mod handshake;
+mod queue;
+mod server_frame;
+mod session;
+mod sockets;
 
-use crate::{Edge, config, error::PublicError};
+pub(crate) use handshake::handshake;
+pub(crate) use sockets::Sockets;
 
-pub(crate) struct Sockets;
+use crate::Edge;
 
-impl Sockets {
-    pub(crate) fn new(_config: &config::Limits) -> Self {
-        Self
-    }
-}
-
-pub(crate) async fn handshake(State(_edge): State<Edge>, _request: Request) -> Response {
-    PublicError::not_found().into_response()
+/// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
+/// they sent.
+pub(crate) async fn drain(edge: Edge) {
+    edge.shared.draining.cancelled().await;
+    edge.shared.sockets.drain().await;
+    edge.shared.sends.close();
 }
