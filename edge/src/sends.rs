@@ -126,3 +126,6 @@ impl Drop for SendPipeline {
 fn client_ref() -> String {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,17 +171,24 @@ impl Lane {
 
     async fn keep_link(self: &Arc<Self>, core: &CoreClient) {
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+        // Whether the last stream, if there was one, was of use.
+        let mut was_useful = true;
         loop {
             let requests = Requests { lane: Arc::clone(self), generation: self.state().generation };
-            let reached = match core.chat.clone().send_messages(requests).await {
+            let retry_at_once = match core.chat.clone().send_messages(requests).await {
                 Ok(response) => {
+                    let opened_at = Instant::now();
                     self.set_up();
                     let (answered, end) = self.read_answers(response.into_inner()).await;
                     self.set_broken(end.as_ref());
                     if let Some(status) = end {
                         tracing::warn!("a stream of sends to the core broke: {status}");
                     }
-                    answered
+                    let is_useful = answered || opened_at.elapsed() >= MAX_RETRY;
+                    if is_useful {
+                        backoff.reset();
+                    }
+                    std::mem::replace(&mut was_useful, is_useful) || is_useful
                 }
                 Err(status) => {
                     tracing::debug!("failed to open a stream of sends to the core: {status}");
@@ -191,9 +198,8 @@ impl Lane {
             if self.closing.is_cancelled() {
                 return;
             }
-            if reached {
-                // Another core may be there already: the one attempt that commands wait for.
-                backoff.reset();
+            // Another core may be there already: the one attempt that commands wait for.
+            if retry_at_once {
                 continue;
             }
             self.set_down();
