@@ -48,18 +48,18 @@ type Claims = HashMap<String, Box<RawValue>>;
 impl Authenticator {
     pub(crate) fn new(config: &Jwt) -> Result<Self, InvalidKey> {
         let (key, algorithms) = verification_key(&config.key)?;
-        let mut validation = Validation::default();
-        validation.algorithms = algorithms;
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
+        let mut validation = Validation {
+            algorithms,
+            leeway: LEEWAY_SECONDS,
+            validate_nbf: true,
+            validate_aud: config.audience.is_some(),
+            ..Validation::default()
+        };
         // With an audience, or an issuer, configured, a token without one is refused too.
         let mut required = vec!["exp"];
-        match &config.audience {
-            Some(audience) => {
-                validation.set_audience(&[audience]);
-                required.push("aud");
-            }
-            None => validation.validate_aud = false,
+        if let Some(audience) = &config.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
         }
         if let Some(issuer) = &config.issuer {
             validation.set_issuer(&[issuer]);
@@ -162,3 +162,6 @@ fn bearer_token(authorization: &str) -> Option<&str> {
 fn text(claim: &RawValue) -> Option<String> {
     serde_json::from_str(claim.get()).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,3 @@ async fn keep_house(edge: Edge) {
         edge.shared.limits.forget_idle();
     }
 }
-
-#[cfg(test)]
-mod tests;

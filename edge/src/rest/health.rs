@@ -28,3 +28,41 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicEr
         _ => Err(PublicError::unavailable()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use http::HeaderValue;
+    use tonic::service::Routes;
+
+    use super::*;
+    use crate::{
+        CoreTransport,
+        config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess},
+    };
+
+    #[tokio::test]
+    async fn a_draining_edge_is_not_ready() {
+        // Serves as soon as it is there.
+        let (_reporter, core) = tonic_health::server::health_reporter();
+        let config = Config {
+            jwt: Jwt {
+                key: JwtKey::Secret(b"secret".to_vec()),
+                user_claim: "user_id".into(),
+                issuer: None,
+                audience: None,
+            },
+            media_access: MediaAccess::Capability,
+            cors_allow_origin: CorsAllowOrigin::None,
+            close_on_token_expiry: false,
+            limits: Limits::default(),
+        };
+        let transport = CoreTransport::in_process(Routes::new(core));
+        let edge = Edge::new(config, transport, HeaderValue::from_static("Bearer service"));
+        let edge = edge.expect("a usable key");
+        let readiness = async || ready(State(edge.clone())).await.into_response().status();
+        assert_eq!(readiness().await, StatusCode::OK);
+        edge.shared.draining.cancel();
+        assert_eq!(readiness().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

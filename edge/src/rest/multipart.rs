@@ -76,28 +76,25 @@ impl Form {
         Ok(Self { parts, budget, count: 0 })
     }
 
-    /// The next part; `None` after the last. What of the part before was not read is skipped.
+    /// The next part; `None` after the last. The part before must have been read to its end.
     pub(super) async fn next(&mut self) -> Result<Option<Part>, PublicError> {
-        loop {
-            self.budget.store(MAX_HEADER_BYTES, Ordering::Relaxed);
-            let Some(field) = self.parts.next_field().await.map_err(refusal)? else {
-                return Ok(None);
-            };
-            self.count += 1;
-            if self.count > MAX_PARTS {
-                return Err(PublicError::bad_request("The form has too many parts"));
-            }
-            let mut dispositions = field.headers().get_all(header::CONTENT_DISPOSITION).iter();
-            let form_data = match (dispositions.next(), dispositions.next()) {
-                (Some(disposition), None) => {
-                    FormData::parse(disposition.as_bytes()).map_err(|_| {
-                        PublicError::bad_request("A part's Content-Disposition is malformed")
-                    })?
-                }
-                _ => return Err(PublicError::bad_request("A part needs one Content-Disposition")),
-            };
-            return Ok(Some(Part { form_data, field, budget: Arc::clone(&self.budget) }));
+        self.budget.store(MAX_HEADER_BYTES, Ordering::Relaxed);
+        let Some(field) = self.parts.next_field().await.map_err(|error| refusal(&error))? else {
+            return Ok(None);
+        };
+        self.count += 1;
+        if self.count > MAX_PARTS {
+            return Err(PublicError::bad_request("The form has too many parts"));
         }
+        let mut dispositions = field.headers().get_all(header::CONTENT_DISPOSITION).iter();
+        let form_data = match (dispositions.next(), dispositions.next()) {
+            (Some(disposition), None) => FormData::parse(disposition.as_bytes()).ok(),
+            _ => None,
+        };
+        let form_data = form_data.ok_or_else(|| {
+            PublicError::bad_request("A part's Content-Disposition is missing or malformed")
+        })?;
+        Ok(Some(Part { form_data, field, budget: Arc::clone(&self.budget) }))
     }
 }
 
@@ -105,7 +102,7 @@ impl Part {
     /// The next bytes of the content; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, PublicError> {
         self.budget.store(usize::MAX, Ordering::Relaxed);
-        self.field.chunk().await.map_err(refusal)
+        self.field.chunk().await.map_err(|error| refusal(&error))
     }
 
     /// The whole content, or `None` where it is longer than `max_bytes`.
@@ -126,8 +123,8 @@ impl Part {
     }
 }
 
-fn refusal(error: multer::Error) -> PublicError {
-    match &error {
+fn refusal(error: &multer::Error) -> PublicError {
+    match error {
         multer::Error::StreamSizeExceeded { .. } => PublicError::too_large(),
         multer::Error::StreamReadFailed(cause) => {
             if cause.is::<HeadersTooLarge>() {
