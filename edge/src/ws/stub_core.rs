@@ -116,6 +116,10 @@ impl StubCore {
         self.change(|state| state.users.insert(user.to_string()));
     }
 
+    pub(crate) fn remove_user(&self, user: UserId) {
+        self.change(|state| state.users.remove(&user.to_string()));
+    }
+
     /// A message of somebody elsewhere; several come in one response.
     pub(crate) fn deliver(&self, sender: UserId, receiver: UserId, bodies: &[&str]) {
         self.change(|state| {
