@@ -13,9 +13,9 @@ use netrox_proto::{
     v1::{ErrorReason, Event, Failure, SubscribeRequest, SubscribeResponse, event::Change},
 };
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::AbortHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tonic::Streaming;
@@ -39,6 +39,8 @@ const MAX_STALL: Duration = Duration::from_millis(250);
 pub(super) struct Feed {
     pub(super) user: UserId,
     state: Mutex<State>,
+    /// A handshake waits for the subscription: the next attempt is due now.
+    wanted: Notify,
 }
 
 #[derive(Default)]
@@ -68,7 +70,7 @@ struct Connected {
 
 impl Feed {
     pub(super) fn new(user: UserId) -> Self {
-        Self { user, state: Mutex::default() }
+        Self { user, state: Mutex::default(), wanted: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,6 +138,7 @@ impl Feed {
             state.waiters.push(waiter);
             live
         };
+        self.wanted.notify_waiters();
         match timeout(OPEN_TIMEOUT, live).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(out_of_reach()),
@@ -253,7 +256,8 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
                     user.id = %user,
                     "the subscription of {user} broke: {}", failure.message
                 );
-                sleep(backoff.next_delay()).await;
+                // An error is the end of the delay.
+                let _ = timeout(backoff.next_delay(), feed.wanted.notified()).await;
             }
         }
     };

@@ -92,6 +92,8 @@ where
 
 fn websocket_config(limits: &Limits) -> WebSocketConfig {
     let largest_frame = limits.max_body_bytes * MAX_ESCAPE_BYTES + FRAME_OVERHEAD_BYTES;
+    // A core may allow larger bodies than this edge.
+    let largest_frame = largest_frame.max(limits.outgoing_queue_bytes);
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(BATCH_BYTES)
