@@ -9,6 +9,7 @@
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
+//! * `backoff`: the delays between attempts to reach the core.
 
 mod auth;
 mod backoff;
