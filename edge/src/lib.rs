@@ -30,7 +30,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use auth::InvalidKey;
+pub use auth::ConfigError;
 pub use config::Config;
 use core_client::CoreClient;
 pub use core_client::CoreTransport;
@@ -71,7 +71,7 @@ impl Edge {
         config: Config,
         transport: CoreTransport,
         authorization: http::HeaderValue,
-    ) -> Result<Self, InvalidKey> {
+    ) -> Result<Self, ConfigError> {
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let hard_stop = CancellationToken::new();
