@@ -1,4 +1,7 @@
 //! The documented behaviour, from outside: real processes, real sockets, each test in both
 //! arrangements (`serve` and `split`).
 
+mod golden;
 mod health;
+mod identity;
+mod rest;

@@ -75,19 +75,26 @@ pub async fn run_test(body: impl Future<Output = ()>) {
 #[macro_export]
 macro_rules! both {
     ($($name:ident),+ $(,)?) => {
-        mod serve {
+        $crate::arranged!(serve, Serve, $($name),+);
+        $crate::arranged!(split, Split, $($name),+);
+    };
+}
+
+/// As [`both!`], for what only a deployment of several processes can show.
+#[macro_export]
+macro_rules! split {
+    ($($name:ident),+ $(,)?) => { $crate::arranged!(split, Split, $($name),+); };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! arranged {
+    ($module:ident, $arrangement:ident, $($name:ident),+) => {
+        mod $module {
             $(
                 #[tokio::test]
                 async fn $name() {
-                    $crate::run_test(super::$name($crate::Arrangement::Serve)).await;
-                }
-            )+
-        }
-        mod split {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    $crate::run_test(super::$name($crate::Arrangement::Split)).await;
+                    $crate::run_test(super::$name($crate::Arrangement::$arrangement)).await;
                 }
             )+
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::{Edge, within};
@@ -27,6 +27,14 @@ impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = within("a connection", TcpStream::connect(address)).await.expect("connect");
         stream.set_nodelay(true).expect("set TCP_NODELAY");
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// A connection that takes in little that is not read: for a reader that stalls.
+    pub async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("set SO_RCVBUF");
+        let stream = within("a connection", socket.connect(address)).await.expect("connect");
         Self { stream, buffer: Vec::new() }
     }
 

@@ -17,9 +17,12 @@ impl User {
     /// Somebody new, with the email `<name>@example.com`.
     pub fn new(name: &str, jwt_secret: &str) -> Self {
         let id = Uuid::new_v4().to_string();
-        let email = format!("{name}@example.com");
-        let token = Claims::access(&id).claim("email", email.as_str()).sign(jwt_secret);
-        Self { id, email, token }
+        Self::known_as(&id, &format!("{name}@example.com"), jwt_secret)
+    }
+
+    pub fn known_as(id: &str, email: &str, jwt_secret: &str) -> Self {
+        let token = Claims::access(id).claim("email", email).sign(jwt_secret);
+        Self { id: id.to_owned(), email: email.to_owned(), token }
     }
 
     /// The same user with another token.
