@@ -329,3 +329,20 @@ fn no_element_of_the_contract_can_vanish_unseen() {
     }
     assert!(removed > 100, "only {removed} elements were tried");
 }
+
+/// The names of all methods of the contract, sorted.
+pub(crate) fn method_names() -> Vec<String> {
+    let files = current().file.into_iter().filter(|file| file.package() == "netrox.chat.v1");
+    let services = files.flat_map(|file| file.service);
+    let methods = services.flat_map(|service| service.method);
+    let mut names: Vec<_> = methods.map(|method| method.name().to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The full names of all services of the contract.
+pub(crate) fn service_names() -> Vec<String> {
+    let files = current().file.into_iter().filter(|file| file.package() == "netrox.chat.v1");
+    let services = files.flat_map(|file| file.service);
+    services.map(|service| format!("netrox.chat.v1.{}", service.name())).collect()
+}
