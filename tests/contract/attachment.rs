@@ -101,7 +101,10 @@ async fn an_uploaded_file_is_a_message_that_waits_for_its_dispatch() {
     assert_path(&attachment.path, Some("txt"), &message);
     // History shows it at once, to both.
     for (reader, peer) in [(&ada, &bob), (&bob, &ada)] {
-        assert_eq!(core.history(reader, peer).await.expect("a history"), std::slice::from_ref(&message));
+        assert_eq!(
+            core.history(reader, peer).await.expect("a history"),
+            std::slice::from_ref(&message)
+        );
         assert_eq!(core.message(reader, message.id).await.expect("visible"), message);
     }
     assert_eq!(core.threads(&bob).await.expect("threads").len(), 1);

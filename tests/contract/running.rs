@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use netrox_harness::{
-    Arrangement, PATIENCE, Role, TestChat, grpc, settings::SERVICE_TOKEN, within,
+    Arrangement, PATIENCE, Role, TestChat, grpc, process::Signal, settings::SERVICE_TOKEN, within,
 };
 use netrox_proto::v1::{
     DeleteUserRequest, DeleteUserResponse, GetMessageRequest, ListMessagesRequest,
@@ -98,7 +98,7 @@ impl Core {
 
     /// SIGTERM.
     pub(crate) fn terminate(&mut self) {
-        self.process.process(Role::Core).signal(rustix::process::Signal::TERM);
+        self.process.process(Role::Core).signal(Signal::TERM);
     }
 
     /// The exit code of a core that ends.

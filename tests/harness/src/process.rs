@@ -1,7 +1,7 @@
 //! One process of the program: its life and its log.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -9,11 +9,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{eventually, within};
+
+pub use rustix::process::Signal;
 
 /// The program under test: the one Cargo built for the running test.
 pub fn program() -> PathBuf {
@@ -28,8 +30,15 @@ pub fn program() -> PathBuf {
 
 /// The program with nothing of this process's configuration, in a directory of the test's own.
 pub fn command(directory: &Path) -> Command {
-    let mut command = Command::new(program());
-    command.current_dir(directory).stdin(Stdio::null());
+    command_by(&[], directory)
+}
+
+/// The same, started by another program: the words of its command line come first, and it is to
+/// `exec` what follows them.
+pub fn command_by(launcher: &[OsString], directory: &Path) -> Command {
+    let mut words = launcher.iter().cloned().chain([program().into()]);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).current_dir(directory).stdin(Stdio::null());
     for (key, _) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("NETROX_CHAT_") {
             command.env_remove(key);

@@ -23,6 +23,7 @@ pub struct Builder {
     settings: BTreeMap<String, OsString>,
     variables: Vec<(Role, OsString, OsString)>,
     arguments: Vec<(Role, OsString)>,
+    launchers: BTreeMap<Role, Vec<OsString>>,
 }
 
 impl Builder {
@@ -33,6 +34,7 @@ impl Builder {
             settings: BTreeMap::new(),
             variables: Vec::new(),
             arguments: Vec::new(),
+            launchers: BTreeMap::new(),
         };
         builder
             .set("log-format", "json")
@@ -69,6 +71,13 @@ impl Builder {
         self
     }
 
+    /// Starts one role by another program, `prlimit --nofile=100` for example, which is to `exec` the
+    /// command line that follows its own.
+    pub fn launcher(mut self, role: Role, words: impl IntoIterator<Item: Into<OsString>>) -> Self {
+        self.launchers.insert(role, words.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// How many edges a split deployment has; one unless told.
     pub fn edges(mut self, edges: usize) -> Self {
         self.edges = edges;
@@ -95,7 +104,8 @@ impl Builder {
     }
 
     pub(crate) fn command(&self, role: Role, directory: &Path) -> Command {
-        let mut command = process::command(directory);
+        let launcher = self.launchers.get(&role).map_or(&[][..], Vec::as_slice);
+        let mut command = process::command_by(launcher, directory);
         command.arg(match role {
             Role::Serve => "serve",
             Role::Core => "core",
