@@ -6,4 +6,6 @@ mod golden;
 mod health;
 mod identity;
 mod media;
+mod program;
 mod rest;
+mod ws;

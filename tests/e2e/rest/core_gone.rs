@@ -1,8 +1,8 @@
 //! An edge whose core is gone says so at once, and serves again when it is back.
 
-use netrox_harness::{Arrangement, Role, TestChat, eventually, split};
+use netrox_harness::{Arrangement, Role, TestChat, both, eventually};
 
-split![requests_are_503_until_the_core_is_back];
+both![; split: requests_are_503_until_the_core_is_back];
 
 async fn requests_are_503_until_the_core_is_back(arrangement: Arrangement) {
     let mut chat = TestChat::start(arrangement).await;

@@ -2,6 +2,7 @@
 //! tokens, and clients that show what is on the wire.
 //!
 //! * [`chat`]: [`TestChat`], a running deployment; [`Arrangement`], which kind.
+//! * [`edge`]: [`Edge`], one of its addresses.
 //! * [`settings`]: [`Builder`], what a deployment is started with.
 //! * [`process`]: one process of the program and what it logs; [`process::run`] for one that ends.
 //! * [`user`] and [`token`]: end users and their access tokens.
@@ -15,6 +16,7 @@
 use std::{future::Future, pin::pin, time::Duration};
 
 pub mod chat;
+pub mod edge;
 pub mod grpc;
 pub mod multipart;
 pub mod process;
@@ -25,7 +27,8 @@ pub mod socket;
 pub mod token;
 pub mod user;
 
-pub use chat::{Arrangement, Edge, Role, TestChat};
+pub use chat::{Arrangement, Role, TestChat};
+pub use edge::Edge;
 pub use rest::Response;
 pub use settings::Builder;
 pub use socket::Socket;
@@ -71,32 +74,30 @@ pub async fn run_test(body: impl Future<Output = ()>) {
 }
 
 /// Makes a test of each named function, `async fn(Arrangement)`, for each arrangement:
-/// `serve::name` and `split::name`.
+/// `serve::name` and `split::name`. What only one of them can show is named after the others:
+/// `both![first, second; serve: third; split: fourth]`.
 #[macro_export]
 macro_rules! both {
-    ($($name:ident),+ $(,)?) => {
-        $crate::arranged!(serve, Serve, $($name),+);
-        $crate::arranged!(split, Split, $($name),+);
+    ($($both:ident),* $(; serve: $($serve:ident),+)? $(; split: $($split:ident),+)?) => {
+        mod serve {
+            $( $crate::arranged!(Serve, $both); )*
+            $( $( $crate::arranged!(Serve, $serve); )+ )?
+        }
+        mod split {
+            $( $crate::arranged!(Split, $both); )*
+            $( $( $crate::arranged!(Split, $split); )+ )?
+        }
     };
-}
-
-/// As [`both!`], for what only a deployment of several processes can show.
-#[macro_export]
-macro_rules! split {
-    ($($name:ident),+ $(,)?) => { $crate::arranged!(split, Split, $($name),+); };
+    ($($both:ident,)*) => { $crate::both![$($both),*]; };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! arranged {
-    ($module:ident, $arrangement:ident, $($name:ident),+) => {
-        mod $module {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    $crate::run_test(super::$name($crate::Arrangement::$arrangement)).await;
-                }
-            )+
+    ($arrangement:ident, $name:ident) => {
+        #[tokio::test]
+        async fn $name() {
+            $crate::run_test(super::$name($crate::Arrangement::$arrangement)).await;
         }
     };
 }

@@ -17,6 +17,9 @@ use crate::{eventually, within};
 
 pub use rustix::process::Signal;
 
+/// What asks the program to drain.
+pub const TERMINATE: Signal = Signal::TERM;
+
 /// The program under test: the one Cargo built for the running test.
 pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("CARGO_BIN_EXE_netrox-chat") {
