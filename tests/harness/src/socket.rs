@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
@@ -53,6 +53,19 @@ impl Socket {
             tcp.set_nodelay(true)?;
             let (stream, _) = client_async(request, tcp).await?;
             Ok(Self { stream })
+        })
+        .await
+    }
+
+    /// Opens a socket whose kernel buffer takes only about so many bytes that nobody reads.
+    pub async fn open_narrow(address: SocketAddr, path: &str, receive_buffer: u32) -> Self {
+        let request = format!("ws://{address}{path}");
+        within("a WebSocket handshake", async {
+            let tcp = TcpSocket::new_v4().expect("a socket");
+            tcp.set_recv_buffer_size(receive_buffer).expect("set SO_RCVBUF");
+            let tcp = tcp.connect(address).await.expect("connect");
+            let (stream, _) = client_async(request, tcp).await.expect("a handshake");
+            Self { stream }
         })
         .await
     }
