@@ -210,12 +210,8 @@ impl Log {
     }
 
     /// The address logged when a listener was bound: `http.addr` or `grpc.addr`.
-    pub(crate) async fn address(&mut self, field: &str) -> SocketAddr {
-        self.event(field, |event| {
-            let value = event["fields"].get(field).or_else(|| event.get(field))?;
-            value.as_str()?.parse().ok()
-        })
-        .await
+    pub async fn address(&mut self, field: &str) -> SocketAddr {
+        self.event(field, |event| event[field].as_str()?.parse().ok()).await
     }
 
     pub fn contains(&self, text: &str) -> bool {
