@@ -12,13 +12,16 @@ use tonic::{
     body::Body,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::health_client::HealthClient;
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt,
     timeout::{TimeoutLayer, error::Elapsed},
     util::BoxCloneSyncService,
 };
 
-type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+/// What the clients call. Its error is a type of its own, since rustc cannot prove a future to be
+/// `Send` that converts a boxed one.
+type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// From a call to the head of its answer; a stream may live longer.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
@@ -77,9 +80,8 @@ impl CoreTransport {
                 .initial_stream_window_size(STREAM_WINDOW_BYTES);
             std::iter::repeat_n(endpoint, CONNECTIONS_PER_CORE)
         });
-        let service = Channel::balance_list(endpoints).map_err(|error| {
-            Box::new(Status::unavailable(format!("no core: {error}"))) as BoxError
-        });
+        let service = Channel::balance_list(endpoints)
+            .map_err(|error| Status::unavailable(format!("no core: {error}")));
         Self { service: BoxCloneSyncService::new(service), in_process: false }
     }
 
@@ -96,6 +98,7 @@ pub(crate) struct CoreClient {
     pub(crate) chat: ChatServiceClient<Transport>,
     pub(crate) directory: DirectoryServiceClient<Transport>,
     pub(crate) attachment: AttachmentServiceClient<Transport>,
+    pub(crate) health: HealthClient<Transport>,
     /// Without a deadline: an upload is answered when its last byte is stored.
     pub(crate) upload: AttachmentServiceClient<Transport>,
 }
@@ -116,16 +119,16 @@ impl CoreClient {
         Self {
             chat: ChatServiceClient::new(bounded.clone()),
             directory: DirectoryServiceClient::new(bounded.clone()),
-            attachment: AttachmentServiceClient::new(bounded),
+            attachment: AttachmentServiceClient::new(bounded.clone()),
+            health: HealthClient::new(bounded),
             upload: AttachmentServiceClient::new(authorized),
         }
     }
 }
 
-/// tonic looks for a `Status` inside a transport's error.
-fn deadline_exceeded(error: BoxError) -> BoxError {
+fn deadline_exceeded(error: BoxError) -> Status {
     if error.is::<Elapsed>() {
-        return Box::new(Status::deadline_exceeded("the core did not answer in time"));
+        return Status::deadline_exceeded("the core did not answer in time");
     }
-    error
+    Status::from_error(error)
 }

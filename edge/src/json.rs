@@ -3,9 +3,14 @@
 //! Field names, their order and their spelling ("craeted", "retreived", "receipient") are the
 //! contract; nothing here may be corrected.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt};
 
+use axum::{body::Body, response::Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
+use netrox_proto::{time, v1};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
@@ -13,31 +18,211 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Where the core's attachment paths are served.
 pub(crate) const MEDIA_PREFIX: &str = "/mediafiles/";
 
-/// `2024-06-17T11:28:21.902531Z`, as in REST answers.
-pub(crate) fn rest_timestamp(micros: i64) -> String {
-    timestamp(micros, "Z")
+/// The wrapper of every REST answer.
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    status: &'static str,
+    entity: Option<T>,
+    message: Option<&'a str>,
+    success: bool,
+}
+
+/// The envelope of a success.
+pub(crate) fn success<T: Serialize>(
+    status: StatusCode,
+    entity: Option<T>,
+    message: Option<&str>,
+) -> Result<Response, serde_json::Error> {
+    let envelope = Envelope { status: "success", entity, message, success: true };
+    Ok(respond(status, serde_json::to_vec(&envelope)?))
+}
+
+/// The envelope of a refusal.
+pub(crate) fn failure(status: StatusCode, message: &str) -> Response {
+    let envelope =
+        Envelope::<()> { status: "failure", entity: None, message: Some(message), success: false };
+    // A struct of strings: writing it to memory cannot fail.
+    respond(status, serde_json::to_vec(&envelope).unwrap_or_default())
+}
+
+/// What the browser may do with an answer of the API: nothing.
+const JSON_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+];
+
+/// An answer whose body is JSON already.
+pub(crate) fn respond(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().extend(JSON_HEADERS);
+    response
+}
+
+/// An envelope around a list that is written item by item, so that it need not be held in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListEnvelope {
+    pub(crate) open: &'static str,
+    pub(crate) close: &'static str,
+}
+
+pub(crate) const MESSAGES: ListEnvelope = ListEnvelope {
+    open: r#"{"status":"success","entity":{"messages":["#,
+    close: r#"]},"message":"Messages retreived successfully","success":true}"#,
+};
+
+pub(crate) const THREADS: ListEnvelope = ListEnvelope {
+    open: r#"{"status":"success","entity":["#,
+    close: r#"],"message":null,"success":true}"#,
+};
+
+/// The message of the answer to an upload.
+pub(crate) const UPLOADED: &str = "File uploaded and chat created successfully";
+
+/// The entity of the answer to an upload.
+#[derive(Serialize)]
+pub(crate) struct Uploaded<'a> {
+    pub(crate) message: Message<'a>,
+}
+
+/// `{"id": …, "email": …, "profile": …}`
+#[derive(Serialize)]
+pub(crate) struct User<'a> {
+    id: &'a str,
+    email: &'a str,
+    profile: Option<&'a RawValue>,
+}
+
+impl<'a> From<&'a v1::User> for User<'a> {
+    fn from(user: &'a v1::User) -> Self {
+        // The directory takes only JSON; anything else must not break the whole answer.
+        let profile = user.profile_json.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Self { id: &user.id, email: &user.email, profile }
+    }
+}
+
+impl User<'_> {
+    /// For users that are written many times.
+    pub(crate) fn rendered(&self) -> Result<Box<RawValue>, serde_json::Error> {
+        serde_json::value::to_raw_value(self)
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Message<'a> {
+    id: i64,
+    sender: &'a RawValue,
+    receiver: &'a RawValue,
+    attached_file_size: Cow<'static, str>,
+    message: &'a str,
+    updated: RestTimestamp,
+    created: RestTimestamp,
+    seen: bool,
+    deleted: bool,
+    attached_file: Option<AttachedFile<'a>>,
+    attached_file_name: Option<&'a str>,
+    thread: i64,
+}
+
+impl<'a> Message<'a> {
+    /// `sender` and `receiver` are rendered [`User`]s.
+    pub(crate) fn new(
+        message: &'a v1::Message,
+        sender: &'a RawValue,
+        receiver: &'a RawValue,
+    ) -> Self {
+        let attachment = message.attachment.as_ref();
+        Self {
+            id: message.id,
+            sender,
+            receiver,
+            attached_file_size: attached_file_size(attachment.map(|attachment| attachment.size)),
+            message: &message.body,
+            updated: message.updated.as_ref().into(),
+            created: message.created.as_ref().into(),
+            seen: message.seen,
+            deleted: message.deleted,
+            attached_file: attachment.map(|attachment| AttachedFile(&attachment.path)),
+            attached_file_name: attachment.map(|attachment| attachment.file_name.as_str()),
+            thread: message.thread_id,
+        }
+    }
+}
+
+/// The path that an attachment is served at.
+struct AttachedFile<'a>(&'a str);
+
+impl Serialize for AttachedFile<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{MEDIA_PREFIX}{}", self.0))
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Thread<'a> {
+    id: i64,
+    user_one: Option<User<'a>>,
+    user_two: Option<User<'a>>,
+    craeted: RestTimestamp,
+}
+
+impl<'a> From<&'a v1::Thread> for Thread<'a> {
+    fn from(thread: &'a v1::Thread) -> Self {
+        Self {
+            id: thread.id,
+            user_one: thread.user_one.as_ref().map(User::from),
+            user_two: thread.user_two.as_ref().map(User::from),
+            craeted: thread.created.as_ref().into(),
+        }
+    }
+}
+
+/// `2024-06-17T11:28:21.902531Z`, as in REST answers: microseconds since the epoch.
+struct RestTimestamp(i64);
+
+impl From<Option<&prost_types::Timestamp>> for RestTimestamp {
+    fn from(timestamp: Option<&prost_types::Timestamp>) -> Self {
+        Self(timestamp.map(time::micros).unwrap_or_default())
+    }
+}
+
+impl Serialize for RestTimestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Instant(self.0))
+    }
 }
 
 /// `2024-06-17T12:48:28.228342+00:00`, as in WebSocket frames.
 pub(crate) fn socket_timestamp(micros: i64) -> String {
-    timestamp(micros, "+00:00")
-}
-
-fn timestamp(micros: i64, zone: &str) -> String {
-    let instant = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
-    let mut text = String::with_capacity(32);
-    // Writing to a String cannot fail; jiff ends an instant in "Z".
-    let _ = write!(text, "{instant:.6}");
+    let mut text = Instant(micros).to_string();
     text.truncate(text.len() - 1);
-    text.push_str(zone);
+    text.push_str("+00:00");
     text
 }
 
-/// `attached_file_size` of a message: `0kb` without a file.
-pub(crate) fn attached_file_size(bytes: Option<i64>) -> String {
-    match bytes {
-        None => "0kb".to_owned(),
-        Some(bytes) if bytes as f64 / MIB > 1.0 => format!("{:.2}MB", bytes as f64 / MIB),
-        Some(bytes) => format!("{:.2}KB", bytes as f64 / KIB),
+struct Instant(i64);
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instant = Timestamp::from_microsecond(self.0).unwrap_or(Timestamp::MAX);
+        write!(f, "{instant:.6}")
     }
 }
+
+/// `attached_file_size` of a message: `0kb` without a file.
+pub(crate) fn attached_file_size(bytes: Option<i64>) -> Cow<'static, str> {
+    match bytes {
+        None => "0kb".into(),
+        Some(bytes) if bytes as f64 / MIB > 1.0 => format!("{:.2}MB", bytes as f64 / MIB).into(),
+        Some(bytes) => format!("{:.2}KB", bytes as f64 / KIB).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

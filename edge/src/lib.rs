@@ -3,11 +3,108 @@
 //!
 //! * [`config`]: what an operator can set.
 //! * [`core_client`]: the way to the core, over the network or in process.
-//! * [`json`]: the public wire format, in one place.
+//! * `server`: the accept loop, its timeouts and the drain.
+//! * `rest`: the routes, one file per resource.
+//! * `ws`: the WebSocket sessions; `sends`: the pipeline that their messages take to the core.
+//! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
+//! * `limits`: how much a user may do at a time.
+//! * `json`, `error`: the public wire format and the refusals, each in one place.
 
+mod auth;
+mod backoff;
+mod caller;
 pub mod config;
 pub mod core_client;
+mod directory;
+mod error;
 mod json;
+mod limits;
+mod rest;
+mod sends;
+mod server;
+mod ws;
 
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use auth::InvalidKey;
 pub use config::Config;
+use core_client::CoreClient;
 pub use core_client::CoreTransport;
+
+/// An edge: cheap to clone, every clone is the same edge.
+#[derive(Clone)]
+pub struct Edge {
+    shared: Arc<Shared>,
+}
+
+/// What every request and every session of an edge shares.
+struct Shared {
+    config: Config,
+    core: CoreClient,
+    authenticator: auth::Authenticator,
+    known_users: directory::KnownUsers,
+    limits: limits::Limits,
+    sends: sends::SendPipeline,
+    sockets: ws::Sockets,
+    /// Cancelled when the drain begins: no new work, sessions close.
+    draining: CancellationToken,
+    /// Cancelled when the drain has lasted too long: every task of the edge is dropped.
+    hard_stop: CancellationToken,
+    /// Every task of the edge; the drain waits for them.
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Edge {
+    /// `authorization` is the whole header that the core asks of its callers: `Bearer <service
+    /// token>`. Needs a running Tokio runtime.
+    pub fn new(
+        config: Config,
+        transport: CoreTransport,
+        authorization: http::HeaderValue,
+    ) -> Result<Self, InvalidKey> {
+        let in_process = transport.is_in_process();
+        let core = CoreClient::new(transport, authorization);
+        let hard_stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let shared = Shared {
+            authenticator: auth::Authenticator::new(&config.jwt)?,
+            known_users: directory::KnownUsers::new(),
+            limits: limits::Limits::new(&config.limits),
+            sends: sends::SendPipeline::new(&core, in_process, &tasks, &hard_stop),
+            sockets: ws::Sockets::new(&config.limits),
+            core,
+            config,
+            draining: CancellationToken::new(),
+            hard_stop,
+            tasks,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Runs a task that the drain waits for, and that the hard stop drops.
+    pub(crate) fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let hard_stop = self.shared.hard_stop.clone();
+        self.shared.tasks.spawn(async move {
+            hard_stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Serves connections of `listener` until `shutdown` is cancelled, then drains and returns: no
+    /// new connections, requests in flight are finished, WebSockets closed with 1001. What is left
+    /// after `Limits::drain_timeout` is cut off.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
+        server::serve(self, listener, shutdown).await;
+    }
+}

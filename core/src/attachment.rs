@@ -1,0 +1,269 @@
+//! `AttachmentService`.
+
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use netrox_proto::{
+    ids::UserId,
+    time::timestamp,
+    v1::{self, attachment_service_server::AttachmentService, upload_attachment_request::Part},
+};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    clock,
+    command::{self, Dispatch, NewAttachment, NewMessage},
+    committer::{Committer, Write},
+    error::Error,
+    media::{Media, Upload, name},
+    store::{Store, message::ParticipantsRow},
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Attachments {
+    pub(crate) store: Store,
+    pub(crate) committer: Committer,
+    pub(crate) media: Media,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) max_attachment_bytes: u64,
+}
+
+/// What a `start` announces.
+struct Start {
+    sender: UserId,
+    file_name: String,
+    path: String,
+}
+
+impl TryFrom<&v1::UploadStart> for Start {
+    type Error = Error;
+
+    fn try_from(start: &v1::UploadStart) -> Result<Self, Error> {
+        let sender = command::user_id("sender_id", &start.sender_id)?;
+        if start.file_name.is_empty() {
+            return Err(Error::InvalidField { field: "file_name", problem: "empty" });
+        }
+        let file_name = name::clean(&start.file_name);
+        let path = name::path(clock::now_micros(), &file_name);
+        Ok(Self { sender, file_name, path })
+    }
+}
+
+#[tonic::async_trait]
+impl AttachmentService for Attachments {
+    async fn upload_attachment(
+        &self,
+        request: Request<Streaming<v1::UploadAttachmentRequest>>,
+    ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
+        let mut parts = request.into_inner();
+        let Some(Part::Start(start)) = next_part(&mut parts).await? else {
+            return Err(Error::InvalidField { field: "part", problem: "not a start" }.into());
+        };
+        let start = Start::try_from(&start)?;
+        let mut upload = self.media.create(&start.path).await.map_err(Error::from)?;
+        // Leaving by an error, or because the caller has gone, drops the upload and its bytes.
+        let finish = loop {
+            match next_part(&mut parts).await? {
+                Some(Part::Chunk(chunk)) => {
+                    if upload.size() + chunk.len() as u64 > self.max_attachment_bytes {
+                        let limit = self.max_attachment_bytes;
+                        return Err(Error::AttachmentTooLarge { limit }.into());
+                    }
+                    upload.write(&chunk).await.map_err(Error::from)?;
+                }
+                Some(Part::Finish(finish)) => break finish,
+                Some(Part::Start(_)) => {
+                    return Err(
+                        Error::InvalidField { field: "part", problem: "a second start" }.into()
+                    );
+                }
+                None => {
+                    return Err(Error::InvalidField { field: "part", problem: "no finish" }.into());
+                }
+            }
+        };
+        let receiver = command::user_id("receiver_id", &finish.receiver_id)?;
+        let body = command::body(finish.body, self.max_body_bytes, true)?;
+        let users = self.check_users(start.sender, receiver).await?;
+
+        // From here on it is finished even if the caller goes away.
+        let this = self.clone();
+        let finished = self
+            .tasks
+            .spawn(async move { this.finish(upload, start, receiver, body, users).await })
+            .await
+            .unwrap_or(Err(Error::OutcomeUnknown))?;
+        Ok(Response::new(finished))
+    }
+
+    async fn dispatch_attachment(
+        &self,
+        request: Request<v1::DispatchAttachmentRequest>,
+    ) -> Result<Response<v1::DispatchAttachmentResponse>, Status> {
+        let dispatch = Dispatch::try_from(request.into_inner())?;
+        let dispatched = self.committer.submit(Write::Dispatch(dispatch))?.dispatched().await?;
+        Ok(Response::new(dispatched.into()))
+    }
+
+    async fn get_attachment(
+        &self,
+        request: Request<v1::GetAttachmentRequest>,
+    ) -> Result<Response<v1::GetAttachmentResponse>, Status> {
+        let v1::GetAttachmentRequest { path, user_id } = request.into_inner();
+        let row = self.find(&path, user_id.as_deref()).await?;
+        Ok(Response::new(v1::GetAttachmentResponse {
+            created: Some(timestamp(row.message.created)),
+            attachment: row.message.attachment.into_wire(),
+        }))
+    }
+
+    type DownloadAttachmentStream =
+        BoxStream<'static, Result<v1::DownloadAttachmentResponse, Status>>;
+
+    async fn download_attachment(
+        &self,
+        request: Request<v1::DownloadAttachmentRequest>,
+    ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
+        let v1::DownloadAttachmentRequest { path, user_id, offset, length } = request.into_inner();
+        let row = self.find(&path, user_id.as_deref()).await?;
+        let size = row.message.attachment.size.unwrap_or_default();
+        let range = range(size, offset, length)?;
+        if range.is_empty() {
+            return Ok(Response::new(futures_util::stream::empty().boxed()));
+        }
+        let chunks = self.media.read(&path, range).await.map_err(Error::from)?;
+        let responses = chunks
+            .map_ok(|chunk| v1::DownloadAttachmentResponse { chunk })
+            .map_err(|error| Error::from(error).into());
+        Ok(Response::new(responses.boxed()))
+    }
+}
+
+async fn next_part(
+    parts: &mut Streaming<v1::UploadAttachmentRequest>,
+) -> Result<Option<Part>, Status> {
+    match parts.message().await? {
+        None => Ok(None),
+        Some(request) => match request.part {
+            None => Err(Error::InvalidField { field: "part", problem: "missing" }.into()),
+            part => Ok(part),
+        },
+    }
+}
+
+/// The bytes wanted, cut at the end of the file.
+fn range(size: i64, offset: i64, length: Option<i64>) -> Result<std::ops::Range<u64>, Error> {
+    let invalid = |field| Error::InvalidField { field, problem: "negative" };
+    let size = u64::try_from(size).map_err(|_| Error::Internal)?;
+    let offset = u64::try_from(offset).map_err(|_| invalid("offset"))?;
+    let length = match length {
+        None => u64::MAX,
+        Some(length) => u64::try_from(length).map_err(|_| invalid("length"))?,
+    };
+    // The whole of an empty file is no bytes; any other range has to begin inside.
+    if offset > 0 && offset >= size {
+        return Err(Error::RangeNotSatisfiable);
+    }
+    Ok(offset..offset.saturating_add(length).min(size))
+}
+
+impl Attachments {
+    /// Spares a file that no message could refer to. The committer checks again.
+    async fn check_users(&self, sender: UserId, receiver: UserId) -> Result<Vec<v1::User>, Error> {
+        if sender == receiver {
+            return Err(Error::ReceiverIsSender);
+        }
+        let rows = self.store.find_users(&[sender, receiver]).await?;
+        let find = |id| rows.iter().find(|row| row.id() == id);
+        let sender = find(sender).ok_or(Error::UserUnknown)?;
+        if sender.deleted {
+            return Err(Error::UserDeleted);
+        }
+        let receiver = find(receiver).filter(|row| !row.deleted).ok_or(Error::ReceiverUnknown)?;
+        Ok(vec![sender.clone().into(), receiver.clone().into()])
+    }
+
+    /// Makes the file durable, then the message that refers to it.
+    async fn finish(
+        &self,
+        upload: Upload,
+        start: Start,
+        receiver: UserId,
+        body: String,
+        users: Vec<v1::User>,
+    ) -> Result<v1::UploadAttachmentResponse, Error> {
+        let Start { sender, file_name, path } = start;
+        let file = upload.finish().await?;
+        let attachment = NewAttachment {
+            path: path.clone(),
+            file_name,
+            size: i64::try_from(file.size).map_err(|_| Error::Internal)?,
+            content_type: file.content_type.to_owned(),
+        };
+        let mut message = v1::Message {
+            sender_id: sender.to_string(),
+            receiver_id: receiver.to_string(),
+            body: body.clone(),
+            attachment: Some(attachment.undispatched()),
+            ..v1::Message::default()
+        };
+        let write = Write::Message(NewMessage {
+            sender,
+            receiver,
+            body,
+            client_ref: None,
+            attachment: Some(attachment),
+        });
+        let stored = match self.committer.submit(write) {
+            Ok(pending) => pending.message().await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(stored) => {
+                message.id = stored.id;
+                message.thread_id = stored.thread_id;
+                message.created = Some(timestamp(stored.created));
+                message.updated = message.created;
+                Ok(v1::UploadAttachmentResponse { message: Some(message), users })
+            }
+            // The message may exist: the sweep of the next start finds out.
+            Err(Error::OutcomeUnknown) => Err(Error::OutcomeUnknown),
+            Err(error) => {
+                if let Err(left) = self.media.delete(&path).await {
+                    tracing::warn!(path, error = %left, "failed to remove a file without a message");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The message that carries the file, where the user may know of it.
+    async fn find(&self, path: &str, user_id: Option<&str>) -> Result<ParticipantsRow, Error> {
+        let user = user_id.map(|id| command::user_id("user_id", id)).transpose()?;
+        if !name::is_path(path) {
+            return Err(Error::AttachmentNotFound);
+        }
+        self.store
+            .find_attachment(path)
+            .await?
+            .filter(|row| !row.message.deleted)
+            .filter(|row| user.is_none_or(|user| row.has_participant(user)))
+            .ok_or(Error::AttachmentNotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_at_the_end_and_begins_inside() {
+        assert_eq!(range(10, 0, None).expect("all"), 0..10);
+        assert_eq!(range(10, 3, Some(4)).expect("inside"), 3..7);
+        assert_eq!(range(10, 9, Some(i64::MAX)).expect("cut"), 9..10);
+        assert_eq!(range(0, 0, None).expect("empty"), 0..0);
+        assert!(matches!(range(10, 10, None), Err(Error::RangeNotSatisfiable)));
+        assert!(matches!(range(10, -1, None), Err(Error::InvalidField { field: "offset", .. })));
+        assert!(matches!(range(10, 0, Some(-1)), Err(Error::InvalidField { field: "length", .. })));
+    }
+}

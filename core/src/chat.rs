@@ -1,0 +1,119 @@
+//! `ChatService`: checks, asks the committer or the store, answers.
+
+use netrox_proto::{
+    ids::UserId,
+    time::timestamp,
+    v1::{self, chat_service_server::ChatService},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    command::{self, NewMessage},
+    committer::{Committer, Write},
+    error::Error,
+    hub::Hub,
+    store::Store,
+    subscribe::Subscription,
+};
+
+mod list;
+mod pipeline;
+
+use self::list::{MessageList, ThreadList};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Chat {
+    pub(crate) store: Store,
+    pub(crate) committer: Committer,
+    pub(crate) hub: Hub,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) max_body_bytes: usize,
+}
+
+#[tonic::async_trait]
+impl ChatService for Chat {
+    async fn send_message(
+        &self,
+        request: Request<v1::SendMessageRequest>,
+    ) -> Result<Response<v1::SendMessageResponse>, Status> {
+        let message = NewMessage::parse(request.into_inner(), self.max_body_bytes)?;
+        let stored = self.committer.submit(Write::Message(message))?.message().await?;
+        Ok(Response::new(stored.into()))
+    }
+
+    type SendMessagesStream = ReceiverStream<Result<v1::SendMessagesResponse, Status>>;
+
+    async fn send_messages(
+        &self,
+        request: Request<Streaming<v1::SendMessagesRequest>>,
+    ) -> Result<Response<Self::SendMessagesStream>, Status> {
+        let responses = pipeline::spawn(self.clone(), request.into_inner());
+        Ok(Response::new(responses))
+    }
+
+    async fn get_message(
+        &self,
+        request: Request<v1::GetMessageRequest>,
+    ) -> Result<Response<v1::GetMessageResponse>, Status> {
+        let request = request.into_inner();
+        let user = command::user_id("user_id", &request.user_id)?;
+        let message = self
+            .store
+            .find_message(request.message_id)
+            .await
+            .map_err(Error::from)?
+            .filter(|message| message.has_participant(user))
+            .ok_or(Error::MessageNotFound)?;
+        Ok(Response::new(v1::GetMessageResponse { message: Some(message.into_wire()) }))
+    }
+
+    type ListMessagesStream = MessageList;
+
+    async fn list_messages(
+        &self,
+        request: Request<v1::ListMessagesRequest>,
+    ) -> Result<Response<MessageList>, Status> {
+        Ok(Response::new(list::messages(&self.store, request.into_inner()).await?))
+    }
+
+    type ListThreadsStream = ThreadList;
+
+    async fn list_threads(
+        &self,
+        request: Request<v1::ListThreadsRequest>,
+    ) -> Result<Response<ThreadList>, Status> {
+        let user = command::user_id("user_id", &request.into_inner().user_id)?;
+        Ok(Response::new(list::threads(&self.store, user).await?))
+    }
+
+    type SubscribeStream = Subscription;
+
+    async fn subscribe(
+        &self,
+        request: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Subscription>, Status> {
+        let v1::SubscribeRequest { user_id, after_seq, received_only } = request.into_inner();
+        let user: UserId = command::user_id("user_id", &user_id)?;
+        let subscription =
+            Subscription::open(&self.store, &self.hub, user, after_seq, received_only).await?;
+        Ok(Response::new(subscription))
+    }
+}
+
+impl From<crate::store::batch::StoredMessage> for v1::SendMessageResponse {
+    fn from(stored: crate::store::batch::StoredMessage) -> Self {
+        Self {
+            message_id: stored.id,
+            thread_id: stored.thread_id,
+            created: Some(timestamp(stored.created)),
+        }
+    }
+}
+
+impl From<crate::committer::Dispatched> for v1::DispatchAttachmentResponse {
+    fn from(dispatched: crate::committer::Dispatched) -> Self {
+        Self { dispatched: Some(timestamp(dispatched.at)), already_dispatched: dispatched.already }
+    }
+}

@@ -1,0 +1,12 @@
+//! The wall clock, as the core stores it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Microseconds since the epoch. Never negative: a clock before 1970 reads as 0, and the order of a
+/// conversation does not depend on the clock.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+pub(crate) fn now_micros() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
+}

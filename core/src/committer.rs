@@ -1,0 +1,169 @@
+//! Group commit: every change goes through one queue; a task takes whatever waits, writes it as one
+//! transaction and answers all of it. Latency is one commit, and every sender shares its fsync.
+//!
+//! A batch runs to its end whoever waits for it. Nothing is answered or published before the
+//! commit is durable.
+
+//!
+//! * [`task`]: the task that commits.
+//! * [`plan`]: what a batch becomes, decided without a database.
+
+use std::sync::Arc;
+
+use netrox_proto::ids::UserId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::task::CommitTask;
+use crate::{
+    command::{Dispatch, NewMessage, UserChange},
+    error::Error,
+    hub::Hub,
+    store::{Writer, batch::StoredMessage, user::UserRow},
+};
+
+mod plan;
+mod task;
+
+/// Writes that wait; beyond it callers are told at once.
+const QUEUE_WRITES: usize = 16_384;
+/// What the waiting writes may hold in memory.
+const QUEUE_BYTES: usize = 32 * 1024 * 1024;
+/// The cost of a write besides its text.
+const WRITE_OVERHEAD_BYTES: usize = 256;
+
+#[derive(Debug)]
+pub(crate) enum Write {
+    Message(NewMessage),
+    Dispatch(Dispatch),
+    UpsertUsers(Vec<UserChange>),
+    /// As an upsert, but a deleted user stays deleted.
+    EnsureUser(UserChange),
+    DeleteUser(UserId),
+    /// Changes nothing that anyone sees.
+    Probe,
+}
+
+#[derive(Debug)]
+pub(crate) enum Written {
+    Message(StoredMessage),
+    Dispatched(Dispatched),
+    Users(Vec<UserRow>),
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dispatched {
+    /// Microseconds since the epoch.
+    pub(crate) at: i64,
+    pub(crate) already: bool,
+}
+
+type Answer = Result<Written, Error>;
+
+#[derive(Debug)]
+struct Queued {
+    write: Write,
+    answer: oneshot::Sender<Answer>,
+    /// Given back when the write is answered.
+    room: OwnedSemaphorePermit,
+}
+
+/// The way into the queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Committer {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// A write in the queue.
+#[derive(Debug)]
+pub(crate) struct Pending(oneshot::Receiver<Answer>);
+
+impl Pending {
+    pub(crate) async fn answer(self) -> Answer {
+        // The task answers all that it has taken, unless it died.
+        self.0.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    pub(crate) async fn message(self) -> Result<StoredMessage, Error> {
+        match self.answer().await? {
+            Written::Message(stored) => Ok(stored),
+            _ => Err(Error::Internal),
+        }
+    }
+
+    pub(crate) async fn dispatched(self) -> Result<Dispatched, Error> {
+        match self.answer().await? {
+            Written::Dispatched(dispatched) => Ok(dispatched),
+            _ => Err(Error::Internal),
+        }
+    }
+
+    pub(crate) async fn users(self) -> Result<Vec<UserRow>, Error> {
+        match self.answer().await? {
+            Written::Users(users) => Ok(users),
+            _ => Err(Error::Internal),
+        }
+    }
+}
+
+impl Committer {
+    /// Queues a write. Writes take effect in the order of these calls.
+    pub(crate) fn submit(&self, write: Write) -> Result<Pending, Error> {
+        if self.stop.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        let bytes = u32::try_from(write.size()).map_err(|_| Error::Overloaded)?;
+        let room =
+            Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
+        let (answer, pending) = oneshot::channel();
+        self.queue.try_send(Queued { write, answer, room }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::ShuttingDown,
+        })?;
+        Ok(Pending(pending))
+    }
+
+    /// Returns once no further write is taken.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+}
+
+impl Write {
+    fn size(&self) -> usize {
+        WRITE_OVERHEAD_BYTES
+            + match self {
+                Self::Message(message) => message.body.len(),
+                Self::EnsureUser(change) => change.size(),
+                Self::UpsertUsers(changes) => changes.iter().map(UserChange::size).sum(),
+                Self::Dispatch(_) | Self::DeleteUser(_) | Self::Probe => 0,
+            }
+    }
+}
+
+/// The state of the database, as the last commit found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Serving,
+    /// Writes fail; they may work later.
+    Unavailable,
+    /// Nothing must be acknowledged any more.
+    Damaged,
+}
+
+/// `stop` refuses further writes and ends the task after those that are queued.
+/// [`CommitTask::run`] is to be spawned.
+pub(crate) fn new(
+    writer: Writer,
+    hub: Hub,
+    stop: CancellationToken,
+) -> (Committer, CommitTask, watch::Receiver<Health>) {
+    let (queue, queued) = mpsc::channel(QUEUE_WRITES);
+    let (health, health_seen) = watch::channel(Health::Serving);
+    let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+    let task = CommitTask::new(writer, hub, queued, stop.clone(), health);
+    (Committer { queue, room, stop }, task, health_seen)
+}

@@ -1,0 +1,355 @@
+//! What a batch of writes becomes, decided in memory: who may write, which ids and sequence numbers are
+//! given, what each caller is answered and what each user learns. No database in here.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use netrox_proto::{ids::UserId, time::timestamp, v1};
+
+use super::{Dispatched, Write, Written};
+use crate::{
+    command::{Dispatch, MAX_ID, NewAttachment, NewMessage},
+    error::Error,
+    hub::LiveEvent,
+    store::{
+        batch::{
+            DispatchRow, Loaded, LoadedUser, NewMessageRow, NewThreadRow, Rows, StoredMessage,
+            Wanted,
+        },
+        user::UserKey,
+        writer::LastIds,
+    },
+};
+
+/// What the writes of a batch have to know of the database.
+pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for write in writes {
+        match write {
+            Write::Message(message) => {
+                wanted.users.extend([message.sender, message.receiver]);
+                wanted.pairs.push((message.sender, message.receiver));
+                if let Some(client_ref) = message.client_ref {
+                    wanted.client_refs.push((message.sender, client_ref));
+                }
+            }
+            Write::Dispatch(dispatch) => {
+                wanted.users.push(dispatch.sender);
+                wanted.messages.push(dispatch.message_id);
+            }
+            Write::UpsertUsers(_) | Write::EnsureUser(_) | Write::DeleteUser(_) | Write::Probe => {}
+        }
+    }
+    wanted
+}
+
+/// The writes so far, as rows, answers and events.
+pub(super) struct Plan<'a> {
+    loaded: Loaded,
+    now: i64,
+    pub(super) last_ids: LastIds,
+    pub(super) rows: Rows<'a>,
+    pub(super) events: Vec<(UserId, LiveEvent)>,
+    feeds: BTreeMap<UserKey, u64>,
+    threads: HashMap<(UserKey, UserKey), ThreadState>,
+}
+
+struct ThreadState {
+    id: i64,
+    last_activity: i64,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(loaded: Loaded, last_ids: LastIds, now: i64) -> Self {
+        let threads = loaded
+            .threads
+            .iter()
+            .map(|(pair, thread)| {
+                let last_activity = thread.last_activity;
+                (*pair, ThreadState { id: thread.id, last_activity })
+            })
+            .collect();
+        Self {
+            loaded,
+            now,
+            last_ids,
+            rows: Rows::default(),
+            events: Vec::new(),
+            feeds: BTreeMap::new(),
+            threads,
+        }
+    }
+
+    pub(super) fn message(&mut self, message: &'a NewMessage) -> Result<Written, Error> {
+        let sender = self.user(message.sender).ok_or(Error::UserUnknown)?;
+        if sender.deleted {
+            return Err(Error::UserDeleted);
+        }
+        if let Some(client_ref) = message.client_ref
+            && let Some(stored) = self.loaded.client_refs.get(&(sender.key, client_ref))
+        {
+            return Ok(Written::Message(*stored));
+        }
+        let receiver = self
+            .user(message.receiver)
+            .filter(|user| !user.deleted)
+            .ok_or(Error::ReceiverUnknown)?;
+
+        let id = next_id(&mut self.last_ids.message)?;
+        let (thread_id, created) = self.thread_activity(sender.key, receiver.key)?;
+        let sender_seq = self.next_seq(sender);
+        let receiver_seq = message.attachment.is_none().then(|| self.next_seq(receiver));
+        self.rows.messages.push(NewMessageRow {
+            thread_id,
+            id,
+            sender: sender.key,
+            receiver: receiver.key,
+            body: &message.body,
+            created,
+            sender_seq,
+            receiver_seq,
+            client_ref: message.client_ref,
+            attachment: message.attachment.as_ref(),
+        });
+        let stored = StoredMessage { id, thread_id, created };
+        if let Some(client_ref) = message.client_ref {
+            self.loaded.client_refs.insert((sender.key, client_ref), stored);
+        }
+        let on_wire = Arc::new(v1::Message {
+            id,
+            thread_id,
+            sender_id: message.sender.to_string(),
+            receiver_id: message.receiver.to_string(),
+            body: message.body.clone(),
+            created: Some(timestamp(created)),
+            updated: Some(timestamp(created)),
+            seen: false,
+            deleted: false,
+            attachment: message.attachment.as_ref().map(NewAttachment::undispatched),
+        });
+        self.publish(message.sender, sender_seq, true, &on_wire);
+        if let Some(receiver_seq) = receiver_seq {
+            self.publish(message.receiver, receiver_seq, false, &on_wire);
+        }
+        Ok(Written::Message(stored))
+    }
+
+    pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Result<Written, Error> {
+        let sender = self.user(dispatch.sender).ok_or(Error::UserUnknown)?;
+        if sender.deleted {
+            return Err(Error::UserDeleted);
+        }
+        let row = self.loaded.messages.get(&dispatch.message_id).ok_or(Error::MessageNotFound)?;
+        let message = &row.message;
+        if message.sender != sender.key || message.deleted || message.attachment.path.is_none() {
+            return Err(Error::MessageNotFound);
+        }
+        if let Some(dispatched) = message.attachment.dispatched {
+            return Ok(Written::Dispatched(Dispatched { at: dispatched, already: true }));
+        }
+        let receiver_id = row.receiver_id();
+        let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
+        let dispatched = self.now.max(message.created);
+        let (thread_id, id) = (message.thread_id, message.id);
+
+        let sender_seq = self.next_seq(sender);
+        let receiver_seq = self.next_seq(receiver);
+        self.rows.dispatches.push(DispatchRow(thread_id, id, dispatched, sender_seq, receiver_seq));
+        let Some(row) = self.loaded.messages.get_mut(&dispatch.message_id) else {
+            return Err(Error::Internal);
+        };
+        row.message.attachment.dispatched = Some(dispatched);
+        let on_wire = Arc::new(row.message.clone().into_wire(dispatch.sender, receiver_id));
+        self.publish(dispatch.sender, sender_seq, true, &on_wire);
+        self.publish(receiver_id, receiver_seq, false, &on_wire);
+        Ok(Written::Dispatched(Dispatched { at: dispatched, already: false }))
+    }
+
+    /// The rows, when every write is in.
+    pub(super) fn finish(&mut self) {
+        self.rows.feeds = self.feeds.iter().map(|(key, seq)| (*key, *seq)).collect();
+        self.rows.activities =
+            self.threads.values().map(|thread| (thread.id, thread.last_activity)).collect();
+    }
+
+    fn user(&self, id: UserId) -> Option<LoadedUser> {
+        self.loaded.users.get(&id).copied()
+    }
+
+    fn next_seq(&mut self, user: LoadedUser) -> u64 {
+        let last_seq = self.feeds.entry(user.key).or_insert(user.last_seq.cast_unsigned());
+        *last_seq += 1;
+        *last_seq
+    }
+
+    /// The thread of a pair, and the instant of its next message: later than that of the last one,
+    /// also when the clock steps back.
+    fn thread_activity(&mut self, one: UserKey, two: UserKey) -> Result<(i64, i64), Error> {
+        let pair = (one.min(two), one.max(two));
+        if let Some(thread) = self.threads.get_mut(&pair) {
+            thread.last_activity = self.now.max(thread.last_activity + 1);
+            return Ok((thread.id, thread.last_activity));
+        }
+        let id = next_id(&mut self.last_ids.thread)?;
+        self.rows.threads.push(NewThreadRow(id, pair.0, pair.1, one, self.now));
+        self.threads.insert(pair, ThreadState { id, last_activity: self.now });
+        Ok((id, self.now))
+    }
+
+    fn publish(&mut self, user: UserId, seq: u64, sent: bool, message: &Arc<v1::Message>) {
+        self.events.push((user, LiveEvent { seq, sent, message: Arc::clone(message) }));
+    }
+}
+
+fn next_id(last: &mut i64) -> Result<i64, Error> {
+    if *last >= MAX_ID {
+        tracing::error!("identifiers are used up");
+        return Err(Error::Internal);
+    }
+    *last += 1;
+    Ok(*last)
+}
+
+#[cfg(test)]
+mod tests {
+    use netrox_proto::ids::ClientRef;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::batch::LoadedThread;
+
+    const NOW: i64 = 1_000_000;
+
+    fn user(number: u8) -> UserId {
+        UserId(Uuid::from_u128(number.into()))
+    }
+
+    /// Users 1 to 3, of whom the third is deleted; 1 and 2 have a thread.
+    fn loaded(last_activity: i64) -> Loaded {
+        let mut loaded = Loaded::default();
+        for number in 1..=3u8 {
+            let key = UserKey(number.into());
+            let row = LoadedUser { id: user(number).0, key, deleted: number == 3, last_seq: 10 };
+            loaded.users.insert(user(number), row);
+        }
+        let (low_key, high_key) = (UserKey(1), UserKey(2));
+        loaded
+            .threads
+            .insert((low_key, high_key), LoadedThread { id: 7, low_key, high_key, last_activity });
+        loaded
+    }
+
+    fn plan<'a>(last_activity: i64) -> Plan<'a> {
+        Plan::new(loaded(last_activity), LastIds { message: 100, thread: 7 }, NOW)
+    }
+
+    fn text(sender: u8, receiver: u8) -> NewMessage {
+        NewMessage {
+            sender: user(sender),
+            receiver: user(receiver),
+            body: "hello".into(),
+            client_ref: None,
+            attachment: None,
+        }
+    }
+
+    fn stored(written: Result<Written, Error>) -> StoredMessage {
+        match written {
+            Ok(Written::Message(stored)) => stored,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ids_and_times_grow_in_a_conversation_when_the_clock_steps_back() {
+        let mut plan = plan(NOW + 5_000);
+        let (one, two) = (text(1, 2), text(2, 1));
+        let first = stored(plan.message(&one));
+        let second = stored(plan.message(&two));
+        assert_eq!((first.id, second.id), (101, 102));
+        assert_eq!((first.created, second.created), (NOW + 5_001, NOW + 5_002));
+        plan.finish();
+        assert_eq!(plan.rows.activities, [(7, NOW + 5_002)]);
+        assert!(plan.rows.threads.is_empty());
+    }
+
+    #[test]
+    fn every_change_takes_one_place_in_the_feed_of_each_participant() {
+        let mut plan = plan(0);
+        let writes = [text(1, 2), text(1, 2), text(2, 1)];
+        for write in &writes {
+            stored(plan.message(write));
+        }
+        plan.finish();
+        assert_eq!(plan.rows.feeds, [(UserKey(1), 13), (UserKey(2), 13)]);
+        for number in [1, 2] {
+            let seqs = plan.events.iter().filter(|(to, _)| *to == user(number));
+            assert_eq!(seqs.map(|(_, event)| event.seq).collect::<Vec<_>>(), [11, 12, 13]);
+        }
+    }
+
+    #[test]
+    fn a_refused_write_leaves_no_trace_and_the_others_stand() {
+        let mut plan = plan(0);
+        let writes = [text(1, 9), text(1, 3), text(9, 1), text(3, 1), text(1, 2)];
+        let answers: Vec<_> = writes.iter().map(|write| plan.message(write)).collect();
+        plan.finish();
+        assert!(matches!(answers[0], Err(Error::ReceiverUnknown)));
+        assert!(matches!(answers[1], Err(Error::ReceiverUnknown)));
+        assert!(matches!(answers[2], Err(Error::UserUnknown)));
+        assert!(matches!(answers[3], Err(Error::UserDeleted)));
+        assert!(answers[4].is_ok());
+        assert_eq!((plan.rows.messages.len(), plan.rows.messages[0].id), (1, 101));
+    }
+
+    #[test]
+    fn a_client_ref_is_stored_once_also_within_a_batch() {
+        let mut plan = plan(0);
+        let client_ref = Some(ClientRef(Uuid::from_u128(5)));
+        let first = NewMessage { client_ref, ..text(1, 2) };
+        let again = NewMessage { client_ref, body: "other".into(), ..text(1, 2) };
+        let of_another = NewMessage { client_ref, ..text(2, 1) };
+        let id = stored(plan.message(&first)).id;
+        assert_eq!(stored(plan.message(&again)).id, id);
+        assert_ne!(stored(plan.message(&of_another)).id, id);
+        assert_eq!(plan.rows.messages.len(), 2);
+    }
+
+    #[test]
+    fn a_file_is_announced_to_its_sender_only() {
+        let mut plan = plan(0);
+        let attachment = Some(NewAttachment {
+            path: "attachments/a".into(),
+            file_name: "a".into(),
+            size: 1,
+            content_type: "image/png".into(),
+        });
+        let file = NewMessage { attachment, ..text(1, 2) };
+        stored(plan.message(&file));
+        plan.finish();
+        assert_eq!(plan.rows.messages[0].receiver_seq, None);
+        assert_eq!(plan.rows.feeds, [(UserKey(1), 11)]);
+        let missing = Dispatch { sender: user(1), message_id: 5 };
+        assert!(matches!(plan.dispatch(&missing), Err(Error::MessageNotFound)));
+    }
+
+    #[test]
+    fn the_first_writer_of_a_new_thread_is_user_one() {
+        let mut plan = Plan::new(
+            Loaded { threads: HashMap::new(), ..loaded(0) },
+            LastIds { message: 0, thread: 7 },
+            NOW,
+        );
+        let (one, two) = (text(2, 1), text(1, 2));
+        assert_eq!(stored(plan.message(&one)).thread_id, 8);
+        assert_eq!(stored(plan.message(&two)).thread_id, 8);
+        plan.finish();
+        let NewThreadRow(id, low, high, user_one, created) = plan.rows.threads[0];
+        assert_eq!(
+            (id, low, high, user_one, created),
+            (8, UserKey(1), UserKey(2), UserKey(2), NOW)
+        );
+    }
+}

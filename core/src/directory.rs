@@ -1,0 +1,84 @@
+//! `DirectoryService`.
+
+use std::collections::HashSet;
+
+use netrox_proto::v1::{self, directory_service_server::DirectoryService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    command::{self, MAX_USERS, UserChange},
+    committer::{Committer, Write},
+    error::Error,
+    store::Store,
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    pub(crate) store: Store,
+    pub(crate) committer: Committer,
+}
+
+#[tonic::async_trait]
+impl DirectoryService for Directory {
+    async fn upsert_users(
+        &self,
+        request: Request<v1::UpsertUsersRequest>,
+    ) -> Result<Response<v1::UpsertUsersResponse>, Status> {
+        let changes = command::user_changes(request.into_inner().users)?;
+        let users = self.committer.submit(Write::UpsertUsers(changes))?.users().await?;
+        let users = users.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::UpsertUsersResponse { users }))
+    }
+
+    async fn ensure_user(
+        &self,
+        request: Request<v1::EnsureUserRequest>,
+    ) -> Result<Response<v1::EnsureUserResponse>, Status> {
+        let change = request
+            .into_inner()
+            .user
+            .ok_or(Error::InvalidField { field: "user", problem: "missing" })?;
+        let change = UserChange::try_from(change)?;
+        let stored = self.store.find_user(change.id).await.map_err(Error::from)?;
+        let user = match stored {
+            Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
+            Some(user) if user.has(&change) => user,
+            _ => {
+                let users = self.committer.submit(Write::EnsureUser(change))?.users().await?;
+                users.into_iter().next().ok_or(Error::Internal)?
+            }
+        };
+        Ok(Response::new(v1::EnsureUserResponse { user: Some(user.into()) }))
+    }
+
+    async fn get_users(
+        &self,
+        request: Request<v1::GetUsersRequest>,
+    ) -> Result<Response<v1::GetUsersResponse>, Status> {
+        let ids = request.into_inner().user_ids;
+        if ids.is_empty() || ids.len() > MAX_USERS {
+            let problem = "not 1 to 1000 users";
+            return Err(Error::InvalidField { field: "user_ids", problem }.into());
+        }
+        let ids =
+            ids.iter().map(|id| command::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
+        let rows = self.store.find_users(&ids).await.map_err(Error::from)?;
+        let mut asked = HashSet::new();
+        let users = ids
+            .iter()
+            .filter(|id| asked.insert(**id))
+            .filter_map(|id| rows.iter().find(|row| row.id() == *id && !row.deleted))
+            .map(|row| row.clone().into())
+            .collect();
+        Ok(Response::new(v1::GetUsersResponse { users }))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<v1::DeleteUserRequest>,
+    ) -> Result<Response<v1::DeleteUserResponse>, Status> {
+        let user = command::user_id("user_id", &request.into_inner().user_id)?;
+        self.committer.submit(Write::DeleteUser(user))?.answer().await?;
+        Ok(Response::new(v1::DeleteUserResponse {}))
+    }
+}

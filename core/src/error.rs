@@ -1,0 +1,109 @@
+//! Why the core refuses or fails, mapped once to the reasons of the contract.
+
+use netrox_proto::v1::{ErrorReason, Failure};
+use tonic::Status;
+
+use crate::{media, store};
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{field}: {problem}")]
+    InvalidField { field: &'static str, problem: &'static str },
+    #[error("the body is longer than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the file is longer than {limit} bytes")]
+    AttachmentTooLarge { limit: u64 },
+    #[error("no such receiver")]
+    ReceiverUnknown,
+    #[error("the receiver is the sender")]
+    ReceiverIsSender,
+    #[error("no such user")]
+    UserUnknown,
+    #[error("the user was deleted")]
+    UserDeleted,
+    #[error("no such message")]
+    MessageNotFound,
+    #[error("no such attachment")]
+    AttachmentNotFound,
+    #[error("the range begins past the end of the attachment")]
+    RangeNotSatisfiable,
+    #[error("too much work is waiting")]
+    Overloaded,
+    #[error("the store cannot take it now")]
+    StoreUnavailable,
+    #[error("this core is shutting down")]
+    ShuttingDown,
+    #[error("whether it was stored could not be found out")]
+    OutcomeUnknown,
+    #[error("internal error")]
+    Internal,
+}
+
+impl Error {
+    fn reason(&self) -> ErrorReason {
+        match self {
+            Self::InvalidField { .. } => ErrorReason::InvalidField,
+            Self::BodyTooLarge { .. } => ErrorReason::BodyTooLarge,
+            Self::AttachmentTooLarge { .. } => ErrorReason::AttachmentTooLarge,
+            Self::ReceiverUnknown => ErrorReason::ReceiverUnknown,
+            Self::ReceiverIsSender => ErrorReason::ReceiverIsSender,
+            Self::UserUnknown => ErrorReason::UserUnknown,
+            Self::UserDeleted => ErrorReason::UserDeleted,
+            Self::MessageNotFound => ErrorReason::MessageNotFound,
+            Self::AttachmentNotFound => ErrorReason::AttachmentNotFound,
+            Self::RangeNotSatisfiable => ErrorReason::RangeNotSatisfiable,
+            Self::Overloaded => ErrorReason::Overloaded,
+            Self::StoreUnavailable => ErrorReason::StoreUnavailable,
+            Self::ShuttingDown => ErrorReason::ShuttingDown,
+            Self::OutcomeUnknown => ErrorReason::OutcomeUnknown,
+            Self::Internal => ErrorReason::Internal,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidField { field, problem } => Self::invalid_field(field, problem),
+            _ => Self::new(error.reason(), error.to_string()),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+/// Logged here, where the cause is dropped.
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the database is unavailable");
+                Self::StoreUnavailable
+            }
+            store::Error::Damaged(cause) => {
+                tracing::error!(error = %cause, "the database is damaged");
+                Self::StoreUnavailable
+            }
+            store::Error::Rejected(cause) => {
+                tracing::error!(error = %cause, "the database rejected a statement");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<media::Error> for Error {
+    fn from(error: media::Error) -> Self {
+        match error {
+            media::Error::NotFound => Self::AttachmentNotFound,
+            media::Error::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the media store is unavailable");
+                Self::StoreUnavailable
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Tells `grpc.health.v1` whether the core can serve.
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::committer::Health;
+
+/// Of the whole server, and of each service.
+const SERVICES: [&str; 4] = [
+    "",
+    "netrox.chat.v1.AttachmentService",
+    "netrox.chat.v1.ChatService",
+    "netrox.chat.v1.DirectoryService",
+];
+
+/// Follows the database until the drain; cancels `failed` when it is damaged.
+pub(crate) async fn report(
+    reporter: HealthReporter,
+    mut health: watch::Receiver<Health>,
+    draining: CancellationToken,
+    failed: CancellationToken,
+) {
+    loop {
+        let status = match *health.borrow_and_update() {
+            Health::Serving => ServingStatus::Serving,
+            Health::Unavailable => ServingStatus::NotServing,
+            Health::Damaged => {
+                failed.cancel();
+                ServingStatus::NotServing
+            }
+        };
+        set_all(&reporter, status).await;
+        tokio::select! {
+            changed = health.changed() => if changed.is_err() { break },
+            () = draining.cancelled() => break,
+        }
+    }
+    set_all(&reporter, ServingStatus::NotServing).await;
+}
+
+async fn set_all(reporter: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        reporter.set_service_status(service, status).await;
+    }
+}

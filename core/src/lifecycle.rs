@@ -1,0 +1,179 @@
+//! A core from its opening to its close.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use netrox_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
+        directory_service_server::DirectoryServiceServer,
+    },
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::{Routes, interceptor::InterceptedService};
+
+use crate::{
+    attachment::Attachments,
+    auth::ServiceAuth,
+    chat::Chat,
+    committer,
+    config::Config,
+    directory::Directory,
+    error::Error,
+    health,
+    hub::Hub,
+    media::{Media, sweep},
+    store::{self, Store},
+};
+
+/// The largest request: a chunk of a file, or a thousand users with their profiles.
+const MAX_REQUEST_BYTES: usize = 20 * 1024 * 1024;
+const LOCK_FILE: &str = "lock";
+
+/// Why a core could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("another process uses the data directory {}", .0.display())]
+    Locked(PathBuf),
+    #[error("{}: {error}", .path.display())]
+    Directory { path: PathBuf, error: io::Error },
+    #[error("database {}: {error}", .path.display())]
+    Database { path: PathBuf, error: store::OpenError },
+    #[error("media directory {}: {error}", .path.display())]
+    Media { path: PathBuf, error: object_store::Error },
+    #[error(transparent)]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// An open core: a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Core {
+    routes: Routes,
+    store: Store,
+    hub: Hub,
+    tasks: TaskTracker,
+    /// Ends the acceptance of work.
+    draining: CancellationToken,
+    failed: CancellationToken,
+    /// Held until the last handle is gone.
+    _lock: Arc<File>,
+}
+
+impl Core {
+    /// Locks the data directory, opens the database, removes what a crash left behind.
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let lock = lock(&config.data_dir)?;
+        create_dir(&config.media_dir)?;
+        let (store, writer) = Store::open(&config.database)
+            .await
+            .map_err(|error| OpenError::Database { path: config.database.clone(), error })?;
+        let media = Media::local(&config.media_dir)
+            .map_err(|error| OpenError::Media { path: config.media_dir.clone(), error })?;
+
+        let hub = Hub::default();
+        let tasks = TaskTracker::new();
+        let draining = CancellationToken::new();
+        let failed = CancellationToken::new();
+        let (committer, commit_task, health) =
+            committer::new(writer, hub.clone(), draining.clone());
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        tasks.spawn(commit_task.run());
+        tasks.spawn(health::report(reporter, health, draining.clone(), failed.clone()));
+        tasks.spawn(sweep::run(media.clone(), store.clone(), Timestamp::now(), draining.clone()));
+
+        let chat = Chat {
+            store: store.clone(),
+            committer: committer.clone(),
+            hub: hub.clone(),
+            tasks: tasks.clone(),
+            max_body_bytes: config.max_body_bytes,
+        };
+        let attachments = Attachments {
+            store: store.clone(),
+            committer: committer.clone(),
+            media,
+            tasks: tasks.clone(),
+            max_body_bytes: config.max_body_bytes,
+            max_attachment_bytes: config.max_attachment_bytes,
+        };
+        let directory = Directory { store: store.clone(), committer };
+        let auth = ServiceAuth::new(config.service_tokens);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let routes = Routes::new(InterceptedService::new(
+            ChatServiceServer::new(chat).max_decoding_message_size(MAX_REQUEST_BYTES),
+            auth.clone(),
+        ))
+        .add_service(InterceptedService::new(
+            AttachmentServiceServer::new(attachments).max_decoding_message_size(MAX_REQUEST_BYTES),
+            auth.clone(),
+        ))
+        .add_service(InterceptedService::new(
+            DirectoryServiceServer::new(directory).max_decoding_message_size(MAX_REQUEST_BYTES),
+            auth.clone(),
+        ))
+        .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))
+        .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth))
+        // Open to probes that cannot carry a credential; it tells nothing else.
+        .add_service(health_service)
+        .prepare();
+        Ok(Self { routes, store, hub, tasks, draining, failed, _lock: Arc::new(lock) })
+    }
+
+    /// The services, to be called in process or served over a socket.
+    pub fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// Refuses new work and ends the live streams; what was taken is finished.
+    pub fn drain(&self) {
+        self.draining.cancel();
+        self.hub.close(&Error::ShuttingDown);
+    }
+
+    /// Drains, waits for the work that was taken, and closes the database.
+    pub async fn close(&self) {
+        self.drain();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.store.close().await;
+    }
+
+    /// Cancelled when the database is damaged: the process must end, so that nothing more is
+    /// acknowledged.
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+}
+
+/// One process per data directory: the writer's view of the database is kept in memory.
+fn lock(data_dir: &std::path::Path) -> Result<File, OpenError> {
+    create_dir(data_dir)?;
+    let path = data_dir.join(LOCK_FILE);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| OpenError::Directory { path, error })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(data_dir.to_owned())),
+        Err(TryLockError::Error(error)) => {
+            Err(OpenError::Directory { path: data_dir.to_owned(), error })
+        }
+    }
+}
+
+fn create_dir(path: &std::path::Path) -> Result<(), OpenError> {
+    fs::create_dir_all(path).map_err(|error| OpenError::Directory { path: path.to_owned(), error })
+}

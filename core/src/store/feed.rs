@@ -1,0 +1,107 @@
+//! The change feed of a user: the messages that have a place in the user's sequence.
+
+use netrox_proto::{ids::UserId, v1};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{
+    Error, Store,
+    message::{MessageRow, message_columns},
+    user::UserKey,
+};
+
+#[derive(Debug, FromRow)]
+struct FeedRow {
+    seq: i64,
+    #[sqlx(flatten)]
+    message: MessageRow,
+    peer_id: Uuid,
+}
+
+macro_rules! feed_of {
+    ($user:literal, $user_seq:literal, $peer:literal) => {
+        concat!(
+            "select m.",
+            $user_seq,
+            " as seq, u.id as peer_id, ",
+            message_columns!(),
+            " from messages m join users u on u.key = m.",
+            $peer,
+            " where m.",
+            $user,
+            " = $1 and m.",
+            $user_seq,
+            " > $2",
+            " order by m.",
+            $user_seq,
+            " limit $3"
+        )
+    };
+}
+const LAST_SEQ: &str = "select last_seq from feeds where user_key = $1";
+const RECEIVED: &str = feed_of!("receiver", "receiver_seq", "sender");
+const ALL: &str = concat!(
+    "select * from (",
+    feed_of!("receiver", "receiver_seq", "sender"),
+    ")",
+    " union all select * from (",
+    feed_of!("sender", "sender_seq", "receiver"),
+    ")",
+    " order by seq limit $3"
+);
+
+/// Part of a feed, from a position on.
+#[derive(Debug)]
+pub(crate) struct FeedPage {
+    pub(crate) events: Vec<v1::Event>,
+    /// The position after the page.
+    pub(crate) last_seq: u64,
+    /// Whether it reaches the end of the feed.
+    pub(crate) complete: bool,
+}
+
+impl Store {
+    /// The user's last place in the sequence; 0 before the first.
+    pub(crate) async fn last_seq(&self, user: UserKey) -> Result<u64, Error> {
+        let last: Option<i64> =
+            sqlx::query_scalar(LAST_SEQ).bind(user).fetch_optional(&self.readers).await?;
+        Ok(last.unwrap_or(0).cast_unsigned())
+    }
+
+    /// What came after a position, in order, at most `limit` events.
+    pub(crate) async fn read_feed(
+        &self,
+        user: UserKey,
+        user_id: UserId,
+        after: u64,
+        received_only: bool,
+        limit: usize,
+    ) -> Result<FeedPage, Error> {
+        // Read before the page: whatever has a place up to here is then in the page, or left out
+        // of it for good.
+        let end = self.last_seq(user).await?;
+        let rows: Vec<FeedRow> = sqlx::query_as(if received_only { RECEIVED } else { ALL })
+            .bind(user)
+            .bind(after.cast_signed())
+            .bind(limit as i64)
+            .fetch_all(&self.readers)
+            .await?;
+        let complete = rows.len() < limit;
+        let newest = rows.last().map_or(after, |row| row.seq.cast_unsigned());
+        let last_seq = if complete { newest.max(end) } else { newest };
+        let events = rows.into_iter().map(|row| row.into_event(user, user_id)).collect();
+        Ok(FeedPage { events, last_seq, complete })
+    }
+}
+
+impl FeedRow {
+    fn into_event(self, user: UserKey, user_id: UserId) -> v1::Event {
+        let peer_id = UserId(self.peer_id);
+        let (sender, receiver) =
+            if self.message.sender == user { (user_id, peer_id) } else { (peer_id, user_id) };
+        v1::Event {
+            seq: self.seq.cast_unsigned(),
+            change: Some(v1::event::Change::Message(self.message.into_wire(sender, receiver))),
+        }
+    }
+}

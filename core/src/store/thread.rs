@@ -1,0 +1,93 @@
+//! Conversations.
+
+use netrox_proto::{ids::UserId, time::timestamp, v1};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{
+    Error, Store,
+    user::{UserKey, UserRow},
+};
+
+const FIND: &str = "select id from threads where low_key = $1 and high_key = $2";
+const LIST_IDS: &str = "\
+    select id from (
+        select id, last_activity from threads where low_key = $1
+        union all
+        select id, last_activity from threads where high_key = $1
+    ) order by last_activity desc, id desc";
+const GET_MANY: &str = "\
+    select t.id, t.user_one, t.created, t.last_activity,
+        u.key as peer_key, u.id as peer_id, u.email as peer_email, u.profile as peer_profile
+    from json_each($1) j
+    join threads t on t.id = j.value
+    join users u on u.key = case t.low_key when $2 then t.high_key else t.low_key end
+    order by j.key";
+
+#[derive(Debug, FromRow)]
+struct ThreadRow {
+    id: i64,
+    user_one: UserKey,
+    created: i64,
+    last_activity: i64,
+    peer_key: UserKey,
+    peer_id: Uuid,
+    peer_email: String,
+    peer_profile: Option<String>,
+}
+
+impl ThreadRow {
+    fn into_wire(self, user: &v1::User) -> v1::Thread {
+        let peer = v1::User {
+            id: UserId(self.peer_id).to_string(),
+            email: self.peer_email,
+            profile_json: self.peer_profile,
+        };
+        let (one, two) = if self.user_one == self.peer_key {
+            (peer, user.clone())
+        } else {
+            (user.clone(), peer)
+        };
+        v1::Thread {
+            id: self.id,
+            user_one: Some(one),
+            user_two: Some(two),
+            created: Some(timestamp(self.created)),
+            last_activity: Some(timestamp(self.last_activity)),
+        }
+    }
+}
+
+impl Store {
+    pub(crate) async fn find_thread(
+        &self,
+        one: UserKey,
+        two: UserKey,
+    ) -> Result<Option<i64>, Error> {
+        Ok(sqlx::query_scalar(FIND)
+            .bind(one.min(two))
+            .bind(one.max(two))
+            .fetch_optional(&self.readers)
+            .await?)
+    }
+
+    /// All threads of a user, the most recently active first.
+    pub(crate) async fn list_thread_ids(&self, user: UserKey) -> Result<Vec<i64>, Error> {
+        Ok(sqlx::query_scalar(LIST_IDS).bind(user).fetch_all(&self.readers).await?)
+    }
+
+    /// Some of the threads of a user, in the order of the ids.
+    pub(crate) async fn get_threads(
+        &self,
+        ids: &[i64],
+        user: &UserRow,
+        user_on_wire: &v1::User,
+    ) -> Result<Vec<v1::Thread>, Error> {
+        let rows: Vec<ThreadRow> = sqlx::query_as(GET_MANY)
+            .bind(serde_json::json!(ids).to_string())
+            .bind(user.key)
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.into_wire(user_on_wire)).collect())
+    }
+}

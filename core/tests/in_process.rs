@@ -1,0 +1,185 @@
+//! The core through its generated clients, called in process as `serve` does.
+
+use std::time::Duration;
+
+use netrox_core::{Config, Core};
+use netrox_proto::v1::{
+    ListMessagesRequest, SendMessageRequest, SubscribeRequest, SubscribeResponse,
+    UpsertUsersRequest, UserChange, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient, event::Change,
+};
+use tempfile::TempDir;
+use tonic::{
+    Request, Status, Streaming,
+    service::{Routes, interceptor::InterceptedService},
+};
+
+const TOKEN: &str = "token";
+const ALICE: &str = "00000000-0000-0000-0000-00000000000a";
+const BOB: &str = "00000000-0000-0000-0000-00000000000b";
+
+type Transport = InterceptedService<Routes, fn(Request<()>) -> Result<Request<()>, Status>>;
+
+struct World {
+    directory: TempDir,
+    core: Core,
+}
+
+impl World {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let core = open(&directory).await;
+        let world = Self { directory, core };
+        let users = [ALICE, BOB]
+            .map(|id| UserChange { id: id.into(), email: None, profile_json: None })
+            .into();
+        world.directory_client().upsert_users(UpsertUsersRequest { users }).await.expect("users");
+        world
+    }
+
+    async fn restart(&mut self) {
+        self.core.close().await;
+        // The lock goes with the last handle.
+        let old = std::mem::replace(&mut self.core, open(&tempfile::tempdir().expect("dir")).await);
+        drop(old);
+        self.core = open(&self.directory).await;
+    }
+
+    fn transport(&self) -> Transport {
+        InterceptedService::new(self.core.routes(), authorize as fn(_) -> _)
+    }
+
+    fn chat(&self) -> ChatServiceClient<Transport> {
+        ChatServiceClient::new(self.transport())
+    }
+
+    fn directory_client(&self) -> DirectoryServiceClient<Transport> {
+        DirectoryServiceClient::new(self.transport())
+    }
+
+    async fn send(&self, body: &str) -> i64 {
+        let request = SendMessageRequest {
+            sender_id: ALICE.into(),
+            receiver_id: BOB.into(),
+            body: body.into(),
+            client_ref: None,
+        };
+        self.chat().send_message(request).await.expect("sent").into_inner().message_id
+    }
+
+    async fn subscribe(&self, after_seq: Option<u64>) -> Streaming<SubscribeResponse> {
+        let request = SubscribeRequest { user_id: BOB.into(), after_seq, received_only: true };
+        self.chat().subscribe(request).await.expect("subscribed").into_inner()
+    }
+}
+
+fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
+    let value = format!("Bearer {TOKEN}").parse().expect("ascii");
+    request.metadata_mut().insert("authorization", value);
+    Ok(request)
+}
+
+async fn open(directory: &TempDir) -> Core {
+    Core::open(Config {
+        data_dir: directory.path().into(),
+        database: directory.path().join("chat.db"),
+        media_dir: directory.path().join("media"),
+        service_tokens: vec![TOKEN.into()],
+        max_body_bytes: 16_384,
+        max_attachment_bytes: 1 << 20,
+    })
+    .await
+    .expect("a core")
+}
+
+async fn next(stream: &mut Streaming<SubscribeResponse>) -> SubscribeResponse {
+    tokio::time::timeout(Duration::from_secs(10), stream.message())
+        .await
+        .expect("in time")
+        .expect("ok")
+        .expect("a response")
+}
+
+/// Bodies of the next events, until there are so many.
+async fn bodies(stream: &mut Streaming<SubscribeResponse>, count: usize) -> Vec<String> {
+    let mut bodies = Vec::new();
+    while bodies.len() < count {
+        for event in next(stream).await.events {
+            let Some(Change::Message(message)) = event.change else { panic!("no message") };
+            bodies.push(message.body);
+        }
+    }
+    bodies
+}
+
+#[tokio::test]
+async fn a_message_is_stored_delivered_and_resumed_after_a_restart() {
+    let mut world = World::start().await;
+    let mut stream = world.subscribe(None).await;
+    assert_eq!(next(&mut stream).await, SubscribeResponse { events: vec![], last_seq: 0 });
+    world.send("one").await;
+    let live = next(&mut stream).await;
+    assert_eq!((live.events.len(), live.last_seq), (1, 1));
+    drop(stream);
+    world.send("two").await;
+
+    world.restart().await;
+    let third = world.send("three").await;
+    let mut stream = world.subscribe(Some(live.last_seq)).await;
+    assert_eq!(bodies(&mut stream, 2).await, ["two", "three"]);
+
+    let request = ListMessagesRequest {
+        user_id: ALICE.into(),
+        peer_id: BOB.into(),
+        newest_first: true,
+        limit: 2,
+        ..Default::default()
+    };
+    let mut list = world.chat().list_messages(request).await.expect("a list").into_inner();
+    let first = list.message().await.expect("ok").expect("users");
+    assert_eq!(first.users.iter().map(|user| user.id.as_str()).collect::<Vec<_>>(), [ALICE, BOB]);
+    let page = list.message().await.expect("ok").expect("messages").messages;
+    assert_eq!(page.iter().map(|m| m.body.as_str()).collect::<Vec<_>>(), ["three", "two"]);
+    assert_eq!(page[0].id, third);
+    assert_eq!(list.message().await.expect("ok"), None);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_falls_behind_is_served_from_the_store() {
+    let world = World::start().await;
+    let mut stream = world.subscribe(None).await;
+    next(&mut stream).await;
+    let sent: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
+    for body in &sent {
+        world.send(body).await;
+    }
+    assert_eq!(bodies(&mut stream, sent.len()).await, sent);
+    world.send("live again").await;
+    assert_eq!(bodies(&mut stream, 1).await, ["live again"]);
+}
+
+#[tokio::test]
+async fn a_drained_core_ends_its_streams_and_refuses_work() {
+    let world = World::start().await;
+    let mut stream = world.subscribe(None).await;
+    next(&mut stream).await;
+    world.core.drain();
+    let ended = stream.message().await.expect_err("an end");
+    assert_eq!(ended.code(), tonic::Code::Unavailable);
+    world.core.close().await;
+}
+
+#[tokio::test]
+async fn a_directory_is_used_by_one_core_at_a_time() {
+    let world = World::start().await;
+    let second = Core::open(Config {
+        data_dir: world.directory.path().into(),
+        database: world.directory.path().join("chat.db"),
+        media_dir: world.directory.path().join("media"),
+        service_tokens: vec![TOKEN.into()],
+        max_body_bytes: 1,
+        max_attachment_bytes: 1,
+    })
+    .await;
+    assert!(second.is_err_and(|error| error.to_string().contains("another process")));
+}

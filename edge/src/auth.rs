@@ -1,0 +1,167 @@
+//! Access tokens: who calls (PROTOCOL section 1). The only user of `jsonwebtoken`.
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use netrox_proto::ids::UserId;
+use serde_json::value::RawValue;
+
+use crate::config::{Jwt, JwtKey};
+
+/// For clocks that disagree.
+const LEEWAY_SECONDS: u64 = 10;
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Tried after the configured claim.
+const SUBJECT_CLAIM: &str = "sub";
+
+/// Why the configured key cannot verify tokens.
+#[derive(Debug, thiserror::Error)]
+#[error("the key for access tokens is not usable: {0}")]
+pub struct InvalidKey(&'static str);
+
+/// Of every reason alike, so that a refusal tells nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unauthenticated;
+
+/// What a valid token says of its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) user_id: UserId,
+    /// Unix seconds.
+    pub(crate) expires_at: i64,
+    /// The `email` claim, where it is a string.
+    pub(crate) email: Option<String>,
+    /// The `profile` claim as JSON text; "null" where it is null.
+    pub(crate) profile_json: Option<String>,
+}
+
+/// Verifies access tokens with one key.
+pub(crate) struct Authenticator {
+    key: DecodingKey,
+    validation: Validation,
+    user_claim: String,
+}
+
+type Claims = HashMap<String, Box<RawValue>>;
+
+impl Authenticator {
+    pub(crate) fn new(config: &Jwt) -> Result<Self, InvalidKey> {
+        let (key, algorithms) = verification_key(&config.key)?;
+        let mut validation = Validation {
+            algorithms,
+            leeway: LEEWAY_SECONDS,
+            validate_nbf: true,
+            validate_aud: config.audience.is_some(),
+            ..Validation::default()
+        };
+        // With an audience, or an issuer, configured, a token without one is refused too.
+        let mut required = vec!["exp"];
+        if let Some(audience) = &config.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if let Some(issuer) = &config.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        Ok(Self { key, validation, user_claim: config.user_claim.clone() })
+    }
+
+    /// The user of a request: by its `Authorization` header or, only where it has none, by the
+    /// `token` of its query.
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query_token: Option<&str>,
+    ) -> Result<Identity, Unauthenticated> {
+        let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+        let token = match (authorizations.next(), authorizations.next()) {
+            (Some(authorization), None) => {
+                authorization.to_str().ok().and_then(bearer_token).ok_or(Unauthenticated)?
+            }
+            (None, _) => query_token.ok_or(Unauthenticated)?,
+            (Some(_), Some(_)) => return Err(Unauthenticated),
+        };
+        self.verify(token)
+    }
+
+    fn verify(&self, token: &str) -> Result<Identity, Unauthenticated> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Unauthenticated);
+        }
+        let token =
+            decode::<Claims>(token, &self.key, &self.validation).map_err(|_| Unauthenticated)?;
+        // No extension is understood here, so none may be critical (RFC 7515 section 4.1.11).
+        if token.header.crit.is_some() {
+            return Err(Unauthenticated);
+        }
+        let claims = token.claims;
+        if claims.get("token_type").is_some_and(|kind| text(kind).as_deref() != Some("access")) {
+            return Err(Unauthenticated);
+        }
+        let user_id = claims
+            .get(&self.user_claim)
+            .or_else(|| claims.get(SUBJECT_CLAIM))
+            .and_then(|claim| text(claim)?.parse().ok())
+            .ok_or(Unauthenticated)?;
+        let expires_at = claims
+            .get("exp")
+            .and_then(|claim| serde_json::from_str::<f64>(claim.get()).ok())
+            .ok_or(Unauthenticated)?;
+        Ok(Identity {
+            user_id,
+            // Saturates.
+            expires_at: expires_at as i64,
+            email: claims.get("email").and_then(|claim| text(claim)),
+            profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
+        })
+    }
+}
+
+fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), InvalidKey> {
+    let pem = match key {
+        JwtKey::Secret(secret) if secret.is_empty() => {
+            return Err(InvalidKey("the secret is empty"));
+        }
+        JwtKey::Secret(secret) => {
+            let key = DecodingKey::from_secret(secret);
+            return Ok((key, vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]));
+        }
+        JwtKey::PublicKeyPem(pem) => pem,
+    };
+    let marker = b"PRIVATE KEY";
+    if pem.windows(marker.len()).any(|window| window == marker) {
+        return Err(InvalidKey("it is a private key, a public key is needed"));
+    }
+    if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
+        let algorithms = key.family().algorithms().to_vec();
+        return Ok((key, algorithms));
+    }
+    if let Ok(key) = DecodingKey::from_ed_pem(pem) {
+        return Ok((key, vec![Algorithm::EdDSA]));
+    }
+    let key = DecodingKey::from_ec_pem(pem)
+        .map_err(|_| InvalidKey("not an RSA, EC or Ed25519 public key in PEM form"))?;
+    // An uncompressed point: 4, then two coordinates.
+    let algorithm = match key.try_get_as_bytes() {
+        Ok(point) if point.len() == 1 + 2 * 32 => Algorithm::ES256,
+        Ok(point) if point.len() == 1 + 2 * 48 => Algorithm::ES384,
+        _ => return Err(InvalidKey("an EC key must be on P-256 or P-384")),
+    };
+    Ok((key, vec![algorithm]))
+}
+
+/// The credentials of the scheme "Bearer", whose case does not count (RFC 9110 section 11.1).
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+}
+
+fn text(claim: &RawValue) -> Option<String> {
+    serde_json::from_str(claim.get()).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::HeaderValue;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+const USER: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
+
+fn config(key: JwtKey) -> Jwt {
+    Jwt { key, user_claim: "user_id".into(), issuer: None, audience: None }
+}
+
+fn secret_config() -> Jwt {
+    config(JwtKey::Secret(SECRET.to_vec()))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_secs()).expect("a clock before the end of time")
+}
+
+/// What Django SimpleJWT puts into an access token, changed by `changes`; null removes a claim.
+fn claims(changes: &Value) -> Value {
+    let mut claims = json!({
+        "token_type": "access", "exp": now() + 300, "iat": now(), "jti": "8c1f", "user_id": USER,
+    });
+    let object = claims.as_object_mut().expect("an object");
+    for (claim, value) in changes.as_object().expect("an object") {
+        object.insert(claim.clone(), value.clone());
+    }
+    claims
+}
+
+fn sign(header: &Header, claims: &Value) -> String {
+    encode(header, claims, &EncodingKey::from_secret(SECRET)).expect("a token")
+}
+
+fn token(changes: &Value) -> String {
+    sign(&Header::default(), &claims(changes))
+}
+
+fn verify(config: &Jwt, token: &str) -> Result<Identity, Unauthenticated> {
+    let authenticator = Authenticator::new(config).expect("a usable key");
+    authenticator.authenticate(&HeaderMap::new(), Some(token))
+}
+
+fn is_accepted(config: &Jwt, token: &str) -> bool {
+    verify(config, token).is_ok()
+}
+
+/// A token of parts that no library would make.
+fn raw_token(header: &str, payload: &str, signature: &str) -> String {
+    let encode = |text| URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{signature}", encode(header), encode(payload))
+}
+
+#[test]
+fn a_token_names_its_user() {
+    let changes = json!({
+        "exp": now() + 60, "user_id": USER.to_uppercase(),
+        "email": "a@example.com", "profile": {"name": "Ä", "n": [1, 2.50]},
+    });
+    let identity = verify(&secret_config(), &token(&changes)).expect("a good token");
+    assert_eq!(identity.user_id.to_string(), USER);
+    assert_eq!(identity.expires_at, changes["exp"].as_i64().expect("a number"));
+    assert_eq!(identity.email.as_deref(), Some("a@example.com"));
+    let profile: Value =
+        serde_json::from_str(&identity.profile_json.expect("a profile")).expect("JSON");
+    assert_eq!(profile, changes["profile"]);
+}
+
+#[test]
+fn a_profile_keeps_its_text() {
+    let payload = format!(
+        r#"{{"exp": {}, "user_id": "{USER}", "profile": {{"b": 1.50,  "a": "\u00e4"}}}}"#,
+        now() + 60
+    );
+    let unsigned = raw_token(r#"{"alg":"HS256"}"#, &payload, "");
+    let message = unsigned.trim_end_matches('.');
+    let key = EncodingKey::from_secret(SECRET);
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256);
+    let token = format!("{message}.{}", signature.expect("a signature"));
+    let identity = verify(&secret_config(), &token).expect("a good token");
+    assert_eq!(identity.profile_json.as_deref(), Some(r#"{"b": 1.50,  "a": "\u00e4"}"#));
+}
+
+#[test]
+fn optional_claims_may_be_absent_null_or_of_a_wrong_type() {
+    for (changes, email, profile_json) in [
+        (json!({}), None, None),
+        (json!({"email": null, "profile": null}), None, Some("null")),
+        (json!({"email": 7, "profile": 7}), None, Some("7")),
+        (json!({"email": ""}), Some(""), None),
+    ] {
+        let identity = verify(&secret_config(), &token(&changes)).expect("a good token");
+        assert_eq!(identity.email.as_deref(), email, "{changes}");
+        assert_eq!(identity.profile_json.as_deref(), profile_json, "{changes}");
+    }
+}
+
+#[test]
+fn claims_decide() {
+    for (changes, accepted) in [
+        (json!({}), true),
+        (json!({"token_type": "refresh"}), false),
+        (json!({"token_type": null}), false),
+        (json!({"token_type": 1}), false),
+        (json!({"exp": null}), false),
+        (json!({"exp": "9999999999"}), false),
+        (json!({"exp": now() - 3}), true),
+        (json!({"exp": now() - 20}), false),
+        (json!({"exp": -1}), false),
+        (json!({"exp": now() as f64 + 60.5}), true),
+        (json!({"exp": 1e300}), false),
+        (json!({"nbf": now() + 3}), true),
+        (json!({"nbf": now() + 60}), false),
+        (json!({"nbf": "soon"}), false),
+        (json!({"user_id": 7}), false),
+        (json!({"user_id": "7"}), false),
+        (json!({"user_id": USER.replace('-', "")}), false),
+        (json!({"user_id": format!("{{{USER}}}")}), false),
+        // A bad claim is not made up for by "sub".
+        (json!({"user_id": 7, "sub": USER}), false),
+        // What is not configured is not looked at.
+        (json!({"aud": "someone", "iss": "anyone"}), true),
+    ] {
+        assert_eq!(is_accepted(&secret_config(), &token(&changes)), accepted, "{changes}");
+    }
+    let mut without_type = claims(&json!({}));
+    without_type.as_object_mut().expect("an object").remove("token_type");
+    assert!(is_accepted(&secret_config(), &sign(&Header::default(), &without_type)));
+    let mut without_expiry = claims(&json!({}));
+    without_expiry.as_object_mut().expect("an object").remove("exp");
+    assert!(!is_accepted(&secret_config(), &sign(&Header::default(), &without_expiry)));
+}
+
+#[test]
+fn the_users_claim_is_configurable_and_falls_back_to_the_subject() {
+    let config = Jwt { user_claim: "uid".into(), ..secret_config() };
+    let other = "87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437";
+    for (changes, user) in [
+        (json!({"uid": other, "sub": USER}), Some(other)),
+        (json!({"sub": other}), Some(other)),
+        (json!({}), None),
+    ] {
+        let found = verify(&config, &token(&changes)).map(|identity| identity.user_id.to_string());
+        assert_eq!(found.ok().as_deref(), user, "{changes}");
+    }
+}
+
+#[test]
+fn audience_and_issuer_are_demanded_where_they_are_configured() {
+    let with_audience = Jwt { audience: Some("chat".into()), ..secret_config() };
+    for (changes, accepted) in [
+        (json!({"aud": "chat"}), true),
+        (json!({"aud": ["web", "chat"]}), true),
+        (json!({"aud": "web"}), false),
+        (json!({"aud": []}), false),
+        (json!({"aud": 7}), false),
+        (json!({}), false),
+    ] {
+        assert_eq!(is_accepted(&with_audience, &token(&changes)), accepted, "{changes}");
+    }
+    let with_issuer = Jwt { issuer: Some("django".into()), ..secret_config() };
+    for (changes, accepted) in
+        [(json!({"iss": "django"}), true), (json!({"iss": "other"}), false), (json!({}), false)]
+    {
+        assert_eq!(is_accepted(&with_issuer, &token(&changes)), accepted, "{changes}");
+    }
+}
+
+#[test]
+fn a_secret_verifies_its_three_algorithms_and_no_other() {
+    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+        assert!(is_accepted(&secret_config(), &sign(&Header::new(algorithm), &claims(&json!({})))));
+    }
+    let other = config(JwtKey::Secret(b"another secret".to_vec()));
+    assert!(!is_accepted(&other, &token(&json!({}))));
+
+    let payload = claims(&json!({})).to_string();
+    for algorithm in ["none", "None", "NONE", "HS1", "RS256", ""] {
+        let header = format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#);
+        let signed = token(&json!({}));
+        let signature = signed.rsplit('.').next().expect("a signature");
+        for signature in ["", signature] {
+            let token = raw_token(&header, &payload, signature);
+            assert!(!is_accepted(&secret_config(), &token), "{algorithm}");
+        }
+    }
+}
+
+macro_rules! key {
+    ($name:literal) => {
+        include_bytes!(concat!("keys/", $name, ".pem"))
+    };
+}
+
+#[test]
+fn a_public_key_verifies_the_algorithms_that_fit_it() {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    let rsa = EncodingKey::from_rsa_pem(key!("rsa")).expect("a key");
+    let p256 = EncodingKey::from_ec_pem(key!("p256")).expect("a key");
+    let p384 = EncodingKey::from_ec_pem(key!("p384")).expect("a key");
+    let ed25519 = EncodingKey::from_ed_pem(key!("ed25519")).expect("a key");
+    let signers = [
+        (&rsa, vec![RS256, RS384, RS512, PS256, PS384, PS512]),
+        (&p256, vec![ES256]),
+        (&p384, vec![ES384]),
+        (&ed25519, vec![EdDSA]),
+    ];
+    let verifiers: [&[u8]; 4] =
+        [key!("rsa.pub"), key!("p256.pub"), key!("p384.pub"), key!("ed25519.pub")];
+    for (own, public_key) in verifiers.into_iter().enumerate() {
+        let config = config(JwtKey::PublicKeyPem(public_key.to_vec()));
+        for (other, (key, algorithms)) in signers.iter().enumerate() {
+            for algorithm in algorithms {
+                let token = encode(&Header::new(*algorithm), &claims(&json!({})), key);
+                let accepted = is_accepted(&config, &token.expect("a token"));
+                assert_eq!(accepted, own == other, "{algorithm:?} against key {own}");
+            }
+        }
+        // A public key is no secret: nobody may sign with its text.
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let forged = encode(
+                &Header::new(algorithm),
+                &claims(&json!({})),
+                &EncodingKey::from_secret(public_key),
+            );
+            assert!(!is_accepted(&config, &forged.expect("a token")));
+        }
+    }
+}
+
+#[test]
+fn unusable_keys_are_refused_at_the_start() {
+    let private_keys: [&[u8]; 4] = [key!("rsa"), key!("p256"), key!("p384"), key!("ed25519")];
+    let others: [&[u8]; 4] = [b"", b"secret", key!("p521.pub"), b"-----BEGIN PUBLIC KEY-----\n"];
+    for pem in private_keys.into_iter().chain(others) {
+        let error = Authenticator::new(&config(JwtKey::PublicKeyPem(pem.to_vec()))).err();
+        let message = error.expect("a refusal").to_string();
+        assert!(message.starts_with("the key for access tokens is not usable: "), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+    assert!(Authenticator::new(&config(JwtKey::Secret(Vec::new()))).is_err());
+}
+
+#[test]
+fn headers_with_demands_are_refused_and_hints_ignored() {
+    let critical = Header { crit: Some(vec!["b64".into()]), ..Header::default() };
+    assert!(!is_accepted(&secret_config(), &sign(&critical, &claims(&json!({})))));
+    let hints = Header {
+        kid: Some("../../etc/passwd".into()),
+        jku: Some("http://127.0.0.1:9/keys".into()),
+        ..Header::default()
+    };
+    assert!(is_accepted(&secret_config(), &sign(&hints, &claims(&json!({})))));
+}
+
+#[test]
+fn a_token_has_at_most_eight_kibibytes() {
+    let padded = |bytes: usize| token(&json!({"pad": "x".repeat(bytes)}));
+    let longest = (5_500..6_200).map(padded).rfind(|token| token.len() <= MAX_TOKEN_BYTES);
+    let longest = longest.expect("one that fits");
+    assert!(is_accepted(&secret_config(), &longest));
+    let too_long = (5_500..6_200).map(padded).find(|token| token.len() > MAX_TOKEN_BYTES);
+    assert!(!is_accepted(&secret_config(), &too_long.expect("one that does not")));
+}
+
+#[test]
+fn the_header_counts_over_the_query() {
+    let authenticator = Authenticator::new(&secret_config()).expect("a usable key");
+    let good = token(&json!({}));
+    let bearer = format!("Bearer {good}");
+    let other_case = format!("bEaReR  {good} ");
+    for (headers, query, accepted) in [
+        (vec![], Some(good.as_str()), true),
+        (vec![], None, false),
+        (vec![], Some(""), false),
+        (vec![bearer.as_str()], None, true),
+        (vec![other_case.as_str()], None, true),
+        (vec![bearer.as_str()], Some("bad"), true),
+        (vec!["Bearer bad"], Some(good.as_str()), false),
+        (vec!["Basic dXNlcjpwYXNz"], Some(good.as_str()), false),
+        (vec!["Bearer"], None, false),
+        (vec![good.as_str()], None, false),
+        (vec![bearer.as_str(), bearer.as_str()], None, false),
+        (vec!["Bearer \u{e9}"], None, false),
+    ] {
+        let mut map = HeaderMap::new();
+        for value in &headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
+            map.append(header::AUTHORIZATION, value);
+        }
+        let result = authenticator.authenticate(&map, query);
+        assert_eq!(result.is_ok(), accepted, "{headers:?} {query:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_changed_token_is_refused(index: prop::sample::Index, byte in "[A-Za-z0-9_.-]") {
+        let good = token(&json!({}));
+        let index = index.index(good.len());
+        // The last character of a signature holds bits that do not count.
+        prop_assume!(index + 1 < good.len() && good[index..=index] != byte);
+        let mut changed = good;
+        changed.replace_range(index..=index, &byte);
+        prop_assert!(!is_accepted(&secret_config(), &changed));
+    }
+
+    #[test]
+    fn anything_else_is_refused(text in "\\PC{0,200}") {
+        prop_assert!(!is_accepted(&secret_config(), &text));
+    }
+}

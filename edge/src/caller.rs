@@ -1,0 +1,80 @@
+//! Who calls: the user of a valid token, who is in the directory by then.
+
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, request::Parts};
+use netrox_proto::{
+    ids::UserId,
+    v1::{ErrorReason, Failure},
+};
+use percent_encoding::percent_decode_str;
+
+use crate::{Edge, auth::Identity, error::PublicError};
+
+/// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller(pub(crate) UserId);
+
+impl FromRequestParts<Edge> for Caller {
+    type Rejection = PublicError;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
+        let identity = edge.identify(&parts.headers, None).await?;
+        Ok(Self(identity.user_id))
+    }
+}
+
+impl Edge {
+    /// Verifies the token of a request and provisions its user. The token of the query counts only
+    /// where there is no `Authorization` header.
+    pub(crate) async fn identify(
+        &self,
+        headers: &HeaderMap,
+        query_token: Option<&str>,
+    ) -> Result<Identity, PublicError> {
+        let shared = &self.shared;
+        let identity = shared
+            .authenticator
+            .authenticate(headers, query_token)
+            .map_err(|_| PublicError::unauthenticated())?;
+        shared.known_users.ensure(&shared.core, &identity).await?;
+        Ok(identity)
+    }
+
+    /// What the core's refusal of a user's call is to the user. Where it says that this edge's
+    /// knowledge of the user is out of date, the next request asks anew.
+    pub(crate) fn refusal(&self, user: UserId, status: &tonic::Status) -> PublicError {
+        let failure = Failure::from(status);
+        if matches!(failure.reason(), ErrorReason::UserUnknown | ErrorReason::UserDeleted) {
+            self.shared.known_users.forget(user);
+        }
+        failure.into()
+    }
+}
+
+/// The `token` of a query.
+pub(crate) fn query_token(query: Option<&str>) -> Option<String> {
+    let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    percent_decode_str(token).decode_utf8().ok().map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_found_anywhere_in_the_query() {
+        for (query, token) in [
+            ("token=a.b.c", Some("a.b.c")),
+            ("x=1&token=a.b-_c&token=other", Some("a.b-_c")),
+            ("token=a%2Eb%2ec", Some("a.b.c")),
+            ("token=", Some("")),
+            ("mytoken=a", None),
+            ("token", None),
+            ("token=%ff", None),
+            ("", None),
+        ] {
+            assert_eq!(query_token(Some(query)).as_deref(), token, "{query}");
+        }
+        assert_eq!(query_token(None), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Refusals as clients see them: the status, the headers and the envelope.
+
+use std::{borrow::Cow, fmt};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use netrox_proto::v1::{ErrorReason, Failure};
+use uuid::Uuid;
+
+use crate::json;
+
+/// Seconds that a refused client is advised to wait.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+
+/// A refusal on the REST side (PROTOCOL section 2).
+#[derive(Debug)]
+pub(crate) struct PublicError {
+    status: StatusCode,
+    message: Cow<'static, str>,
+}
+
+impl PublicError {
+    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// One message for every reason, so that a refusal tells nothing.
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "Authentication credentials were not provided or are invalid",
+        )
+    }
+
+    /// The documented answer, with its spelling.
+    pub(crate) fn invalid_receiver() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Invalid receipient")
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Not found")
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+    }
+
+    /// `problem` completes "<field>: ...".
+    pub(crate) fn invalid_field(field: &str, problem: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("{field}: {problem}"))
+    }
+
+    pub(crate) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn request_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time")
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The file is too large")
+    }
+
+    pub(crate) fn unsupported_media_type(message: &'static str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    pub(crate) fn too_many_requests() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests at a time")
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable, try again")
+    }
+
+    pub(crate) fn range_not_satisfiable() -> Self {
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable")
+    }
+
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
+    /// Logs `error` and gives the answer that refers to the log.
+    pub(crate) fn internal(error: impl fmt::Display) -> Self {
+        let id = log_internal(error);
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Internal error {id}"))
+    }
+}
+
+/// Logs a defect, and gives the id that finds it in the log.
+pub(crate) fn log_internal(error: impl fmt::Display) -> Uuid {
+    let id = Uuid::new_v4();
+    tracing::error!(error.id = %id, "internal error {id}: {error}");
+    id
+}
+
+impl IntoResponse for PublicError {
+    fn into_response(self) -> Response {
+        let mut response = json::failure(self.status, &self.message);
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, BEARER);
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            // The rest of the body, should it ever come, is not another request.
+            StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<Failure> for PublicError {
+    fn from(failure: Failure) -> Self {
+        match failure.reason() {
+            ErrorReason::InvalidField => Self::invalid_field(&failure.field, failure.message),
+            ErrorReason::BodyTooLarge => Self::invalid_field("message", failure.message),
+            ErrorReason::AttachmentTooLarge => Self::too_large(),
+            ErrorReason::ReceiverUnknown => Self::invalid_receiver(),
+            ErrorReason::ReceiverIsSender => {
+                Self::invalid_field("receiver", "must be another user than the sender")
+            }
+            ErrorReason::UserDeleted => Self::unauthenticated(),
+            ErrorReason::MessageNotFound | ErrorReason::AttachmentNotFound => Self::not_found(),
+            ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
+            // The acting user is ensured anew by the next request.
+            ErrorReason::UserUnknown
+            | ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::ShuttingDown => Self::unavailable(),
+            ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
+                Self::internal(failure.message)
+            }
+        }
+    }
+}
+
+impl From<tonic::Status> for PublicError {
+    fn from(status: tonic::Status) -> Self {
+        Failure::from(&status).into()
+    }
+}

@@ -1,0 +1,123 @@
+//! The route table, and what every answer has in common.
+
+mod attachment;
+mod disposition;
+mod health;
+mod listing;
+mod media;
+mod message;
+mod multipart;
+mod range;
+mod thread;
+
+use std::any::Any;
+
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use http::{HeaderName, Method, header};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+
+use crate::{Edge, config::CorsAllowOrigin, error::PublicError, ws};
+
+/// What a browser may read of an answer, and send with a request, beyond the unconditional.
+const EXPOSED_HEADERS: [HeaderName; 6] = [
+    header::ACCEPT_RANGES,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    header::RETRY_AFTER,
+];
+const ALLOWED_HEADERS: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::IF_MODIFIED_SINCE,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::RANGE,
+];
+
+/// Every route, with and without its last slash, and without a redirect (PROTOCOL section 2).
+pub(crate) fn router(edge: Edge) -> Router {
+    let cors = cors_layer(&edge.shared.config.cors_allow_origin);
+    let mut router = Router::new();
+    let routes: [(&str, MethodRouter<Edge>); 6] = [
+        ("/chat/messages/{uid}", get(message::list)),
+        ("/chat/get-user-threads", get(thread::list)),
+        ("/chat/chat-attachment", post(attachment::upload)),
+        ("/ws/chat/room", get(ws::handshake)),
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+    ];
+    for (path, methods) in routes {
+        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+    }
+    let router = router
+        .route("/mediafiles/{*path}", get(media::download))
+        .fallback(|| async { PublicError::not_found() })
+        .method_not_allowed_fallback(|| async { PublicError::method_not_allowed() })
+        .with_state(edge)
+        .layer(CatchPanicLayer::custom(internal_error));
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+// The signature is tower-http's.
+#[allow(clippy::needless_pass_by_value)]
+fn internal_error(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    PublicError::internal(format_args!("a handler panicked: {message}")).into_response()
+}
+
+/// Tokens travel in headers, never in cookies, so that no origin needs to be trusted with
+/// credentials.
+fn cors_layer(config: &CorsAllowOrigin) -> Option<CorsLayer> {
+    let origin = match config {
+        CorsAllowOrigin::None => return None,
+        CorsAllowOrigin::Any => AllowOrigin::any(),
+        CorsAllowOrigin::List(origins) => AllowOrigin::list(origins.iter().cloned()),
+    };
+    Some(
+        CorsLayer::new()
+            .allow_origin(origin)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_headers(ALLOWED_HEADERS)
+            .expose_headers(EXPOSED_HEADERS)
+            .max_age(std::time::Duration::from_secs(3600)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_that_tells_nothing() {
+        async fn panics() -> &'static str {
+            panic!("a secret")
+        }
+        let router =
+            Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(internal_error));
+        let request = http::Request::new(axum::body::Body::empty());
+        let Ok(answer) = router.oneshot(request).await;
+        assert_eq!(answer.status(), 500);
+        let body = axum::body::to_bytes(answer.into_body(), 1000).await.expect("a body");
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains(r#""message":"Internal error "#), "{body}");
+        assert!(!body.contains("secret"), "{body}");
+    }
+}

@@ -1,0 +1,200 @@
+//! `POST /chat/chat-attachment/`: stores a file as a message, on its way through as a stream.
+
+use std::pin::pin;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::StatusCode;
+use netrox_proto::{
+    ids::UserId,
+    v1::{
+        UploadAttachmentRequest, UploadAttachmentResponse, UploadFinish, UploadStart,
+        upload_attachment_request::Part as UploadPart,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::multipart::{Form, Part};
+use crate::{
+    Edge,
+    caller::Caller,
+    error::PublicError,
+    json::{self, Message, Uploaded, User},
+};
+
+/// What the form may take beside the file.
+const FORM_BYTES: u64 = 64 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How many chunks wait for the core before the client has to wait.
+const WAITING_CHUNKS: usize = 2;
+/// Of the text of a UUID, and then some: what is longer is none.
+const RECEIVER_BYTES: usize = 64;
+
+pub(super) async fn upload(
+    State(edge): State<Edge>,
+    Caller(sender_id): Caller,
+    request: Request,
+) -> Result<Response, PublicError> {
+    let limits = &edge.shared.config.limits;
+    let _permit =
+        edge.shared.limits.uploads(sender_id).ok_or_else(PublicError::too_many_requests)?;
+    let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
+    let (head, body) = request.into_parts();
+    let form = Form::new(&head.headers, body, max_bytes)?;
+    let upload = Upload {
+        sender_id,
+        max_file_bytes: limits.max_attachment_bytes,
+        max_body_bytes: limits.max_body_bytes,
+    };
+
+    let (parts, waiting) = mpsc::channel(WAITING_CHUNKS);
+    let mut stored = pin!(store(&edge, waiting));
+    let mut sent = pin!(upload.send(form, parts));
+    // Where either side fails both are dropped, and with them the core's stream before `finish`:
+    // nothing is stored.
+    let answer = tokio::select! {
+        biased;
+        answer = &mut stored => answer,
+        sent = &mut sent => {
+            sent?;
+            stored.await
+        }
+    };
+    let answer = answer.map_err(|status| edge.refusal(sender_id, &status))?;
+    render(&answer)
+}
+
+/// Hands the upload to the core, once there is something to hand over.
+async fn store(
+    edge: &Edge,
+    mut waiting: mpsc::Receiver<UploadAttachmentRequest>,
+) -> Result<UploadAttachmentResponse, Status> {
+    let Some(start) = waiting.recv().await else {
+        return Err(Status::internal("an upload without a start"));
+    };
+    let parts = stream::iter([start]).chain(ReceiverStream::new(waiting));
+    let answer = edge.shared.core.upload.clone().upload_attachment(parts).await?;
+    Ok(answer.into_inner())
+}
+
+fn render(answer: &UploadAttachmentResponse) -> Result<Response, PublicError> {
+    let message = answer
+        .message
+        .as_ref()
+        .ok_or_else(|| PublicError::internal("an upload without message"))?;
+    let user = |id: &str| {
+        let user = answer.users.iter().find(|user| user.id == id);
+        let user = user.ok_or_else(|| PublicError::internal("an upload without its users"))?;
+        User::from(user).rendered().map_err(PublicError::internal)
+    };
+    let (sender, receiver) = (user(&message.sender_id)?, user(&message.receiver_id)?);
+    let entity = Uploaded { message: Message::new(message, &sender, &receiver) };
+    json::success(StatusCode::CREATED, Some(entity), Some(json::UPLOADED))
+        .map_err(PublicError::internal)
+}
+
+/// Turns a form into the parts of an upload.
+struct Upload {
+    sender_id: UserId,
+    max_file_bytes: u64,
+    max_body_bytes: usize,
+}
+
+type Parts = mpsc::Sender<UploadAttachmentRequest>;
+
+impl Upload {
+    /// Reads the form to its end. `finish` goes out only when every field was found good.
+    async fn send(&self, mut form: Form, parts: Parts) -> Result<(), PublicError> {
+        let (mut receiver, mut message, mut has_file) = (None, None, false);
+        while let Some(part) = form.next().await? {
+            match part.form_data.name.as_str() {
+                "receiver" => {
+                    refuse_repetition("receiver", receiver.is_some())?;
+                    receiver = Some(self.receiver(part).await?);
+                }
+                "message" => {
+                    refuse_repetition("message", message.is_some())?;
+                    message = Some(self.message(part).await?);
+                }
+                "attached_file" => {
+                    refuse_repetition("attached_file", has_file)?;
+                    has_file = true;
+                    self.send_file(part, &parts).await?;
+                }
+                _ => part.skip().await?,
+            }
+        }
+        let missing = |field| PublicError::invalid_field(field, "This field is required");
+        let receiver: UserId = receiver.ok_or_else(|| missing("receiver"))?;
+        if !has_file {
+            return Err(missing("attached_file"));
+        }
+        let finish =
+            UploadFinish { receiver_id: receiver.to_string(), body: message.unwrap_or_default() };
+        hand_over(&parts, UploadPart::Finish(finish)).await
+    }
+
+    async fn receiver(&self, part: Part) -> Result<UserId, PublicError> {
+        let text = part.bytes(RECEIVER_BYTES).await?.unwrap_or_default();
+        let receiver: Option<UserId> =
+            str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        let receiver = receiver.ok_or_else(PublicError::invalid_receiver)?;
+        if receiver == self.sender_id {
+            return Err(PublicError::invalid_field("receiver", "Must not be the sender"));
+        }
+        Ok(receiver)
+    }
+
+    async fn message(&self, part: Part) -> Result<String, PublicError> {
+        let invalid = |problem| PublicError::invalid_field("message", problem);
+        let text = part.bytes(self.max_body_bytes).await?;
+        let text = text.ok_or_else(|| {
+            let limit = self.max_body_bytes;
+            PublicError::invalid_field("message", format_args!("Longer than {limit} bytes"))
+        })?;
+        let text = String::from_utf8(text).map_err(|_| invalid("Not UTF-8"))?;
+        if text.contains('\0') {
+            return Err(invalid("Must not contain NUL"));
+        }
+        Ok(text)
+    }
+
+    async fn send_file(&self, mut part: Part, parts: &Parts) -> Result<(), PublicError> {
+        let file_name = part.form_data.file_name.take().filter(|name| !name.is_empty());
+        let file_name = file_name
+            .ok_or_else(|| PublicError::invalid_field("attached_file", "Needs a file name"))?;
+        let start = UploadStart { sender_id: self.sender_id.to_string(), file_name };
+        hand_over(parts, UploadPart::Start(start)).await?;
+        let mut size = 0;
+        while let Some(mut bytes) = part.chunk().await? {
+            size += bytes.len() as u64;
+            if size > self.max_file_bytes {
+                return Err(PublicError::too_large());
+            }
+            while !bytes.is_empty() {
+                let chunk: Bytes = bytes.split_to(bytes.len().min(CHUNK_BYTES));
+                hand_over(parts, UploadPart::Chunk(chunk)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_repetition(field: &str, is_repeated: bool) -> Result<(), PublicError> {
+    if is_repeated {
+        return Err(PublicError::invalid_field(field, "Must not be repeated"));
+    }
+    Ok(())
+}
+
+async fn hand_over(parts: &Parts, part: UploadPart) -> Result<(), PublicError> {
+    let request = UploadAttachmentRequest { part: Some(part) };
+    // Nobody receives where the core has answered early; that answer is the one that counts.
+    parts.send(request).await.map_err(|_| PublicError::unavailable())
+}

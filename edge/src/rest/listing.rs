@@ -1,0 +1,131 @@
+//! Lists of any length as response bodies: each response of the core's stream becomes one piece of
+//! the body, and the next is asked for when the client has taken it.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use tonic::{Status, Streaming};
+
+use crate::{json::ListEnvelope, limits::Permit};
+
+/// How long the core may take for the next piece of a list.
+const PIECE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the body of a list breaks off. The client sees an aborted connection, never a short list
+/// that looks whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the core ended the list early: {}", .0.message())]
+    Core(#[from] Status),
+    #[error("the list cannot be rendered: {0}")]
+    Render(#[from] serde_json::Error),
+    #[error("the core sent a message of other users than the two asked for")]
+    ForeignMessage,
+}
+
+/// The JSON array under way.
+pub(super) struct Items {
+    buffer: Vec<u8>,
+    separator: &'static [u8],
+}
+
+impl Items {
+    pub(super) fn push(&mut self, item: &impl Serialize) -> Result<(), Broken> {
+        self.buffer.extend_from_slice(self.separator);
+        self.separator = b",";
+        serde_json::to_writer(&mut self.buffer, item)?;
+        Ok(())
+    }
+}
+
+/// The next response of a stream of the core's; `None` at its end.
+pub(super) async fn next<T>(responses: &mut Streaming<T>) -> Result<Option<T>, Status> {
+    match tokio::time::timeout(PIECE_DEADLINE, responses.message()).await {
+        Ok(response) => response,
+        Err(_) => Err(Status::deadline_exceeded("the core did not go on in time")),
+    }
+}
+
+struct Listing<T, R> {
+    /// Taken from the stream already, to decide the status of the answer.
+    first: Option<T>,
+    /// Absent where the stream has ended: it must not be asked again.
+    rest: Option<Streaming<T>>,
+    render: R,
+    items: Items,
+    close: &'static str,
+    /// The size of the last piece, as the best guess of the next.
+    capacity: usize,
+    _permit: Permit,
+}
+
+impl<T, R> Listing<T, R>
+where
+    R: FnMut(&T, &mut Items) -> Result<(), Broken>,
+{
+    /// The next piece of the body, and whether it is the last.
+    async fn piece(&mut self) -> Result<(Bytes, bool), Broken> {
+        loop {
+            let response = match (self.first.take(), &mut self.rest) {
+                (Some(first), _) => Some(first),
+                (None, Some(rest)) => next(rest).await?,
+                (None, None) => None,
+            };
+            let last = match &response {
+                Some(response) => {
+                    self.items.buffer.reserve(self.capacity);
+                    (self.render)(response, &mut self.items)?;
+                    false
+                }
+                None => {
+                    self.items.buffer.extend_from_slice(self.close.as_bytes());
+                    true
+                }
+            };
+            if !self.items.buffer.is_empty() {
+                let piece = std::mem::take(&mut self.items.buffer);
+                self.capacity = piece.len();
+                return Ok((piece.into(), last));
+            }
+        }
+    }
+}
+
+/// The body that lists what `render` makes of each response, starting with `first`, which is
+/// absent where the stream was empty. The permit is given back when the body is done or dropped.
+pub(super) fn body<T, R>(
+    envelope: ListEnvelope,
+    first: Option<T>,
+    rest: Streaming<T>,
+    render: R,
+    permit: Permit,
+) -> Body
+where
+    T: Send + 'static,
+    R: FnMut(&T, &mut Items) -> Result<(), Broken> + Send + 'static,
+{
+    let items = Items { buffer: envelope.open.as_bytes().to_vec(), separator: b"" };
+    let listing = Listing {
+        rest: first.is_some().then_some(rest),
+        first,
+        render,
+        items,
+        close: envelope.close,
+        capacity: 0,
+        _permit: permit,
+    };
+    Body::from_stream(stream::unfold(Some(listing), async |listing| {
+        let mut listing = listing?;
+        match listing.piece().await {
+            Ok((piece, true)) => Some((Ok(piece), None)),
+            Ok((piece, false)) => Some((Ok(piece), Some(listing))),
+            Err(broken) => {
+                tracing::warn!("a list breaks off: {broken}");
+                Some((Err(broken), None))
+            }
+        }
+    }))
+}

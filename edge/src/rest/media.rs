@@ -1,0 +1,358 @@
+//! `GET /mediafiles/attachments/…`: the bytes of an attachment (PROTOCOL section 4).
+
+use std::time::{Duration, SystemTime};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use headers::{
+    AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch,
+    IfRange, LastModified,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use netrox_proto::{
+    ids::UserId,
+    time,
+    v1::{Attachment, DownloadAttachmentRequest, ErrorReason, Failure, GetAttachmentRequest},
+};
+use tonic::Status;
+
+use super::{
+    disposition, listing,
+    range::{self, Selection},
+};
+use crate::{Edge, caller::query_token, config::MediaAccess, error::PublicError, json};
+
+pub(super) async fn download(
+    State(edge): State<Edge>,
+    request: Request,
+) -> Result<Response, PublicError> {
+    let path = attachment_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
+    let user_id = reader(&edge, request.headers(), request.uri().query()).await?;
+    let user_id = user_id.map(|user_id| user_id.to_string());
+
+    let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
+    let found = edge.shared.core.attachment.clone().get_attachment(lookup).await;
+    let found = found.map_err(refusal)?.into_inner();
+    let attachment =
+        found.attachment.ok_or_else(|| PublicError::internal("an attachment without data"))?;
+    let created = found.created.as_ref().map(time::micros).unwrap_or_default();
+    let version = Version::new(path, created).map_err(PublicError::internal)?;
+    let size = u64::try_from(attachment.size).map_err(PublicError::internal)?;
+
+    let mut headers = file_headers(&attachment, &version);
+    if version.is_current(request.headers()) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    let is_get = request.method() == Method::GET;
+    // A range has no meaning for other methods (RFC 9110 section 14.2).
+    let wanted = request.headers().get(header::RANGE).filter(|_| is_get);
+    let wanted = wanted.filter(|_| version.may_be_continued(request.headers()));
+    let (status, first, length) = match range::select(wanted, size) {
+        Selection::Whole => (StatusCode::OK, 0, size),
+        Selection::Part { first, last } => {
+            let content_range = ContentRange::bytes(first..=last, size);
+            headers.typed_insert(content_range.map_err(PublicError::internal)?);
+            (StatusCode::PARTIAL_CONTENT, first, last - first + 1)
+        }
+        Selection::Unsatisfiable => {
+            let mut response = PublicError::range_not_satisfiable().into_response();
+            response.headers_mut().typed_insert(ContentRange::unsatisfied_bytes(size));
+            return Ok(response);
+        }
+    };
+    headers.typed_insert(ContentLength(length));
+    if !is_get || length == 0 {
+        return Ok((status, headers).into_response());
+    }
+    let wanted = DownloadAttachmentRequest {
+        path: path.to_owned(),
+        user_id,
+        offset: i64::try_from(first).map_err(PublicError::internal)?,
+        length: Some(i64::try_from(length).map_err(PublicError::internal)?),
+    };
+    let body = contents(&edge, wanted).await?;
+    Ok((status, headers, body).into_response())
+}
+
+/// Who reads, where that counts. To anyone without a good token there is nothing here.
+async fn reader(
+    edge: &Edge,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Option<UserId>, PublicError> {
+    if edge.shared.config.media_access == MediaAccess::Capability {
+        return Ok(None);
+    }
+    let token = query_token(query);
+    match edge.identify(headers, token.as_deref()).await {
+        Ok(identity) => Ok(Some(identity.user_id)),
+        Err(refused) if refused.is_unauthenticated() => Err(PublicError::not_found()),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn refusal(status: Status) -> PublicError {
+    match Failure::from(&status).reason() {
+        ErrorReason::AttachmentNotFound | ErrorReason::InvalidField => PublicError::not_found(),
+        _ => status.into(),
+    }
+}
+
+/// The bytes asked for. The first piece is awaited, so that a refusal can still be the answer; if
+/// the stream breaks later the body ends with an error, short of its `Content-Length`.
+async fn contents(edge: &Edge, wanted: DownloadAttachmentRequest) -> Result<Body, PublicError> {
+    let pieces = edge.shared.core.attachment.clone().download_attachment(wanted).await;
+    let mut pieces = pieces.map_err(refusal)?.into_inner();
+    let first = listing::next(&mut pieces).await.map_err(refusal)?;
+    let first = first.ok_or_else(|| PublicError::internal("a file without its bytes"))?;
+    let pieces = stream::unfold(Some((Some(first), pieces)), async |state| {
+        let (first, mut pieces) = state?;
+        let piece = match first {
+            Some(first) => Ok(Some(first)),
+            None => listing::next(&mut pieces).await,
+        };
+        match piece {
+            Ok(piece) => piece.map(|piece| (Ok(piece.chunk), Some((None, pieces)))),
+            Err(status) => {
+                tracing::warn!("a download breaks off: {}", status.message());
+                Some((Err(status), None))
+            }
+        }
+    });
+    Ok(Body::from_stream(pieces))
+}
+
+/// `attachments/YYYY/MM/DD/<uuid>[.<ext>]`, as the core names it, of a request's path; anything
+/// that is spelt in another way is not found.
+fn attachment_path(path: &str) -> Option<&str> {
+    let path = path.strip_prefix(json::MEDIA_PREFIX)?;
+    let mut segments = path.split('/');
+    let digits = |segment: Option<&str>, count: usize| {
+        segment.is_some_and(|segment| {
+            segment.len() == count && segment.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let is_dated = segments.next() == Some("attachments")
+        && digits(segments.next(), 4)
+        && digits(segments.next(), 2)
+        && digits(segments.next(), 2);
+    let file = segments.next()?;
+    if !is_dated || segments.next().is_some() {
+        return None;
+    }
+    let (uuid, extension) = match file.split_once('.') {
+        Some((uuid, extension)) => (uuid, Some(extension)),
+        None => (file, None),
+    };
+    // Of the same form as a user's id, and lower case.
+    let is_uuid = uuid.parse::<UserId>().is_ok_and(|id| id.to_string() == uuid);
+    let is_extension = extension.is_none_or(|extension| {
+        (1..=10).contains(&extension.len())
+            && extension.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    });
+    (is_uuid && is_extension).then_some(path)
+}
+
+/// A file never changes: its random name is its version.
+struct Version {
+    etag: ETag,
+    modified: LastModified,
+}
+
+impl Version {
+    fn new(path: &str, created_micros: i64) -> Result<Self, headers::Error> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        // Conditional requests know whole seconds only.
+        let seconds = u64::try_from(created_micros / 1_000_000).unwrap_or_default();
+        let etag = format!("\"{name}\"").parse().map_err(|_| headers::Error::invalid())?;
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        Ok(Self { etag, modified: modified.into() })
+    }
+
+    /// Whether the client has it already. `If-None-Match` comes before `If-Modified-Since`
+    /// (RFC 9110 section 13.2.2).
+    fn is_current(&self, request: &HeaderMap) -> bool {
+        if request.contains_key(header::IF_NONE_MATCH) {
+            let condition = request.typed_get::<IfNoneMatch>();
+            return condition.is_some_and(|condition| !condition.precondition_passes(&self.etag));
+        }
+        request
+            .typed_get::<IfModifiedSince>()
+            .is_some_and(|since| !since.is_modified(self.modified.into()))
+    }
+
+    /// Whether the client's part is of this version, or it has none.
+    fn may_be_continued(&self, request: &HeaderMap) -> bool {
+        if !request.contains_key(header::IF_RANGE) {
+            return true;
+        }
+        let condition = request.typed_get::<IfRange>();
+        condition.is_some_and(|part| !part.is_modified(Some(&self.etag), Some(&self.modified)))
+    }
+}
+
+const FILE_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; object-src 'self'; \
+             style-src 'unsafe-inline'",
+        ),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    ),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+];
+
+/// The headers of 200, 206 and 304 alike.
+fn file_headers(attachment: &Attachment, version: &Version) -> HeaderMap {
+    let mut headers = HeaderMap::from_iter(FILE_HEADERS);
+    let content_type = HeaderValue::from_str(&attachment.content_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let kind = if is_shown_inline(&attachment.content_type) { "inline" } else { "attachment" };
+    let disposition = disposition::download(kind, &attachment.file_name);
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    headers.typed_insert(version.etag.clone());
+    headers.typed_insert(version.modified);
+    headers.typed_insert(AcceptRanges::bytes());
+    headers
+}
+
+/// Plain raster images, audio, video and PDF: what a browser shows without running it.
+fn is_shown_inline(content_type: &str) -> bool {
+    const RASTER_IMAGES: [&str; 10] = [
+        "image/apng",
+        "image/avif",
+        "image/bmp",
+        "image/gif",
+        "image/heic",
+        "image/heif",
+        "image/jpeg",
+        "image/png",
+        "image/tiff",
+        "image/webp",
+    ];
+    content_type.starts_with("audio/")
+        || content_type.starts_with("video/")
+        || content_type == "application/pdf"
+        || RASTER_IMAGES.contains(&content_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UUID: &str = "4908f104-b77b-4677-b563-b693a893fef3";
+
+    #[test]
+    fn only_the_cores_own_spelling_is_a_path() {
+        let with = |file: &str| format!("/mediafiles/attachments/2024/14/17/{file}");
+        for path in [with(UUID), with(&format!("{UUID}.jpg")), with(&format!("{UUID}.7z"))] {
+            assert_eq!(attachment_path(&path), path.strip_prefix("/mediafiles/"), "{path}");
+        }
+        for path in [
+            with(""),
+            with("x.jpg"),
+            with(&UUID.to_uppercase()),
+            with(&UUID.replace('-', "")),
+            with(&format!("{UUID}.")),
+            with(&format!("{UUID}.JPG")),
+            with(&format!("{UUID}.tar.gz")),
+            with(&format!("{UUID}.elevenchars")),
+            with(&format!("{UUID}.jpg/")),
+            with(&format!("{UUID}%2ejpg")),
+            with(&format!("../17/{UUID}")),
+            with(&format!("/{UUID}")),
+            format!("/mediafiles/attachments/2024/1/17/{UUID}"),
+            format!("/mediafiles/attachments/2024/14/1x/{UUID}"),
+            format!("/mediafiles/2024/14/17/{UUID}"),
+            format!("/mediafiles//attachments/2024/14/17/{UUID}"),
+            format!("/media/attachments/2024/14/17/{UUID}"),
+        ] {
+            assert_eq!(attachment_path(&path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_browser_would_run_is_inline() {
+        for content_type in
+            ["image/png", "image/webp", "audio/mpeg", "video/mp4", "application/pdf"]
+        {
+            assert!(is_shown_inline(content_type), "{content_type}");
+        }
+        for content_type in [
+            "image/svg+xml",
+            "text/html",
+            "text/xml",
+            "application/xml",
+            "application/octet-stream",
+            "text/plain",
+            "",
+        ] {
+            assert!(!is_shown_inline(content_type), "{content_type}");
+        }
+    }
+
+    fn request(headers: &[(HeaderName, &str)]) -> HeaderMap {
+        let value = |text: &str| HeaderValue::from_str(text).expect("a header value");
+        headers.iter().map(|(name, text)| (name.clone(), value(text))).collect()
+    }
+
+    fn version() -> Version {
+        // 2024-06-17T11:28:21.902531Z
+        Version::new(&format!("attachments/2024/06/17/{UUID}.jpg"), 1_718_623_701_902_531)
+            .expect("a version")
+    }
+
+    #[test]
+    fn conditions_are_met_as_rfc_9110_says() {
+        let etag = format!("\"{UUID}.jpg\"");
+        let same = "Mon, 17 Jun 2024 11:28:21 GMT";
+        let earlier = "Mon, 17 Jun 2024 11:28:20 GMT";
+        for (headers, is_current) in [
+            (vec![], false),
+            (vec![(header::IF_NONE_MATCH, etag.as_str())], true),
+            (vec![(header::IF_NONE_MATCH, "\"other\"")], false),
+            (vec![(header::IF_NONE_MATCH, "*")], true),
+            (vec![(header::IF_MODIFIED_SINCE, same)], true),
+            (vec![(header::IF_MODIFIED_SINCE, earlier)], false),
+            (vec![(header::IF_MODIFIED_SINCE, "yesterday")], false),
+            // The tag decides where both are given.
+            (vec![(header::IF_NONE_MATCH, "\"other\""), (header::IF_MODIFIED_SINCE, same)], false),
+        ] {
+            assert_eq!(version().is_current(&request(&headers)), is_current, "{headers:?}");
+        }
+        for (headers, may_be_continued) in [
+            (vec![], true),
+            (vec![(header::IF_RANGE, etag.as_str())], true),
+            (vec![(header::IF_RANGE, "\"other\"")], false),
+            (vec![(header::IF_RANGE, same)], true),
+            (vec![(header::IF_RANGE, earlier)], false),
+            (vec![(header::IF_RANGE, "nonsense")], false),
+        ] {
+            let request = request(&headers);
+            assert_eq!(version().may_be_continued(&request), may_be_continued, "{headers:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_a_path_holds_no_surprise(path in "/mediafiles/attachments/[0-9/a-f.%-]{0,80}") {
+            if let Some(found) = attachment_path(&path) {
+                prop_assert!(!found.contains("..") && !found.contains('%'));
+                prop_assert_eq!(found.split('/').count(), 5);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /chat/messages/<uid>/`: every message of a conversation, oldest first.
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use http::StatusCode;
+use netrox_proto::{
+    ids::UserId,
+    v1::{ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse},
+};
+
+use super::listing::{self, Broken, Items};
+use crate::{
+    Edge,
+    caller::Caller,
+    error::PublicError,
+    json::{self, ListEnvelope, Message, User},
+};
+
+pub(super) async fn list(
+    State(edge): State<Edge>,
+    Caller(user_id): Caller,
+    peer_id: Result<Path<String>, PathRejection>,
+) -> Result<Response, PublicError> {
+    let peer_id: UserId = peer_id
+        .ok()
+        .and_then(|Path(uid)| uid.parse().ok())
+        .ok_or_else(PublicError::invalid_receiver)?;
+    // Nobody has a conversation with themselves.
+    if peer_id == user_id {
+        let ListEnvelope { open, close } = json::MESSAGES;
+        return Ok(json::respond(StatusCode::OK, [open, close].concat()));
+    }
+    let limits = &edge.shared.limits;
+    let permit = limits.history_reads(user_id).ok_or_else(PublicError::too_many_requests)?;
+
+    let request = ListMessagesRequest {
+        user_id: user_id.to_string(),
+        peer_id: peer_id.to_string(),
+        ..Default::default()
+    };
+    let refused = |status| match Failure::from(&status).reason() {
+        // Of the two the peer is the unknown one, but the user is ensured anew all the same.
+        ErrorReason::UserUnknown => {
+            edge.shared.known_users.forget(user_id);
+            PublicError::invalid_receiver()
+        }
+        _ => edge.refusal(user_id, &status),
+    };
+    let responses = edge.shared.core.chat.clone().list_messages(request).await;
+    let mut responses = responses.map_err(refused)?.into_inner();
+    let first = listing::next(&mut responses).await.map_err(refused)?;
+    let first = first.ok_or_else(|| PublicError::internal("no response to ListMessages"))?;
+
+    let render = renderer(&first).map_err(PublicError::internal)?;
+    let body = listing::body(json::MESSAGES, Some(first), responses, render, permit);
+    Ok(json::respond(StatusCode::OK, body))
+}
+
+/// Writes messages of the two users of the first response, whose JSON is rendered only once.
+fn renderer(
+    first: &ListMessagesResponse,
+) -> Result<impl FnMut(&ListMessagesResponse, &mut Items) -> Result<(), Broken> + use<>, Broken> {
+    let [one, two] = first.users.as_slice() else {
+        return Err(Broken::ForeignMessage);
+    };
+    let users = [
+        (one.id.clone(), User::from(one).rendered()?),
+        (two.id.clone(), User::from(two).rendered()?),
+    ];
+    Ok(move |response: &ListMessagesResponse, items: &mut Items| {
+        let [(one_id, one), (two_id, two)] = &users;
+        for message in &response.messages {
+            let (sender, receiver) =
+                if message.sender_id == *one_id && message.receiver_id == *two_id {
+                    (one, two)
+                } else if message.sender_id == *two_id && message.receiver_id == *one_id {
+                    (two, one)
+                } else {
+                    return Err(Broken::ForeignMessage);
+                };
+            items.push(&Message::new(message, sender, receiver))?;
+        }
+        Ok(())
+    })
+}

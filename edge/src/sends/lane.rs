@@ -1,0 +1,428 @@
+//! One stream of sends to the core, and its successors.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use futures_util::Stream;
+use netrox_proto::v1::{
+    ErrorReason, Failure, SendMessagesRequest, SendMessagesResponse,
+    send_messages_request::Request, send_messages_response::Result as Answer,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, Streaming};
+
+use super::Outcome;
+use crate::{backoff::Backoff, core_client::CoreClient};
+
+/// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
+const MAX_UNANSWERED: usize = 1_024;
+const MAX_WAITING: usize = 4_096;
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// How long a command waits for a place on the stream.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// How long the answer to a command is awaited, repetitions included.
+const MAX_DOUBT: Duration = Duration::from_secs(5);
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const MAX_RETRY: Duration = Duration::from_secs(2);
+
+pub(super) struct Lane {
+    /// Whether commands in doubt are repeated.
+    repeats: bool,
+    state: Mutex<State>,
+    closing: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    link: Link,
+    closing: bool,
+    /// Grows with each stream; the requests of an earlier one take nothing more.
+    generation: u64,
+    /// In doubt since an earlier stream; they go before what is waiting.
+    in_doubt: VecDeque<OnStream>,
+    /// Never on a stream.
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// On the stream, by request id and so in the order submitted.
+    unanswered: BTreeMap<u64, OnStream>,
+    next_request_id: u64,
+    /// Of the stream's requests, when they wait for a command or a place.
+    requests: Option<Waker>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// Not known to be down: commands wait.
+    #[default]
+    Connecting,
+    Up,
+    Down,
+}
+
+struct Waiting {
+    request: Request,
+    answer: oneshot::Sender<Outcome>,
+    submitted: Instant,
+}
+
+struct OnStream {
+    /// Absent once the command was given up; the core has yet to answer it.
+    answer: Option<oneshot::Sender<Outcome>>,
+    submitted: Instant,
+    /// What to repeat; absent in process.
+    request: Option<Request>,
+    /// Whether an earlier stream may have stored it.
+    repeated: bool,
+}
+
+/// Answers to be given when the lock is released.
+type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
+
+impl Lane {
+    pub(super) fn new(repeats: bool) -> Self {
+        Self { repeats, state: Mutex::default(), closing: CancellationToken::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn submit(&self, request: Request, answer: oneshot::Sender<Outcome>) {
+        let bytes = body_bytes(&request);
+        let mut state = self.state();
+        let refusal = if state.closing {
+            Some(Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))
+        } else if state.link == Link::Down {
+            Some(unreachable_core())
+        } else if state.waiting.len() >= MAX_WAITING
+            || state.waiting_bytes + bytes > MAX_WAITING_BYTES
+        {
+            Some(overloaded())
+        } else {
+            None
+        };
+        match refusal {
+            Some(failure) => {
+                drop(state);
+                // The sender may have gone.
+                let _ = answer.send(Err(failure));
+            }
+            None => {
+                state.waiting_bytes += bytes;
+                state.waiting.push_back(Waiting { request, answer, submitted: Instant::now() });
+                let requests = state.requests.take();
+                drop(state);
+                wake(requests);
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let requests = {
+            let mut state = self.state();
+            state.closing = true;
+            state.requests.take()
+        };
+        wake(requests);
+        self.closing.cancel();
+    }
+
+    /// Keeps a stream to the core until [`Self::close`] and the last answer.
+    pub(super) async fn run(self: Arc<Self>, core: CoreClient) {
+        let mut expiry = interval(EXPIRY_INTERVAL);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let link = Box::pin(self.keep_link(&core));
+        tokio::pin!(link);
+        loop {
+            tokio::select! {
+                () = &mut link => break,
+                _ = expiry.tick() => {
+                    let (answers, done) = self.expire();
+                    give(answers);
+                    // Not left to a core that fails to end the stream.
+                    if done {
+                        break;
+                    }
+                }
+            }
+        }
+        give(self.state().give_up());
+    }
+
+    /// Gives what became too old, and whether nothing is left to wait for.
+    fn expire(&self) -> (Answers, bool) {
+        let mut state = self.state();
+        let answers = state.expire(Instant::now());
+        let idle = state.waiting.is_empty()
+            && state.in_doubt.is_empty()
+            && state.unanswered.values().all(|command| command.answer.is_none());
+        (answers, state.closing && idle)
+    }
+
+    async fn keep_link(self: &Arc<Self>, core: &CoreClient) {
+        let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+        // Whether the last stream, if there was one, was of use.
+        let mut was_useful = true;
+        loop {
+            let requests = Requests { lane: Arc::clone(self), generation: self.state().generation };
+            let retry_at_once = match core.chat.clone().send_messages(requests).await {
+                Ok(response) => {
+                    let opened_at = Instant::now();
+                    self.set_up();
+                    let (answered, end) = self.read_answers(response.into_inner()).await;
+                    self.set_broken(end.as_ref());
+                    if let Some(status) = end {
+                        tracing::warn!("a stream of sends to the core broke: {status}");
+                    }
+                    let is_useful = answered || opened_at.elapsed() >= MAX_RETRY;
+                    if is_useful {
+                        backoff.reset();
+                    }
+                    std::mem::replace(&mut was_useful, is_useful) || is_useful
+                }
+                Err(status) => {
+                    tracing::debug!("failed to open a stream of sends to the core: {status}");
+                    false
+                }
+            };
+            if self.closing.is_cancelled() {
+                return;
+            }
+            // Another core may be there already: the one attempt that commands wait for.
+            if retry_at_once {
+                continue;
+            }
+            self.set_down();
+            tokio::select! {
+                () = sleep(backoff.next_delay()) => {}
+                () = self.closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// Gives whether there was any answer, and the status that the stream broke with.
+    async fn read_answers(
+        &self,
+        mut answers: Streaming<SendMessagesResponse>,
+    ) -> (bool, Option<Status>) {
+        let mut answered = false;
+        loop {
+            match answers.message().await {
+                Ok(Some(response)) => {
+                    answered = true;
+                    self.answer(response);
+                }
+                Ok(None) => return (answered, None),
+                Err(status) => return (answered, Some(status)),
+            }
+        }
+    }
+
+    fn answer(&self, response: SendMessagesResponse) {
+        let (command, requests) = {
+            let mut state = self.state();
+            let command = state.unanswered.remove(&response.request_id);
+            let was_full = state.unanswered.len() + 1 == MAX_UNANSWERED;
+            (command, if was_full { state.requests.take() } else { None })
+        };
+        wake(requests);
+        let Some(OnStream { answer: Some(answer), repeated, .. }) = command else {
+            return;
+        };
+        let outcome = match response.result {
+            Some(Answer::Message(_) | Answer::Attachment(_)) => Ok(()),
+            // It speaks of the repetition alone.
+            Some(Answer::Failure(failure))
+                if repeated && failure.reason().code() == Code::Unavailable =>
+            {
+                Err(outcome_unknown())
+            }
+            Some(Answer::Failure(failure)) => Err(failure),
+            None => Err(Failure::new(ErrorReason::Internal, "an answer without a known result")),
+        };
+        let _ = answer.send(outcome);
+    }
+
+    fn set_up(&self) {
+        let requests = {
+            let mut state = self.state();
+            state.link = Link::Up;
+            state.requests.take()
+        };
+        wake(requests);
+    }
+
+    /// Commands that were never on a stream are refused; those in doubt remain.
+    fn set_down(&self) {
+        let (answers, requests) = {
+            let mut state = self.state();
+            state.link = Link::Down;
+            state.generation += 1;
+            let waiting = std::mem::take(&mut state.waiting);
+            state.waiting_bytes = 0;
+            let answers: Answers =
+                waiting.into_iter().map(|command| (command.answer, unreachable_core())).collect();
+            (answers, state.requests.take())
+        };
+        wake(requests);
+        give(answers);
+    }
+
+    /// The stream ended: what it left unanswered is in doubt.
+    fn set_broken(&self, end: Option<&Status>) {
+        let (answers, requests) = {
+            let mut state = self.state();
+            state.link = Link::Connecting;
+            state.generation += 1;
+            let unanswered = std::mem::take(&mut state.unanswered).into_values();
+            let mut answers = Answers::new();
+            if self.repeats {
+                let mut in_doubt: VecDeque<_> = unanswered
+                    .filter(|command| command.answer.is_some())
+                    .map(|command| OnStream { repeated: true, ..command })
+                    .collect();
+                in_doubt.append(&mut state.in_doubt);
+                state.in_doubt = in_doubt;
+            } else {
+                let failure = unanswered_in_process(end);
+                answers.extend(
+                    unanswered.filter_map(|command| Some((command.answer?, failure.clone()))),
+                );
+            }
+            (answers, state.requests.take())
+        };
+        wake(requests);
+        give(answers);
+    }
+}
+
+impl State {
+    fn expire(&mut self, now: Instant) -> Answers {
+        let mut answers = Answers::new();
+        while let Some(command) =
+            self.waiting.pop_front_if(|command| now - command.submitted >= MAX_WAIT)
+        {
+            self.waiting_bytes -= body_bytes(&command.request);
+            answers.push((command.answer, overloaded()));
+        }
+        while let Some(command) =
+            self.in_doubt.pop_front_if(|command| now - command.submitted >= MAX_DOUBT)
+        {
+            answers.extend(command.answer.map(|answer| (answer, outcome_unknown())));
+        }
+        // What is given up keeps its place on the stream: the core has not answered it.
+        let old =
+            self.unanswered.values_mut().take_while(|command| now - command.submitted >= MAX_DOUBT);
+        answers.extend(old.filter_map(|command| Some((command.answer.take()?, outcome_unknown()))));
+        answers
+    }
+
+    /// Nothing will be sent or answered any more.
+    fn give_up(&mut self) -> Answers {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        let unanswered = std::mem::take(&mut self.unanswered).into_values();
+        let never_sent = waiting.into_iter().map(|command| (command.answer, unreachable_core()));
+        let sent = unanswered.chain(in_doubt);
+        never_sent
+            .chain(sent.filter_map(|command| Some((command.answer?, outcome_unknown()))))
+            .collect()
+    }
+
+    /// Puts the next command on the stream.
+    fn next_request(&mut self, keep_request: bool) -> Option<SendMessagesRequest> {
+        if self.link != Link::Up || self.unanswered.len() >= MAX_UNANSWERED {
+            return None;
+        }
+        let (request, command) = match self.in_doubt.pop_front() {
+            Some(mut command) => (command.request.take()?, command),
+            None => {
+                let Waiting { request, answer, submitted } = self.waiting.pop_front()?;
+                self.waiting_bytes -= body_bytes(&request);
+                let answer = Some(answer);
+                (request, OnStream { answer, submitted, request: None, repeated: false })
+            }
+        };
+        let request_id = self.next_request_id;
+        self.next_request_id += 1;
+        let kept = keep_request.then(|| request.clone());
+        self.unanswered.insert(request_id, OnStream { request: kept, ..command });
+        Some(SendMessagesRequest { request_id, request: Some(request) })
+    }
+}
+
+/// The requests of one stream. The transport takes them from the lane itself, so that a command
+/// which was not taken is known not to have been sent.
+struct Requests {
+    lane: Arc<Lane>,
+    generation: u64,
+}
+
+impl Stream for Requests {
+    type Item = SendMessagesRequest;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SendMessagesRequest>> {
+        let mut state = self.lane.state();
+        if state.generation != self.generation {
+            return Poll::Ready(None);
+        }
+        if let Some(request) = state.next_request(self.lane.repeats) {
+            return Poll::Ready(Some(request));
+        }
+        if state.closing && state.in_doubt.is_empty() && state.waiting.is_empty() {
+            return Poll::Ready(None);
+        }
+        state.requests = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+fn body_bytes(request: &Request) -> usize {
+    match request {
+        Request::Message(message) => message.body.len(),
+        Request::Attachment(_) => 0,
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn give(answers: Answers) {
+    for (answer, failure) in answers {
+        let _ = answer.send(Err(failure));
+    }
+}
+
+fn unreachable_core() -> Failure {
+    Failure::new(ErrorReason::StoreUnavailable, "the core is out of reach")
+}
+
+fn overloaded() -> Failure {
+    Failure::new(ErrorReason::Overloaded, "too many messages are waiting")
+}
+
+fn outcome_unknown() -> Failure {
+    Failure::new(ErrorReason::OutcomeUnknown, "the core did not answer in time")
+}
+
+/// A core that shuts down answers all that it has read (chat.proto, `SendMessages`).
+fn unanswered_in_process(end: Option<&Status>) -> Failure {
+    match end.map(Failure::from) {
+        Some(failure) if failure.reason() == ErrorReason::ShuttingDown => failure,
+        _ => outcome_unknown(),
+    }
+}

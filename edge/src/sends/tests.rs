@@ -1,0 +1,220 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use netrox_proto::v1::send_messages_request::Request as Sent;
+use tokio::time::{Instant, advance, sleep};
+
+use super::*;
+use crate::ws::stub_core::{Sends, StubCore, user};
+
+const ALICE: u128 = 1;
+const BOB: u128 = 2;
+
+struct World {
+    core: StubCore,
+    sends: SendPipeline,
+    tasks: TaskTracker,
+}
+
+fn world(in_process: bool) -> World {
+    let core = StubCore::default();
+    core.add_user(user(ALICE));
+    core.add_user(user(BOB));
+    let tasks = TaskTracker::new();
+    let sends = SendPipeline::new(&core.client(), in_process, &tasks, &CancellationToken::new());
+    World { core, sends, tasks }
+}
+
+impl World {
+    fn send(&self, body: impl ToString) -> Pending {
+        let command = Command::Message { receiver: user(BOB), body: body.to_string() };
+        self.sends.submit(user(ALICE), command)
+    }
+}
+
+fn reason(outcome: Outcome) -> ErrorReason {
+    outcome.expect_err("a failure").reason()
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_the_order_of_a_user_and_answers_each() {
+    let world = world(true);
+    let pending: Vec<_> = (0..3_000).map(|number| world.send(number)).collect();
+    let unknown = Command::Message { receiver: user(99), body: "x".into() };
+    let unknown = world.sends.submit(user(ALICE), unknown);
+    let dispatch = world.sends.submit(user(ALICE), Command::Dispatch { message_id: 35 });
+    for outcome in join_all(pending).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    assert_eq!(reason(unknown.await), ErrorReason::ReceiverUnknown);
+    assert_eq!(dispatch.await, Ok(()));
+    let state = world.core.state();
+    let expected: Vec<_> = (0..3_000).map(|number| number.to_string()).collect();
+    assert_eq!(state.bodies(), expected);
+    assert!(matches!(
+        &state.received.last().expect("a request").request,
+        Some(Sent::Attachment(dispatch)) if dispatch.message_id == 35
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sets_a_client_ref_over_the_network_only() {
+    for in_process in [true, false] {
+        let world = world(in_process);
+        assert_eq!(world.send("a").await, Ok(()));
+        assert_eq!(world.core.state().stored[0].client_ref.is_none(), in_process);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeats_what_is_in_doubt_once_in_order_and_before_anything_newer() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let mut pending: Vec<_> = (0..10).map(|number| world.send(number)).collect();
+    world.core.wait_for("10 messages", |state| state.stored.len() == 10).await;
+    world.core.change(|state| state.sends = Sends::Ignored);
+    pending.extend((10..20).map(|number| world.send(number)));
+    world.core.wait_for("20 requests", |state| state.received.len() == 20).await;
+
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
+    pending.extend((20..30).map(|number| world.send(number)));
+    for outcome in join_all(pending).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    let state = world.core.state();
+    let expected: Vec<_> = (0..30).map(|number| number.to_string()).collect();
+    assert_eq!(state.bodies(), expected);
+    assert_eq!(state.received.len(), 20 + 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_process_what_is_in_doubt_is_not_repeated() {
+    let world = world(true);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let pending = world.send("a");
+    world.core.wait_for("a message", |state| state.stored.len() == 1).await;
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.core.break_streams(&Failure::new(ErrorReason::Internal, "a panic"));
+    assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+    assert_eq!(world.send("b").await, Ok(()));
+    assert_eq!(world.core.state().bodies(), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_core_that_shuts_down_in_process_has_not_read_what_it_did_not_answer() {
+    let world = world(true);
+    world.core.change(|state| state.sends = Sends::Ignored);
+    let pending = world.send("a");
+    world.core.wait_for("a request", |state| state.received.len() == 1).await;
+    world.core.break_streams(&Failure::new(ErrorReason::ShuttingDown, "bye"));
+    assert_eq!(reason(pending.await), ErrorReason::ShuttingDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_at_once_while_the_core_is_down_and_recovers_by_itself() {
+    let world = world(false);
+    assert_eq!(world.send("a").await, Ok(()));
+    world.core.change(|state| {
+        state.is_down = true;
+        state.sends = Sends::Unanswered;
+    });
+    let in_doubt = world.send("b");
+    world.core.wait_for("b", |state| state.stored.len() == 2).await;
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
+    // Waits for the one attempt to reach another core.
+    assert_eq!(reason(world.send("c").await), ErrorReason::StoreUnavailable);
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(reason(world.send("d").await), ErrorReason::StoreUnavailable);
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+
+    world.core.change(|state| {
+        state.is_down = false;
+        state.sends = Sends::Answered;
+    });
+    assert_eq!(in_doubt.await, Ok(()));
+    assert_eq!(world.send("e").await, Ok(()));
+    assert_eq!(world.core.state().bodies(), ["a", "b", "e"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn doubt_ends_after_a_while() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let pending = world.send("a");
+    world.core.wait_for("a", |state| state.stored.len() == 1).await;
+    let start = Instant::now();
+    world.core.change(|state| state.is_down = true);
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
+    assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+    assert!(start.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_a_repetition_does_not_tell_what_became_of_the_first() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let pending = world.send("a");
+    world.core.wait_for("a", |state| state.stored.len() == 1).await;
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
+    world.core.wait_for("a repetition", |state| state.received.len() == 2).await;
+    world.core.refuse_unanswered(&Failure::new(ErrorReason::Overloaded, "busy"));
+    assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_bounded_on_the_stream_and_before_it() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Ignored);
+    let mut pending: Vec<_> = (0..1_024 + 4_096).map(|number| world.send(number)).collect();
+    // Nothing was taken onto the stream yet, and no more than 4,096 wait.
+    let start = Instant::now();
+    for refused in join_all(pending.drain(4_096..)).await {
+        assert_eq!(reason(refused), ErrorReason::Overloaded);
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    world.core.wait_for("1,024 requests", |state| state.received.len() == 1_024).await;
+    let mut waiting = pending.split_off(1_024);
+    for outcome in join_all(waiting.drain(..)).await {
+        assert_eq!(reason(outcome), ErrorReason::Overloaded);
+    }
+    assert!(start.elapsed() < Duration::from_secs(3));
+    for outcome in join_all(pending).await {
+        assert_eq!(reason(outcome), ErrorReason::OutcomeUnknown);
+    }
+    assert_eq!(world.core.state().received.len(), 1_024);
+    // The places are free when the core answers, though late.
+    world.core.answer_all();
+    assert_eq!(world.send("a").await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closes_after_the_last_answer() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let pending = world.send("a");
+    world.core.wait_for("a", |state| state.stored.len() == 1).await;
+    world.sends.close();
+    assert_eq!(reason(world.send("b").await), ErrorReason::ShuttingDown);
+    world.tasks.close();
+    sleep(Duration::from_secs(1)).await;
+    assert!(!world.tasks.is_empty());
+    world.core.answer_all();
+    assert_eq!(pending.await, Ok(()));
+    world.tasks.wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_core_that_hangs_does_not_keep_it_from_closing() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Ignored);
+    let pending = world.send("a");
+    world.core.wait_for("a", |state| state.received.len() == 1).await;
+    world.sends.close();
+    world.tasks.close();
+    advance(Duration::from_secs(5)).await;
+    assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+    world.tasks.wait().await;
+}

@@ -1,0 +1,130 @@
+//! The accept loop, its timeouts and the drain.
+//!
+//! `axum::serve` is not used: it has no timeout for a request's head, and its drain does not know
+//! of WebSockets.
+
+mod linger;
+mod write_timeout;
+
+use std::{
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tower_http::timeout::TimeoutBody;
+
+use self::{linger::LingeringBody, write_timeout::WriteTimeout};
+use crate::{Edge, rest, ws};
+
+/// PROTOCOL section 5: not configurable.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Of a connection, for reading and for writing.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+/// The wait after a failure to accept, such as no file descriptor being left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: CancellationToken) {
+    let shared = &edge.shared;
+    edge.spawn(keep_house(edge.clone()));
+    edge.spawn(ws::drain(edge.clone()));
+    let router = rest::router(edge.clone());
+    shutdown.run_until_cancelled(accept(edge, &listener, &router)).await;
+    // New connections are refused from here on.
+    drop(listener);
+
+    shared.draining.cancel();
+    shared.tasks.close();
+    let drain_timeout = shared.config.limits.drain_timeout;
+    if tokio::time::timeout(drain_timeout, shared.tasks.wait()).await.is_err() {
+        tracing::warn!("{} tasks are cut off: the drain took too long", shared.tasks.len());
+        shared.hard_stop.cancel();
+        shared.tasks.wait().await;
+    }
+}
+
+/// Never ends by itself: a server that no longer accepts is worse than one that waits.
+async fn accept(edge: &Edge, listener: &TcpListener, router: &Router) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (edge, router) = (edge.clone(), router.clone());
+                edge.clone().spawn(async move { serve_connection(&edge, stream, router).await });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!("cannot accept connections: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
+    let limits = &edge.shared.config.limits;
+    // Small frames must not wait for one another; without it they are only slower.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("cannot set TCP_NODELAY: {error}");
+    }
+    let io = TokioIo::new(WriteTimeout::new(stream, limits.body_idle_timeout));
+    let has_served = Arc::new(AtomicBool::new(false));
+    let service = service_fn({
+        let (edge, has_served) = (edge.clone(), Arc::clone(&has_served));
+        move |request: Request<Incoming>| {
+            has_served.store(true, Ordering::Relaxed);
+            let expects_continue = request.headers().contains_key(http::header::EXPECT);
+            let request = request.map(|body| {
+                let body = LingeringBody::new(body, expects_continue, edge.clone());
+                Body::new(TimeoutBody::new(edge.shared.config.limits.body_idle_timeout, body))
+            });
+            router.clone().oneshot(request)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = edge.shared.draining.cancelled() => {
+            // hyper closes a connection between two requests, but not one before the first.
+            if !has_served.load(Ordering::Relaxed) {
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!("a connection ended early: {error}");
+    }
+}
+
+async fn keep_house(edge: Edge) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    let draining = &edge.shared.draining;
+    while draining.run_until_cancelled(interval.tick()).await.is_some() {
+        edge.shared.limits.forget_idle();
+    }
+}

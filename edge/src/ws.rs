@@ -1,0 +1,32 @@
+//! The WebSocket sessions (PROTOCOL section 3).
+//!
+//! * `handshake`: from a request to a session.
+//! * `session`: one connection; `queue`: what waits to be written to it; `close`: why it is closed;
+//!   `flood`: what a client may make the server do for nothing.
+//! * `feed`: what a user receives, for all their connections; `sockets`: all connections.
+//! * `client_frame`, `server_frame`: the JSON that comes and goes.
+
+mod client_frame;
+mod close;
+mod feed;
+mod flood;
+mod handshake;
+mod queue;
+mod server_frame;
+mod session;
+mod sockets;
+#[cfg(test)]
+pub(crate) mod stub_core;
+
+pub(crate) use handshake::handshake;
+pub(crate) use sockets::Sockets;
+
+use crate::Edge;
+
+/// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
+/// they sent.
+pub(crate) async fn drain(edge: Edge) {
+    edge.shared.draining.cancelled().await;
+    edge.shared.sockets.drain().await;
+    edge.shared.sends.close();
+}

@@ -1,0 +1,66 @@
+//! Why the server closes a connection (PROTOCOL section 3).
+
+use tokio_tungstenite::tungstenite::{
+    Error, Utf8Bytes,
+    error::ProtocolError,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// 1001.
+    Draining,
+    /// 1008: the user opened more connections than allowed, and this is the oldest.
+    Replaced,
+    /// 1008, where the operator wants it.
+    TokenExpired,
+    /// 1008.
+    UserDeleted,
+    /// 1008: too many faulty or control frames, or too many fragments.
+    Flood,
+    /// 1012: the position in the user's events is lost, because the core's database was exchanged. The
+    /// client has to connect anew and to load its history again.
+    PositionLost,
+    /// 1013.
+    TooSlow,
+    /// 1009.
+    TooLarge,
+    /// 1007.
+    InvalidUtf8,
+    /// 1002.
+    ProtocolError,
+}
+
+impl CloseReason {
+    /// Whether what was received before is answered, and what is queued is sent, before the close.
+    pub(super) fn finishes_work(self) -> bool {
+        matches!(self, Self::Draining | Self::Replaced | Self::TokenExpired)
+    }
+
+    /// What to tell a peer whose bytes could not be read; `None` where it is gone.
+    pub(super) fn of_read_error(error: &Error) -> Option<Self> {
+        match error {
+            Error::Capacity(_) => Some(Self::TooLarge),
+            Error::Utf8(_) => Some(Self::InvalidUtf8),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+            Error::Protocol(_) => Some(Self::ProtocolError),
+            _ => None,
+        }
+    }
+
+    pub(super) fn frame(self) -> CloseFrame {
+        let (code, reason) = match self {
+            Self::Draining => (CloseCode::Away, "the server is shutting down"),
+            Self::Replaced => (CloseCode::Policy, "too many connections of this user"),
+            Self::TokenExpired => (CloseCode::Policy, "the token expired"),
+            Self::UserDeleted => (CloseCode::Policy, "the user was deleted"),
+            Self::Flood => (CloseCode::Policy, "too many faulty or control frames"),
+            Self::PositionLost => (CloseCode::Restart, "the position is lost, connect again"),
+            Self::TooSlow => (CloseCode::Again, "the client reads too slowly"),
+            Self::TooLarge => (CloseCode::Size, "the frame or message is too large"),
+            Self::InvalidUtf8 => (CloseCode::Invalid, "the text is not UTF-8"),
+            Self::ProtocolError => (CloseCode::Protocol, "protocol error"),
+        };
+        CloseFrame { code, reason: Utf8Bytes::from_static(reason) }
+    }
+}

@@ -1,0 +1,299 @@
+//! What a user receives: one subscription to the core, shared by all connections of the user.
+//!
+//! The subscription outlives breaks of the link: it is opened again after the last position, so that
+//! the connections, which stay open, see each message once. It ends with the user's last connection.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use netrox_proto::{
+    ids::UserId,
+    v1::{ErrorReason, Failure, Message, SubscribeRequest, SubscribeResponse, event::Change},
+};
+use tokio::{
+    sync::oneshot,
+    task::AbortHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tonic::Streaming;
+
+use super::{
+    close::CloseReason,
+    queue::{Outgoing, Push},
+    server_frame,
+};
+use crate::{Edge, backoff::Backoff};
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const MAX_RETRY: Duration = Duration::from_secs(5);
+/// For the call and for the first response, which comes at once.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a socket may take nothing while its queue is full. Until then the user's other
+/// connections wait too: a burst, such as after a break, is not yet a slow consumer.
+const MAX_STALL: Duration = Duration::from_millis(250);
+
+/// The connections of a user, and how far their subscription is.
+pub(super) struct Feed {
+    pub(super) user: UserId,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    /// Handshakes that wait for the subscription.
+    waiters: Vec<oneshot::Sender<Result<(), Failure>>>,
+    /// In the order in which they came.
+    connections: Vec<Connected>,
+    task: Option<AbortHandle>,
+}
+
+#[derive(Default)]
+enum Phase {
+    #[default]
+    Opening,
+    Live,
+    /// Nothing will be delivered any more.
+    Ended(Failure),
+}
+
+struct Connected {
+    outgoing: Arc<Outgoing>,
+    /// Counts against the user's limit: its handshake is done, and it is not being replaced.
+    counts: bool,
+}
+
+impl Feed {
+    pub(super) fn new(user: UserId) -> Self {
+        Self { user, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_task(&self, task: AbortHandle) {
+        self.state().task = Some(task);
+    }
+
+    /// From now on the connection is given what the subscription brings.
+    pub(super) fn add(&self, outgoing: Arc<Outgoing>) {
+        self.state().connections.push(Connected { outgoing, counts: false });
+    }
+
+    /// Counts a connection whose handshake succeeds, and closes the oldest beyond `max`.
+    pub(super) fn admit(&self, outgoing: &Arc<Outgoing>, max: usize) {
+        let mut state = self.state();
+        let mut count = 0;
+        for connected in &mut state.connections {
+            connected.counts |= Arc::ptr_eq(&connected.outgoing, outgoing);
+            count += usize::from(connected.counts);
+        }
+        for connected in state.connections.iter_mut().filter(|connected| connected.counts) {
+            if count <= max {
+                break;
+            }
+            connected.counts = false;
+            connected.outgoing.close(CloseReason::Replaced);
+            count -= 1;
+        }
+    }
+
+    /// Whether the connection was the last.
+    pub(super) fn remove(&self, outgoing: &Arc<Outgoing>) -> bool {
+        let mut state = self.state();
+        state.connections.retain(|connected| !Arc::ptr_eq(&connected.outgoing, outgoing));
+        state.connections.is_empty()
+    }
+
+    /// Drops the subscription.
+    pub(super) fn stop(&self) {
+        let task = self.state().task.take();
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+
+    pub(super) fn close_all(&self, reason: CloseReason) {
+        for outgoing in self.connections() {
+            outgoing.close(reason);
+        }
+    }
+
+    /// Resolves when no message sent from now on can be missed.
+    pub(super) async fn live(&self) -> Result<(), Failure> {
+        let live = {
+            let mut state = self.state();
+            match &state.phase {
+                Phase::Opening => {}
+                Phase::Live => return Ok(()),
+                Phase::Ended(failure) => return Err(failure.clone()),
+            }
+            let (waiter, live) = oneshot::channel();
+            state.waiters.push(waiter);
+            live
+        };
+        match timeout(OPEN_TIMEOUT, live).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(out_of_reach()),
+        }
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        let (waiters, result) = {
+            let mut state = self.state();
+            state.phase = phase;
+            let result = match &state.phase {
+                Phase::Opening => return,
+                Phase::Live => Ok(()),
+                Phase::Ended(failure) => Err(failure.clone()),
+            };
+            (std::mem::take(&mut state.waiters), result)
+        };
+        for waiter in waiters {
+            // The handshake may have been given up.
+            let _ = waiter.send(result.clone());
+        }
+    }
+
+    fn connections(&self) -> Vec<Arc<Outgoing>> {
+        let state = self.state();
+        state.connections.iter().map(|connected| Arc::clone(&connected.outgoing)).collect()
+    }
+
+    async fn deliver(&self, response: SubscribeResponse, position: u64) {
+        if response.events.is_empty() {
+            return;
+        }
+        let connections = self.connections();
+        for event in response.events {
+            let Some(Change::Message(message)) = event.change else { continue };
+            // A resumed stream begins after the position; this holds the core to it.
+            if event.seq <= position || !self.is_received(&message) {
+                continue;
+            }
+            let Some(frame) = server_frame::received(&message) else { continue };
+            for outgoing in &connections {
+                push(outgoing, &frame).await;
+            }
+        }
+    }
+
+    fn is_received(&self, message: &Message) -> bool {
+        message.receiver_id.parse() == Ok(self.user)
+    }
+}
+
+/// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
+/// one that is stuck.
+async fn push(outgoing: &Outgoing, frame: &Utf8Bytes) {
+    while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
+        let changed = outgoing.changed(frame.len(), stalled_since);
+        match stalled_since {
+            Some(since) if since.elapsed() >= MAX_STALL => outgoing.close(CloseReason::TooSlow),
+            Some(since) => {
+                tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(since + MAX_STALL) => {}
+                }
+            }
+            None => changed.await,
+        }
+    }
+}
+
+/// Runs until the last connection is gone, when it is aborted, or until the subscription cannot go on.
+pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
+    let user = feed.user;
+    let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+    let mut position = None;
+    let (failure, reason) = loop {
+        // The call's future is large and short-lived, the task's is small and long-lived.
+        let failure = match Box::pin(open(&edge, user, position)).await {
+            Ok((mut responses, first)) => {
+                let opened_at = Instant::now();
+                let mut last_seq = position.unwrap_or(first.last_seq);
+                feed.set_phase(Phase::Live);
+                let failure = follow(&feed, &mut responses, first, &mut last_seq).await;
+                feed.set_phase(Phase::Opening);
+                position = Some(last_seq);
+                if opened_at.elapsed() >= MAX_RETRY {
+                    backoff.reset();
+                }
+                failure
+            }
+            Err(failure) => failure,
+        };
+        match failure.reason() {
+            ErrorReason::UserDeleted => break (failure, CloseReason::UserDeleted),
+            // There is no connection yet that would stay open: the handshakes fail.
+            _ if position.is_none() => break (failure, CloseReason::PositionLost),
+            // The database does not know the position or the user any more: it is another one.
+            ErrorReason::InvalidField | ErrorReason::UserUnknown => {
+                tracing::warn!(
+                    user.id = %user,
+                    "the subscription of {user} cannot be resumed: {}", failure.message
+                );
+                break (out_of_reach(), CloseReason::PositionLost);
+            }
+            _ => {
+                tracing::debug!(
+                    user.id = %user,
+                    "the subscription of {user} broke: {}", failure.message
+                );
+                sleep(backoff.next_delay()).await;
+            }
+        }
+    };
+    edge.shared.known_users.forget(user);
+    // Nobody joins from here on, so that all who did are closed.
+    edge.shared.sockets.forget(&feed);
+    feed.set_phase(Phase::Ended(failure));
+    feed.close_all(reason);
+}
+
+/// Opens the subscription and awaits its first response.
+async fn open(
+    edge: &Edge,
+    user: UserId,
+    after_seq: Option<u64>,
+) -> Result<(Streaming<SubscribeResponse>, SubscribeResponse), Failure> {
+    let request = SubscribeRequest { user_id: user.to_string(), after_seq, received_only: true };
+    let opened = timeout(OPEN_TIMEOUT, async {
+        let mut responses = edge.shared.core.chat.clone().subscribe(request).await?.into_inner();
+        let first = responses.message().await?;
+        Ok::<_, tonic::Status>((responses, first))
+    });
+    match opened.await {
+        Ok(Ok((responses, Some(first)))) => Ok((responses, first)),
+        Ok(Ok((_, None))) | Err(_) => Err(out_of_reach()),
+        Ok(Err(status)) => Err(Failure::from(&status)),
+    }
+}
+
+/// Delivers until the stream ends, and keeps `last_seq` at the position reached.
+async fn follow(
+    feed: &Feed,
+    responses: &mut Streaming<SubscribeResponse>,
+    first: SubscribeResponse,
+    last_seq: &mut u64,
+) -> Failure {
+    let mut response = first;
+    loop {
+        let reached = response.last_seq;
+        feed.deliver(response, *last_seq).await;
+        *last_seq = reached.max(*last_seq);
+        response = match responses.message().await {
+            Ok(Some(response)) => response,
+            Ok(None) => return out_of_reach(),
+            Err(status) => return Failure::from(&status),
+        };
+    }
+}
+
+fn out_of_reach() -> Failure {
+    Failure::new(ErrorReason::StoreUnavailable, "the core is out of reach")
+}

@@ -1,0 +1,125 @@
+//! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3).
+//!
+//! Answered in this order: 401 without a good token, 426 or 400 for what is no WebSocket handshake, 503
+//! where no connection can be had. 101 comes when the user is in the directory and their subscription
+//! is live, so that no message sent after it is missed. A subprotocol, an extension and an `Origin` are
+//! ignored.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use netrox_proto::v1::{ErrorReason, Failure};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::{
+    Error, error::ProtocolError, handshake::server::create_response_with_body,
+};
+
+use super::{
+    session,
+    sockets::{Connection, Full, Place, Sockets},
+};
+use crate::{
+    Edge,
+    auth::{Identity, Unauthenticated},
+    caller::query_token,
+    error::PublicError,
+    json,
+};
+
+/// Of a token, as when it is verified.
+const LEEWAY: Duration = Duration::from_secs(10);
+/// Timers do not reach further than this.
+const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) -> Response {
+    let token = query_token(request.uri().query());
+    let authenticator = &edge.shared.authenticator;
+    let identity = match authenticator.authenticate(request.headers(), token.as_deref()) {
+        Ok(identity) => identity,
+        Err(Unauthenticated) => return PublicError::unauthenticated().into_response(),
+    };
+    let response = match create_response_with_body(&request, Body::empty) {
+        Ok(response) => response,
+        Err(error) => return not_a_handshake(&error),
+    };
+    let connection = match Box::pin(connect(&edge, &identity)).await {
+        Ok(connection) => connection,
+        Err(error) => return error.into_response(),
+    };
+    connection.admit();
+    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade_timeout = edge.shared.config.limits.handshake_timeout;
+    let expires_at = edge.shared.config.close_on_token_expiry.then(|| expiry(identity.expires_at));
+    let session = async move {
+        match timeout(upgrade_timeout, upgrade).await {
+            Ok(Ok(upgraded)) => session::run(connection, TokioIo::new(upgraded), expires_at).await,
+            Ok(Err(error)) => tracing::debug!("a WebSocket handshake was not finished: {error}"),
+            Err(_) => tracing::debug!("a WebSocket handshake took too long"),
+        }
+    };
+    edge.spawn(Box::pin(edge.shared.sockets.sessions.track_future(session)));
+    response
+}
+
+/// A connection in the registry whose user is provisioned and whose subscription is live.
+async fn connect(edge: &Edge, identity: &Identity) -> Result<Connection, PublicError> {
+    let known_users = &edge.shared.known_users;
+    let place = || edge.shared.sockets.place().map_err(|Full| PublicError::unavailable());
+    let first = place()?;
+    known_users.ensure(&edge.shared.core, identity).await?;
+    match join(edge, identity, first).await {
+        // Known here, but not to the core's database: it is another one than it was.
+        Err(failure) if failure.reason() == ErrorReason::UserUnknown => {
+            let second = place()?;
+            known_users.forget(identity.user_id);
+            known_users.ensure(&edge.shared.core, identity).await?;
+            Ok(join(edge, identity, second).await?)
+        }
+        result => Ok(result?),
+    }
+}
+
+async fn join(edge: &Edge, identity: &Identity, place: Place) -> Result<Connection, Failure> {
+    let connection = Sockets::join(edge, identity.user_id, place)
+        .map_err(|Full| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
+    connection.live().await?;
+    Ok(connection)
+}
+
+fn not_a_handshake(error: &Error) -> Response {
+    let header = match error {
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader
+            | ProtocolError::WrongHttpVersion,
+        ) => (header::UPGRADE, HeaderValue::from_static("websocket")),
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+        }
+        Error::Protocol(ProtocolError::WrongHttpMethod) => {
+            // HEAD, which the route takes for a kind of GET.
+            let allow = [(header::ALLOW, HeaderValue::from_static("GET"))];
+            return (allow, PublicError::method_not_allowed()).into_response();
+        }
+        _ => return PublicError::bad_request("Invalid WebSocket handshake").into_response(),
+    };
+    let mut response =
+        json::failure(StatusCode::UPGRADE_REQUIRED, "A WebSocket handshake is required");
+    response.headers_mut().insert(header.0, header.1);
+    response
+}
+
+fn expiry(unix_seconds: i64) -> Instant {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let expires = Duration::from_secs(unix_seconds.try_into().unwrap_or(0)) + LEEWAY;
+    Instant::now() + expires.saturating_sub(now).min(MAX_LIFE)
+}
+
+#[cfg(test)]
+mod tests;

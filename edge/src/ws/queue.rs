@@ -1,0 +1,308 @@
+//! The frames that wait to be written to one connection, and the wish to close it.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::close::CloseReason;
+
+/// A queue grown beyond it gives its memory back when it is empty.
+const KEPT_CAPACITY: usize = 16;
+
+/// Bounded in frames and in bytes. The feed and the session push, the session pops, any may close.
+pub(super) struct Outgoing {
+    max_frames: usize,
+    max_bytes: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    frames: VecDeque<Utf8Bytes>,
+    bytes: usize,
+    close: Option<CloseReason>,
+    /// Nothing will be written any more.
+    sealed: bool,
+    /// Since when the socket has not taken what was given to it.
+    stalled_since: Option<Instant>,
+    session: Option<Waker>,
+    /// Waits for room.
+    feed: Option<Waker>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Push {
+    /// Queued, or of no use because the connection closes.
+    Done,
+    /// Since when the socket has been stuck; `None` if it is the session that has yet to run.
+    Full { stalled_since: Option<Instant> },
+}
+
+impl Outgoing {
+    /// Counts as stalled until a session takes frames from it.
+    pub(super) fn new(max_frames: usize, max_bytes: usize) -> Self {
+        let state = State {
+            frames: VecDeque::new(),
+            bytes: 0,
+            close: None,
+            sealed: false,
+            stalled_since: Some(Instant::now()),
+            session: None,
+            feed: None,
+        };
+        Self { max_frames, max_bytes, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues what the user receives.
+    pub(super) fn push(&self, frame: Utf8Bytes) -> Push {
+        let state = self.state();
+        if state.close.is_some() {
+            return Push::Done;
+        }
+        self.push_to(state, frame)
+    }
+
+    /// Queues the answer to what the client sent, which is given even before a close.
+    pub(super) fn push_answer(&self, frame: Utf8Bytes) -> Push {
+        self.push_to(self.state(), frame)
+    }
+
+    fn push_to(&self, mut state: MutexGuard<'_, State>, frame: Utf8Bytes) -> Push {
+        if state.sealed {
+            return Push::Done;
+        }
+        if !self.has_room_for(&state, frame.len()) {
+            return Push::Full { stalled_since: state.stalled_since };
+        }
+        // Where there were frames before, the session is not waiting for one.
+        let session = if state.frames.is_empty() { state.session.take() } else { None };
+        state.bytes += frame.len();
+        state.frames.push_back(frame);
+        drop(state);
+        wake(session);
+        Push::Done
+    }
+
+    /// A frame larger than the whole queue has its place in an empty one.
+    fn has_room_for(&self, state: &State, bytes: usize) -> bool {
+        state.frames.is_empty()
+            || state.frames.len() < self.max_frames && state.bytes + bytes <= self.max_bytes
+    }
+
+    /// Resolves when a frame of `bytes` has room, when the socket is no longer `stalled_since` then, or
+    /// when the connection closes.
+    pub(super) async fn changed(&self, bytes: usize, stalled_since: Option<Instant>) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if self.has_room_for(&state, bytes)
+                || state.sealed
+                || state.close.is_some()
+                || state.stalled_since != stalled_since
+            {
+                return Poll::Ready(());
+            }
+            register(&mut state.feed, cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Closes the connection; the first reason counts.
+    pub(super) fn close(&self, reason: CloseReason) {
+        let (session, feed) = {
+            let mut state = self.state();
+            if state.close.is_some() {
+                return;
+            }
+            state.close = Some(reason);
+            if !reason.finishes_work() {
+                state.clear();
+            }
+            (state.session.take(), state.feed.take())
+        };
+        wake(session);
+        wake(feed);
+    }
+
+    /// Why to close, if so; else the session is woken when that changes or when a first frame comes.
+    pub(super) fn poll_close(&self, cx: &Context<'_>) -> Option<CloseReason> {
+        let mut state = self.state();
+        register(&mut state.session, cx);
+        state.close
+    }
+
+    pub(super) fn pop(&self) -> Option<Utf8Bytes> {
+        let mut state = self.state();
+        let frame = state.frames.pop_front()?;
+        state.bytes -= frame.len();
+        if state.frames.is_empty() && state.frames.capacity() > KEPT_CAPACITY {
+            state.frames = VecDeque::new();
+        }
+        // Not for every frame, so that the two tasks do not wake each other for each.
+        let half_free =
+            state.frames.len() <= self.max_frames / 2 && state.bytes <= self.max_bytes / 2;
+        let feed = if half_free { state.feed.take() } else { None };
+        drop(state);
+        wake(feed);
+        Some(frame)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().frames.is_empty()
+    }
+
+    /// Says since when the socket has been stuck, or that it is not.
+    pub(super) fn set_stalled(&self, since: Option<Instant>) {
+        let feed = {
+            let mut state = self.state();
+            state.stalled_since = since;
+            state.feed.take()
+        };
+        wake(feed);
+    }
+
+    /// Takes no more frames and drops those it has.
+    pub(super) fn seal(&self) {
+        let feed = {
+            let mut state = self.state();
+            state.sealed = true;
+            state.clear();
+            state.feed.take()
+        };
+        wake(feed);
+    }
+}
+
+impl State {
+    fn clear(&mut self) {
+        self.frames = VecDeque::new();
+        self.bytes = 0;
+    }
+}
+
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn is_bounded_in_frames_and_in_bytes() {
+        let queue = Outgoing::new(2, 10);
+        queue.set_stalled(None);
+        assert_eq!(queue.push("12345678901234567890".into()), Push::Done);
+        assert_eq!(queue.push("1".into()), Push::Full { stalled_since: None });
+        assert!(queue.pop().is_some());
+        assert_eq!(queue.push("1".into()), Push::Done);
+        assert_eq!(queue.push("2345678901".into()), Push::Full { stalled_since: None });
+        assert_eq!(queue.push("2".into()), Push::Done);
+        assert_eq!(queue.push("3".into()), Push::Full { stalled_since: None });
+        assert_eq!(queue.pop(), Some("1".into()));
+        assert_eq!(queue.pop(), Some("2".into()));
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn the_first_reason_to_close_counts_and_takes_answers_only() {
+        let queue = Outgoing::new(4, 10);
+        queue.push("1".into());
+        queue.close(CloseReason::Draining);
+        queue.close(CloseReason::TooSlow);
+        assert_eq!(queue.push("2".into()), Push::Done);
+        assert_eq!(queue.push_answer("3".into()), Push::Done);
+        assert_eq!(queue.pop(), Some("1".into()));
+        assert_eq!(queue.pop(), Some("3".into()));
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(queue.poll_close(&cx), Some(CloseReason::Draining));
+    }
+
+    #[test]
+    fn a_consumer_too_slow_gets_nothing_more() {
+        let queue = Outgoing::new(2, 10);
+        queue.push("1".into());
+        queue.close(CloseReason::TooSlow);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn wakes_the_session_for_a_first_frame_and_for_a_close() {
+        let queue = Outgoing::new(4, 10);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let cx = Context::from_waker(&waker);
+        queue.poll_close(&cx);
+        queue.push("1".into());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        queue.poll_close(&cx);
+        queue.push("2".into());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        queue.close(CloseReason::TooSlow);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn the_feed_waits_for_room_for_a_stall_or_for_the_end() {
+        let full = || {
+            let queue = Outgoing::new(2, 10);
+            queue.set_stalled(None);
+            queue.push("1".into());
+            queue.push("2".into());
+            queue
+        };
+        let changes: [fn(&Outgoing); 4] = [
+            |queue| assert!(queue.pop().is_some()),
+            |queue| queue.set_stalled(Some(Instant::now())),
+            |queue| queue.close(CloseReason::Draining),
+            Outgoing::seal,
+        ];
+        for change in changes {
+            let queue = full();
+            let wakes = Arc::new(Wakes::default());
+            let waker = Waker::from(Arc::clone(&wakes));
+            let mut cx = Context::from_waker(&waker);
+            let mut changed = pin!(queue.changed(1, None));
+            assert!(changed.as_mut().poll(&mut cx).is_pending());
+            change(&queue);
+            assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+            assert!(changed.as_mut().poll(&mut cx).is_ready());
+        }
+    }
+}

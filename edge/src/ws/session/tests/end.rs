@@ -1,0 +1,154 @@
+use super::*;
+use crate::ws::stub_core::Sends;
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_connection_beyond_the_limit_is_closed() {
+    let world = world(Limits { max_connections_per_user: 3, ..unlimited() });
+    let mut bobs = Vec::new();
+    for _ in 0..5 {
+        bobs.push(world.connect(BOB).await);
+    }
+    let alice = world.connect(ALICE).await;
+    for closed in &mut bobs[..2] {
+        assert_eq!(closed.close_code().await, CloseCode::Policy);
+    }
+    world.core.deliver(user(ALICE), user(BOB), &["a"]);
+    for open in &mut bobs[2..] {
+        assert_eq!(open.bodies(1).await, ["a"]);
+    }
+    drop(alice);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_free_again_after_a_connection() {
+    let world = world(Limits { max_connections: 2, ..unlimited() });
+    let first = world.connect(ALICE).await;
+    let _second = world.connect(BOB).await;
+    let sockets = &world.edge.shared.sockets;
+    assert!(sockets.place().is_err());
+    assert!(sockets.place().is_err());
+    drop(first);
+    let user_gone = |state: &crate::ws::stub_core::State| state.subscribers() == 1;
+    world.core.wait_for("end of the first", user_gone).await;
+    let place = sockets.place().expect("a place");
+    assert!(sockets.place().is_err());
+    drop(place);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_pinged_and_stays() {
+    let world = world(unlimited());
+    let mut bob = world.connect(BOB).await;
+    let start = Instant::now();
+    for _ in 0..10 {
+        assert!(matches!(bob.next().await, Message::Ping(_)));
+        // The answer is written when the client next does something.
+        bob.socket.flush().await.expect("open");
+    }
+    assert!(start.elapsed() >= seconds(250));
+    world.core.deliver(user(ALICE), user(BOB), &["a"]);
+    assert_eq!(bob.bodies(1).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_dropped_after_two_periods() {
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, PIPE_BYTES).await;
+    let start = Instant::now();
+    // One ping, and then the end without a close frame.
+    assert_eq!(read_to_end(&mut bob).await, [0x89, 0]);
+    assert_eq!(start.elapsed().as_secs(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_takes_nothing_is_dropped() {
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, 64).await;
+    world.core.deliver(user(ALICE), user(BOB), &["a"]);
+    let start = Instant::now();
+    world.core.wait_for("end of the connection", |state| state.subscribers() == 0).await;
+    assert_eq!(start.elapsed().as_secs(), 10);
+    assert_eq!(read_to_end(&mut bob).await.len(), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_of_the_client_is_answered() {
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, PIPE_BYTES).await;
+    bob.write_all(&frame(0x88, &1000_u16.to_be_bytes())).await.expect("open");
+    let start = Instant::now();
+    assert_eq!(read_to_end(&mut bob).await, [0x88, 2, 0x03, 0xe8]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_answer_the_close_is_not_awaited_long() {
+    let world = world(Limits { max_connections_per_user: 1, ..unlimited() });
+    let bob = world.connect_raw(BOB, PIPE_BYTES).await;
+    let _newer = world.connect(BOB).await;
+    let start = Instant::now();
+    while world.edge.shared.sockets.sessions.len() > 1 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(start.elapsed() < seconds(3));
+    drop(bob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_user_is_closed_everywhere() {
+    let world = world(unlimited());
+    let mut bobs = [world.connect(BOB).await, world.connect(BOB).await];
+    world.core.break_subscriptions(&Failure::new(ErrorReason::UserDeleted, "deleted"));
+    for bob in &mut bobs {
+        assert_eq!(bob.close_code().await, CloseCode::Policy);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_closes_where_that_is_wanted() {
+    let world = world(unlimited());
+    let expires_at = Instant::now() + seconds(10);
+    let bob = world.connect_until(BOB, PIPE_BYTES, Some(expires_at)).await;
+    assert_eq!(Client::new(bob).await.close_code().await, CloseCode::Policy);
+    assert_eq!(Instant::now().duration_since(expires_at).as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_stores_and_answers_what_was_read_and_closes_with_1001() {
+    let world = world(unlimited());
+    let mut alice = world.connect(ALICE).await;
+    let mut bob = world.connect(BOB).await;
+    alice.send(text_to(user(BOB), "a")).await;
+    assert_eq!(bob.bodies(1).await, ["a"]);
+    world.core.change(|state| state.sends = Sends::Ignored);
+    alice.send(text_to(user(BOB), "b")).await;
+    world.core.wait_for("b", |state| state.received.len() == 2).await;
+
+    let shared = &world.edge.shared;
+    world.edge.spawn(ws::drain(world.edge.clone()));
+    shared.draining.cancel();
+    shared.tasks.close();
+    assert_eq!(bob.close_code().await, CloseCode::Away);
+    assert!(shared.sockets.place().is_err());
+    world.core.refuse_unanswered(&Failure::new(ErrorReason::Overloaded, "busy"));
+    assert_eq!(alice.error_code().await, "unavailable");
+    assert_eq!(alice.close_code().await, CloseCode::Away);
+    shared.tasks.wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_core_that_hangs() {
+    let world = world(unlimited());
+    let mut alice = world.connect(ALICE).await;
+    world.core.change(|state| state.sends = Sends::Ignored);
+    alice.send(text_to(user(BOB), "a")).await;
+    world.core.wait_for("a", |state| state.received.len() == 1).await;
+    let shared = &world.edge.shared;
+    world.edge.spawn(ws::drain(world.edge.clone()));
+    shared.draining.cancel();
+    shared.tasks.close();
+    let start = Instant::now();
+    assert_eq!(alice.close_code().await, CloseCode::Away);
+    shared.tasks.wait().await;
+    assert!(start.elapsed() < shared.config.limits.drain_timeout);
+}

@@ -1,0 +1,11 @@
+//! The REST side from outside: requests over real sockets to an edge whose core is a stub.
+
+mod attachment;
+mod auth;
+mod client;
+mod media;
+mod message;
+mod server;
+mod stub;
+mod thread;
+mod world;
