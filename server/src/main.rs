@@ -1,1 +1,60 @@
-fn main() {}
+//! The netrox-chat program: one executable, whose roles are its subcommands.
+//!
+//! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
+//! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
+//! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain.
+//! * [`token`]: access tokens for trying it out.
+
+#![warn(clippy::print_stderr)]
+
+mod cli;
+mod failure;
+mod listener;
+mod open_files;
+mod program;
+mod secret;
+mod service;
+mod settings;
+mod signals;
+mod sources;
+mod telemetry;
+mod token;
+mod welcome;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::{
+    cli::{Refusal, Role},
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "{}", failure.line());
+            failure.exit_code()
+        }
+    }
+}
+
+fn start() -> Result<ExitCode, Failure> {
+    let (role, sources) = match cli::parse(std::env::args_os().collect()) {
+        Ok(parsed) => parsed,
+        Err(Refusal::Answer(text)) => {
+            let _ = text.print();
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Refusal::Setting(error)) => return Err(error.into()),
+    };
+    let settings = match role {
+        Role::Serve(args) => settings::serve(*args, sources)?,
+        Role::Core(args) => settings::core(*args, sources)?,
+        Role::Edge(args) => settings::edge(*args, sources)?,
+        Role::Token(args) => return token::run(&args, &sources).map(|()| ExitCode::SUCCESS),
+    };
+    Ok(program::run(settings))
+}

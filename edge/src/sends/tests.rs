@@ -2,10 +2,20 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use netrox_proto::v1::send_messages_request::Request as Sent;
-use tokio::time::{Instant, advance, sleep};
+use netrox_proto::v1::{
+    chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
+};
+use tokio::{
+    runtime::{self, Runtime},
+    time::{Instant, advance, sleep, timeout},
+};
+use tonic::transport::{Endpoint, Server};
 
 use super::*;
-use crate::ws::stub_core::{Sends, StubCore, user};
+use crate::{
+    core_client::CoreTransport,
+    ws::stub_core::{Sends, StubCore, user},
+};
 
 const ALICE: u128 = 1;
 const BOB: u128 = 2;
@@ -26,8 +36,8 @@ fn world(in_process: bool) -> World {
 }
 
 impl World {
-    fn send(&self, body: impl ToString) -> Pending {
-        let command = Command::Message { receiver: user(BOB), body: body.to_string() };
+    fn send(&self, body: impl Into<String>) -> Pending {
+        let command = Command::Message { receiver: user(BOB), body: body.into() };
         self.sends.submit(user(ALICE), command)
     }
 }
@@ -39,7 +49,7 @@ fn reason(outcome: Outcome) -> ErrorReason {
 #[tokio::test(start_paused = true)]
 async fn keeps_the_order_of_a_user_and_answers_each() {
     let world = world(true);
-    let pending: Vec<_> = (0..3_000).map(|number| world.send(number)).collect();
+    let pending: Vec<_> = (0..3_000).map(|number| world.send(number.to_string())).collect();
     let unknown = Command::Message { receiver: user(99), body: "x".into() };
     let unknown = world.sends.submit(user(ALICE), unknown);
     let dispatch = world.sends.submit(user(ALICE), Command::Dispatch { message_id: 35 });
@@ -70,15 +80,15 @@ async fn sets_a_client_ref_over_the_network_only() {
 async fn repeats_what_is_in_doubt_once_in_order_and_before_anything_newer() {
     let world = world(false);
     world.core.change(|state| state.sends = Sends::Unanswered);
-    let mut pending: Vec<_> = (0..10).map(|number| world.send(number)).collect();
+    let mut pending: Vec<_> = (0..10).map(|number| world.send(number.to_string())).collect();
     world.core.wait_for("10 messages", |state| state.stored.len() == 10).await;
     world.core.change(|state| state.sends = Sends::Ignored);
-    pending.extend((10..20).map(|number| world.send(number)));
+    pending.extend((10..20).map(|number| world.send(number.to_string())));
     world.core.wait_for("20 requests", |state| state.received.len() == 20).await;
 
     world.core.change(|state| state.sends = Sends::Answered);
     world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
-    pending.extend((20..30).map(|number| world.send(number)));
+    pending.extend((20..30).map(|number| world.send(number.to_string())));
     for outcome in join_all(pending).await {
         assert_eq!(outcome, Ok(()));
     }
@@ -168,7 +178,8 @@ async fn a_refusal_of_a_repetition_does_not_tell_what_became_of_the_first() {
 async fn is_bounded_on_the_stream_and_before_it() {
     let world = world(false);
     world.core.change(|state| state.sends = Sends::Ignored);
-    let mut pending: Vec<_> = (0..1_024 + 4_096).map(|number| world.send(number)).collect();
+    let mut pending: Vec<_> =
+        (0..1_024 + 4_096).map(|number| world.send(number.to_string())).collect();
     // Nothing was taken onto the stream yet, and no more than 4,096 wait.
     let start = Instant::now();
     for refused in join_all(pending.drain(4_096..)).await {
@@ -217,4 +228,68 @@ async fn a_core_that_hangs_does_not_keep_it_from_closing() {
     advance(Duration::from_secs(5)).await;
     assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
     world.tasks.wait().await;
+}
+
+/// A core on a port of its own, whose runtime can be shut down with all its connections.
+fn serve(core: &StubCore, address: std::net::SocketAddr) -> Runtime {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let server = Server::builder()
+        .add_service(ChatServiceServer::new(core.clone()))
+        .add_service(DirectoryServiceServer::new(core.clone()))
+        .serve(address);
+    runtime.spawn(async move { server.await.expect("a server") });
+    runtime
+}
+
+#[tokio::test]
+async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_nothing() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = port.local_addr().expect("an address");
+    drop(port);
+    let core = StubCore::default();
+    core.add_user(user(ALICE));
+    core.add_user(user(BOB));
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let transport = CoreTransport::remote([endpoint]);
+    let client = CoreClient::new(transport, http::HeaderValue::from_static("Bearer test"));
+    let tasks = TaskTracker::new();
+    let server = serve(&core, address);
+    let sends = SendPipeline::new(&client, false, &tasks, &CancellationToken::new());
+    let world = World { core, sends, tasks };
+    // The server may not listen yet.
+    let mut number = 0;
+    while world.send(number.to_string()).await.is_err() {
+        number += 1;
+        sleep(Duration::from_millis(10)).await;
+    }
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let mut in_doubt: Vec<_> = (0..100).map(|_| world.send("in doubt")).collect();
+    world.core.wait_for("100 messages", |state| state.stored.len() == 101).await;
+    server.shutdown_background();
+    world.core.change(|state| state.sends = Sends::Answered);
+    // Until the break is noticed, commands go into doubt.
+    loop {
+        let mut pending = world.send("in doubt");
+        match timeout(Duration::from_millis(50), &mut pending).await {
+            Ok(outcome) => break assert_eq!(reason(outcome), ErrorReason::StoreUnavailable),
+            Err(_) => in_doubt.push(pending),
+        }
+    }
+
+    let server = serve(&world.core, address);
+    let count = 1 + in_doubt.len() + 1;
+    for outcome in join_all(in_doubt).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    assert_eq!(world.send("after").await, Ok(()));
+    {
+        let state = world.core.state();
+        assert_eq!(state.stored.len(), count);
+        assert_eq!(state.bodies().last(), Some(&"after"));
+    }
+    server.shutdown_background();
 }

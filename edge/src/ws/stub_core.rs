@@ -128,7 +128,7 @@ impl StubCore {
                 .iter()
                 .map(|body| state.store(&sender.to_string(), &receiver, body).1)
                 .collect();
-            state.publish(&receiver, events);
+            state.publish(&receiver, &events);
         });
     }
 
@@ -201,12 +201,12 @@ impl State {
         (id, event)
     }
 
-    fn publish(&mut self, receiver: &str, events: Vec<Event>) {
+    fn publish(&mut self, receiver: &str, events: &[Event]) {
         let last_seq = events.last().map_or(0, |event| event.seq);
         self.subscribers.retain(|(user, subscriber)| {
             user != receiver
                 || subscriber
-                    .send(Ok(SubscribeResponse { events: events.clone(), last_seq }))
+                    .send(Ok(SubscribeResponse { events: events.to_vec(), last_seq }))
                     .is_ok()
         });
     }
@@ -250,7 +250,7 @@ impl State {
                     self.client_refs.insert(name, id);
                 }
                 self.stored.push(message);
-                self.publish(&receiver, vec![event]);
+                self.publish(&receiver, &[event]);
                 id
             }
         };

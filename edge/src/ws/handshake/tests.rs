@@ -1,1 +1,259 @@
+//! Handshakes over loopback, as clients do them.
 
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt, StreamExt, future::join_all};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use netrox_proto::v1::{ErrorReason, Failure};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{
+        Error, Message, client::IntoClientRequest, handshake::client::Response,
+        protocol::frame::coding::CloseCode,
+    },
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    Edge,
+    config::{Config, Limits},
+    ws::stub_core::{SECRET, StubCore, config, user},
+};
+
+const BOB: u128 = 2;
+const LINE_END: &str = "\r\n";
+
+struct World {
+    core: StubCore,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    server: AbortOnDropHandle<()>,
+}
+
+async fn world(config: Config) -> World {
+    let core = StubCore::default();
+    let authorization = http::HeaderValue::from_static("Bearer test");
+    let edge = Edge::new(config, core.transport(), authorization).expect("a key");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let server = tokio::spawn(async move { edge.serve(listener, token).await });
+    World { core, address, shutdown, server: AbortOnDropHandle::new(server) }
+}
+
+fn token(number: u128, lifetime: i64) -> String {
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    let claims = json!({"user_id": user(number).to_string(), "exp": now + lifetime});
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("a token")
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+impl World {
+    async fn connect_to(&self, path: &str) -> Result<(Socket, Response), Error> {
+        let request = format!("ws://{}{path}", self.address).into_client_request()?;
+        client_async(request, TcpStream::connect(self.address).await?).await
+    }
+
+    async fn connect(&self, number: u128) -> Result<Socket, Error> {
+        let path = format!("/ws/chat/room/?token={}", token(number, 60));
+        self.connect_to(&path).await.map(|(socket, _)| socket)
+    }
+
+    /// The answer to a request that is written as it stands, without its body.
+    async fn answer(&self, head: &[&str]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("a connection");
+        let head = head.join(LINE_END);
+        let request = format!(
+            "{head}{LINE_END}Host: edge{LINE_END}Connection: close, Upgrade{LINE_END}{LINE_END}"
+        );
+        stream.write_all(request.as_bytes()).await.expect("open");
+        let mut answer = Vec::new();
+        // Frames, if any, come after the head.
+        while stream.read_buf(&mut answer).await.expect("an answer") > 0
+            && !(answer.starts_with(b"HTTP/1.1 101") && answer.ends_with(b"\r\n\r\n"))
+        {}
+        String::from_utf8(answer).expect("text")
+    }
+}
+
+#[track_caller]
+fn assert_refused(result: Result<(Socket, Response), Error>, status: u16) -> http::HeaderMap {
+    match result {
+        Err(Error::Http(response)) => {
+            assert_eq!(response.status(), status);
+            response.headers().clone()
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+async fn frame(socket: &mut Socket) -> Message {
+    let next = tokio::time::timeout(Duration::from_secs(30), socket.next());
+    next.await.expect("a frame in time").expect("an open connection").expect("a frame")
+}
+
+#[tokio::test]
+async fn both_spellings_of_the_path_lead_to_a_session_that_misses_nothing() {
+    let world = world(config(Limits::default())).await;
+    for (number, path) in [(2, "/ws/chat/room/"), (3, "/ws/chat/room")] {
+        let path = format!("{path}?x=1&token={}", token(number, 60));
+        let (mut socket, response) = world.connect_to(&path).await.expect("a session");
+        assert_eq!(response.status(), 101);
+        world.core.deliver(user(1), user(number), &["hello"]);
+        let Message::Text(text) = frame(&mut socket).await else { panic!("not text") };
+        assert!(text.contains("hello"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn extensions_and_subprotocols_are_not_negotiated() {
+    let world = world(config(Limits::default())).await;
+    let answer = world
+        .answer(&[
+            &format!("GET /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60)),
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Extensions: permessage-deflate",
+            "Sec-WebSocket-Protocol: chat",
+            "Origin: https://elsewhere.example",
+        ])
+        .await;
+    let answer = answer.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
+    assert!(!answer.contains("extensions") && !answer.contains("protocol:"), "{answer}");
+}
+
+#[tokio::test]
+async fn without_a_good_token_it_is_401_whatever_else_is_wrong() {
+    let world = world(config(Limits { max_connections: 0, ..Limits::default() })).await;
+    world.core.change(|state| state.is_down = true);
+    let expired = token(BOB, -60);
+    for query in ["", "?token=", "?token=x", &format!("?token={expired}")] {
+        let path = format!("/ws/chat/room/{query}");
+        let headers = assert_refused(world.connect_to(&path).await, 401);
+        assert_eq!(headers["www-authenticate"], "Bearer");
+    }
+    let answer = world.answer(&["GET /ws/chat/room/ HTTP/1.1"]).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains(r#"{"status":"failure","entity":null,"#), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_told_so() {
+    let world = world(config(Limits::default())).await;
+    let target =
+        |method: &str| format!("{method} /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
+    let version = "Sec-WebSocket-Version: 13";
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    for (method, headers, status, header) in [
+        ("GET", vec![], "426", "upgrade: websocket"),
+        ("GET", vec!["Upgrade: h2c", version, key], "426", "upgrade: websocket"),
+        ("GET", vec!["Upgrade: websocket", key], "426", "sec-websocket-version: 13"),
+        (
+            "GET",
+            vec!["Upgrade: websocket", "Sec-WebSocket-Version: 8", key],
+            "426",
+            "sec-websocket-version: 13",
+        ),
+        ("GET", vec!["Upgrade: websocket", version], "400", "failure"),
+        ("GET", vec!["Upgrade: websocket", version, "Sec-WebSocket-Key: x"], "400", "failure"),
+        ("POST", vec!["Upgrade: websocket", version, key], "405", "allow: get"),
+        ("HEAD", vec!["Upgrade: websocket", version, key], "405", "allow: get"),
+    ] {
+        let target = target(method);
+        let head: Vec<_> = std::iter::once(target.as_str()).chain(headers).collect();
+        let answer = world.answer(&head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head:?}: {answer}");
+        assert!(answer.to_ascii_lowercase().contains(header), "{head:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn over_the_limit_and_with_the_core_away_it_is_503_with_retry_after() {
+    let world = world(config(Limits { max_connections: 1, ..Limits::default() })).await;
+    let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
+    world.core.change(|state| state.is_down = true);
+    let headers = assert_refused(world.connect_to(&path).await, 503);
+    assert_eq!(headers["retry-after"], "1");
+
+    world.core.change(|state| state.is_down = false);
+    let first = world.connect(BOB).await.expect("a session");
+    let headers = assert_refused(world.connect_to(&path).await, 503);
+    assert_eq!(headers["retry-after"], "1");
+    drop(first);
+    world.core.wait_for("end of the first", |state| state.subscribers() == 0).await;
+    world.connect(BOB).await.expect("a session");
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_not_let_in() {
+    let world = world(config(Limits::default())).await;
+    world.core.change(|state| state.deleted.insert(user(BOB).to_string()));
+    let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
+    assert_refused(world.connect_to(&path).await, 401);
+}
+
+#[tokio::test]
+async fn a_user_whom_only_the_edge_still_knows_is_provisioned_anew() {
+    let world = world(config(Limits::default())).await;
+    drop(world.connect(BOB).await.expect("a session"));
+    world.core.wait_for("end of the first", |state| state.subscribers() == 0).await;
+    world.core.remove_user(user(BOB));
+    world.connect(BOB).await.expect("a session");
+}
+
+#[tokio::test]
+async fn many_handshakes_at_once_share_one_subscription() {
+    let world = world(config(Limits::default())).await;
+    let mut sockets = Vec::new();
+    for socket in join_all((0..16).map(|_| world.connect(BOB))).await {
+        sockets.push(socket.expect("a session"));
+    }
+    assert_eq!(world.core.state().subscriptions, 1);
+    world.core.deliver(user(1), user(BOB), &["hello"]);
+    for socket in &mut sockets {
+        assert!(matches!(frame(socket).await, Message::Text(_)));
+    }
+    // One more, and the oldest makes room.
+    let _newest = world.connect(BOB).await.expect("a session");
+    let mut closed = 0;
+    world.core.break_subscriptions(&Failure::new(ErrorReason::UserDeleted, "deleted"));
+    for socket in &mut sockets {
+        let Message::Close(Some(close)) = frame(socket).await else { panic!("not a close") };
+        assert_eq!(close.code, CloseCode::Policy);
+        closed += usize::from(close.reason.contains("too many"));
+    }
+    assert_eq!(closed, 1);
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_sessions_with_1001_and_ends_the_server() {
+    let world = world(config(Limits::default())).await;
+    let mut socket = world.connect(BOB).await.expect("a session");
+    world.shutdown.cancel();
+    let Message::Close(Some(close)) = frame(&mut socket).await else { panic!("not a close") };
+    assert_eq!(close.code, CloseCode::Away);
+    socket.flush().await.expect("open");
+    drop(socket);
+    world.server.await.expect("the end of the server");
+}
+
+#[tokio::test]
+async fn a_token_that_expires_closes_where_that_is_wanted() {
+    let config = Config { close_on_token_expiry: true, ..config(Limits::default()) };
+    let world = world(config).await;
+    // Good for the rest of the leeway.
+    let path = format!("/ws/chat/room/?token={}", token(BOB, -9));
+    let (mut socket, _) = world.connect_to(&path).await.expect("a session");
+    let Message::Close(Some(close)) = frame(&mut socket).await else { panic!("not a close") };
+    assert_eq!(close.code, CloseCode::Policy);
+}

@@ -145,10 +145,10 @@ impl Client {
     }
 }
 
-fn text_to(receiver: UserId, body: impl ToString) -> Value {
+fn text_to(receiver: UserId, body: impl Into<Value>) -> Value {
     json!({
         "action": "chat_message",
-        "message_body": body.to_string(),
+        "message_body": body.into(),
         "receiver_id": receiver.to_string(),
     })
 }

@@ -6,7 +6,7 @@ async fn every_connection_of_the_receiver_sees_each_message_once_in_order() {
     let mut alice = world.connect(ALICE).await;
     let mut bobs = [world.connect(BOB).await, world.connect(BOB).await];
     for number in 0..500 {
-        alice.send(text_to(user(BOB), number)).await;
+        alice.send(text_to(user(BOB), number.to_string())).await;
     }
     for bob in &mut bobs {
         assert_eq!(bob.bodies(500).await, numbers(0..500));

@@ -35,7 +35,7 @@ async fn the_rate_is_of_the_user_over_all_connections() {
     let world = world(Limits { send_rate: 1, send_burst: 3, ..Limits::default() });
     let mut alices = [world.connect(ALICE).await, world.connect(ALICE).await];
     for number in 0..3 {
-        alices[number % 2].send(text_to(user(BOB), number)).await;
+        alices[number % 2].send(text_to(user(BOB), number.to_string())).await;
         let count = number + 1;
         world.core.wait_for("a message", |state| state.stored.len() == count).await;
     }
@@ -54,7 +54,7 @@ async fn so_many_commands_are_under_way_and_the_rest_stays_unread() {
     world.core.change(|state| state.sends = Sends::Unanswered);
     let mut alice = world.connect(ALICE).await;
     for number in 0..200 {
-        alice.send(text_to(user(BOB), number)).await;
+        alice.send(text_to(user(BOB), number.to_string())).await;
     }
     world.core.wait_for("64 messages", |state| state.stored.len() == 64).await;
     tokio::time::sleep(seconds(1)).await;
@@ -71,7 +71,7 @@ async fn what_came_before_the_end_of_the_stream_is_stored() {
         let mut alice = world.connect(ALICE).await;
         let before = world.core.state().stored.len();
         for number in 0..300 {
-            alice.send(text_to(user(BOB), number)).await;
+            alice.send(text_to(user(BOB), number.to_string())).await;
         }
         if close_frame {
             alice.socket.send(Message::Close(None)).await.expect("open");
@@ -88,7 +88,7 @@ async fn what_came_before_a_reset_is_stored_though_nothing_can_be_written() {
     let mut alice = world.connect_raw(ALICE, PIPE_BYTES).await;
     let mut frames = frame(0x81, b"not JSON, to be answered");
     for number in 0..100 {
-        frames.extend(frame(0x81, text_to(user(BOB), number).to_string().as_bytes()));
+        frames.extend(frame(0x81, text_to(user(BOB), number.to_string()).to_string().as_bytes()));
     }
     alice.write_all(&frames).await.expect("open");
     drop(alice);

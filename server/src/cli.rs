@@ -1,0 +1,197 @@
+//! The command line: the four roles, and which flags each of them has (PROTOCOL section 6).
+//!
+//! Every flag is an environment variable as well; that rule is applied to all of them in
+//! [`command`]. A role is given the variables of its own flags alone, so that one environment can be
+//! shared by all of them.
+
+mod grpc;
+mod http;
+mod jwt;
+mod limits;
+mod log;
+mod refusal;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod token;
+mod value;
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub(crate) use self::{
+    grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
+    http::HttpArgs,
+    jwt::{DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
+    limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs},
+    log::{LogArgs, LogFormat},
+    storage::{DEFAULT_DATA_DIR, DataDirArgs, StorageArgs},
+    token::MintArgs,
+};
+use crate::sources::{SettingError, Sources, variable};
+
+const ROLES_HELP: &str = "\
+Without a role the program is `serve`, and takes its flags: `netrox-chat --http-addr 0.0.0.0:8080`.
+`netrox-chat <ROLE> --help` lists the flags of a role. Each is an environment variable as well
+(--http-addr: NETROX_CHAT_HTTP_ADDR); the command line counts before the environment, and a variable
+of a flag that a role does not have is ignored.
+
+Examples:
+  netrox-chat
+      Everything in one process, with its data in ./data
+  netrox-chat token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
+      An access token of that user, for the server on ./data
+  netrox-chat core --data-dir /var/lib/netrox-chat --grpc-addr 10.0.0.5:50051
+  netrox-chat edge --core http://10.0.0.5:50051 --http-addr 0.0.0.0:8080 \\
+      --service-token-file /run/secrets/service-token --jwt-secret-file /run/secrets/jwt-secret
+      Core and edge apart
+
+Exit status:
+  0  ended by SIGTERM or SIGINT, everything drained
+  1  failed while running: damaged storage, the drain deadline passed, or a second signal
+  2  a wrong setting; one line on stderr names it
+
+SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. SIGHUP is ignored:
+settings are read once, at the start.";
+
+/// One-to-one chat back end: REST and WebSocket for clients, gRPC for services.
+#[derive(Debug, Parser)]
+#[command(name = "netrox-chat", version, propagate_version = true, after_help = ROLES_HELP)]
+#[command(override_usage = "netrox-chat [ROLE] [OPTIONS]", subcommand_help_heading = "Roles")]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Core and edge in one process, on an embedded SQLite database; the default
+    Serve(Box<ServeArgs>),
+    /// The gRPC service alone: keeps database and media
+    Core(Box<CoreArgs>),
+    /// The REST and WebSocket adapter alone, talking to --core: keeps nothing
+    Edge(Box<EdgeArgs>),
+    /// Prints an access token of one user, signed with the HS256 secret: for trying out and for tests
+    Token(Box<TokenArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) grpc: GrpcArgs,
+    #[command(flatten)]
+    pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) jwt_key: JwtKeyArgs,
+    #[command(flatten)]
+    pub(crate) jwt_claims: JwtClaimArgs,
+    #[command(flatten)]
+    pub(crate) sizes: SizeLimitArgs,
+    #[command(flatten)]
+    pub(crate) limits: EdgeLimitArgs,
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CoreArgs {
+    #[command(flatten)]
+    pub(crate) grpc: GrpcArgs,
+    #[command(flatten)]
+    pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) sizes: SizeLimitArgs,
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EdgeArgs {
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) core: CoreEndpointsArgs,
+    #[command(flatten)]
+    pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) jwt_key: JwtKeyArgs,
+    #[command(flatten)]
+    pub(crate) jwt_claims: JwtClaimArgs,
+    #[command(flatten)]
+    pub(crate) sizes: SizeLimitArgs,
+    #[command(flatten)]
+    pub(crate) limits: EdgeLimitArgs,
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    #[command(flatten)]
+    pub(crate) mint: MintArgs,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub(crate) jwt_secret: JwtSecretArgs,
+    #[command(flatten)]
+    pub(crate) jwt_claims: JwtClaimArgs,
+}
+
+/// Why there is no role to run.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// `--help` or `--version`: a text for stdout.
+    Answer(clap::Error),
+    Setting(SettingError),
+}
+
+/// Reads the command line (with the program's name first) and the environment.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<(Role, Sources), Refusal> {
+    let arguments = with_role(arguments);
+    let sources = Sources::new(&arguments);
+    let cli = command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|error| refusal::classify(error, &arguments, &sources))?;
+    Ok((cli.role, sources))
+}
+
+/// The default role is put in as a word: were its flags those of the whole program, then their
+/// variables would be read for every role.
+fn with_role(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let first = arguments.get(1).and_then(|argument| argument.to_str());
+    let whole_program = ["-h", "--help", "-V", "--version"];
+    if first.is_none_or(|first| first.starts_with('-') && !whole_program.contains(&first)) {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|role| {
+        role.mut_args(|argument| match argument.get_long() {
+            Some(flag) => {
+                let variable = variable(flag);
+                argument.env(variable).hide_env_values(true)
+            }
+            None => argument,
+        })
+    })
+}

@@ -1,0 +1,109 @@
+//! The public side: the edge's listener, and who may call it from where.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use http::{HeaderValue, Uri};
+use netrox_edge::config::CorsAllowOrigin;
+
+use super::value::socket_addr;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub(crate) struct HttpArgs {
+    /// Address of REST and WebSocket, plaintext; port 0 is any free one, and is logged
+    ///
+    /// Put a proxy that ends TLS in front of it before the public can reach it.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = socket_addr)]
+    pub(crate) http_addr: SocketAddr,
+
+    /// Who may load an attachment
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = MediaAccess::Capability)]
+    pub(crate) media_access: MediaAccess,
+
+    /// Origins of browser clients, comma separated, or * for any [default: none]
+    ///
+    /// For example https://app.example.com,https://staging.example.com:8443
+    #[arg(long, value_name = "ORIGIN,…", value_parser = parse_origins)]
+    pub(crate) cors_allow_origin: Option<CorsAllowOrigin>,
+
+    /// Close a WebSocket with 1008 when its token expires [default: it stays open]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) close_on_token_expiry: bool,
+}
+
+/// PROTOCOL section 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MediaAccess {
+    /// Whoever holds its path, which has 122 random bits
+    Capability,
+    /// The two participants, by token
+    Participants,
+}
+
+impl From<MediaAccess> for netrox_edge::config::MediaAccess {
+    fn from(access: MediaAccess) -> Self {
+        match access {
+            MediaAccess::Capability => Self::Capability,
+            MediaAccess::Participants => Self::Participants,
+        }
+    }
+}
+
+fn parse_origins(text: &str) -> Result<CorsAllowOrigin, String> {
+    if text == "*" {
+        return Ok(CorsAllowOrigin::Any);
+    }
+    let origins = text.split(',').map(|origin| parse_origin(origin.trim()));
+    origins.collect::<Result<_, _>>().map(CorsAllowOrigin::List)
+}
+
+/// As a browser sends it: lower case, without a path and without a slash at the end.
+fn parse_origin(origin: &str) -> Result<HeaderValue, String> {
+    let wrong = || "must be origins like https://app.example.com, or * alone".to_owned();
+    let (scheme, authority) = origin.split_once("://").ok_or_else(wrong)?;
+    let uri: Uri = origin.parse().map_err(|_| wrong())?;
+    let bare = uri.authority().is_some_and(|parsed| parsed.as_str() == authority);
+    if scheme.is_empty() || !bare || authority.contains(['@', '*']) {
+        return Err(wrong());
+    }
+    HeaderValue::try_from(origin.to_ascii_lowercase()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_kept_as_a_browser_sends_them() {
+        assert_eq!(parse_origins("*"), Ok(CorsAllowOrigin::Any));
+        let expected =
+            ["https://app.example.com", "http://localhost:3000", "capacitor://localhost"];
+        assert_eq!(
+            parse_origins("https://App.example.com, http://localhost:3000,capacitor://localhost"),
+            Ok(CorsAllowOrigin::List(expected.map(HeaderValue::from_static).to_vec()))
+        );
+    }
+
+    #[test]
+    fn an_origin_has_no_path() {
+        for wrong in [
+            "",
+            "app.example.com",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "https://a?x",
+            "null",
+            "https://a,*",
+            "https://*.a",
+            "https://u@a",
+            "https://a b",
+            "https://a,",
+        ] {
+            assert!(parse_origins(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

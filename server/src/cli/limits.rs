@@ -1,0 +1,154 @@
+//! Limits (PROTOCOL section 5).
+
+use std::time::Duration;
+
+use clap::Args;
+use netrox_edge::config::Limits;
+
+use super::value::{duration, number};
+use crate::sources::{SettingError, Sources};
+
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(3600);
+const MIB: u64 = 1024 * 1024;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct SizeLimitArgs {
+    /// Bytes of UTF-8 of a message body; beyond it `message_too_large`, 400 on upload
+    #[arg(long, value_name = "BYTES", default_value = "16384", value_parser = number::<usize>(1..=MIB))]
+    pub(crate) max_body_bytes: usize,
+
+    /// Bytes of an uploaded file; beyond it 413
+    #[arg(long, value_name = "BYTES", default_value = "26214400")]
+    #[arg(value_parser = number::<u64>(1..=MIB * MIB))]
+    pub(crate) max_attachment_bytes: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct EdgeLimitArgs {
+    /// Bytes of a WebSocket frame, and of a message; beyond it close 1009
+    #[arg(long, value_name = "BYTES", default_value = "65536")]
+    #[arg(value_parser = number::<usize>(1..=16 * MIB))]
+    pub(crate) max_frame_bytes: usize,
+
+    /// Sends a second and user, over all connections; beyond it `rate_limited`; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "50", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) send_rate: u32,
+
+    /// Sends that a user may make at once before --send-rate counts
+    #[arg(long, value_name = "N", default_value = "100", value_parser = number::<u32>(1..=1_000_000))]
+    pub(crate) send_burst: u32,
+
+    /// WebSockets of a user; beyond it the oldest is closed with 1008
+    #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_connections_per_user: usize,
+
+    /// WebSockets altogether; beyond it the handshake is answered 503
+    #[arg(long, value_name = "N", default_value = "20000", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_connections: usize,
+
+    /// Uploads of a user at a time; beyond it 429
+    #[arg(long, value_name = "N", default_value = "4", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_uploads_per_user: usize,
+
+    /// History reads of a user at a time; beyond it 429
+    #[arg(long, value_name = "N", default_value = "4", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_history_reads_per_user: usize,
+
+    /// Time between pings of an idle WebSocket; one silent for two of them is dropped
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration(SHORTEST..=LONGEST))]
+    pub(crate) ping_interval: Duration,
+
+    /// Time for a request head, and for the WebSocket handshake; beyond it closed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration(SHORTEST..=LONGEST))]
+    pub(crate) handshake_timeout: Duration,
+
+    /// Time without a byte of a request body; beyond it 408 or closed
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration(SHORTEST..=LONGEST))]
+    pub(crate) body_idle_timeout: Duration,
+
+    /// Frames that wait for a slow WebSocket; beyond it close 1013
+    #[arg(long, value_name = "N", default_value = "256", value_parser = number::<usize>(1..=MIB))]
+    pub(crate) outgoing_queue_frames: usize,
+
+    /// Bytes that wait for a slow WebSocket; beyond it close 1013
+    #[arg(long, value_name = "BYTES", default_value = "1048576")]
+    #[arg(value_parser = number::<usize>(1..=1024 * MIB))]
+    pub(crate) outgoing_queue_bytes: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct DrainArgs {
+    /// Time from SIGTERM to the hard stop
+    ///
+    /// An edge gives its sockets three quarters of it; the rest is for the core behind it. A second
+    /// signal stops at once.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration(SHORTEST..=LONGEST))]
+    pub(crate) drain_timeout: Duration,
+}
+
+impl DrainArgs {
+    /// What the sockets of an edge get of it. The rest is for what comes after them: the core, and
+    /// closing the database.
+    fn for_edge(&self) -> Duration {
+        self.drain_timeout * 3 / 4
+    }
+}
+
+impl EdgeLimitArgs {
+    pub(crate) fn to_limits(&self, sizes: &SizeLimitArgs, drain: &DrainArgs) -> Limits {
+        Limits {
+            max_body_bytes: sizes.max_body_bytes,
+            max_frame_bytes: self.max_frame_bytes,
+            max_attachment_bytes: sizes.max_attachment_bytes,
+            send_rate: self.send_rate,
+            send_burst: self.send_burst,
+            max_connections_per_user: self.max_connections_per_user,
+            max_connections: self.max_connections,
+            max_uploads_per_user: self.max_uploads_per_user,
+            max_history_reads_per_user: self.max_history_reads_per_user,
+            ping_interval: self.ping_interval,
+            handshake_timeout: self.handshake_timeout,
+            body_idle_timeout: self.body_idle_timeout,
+            outgoing_queue_frames: self.outgoing_queue_frames,
+            outgoing_queue_bytes: self.outgoing_queue_bytes,
+            drain_timeout: drain.for_edge(),
+        }
+    }
+
+    /// The limits that depend on one another.
+    pub(crate) fn check(
+        &self,
+        sizes: &SizeLimitArgs,
+        sources: &Sources,
+    ) -> Result<(), SettingError> {
+        at_most(
+            sources,
+            ("max-body-bytes", sizes.max_body_bytes),
+            ("max-frame-bytes", self.max_frame_bytes),
+        )?;
+        at_most(
+            sources,
+            ("max-frame-bytes", self.max_frame_bytes),
+            ("outgoing-queue-bytes", self.outgoing_queue_bytes),
+        )
+    }
+}
+
+/// Blames the one of the two that was given.
+fn at_most(
+    sources: &Sources,
+    (low_flag, low): (&str, usize),
+    (high_flag, high): (&str, usize),
+) -> Result<(), SettingError> {
+    if low <= high {
+        return Ok(());
+    }
+    if sources.is_given(high_flag) && !sources.is_given(low_flag) {
+        return Err(sources.refuse(high_flag, format!("{high} is less than --{low_flag} ({low})")));
+    }
+    Err(sources.refuse(low_flag, format!("{low} is more than --{high_flag} ({high})")))
+}

@@ -1,0 +1,194 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use clap::{Arg, Command, CommandFactory, Parser};
+use netrox_edge::config::Limits;
+
+use super::*;
+
+/// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
+const FLAGS: [(&str, Option<&str>, &[&str]); 39] = [
+    ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
+    ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
+    ("core", Some("http://127.0.0.1:50051"), &["edge"]),
+    ("data-dir", Some("./data"), &["serve", "core", "token"]),
+    ("database-url", None, &["serve", "core"]),
+    ("bus-url", None, &["serve", "core"]),
+    ("media-url", None, &["serve", "core"]),
+    ("jwt-secret", None, &["serve", "edge", "token"]),
+    ("jwt-secret-file", None, &["serve", "edge", "token"]),
+    ("jwt-public-key-file", None, &["serve", "edge"]),
+    ("jwks-url", None, &["serve", "edge"]),
+    ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
+    ("jwt-issuer", None, &["serve", "edge", "token"]),
+    ("jwt-audience", None, &["serve", "edge", "token"]),
+    ("service-token", None, &["serve", "core", "edge"]),
+    ("service-token-file", None, &["serve", "core", "edge"]),
+    ("media-access", Some("capability"), &["serve", "edge"]),
+    ("cors-allow-origin", None, &["serve", "edge"]),
+    ("close-on-token-expiry", Some("false"), &["serve", "edge"]),
+    ("max-body-bytes", Some("16384"), &["serve", "core", "edge"]),
+    ("max-frame-bytes", Some("65536"), &["serve", "edge"]),
+    ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
+    ("send-rate", Some("50"), &["serve", "edge"]),
+    ("send-burst", Some("100"), &["serve", "edge"]),
+    ("max-connections-per-user", Some("16"), &["serve", "edge"]),
+    ("max-connections", Some("20000"), &["serve", "edge"]),
+    ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
+    ("max-history-reads-per-user", Some("4"), &["serve", "edge"]),
+    ("ping-interval", Some("25s"), &["serve", "edge"]),
+    ("handshake-timeout", Some("10s"), &["serve", "edge"]),
+    ("body-idle-timeout", Some("30s"), &["serve", "edge"]),
+    ("outgoing-queue-frames", Some("256"), &["serve", "edge"]),
+    ("outgoing-queue-bytes", Some("1048576"), &["serve", "edge"]),
+    ("drain-timeout", Some("10s"), &["serve", "core", "edge"]),
+    ("log-filter", Some("info"), &["serve", "core", "edge"]),
+    ("log-format", Some("text"), &["serve", "core", "edge"]),
+    ("user-id", None, &["token"]),
+    ("email", None, &["token"]),
+    ("ttl", Some("3600"), &["token"]),
+];
+
+fn flags(role: &Command) -> BTreeMap<&str, &Arg> {
+    role.get_arguments().filter_map(|argument| Some((argument.get_long()?, argument))).collect()
+}
+
+#[test]
+fn each_role_has_its_flags_and_no_others() {
+    let command = command();
+    for role in command.get_subcommands() {
+        let expected = FLAGS.iter().filter(|(_, _, roles)| roles.contains(&role.get_name()));
+        let mut expected: Vec<_> = expected.map(|(flag, _, _)| *flag).collect();
+        expected.sort_unstable();
+        let actual: Vec<_> = flags(role).into_keys().collect();
+        assert_eq!(actual, expected, "{}", role.get_name());
+    }
+}
+
+#[test]
+fn each_default_is_the_documented_one() {
+    let command = command();
+    for role in command.get_subcommands() {
+        for (flag, argument) in flags(role) {
+            let (_, default, _) = FLAGS.iter().find(|(name, _, _)| *name == flag).unwrap();
+            let actual: Vec<_> = argument.get_default_values().iter().map(|v| v.to_str()).collect();
+            assert_eq!(actual, default.map(Some).into_iter().collect::<Vec<_>>(), "{flag}");
+        }
+    }
+}
+
+#[test]
+fn each_flag_is_a_variable_whose_value_is_not_shown() {
+    let command = command();
+    for role in command.get_subcommands() {
+        for (flag, argument) in flags(role) {
+            let expected = format!("NETROX_CHAT_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
+            assert!(argument.is_hide_env_values_set(), "{flag}");
+            assert!(argument.get_help().is_some(), "{flag}");
+            assert!(argument.get_help_heading().is_some(), "{flag}");
+        }
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+/// Without the environment.
+fn serve(flags: &[&str]) -> ServeArgs {
+    let arguments = ["netrox-chat", "serve"].into_iter().chain(flags.iter().copied());
+    match Cli::try_parse_from(arguments).unwrap().role {
+        Role::Serve(args) => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_edge_gets_its_own_defaults_and_three_quarters_of_the_drain() {
+    let args = serve(&[]);
+    let limits = args.limits.to_limits(&args.sizes, &args.drain);
+    let expected = Limits { drain_timeout: Duration::from_millis(7_500), ..Limits::default() };
+    assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
+    assert!(!args.http.close_on_token_expiry);
+}
+
+#[test]
+fn every_limit_reaches_the_edge() {
+    let args = serve(&[
+        "--max-body-bytes=11",
+        "--max-frame-bytes=12",
+        "--max-attachment-bytes=13",
+        "--send-rate=14",
+        "--send-burst=15",
+        "--max-connections-per-user=16",
+        "--max-connections=17",
+        "--max-uploads-per-user=18",
+        "--max-history-reads-per-user=19",
+        "--ping-interval=20",
+        "--handshake-timeout=21s",
+        "--body-idle-timeout=22000ms",
+        "--outgoing-queue-frames=23",
+        "--outgoing-queue-bytes=24",
+        "--drain-timeout=4m",
+    ]);
+    let expected = Limits {
+        max_body_bytes: 11,
+        max_frame_bytes: 12,
+        max_attachment_bytes: 13,
+        send_rate: 14,
+        send_burst: 15,
+        max_connections_per_user: 16,
+        max_connections: 17,
+        max_uploads_per_user: 18,
+        max_history_reads_per_user: 19,
+        ping_interval: Duration::from_secs(20),
+        handshake_timeout: Duration::from_secs(21),
+        body_idle_timeout: Duration::from_secs(22),
+        outgoing_queue_frames: 23,
+        outgoing_queue_bytes: 24,
+        drain_timeout: Duration::from_secs(180),
+    };
+    let limits = args.limits.to_limits(&args.sizes, &args.drain);
+    assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
+}
+
+#[test]
+fn a_switch_is_on_off_or_left_to_its_default() {
+    assert!(serve(&["--close-on-token-expiry"]).http.close_on_token_expiry);
+    assert!(serve(&["--close-on-token-expiry=on"]).http.close_on_token_expiry);
+    assert!(!serve(&["--close-on-token-expiry=false"]).http.close_on_token_expiry);
+}
+
+#[test]
+fn limits_that_contradict_one_another_are_refused() {
+    for (flags, named) in [
+        (vec!["--max-body-bytes=70000"], "--max-body-bytes"),
+        (vec!["--max-frame-bytes=1000"], "--max-frame-bytes"),
+        (vec!["--max-frame-bytes=2000000"], "--max-frame-bytes"),
+        (vec!["--outgoing-queue-bytes=1000"], "--outgoing-queue-bytes"),
+        (vec!["--max-frame-bytes=70000", "--outgoing-queue-bytes=1000"], "--max-frame-bytes"),
+    ] {
+        let args = serve(&flags);
+        let sources = Sources::new(&flags.iter().map(OsString::from).collect::<Vec<_>>());
+        let error = args.limits.check(&args.sizes, &sources).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{named}: ")), "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn the_default_role_is_put_in_as_a_word() {
+    let cases: [(&[&str], &[&str]); 7] = [
+        (&[], &["serve"]),
+        (&["netrox-chat"], &["netrox-chat", "serve"]),
+        (&["netrox-chat", "--data-dir", "x"], &["netrox-chat", "serve", "--data-dir", "x"]),
+        (&["netrox-chat", "core"], &["netrox-chat", "core"]),
+        (&["netrox-chat", "--help"], &["netrox-chat", "--help"]),
+        (&["netrox-chat", "-V"], &["netrox-chat", "-V"]),
+        (&["netrox-chat", "nonsense"], &["netrox-chat", "nonsense"]),
+    ];
+    for (given, expected) in cases {
+        let given = given.iter().map(OsString::from).collect();
+        assert_eq!(with_role(given), expected.iter().map(OsString::from).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,41 @@
+//! Whose token, and for how long.
+
+use std::time::Duration;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::value::duration;
+
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Token")]
+pub(crate) struct MintArgs {
+    /// The user's id: a UUID, hyphenated
+    #[arg(long, value_name = "UUID", value_parser = parse_user_id)]
+    pub(crate) user_id: Uuid,
+
+    /// The user's email, which goes into the directory when the token is first used
+    #[arg(long, value_name = "EMAIL", value_parser = parse_email)]
+    pub(crate) email: Option<String>,
+
+    /// How long the token is good, in seconds (or 12h, 7days, …)
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = duration(SHORTEST..=LONGEST))]
+    pub(crate) ttl: Duration,
+}
+
+/// Only the form that the service accepts (PROTOCOL section 1).
+fn parse_user_id(text: &str) -> Result<Uuid, String> {
+    let hyphenated = (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten();
+    hyphenated.ok_or_else(|| "not a UUID of 36 characters, hyphenated".to_owned())
+}
+
+/// The directory's limit.
+fn parse_email(text: &str) -> Result<String, String> {
+    if text.len() > 320 || text.contains('\0') {
+        return Err("more than 320 bytes, or a NUL".to_owned());
+    }
+    Ok(text.to_owned())
+}

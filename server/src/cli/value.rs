@@ -1,0 +1,91 @@
+//! Parsers of values that several flags share.
+
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use clap::builder::RangedU64ValueParser;
+
+/// A time within `range`: a bare number is seconds, else the number has a unit.
+pub(super) fn duration(
+    range: RangeInclusive<Duration>,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let duration = parse_duration(text)?;
+        if range.contains(&duration) {
+            return Ok(duration);
+        }
+        let [low, high] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
+        Err(format!("not within {low} and {high}"))
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|_| {
+        "not a time: write seconds (25), or a number with a unit (25s, 500ms)".to_owned()
+    })
+}
+
+/// A whole number within `range`.
+pub(super) fn number<T>(range: RangeInclusive<u64>) -> RangedU64ValueParser<T>
+where
+    T: TryFrom<u64> + Clone + Send + Sync,
+{
+    RangedU64ValueParser::new().range(range)
+}
+
+pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be IP:PORT, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// Text that is not empty: an empty claim or header would match by accident.
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// The path in a URL of `scheme`, as it stands: relative to the working directory unless it begins
+/// with a slash.
+pub(super) fn path_of_url(url: &str, scheme: &str) -> Result<PathBuf, String> {
+    let path = url
+        .strip_prefix(scheme)
+        .and_then(|rest| rest.strip_prefix("://"))
+        .ok_or_else(|| format!("must be {scheme}://PATH"))?;
+    if path.is_empty() {
+        return Err(format!("has no path: must be {scheme}://PATH"));
+    }
+    if path.contains(['?', '#']) {
+        return Err("takes no parameters".to_owned());
+    }
+    Ok(path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_seconds_or_has_a_unit() {
+        let parse = duration(Duration::from_millis(10)..=Duration::from_secs(3600));
+        assert_eq!(parse("25"), Ok(Duration::from_secs(25)));
+        assert_eq!(parse("25s"), Ok(Duration::from_secs(25)));
+        assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse("1m 30s"), Ok(Duration::from_secs(90)));
+        for wrong in
+            ["", "s", "-1", "1.5", "25 parsecs", "0", "9ms", "3601", "99999999999999999999"]
+        {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_a_path() {
+        assert_eq!(path_of_url("file:///srv/media", "file"), Ok("/srv/media".into()));
+        assert_eq!(path_of_url("sqlite://data/chat.db", "sqlite"), Ok("data/chat.db".into()));
+        for wrong in
+            ["", "sqlite:", "sqlite://", "sqlite::memory:", "mysql://x", "sqlite://x?mode=ro"]
+        {
+            assert!(path_of_url(wrong, "sqlite").is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! How the program ends where it does not end well.
+
+use std::{io, process::ExitCode};
+
+use crate::sources::SettingError;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Exit status 2, and its one line on stderr is all that is said.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error("{what} failed: {source}")]
+    System { what: &'static str, source: io::Error },
+    #[error("the storage is damaged: stopped, so that nothing is acknowledged that is not kept")]
+    Storage,
+    #[error("the {part} ended by itself: {reason}")]
+    Ended { part: &'static str, reason: String },
+    #[error("the drain deadline has passed: stopped hard")]
+    Deadline,
+    #[error("a second signal: stopped hard")]
+    SecondSignal,
+}
+
+impl Failure {
+    pub(crate) fn line(&self) -> String {
+        format!("error: {self}")
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Setting(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}

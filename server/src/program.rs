@@ -1,0 +1,63 @@
+//! A serving role, from its settings to its exit.
+
+use std::{io, process::ExitCode};
+
+use tokio::{runtime, select};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    failure::Failure, open_files, service::Service, settings::Settings, signals::Signals,
+    telemetry::Telemetry,
+};
+
+/// Runs until it is told to end, or fails and says why.
+pub(crate) fn run(mut settings: Settings) -> ExitCode {
+    let telemetry = Telemetry::start(settings.log.clone());
+    let max_connections = settings.parts.edge().map(|edge| edge.config.limits.max_connections);
+    open_files::raise_limit(max_connections, &mut settings.warnings);
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|source| Failure::System { what: "starting the runtime", source });
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(serve(settings, &telemetry));
+        // After a hard stop there may be work that does not end.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            telemetry.report(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+async fn serve(settings: Settings, telemetry: &Telemetry) -> Result<(), Failure> {
+    let listen = |source: io::Error| Failure::System { what: "listening to signals", source };
+    let mut signals = Signals::listen().map_err(listen)?;
+    let drain = CancellationToken::new();
+    select! {
+        result = open_and_run(settings, telemetry, drain.clone()) => result,
+        () = signals.watch(&drain) => Err(Failure::SecondSignal),
+    }
+}
+
+async fn open_and_run(
+    settings: Settings,
+    telemetry: &Telemetry,
+    drain: CancellationToken,
+) -> Result<(), Failure> {
+    let service = Service::open(settings.parts, &settings.sources).await?;
+    let addresses = service.addresses();
+    for warning in settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    addresses.log();
+    if let Some(welcome) = settings.welcome {
+        telemetry.print(&welcome.text(&addresses));
+    }
+    service.run(drain, settings.drain_timeout).await?;
+    tracing::info!("drained");
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The parts of this process, from bound sockets to the end of the drain.
+
+use std::{future::pending, time::Duration};
+
+use netrox_core::Core;
+use netrox_edge::{CoreTransport, Edge, config::JwtKey};
+use tokio::{net::TcpListener, select, task::JoinHandle, time};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    failure::Failure,
+    listener::{self, Addresses},
+    settings::{EdgeSettings, Parts},
+    sources::{SettingError, Sources},
+};
+
+/// Core, edge or both, ready to serve.
+pub(crate) struct Service {
+    core: Option<(Core, TcpListener)>,
+    edge: Option<(Edge, TcpListener)>,
+}
+
+impl Service {
+    /// Binds first: a port that is taken is found before a database is opened.
+    pub(crate) async fn open(parts: Parts, sources: &Sources) -> Result<Self, SettingError> {
+        match parts {
+            Parts::Serve { core, edge } => {
+                let http = listener::bind("http-addr", edge.addr, sources)?;
+                let grpc = listener::bind("grpc-addr", core.addr, sources)?;
+                let core = open_core(core.config, sources).await?;
+                let transport = CoreTransport::in_process(core.routes());
+                match new_edge(edge, transport, sources) {
+                    Ok(edge) => Ok(Self { core: Some((core, grpc)), edge: Some((edge, http)) }),
+                    Err(error) => {
+                        core.close().await;
+                        Err(error)
+                    }
+                }
+            }
+            Parts::Core { core } => {
+                let grpc = listener::bind("grpc-addr", core.addr, sources)?;
+                let core = open_core(core.config, sources).await?;
+                Ok(Self { core: Some((core, grpc)), edge: None })
+            }
+            Parts::Edge { edge, cores } => {
+                let http = listener::bind("http-addr", edge.addr, sources)?;
+                let edge = new_edge(edge, CoreTransport::remote(cores), sources)?;
+                Ok(Self { core: None, edge: Some((edge, http)) })
+            }
+        }
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        Addresses {
+            http: self.edge.as_ref().and_then(|(_, listener)| listener.local_addr().ok()),
+            grpc: self.core.as_ref().and_then(|(_, listener)| listener.local_addr().ok()),
+        }
+    }
+
+    /// Serves until `drain`, and then until everything is drained or `drain_timeout` is over.
+    pub(crate) async fn run(
+        self,
+        drain: CancellationToken,
+        drain_timeout: Duration,
+    ) -> Result<(), Failure> {
+        let storage_failed = self.core.as_ref().map(|(core, _)| core.failed()).unwrap_or_default();
+        let mut core = self.core.map(|(core, listener)| {
+            Running::start("gRPC service", core, |core, stop| async move {
+                core.serve(listener, stop).await.map_err(|error| error.to_string())
+            })
+        });
+        let mut edge = self.edge.map(|(edge, listener)| {
+            Running::start("HTTP service", edge, |edge, stop| async move {
+                edge.serve(listener, stop).await;
+                Ok(())
+            })
+        });
+
+        let outcome = select! {
+            () = drain.cancelled() => Ok(()),
+            () = storage_failed.cancelled() => Err(Failure::Storage),
+            failure = ended(&mut core) => Err(failure),
+            failure = ended(&mut edge) => Err(failure),
+        };
+        // The edge first: what its sockets have in flight still needs the core.
+        let drained = time::timeout(drain_timeout, async {
+            if let Some(edge) = edge {
+                edge.stop().await;
+            }
+            if let Some(core) = core {
+                core.server.drain();
+                core.stop().await.close().await;
+            }
+        });
+        let drained = drained.await.map_err(|_| Failure::Deadline);
+        if storage_failed.is_cancelled() {
+            return Err(Failure::Storage);
+        }
+        outcome.and(drained)
+    }
+}
+
+async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Core, SettingError> {
+    Core::open(config).await.map_err(|error| sources.refuse("data-dir", error))
+}
+
+fn new_edge(
+    settings: EdgeSettings,
+    transport: CoreTransport,
+    sources: &Sources,
+) -> Result<Edge, SettingError> {
+    let key_flag = match settings.config.jwt.key {
+        JwtKey::Secret(_) => "jwt-secret",
+        JwtKey::PublicKeyPem(_) => "jwt-public-key-file",
+    };
+    let edge = Edge::new(settings.config, transport, settings.authorization);
+    edge.map_err(|error| sources.refuse(key_flag, error))
+}
+
+/// A server at work. Its task is awaited by whoever stops it, so that none is left behind.
+struct Running<T> {
+    part: &'static str,
+    server: T,
+    stop: CancellationToken,
+    /// `None` once its end has been seen.
+    serving: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl<T: Clone> Running<T> {
+    fn start<F>(
+        part: &'static str,
+        server: T,
+        serve: impl FnOnce(T, CancellationToken) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(server.clone(), stop.clone()));
+        Self { part, server, stop, serving: Some(serving) }
+    }
+
+    /// Waits until it no longer serves.
+    async fn end(&mut self) -> Result<(), String> {
+        let Some(serving) = &mut self.serving else { return Ok(()) };
+        let end = serving.await;
+        self.serving = None;
+        end.unwrap_or_else(|panic| Err(panic.to_string()))
+    }
+
+    /// Lets it drain. Gives the server back, idle.
+    async fn stop(mut self) -> T {
+        self.stop.cancel();
+        if let Err(error) = self.end().await {
+            tracing::error!(part = self.part, error, "failed while draining");
+        }
+        self.server
+    }
+}
+
+/// Waits for a server to end that nobody has asked to.
+async fn ended<T: Clone>(running: &mut Option<Running<T>>) -> Failure {
+    let Some(running) = running else { return pending().await };
+    let reason = running.end().await.err().unwrap_or_else(|| "without an error".to_owned());
+    Failure::Ended { part: running.part, reason }
+}

@@ -1,0 +1,119 @@
+//! From the flags of a role to what its parts are built from.
+
+mod key;
+mod part;
+
+use std::time::Duration;
+
+use tonic::transport::Endpoint;
+
+pub(crate) use self::{
+    key::Keys,
+    part::{CoreSettings, EdgeSettings},
+};
+use crate::{
+    cli::{CoreArgs, EdgeArgs, LogArgs, ServeArgs},
+    secret::{DataDir, Warnings},
+    sources::{SettingError, Sources},
+    welcome::Welcome,
+};
+
+/// All that a serving role needs to know.
+pub(crate) struct Settings {
+    pub(crate) parts: Parts,
+    /// From the first signal to the hard stop.
+    pub(crate) drain_timeout: Duration,
+    pub(crate) log: LogArgs,
+    pub(crate) warnings: Warnings,
+    /// Said when everything runs; only where it can be tried out at once.
+    pub(crate) welcome: Option<Welcome>,
+    pub(crate) sources: Sources,
+}
+
+/// Which parts run in this process.
+pub(crate) enum Parts {
+    Serve { core: CoreSettings, edge: EdgeSettings },
+    Core { core: CoreSettings },
+    Edge { edge: EdgeSettings, cores: Vec<Endpoint> },
+}
+
+impl Parts {
+    pub(crate) fn edge(&self) -> Option<&EdgeSettings> {
+        match self {
+            Self::Serve { edge, .. } | Self::Edge { edge, .. } => Some(edge),
+            Self::Core { .. } => None,
+        }
+    }
+}
+
+pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, SettingError> {
+    args.limits.check(&args.sizes, &sources)?;
+    let mut warnings = Warnings::default();
+    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
+    let service_tokens = keys.service_tokens(&args.service_token)?;
+    let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
+    prepare(&data_dir, &sources, &mut warnings)?;
+    args.grpc.warn(&mut warnings);
+
+    let limits = args.limits.to_limits(&args.sizes, &args.drain);
+    let edge = EdgeSettings::new(args.http, jwt, limits, &service_tokens);
+    let core = CoreSettings::new(&args.grpc, &data_dir, args.storage, &args.sizes, service_tokens);
+    let is_first_start = !core.config.database.exists();
+    let welcome = Welcome::new(is_first_start, &data_dir, &args.jwt_key, &args.jwt_claims);
+    Ok(Settings {
+        parts: Parts::Serve { core, edge },
+        drain_timeout: args.drain.drain_timeout,
+        log: args.log,
+        warnings,
+        welcome: Some(welcome),
+        sources,
+    })
+}
+
+pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, SettingError> {
+    let mut warnings = Warnings::default();
+    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
+    let service_tokens = keys.service_tokens(&args.service_token)?;
+    prepare(&data_dir, &sources, &mut warnings)?;
+    args.grpc.warn(&mut warnings);
+
+    let core = CoreSettings::new(&args.grpc, &data_dir, args.storage, &args.sizes, service_tokens);
+    Ok(Settings {
+        parts: Parts::Core { core },
+        drain_timeout: args.drain.drain_timeout,
+        log: args.log,
+        warnings,
+        welcome: None,
+        sources,
+    })
+}
+
+pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, SettingError> {
+    args.limits.check(&args.sizes, &sources)?;
+    let mut warnings = Warnings::default();
+    let mut keys = Keys::new(&sources, None, &mut warnings);
+    let service_tokens = keys.service_tokens(&args.service_token)?;
+    let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
+
+    let limits = args.limits.to_limits(&args.sizes, &args.drain);
+    let edge = EdgeSettings::new(args.http, jwt, limits, &service_tokens);
+    Ok(Settings {
+        parts: Parts::Edge { edge, cores: args.core.core.0 },
+        drain_timeout: args.drain.drain_timeout,
+        log: args.log,
+        warnings,
+        welcome: None,
+        sources,
+    })
+}
+
+fn prepare(
+    data_dir: &DataDir,
+    sources: &Sources,
+    warnings: &mut Warnings,
+) -> Result<(), SettingError> {
+    let prepared = data_dir.create().and_then(|()| data_dir.check_mode(warnings));
+    prepared.map_err(|error| sources.refuse("data-dir", error))
+}

@@ -1,0 +1,63 @@
+//! What a core and an edge are built from.
+
+use std::net::SocketAddr;
+
+use http::HeaderValue;
+use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits};
+
+use crate::{
+    cli::{GrpcArgs, HttpArgs, SizeLimitArgs, StorageArgs},
+    secret::{DataDir, ServiceTokens},
+};
+
+pub(crate) struct CoreSettings {
+    pub(crate) addr: SocketAddr,
+    pub(crate) config: netrox_core::Config,
+}
+
+impl CoreSettings {
+    pub(crate) fn new(
+        grpc: &GrpcArgs,
+        data_dir: &DataDir,
+        storage: StorageArgs,
+        sizes: &SizeLimitArgs,
+        service_tokens: ServiceTokens,
+    ) -> Self {
+        let data_dir = data_dir.path();
+        let config = netrox_core::Config {
+            data_dir: data_dir.to_owned(),
+            database: storage.database_url.unwrap_or_else(|| data_dir.join("chat.db")),
+            media_dir: storage.media_url.unwrap_or_else(|| data_dir.join("media")),
+            service_tokens: service_tokens.accepted,
+            max_body_bytes: sizes.max_body_bytes,
+            max_attachment_bytes: sizes.max_attachment_bytes,
+        };
+        Self { addr: grpc.grpc_addr, config }
+    }
+}
+
+pub(crate) struct EdgeSettings {
+    pub(crate) addr: SocketAddr,
+    pub(crate) config: netrox_edge::Config,
+    /// `Bearer <service token>`.
+    pub(crate) authorization: HeaderValue,
+}
+
+impl EdgeSettings {
+    pub(crate) fn new(
+        http: HttpArgs,
+        jwt: Jwt,
+        limits: Limits,
+        service_tokens: &ServiceTokens,
+    ) -> Self {
+        let config = netrox_edge::Config {
+            jwt,
+            media_access: http.media_access.into(),
+            cors_allow_origin: http.cors_allow_origin.unwrap_or(CorsAllowOrigin::None),
+            close_on_token_expiry: http.close_on_token_expiry,
+            limits,
+        };
+        let authorization = service_tokens.authorization.clone();
+        Self { addr: http.http_addr, config, authorization }
+    }
+}

@@ -1,0 +1,165 @@
+//! What is said when everything runs in one process: where it is, and at the first start how to try
+//! it out.
+
+use std::{
+    env,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use crate::{
+    cli::{DEFAULT_DATA_DIR, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs},
+    listener::Addresses,
+    secret::DataDir,
+};
+
+/// Two users to try it with.
+const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
+
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    is_first_start: bool,
+    data_dir: PathBuf,
+    secrets: Vec<&'static str>,
+    /// Mints tokens for this server; `None` where only the holder of a private key can.
+    token_command: Option<String>,
+}
+
+impl Welcome {
+    pub(crate) fn new(
+        is_first_start: bool,
+        data_dir: &DataDir,
+        key: &JwtKeyArgs,
+        claims: &JwtClaimArgs,
+    ) -> Self {
+        Self {
+            is_first_start,
+            data_dir: data_dir.path().to_owned(),
+            secrets: data_dir.kept().to_vec(),
+            token_command: token_command(data_dir, key, claims),
+        }
+    }
+
+    pub(crate) fn text(&self, addresses: &Addresses) -> String {
+        let http = addresses.http.map(reachable).unwrap_or_default();
+        let grpc = addresses.grpc.map(reachable).unwrap_or_default();
+        let data_dir = self.data_dir.display();
+        if !self.is_first_start {
+            return format!(
+                "netrox-chat is ready: http://{http}, gRPC {grpc}, data in {data_dir}\n"
+            );
+        }
+        let secrets = match self.secrets.join(", ") {
+            names if names.is_empty() => String::new(),
+            names => format!("\n  generated secrets    {names}, in {data_dir}: keep them private"),
+        };
+        let next = match &self.token_command {
+            Some(command) => first_steps(&http, command),
+            None => {
+                "Clients bring access tokens of the issuer whose public key was given.".to_owned()
+            }
+        };
+        format!(
+            "
+netrox-chat is ready, for the first time on this data directory.
+
+  REST and WebSocket   http://{http}
+  gRPC                 {grpc}
+  database, uploads    {data_dir}{secrets}
+
+{next}
+
+Ctrl-C stops it. All settings: netrox-chat serve --help
+
+"
+        )
+    }
+}
+
+fn first_steps(http: &str, token_command: &str) -> String {
+    format!(
+        r#"To try it, mint the tokens of two users in another terminal, in this directory:
+
+  ALICE=$({token_command} --user-id {ALICE} --email alice@example.com)
+  BOB=$({token_command} --user-id {BOB} --email bob@example.com)
+
+Open Bob's WebSocket, with websocat or any other client, and leave it open:
+
+  websocat "ws://{http}/ws/chat/room/?token=$BOB"
+
+Open Alice's in the same way in a third terminal, send this line, and Bob gets it:
+
+  {{"action":"chat_message","message_body":"hello","receiver_id":"{BOB}"}}
+
+The conversation, as Alice:
+
+  curl -H "Authorization: Bearer $ALICE" http://{http}/chat/messages/{BOB}/"#
+    )
+}
+
+/// An address that a client on this machine can use.
+fn reachable(mut addr: SocketAddr) -> String {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    addr.to_string()
+}
+
+fn token_command(data_dir: &DataDir, key: &JwtKeyArgs, claims: &JwtClaimArgs) -> Option<String> {
+    if key.jwt_public_key_file.is_some() {
+        return None;
+    }
+    let program = env::args().next().unwrap_or_else(|| "netrox-chat".to_owned());
+    let mut flags: Vec<(&str, &str)> = Vec::new();
+    let file = key.secret.jwt_secret_file.as_ref().map(|path| path.to_string_lossy());
+    let data_dir = data_dir.path().to_string_lossy();
+    match &file {
+        Some(file) => flags.push(("jwt-secret-file", file)),
+        None if key.secret.jwt_secret.is_some() => {}
+        None if data_dir == DEFAULT_DATA_DIR => {}
+        None => flags.push(("data-dir", &data_dir)),
+    }
+    if claims.jwt_user_claim != DEFAULT_USER_CLAIM {
+        flags.push(("jwt-user-claim", &claims.jwt_user_claim));
+    }
+    flags.extend(claims.jwt_issuer.iter().map(|issuer| ("jwt-issuer", issuer.as_str())));
+    flags.extend(claims.jwt_audience.iter().map(|audience| ("jwt-audience", audience.as_str())));
+
+    // A secret that was given as a value isn't shown; it has to be given again.
+    let secret = if key.secret.jwt_secret.is_some() { "NETROX_CHAT_JWT_SECRET=… " } else { "" };
+    let flags = flags.iter().map(|(flag, value)| format!(" --{flag} {}", quoted(value)));
+    Some(format!("{secret}{} token{}", quoted(&program), flags.collect::<String>()))
+}
+
+/// As one word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_or_expand_them() {
+        assert_eq!(quoted("/srv/chat-data_1"), "/srv/chat-data_1");
+        assert_eq!(quoted("my data"), "'my data'");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn an_unspecified_address_is_reached_on_loopback() {
+        assert_eq!(reachable(([0, 0, 0, 0], 80).into()), "127.0.0.1:80");
+        assert_eq!(reachable("[::]:80".parse().unwrap()), "[::1]:80");
+        assert_eq!(reachable(([10, 0, 0, 5], 80).into()), "10.0.0.5:80");
+    }
+}

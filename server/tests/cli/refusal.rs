@@ -1,0 +1,165 @@
+//! Wrong settings: exit status 2, and one line that names the setting.
+
+use std::{fs, net::TcpListener};
+
+use crate::{
+    SECRET,
+    process::{Outcome, Server, run, run_in},
+};
+
+/// A refusal: exit status 2, and one line on stderr that begins with the setting.
+#[track_caller]
+fn assert_refused(outcome: &Outcome, setting: &str) {
+    assert_eq!(outcome.status, Some(2), "{outcome:?}");
+    assert_eq!(outcome.stdout, "", "{outcome:?}");
+    let line = outcome.stderr.strip_suffix('\n').unwrap_or_default();
+    assert!(!line.contains('\n'), "{outcome:?}");
+    assert!(line.starts_with(&format!("error: {setting}: ")), "{setting}: {outcome:?}");
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+}
+
+#[test]
+fn a_wrong_flag_is_named() {
+    for (setting, arguments) in [
+        ("--http-addr", "--http-addr localhost"),
+        ("--http-addr", "serve --http-addr"),
+        ("--http-addr", "serve --http-addr= --grpc-addr 127.0.0.1:1"),
+        ("--grpc-addr", "core --grpc-addr 127.0.0.1:99999"),
+        ("--grpc-addr", "core --grpc-addr 127.0.0.1:1 --grpc-addr 127.0.0.1:2"),
+        ("--core", "edge --core https://hunter2@core:50051"),
+        ("--core", "edge --core core:50051"),
+        ("--database-url", "core --database-url postgres://me:hunter2@db/chat"),
+        ("--database-url", "core --database-url mysql://me:hunter2@db/chat"),
+        ("--bus-url", "core --bus-url nats://me:hunter2@bus"),
+        ("--media-url", "core --media-url s3://bucket/prefix"),
+        ("--jwks-url", "edge --jwks-url https://issuer/jwks.json"),
+        ("--jwt-user-claim", "serve --jwt-user-claim exp"),
+        ("--jwt-issuer", "serve --jwt-issuer="),
+        ("--media-access", "serve --media-access everyone"),
+        ("--cors-allow-origin", "serve --cors-allow-origin app.example.com"),
+        ("--close-on-token-expiry", "serve --close-on-token-expiry=maybe"),
+        ("--max-body-bytes", "core --max-body-bytes 0"),
+        ("--max-body-bytes", "serve --max-body-bytes 70000"),
+        ("--max-frame-bytes", "serve --max-frame-bytes 1000"),
+        ("--max-attachment-bytes", "core --max-attachment-bytes 25MB"),
+        ("--send-rate", "edge --send-rate=-1"),
+        ("--send-burst", "edge --send-burst 0"),
+        ("--max-connections", "edge --max-connections 0"),
+        ("--ping-interval", "edge --ping-interval soon"),
+        ("--drain-timeout", "core --drain-timeout 0"),
+        ("--log-filter", "core --log-filter netrox_core=loud"),
+        ("--log-format", "core --log-format xml"),
+        ("--jwt-secret", "serve --jwt-secret="),
+        ("--service-token", "core --service-token ,"),
+        ("--service-token", "core --service-token hunter2\u{e4}"),
+        ("--jwt-secret-file", "edge --service-token x --jwt-secret-file /nowhere/secret"),
+        ("--jwt-secret-file", "edge --service-token x --jwt-secret hunter2 --jwt-secret-file x"),
+        ("--service-token-file", "core --service-token hunter2 --service-token-file x"),
+        ("--jwt-public-key-file", "edge --service-token x --jwt-public-key-file /nowhere/key.pem"),
+        (
+            "--jwt-public-key-file",
+            "edge --service-token x --jwt-public-key-file x --jwt-secret hunter2",
+        ),
+        ("--user-id", "token"),
+        ("--user-id", "token --user-id 3f6e0b528c7e4e7f9d0a5d2f6c1b7a90"),
+        ("--ttl", "token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90 --ttl 0"),
+        ("--jwt-secert", "serve --jwt-secert=hunter2"),
+        ("--jwt-secert", "serve --jwt-secert hunter2"),
+        ("--jwt-secret", "serve --jwt-secret two hunter2"),
+        ("--jwt-secret", "--jwt-secret two hunter2"),
+        ("command line", "serve -x"),
+        ("command line", "core edge"),
+        ("sreve", "sreve"),
+        ("--http-addr", "core --http-addr 127.0.0.1:1"),
+        ("--data-dir", "edge --data-dir x"),
+        ("--max-frame-bytes", "core --max-frame-bytes 1000"),
+        ("--log-filter", "token --log-filter info"),
+    ] {
+        assert_refused(&run(&arguments.split(' ').collect::<Vec<_>>(), &[]), setting);
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    for (flag, arguments, value) in [
+        ("http-addr", "serve", "localhost"),
+        ("grpc-addr", "core", ""),
+        ("core", "edge", "core"),
+        ("database-url", "core", "postgres://me:hunter2@db/chat"),
+        ("bus-url", "core", "nats://bus"),
+        ("media-url", "core", "s3://bucket"),
+        ("jwt-secret", "serve", ""),
+        ("jwt-secret-file", "token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90", "/nowhere/x"),
+        ("jwt-public-key-file", "serve --service-token x", "/nowhere/x"),
+        ("jwks-url", "serve", "https://issuer"),
+        ("jwt-user-claim", "serve", ""),
+        ("jwt-audience", "serve", ""),
+        ("service-token", "core", " "),
+        ("service-token-file", "core", "/nowhere/x"),
+        ("media-access", "serve", ""),
+        ("cors-allow-origin", "serve", "null"),
+        ("close-on-token-expiry", "serve", "maybe"),
+        ("max-body-bytes", "core", "lots"),
+        ("max-frame-bytes", "serve", "1000"),
+        ("outgoing-queue-bytes", "serve", "1000"),
+        ("ping-interval", "serve", "25 parsecs"),
+        ("drain-timeout", "core", "1day"),
+        ("log-filter", "core", ""),
+        ("log-format", "core", "xml"),
+        ("data-dir", "core", "/dev/null/data"),
+        ("user-id", "token", "hunter"),
+        ("ttl", "token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90", "0"),
+    ] {
+        let name = format!("NETROX_CHAT_{}", flag.to_uppercase().replace('-', "_"));
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        assert_refused(&run(&arguments, &[(&name, value)]), &name);
+    }
+}
+
+#[test]
+fn an_edge_on_its_own_must_be_given_its_secrets() {
+    let outcome = run(&["edge"], &[]);
+    assert_refused(&outcome, "--service-token");
+    assert!(outcome.stderr.contains("--service-token-file"), "{outcome:?}");
+    let outcome = run(&["edge"], &[("NETROX_CHAT_SERVICE_TOKEN", SECRET)]);
+    assert_refused(&outcome, "--jwt-secret");
+    assert!(outcome.stderr.contains("--jwt-public-key-file"), "{outcome:?}");
+}
+
+#[test]
+fn a_key_that_is_none_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("key.pem"), "-----BEGIN PUBLIC KEY-----\nhunter2\n").unwrap();
+    let arguments = [
+        "edge",
+        "--jwt-public-key-file",
+        "key.pem",
+        "--service-token",
+        "x",
+        "--http-addr",
+        "127.0.0.1:0",
+    ];
+    assert_refused(&run_in(dir.path(), &arguments, &[]), "--jwt-public-key-file");
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let arguments = ["--http-addr", &addr, "--grpc-addr", "127.0.0.1:0"];
+    let dir = tempfile::tempdir().unwrap();
+    assert_refused(&run_in(dir.path(), &arguments, &[]), "--http-addr");
+    assert!(!dir.path().join("data/chat.db").exists());
+    assert_refused(&run(&["core"], &[("NETROX_CHAT_GRPC_ADDR", &addr)]), "NETROX_CHAT_GRPC_ADDR");
+}
+
+#[test]
+fn two_processes_never_share_a_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Server::start(dir.path(), &["core"]);
+    let arguments = ["core", "--grpc-addr", "127.0.0.1:0", "--data-dir", "data"];
+    let second = run_in(dir.path(), &arguments, &[]);
+    assert_refused(&second, "--data-dir");
+    first.signal("TERM");
+    assert_eq!(first.wait().status, Some(0));
+}

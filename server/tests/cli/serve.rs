@@ -1,0 +1,168 @@
+//! The serving roles, from their first line to their exit. These start a real core and a real edge.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    SECRET,
+    process::{Server, eventually, program, run_in},
+    token::claims,
+};
+
+#[test]
+fn it_serves_where_it_says_and_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    // A token that was minted before makes it no less the first start.
+    assert_eq!(
+        run_in(dir.path(), &["token", "--user-id", "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90"], &[])
+            .status,
+        Some(0)
+    );
+    let mut server = Server::start(dir.path(), &["serve"]);
+    let http = server.http_addr();
+    let grpc = server.grpc_addr();
+    TcpStream::connect(&http).unwrap();
+    TcpStream::connect(&grpc).unwrap();
+    server.signal("TERM");
+    let first = server.wait();
+    assert_eq!(first.status, Some(0), "{first:?}");
+    assert!(first.stderr.contains("for the first time"), "{first:?}");
+    assert!(first.stderr.contains(&format!("ws://{http}/ws/chat/room/?token=")), "{first:?}");
+    assert_eq!(first.stdout, "");
+
+    // Only a core that has made its database makes the next start a later one.
+    let mut server = Server::start(dir.path(), &["serve"]);
+    server.signal("INT");
+    let second = server.wait();
+    assert_eq!(second.status, Some(0), "{second:?}");
+    assert!(second.stderr.contains("netrox-chat is ready: http://"), "{second:?}");
+    assert!(!second.stderr.contains("websocat"), "{second:?}");
+}
+
+#[test]
+fn the_commands_that_it_shows_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("my data");
+    let variables = [("NETROX_CHAT_DATA_DIR", "my data"), ("NETROX_CHAT_JWT_ISSUER", "it's me")];
+    let mut server = Server::start_with(dir.path(), &[], &variables);
+    server.signal("TERM");
+    let shown = server.wait().stderr;
+    let command =
+        shown.split_once("ALICE=$(").and_then(|(_, rest)| rest.split_once(")\n")).unwrap().0;
+
+    let output = Command::new("sh").args(["-c", command]).current_dir(dir.path()).output().unwrap();
+    let token = String::from_utf8(output.stdout).unwrap();
+    let secret = fs::read_to_string(data_dir.join("jwt-secret")).unwrap();
+    let claims = claims(&token, &secret);
+    assert_eq!(claims["iss"], "it's me");
+    assert_eq!(claims["email"], "alice@example.com");
+}
+
+#[test]
+fn core_and_edge_run_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut core = Server::start(dir.path(), &["core"]);
+    let token_file = dir.path().join("data/service-token");
+    let url = format!("http://{}", core.grpc_addr());
+    let mut edge = Server::start_with(
+        dir.path(),
+        &["edge", "--core", &url, "--service-token-file", token_file.to_str().unwrap()],
+        &[("NETROX_CHAT_JWT_SECRET", SECRET)],
+    );
+    TcpStream::connect(edge.http_addr()).unwrap();
+    for server in [&mut edge, &mut core] {
+        server.signal("TERM");
+        let outcome = server.wait();
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn json_logs_are_json_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["serve", "--log-format", "json"]);
+    server.signal("TERM");
+    let outcome = server.wait();
+    let lines: Vec<Value> =
+        outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let listening = lines.iter().find(|line| line["message"] == "listening").unwrap();
+    for field in ["http.addr", "grpc.addr"] {
+        let addr = listening[field].as_str().unwrap();
+        assert!(addr.starts_with("127.0.0.1:") && !addr.ends_with(":0"), "{listening}");
+    }
+}
+
+#[test]
+fn a_hangup_and_a_closed_stderr_end_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["serve"]);
+    server.signal("HUP");
+    server.wait_for_line("SIGHUP is ignored");
+    server.close_stderr();
+    server.signal("HUP");
+    TcpStream::connect(server.http_addr()).unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait().status, Some(0));
+}
+
+#[test]
+fn a_reader_of_stderr_that_stalls_blocks_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    // The capacity of a pipe on Linux: the program's first line finds no room.
+    writer.write_all(&[b'\n'; 65_536]).unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = free.local_addr().unwrap().to_string();
+    drop(free);
+    let mut command =
+        program(dir.path(), &["--http-addr", &addr, "--grpc-addr", "127.0.0.1:0"], &[]);
+    let mut server = Server::of(command.stdout(Stdio::null()).stderr(writer).spawn().unwrap());
+    drop(command);
+    eventually("it accepts connections", || TcpStream::connect(&addr).is_ok());
+    server.signal("TERM");
+    assert_eq!(server.wait_within(Duration::from_secs(30)), Some(0));
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() >= 65_536);
+}
+
+#[test]
+fn an_exposed_secret_is_warned_about_but_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    fs::create_dir(&data_dir).unwrap();
+    fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut server = Server::start(dir.path(), &["core", "--service-token", "hunter2"]);
+    server.signal("TERM");
+    let outcome = server.wait();
+    assert!(outcome.stderr.contains("--service-token on the command line"), "{outcome:?}");
+    assert!(outcome.stderr.contains("data is open to other users"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+}
+
+#[test]
+fn too_few_open_files_are_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_netrox-chat");
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 200 && exec \"$0\" --http-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0",
+    ]);
+    let child =
+        command.arg(program).current_dir(dir.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = Server::of(child);
+    server.wait_for_line("only 200 files may be open");
+    server.wait_for_line("listening");
+    server.signal("TERM");
+    assert_eq!(server.wait().status, Some(0));
+}

@@ -1,0 +1,108 @@
+//! `netrox-chat token`, and what it shows of how settings are read.
+
+use std::{fs, path::Path};
+
+use jsonwebtoken::{DecodingKey, Validation};
+use serde_json::{Map, Value};
+
+use crate::{
+    SECRET,
+    process::{run, run_in},
+};
+
+const USER: &str = "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
+
+/// Of a token that is good for `secret`.
+pub(crate) fn claims(token: &str, secret: &str) -> Map<String, Value> {
+    let validation = Validation { validate_aud: false, ..Validation::default() };
+    let key = DecodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::decode(token.trim_end(), &key, &validation).unwrap().claims
+}
+
+#[test]
+fn a_token_is_good_for_the_secret_of_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let data_dir = data_dir.to_str().unwrap();
+    let arguments = ["token", "--user-id", USER, "--email", "a@b.c", "--data-dir", data_dir];
+    let outcome = run(&arguments, &[]);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert_eq!(outcome.stdout.matches('\n').count(), 1);
+    assert!(outcome.stderr.starts_with("warning: generated a new secret"), "{outcome:?}");
+
+    let secret = fs::read_to_string(Path::new(data_dir).join("jwt-secret")).unwrap();
+    let claims = claims(&outcome.stdout, &secret);
+    assert_eq!(claims["user_id"], USER);
+    assert_eq!(claims["email"], "a@b.c");
+    assert_eq!(claims["token_type"], "access");
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 3600);
+    assert!(!claims["jti"].as_str().unwrap().is_empty());
+    assert!(!claims.contains_key("iss") && !claims.contains_key("aud"));
+
+    let again = run(&arguments, &[]);
+    assert_eq!(again.stderr, "");
+    assert_ne!(again.stdout, outcome.stdout);
+}
+
+#[test]
+fn a_token_is_made_as_the_issuer_would_make_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["token", "--user-id", USER, "--ttl", "60", "--jwt-user-claim", "uid"];
+    let variables = [
+        ("NETROX_CHAT_JWT_SECRET", SECRET),
+        ("NETROX_CHAT_JWT_ISSUER", "https://issuer.example.com"),
+        ("NETROX_CHAT_JWT_AUDIENCE", "chat"),
+    ];
+    let outcome = run_in(dir.path(), &arguments, &variables);
+    assert_eq!(outcome.stderr, "");
+    let claims = claims(&outcome.stdout, SECRET);
+    assert_eq!(claims["uid"], USER);
+    assert_eq!(claims["iss"], "https://issuer.example.com");
+    assert_eq!(claims["aud"], "chat");
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+    assert!(!claims.contains_key("user_id") && !claims.contains_key("email"));
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "a given secret needs no data directory"
+    );
+}
+
+#[test]
+fn a_secret_may_begin_with_a_dash() {
+    let secret = format!("-{SECRET}");
+    let outcome = run(&["token", "--user-id", USER, "--jwt-secret", &secret], &[]);
+    assert_eq!(claims(&outcome.stdout, &secret)["user_id"], USER);
+}
+
+#[test]
+fn the_command_line_counts_before_the_environment() {
+    let variables = [("NETROX_CHAT_TTL", "nonsense"), ("NETROX_CHAT_JWT_SECRET", SECRET)];
+    let outcome = run(&["token", "--user-id", USER, "--ttl", "60"], &variables);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+}
+
+#[test]
+fn variables_of_flags_that_a_role_does_not_have_are_ignored() {
+    let variables = [
+        ("NETROX_CHAT_HTTP_ADDR", "nonsense"),
+        ("NETROX_CHAT_GRPC_ADDR", "nonsense"),
+        ("NETROX_CHAT_CORE", "nonsense"),
+        ("NETROX_CHAT_DATABASE_URL", "postgres://db"),
+        ("NETROX_CHAT_MAX_BODY_BYTES", "nonsense"),
+        ("NETROX_CHAT_LOG_FILTER", ""),
+        ("NETROX_CHAT_OF_ANOTHER_RELEASE", "nonsense"),
+        ("NETROX_CHAT_JWT_SECRET", SECRET),
+    ];
+    let outcome = run(&["token", "--user-id", USER], &variables);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn a_weak_secret_is_warned_about_but_not_shown() {
+    let outcome = run(&["token", "--user-id", USER], &[("NETROX_CHAT_JWT_SECRET", "hunter2")]);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains("has 7 bytes"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+}
