@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -39,10 +39,10 @@ const LOCK_FILE: &str = "lock";
 /// Why a core could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("another process uses the data directory {}", .0.display())]
+    #[error("another process uses {}", .0.display())]
     Locked(PathBuf),
     #[error("{}: {error}", .path.display())]
-    Directory { path: PathBuf, error: io::Error },
+    File { path: PathBuf, error: io::Error },
     #[error("database {}: {error}", .path.display())]
     Database { path: PathBuf, error: store::OpenError },
     #[error("media directory {}: {error}", .path.display())]
@@ -62,13 +62,13 @@ pub struct Core {
     draining: CancellationToken,
     failed: CancellationToken,
     /// Held until the last handle is gone.
-    _lock: Arc<File>,
+    _locks: Arc<[File]>,
 }
 
 impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let lock = lock(&config.data_dir)?;
+        let locks = lock(&config)?;
         create_dir(&config.media_dir)?;
         let (store, writer) = Store::open(&config.database)
             .await
@@ -126,7 +126,7 @@ impl Core {
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(health_service)
         .prepare();
-        Ok(Self { routes, store, hub, tasks, draining, failed, _lock: Arc::new(lock) })
+        Ok(Self { routes, store, hub, tasks, draining, failed, _locks: locks.into() })
     }
 
     /// The services, to be called in process or served over a socket.
@@ -155,25 +155,31 @@ impl Core {
     }
 }
 
-/// One process per data directory: the writer's view of the database is kept in memory.
-fn lock(data_dir: &std::path::Path) -> Result<File, OpenError> {
-    create_dir(data_dir)?;
-    let path = data_dir.join(LOCK_FILE);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| OpenError::Directory { path, error })?;
+/// One process per data directory, and per database where that lies elsewhere: the writer keeps in
+/// memory what nobody else may change.
+fn lock(config: &Config) -> Result<Vec<File>, OpenError> {
+    create_dir(&config.data_dir)?;
+    let mut locks = vec![lock_file(&config.data_dir, config.data_dir.join(LOCK_FILE))?];
+    if config.database.parent() != Some(&config.data_dir) {
+        let mut path = config.database.clone().into_os_string();
+        path.push(".lock");
+        locks.push(lock_file(&config.database, path.into())?);
+    }
+    Ok(locks)
+}
+
+fn lock_file(guarded: &Path, path: PathBuf) -> Result<File, OpenError> {
+    let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) => return Err(OpenError::File { path, error }),
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(data_dir.to_owned())),
-        Err(TryLockError::Error(error)) => {
-            Err(OpenError::Directory { path: data_dir.to_owned(), error })
-        }
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(guarded.to_owned())),
+        Err(TryLockError::Error(error)) => Err(OpenError::File { path, error }),
     }
 }
 
-fn create_dir(path: &std::path::Path) -> Result<(), OpenError> {
-    fs::create_dir_all(path).map_err(|error| OpenError::Directory { path: path.to_owned(), error })
+fn create_dir(path: &Path) -> Result<(), OpenError> {
+    fs::create_dir_all(path).map_err(|error| OpenError::File { path: path.to_owned(), error })
 }

@@ -170,16 +170,24 @@ async fn a_drained_core_ends_its_streams_and_refuses_work() {
 }
 
 #[tokio::test]
-async fn a_directory_is_used_by_one_core_at_a_time() {
+async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
     let world = World::start().await;
-    let second = Core::open(Config {
-        data_dir: world.directory.path().into(),
-        database: world.directory.path().join("chat.db"),
-        media_dir: world.directory.path().join("media"),
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let config = |data_dir: &TempDir, database: &TempDir| Config {
+        data_dir: data_dir.path().into(),
+        database: database.path().join("chat.db"),
+        media_dir: data_dir.path().join("media"),
         service_tokens: vec![TOKEN.into()],
         max_body_bytes: 1,
         max_attachment_bytes: 1,
-    })
-    .await;
+    };
+    let second = Core::open(config(&world.directory, &world.directory)).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));
+
+    let outside = tempfile::tempdir().expect("a directory");
+    let first = Core::open(config(&elsewhere, &outside)).await.expect("a core");
+    let another = tempfile::tempdir().expect("a directory");
+    let second = Core::open(config(&another, &outside)).await;
+    assert!(second.is_err_and(|error| error.to_string().contains("another process")));
+    first.close().await;
 }
