@@ -90,6 +90,7 @@ async fn an_edge_catches_up_on_what_others_stored() {
         let mut chat =
             TestChat::builder(Arrangement::Split).edges(2).set("send-rate", "0").start().await;
         let (ada, mut at_ada) = chat.join("ada").await;
+        let (cyd, mut at_cyd) = chat.join("cyd").await;
         let bob = chat.stranger("bob");
         let mut at_bob = chat.edge_at(1).connect(&bob).await;
         for round in 0..5 {
@@ -102,17 +103,13 @@ async fn an_edge_catches_up_on_what_others_stored() {
             for number in 0..20 {
                 sent.push(format!("canary {round} {number}"));
             }
-            eventually("the first edge", || async {
-                let answer = chat.get("/chat/get-user-threads/").bearer(&ada.token);
-                (answer.send().await.status == 200).then_some(())
-            })
-            .await;
+            send_until_delivered(&mut at_ada, &cyd, &mut at_cyd).await;
             for body in &sent {
                 at_ada.say(&bob, body).await;
             }
             eventually("all stored", || async {
                 let history = chat.history(&ada, &bob).await;
-                (history.len() == (round + 1) * 20).then_some(())
+                (history.len() == (round + 1) * sent.len()).then_some(())
             })
             .await;
             chat.process(Role::Edge(1)).signal(Signal::CONT);

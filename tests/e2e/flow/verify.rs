@@ -19,18 +19,24 @@ impl Flow {
     /// Gives the number of messages stored.
     pub(crate) async fn verify(&mut self, chat: &TestChat) -> usize {
         self.stop().await;
+        // What was sent last may still be on its way into the store.
+        let mut histories = self.histories(chat).await;
+        loop {
+            let again = self.histories(chat).await;
+            if again == histories {
+                break;
+            }
+            histories = again;
+        }
         let mut stored = HashMap::new();
         let mut texts = HashSet::new();
-        for receiver in &self.cast.receivers {
-            for author in self.cast.authors() {
-                let history = chat.history(receiver, author).await;
-                assert_eq!(history, chat.history(author, receiver).await, "two views differ");
-                check_order(&history);
-                for message in history {
-                    let text = message["message"].as_str().expect("a text").to_owned();
-                    assert!(texts.insert(text), "stored twice: {message}");
-                    stored.insert(message_id(&message), message);
-                }
+        for [history, other_view] in histories {
+            assert_eq!(history, other_view, "two views differ");
+            check_order(&history);
+            for message in history {
+                let text = message["message"].as_str().expect("a text").to_owned();
+                assert!(texts.insert(text), "stored twice: {message}");
+                stored.insert(message_id(&message), message);
             }
         }
         eprintln!("stored {}, {}", stored.len(), self.ledger.summary());
@@ -76,6 +82,18 @@ impl Flow {
             }
             assert_eq!(self.ledger.ends_of(index), [], "the connection of a receiver ended");
         }
+    }
+
+    /// Every conversation, as each of the two sees it.
+    async fn histories(&self, chat: &TestChat) -> Vec<[Vec<Value>; 2]> {
+        let mut histories = Vec::new();
+        for receiver in &self.cast.receivers {
+            for author in self.cast.authors() {
+                let one = chat.history(receiver, author).await;
+                histories.push([one, chat.history(author, receiver).await]);
+            }
+        }
+        histories
     }
 
     /// Every conversation is in the lists of both.
