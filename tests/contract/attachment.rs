@@ -392,11 +392,10 @@ async fn only_the_sender_of_a_file_dispatches_it() {
     let text = core.send(&ada, &bob, "a text").await.expect("stored").message_id;
     let nobody = Uuid::new_v4().to_string();
     let not_found = ErrorReason::MessageNotFound;
-    for (sender, message_id) in
-        [(&bob, file), (&cyd, file), (&nobody, file), (&ada, text), (&ada, file + 1_000)]
-    {
+    for (sender, message_id) in [(&bob, file), (&cyd, file), (&ada, text), (&ada, file + 1_000)] {
         assert_refused(dispatch(&core, sender, message_id).await, not_found);
     }
+    assert_refused(dispatch(&core, &nobody, file).await, ErrorReason::UserUnknown);
     for message_id in [0, -1, i64::MIN, i64::MAX, 1 << 53] {
         let code = dispatch(&core, &ada, message_id).await.expect_err("refused").code();
         assert!(matches!(code, tonic::Code::NotFound | tonic::Code::InvalidArgument), "{code:?}");

@@ -4,6 +4,7 @@ mod attachment;
 mod authentication;
 mod directory;
 mod download;
+mod drain;
 mod history;
 mod isolation;
 mod pipeline;

@@ -2,7 +2,8 @@
 
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
-use tonic::{Status, service::interceptor::InterceptedService, transport::Channel};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming, service::interceptor::InterceptedService, transport::Channel};
 use tonic_reflection::pb;
 
 /// Asks one question and gives the one answer.
@@ -47,6 +48,15 @@ pub(crate) async fn services_v1alpha<I: tonic::service::Interceptor>(
         }
         other => panic!("instead of services: {other:?}"),
     }
+}
+
+/// A conversation that lasts as long as its questions.
+pub(crate) async fn open<I: tonic::service::Interceptor>(
+    service: InterceptedService<Channel, I>,
+    questions: ReceiverStream<pb::v1::ServerReflectionRequest>,
+) -> Streaming<pb::v1::ServerReflectionResponse> {
+    let mut client = pb::v1::server_reflection_client::ServerReflectionClient::new(service);
+    client.server_reflection_info(questions).await.expect("a conversation").into_inner()
 }
 
 /// The file that declares a symbol.

@@ -106,6 +106,10 @@ impl Core {
         self.process.ended(Role::Core).await.code()
     }
 
+    pub(crate) fn log_contains(&self, text: &str) -> bool {
+        self.process.log(Role::Core).contains(text)
+    }
+
     pub(crate) fn media_files(&self) -> Vec<PathBuf> {
         self.process.media_files()
     }
