@@ -81,5 +81,5 @@ async fn a_refused_upload_leaves_the_connection_or_closes_it(arrangement: Arrang
     connection.finish().await;
     let answers = String::from_utf8_lossy(&connection.rest().await).into_owned();
     assert!(!answers.contains("HTTP/1.1 200 "), "{answers}");
-    assert!(chat.media_files().is_empty());
+    assert_no_trace(&chat, &ada, &ada).await;
 }

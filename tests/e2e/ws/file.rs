@@ -35,7 +35,7 @@ async fn every_device_of_the_receiver_gets_the_stored_message(arrangement: Arran
     let (ada, mut ada_socket) = chat.join("ada").await;
     let (bob, mut bob_socket) = chat.join("bob").await;
     let mut other_device = chat.connect(&bob).await;
-    let message = chat.upload_file(&ada, &bob, "naïve \"name\".txt", "content").await;
+    let message = chat.upload_file(&ada, &bob, "naïve \\\"name\\\".txt", "content").await;
     for body in [json!("another text"), Value::Null, json!(3), json!({"a": [1]})] {
         let frame =
             json!({"action": "chat_message_file", "chat_id": message["id"], "message_body": body});
@@ -43,7 +43,7 @@ async fn every_device_of_the_receiver_gets_the_stored_message(arrangement: Arran
     }
     let frame = bob_socket.next().await;
     assert_eq!(frame["message_body"], "see this");
-    assert_eq!(frame["attached_file_name"], message["attached_file_name"]);
+    assert_eq!(frame["attached_file_name"], "naïve \"name\".txt");
     assert_eq!(frame["attached_file_size"], message["attached_file_size"]);
     assert_eq!(frame["attached_file_url"], message["attached_file"]);
     assert_eq!(other_device.next().await, frame);

@@ -78,6 +78,12 @@ impl Raw {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads and forgets up to `most` bytes; gives how many, 0 at the end of the connection.
+    pub async fn some(&mut self, most: usize) -> usize {
+        let mut bytes = vec![0; most];
+        within("bytes", self.stream.read(&mut bytes)).await.unwrap_or(0)
+    }
+
     /// A reset counts as an end.
     async fn fill(&mut self) -> usize {
         within("bytes", self.stream.read_buf(&mut self.buffer)).await.unwrap_or(0)
