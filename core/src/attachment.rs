@@ -28,6 +28,9 @@ pub(crate) struct Attachments {
     pub(crate) max_attachment_bytes: u64,
 }
 
+/// Of one part of an upload.
+const MAX_CHUNK_BYTES: usize = 256 * 1024;
+
 /// What a `start` announces.
 struct Start {
     sender: UserId,
@@ -65,6 +68,10 @@ impl AttachmentService for Attachments {
         let finish = loop {
             match next_part(&mut parts).await? {
                 Some(Part::Chunk(chunk)) => {
+                    if chunk.len() > MAX_CHUNK_BYTES {
+                        let problem = "longer than 256 KiB";
+                        return Err(Error::InvalidField { field: "chunk", problem }.into());
+                    }
                     if upload.size() + chunk.len() as u64 > self.max_attachment_bytes {
                         let limit = self.max_attachment_bytes;
                         return Err(Error::AttachmentTooLarge { limit }.into());

@@ -16,7 +16,7 @@ const SERVICES: [&str; 4] = [
 
 /// Follows the database until the drain; cancels `failed` when it is damaged.
 pub(crate) async fn report(
-    reporter: HealthReporter,
+    mut reporter: HealthReporter,
     mut health: watch::Receiver<Health>,
     draining: CancellationToken,
     failed: CancellationToken,
@@ -37,6 +37,10 @@ pub(crate) async fn report(
         }
     }
     set_all(&reporter, ServingStatus::NotServing).await;
+    // Watchers are told, and then their streams end: an open one would hold up the drain.
+    for service in SERVICES {
+        reporter.clear_service_status(service).await;
+    }
 }
 
 async fn set_all(reporter: &HealthReporter, status: ServingStatus) {

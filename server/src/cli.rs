@@ -48,8 +48,8 @@ Examples:
       Core and edge apart
 
 Exit status:
-  0  ended by SIGTERM or SIGINT, everything drained
-  1  failed while running: damaged storage, the drain deadline passed, or a second signal
+  0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout
+  1  failed while running: damaged storage, or a second signal
   2  a wrong setting; one line on stderr names it
 
 SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. SIGHUP is ignored:

@@ -15,8 +15,6 @@ pub(crate) enum Failure {
     Storage,
     #[error("the {part} ended by itself: {reason}")]
     Ended { part: &'static str, reason: String },
-    #[error("the drain deadline has passed: stopped hard")]
-    Deadline,
     #[error("a second signal: stopped hard")]
     SecondSignal,
 }

@@ -144,7 +144,8 @@ impl Upload {
         let text = part.bytes(RECEIVER_BYTES).await?.unwrap_or_default();
         let receiver: Option<UserId> =
             str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-        let receiver = receiver.ok_or_else(PublicError::invalid_receiver)?;
+        let receiver =
+            receiver.ok_or_else(|| PublicError::invalid_field("receiver", "Not a UUID"))?;
         if receiver == self.sender_id {
             return Err(PublicError::invalid_field("receiver", "Must not be the sender"));
         }

@@ -133,9 +133,9 @@ async fn bad_fields_are_named_and_nothing_is_stored() {
         (vec![FILE, RECEIVER, FILE], 400, "attached_file: Must not be repeated"),
         (vec![RECEIVER, no_name], 400, "attached_file: Needs a file name"),
         (vec![RECEIVER, empty_name], 400, "attached_file: Needs a file name"),
-        (vec![receiver(b"7"), FILE], 404, "Invalid receipient"),
-        (vec![FILE, receiver(b"")], 404, "Invalid receipient"),
-        (vec![FILE, receiver(&[b'x'; 10_000])], 404, "Invalid receipient"),
+        (vec![receiver(b"7"), FILE], 400, "receiver: Not a UUID"),
+        (vec![FILE, receiver(b"")], 400, "receiver: Not a UUID"),
+        (vec![FILE, receiver(&[b'x'; 10_000])], 400, "receiver: Not a UUID"),
         (
             vec![FILE, ("name=\"receiver\"", alice_in_capitals.as_bytes())],
             400,

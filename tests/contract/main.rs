@@ -1,0 +1,19 @@
+//! The gRPC contract (`proto/netrox/chat/v1/*.proto`), tried from outside on a running core.
+
+mod attachment;
+mod authentication;
+mod directory;
+mod download;
+mod drain;
+mod history;
+mod isolation;
+mod pipeline;
+mod python;
+mod reflection;
+mod refusal;
+mod released;
+mod running;
+mod send;
+mod shape;
+mod subscribe;
+mod transport;

@@ -1,0 +1,95 @@
+//! What the contract says of a refused call, checked whole: code, reason, field and advice.
+
+use std::fmt::Debug;
+
+use netrox_proto::v1::{ErrorReason, Failure};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+const DOMAIN: &str = "netrox.chat.v1";
+
+/// As documented in `error.proto`, written down a second time on purpose.
+fn documented_code(reason: ErrorReason) -> Code {
+    match reason {
+        ErrorReason::InvalidField
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::AttachmentTooLarge
+        | ErrorReason::ReceiverIsSender => Code::InvalidArgument,
+        ErrorReason::ReceiverUnknown
+        | ErrorReason::UserUnknown
+        | ErrorReason::MessageNotFound
+        | ErrorReason::AttachmentNotFound => Code::NotFound,
+        ErrorReason::UserDeleted => Code::FailedPrecondition,
+        ErrorReason::RangeNotSatisfiable => Code::OutOfRange,
+        ErrorReason::Overloaded | ErrorReason::StoreUnavailable | ErrorReason::ShuttingDown => {
+            Code::Unavailable
+        }
+        ErrorReason::OutcomeUnknown => Code::Unknown,
+        ErrorReason::Internal => Code::Internal,
+        ErrorReason::Unspecified => panic!("no call is refused without a reason"),
+    }
+}
+
+/// The call was refused for this reason, with all the details that belong to it.
+#[track_caller]
+pub(crate) fn assert_refused<T: Debug>(result: Result<T, Status>, reason: ErrorReason) {
+    let status = result.expect_err("a refusal");
+    assert_eq!(status.code(), documented_code(reason), "{status:?}");
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no info: {status:?}"));
+    let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), (name, DOMAIN), "{status:?}");
+    let retry = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
+    assert_eq!(retry.is_some(), status.code() == Code::Unavailable, "{status:?}");
+    let names_a_field = status.get_details_bad_request().is_some();
+    assert_eq!(names_a_field, reason == ErrorReason::InvalidField, "{status:?}");
+    assert_for_people(status.message());
+}
+
+/// The call was refused because of this field.
+#[track_caller]
+pub(crate) fn assert_invalid<T: Debug>(result: Result<T, Status>, field: &str) {
+    let fields = match &result {
+        Ok(_) => vec![],
+        Err(status) => violated_fields(status),
+    };
+    assert_refused(result, ErrorReason::InvalidField);
+    assert_eq!(fields, [field]);
+}
+
+fn violated_fields(status: &Status) -> Vec<String> {
+    let violations = status.get_details_bad_request().map(|found| found.field_violations);
+    violations.into_iter().flatten().map(|violation| violation.field).collect()
+}
+
+/// The call was refused for want of the service credential, and says nothing more.
+#[track_caller]
+pub(crate) fn assert_unauthenticated<T: Debug>(result: Result<T, Status>) {
+    let status = result.expect_err("a refusal");
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    assert!(status.details().is_empty(), "{status:?}");
+}
+
+/// Two refusals that a caller cannot tell from each other.
+#[track_caller]
+pub(crate) fn assert_alike<T: Debug>(one: Result<T, Status>, other: Result<T, Status>) {
+    let (one, other) = (one.expect_err("a refusal"), other.expect_err("a refusal"));
+    assert_eq!(one.code(), other.code());
+    assert_eq!(one.message(), other.message());
+    assert_eq!(one.details(), other.details());
+}
+
+/// One request of a stream was refused; the stream goes on.
+#[track_caller]
+pub(crate) fn assert_failure(failure: &Failure, reason: ErrorReason, field: &str) {
+    assert_eq!(failure.reason(), reason, "{failure:?}");
+    assert_eq!(failure.field, field, "{failure:?}");
+    assert_for_people(&failure.message);
+}
+
+/// "For people: lower case, no full stop."
+#[track_caller]
+fn assert_for_people(message: &str) {
+    assert!(!message.is_empty());
+    assert!(!message.starts_with(|c: char| c.is_uppercase()), "{message:?}");
+    assert!(!message.ends_with('.'), "{message:?}");
+}

@@ -1,0 +1,6 @@
+//! Want of what the program needs, and clients that do not do their part.
+
+mod descriptors;
+mod disk;
+mod slow_reader;
+mod small_disk;

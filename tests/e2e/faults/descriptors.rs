@@ -1,0 +1,34 @@
+//! No descriptor left for another connection.
+
+use netrox_harness::{Arrangement, Role, TestChat, both, eventually};
+
+both![connections_beyond_the_descriptors_are_survived];
+
+/// A peer can use up the descriptors of a process, and the process goes on when it lets go.
+async fn connections_beyond_the_descriptors_are_survived(arrangement: Arrangement) {
+    let mut chat = TestChat::builder(arrangement);
+    for role in [Role::Serve, Role::Core, Role::Edge(0)] {
+        chat = chat.launcher(role, ["prlimit", "--nofile=128:128", "--"]);
+    }
+    let chat = chat.start().await;
+    let (_, mut at_ada) = chat.join("ada").await;
+    let (bob, mut at_bob) = chat.join("bob").await;
+    let mut connections = Vec::new();
+    for _ in 0..300 {
+        let edge = chat.edge().address;
+        connections.push(tokio::net::TcpStream::connect(edge).await.expect("the backlog"));
+    }
+    // Whoever was there before is served.
+    at_ada.say(&bob, "canary meanwhile").await;
+    at_bob.expect_body("canary meanwhile").await;
+    drop(connections);
+    eventually("a new connection", || async {
+        let answer = chat.get("/healthz").try_send().await.ok()?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let mut another = chat.connect(&bob).await;
+    at_ada.say(&bob, "canary after").await;
+    at_bob.expect_body("canary after").await;
+    another.expect_body("canary after").await;
+}

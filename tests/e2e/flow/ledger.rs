@@ -1,0 +1,172 @@
+//! What clients were shown, written down as they saw it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use netrox_harness::within;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{message_id, parse_text};
+
+/// How a connection of a receiver came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Closed(u16),
+    Broken,
+}
+
+/// A frame with a message, as a receiver got it.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    /// Grows with every connection of the receiver.
+    pub(crate) connection: usize,
+    pub(crate) frame: Value,
+}
+
+impl Received {
+    pub(crate) fn id(&self) -> i64 {
+        self.frame["created_msg_id"].as_i64().unwrap_or_else(|| panic!("no id: {}", self.frame))
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.frame["action"] == "re_message_file"
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        self.frame["message_body"].as_str().unwrap_or_else(|| panic!("no body: {}", self.frame))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// By receiver.
+    received: Vec<Vec<Received>>,
+    ends: Vec<Vec<End>>,
+    connections: Vec<usize>,
+    /// Messages that an answer over REST showed, by id.
+    listed: HashMap<i64, Value>,
+    /// Texts that were refused as not stored.
+    never_stored: HashSet<String>,
+    errors: BTreeMap<String, usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pages: Mutex<Pages>,
+    /// By sender: one more than the last number that a receiver saw.
+    progress: Vec<watch::Sender<u64>>,
+    connected: watch::Sender<usize>,
+}
+
+impl Ledger {
+    pub(super) fn new(receivers: usize, senders: usize) -> Self {
+        let pages = Pages {
+            received: vec![Vec::new(); receivers],
+            ends: vec![Vec::new(); receivers],
+            connections: vec![0; receivers],
+            ..Default::default()
+        };
+        Self {
+            pages: Mutex::new(pages),
+            progress: (0..senders).map(|_| watch::channel(0).0).collect(),
+            connected: watch::channel(0).0,
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn progress(&self, sender: usize) -> watch::Receiver<u64> {
+        self.progress[sender].subscribe()
+    }
+
+    pub(super) fn connected(&self, receiver: usize) {
+        self.pages().connections[receiver] += 1;
+        self.connected.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until every receiver had a connection.
+    pub(super) async fn all_connected(&self) {
+        let mut connected = self.connected.subscribe();
+        let all = connected.wait_for(|_| self.pages().connections.iter().all(|count| *count > 0));
+        within("all receivers", all).await.expect("a ledger");
+    }
+
+    pub(super) fn ended(&self, receiver: usize, end: End) {
+        self.pages().ends[receiver].push(end);
+    }
+
+    pub(super) fn received(&self, receiver: usize, connection: usize, frame: &str) {
+        let frame: Value = serde_json::from_str(frame).expect("a JSON frame");
+        let action = frame["action"].as_str();
+        assert!(matches!(action, Some("re_message" | "re_message_file")), "{frame}");
+        let received = Received { connection, frame };
+        let text = (!received.is_file()).then(|| parse_text(received.body()));
+        self.pages().received[receiver].push(received);
+        if let Some((sender, number)) = text {
+            self.progress[sender].send_if_modified(|seen| {
+                let advances = number >= *seen;
+                *seen = (*seen).max(number + 1);
+                advances
+            });
+        }
+    }
+
+    /// Notes an error frame and gives its code.
+    pub(super) fn refused(&self, frame: &str) -> String {
+        let frame: Value = serde_json::from_str(frame).expect("a JSON frame");
+        assert_eq!(frame["action"], "error", "a sender was sent {frame}");
+        let code = frame["code"].as_str().expect("a code").to_owned();
+        assert!(matches!(code.as_str(), "unavailable" | "internal"), "{frame}");
+        *self.pages().errors.entry(code.clone()).or_default() += 1;
+        code
+    }
+
+    pub(super) fn never_stored(&self, text: String) {
+        self.pages().never_stored.insert(text);
+    }
+
+    /// A message does not change from one answer to the next.
+    pub(super) fn listed(&self, message: &Value) {
+        let mut pages = self.pages();
+        let first = pages.listed.entry(message_id(message)).or_insert_with(|| message.clone());
+        assert_eq!(first, message, "a message changed");
+    }
+
+    pub(crate) fn received_count(&self) -> usize {
+        self.pages().received.iter().map(Vec::len).sum()
+    }
+
+    pub(crate) fn received_by(&self, receiver: usize) -> Vec<Received> {
+        self.pages().received[receiver].clone()
+    }
+
+    /// How the connections of a receiver ended.
+    pub(crate) fn ends_of(&self, receiver: usize) -> Vec<End> {
+        self.pages().ends[receiver].clone()
+    }
+
+    pub(super) fn all_listed(&self) -> Vec<Value> {
+        self.pages().listed.values().cloned().collect()
+    }
+
+    pub(super) fn all_never_stored(&self) -> HashSet<String> {
+        self.pages().never_stored.clone()
+    }
+
+    /// For people.
+    pub(super) fn summary(&self) -> String {
+        let pages = self.pages();
+        format!(
+            "received {}, listed {}, refused {:?}, connections of receivers {}",
+            pages.received.iter().map(Vec::len).sum::<usize>(),
+            pages.listed.len(),
+            pages.errors,
+            pages.connections.iter().sum::<usize>(),
+        )
+    }
+}

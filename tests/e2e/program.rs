@@ -1,0 +1,8 @@
+//! PROTOCOL section 6: the program, as a script sees it.
+
+mod data_dir;
+mod role;
+mod secret;
+mod setting;
+mod shutdown;
+mod token;

@@ -1,0 +1,10 @@
+//! PROTOCOL section 2: the REST routes, attachments aside.
+
+mod concurrency;
+mod core_gone;
+mod cors;
+mod history;
+mod http_layer;
+mod messages;
+mod routes;
+mod threads;

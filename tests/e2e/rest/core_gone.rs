@@ -1,0 +1,39 @@
+//! An edge whose core is gone says so at once, and serves again when it is back.
+
+use netrox_harness::{Arrangement, Role, TestChat, both, eventually};
+
+both![; split: requests_are_503_until_the_core_is_back];
+
+async fn requests_are_503_until_the_core_is_back(arrangement: Arrangement) {
+    let mut chat = TestChat::builder(arrangement).set("send-rate", "0").start().await;
+    let (ada, mut ada_socket) = chat.join("ada").await;
+    let (bob, mut bob_socket) = chat.join("bob").await;
+    chat.kill(Role::Core);
+    for path in ["/chat/get-user-threads/".to_owned(), format!("/chat/messages/{}/", bob.id)] {
+        let answer = chat.get(&path).bearer(&ada.token).send().await;
+        answer.assert_failure(503);
+        let seconds: u64 =
+            answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
+        assert!(seconds >= 1);
+    }
+    eventually("readyz to tell", || async {
+        (chat.get("/readyz").send().await.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(chat.get("/healthz").send().await.status, 200);
+    ada_socket.say(&bob, "lost").await;
+    ada_socket.expect_error("unavailable").await;
+
+    chat.spawn(Role::Core).await;
+    chat.ready().await;
+    // The sockets have lived through it. The stream of sends may be back a moment later.
+    loop {
+        ada_socket.say(&bob, "back again").await;
+        tokio::select! {
+            _ = ada_socket.expect_error("unavailable") => {}
+            _ = bob_socket.expect_body("back again") => break,
+        }
+    }
+    // What was refused was not stored.
+    assert_eq!(chat.history(&ada, &bob).await.len(), 1);
+}

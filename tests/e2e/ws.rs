@@ -1,0 +1,13 @@
+//! PROTOCOL section 3: the WebSocket.
+
+mod connection;
+mod delivery;
+mod error;
+mod file;
+mod framing;
+mod handshake;
+mod keep_alive;
+mod order;
+mod rate;
+mod slow;
+mod text;

@@ -1,0 +1,34 @@
+//! One address that clients talk to.
+
+use std::net::SocketAddr;
+
+use crate::{Socket, User, rest::Request};
+
+/// One address that clients talk to.
+#[derive(Debug, Clone, Copy)]
+pub struct Edge {
+    pub address: SocketAddr,
+}
+
+impl Edge {
+    pub fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(self.address, method, path)
+    }
+
+    /// Opens a socket with the user's token in the query, as documented clients do.
+    pub async fn connect(&self, user: &User) -> Socket {
+        let path = format!("/ws/chat/room/?token={}", user.token);
+        Socket::open(self.address, &path, &[]).await
+    }
+
+    pub async fn history(&self, reader: &User, peer: &User) -> Vec<serde_json::Value> {
+        let path = format!("/chat/messages/{}/", peer.id);
+        let answer = self.get(&path).bearer(&reader.token).send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["entity"]["messages"].as_array().expect("messages").clone()
+    }
+}

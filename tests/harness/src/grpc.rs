@@ -1,0 +1,57 @@
+//! Clients of the core, as an internal service has them.
+
+use netrox_proto::v1::{
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{TestChat, settings::SERVICE_TOKEN};
+
+/// Adds the service credential to every call.
+#[derive(Debug, Clone)]
+pub struct Credential(MetadataValue<Ascii>);
+
+impl Credential {
+    pub fn new(service_token: &str) -> Self {
+        Self(format!("Bearer {service_token}").parse().expect("a header value"))
+    }
+}
+
+impl Interceptor for Credential {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub type Authorized = InterceptedService<Channel, Credential>;
+
+impl TestChat {
+    /// A connection to the core, made when it is first used.
+    pub fn channel(&self) -> Channel {
+        let uri = format!("http://{}", self.grpc_address());
+        Endpoint::from_shared(uri).expect("a URI").connect_lazy()
+    }
+
+    fn credential(&self) -> Credential {
+        Credential::new(SERVICE_TOKEN)
+    }
+
+    pub fn chat_service(&self) -> ChatServiceClient<Authorized> {
+        ChatServiceClient::with_interceptor(self.channel(), self.credential())
+    }
+
+    pub fn directory_service(&self) -> DirectoryServiceClient<Authorized> {
+        DirectoryServiceClient::with_interceptor(self.channel(), self.credential())
+    }
+
+    pub fn attachment_service(&self) -> AttachmentServiceClient<Authorized> {
+        AttachmentServiceClient::with_interceptor(self.channel(), self.credential())
+    }
+}

@@ -1,0 +1,135 @@
+//! HTTP requests as bytes and answers as text.
+
+use std::{convert::Infallible, net::SocketAddr};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::within;
+
+/// A request on a connection of its own. Its path is sent as it stands.
+#[derive(Debug)]
+pub struct Request {
+    address: SocketAddr,
+    request: http::Request<UnsyncBoxBody<Bytes, Infallible>>,
+}
+
+impl Request {
+    pub(crate) fn new(address: SocketAddr, method: &str, path: &str) -> Self {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, address.to_string())
+            .body(Full::default().boxed_unsync())
+            .expect("a request");
+        Self { address, request }
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Adds a header; one of the same name stays.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name: HeaderName = name.parse().expect("a header name");
+        self.request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+        self
+    }
+
+    /// The headers of a WebSocket handshake.
+    pub fn websocket(self) -> Self {
+        self.header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    }
+
+    /// A body of known length.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        *self.request.body_mut() = Full::new(body.into()).boxed_unsync();
+        self
+    }
+
+    /// A body without `Content-Length`, sent in chunks.
+    pub fn chunks(mut self, chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        let frames = chunks.map(|chunk| Ok(Frame::data(chunk)));
+        *self.request.body_mut() = StreamBody::new(frames).boxed_unsync();
+        self
+    }
+
+    pub async fn send(self) -> Response {
+        let line = format!("{} {}", self.request.method(), self.request.uri().path());
+        match self.try_send().await {
+            Ok(response) => response,
+            Err(error) => panic!("{line}: {error:?}"),
+        }
+    }
+
+    /// Sends it; an error is one of the connection.
+    pub async fn try_send(self) -> std::io::Result<Response> {
+        within("the answer to a request", self.exchange()).await
+    }
+
+    async fn exchange(self) -> std::io::Result<Response> {
+        let stream = TcpStream::connect(self.address).await?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(std::io::Error::other)?;
+        let connection = tokio::spawn(connection);
+        let answer = sender.send_request(self.request).await.map_err(std::io::Error::other)?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+        connection.abort();
+        Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
+
+/// An answer, whole.
+#[derive(Clone)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} {:?} {:.2000}", self.status, self.headers, body)
+    }
+}
+
+impl Response {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a text body")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The value of a header that is there at most once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().map(|value| value.to_str().expect("a text header"));
+        assert!(values.next().is_none(), "{name} twice: {self:?}");
+        value
+    }
+
+    /// Fails unless this is the failure envelope, byte for byte, with the given status.
+    pub fn assert_failure(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        let message = self.json()["message"].as_str().map(str::to_owned);
+        let message = message.unwrap_or_else(|| panic!("no message: {self:?}"));
+        let quoted = serde_json::Value::from(message.as_str());
+        let envelope =
+            format!(r#"{{"status":"failure","entity":null,"message":{quoted},"success":false}}"#);
+        assert_eq!(self.text(), envelope);
+        message
+    }
+}
