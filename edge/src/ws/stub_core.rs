@@ -132,6 +132,15 @@ impl StubCore {
         });
     }
 
+    /// Everything that the user ever received, once more.
+    pub(crate) fn deliver_again(&self, receiver: UserId) {
+        self.change(|state| {
+            let receiver = receiver.to_string();
+            let events = state.feeds.get(&receiver).cloned().unwrap_or_default();
+            state.publish(&receiver, &events);
+        });
+    }
+
     pub(crate) fn break_subscriptions(&self, failure: &Failure) {
         self.change(|state| {
             for (_, subscriber) in state.subscribers.drain(..) {

@@ -15,7 +15,7 @@ use netrox_proto::{
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -37,6 +37,8 @@ use crate::{
 
 const ALICE: u128 = 1;
 const BOB: u128 = 2;
+/// Longer than the server is silent.
+const PATIENCE: Duration = Duration::from_secs(120);
 const PIPE_BYTES: usize = 64 * 1024;
 
 struct World {
@@ -101,7 +103,8 @@ impl Client {
 
     /// The next frame, whatever it is; pings are answered when it is read.
     async fn next(&mut self) -> Message {
-        self.socket.next().await.expect("an open connection").expect("a frame")
+        let next = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
+        next.expect("an open connection").expect("a frame")
     }
 
     /// The next text frame.
@@ -118,7 +121,8 @@ impl Client {
     async fn bodies(&mut self, count: usize) -> Vec<String> {
         let mut bodies = Vec::new();
         while bodies.len() < count {
-            let frame = self.json().await;
+            // Pings keep a connection alive for ever.
+            let frame = timeout(PATIENCE, self.json()).await.expect("a message in time");
             assert_eq!(frame["action"], "re_message", "{frame}");
             bodies.push(frame["message_body"].as_str().expect("text").to_owned());
         }

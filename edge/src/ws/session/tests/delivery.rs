@@ -59,6 +59,16 @@ async fn a_break_of_the_core_leaves_no_hole_and_no_double() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_core_delivers_again_is_shown_once() {
+    let world = world(unlimited());
+    let mut bob = world.connect(BOB).await;
+    world.core.deliver(user(ALICE), user(BOB), &["a", "b"]);
+    world.core.deliver_again(user(BOB));
+    world.core.deliver(user(ALICE), user(BOB), &["c"]);
+    assert_eq!(bob.bodies(3).await, ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_consumer_is_closed_and_delays_nobody_else() {
     let world = world(unlimited());
     let slow = world.connect_raw(BOB, 1024).await;
