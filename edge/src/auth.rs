@@ -15,10 +15,10 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Tried after the configured claim.
 const SUBJECT_CLAIM: &str = "sub";
 
-/// Why the configured key cannot verify tokens.
+/// Why the configured key cannot verify tokens, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("the key for access tokens is not usable: {0}")]
-pub struct InvalidKey(&'static str);
+pub struct ConfigError(&'static str);
 
 /// Of every reason alike, so that a refusal tells nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) struct Authenticator {
 type Claims = HashMap<String, Box<RawValue>>;
 
 impl Authenticator {
-    pub(crate) fn new(config: &Jwt) -> Result<Self, InvalidKey> {
+    pub(crate) fn new(config: &Jwt) -> Result<Self, ConfigError> {
         let (key, algorithms) = verification_key(&config.key)?;
         let mut validation = Validation {
             algorithms,
@@ -120,10 +120,10 @@ impl Authenticator {
     }
 }
 
-fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), InvalidKey> {
+fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), ConfigError> {
     let pem = match key {
         JwtKey::Secret(secret) if secret.is_empty() => {
-            return Err(InvalidKey("the secret is empty"));
+            return Err(ConfigError("the secret is empty"));
         }
         JwtKey::Secret(secret) => {
             let key = DecodingKey::from_secret(secret);
@@ -133,7 +133,7 @@ fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), Inval
     };
     let marker = b"PRIVATE KEY";
     if pem.windows(marker.len()).any(|window| window == marker) {
-        return Err(InvalidKey("it is a private key, a public key is needed"));
+        return Err(ConfigError("it is a private key, a public key is needed"));
     }
     if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
         let algorithms = key.family().algorithms().to_vec();
@@ -143,12 +143,12 @@ fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), Inval
         return Ok((key, vec![Algorithm::EdDSA]));
     }
     let key = DecodingKey::from_ec_pem(pem)
-        .map_err(|_| InvalidKey("not an RSA, EC or Ed25519 public key in PEM form"))?;
+        .map_err(|_| ConfigError("not an RSA, EC or Ed25519 public key in PEM form"))?;
     // An uncompressed point: 4, then two coordinates.
     let algorithm = match key.try_get_as_bytes() {
         Ok(point) if point.len() == 1 + 2 * 32 => Algorithm::ES256,
         Ok(point) if point.len() == 1 + 2 * 48 => Algorithm::ES384,
-        _ => return Err(InvalidKey("an EC key must be on P-256 or P-384")),
+        _ => return Err(ConfigError("an EC key must be on P-256 or P-384")),
     };
     Ok((key, vec![algorithm]))
 }

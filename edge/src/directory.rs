@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use netrox_proto::{
@@ -10,6 +10,7 @@ use netrox_proto::{
     v1::{EnsureUserRequest, ErrorReason, Failure, UserChange},
 };
 use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
 use crate::{auth::Identity, core_client::CoreClient};
 
@@ -78,5 +79,36 @@ async fn ensure_user(core: &CoreClient, user: UserChange) -> Result<(), Failure>
     match core.directory.clone().ensure_user(request).await {
         Ok(_) => Ok(()),
         Err(status) => Err(Failure::from(&status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::stub_core::{StubCore, user};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_user_is_known_for_a_minute_at_most() {
+        let stub = StubCore::default();
+        let core = stub.client();
+        let known_users = KnownUsers::new();
+        let (user_id, email, profile_json) = (user(1), None, None);
+        let identity = Identity { user_id, expires_at: 0, email, profile_json };
+        let ensure = async || {
+            let ensured = known_users.ensure(&core, &identity).await;
+            ensured.map_err(|failure| failure.reason())
+        };
+        assert_eq!(ensure().await, Ok(()));
+        stub.change(|state| state.deleted.insert(user_id.to_string()));
+        tokio::time::advance(TRUST - Duration::from_secs(1)).await;
+        assert_eq!(ensure().await, Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(ensure().await, Err(ErrorReason::UserDeleted));
+
+        stub.change(|state| state.deleted.clear());
+        assert_eq!(ensure().await, Ok(()));
+        stub.change(|state| state.deleted.insert(user_id.to_string()));
+        known_users.forget(user_id);
+        assert_eq!(ensure().await, Err(ErrorReason::UserDeleted));
     }
 }

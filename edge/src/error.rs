@@ -46,7 +46,6 @@ impl PublicError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
     }
 
-    /// `problem` completes "<field>: ...".
     pub(crate) fn invalid_field(field: &str, problem: impl fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("{field}: {problem}"))
     }
@@ -121,12 +120,15 @@ impl IntoResponse for PublicError {
 impl From<Failure> for PublicError {
     fn from(failure: Failure) -> Self {
         match failure.reason() {
+            ErrorReason::InvalidField if failure.field.is_empty() => {
+                Self::bad_request(failure.message)
+            }
             ErrorReason::InvalidField => Self::invalid_field(&failure.field, failure.message),
             ErrorReason::BodyTooLarge => Self::invalid_field("message", failure.message),
             ErrorReason::AttachmentTooLarge => Self::too_large(),
             ErrorReason::ReceiverUnknown => Self::invalid_receiver(),
             ErrorReason::ReceiverIsSender => {
-                Self::invalid_field("receiver", "must be another user than the sender")
+                Self::invalid_field("receiver", "Must not be the sender")
             }
             ErrorReason::UserDeleted => Self::unauthenticated(),
             ErrorReason::MessageNotFound | ErrorReason::AttachmentNotFound => Self::not_found(),
@@ -146,5 +148,39 @@ impl From<Failure> for PublicError {
 impl From<tonic::Status> for PublicError {
     fn from(status: tonic::Status) -> Self {
         Failure::from(&status).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_of_the_core_has_its_status() {
+        use ErrorReason as R;
+        for (reason, status, message) in [
+            (R::InvalidField, 400, "body: why"),
+            (R::BodyTooLarge, 400, "message: why"),
+            (R::AttachmentTooLarge, 413, "The file is too large"),
+            (R::ReceiverUnknown, 404, "Invalid receipient"),
+            (R::ReceiverIsSender, 400, "receiver: Must not be the sender"),
+            (R::UserUnknown, 503, "Temporarily unavailable, try again"),
+            (R::MessageNotFound, 404, "Not found"),
+            (R::AttachmentNotFound, 404, "Not found"),
+            (R::RangeNotSatisfiable, 416, "Range not satisfiable"),
+            (R::Overloaded, 503, "Temporarily unavailable, try again"),
+            (R::StoreUnavailable, 503, "Temporarily unavailable, try again"),
+            (R::ShuttingDown, 503, "Temporarily unavailable, try again"),
+        ] {
+            let failure = Failure { field: "body".into(), ..Failure::new(reason, "why") };
+            let error = PublicError::from(failure);
+            assert_eq!((error.status.as_u16(), &*error.message), (status, message), "{reason:?}");
+        }
+        assert!(PublicError::from(Failure::new(R::UserDeleted, "why")).is_unauthenticated());
+        for reason in [R::Unspecified, R::OutcomeUnknown, R::Internal] {
+            let error = PublicError::from(Failure::new(reason, "a secret"));
+            assert_eq!(error.status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(!error.message.contains("secret"), "{}", error.message);
+        }
     }
 }

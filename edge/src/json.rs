@@ -3,11 +3,11 @@
 //! Field names, their order and their spelling ("craeted", "retreived", "receipient") are the
 //! contract; nothing here may be corrected.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, ops::Range};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::Offset};
 use netrox_proto::{time, v1};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -138,14 +138,19 @@ impl<'a> Message<'a> {
         receiver: &'a RawValue,
     ) -> Self {
         let attachment = message.attachment.as_ref();
+        let created = RestTimestamp::from(message.created.as_ref());
+        let updated = match &message.updated {
+            updated if *updated == message.created => created,
+            updated => updated.as_ref().into(),
+        };
         Self {
             id: message.id,
             sender,
             receiver,
             attached_file_size: attached_file_size(attachment.map(|attachment| attachment.size)),
             message: &message.body,
-            updated: message.updated.as_ref().into(),
-            created: message.created.as_ref().into(),
+            updated,
+            created,
             seen: message.seen,
             deleted: message.deleted,
             attached_file: attachment.map(|attachment| AttachedFile(&attachment.path)),
@@ -183,36 +188,57 @@ impl<'a> From<&'a v1::Thread> for Thread<'a> {
     }
 }
 
-/// `2024-06-17T11:28:21.902531Z`, as in REST answers: microseconds since the epoch.
-struct RestTimestamp(i64);
+/// `2024-06-17T11:28:21.902531Z`, as in REST answers.
+#[derive(Clone, Copy)]
+struct RestTimestamp([u8; REST_TIMESTAMP.len()]);
+
+const REST_TIMESTAMP: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+
+impl RestTimestamp {
+    /// Written digit by digit: two of them are half the work of a message's JSON otherwise.
+    fn new(micros: i64) -> Self {
+        // Later years than 9999 have no such form, and nothing was sent before 1970.
+        let instant = Timestamp::from_microsecond(micros.max(0)).unwrap_or(Timestamp::MAX);
+        let time = Offset::UTC.to_datetime(instant);
+        let mut text = *REST_TIMESTAMP;
+        let mut write = |range: Range<usize>, mut value: u32| {
+            for digit in text[range].iter_mut().rev() {
+                *digit = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        write(0..4, time.year().unsigned_abs().into());
+        write(5..7, time.month().unsigned_abs().into());
+        write(8..10, time.day().unsigned_abs().into());
+        write(11..13, time.hour().unsigned_abs().into());
+        write(14..16, time.minute().unsigned_abs().into());
+        write(17..19, time.second().unsigned_abs().into());
+        write(20..26, time.subsec_nanosecond().unsigned_abs() / 1000);
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        // ASCII throughout.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
 
 impl From<Option<&prost_types::Timestamp>> for RestTimestamp {
     fn from(timestamp: Option<&prost_types::Timestamp>) -> Self {
-        Self(timestamp.map(time::micros).unwrap_or_default())
+        Self::new(timestamp.map(time::micros).unwrap_or_default())
     }
 }
 
 impl Serialize for RestTimestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Instant(self.0))
+        serializer.serialize_str(self.as_str())
     }
 }
 
 /// `2024-06-17T12:48:28.228342+00:00`, as in WebSocket frames.
 pub(crate) fn socket_timestamp(micros: i64) -> String {
-    let mut text = Instant(micros).to_string();
-    text.truncate(text.len() - 1);
-    text.push_str("+00:00");
-    text
-}
-
-struct Instant(i64);
-
-impl fmt::Display for Instant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = Timestamp::from_microsecond(self.0).unwrap_or(Timestamp::MAX);
-        write!(f, "{instant:.6}")
-    }
+    let text = RestTimestamp::new(micros);
+    [text.as_str().trim_end_matches('Z'), "+00:00"].concat()
 }
 
 /// `attached_file_size` of a message: `0kb` without a file.

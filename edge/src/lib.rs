@@ -9,6 +9,7 @@
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
+//! * `backoff`: the delays between attempts to reach the core.
 
 mod auth;
 mod backoff;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use auth::InvalidKey;
+pub use auth::ConfigError;
 pub use config::Config;
 use core_client::CoreClient;
 pub use core_client::CoreTransport;
@@ -70,7 +71,7 @@ impl Edge {
         config: Config,
         transport: CoreTransport,
         authorization: http::HeaderValue,
-    ) -> Result<Self, InvalidKey> {
+    ) -> Result<Self, ConfigError> {
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let hard_stop = CancellationToken::new();

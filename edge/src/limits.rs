@@ -95,3 +95,65 @@ impl Drop for Permit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ALICE: UserId = UserId(Uuid::from_u128(1));
+    const BOB: UserId = UserId(Uuid::from_u128(2));
+
+    fn limits(change: impl FnOnce(&mut config::Limits)) -> Limits {
+        let mut config = config::Limits::default();
+        change(&mut config);
+        Limits::new(&config)
+    }
+
+    #[test]
+    fn a_burst_is_allowed_to_each_user() {
+        let limits = limits(|config| (config.send_rate, config.send_burst) = (1, 3));
+        let allowed = |user| (0..100).filter(|_| limits.allow_send(user)).count();
+        for user in [ALICE, BOB] {
+            // More than three where seconds pass in the middle.
+            assert!((3..100).contains(&allowed(user)));
+        }
+    }
+
+    #[test]
+    fn rate_zero_is_no_limit() {
+        let limits = limits(|config| config.send_rate = 0);
+        assert!((0..10_000).all(|_| limits.allow_send(ALICE)));
+        limits.forget_idle();
+    }
+
+    #[test]
+    fn users_who_are_idle_are_forgotten() {
+        let limits = limits(|config| (config.send_rate, config.send_burst) = (1_000_000, 1));
+        assert!(limits.allow_send(ALICE));
+        let sends = limits.sends.as_ref().expect("a limit");
+        assert_eq!(sends.len(), 1);
+        // Fresh again after a microsecond.
+        while !sends.is_empty() {
+            limits.forget_idle();
+        }
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let limits = limits(|config| {
+            (config.max_uploads_per_user, config.max_history_reads_per_user) = (2, 1);
+        });
+        let (one, two) = (limits.uploads(ALICE), limits.uploads(ALICE));
+        assert!(one.is_some() && two.is_some());
+        assert!(limits.uploads(ALICE).is_none());
+        assert!(limits.uploads(BOB).is_some());
+        assert!(limits.history_reads(ALICE).is_some());
+        drop(one);
+        let again = limits.uploads(ALICE);
+        assert!(again.is_some() && limits.uploads(ALICE).is_none());
+        drop((two, again));
+        assert!(limits.uploads.under_way.lock().expect("unpoisoned").is_empty());
+    }
+}

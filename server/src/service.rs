@@ -2,7 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
-use netrox_core::Core;
+use netrox_core::{Core, OpenError};
 use netrox_edge::{CoreTransport, Edge, config::JwtKey};
 use tokio::{net::TcpListener, select, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,29 @@ impl Service {
 }
 
 async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Core, SettingError> {
-    Core::open(config).await.map_err(|error| sources.refuse("data-dir", error))
+    let opened = Core::open(config.clone()).await;
+    opened.map_err(|error| {
+        let flag = blamed(&error, &config);
+        sources.refuse(if sources.is_given(flag) { flag } else { "data-dir" }, error)
+    })
+}
+
+/// The flag that led to an error; what it has by default lies in the data directory.
+fn blamed(error: &OpenError, config: &netrox_core::Config) -> &'static str {
+    match error {
+        OpenError::Database { .. } => "database-url",
+        OpenError::Media { .. } => "media-url",
+        OpenError::Locked(path) | OpenError::File { path, .. } => {
+            if path.starts_with(&config.data_dir) {
+                "data-dir"
+            } else if path.starts_with(&config.media_dir) {
+                "media-url"
+            } else {
+                "database-url"
+            }
+        }
+        OpenError::Reflection(_) => "data-dir",
+    }
 }
 
 fn new_edge(

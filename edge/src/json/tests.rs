@@ -59,6 +59,18 @@ fn a_text_message_has_the_documented_keys_in_order() {
 }
 
 #[test]
+fn an_edited_message_has_two_times() {
+    let mut message = message();
+    message.updated = Some(timestamp(CREATED + 1));
+    let json = rendered(&message);
+    let times = concat!(
+        r#""updated":"2024-06-17T11:28:21.902532Z","#,
+        r#""created":"2024-06-17T11:28:21.902531Z""#
+    );
+    assert!(json.contains(times), "{json}");
+}
+
+#[test]
 fn a_file_message_names_its_file() {
     let mut message = message();
     message.attachment = Some(v1::Attachment {
@@ -158,15 +170,18 @@ fn sizes_are_in_kilobytes_up_to_one_megabyte() {
 
 #[test]
 fn whole_seconds_have_six_digits_too() {
-    assert_eq!(Instant(0).to_string(), "1970-01-01T00:00:00.000000Z");
+    assert_eq!(RestTimestamp::new(0).as_str(), "1970-01-01T00:00:00.000000Z");
+    assert_eq!(RestTimestamp::new(i64::MIN).as_str(), "1970-01-01T00:00:00.000000Z");
+    assert_eq!(RestTimestamp::new(i64::MAX).as_str(), "9999-12-30T22:00:00.999999Z");
     assert_eq!(socket_timestamp(CREATED), "2024-06-17T11:28:21.902531+00:00");
 }
 
 proptest! {
     #[test]
-    fn a_timestamp_is_read_back_as_the_same_instant(micros in 0..253_402_300_799_000_000_i64) {
-        let text = Instant(micros).to_string();
-        prop_assert_eq!(text.len(), 27);
+    fn a_timestamp_is_read_back_as_the_same_instant(micros in 0..253_402_207_200_000_000_i64) {
+        let text = RestTimestamp::new(micros);
+        let text = text.as_str();
+        prop_assert!(text.ends_with('Z') && &text[19..20] == ".");
         let read: Timestamp = text.parse().expect("RFC 3339");
         prop_assert_eq!(read.as_microsecond(), micros);
         let read: Timestamp = socket_timestamp(micros).parse().expect("RFC 3339");

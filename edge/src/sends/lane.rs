@@ -426,3 +426,46 @@ fn unanswered_in_process(end: Option<&Status>) -> Failure {
         _ => outcome_unknown(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netrox_proto::v1::DispatchAttachmentRequest;
+
+    use super::*;
+
+    fn pull(lane: &Lane, count: usize) -> Vec<i64> {
+        let mut state = lane.state();
+        let requests = (0..count).map_while(|_| state.next_request(true)?.request);
+        requests
+            .map(|request| match request {
+                Request::Attachment(dispatch) => dispatch.message_id,
+                Request::Message(_) => unreachable!("only dispatches were submitted"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_order_survives_breaks_in_the_middle_of_a_repetition() {
+        let lane = Lane::new(true);
+        let pending: Vec<_> = (0..6)
+            .map(|message_id| {
+                let (answer, pending) = oneshot::channel();
+                let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
+                lane.submit(Request::Attachment(dispatch), answer);
+                pending
+            })
+            .collect();
+        lane.set_up();
+        assert_eq!(pull(&lane, 4), [0, 1, 2, 3]);
+        lane.set_broken(None);
+        assert_eq!(pull(&lane, 9), [0; 0], "nothing goes onto a stream that is not there");
+        for _ in 0..3 {
+            lane.set_up();
+            assert_eq!(pull(&lane, 2), [0, 1]);
+            lane.set_broken(None);
+        }
+        lane.set_up();
+        assert_eq!(pull(&lane, 9), [0, 1, 2, 3, 4, 5]);
+        drop(pending);
+    }
+}

@@ -13,7 +13,8 @@ use tokio::{
 };
 
 /// Fails a write that has not moved for so long, so that a peer that reads nothing does not hold
-/// an answer, and with it a stream of the core's, for ever.
+/// an answer, and with it a stream of the core's, for ever. Flushing and closing a TCP stream never
+/// wait for the peer.
 #[derive(Debug)]
 pub(super) struct WriteTimeout<T> {
     stream: T,
@@ -27,11 +28,11 @@ impl<T> WriteTimeout<T> {
         Self { stream, timeout, stuck: None }
     }
 
-    fn watch<R>(
+    fn watch(
         &mut self,
         context: &mut Context<'_>,
-        write: Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
+        write: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if write.is_ready() {
             self.stuck = None;
             return write;
@@ -79,13 +80,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.stream).poll_flush(context);
-        self.watch(context, flush)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shutdown = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(context, shutdown)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

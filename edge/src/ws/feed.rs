@@ -10,12 +10,12 @@ use std::{
 
 use netrox_proto::{
     ids::UserId,
-    v1::{ErrorReason, Failure, Message, SubscribeRequest, SubscribeResponse, event::Change},
+    v1::{ErrorReason, Event, Failure, SubscribeRequest, SubscribeResponse, event::Change},
 };
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tonic::Streaming;
@@ -39,6 +39,8 @@ const MAX_STALL: Duration = Duration::from_millis(250);
 pub(super) struct Feed {
     pub(super) user: UserId,
     state: Mutex<State>,
+    /// A handshake waits for the subscription: the next attempt is due now.
+    wanted: Notify,
 }
 
 #[derive(Default)]
@@ -68,7 +70,7 @@ struct Connected {
 
 impl Feed {
     pub(super) fn new(user: UserId) -> Self {
-        Self { user, state: Mutex::default() }
+        Self { user, state: Mutex::default(), wanted: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,6 +138,7 @@ impl Feed {
             state.waiters.push(waiter);
             live
         };
+        self.wanted.notify_waiters();
         match timeout(OPEN_TIMEOUT, live).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(out_of_reach()),
@@ -164,26 +167,31 @@ impl Feed {
         state.connections.iter().map(|connected| Arc::clone(&connected.outgoing)).collect()
     }
 
-    async fn deliver(&self, response: SubscribeResponse, position: u64) {
-        if response.events.is_empty() {
+    async fn deliver(&self, events: Vec<Event>, position: u64) {
+        if events.is_empty() {
             return;
         }
         let connections = self.connections();
-        for event in response.events {
-            let Some(Change::Message(message)) = event.change else { continue };
-            // A resumed stream begins after the position; this holds the core to it.
-            if event.seq <= position || !self.is_received(&message) {
-                continue;
-            }
-            let Some(frame) = server_frame::received(&message) else { continue };
+        for event in events {
+            let Some(frame) = self.frame(event, position) else { continue };
             for outgoing in &connections {
                 push(outgoing, &frame).await;
             }
         }
     }
 
-    fn is_received(&self, message: &Message) -> bool {
-        message.receiver_id.parse() == Ok(self.user)
+    /// What the user's connections are shown of an event after `position`, if anything.
+    fn frame(&self, event: Event, position: u64) -> Option<Utf8Bytes> {
+        // A resumed stream begins after the position; this holds the core to it.
+        if event.seq <= position {
+            return None;
+        }
+        match event.change? {
+            Change::Message(message) if message.receiver_id.parse() == Ok(self.user) => {
+                server_frame::received(&message)
+            }
+            Change::Message(_) => None,
+        }
     }
 }
 
@@ -191,17 +199,21 @@ impl Feed {
 /// one that is stuck.
 async fn push(outgoing: &Outgoing, frame: &Utf8Bytes) {
     while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
-        let changed = outgoing.changed(frame.len(), stalled_since);
-        match stalled_since {
-            Some(since) if since.elapsed() >= MAX_STALL => outgoing.close(CloseReason::TooSlow),
-            Some(since) => {
-                tokio::select! {
-                    () = changed => {}
-                    () = sleep_until(since + MAX_STALL) => {}
-                }
-            }
-            None => changed.await,
+        if stalled_since.is_some_and(|since| since.elapsed() >= MAX_STALL) {
+            outgoing.close(CloseReason::TooSlow);
+        } else {
+            // Rare, and large beside the rest of the task.
+            Box::pin(wait_for_room(outgoing, frame.len(), stalled_since)).await;
         }
+    }
+}
+
+async fn wait_for_room(outgoing: &Outgoing, bytes: usize, stalled_since: Option<Instant>) {
+    let changed = outgoing.changed(bytes, stalled_since);
+    match stalled_since {
+        // An error is the end of the time.
+        Some(since) => drop(timeout_at(since + MAX_STALL, changed).await),
+        None => changed.await,
     }
 }
 
@@ -244,7 +256,8 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
                     user.id = %user,
                     "the subscription of {user} broke: {}", failure.message
                 );
-                sleep(backoff.next_delay()).await;
+                // An error is the end of the delay.
+                let _ = timeout(backoff.next_delay(), feed.wanted.notified()).await;
             }
         }
     };
@@ -255,15 +268,19 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
     feed.close_all(reason);
 }
 
+/// Boxed, because a future that is moved holds it more than once.
+type Responses = Box<Streaming<SubscribeResponse>>;
+
 /// Opens the subscription and awaits its first response.
 async fn open(
     edge: &Edge,
     user: UserId,
     after_seq: Option<u64>,
-) -> Result<(Streaming<SubscribeResponse>, SubscribeResponse), Failure> {
+) -> Result<(Responses, SubscribeResponse), Failure> {
     let request = SubscribeRequest { user_id: user.to_string(), after_seq, received_only: true };
     let opened = timeout(OPEN_TIMEOUT, async {
-        let mut responses = edge.shared.core.chat.clone().subscribe(request).await?.into_inner();
+        let responses = edge.shared.core.chat.clone().subscribe(request).await?.into_inner();
+        let mut responses = Box::new(responses);
         let first = responses.message().await?;
         Ok::<_, tonic::Status>((responses, first))
     });
@@ -284,7 +301,7 @@ async fn follow(
     let mut response = first;
     loop {
         let reached = response.last_seq;
-        feed.deliver(response, *last_seq).await;
+        feed.deliver(response.events, *last_seq).await;
         *last_seq = reached.max(*last_seq);
         response = match responses.message().await {
             Ok(Some(response)) => response,

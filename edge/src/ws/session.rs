@@ -44,7 +44,7 @@ const MAX_IN_FLIGHT: usize = 64;
 /// What is gathered before it is written.
 const BATCH_BYTES: usize = 4 * 1024;
 /// Every connection holds one all its life.
-const READ_BUFFER_BYTES: usize = 2 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 /// Room for control frames beside the largest frame.
 const CONTROL_BYTES: usize = 4 * 1024;
 /// A character takes at most six bytes more in JSON: `\u0001`.
@@ -92,6 +92,8 @@ where
 
 fn websocket_config(limits: &Limits) -> WebSocketConfig {
     let largest_frame = limits.max_body_bytes * MAX_ESCAPE_BYTES + FRAME_OVERHEAD_BYTES;
+    // A core may allow larger bodies than this edge.
+    let largest_frame = largest_frame.max(limits.outgoing_queue_bytes);
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(BATCH_BYTES)
@@ -119,7 +121,7 @@ struct Session<S> {
     controls: Budget,
     /// Bytes read before the message that is being received.
     message_start: u64,
-    /// Bytes read when the peer was last looked after.
+    /// Bytes read until `heard_at`, when the peer was last heard.
     heard_bytes: u64,
     heard_at: Instant,
     ping_sent: bool,
@@ -189,16 +191,16 @@ where
                 Ok(progress) => progress,
                 Err(end) => return Poll::Ready(end),
             };
-            if timer.as_mut().poll(cx).is_ready() {
-                if let Err(end) = self.on_timer(Instant::now()) {
-                    return Poll::Ready(end);
-                }
-            } else if !progress && timer.deadline() == self.next_deadline() {
-                return Poll::Pending;
+            let is_due = timer.as_mut().poll(cx).is_ready();
+            if is_due && let Err(end) = self.on_timer(Instant::now()) {
+                return Poll::Ready(end);
             }
+            // A timer that fires too early costs less than one that is put off with every frame.
             let deadline = self.next_deadline();
-            if timer.deadline() != deadline || timer.is_elapsed() {
+            if is_due || deadline < timer.deadline() {
                 timer.as_mut().reset(deadline);
+            } else if !progress {
+                return Poll::Pending;
             }
         }
     }
@@ -248,13 +250,9 @@ where
             self.expires_at = None;
             self.connection.outgoing.close(CloseReason::TokenExpired);
         }
-        let bytes_read = self.socket.get_ref().bytes_read();
         // Whoever is not read cannot be heard.
-        if bytes_read != self.heard_bytes || self.answers.len() >= MAX_IN_FLIGHT {
-            self.heard_bytes = bytes_read;
+        if self.answers.len() >= MAX_IN_FLIGHT {
             self.heard_at = now;
-            self.ping_sent = false;
-            return Ok(());
         }
         let silent = now - self.heard_at;
         if silent >= self.limits().ping_interval * 2 {
@@ -403,6 +401,17 @@ where
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let progress = self.read_frames(cx)?;
+        let bytes_read = self.socket.get_ref().bytes_read();
+        if bytes_read != self.heard_bytes {
+            self.heard_bytes = bytes_read;
+            self.heard_at = Instant::now();
+            self.ping_sent = false;
+        }
+        Ok(progress)
+    }
+
+    fn read_frames(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = false;
         while self.closing.is_none() && self.answers.len() < MAX_IN_FLIGHT {
             match Pin::new(&mut self.socket).poll_next(cx) {

@@ -114,3 +114,15 @@ async fn a_deleted_user_is_refused_as_if_the_token_were_bad() {
     let asked = world.core.state().ensured.iter().filter(|user| user.id == BOB).count();
     assert_eq!(asked, 2);
 }
+
+#[tokio::test]
+async fn who_is_refused_in_the_middle_of_an_upload_can_read_why() {
+    let world = World::start().await;
+    let path = "/chat/chat-attachment/";
+    let answer = world.request(Method::POST, path, &[], vec![b'x'; 8_000_000]).await;
+    answer.assert_refused(401, REFUSAL);
+    let alice = bearer(ALICE);
+    let headers = [("authorization", alice.as_str()), ("content-type", "text/plain")];
+    let answer = world.request(Method::POST, path, &headers, vec![b'x'; 8_000_000]).await;
+    answer.assert_refused(415, "The body must be multipart/form-data");
+}

@@ -154,6 +154,24 @@ fn a_port_that_is_taken_is_refused() {
 }
 
 #[test]
+fn storage_that_cannot_be_opened_is_named_by_its_setting() {
+    let addr = ("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0");
+    for (arguments, setting) in [
+        (["core", "--database-url", "sqlite:///nowhere/chat.db"], "--database-url"),
+        (["core", "--database-url", "sqlite:///dev/null/chat.db"], "--database-url"),
+        (["core", "--media-url", "file:///dev/null/media"], "--media-url"),
+    ] {
+        assert_refused(&run(&arguments, &[addr]), setting);
+    }
+    let database = ("NETROX_CHAT_DATABASE_URL", "sqlite:///nowhere/chat.db");
+    assert_refused(&run(&["core"], &[addr, database]), "NETROX_CHAT_DATABASE_URL");
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("data/chat.db")).unwrap();
+    assert_refused(&run_in(dir.path(), &["core"], &[addr]), "--data-dir");
+}
+
+#[test]
 fn two_processes_never_share_a_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = Server::start(dir.path(), &["core"]);

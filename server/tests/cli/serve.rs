@@ -14,18 +14,14 @@ use serde_json::Value;
 use crate::{
     SECRET,
     process::{Server, eventually, program, run_in},
-    token::claims,
+    token::{USER, claims},
 };
 
 #[test]
 fn it_serves_where_it_says_and_drains() {
     let dir = tempfile::tempdir().unwrap();
     // A token that was minted before makes it no less the first start.
-    assert_eq!(
-        run_in(dir.path(), &["token", "--user-id", "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90"], &[])
-            .status,
-        Some(0)
-    );
+    assert_eq!(run_in(dir.path(), &["token", "--user-id", USER], &[]).status, Some(0));
     let mut server = Server::start(dir.path(), &["serve"]);
     let http = server.http_addr();
     let grpc = server.grpc_addr();
@@ -45,6 +41,31 @@ fn it_serves_where_it_says_and_drains() {
     assert_eq!(second.status, Some(0), "{second:?}");
     assert!(second.stderr.contains("netrox-chat is ready: http://"), "{second:?}");
     assert!(!second.stderr.contains("websocat"), "{second:?}");
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_drain() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["serve", "--drain-timeout", "1h"]);
+    let token = run_in(dir.path(), &["token", "--user-id", USER], &[]).stdout;
+    let mut upload = TcpStream::connect(server.http_addr()).unwrap();
+    let head = format!(
+        "POST /chat/chat-attachment/ HTTP/1.1\r\nHost: chat\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\
+         Expect: 100-continue\r\n\r\n",
+        token.trim_end()
+    );
+    upload.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    upload.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100", "the body is awaited, so that the drain has to wait");
+
+    server.signal("TERM");
+    server.wait_for_line("draining");
+    server.signal("TERM");
+    let outcome = server.wait();
+    assert_eq!(outcome.status, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("a second signal: stopped hard"), "{outcome:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     process::{run, run_in},
 };
 
-const USER: &str = "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
+pub(crate) const USER: &str = "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
 
 /// Of a token that is good for `secret`.
 pub(crate) fn claims(token: &str, secret: &str) -> Map<String, Value> {

@@ -122,6 +122,23 @@ async fn handshakes_at_once_share_a_subscription_and_miss_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handshake_does_not_wait_for_the_next_attempt_of_a_broken_subscription() {
+    let world = world(unlimited());
+    let mut first = world.connect(BOB).await;
+    world.core.change(|state| state.is_down = true);
+    world.core.break_subscriptions(&unavailable());
+    tokio::time::sleep(seconds(20)).await;
+    world.core.change(|state| state.is_down = false);
+    let start = Instant::now();
+    let mut second = world.connect(BOB).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    world.core.deliver(user(ALICE), user(BOB), &["a"]);
+    for bob in [&mut first, &mut second] {
+        assert_eq!(bob.bodies(1).await, ["a"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_database_that_is_another_one_makes_clients_come_anew() {
     let world = world(unlimited());
     let mut bob = world.connect(BOB).await;

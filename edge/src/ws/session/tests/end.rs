@@ -45,7 +45,7 @@ async fn an_idle_connection_is_pinged_and_stays() {
         // The answer is written when the client next does something.
         bob.socket.flush().await.expect("open");
     }
-    assert!(start.elapsed() >= seconds(250));
+    assert_eq!(start.elapsed().as_secs(), 250);
     world.core.deliver(user(ALICE), user(BOB), &["a"]);
     assert_eq!(bob.bodies(1).await, ["a"]);
 }
@@ -58,6 +58,21 @@ async fn a_silent_connection_is_dropped_after_two_periods() {
     // One ping, and then the end without a close frame.
     assert_eq!(read_to_end(&mut bob).await, [0x89, 0]);
     assert_eq!(start.elapsed().as_secs(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_is_not_silent() {
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, PIPE_BYTES).await;
+    // A byte of a frame every now and then, and no answer to pings.
+    for byte in frame(0x81, b"{}") {
+        tokio::time::sleep(seconds(40)).await;
+        bob.write_all(&[byte]).await.expect("open");
+    }
+    let start = Instant::now();
+    let written = read_to_end(&mut bob).await;
+    assert_eq!(start.elapsed().as_secs(), 50);
+    assert!(String::from_utf8_lossy(&written).contains("unknown_action"));
 }
 
 #[tokio::test(start_paused = true)]
