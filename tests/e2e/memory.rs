@@ -12,8 +12,8 @@ use netrox_proto::v1::{
 
 both![a_long_history_is_streamed, a_large_file_is_streamed];
 
-const MESSAGES: usize = 30_000;
-const BODY_BYTES: usize = 2_000;
+const MESSAGES: usize = 12_000;
+const BODY_BYTES: usize = 4_000;
 const MAX_GROWTH: u64 = 32 * 1024 * 1024;
 
 /// The most that the processes grow while `work` goes on.
@@ -24,7 +24,10 @@ async fn growth<T>(chat: &TestChat, work: impl Future<Output = T>) -> (u64, T) {
     let mut clock = tokio::time::interval(std::time::Duration::from_millis(5));
     loop {
         tokio::select! {
-            done = &mut work => return (peak - before, done),
+            done = &mut work => {
+                eprintln!("from {before} to {peak} bytes");
+                return (peak - before, done);
+            }
             _ = clock.tick() => peak = peak.max(chat.resident_bytes()),
         }
     }

@@ -1,6 +1,7 @@
 //! PROTOCOL section 6: the program, as a script sees it.
 
 mod data_dir;
+mod log;
 mod role;
 mod secret;
 mod setting;

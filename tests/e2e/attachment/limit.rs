@@ -9,6 +9,7 @@ use super::assert_no_trace;
 both![
     a_file_over_the_limit_is_413,
     a_file_over_the_limit_is_413_without_a_content_length,
+    the_default_limit_is_25_mib,
     a_huge_body_is_413_before_it_is_sent,
     a_message_over_the_body_limit_is_400,
     parts_without_end_are_refused,
@@ -42,6 +43,18 @@ async fn a_file_over_the_limit_is_413_without_a_content_length(arrangement: Arra
     }
     assert_eq!(chat.history(&ada, &bob).await.len(), 1);
     assert_eq!(chat.media_files().len(), 1);
+}
+
+async fn the_default_limit_is_25_mib(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let message = chat.upload_file(&ada, &bob, "a.bin", vec![b'a'; 26_214_400]).await;
+    assert_eq!(message["attached_file_size"], "25.00MB");
+    let path = message["attached_file"].as_str().expect("a path");
+    assert_eq!(chat.get(path).send().await.body.len(), 26_214_400);
+    let form = Form::new().text("receiver", &bob.id).file("a.bin", vec![b'a'; 26_214_401]);
+    chat.upload(&ada, form).await.assert_failure(413);
+    assert_eq!(chat.history(&ada, &bob).await.len(), 1);
 }
 
 async fn a_huge_body_is_413_before_it_is_sent(arrangement: Arrangement) {

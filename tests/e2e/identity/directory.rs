@@ -12,6 +12,7 @@ both![
     absent_claims_change_nothing,
     an_unknown_email_is_empty,
     a_profile_is_any_json,
+    claims_that_cannot_be_stored_do_no_harm,
     a_service_upserts_users,
     a_reconnect_of_a_known_user_writes_nothing,
     a_deleted_user_is_locked_out,
@@ -111,6 +112,26 @@ async fn a_profile_is_any_json(arrangement: Arrangement) {
         come_back(&chat, &ada, |claims| claims.claim("profile", profile.clone())).await;
         assert_eq!(shown(&chat, &ada, &bob).await["profile"], profile);
     }
+}
+
+async fn claims_that_cannot_be_stored_do_no_harm(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = ada_and_bob(&chat, |claims| claims.claim("email", "ada@example.com")).await;
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    for (name, value) in [
+        ("email", json!(7)),
+        ("email", json!(["ada@example.com"])),
+        ("email", json!("a\0b")),
+        ("email", json!("x".repeat(400))),
+        ("profile", json!({"bio": "x".repeat(5_000)})),
+        ("profile", deep),
+    ] {
+        let token = Claims::access(&ada.id).claim(name, value.clone()).sign(JWT_SECRET);
+        let answer = chat.get("/chat/get-user-threads/").bearer(&token).send().await;
+        assert!(matches!(answer.status, 200 | 401), "{name} {value}: {answer:?}");
+    }
+    // It is still the same user.
+    assert_eq!(shown(&chat, &ada, &bob).await["email"], "ada@example.com");
 }
 
 async fn a_service_upserts_users(arrangement: Arrangement) {

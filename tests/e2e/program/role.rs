@@ -4,11 +4,12 @@ use netrox_harness::{
     Arrangement, Role, TestChat, both,
     process::{self, Process},
     run_test,
+    socket::chat_message,
 };
 
 both![
     variables_of_other_roles_are_ignored;
-    split: two_edges_are_one_chat, an_edge_starts_before_its_core
+    split: two_edges_are_one_chat, two_edges_show_one_order, an_edge_starts_before_its_core
 ];
 
 async fn variables_of_other_roles_are_ignored(arrangement: Arrangement) {
@@ -41,6 +42,33 @@ async fn two_edges_are_one_chat(arrangement: Arrangement) {
     let message = chat.upload_file(&ada, &bob, "a.txt", "content").await;
     let path = message["attached_file"].as_str().expect("a path");
     assert_eq!(second.get(path).send().await.text(), "content");
+}
+
+async fn two_edges_show_one_order(arrangement: Arrangement) {
+    const EACH: usize = 200;
+    let chat = TestChat::builder(arrangement).set("send-rate", "0").edges(2).start().await;
+    let edges = [chat.edge_at(0), chat.edge_at(1)];
+    let bob = chat.stranger("bob");
+    let mut devices = [edges[0].connect(&bob).await, edges[1].connect(&bob).await];
+    for (number, edge) in edges.iter().enumerate() {
+        let mut socket = edge.connect(&chat.stranger(&format!("sender-{number}"))).await;
+        let to = bob.id.clone();
+        tokio::spawn(async move {
+            for number in 0..EACH {
+                socket.feed(&chat_message(&to, &number.to_string())).await;
+            }
+            socket.flush().await;
+            socket.expect_no_answer().await;
+        });
+    }
+    let mut seen = [Vec::new(), Vec::new()];
+    for (device, seen) in devices.iter_mut().zip(&mut seen) {
+        while seen.len() < 2 * EACH {
+            seen.push(device.next_text().await);
+        }
+        device.expect_no_answer().await;
+    }
+    assert_eq!(seen[0], seen[1]);
 }
 
 async fn an_edge_starts_before_its_core(arrangement: Arrangement) {

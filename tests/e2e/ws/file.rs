@@ -8,6 +8,7 @@ both![
     every_device_of_the_receiver_gets_the_stored_message,
     the_sender_gets_no_frame,
     a_repetition_delivers_nothing,
+    dispatches_at_once_deliver_once,
     only_the_sender_of_a_file_may_dispatch_it,
     not_yours_looks_like_not_there,
     a_dispatch_keeps_its_place_among_texts,
@@ -73,6 +74,22 @@ async fn a_repetition_delivers_nothing(arrangement: Arrangement) {
     ada_socket.dispatch(message["id"].to_string()).await;
     ada_socket.expect_no_answer().await;
     bob_socket.expect_silence(&bob, &mut ada_socket).await;
+}
+
+async fn dispatches_at_once_deliver_once(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, mut first) = chat.join("ada").await;
+    let mut second = chat.connect(&ada).await;
+    let (bob, mut bob_socket) = chat.join("bob").await;
+    for _ in 0..5 {
+        let message = chat.upload_file(&ada, &bob, "a.txt", "content").await;
+        let id = message["id"].clone();
+        tokio::join!(first.dispatch(id.clone()), second.dispatch(id.clone()));
+        assert_eq!(bob_socket.next().await["created_msg_id"], id);
+        tokio::join!(first.expect_no_answer(), second.expect_no_answer());
+        bob_socket.expect_silence(&bob, &mut first).await;
+        bob_socket.expect_silence(&bob, &mut second).await;
+    }
 }
 
 async fn only_the_sender_of_a_file_may_dispatch_it(arrangement: Arrangement) {

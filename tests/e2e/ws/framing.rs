@@ -9,6 +9,7 @@ use netrox_harness::{
 both![
     a_frame_may_have_65536_bytes,
     an_oversize_frame_is_1009,
+    a_configured_frame_limit_holds,
     an_oversize_message_in_fragments_is_1009,
     a_length_that_lies_is_1009,
     invalid_utf8_is_1007,
@@ -57,6 +58,22 @@ async fn an_oversize_frame_is_1009(arrangement: Arrangement) {
     // What was sent before it is not lost.
     bob_socket.expect_body("before").await;
     assert_eq!(chat.history(&ada, &bob).await.len(), 1);
+}
+
+async fn a_configured_frame_limit_holds(arrangement: Arrangement) {
+    let builder = TestChat::builder(arrangement).set("max-frame-bytes", "1000");
+    let chat = builder.set("max-body-bytes", "900").start().await;
+    let (_, mut ada_socket, bob, mut bob_socket) = pair(&chat).await;
+    ada_socket.send_text(&padded(&bob, 1_000)).await;
+    bob_socket.expect_body("hello").await;
+    ada_socket.send_text(&padded(&bob, 1_001)).await;
+    assert_eq!(ada_socket.end().await, End::Closed(1009));
+    // It is a limit of what comes in.
+    let mut ada_socket = chat.join("ada").await.1;
+    let quotes = "\"".repeat(420);
+    ada_socket.say(&bob, &quotes).await;
+    let delivered = bob_socket.expect_body(&quotes).await;
+    assert!(delivered.to_string().len() > 1_000);
 }
 
 async fn an_oversize_message_in_fragments_is_1009(arrangement: Arrangement) {
