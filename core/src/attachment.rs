@@ -14,9 +14,13 @@ use crate::{
     command::{self, Dispatch, NewAttachment, NewMessage},
     committer::{Committer, Write},
     error::Error,
-    media::{Media, Upload, name},
+    media::{Media, name},
     store::{Store, message::ParticipantsRow},
 };
+
+pub(crate) mod draft;
+
+use self::draft::Draft;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Attachments {
@@ -29,13 +33,12 @@ pub(crate) struct Attachments {
 }
 
 /// Of one part of an upload.
-const MAX_CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024;
 
 /// What a `start` announces.
 struct Start {
     sender: UserId,
     file_name: String,
-    path: String,
 }
 
 impl TryFrom<&v1::UploadStart> for Start {
@@ -46,9 +49,7 @@ impl TryFrom<&v1::UploadStart> for Start {
         if start.file_name.is_empty() {
             return Err(Error::InvalidField { field: "file_name", problem: "empty" });
         }
-        let file_name = name::clean(&start.file_name);
-        let path = name::path(clock::now_micros(), &file_name);
-        Ok(Self { sender, file_name, path })
+        Ok(Self { sender, file_name: name::clean(&start.file_name) })
     }
 }
 
@@ -59,35 +60,10 @@ impl AttachmentService for Attachments {
         request: Request<Streaming<v1::UploadAttachmentRequest>>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
         let mut parts = request.into_inner();
-        let Some(Part::Start(start)) = next_part(&mut parts).await? else {
-            return Err(Error::InvalidField { field: "part", problem: "not a start" }.into());
-        };
-        let start = Start::try_from(&start)?;
-        let mut upload = self.media.create(&start.path).await.map_err(Error::from)?;
-        // Leaving by an error, or because the caller has gone, drops the upload and its bytes.
-        let finish = loop {
-            match next_part(&mut parts).await? {
-                Some(Part::Chunk(chunk)) => {
-                    if chunk.len() > MAX_CHUNK_BYTES {
-                        let problem = "longer than 256 KiB";
-                        return Err(Error::InvalidField { field: "chunk", problem }.into());
-                    }
-                    if upload.size() + chunk.len() as u64 > self.max_attachment_bytes {
-                        let limit = self.max_attachment_bytes;
-                        return Err(Error::AttachmentTooLarge { limit }.into());
-                    }
-                    upload.write(&chunk).await.map_err(Error::from)?;
-                }
-                Some(Part::Finish(finish)) => break finish,
-                Some(Part::Start(_)) => {
-                    return Err(
-                        Error::InvalidField { field: "part", problem: "a second start" }.into()
-                    );
-                }
-                None => {
-                    return Err(Error::InvalidField { field: "part", problem: "no finish" }.into());
-                }
-            }
+        // A client that says nothing must not hold up the shutdown.
+        let (draft, start, finish) = tokio::select! {
+            received = self.receive(&mut parts) => received?,
+            () = self.committer.stopped() => return Err(Error::ShuttingDown.into()),
         };
         let receiver = command::user_id("receiver_id", &finish.receiver_id)?;
         let body = command::body(finish.body, self.max_body_bytes, true)?;
@@ -97,7 +73,7 @@ impl AttachmentService for Attachments {
         let this = self.clone();
         let finished = self
             .tasks
-            .spawn(async move { this.finish(upload, start, receiver, body, users).await })
+            .spawn(async move { this.finish(draft, start, receiver, body, users).await })
             .await
             .unwrap_or(Err(Error::OutcomeUnknown))?;
         Ok(Response::new(finished))
@@ -175,6 +151,38 @@ fn range(size: i64, offset: i64, length: Option<i64>) -> Result<std::ops::Range<
 }
 
 impl Attachments {
+    /// Everything up to the `finish`. Leaving early, also because the caller has gone, drops the draft.
+    async fn receive(
+        &self,
+        parts: &mut Streaming<v1::UploadAttachmentRequest>,
+    ) -> Result<(Draft, Start, v1::UploadFinish), Status> {
+        let invalid = |problem| Error::InvalidField { field: "part", problem };
+        let Some(Part::Start(start)) = next_part(parts).await? else {
+            return Err(invalid("not a start").into());
+        };
+        let start = Start::try_from(&start)?;
+        let path = name::path(clock::now_micros(), &start.file_name);
+        let mut draft = Draft::begin(self, path).await?;
+        loop {
+            match next_part(parts).await? {
+                Some(Part::Chunk(chunk)) => {
+                    if !(1..=MAX_CHUNK_BYTES).contains(&chunk.len()) {
+                        let problem = "not 1 byte to 256 KiB long";
+                        return Err(Error::InvalidField { field: "chunk", problem }.into());
+                    }
+                    if draft.size() + chunk.len() as u64 > self.max_attachment_bytes {
+                        let limit = self.max_attachment_bytes;
+                        return Err(Error::AttachmentTooLarge { limit }.into());
+                    }
+                    draft.write(&chunk).await?;
+                }
+                Some(Part::Finish(finish)) => return Ok((draft, start, finish)),
+                Some(Part::Start(_)) => return Err(invalid("a second start").into()),
+                None => return Err(invalid("no finish").into()),
+            }
+        }
+    }
+
     /// Spares a file that no message could refer to. The committer checks again.
     async fn check_users(&self, sender: UserId, receiver: UserId) -> Result<Vec<v1::User>, Error> {
         if sender == receiver {
@@ -193,16 +201,16 @@ impl Attachments {
     /// Makes the file durable, then the message that refers to it.
     async fn finish(
         &self,
-        upload: Upload,
+        mut draft: Draft,
         start: Start,
         receiver: UserId,
         body: String,
         users: Vec<v1::User>,
     ) -> Result<v1::UploadAttachmentResponse, Error> {
-        let Start { sender, file_name, path } = start;
-        let file = upload.finish().await?;
+        let Start { sender, file_name } = start;
+        let file = draft.finish().await?;
         let attachment = NewAttachment {
-            path: path.clone(),
+            path: draft.path().to_owned(),
             file_name,
             size: i64::try_from(file.size).map_err(|_| Error::Internal)?,
             content_type: file.content_type.to_owned(),
@@ -227,17 +235,16 @@ impl Attachments {
         };
         match stored {
             Ok(stored) => {
+                draft.keep();
                 message.id = stored.id;
                 message.thread_id = stored.thread_id;
                 message.created = Some(timestamp(stored.created));
                 message.updated = message.created;
                 Ok(v1::UploadAttachmentResponse { message: Some(message), users })
             }
-            // The message may exist: the sweep of the next start finds out.
-            Err(Error::OutcomeUnknown) => Err(Error::OutcomeUnknown),
             Err(error) => {
-                if let Err(left) = self.media.delete(&path).await {
-                    tracing::warn!(path, error = %left, "failed to remove a file without a message");
+                if matches!(error, Error::OutcomeUnknown) {
+                    draft.keep();
                 }
                 Err(error)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 use tonic::{Request, Status, service::Interceptor};
 
-const SCHEME: &str = "Bearer ";
+const SCHEME: &str = "bearer";
 
 /// Lets calls pass that carry one of the tokens.
 #[derive(Clone)]
@@ -36,9 +36,10 @@ impl Interceptor for ServiceAuth {
             .metadata()
             .get("authorization")
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix(SCHEME));
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
         match given {
-            Some(token) if self.accepts(token) => Ok(request),
+            Some((_, token)) if self.accepts(token) => Ok(request),
             _ => Err(Status::unauthenticated("a service token is required")),
         }
     }

@@ -11,10 +11,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     command::{self, NewMessage},
-    committer::{Committer, Write},
+    committer::{Committer, Dispatched, Write},
     error::Error,
     hub::Hub,
-    store::Store,
+    store::{Store, batch::StoredMessage},
     subscribe::Subscription,
 };
 
@@ -102,8 +102,8 @@ impl ChatService for Chat {
     }
 }
 
-impl From<crate::store::batch::StoredMessage> for v1::SendMessageResponse {
-    fn from(stored: crate::store::batch::StoredMessage) -> Self {
+impl From<StoredMessage> for v1::SendMessageResponse {
+    fn from(stored: StoredMessage) -> Self {
         Self {
             message_id: stored.id,
             thread_id: stored.thread_id,
@@ -112,8 +112,8 @@ impl From<crate::store::batch::StoredMessage> for v1::SendMessageResponse {
     }
 }
 
-impl From<crate::committer::Dispatched> for v1::DispatchAttachmentResponse {
-    fn from(dispatched: crate::committer::Dispatched) -> Self {
+impl From<Dispatched> for v1::DispatchAttachmentResponse {
+    fn from(dispatched: Dispatched) -> Self {
         Self { dispatched: Some(timestamp(dispatched.at)), already_dispatched: dispatched.already }
     }
 }

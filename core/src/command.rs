@@ -4,7 +4,6 @@ use netrox_proto::{
     ids::{ClientRef, UserId},
     v1,
 };
-use serde::de::IgnoredAny;
 
 use crate::error::Error;
 
@@ -145,7 +144,8 @@ fn profile(text: &str) -> Result<Option<String>, Error> {
     if deeper_than(text, MAX_PROFILE_DEPTH) {
         return Err(invalid("nested deeper than 32"));
     }
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_| invalid("not a JSON text"))?;
+    // Parsed in full: in strings that are skipped, lone surrogates would pass.
+    serde_json::from_str::<serde_json::Value>(text).map_err(|_| invalid("not a JSON text"))?;
     let text = text.trim_ascii();
     Ok((text != "null").then(|| text.to_owned()))
 }

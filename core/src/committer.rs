@@ -3,9 +3,9 @@
 //!
 //! A batch runs to its end whoever waits for it. Nothing is answered or published before the
 //! commit is durable.
-
 //!
 //! * [`task`]: the task that commits.
+//! * [`transaction`]: a batch as one transaction.
 //! * [`plan`]: what a batch becomes, decided without a database.
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::{
 
 mod plan;
 mod task;
+mod transaction;
 
 /// Writes that wait; beyond it callers are told at once.
 const QUEUE_WRITES: usize = 16_384;
@@ -40,6 +41,10 @@ pub(crate) enum Write {
     /// As an upsert, but a deleted user stays deleted.
     EnsureUser(UserChange),
     DeleteUser(UserId),
+    /// Notes a file before it is begun.
+    BeginUpload(String),
+    /// Forgets a file that was removed.
+    EndUpload(String),
     /// Changes nothing that anyone sees.
     Probe,
 }
@@ -110,7 +115,8 @@ impl Pending {
 }
 
 impl Committer {
-    /// Queues a write. Writes take effect in the order of these calls.
+    /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
+    /// directory is written with them takes effect before them.
     pub(crate) fn submit(&self, write: Write) -> Result<Pending, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
@@ -121,7 +127,7 @@ impl Committer {
         let (answer, pending) = oneshot::channel();
         self.queue.try_send(Queued { write, answer, room }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Error::ShuttingDown,
+            mpsc::error::TrySendError::Closed(_) => Error::StoreUnavailable,
         })?;
         Ok(Pending(pending))
     }
@@ -139,6 +145,7 @@ impl Write {
                 Self::Message(message) => message.body.len(),
                 Self::EnsureUser(change) => change.size(),
                 Self::UpsertUsers(changes) => changes.iter().map(UserChange::size).sum(),
+                Self::BeginUpload(path) | Self::EndUpload(path) => path.len(),
                 Self::Dispatch(_) | Self::DeleteUser(_) | Self::Probe => 0,
             }
     }

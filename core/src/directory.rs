@@ -1,6 +1,6 @@
 //! `DirectoryService`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use netrox_proto::v1::{self, directory_service_server::DirectoryService};
 use tonic::{Request, Response, Status};
@@ -63,13 +63,9 @@ impl DirectoryService for Directory {
         let ids =
             ids.iter().map(|id| command::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
         let rows = self.store.find_users(&ids).await.map_err(Error::from)?;
-        let mut asked = HashSet::new();
-        let users = ids
-            .iter()
-            .filter(|id| asked.insert(**id))
-            .filter_map(|id| rows.iter().find(|row| row.id() == *id && !row.deleted))
-            .map(|row| row.clone().into())
-            .collect();
+        let mut found: HashMap<_, _> =
+            rows.into_iter().filter(|row| !row.deleted).map(|row| (row.id(), row)).collect();
+        let users = ids.iter().filter_map(|id| found.remove(id)).map(Into::into).collect();
         Ok(Response::new(v1::GetUsersResponse { users }))
     }
 

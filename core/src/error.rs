@@ -99,7 +99,11 @@ impl From<store::Error> for Error {
 impl From<media::Error> for Error {
     fn from(error: media::Error) -> Self {
         match error {
-            media::Error::NotFound => Self::AttachmentNotFound,
+            // A message refers to it: its absence is damage, not an answer.
+            media::Error::NotFound | media::Error::Truncated => {
+                tracing::error!(%error, "an attachment is damaged");
+                Self::Internal
+            }
             media::Error::Unavailable(cause) => {
                 tracing::warn!(error = %cause, "the media store is unavailable");
                 Self::StoreUnavailable

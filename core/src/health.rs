@@ -32,7 +32,13 @@ pub(crate) async fn report(
         };
         set_all(&reporter, status).await;
         tokio::select! {
-            changed = health.changed() => if changed.is_err() { break },
+            changed = health.changed() => if changed.is_err() {
+                // The task that commits has died.
+                if !draining.is_cancelled() {
+                    failed.cancel();
+                }
+                break;
+            },
             () = draining.cancelled() => break,
         }
     }

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
 use netrox_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -15,11 +14,12 @@ use netrox_proto::{
         directory_service_server::DirectoryServiceServer,
     },
 };
+use tokio::{sync::Mutex, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::{Routes, interceptor::InterceptedService};
 
 use crate::{
-    attachment::Attachments,
+    attachment::{Attachments, MAX_CHUNK_BYTES, draft},
     auth::ServiceAuth,
     chat::Chat,
     committer,
@@ -28,12 +28,14 @@ use crate::{
     error::Error,
     health,
     hub::Hub,
-    media::{Media, sweep},
-    store::{self, Store},
+    media::Media,
+    store::{self, Store, Writer},
 };
 
-/// The largest request: a chunk of a file, or a thousand users with their profiles.
-const MAX_REQUEST_BYTES: usize = 20 * 1024 * 1024;
+/// Of a request besides its largest field.
+const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;
+/// A thousand users with the largest profiles.
+const MAX_DIRECTORY_REQUEST_BYTES: usize = 20 * 1024 * 1024;
 const LOCK_FILE: &str = "lock";
 
 /// Why a core could not be opened.
@@ -61,8 +63,16 @@ pub struct Core {
     /// Ends the acceptance of work.
     draining: CancellationToken,
     failed: CancellationToken,
-    /// Held until the last handle is gone.
-    _locks: Arc<[File]>,
+    shutdown: Arc<Mutex<Shutdown>>,
+}
+
+/// What closing takes.
+#[derive(Debug)]
+struct Shutdown {
+    /// Gives the writer back.
+    commit_task: Option<JoinHandle<Writer>>,
+    /// Held until the database is closed.
+    locks: Vec<File>,
 }
 
 impl Core {
@@ -70,22 +80,24 @@ impl Core {
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let locks = lock(&config)?;
         create_dir(&config.media_dir)?;
-        let (store, writer) = Store::open(&config.database)
-            .await
-            .map_err(|error| OpenError::Database { path: config.database.clone(), error })?;
+        let failed = CancellationToken::new();
+        let unopened = |error| OpenError::Database { path: config.database.clone(), error };
+        let (store, writer) =
+            Store::open(&config.database, failed.clone()).await.map_err(unopened)?;
         let media = Media::local(&config.media_dir)
             .map_err(|error| OpenError::Media { path: config.media_dir.clone(), error })?;
 
         let hub = Hub::default();
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
-        let failed = CancellationToken::new();
         let (committer, commit_task, health) =
             committer::new(writer, hub.clone(), draining.clone());
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        tasks.spawn(commit_task.run());
+        let commit_task = tasks.spawn(commit_task.run());
         tasks.spawn(health::report(reporter, health, draining.clone(), failed.clone()));
-        tasks.spawn(sweep::run(media.clone(), store.clone(), Timestamp::now(), draining.clone()));
+        // Read before anyone can begin another.
+        let cut_off = store.list_uploads().await.map_err(|error| unopened(error.into()))?;
+        tasks.spawn(draft::remove_all(media.clone(), committer.clone(), cut_off));
 
         let chat = Chat {
             store: store.clone(),
@@ -109,16 +121,20 @@ impl Core {
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
+        // One that is a little too large is told so by its reason; beyond that gRPC refuses it.
+        let max_request_bytes =
+            MAX_CHUNK_BYTES.max(config.max_body_bytes) * 2 + REQUEST_OVERHEAD_BYTES;
         let routes = Routes::new(InterceptedService::new(
-            ChatServiceServer::new(chat).max_decoding_message_size(MAX_REQUEST_BYTES),
+            ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            AttachmentServiceServer::new(attachments).max_decoding_message_size(MAX_REQUEST_BYTES),
+            AttachmentServiceServer::new(attachments).max_decoding_message_size(max_request_bytes),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            DirectoryServiceServer::new(directory).max_decoding_message_size(MAX_REQUEST_BYTES),
+            DirectoryServiceServer::new(directory)
+                .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))
@@ -126,7 +142,9 @@ impl Core {
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(health_service)
         .prepare();
-        Ok(Self { routes, store, hub, tasks, draining, failed, _locks: locks.into() })
+        let shutdown = Shutdown { commit_task: Some(commit_task), locks };
+        let shutdown = Arc::new(Mutex::new(shutdown));
+        Ok(Self { routes, store, hub, tasks, draining, failed, shutdown })
     }
 
     /// The services, to be called in process or served over a socket.
@@ -140,12 +158,26 @@ impl Core {
         self.hub.close(&Error::ShuttingDown);
     }
 
-    /// Drains, waits for the work that was taken, and closes the database.
+    /// Drains, waits for the work that was taken, and closes the database. A core that is only dropped
+    /// keeps its database and its locks until the end of the process.
     pub async fn close(&self) {
         self.drain();
         self.tasks.close();
         self.tasks.wait().await;
+        let mut shutdown = self.shutdown.lock().await;
+        // The writer last: it removes the write-ahead log, which a reader could not.
         self.store.close().await;
+        if let Some(commit_task) = shutdown.commit_task.take() {
+            match commit_task.await {
+                Ok(writer) => {
+                    if let Err(error) = writer.close().await {
+                        tracing::warn!(%error, "the database did not close cleanly");
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the task that commits has died"),
+            }
+        }
+        shutdown.locks.clear();
     }
 
     /// Cancelled when the database is damaged: the process must end, so that nothing more is
@@ -155,17 +187,30 @@ impl Core {
     }
 }
 
-/// One process per data directory, and per database where that lies elsewhere: the writer keeps in
-/// memory what nobody else may change.
+/// One process per data directory and per database, wherever that lies: the writer keeps in memory
+/// what nobody else may change.
 fn lock(config: &Config) -> Result<Vec<File>, OpenError> {
     create_dir(&config.data_dir)?;
-    let mut locks = vec![lock_file(&config.data_dir, config.data_dir.join(LOCK_FILE))?];
-    if config.database.parent() != Some(&config.data_dir) {
-        let mut path = config.database.clone().into_os_string();
-        path.push(".lock");
-        locks.push(lock_file(&config.database, path.into())?);
+    let mut database_lock = real_path(&config.database)?.into_os_string();
+    database_lock.push(".lock");
+    Ok(vec![
+        lock_file(&config.data_dir, config.data_dir.join(LOCK_FILE))?,
+        lock_file(&config.database, database_lock.into())?,
+    ])
+}
+
+/// The path without links, of a file that may not exist yet.
+fn real_path(path: &Path) -> Result<PathBuf, OpenError> {
+    let unusable = |error| OpenError::File { path: path.to_owned(), error };
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
     }
-    Ok(locks)
+    let name = path.file_name().ok_or_else(|| unusable(io::ErrorKind::InvalidInput.into()))?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok(directory.canonicalize().map_err(unusable)?.join(name))
 }
 
 fn lock_file(guarded: &Path, path: PathBuf) -> Result<File, OpenError> {

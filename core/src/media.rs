@@ -1,20 +1,18 @@
 //! Attachment bytes, in an object store; their metadata is in the database.
 //!
-//! A file is durable before the message that refers to it is committed, so a crash can only leave a
-//! file without a message, which [`sweep`] removes.
+//! A file is noted in the database before it is begun, and durable before the message that refers to it
+//! is committed: a crash can only leave a file that is noted, which the next start removes.
 
-use std::{path::Path as FilePath, sync::Arc};
+use std::{io, ops::Range, path::Path as FilePath, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use jiff::Timestamp;
 use object_store::{
     GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload,
     local::LocalFileSystem, path::Path,
 };
 
 pub(crate) mod name;
-pub(crate) mod sweep;
 
 /// What is gathered before it is written.
 const PART_BYTES: usize = 256 * 1024;
@@ -23,13 +21,15 @@ const SNIFF_BYTES: usize = 8 * 1024;
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 /// What a download yields at a time, at most.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Separates the name of a file from the number of the upload that writes it.
-const STAGED_MARK: u8 = b'#';
+/// What the object store appends to the name of a file until it is finished.
+const STAGED_SUFFIX: &str = "#1";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("no such file")]
     NotFound,
+    #[error("the file is shorter than it was")]
+    Truncated,
     #[error("{0}")]
     Unavailable(object_store::Error),
 }
@@ -66,11 +66,15 @@ impl Media {
     pub(crate) async fn read(
         &self,
         path: &str,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let bounded = Some(GetRange::Bounded(range.clone()));
+        let options = GetOptions { range: bounded, ..GetOptions::default() };
         let file = self.store.get_opts(&Path::from(path), options).await?;
-        let chunks = file.into_stream().map_err(Error::from).map_ok(|mut bytes: Bytes| {
+        if file.range != range {
+            return Err(Error::Truncated);
+        }
+        let chunks = file.into_stream().map(not_empty).map_ok(|mut bytes: Bytes| {
             let mut chunks = Vec::new();
             while bytes.len() > CHUNK_BYTES {
                 chunks.push(Ok(bytes.split_to(CHUNK_BYTES)));
@@ -81,29 +85,29 @@ impl Media {
         Ok(chunks.try_flatten().boxed())
     }
 
-    /// Removes the parts of uploads that were cut off before `started`, which the object store does not list.
-    async fn remove_staged(&self, started: Timestamp) -> usize {
-        let attachments = self.directory.join(name::PREFIX);
-        let removed = tokio::task::spawn_blocking(move || {
-            walkdir::WalkDir::new(attachments)
-                .into_iter()
-                .filter_map(Result::ok)
-                .filter(|entry| entry.file_type().is_file())
-                .filter(|entry| entry.file_name().as_encoded_bytes().contains(&STAGED_MARK))
-                .filter(|entry| modified(entry).is_some_and(|modified| modified < started))
-                .filter(|entry| std::fs::remove_file(entry.path()).is_ok())
-                .count()
-        });
-        removed.await.unwrap_or(0)
-    }
-
-    pub(crate) async fn delete(&self, path: &str) -> Result<(), Error> {
-        Ok(self.store.delete(&Path::from(path)).await?)
+    /// Removes a file, and what was written of it before it was finished.
+    pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
+        let staged = self.directory.join(format!("{path}{STAGED_SUFFIX}"));
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(staged)).await;
+        if let Ok(Err(error)) = removed
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let source = error.into();
+            return Err(object_store::Error::Generic { store: "media", source }.into());
+        }
+        match self.store.delete(&Path::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-fn modified(entry: &walkdir::DirEntry) -> Option<Timestamp> {
-    Timestamp::try_from(entry.metadata().ok()?.modified().ok()?).ok()
+/// A file that shrinks while it is read would yield nothing for ever.
+fn not_empty(chunk: object_store::Result<Bytes>) -> Result<Bytes, Error> {
+    match chunk {
+        Ok(bytes) if bytes.is_empty() => Err(Error::Truncated),
+        other => Ok(other?),
+    }
 }
 
 /// A file that is being written.

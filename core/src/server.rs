@@ -21,8 +21,12 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_LOCAL_RESETS: usize = 256;
 
+/// How long calls in flight, and callers that do not read, may hold up the drain.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
 impl Core {
-    /// Serves gRPC until `shutdown`, then drains and returns when every call has ended.
+    /// Serves gRPC until `shutdown`, then drains and returns when every call has ended, or when those
+    /// that do not have had their time.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -33,7 +37,7 @@ impl Core {
             shutdown.cancelled().await;
             self.drain();
         };
-        Server::builder()
+        let drained = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
@@ -43,7 +47,17 @@ impl Core {
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
             .http2_max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
             .add_routes(self.routes())
-            .serve_with_incoming_shutdown(incoming, draining)
-            .await
+            .serve_with_incoming_shutdown(incoming, draining);
+        let too_late = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN_GRACE).await;
+        };
+        tokio::select! {
+            result = drained => result,
+            () = too_late => {
+                tracing::warn!("calls that did not end are cut off");
+                Ok(())
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Reads go through a pool of read-only connections; all writes go through the one [`Writer`].
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
-//! * [`feed`], [`message`], [`thread`], [`user`]: a table each.
+//! * [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 
 use std::{path::Path, str::FromStr, time::Duration};
@@ -13,12 +13,14 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio_util::sync::CancellationToken;
 
 pub(crate) mod batch;
 pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod message;
 pub(crate) mod thread;
+pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod writer;
 
@@ -40,12 +42,17 @@ const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     readers: SqlitePool,
+    /// Cancelled when a read finds the database damaged.
+    damaged: CancellationToken,
 }
 
 impl Store {
     /// Opens or creates the database, brings its schema up to date and checks that it is as durable as
     /// promised.
-    pub(crate) async fn open(path: &Path) -> Result<(Self, Writer), OpenError> {
+    pub(crate) async fn open(
+        path: &Path,
+        damaged: CancellationToken,
+    ) -> Result<(Self, Writer), OpenError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -76,7 +83,16 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.read_only(true).pragma("query_only", "ON"))
             .await?;
-        Ok((Self { readers }, writer))
+        Ok((Self { readers, damaged }, writer))
+    }
+
+    /// What a failed read means; the damage that it finds is made known.
+    fn failure(&self, error: sqlx::Error) -> Error {
+        let error = Error::from(error);
+        if let Error::Damaged(_) = error {
+            self.damaged.cancel();
+        }
+        error
     }
 
     pub(crate) async fn close(&self) {

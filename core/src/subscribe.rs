@@ -68,11 +68,11 @@ impl Subscription {
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
         let registration = hub.register(user_id, received_only)?;
-        let user = store.find_user(user_id).await?.ok_or(Error::UserUnknown)?;
+        let user = store.find_feed(user_id).await?.ok_or(Error::UserUnknown)?;
         if user.deleted {
             return Err(Error::UserDeleted);
         }
-        let end = store.last_seq(user.key).await?;
+        let end = user.last_seq.cast_unsigned();
         let last_seq = after_seq.unwrap_or(end);
         if last_seq > end {
             return Err(Error::InvalidField {

@@ -8,6 +8,7 @@ use netrox_proto::v1::{
     UpsertUsersRequest, UserChange, chat_service_client::ChatServiceClient,
     directory_service_client::DirectoryServiceClient, event::Change,
 };
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tonic::{
     Request, Status, Streaming,
@@ -184,10 +185,78 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
     let second = Core::open(config(&world.directory, &world.directory)).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));
 
+    // Also one that lies in the data directory of another.
+    let second = Core::open(config(&elsewhere, &world.directory)).await;
+    assert!(second.is_err_and(|error| error.to_string().contains("another process")));
+
     let outside = tempfile::tempdir().expect("a directory");
     let first = Core::open(config(&elsewhere, &outside)).await.expect("a core");
     let another = tempfile::tempdir().expect("a directory");
     let second = Core::open(config(&another, &outside)).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));
     first.close().await;
+}
+
+#[tokio::test]
+async fn a_closed_database_is_one_file() {
+    let world = World::start().await;
+    world.send("one").await;
+    world.core.close().await;
+    assert!(world.directory.path().join("chat.db").exists());
+    assert!(!world.directory.path().join("chat.db-wal").exists());
+}
+
+#[tokio::test]
+async fn a_start_removes_what_a_crash_cut_off_and_nothing_else() {
+    let mut world = World::start().await;
+    world.core.close().await;
+    let media = world.directory.path().join("media");
+    let day = media.join("attachments/2026/01/02");
+    std::fs::create_dir_all(&day).expect("a directory");
+    let file = |number: u8| day.join(format!("00000000-0000-4000-8000-00000000000{number}.txt"));
+    let staged = day.join("00000000-0000-4000-8000-000000000002.txt#1");
+    for path in [&file(1), &staged, &file(3)] {
+        std::fs::write(path, "bytes").expect("a file");
+    }
+    let url = format!("sqlite://{}", world.directory.path().join("chat.db").display());
+    let mut database = SqliteConnection::connect(&url).await.expect("a database");
+    for number in [1, 2] {
+        let path = file(number);
+        let path = path.strip_prefix(&media).expect("below").to_str().expect("text").to_owned();
+        sqlx::query("insert into uploads (path) values ($1)")
+            .bind(path)
+            .execute(&mut database)
+            .await
+            .expect("a note");
+    }
+    database.close().await.expect("closed");
+
+    world.restart().await;
+    let gone = async {
+        while file(1).exists() || staged.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("in time");
+    assert!(file(3).exists(), "no one knows whose file that is");
+}
+
+#[tokio::test]
+async fn bodies_of_any_text_come_back_as_they_were_sent() {
+    let world = World::start().await;
+    let bodies = [
+        "\u{1}\u{2028}\u{2029}\u{feff} \"'\\\\ \r\n\t".to_owned(),
+        "\u{1}".repeat(16_384),
+        "\u{1f680}".repeat(4_096),
+        "a%00b".to_owned(),
+    ];
+    let mut stream = world.subscribe(None).await;
+    next(&mut stream).await;
+    let sends = bodies.iter().map(|body| world.send(body));
+    futures_util::future::join_all(sends).await;
+    let mut received = self::bodies(&mut stream, bodies.len()).await;
+    let mut sent = bodies.to_vec();
+    sent.sort();
+    received.sort();
+    assert_eq!(received, sent);
 }

@@ -64,6 +64,13 @@ create unique index messages_client_ref on messages (sender, client_ref)
 create unique index messages_attachment_path on messages (attachment_path)
     where attachment_path is not null;
 
+-- Files that are being uploaded: noted before a file is begun, and taken away in the transaction of the
+-- message that refers to it, or after the file was removed. What a start finds here is what a crash
+-- cut off.
+create table uploads (
+    path text primary key
+) strict, without rowid;
+
 -- One row that a core rewrites to find out whether a database that failed takes writes again.
 create table write_probe (
     id      integer primary key check (id = 1),

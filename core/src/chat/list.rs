@@ -21,7 +21,7 @@ use crate::{
 pub(super) type MessageList = BoxStream<'static, Result<v1::ListMessagesResponse, Status>>;
 pub(super) type ThreadList = BoxStream<'static, Result<v1::ListThreadsResponse, Status>>;
 
-const PAGE_MESSAGES: i64 = 512;
+const PAGE_MESSAGES: i64 = 256;
 /// What one response may carry, so that it stays far below the limit of a gRPC message.
 const RESPONSE_BYTES: usize = 256 * 1024;
 const PAGE_THREADS: usize = 256;

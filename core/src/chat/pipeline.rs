@@ -1,6 +1,8 @@
 //! `SendMessages`: requests are queued in the order they are read, and answered as they are
 //! committed.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use netrox_proto::v1::{
     self, Failure, send_messages_request::Request as Command,
@@ -21,6 +23,8 @@ use crate::{
 const MAX_UNANSWERED: usize = 1_024;
 /// Answers on their way to the transport.
 const RESPONSES: usize = 256;
+/// How long a caller that does not read may hold up a shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 type Answer = BoxFuture<'static, v1::SendMessagesResponse>;
 
@@ -48,6 +52,7 @@ async fn run(
         let response = tokio::select! {
             biased;
             Some(response) = unanswered.next() => response,
+            () = responses.closed() => return,
             () = chat.committer.stopped(), if end.is_none() => {
                 end = Some(Err(Error::ShuttingDown.into()));
                 continue;
@@ -62,13 +67,29 @@ async fn run(
             }
             else => break,
         };
-        if responses.send(Ok(response)).await.is_err() {
+        if !send(&chat, &responses, Ok(response)).await {
             return;
         }
     }
     if let Some(Err(status)) = end {
         // A caller that has gone does not want to know.
-        let _ = responses.send(Err(status)).await;
+        send(&chat, &responses, Err(status)).await;
+    }
+}
+
+/// Whether the caller takes it; at shutdown it has a moment to do so.
+async fn send(
+    chat: &Chat,
+    responses: &mpsc::Sender<Result<v1::SendMessagesResponse, Status>>,
+    response: Result<v1::SendMessagesResponse, Status>,
+) -> bool {
+    let too_late = async {
+        chat.committer.stopped().await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        sent = responses.send(response) => sent.is_ok(),
+        () = too_late => false,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted 
                 wanted.users.push(dispatch.sender);
                 wanted.messages.push(dispatch.message_id);
             }
-            Write::UpsertUsers(_) | Write::EnsureUser(_) | Write::DeleteUser(_) | Write::Probe => {}
+            _ => {}
         }
     }
     wanted
@@ -59,6 +59,8 @@ pub(super) struct Plan<'a> {
 struct ThreadState {
     id: i64,
     last_activity: i64,
+    /// Whether the batch writes to it.
+    active: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -68,7 +70,7 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|(pair, thread)| {
                 let last_activity = thread.last_activity;
-                (*pair, ThreadState { id: thread.id, last_activity })
+                (*pair, ThreadState { id: thread.id, last_activity, active: false })
             })
             .collect();
         Self {
@@ -101,12 +103,14 @@ impl<'a> Plan<'a> {
         let (thread_id, created) = self.thread_activity(sender.key, receiver.key)?;
         let sender_seq = self.next_seq(sender);
         let receiver_seq = message.attachment.is_none().then(|| self.next_seq(receiver));
+        let start = self.rows.bodies.len();
+        self.rows.bodies.extend_from_slice(message.body.as_bytes());
         self.rows.messages.push(NewMessageRow {
             thread_id,
             id,
             sender: sender.key,
             receiver: receiver.key,
-            body: &message.body,
+            body: start..self.rows.bodies.len(),
             created,
             sender_seq,
             receiver_seq,
@@ -141,27 +145,30 @@ impl<'a> Plan<'a> {
         if sender.deleted {
             return Err(Error::UserDeleted);
         }
-        let row = self.loaded.messages.get(&dispatch.message_id).ok_or(Error::MessageNotFound)?;
-        let message = &row.message;
+        let row =
+            self.loaded.messages.get_mut(&dispatch.message_id).ok_or(Error::MessageNotFound)?;
+        let message = &mut row.message;
         if message.sender != sender.key || message.deleted || message.attachment.path.is_none() {
             return Err(Error::MessageNotFound);
         }
         if let Some(dispatched) = message.attachment.dispatched {
             return Ok(Written::Dispatched(Dispatched { at: dispatched, already: true }));
         }
-        let receiver_id = row.receiver_id();
-        let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
         let dispatched = self.now.max(message.created);
-        let (thread_id, id) = (message.thread_id, message.id);
+        message.attachment.dispatched = Some(dispatched);
+        let (receiver_id, row) = (row.receiver_id(), row.clone());
+        let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
 
         let sender_seq = self.next_seq(sender);
         let receiver_seq = self.next_seq(receiver);
-        self.rows.dispatches.push(DispatchRow(thread_id, id, dispatched, sender_seq, receiver_seq));
-        let Some(row) = self.loaded.messages.get_mut(&dispatch.message_id) else {
-            return Err(Error::Internal);
-        };
-        row.message.attachment.dispatched = Some(dispatched);
-        let on_wire = Arc::new(row.message.clone().into_wire(dispatch.sender, receiver_id));
+        self.rows.dispatches.push(DispatchRow(
+            row.message.thread_id,
+            row.message.id,
+            dispatched,
+            sender_seq,
+            receiver_seq,
+        ));
+        let on_wire = Arc::new(row.into_wire());
         self.publish(dispatch.sender, sender_seq, true, &on_wire);
         self.publish(receiver_id, receiver_seq, false, &on_wire);
         Ok(Written::Dispatched(Dispatched { at: dispatched, already: false }))
@@ -170,8 +177,12 @@ impl<'a> Plan<'a> {
     /// The rows, when every write is in.
     pub(super) fn finish(&mut self) {
         self.rows.feeds = self.feeds.iter().map(|(key, seq)| (*key, *seq)).collect();
-        self.rows.activities =
-            self.threads.values().map(|thread| (thread.id, thread.last_activity)).collect();
+        self.rows.activities = self
+            .threads
+            .values()
+            .filter(|thread| thread.active)
+            .map(|thread| (thread.id, thread.last_activity))
+            .collect();
     }
 
     fn user(&self, id: UserId) -> Option<LoadedUser> {
@@ -190,11 +201,12 @@ impl<'a> Plan<'a> {
         let pair = (one.min(two), one.max(two));
         if let Some(thread) = self.threads.get_mut(&pair) {
             thread.last_activity = self.now.max(thread.last_activity + 1);
+            thread.active = true;
             return Ok((thread.id, thread.last_activity));
         }
         let id = next_id(&mut self.last_ids.thread)?;
         self.rows.threads.push(NewThreadRow(id, pair.0, pair.1, one, self.now));
-        self.threads.insert(pair, ThreadState { id, last_activity: self.now });
+        self.threads.insert(pair, ThreadState { id, last_activity: self.now, active: true });
         Ok((id, self.now))
     }
 

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use netrox_proto::ids::UserId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answer, Health, Queued, Write, Written,
-    plan::{self, Plan},
+    Answer, Health, Queued, Write,
+    transaction::{self, Failure},
 };
 use crate::{
     clock,
     error::Error,
-    hub::{Hub, LiveEvent},
+    hub::Hub,
     store::{self, Writer},
 };
 
 const BATCH_WRITES: usize = 1_024;
+/// Text written in one transaction, so that a batch of the longest bodies delays nobody for long.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How often a database that failed is asked whether it takes writes again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -28,28 +29,6 @@ pub(crate) struct CommitTask {
     queue: mpsc::Receiver<Queued>,
     stop: CancellationToken,
     health: watch::Sender<Health>,
-}
-
-/// What a committed batch is answered, and what users learn of it.
-struct Committed {
-    answers: Vec<Answer>,
-    events: Vec<(UserId, LiveEvent)>,
-}
-
-enum Failure {
-    NotStored(store::Error),
-    /// The commit itself failed: the batch is stored exactly if this message is.
-    InDoubt {
-        committed: Committed,
-        message_id: i64,
-        cause: store::Error,
-    },
-}
-
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Self {
-        Self::NotStored(error)
-    }
 }
 
 impl CommitTask {
@@ -63,17 +42,22 @@ impl CommitTask {
         Self { writer, hub, queue, stop, health }
     }
 
-    pub(crate) async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH_WRITES);
+    /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
+    /// database.
+    pub(crate) async fn run(mut self) -> Writer {
+        let mut taken = Vec::with_capacity(BATCH_WRITES);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled(), if !self.queue.is_closed() => self.queue.close(),
-                taken = self.queue.recv_many(&mut batch, BATCH_WRITES) => {
-                    if taken == 0 {
-                        break;
+                count = self.queue.recv_many(&mut taken, BATCH_WRITES) => {
+                    if count == 0 {
+                        return self.writer;
                     }
-                    self.commit(&mut batch).await;
+                    while !taken.is_empty() {
+                        let rest = taken.split_off(batch_len(&taken));
+                        self.commit(std::mem::replace(&mut taken, rest)).await;
+                    }
                 }
                 () = tokio::time::sleep(PROBE_INTERVAL), if self.health() == Health::Unavailable => {
                     // Its result is the health that it leaves.
@@ -81,26 +65,19 @@ impl CommitTask {
                 }
             }
         }
-        if let Err(error) = self.writer.close().await {
-            tracing::warn!(%error, "the database did not close cleanly");
-        }
     }
 
-    async fn commit(&mut self, batch: &mut Vec<Queued>) {
+    async fn commit(&mut self, batch: Vec<Queued>) {
         let (writes, callers): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|Queued { write, answer, room }| (write, (answer, room))).unzip();
+            batch.into_iter().map(|Queued { write, answer, room }| (write, (answer, room))).unzip();
         let answers = match self.write(&writes).await {
             Ok(answers) => answers,
             // One of them is at fault: it shall fail alone.
             Err(Error::Internal) if writes.len() > 1 => {
                 let mut answers = Vec::with_capacity(writes.len());
-                for write in writes.chunks(1) {
-                    let answer = self.write(write).await;
-                    answers.push(
-                        answer
-                            .and_then(|one| one.into_iter().collect::<Result<Vec<_>, _>>())
-                            .and_then(|mut one| one.pop().ok_or(Error::Internal)),
-                    );
+                for write in &writes {
+                    let answer = self.write(std::slice::from_ref(write)).await;
+                    answers.extend(answer.unwrap_or_else(|error| vec![Err(error)]));
                 }
                 answers
             }
@@ -112,39 +89,67 @@ impl CommitTask {
         }
     }
 
-    /// Writes a batch as one transaction; when it is durable, publishes its events.
+    /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
     async fn write(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Error> {
         if self.health() == Health::Damaged {
             return Err(Error::StoreUnavailable);
         }
-        let committed = match transact(&mut self.writer, writes).await {
+        let result = self.transact(writes).await;
+        for write in writes {
+            // Also where it is unknown whether the user was deleted: whoever was not comes back.
+            if let (Write::DeleteUser(user), Ok(_) | Err(Error::OutcomeUnknown)) = (write, &result)
+            {
+                self.hub.close_user(*user, &Error::UserDeleted);
+            }
+        }
+        result
+    }
+
+    async fn transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Error> {
+        let committed = match transaction::run(&mut self.writer, writes).await {
             Ok(committed) => committed,
             Err(Failure::NotStored(error)) => {
                 self.writer.discard().await;
                 return Err(self.failed(&error));
             }
             Err(Failure::InDoubt { committed, message_id, cause }) => {
-                self.writer.discard().await;
-                match self.writer.has_message(message_id).await {
-                    Ok(true) => committed,
-                    Ok(false) => return Err(self.failed(&cause)),
-                    Err(error) => {
-                        self.failed(&error);
-                        return Err(Error::OutcomeUnknown);
-                    }
+                if !self.settle(message_id, &cause).await? {
+                    return Err(Error::StoreUnavailable);
                 }
+                committed
             }
         };
         self.recovered();
         for (user, event) in &committed.events {
             self.hub.publish(*user, event);
         }
-        for (write, answer) in writes.iter().zip(&committed.answers) {
-            if let (Write::DeleteUser(user), Ok(_)) = (write, answer) {
-                self.hub.close_user(*user, &Error::UserDeleted);
+        Ok(committed.answers)
+    }
+
+    /// Whether the batch of a failed commit is stored, if that can be found out.
+    async fn settle(
+        &mut self,
+        message_id: Option<i64>,
+        cause: &store::Error,
+    ) -> Result<bool, Error> {
+        self.writer.discard().await;
+        self.failed(cause);
+        let Some(message_id) = message_id else { return Err(Error::OutcomeUnknown) };
+        // What was not synced may be read back from memory, and be gone after a power cut.
+        if matches!(cause, store::Error::Damaged(_)) {
+            return Err(Error::OutcomeUnknown);
+        }
+        match self.writer.settle(message_id, clock::now_micros()).await {
+            Ok(stored) => {
+                self.recovered();
+                Ok(stored)
+            }
+            Err(error) => {
+                self.writer.discard().await;
+                self.failed(&error);
+                Err(Error::OutcomeUnknown)
             }
         }
-        Ok(committed.answers)
     }
 
     fn health(&self) -> Health {
@@ -153,7 +158,7 @@ impl CommitTask {
 
     /// Notes that the database takes writes.
     fn recovered(&self) {
-        if self.health() != Health::Serving {
+        if self.health() == Health::Unavailable {
             tracing::info!("the database takes writes again");
             self.health.send_replace(Health::Serving);
             // A commit whose outcome was unknown may have been stored and not published.
@@ -179,65 +184,12 @@ impl CommitTask {
     }
 }
 
-async fn transact(writer: &mut Writer, writes: &[Write]) -> Result<Committed, Failure> {
-    let now = clock::now_micros();
-    let mut transaction = writer.begin().await?;
-
-    // The directory first: it is asked rarely, and messages look users up in it.
-    let mut directory = Vec::new();
-    for write in writes {
-        match write {
-            Write::UpsertUsers(changes) => {
-                let mut users = Vec::with_capacity(changes.len());
-                for change in changes {
-                    users.push(transaction.upsert_user(change, now).await?);
-                }
-                directory.push(Ok(Written::Users(users)));
-            }
-            Write::EnsureUser(change) => {
-                let user = transaction.ensure_user(change, now).await?;
-                directory.push(match user {
-                    Some(user) => Ok(Written::Users(vec![user])),
-                    None => Err(Error::UserDeleted),
-                });
-            }
-            Write::DeleteUser(user) => {
-                let found = transaction.delete_user(*user, now).await?;
-                directory.push(if found { Ok(Written::Nothing) } else { Err(Error::UserUnknown) });
-            }
-            Write::Probe => {
-                transaction.probe(now).await?;
-                directory.push(Ok(Written::Nothing));
-            }
-            Write::Message(_) | Write::Dispatch(_) => {}
-        }
-    }
-
-    let wanted = plan::wanted(writes);
-    let loaded =
-        if wanted.users.is_empty() { Default::default() } else { transaction.load(wanted).await? };
-    let mut plan = Plan::new(loaded, transaction.last_ids(), now);
-    let mut directory = directory.into_iter();
-    let answers = writes
-        .iter()
-        .map(|write| match write {
-            Write::Message(message) => plan.message(message),
-            Write::Dispatch(dispatch) => plan.dispatch(dispatch),
-            Write::UpsertUsers(_) | Write::EnsureUser(_) | Write::DeleteUser(_) | Write::Probe => {
-                directory.next().unwrap_or(Err(Error::Internal))
-            }
-        })
-        .collect();
-    plan.finish();
-    transaction.store(&plan.rows).await?;
-
-    let newest = plan.rows.messages.last().map(|message| message.id);
-    let last_ids = plan.last_ids;
-    let committed = Committed { answers, events: plan.events };
-    match (transaction.commit(last_ids).await, newest) {
-        (Ok(()), _) => Ok(committed),
-        (Err(cause), Some(message_id)) => Err(Failure::InDoubt { committed, message_id, cause }),
-        // Everything else may be repeated without harm.
-        (Err(cause), None) => Err(Failure::NotStored(cause)),
-    }
+/// How many of the writes go into the next transaction.
+fn batch_len(waiting: &[Queued]) -> usize {
+    let mut bytes = 0;
+    let fits = |queued: &&Queued| {
+        bytes += queued.write.size();
+        bytes <= BATCH_BYTES
+    };
+    waiting.iter().take_while(fits).count().max(1)
 }

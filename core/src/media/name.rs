@@ -28,7 +28,7 @@ pub(crate) fn path(now_micros: i64, file_name: &str) -> String {
 /// The name's last extension in lower case, where it is one to ten ASCII letters and digits.
 fn extension(file_name: &str) -> Option<String> {
     let (_, extension) = file_name.rsplit_once('.')?;
-    let extension = extension.to_lowercase();
+    let extension = extension.to_ascii_lowercase();
     let valid = (1..=MAX_EXTENSION_BYTES).contains(&extension.len())
         && extension.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     valid.then_some(extension)

@@ -1,7 +1,8 @@
 //! What a batch of message writes loads and stores, each table in one statement whatever the size
-//! of the batch. Rows travel as JSON arrays; UUIDs in them as hexadecimal digits.
+//! of the batch. Rows travel as JSON arrays; UUIDs in them as hexadecimal digits. Bodies travel beside
+//! them as bytes: escaping and unescaping them as JSON could cost seconds.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use netrox_proto::ids::{ClientRef, UserId};
 use serde::Serialize;
@@ -149,6 +150,8 @@ pub(super) async fn load(
 pub(crate) struct Rows<'a> {
     pub(crate) threads: Vec<NewThreadRow>,
     pub(crate) messages: Vec<NewMessageRow<'a>>,
+    /// The bodies of the messages, in their order.
+    pub(crate) bodies: Vec<u8>,
     pub(crate) dispatches: Vec<DispatchRow>,
     /// The new end of each feed that moved.
     pub(crate) feeds: Vec<(UserKey, u64)>,
@@ -171,7 +174,8 @@ pub(crate) struct NewMessageRow<'a> {
     pub(crate) id: i64,
     pub(crate) sender: UserKey,
     pub(crate) receiver: UserKey,
-    pub(crate) body: &'a str,
+    /// Where the body is in [`Rows::bodies`].
+    pub(crate) body: Range<usize>,
     pub(crate) created: i64,
     pub(crate) sender_seq: u64,
     pub(crate) receiver_seq: Option<u64>,
@@ -188,7 +192,8 @@ impl Serialize for NewMessageRow<'_> {
             self.id,
             self.sender,
             self.receiver,
-            self.body,
+            self.body.start + 1,
+            self.body.len(),
             self.created,
             self.sender_seq,
             self.receiver_seq,
@@ -211,23 +216,33 @@ pub(crate) struct DispatchRow(
     pub(crate) u64, // receiver_seq
 );
 
-const INSERT_THREADS: &str = "\
-    insert into threads (id, low_key, high_key, user_one, created, last_activity)
-    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4
-    from json_each($1)";
-const INSERT_MESSAGES: &str = "\
-    insert into messages (thread_id, id, sender, receiver, body, created, updated,
+/// The rows of the first parameter as `v`. The limit keeps SQLite from rendering a row again for each
+/// of its columns.
+macro_rules! rows {
+    () => {
+        "(select value as v from json_each($1) limit -1 offset 0)"
+    };
+}
+const INSERT_THREADS: &str = concat!(
+    "insert into threads (id, low_key, high_key, user_one, created, last_activity)
+    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 4 from ",
+    rows!()
+);
+const INSERT_MESSAGES: &str = concat!(
+    "insert into messages (thread_id, id, sender, receiver, body, created, updated,
         sender_seq, receiver_seq, client_ref,
         attachment_path, attachment_name, attachment_size, attachment_type)
-    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5,
-        value ->> 6, value ->> 7, unhex(value ->> 8),
-        value ->> 9, value ->> 10, value ->> 11, value ->> 12
-    from json_each($1)";
-const UPDATE_DISPATCHED: &str = "\
-    update messages set dispatched = j.value ->> 2, sender_seq = j.value ->> 3,
-        receiver_seq = j.value ->> 4
-    from json_each($1) j
-    where messages.thread_id = j.value ->> 0 and messages.id = j.value ->> 1";
+    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, cast(substr($2, v ->> 4, v ->> 5) as text),
+        v ->> 6, v ->> 6, v ->> 7, v ->> 8, unhex(v ->> 9),
+        v ->> 10, v ->> 11, v ->> 12, v ->> 13 from ",
+    rows!()
+);
+const DELETE_UPLOADS: &str = "delete from uploads where path in (select value from json_each($1))";
+const UPDATE_DISPATCHED: &str = concat!(
+    "update messages set dispatched = v ->> 2, sender_seq = v ->> 3, receiver_seq = v ->> 4 from ",
+    rows!(),
+    " where messages.thread_id = v ->> 0 and messages.id = v ->> 1"
+);
 const UPSERT_FEEDS: &str = "\
     insert into feeds (user_key, last_seq)
     select value ->> 0, value ->> 1 from json_each($1) where true
@@ -241,7 +256,16 @@ pub(super) async fn store(
     rows: &Rows<'_>,
 ) -> Result<(), sqlx::Error> {
     execute(connection, INSERT_THREADS, &rows.threads).await?;
-    execute(connection, INSERT_MESSAGES, &rows.messages).await?;
+    if !rows.messages.is_empty() {
+        sqlx::query(INSERT_MESSAGES)
+            .bind(json(&rows.messages)?)
+            .bind(&rows.bodies)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let uploaded: Vec<_> =
+        rows.messages.iter().filter_map(|row| Some(&row.attachment?.path)).collect();
+    execute(connection, DELETE_UPLOADS, &uploaded).await?;
     execute(connection, UPDATE_DISPATCHED, &rows.dispatches).await?;
     execute(connection, UPSERT_FEEDS, &rows.feeds).await?;
     execute(connection, UPDATE_ACTIVITIES, &rows.activities).await

@@ -22,6 +22,8 @@ pub(crate) enum Error {
 pub enum OpenError {
     #[error(transparent)]
     Sqlite(#[from] sqlx::Error),
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     #[error("migration failed: {0}")]
     Migrate(MigrateError),
     #[error("its schema (migration {0}) is newer than this program")]
@@ -30,6 +32,12 @@ pub enum OpenError {
     SqliteVersion(String),
     #[error("{name} is \"{value}\" and cannot be changed")]
     Setting { name: &'static str, value: String },
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
 }
 
 // https://www.sqlite.org/rescode.html
@@ -47,6 +55,8 @@ const SQLITE_PROTOCOL: u32 = 15;
 const SQLITE_NOTADB: u32 = 26;
 const SQLITE_IOERR_FSYNC: u32 = SQLITE_IOERR | 4 << 8;
 const SQLITE_IOERR_DIR_FSYNC: u32 = SQLITE_IOERR | 5 << 8;
+const SQLITE_IOERR_DATA: u32 = SQLITE_IOERR | 32 << 8;
+const SQLITE_IOERR_CORRUPTFS: u32 = SQLITE_IOERR | 33 << 8;
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
@@ -59,11 +69,12 @@ impl From<sqlx::Error> for Error {
                 _ => Self::Rejected(error),
             };
         };
-        let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(0);
+        let code = code_of(&**database);
         match code {
             // The kernel drops what it failed to write and reports it once: a later fsync
             // that succeeds proves nothing.
             SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC => return Self::Damaged(error),
+            SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS => return Self::Damaged(error),
             _ => {}
         }
         match code & SQLITE_ERROR_MASK {
@@ -74,5 +85,22 @@ impl From<sqlx::Error> for Error {
             }
             _ => Self::Rejected(error),
         }
+    }
+}
+
+fn code_of(error: &dyn sqlx::error::DatabaseError) -> u32 {
+    error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
+}
+
+impl Error {
+    /// Whether a commit that failed like this has stored nothing for certain: its last frame, without
+    /// which the others do not count, was never written.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Damaged(error) | Self::Rejected(error)) = self;
+        let sqlx::Error::Database(database) = error else { return false };
+        matches!(
+            code_of(&**database) & SQLITE_ERROR_MASK,
+            SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED
+        )
     }
 }

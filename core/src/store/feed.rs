@@ -10,6 +10,14 @@ use super::{
     user::UserKey,
 };
 
+/// A user, and the last place in the user's sequence; 0 before the first.
+#[derive(Debug, FromRow)]
+pub(crate) struct FeedOwner {
+    pub(crate) key: UserKey,
+    pub(crate) deleted: bool,
+    pub(crate) last_seq: i64,
+}
+
 #[derive(Debug, FromRow)]
 struct FeedRow {
     seq: i64,
@@ -38,6 +46,9 @@ macro_rules! feed_of {
         )
     };
 }
+const FIND: &str = "\
+    select u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq
+    from users u left join feeds f on f.user_key = u.key where u.id = $1";
 const LAST_SEQ: &str = "select last_seq from feeds where user_key = $1";
 const RECEIVED: &str = feed_of!("receiver", "receiver_seq", "sender");
 const ALL: &str = concat!(
@@ -61,10 +72,18 @@ pub(crate) struct FeedPage {
 }
 
 impl Store {
+    pub(crate) async fn find_feed(&self, user: UserId) -> Result<Option<FeedOwner>, Error> {
+        let found = sqlx::query_as(FIND).bind(user.0).fetch_optional(&self.readers).await;
+        found.map_err(|error| self.failure(error))
+    }
+
     /// The user's last place in the sequence; 0 before the first.
-    pub(crate) async fn last_seq(&self, user: UserKey) -> Result<u64, Error> {
-        let last: Option<i64> =
-            sqlx::query_scalar(LAST_SEQ).bind(user).fetch_optional(&self.readers).await?;
+    async fn last_seq(&self, user: UserKey) -> Result<u64, Error> {
+        let last: Option<i64> = sqlx::query_scalar(LAST_SEQ)
+            .bind(user)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.failure(error))?;
         Ok(last.unwrap_or(0).cast_unsigned())
     }
 
@@ -85,7 +104,8 @@ impl Store {
             .bind(after.cast_signed())
             .bind(limit as i64)
             .fetch_all(&self.readers)
-            .await?;
+            .await
+            .map_err(|error| self.failure(error))?;
         let complete = rows.len() < limit;
         let newest = rows.last().map_or(after, |row| row.seq.cast_unsigned());
         let last_seq = if complete { newest.max(end) } else { newest };

@@ -72,7 +72,7 @@ impl MessageRow {
 }
 
 /// A message with its participants.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub(crate) struct ParticipantsRow {
     #[sqlx(flatten)]
     pub(crate) message: MessageRow,
@@ -136,10 +136,6 @@ macro_rules! with_participants {
 const FIND: &str = with_participants!("m.id = $1");
 const FIND_BY_PATH: &str = with_participants!("m.attachment_path = $1");
 pub(super) const FIND_MANY: &str = with_participants!("m.id in (select value from json_each($1))");
-const FIND_PATHS: &str = "\
-    select attachment_path from messages
-    where attachment_path in (select value from json_each($1))";
-
 impl Store {
     pub(crate) async fn list_messages(
         &self,
@@ -147,34 +143,32 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<MessageRow>, Error> {
         let statement = if range.newest_first { NEWEST_FIRST } else { OLDEST_FIRST };
-        Ok(sqlx::query_as(statement)
+        sqlx::query_as(statement)
             .bind(range.thread_id)
             .bind(range.after)
             .bind(range.before)
             .bind(limit)
             .fetch_all(&self.readers)
-            .await?)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     pub(crate) async fn find_message(&self, id: i64) -> Result<Option<ParticipantsRow>, Error> {
-        Ok(sqlx::query_as(FIND).bind(id).fetch_optional(&self.readers).await?)
+        sqlx::query_as(FIND)
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     pub(crate) async fn find_attachment(
         &self,
         path: &str,
     ) -> Result<Option<ParticipantsRow>, Error> {
-        Ok(sqlx::query_as(FIND_BY_PATH).bind(path).fetch_optional(&self.readers).await?)
-    }
-
-    /// Those of the paths that a message refers to.
-    pub(crate) async fn find_attachment_paths(
-        &self,
-        paths: &[String],
-    ) -> Result<Vec<String>, Error> {
-        Ok(sqlx::query_scalar(FIND_PATHS)
-            .bind(serde_json::json!(paths).to_string())
-            .fetch_all(&self.readers)
-            .await?)
+        sqlx::query_as(FIND_BY_PATH)
+            .bind(path)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.failure(error))
     }
 }

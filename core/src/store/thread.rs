@@ -64,16 +64,21 @@ impl Store {
         one: UserKey,
         two: UserKey,
     ) -> Result<Option<i64>, Error> {
-        Ok(sqlx::query_scalar(FIND)
+        sqlx::query_scalar(FIND)
             .bind(one.min(two))
             .bind(one.max(two))
             .fetch_optional(&self.readers)
-            .await?)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     /// All threads of a user, the most recently active first.
     pub(crate) async fn list_thread_ids(&self, user: UserKey) -> Result<Vec<i64>, Error> {
-        Ok(sqlx::query_scalar(LIST_IDS).bind(user).fetch_all(&self.readers).await?)
+        sqlx::query_scalar(LIST_IDS)
+            .bind(user)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     /// Some of the threads of a user, in the order of the ids.
@@ -87,7 +92,8 @@ impl Store {
             .bind(serde_json::json!(ids).to_string())
             .bind(user.key)
             .fetch_all(&self.readers)
-            .await?;
+            .await
+            .map_err(|error| self.failure(error))?;
         Ok(rows.into_iter().map(|row| row.into_wire(user_on_wire)).collect())
     }
 }

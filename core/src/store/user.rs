@@ -67,13 +67,21 @@ pub(super) fn hex_array(ids: impl IntoIterator<Item = UserId>) -> String {
 
 impl Store {
     pub(crate) async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, Error> {
-        Ok(sqlx::query_as(FIND).bind(id.0).fetch_optional(&self.readers).await?)
+        sqlx::query_as(FIND)
+            .bind(id.0)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     /// Those of the users that exist, deleted ones too, in no order.
     pub(crate) async fn find_users(&self, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
         let ids = hex_array(ids.iter().copied());
-        Ok(sqlx::query_as(FIND_MANY).bind(ids).fetch_all(&self.readers).await?)
+        sqlx::query_as(FIND_MANY)
+            .bind(ids)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.failure(error))
     }
 }
 

@@ -13,6 +13,7 @@ use sqlx::{
 use super::{
     Error,
     batch::{self, Loaded, Rows, Wanted},
+    upload,
     user::{self, UserRow},
 };
 use crate::command::UserChange;
@@ -49,11 +50,9 @@ impl Writer {
     }
 
     pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
-        if self.open.is_none() {
-            self.open = Some(Open::new(&self.options).await?);
-        }
-        let Some(open) = &mut self.open else {
-            return Err(Error::Unavailable(sqlx::Error::WorkerCrashed));
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(Open::new(&self.options).await?),
         };
         let transaction = open.connection.begin_with(BEGIN).await?;
         Ok(WriteTransaction { transaction, last_ids: &mut open.last_ids })
@@ -67,13 +66,18 @@ impl Writer {
         }
     }
 
-    /// Whether a message is stored, asked on a fresh connection: the outcome of a commit that failed.
-    pub(crate) async fn has_message(&mut self, id: i64) -> Result<bool, Error> {
-        let mut open = Open::new(&self.options).await?;
-        let exists =
-            sqlx::query_scalar(MESSAGE_EXISTS).bind(id).fetch_one(&mut open.connection).await?;
-        self.open = Some(open);
-        Ok(exists)
+    /// Whether a message is stored after a commit that failed. Commits something of its own first, which
+    /// either makes what is there durable or takes the place of what is not.
+    pub(crate) async fn settle(&mut self, message_id: i64, now: i64) -> Result<bool, Error> {
+        let mut probe = self.begin().await?;
+        probe.probe(now).await?;
+        let last_ids = probe.last_ids();
+        probe.commit(last_ids).await.map_err(CommitError::into_inner)?;
+        let mut transaction = self.begin().await?;
+        Ok(sqlx::query_scalar(MESSAGE_EXISTS)
+            .bind(message_id)
+            .fetch_one(&mut *transaction.transaction)
+            .await?)
     }
 
     pub(crate) async fn close(mut self) -> Result<(), Error> {
@@ -89,6 +93,22 @@ impl Open {
         let mut connection = SqliteConnection::connect_with(options).await?;
         let (message, thread) = batch::last_ids(&mut connection).await?;
         Ok(Self { connection, last_ids: LastIds { message, thread } })
+    }
+}
+
+/// What a failed commit left behind.
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    NotStored(Error),
+    /// It may have been stored, and may not be durable.
+    InDoubt(Error),
+}
+
+impl CommitError {
+    fn into_inner(self) -> Error {
+        match self {
+            Self::NotStored(error) | Self::InDoubt(error) => error,
+        }
     }
 }
 
@@ -137,6 +157,14 @@ impl WriteTransaction<'_> {
         Ok(batch::store(&mut self.transaction, rows).await?)
     }
 
+    pub(crate) async fn begin_upload(&mut self, path: &str) -> Result<(), Error> {
+        Ok(upload::begin(&mut self.transaction, path).await?)
+    }
+
+    pub(crate) async fn end_upload(&mut self, path: &str) -> Result<(), Error> {
+        Ok(upload::end(&mut self.transaction, path).await?)
+    }
+
     /// Writes what nobody reads, to see whether it can be written.
     pub(crate) async fn probe(&mut self, now: i64) -> Result<(), Error> {
         sqlx::query(PROBE).bind(now).execute(&mut *self.transaction).await?;
@@ -144,9 +172,14 @@ impl WriteTransaction<'_> {
     }
 
     /// Durable when it returns; `last_ids` are in use from then on.
-    pub(crate) async fn commit(self, last_ids: LastIds) -> Result<(), Error> {
-        self.transaction.commit().await?;
-        *self.last_ids = last_ids;
-        Ok(())
+    pub(crate) async fn commit(self, last_ids: LastIds) -> Result<(), CommitError> {
+        match self.transaction.commit().await.map_err(Error::from) {
+            Ok(()) => {
+                *self.last_ids = last_ids;
+                Ok(())
+            }
+            Err(error) if error.leaves_nothing() => Err(CommitError::NotStored(error)),
+            Err(error) => Err(CommitError::InDoubt(error)),
+        }
     }
 }

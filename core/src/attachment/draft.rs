@@ -1,0 +1,93 @@
+//! A file from its note in the database to the message that refers to it. Whatever comes in between, nothing
+//! is left of one without a message: it is removed when the draft is dropped, or at the next start.
+
+use tokio_util::task::TaskTracker;
+
+use super::Attachments;
+use crate::{
+    committer::{Committer, Write},
+    error::Error,
+    media::{Finished, Media, Upload},
+};
+
+pub(super) struct Draft {
+    media: Media,
+    committer: Committer,
+    tasks: TaskTracker,
+    path: String,
+    upload: Option<Upload>,
+    kept: bool,
+}
+
+impl Draft {
+    pub(super) async fn begin(service: &Attachments, path: String) -> Result<Self, Error> {
+        let mut draft = Self {
+            media: service.media.clone(),
+            committer: service.committer.clone(),
+            tasks: service.tasks.clone(),
+            path,
+            upload: None,
+            kept: false,
+        };
+        let noted = Write::BeginUpload(draft.path.clone());
+        draft.committer.submit(noted)?.answer().await?;
+        draft.upload = Some(draft.media.create(&draft.path).await?);
+        Ok(draft)
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.upload.as_ref().map_or(0, Upload::size)
+    }
+
+    pub(super) async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        let upload = self.upload.as_mut().ok_or(Error::Internal)?;
+        Ok(upload.write(chunk).await?)
+    }
+
+    /// Durable when it returns.
+    pub(super) async fn finish(&mut self) -> Result<Finished, Error> {
+        let upload = self.upload.take().ok_or(Error::Internal)?;
+        Ok(upload.finish().await?)
+    }
+
+    /// A message refers to the file now, or may do so: then the next start finds out.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.kept {
+            drop(self.upload.take());
+            let path = std::mem::take(&mut self.path);
+            self.tasks.spawn(remove(self.media.clone(), self.committer.clone(), path));
+        }
+    }
+}
+
+/// Removes the files that a crash cut off.
+pub(crate) async fn remove_all(media: Media, committer: Committer, paths: Vec<String>) {
+    if !paths.is_empty() {
+        tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
+    }
+    for path in paths {
+        remove(media.clone(), committer.clone(), path).await;
+    }
+}
+
+/// The file first: what is still noted is tried again at the next start.
+async fn remove(media: Media, committer: Committer, path: String) {
+    if let Err(error) = media.remove(&path).await {
+        tracing::warn!(path, %error, "failed to remove a file without a message");
+        return;
+    }
+    if let Ok(pending) = committer.submit(Write::EndUpload(path)) {
+        // Its failure leaves a note without a file, which does no harm.
+        let _ = pending.answer().await;
+    }
+}
