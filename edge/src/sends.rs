@@ -108,6 +108,11 @@ impl SendPipeline {
         Pending(pending)
     }
 
+    /// Whether commands of some users are refused at once, because the core is out of reach.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.is_down())
+    }
+
     /// Refuses what is submitted from now on; the tasks end when all before it is answered.
     pub(crate) fn close(&self) {
         for lane in &self.lanes {

@@ -17,3 +17,4 @@ mod send;
 mod shape;
 mod subscribe;
 mod transport;
+mod unavailable;

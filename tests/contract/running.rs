@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use netrox_harness::{
-    Arrangement, PATIENCE, Role, TestChat, grpc, process::Signal, settings::SERVICE_TOKEN, within,
+    Arrangement, Builder, PATIENCE, Role, TestChat, grpc, process::Signal, settings::SERVICE_TOKEN,
+    small_disk::SmallDisk, within,
 };
 use netrox_proto::v1::{
     DeleteUserRequest, DeleteUserResponse, GetMessageRequest, ListMessagesRequest,
@@ -65,6 +66,18 @@ impl Core {
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         let builder = TestChat::builder(Arrangement::Split).edges(0);
         let builder = settings.iter().fold(builder, |all, (flag, value)| all.set(flag, *value));
+        Self::launch(builder).await
+    }
+
+    /// Starts a core whose data is on a small disk.
+    pub(crate) async fn start_on(disk: &SmallDisk) -> Self {
+        let builder = TestChat::builder(Arrangement::Split).edges(0);
+        let builder =
+            builder.launcher(Role::Core, disk.launcher()).set("data-dir", disk.path().join("data"));
+        Self::launch(builder).await
+    }
+
+    async fn launch(builder: Builder) -> Self {
         let process = builder.start().await;
         let connection = authorized(connect(&process).await);
         Self { process, connection }
@@ -112,6 +125,10 @@ impl Core {
 
     pub(crate) fn media_files(&self) -> Vec<PathBuf> {
         self.process.media_files()
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.process.data_dir().join("chat.db")
     }
 
     /// Every file below the data directory.

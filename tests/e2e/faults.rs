@@ -3,4 +3,3 @@
 mod descriptors;
 mod disk;
 mod slow_reader;
-mod small_disk;

@@ -15,9 +15,9 @@ pub(super) async fn alive() -> Result<Response, PublicError> {
     json::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
 }
 
-/// Ready while it does not drain and the core serves.
+/// Ready while it does not drain, the core serves, and messages can be sent to it.
 pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicError> {
-    if edge.shared.draining.is_cancelled() {
+    if edge.shared.draining.is_cancelled() || edge.shared.sends.is_cut_off() {
         return Err(PublicError::unavailable());
     }
     let mut core = edge.shared.core.health.clone();

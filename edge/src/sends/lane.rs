@@ -127,6 +127,10 @@ impl Lane {
         }
     }
 
+    pub(super) fn is_down(&self) -> bool {
+        self.state().link == Link::Down
+    }
+
     pub(super) fn close(&self) {
         let requests = {
             let mut state = self.state();

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use netrox_harness::{
     Arrangement, Role, Socket, TestChat, User, both, eventually, multipart::Form,
+    small_disk::SmallDisk,
 };
 use serde_json::Value;
-
-use super::small_disk::SmallDisk;
 
 both![a_full_disk_is_survived_without_a_restart];
 

@@ -9,6 +9,7 @@
 //! * [`rest`]: HTTP requests as bytes and answers as text; [`multipart`]: bodies of uploads.
 //! * [`socket`]: a WebSocket client.
 //! * [`raw`]: a TCP connection, for what a well-behaved client cannot send.
+//! * [`small_disk`]: a disk that can be filled.
 //! * [`grpc`]: clients of the core, as an internal service has them.
 //!
 //! A test of behaviour takes an [`Arrangement`] and is named in [`both!`], which runs it in each.
@@ -23,6 +24,7 @@ pub mod process;
 pub mod raw;
 pub mod rest;
 pub mod settings;
+pub mod small_disk;
 pub mod socket;
 pub mod token;
 pub mod user;

@@ -16,7 +16,7 @@ const BALLAST: &str = "ballast";
 /// A small disk that only processes started by its launcher can see, though the test reaches it too.
 /// It lasts as long as this does.
 #[derive(Debug)]
-pub(crate) struct SmallDisk {
+pub struct SmallDisk {
     /// Where it is mounted in the namespace; empty outside.
     directory: TempDir,
     /// Holds the namespace.
@@ -24,7 +24,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    pub(crate) fn mount(bytes: u64) -> Self {
+    pub fn mount(bytes: u64) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         // Whoever is not root becomes it in a user namespace.
         let mut command = Command::new("unshare");
@@ -48,12 +48,12 @@ impl SmallDisk {
     }
 
     /// Its path as processes in the namespace see it.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// The command line that starts another in the namespace.
-    pub(crate) fn launcher(&self) -> Vec<OsString> {
+    pub fn launcher(&self) -> Vec<OsString> {
         let mut words = vec!["nsenter".into(), "--mount".into()];
         if !is_root() {
             words.extend(["--user".into(), "--preserve-credentials".into()]);
@@ -69,7 +69,7 @@ impl SmallDisk {
     }
 
     /// Leaves no room for another byte.
-    pub(crate) fn fill(&self) {
+    pub fn fill(&self) {
         let mut ballast = File::create(self.outside_path(BALLAST)).expect("create the ballast");
         for size in [1 << 20, 1 << 12, 1] {
             let bytes = vec![0; size];
@@ -82,12 +82,12 @@ impl SmallDisk {
         }
     }
 
-    pub(crate) fn free(&self) {
+    pub fn free(&self) {
         remove_file(self.outside_path(BALLAST)).expect("remove the ballast");
     }
 
     /// How many files are somewhere below a directory.
-    pub(crate) fn files_below(&self, directory: &str) -> usize {
+    pub fn files_below(&self, directory: &str) -> usize {
         let mut files = 0;
         let mut directories = vec![self.outside_path(directory)];
         while let Some(directory) = directories.pop() {
