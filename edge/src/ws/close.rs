@@ -16,9 +16,9 @@ pub(super) enum CloseReason {
     TokenExpired,
     /// 1008.
     UserDeleted,
-    /// 1008: too many faulty or control frames, or too many fragments.
+    /// 1008: too many control frames, or too many fragments.
     Flood,
-    /// 1012: the position in the user's events is lost, because the core's database was exchanged. The
+    /// 1001: the position in the user's events is lost, because the core's database was exchanged. The
     /// client has to connect anew and to load its history again.
     PositionLost,
     /// 1013.
@@ -32,9 +32,9 @@ pub(super) enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether what was received before is answered, and what is queued is sent, before the close.
-    pub(super) fn finishes_work(self) -> bool {
-        matches!(self, Self::Draining | Self::Replaced | Self::TokenExpired)
+    /// Whether what is queued is sent before the close.
+    pub(super) fn finishes_queue(self) -> bool {
+        !matches!(self, Self::TooSlow | Self::UserDeleted)
     }
 
     /// What to tell a peer whose bytes could not be read; `None` where it is gone.
@@ -54,8 +54,8 @@ impl CloseReason {
             Self::Replaced => (CloseCode::Policy, "too many connections of this user"),
             Self::TokenExpired => (CloseCode::Policy, "the token expired"),
             Self::UserDeleted => (CloseCode::Policy, "the user was deleted"),
-            Self::Flood => (CloseCode::Policy, "too many faulty or control frames"),
-            Self::PositionLost => (CloseCode::Restart, "the position is lost, connect again"),
+            Self::Flood => (CloseCode::Policy, "too many control frames or fragments"),
+            Self::PositionLost => (CloseCode::Away, "the position is lost, connect again"),
             Self::TooSlow => (CloseCode::Again, "the client reads too slowly"),
             Self::TooLarge => (CloseCode::Size, "the frame or message is too large"),
             Self::InvalidUtf8 => (CloseCode::Invalid, "the text is not UTF-8"),

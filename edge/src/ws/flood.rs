@@ -35,6 +35,18 @@ impl Budget {
         self.earned_at = earned_at;
         true
     }
+
+    /// Spends one, within the budget or not.
+    pub(super) fn charge(&mut self, now: Instant) {
+        self.earned_at = self.earned_at.max(now) + self.interval;
+    }
+
+    /// When there will be something to spend; `None` where there is now.
+    pub(super) fn refilled_at(&self, now: Instant) -> Option<Instant> {
+        let overdrawn =
+            (self.earned_at + self.interval).saturating_duration_since(now + self.burst);
+        (!overdrawn.is_zero()).then(|| now + overdrawn)
+    }
 }
 
 /// Counts the bytes read from a connection: a client can send fragments without end, even empty
@@ -99,5 +111,21 @@ mod tests {
         assert_eq!(spent(start + Duration::from_millis(99)), 0);
         assert_eq!(spent(start + Duration::from_millis(100)), 1);
         assert_eq!(spent(start + Duration::from_secs(60)), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_is_overdrawn_takes_longer_to_refill() {
+        let mut budget = Budget::new(10, 3);
+        let start = Instant::now();
+        for _ in 0..2 {
+            budget.charge(start);
+        }
+        assert_eq!(budget.refilled_at(start), None);
+        for overdrawn in 1..4 {
+            budget.charge(start);
+            let refilled_at = start + Duration::from_millis(100) * overdrawn;
+            assert_eq!(budget.refilled_at(start), Some(refilled_at));
+            assert_eq!(budget.refilled_at(refilled_at), None);
+        }
     }
 }

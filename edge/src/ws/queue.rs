@@ -124,7 +124,7 @@ impl Outgoing {
                 return;
             }
             state.close = Some(reason);
-            if !reason.finishes_work() {
+            if !reason.finishes_queue() {
                 state.clear();
             }
             (state.session.take(), state.feed.take())

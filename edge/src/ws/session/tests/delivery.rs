@@ -155,7 +155,7 @@ async fn a_database_that_is_another_one_makes_clients_come_anew() {
     world.core.deliver(user(ALICE), user(BOB), &["a"]);
     assert_eq!(bob.bodies(1).await, ["a"]);
     world.core.break_subscriptions(&Failure::invalid_field("after_seq", "beyond the last"));
-    assert_eq!(bob.close_code().await, CloseCode::Restart);
+    assert_eq!(bob.close_code().await, CloseCode::Away);
     // A new connection gets a new subscription.
     let mut bob = world.connect(BOB).await;
     world.core.deliver(user(ALICE), user(BOB), &["b"]);

@@ -105,7 +105,7 @@ async fn a_client_that_does_not_answer_the_close_is_not_awaited_long() {
     while world.edge.shared.sockets.sessions.len() > 1 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(start.elapsed() < seconds(3));
+    assert!(start.elapsed() < seconds(4));
     drop(bob);
 }
 
@@ -166,4 +166,80 @@ async fn a_drain_does_not_wait_for_a_core_that_hangs() {
     assert_eq!(alice.close_code().await, CloseCode::Away);
     shared.tasks.wait().await;
     assert!(start.elapsed() < shared.config.limits.drain_timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_sends_until_it_reads_the_close_is_stored() {
+    let world = world(unlimited());
+    let mut alice = world.connect(ALICE).await;
+    let mut sent = 0;
+    let mut send = async |alice: &mut Client| {
+        alice.send(text_to(user(BOB), sent.to_string())).await;
+        sent += 1;
+        sent
+    };
+    for _ in 0..10 {
+        send(&mut alice).await;
+    }
+    let shared = &world.edge.shared;
+    world.edge.spawn(ws::drain(world.edge.clone()));
+    shared.draining.cancel();
+    shared.tasks.close();
+    // The close frame is on its way, and the client has not read it.
+    let mut last = 0;
+    for _ in 0..300 {
+        tokio::task::yield_now().await;
+        last = send(&mut alice).await;
+    }
+    assert_eq!(alice.close_code().await, CloseCode::Away);
+    shared.tasks.wait().await;
+    assert_eq!(world.core.state().bodies(), numbers(0..last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_on_after_the_close_is_not_read_for_ever() {
+    let world = world(Limits { max_connections_per_user: 1, ..unlimited() });
+    let mut alice = world.connect_raw(ALICE, PIPE_BYTES).await;
+    let _newer = world.connect(ALICE).await;
+    let text = frame(0x81, text_to(user(BOB), "a").to_string().as_bytes());
+    let flood = async {
+        while alice.write_all(&text).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(seconds(10), flood).await.expect("the end of the connection");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_for_a_fault_comes_after_the_answers_and_the_queue() {
+    let world = world(unlimited());
+    for (fault, code) in [
+        (frame(0x83, b"{}"), CloseCode::Protocol),
+        (frame(0x81, b"\xff"), CloseCode::Invalid),
+        (vec![0x81, 0x80 | 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], CloseCode::Size),
+    ] {
+        let received = world.core.state().received.len();
+        world.core.change(|state| state.sends = Sends::Ignored);
+        let mut alice = world.connect_raw(ALICE, PIPE_BYTES).await;
+        let text = text_to(user(BOB), "a").to_string();
+        let frames = [frame(0x81, text.as_bytes()), fault].concat();
+        alice.write_all(&frames).await.expect("open");
+        world.core.wait_for("a", |state| state.received.len() > received).await;
+        world.core.deliver(user(BOB), user(ALICE), &["b"]);
+        tokio::task::yield_now().await;
+        world.core.refuse_unanswered(&Failure::new(ErrorReason::Overloaded, "busy"));
+        let mut alice = Client::new(alice).await;
+        assert_eq!(alice.error_code().await, "unavailable", "{code:?}");
+        assert_eq!(alice.close_code().await, code);
+        world.core.answer_all();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_of_any_size_is_delivered() {
+    let world = world(Limits { max_body_bytes: 100, outgoing_queue_bytes: 100, ..unlimited() });
+    let mut bob = world.connect(BOB).await;
+    let body = "\u{1}".repeat(1024 * 1024);
+    world.core.deliver(user(ALICE), user(BOB), &[&body, "b"]);
+    assert_eq!(bob.bodies(2).await, [&body, "b"]);
 }

@@ -97,8 +97,38 @@ async fn a_flood_of_control_frames_is_closed_with_1008() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_faulty_frames_is_closed_with_1008() {
-    assert_eq!(closed_for(&frame(0x81, b"{}").repeat(1_000)).await, CloseCode::Policy);
+async fn a_flood_of_refused_frames_is_slowed_down_and_closes_nothing() {
+    for (limits, text, code) in [
+        (unlimited(), "{}".to_owned(), "unknown_action"),
+        (
+            Limits { send_rate: 1, send_burst: 1, ..Limits::default() },
+            json!({"action": "chat_message_file", "chat_id": 1}).to_string(),
+            "rate_limited",
+        ),
+    ] {
+        let world = world(limits);
+        let bob = Client::new(world.connect_raw(BOB, PIPE_BYTES).await).await;
+        let start = Instant::now();
+        let (mut writer, mut reader) = bob.socket.split();
+        let write = async {
+            for _ in 0..1_500 {
+                writer.send(Message::Text(text.as_str().into())).await.expect("open");
+            }
+        };
+        let read = async {
+            let mut errors = 0;
+            while errors < 1_400 {
+                let Message::Text(text) = reader.next().await.expect("open").expect("a frame")
+                else {
+                    continue;
+                };
+                errors += usize::from(text.contains(code));
+            }
+        };
+        tokio::join!(write, read);
+        // 500 at once, and 50 a second.
+        assert!(start.elapsed() >= seconds(16), "{:?}", start.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

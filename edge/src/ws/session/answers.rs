@@ -1,0 +1,100 @@
+//! What a client's frames led to, told in the order of the frames.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use netrox_proto::v1::{ErrorReason, Failure};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+use super::Session;
+use crate::{
+    auth::Identity,
+    sends,
+    ws::{close::CloseReason, queue::Push, server_frame::Rejection},
+};
+
+/// What a client's frame led to.
+pub(super) enum Answer {
+    Refused(Rejection),
+    Sent(sends::Pending),
+    /// The core does not know the sender, who is being provisioned anew.
+    Provisioning(Pin<Box<dyn Future<Output = Rejection> + Send>>),
+}
+
+impl<S> Session<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Gives whether there was any answer.
+    pub(super) fn poll_answers(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Some(answer) = self.answers.front_mut() {
+            let next = match answer {
+                Answer::Sent(pending) => match Pin::new(pending).poll(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(())) => None,
+                    Poll::Ready(Err(failure)) => match self.refusal(failure) {
+                        Some(next) => Some(next),
+                        None => return true,
+                    },
+                },
+                Answer::Provisioning(done) => match done.as_mut().poll(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
+                },
+                Answer::Refused(rejection) => {
+                    let frame = rejection.frame();
+                    // It waits like any frame, and with it what comes after.
+                    if self.connection.outgoing.push_answer(frame) != Push::Done {
+                        break;
+                    }
+                    self.errors.charge(Instant::now());
+                    None
+                }
+            };
+            progress = true;
+            self.answers.pop_front();
+            match next {
+                Some(next) => self.answers.push_front(next),
+                None => {
+                    self.note_answered();
+                    if self.answers.is_empty() {
+                        self.answers = VecDeque::new();
+                    }
+                }
+            }
+        }
+        progress
+    }
+
+    /// What follows from a failure; nothing where it ends the session.
+    fn refusal(&mut self, failure: Failure) -> Option<Answer> {
+        let user = self.connection.user();
+        let edge = self.connection.edge.clone();
+        match failure.reason() {
+            ErrorReason::UserDeleted => {
+                edge.shared.known_users.forget(user);
+                self.begin_close(CloseReason::UserDeleted);
+                None
+            }
+            ErrorReason::UserUnknown => Some(Answer::Provisioning(Box::pin(async move {
+                let known_users = &edge.shared.known_users;
+                known_users.forget(user);
+                let identity =
+                    Identity { user_id: user, expires_at: 0, email: None, profile_json: None };
+                match known_users.ensure(&edge.shared.core, &identity).await {
+                    // It was not stored, and will be if it is sent again.
+                    Ok(()) => Rejection::unavailable(),
+                    Err(failure) => Rejection::from(failure),
+                }
+            }))),
+            _ => Some(Answer::Refused(Rejection::from(failure))),
+        }
+    }
+}

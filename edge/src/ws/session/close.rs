@@ -1,0 +1,153 @@
+//! The end of a connection, step by step, so that nothing is lost that either side sent before it.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::SinkExt;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout},
+};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+
+use super::{End, Session};
+use crate::ws::{close::CloseReason, flood::Metered};
+
+/// From the wish to close to the close frame, for what is on its way to the client; and from there
+/// to the end, for what is on its way from it.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
+/// For the end of the stream, after the close frames.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How far a close is, and by when the next step is taken all the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Closing {
+    /// What is queued is written, and the answers to what was read before.
+    Finishing { reason: CloseReason, awaited: usize, until: Instant },
+    /// Nothing more can be written. The client may have sent messages before it read the close frame:
+    /// they are read and handed over until it answers with its own.
+    Parting { until: Instant },
+}
+
+impl Closing {
+    pub(super) fn until(self) -> Instant {
+        match self {
+            Self::Finishing { until, .. } | Self::Parting { until } => until,
+        }
+    }
+}
+
+impl<S> Session<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// The first reason counts.
+    pub(super) fn begin_close(&mut self, reason: CloseReason) {
+        if reason == CloseReason::UserDeleted {
+            self.read_ended = true;
+            self.answers = VecDeque::new();
+            self.note_all_answered();
+        }
+        if self.closing.is_some() {
+            return;
+        }
+        self.connection.outgoing.close(reason);
+        self.closing = Some(Closing::Finishing {
+            reason,
+            awaited: self.answers.len(),
+            until: Instant::now() + FINISH_TIMEOUT,
+        });
+    }
+
+    /// The oldest answer was given.
+    pub(super) fn note_answered(&mut self) {
+        if let Some(Closing::Finishing { awaited, .. }) = &mut self.closing {
+            *awaited = awaited.saturating_sub(1);
+        }
+    }
+
+    fn note_all_answered(&mut self) {
+        if let Some(Closing::Finishing { awaited, .. }) = &mut self.closing {
+            *awaited = 0;
+        }
+    }
+
+    pub(super) fn is_parting(&self) -> bool {
+        matches!(self.closing, Some(Closing::Parting { .. }))
+    }
+
+    /// Takes the next step where it is time for it; gives whether it was.
+    pub(super) fn advance_close(&mut self) -> Result<bool, End> {
+        match self.closing {
+            Some(Closing::Finishing { reason, awaited: 0, .. })
+                if self.connection.outgoing.is_empty() && !self.unflushed =>
+            {
+                self.send_close(reason);
+                Ok(true)
+            }
+            Some(Closing::Parting { .. })
+                if self.read_ended && self.answers.is_empty() && !self.unflushed =>
+            {
+                Err(End::Closed)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Takes the next step where the time for this one is over.
+    pub(super) fn hurry_close(&mut self, now: Instant) -> Result<(), End> {
+        match self.closing {
+            Some(Closing::Finishing { reason, until, .. }) if now >= until => {
+                self.send_close(reason);
+                Ok(())
+            }
+            Some(Closing::Parting { until }) if now >= until => {
+                tracing::debug!("a client did not answer the close in time");
+                Err(End::Gone)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn send_close(&mut self, reason: CloseReason) {
+        self.start_send(Message::Close(Some(reason.frame())));
+        self.part();
+    }
+
+    /// Nothing is written from here on.
+    pub(super) fn part(&mut self) {
+        if !self.is_parting() {
+            self.connection.outgoing.seal();
+            self.closing = Some(Closing::Parting { until: Instant::now() + FINISH_TIMEOUT });
+        }
+    }
+
+    pub(super) fn closed_by_peer(&mut self) -> Result<(), End> {
+        if !self.is_parting() {
+            return Err(End::Closed);
+        }
+        self.read_ended = true;
+        Ok(())
+    }
+}
+
+/// Writes what is left, ends the stream and waits for the peer to do the same: unread bytes would turn
+/// the end into a reset, which can overtake the close frame.
+pub(super) async fn finish<S>(mut socket: WebSocketStream<Metered<S>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let closed = timeout(CLOSE_TIMEOUT, async {
+        // It fails where all was written before.
+        let _ = socket.flush().await;
+        let stream = socket.get_mut();
+        stream.shutdown().await?;
+        let mut discarded = [0; 512];
+        while stream.read(&mut discarded).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    });
+    match closed.await {
+        // The peer may be gone before it is told to.
+        Ok(Ok(())) | Ok(Err(_)) => {}
+        Err(_) => tracing::debug!("a client did not end its stream in time"),
+    }
+}

@@ -1,0 +1,129 @@
+//! What the client sends, and the bounds on it.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{End, MAX_IN_FLIGHT, Session, answers::Answer};
+use crate::ws::{client_frame, close::CloseReason, server_frame::Rejection};
+
+/// Frame headers that a message may have beside its text.
+const FRAGMENT_OVERHEAD_BYTES: usize = 16 * 1024;
+/// Of a masked control frame, without its payload.
+const CONTROL_HEADER_BYTES: usize = 6;
+
+impl<S> Session<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Gives whether there was anything to read.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let progress = self.read_frames(cx)?;
+        let bytes_read = self.socket.get_ref().bytes_read();
+        if bytes_read != self.heard_bytes {
+            self.heard_bytes = bytes_read;
+            self.heard_at = Instant::now();
+            self.ping_sent = false;
+        }
+        Ok(progress)
+    }
+
+    fn read_frames(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut progress = false;
+        while self.may_read() {
+            match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => self.receive(message)?,
+                Poll::Ready(Some(Err(error))) => match CloseReason::of_read_error(&error) {
+                    Some(reason) => self.stop_reading(reason),
+                    None => self.end_of_stream()?,
+                },
+                Poll::Ready(None) => self.end_of_stream()?,
+                Poll::Pending => {
+                    self.check_fragments();
+                    break;
+                }
+            }
+            progress = true;
+        }
+        Ok(progress)
+    }
+
+    fn may_read(&mut self) -> bool {
+        if self.read_ended || self.answers.len() >= MAX_IN_FLIGHT {
+            return false;
+        }
+        self.paused_until = self.errors.refilled_at(Instant::now());
+        self.paused_until.is_none()
+    }
+
+    fn end_of_stream(&mut self) -> Result<(), End> {
+        if !self.is_parting() {
+            return Err(End::Gone);
+        }
+        self.read_ended = true;
+        Ok(())
+    }
+
+    /// What follows cannot be read, or is not worth it.
+    fn stop_reading(&mut self, reason: CloseReason) {
+        self.read_ended = true;
+        self.begin_close(reason);
+    }
+
+    fn receive(&mut self, message: Message) -> Result<(), End> {
+        let control_bytes = match message {
+            Message::Text(text) => {
+                self.message_start = self.socket.get_ref().bytes_read();
+                let answer = self.act(&text);
+                self.answers.push_back(answer);
+                return Ok(());
+            }
+            Message::Binary(_) => {
+                self.message_start = self.socket.get_ref().bytes_read();
+                self.answers.push_back(Answer::Refused(client_frame::binary()));
+                return Ok(());
+            }
+            Message::Ping(payload) => {
+                // The pong that answers it.
+                self.unflushed = true;
+                payload.len()
+            }
+            Message::Pong(payload) => payload.len(),
+            Message::Close(_) => return self.closed_by_peer(),
+            Message::Frame(frame) => frame.len(),
+        };
+        self.message_start += (CONTROL_HEADER_BYTES + control_bytes) as u64;
+        if self.controls.spend(Instant::now()) {
+            self.check_fragments();
+        } else {
+            self.stop_reading(CloseReason::Flood);
+        }
+        Ok(())
+    }
+
+    /// Bounds what is read for one message: its text, and headers of fragments.
+    fn check_fragments(&mut self) {
+        let read = self.socket.get_ref().bytes_read().saturating_sub(self.message_start);
+        if read > (self.limits().max_frame_bytes + FRAGMENT_OVERHEAD_BYTES) as u64 {
+            self.stop_reading(CloseReason::Flood);
+        }
+    }
+
+    fn act(&self, text: &str) -> Answer {
+        let user = self.connection.user();
+        let shared = &self.connection.edge.shared;
+        match client_frame::parse(text, user, shared.config.limits.max_body_bytes) {
+            Ok(_) if !shared.limits.allow_send(user) => Answer::Refused(Rejection::rate_limited()),
+            Ok(command) => Answer::Sent(shared.sends.submit(user, command)),
+            Err(rejection) => Answer::Refused(rejection),
+        }
+    }
+}
