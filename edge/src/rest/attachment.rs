@@ -26,6 +26,7 @@ use crate::{
     caller::Caller,
     error::PublicError,
     json::{self, Message, Uploaded, User},
+    server::Visitor,
 };
 
 /// What the form may take beside the file.
@@ -42,11 +43,13 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, PublicError> {
     let limits = &edge.shared.config.limits;
+    let boundary = Form::boundary(request.headers())?;
+    Visitor::is_uploading(request.extensions());
     let _permit =
         edge.shared.limits.uploads(sender_id).ok_or_else(PublicError::too_many_requests)?;
     let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();
-    let form = Form::new(&head.headers, body, max_bytes)?;
+    let form = Form::new(boundary, &head.headers, body, max_bytes)?;
     let upload = Upload {
         sender_id,
         max_file_bytes: limits.max_attachment_bytes,

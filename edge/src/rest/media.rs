@@ -24,7 +24,9 @@ use super::{
     disposition, listing,
     range::{self, Selection},
 };
-use crate::{Edge, caller::query_token, config::MediaAccess, error::PublicError, json};
+use crate::{
+    Edge, caller::query_token, config::MediaAccess, error::PublicError, json, server::Visitor,
+};
 
 pub(super) async fn download(
     State(edge): State<Edge>,
@@ -37,6 +39,8 @@ pub(super) async fn download(
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
     let found = edge.shared.core.attachment.clone().get_attachment(lookup).await;
     let found = found.map_err(refusal)?.into_inner();
+    // Who holds the path was given it.
+    Visitor::is_known(request.extensions());
     let attachment =
         found.attachment.ok_or_else(|| PublicError::internal("an attachment without data"))?;
     let created = found.created.as_ref().map(time::micros).unwrap_or_default();

@@ -30,6 +30,7 @@ use crate::{
     caller::query_token,
     error::PublicError,
     json,
+    server::Visitor,
 };
 
 /// Of a token, as when it is verified.
@@ -44,6 +45,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
         Ok(identity) => identity,
         Err(Unauthenticated) => return PublicError::unauthenticated().into_response(),
     };
+    Visitor::is_known(request.extensions());
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return not_a_handshake(&error),
