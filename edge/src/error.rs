@@ -58,8 +58,12 @@ impl PublicError {
         Self::new(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time")
     }
 
-    pub(crate) fn too_large() -> Self {
+    pub(crate) fn file_too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The file is too large")
+    }
+
+    pub(crate) fn form_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large")
     }
 
     pub(crate) fn unsupported_media_type(message: &'static str) -> Self {
@@ -125,7 +129,7 @@ impl From<Failure> for PublicError {
             }
             ErrorReason::InvalidField => Self::invalid_field(&failure.field, failure.message),
             ErrorReason::BodyTooLarge => Self::invalid_field("message", failure.message),
-            ErrorReason::AttachmentTooLarge => Self::too_large(),
+            ErrorReason::AttachmentTooLarge => Self::file_too_large(),
             ErrorReason::ReceiverUnknown => Self::invalid_receiver(),
             ErrorReason::ReceiverIsSender => {
                 Self::invalid_field("receiver", "Must not be the sender")

@@ -67,7 +67,7 @@ impl Form {
     ) -> Result<Self, PublicError> {
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if announced.is_some_and(|bytes| bytes.parse().is_ok_and(|bytes: u64| bytes > max_bytes)) {
-            return Err(PublicError::too_large());
+            return Err(PublicError::form_too_large());
         }
         let budget = Arc::new(AtomicUsize::new(0));
         let paced = PacedBody {
@@ -130,7 +130,7 @@ impl Part {
 
 fn refusal(error: &multer::Error) -> PublicError {
     match error {
-        multer::Error::StreamSizeExceeded { .. } => PublicError::too_large(),
+        multer::Error::StreamSizeExceeded { .. } => PublicError::form_too_large(),
         multer::Error::StreamReadFailed(cause) => {
             if cause.is::<HeadersTooLarge>() {
                 return PublicError::bad_request("A part's headers are too large");
