@@ -98,7 +98,7 @@ async fn ensure_user(core: &CoreClient, user: UserChange) -> Result<(), Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ws::stub_core::{StubCore, user};
+    use crate::stub_core::{StubCore, user};
 
     #[tokio::test(start_paused = true)]
     async fn a_deleted_user_is_known_for_a_minute_at_most() {

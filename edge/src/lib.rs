@@ -23,6 +23,8 @@ mod limits;
 mod rest;
 mod sends;
 mod server;
+#[cfg(test)]
+mod stub_core;
 mod ws;
 
 use std::sync::Arc;

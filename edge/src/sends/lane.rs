@@ -456,7 +456,7 @@ mod tests {
     use netrox_proto::v1::DispatchAttachmentRequest;
 
     use super::*;
-    use crate::ws::stub_core::StubCore;
+    use crate::stub_core::StubCore;
 
     fn pull(lane: &Lane, count: usize) -> Vec<i64> {
         let mut state = lane.state();

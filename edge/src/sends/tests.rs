@@ -14,7 +14,7 @@ use tonic::transport::Server;
 use super::*;
 use crate::{
     core_client::CoreTransport,
-    ws::stub_core::{Sends, StubCore, user},
+    stub_core::{Sends, StubCore, user},
 };
 
 const ALICE: u128 = 1;

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     Edge,
     config::{Config, Limits},
-    ws::stub_core::{SECRET, StubCore, config, user},
+    stub_core::{SECRET, StubCore, config, user},
 };
 
 const BOB: u128 = 2;
