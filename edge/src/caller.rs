@@ -8,7 +8,7 @@ use netrox_proto::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{Edge, auth::Identity, error::PublicError};
+use crate::{Edge, auth::Identity, error::PublicError, server::Visitor};
 
 /// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,7 @@ impl FromRequestParts<Edge> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
         let identity = edge.identify(&parts.headers, None).await?;
+        Visitor::is_known(&parts.extensions);
         Ok(Self(identity.user_id))
     }
 }

@@ -1,17 +1,17 @@
 //! The way to the core: the generated clients over one boxed transport, which is either the core's
-//! own routes called in process or a channel to one or more cores.
+//! own routes called in process or connections to one or more cores.
 
-use std::{convert::Infallible, time::Duration};
+mod connections;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::Uri;
 
 use netrox_proto::v1::{
     attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
     directory_service_client::DirectoryServiceClient,
 };
-use tonic::{
-    Status,
-    body::Body,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, body::Body};
 use tonic_health::pb::health_client::HealthClient;
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt,
@@ -19,22 +19,14 @@ use tower::{
     util::BoxCloneSyncService,
 };
 
+use connections::Connections;
+
 /// What the clients call. Its error is a type of its own, since rustc cannot prove a future to be
 /// `Send` that converts a boxed one.
 type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// From a call to the head of its answer; a stream may live longer.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A core that is gone without a word is noticed after the sum of the two.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// h2 ends a connection whose peer leaves small frames unread beyond half of its window, and with
-/// it every stream on it.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// A broken connection takes only its share of the streams with it.
-const CONNECTIONS_PER_CORE: usize = 2;
 
 /// How an edge reaches the core.
 #[derive(Clone)]
@@ -66,22 +58,14 @@ impl CoreTransport {
         Self { service: BoxCloneSyncService::new(service), in_process: true }
     }
 
-    /// Calls one or more cores over the network. Connects when it is first used, and again whenever
-    /// a connection breaks.
-    pub fn remote(cores: impl IntoIterator<Item = Endpoint>) -> Self {
-        let endpoints = cores.into_iter().flat_map(|endpoint| {
-            let endpoint = endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_nodelay(true)
-                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-                .keep_alive_while_idle(true)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .initial_stream_window_size(STREAM_WINDOW_BYTES);
-            std::iter::repeat_n(endpoint, CONNECTIONS_PER_CORE)
+    /// Calls one or more cores over the network, by `http://HOST:PORT`: those that are connected.
+    /// Connects at once, and again whenever a connection breaks. Needs a running Tokio runtime.
+    pub fn remote(cores: impl IntoIterator<Item = Uri>) -> Self {
+        let connections = Arc::new(Connections::open(cores));
+        let service = tower::service_fn(move |request| {
+            let connections = Arc::clone(&connections);
+            async move { connections.call(request).await }
         });
-        let service = Channel::balance_list(endpoints)
-            .map_err(|error| Status::unavailable(format!("no core: {error}")));
         Self { service: BoxCloneSyncService::new(service), in_process: false }
     }
 

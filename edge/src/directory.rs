@@ -51,18 +51,20 @@ impl KnownUsers {
             return Ok(());
         }
         let since = Instant::now();
-        let user = UserChange {
+        let mut user = UserChange {
             id: identity.user_id.to_string(),
             email: identity.email.clone(),
             profile_json: identity.profile_json.clone(),
         };
-        match ensure_user(core, user).await {
-            // Claims that the directory cannot hold are left out: the token is valid all the same.
-            Err(failure) if failure.reason() == ErrorReason::InvalidField => {
-                let user = UserChange { id: identity.user_id.to_string(), ..Default::default() };
-                ensure_user(core, user).await?;
+        // Claims that the directory cannot hold are left out: the token is valid all the same.
+        while let Err(failure) = ensure_user(core, user.clone()).await {
+            if failure.reason() != ErrorReason::InvalidField || !leave_out(&mut user, &failure) {
+                return Err(failure);
             }
-            result => result?,
+            tracing::debug!(
+                user.id = %identity.user_id,
+                "a claim is left out, {}: {}", failure.field, failure.message
+            );
         }
         self.users.insert(identity.user_id, Known { claims, since });
         Ok(())
@@ -71,6 +73,17 @@ impl KnownUsers {
     /// Asks the directory again at the user's next request.
     pub(crate) fn forget(&self, user: UserId) {
         self.users.remove(&user);
+    }
+}
+
+/// Removes the claim that a failure names; gives whether there was any.
+fn leave_out(user: &mut UserChange, failure: &Failure) -> bool {
+    let field = failure.field.rsplit('.').next().unwrap_or_default();
+    match field {
+        "email" => user.email.take().is_some(),
+        "profile_json" => user.profile_json.take().is_some(),
+        // Whichever it is.
+        _ => user.email.take().is_some() | user.profile_json.take().is_some(),
     }
 }
 
@@ -85,7 +98,7 @@ async fn ensure_user(core: &CoreClient, user: UserChange) -> Result<(), Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ws::stub_core::{StubCore, user};
+    use crate::stub_core::{StubCore, user};
 
     #[tokio::test(start_paused = true)]
     async fn a_deleted_user_is_known_for_a_minute_at_most() {
@@ -110,5 +123,25 @@ mod tests {
         stub.change(|state| state.deleted.insert(user_id.to_string()));
         known_users.forget(user_id);
         assert_eq!(ensure().await, Err(ErrorReason::UserDeleted));
+    }
+
+    #[tokio::test]
+    async fn only_the_claim_that_cannot_be_held_is_left_out() {
+        let stub = StubCore::default();
+        stub.change(|state| state.refused_claim = Some("email"));
+        let (email, profile_json) = (Some("no address".into()), Some("{}".into()));
+        let identity = Identity { user_id: user(1), expires_at: 0, email, profile_json };
+        let ensured = KnownUsers::new().ensure(&stub.client(), &identity).await;
+        assert_eq!(ensured.map_err(|failure| failure.reason()), Ok(()));
+        let ensured = stub.state().ensured.clone();
+        assert_eq!(ensured.len(), 2);
+        assert_eq!(ensured[1].email, None);
+        assert_eq!(ensured[1].profile_json.as_deref(), Some("{}"));
+
+        // What names no claim of the token's ends it.
+        stub.change(|state| state.refused_claim = Some("id"));
+        let identity = Identity { email: None, profile_json: None, ..identity };
+        let ensured = KnownUsers::new().ensure(&stub.client(), &identity).await;
+        assert_eq!(ensured.map_err(|failure| failure.reason()), Err(ErrorReason::InvalidField));
     }
 }

@@ -23,6 +23,8 @@ mod limits;
 mod rest;
 mod sends;
 mod server;
+#[cfg(test)]
+mod stub_core;
 mod ws;
 
 use std::sync::Arc;
@@ -50,6 +52,7 @@ struct Shared {
     limits: limits::Limits,
     sends: sends::SendPipeline,
     sockets: ws::Sockets,
+    strangers: Arc<server::Strangers>,
     /// Cancelled when the drain begins: no new work, sessions close.
     draining: CancellationToken,
     /// Cancelled when the drain has lasted too long: every task of the edge is dropped.
@@ -82,6 +85,7 @@ impl Edge {
             limits: limits::Limits::new(&config.limits),
             sends: sends::SendPipeline::new(&core, in_process, &tasks, &hard_stop),
             sockets: ws::Sockets::new(&config.limits),
+            strangers: Arc::default(),
             core,
             config,
             draining: CancellationToken::new(),

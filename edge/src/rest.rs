@@ -70,15 +70,11 @@ pub(crate) fn router(edge: Edge) -> Router {
     }
 }
 
+/// The panic's text may quote a message: its place is logged by the program's panic hook.
 // The signature is tower-http's.
 #[allow(clippy::needless_pass_by_value)]
-fn internal_error(panic: Box<dyn Any + Send>) -> Response {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    PublicError::internal(format_args!("a handler panicked: {message}")).into_response()
+fn internal_error(_: Box<dyn Any + Send>) -> Response {
+    PublicError::internal("a handler panicked").into_response()
 }
 
 /// Tokens travel in headers, never in cookies, so that no origin needs to be trusted with

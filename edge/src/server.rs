@@ -4,9 +4,11 @@
 //! of WebSockets.
 
 mod linger;
+mod strangers;
 mod write_timeout;
 
 use std::{
+    convert::Infallible,
     io,
     pin::pin,
     sync::{
@@ -16,8 +18,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body};
-use http::Request;
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,8 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
+pub(crate) use self::strangers::{Strangers, Visitor};
 use self::{linger::LingeringBody, write_timeout::WriteTimeout};
-use crate::{Edge, rest, ws};
+use crate::{Edge, error::PublicError, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -34,6 +41,8 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// The wait after a failure to accept, such as no file descriptor being left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// For a peer that reads nothing of its answer, or nothing of its WebSocket.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: CancellationToken) {
@@ -83,18 +92,22 @@ async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
     }
-    let io = TokioIo::new(WriteTimeout::new(stream, limits.body_idle_timeout));
+    let io = TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT));
+    let stranger = Arc::new(Strangers::welcome(&edge.shared.strangers));
     let has_served = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let (edge, has_served) = (edge.clone(), Arc::clone(&has_served));
-        move |request: Request<Incoming>| {
+        let stranger = Arc::clone(&stranger);
+        move |mut request: Request<Incoming>| {
             has_served.store(true, Ordering::Relaxed);
-            let expects_continue = request.headers().contains_key(http::header::EXPECT);
+            let visitor = Visitor::new(Arc::clone(&stranger));
+            request.extensions_mut().insert(visitor.clone());
+            let expects_continue = request.headers().contains_key(header::EXPECT);
             let request = request.map(|body| {
-                let body = LingeringBody::new(body, expects_continue, edge.clone());
+                let body = LingeringBody::new(body, expects_continue, visitor, edge.clone());
                 Body::new(TimeoutBody::new(edge.shared.config.limits.body_idle_timeout, body))
             });
-            router.clone().oneshot(request)
+            answer(router.clone(), request)
         }
     });
     let connection = http1::Builder::new()
@@ -107,6 +120,10 @@ async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
     let mut connection = pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
+        () = stranger.closed().cancelled() => {
+            tracing::debug!("a connection without a known user made room for another");
+            return;
+        }
         () = edge.shared.draining.cancelled() => {
             // hyper closes a connection between two requests, but not one before the first.
             if !has_served.load(Ordering::Relaxed) {
@@ -119,6 +136,15 @@ async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
     if let Err(error) = result {
         tracing::debug!("a connection ended early: {error}");
     }
+}
+
+async fn answer(router: Router, request: Request<Body>) -> Result<Response, Infallible> {
+    // RFC 9112 section 3.2.
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
+        return Ok(PublicError::bad_request("There must be one Host header").into_response());
+    }
+    router.oneshot(request).await
 }
 
 async fn keep_house(edge: Edge) {

@@ -15,8 +15,6 @@ mod queue;
 mod server_frame;
 mod session;
 mod sockets;
-#[cfg(test)]
-pub(crate) mod stub_core;
 
 pub(crate) use handshake::handshake;
 pub(crate) use sockets::Sockets;

@@ -5,7 +5,7 @@ mod part;
 
 use std::time::Duration;
 
-use tonic::transport::Endpoint;
+use http::Uri;
 
 pub(crate) use self::{
     key::Keys,
@@ -34,7 +34,7 @@ pub(crate) struct Settings {
 pub(crate) enum Parts {
     Serve { core: CoreSettings, edge: EdgeSettings },
     Core { core: CoreSettings },
-    Edge { edge: EdgeSettings, cores: Vec<Endpoint> },
+    Edge { edge: EdgeSettings, cores: Vec<Uri> },
 }
 
 impl Parts {

@@ -1,6 +1,13 @@
 //! `POST /chat/chat-attachment/`: stores a file as a message, on its way through as a stream.
 
-use std::pin::pin;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -12,13 +19,14 @@ use http::StatusCode;
 use netrox_proto::{
     ids::UserId,
     v1::{
-        UploadAttachmentRequest, UploadAttachmentResponse, UploadFinish, UploadStart,
-        upload_attachment_request::Part as UploadPart,
+        ErrorReason, Failure, UploadAttachmentRequest, UploadAttachmentResponse, UploadFinish,
+        UploadStart, upload_attachment_request::Part as UploadPart,
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::multipart::{Form, Part};
 use crate::{
@@ -26,6 +34,7 @@ use crate::{
     caller::Caller,
     error::PublicError,
     json::{self, Message, Uploaded, User},
+    server::Visitor,
 };
 
 /// What the form may take beside the file.
@@ -33,6 +42,10 @@ const FORM_BYTES: u64 = 64 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How many chunks wait for the core before the client has to wait.
 const WAITING_CHUNKS: usize = 2;
+/// How long the core may take no part of an upload.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+/// From the last part to the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Of the text of a UUID, and then some: what is longer is none.
 const RECEIVER_BYTES: usize = 64;
 
@@ -42,11 +55,13 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, PublicError> {
     let limits = &edge.shared.config.limits;
+    let boundary = Form::boundary(request.headers())?;
+    Visitor::is_uploading(request.extensions());
     let _permit =
         edge.shared.limits.uploads(sender_id).ok_or_else(PublicError::too_many_requests)?;
     let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();
-    let form = Form::new(&head.headers, body, max_bytes)?;
+    let form = Form::new(boundary, &head.headers, body, max_bytes)?;
     let upload = Upload {
         sender_id,
         max_file_bytes: limits.max_attachment_bytes,
@@ -54,7 +69,8 @@ pub(super) async fn upload(
     };
 
     let (parts, waiting) = mpsc::channel(WAITING_CHUNKS);
-    let mut stored = pin!(store(&edge, waiting));
+    let is_finished = Arc::new(AtomicBool::new(false));
+    let mut stored = pin!(store(&edge, waiting, Arc::clone(&is_finished)));
     let mut sent = pin!(upload.send(form, parts));
     // Where either side fails both are dropped, and with them the core's stream before `finish`:
     // nothing is stored.
@@ -63,22 +79,46 @@ pub(super) async fn upload(
         answer = &mut stored => answer,
         sent = &mut sent => {
             sent?;
-            stored.await
+            in_time(stored).await
         }
     };
-    let answer = answer.map_err(|status| edge.refusal(sender_id, &status))?;
-    render(&answer)
+    match answer {
+        Ok(answer) => render(&answer),
+        // It is not the core that speaks: whether it stored the message is not known.
+        Err(status) if is_finished.load(Ordering::Relaxed) && !is_of_core(&status) => {
+            Err(Failure::new(ErrorReason::OutcomeUnknown, status.message()).into())
+        }
+        Err(status) => Err(edge.refusal(sender_id, &status)),
+    }
 }
 
-/// Hands the upload to the core, once there is something to hand over.
+/// The answer to an upload whose last part was handed over.
+async fn in_time<T>(stored: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = |_| Err(Status::deadline_exceeded("the core did not answer an upload in time"));
+    timeout(ANSWER_TIMEOUT, stored).await.unwrap_or_else(late)
+}
+
+/// The core itself always gives a reason.
+fn is_of_core(status: &Status) -> bool {
+    status.get_error_details().error_info().is_some()
+}
+
+/// Hands the upload to the core, once there is something to hand over. Sets `is_finished` when the last
+/// part is on its way.
 async fn store(
     edge: &Edge,
     mut waiting: mpsc::Receiver<UploadAttachmentRequest>,
+    is_finished: Arc<AtomicBool>,
 ) -> Result<UploadAttachmentResponse, Status> {
     let Some(start) = waiting.recv().await else {
         return Err(Status::internal("an upload without a start"));
     };
     let parts = stream::iter([start]).chain(ReceiverStream::new(waiting));
+    let parts = parts.inspect(move |request| {
+        if let Some(UploadPart::Finish(_)) = request.part {
+            is_finished.store(true, Ordering::Relaxed);
+        }
+    });
     let answer = edge.shared.core.upload.clone().upload_attachment(parts).await?;
     Ok(answer.into_inner())
 }
@@ -176,7 +216,7 @@ impl Upload {
         while let Some(mut bytes) = part.chunk().await? {
             size += bytes.len() as u64;
             if size > self.max_file_bytes {
-                return Err(PublicError::too_large());
+                return Err(PublicError::file_too_large());
             }
             while !bytes.is_empty() {
                 let chunk: Bytes = bytes.split_to(bytes.len().min(CHUNK_BYTES));
@@ -196,6 +236,36 @@ fn refuse_repetition(field: &str, is_repeated: bool) -> Result<(), PublicError> 
 
 async fn hand_over(parts: &Parts, part: UploadPart) -> Result<(), PublicError> {
     let request = UploadAttachmentRequest { part: Some(part) };
-    // Nobody receives where the core has answered early; that answer is the one that counts.
-    parts.send(request).await.map_err(|_| PublicError::unavailable())
+    match timeout(PROGRESS_TIMEOUT, parts.send(request)).await {
+        Ok(Ok(())) => Ok(()),
+        // Nobody receives where the core has answered early; that answer is the one that counts.
+        Ok(Err(_)) => Err(PublicError::unavailable()),
+        Err(_) => {
+            tracing::warn!("the core takes no more of an upload");
+            Err(PublicError::unavailable())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_core_that_takes_no_more_is_given_up() {
+        let (parts, _waiting) = mpsc::channel(1);
+        let chunk = || UploadPart::Chunk(Bytes::from_static(b"x"));
+        hand_over(&parts, chunk()).await.expect("room");
+        let refusal = hand_over(&parts, chunk()).await.expect_err("no room");
+        assert_eq!(refusal.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_is_not_of_the_core() {
+        let late = in_time(std::future::pending::<Result<(), _>>()).await.expect_err("a deadline");
+        assert!(!is_of_core(&late));
+        assert!(is_of_core(&Failure::new(ErrorReason::StoreUnavailable, "why").into()));
+    }
 }

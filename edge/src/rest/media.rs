@@ -1,6 +1,6 @@
 //! `GET /mediafiles/attachments/…`: the bytes of an attachment (PROTOCOL section 4).
 
-use std::time::{Duration, SystemTime};
+mod version;
 
 use axum::{
     body::Body,
@@ -8,10 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use headers::{
-    AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch,
-    IfRange, LastModified,
-};
+use headers::{AcceptRanges, ContentLength, ContentRange, HeaderMapExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use netrox_proto::{
     ids::UserId,
@@ -20,11 +17,14 @@ use netrox_proto::{
 };
 use tonic::Status;
 
+use self::version::Version;
 use super::{
     disposition, listing,
     range::{self, Selection},
 };
-use crate::{Edge, caller::query_token, config::MediaAccess, error::PublicError, json};
+use crate::{
+    Edge, caller::query_token, config::MediaAccess, error::PublicError, json, server::Visitor,
+};
 
 pub(super) async fn download(
     State(edge): State<Edge>,
@@ -37,6 +37,8 @@ pub(super) async fn download(
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
     let found = edge.shared.core.attachment.clone().get_attachment(lookup).await;
     let found = found.map_err(refusal)?.into_inner();
+    // Who holds the path was given it.
+    Visitor::is_known(request.extensions());
     let attachment =
         found.attachment.ok_or_else(|| PublicError::internal("an attachment without data"))?;
     let created = found.created.as_ref().map(time::micros).unwrap_or_default();
@@ -155,44 +157,6 @@ fn attachment_path(path: &str) -> Option<&str> {
             && extension.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     });
     (is_uuid && is_extension).then_some(path)
-}
-
-/// A file never changes: its random name is its version.
-struct Version {
-    etag: ETag,
-    modified: LastModified,
-}
-
-impl Version {
-    fn new(path: &str, created_micros: i64) -> Result<Self, headers::Error> {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        // Conditional requests know whole seconds only.
-        let seconds = u64::try_from(created_micros / 1_000_000).unwrap_or_default();
-        let etag = format!("\"{name}\"").parse().map_err(|_| headers::Error::invalid())?;
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        Ok(Self { etag, modified: modified.into() })
-    }
-
-    /// Whether the client has it already. `If-None-Match` comes before `If-Modified-Since`
-    /// (RFC 9110 section 13.2.2).
-    fn is_current(&self, request: &HeaderMap) -> bool {
-        if request.contains_key(header::IF_NONE_MATCH) {
-            let condition = request.typed_get::<IfNoneMatch>();
-            return condition.is_some_and(|condition| !condition.precondition_passes(&self.etag));
-        }
-        request
-            .typed_get::<IfModifiedSince>()
-            .is_some_and(|since| !since.is_modified(self.modified.into()))
-    }
-
-    /// Whether the client's part is of this version, or it has none.
-    fn may_be_continued(&self, request: &HeaderMap) -> bool {
-        if !request.contains_key(header::IF_RANGE) {
-            return true;
-        }
-        let condition = request.typed_get::<IfRange>();
-        condition.is_some_and(|part| !part.is_modified(Some(&self.etag), Some(&self.modified)))
-    }
 }
 
 const FILE_HEADERS: [(HeaderName, HeaderValue); 5] = [

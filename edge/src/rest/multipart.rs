@@ -42,27 +42,32 @@ pub(super) struct Part {
 }
 
 impl Form {
-    /// Refuses what is not `multipart/form-data`, is encoded, or announces more than `max_bytes`.
-    pub(super) fn new(
-        headers: &HeaderMap,
-        body: Body,
-        max_bytes: u64,
-    ) -> Result<Self, PublicError> {
+    /// Refuses what is not `multipart/form-data`, or is encoded.
+    pub(super) fn boundary(headers: &HeaderMap) -> Result<String, PublicError> {
         let unsupported = PublicError::unsupported_media_type;
         if headers.contains_key(header::CONTENT_ENCODING) {
             return Err(unsupported("The body must not have a Content-Encoding"));
         }
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let boundary = match multer::parse_boundary(content_type.unwrap_or_default()) {
-            Ok(boundary) => boundary,
+        match multer::parse_boundary(content_type.unwrap_or_default()) {
+            Ok(boundary) => Ok(boundary),
             Err(multer::Error::NoBoundary) => {
-                return Err(PublicError::bad_request("The multipart boundary is missing"));
+                Err(PublicError::bad_request("The multipart boundary is missing"))
             }
-            Err(_) => return Err(unsupported("The body must be multipart/form-data")),
-        };
+            Err(_) => Err(unsupported("The body must be multipart/form-data")),
+        }
+    }
+
+    /// Refuses what announces more than `max_bytes`.
+    pub(super) fn new(
+        boundary: String,
+        headers: &HeaderMap,
+        body: Body,
+        max_bytes: u64,
+    ) -> Result<Self, PublicError> {
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if announced.is_some_and(|bytes| bytes.parse().is_ok_and(|bytes: u64| bytes > max_bytes)) {
-            return Err(PublicError::too_large());
+            return Err(PublicError::form_too_large());
         }
         let budget = Arc::new(AtomicUsize::new(0));
         let paced = PacedBody {
@@ -125,7 +130,7 @@ impl Part {
 
 fn refusal(error: &multer::Error) -> PublicError {
     match error {
-        multer::Error::StreamSizeExceeded { .. } => PublicError::too_large(),
+        multer::Error::StreamSizeExceeded { .. } => PublicError::form_too_large(),
         multer::Error::StreamReadFailed(cause) => {
             if cause.is::<HeadersTooLarge>() {
                 return PublicError::bad_request("A part's headers are too large");

@@ -85,6 +85,21 @@ struct OnStream {
     repeated: bool,
 }
 
+/// Refuses commands from when it is dropped.
+struct End(Arc<Lane>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let answers = {
+            let mut state = self.0.state();
+            state.link = Link::Down;
+            state.generation += 1;
+            state.give_up()
+        };
+        give(answers);
+    }
+}
+
 /// Answers to be given when the lock is released.
 type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
 
@@ -142,10 +157,20 @@ impl Lane {
     }
 
     /// Keeps a stream to the core until [`Self::close`] and the last answer.
-    pub(super) async fn run(self: Arc<Self>, core: CoreClient) {
+    ///
+    /// However it ends, even before it has begun, nobody waits for it any more.
+    pub(super) fn run(self: Arc<Self>, core: CoreClient) -> impl Future<Output = ()> + Send {
+        let end = End(Arc::clone(&self));
+        async move {
+            self.serve(&core).await;
+            drop(end);
+        }
+    }
+
+    async fn serve(self: &Arc<Self>, core: &CoreClient) {
         let mut expiry = interval(EXPIRY_INTERVAL);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let link = Box::pin(self.keep_link(&core));
+        let link = Box::pin(self.keep_link(core));
         tokio::pin!(link);
         loop {
             tokio::select! {
@@ -160,7 +185,6 @@ impl Lane {
                 }
             }
         }
-        give(self.state().give_up());
     }
 
     /// Gives what became too old, and whether nothing is left to wait for.
@@ -436,6 +460,7 @@ mod tests {
     use netrox_proto::v1::DispatchAttachmentRequest;
 
     use super::*;
+    use crate::stub_core::StubCore;
 
     fn pull(lane: &Lane, count: usize) -> Vec<i64> {
         let mut state = lane.state();
@@ -446,6 +471,25 @@ mod tests {
                 Request::Message(_) => unreachable!("only dispatches were submitted"),
             })
             .collect()
+    }
+
+    #[tokio::test]
+    async fn a_lane_whose_task_is_gone_refuses() {
+        let core = StubCore::default();
+        let lane = Arc::new(Lane::new(true));
+        let submit = || {
+            let (answer, pending) = oneshot::channel();
+            lane.submit(Request::Attachment(DispatchAttachmentRequest::default()), answer);
+            pending
+        };
+        let run = Arc::clone(&lane).run(core.client());
+        let before = submit();
+        drop(run);
+        for pending in [before, submit()] {
+            let outcome = pending.await.expect("an answer");
+            let reason = outcome.expect_err("a refusal").reason();
+            assert_eq!(reason, ErrorReason::StoreUnavailable);
+        }
     }
 
     #[test]

@@ -9,12 +9,12 @@ use tokio::{
     runtime::{self, Runtime},
     time::{Instant, advance, sleep, timeout},
 };
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Server;
 
 use super::*;
 use crate::{
     core_client::CoreTransport,
-    ws::stub_core::{Sends, StubCore, user},
+    stub_core::{Sends, StubCore, user},
 };
 
 const ALICE: u128 = 1;
@@ -253,8 +253,7 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     let core = StubCore::default();
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    let transport = CoreTransport::remote([endpoint]);
+    let transport = CoreTransport::remote([format!("http://{address}").parse().expect("a URI")]);
     let client = CoreClient::new(transport, http::HeaderValue::from_static("Bearer test"));
     let tasks = TaskTracker::new();
     let server = serve(&core, address);

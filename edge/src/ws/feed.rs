@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use netrox_proto::{
     ids::UserId,
     v1::{ErrorReason, Event, Failure, SubscribeRequest, SubscribeResponse, event::Change},
@@ -15,7 +16,7 @@ use netrox_proto::{
 use tokio::{
     sync::{Notify, oneshot},
     task::AbortHandle,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tonic::Streaming;
@@ -31,9 +32,11 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 /// For the call and for the first response, which comes at once.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a socket may take nothing while its queue is full. Until then the user's other
-/// connections wait too: a burst, such as after a break, is not yet a slow consumer.
-const MAX_STALL: Duration = Duration::from_millis(250);
+/// At most one attempt in it, however many handshakes ask for one.
+const MIN_RETRY: Duration = Duration::from_millis(100);
+/// How long in total a socket may take nothing before its full queue is half empty again. Until then
+/// the user's other connections wait too: a burst, such as after a break, is not yet a slow consumer.
+const MAX_STALL: Duration = Duration::from_secs(1);
 
 /// The connections of a user, and how far their subscription is.
 pub(super) struct Feed {
@@ -138,7 +141,7 @@ impl Feed {
             state.waiters.push(waiter);
             live
         };
-        self.wanted.notify_waiters();
+        self.wanted.notify_one();
         match timeout(OPEN_TIMEOUT, live).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(out_of_reach()),
@@ -174,8 +177,12 @@ impl Feed {
         let connections = self.connections();
         for event in events {
             let Some(frame) = self.frame(event, position) else { continue };
-            for outgoing in &connections {
-                push(outgoing, &frame).await;
+            let push = |outgoing: &&Arc<Outgoing>| outgoing.push(frame.clone()) != Push::Done;
+            let full: Vec<_> = connections.iter().filter(push).collect();
+            if !full.is_empty() {
+                // Rare, and large beside the rest of the task.
+                let late = full.into_iter().map(|outgoing| push_late(outgoing, &frame));
+                Box::pin(join_all(late)).await;
             }
         }
     }
@@ -196,24 +203,23 @@ impl Feed {
 }
 
 /// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
-/// one that is stuck.
-async fn push(outgoing: &Outgoing, frame: &Utf8Bytes) {
+/// one that is stuck, or hardly takes any.
+async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
     while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
-        if stalled_since.is_some_and(|since| since.elapsed() >= MAX_STALL) {
-            outgoing.close(CloseReason::TooSlow);
-        } else {
-            // Rare, and large beside the rest of the task.
-            Box::pin(wait_for_room(outgoing, frame.len(), stalled_since)).await;
+        let changed = outgoing.changed(frame.len(), stalled_since);
+        if stalled_since.is_none() {
+            changed.await;
+            continue;
         }
-    }
-}
-
-async fn wait_for_room(outgoing: &Outgoing, bytes: usize, stalled_since: Option<Instant>) {
-    let changed = outgoing.changed(bytes, stalled_since);
-    match stalled_since {
+        let left = MAX_STALL.saturating_sub(outgoing.waited());
+        if left.is_zero() {
+            outgoing.close(CloseReason::TooSlow);
+            continue;
+        }
+        let start = Instant::now();
         // An error is the end of the time.
-        Some(since) => drop(timeout_at(since + MAX_STALL, changed).await),
-        None => changed.await,
+        let _ = timeout(left, changed).await;
+        outgoing.add_wait(start.elapsed());
     }
 }
 
@@ -223,6 +229,7 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
     let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
     let mut position = None;
     let (failure, reason) = loop {
+        let attempted_at = Instant::now();
         // The call's future is large and short-lived, the task's is small and long-lived.
         let failure = match Box::pin(open(&edge, user, position)).await {
             Ok((mut responses, first)) => {
@@ -256,8 +263,12 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
                     user.id = %user,
                     "the subscription of {user} broke: {}", failure.message
                 );
+                let wanted = async {
+                    feed.wanted.notified().await;
+                    sleep_until(attempted_at + MIN_RETRY).await;
+                };
                 // An error is the end of the delay.
-                let _ = timeout(backoff.next_delay(), feed.wanted.notified()).await;
+                let _ = timeout(backoff.next_delay(), wanted).await;
             }
         }
     };

@@ -30,6 +30,7 @@ use crate::{
     caller::query_token,
     error::PublicError,
     json,
+    server::Visitor,
 };
 
 /// Of a token, as when it is verified.
@@ -44,20 +45,25 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
         Ok(identity) => identity,
         Err(Unauthenticated) => return PublicError::unauthenticated().into_response(),
     };
+    Visitor::is_known(request.extensions());
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return not_a_handshake(&error),
     };
-    let connection = match Box::pin(connect(&edge, &identity)).await {
-        Ok(connection) => connection,
-        Err(error) => return error.into_response(),
+    let handshake_timeout = edge.shared.config.limits.handshake_timeout;
+    let connection = match timeout(handshake_timeout, Box::pin(connect(&edge, &identity))).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return error.into_response(),
+        Err(_) => {
+            tracing::debug!("the core was too slow for a WebSocket handshake");
+            return PublicError::unavailable().into_response();
+        }
     };
     connection.admit();
     let upgrade = hyper::upgrade::on(&mut request);
-    let upgrade_timeout = edge.shared.config.limits.handshake_timeout;
     let expires_at = edge.shared.config.close_on_token_expiry.then(|| expiry(identity.expires_at));
     let session = async move {
-        match timeout(upgrade_timeout, upgrade).await {
+        match timeout(handshake_timeout, upgrade).await {
             Ok(Ok(upgraded)) => session::run(connection, TokioIo::new(upgraded), expires_at).await,
             Ok(Err(error)) => tracing::debug!("a WebSocket handshake was not finished: {error}"),
             Err(_) => tracing::debug!("a WebSocket handshake took too long"),

@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -30,6 +31,8 @@ struct State {
     sealed: bool,
     /// Since when the socket has not taken what was given to it.
     stalled_since: Option<Instant>,
+    /// How long the feed has waited for the socket since the queue was half empty.
+    waited: Duration,
     session: Option<Waker>,
     /// Waits for room.
     feed: Option<Waker>,
@@ -52,6 +55,7 @@ impl Outgoing {
             close: None,
             sealed: false,
             stalled_since: Some(Instant::now()),
+            waited: Duration::ZERO,
             session: None,
             feed: None,
         };
@@ -116,6 +120,16 @@ impl Outgoing {
         .await;
     }
 
+    /// How long the feed has waited for the socket since the queue was half empty.
+    pub(super) fn waited(&self) -> Duration {
+        self.state().waited
+    }
+
+    /// To be called after a wait for a socket that was stuck.
+    pub(super) fn add_wait(&self, wait: Duration) {
+        self.state().waited += wait;
+    }
+
     /// Closes the connection; the first reason counts.
     pub(super) fn close(&self, reason: CloseReason) {
         let (session, feed) = {
@@ -150,6 +164,9 @@ impl Outgoing {
         // Not for every frame, so that the two tasks do not wake each other for each.
         let half_free =
             state.frames.len() <= self.max_frames / 2 && state.bytes <= self.max_bytes / 2;
+        if half_free {
+            state.waited = Duration::ZERO;
+        }
         let feed = if half_free { state.feed.take() } else { None };
         drop(state);
         wake(feed);

@@ -10,7 +10,10 @@ use netrox_proto::{
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{error::log_internal, json};
+use crate::{
+    error::{log_internal, log_outcome_unknown},
+    json,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,13 +88,17 @@ impl From<Failure> for Rejection {
             ErrorReason::Overloaded | ErrorReason::StoreUnavailable | ErrorReason::ShuttingDown => {
                 Self::unavailable()
             }
+            ErrorReason::OutcomeUnknown => {
+                let problem = format_args!("the outcome of a send is unknown: {}", failure.message);
+                let id = log_outcome_unknown(problem);
+                Self::new(ErrorCode::Internal, format!("internal error {id}"))
+            }
             ErrorReason::Unspecified
             | ErrorReason::AttachmentTooLarge
             | ErrorReason::UserUnknown
             | ErrorReason::UserDeleted
             | ErrorReason::AttachmentNotFound
             | ErrorReason::RangeNotSatisfiable
-            | ErrorReason::OutcomeUnknown
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

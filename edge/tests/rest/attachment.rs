@@ -177,6 +177,25 @@ async fn what_the_core_refuses_is_refused() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_is_not_known_is_no_invitation_to_try_again() {
+    let world = World::start().await;
+    let reasoned = Failure::new(ErrorReason::StoreUnavailable, "why").into();
+    for (end, status) in [
+        (tonic::Status::unavailable("a broken connection"), 500),
+        (tonic::Status::deadline_exceeded("late"), 500),
+        (reasoned, 503),
+    ] {
+        world.core.state().upload_end = Some(end);
+        let answer = upload(&world, form(&[FILE, RECEIVER])).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.text().contains("Internal error "), status == 500);
+    }
+    world.core.state().upload_end = None;
+    world.core.state().upload_failure = None;
+    assert_eq!(upload(&world, form(&[FILE, RECEIVER])).await.status, 201);
+}
+
+#[tokio::test]
 async fn only_plain_multipart_is_taken() {
     let world = World::start().await;
     let alice = bearer(ALICE);
@@ -219,10 +238,15 @@ async fn too_large_a_file_is_refused_and_the_client_can_read_why() {
     let world = World::with_limits(|limits| limits.max_attachment_bytes = 100_000).await;
     let fitting = vec![b'x'; 100_000];
     assert_eq!(upload(&world, form(&[(FILE.0, &fitting), RECEIVER])).await.status, 201);
-    for size in [100_001, 8_000_000] {
+    for (size, refusal) in
+        [(100_001, "The file is too large"), (8_000_000, "The form is too large")]
+    {
         let answer = upload(&world, form(&[(FILE.0, &vec![b'x'; size]), RECEIVER])).await;
-        answer.assert_refused(413, "The file is too large");
+        answer.assert_refused(413, refusal);
     }
+    let other = ("name=\"other\"", &[b'x'; 200_000][..]);
+    let answer = upload(&world, form(&[other, FILE, RECEIVER])).await;
+    answer.assert_refused(413, "The form is too large");
     let uploads = world.core.uploads.borrow();
     assert_eq!(uploads.iter().filter(|upload| upload.finish.is_some()).count(), 1);
 }

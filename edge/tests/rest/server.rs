@@ -61,6 +61,91 @@ async fn what_is_not_http_is_refused() {
 }
 
 #[tokio::test]
+async fn a_request_has_one_host() {
+    let world = World::start().await;
+    for (host, status) in [
+        ("Host: a\r\n", "200"),
+        ("", "400"),
+        ("Host: a\r\nHost: a\r\n", "400"),
+        ("Host: a\r\nhost: b\r\n", "400"),
+    ] {
+        let request = format!("GET /healthz HTTP/1.1\r\n{host}connection: close\r\n\r\n");
+        let answer = world.raw(request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains(r#""entity":null"#), "{answer}");
+    }
+    let answer = world.raw(b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+}
+
+/// Sends a body without end; gives how much was taken before the connection was closed.
+async fn flood(world: &World, head: &str) -> usize {
+    let mut stream = TcpStream::connect(world.address).await.expect("a connection");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let (mut reader, mut writer) = stream.split();
+    let mut taken = 0;
+    let write = async {
+        let chunk = [b'x'; 64 * 1024];
+        while taken < 256 * 1024 * 1024 {
+            match writer.write(&chunk).await {
+                Ok(bytes) => taken += bytes,
+                Err(_) => break,
+            }
+        }
+    };
+    let read = async {
+        let mut answer = Vec::new();
+        // Ends with a reset.
+        let _ = reader.read_to_end(&mut answer).await;
+    };
+    tokio::join!(write, read);
+    taken
+}
+
+#[tokio::test]
+async fn little_is_read_of_a_body_that_nobody_asked_for() {
+    let world = World::start().await;
+    let alice = bearer(ALICE);
+    let length = 1_u64 << 40;
+    for head in [
+        "POST /chat/chat-attachment/".to_owned(),
+        "POST /nowhere".to_owned(),
+        "PUT /chat/get-user-threads/".to_owned(),
+        format!("POST /chat/chat-attachment/ HTTP/1.1\r\nauthorization: {alice}"),
+    ] {
+        let version = if head.contains("HTTP/1.1") { "" } else { " HTTP/1.1" };
+        let head = format!("{head}{version}\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        let taken = flood(&world, &head).await;
+        // What the kernel buffers is counted too.
+        assert!(taken < 32 * 1024 * 1024, "{taken} bytes of {head}");
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_connections_without_a_user_make_room() {
+    // Both ends of each connection are of this process.
+    rlimit::increase_nofile_limit(4_096).expect("enough open files");
+    let world = World::start().await;
+    let alice = bearer(ALICE);
+    let mut known = TcpStream::connect(world.address).await.expect("a connection");
+    let request =
+        format!("GET /chat/get-user-threads HTTP/1.1\r\nhost: a\r\nauthorization: {alice}\r\n\r\n");
+    let mut start = [0; 15];
+    known.write_all(request.as_bytes()).await.expect("sent");
+    known.read_exact(&mut start).await.expect("an answer");
+    let mut first = TcpStream::connect(world.address).await.expect("a connection");
+    let mut others = Vec::new();
+    for _ in 0..1_000 {
+        others.push(TcpStream::connect(world.address).await.expect("a connection"));
+    }
+    let mut end = [0; 1];
+    let read = first.read(&mut end).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    known.write_all(request.as_bytes()).await.expect("open");
+    assert_ne!(known.read(&mut end).await.expect("open"), 0);
+}
+
+#[tokio::test]
 async fn browsers_may_call_from_the_configured_origins_only() {
     let mut config = config();
     config.cors_allow_origin =

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) ensure_user: EnsureUser,
     pub(crate) ensured: Vec<UserChange>,
     pub(crate) upload_failure: Option<Failure>,
+    /// What an upload ends with after its last part.
+    pub(crate) upload_end: Option<Status>,
     pub(crate) files: HashMap<String, StoredFile>,
     pub(crate) is_healthy: bool,
     /// After how many bytes a download breaks off.
@@ -67,6 +69,7 @@ impl Default for StubCore {
             ensure_user: Arc::new(|_| Ok(())),
             ensured: Vec::new(),
             upload_failure: None,
+            upload_end: None,
             files: HashMap::new(),
             is_healthy: true,
             break_downloads_after: None,
@@ -236,6 +239,9 @@ impl AttachmentService for StubCore {
         let (Some(start), Some(finish)) = (upload.start, upload.finish) else {
             return Err(Failure::invalid_field("part", "no finish").into());
         };
+        if let Some(end) = self.state().upload_end.clone() {
+            return Err(end);
+        }
         let created = Some(netrox_proto::time::timestamp(1_718_630_092_773_727));
         let message = Message {
             id: 35,

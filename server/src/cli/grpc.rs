@@ -4,7 +4,6 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use http::Uri;
-use tonic::transport::Endpoint;
 
 use super::value::socket_addr;
 use crate::secret::{Secret, Warnings};
@@ -55,7 +54,7 @@ pub(crate) struct CoreEndpointsArgs {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct CoreEndpoints(pub(crate) Vec<Endpoint>);
+pub(crate) struct CoreEndpoints(pub(crate) Vec<Uri>);
 
 fn parse_endpoints(urls: &str) -> Result<CoreEndpoints, String> {
     urls.split(',')
@@ -64,7 +63,7 @@ fn parse_endpoints(urls: &str) -> Result<CoreEndpoints, String> {
         .map(CoreEndpoints)
 }
 
-fn parse_endpoint(url: &str) -> Result<Endpoint, String> {
+fn parse_endpoint(url: &str) -> Result<Uri, String> {
     let uri: Uri = url.parse().map_err(|_| "must be http://HOST:PORT".to_owned())?;
     if uri.scheme_str() == Some("https") {
         return Err(
@@ -81,7 +80,7 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, String> {
     if uri.scheme_str() != Some("http") || !named || !bare {
         return Err("must be http://HOST:PORT".to_owned());
     }
-    Ok(Endpoint::from(uri))
+    Ok(uri)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     Edge,
     config::{Config, Limits},
-    ws::stub_core::{SECRET, StubCore, config, user},
+    stub_core::{SECRET, StubCore, config, user},
 };
 
 const BOB: u128 = 2;
@@ -256,4 +256,16 @@ async fn a_token_that_expires_closes_where_that_is_wanted() {
     let (mut socket, _) = world.connect_to(&path).await.expect("a session");
     let Message::Close(Some(close)) = frame(&mut socket).await else { panic!("not a close") };
     assert_eq!(close.code, CloseCode::Policy);
+}
+
+#[tokio::test]
+async fn a_core_that_hangs_is_not_awaited_beyond_the_handshake_timeout() {
+    let limits = Limits { handshake_timeout: Duration::from_millis(100), ..Limits::default() };
+    let world = world(config(limits)).await;
+    world.core.change(|state| state.hangs = true);
+    let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
+    let headers = assert_refused(world.connect_to(&path).await, 503);
+    assert!(headers.contains_key("retry-after"));
+    world.core.change(|state| state.hangs = false);
+    world.connect(BOB).await.expect("a session");
 }

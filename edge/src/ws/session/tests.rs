@@ -29,10 +29,8 @@ use super::run;
 use crate::{
     Edge,
     config::Limits,
-    ws::{
-        self, Sockets,
-        stub_core::{StubCore, config, user},
-    },
+    stub_core::{StubCore, config, user},
+    ws::{self, Sockets},
 };
 
 const ALICE: u128 = 1;

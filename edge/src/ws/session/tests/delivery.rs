@@ -78,8 +78,59 @@ async fn a_slow_consumer_is_closed_and_delays_nobody_else() {
     }
     let start = Instant::now();
     assert_eq!(fast.bodies(1_000).await, numbers(0..1_000));
-    assert!(start.elapsed() < seconds(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < seconds(2), "{:?}", start.elapsed());
     assert_eq!(Client::new(slow).await.close_code().await, CloseCode::Again);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_consumers_that_take_a_little_at_times_delay_nobody_for_long() {
+    let world = world(unlimited());
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        slow.push(world.connect_raw(BOB, 1024).await);
+    }
+    let mut fast = world.connect(BOB).await;
+    let bodies = numbers(0..1_000);
+    let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+    world.core.deliver(user(ALICE), user(BOB), &bodies);
+    let start = Instant::now();
+    let trickle = async {
+        let mut bytes = [0; 512];
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            for stream in &mut slow {
+                let _ = stream.read(&mut bytes).await;
+            }
+        }
+    };
+    tokio::select! {
+        received = fast.bodies(1_000) => assert_eq!(received, bodies),
+        () = trickle => unreachable!("it goes on for ever"),
+    }
+    assert!(start.elapsed() < seconds(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn handshakes_without_end_do_not_ask_the_core_without_end() {
+    let world = world(unlimited());
+    let mut bob = world.connect(BOB).await;
+    world.core.change(|state| state.is_down = true);
+    world.core.break_subscriptions(&unavailable());
+    world.core.wait_for("an attempt", |state| state.refused > 0).await;
+    let before = world.core.state().refused;
+    for _ in 0..1_000 {
+        let place = world.edge.shared.sockets.place().expect("a place");
+        let connection = Sockets::join(&world.edge, user(BOB), place).expect("no drain");
+        let _ = timeout(Duration::from_millis(1), connection.live()).await;
+    }
+    let refused = world.core.state().refused - before;
+    assert!((5..=12).contains(&refused), "{refused} attempts in a second");
+    world.core.change(|state| state.is_down = false);
+    let start = Instant::now();
+    world.connect(BOB).await;
+    assert!(start.elapsed() <= Duration::from_millis(100), "{:?}", start.elapsed());
+    world.core.deliver(user(ALICE), user(BOB), &["a"]);
+    assert_eq!(bob.bodies(1).await, ["a"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +140,7 @@ async fn a_slow_consumer_is_bounded_in_bytes_too() {
     let body = "x".repeat(8 * 1024);
     let bodies = [body.as_str(); 10];
     world.core.deliver(user(ALICE), user(BOB), &bodies);
-    tokio::time::sleep(seconds(1)).await;
+    tokio::time::sleep(seconds(2)).await;
     assert_eq!(Client::new(slow).await.close_code().await, CloseCode::Again);
 }
 
@@ -141,7 +192,7 @@ async fn a_handshake_does_not_wait_for_the_next_attempt_of_a_broken_subscription
     world.core.change(|state| state.is_down = false);
     let start = Instant::now();
     let mut second = world.connect(BOB).await;
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(start.elapsed() <= Duration::from_millis(100), "{:?}", start.elapsed());
     world.core.deliver(user(ALICE), user(BOB), &["a"]);
     for bob in [&mut first, &mut second] {
         assert_eq!(bob.bodies(1).await, ["a"]);

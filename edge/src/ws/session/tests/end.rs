@@ -1,5 +1,5 @@
 use super::*;
-use crate::ws::stub_core::Sends;
+use crate::stub_core::Sends;
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_connection_beyond_the_limit_is_closed() {
@@ -28,7 +28,7 @@ async fn a_place_is_free_again_after_a_connection() {
     assert!(sockets.place().is_err());
     assert!(sockets.place().is_err());
     drop(first);
-    let user_gone = |state: &crate::ws::stub_core::State| state.subscribers() == 1;
+    let user_gone = |state: &crate::stub_core::State| state.subscribers() == 1;
     world.core.wait_for("end of the first", user_gone).await;
     let place = sockets.place().expect("a place");
     assert!(sockets.place().is_err());

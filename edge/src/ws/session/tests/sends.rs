@@ -1,5 +1,5 @@
 use super::*;
-use crate::ws::stub_core::Sends;
+use crate::stub_core::Sends;
 
 #[tokio::test(start_paused = true)]
 async fn errors_come_in_the_order_of_the_frames_and_lose_nothing() {

@@ -18,7 +18,7 @@ use netrox_proto::{
         GetUsersRequest, GetUsersResponse, ListMessagesRequest, ListMessagesResponse,
         ListThreadsRequest, ListThreadsResponse, Message, SendMessageRequest, SendMessageResponse,
         SendMessagesRequest, SendMessagesResponse, SubscribeRequest, SubscribeResponse,
-        UpsertUsersRequest, UpsertUsersResponse, User,
+        UpsertUsersRequest, UpsertUsersResponse, User, UserChange,
         chat_service_server::{ChatService, ChatServiceServer},
         directory_service_server::{DirectoryService, DirectoryServiceServer},
         event::Change,
@@ -72,6 +72,13 @@ pub(crate) struct State {
     pub(crate) stored: Vec<SendMessageRequest>,
     client_refs: HashMap<String, i64>,
     pub(crate) is_down: bool,
+    /// Subscriptions refused for that.
+    pub(crate) refused: usize,
+    /// The directory answers nothing.
+    pub(crate) hangs: bool,
+    /// A claim that the directory cannot hold.
+    pub(crate) refused_claim: Option<&'static str>,
+    pub(crate) ensured: Vec<UserChange>,
 }
 
 type Sender<T> = mpsc::UnboundedSender<Result<T, Status>>;
@@ -343,6 +350,7 @@ impl ChatService for StubCore {
         assert!(received_only, "own messages are not wanted");
         let (subscriber, responses) = mpsc::unbounded_channel();
         self.change(|state| {
+            state.refused += usize::from(state.is_down);
             state.refuse_if_down()?;
             if state.deleted.contains(&user_id) {
                 return Err(Status::from(Failure::new(ErrorReason::UserDeleted, "deleted")));
@@ -388,9 +396,20 @@ impl DirectoryService for StubCore {
         &self,
         request: Request<EnsureUserRequest>,
     ) -> Result<Response<EnsureUserResponse>, Status> {
-        let id = request.into_inner().user.expect("a user").id;
+        let user = request.into_inner().user.expect("a user");
+        if self.state().hangs {
+            std::future::pending().await
+        }
+        let id = user.id.clone();
         self.change(|state| {
             state.refuse_if_down()?;
+            let has_email = user.email.is_some();
+            state.ensured.push(user);
+            if let Some(claim) = state.refused_claim
+                && (claim != "email" || has_email)
+            {
+                return Err(Failure::invalid_field(claim, "refused").into());
+            }
             if state.deleted.contains(&id) {
                 return Err(Status::from(Failure::new(ErrorReason::UserDeleted, "deleted")));
             }
