@@ -52,7 +52,7 @@ async fn run(
         let response = tokio::select! {
             biased;
             Some(response) = unanswered.next() => response,
-            () = responses.closed() => return,
+            () = responses.closed(), if end.is_none() || !unanswered.is_empty() => return,
             () = chat.committer.stopped(), if end.is_none() => {
                 end = Some(Err(Error::ShuttingDown.into()));
                 continue;
