@@ -166,8 +166,8 @@ impl Attachments {
         loop {
             match next_part(parts).await? {
                 Some(Part::Chunk(chunk)) => {
-                    if !(1..=MAX_CHUNK_BYTES).contains(&chunk.len()) {
-                        let problem = "not 1 byte to 256 KiB long";
+                    if chunk.len() > MAX_CHUNK_BYTES {
+                        let problem = "longer than 256 KiB";
                         return Err(Error::InvalidField { field: "chunk", problem }.into());
                     }
                     if draft.size() + chunk.len() as u64 > self.max_attachment_bytes {

@@ -228,11 +228,12 @@ const INSERT_THREADS: &str = concat!(
     select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 4 from ",
     rows!()
 );
+/// The second parameter has the bodies. To SQLite no bytes at all are null.
 const INSERT_MESSAGES: &str = concat!(
     "insert into messages (thread_id, id, sender, receiver, body, created, updated,
         sender_seq, receiver_seq, client_ref,
         attachment_path, attachment_name, attachment_size, attachment_type)
-    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, cast(substr($2, v ->> 4, v ->> 5) as text),
+    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, coalesce(cast(substr($2, v ->> 4, v ->> 5) as text), ''),
         v ->> 6, v ->> 6, v ->> 7, v ->> 8, unhex(v ->> 9),
         v ->> 10, v ->> 11, v ->> 12, v ->> 13 from ",
     rows!()
