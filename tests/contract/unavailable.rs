@@ -61,9 +61,11 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
         assert!(stored.len() < 5_000, "the disk is full");
     };
     assert_refused(Err::<(), _>(refused), UNAVAILABLE);
+    // So much at once that the database fails in the middle of a transaction, and not at its end.
     let pipeline = Pipeline::open(&core).await;
-    for request_id in 0..10 {
-        pipeline.message(request_id, request.clone()).await;
+    for request_id in 0..1_000 {
+        let client_ref = Some(Uuid::new_v4().to_string());
+        pipeline.message(request_id, SendMessageRequest { client_ref, ..request.clone() }).await;
     }
     for answer in pipeline.finish().await.expect("a good end").into_values() {
         let Answer::Failure(failure) = answer else { panic!("instead of a failure: {answer:?}") };
