@@ -83,7 +83,7 @@ pub struct Limits {
     /// At a time.
     pub max_history_reads_per_user: usize,
     pub ping_interval: Duration,
-    /// For a request head, and for the WebSocket handshake.
+    /// For a request head, and for the whole WebSocket handshake.
     pub handshake_timeout: Duration,
     /// Without a byte of a request body.
     pub body_idle_timeout: Duration,

@@ -27,7 +27,7 @@ use netrox_proto::{
     },
 };
 use tokio::sync::{Notify, mpsc};
-use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use crate::{
@@ -38,6 +38,9 @@ use crate::{
 pub(crate) const SECRET: &[u8] = b"a secret of tests, long enough for HS256";
 /// What waits for a condition gives up after it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Never full in a test.
+const QUEUE: usize = 16 * 1024;
 
 /// What becomes of sends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,7 +84,7 @@ pub(crate) struct State {
     pub(crate) ensured: Vec<UserChange>,
 }
 
-type Sender<T> = mpsc::UnboundedSender<Result<T, Status>>;
+type Sender<T> = mpsc::Sender<Result<T, Status>>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl StubCore {
@@ -151,7 +154,7 @@ impl StubCore {
     pub(crate) fn break_subscriptions(&self, failure: &Failure) {
         self.change(|state| {
             for (_, subscriber) in state.subscribers.drain(..) {
-                let _ = subscriber.send(Err(failure.clone().into()));
+                let _ = subscriber.try_send(Err(failure.clone().into()));
             }
         });
     }
@@ -160,7 +163,7 @@ impl StubCore {
         self.change(|state| {
             state.unanswered.clear();
             for stream in state.streams.drain(..) {
-                let _ = stream.send(Err(failure.clone().into()));
+                let _ = stream.try_send(Err(failure.clone().into()));
             }
         });
     }
@@ -170,7 +173,7 @@ impl StubCore {
         self.change(|state| {
             for (stream, request_id) in std::mem::take(&mut state.unanswered) {
                 let result = Some(Answer::Failure(failure.clone()));
-                let _ = stream.send(Ok(SendMessagesResponse { request_id, result }));
+                let _ = stream.try_send(Ok(SendMessagesResponse { request_id, result }));
             }
         });
     }
@@ -181,7 +184,7 @@ impl StubCore {
             state.sends = Sends::Answered;
             for (stream, request_id) in std::mem::take(&mut state.unanswered) {
                 let result = Some(Answer::Message(SendMessageResponse::default()));
-                let _ = stream.send(Ok(SendMessagesResponse { request_id, result }));
+                let _ = stream.try_send(Ok(SendMessagesResponse { request_id, result }));
             }
         });
     }
@@ -222,7 +225,7 @@ impl State {
         self.subscribers.retain(|(user, subscriber)| {
             user != receiver
                 || subscriber
-                    .send(Ok(SubscribeResponse { events: events.to_vec(), last_seq }))
+                    .try_send(Ok(SubscribeResponse { events: events.to_vec(), last_seq }))
                     .is_ok()
         });
     }
@@ -242,7 +245,7 @@ impl State {
             self.unanswered.push((stream.clone(), request_id));
             return;
         }
-        let _ = stream.send(Ok(SendMessagesResponse { request_id, result: Some(result) }));
+        let _ = stream.try_send(Ok(SendMessagesResponse { request_id, result: Some(result) }));
     }
 
     fn send(&mut self, message: SendMessageRequest) -> Answer {
@@ -296,7 +299,7 @@ impl ChatService for StubCore {
         &self,
         request: Request<Streaming<SendMessagesRequest>>,
     ) -> Result<Response<Self::SendMessagesStream>, Status> {
-        let (stream, answers) = mpsc::unbounded_channel();
+        let (stream, answers) = mpsc::channel(QUEUE);
         self.change(|state| {
             state.refuse_if_down()?;
             state.streams.push(stream.clone());
@@ -312,7 +315,7 @@ impl ChatService for StubCore {
             }
             core.change(|state| state.streams.retain(|open| !open.same_channel(&stream)));
         });
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(answers))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
     async fn get_message(
@@ -348,7 +351,7 @@ impl ChatService for StubCore {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let SubscribeRequest { user_id, after_seq, received_only } = request.into_inner();
         assert!(received_only, "own messages are not wanted");
-        let (subscriber, responses) = mpsc::unbounded_channel();
+        let (subscriber, responses) = mpsc::channel(QUEUE);
         self.change(|state| {
             state.refused += usize::from(state.is_down);
             state.refuse_if_down()?;
@@ -366,9 +369,9 @@ impl ChatService for StubCore {
             }
             let missed = feed[start as usize..].to_vec();
             let first = SubscribeResponse { events: vec![], last_seq: start };
-            let _ = subscriber.send(Ok(first));
+            let _ = subscriber.try_send(Ok(first));
             if !missed.is_empty() {
-                let _ = subscriber.send(Ok(SubscribeResponse { events: missed, last_seq }));
+                let _ = subscriber.try_send(Ok(SubscribeResponse { events: missed, last_seq }));
             }
             state.subscriptions += 1;
             state.subscribers.push((user_id, subscriber.clone()));
@@ -379,7 +382,7 @@ impl ChatService for StubCore {
             subscriber.closed().await;
             core.changed.notify_waiters();
         });
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(responses))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
     }
 }
 

@@ -48,7 +48,7 @@ Examples:
       Core and edge apart
 
 Exit status:
-  0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout
+  0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
   1  failed while running: damaged storage, or a second signal
   2  a wrong setting; one line on stderr names it
 
@@ -189,7 +189,9 @@ fn command() -> clap::Command {
         role.mut_args(|argument| match argument.get_long() {
             Some(flag) => {
                 let variable = variable(flag);
-                argument.env(variable).hide_env_values(true)
+                let is_empty = std::env::var_os(&variable).is_some_and(|value| value.is_empty());
+                let argument = if is_empty { argument } else { argument.env(variable) };
+                argument.hide_env_values(true).allow_negative_numbers(true)
             }
             None => argument,
         })

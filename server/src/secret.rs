@@ -38,7 +38,9 @@ impl fmt::Debug for Secret {
 impl FromStr for Secret {
     type Err = &'static str;
 
+    /// Line ends after it do not count: files have them, and variables that were filled from files.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() { Err("must not be empty") } else { Ok(Self(text.to_owned())) }
     }
 }
@@ -104,12 +106,11 @@ impl FileError {
     }
 }
 
-/// Reads a secret; line ends after it do not count.
 fn read_secret(path: &Path, warnings: &mut Warnings) -> Result<Secret, FileError> {
     let refuse = |reason: &str| FileError::new(path, reason);
     let (content, mode) = read(path).map_err(|error| FileError::new(path, error))?;
     let text = String::from_utf8(content).map_err(|_| refuse("not valid UTF-8"))?;
-    let secret = text.trim_end_matches(['\r', '\n']).parse().map_err(refuse)?;
+    let secret = text.parse().map_err(refuse)?;
     if mode & 0o077 != 0 {
         warnings.add(format!(
             "{} can be read by other users of this machine (mode {mode:03o}): chmod 600",

@@ -26,6 +26,11 @@ pub(crate) fn variable(flag: &str) -> String {
     format!("NETROX_CHAT_{}", flag.replace('-', "_").to_ascii_uppercase())
 }
 
+/// Whether the variable of a flag says anything: an empty one counts as unset.
+pub(crate) fn has_variable(flag: &str) -> bool {
+    std::env::var_os(variable(flag)).is_some_and(|value| !value.is_empty())
+}
+
 /// Which flags are on the command line, so that an error can tell them from variables.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
@@ -48,7 +53,7 @@ impl Sources {
 
     /// Whether the setting has another value than its default.
     pub(crate) fn is_given(&self, flag: &str) -> bool {
-        self.is_flag(flag) || std::env::var_os(variable(flag)).is_some()
+        self.is_flag(flag) || has_variable(flag)
     }
 
     /// What the operator wrote: the command line counts before the environment.

@@ -82,13 +82,13 @@ fn is_safe(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with("netrox_")
 }
 
+/// Where, not what: the text of a panic may quote a message.
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
     tracing::error!(
         location = info.location().map(tracing::field::display),
         backtrace = backtrace.map(tracing::field::display),
-        "panicked: {}",
-        info.payload_as_str().unwrap_or("no message"),
+        "panicked",
     );
 }

@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn endpoints_are_comma_separated() {
         let endpoints = parse_endpoints("http://10.0.0.5:50051, http://core-2:50051/").unwrap().0;
-        let uris: Vec<_> = endpoints.iter().map(|endpoint| endpoint.uri().to_string()).collect();
+        let uris: Vec<_> = endpoints.iter().map(|endpoint| endpoint.to_string()).collect();
         assert_eq!(uris, ["http://10.0.0.5:50051/", "http://core-2:50051/"]);
     }
 

@@ -105,9 +105,20 @@ fn unknown(argument: &str, error: &clap::Error, arguments: &[OsString]) -> Setti
 
 /// An argument that is no flag. It isn't shown: it may be the second half of a secret.
 fn one_too_many(argument: &str, arguments: &[OsString]) -> SettingError {
-    let place = arguments.iter().position(|candidate| *candidate == *argument).unwrap_or_default();
+    let is_it = |candidate: &OsString| {
+        let candidate = candidate.to_string_lossy();
+        // Of `-value` clap tells `-v`.
+        let is_short = argument.starts_with('-') && !candidate.starts_with("--");
+        candidate == argument || is_short && candidate.starts_with(argument)
+    };
+    let place = arguments.iter().position(is_it).unwrap_or_default();
     let before = arguments[..place].iter().rev().find_map(|before| flag_of(before.to_str()?));
     match before {
+        // clap takes it for a flag.
+        Some(flag) if argument.starts_with('-') => SettingError::new(
+            format!("--{flag}"),
+            format!("a value that begins with - is written --{flag}=VALUE"),
+        ),
         Some(flag) => SettingError::new(
             format!("--{flag}"),
             "followed by an argument too many; a value with spaces needs quotes",

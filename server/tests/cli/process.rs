@@ -46,7 +46,7 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
-        thread::sleep(Duration::from_millis(5));
+        thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -159,7 +159,7 @@ impl Server {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "still running after:\n{}", self.seen);
-            thread::sleep(Duration::from_millis(5));
+            thread::park_timeout(Duration::from_millis(5));
         }
     }
 }

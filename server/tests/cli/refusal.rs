@@ -83,20 +83,19 @@ fn a_wrong_flag_is_named() {
 fn a_wrong_variable_is_named() {
     for (flag, arguments, value) in [
         ("http-addr", "serve", "localhost"),
-        ("grpc-addr", "core", ""),
+        ("grpc-addr", "core", "localhost"),
         ("core", "edge", "core"),
         ("database-url", "core", "postgres://me:hunter2@db/chat"),
         ("bus-url", "core", "nats://bus"),
         ("media-url", "core", "s3://bucket"),
-        ("jwt-secret", "serve", ""),
+        ("jwt-secret", "serve", " "),
         ("jwt-secret-file", "token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90", "/nowhere/x"),
         ("jwt-public-key-file", "serve --service-token x", "/nowhere/x"),
         ("jwks-url", "serve", "https://issuer"),
-        ("jwt-user-claim", "serve", ""),
-        ("jwt-audience", "serve", ""),
+        ("jwt-user-claim", "serve", "exp"),
         ("service-token", "core", " "),
         ("service-token-file", "core", "/nowhere/x"),
-        ("media-access", "serve", ""),
+        ("media-access", "serve", "everyone"),
         ("cors-allow-origin", "serve", "null"),
         ("close-on-token-expiry", "serve", "maybe"),
         ("max-body-bytes", "core", "lots"),
@@ -104,7 +103,7 @@ fn a_wrong_variable_is_named() {
         ("outgoing-queue-bytes", "serve", "1000"),
         ("ping-interval", "serve", "25 parsecs"),
         ("drain-timeout", "core", "1day"),
-        ("log-filter", "core", ""),
+        ("log-filter", "core", " "),
         ("log-format", "core", "xml"),
         ("data-dir", "core", "/dev/null/data"),
         ("user-id", "token", "hunter"),
@@ -180,4 +179,21 @@ fn two_processes_never_share_a_data_directory() {
     assert_refused(&second, "--data-dir");
     first.signal("TERM");
     assert_eq!(first.wait().status, Some(0));
+}
+
+#[test]
+fn a_value_that_begins_with_a_dash_gets_a_true_error() {
+    let user = "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
+    for (arguments, reason) in [
+        (["--ttl", "-5"].as_slice(), "--ttl: \"-5\": not a time"),
+        (&["--ttl=-5"], "--ttl: \"-5\": not a time"),
+        (&["--ttl", "-soon"], "--ttl: a value that begins with - is written --ttl=VALUE"),
+        (&["--email", "-a@b.c"], "--email: a value that begins with - is written --email=VALUE"),
+    ] {
+        let arguments = [&["token", "--user-id", user], arguments].concat();
+        let outcome = run(&arguments, &[]);
+        let (setting, _) = reason.split_once(':').unwrap();
+        assert_refused(&outcome, setting);
+        assert!(outcome.stderr.starts_with(&format!("error: {reason}")), "{outcome:?}");
+    }
 }

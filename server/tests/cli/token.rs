@@ -106,3 +106,18 @@ fn a_weak_secret_is_warned_about_but_not_shown() {
     assert!(outcome.stderr.contains("has 7 bytes"), "{outcome:?}");
     assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
 }
+
+#[test]
+fn an_empty_variable_counts_as_unset_and_line_ends_after_a_secret_do_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = format!("{SECRET}\r\n");
+    let variables = [
+        ("NETROX_CHAT_JWT_SECRET", secret.as_str()),
+        ("NETROX_CHAT_JWT_SECRET_FILE", ""),
+        ("NETROX_CHAT_JWT_ISSUER", ""),
+        ("NETROX_CHAT_TTL", ""),
+    ];
+    let outcome = run_in(dir.path(), &["token", "--user-id", USER], &variables);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    assert!(!claims(&outcome.stdout, SECRET).contains_key("iss"));
+}
