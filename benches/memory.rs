@@ -20,9 +20,10 @@ use netrox_proto::v1::{
 const MESSAGES: usize = 200_000;
 const BODY_BYTES: usize = 64;
 const FILE_BYTES: usize = 26_214_400;
+/// Each of another user: the sockets of one share what the core keeps for them.
 const SOCKETS: usize = 5_000;
-/// Of one user, below the limit of connections.
-const SOCKETS_PER_USER: usize = 10;
+/// What is opened before anything is measured: pools, buffers, connections to the core.
+const FIRST_SOCKETS: usize = 50;
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -114,36 +115,31 @@ async fn fill(chat: &TestChat, ada: &User, bob: &User) {
 }
 
 async fn sockets(arrangement: Arrangement) {
-    let chat = TestChat::start(arrangement).await;
+    let chat = TestChat::builder(arrangement).set("send-rate", "0").start().await;
     let mut users = Vec::new();
-    for number in 0..SOCKETS / SOCKETS_PER_USER {
+    for number in 0..SOCKETS {
         users.push(chat.user(&number.to_string()).await);
     }
-    // The first of everything: pools, buffers, connections to the core.
     let mut sockets = Vec::new();
-    for user in &users[..10] {
+    for user in &users[..FIRST_SOCKETS] {
         sockets.push(chat.connect(user).await);
     }
     let before = chat.resident_bytes();
     let begun = Instant::now();
-    while sockets.len() < SOCKETS {
-        let user = &users[sockets.len() % users.len()];
+    for user in &users[FIRST_SOCKETS..] {
         sockets.push(chat.connect(user).await);
     }
-    let rate = SOCKETS as f64 / begun.elapsed().as_secs_f64();
-    let each = (chat.resident_bytes() - before) as f64 / (SOCKETS - 10) as f64;
+    let opened = (SOCKETS - FIRST_SOCKETS) as f64;
+    let rate = opened / begun.elapsed().as_secs_f64();
+    let each = (chat.resident_bytes() - before) as f64 / opened;
     println!(
         "  each of {SOCKETS} idle sockets     + {:6.1} KiB ({rate:.0} opened a second)",
         each / KIB
     );
     // They are alive, every one.
     let (_, mut sender) = chat.join("sender").await;
-    for user in &users[..50] {
+    for (user, socket) in users.iter().zip(&mut sockets) {
         sender.say(user, "are you there?").await;
-    }
-    for (number, socket) in sockets.iter_mut().enumerate() {
-        if number % users.len() < 50 {
-            socket.expect_body("are you there?").await;
-        }
+        socket.expect_body("are you there?").await;
     }
 }
