@@ -312,6 +312,25 @@ async fn a_subscriber_that_reads_late_gets_everything() {
     assert_eq!(late.message().await.body, "live");
 }
 
+/// More at once than a queue holds, and then nothing that could show that some of it is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_is_delivered_to_its_end() {
+    const BURST: u64 = 1_000;
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let mut subscription = Subscription::open(&core.connect().await, &bob).await;
+    for round in 0..10 {
+        let pipeline = crate::pipeline::Pipeline::open(&core).await;
+        for number in 0..BURST {
+            pipeline.message(number, text(&ada, &bob, &format!("{round} {number}"))).await;
+        }
+        assert_eq!(pipeline.finish().await.expect("a good end").len(), BURST as usize);
+        for number in 0..BURST {
+            assert_eq!(subscription.message().await.body, format!("{round} {number}"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_reaches_its_receiver_when_it_is_dispatched() {
     let core = Core::start().await;
