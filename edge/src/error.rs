@@ -1,11 +1,6 @@
 //! Refusals as clients see them: the status, the headers and the envelope.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, fmt};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -105,41 +100,6 @@ pub(crate) fn log_internal(error: impl fmt::Display) -> Uuid {
     id
 }
 
-/// Like [`log_internal`], for what happens to many at once: a line a second, with a count of those
-/// in between.
-pub(crate) fn log_outcome_unknown(error: impl fmt::Display) -> Uuid {
-    static THROTTLE: Mutex<Throttle> = Mutex::new(Throttle { logged_at: None, left_out: 0 });
-    let id = Uuid::new_v4();
-    let left_out = THROTTLE.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now());
-    match left_out {
-        Some(0) => tracing::error!(error.id = %id, "internal error {id}: {error}"),
-        Some(more) => {
-            tracing::error!(error.id = %id, more, "internal error {id}: {error}; {more} more before");
-        }
-        None => tracing::debug!(error.id = %id, "internal error {id}: {error}"),
-    }
-    id
-}
-
-struct Throttle {
-    logged_at: Option<Instant>,
-    left_out: u64,
-}
-
-impl Throttle {
-    const INTERVAL: Duration = Duration::from_secs(1);
-
-    /// How many were left out since the last line; `None` where this one is left out too.
-    fn pass(&mut self, now: Instant) -> Option<u64> {
-        if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < Self::INTERVAL) {
-            self.left_out += 1;
-            return None;
-        }
-        self.logged_at = Some(now);
-        Some(std::mem::take(&mut self.left_out))
-    }
-}
-
 impl IntoResponse for PublicError {
     fn into_response(self) -> Response {
         let mut response = json::failure(self.status, &self.message);
@@ -182,11 +142,9 @@ impl From<Failure> for PublicError {
             | ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
             | ErrorReason::ShuttingDown => Self::unavailable(),
-            ErrorReason::OutcomeUnknown => {
-                let id = log_outcome_unknown(failure.message);
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Internal error {id}"))
+            ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
+                Self::internal(failure.message)
             }
-            ErrorReason::Unspecified | ErrorReason::Internal => Self::internal(failure.message),
         }
     }
 }
@@ -200,18 +158,6 @@ impl From<tonic::Status> for PublicError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_a_second_counts_what_was_left_out() {
-        let mut throttle = Throttle { logged_at: None, left_out: 0 };
-        let start = Instant::now();
-        let millis = |millis| start + Duration::from_millis(millis);
-        assert_eq!(throttle.pass(start), Some(0));
-        assert_eq!(throttle.pass(millis(1)), None);
-        assert_eq!(throttle.pass(millis(999)), None);
-        assert_eq!(throttle.pass(millis(1_000)), Some(2));
-        assert_eq!(throttle.pass(millis(5_000)), Some(0));
-    }
 
     #[test]
     fn every_reason_of_the_core_has_its_status() {

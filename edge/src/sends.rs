@@ -12,6 +12,7 @@
 //!   `OUTCOME_UNKNOWN`. In process, where an answer cannot get lost on the way, nothing is repeated
 //!   and no `client_ref` is set.
 
+mod commands;
 mod lane;
 
 use std::{

@@ -1,7 +1,7 @@
 //! One stream of sends to the core, and its successors.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -20,17 +20,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
-use super::Outcome;
+use super::{
+    Outcome,
+    commands::{
+        Answers, Link, MAX_UNANSWERED, MAX_WAITING, MAX_WAITING_BYTES, OnStream, State, Waiting,
+        body_bytes, outcome_unknown, overloaded, unreachable_core,
+    },
+};
 use crate::{backoff::Backoff, core_client::CoreClient};
 
-/// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
-const MAX_UNANSWERED: usize = 1_024;
-const MAX_WAITING: usize = 4_096;
-const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// How long a command waits for a place on the stream.
-const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How long the answer to a command is awaited, repetitions included.
-const MAX_DOUBT: Duration = Duration::from_secs(5);
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(2);
@@ -40,49 +38,6 @@ pub(super) struct Lane {
     repeats: bool,
     state: Mutex<State>,
     closing: CancellationToken,
-}
-
-#[derive(Default)]
-struct State {
-    link: Link,
-    closing: bool,
-    /// Grows with each stream; the requests of an earlier one take nothing more.
-    generation: u64,
-    /// In doubt since an earlier stream; they go before what is waiting.
-    in_doubt: VecDeque<OnStream>,
-    /// Never on a stream.
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
-    /// On the stream, by request id and so in the order submitted.
-    unanswered: BTreeMap<u64, OnStream>,
-    next_request_id: u64,
-    /// Of the stream's requests, when they wait for a command or a place.
-    requests: Option<Waker>,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    /// Not known to be down: commands wait.
-    #[default]
-    Connecting,
-    Up,
-    Down,
-}
-
-struct Waiting {
-    request: Request,
-    answer: oneshot::Sender<Outcome>,
-    submitted: Instant,
-}
-
-struct OnStream {
-    /// Absent once the command was given up; the core has yet to answer it.
-    answer: Option<oneshot::Sender<Outcome>>,
-    submitted: Instant,
-    /// What to repeat; absent in process.
-    request: Option<Request>,
-    /// Whether an earlier stream may have stored it.
-    repeated: bool,
 }
 
 /// Refuses commands from when it is dropped.
@@ -99,9 +54,6 @@ impl Drop for End {
         give(answers);
     }
 }
-
-/// Answers to be given when the lock is released.
-type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
 
 impl Lane {
     pub(super) fn new(repeats: bool) -> Self {
@@ -334,62 +286,6 @@ impl Lane {
     }
 }
 
-impl State {
-    fn expire(&mut self, now: Instant) -> Answers {
-        let mut answers = Answers::new();
-        while let Some(command) =
-            self.waiting.pop_front_if(|command| now - command.submitted >= MAX_WAIT)
-        {
-            self.waiting_bytes -= body_bytes(&command.request);
-            answers.push((command.answer, overloaded()));
-        }
-        while let Some(command) =
-            self.in_doubt.pop_front_if(|command| now - command.submitted >= MAX_DOUBT)
-        {
-            answers.extend(command.answer.map(|answer| (answer, outcome_unknown())));
-        }
-        // What is given up keeps its place on the stream: the core has not answered it.
-        let old =
-            self.unanswered.values_mut().take_while(|command| now - command.submitted >= MAX_DOUBT);
-        answers.extend(old.filter_map(|command| Some((command.answer.take()?, outcome_unknown()))));
-        answers
-    }
-
-    /// Nothing will be sent or answered any more.
-    fn give_up(&mut self) -> Answers {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        let in_doubt = std::mem::take(&mut self.in_doubt);
-        let unanswered = std::mem::take(&mut self.unanswered).into_values();
-        let never_sent = waiting.into_iter().map(|command| (command.answer, unreachable_core()));
-        let sent = unanswered.chain(in_doubt);
-        never_sent
-            .chain(sent.filter_map(|command| Some((command.answer?, outcome_unknown()))))
-            .collect()
-    }
-
-    /// Puts the next command on the stream.
-    fn next_request(&mut self, keep_request: bool) -> Option<SendMessagesRequest> {
-        if self.link != Link::Up || self.unanswered.len() >= MAX_UNANSWERED {
-            return None;
-        }
-        let (request, command) = match self.in_doubt.pop_front() {
-            Some(mut command) => (command.request.take()?, command),
-            None => {
-                let Waiting { request, answer, submitted } = self.waiting.pop_front()?;
-                self.waiting_bytes -= body_bytes(&request);
-                let answer = Some(answer);
-                (request, OnStream { answer, submitted, request: None, repeated: false })
-            }
-        };
-        let request_id = self.next_request_id;
-        self.next_request_id += 1;
-        let kept = keep_request.then(|| request.clone());
-        self.unanswered.insert(request_id, OnStream { request: kept, ..command });
-        Some(SendMessagesRequest { request_id, request: Some(request) })
-    }
-}
-
 /// The requests of one stream. The transport takes them from the lane itself, so that a command
 /// which was not taken is known not to have been sent.
 struct Requests {
@@ -416,13 +312,6 @@ impl Stream for Requests {
     }
 }
 
-fn body_bytes(request: &Request) -> usize {
-    match request {
-        Request::Message(message) => message.body.len(),
-        Request::Attachment(_) => 0,
-    }
-}
-
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
@@ -433,18 +322,6 @@ fn give(answers: Answers) {
     for (answer, failure) in answers {
         let _ = answer.send(Err(failure));
     }
-}
-
-fn unreachable_core() -> Failure {
-    Failure::new(ErrorReason::StoreUnavailable, "the core is out of reach")
-}
-
-fn overloaded() -> Failure {
-    Failure::new(ErrorReason::Overloaded, "too many messages are waiting")
-}
-
-fn outcome_unknown() -> Failure {
-    Failure::new(ErrorReason::OutcomeUnknown, "the core did not answer in time")
 }
 
 /// A core that shuts down answers all that it has read (chat.proto, `SendMessages`).

@@ -10,10 +10,7 @@ use netrox_proto::{
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{
-    error::{log_internal, log_outcome_unknown},
-    json,
-};
+use crate::{error::log_internal, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,12 +85,8 @@ impl From<Failure> for Rejection {
             ErrorReason::Overloaded | ErrorReason::StoreUnavailable | ErrorReason::ShuttingDown => {
                 Self::unavailable()
             }
-            ErrorReason::OutcomeUnknown => {
-                let problem = format_args!("the outcome of a send is unknown: {}", failure.message);
-                let id = log_outcome_unknown(problem);
-                Self::new(ErrorCode::Internal, format!("internal error {id}"))
-            }
             ErrorReason::Unspecified
+            | ErrorReason::OutcomeUnknown
             | ErrorReason::AttachmentTooLarge
             | ErrorReason::UserUnknown
             | ErrorReason::UserDeleted
