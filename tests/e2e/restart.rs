@@ -46,6 +46,12 @@ async fn sockets_stay_open_while_the_core_is_away() {
             chat.process(Role::Core).signal(end);
             chat.ended(Role::Core).await;
 
+            // Whatever is sent before the edge has seen it is in doubt.
+            eventually("not ready", || async {
+                (chat.get("/readyz").send().await.status == 503).then_some(())
+            })
+            .await;
+
             // Nothing is stored, and that is said at once.
             at_ada.say(&bob, "canary refused").await;
             at_ada.expect_error("unavailable").await;
@@ -63,10 +69,6 @@ async fn sockets_stay_open_while_the_core_is_away() {
             let answer = chat.upload(&ada, form).await;
             answer.assert_failure(503);
             assert!(answer.header("retry-after").is_some(), "{answer:?}");
-            eventually("not ready", || async {
-                (chat.get("/readyz").send().await.status == 503).then_some(())
-            })
-            .await;
             assert_eq!(chat.get("/healthz").send().await.status, 200);
 
             chat.spawn(Role::Core).await;
