@@ -31,6 +31,7 @@ impl ErrorReason {
             Self::Overloaded | Self::StoreUnavailable | Self::ShuttingDown => Code::Unavailable,
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
+            Self::Overtaken => Code::Aborted,
         }
     }
 }
@@ -105,7 +106,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 16);
+        assert_eq!(all_reasons().count(), 17);
     }
 
     #[test]

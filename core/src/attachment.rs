@@ -1,5 +1,7 @@
 //! `AttachmentService`.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use netrox_proto::{
     ids::UserId,
@@ -35,6 +37,9 @@ pub(crate) struct Attachments {
 /// Of one part of an upload.
 pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024;
 
+/// Of a whole upload; half of the age at which its file counts as cut off.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// What a `start` announces.
 struct Start {
     sender: UserId,
@@ -64,6 +69,10 @@ impl AttachmentService for Attachments {
         let (draft, start, finish) = tokio::select! {
             received = self.receive(&mut parts) => received?,
             () = self.committer.stopped() => return Err(Error::ShuttingDown.into()),
+            // By then the file counts as cut off soon.
+            () = tokio::time::sleep(UPLOAD_TIMEOUT) => {
+                return Err(Status::deadline_exceeded("the upload took more than an hour"));
+            }
         };
         let receiver = command::user_id("receiver_id", &finish.receiver_id)?;
         let body = command::body(finish.body, self.max_body_bytes, true)?;
@@ -227,6 +236,7 @@ impl Attachments {
             receiver,
             body,
             client_ref: None,
+            is_repetition: false,
             attachment: Some(attachment),
         });
         let stored = match self.committer.submit(write) {

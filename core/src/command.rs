@@ -22,6 +22,8 @@ pub(crate) struct NewMessage {
     pub(crate) receiver: UserId,
     pub(crate) body: String,
     pub(crate) client_ref: Option<ClientRef>,
+    /// It is refused rather than stored after a later one of the sender's.
+    pub(crate) is_repetition: bool,
     pub(crate) attachment: Option<NewAttachment>,
 }
 
@@ -94,7 +96,7 @@ impl NewMessage {
             return Err(Error::ReceiverIsSender);
         }
         let body = body(request.body, max_bytes, false)?;
-        Ok(Self { sender, receiver, body, client_ref, attachment: None })
+        Ok(Self { sender, receiver, body, client_ref, is_repetition: false, attachment: None })
     }
 }
 

@@ -6,12 +6,16 @@
 //!
 //! * [`task`]: the task that commits.
 //! * [`transaction`]: a batch as one transaction.
+//! * [`directory`]: the writes of a batch that are no messages.
 //! * [`plan`]: what a batch becomes, decided without a database.
 
 use std::sync::Arc;
 
 use netrox_proto::ids::UserId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::task::CommitTask;
@@ -22,9 +26,13 @@ use crate::{
     store::{Writer, batch::StoredMessage, user::UserRow},
 };
 
+mod directory;
 mod plan;
 mod task;
 mod transaction;
+
+#[cfg(test)]
+mod tests;
 
 /// Writes that wait; beyond it callers are told at once.
 const QUEUE_WRITES: usize = 16_384;
@@ -70,6 +78,7 @@ type Answer = Result<Written, Error>;
 struct Queued {
     write: Write,
     answer: oneshot::Sender<Answer>,
+    since: Instant,
     /// Given back when the write is answered.
     room: OwnedSemaphorePermit,
 }
@@ -125,8 +134,10 @@ impl Committer {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
         let (answer, pending) = oneshot::channel();
-        self.queue.try_send(Queued { write, answer, room }).map_err(|error| match error {
+        let queued = Queued { write, answer, since: Instant::now(), room };
+        self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,
             mpsc::error::TrySendError::Closed(_) => Error::StoreUnavailable,
         })?;
         Ok(Pending(pending))
@@ -139,12 +150,18 @@ impl Committer {
 }
 
 impl Write {
+    fn changes_directory(&self) -> bool {
+        matches!(self, Self::UpsertUsers(_) | Self::EnsureUser(_) | Self::DeleteUser(_))
+    }
+
     fn size(&self) -> usize {
         WRITE_OVERHEAD_BYTES
             + match self {
                 Self::Message(message) => message.body.len(),
                 Self::EnsureUser(change) => change.size(),
-                Self::UpsertUsers(changes) => changes.iter().map(UserChange::size).sum(),
+                Self::UpsertUsers(changes) => {
+                    changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
+                }
                 Self::BeginUpload(path) | Self::EndUpload(path) => path.len(),
                 Self::Dispatch(_) | Self::DeleteUser(_) | Self::Probe => 0,
             }

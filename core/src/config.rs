@@ -1,15 +1,20 @@
 //! What an operator can set of a core.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
+
+mod url;
+
+pub use self::url::{BusUrl, PostgresUrl, S3Url, UrlError};
 
 #[derive(Clone)]
 pub struct Config {
     /// Locked against a second process while the core is open.
     pub data_dir: PathBuf,
-    /// The SQLite database file; created where it is missing.
-    pub database: PathBuf,
-    /// Where attachments are kept; created where it is missing.
-    pub media_dir: PathBuf,
+    pub database: Database,
+    pub media: MediaLocation,
+    /// What connects the cores of a cluster. Without one, what other cores store is found by looking into
+    /// the database now and then.
+    pub bus: Option<BusConfig>,
     /// The bearer credentials that callers may present, at least one.
     pub service_tokens: Vec<String>,
     /// Bytes of UTF-8 of a message body.
@@ -18,13 +23,62 @@ pub struct Config {
     pub max_attachment_bytes: u64,
 }
 
+/// The bus between the cores of a cluster, and how it is entered.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    /// May hold a user and password, or a token.
+    pub url: BusUrl,
+    /// JWT and seed of a NATS user.
+    pub credentials_file: Option<PathBuf>,
+    /// PEM: who signs the certificates of the servers, instead of the authorities of the system.
+    pub tls_ca_file: Option<PathBuf>,
+    /// PEM: certificate and private key that are shown to the servers.
+    pub tls_client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where users, threads and messages are kept.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A file of this core alone; created where it is missing.
+    Sqlite(PathBuf),
+    /// A database that several cores may share.
+    Postgres(PostgresUrl),
+}
+
+/// Where the bytes of attachments are kept.
+#[derive(Debug, Clone)]
+pub enum MediaLocation {
+    /// Created where it is missing. Cores that share a database have to share it, too.
+    Directory(PathBuf),
+    S3(S3Url),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(url) => write!(f, "{url}"),
+        }
+    }
+}
+
+impl fmt::Display for MediaLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::S3(url) => write!(f, "{url}"),
+        }
+    }
+}
+
 /// Credentials stay out of logs.
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("data_dir", &self.data_dir)
             .field("database", &self.database)
-            .field("media_dir", &self.media_dir)
+            .field("media", &self.media)
+            .field("bus", &self.bus)
             .field("max_body_bytes", &self.max_body_bytes)
             .field("max_attachment_bytes", &self.max_attachment_bytes)
             .finish_non_exhaustive()

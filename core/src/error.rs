@@ -35,6 +35,8 @@ pub(crate) enum Error {
     ShuttingDown,
     #[error("whether it was stored could not be found out")]
     OutcomeUnknown,
+    #[error("it was not stored, and a later message of the sender was")]
+    Overtaken,
     #[error("internal error")]
     Internal,
 }
@@ -56,6 +58,7 @@ impl Error {
             Self::StoreUnavailable => ErrorReason::StoreUnavailable,
             Self::ShuttingDown => ErrorReason::ShuttingDown,
             Self::OutcomeUnknown => ErrorReason::OutcomeUnknown,
+            Self::Overtaken => ErrorReason::Overtaken,
             Self::Internal => ErrorReason::Internal,
         }
     }
@@ -80,7 +83,7 @@ impl From<Error> for Status {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(cause) => {
+            store::Error::Unavailable(cause) | store::Error::Conflict(cause) => {
                 tracing::warn!(error = %cause, "the database is unavailable");
                 Self::StoreUnavailable
             }

@@ -2,19 +2,27 @@
 //!
 //! Publishing never waits and never fails: a subscription whose queue is full is marked behind, and
 //! reads the store instead. The same mends any hole in the sequence.
+//!
+//! In a cluster the hub tells the bus which users have subscriptions here, and keeps whose feeds are to be
+//! compared with the store.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use netrox_proto::{ids::UserId, v1};
+use tokio::sync::Notify;
+use tokio_util::sync::DropGuard;
 
-use crate::error::Error;
+use crate::{bus::Bus, error::Error};
 
-/// Events that wait for a slow subscriber.
-const QUEUE_EVENTS: usize = 256;
+/// Events that wait for a slow subscriber: as many as a commit may have for one user, because reading
+/// them from the store again costs more than holding them.
+const QUEUE_EVENTS: usize = 1_024;
+/// The same in bytes of text, beyond which no further event is queued.
+const QUEUE_BYTES: usize = 1024 * 1024;
 
 /// A change that one user should learn of.
 #[derive(Debug, Clone)]
@@ -27,12 +35,39 @@ pub(crate) struct LiveEvent {
 
 /// A cheap handle.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Hub(Arc<Mutex<Registry>>);
+pub(crate) struct Hub(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    registry: Mutex<Registry>,
+    /// Whether other cores write to the database.
+    is_clustered: bool,
+    bus: OnceLock<Bus>,
+    check_wanted: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Registry {
-    users: HashMap<UserId, Vec<Arc<Slot>>>,
+    users: HashMap<UserId, Listeners>,
+    /// Those whose feeds are to be compared with the store.
+    to_check: HashSet<UserId>,
+    check_all: bool,
     closed: Option<Error>,
+}
+
+/// The subscriptions of one user.
+#[derive(Debug, Default)]
+struct Listeners {
+    slots: Vec<Arc<Slot>>,
+    /// Held while anyone listens.
+    _on_bus: Option<DropGuard>,
+}
+
+/// Whose feeds are to be compared with the store.
+#[derive(Debug)]
+pub(crate) enum ToCheck {
+    All(Vec<UserId>),
+    Some(Vec<UserId>),
 }
 
 /// The queue of one subscription.
@@ -45,8 +80,17 @@ struct Slot {
 #[derive(Debug, Default)]
 struct SlotState {
     queue: VecDeque<Entry>,
+    /// Text in the queue.
+    bytes: usize,
     /// Events were lost: the store has them.
     behind: bool,
+    /// Whether the subscription knows its position.
+    started: bool,
+    /// The last place in the sequence that it was told of, or began at. It never stands beyond a hole that
+    /// nothing wakes the subscription for: the store would have nothing later to show.
+    told: u64,
+    /// The last place that stands beyond such a hole.
+    beyond: u64,
     closed: Option<Error>,
     waker: Option<Waker>,
 }
@@ -57,6 +101,15 @@ pub(crate) enum Entry {
     Event(LiveEvent),
     /// Places in the sequence that the subscriber did not ask for, first and last.
     Skipped(u64, u64),
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Event(event) => event.message.body.len(),
+            Self::Skipped(..) => 0,
+        }
+    }
 }
 
 /// What a subscription finds in its queue.
@@ -80,42 +133,138 @@ impl Hub {
         received_only: bool,
     ) -> Result<Registration, Error> {
         let slot = Arc::new(Slot { received_only, state: Mutex::default() });
-        let mut registry = lock(&self.0);
+        let mut registry = lock(&self.0.registry);
         if let Some(error) = &registry.closed {
             return Err(error.clone());
         }
-        registry.users.entry(user).or_default().push(Arc::clone(&slot));
+        let listeners = registry.users.entry(user).or_insert_with(|| Listeners {
+            slots: Vec::new(),
+            _on_bus: self.0.bus.get().map(|bus| bus.listen(user, self)),
+        });
+        listeners.slots.push(Arc::clone(&slot));
         Ok(Registration { hub: self.clone(), user, slot })
     }
 
-    pub(crate) fn publish(&self, user: UserId, event: &LiveEvent) {
-        let registry = lock(&self.0);
-        let Some(slots) = registry.users.get(&user) else { return };
-        for slot in slots {
-            slot.push(event);
+    /// Tells everyone, on this core and on the others, what was committed.
+    pub(crate) fn publish_committed(&self, events: &[(UserId, LiveEvent)]) {
+        for (user, event) in events {
+            self.publish(*user, event);
+        }
+        if let Some(bus) = self.0.bus.get() {
+            bus.publish(events);
         }
     }
 
-    /// Makes every subscription look into the store.
+    /// Ends the subscriptions of a user who was deleted, here and elsewhere.
+    pub(crate) fn user_deleted(&self, user: UserId) {
+        self.close_user(user, &Error::UserDeleted);
+        if let Some(bus) = self.0.bus.get() {
+            bus.publish_look(user);
+        }
+    }
+
+    /// Tells the subscriptions of this core.
+    pub(crate) fn publish(&self, user: UserId, event: &LiveEvent) {
+        let mut hole = false;
+        self.each_slot(user, |slot| hole |= slot.push(event));
+        self.check_hole(user, hole);
+    }
+
+    /// The same where all that is known of it is that the user sent it.
+    pub(crate) fn publish_sent(&self, user: UserId, seq: u64) {
+        let mut hole = false;
+        self.each_slot(user, |slot| hole |= slot.push_sent(seq));
+        self.check_hole(user, hole);
+    }
+
+    /// A hole before a message of the user's own may be a hint of another core that was lost, or one that is a
+    /// moment later than ours. The check gathers for longer than that, and asks for many users at once, where a
+    /// subscription that is woken would read the store for each.
+    fn check_hole(&self, user: UserId, hole: bool) {
+        if hole {
+            self.check(user);
+        }
+    }
+
+    fn each_slot(&self, user: UserId, mut act: impl FnMut(&Slot)) {
+        if let Some(listeners) = lock(&self.0.registry).users.get(&user) {
+            listeners.slots.iter().for_each(|slot| act(slot));
+        }
+    }
+
+    /// Makes every subscription look into the store where it may be behind.
     pub(crate) fn resync(&self) {
-        for slot in lock(&self.0).users.values().flatten() {
-            slot.update(|state| state.behind = true);
+        if self.0.is_clustered {
+            // One query for many, instead of one each all at once.
+            return self.check_all();
+        }
+        for listeners in lock(&self.0.registry).users.values() {
+            listeners.slots.iter().for_each(|slot| slot.update(|state| state.behind = true));
         }
     }
 
     /// Ends the subscriptions of a user.
-    pub(crate) fn close_user(&self, user: UserId, error: &Error) {
-        for slot in lock(&self.0).users.get(&user).into_iter().flatten() {
-            slot.update(|state| state.closed = Some(error.clone()));
-        }
+    fn close_user(&self, user: UserId, error: &Error) {
+        self.each_slot(user, |slot| slot.update(|state| state.closed = Some(error.clone())));
     }
 
     /// Ends all subscriptions, and refuses further ones.
     pub(crate) fn close(&self, error: &Error) {
-        let mut registry = lock(&self.0);
+        let mut registry = lock(&self.0.registry);
         registry.closed = Some(error.clone());
-        for slot in registry.users.values().flatten() {
+        for slot in registry.users.values().flat_map(|listeners| &listeners.slots) {
             slot.update(|state| state.closed = Some(error.clone()));
+        }
+    }
+}
+
+/// With other cores.
+impl Hub {
+    pub(crate) fn clustered() -> Self {
+        Self(Arc::new(Shared { is_clustered: true, ..Shared::default() }))
+    }
+
+    /// To be called before anyone subscribes.
+    pub(crate) fn use_bus(&self, bus: Bus) {
+        // The first stays.
+        let _ = self.0.bus.set(bus);
+    }
+
+    /// Has the feed of a user compared with the store.
+    pub(crate) fn check(&self, user: UserId) {
+        if self.0.is_clustered {
+            lock(&self.0.registry).to_check.insert(user);
+            self.0.check_wanted.notify_one();
+        }
+    }
+
+    /// Has all live feeds compared with the store.
+    pub(crate) fn check_all(&self) {
+        lock(&self.0.registry).check_all = true;
+        self.0.check_wanted.notify_one();
+    }
+
+    /// Returns when there is something to compare.
+    pub(crate) async fn check_wanted(&self) {
+        self.0.check_wanted.notified().await;
+    }
+
+    pub(crate) fn take_to_check(&self) -> ToCheck {
+        let mut registry = lock(&self.0.registry);
+        let some = std::mem::take(&mut registry.to_check);
+        if std::mem::take(&mut registry.check_all) {
+            ToCheck::All(registry.users.keys().copied().collect())
+        } else {
+            ToCheck::Some(some.into_iter().collect())
+        }
+    }
+
+    /// The store was found to have changes of a user up to `last_seq`.
+    pub(crate) fn found_end(&self, user: UserId, last_seq: u64, deleted: bool) {
+        if deleted {
+            self.close_user(user, &Error::UserDeleted);
+        } else {
+            self.each_slot(user, |slot| slot.found_end(last_seq));
         }
     }
 }
@@ -131,34 +280,78 @@ impl Slot {
         }
     }
 
-    fn push(&self, event: &LiveEvent) {
+    /// Whether it leaves a hole that the subscription is not woken for.
+    fn push(&self, event: &LiveEvent) -> bool {
         if event.sent && self.received_only {
             // No reason to wake anyone.
-            lock(&self.state).skip(event.seq);
-        } else {
-            self.update(|state| state.push(Entry::Event(event.clone())));
+            return lock(&self.state).skip(event.seq);
+        }
+        self.update(|state| state.push(Entry::Event(event.clone()), event.seq));
+        false
+    }
+
+    /// The same.
+    fn push_sent(&self, seq: u64) -> bool {
+        if self.received_only {
+            return lock(&self.state).skip(seq);
+        }
+        self.update(|state| state.fall_behind(seq));
+        false
+    }
+
+    fn found_end(&self, last_seq: u64) {
+        // Otherwise there is no reason to wake anyone.
+        let is_behind = {
+            let state = lock(&self.state);
+            state.started && state.told < last_seq
+        };
+        if is_behind {
+            self.update(|state| state.fall_behind(last_seq));
         }
     }
 }
 
 impl SlotState {
-    fn push(&mut self, entry: Entry) {
+    /// To be followed by a wake: a hole before it is seen when it is taken.
+    fn push(&mut self, entry: Entry, seq: u64) {
+        self.told = self.told.max(seq);
+        self.enqueue(entry, seq);
+    }
+
+    fn enqueue(&mut self, entry: Entry, seq: u64) {
         if self.behind {
             return;
         }
-        if self.queue.len() >= QUEUE_EVENTS {
-            self.queue = VecDeque::new();
-            self.behind = true;
-            return;
+        if self.queue.len() >= QUEUE_EVENTS || self.bytes >= QUEUE_BYTES {
+            return self.fall_behind(seq);
         }
+        self.bytes += entry.bytes();
         self.queue.push_back(entry);
     }
 
-    fn skip(&mut self, seq: u64) {
+    /// Whether there is a hole before it: then it is left out, to be found with what is missing. Before the start
+    /// nobody knows, and what is published meanwhile is compared with the store after it.
+    fn skip(&mut self, seq: u64) -> bool {
+        if self.started {
+            if seq > self.told + 1 {
+                self.beyond = self.beyond.max(seq);
+                return true;
+            }
+            self.told = self.told.max(seq);
+        }
         match self.queue.back_mut() {
             Some(Entry::Skipped(_, last)) if *last + 1 == seq => *last = seq,
-            _ => self.push(Entry::Skipped(seq, seq)),
+            _ => self.enqueue(Entry::Skipped(seq, seq), seq),
         }
+        false
+    }
+
+    /// What will be read has all that was published before.
+    fn fall_behind(&mut self, seq: u64) {
+        self.told = self.told.max(seq).max(self.beyond);
+        self.queue = VecDeque::new();
+        self.bytes = 0;
+        self.behind = true;
     }
 }
 
@@ -171,6 +364,16 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
+    /// To be called once, when it is known where the user's feed ends.
+    pub(crate) fn start(&self, last_seq: u64) {
+        let mut state = lock(&self.slot.state);
+        state.started = true;
+        state.told = state.told.max(last_seq);
+        drop(state);
+        // What was committed meanwhile may not have come over the bus yet.
+        self.hub.check(self.user);
+    }
+
     /// The next entry. After [`Taken::Behind`] the queue starts anew: what is published from then on is
     /// in it again, so that reading the store after it leaves no hole.
     pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
@@ -181,9 +384,11 @@ impl Registration {
         if state.behind {
             state.behind = false;
             state.queue.clear();
+            state.bytes = 0;
             return Poll::Ready(Taken::Behind);
         }
         if let Some(entry) = state.queue.pop_front() {
+            state.bytes -= entry.bytes();
             if state.queue.is_empty() {
                 // Idle subscriptions are many; each keeps nothing it does not need.
                 state.queue = VecDeque::new();
@@ -199,10 +404,10 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut registry = lock(&self.hub.0);
-        if let Some(slots) = registry.users.get_mut(&self.user) {
-            slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
-            if slots.is_empty() {
+        let mut registry = lock(&self.hub.0.registry);
+        if let Some(listeners) = registry.users.get_mut(&self.user) {
+            listeners.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+            if listeners.slots.is_empty() {
                 registry.users.remove(&self.user);
             }
         }
@@ -210,60 +415,4 @@ impl Drop for Registration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use super::*;
-
-    fn event(seq: u64, sent: bool) -> LiveEvent {
-        LiveEvent { seq, sent, message: Arc::default() }
-    }
-
-    fn user() -> UserId {
-        UserId(uuid::Uuid::from_u128(1))
-    }
-
-    fn take(registration: &Registration) -> Option<Taken> {
-        match registration.poll_take(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(taken) => Some(taken),
-            Poll::Pending => None,
-        }
-    }
-
-    #[test]
-    fn what_a_subscriber_did_not_ask_for_is_one_entry() {
-        let hub = Hub::default();
-        let registration = hub.register(user(), true).expect("open");
-        for seq in 1..=3 {
-            hub.publish(user(), &event(seq, true));
-        }
-        hub.publish(user(), &event(4, false));
-        assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Skipped(1, 3)))));
-        assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Event(_)))));
-        assert!(take(&registration).is_none());
-    }
-
-    #[test]
-    fn a_full_queue_is_dropped_and_starts_anew() {
-        let hub = Hub::default();
-        let registration = hub.register(user(), false).expect("open");
-        for seq in 0..=QUEUE_EVENTS as u64 {
-            hub.publish(user(), &event(seq, false));
-        }
-        assert!(matches!(take(&registration), Some(Taken::Behind)));
-        hub.publish(user(), &event(1_000, false));
-        assert!(matches!(
-            take(&registration),
-            Some(Taken::Entry(Entry::Event(LiveEvent { seq: 1_000, .. })))
-        ));
-    }
-
-    #[test]
-    fn a_dropped_registration_leaves_nothing_behind() {
-        let hub = Hub::default();
-        drop(hub.register(user(), false).expect("open"));
-        assert!(lock(&hub.0).users.is_empty());
-        hub.close(&Error::ShuttingDown);
-        assert!(hub.register(user(), false).is_err());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
-//! * [`hub`], [`subscribe`]: live delivery.
+//! * [`hub`], [`subscribe`]: live delivery; [`bus`], [`feed_check`]: what other cores commit.
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
@@ -13,6 +13,10 @@
 
 mod attachment;
 mod auth;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+mod bus;
 mod chat;
 mod clock;
 mod command;
@@ -20,14 +24,24 @@ mod committer;
 mod config;
 mod directory;
 mod error;
+mod feed_check;
 mod health;
 mod hub;
 mod lifecycle;
 mod media;
+mod migrate;
 mod server;
 mod store;
 mod subscribe;
 
-pub use config::Config;
+pub use bus::OpenError as BusError;
+pub use config::{
+    BusConfig, BusUrl, Config, Database, MediaLocation, PostgresUrl, S3Url, UrlError,
+};
 pub use lifecycle::{Core, OpenError};
-pub use store::OpenError as DatabaseError;
+pub use media::StoreError as MediaError;
+pub use migrate::{MigrateError, migrate};
+pub use store::{
+    OpenError as DatabaseError,
+    copy::{Copied, CopiedTable, CopyError},
+};

@@ -21,14 +21,15 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 use crate::{
     attachment::{Attachments, MAX_CHUNK_BYTES, draft},
     auth::ServiceAuth,
+    bus::{self, Bus},
     chat::Chat,
     committer,
-    config::Config,
+    config::{Config, Database, MediaLocation},
     directory::Directory,
     error::Error,
-    health,
+    feed_check, health,
     hub::Hub,
-    media::Media,
+    media::{Media, StoreError},
     store::{self, Store, Writer},
 };
 
@@ -45,10 +46,12 @@ pub enum OpenError {
     Locked(PathBuf),
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: io::Error },
-    #[error("database {}: {error}", .path.display())]
-    Database { path: PathBuf, error: store::OpenError },
-    #[error("media directory {}: {error}", .path.display())]
-    Media { path: PathBuf, error: object_store::Error },
+    #[error("database {database}: {error}")]
+    Database { database: Database, error: store::OpenError },
+    #[error("media {media}: {error}")]
+    Media { media: MediaLocation, error: StoreError },
+    #[error("bus: {0}")]
+    Bus(#[from] bus::OpenError),
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -79,25 +82,39 @@ impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let locks = lock(&config)?;
-        create_dir(&config.media_dir)?;
         let failed = CancellationToken::new();
-        let unopened = |error| OpenError::Database { path: config.database.clone(), error };
+        let unopened = |error| OpenError::Database { database: config.database.clone(), error };
         let (store, writer) =
             Store::open(&config.database, failed.clone()).await.map_err(unopened)?;
-        let media = Media::local(&config.media_dir)
-            .map_err(|error| OpenError::Media { path: config.media_dir.clone(), error })?;
+        let media = open_media(&config.media).await?;
 
-        let hub = Hub::default();
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
+        let hub = match store.cluster() {
+            None => Hub::default(),
+            Some(cluster) => {
+                let hub = Hub::clustered();
+                if let Some(bus) = &config.bus {
+                    let (tasks, stop) = (tasks.clone(), draining.clone());
+                    hub.use_bus(Bus::open(bus, cluster, hub.clone(), tasks, stop).await?);
+                }
+                tasks.spawn(feed_check::run(store.clone(), hub.clone(), draining.clone()));
+                hub
+            }
+        };
         let (committer, commit_task, health) =
             committer::new(writer, hub.clone(), draining.clone());
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let commit_task = tasks.spawn(commit_task.run());
         tasks.spawn(health::report(reporter, health, draining.clone(), failed.clone()));
         // Read before anyone can begin another.
-        let cut_off = store.list_uploads().await.map_err(|error| unopened(error.into()))?;
-        tasks.spawn(draft::remove_all(media.clone(), committer.clone(), cut_off));
+        let cut_off = store.list_cut_off_uploads().await.map_err(|error| unopened(error.into()))?;
+        let cleaner = draft::Cleaner {
+            store: store.clone(),
+            media: media.clone(),
+            committer: committer.clone(),
+        };
+        tasks.spawn(cleaner.run(cut_off, draining.clone()));
 
         let chat = Chat {
             store: store.clone(),
@@ -187,16 +204,32 @@ impl Core {
     }
 }
 
-/// One process per data directory and per database, wherever that lies: the writer keeps in memory
-/// what nobody else may change.
+/// One process per data directory, and per database file wherever it lies: its writer keeps in memory
+/// what other writers would have it read anew for each batch.
 fn lock(config: &Config) -> Result<Vec<File>, OpenError> {
     create_dir(&config.data_dir)?;
-    let mut database_lock = real_path(&config.database)?.into_os_string();
+    let mut locks = vec![lock_file(&config.data_dir, config.data_dir.join(LOCK_FILE))?];
+    if let Database::Sqlite(path) = &config.database {
+        locks.push(lock_database(path)?);
+    }
+    Ok(locks)
+}
+
+pub(crate) fn lock_database(path: &Path) -> Result<File, OpenError> {
+    let mut database_lock = real_path(path)?.into_os_string();
     database_lock.push(".lock");
-    Ok(vec![
-        lock_file(&config.data_dir, config.data_dir.join(LOCK_FILE))?,
-        lock_file(&config.database, database_lock.into())?,
-    ])
+    lock_file(path, database_lock.into())
+}
+
+async fn open_media(location: &MediaLocation) -> Result<Media, OpenError> {
+    let opened = match location {
+        MediaLocation::Directory(path) => {
+            create_dir(path)?;
+            Media::local(path)
+        }
+        MediaLocation::S3(url) => Media::s3(url).await,
+    };
+    opened.map_err(|error| OpenError::Media { media: location.clone(), error })
 }
 
 /// The path without links, of a file that may not exist yet.

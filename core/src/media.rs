@@ -1,24 +1,30 @@
-//! Attachment bytes, in an object store; their metadata is in the database.
+//! Attachment bytes, in a directory or a bucket; their metadata is in the database.
 //!
 //! A file is noted in the database before it is begun, and durable before the message that refers to it
 //! is committed: a crash can only leave a file that is noted, which the next start removes.
 
-use std::{io, ops::Range, path::Path as FilePath, sync::Arc};
+use std::{io, ops::Range, path::Path as FilePath, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload,
-    local::LocalFileSystem, path::Path,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path,
 };
+use tokio::time::timeout;
 
+mod failure;
 pub(crate) mod name;
+mod s3;
+mod upload;
 
-/// What is gathered before it is written.
-const PART_BYTES: usize = 256 * 1024;
-/// How much of the beginning is looked at to tell the media type.
-const SNIFF_BYTES: usize = 8 * 1024;
-const UNKNOWN_TYPE: &str = "application/octet-stream";
+pub use self::failure::StoreError;
+pub(crate) use self::upload::{Finished, Upload};
+use crate::config::S3Url;
+
+/// What is gathered before it is written to a local file.
+const LOCAL_PART_BYTES: usize = 256 * 1024;
+/// From asking for a file to its first byte; less than what callers wait for.
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
 /// What a download yields at a time, at most.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// What the object store appends to the name of a file until it is finished.
@@ -31,35 +37,53 @@ pub(crate) enum Error {
     #[error("the file is shorter than it was")]
     Truncated,
     #[error("{0}")]
-    Unavailable(object_store::Error),
+    Unavailable(StoreError),
 }
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        match error {
-            object_store::Error::NotFound { .. } => Self::NotFound,
-            other => Self::Unavailable(other),
+        let is_missing = matches!(error, object_store::Error::NotFound { .. });
+        let error = StoreError::from(error);
+        if is_missing && !error.is_missing_bucket() {
+            return Self::NotFound;
         }
+        Self::Unavailable(error)
     }
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Media {
     store: Arc<dyn ObjectStore>,
-    directory: Arc<FilePath>,
+    part_bytes: usize,
+    /// Where the files are local.
+    directory: Option<Arc<FilePath>>,
 }
 
 impl Media {
     /// Keeps files below a directory, which has to exist.
-    pub(crate) fn local(directory: &FilePath) -> Result<Self, object_store::Error> {
+    pub(crate) fn local(directory: &FilePath) -> Result<Self, StoreError> {
         let store = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), directory: directory.into() })
+        let directory = Some(directory.into());
+        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART_BYTES, directory })
     }
 
-    /// Begins a file. It appears under its path when it is finished; dropped before, it leaves nothing.
-    pub(crate) async fn create(&self, path: &str) -> Result<Upload, Error> {
-        let upload = self.store.put_multipart(&Path::from(path)).await?;
-        Ok(Upload { upload, buffer: Vec::new(), head: Vec::new(), size: 0 })
+    /// Keeps files in a bucket; fails where it cannot be written and read.
+    pub(crate) async fn s3(url: &S3Url) -> Result<Self, StoreError> {
+        Ok(Self { store: s3::open(url).await?, part_bytes: s3::PART_BYTES, directory: None })
+    }
+
+    /// Begins a file. It appears under its path when it is finished; until then it has to be discarded
+    /// where it is given up.
+    pub(crate) fn create(&self, path: &str) -> Upload {
+        Upload::new(Arc::clone(&self.store), Path::from(path), self.part_bytes)
+    }
+
+    /// Gives up a file that was begun, whatever became of it.
+    pub(crate) async fn discard(&self, path: &str, mut upload: Upload) -> Result<(), Error> {
+        let aborted = upload.abort().await;
+        self.remove(path).await?;
+        // Of a local file nothing else is left.
+        if self.directory.is_some() { Ok(()) } else { aborted }
     }
 
     /// The bytes of a range that lies within the file.
@@ -70,7 +94,11 @@ impl Media {
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         let bounded = Some(GetRange::Bounded(range.clone()));
         let options = GetOptions { range: bounded, ..GetOptions::default() };
-        let file = self.store.get_opts(&Path::from(path), options).await?;
+        let path = Path::from(path);
+        let file = timeout(READ_TIMEOUT, self.store.get_opts(&path, options)).await;
+        let file = file.map_err(|_| {
+            Error::Unavailable(StoreError::new("the media store did not answer in time"))
+        })??;
         if file.range != range {
             return Err(Error::Truncated);
         }
@@ -87,13 +115,14 @@ impl Media {
 
     /// Removes a file, and what was written of it before it was finished.
     pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
-        let staged = self.directory.join(format!("{path}{STAGED_SUFFIX}"));
-        let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(staged)).await;
-        if let Ok(Err(error)) = removed
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            let source = error.into();
-            return Err(object_store::Error::Generic { store: "media", source }.into());
+        if let Some(directory) = &self.directory {
+            let staged = directory.join(format!("{path}{STAGED_SUFFIX}"));
+            let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(staged)).await;
+            if let Ok(Err(error)) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(Error::Unavailable(StoreError::new(error.to_string())));
+            }
         }
         match self.store.delete(&Path::from(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -107,52 +136,5 @@ fn not_empty(chunk: object_store::Result<Bytes>) -> Result<Bytes, Error> {
     match chunk {
         Ok(bytes) if bytes.is_empty() => Err(Error::Truncated),
         other => Ok(other?),
-    }
-}
-
-/// A file that is being written.
-pub(crate) struct Upload {
-    upload: Box<dyn MultipartUpload>,
-    buffer: Vec<u8>,
-    head: Vec<u8>,
-    size: u64,
-}
-
-/// What is known of a file that was written.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) size: u64,
-    pub(crate) content_type: &'static str,
-}
-
-impl Upload {
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
-    pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        let missing = SNIFF_BYTES.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&chunk[..missing.min(chunk.len())]);
-        self.size += chunk.len() as u64;
-        self.buffer.extend_from_slice(chunk);
-        if self.buffer.len() >= PART_BYTES {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        let part = std::mem::take(&mut self.buffer);
-        Ok(self.upload.put_part(PutPayload::from(part)).await?)
-    }
-
-    /// Durable when it returns.
-    pub(crate) async fn finish(mut self) -> Result<Finished, Error> {
-        if !self.buffer.is_empty() {
-            self.flush().await?;
-        }
-        self.upload.complete().await?;
-        let content_type = infer::get(&self.head).map_or(UNKNOWN_TYPE, |kind| kind.mime_type());
-        Ok(Finished { size: self.size, content_type })
     }
 }

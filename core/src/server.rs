@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
+use self::linger::{LINGER_TIMEOUT, Lingering};
 use crate::Core;
+
+mod linger;
 
 /// An edge holds one stream a connected user, over a few connections.
 const MAX_STREAMS: u32 = 32_768;
@@ -33,6 +37,8 @@ impl Core {
         shutdown: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming =
+            incoming.map(|accepted| accepted.map(|stream| Lingering::new(stream, LINGER_TIMEOUT)));
         let draining = async {
             shutdown.cancelled().await;
             self.drain();

@@ -73,6 +73,7 @@ impl Subscription {
             return Err(Error::UserDeleted);
         }
         let end = user.last_seq.cast_unsigned();
+        registration.start(end);
         let last_seq = after_seq.unwrap_or(end);
         if last_seq > end {
             return Err(Error::InvalidField {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netrox_core::{Config, Core};
+use netrox_core::{Config, Core, Database, MediaLocation};
 use netrox_proto::v1::{
     ListMessagesRequest, SendMessageRequest, SubscribeRequest, SubscribeResponse,
     UpsertUsersRequest, UserChange, chat_service_client::ChatServiceClient,
@@ -83,8 +83,9 @@ fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
 async fn open(directory: &TempDir) -> Core {
     Core::open(Config {
         data_dir: directory.path().into(),
-        database: directory.path().join("chat.db"),
-        media_dir: directory.path().join("media"),
+        database: Database::Sqlite(directory.path().join("chat.db")),
+        media: MediaLocation::Directory(directory.path().join("media")),
+        bus: None,
         service_tokens: vec![TOKEN.into()],
         max_body_bytes: 16_384,
         max_attachment_bytes: 1 << 20,
@@ -176,8 +177,9 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let config = |data_dir: &TempDir, database: &TempDir| Config {
         data_dir: data_dir.path().into(),
-        database: database.path().join("chat.db"),
-        media_dir: data_dir.path().join("media"),
+        database: Database::Sqlite(database.path().join("chat.db")),
+        media: MediaLocation::Directory(data_dir.path().join("media")),
+        bus: None,
         service_tokens: vec![TOKEN.into()],
         max_body_bytes: 1,
         max_attachment_bytes: 1,

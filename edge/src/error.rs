@@ -141,7 +141,8 @@ impl From<Failure> for PublicError {
             ErrorReason::UserUnknown
             | ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
-            | ErrorReason::ShuttingDown => Self::unavailable(),
+            | ErrorReason::ShuttingDown
+            | ErrorReason::Overtaken => Self::unavailable(),
             ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
                 Self::internal(failure.message)
             }

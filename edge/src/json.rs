@@ -12,6 +12,10 @@ use netrox_proto::{time, v1};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+mod message;
+
+pub(crate) use self::message::Participants;
+
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -87,8 +91,8 @@ pub(crate) const UPLOADED: &str = "File uploaded and chat created successfully";
 
 /// The entity of the answer to an upload.
 #[derive(Serialize)]
-pub(crate) struct Uploaded<'a> {
-    pub(crate) message: Message<'a>,
+pub(crate) struct Uploaded {
+    pub(crate) message: Box<RawValue>,
 }
 
 /// `{"id": …, "email": …, "profile": …}`
@@ -104,68 +108,6 @@ impl<'a> From<&'a v1::User> for User<'a> {
         // The directory takes only JSON; anything else must not break the whole answer.
         let profile = user.profile_json.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Self { id: &user.id, email: &user.email, profile }
-    }
-}
-
-impl User<'_> {
-    /// For users that are written many times.
-    pub(crate) fn rendered(&self) -> Result<Box<RawValue>, serde_json::Error> {
-        serde_json::value::to_raw_value(self)
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Message<'a> {
-    id: i64,
-    sender: &'a RawValue,
-    receiver: &'a RawValue,
-    attached_file_size: Cow<'static, str>,
-    message: &'a str,
-    updated: RestTimestamp,
-    created: RestTimestamp,
-    seen: bool,
-    deleted: bool,
-    attached_file: Option<AttachedFile<'a>>,
-    attached_file_name: Option<&'a str>,
-    thread: i64,
-}
-
-impl<'a> Message<'a> {
-    /// `sender` and `receiver` are rendered [`User`]s.
-    pub(crate) fn new(
-        message: &'a v1::Message,
-        sender: &'a RawValue,
-        receiver: &'a RawValue,
-    ) -> Self {
-        let attachment = message.attachment.as_ref();
-        let created = RestTimestamp::from(message.created.as_ref());
-        let updated = match &message.updated {
-            updated if *updated == message.created => created,
-            updated => updated.as_ref().into(),
-        };
-        Self {
-            id: message.id,
-            sender,
-            receiver,
-            attached_file_size: attached_file_size(attachment.map(|attachment| attachment.size)),
-            message: &message.body,
-            updated,
-            created,
-            seen: message.seen,
-            deleted: message.deleted,
-            attached_file: attachment.map(|attachment| AttachedFile(&attachment.path)),
-            attached_file_name: attachment.map(|attachment| attachment.file_name.as_str()),
-            thread: message.thread_id,
-        }
-    }
-}
-
-/// The path that an attachment is served at.
-struct AttachedFile<'a>(&'a str);
-
-impl Serialize for AttachedFile<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{MEDIA_PREFIX}{}", self.0))
     }
 }
 

@@ -13,6 +13,9 @@
 
 mod auth;
 mod backoff;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod caller;
 pub mod config;
 pub mod core_client;

@@ -17,8 +17,12 @@ mod lane;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use netrox_proto::{
@@ -67,8 +71,8 @@ impl Future for Pending {
 /// The sends of all users of an edge.
 pub(crate) struct SendPipeline {
     lanes: [Arc<Lane>; LANES],
-    /// Whether repetitions are possible, and a `client_ref` therefore needed.
-    with_client_ref: bool,
+    /// Where repetitions are possible.
+    client_refs: Option<ClientRefs>,
 }
 
 impl SendPipeline {
@@ -86,7 +90,7 @@ impl SendPipeline {
             tasks.spawn(hard_stop.clone().run_until_cancelled_owned(run));
             lane
         });
-        Self { lanes, with_client_ref: !in_process }
+        Self { lanes, client_refs: (!in_process).then(ClientRefs::default) }
     }
 
     /// Takes a command in; the order of these calls is the order of a user's messages.
@@ -96,7 +100,7 @@ impl SendPipeline {
                 sender_id: sender.to_string(),
                 receiver_id: receiver.to_string(),
                 body,
-                client_ref: self.with_client_ref.then(client_ref),
+                client_ref: self.client_refs.as_ref().map(ClientRefs::draw),
             }),
             Command::Dispatch { message_id } => Request::Attachment(DispatchAttachmentRequest {
                 sender_id: sender.to_string(),
@@ -128,9 +132,29 @@ impl Drop for SendPipeline {
     }
 }
 
-/// A random UUID, without a system call for each.
-fn client_ref() -> String {
-    uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
+/// Draws UUIDs of version 7, each above the one before: the core tells by it what a repetition came too late for. Those of
+/// a sender also come to stand at one place of its index instead of all over it.
+#[derive(Debug, Default)]
+struct ClientRefs {
+    /// The first 60 bits of the last one, version aside: milliseconds, and 12 bits that count below them.
+    last: AtomicU64,
+}
+
+impl ClientRefs {
+    const COUNTER_BITS: u32 = 12;
+
+    /// Without a system call for the random part.
+    fn draw(&self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or_default() << Self::COUNTER_BITS;
+        let following = |last: u64| now.max(last + 1);
+        let drawn = following(self.last.update(Ordering::Relaxed, Ordering::Relaxed, following));
+        let mut random: [u8; 10] = rand::random();
+        // The upper four bits of the first are the version's.
+        [random[0], random[1]] = ((drawn & 0xfff) as u16).to_be_bytes();
+        let millis = drawn >> Self::COUNTER_BITS;
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+    }
 }
 
 #[cfg(test)]

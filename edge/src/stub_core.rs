@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) stored: Vec<SendMessageRequest>,
     client_refs: HashMap<String, i64>,
     pub(crate) is_down: bool,
+    /// So many streams of sends are still to be refused.
+    pub(crate) refused_streams: usize,
     /// Subscriptions refused for that.
     pub(crate) refused: usize,
     /// The directory answers nothing.
@@ -302,6 +304,10 @@ impl ChatService for StubCore {
         let (stream, answers) = mpsc::channel(QUEUE);
         self.change(|state| {
             state.refuse_if_down()?;
+            if let Some(left) = state.refused_streams.checked_sub(1) {
+                state.refused_streams = left;
+                return Err(Status::unavailable("the connection broke"));
+            }
             state.streams.push(stream.clone());
             Ok::<_, Status>(())
         })?;

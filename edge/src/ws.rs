@@ -6,13 +6,13 @@
 //! * `feed`: what a user receives, for all their connections; `sockets`: all connections.
 //! * `client_frame`, `server_frame`: the JSON that comes and goes.
 
-mod client_frame;
+pub(crate) mod client_frame;
 mod close;
 mod feed;
 mod flood;
 mod handshake;
 mod queue;
-mod server_frame;
+pub(crate) mod server_frame;
 mod session;
 mod sockets;
 

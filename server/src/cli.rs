@@ -1,4 +1,4 @@
-//! The command line: the four roles, and which flags each of them has (PROTOCOL section 6).
+//! The command line: the roles, and which flags each of them has (PROTOCOL section 6).
 //!
 //! Every flag is an environment variable as well; that rule is applied to all of them in
 //! [`command`]. A role is given the variables of its own flags alone, so that one environment can be
@@ -9,6 +9,7 @@ mod http;
 mod jwt;
 mod limits;
 mod log;
+mod migrate;
 mod refusal;
 mod storage;
 #[cfg(test)]
@@ -26,8 +27,10 @@ pub(crate) use self::{
     jwt::{DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
     limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs},
     log::{LogArgs, LogFormat},
-    storage::{DEFAULT_DATA_DIR, DataDirArgs, StorageArgs},
+    migrate::MigrateArgs,
+    storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, StorageArgs},
     token::MintArgs,
+    value::path_of_url,
 };
 use crate::sources::{SettingError, Sources, variable};
 
@@ -46,6 +49,11 @@ Examples:
   netrox-chat edge --core http://10.0.0.5:50051 --http-addr 0.0.0.0:8080 \\
       --service-token-file /run/secrets/service-token --jwt-secret-file /run/secrets/jwt-secret
       Core and edge apart
+  netrox-chat migrate --from sqlite://data/chat.db --to-file /run/secrets/database-url
+      The data of one machine into PostgreSQL
+  netrox-chat core --database-url-file /run/secrets/database-url --bus-url nats://10.0.0.9:4222 \\
+      --media-url s3://bucket --grpc-addr 10.0.0.5:50051
+      One of several cores, on PostgreSQL, NATS and S3
 
 Exit status:
   0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
@@ -66,7 +74,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
-    /// Core and edge in one process, on an embedded SQLite database; the default
+    /// Core and edge in one process, with an embedded database; the default
     Serve(Box<ServeArgs>),
     /// The gRPC service alone: keeps database and media
     Core(Box<CoreArgs>),
@@ -74,6 +82,8 @@ pub(crate) enum Role {
     Edge(Box<EdgeArgs>),
     /// Prints an access token of one user, signed with the HS256 secret: for trying out and for tests
     Token(Box<TokenArgs>),
+    /// Copies a SQLite database into PostgreSQL: from one machine to several
+    Migrate(Box<MigrateArgs>),
 }
 
 #[derive(Debug, Args)]

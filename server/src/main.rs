@@ -3,13 +3,14 @@
 //! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain.
-//! * [`token`]: access tokens for trying it out.
+//! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL.
 
 #![warn(clippy::print_stderr)]
 
 mod cli;
 mod failure;
 mod listener;
+mod migrate;
 mod open_files;
 mod program;
 mod secret;
@@ -54,6 +55,7 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Serve(args) => settings::serve(*args, sources)?,
         Role::Core(args) => settings::core(*args, sources)?,
         Role::Edge(args) => settings::edge(*args, sources)?,
+        Role::Migrate(args) => return migrate::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Token(args) => return token::run(&args, &sources).map(|()| ExitCode::SUCCESS),
     };
     Ok(program::run(settings))

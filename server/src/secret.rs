@@ -72,11 +72,24 @@ pub(crate) fn given(
     sources: &Sources,
     warnings: &mut Warnings,
 ) -> Result<Option<Secret>, SettingError> {
+    given_if_secret(flag, value, file, |_| true, sources, warnings)
+}
+
+/// The same of a value that need not be a secret: only one that is counts as exposed on the command
+/// line.
+pub(crate) fn given_if_secret(
+    flag: &str,
+    value: Option<&Secret>,
+    file: Option<&PathBuf>,
+    is_secret: impl Fn(&Secret) -> bool,
+    sources: &Sources,
+    warnings: &mut Warnings,
+) -> Result<Option<Secret>, SettingError> {
     let file_flag = format!("{flag}-file");
     match (value, file) {
         (Some(_), Some(_)) => Err(sources.conflict(&file_flag, flag)),
         (Some(secret), None) => {
-            if sources.is_flag(flag) {
+            if sources.is_flag(flag) && is_secret(secret) {
                 warnings.add(format!(
                     "--{flag} on the command line is seen by other users of this machine: use \
                      --{file_flag} or the environment"
@@ -106,7 +119,8 @@ impl FileError {
     }
 }
 
-fn read_secret(path: &Path, warnings: &mut Warnings) -> Result<Secret, FileError> {
+/// Reads a file that holds a secret, and warns where others can.
+pub(crate) fn read_secret(path: &Path, warnings: &mut Warnings) -> Result<Secret, FileError> {
     let refuse = |reason: &str| FileError::new(path, reason);
     let (content, mode) = read(path).map_err(|error| FileError::new(path, error))?;
     let text = String::from_utf8(content).map_err(|_| refuse("not valid UTF-8"))?;

@@ -2,7 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
-use netrox_core::{Core, OpenError};
+use netrox_core::{Core, MediaLocation, OpenError};
 use netrox_edge::{CoreTransport, Edge, config::JwtKey};
 use tokio::{net::TcpListener, select, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
@@ -106,7 +106,9 @@ async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Cor
     let opened = Core::open(config.clone()).await;
     opened.map_err(|error| {
         let flag = blamed(&error, &config);
-        sources.refuse(if sources.is_given(flag) { flag } else { "data-dir" }, error)
+        let file_flag = format!("{flag}-file");
+        let given = [flag, &file_flag].into_iter().find(|flag| sources.is_given(flag));
+        sources.refuse(given.unwrap_or("data-dir"), error)
     })
 }
 
@@ -115,13 +117,15 @@ fn blamed(error: &OpenError, config: &netrox_core::Config) -> &'static str {
     match error {
         OpenError::Database { .. } => "database-url",
         OpenError::Media { .. } => "media-url",
+        OpenError::Bus(_) => "bus-url",
         OpenError::Locked(path) | OpenError::File { path, .. } => {
             if path.starts_with(&config.data_dir) {
                 "data-dir"
-            } else if path.starts_with(&config.media_dir) {
-                "media-url"
             } else {
-                "database-url"
+                match &config.media {
+                    MediaLocation::Directory(media) if path.starts_with(media) => "media-url",
+                    _ => "database-url",
+                }
             }
         }
         OpenError::Reflection(_) => "data-dir",

@@ -2,11 +2,14 @@
 
 mod key;
 mod part;
+mod storage;
 
 use std::time::Duration;
 
 use http::Uri;
+use netrox_core::Database;
 
+use self::storage::Storage;
 pub(crate) use self::{
     key::Keys,
     part::{CoreSettings, EdgeSettings},
@@ -31,6 +34,7 @@ pub(crate) struct Settings {
 }
 
 /// Which parts run in this process.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Parts {
     Serve { core: CoreSettings, edge: EdgeSettings },
     Core { core: CoreSettings },
@@ -53,13 +57,17 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
+    let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     prepare(&data_dir, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
     let limits = args.limits.to_limits(&args.sizes, &args.drain);
     let edge = EdgeSettings::new(args.http, jwt, limits, &service_tokens);
-    let core = CoreSettings::new(&args.grpc, &data_dir, args.storage, &args.sizes, service_tokens);
-    let is_first_start = !core.config.database.exists();
+    let core = CoreSettings::new(&args.grpc, &data_dir, storage, &args.sizes, service_tokens);
+    let is_first_start = match &core.config.database {
+        Database::Sqlite(path) => !path.exists(),
+        Database::Postgres(_) => false,
+    };
     let welcome = Welcome::new(is_first_start, &data_dir, &args.jwt_key, &args.jwt_claims);
     Ok(Settings {
         parts: Parts::Serve { core, edge },
@@ -76,10 +84,11 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
+    let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     prepare(&data_dir, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
-    let core = CoreSettings::new(&args.grpc, &data_dir, args.storage, &args.sizes, service_tokens);
+    let core = CoreSettings::new(&args.grpc, &data_dir, storage, &args.sizes, service_tokens);
     Ok(Settings {
         parts: Parts::Core { core },
         drain_timeout: args.drain.drain_timeout,

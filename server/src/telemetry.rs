@@ -77,9 +77,10 @@ fn wants_colour() -> bool {
     io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Libraries show whole requests and frames in their debug lines, with tokens and message bodies.
+/// Libraries show whole requests and frames in their debug lines, with tokens and message bodies, and repeat in
+/// their info lines what ours say.
 fn is_safe(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || metadata.target().starts_with("netrox_")
+    *metadata.level() <= Level::WARN || metadata.target().starts_with("netrox_")
 }
 
 /// Where, not what: the text of a panic may quote a message.

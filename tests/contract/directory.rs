@@ -197,6 +197,10 @@ async fn a_deleted_user_is_erased_and_stays_deleted() {
     let threads = core.threads(&peer).await.expect("threads");
     assert_eq!(threads[0].user_one, Some(user(&id, "", None)));
 
+    for refused in [core.send(&peer, &id, "gone").await, core.send(&id, &peer, "gone").await] {
+        refused.expect_err("a deleted user");
+    }
+
     // An upsert restores the user, without what was erased.
     let restored = core.upsert_users(vec![change(&id, None, None)]).await.expect("restored");
     assert_eq!(restored, [user(&id, "", None)]);

@@ -84,7 +84,7 @@ async fn the_largest_file_comes_back_as_it_went_in() {
     let one_more = [content.as_slice(), b"x"].concat();
     let refused = upload(&core, &ada, &bob, "too-large.bin", &one_more).await;
     assert_refused(refused, ErrorReason::AttachmentTooLarge);
-    assert_eq!(core.media_files().len(), 1);
+    core.keeps_files(1).await;
 }
 
 #[tokio::test]

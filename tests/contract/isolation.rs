@@ -54,8 +54,11 @@ async fn probe(connection: &Connection, user: &str, target: &Target) -> Seen {
     let message_id = target.message_id;
     let path = target.path.clone();
     let dispatch = DispatchAttachmentRequest { sender_id: user_id.clone(), message_id };
-    let pipelined =
-        SendMessagesRequest { request_id: 1, request: Some(Request::Attachment(dispatch.clone())) };
+    let pipelined = SendMessagesRequest {
+        request_id: 1,
+        request: Some(Request::Attachment(dispatch.clone())),
+        ..Default::default()
+    };
     let download = |offset, length| DownloadAttachmentRequest {
         path: path.clone(),
         user_id: Some(user_id.clone()),

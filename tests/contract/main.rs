@@ -1,4 +1,10 @@
-//! The gRPC contract (`proto/netrox/chat/v1/*.proto`), tried from outside on a running core.
+//! The gRPC contract (`proto/netrox/chat/v1/*.proto`), tried from outside on a running core; here on
+//! SQLite, in `postgres.rs` on PostgreSQL.
+
+use netrox_harness::Store;
+
+/// Where the cores of these tests keep their data.
+const STORE: Store = Store::Sqlite;
 
 mod attachment;
 mod authentication;

@@ -32,7 +32,8 @@ impl Pipeline {
     }
 
     pub(crate) async fn request(&self, request_id: u64, request: impl Into<Option<Request>>) {
-        let request = SendMessagesRequest { request_id, request: request.into() };
+        let request =
+            SendMessagesRequest { request_id, request: request.into(), is_repetition: false };
         within("room for a request", self.requests.send(request)).await.expect("an open pipeline");
     }
 
@@ -89,6 +90,7 @@ async fn interleaved_users_keep_each_their_order() {
                     let request = SendMessagesRequest {
                         request_id: (number * 10 + index) as u64,
                         request: Some(Request::Message(message)),
+                        ..Default::default()
                     };
                     requests.send(request).await.expect("an open pipeline");
                 }
@@ -111,6 +113,39 @@ async fn interleaved_users_keep_each_their_order() {
         assert_eq!(stored, sent);
     }
     assert_eq!(pipeline.finish().await.expect("a good end"), HashMap::new());
+}
+
+/// A stream broke before it told that the first of two was refused and the second stored.
+#[tokio::test]
+async fn a_repetition_is_not_stored_after_a_later_message() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let client_ref = |number: u64| Uuid::from_u64_pair(number, 0).to_string();
+    let message = |number: u64| SendMessageRequest {
+        client_ref: Some(client_ref(number)),
+        ..text(&ada, &bob, &number.to_string())
+    };
+    let mut pipeline = Pipeline::open(&core).await;
+    pipeline.message(2, message(2)).await;
+    let stored = message_id(&pipeline.next().await.1);
+    for (number, is_repetition) in [(1, true), (2, true), (4, true), (3, false)] {
+        let request = Some(Request::Message(message(number)));
+        let request = SendMessagesRequest { request_id: number, request, is_repetition };
+        pipeline.requests.send(request).await.expect("an open pipeline");
+    }
+    let answers = pipeline.finish().await.expect("a good end");
+    match &answers[&1] {
+        Answer::Failure(failure) => assert_eq!(failure.reason(), ErrorReason::Overtaken),
+        other => panic!("not refused: {other:?}"),
+    }
+    assert_eq!(message_id(&answers[&2]), stored, "the original answer");
+    let history = core.history(&ada, &bob).await.expect("a history");
+    let bodies: Vec<_> = history.iter().map(|message| message.body.as_str()).collect();
+    assert_eq!(
+        bodies,
+        ["2", "4", "3"],
+        "what is no repetition has no order but that of its arrival"
+    );
 }
 
 #[tokio::test]
@@ -184,6 +219,7 @@ async fn a_half_closed_stream_ends_after_its_last_answer() {
         .map(|request_id| SendMessagesRequest {
             request_id,
             request: Some(Request::Message(text(&ada, &bob, "hello"))),
+            ..Default::default()
         })
         .collect();
     let answers = core.chat().send_messages(tokio_stream::iter(requests)).await.expect("a stream");
@@ -274,6 +310,7 @@ async fn a_broken_stream_is_repeated_without_loss_or_double() {
                 let request = SendMessagesRequest {
                     request_id: number as u64,
                     request: Some(Request::Message(message)),
+                    ..Default::default()
                 };
                 if requests.send(request).await.is_err() {
                     return;
@@ -314,8 +351,11 @@ async fn a_client_that_reads_late_gets_every_answer() {
     let writer = tokio::spawn(async move {
         for request_id in 0..SENDS {
             let message = text(&ada, &bob, &request_id.to_string());
-            let request =
-                SendMessagesRequest { request_id, request: Some(Request::Message(message)) };
+            let request = SendMessagesRequest {
+                request_id,
+                request: Some(Request::Message(message)),
+                ..Default::default()
+            };
             requests.send(request).await.expect("an open pipeline");
             sent.send_replace(request_id + 1);
         }
@@ -349,8 +389,11 @@ async fn a_drain_ends_the_stream_after_the_answers() {
     let writer = tokio::spawn(async move {
         for request_id in 0.. {
             let message = text(&from, &to, &request_id.to_string());
-            let request =
-                SendMessagesRequest { request_id, request: Some(Request::Message(message)) };
+            let request = SendMessagesRequest {
+                request_id,
+                request: Some(Request::Message(message)),
+                ..Default::default()
+            };
             if requests.send(request).await.is_err() {
                 return;
             }

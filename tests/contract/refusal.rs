@@ -26,6 +26,7 @@ fn documented_code(reason: ErrorReason) -> Code {
         }
         ErrorReason::OutcomeUnknown => Code::Unknown,
         ErrorReason::Internal => Code::Internal,
+        ErrorReason::Overtaken => Code::Aborted,
         ErrorReason::Unspecified => panic!("no call is refused without a reason"),
     }
 }

@@ -1,10 +1,10 @@
 //! A core that runs on its own, and what a service does with it.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use netrox_harness::{
     Arrangement, Builder, PATIENCE, Role, TestChat, grpc, process::Signal, settings::SERVICE_TOKEN,
-    small_disk::SmallDisk, within,
+    within,
 };
 use netrox_proto::v1::{
     DeleteUserRequest, DeleteUserResponse, GetMessageRequest, ListMessagesRequest,
@@ -19,6 +19,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
+
+use crate::STORE;
 
 /// One connection to a core, with the service credential.
 #[derive(Debug, Clone)]
@@ -39,101 +41,6 @@ impl Connection {
         &self,
     ) -> AttachmentServiceClient<InterceptedService<Channel, grpc::Credential>> {
         AttachmentServiceClient::new(self.0.clone())
-    }
-}
-
-/// A running core with a data directory of its own.
-#[derive(Debug)]
-pub(crate) struct Core {
-    process: TestChat,
-    connection: Connection,
-}
-
-impl std::ops::Deref for Core {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.connection
-    }
-}
-
-impl Core {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
-    }
-
-    /// Starts a core with these settings: flags without their dashes.
-    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let builder = TestChat::builder(Arrangement::Split).edges(0);
-        let builder = settings.iter().fold(builder, |all, (flag, value)| all.set(flag, *value));
-        Self::launch(builder).await
-    }
-
-    /// Starts a core whose data is on a small disk.
-    pub(crate) async fn start_on(disk: &SmallDisk) -> Self {
-        let builder = TestChat::builder(Arrangement::Split).edges(0);
-        let builder =
-            builder.launcher(Role::Core, disk.launcher()).set("data-dir", disk.path().join("data"));
-        Self::launch(builder).await
-    }
-
-    async fn launch(builder: Builder) -> Self {
-        let process = builder.start().await;
-        let connection = authorized(connect(&process).await);
-        Self { process, connection }
-    }
-
-    /// A connection beside the one that the core's own methods use.
-    pub(crate) async fn connect(&self) -> Connection {
-        authorized(self.channel().await)
-    }
-
-    /// A connection without a credential.
-    pub(crate) async fn channel(&self) -> Channel {
-        connect(&self.process).await
-    }
-
-    pub(crate) fn address(&self) -> String {
-        self.process.grpc_address().to_string()
-    }
-
-    /// SIGKILL, and a new process on the same data.
-    pub(crate) async fn kill_and_restart(&mut self) {
-        self.process.restart(Role::Core).await;
-        self.connection = authorized(connect(&self.process).await);
-    }
-
-    /// A new process on the data of one that has ended.
-    pub(crate) async fn start_again(&mut self) {
-        self.process.spawn(Role::Core).await;
-        self.connection = authorized(connect(&self.process).await);
-    }
-
-    /// SIGTERM.
-    pub(crate) fn terminate(&mut self) {
-        self.process.process(Role::Core).signal(Signal::TERM);
-    }
-
-    /// The exit code of a core that ends.
-    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
-        self.process.ended(Role::Core).await.code()
-    }
-
-    pub(crate) fn log_contains(&self, text: &str) -> bool {
-        self.process.log(Role::Core).contains(text)
-    }
-
-    pub(crate) fn media_files(&self) -> Vec<PathBuf> {
-        self.process.media_files()
-    }
-
-    pub(crate) fn database(&self) -> PathBuf {
-        self.process.data_dir().join("chat.db")
-    }
-
-    /// Every file below the data directory.
-    pub(crate) fn data_files(&self) -> Vec<PathBuf> {
-        files_below(self.process.data_dir())
     }
 
     /// New users of the directory.
@@ -194,6 +101,94 @@ impl Core {
     }
 }
 
+/// A running core with a data directory of its own.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) process: TestChat,
+    connection: Connection,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Core {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a core with these settings: flags without their dashes.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let builder = Self::builder();
+        let builder = settings.iter().fold(builder, |all, (flag, value)| all.set(flag, *value));
+        Self::launch(builder).await
+    }
+
+    pub(crate) fn builder() -> Builder {
+        TestChat::builder(Arrangement::Split).edges(0).store(STORE)
+    }
+
+    pub(crate) async fn launch(builder: Builder) -> Self {
+        let process = builder.start().await;
+        let connection = authorized(connect(&process).await);
+        Self { process, connection }
+    }
+
+    /// A connection beside the one that the core's own methods use.
+    pub(crate) async fn connect(&self) -> Connection {
+        authorized(self.channel().await)
+    }
+
+    /// A connection without a credential.
+    pub(crate) async fn channel(&self) -> Channel {
+        connect(&self.process).await
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.process.grpc_address().to_string()
+    }
+
+    /// SIGKILL, and a new process on the same data.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.process.restart(Role::Core(0)).await;
+        self.connection = authorized(connect(&self.process).await);
+    }
+
+    /// A new process on the data of one that has ended.
+    pub(crate) async fn start_again(&mut self) {
+        self.process.spawn(Role::Core(0)).await;
+        self.connection = authorized(connect(&self.process).await);
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&mut self) {
+        self.process.process(Role::Core(0)).signal(Signal::TERM);
+    }
+
+    /// The exit code of a core that ends.
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
+        self.process.ended(Role::Core(0)).await.code()
+    }
+
+    pub(crate) fn log_contains(&self, text: &str) -> bool {
+        self.process.log(Role::Core(0)).contains(text)
+    }
+
+    /// Waits until that many attachments are left.
+    pub(crate) async fn keeps_files(&self, count: usize) {
+        self.process.keeps_files(count).await;
+    }
+
+    /// Every file below the data directory.
+    pub(crate) fn data_files(&self) -> Vec<PathBuf> {
+        files_below(self.process.data_dir())
+    }
+}
+
 fn files_below(directory: PathBuf) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut directories = vec![directory];
@@ -207,12 +202,16 @@ fn files_below(directory: PathBuf) -> Vec<PathBuf> {
 }
 
 async fn connect(process: &TestChat) -> Channel {
-    let uri = format!("http://{}", process.grpc_address());
+    connect_to(process.grpc_address()).await
+}
+
+pub(crate) async fn connect_to(address: SocketAddr) -> Channel {
+    let uri = format!("http://{address}");
     let endpoint = Endpoint::from_shared(uri).expect("a URI").timeout(PATIENCE);
     within("a connection to the core", endpoint.connect()).await.expect("connect to the core")
 }
 
-fn authorized(channel: Channel) -> Connection {
+pub(crate) fn authorized(channel: Channel) -> Connection {
     Connection(InterceptedService::new(channel, grpc::Credential::new(SERVICE_TOKEN)))
 }
 

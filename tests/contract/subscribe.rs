@@ -38,7 +38,10 @@ impl Subscription {
         Self::try_open(connection, request).await.expect("a subscription")
     }
 
-    async fn try_open(connection: &Connection, request: SubscribeRequest) -> Result<Self, Status> {
+    pub(crate) async fn try_open(
+        connection: &Connection,
+        request: SubscribeRequest,
+    ) -> Result<Self, Status> {
         let after_seq = request.after_seq;
         let stream = connection.chat().subscribe(request).await?;
         let mut stream = stream.into_inner();

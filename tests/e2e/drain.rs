@@ -4,13 +4,12 @@
 use std::time::{Duration, Instant};
 
 use netrox_harness::{
-    Arrangement, Role, TestChat, both, eventually, multipart::Form, process::Signal, raw::Raw,
-    socket::End,
+    Arrangement, Role, TestChat, each, multipart::Form, process::Signal, raw::Raw, socket::End,
 };
 
 use crate::flow::{self, Flow, seed};
 
-both![
+each![
     a_drain_under_load_closes_every_socket_and_loses_nothing,
     a_drain_waits_for_nobody_forever,
     an_upload_under_way_is_stored_or_leaves_nothing,
@@ -33,22 +32,25 @@ async fn a_drain_under_load_closes_every_socket_and_loses_nothing(arrangement: A
     for _ in 0..50 {
         idle.push(chat.join("idle").await.1);
     }
-    let mut flow = Flow::start(&chat, &[chat.edge()], false, seed()).await;
+    let mut flow = Flow::start(&chat, &chat.edges(), false, seed()).await;
     flow.progress(500).await;
-    let edge = chat.edge_role();
-    drain(&mut chat, edge).await;
+    for edge in chat.edge_roles() {
+        drain(&mut chat, edge).await;
+    }
     for socket in &mut idle {
         assert_eq!(socket.end().await, End::Closed(1001));
     }
     for receiver in 0..flow::RECEIVERS {
         assert_eq!(flow.first_end(receiver).await, flow::End::Closed(1001));
     }
-    if chat.core_role() != edge {
-        let core = chat.core_role();
+    let rest = chat.core_roles().into_iter().filter(|role| *role != Role::Serve);
+    for core in rest.collect::<Vec<_>>() {
         drain(&mut chat, core).await;
         chat.spawn(core).await;
     }
-    chat.spawn(edge).await;
+    for edge in chat.edge_roles() {
+        chat.spawn(edge).await;
+    }
     chat.ready().await;
     flow.progress(200).await;
     flow.verify(&chat).await;
@@ -138,10 +140,7 @@ async fn an_upload_under_way_is_stored_or_leaves_nothing(arrangement: Arrangemen
                 kept += 1;
             }
         }
-        eventually("the end of unfinished files", async || {
-            (chat.media_files().len() == kept).then_some(())
-        })
-        .await;
+        chat.keeps_files(kept).await;
     }
 }
 

@@ -1,21 +1,25 @@
 //! Traffic that goes on over every break, and a ledger of all that it was shown.
 //!
 //! Senders, receivers, uploaders and a reader of histories work as clients do: they open a socket,
-//! use it while it lasts, and open another. Nothing they meet is an error of theirs, but all of it is
+//! use it while it lasts, and open another. Receivers write as well, on the same socket: a user's own messages
+//! have places in the same feed as those that must come. Nothing they meet is an error of theirs, but all of it is
 //! written down, for [`Flow::verify`] to hold it against what is stored.
 
+mod client;
 mod ledger;
 mod uploader;
 mod verify;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use netrox_harness::{Edge, PATIENCE, TestChat, User, eventually, socket::chat_message, within};
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use netrox_harness::{Edge, TestChat, User, eventually, within};
+use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::ledger::End;
@@ -23,13 +27,15 @@ use self::ledger::Ledger;
 
 pub(crate) const SENDERS: usize = 8;
 pub(crate) const RECEIVERS: usize = 8;
+/// Those that receivers write to.
+const LISTENERS: usize = 2;
+/// A receiver writes for each message with a number that this divides.
+const WRITES_FOR: u64 = 3;
 const UPLOADERS: usize = 2;
 /// Senders that wait for each message to be seen or refused before the next.
 const PATIENT_SENDERS: usize = 2;
 /// Messages that the others have under way.
 const WINDOW: u64 = 32;
-/// After this without news a sender takes what is under way for lost.
-const NO_NEWS: Duration = Duration::from_millis(300);
 /// Between two tries of what does not work at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -46,6 +52,7 @@ pub(crate) struct Cast {
     /// Clients use one after the other.
     edges: Vec<Edge>,
     senders: Vec<User>,
+    /// Those that senders write to, and then the listeners.
     receivers: Vec<User>,
     uploaders: Vec<User>,
     /// Whether every send is answered or seen even while a process is gone.
@@ -57,16 +64,30 @@ impl Cast {
         self.edges[attempt % self.edges.len()]
     }
 
-    /// Everybody who writes to the receivers.
-    fn authors(&self) -> impl Iterator<Item = &User> {
-        self.senders.iter().chain(&self.uploaders)
+    /// Everybody who writes to a receiver.
+    fn authors_of(&self, receiver: usize) -> Vec<&User> {
+        if receiver < RECEIVERS {
+            self.senders.iter().chain(&self.uploaders).collect()
+        } else {
+            self.receivers[..RECEIVERS].iter().collect()
+        }
     }
+}
+
+/// A moment of the traffic.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    at: Instant,
+    /// By sender: the number of the first message after it.
+    numbers: Vec<u64>,
 }
 
 /// Running traffic.
 pub(crate) struct Flow {
     cast: Arc<Cast>,
     ledger: Arc<Ledger>,
+    /// Files of others, from before.
+    other_files: HashSet<String>,
     sending: CancellationToken,
     receiving: CancellationToken,
     tasks: JoinSet<()>,
@@ -83,25 +104,28 @@ impl Flow {
             }
             users
         };
+        let mut receivers = users("receiver", RECEIVERS).await;
+        receivers.extend(users("listener", LISTENERS).await);
         let cast = Arc::new(Cast {
             edges: edges.to_vec(),
             senders: users("sender", SENDERS).await,
-            receivers: users("receiver", RECEIVERS).await,
+            receivers,
             uploaders: users("uploader", UPLOADERS).await,
             answered,
         });
-        let ledger = Arc::new(Ledger::new(RECEIVERS, SENDERS));
+        let ledger = Arc::new(Ledger::new(RECEIVERS + LISTENERS, SENDERS + RECEIVERS));
+        let other_files = chat.media_paths().into_iter().collect();
         let sending = CancellationToken::new();
         let receiving = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        for index in 0..RECEIVERS {
-            let task = receive(Arc::clone(&cast), Arc::clone(&ledger), index);
+        for index in 0..RECEIVERS + LISTENERS {
+            let task = client::receive(Arc::clone(&cast), Arc::clone(&ledger), index);
             tasks.spawn(until(receiving.clone(), task));
         }
         ledger.all_connected().await;
         for index in 0..SENDERS {
             let window = if index < PATIENT_SENDERS { 1 } else { WINDOW };
-            tasks.spawn(send(
+            tasks.spawn(client::send(
                 Arc::clone(&cast),
                 Arc::clone(&ledger),
                 sending.clone(),
@@ -117,9 +141,10 @@ impl Flow {
                 index,
             ));
         }
-        let reader = read(Arc::clone(&cast), Arc::clone(&ledger), StdRng::seed_from_u64(seed));
+        let reader =
+            client::read(Arc::clone(&cast), Arc::clone(&ledger), StdRng::seed_from_u64(seed));
         tasks.spawn(until(sending.clone(), reader));
-        Self { cast, ledger, sending, receiving, tasks }
+        Self { cast, ledger, other_files, sending, receiving, tasks }
     }
 
     /// Waits until this many more messages were received. Fails where a task of the traffic failed.
@@ -132,6 +157,34 @@ impl Flow {
             }
         };
         within("progress of the traffic", progress).await;
+    }
+
+    /// What is sent from now on.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { at: Instant::now(), numbers: self.ledger.next_numbers() }
+    }
+
+    /// Waits until messages sent after the mark got through, of every sender and to every receiver, and of every
+    /// receiver.
+    /// Gives the time from the mark on.
+    pub(crate) async fn through(&mut self, mark: &Mark) -> Duration {
+        let through = async {
+            while !self.ledger.has_reached_all(&mark.numbers, PATIENT_SENDERS) {
+                self.check_tasks();
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        within("messages to get through again", through).await;
+        mark.at.elapsed()
+    }
+
+    /// How many sends were refused, and the longest that a sender waited for it.
+    pub(crate) fn refusals(&self) -> (usize, Duration) {
+        self.ledger.refusals()
+    }
+
+    pub(crate) fn received_count(&self) -> usize {
+        self.ledger.received_count()
     }
 
     /// How the first connection of a receiver ended, as soon as it has.
@@ -169,17 +222,6 @@ async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
     stop.run_until_cancelled(task).await;
 }
 
-/// Opens a socket; `None` where that does not work at the moment.
-async fn open(edge: Edge, user: &User) -> Option<WebSocketStream<TcpStream>> {
-    let handshake = async {
-        let tcp = TcpStream::connect(edge.address).await.ok()?;
-        tcp.set_nodelay(true).ok()?;
-        let uri = format!("ws://{}/ws/chat/room/?token={}", edge.address, user.token);
-        client_async(uri, tcp).await.ok().map(|(stream, _)| stream)
-    };
-    timeout(PATIENCE, handshake).await.ok().flatten()
-}
-
 /// The text that a sender sends as its message of this number.
 fn text_of(sender: usize, number: u64) -> String {
     let filler = "\u{e4}\u{1f600}x ".repeat((sender * 7 + number as usize * 13) % 40);
@@ -196,115 +238,12 @@ fn parse_text(text: &str) -> (usize, u64) {
     (sender, count)
 }
 
-/// To whom a sender sends its message of this number.
+/// To whom a sender sends its message of this number. After the senders, receivers count as senders.
 fn receiver_of(sender: usize, number: u64) -> usize {
-    (sender + number as usize) % RECEIVERS
-}
-
-async fn send(
-    cast: Arc<Cast>,
-    ledger: Arc<Ledger>,
-    stop: CancellationToken,
-    index: usize,
-    window: u64,
-) {
-    let mut next = 0;
-    let mut seen = ledger.progress(index);
-    for attempt in index.. {
-        if stop.is_cancelled() {
-            return;
-        }
-        let Some(socket) = open(cast.edge(attempt), &cast.senders[index]).await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        let (mut sink, mut frames) = socket.split();
-        // What was under way on the last connection is settled, one way or the other.
-        let mut settled = next;
-        loop {
-            let fill = async {
-                while next < settled + window {
-                    let receiver = &cast.receivers[receiver_of(index, next)];
-                    let frame = chat_message(&receiver.id, &text_of(index, next)).to_string();
-                    next += 1;
-                    sink.feed(Message::text(frame)).await?;
-                }
-                sink.flush().await
-            };
-            // A peer that stops reading is as good as gone.
-            match timeout(PATIENCE, fill).await {
-                Ok(Ok(())) => {}
-                _ => break,
-            }
-            let patience = if cast.answered && window == 1 { PATIENCE } else { NO_NEWS };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                frame = frames.next() => match frame {
-                    Some(Ok(Message::Text(frame))) => {
-                        let code = ledger.refused(&frame);
-                        if window == 1 && code == "unavailable" {
-                            ledger.never_stored(text_of(index, next - 1));
-                        }
-                        settled = next;
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-                    Some(Ok(_)) => {}
-                },
-                changed = seen.changed() => {
-                    changed.expect("a ledger");
-                    settled = settled.max(*seen.borrow_and_update());
-                }
-                () = tokio::time::sleep(patience) => {
-                    assert!(patience == NO_NEWS, "message {} was lost without a word", next - 1);
-                    settled = next;
-                }
-            }
-        }
-    }
-}
-
-async fn receive(cast: Arc<Cast>, ledger: Arc<Ledger>, index: usize) {
-    for connection in 0.. {
-        let Some(mut socket) = open(cast.edge(connection), &cast.receivers[index]).await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        ledger.connected(index);
-        let end = loop {
-            match socket.next().await {
-                Some(Ok(Message::Text(frame))) => ledger.received(index, connection, &frame),
-                Some(Ok(Message::Close(frame))) => {
-                    break End::Closed(frame.map_or(1005, |frame| frame.code.into()));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => break End::Broken,
-            }
-        };
-        ledger.ended(index, end);
-    }
-}
-
-/// Reads histories all the time.
-async fn read(cast: Arc<Cast>, ledger: Arc<Ledger>, mut random: StdRng) {
-    let authors: Vec<_> = cast.authors().collect();
-    for attempt in 0.. {
-        let author = authors[random.random_range(0..authors.len())];
-        let receiver = &cast.receivers[random.random_range(0..RECEIVERS)];
-        let path = format!("/chat/messages/{}/", author.id);
-        let request = cast.edge(attempt).get(&path).bearer(&receiver.token);
-        if let Ok(answer) = request.try_send().await {
-            match answer.status {
-                200 => {
-                    let answer = answer.json();
-                    let messages = answer["entity"]["messages"].as_array().expect("messages");
-                    messages.iter().for_each(|message| ledger.listed(message));
-                }
-                503 => {}
-                _ => panic!("a history: {answer:?}"),
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
+    if sender < SENDERS {
+        (sender + number as usize) % RECEIVERS
+    } else {
+        RECEIVERS + (sender + number as usize) % LISTENERS
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every payload of the documented API, compared byte for byte in order.
 
 use netrox_harness::{
-    Arrangement, Socket, TestChat, User, both, multipart::Form, settings::JWT_SECRET,
+    Arrangement, Socket, TestChat, User, each, multipart::Form, settings::JWT_SECRET,
 };
 use serde_json::json;
 
@@ -9,7 +9,7 @@ mod template;
 
 use template::Values;
 
-both![
+each![
     messages,
     no_messages,
     invalid_receipient,

@@ -1,6 +1,6 @@
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 
-both![healthz_and_readyz_are_200_without_a_token];
+each![healthz_and_readyz_are_200_without_a_token];
 
 async fn healthz_and_readyz_are_200_without_a_token(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;

@@ -1,17 +1,22 @@
-//! The documented behaviour, from outside: real processes, real sockets, each test in both
-//! arrangements (`serve` and `split`).
+//! The documented behaviour, from outside: real processes, real sockets, each test in every
+//! arrangement (`serve`, `split`, `cluster`).
 
 mod attachment;
+mod bucket;
+mod cluster;
 mod crash;
+mod deploy;
 mod drain;
 mod faults;
 mod flow;
 mod golden;
+mod hang;
 mod health;
 mod hostile;
 mod identity;
 mod media;
 mod memory;
+mod migrate;
 mod program;
 mod rest;
 mod restart;

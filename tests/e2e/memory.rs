@@ -1,16 +1,15 @@
-//! What is long is streamed: memory does not grow with it (DESIGN G8).
+//! What is long is streamed: memory does not grow with it (ARCHITECTURE.md, G8).
 //!
-//! The bounds are those of a debug build on a busy machine; `cargo bench --bench memory` measures a
-//! release build.
+//! The bounds are those of a debug build on a busy machine; `netrox-bench` measures a release build.
 
 use futures_util::StreamExt as _;
-use netrox_harness::{Arrangement, TestChat, both, multipart::Form};
+use netrox_harness::{Arrangement, TestChat, each, multipart::Form};
 use netrox_proto::v1::{
     SendMessageRequest, SendMessagesRequest, send_messages_request::Request,
     send_messages_response::Result as Answer,
 };
 
-both![a_long_history_is_streamed, a_large_file_is_streamed];
+each![a_long_history_is_streamed, a_large_file_is_streamed];
 
 const MESSAGES: usize = 12_000;
 const BODY_BYTES: usize = 4_000;
@@ -43,7 +42,11 @@ async fn a_long_history_is_streamed(arrangement: Arrangement) {
             body: format!("canary {number} {}", "z".repeat(BODY_BYTES)),
             client_ref: None,
         };
-        SendMessagesRequest { request_id: number as u64, request: Some(Request::Message(message)) }
+        SendMessagesRequest {
+            request_id: number as u64,
+            request: Some(Request::Message(message)),
+            ..Default::default()
+        }
     };
     let requests: Vec<_> = (0..MESSAGES).map(request).collect();
     let answers = chat.chat_service().send_messages(futures_util::stream::iter(requests)).await;

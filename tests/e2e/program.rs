@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod log;
+mod postgres;
 mod role;
 mod secret;
 mod setting;

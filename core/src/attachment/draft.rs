@@ -1,13 +1,16 @@
 //! A file from its note in the database to the message that refers to it. Whatever comes in between, nothing
 //! is left of one without a message: it is removed when the draft is dropped, or at the next start.
 
-use tokio_util::task::TaskTracker;
+use std::time::Duration;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Attachments;
 use crate::{
     committer::{Committer, Write},
     error::Error,
     media::{Finished, Media, Upload},
+    store::Store,
 };
 
 pub(super) struct Draft {
@@ -31,7 +34,7 @@ impl Draft {
         };
         let noted = Write::BeginUpload(draft.path.clone());
         draft.committer.submit(noted)?.answer().await?;
-        draft.upload = Some(draft.media.create(&draft.path).await?);
+        draft.upload = Some(draft.media.create(&draft.path));
         Ok(draft)
     }
 
@@ -50,7 +53,7 @@ impl Draft {
 
     /// Durable when it returns.
     pub(super) async fn finish(&mut self) -> Result<Finished, Error> {
-        let upload = self.upload.take().ok_or(Error::Internal)?;
+        let upload = self.upload.as_mut().ok_or(Error::Internal)?;
         Ok(upload.finish().await?)
     }
 
@@ -63,26 +66,55 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.kept {
-            drop(self.upload.take());
-            let path = std::mem::take(&mut self.path);
-            self.tasks.spawn(remove(self.media.clone(), self.committer.clone(), path));
+            let (upload, path) = (self.upload.take(), std::mem::take(&mut self.path));
+            self.tasks.spawn(remove(self.media.clone(), self.committer.clone(), path, upload));
         }
     }
 }
 
-/// Removes the files that a crash cut off.
-pub(crate) async fn remove_all(media: Media, committer: Committer, paths: Vec<String>) {
-    if !paths.is_empty() {
-        tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
+/// How often cores that share a database look for what one of them left behind.
+const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Removes files of uploads that were cut off.
+pub(crate) struct Cleaner {
+    pub(crate) store: Store,
+    pub(crate) media: Media,
+    pub(crate) committer: Committer,
+}
+
+impl Cleaner {
+    /// Those found at the start; where other cores may leave some behind, also later ones.
+    pub(crate) async fn run(self, found: Vec<String>, stop: CancellationToken) {
+        self.remove_all(found).await;
+        while self.store.cluster().is_some() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CLEANING_INTERVAL) => {}
+            }
+            match self.store.list_cut_off_uploads().await {
+                Ok(found) => self.remove_all(found).await,
+                Err(error) => tracing::debug!(%error, "cannot list uploads that were cut off"),
+            }
+        }
     }
-    for path in paths {
-        remove(media.clone(), committer.clone(), path).await;
+
+    async fn remove_all(&self, paths: Vec<String>) {
+        if !paths.is_empty() {
+            tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
+        }
+        for path in paths {
+            remove(self.media.clone(), self.committer.clone(), path, None).await;
+        }
     }
 }
 
 /// The file first: what is still noted is tried again at the next start.
-async fn remove(media: Media, committer: Committer, path: String) {
-    if let Err(error) = media.remove(&path).await {
+async fn remove(media: Media, committer: Committer, path: String, upload: Option<Upload>) {
+    let removed = match upload {
+        Some(upload) => media.discard(&path, upload).await,
+        None => media.remove(&path).await,
+    };
+    if let Err(error) = removed {
         tracing::warn!(path, %error, "failed to remove a file without a message");
         return;
     }

@@ -24,6 +24,8 @@ pub(super) type ThreadList = BoxStream<'static, Result<v1::ListThreadsResponse, 
 const PAGE_MESSAGES: i64 = 256;
 /// What one response may carry, so that it stays far below the limit of a gRPC message.
 const RESPONSE_BYTES: usize = 256 * 1024;
+/// About what a message takes besides its body.
+const MESSAGE_BYTES: usize = 256;
 const PAGE_THREADS: usize = 256;
 
 pub(super) async fn messages(
@@ -55,7 +57,11 @@ pub(super) async fn messages(
             newest_first: request.newest_first,
         },
         remaining: if request.limit == 0 { i64::MAX } else { i64::from(request.limit) },
-        participants: Participants { user_key, user_id, peer_id },
+        participants: Participants {
+            user_key,
+            user_id: user_id.to_string(),
+            peer_id: peer_id.to_string(),
+        },
         read: VecDeque::new(),
     };
     let rest = stream::try_unfold(pages, |mut pages| async move {
@@ -65,11 +71,11 @@ pub(super) async fn messages(
     Ok(first.chain(rest).boxed())
 }
 
-#[derive(Clone, Copy)]
+/// The two users, their identifiers as they are on the wire.
 struct Participants {
     user_key: UserKey,
-    user_id: UserId,
-    peer_id: UserId,
+    user_id: String,
+    peer_id: String,
 }
 
 struct MessagePages {
@@ -87,11 +93,11 @@ impl MessagePages {
             self.read_page().await?;
         }
         let mut bytes = 0;
-        let mut messages = Vec::new();
+        let mut messages = Vec::with_capacity(self.read.len());
         while bytes < RESPONSE_BYTES
             && let Some(message) = self.read.pop_front()
         {
-            bytes += message.encoded_len();
+            bytes += message.body.len() + MESSAGE_BYTES;
             messages.push(message);
         }
         let response = v1::ListMessagesResponse { users: Vec::new(), messages };
@@ -115,11 +121,11 @@ impl MessagePages {
         // A short page is the last one.
         let count = rows.len() as i64;
         self.remaining = if count < limit { 0 } else { self.remaining - count };
-        let Participants { user_key, user_id, peer_id } = self.participants;
+        let Participants { user_key, user_id, peer_id } = &self.participants;
         self.read.extend(rows.into_iter().map(|row| {
-            let sent = row.sender == user_key;
+            let sent = row.sender == *user_key;
             let (sender, receiver) = if sent { (user_id, peer_id) } else { (peer_id, user_id) };
-            row.into_wire(sender, receiver)
+            row.into_wire(sender.clone(), receiver.clone())
         }));
         Ok(())
     }

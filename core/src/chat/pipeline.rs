@@ -59,7 +59,11 @@ async fn run(
             }
             request = requests.next(), if reading => {
                 match request {
-                    Some(Ok(request)) => unanswered.push(accept(&chat, request)),
+                    Some(Ok(request)) => match accept(&chat, request) {
+                        Some(answer) => unanswered.push(answer),
+                        // As if it had not been read: another core can take it.
+                        None => end = Some(Err(Error::ShuttingDown.into())),
+                    },
                     Some(Err(status)) => end = Some(Err(status)),
                     None => end = Some(Ok(())),
                 }
@@ -93,19 +97,22 @@ async fn send(
     }
 }
 
-/// Queues a request at once, so that the order of reading is the order of effect.
-fn accept(chat: &Chat, request: v1::SendMessagesRequest) -> Answer {
-    let request_id = request.request_id;
+/// Queues a request at once, so that the order of reading is the order of effect. `None` where the core takes no
+/// more.
+fn accept(chat: &Chat, request: v1::SendMessagesRequest) -> Option<Answer> {
+    let (request_id, is_repetition) = (request.request_id, request.is_repetition);
     let write = match request.request {
-        Some(Command::Message(message)) => {
-            NewMessage::parse(message, chat.max_body_bytes).map(Write::Message)
-        }
+        Some(Command::Message(message)) => NewMessage::parse(message, chat.max_body_bytes)
+            .map(|message| Write::Message(NewMessage { is_repetition, ..message })),
         Some(Command::Attachment(dispatch)) => Dispatch::try_from(dispatch).map(Write::Dispatch),
         None => Err(Error::InvalidField { field: "request", problem: "missing" }),
     };
     let is_message = matches!(write, Ok(Write::Message(_)));
     let pending = write.and_then(|write| chat.committer.submit(write));
-    Box::pin(async move {
+    if let Err(Error::ShuttingDown) = pending {
+        return None;
+    }
+    Some(Box::pin(async move {
         let outcome = match pending {
             Err(error) => Err(error),
             Ok(pending) if is_message => {
@@ -115,5 +122,5 @@ fn accept(chat: &Chat, request: v1::SendMessagesRequest) -> Answer {
         };
         let result = outcome.unwrap_or_else(|error| Outcome::Failure(Failure::from(error)));
         v1::SendMessagesResponse { request_id, result: Some(result) }
-    })
+    }))
 }

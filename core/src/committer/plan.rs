@@ -1,10 +1,7 @@
 //! What a batch of writes becomes, decided in memory: who may write, which ids and sequence numbers are
 //! given, what each caller is answered and what each user learns. No database in here.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use netrox_proto::{ids::UserId, time::timestamp, v1};
 
@@ -15,11 +12,10 @@ use crate::{
     hub::LiveEvent,
     store::{
         batch::{
-            DispatchRow, Loaded, LoadedUser, NewMessageRow, NewThreadRow, Rows, StoredMessage,
-            Wanted,
+            DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, Rows, StoredMessage,
+            ThreadState, UserState, Wanted,
         },
         user::UserKey,
-        writer::LastIds,
     },
 };
 
@@ -31,8 +27,12 @@ pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted 
             Write::Message(message) => {
                 wanted.users.extend([message.sender, message.receiver]);
                 wanted.pairs.push((message.sender, message.receiver));
+                wanted.new_messages += 1;
                 if let Some(client_ref) = message.client_ref {
                     wanted.client_refs.push((message.sender, client_ref));
+                    if message.is_repetition {
+                        wanted.repetitions.push((message.sender, client_ref));
+                    }
                 }
             }
             Write::Dispatch(dispatch) => {
@@ -49,38 +49,22 @@ pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted 
 pub(super) struct Plan<'a> {
     loaded: Loaded,
     now: i64,
-    pub(super) last_ids: LastIds,
     pub(super) rows: Rows<'a>,
     pub(super) events: Vec<(UserId, LiveEvent)>,
-    feeds: BTreeMap<UserKey, u64>,
-    threads: HashMap<(UserKey, UserKey), ThreadState>,
-}
-
-struct ThreadState {
-    id: i64,
-    last_activity: i64,
-    /// Whether the batch writes to it.
-    active: bool,
+    /// What the batch changes.
+    feeds: BTreeMap<UserKey, UserState>,
+    threads: BTreeMap<Pair, ThreadState>,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(loaded: Loaded, last_ids: LastIds, now: i64) -> Self {
-        let threads = loaded
-            .threads
-            .iter()
-            .map(|(pair, thread)| {
-                let last_activity = thread.last_activity;
-                (*pair, ThreadState { id: thread.id, last_activity, active: false })
-            })
-            .collect();
+    pub(super) fn new(loaded: Loaded, now: i64) -> Self {
         Self {
             loaded,
             now,
-            last_ids,
             rows: Rows::default(),
             events: Vec::new(),
             feeds: BTreeMap::new(),
-            threads,
+            threads: BTreeMap::new(),
         }
     }
 
@@ -89,17 +73,21 @@ impl<'a> Plan<'a> {
         if sender.deleted {
             return Err(Error::UserDeleted);
         }
-        if let Some(client_ref) = message.client_ref
-            && let Some(stored) = self.loaded.client_refs.get(&(sender.key, client_ref))
-        {
-            return Ok(Written::Message(*stored));
+        if let Some(client_ref) = message.client_ref {
+            let reference = (sender.key, client_ref);
+            if let Some(stored) = self.loaded.client_refs.get(&reference) {
+                return Ok(Written::Message(*stored));
+            }
+            if self.loaded.overtaken.contains(&reference) {
+                return Err(Error::Overtaken);
+            }
         }
         let receiver = self
             .user(message.receiver)
             .filter(|user| !user.deleted)
             .ok_or(Error::ReceiverUnknown)?;
 
-        let id = next_id(&mut self.last_ids.message)?;
+        let id = next_id(&mut self.loaded.message_ids)?;
         let (thread_id, created) = self.thread_activity(sender.key, receiver.key)?;
         let sender_seq = self.next_seq(sender);
         let receiver_seq = message.attachment.is_none().then(|| self.next_seq(receiver));
@@ -161,13 +149,13 @@ impl<'a> Plan<'a> {
 
         let sender_seq = self.next_seq(sender);
         let receiver_seq = self.next_seq(receiver);
-        self.rows.dispatches.push(DispatchRow(
-            row.message.thread_id,
-            row.message.id,
+        self.rows.dispatches.push(DispatchRow {
+            thread_id: row.message.thread_id,
+            id: row.message.id,
             dispatched,
             sender_seq,
             receiver_seq,
-        ));
+        });
         let on_wire = Arc::new(row.into_wire());
         self.publish(dispatch.sender, sender_seq, true, &on_wire);
         self.publish(receiver_id, receiver_seq, false, &on_wire);
@@ -176,38 +164,44 @@ impl<'a> Plan<'a> {
 
     /// The rows, when every write is in.
     pub(super) fn finish(&mut self) {
-        self.rows.feeds = self.feeds.iter().map(|(key, seq)| (*key, *seq)).collect();
-        self.rows.activities = self
-            .threads
-            .values()
-            .filter(|thread| thread.active)
-            .map(|thread| (thread.id, thread.last_activity))
-            .collect();
+        self.rows.feeds = self.feeds.values().copied().collect();
+        self.rows.activities = self.threads.values().copied().collect();
     }
 
-    fn user(&self, id: UserId) -> Option<LoadedUser> {
+    fn user(&self, id: UserId) -> Option<UserState> {
         self.loaded.users.get(&id).copied()
     }
 
-    fn next_seq(&mut self, user: LoadedUser) -> u64 {
-        let last_seq = self.feeds.entry(user.key).or_insert(user.last_seq.cast_unsigned());
-        *last_seq += 1;
-        *last_seq
+    fn next_seq(&mut self, user: UserState) -> u64 {
+        let user = self.feeds.entry(user.key).or_insert(user);
+        user.last_seq += 1;
+        user.last_seq.cast_unsigned()
     }
 
     /// The thread of a pair, and the instant of its next message: later than that of the last one,
     /// also when the clock steps back.
     fn thread_activity(&mut self, one: UserKey, two: UserKey) -> Result<(i64, i64), Error> {
-        let pair = (one.min(two), one.max(two));
-        if let Some(thread) = self.threads.get_mut(&pair) {
-            thread.last_activity = self.now.max(thread.last_activity + 1);
-            thread.active = true;
-            return Ok((thread.id, thread.last_activity));
-        }
-        let id = next_id(&mut self.last_ids.thread)?;
-        self.rows.threads.push(NewThreadRow(id, pair.0, pair.1, one, self.now));
-        self.threads.insert(pair, ThreadState { id, last_activity: self.now, active: true });
-        Ok((id, self.now))
+        let pair @ (low_key, high_key) = (one.min(two), one.max(two));
+        let known = self.threads.get(&pair).or_else(|| self.loaded.threads.get(&pair));
+        let thread = match known {
+            Some(thread) => {
+                ThreadState { last_activity: self.now.max(thread.last_activity + 1), ..*thread }
+            }
+            None => {
+                let id = next_id(&mut self.loaded.thread_ids)?;
+                let created = self.now;
+                self.rows.threads.push(NewThreadRow {
+                    id,
+                    low_key,
+                    high_key,
+                    user_one: one,
+                    created,
+                });
+                ThreadState { id, low_key, high_key, last_activity: created }
+            }
+        };
+        self.threads.insert(pair, thread);
+        Ok((thread.id, thread.last_activity))
     }
 
     fn publish(&mut self, user: UserId, seq: u64, sent: bool, message: &Arc<v1::Message>) {
@@ -215,13 +209,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn next_id(last: &mut i64) -> Result<i64, Error> {
-    if *last >= MAX_ID {
+/// There are as many as the batch has writes.
+fn next_id(ids: &mut std::vec::IntoIter<i64>) -> Result<i64, Error> {
+    ids.next().filter(|id| *id <= MAX_ID).ok_or_else(|| {
         tracing::error!("identifiers are used up");
-        return Err(Error::Internal);
-    }
-    *last += 1;
-    Ok(*last)
+        Error::Internal
+    })
 }
 
 #[cfg(test)]
@@ -230,7 +223,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::batch::LoadedThread;
 
     const NOW: i64 = 1_000_000;
 
@@ -243,18 +235,20 @@ mod tests {
         let mut loaded = Loaded::default();
         for number in 1..=3u8 {
             let key = UserKey(number.into());
-            let row = LoadedUser { id: user(number).0, key, deleted: number == 3, last_seq: 10 };
+            let row = UserState { id: user(number).0, key, deleted: number == 3, last_seq: 10 };
             loaded.users.insert(user(number), row);
         }
         let (low_key, high_key) = (UserKey(1), UserKey(2));
         loaded
             .threads
-            .insert((low_key, high_key), LoadedThread { id: 7, low_key, high_key, last_activity });
+            .insert((low_key, high_key), ThreadState { id: 7, low_key, high_key, last_activity });
+        loaded.message_ids = vec![101, 102, 103].into_iter();
+        loaded.thread_ids = vec![8].into_iter();
         loaded
     }
 
     fn plan<'a>(last_activity: i64) -> Plan<'a> {
-        Plan::new(loaded(last_activity), LastIds { message: 100, thread: 7 }, NOW)
+        Plan::new(loaded(last_activity), NOW)
     }
 
     fn text(sender: u8, receiver: u8) -> NewMessage {
@@ -263,6 +257,7 @@ mod tests {
             receiver: user(receiver),
             body: "hello".into(),
             client_ref: None,
+            is_repetition: false,
             attachment: None,
         }
     }
@@ -274,6 +269,10 @@ mod tests {
         }
     }
 
+    fn feeds(plan: &Plan<'_>) -> Vec<(UserKey, i64)> {
+        plan.rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect()
+    }
+
     #[test]
     fn ids_and_times_grow_in_a_conversation_when_the_clock_steps_back() {
         let mut plan = plan(NOW + 5_000);
@@ -283,7 +282,9 @@ mod tests {
         assert_eq!((first.id, second.id), (101, 102));
         assert_eq!((first.created, second.created), (NOW + 5_001, NOW + 5_002));
         plan.finish();
-        assert_eq!(plan.rows.activities, [(7, NOW + 5_002)]);
+        let activities =
+            plan.rows.activities.iter().map(|thread| (thread.id, thread.last_activity));
+        assert_eq!(activities.collect::<Vec<_>>(), [(7, NOW + 5_002)]);
         assert!(plan.rows.threads.is_empty());
     }
 
@@ -295,7 +296,7 @@ mod tests {
             stored(plan.message(write));
         }
         plan.finish();
-        assert_eq!(plan.rows.feeds, [(UserKey(1), 13), (UserKey(2), 13)]);
+        assert_eq!(feeds(&plan), [(UserKey(1), 13), (UserKey(2), 13)]);
         for number in [1, 2] {
             let seqs = plan.events.iter().filter(|(to, _)| *to == user(number));
             assert_eq!(seqs.map(|(_, event)| event.seq).collect::<Vec<_>>(), [11, 12, 13]);
@@ -330,6 +331,18 @@ mod tests {
     }
 
     #[test]
+    fn a_repetition_is_not_stored_after_a_later_message() {
+        let mut plan = plan(0);
+        let [first, second] = [4, 5].map(|number| ClientRef(Uuid::from_u128(number)));
+        plan.loaded.overtaken.insert((UserKey(1), first));
+        let overtaken = NewMessage { client_ref: Some(first), ..text(1, 2) };
+        let other = NewMessage { client_ref: Some(second), ..text(1, 2) };
+        assert!(matches!(plan.message(&overtaken), Err(Error::Overtaken)));
+        assert_eq!(stored(plan.message(&other)).id, 101);
+        assert_eq!(plan.rows.messages.len(), 1);
+    }
+
+    #[test]
     fn a_file_is_announced_to_its_sender_only() {
         let mut plan = plan(0);
         let attachment = Some(NewAttachment {
@@ -342,25 +355,22 @@ mod tests {
         stored(plan.message(&file));
         plan.finish();
         assert_eq!(plan.rows.messages[0].receiver_seq, None);
-        assert_eq!(plan.rows.feeds, [(UserKey(1), 11)]);
+        assert_eq!(feeds(&plan), [(UserKey(1), 11)]);
         let missing = Dispatch { sender: user(1), message_id: 5 };
         assert!(matches!(plan.dispatch(&missing), Err(Error::MessageNotFound)));
     }
 
     #[test]
     fn the_first_writer_of_a_new_thread_is_user_one() {
-        let mut plan = Plan::new(
-            Loaded { threads: HashMap::new(), ..loaded(0) },
-            LastIds { message: 0, thread: 7 },
-            NOW,
-        );
+        let mut plan =
+            Plan::new(Loaded { threads: std::collections::HashMap::new(), ..loaded(0) }, NOW);
         let (one, two) = (text(2, 1), text(1, 2));
         assert_eq!(stored(plan.message(&one)).thread_id, 8);
         assert_eq!(stored(plan.message(&two)).thread_id, 8);
         plan.finish();
-        let NewThreadRow(id, low, high, user_one, created) = plan.rows.threads[0];
+        let NewThreadRow { id, low_key, high_key, user_one, created } = plan.rows.threads[0];
         assert_eq!(
-            (id, low, high, user_one, created),
+            (id, low_key, high_key, user_one, created),
             (8, UserKey(1), UserKey(2), UserKey(2), NOW)
         );
     }

@@ -1,9 +1,9 @@
-//! A batch as one transaction: load, plan, store, commit.
+//! A batch as one transaction: load, plan, store and commit.
 
 use netrox_proto::ids::UserId;
 
 use super::{
-    Answer, Write, Written,
+    Answer, Write, directory,
     plan::{self, Plan},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     store::{
         self, Writer,
         batch::Loaded,
-        writer::{CommitError, WriteTransaction},
+        writer::{CommitError, Trace},
     },
 };
 
@@ -25,10 +25,10 @@ pub(super) struct Committed {
 
 pub(super) enum Failure {
     NotStored(store::Error),
-    /// The commit itself failed. The batch is stored exactly if this message is, where there is one.
+    /// The commit itself failed.
     InDoubt {
         committed: Committed,
-        message_id: Option<i64>,
+        trace: Trace,
         cause: store::Error,
     },
 }
@@ -43,16 +43,12 @@ pub(super) async fn run(writer: &mut Writer, writes: &[Write]) -> Result<Committ
     let now = clock::now_micros();
     let mut transaction = writer.begin().await?;
     // Messages look users up, so that what changes these goes first.
-    let mut singly_written = Vec::new();
-    for write in writes {
-        singly_written.extend(write_singly(&mut transaction, write, now).await?);
-    }
-    let mut singly_written = singly_written.into_iter();
+    let mut singly_written = directory::write(&mut transaction, writes, now).await?.into_iter();
 
     let wanted = plan::wanted(writes);
     let loaded =
         if wanted.users.is_empty() { Loaded::default() } else { transaction.load(wanted).await? };
-    let mut plan = Plan::new(loaded, transaction.last_ids(), now);
+    let mut plan = Plan::new(loaded, now);
     let answers = writes
         .iter()
         .map(|write| match write {
@@ -62,53 +58,13 @@ pub(super) async fn run(writer: &mut Writer, writes: &[Write]) -> Result<Committ
         })
         .collect();
     plan.finish();
-    transaction.store(&plan.rows).await?;
 
-    let message_id = plan.rows.messages.last().map(|message| message.id);
-    let last_ids = plan.last_ids;
     let committed = Committed { answers, events: plan.events };
-    match transaction.commit(last_ids).await {
+    match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),
         Err(CommitError::NotStored(cause)) => Err(Failure::NotStored(cause)),
-        Err(CommitError::InDoubt(cause)) => Err(Failure::InDoubt { committed, message_id, cause }),
+        Err(CommitError::InDoubt(cause, trace)) => {
+            Err(Failure::InDoubt { committed, trace, cause })
+        }
     }
-}
-
-/// Writes what is too rare to be written in sets. `None` for what is.
-async fn write_singly(
-    transaction: &mut WriteTransaction<'_>,
-    write: &Write,
-    now: i64,
-) -> Result<Option<Answer>, store::Error> {
-    let answer = match write {
-        Write::Message(_) | Write::Dispatch(_) => return Ok(None),
-        Write::UpsertUsers(changes) => {
-            let mut users = Vec::with_capacity(changes.len());
-            for change in changes {
-                users.push(transaction.upsert_user(change, now).await?);
-            }
-            Ok(Written::Users(users))
-        }
-        Write::EnsureUser(change) => match transaction.ensure_user(change, now).await? {
-            Some(user) => Ok(Written::Users(vec![user])),
-            None => Err(Error::UserDeleted),
-        },
-        Write::DeleteUser(user) => {
-            let found = transaction.delete_user(*user, now).await?;
-            if found { Ok(Written::Nothing) } else { Err(Error::UserUnknown) }
-        }
-        Write::BeginUpload(path) => {
-            transaction.begin_upload(path).await?;
-            Ok(Written::Nothing)
-        }
-        Write::EndUpload(path) => {
-            transaction.end_upload(path).await?;
-            Ok(Written::Nothing)
-        }
-        Write::Probe => {
-            transaction.probe(now).await?;
-            Ok(Written::Nothing)
-        }
-    };
-    Ok(Some(answer))
 }

@@ -1,18 +1,23 @@
 //! What a batch of message writes loads and stores, each table in one statement whatever the size
-//! of the batch. Rows travel as JSON arrays; UUIDs in them as hexadecimal digits. Bodies travel beside
-//! them as bytes: escaping and unescaping them as JSON could cost seconds.
+//! of the batch.
+//!
+//! * [`sqlite`], [`postgres`]: these statements, which differ most between the engines.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    vec,
+};
 
 use netrox_proto::ids::{ClientRef, UserId};
-use serde::Serialize;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{
-    message::{FIND_MANY as FIND_MESSAGES, ParticipantsRow},
-    user::{UserKey, hex_array},
-};
+use super::{message::ParticipantsRow, user::UserKey};
+use crate::command::NewAttachment;
+
+pub(super) mod postgres;
+pub(super) mod sqlite;
 
 /// What the writes of a batch name.
 #[derive(Debug, Default)]
@@ -20,33 +25,52 @@ pub(crate) struct Wanted {
     pub(crate) users: Vec<UserId>,
     pub(crate) pairs: Vec<(UserId, UserId)>,
     pub(crate) client_refs: Vec<(UserId, ClientRef)>,
+    /// Those of them that an earlier stream may have stored.
+    pub(crate) repetitions: Vec<(UserId, ClientRef)>,
     pub(crate) messages: Vec<i64>,
+    /// How many messages may be stored.
+    pub(crate) new_messages: usize,
 }
 
 /// What the database holds of it.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    pub(crate) users: HashMap<UserId, LoadedUser>,
+    pub(crate) users: HashMap<UserId, UserState>,
     /// By the lower and the higher key.
-    pub(crate) threads: HashMap<(UserKey, UserKey), LoadedThread>,
+    pub(crate) threads: HashMap<Pair, ThreadState>,
     pub(crate) client_refs: HashMap<(UserKey, ClientRef), StoredMessage>,
+    /// The repetitions above which the sender has a reference.
+    pub(crate) overtaken: HashSet<(UserKey, ClientRef)>,
     pub(crate) messages: HashMap<i64, ParticipantsRow>,
+    /// Greater than all in use, as many as may be needed.
+    pub(crate) message_ids: vec::IntoIter<i64>,
+    pub(crate) thread_ids: vec::IntoIter<i64>,
 }
 
-#[derive(Debug, Clone, Copy, FromRow)]
-pub(crate) struct LoadedUser {
+/// A user, and the end of the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub(crate) struct UserState {
     pub(crate) id: Uuid,
     pub(crate) key: UserKey,
     pub(crate) deleted: bool,
     pub(crate) last_seq: i64,
 }
 
-#[derive(Debug, Clone, Copy, FromRow)]
-pub(crate) struct LoadedThread {
+/// The two users of a thread, the lower key first.
+pub(crate) type Pair = (UserKey, UserKey);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub(crate) struct ThreadState {
     pub(crate) id: i64,
     pub(crate) low_key: UserKey,
     pub(crate) high_key: UserKey,
     pub(crate) last_activity: i64,
+}
+
+impl ThreadState {
+    pub(crate) fn pair(&self) -> Pair {
+        (self.low_key, self.high_key)
+    }
 }
 
 /// The answer to a send.
@@ -66,86 +90,22 @@ struct ClientRefRow {
     created: i64,
 }
 
-const LOAD_USERS: &str = "\
-    select u.id, u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq
-    from json_each($1) j
-    join users u on u.id = unhex(j.value)
-    left join feeds f on f.user_key = u.key";
-const LOAD_THREADS: &str = "\
-    select t.id, t.low_key, t.high_key, t.last_activity
-    from json_each($1) j
-    join threads t on t.low_key = j.value ->> 0 and t.high_key = j.value ->> 1";
-const LOAD_CLIENT_REFS: &str = "\
-    select m.sender, m.client_ref, m.id, m.thread_id, m.created
-    from json_each($1) j
-    join messages m on m.sender = j.value ->> 0 and m.client_ref = unhex(j.value ->> 1)";
-const LAST_IDS: &str = "\
-    select coalesce((select max(id) from messages), 0), coalesce((select max(id) from threads), 0)";
-
-/// The greatest message id and thread id in use.
-pub(super) async fn last_ids(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
-    sqlx::query_as(LAST_IDS).fetch_one(connection).await
+/// Where storing a batch failed.
+#[derive(Debug)]
+pub(super) enum StoreError {
+    /// Before the commit.
+    Statement(sqlx::Error),
+    /// In the commit.
+    Commit(sqlx::Error),
 }
 
-pub(super) async fn load(
-    connection: &mut SqliteConnection,
-    wanted: Wanted,
-) -> Result<Loaded, sqlx::Error> {
-    let mut loaded = Loaded::default();
-    let mut users = wanted.users;
-    if !wanted.messages.is_empty() {
-        let rows: Vec<ParticipantsRow> = sqlx::query_as(FIND_MESSAGES)
-            .bind(json(&wanted.messages)?)
-            .fetch_all(&mut *connection)
-            .await?;
-        for row in rows {
-            users.push(row.receiver_id());
-            loaded.messages.insert(row.message.id, row);
-        }
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Statement(error)
     }
-    users.sort_unstable();
-    users.dedup();
-    let rows: Vec<LoadedUser> =
-        sqlx::query_as(LOAD_USERS).bind(hex_array(users)).fetch_all(&mut *connection).await?;
-    loaded.users = rows.into_iter().map(|row| (UserId(row.id), row)).collect();
-
-    let key = |id: &UserId| loaded.users.get(id).map(|user| user.key);
-    let mut pairs: Vec<_> = wanted
-        .pairs
-        .iter()
-        .filter_map(|(one, two)| Some((key(one)?, key(two)?)))
-        .map(|(one, two)| (one.min(two), one.max(two)))
-        .collect();
-    let client_refs: Vec<_> = wanted
-        .client_refs
-        .iter()
-        .filter_map(|(sender, client_ref)| Some((key(sender)?, hex(client_ref.0))))
-        .collect();
-    if !pairs.is_empty() {
-        pairs.sort_unstable();
-        pairs.dedup();
-        let rows: Vec<LoadedThread> =
-            sqlx::query_as(LOAD_THREADS).bind(json(&pairs)?).fetch_all(&mut *connection).await?;
-        loaded.threads = rows.into_iter().map(|row| ((row.low_key, row.high_key), row)).collect();
-    }
-    if !client_refs.is_empty() {
-        let rows: Vec<ClientRefRow> = sqlx::query_as(LOAD_CLIENT_REFS)
-            .bind(json(&client_refs)?)
-            .fetch_all(&mut *connection)
-            .await?;
-        loaded.client_refs = rows
-            .into_iter()
-            .map(|row| {
-                let stored =
-                    StoredMessage { id: row.id, thread_id: row.thread_id, created: row.created };
-                ((row.sender, ClientRef(row.client_ref)), stored)
-            })
-            .collect();
-    }
-    Ok(loaded)
 }
 
-/// What a batch inserts and changes. The rows are tuples in the order of their columns below.
+/// What a batch inserts and changes.
 #[derive(Debug, Default)]
 pub(crate) struct Rows<'a> {
     pub(crate) threads: Vec<NewThreadRow>,
@@ -153,20 +113,20 @@ pub(crate) struct Rows<'a> {
     /// The bodies of the messages, in their order.
     pub(crate) bodies: Vec<u8>,
     pub(crate) dispatches: Vec<DispatchRow>,
-    /// The new end of each feed that moved.
-    pub(crate) feeds: Vec<(UserKey, u64)>,
-    /// When each thread was last written to.
-    pub(crate) activities: Vec<(i64, i64)>,
+    /// Those whose feeds moved, with the new end.
+    pub(crate) feeds: Vec<UserState>,
+    /// Those that were written to, with the new instant of it.
+    pub(crate) activities: Vec<ThreadState>,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct NewThreadRow(
-    pub(crate) i64,     // id
-    pub(crate) UserKey, // low_key
-    pub(crate) UserKey, // high_key
-    pub(crate) UserKey, // user_one
-    pub(crate) i64,     // created
-);
+#[derive(Debug)]
+pub(crate) struct NewThreadRow {
+    pub(crate) id: i64,
+    pub(crate) low_key: UserKey,
+    pub(crate) high_key: UserKey,
+    pub(crate) user_one: UserKey,
+    pub(crate) created: i64,
+}
 
 #[derive(Debug)]
 pub(crate) struct NewMessageRow<'a> {
@@ -180,113 +140,62 @@ pub(crate) struct NewMessageRow<'a> {
     pub(crate) sender_seq: u64,
     pub(crate) receiver_seq: Option<u64>,
     pub(crate) client_ref: Option<ClientRef>,
-    pub(crate) attachment: Option<&'a crate::command::NewAttachment>,
+    pub(crate) attachment: Option<&'a NewAttachment>,
 }
 
-/// An array, in the order that [`INSERT_MESSAGES`] reads.
-impl Serialize for NewMessageRow<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let attachment = self.attachment;
-        (
-            self.thread_id,
-            self.id,
-            self.sender,
-            self.receiver,
-            self.body.start + 1,
-            self.body.len(),
-            self.created,
-            self.sender_seq,
-            self.receiver_seq,
-            self.client_ref.map(|client_ref| hex(client_ref.0)),
-            attachment.map(|file| &file.path),
-            attachment.map(|file| &file.file_name),
-            attachment.map(|file| file.size),
-            attachment.map(|file| &file.content_type),
-        )
-            .serialize(serializer)
+#[derive(Debug)]
+pub(crate) struct DispatchRow {
+    pub(crate) thread_id: i64,
+    pub(crate) id: i64,
+    pub(crate) dispatched: i64,
+    pub(crate) sender_seq: u64,
+    pub(crate) receiver_seq: u64,
+}
+
+impl Wanted {
+    /// The pairs of keys of the users that were found, the lower key first, each once and in order.
+    fn key_pairs(&self, users: &HashMap<UserId, UserState>) -> Vec<Pair> {
+        let key = |id: &UserId| users.get(id).map(|user| user.key);
+        let mut pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .filter_map(|(one, two)| Some((key(one)?, key(two)?)))
+            .map(|(one, two)| (one.min(two), one.max(two)))
+            .collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct DispatchRow(
-    pub(crate) i64, // thread_id
-    pub(crate) i64, // id
-    pub(crate) i64, // dispatched
-    pub(crate) u64, // sender_seq
-    pub(crate) u64, // receiver_seq
-);
-
-/// The rows of the first parameter as `v`. The limit keeps SQLite from rendering a row again for each
-/// of its columns.
-macro_rules! rows {
-    () => {
-        "(select value as v from json_each($1) limit -1 offset 0)"
-    };
-}
-const INSERT_THREADS: &str = concat!(
-    "insert into threads (id, low_key, high_key, user_one, created, last_activity)
-    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 4 from ",
-    rows!()
-);
-/// The second parameter has the bodies. To SQLite no bytes at all are null.
-const INSERT_MESSAGES: &str = concat!(
-    "insert into messages (thread_id, id, sender, receiver, body, created, updated,
-        sender_seq, receiver_seq, client_ref,
-        attachment_path, attachment_name, attachment_size, attachment_type)
-    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, coalesce(cast(substr($2, v ->> 4, v ->> 5) as text), ''),
-        v ->> 6, v ->> 6, v ->> 7, v ->> 8, unhex(v ->> 9),
-        v ->> 10, v ->> 11, v ->> 12, v ->> 13 from ",
-    rows!()
-);
-const DELETE_UPLOADS: &str = "delete from uploads where path in (select value from json_each($1))";
-const UPDATE_DISPATCHED: &str = concat!(
-    "update messages set dispatched = v ->> 2, sender_seq = v ->> 3, receiver_seq = v ->> 4 from ",
-    rows!(),
-    " where messages.thread_id = v ->> 0 and messages.id = v ->> 1"
-);
-const UPSERT_FEEDS: &str = "\
-    insert into feeds (user_key, last_seq)
-    select value ->> 0, value ->> 1 from json_each($1) where true
-    on conflict (user_key) do update set last_seq = excluded.last_seq";
-const UPDATE_ACTIVITIES: &str = "\
-    update threads set last_activity = j.value ->> 1
-    from json_each($1) j where threads.id = j.value ->> 0";
-
-pub(super) async fn store(
-    connection: &mut SqliteConnection,
-    rows: &Rows<'_>,
-) -> Result<(), sqlx::Error> {
-    execute(connection, INSERT_THREADS, &rows.threads).await?;
-    if !rows.messages.is_empty() {
-        sqlx::query(INSERT_MESSAGES)
-            .bind(json(&rows.messages)?)
-            .bind(&rows.bodies)
-            .execute(&mut *connection)
-            .await?;
-    }
-    let uploaded: Vec<_> =
-        rows.messages.iter().filter_map(|row| Some(&row.attachment?.path)).collect();
-    execute(connection, DELETE_UPLOADS, &uploaded).await?;
-    execute(connection, UPDATE_DISPATCHED, &rows.dispatches).await?;
-    execute(connection, UPSERT_FEEDS, &rows.feeds).await?;
-    execute(connection, UPDATE_ACTIVITIES, &rows.activities).await
+/// The references of the senders that were found.
+fn key_refs(
+    refs: &[(UserId, ClientRef)],
+    users: &HashMap<UserId, UserState>,
+) -> Vec<(UserKey, Uuid)> {
+    refs.iter()
+        .filter_map(|(sender, client_ref)| Some((users.get(sender)?.key, client_ref.0)))
+        .collect()
 }
 
-async fn execute<T: Serialize>(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-    rows: &[T],
-) -> Result<(), sqlx::Error> {
-    if !rows.is_empty() {
-        sqlx::query(statement).bind(json(rows)?).execute(connection).await?;
-    }
-    Ok(())
+fn overtaken(rows: Vec<(UserKey, Uuid)>) -> HashSet<(UserKey, ClientRef)> {
+    rows.into_iter().map(|(sender, client_ref)| (sender, ClientRef(client_ref))).collect()
 }
 
-fn json<T: Serialize + ?Sized>(rows: &T) -> Result<String, sqlx::Error> {
-    serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
+fn by_id(rows: Vec<UserState>) -> HashMap<UserId, UserState> {
+    rows.into_iter().map(|row| (UserId(row.id), row)).collect()
 }
 
-fn hex(id: Uuid) -> String {
-    id.as_simple().to_string()
+fn by_pair(rows: Vec<ThreadState>) -> HashMap<Pair, ThreadState> {
+    rows.into_iter().map(|row| (row.pair(), row)).collect()
+}
+
+fn by_ref(rows: Vec<ClientRefRow>) -> HashMap<(UserKey, ClientRef), StoredMessage> {
+    rows.into_iter()
+        .map(|row| {
+            let stored =
+                StoredMessage { id: row.id, thread_id: row.thread_id, created: row.created };
+            ((row.sender, ClientRef(row.client_ref)), stored)
+        })
+        .collect()
 }

@@ -1,13 +1,20 @@
 //! What the database's errors mean for those who called.
 
-use sqlx::migrate::MigrateError;
+use sqlx::{
+    error::DatabaseError,
+    migrate::MigrateError,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 
 /// Why a read or a write failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// It may work later: the disk is full, a lock is held, an I/O error.
+    /// It may work later: the server is gone, the disk is full, a lock is held, an I/O error.
     #[error("{0}")]
     Unavailable(sqlx::Error),
+    /// Another transaction was in the way; this one may be tried again at once.
+    #[error("{0}")]
+    Conflict(sqlx::Error),
     /// The file is not sound, or what was written may not have reached the disk: nothing must be
     /// acknowledged any more.
     #[error("{0}")]
@@ -21,7 +28,7 @@ pub(crate) enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(transparent)]
-    Sqlite(#[from] sqlx::Error),
+    Connect(#[from] sqlx::Error),
     #[error("it cannot be read: {0}")]
     Unreadable(String),
     #[error("migration failed: {0}")]
@@ -30,7 +37,13 @@ pub enum OpenError {
     NewerSchema(i64),
     #[error("SQLite {0} can corrupt a database; 3.51.3 or newer is needed")]
     SqliteVersion(String),
-    #[error("{name} is \"{value}\" and cannot be changed")]
+    #[error("PostgreSQL {0} is too old; 15 or newer is needed")]
+    PostgresVersion(String),
+    #[error("it is being copied into")]
+    Copying,
+    #[error("a copy into it was not finished: run netrox-chat migrate again")]
+    UnfinishedCopy,
+    #[error("{name} is \"{value}\": committed messages could be lost, or be seen out of order")]
     Setting { name: &'static str, value: String },
 }
 
@@ -38,6 +51,48 @@ impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
         Self::Unreadable(error.to_string())
     }
+}
+
+pub(super) fn migration_failed(error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::VersionMissing(version) => OpenError::NewerSchema(version),
+        other => OpenError::Migrate(other),
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let meaning = match &error {
+            sqlx::Error::Database(database) => {
+                if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
+                    postgres_meaning(postgres)
+                } else {
+                    sqlite_meaning(sqlite_code(&**database))
+                }
+            }
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Configuration(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Io(_) => Meaning::Unavailable,
+            _ => Meaning::Rejected,
+        };
+        match meaning {
+            Meaning::Unavailable => Self::Unavailable(error),
+            Meaning::Conflict => Self::Conflict(error),
+            Meaning::Damaged => Self::Damaged(error),
+            Meaning::Rejected => Self::Rejected(error),
+        }
+    }
+}
+
+enum Meaning {
+    Unavailable,
+    Conflict,
+    Damaged,
+    Rejected,
 }
 
 // https://www.sqlite.org/rescode.html
@@ -58,49 +113,57 @@ const SQLITE_IOERR_DIR_FSYNC: u32 = SQLITE_IOERR | 5 << 8;
 const SQLITE_IOERR_DATA: u32 = SQLITE_IOERR | 32 << 8;
 const SQLITE_IOERR_CORRUPTFS: u32 = SQLITE_IOERR | 33 << 8;
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let sqlx::Error::Database(database) = &error else {
-            return match error {
-                sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed
-                | sqlx::Error::Io(_) => Self::Unavailable(error),
-                _ => Self::Rejected(error),
-            };
-        };
-        let code = code_of(&**database);
-        match code {
-            // The kernel drops what it failed to write and reports it once: a later fsync
-            // that succeeds proves nothing.
-            SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC => return Self::Damaged(error),
-            SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS => return Self::Damaged(error),
-            _ => {}
-        }
-        match code & SQLITE_ERROR_MASK {
-            SQLITE_CORRUPT | SQLITE_NOTADB => Self::Damaged(error),
-            SQLITE_BUSY | SQLITE_LOCKED | SQLITE_NOMEM | SQLITE_READONLY | SQLITE_INTERRUPT
-            | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN | SQLITE_PROTOCOL => {
-                Self::Unavailable(error)
-            }
-            _ => Self::Rejected(error),
-        }
+fn sqlite_meaning(code: u32) -> Meaning {
+    match code {
+        // The kernel drops what it failed to write and reports it once: a later fsync
+        // that succeeds proves nothing.
+        SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC => return Meaning::Damaged,
+        SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS => return Meaning::Damaged,
+        _ => {}
+    }
+    match code & SQLITE_ERROR_MASK {
+        SQLITE_CORRUPT | SQLITE_NOTADB => Meaning::Damaged,
+        SQLITE_BUSY | SQLITE_LOCKED | SQLITE_NOMEM | SQLITE_READONLY | SQLITE_INTERRUPT
+        | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN | SQLITE_PROTOCOL => Meaning::Unavailable,
+        _ => Meaning::Rejected,
     }
 }
 
-fn code_of(error: &dyn sqlx::error::DatabaseError) -> u32 {
+fn sqlite_code(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>, mostly by class. Damage that the server
+/// reports is the server's: ending this process would not protect anything.
+fn postgres_meaning(error: &PgDatabaseError) -> Meaning {
+    match error.code() {
+        "40001" | "40P01" | "55P03" => Meaning::Conflict,
+        // The server became a standby, or has ended a session that stood still.
+        "25006" | "25P03" | "25P04" => Meaning::Unavailable,
+        code => match code.get(..2) {
+            // Connection, authorization, no such database, resources, intervention, system errors.
+            Some("08" | "28" | "3D" | "53" | "57" | "58") => Meaning::Unavailable,
+            _ => Meaning::Rejected,
+        },
+    }
+}
+
 impl Error {
-    /// Whether a commit that failed like this has stored nothing for certain: its last frame, without
-    /// which the others do not count, was never written.
+    /// Whether a commit that failed like this has stored nothing for certain.
     pub(super) fn leaves_nothing(&self) -> bool {
-        let (Self::Unavailable(error) | Self::Damaged(error) | Self::Rejected(error)) = self;
+        let (Self::Unavailable(error)
+        | Self::Conflict(error)
+        | Self::Damaged(error)
+        | Self::Rejected(error)) = self;
         let sqlx::Error::Database(database) = error else { return false };
-        matches!(
-            code_of(&**database) & SQLITE_ERROR_MASK,
-            SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED
-        )
+        match database.try_downcast_ref::<PgDatabaseError>() {
+            // The server has answered that it rolled back; it says more than an error where it ends itself.
+            Some(postgres) => matches!(postgres.severity(), PgSeverity::Error),
+            // The last frame, without which the others do not count, was never written.
+            None => matches!(
+                sqlite_code(&**database) & SQLITE_ERROR_MASK,
+                SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED
+            ),
+        }
     }
 }

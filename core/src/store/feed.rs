@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Store,
+    engine::{Readers, read, read_postgres},
     message::{MessageRow, message_columns},
     user::UserKey,
 };
@@ -18,6 +19,14 @@ pub(crate) struct FeedOwner {
     pub(crate) last_seq: i64,
 }
 
+/// Where a user's feed ends, and whether the user is still there.
+#[derive(Debug, FromRow)]
+pub(crate) struct FeedEnd {
+    pub(crate) id: Uuid,
+    pub(crate) deleted: bool,
+    pub(crate) last_seq: i64,
+}
+
 #[derive(Debug, FromRow)]
 struct FeedRow {
     seq: i64,
@@ -26,6 +35,7 @@ struct FeedRow {
     peer_id: Uuid,
 }
 
+/// The limit is cast so that SQLite does not compile the statement again for each value of it.
 macro_rules! feed_of {
     ($user:literal, $user_seq:literal, $peer:literal) => {
         concat!(
@@ -42,23 +52,26 @@ macro_rules! feed_of {
             " > $2",
             " order by m.",
             $user_seq,
-            " limit $3"
+            " limit cast($3 as bigint)"
         )
     };
 }
 const FIND: &str = "\
     select u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq
     from users u left join feeds f on f.user_key = u.key where u.id = $1";
+const FIND_ENDS: &str = "\
+    select u.id, u.deleted, f.last_seq
+    from users u join feeds f on f.user_key = u.key where u.id = any($1)";
 const LAST_SEQ: &str = "select last_seq from feeds where user_key = $1";
 const RECEIVED: &str = feed_of!("receiver", "receiver_seq", "sender");
 const ALL: &str = concat!(
     "select * from (",
     feed_of!("receiver", "receiver_seq", "sender"),
-    ")",
+    ") as received",
     " union all select * from (",
     feed_of!("sender", "sender_seq", "receiver"),
-    ")",
-    " order by seq limit $3"
+    ") as sent",
+    " order by seq limit cast($3 as bigint)"
 );
 
 /// Part of a feed, from a position on.
@@ -73,17 +86,22 @@ pub(crate) struct FeedPage {
 
 impl Store {
     pub(crate) async fn find_feed(&self, user: UserId) -> Result<Option<FeedOwner>, Error> {
-        let found = sqlx::query_as(FIND).bind(user.0).fetch_optional(&self.readers).await;
-        found.map_err(|error| self.failure(error))
+        read!(self, fetch_optional, sqlx::query_as(FIND).bind(user.0))
+    }
+
+    /// The ends of the feeds of some users, as other cores may have moved them. Where there are no other
+    /// cores, there is nothing to find.
+    pub(crate) async fn find_feed_ends(&self, users: &[UserId]) -> Result<Vec<FeedEnd>, Error> {
+        let Readers::Postgres(pool) = &self.readers else { return Ok(Vec::new()) };
+        let ids: Vec<_> = users.iter().map(|user| user.0).collect();
+        let ends = read_postgres!(pool, fetch_all, sqlx::query_as(FIND_ENDS).bind(ids));
+        ends.map_err(|error| self.failure(error))
     }
 
     /// The user's last place in the sequence; 0 before the first.
     async fn last_seq(&self, user: UserKey) -> Result<u64, Error> {
-        let last: Option<i64> = sqlx::query_scalar(LAST_SEQ)
-            .bind(user)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))?;
+        let last: Option<i64> =
+            read!(self, fetch_optional, sqlx::query_scalar(LAST_SEQ).bind(user))?;
         Ok(last.unwrap_or(0).cast_unsigned())
     }
 
@@ -99,13 +117,12 @@ impl Store {
         // Read before the page: whatever has a place up to here is then in the page, or left out
         // of it for good.
         let end = self.last_seq(user).await?;
-        let rows: Vec<FeedRow> = sqlx::query_as(if received_only { RECEIVED } else { ALL })
-            .bind(user)
-            .bind(after.cast_signed())
-            .bind(limit as i64)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))?;
+        let statement = if received_only { RECEIVED } else { ALL };
+        let rows: Vec<FeedRow> = read!(
+            self,
+            fetch_all,
+            sqlx::query_as(statement).bind(user).bind(after.cast_signed()).bind(limit as i64)
+        )?;
         let complete = rows.len() < limit;
         let newest = rows.last().map_or(after, |row| row.seq.cast_unsigned());
         let last_seq = if complete { newest.max(end) } else { newest };
@@ -119,9 +136,10 @@ impl FeedRow {
         let peer_id = UserId(self.peer_id);
         let (sender, receiver) =
             if self.message.sender == user { (user_id, peer_id) } else { (peer_id, user_id) };
+        let message = self.message.into_wire(sender.to_string(), receiver.to_string());
         v1::Event {
             seq: self.seq.cast_unsigned(),
-            change: Some(v1::event::Change::Message(self.message.into_wire(sender, receiver))),
+            change: Some(v1::event::Change::Message(message)),
         }
     }
 }

@@ -4,7 +4,13 @@ use netrox_proto::{ids::UserId, time::timestamp, v1};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Store, user::UserKey};
+use super::{
+    Error, Store,
+    engine::{Readers, read, read_postgres},
+    user::UserKey,
+};
+
+mod page;
 
 /// The columns of [`MessageRow`].
 macro_rules! message_columns {
@@ -55,12 +61,12 @@ impl AttachmentColumns {
 }
 
 impl MessageRow {
-    pub(crate) fn into_wire(self, sender: UserId, receiver: UserId) -> v1::Message {
+    pub(crate) fn into_wire(self, sender_id: String, receiver_id: String) -> v1::Message {
         v1::Message {
             id: self.id,
             thread_id: self.thread_id,
-            sender_id: sender.to_string(),
-            receiver_id: receiver.to_string(),
+            sender_id,
+            receiver_id,
             body: self.body,
             created: Some(timestamp(self.created)),
             updated: Some(timestamp(self.updated)),
@@ -95,7 +101,7 @@ impl ParticipantsRow {
 
     pub(crate) fn into_wire(self) -> v1::Message {
         let (sender, receiver) = (self.sender_id(), self.receiver_id());
-        self.message.into_wire(sender, receiver)
+        self.message.into_wire(sender.to_string(), receiver.to_string())
     }
 }
 
@@ -122,53 +128,52 @@ macro_rules! page {
 const OLDEST_FIRST: &str = page!("asc");
 const NEWEST_FIRST: &str = page!("desc");
 
+/// Messages with their participants, where `m` fulfils a condition.
 macro_rules! with_participants {
     ($condition:literal) => {
         concat!(
             "select ",
-            message_columns!(),
+            $crate::store::message::message_columns!(),
             ", s.id as sender_id, r.id as receiver_id from messages m",
             " join users s on s.key = m.sender join users r on r.key = m.receiver where ",
             $condition
         )
     };
 }
+pub(super) use with_participants;
+
 const FIND: &str = with_participants!("m.id = $1");
 const FIND_BY_PATH: &str = with_participants!("m.attachment_path = $1");
-pub(super) const FIND_MANY: &str = with_participants!("m.id in (select value from json_each($1))");
+
 impl Store {
     pub(crate) async fn list_messages(
         &self,
         range: MessageRange,
         limit: i64,
     ) -> Result<Vec<MessageRow>, Error> {
-        let statement = if range.newest_first { NEWEST_FIRST } else { OLDEST_FIRST };
-        sqlx::query_as(statement)
-            .bind(range.thread_id)
-            .bind(range.after)
-            .bind(range.before)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        let result = match &self.readers {
+            Readers::Sqlite(pool) => page::read(pool, range, limit).await,
+            Readers::Postgres(pool) => {
+                let statement = if range.newest_first { NEWEST_FIRST } else { OLDEST_FIRST };
+                let rows = sqlx::query_as(statement)
+                    .bind(range.thread_id)
+                    .bind(range.after)
+                    .bind(range.before)
+                    .bind(limit);
+                read_postgres!(pool, fetch_all, rows)
+            }
+        };
+        result.map_err(|error| self.failure(error))
     }
 
     pub(crate) async fn find_message(&self, id: i64) -> Result<Option<ParticipantsRow>, Error> {
-        sqlx::query_as(FIND)
-            .bind(id)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        read!(self, fetch_optional, sqlx::query_as(FIND).bind(id))
     }
 
     pub(crate) async fn find_attachment(
         &self,
         path: &str,
     ) -> Result<Option<ParticipantsRow>, Error> {
-        sqlx::query_as(FIND_BY_PATH)
-            .bind(path)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        read!(self, fetch_optional, sqlx::query_as(FIND_BY_PATH).bind(path))
     }
 }

@@ -6,23 +6,44 @@ use uuid::Uuid;
 
 use super::{
     Error, Store,
+    engine::{Readers, read, read_postgres},
     user::{UserKey, UserRow},
 };
 
 const FIND: &str = "select id from threads where low_key = $1 and high_key = $2";
-const LIST_IDS: &str = "\
-    select id from (
-        select id, last_activity from threads where low_key = $1
-        union all
-        select id, last_activity from threads where high_key = $1
-    ) order by last_activity desc, id desc";
-const GET_MANY: &str = "\
-    select t.id, t.user_one, t.created, t.last_activity,
-        u.key as peer_key, u.id as peer_id, u.email as peer_email, u.profile as peer_profile
-    from json_each($1) j
-    join threads t on t.id = j.value
-    join users u on u.key = case t.low_key when $2 then t.high_key else t.low_key end
-    order by j.key";
+macro_rules! list_ids {
+    ($aggregate:literal) => {
+        concat!(
+            "select ",
+            $aggregate,
+            " from (
+                select id, last_activity from threads where low_key = $1
+                union all
+                select id, last_activity from threads where high_key = $1
+            ) as mine"
+        )
+    };
+}
+/// As one row: a row of the driver costs more than a row of the table.
+const SQLITE_LIST_IDS: &str =
+    list_ids!("json_group_array(id order by last_activity desc, id desc)");
+const POSTGRES_LIST_IDS: &str =
+    list_ids!("coalesce(array_agg(id order by last_activity desc, id desc), '{}')");
+macro_rules! get_many {
+    ($ids:literal) => {
+        concat!(
+            "select t.id, t.user_one, t.created, t.last_activity,
+                u.key as peer_key, u.id as peer_id, u.email as peer_email, u.profile as peer_profile
+            from ",
+            $ids,
+            " join threads t on t.id = j.value
+            join users u on u.key = case t.low_key when $2 then t.high_key else t.low_key end
+            order by j.key"
+        )
+    };
+}
+const SQLITE_GET_MANY: &str = get_many!("json_each($1) j");
+const POSTGRES_GET_MANY: &str = get_many!("unnest($1) with ordinality as j (value, key)");
 
 #[derive(Debug, FromRow)]
 struct ThreadRow {
@@ -64,21 +85,23 @@ impl Store {
         one: UserKey,
         two: UserKey,
     ) -> Result<Option<i64>, Error> {
-        sqlx::query_scalar(FIND)
-            .bind(one.min(two))
-            .bind(one.max(two))
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        read!(self, fetch_optional, sqlx::query_scalar(FIND).bind(one.min(two)).bind(one.max(two)))
     }
 
     /// All threads of a user, the most recently active first.
     pub(crate) async fn list_thread_ids(&self, user: UserKey) -> Result<Vec<i64>, Error> {
-        sqlx::query_scalar(LIST_IDS)
-            .bind(user)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        let result = match &self.readers {
+            Readers::Sqlite(pool) => {
+                let ids = sqlx::query_scalar(SQLITE_LIST_IDS).bind(user).fetch_one(pool).await;
+                ids.and_then(|ids: String| {
+                    serde_json::from_str(&ids).map_err(|error| sqlx::Error::Decode(error.into()))
+                })
+            }
+            Readers::Postgres(pool) => {
+                read_postgres!(pool, fetch_one, sqlx::query_scalar(POSTGRES_LIST_IDS).bind(user))
+            }
+        };
+        result.map_err(|error| self.failure(error))
     }
 
     /// Some of the threads of a user, in the order of the ids.
@@ -88,12 +111,20 @@ impl Store {
         user: &UserRow,
         user_on_wire: &v1::User,
     ) -> Result<Vec<v1::Thread>, Error> {
-        let rows: Vec<ThreadRow> = sqlx::query_as(GET_MANY)
-            .bind(serde_json::json!(ids).to_string())
-            .bind(user.key)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))?;
+        let rows: Result<Vec<ThreadRow>, _> = match &self.readers {
+            Readers::Sqlite(pool) => {
+                sqlx::query_as(SQLITE_GET_MANY)
+                    .bind(serde_json::json!(ids).to_string())
+                    .bind(user.key)
+                    .fetch_all(pool)
+                    .await
+            }
+            Readers::Postgres(pool) => {
+                let query = sqlx::query_as(POSTGRES_GET_MANY).bind(ids).bind(user.key);
+                read_postgres!(pool, fetch_all, query)
+            }
+        };
+        let rows = rows.map_err(|error| self.failure(error))?;
         Ok(rows.into_iter().map(|row| row.into_wire(user_on_wire)).collect())
     }
 }

@@ -1,15 +1,22 @@
 //! The directory.
 
+use std::collections::HashMap;
+
 use netrox_proto::{ids::UserId, v1};
-use serde::Serialize;
-use sqlx::{FromRow, SqliteConnection};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Error, Store};
+use super::{
+    Error, Store,
+    engine::{Connection, Readers, on, read, read_postgres},
+};
 use crate::command::UserChange;
 
 /// What stands for a user inside the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, sqlx::Type,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub(crate) struct UserKey(pub(crate) i64);
@@ -36,19 +43,32 @@ impl From<UserRow> for v1::User {
 }
 
 const FIND: &str = "select key, id, email, profile, deleted from users where id = $1";
-const FIND_MANY: &str = "\
+const SQLITE_FIND_MANY: &str = "\
     select u.key, u.id, u.email, u.profile, u.deleted
     from json_each($1) j join users u on u.id = unhex(j.value)";
-const INSERT: &str = "\
+const POSTGRES_FIND_MANY: &str =
+    "select key, id, email, profile, deleted from users where id = any($1)";
+const SQLITE_UPSERT: &str = "\
+    insert into users (id, email, profile, updated) values ($1, $2, $3, $4)
+    on conflict (id) do update set email = excluded.email, profile = excluded.profile,
+        deleted = false, updated = excluded.updated
+    returning key, id, email, profile, deleted";
+const POSTGRES_UPSERT: &str = "\
     insert into users (id, email, profile, updated)
-    values ($1, coalesce($2, ''), $3, $4)
+    select id, email, profile, $4 from unnest($1::uuid[], $2::text[], $3::text[])
+        as w (id, email, profile)
+    on conflict (id) do update set email = excluded.email, profile = excluded.profile,
+        deleted = false, updated = excluded.updated
     returning key, id, email, profile, deleted";
-const UPDATE: &str = "\
-    update users set email = $2, profile = $3, deleted = 0, updated = $4 where key = $1
-    returning key, id, email, profile, deleted";
-const IS_DELETED: &str = "select deleted from users where id = $1";
+/// Rows to lock for whoever writes to the feeds.
+const INSERT_FEEDS: &str = "\
+    insert into feeds (user_key, last_seq) select key, 0 from unnest($1::bigint[]) as w (key)";
+/// Held to the end of the transaction. Taken before any row is locked, so that two cores that change
+/// the same users in another order never wait for each other.
+const LOCK_DIRECTORY: &str = "select pg_advisory_xact_lock(hashtext('netrox-chat directory'))";
 const DELETE: &str = "\
-    update users set email = '', profile = null, deleted = 1, updated = $2 where id = $1";
+    update users set email = '', profile = null, deleted = true, updated = $2 where id = $1
+    returning key";
 
 /// A JSON array of UUIDs, as `unhex` of `json_each` reads it.
 pub(super) fn hex_array(ids: impl IntoIterator<Item = UserId>) -> String {
@@ -67,51 +87,135 @@ pub(super) fn hex_array(ids: impl IntoIterator<Item = UserId>) -> String {
 
 impl Store {
     pub(crate) async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, Error> {
-        sqlx::query_as(FIND)
-            .bind(id.0)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        read!(self, fetch_optional, sqlx::query_as(FIND).bind(id.0))
     }
 
     /// Those of the users that exist, deleted ones too, in no order.
     pub(crate) async fn find_users(&self, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
-        let ids = hex_array(ids.iter().copied());
-        sqlx::query_as(FIND_MANY)
-            .bind(ids)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| self.failure(error))
+        let rows = match &self.readers {
+            Readers::Sqlite(pool) => {
+                let ids = hex_array(ids.iter().copied());
+                sqlx::query_as(SQLITE_FIND_MANY).bind(ids).fetch_all(pool).await
+            }
+            Readers::Postgres(pool) => {
+                let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+                read_postgres!(pool, fetch_all, sqlx::query_as(POSTGRES_FIND_MANY).bind(ids))
+            }
+        };
+        rows.map_err(|error| self.failure(error))
     }
 }
 
-/// Inserts or changes a user; restores one that was deleted.
-pub(super) async fn upsert(
-    connection: &mut SqliteConnection,
-    change: &UserChange,
-    now: i64,
-) -> Result<UserRow, sqlx::Error> {
-    let stored: Option<UserRow> =
-        sqlx::query_as(FIND).bind(change.id.0).fetch_optional(&mut *connection).await?;
-    let Some(stored) = stored else {
-        return sqlx::query_as(INSERT)
-            .bind(change.id.0)
-            .bind(change.email.as_deref())
-            .bind(change.profile.as_ref().and_then(Option::as_deref))
-            .bind(now)
-            .fetch_one(connection)
-            .await;
-    };
-    if !stored.deleted && stored.has(change) {
-        return Ok(stored);
+/// To be called before the directory is changed in a transaction.
+pub(super) async fn lock(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    match connection {
+        // The transaction is the only one.
+        Connection::Sqlite(_) => Ok(()),
+        Connection::Postgres(connection) => {
+            sqlx::query(LOCK_DIRECTORY).execute(connection).await.map(drop)
+        }
     }
-    sqlx::query_as(UPDATE)
-        .bind(stored.key)
-        .bind(change.email.as_ref().unwrap_or(&stored.email))
-        .bind(change.profile.as_ref().unwrap_or(&stored.profile))
+}
+
+/// A change of the directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upsert<'a> {
+    pub(crate) change: &'a UserChange,
+    /// Whether a user who was deleted comes back.
+    pub(crate) restores: bool,
+}
+
+/// Inserts or changes users, each once. `None` where one was deleted and stays so.
+pub(super) async fn upsert(
+    connection: &mut Connection,
+    upserts: &[Upsert<'_>],
+    now: i64,
+) -> Result<Vec<Option<UserRow>>, sqlx::Error> {
+    match connection {
+        Connection::Sqlite(connection) => {
+            let mut rows = Vec::with_capacity(upserts.len());
+            for upsert in upserts {
+                rows.push(upsert_sqlite(connection, *upsert, now).await?);
+            }
+            Ok(rows)
+        }
+        Connection::Postgres(connection) => upsert_postgres(connection, upserts, now).await,
+    }
+}
+
+/// What is to be written of a user, where anything is.
+struct Change<'a> {
+    id: Uuid,
+    email: &'a str,
+    profile: Option<&'a str>,
+}
+
+impl<'a> Upsert<'a> {
+    /// `None` where the user is as wanted, or stays deleted.
+    fn of(self, stored: Option<&'a UserRow>) -> Option<Change<'a>> {
+        let Self { change, restores } = self;
+        let unchanged = |row: &&UserRow| if row.deleted { !restores } else { row.has(change) };
+        if stored.as_ref().is_some_and(unchanged) {
+            return None;
+        }
+        let email = change.email.as_deref().or(stored.map(|row| row.email.as_str()));
+        let profile = match &change.profile {
+            Some(profile) => profile.as_deref(),
+            None => stored.and_then(|row| row.profile.as_deref()),
+        };
+        Some(Change { id: change.id.0, email: email.unwrap_or_default(), profile })
+    }
+}
+
+async fn upsert_sqlite(
+    connection: &mut SqliteConnection,
+    upsert: Upsert<'_>,
+    now: i64,
+) -> Result<Option<UserRow>, sqlx::Error> {
+    let stored: Option<UserRow> =
+        sqlx::query_as(FIND).bind(upsert.change.id.0).fetch_optional(&mut *connection).await?;
+    let Some(change) = upsert.of(stored.as_ref()) else {
+        return Ok(stored.filter(|row| !row.deleted));
+    };
+    let row = sqlx::query_as(SQLITE_UPSERT)
+        .bind(change.id)
+        .bind(change.email)
+        .bind(change.profile)
         .bind(now)
-        .fetch_one(connection)
-        .await
+        .fetch_one(connection);
+    row.await.map(Some)
+}
+
+/// Three statements, however many users. Nobody else changes the directory meanwhile.
+async fn upsert_postgres(
+    connection: &mut PgConnection,
+    upserts: &[Upsert<'_>],
+    now: i64,
+) -> Result<Vec<Option<UserRow>>, sqlx::Error> {
+    let ids: Vec<_> = upserts.iter().map(|upsert| upsert.change.id.0).collect();
+    let stored: Vec<UserRow> =
+        sqlx::query_as(POSTGRES_FIND_MANY).bind(ids).fetch_all(&mut *connection).await?;
+    let mut rows: HashMap<_, _> = stored.iter().map(|row| (row.id, row.clone())).collect();
+    let stored: HashMap<_, _> = stored.iter().map(|row| (row.id, row)).collect();
+    let changes: Vec<_> = upserts
+        .iter()
+        .filter_map(|upsert| upsert.of(stored.get(&upsert.change.id.0).copied()))
+        .collect();
+    if !changes.is_empty() {
+        let changed: Vec<UserRow> = sqlx::query_as(POSTGRES_UPSERT)
+            .bind(changes.iter().map(|change| change.id).collect::<Vec<_>>())
+            .bind(changes.iter().map(|change| change.email).collect::<Vec<_>>())
+            .bind(changes.iter().map(|change| change.profile).collect::<Vec<_>>())
+            .bind(now)
+            .fetch_all(&mut *connection)
+            .await?;
+        let new = changed.iter().filter(|row| !stored.contains_key(&row.id));
+        let new: Vec<_> = new.map(|row| row.key).collect();
+        sqlx::query(INSERT_FEEDS).bind(new).execute(connection).await?;
+        rows.extend(changed.into_iter().map(|row| (row.id, row)));
+    }
+    let row = |upsert: &Upsert<'_>| rows.get(&upsert.change.id.0);
+    Ok(upserts.iter().map(|upsert| row(upsert).filter(|row| !row.deleted).cloned()).collect())
 }
 
 impl UserRow {
@@ -122,21 +226,13 @@ impl UserRow {
     }
 }
 
-pub(super) async fn is_deleted(
-    connection: &mut SqliteConnection,
-    id: UserId,
-) -> Result<bool, sqlx::Error> {
-    let deleted: Option<bool> =
-        sqlx::query_scalar(IS_DELETED).bind(id.0).fetch_optional(connection).await?;
-    Ok(deleted.unwrap_or(false))
-}
-
 /// Whether there was such a user.
 pub(super) async fn delete(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: UserId,
     now: i64,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(DELETE).bind(id.0).bind(now).execute(connection).await?;
-    Ok(done.rows_affected() > 0)
+    let deleted: Option<i64> =
+        on!(connection, fetch_optional, sqlx::query_scalar(DELETE).bind(id.0).bind(now))?;
+    Ok(deleted.is_some())
 }

@@ -1,46 +1,34 @@
-//! Connections to one or more cores, of which calls see only those that stand.
+//! Connections to the cores behind one or more names, of which calls see only those that stand, and first those
+//! whose core says that it serves.
+//!
+//! * [`addresses`]: which addresses a name stands for, now.
+//! * [`broken`]: what is known of a call that was not answered.
+//! * [`connection`]: one connection to one of them, again whenever it breaks.
+//! * [`health`]: what the core at its other end says of itself.
 //!
 //! `tonic::transport::Channel::balance_list` is not used: it takes a core that refuses connections
 //! for as good as any, and gives it its share of the calls.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use http::{
     Request, Response, Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
-use hyper::client::conn::http2::{self, Connection, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    net::TcpStream,
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use hyper::client::conn::http2::SendRequest;
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 
-use crate::backoff::Backoff;
+use addresses::{Lookup, SystemLookup};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A core that is gone without a word is noticed after the sum of the two.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// h2 ends a connection whose peer leaves small frames unread beyond half of its window, and with
-/// it every stream on it.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// A broken connection takes only its share of the streams with it.
-const CONNECTIONS_PER_CORE: usize = 2;
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-/// A core that comes back is used again after it at the latest.
-const MAX_RETRY: Duration = Duration::from_millis(800);
+mod addresses;
+mod broken;
+mod connection;
+mod health;
 
 /// Keeps the connections for as long as it lives.
 pub(super) struct Connections {
@@ -50,36 +38,39 @@ pub(super) struct Connections {
 }
 
 /// The connections that can take calls.
+#[derive(Default)]
 struct Standing {
     connections: Mutex<Vec<Member>>,
     next: AtomicUsize,
-    /// First attempts to connect that have yet to end.
-    first_attempts: AtomicUsize,
+    next_id: AtomicUsize,
     /// Cancelled when all first attempts have ended or one has succeeded: until then calls wait.
     is_settled: CancellationToken,
 }
+
+/// Held by what may still bring about a first connection.
+type Unsettled = Arc<DropGuard>;
 
 #[derive(Clone)]
 struct Member {
     id: usize,
     core: Authority,
     requests: SendRequest<Body>,
+    /// What its core said last.
+    is_serving: bool,
 }
 
 impl Connections {
     pub(super) fn open(cores: impl IntoIterator<Item = Uri>) -> Self {
-        let cores = cores.into_iter().filter_map(|core| core.into_parts().authority);
-        let cores: Vec<_> =
-            cores.flat_map(|core| std::iter::repeat_n(core, CONNECTIONS_PER_CORE)).collect();
-        let standing = Arc::new(Standing {
-            connections: Mutex::default(),
-            next: AtomicUsize::new(0),
-            first_attempts: AtomicUsize::new(cores.len()),
-            is_settled: CancellationToken::new(),
-        });
+        Self::open_with(cores, &SystemLookup)
+    }
+
+    fn open_with(cores: impl IntoIterator<Item = Uri>, lookup: &impl Lookup) -> Self {
+        let standing = Arc::new(Standing::default());
+        let unsettled: Unsettled = Arc::new(standing.is_settled.clone().drop_guard());
         let mut tasks = JoinSet::new();
-        for (id, core) in cores.into_iter().enumerate() {
-            tasks.spawn(keep(id, core, Arc::clone(&standing)));
+        for core in cores.into_iter().filter_map(|core| core.into_parts().authority) {
+            let (standing, unsettled) = (Arc::clone(&standing), Arc::clone(&unsettled));
+            tasks.spawn(addresses::follow(core, lookup.clone(), standing, unsettled));
         }
         Self { standing, _tasks: tasks }
     }
@@ -105,7 +96,7 @@ impl Connections {
                         self.standing.remove(member.id);
                         request = unsent;
                     }
-                    None => return Err(broken(error.error())),
+                    None => return Err(broken::status(error.error())),
                 },
             }
         }
@@ -113,21 +104,20 @@ impl Connections {
     }
 }
 
-fn broken(error: &hyper::Error) -> Status {
-    Status::unavailable(format!("the connection to the core broke: {error}"))
-}
-
 impl Standing {
     fn connections(&self) -> MutexGuard<'_, Vec<Member>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One after the other, so that streams opened at once are on different ones.
+    /// One after the other, so that streams opened at once are on different ones. Where no core says that it
+    /// serves, any of them can say why.
     fn pick(&self) -> Option<Member> {
         let connections = self.connections();
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let index = next.checked_rem(connections.len())?;
-        connections.get(index).cloned()
+        let serving = connections.iter().filter(|member| member.is_serving).count();
+        let is_choice = |member: &&Member| member.is_serving || serving == 0;
+        let choices = if serving == 0 { connections.len() } else { serving };
+        connections.iter().filter(is_choice).nth(next.checked_rem(choices)?).cloned()
     }
 
     fn insert(&self, member: Member) {
@@ -135,65 +125,19 @@ impl Standing {
         self.is_settled.cancel();
     }
 
+    fn set_serving(&self, id: usize, is_serving: bool) {
+        if let Some(member) = self.connections().iter_mut().find(|member| member.id == id) {
+            member.is_serving = is_serving;
+        }
+    }
+
+    fn is_any_serving(&self) -> bool {
+        self.connections().iter().any(|member| member.is_serving)
+    }
+
     fn remove(&self, id: usize) {
         self.connections().retain(|member| member.id != id);
     }
-
-    fn first_attempt_failed(&self) {
-        if self.first_attempts.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.is_settled.cancel();
-        }
-    }
-}
-
-/// Keeps one connection to `core` among the standing ones.
-async fn keep(id: usize, core: Authority, standing: Arc<Standing>) {
-    let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
-    let mut is_first = true;
-    loop {
-        match connect(&core).await {
-            Ok((requests, connection)) => {
-                let connected_at = Instant::now();
-                standing.insert(Member { id, core: core.clone(), requests });
-                // It ends when the core takes no more calls; those under way may go on.
-                let result = connection.await;
-                standing.remove(id);
-                tracing::debug!("a connection to the core {core} ended: {result:?}");
-                if connected_at.elapsed() >= MAX_RETRY {
-                    backoff.reset();
-                }
-            }
-            Err(error) => {
-                if is_first {
-                    standing.first_attempt_failed();
-                }
-                tracing::debug!("cannot connect to the core {core}: {error}");
-            }
-        }
-        is_first = false;
-        sleep(backoff.next_delay()).await;
-    }
-}
-
-type Http2 = Connection<TokioIo<TcpStream>, Body, TokioExecutor>;
-
-async fn connect(core: &Authority) -> io::Result<(SendRequest<Body>, Http2)> {
-    let host = core.host().trim_start_matches('[').trim_end_matches(']');
-    let connected = timeout(CONNECT_TIMEOUT, async {
-        let stream = TcpStream::connect((host, core.port_u16().unwrap_or(80))).await?;
-        stream.set_nodelay(true)?;
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)
-    });
-    connected.await.unwrap_or_else(|elapsed| Err(elapsed.into()))
 }
 
 #[cfg(test)]

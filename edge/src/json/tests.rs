@@ -29,9 +29,8 @@ fn rendered(message: &v1::Message) -> String {
     let sender = user("96bf0d3f-720d-4620-8dee-0f59f997cb51", None);
     let receiver =
         user("87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437", Some(r#"{"b": [1,2.50], "a":"ü"}"#));
-    let sender = User::from(&sender).rendered().expect("JSON");
-    let receiver = User::from(&receiver).rendered().expect("JSON");
-    serde_json::to_string(&Message::new(message, &sender, &receiver)).expect("JSON")
+    let participants = Participants::new(&sender, &receiver).expect("JSON");
+    participants.render(message).expect("JSON").to_string()
 }
 
 async fn body(response: Response) -> String {

@@ -33,7 +33,7 @@ use crate::{
     Edge,
     caller::Caller,
     error::PublicError,
-    json::{self, Message, Uploaded, User},
+    json::{self, Participants, Uploaded},
     server::Visitor,
 };
 
@@ -84,8 +84,8 @@ pub(super) async fn upload(
     };
     match answer {
         Ok(answer) => render(&answer),
-        // It is not the core that speaks: whether it stored the message is not known.
-        Err(status) if is_finished.load(Ordering::Relaxed) && !is_of_core(&status) => {
+        // Whether the core stored the message is not known.
+        Err(status) if is_finished.load(Ordering::Relaxed) && !is_certain(&status) => {
             Err(Failure::new(ErrorReason::OutcomeUnknown, status.message()).into())
         }
         Err(status) => Err(edge.refusal(sender_id, &status)),
@@ -98,8 +98,8 @@ async fn in_time<T>(stored: impl Future<Output = Result<T, Status>>) -> Result<T
     timeout(ANSWER_TIMEOUT, stored).await.unwrap_or_else(late)
 }
 
-/// The core itself always gives a reason.
-fn is_of_core(status: &Status) -> bool {
+/// The core always gives a reason, and nobody else does who does not know what it did.
+fn is_certain(status: &Status) -> bool {
     status.get_error_details().error_info().is_some()
 }
 
@@ -130,11 +130,11 @@ fn render(answer: &UploadAttachmentResponse) -> Result<Response, PublicError> {
         .ok_or_else(|| PublicError::internal("an upload without message"))?;
     let user = |id: &str| {
         let user = answer.users.iter().find(|user| user.id == id);
-        let user = user.ok_or_else(|| PublicError::internal("an upload without its users"))?;
-        User::from(user).rendered().map_err(PublicError::internal)
+        user.ok_or_else(|| PublicError::internal("an upload without its users"))
     };
-    let (sender, receiver) = (user(&message.sender_id)?, user(&message.receiver_id)?);
-    let entity = Uploaded { message: Message::new(message, &sender, &receiver) };
+    let participants = Participants::new(user(&message.sender_id)?, user(&message.receiver_id)?);
+    let message = participants.and_then(|participants| participants.render(message));
+    let entity = Uploaded { message: message.map_err(PublicError::internal)? };
     json::success(StatusCode::CREATED, Some(entity), Some(json::UPLOADED))
         .map_err(PublicError::internal)
 }
@@ -265,7 +265,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_does_not_come_is_not_of_the_core() {
         let late = in_time(std::future::pending::<Result<(), _>>()).await.expect_err("a deadline");
-        assert!(!is_of_core(&late));
-        assert!(is_of_core(&Failure::new(ErrorReason::StoreUnavailable, "why").into()));
+        assert!(!is_certain(&late));
+        assert!(is_certain(&Failure::new(ErrorReason::StoreUnavailable, "why").into()));
     }
 }

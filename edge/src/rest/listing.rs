@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use serde::Serialize;
 use tonic::{Status, Streaming};
 
 use crate::{json::ListEnvelope, limits::Permit};
@@ -17,7 +16,7 @@ const PIECE_DEADLINE: Duration = Duration::from_secs(10);
 /// Why the body of a list breaks off. The client sees an aborted connection, never a short list
 /// that looks whole.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     #[error("the core ended the list early: {}", .0.message())]
     Core(#[from] Status),
     #[error("the list cannot be rendered: {0}")]
@@ -27,17 +26,29 @@ pub(super) enum Broken {
 }
 
 /// The JSON array under way.
-pub(super) struct Items {
+pub(crate) struct Items {
     buffer: Vec<u8>,
     separator: &'static [u8],
 }
 
 impl Items {
-    pub(super) fn push(&mut self, item: &impl Serialize) -> Result<(), Broken> {
+    /// Nothing yet but what comes before the first.
+    pub(crate) fn after(open: &str) -> Self {
+        Self { buffer: open.as_bytes().to_vec(), separator: b"" }
+    }
+
+    #[cfg(feature = "bench")]
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) fn push(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+    ) -> Result<(), Broken> {
         self.buffer.extend_from_slice(self.separator);
         self.separator = b",";
-        serde_json::to_writer(&mut self.buffer, item)?;
-        Ok(())
+        Ok(write(&mut self.buffer)?)
     }
 }
 
@@ -107,7 +118,7 @@ where
     T: Send + 'static,
     R: FnMut(&T, &mut Items) -> Result<(), Broken> + Send + 'static,
 {
-    let items = Items { buffer: envelope.open.as_bytes().to_vec(), separator: b"" };
+    let items = Items::after(envelope.open);
     let listing = Listing {
         rest: first.is_some().then_some(rest),
         first,

@@ -15,7 +15,7 @@ use crate::{
     Edge,
     caller::Caller,
     error::PublicError,
-    json::{self, ListEnvelope, Message, User},
+    json::{self, ListEnvelope, Participants},
 };
 
 pub(super) async fn list(
@@ -58,29 +58,25 @@ pub(super) async fn list(
     Ok(json::respond(StatusCode::OK, body))
 }
 
-/// Writes messages of the two users of the first response, whose JSON is rendered only once.
-fn renderer(
+/// Writes messages of the two users of the first response.
+pub(crate) fn renderer(
     first: &ListMessagesResponse,
 ) -> Result<impl FnMut(&ListMessagesResponse, &mut Items) -> Result<(), Broken> + use<>, Broken> {
     let [one, two] = first.users.as_slice() else {
         return Err(Broken::ForeignMessage);
     };
-    let users = [
-        (one.id.clone(), User::from(one).rendered()?),
-        (two.id.clone(), User::from(two).rendered()?),
-    ];
+    let (from_one, from_two) = (Participants::new(one, two)?, Participants::new(two, one)?);
+    let (one, two) = (one.id.clone(), two.id.clone());
     Ok(move |response: &ListMessagesResponse, items: &mut Items| {
-        let [(one_id, one), (two_id, two)] = &users;
         for message in &response.messages {
-            let (sender, receiver) =
-                if message.sender_id == *one_id && message.receiver_id == *two_id {
-                    (one, two)
-                } else if message.sender_id == *two_id && message.receiver_id == *one_id {
-                    (two, one)
-                } else {
-                    return Err(Broken::ForeignMessage);
-                };
-            items.push(&Message::new(message, sender, receiver))?;
+            let participants = if message.sender_id == one && message.receiver_id == two {
+                &from_one
+            } else if message.sender_id == two && message.receiver_id == one {
+                &from_two
+            } else {
+                return Err(Broken::ForeignMessage);
+            };
+            items.push(|json| participants.write(message, json))?;
         }
         Ok(())
     })

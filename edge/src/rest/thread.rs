@@ -26,7 +26,9 @@ pub(super) async fn list(
     let first = listing::next(&mut responses).await.map_err(refused)?;
 
     let render = |response: &ListThreadsResponse, items: &mut Items| {
-        response.threads.iter().try_for_each(|thread| items.push(&Thread::from(thread)))
+        response.threads.iter().try_for_each(|thread| {
+            items.push(|json| serde_json::to_writer(json, &Thread::from(thread)))
+        })
     };
     let body = listing::body(json::THREADS, first, responses, render, permit);
     Ok(json::respond(StatusCode::OK, body))

@@ -117,8 +117,9 @@ impl State {
         let request_id = self.next_request_id;
         self.next_request_id += 1;
         let kept = keep_request.then(|| request.clone());
+        let is_repetition = command.repeated;
         self.unanswered.insert(request_id, OnStream { request: kept, ..command });
-        Some(SendMessagesRequest { request_id, request: Some(request) })
+        Some(SendMessagesRequest { request_id, request: Some(request), is_repetition })
     }
 }
 

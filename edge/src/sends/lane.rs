@@ -151,7 +151,7 @@ impl Lane {
 
     async fn keep_link(self: &Arc<Self>, core: &CoreClient) {
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
-        // Whether the last stream, if there was one, was of use.
+        // Whether the last attempt, if there was one, was of use.
         let mut was_useful = true;
         loop {
             let requests = Requests { lane: Arc::clone(self), generation: self.state().generation };
@@ -172,7 +172,7 @@ impl Lane {
                 }
                 Err(status) => {
                     tracing::debug!("failed to open a stream of sends to the core: {status}");
-                    false
+                    std::mem::replace(&mut was_useful, false)
                 }
             };
             if self.closing.is_cancelled() {
@@ -324,7 +324,7 @@ fn give(answers: Answers) {
     }
 }
 
-/// A core that shuts down answers all that it has read (chat.proto, `SendMessages`).
+/// A core that shuts down answers all that it has taken (chat.proto, `SendMessages`).
 fn unanswered_in_process(end: Option<&Status>) -> Failure {
     match end.map(Failure::from) {
         Some(failure) if failure.reason() == ErrorReason::ShuttingDown => failure,
@@ -366,6 +366,24 @@ mod tests {
             let outcome = pending.await.expect("an answer");
             let reason = outcome.expect_err("a refusal").reason();
             assert_eq!(reason, ErrorReason::StoreUnavailable);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_stream_waits_for_a_second_attempt() {
+        for (refused, expected) in
+            [(1, Ok(())), (2, Err(ErrorReason::StoreUnavailable)), (0, Ok(()))]
+        {
+            let core = StubCore::default();
+            core.change(|state| state.refused_streams = refused);
+            let lane = Arc::new(Lane::new(true));
+            let (answer, pending) = oneshot::channel();
+            lane.submit(Request::Attachment(DispatchAttachmentRequest::default()), answer);
+            let running = tokio::spawn(Arc::clone(&lane).run(core.client()));
+            let outcome = pending.await.expect("an answer");
+            assert_eq!(outcome.map_err(|failure| failure.reason()), expected);
+            lane.close();
+            running.await.expect("a task");
         }
     }
 

@@ -292,3 +292,16 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     }
     server.shutdown_background();
 }
+
+#[test]
+fn client_references_grow_whatever_the_clock_does() {
+    let refs = ClientRefs::default();
+    let drawn: Vec<_> = (0..10_000).map(|_| refs.draw()).collect();
+    assert!(drawn.is_sorted_by(|one, next| one < next));
+    let last: uuid::Uuid = drawn[9_999].parse().expect("a UUID");
+    assert_eq!(last.get_version_num(), 7);
+    // The clock steps back by a day.
+    refs.last.fetch_add(86_400_000 << ClientRefs::COUNTER_BITS, Ordering::Relaxed);
+    let ahead = refs.draw();
+    assert!(drawn[9_999] < ahead && ahead < refs.draw());
+}

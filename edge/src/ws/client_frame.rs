@@ -30,7 +30,7 @@ const RECEIVER_ID: &str = "receiver_id";
 const CHAT_ID: &str = "chat_id";
 
 /// What `sender` asks for with a text frame. Takes time and memory linear in the length of `text`.
-pub(super) fn parse(
+pub(crate) fn parse(
     text: &str,
     sender: UserId,
     max_body_bytes: usize,

@@ -29,7 +29,8 @@ use super::{
 use crate::{Edge, backoff::Backoff};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-const MAX_RETRY: Duration = Duration::from_secs(5);
+/// A delay and the attempt after it stay within the 5 s in which a feed is promised to recover.
+const MAX_RETRY: Duration = Duration::from_secs(2);
 /// For the call and for the first response, which comes at once.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most one attempt in it, however many handshakes ask for one.

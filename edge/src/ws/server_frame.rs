@@ -28,7 +28,7 @@ pub(super) enum ErrorCode {
 
 /// Why a client's frame was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rejection {
+pub(crate) struct Rejection {
     pub(super) code: ErrorCode,
     pub(super) message: Cow<'static, str>,
 }
@@ -82,9 +82,10 @@ impl From<Failure> for Rejection {
                 Self::invalid_field(field, &failure.message)
             }
             ErrorReason::MessageNotFound => Self::not_found(),
-            ErrorReason::Overloaded | ErrorReason::StoreUnavailable | ErrorReason::ShuttingDown => {
-                Self::unavailable()
-            }
+            ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::ShuttingDown
+            | ErrorReason::Overtaken => Self::unavailable(),
             ErrorReason::Unspecified
             | ErrorReason::OutcomeUnknown
             | ErrorReason::AttachmentTooLarge
@@ -106,7 +107,7 @@ impl From<Failure> for Rejection {
 
 /// The frame that brings a message to its receiver; `None` for what receivers are not shown: a
 /// deleted message, and a file before it is dispatched.
-pub(super) fn received(message: &Message) -> Option<Utf8Bytes> {
+pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
     if message.deleted {
         return None;
     }
@@ -275,6 +276,7 @@ mod tests {
         assert_eq!(code(ErrorReason::Overloaded), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::StoreUnavailable), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::ShuttingDown), ErrorCode::Unavailable);
+        assert_eq!(code(ErrorReason::Overtaken), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::OutcomeUnknown), ErrorCode::Internal);
         assert_eq!(code(ErrorReason::Internal), ErrorCode::Internal);
     }

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct LogArgs {
     /// What is logged to stderr: a level, or levels by target (info,netrox_edge=debug)
     ///
-    /// Levels: off, error, warn, info, debug, trace. Libraries are never logged below info, since
+    /// Levels: off, error, warn, info, debug, trace. Libraries are never logged below warn, since
     /// their debug lines can hold tokens and messages.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(crate) log_filter: LogFilter,

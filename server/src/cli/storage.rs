@@ -1,10 +1,12 @@
-//! Where things are kept.
+//! Where things are kept, and what connects several cores.
 
-use std::{convert::Infallible, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use netrox_core::MediaLocation;
 
 use super::value::path_of_url;
+use crate::secret::Secret;
 
 pub(crate) const DEFAULT_DATA_DIR: &str = "./data";
 
@@ -21,40 +23,71 @@ pub(crate) struct DataDirArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
 pub(crate) struct StorageArgs {
-    /// Database: sqlite://PATH [default: sqlite://<data-dir>/chat.db]
+    /// Database: sqlite://PATH, or postgres://… for several cores
+    /// [default: sqlite://<data-dir>/chat.db]
     ///
-    /// postgres:// is not supported yet.
-    #[arg(long, value_name = "URL", value_parser = parse_database_url)]
-    pub(crate) database_url: Option<PathBuf>,
+    /// postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE is PostgreSQL 15 or newer, with the parameters
+    /// sslmode, sslrootcert, sslcert and sslkey of libpq. A URL with a password is better given by
+    /// environment or file: a command line is seen by other users of the machine.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<Secret>,
 
-    /// Bus between cores: nats:// is not supported yet [default: none, one core alone]
-    #[arg(long, value_name = "URL", value_parser = parse_bus_url)]
-    pub(crate) bus_url: Option<Infallible>,
+    /// File that holds the URL of the database
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database_url_file: Option<PathBuf>,
 
-    /// Directory of uploaded files: file://PATH [default: file://<data-dir>/media]
+    /// Uploaded files: file://PATH or s3://BUCKET[/PREFIX] [default: file://<data-dir>/media]
     ///
-    /// s3:// is not supported yet.
+    /// Cores that share a database share the media as well: a bucket, or a directory of a shared
+    /// filesystem. Region, endpoint and credentials of a bucket are those of the usual variables:
+    /// AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and so on.
     #[arg(long, value_name = "URL", value_parser = parse_media_url)]
-    pub(crate) media_url: Option<PathBuf>,
+    pub(crate) media_url: Option<MediaLocation>,
+
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
 }
 
-fn parse_database_url(url: &str) -> Result<PathBuf, String> {
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err("postgres:// is not supported yet: use sqlite://PATH".to_owned());
-    }
-    path_of_url(url, "sqlite")
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bus")]
+pub(crate) struct BusArgs {
+    /// NATS servers that connect several cores: nats://… or tls://…, comma separated
+    /// [default: none, one core alone]
+    ///
+    /// nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT]. Needs a database that cores can share. A URL with
+    /// credentials is better given by environment or file: a command line is seen by other users of the
+    /// machine.
+    #[arg(long, value_name = "URL,…")]
+    pub(crate) bus_url: Option<Secret>,
+
+    /// File that holds the URL of the bus
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_url_file: Option<PathBuf>,
+
+    /// File with the credentials of a NATS user: JWT and seed (.creds)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_credentials_file: Option<PathBuf>,
+
+    /// PEM file of the authorities that sign the certificates of the NATS servers [default: those of
+    /// the system]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_tls_ca_file: Option<PathBuf>,
+
+    /// PEM file of the certificate that is shown to the NATS servers; with --bus-tls-key-file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_tls_cert_file: Option<PathBuf>,
+
+    /// PEM file of the private key of --bus-tls-cert-file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_tls_key_file: Option<PathBuf>,
 }
 
-fn parse_bus_url(url: &str) -> Result<Infallible, String> {
-    if url.starts_with("nats://") || url.starts_with("tls://") {
-        return Err("nats:// is not supported yet: run one core, without a bus".to_owned());
-    }
-    Err("must be nats://…, which is not supported yet: run one core, without a bus".to_owned())
-}
-
-fn parse_media_url(url: &str) -> Result<PathBuf, String> {
+fn parse_media_url(url: &str) -> Result<MediaLocation, String> {
     if url.starts_with("s3://") {
-        return Err("s3:// is not supported yet: use file://PATH".to_owned());
+        return url.parse().map(MediaLocation::S3).map_err(|error| format!("{error}"));
     }
-    path_of_url(url, "file")
+    if !url.starts_with("file://") {
+        return Err("must be file://PATH or s3://BUCKET[/PREFIX]".to_owned());
+    }
+    path_of_url(url, "file").map(MediaLocation::Directory)
 }

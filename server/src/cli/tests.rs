@@ -6,13 +6,19 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 39] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 48] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
     ("data-dir", Some("./data"), &["serve", "core", "token"]),
     ("database-url", None, &["serve", "core"]),
+    ("database-url-file", None, &["serve", "core"]),
     ("bus-url", None, &["serve", "core"]),
+    ("bus-url-file", None, &["serve", "core"]),
+    ("bus-credentials-file", None, &["serve", "core"]),
+    ("bus-tls-ca-file", None, &["serve", "core"]),
+    ("bus-tls-cert-file", None, &["serve", "core"]),
+    ("bus-tls-key-file", None, &["serve", "core"]),
     ("media-url", None, &["serve", "core"]),
     ("jwt-secret", None, &["serve", "edge", "token"]),
     ("jwt-secret-file", None, &["serve", "edge", "token"]),
@@ -43,6 +49,9 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 39] = [
     ("drain-timeout", Some("10s"), &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
+    ("from", None, &["migrate"]),
+    ("to", None, &["migrate"]),
+    ("to-file", None, &["migrate"]),
     ("user-id", None, &["token"]),
     ("email", None, &["token"]),
     ("ttl", Some("3600"), &["token"]),

@@ -46,7 +46,7 @@ pub(super) fn not_empty(text: &str) -> Result<String, String> {
 
 /// The path in a URL of `scheme`, as it stands: relative to the working directory unless it begins
 /// with a slash.
-pub(super) fn path_of_url(url: &str, scheme: &str) -> Result<PathBuf, String> {
+pub(crate) fn path_of_url(url: &str, scheme: &str) -> Result<PathBuf, String> {
     let path = url
         .strip_prefix(scheme)
         .and_then(|rest| rest.strip_prefix("://"))

@@ -6,8 +6,9 @@ use http::HeaderValue;
 use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits};
 
 use crate::{
-    cli::{GrpcArgs, HttpArgs, SizeLimitArgs, StorageArgs},
+    cli::{GrpcArgs, HttpArgs, SizeLimitArgs},
     secret::{DataDir, ServiceTokens},
+    settings::storage::Storage,
 };
 
 pub(crate) struct CoreSettings {
@@ -19,15 +20,15 @@ impl CoreSettings {
     pub(crate) fn new(
         grpc: &GrpcArgs,
         data_dir: &DataDir,
-        storage: StorageArgs,
+        storage: Storage,
         sizes: &SizeLimitArgs,
         service_tokens: ServiceTokens,
     ) -> Self {
-        let data_dir = data_dir.path();
         let config = netrox_core::Config {
-            data_dir: data_dir.to_owned(),
-            database: storage.database_url.unwrap_or_else(|| data_dir.join("chat.db")),
-            media_dir: storage.media_url.unwrap_or_else(|| data_dir.join("media")),
+            data_dir: data_dir.path().to_owned(),
+            database: storage.database,
+            media: storage.media,
+            bus: storage.bus,
             service_tokens: service_tokens.accepted,
             max_body_bytes: sizes.max_body_bytes,
             max_attachment_bytes: sizes.max_attachment_bytes,

@@ -1,10 +1,10 @@
 //! An upload that does not come to its end.
 
-use netrox_harness::{Arrangement, TestChat, User, both, multipart::Form, raw::Raw};
+use netrox_harness::{Arrangement, TestChat, User, each, multipart::Form, raw::Raw};
 
 use super::assert_no_trace;
 
-both![
+each![
     a_connection_that_breaks_leaves_nothing,
     a_chunked_body_that_breaks_leaves_nothing,
     a_refused_upload_leaves_the_connection_or_closes_it,

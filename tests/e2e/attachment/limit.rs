@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use netrox_harness::{Arrangement, TestChat, both, multipart::Form};
+use netrox_harness::{Arrangement, TestChat, each, multipart::Form};
 
 use super::assert_no_trace;
 
-both![
+each![
     a_file_over_the_limit_is_413,
     a_file_over_the_limit_is_413_without_a_content_length,
     the_default_limit_is_25_mib,
@@ -42,7 +42,7 @@ async fn a_file_over_the_limit_is_413_without_a_content_length(arrangement: Arra
         assert_eq!(answer.status, status, "{size}: {answer:?}");
     }
     assert_eq!(chat.history(&ada, &bob).await.len(), 1);
-    assert_eq!(chat.media_files().len(), 1);
+    chat.keeps_files(1).await;
 }
 
 async fn the_default_limit_is_25_mib(arrangement: Arrangement) {

@@ -1,9 +1,9 @@
 //! `attached_file_name`, and the extension in `attached_file`.
 
-use netrox_harness::{Arrangement, TestChat, User, both, multipart::Form};
+use netrox_harness::{Arrangement, TestChat, User, each, multipart::Form};
 use serde_json::Value;
 
-both![
+each![
     names_are_kept_but_for_directories_and_control_characters,
     names_are_cut_at_255_bytes_on_a_character_boundary,
     a_name_with_nothing_left_is_file,

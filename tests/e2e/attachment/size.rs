@@ -1,8 +1,8 @@
 //! `attached_file_size`.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 
-both![sizes_are_in_kb_up_to_one_mb, a_file_comes_back_byte_for_byte];
+each![sizes_are_in_kb_up_to_one_mb, a_file_comes_back_byte_for_byte];
 
 async fn sizes_are_in_kb_up_to_one_mb(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;

@@ -1,13 +1,13 @@
 //! No descriptor left for another connection.
 
-use netrox_harness::{Arrangement, Role, TestChat, both, eventually};
+use netrox_harness::{Arrangement, Role, TestChat, each, eventually};
 
-both![connections_beyond_the_descriptors_are_survived];
+each![connections_beyond_the_descriptors_are_survived];
 
 /// A peer can use up the descriptors of a process, and the process goes on when it lets go.
 async fn connections_beyond_the_descriptors_are_survived(arrangement: Arrangement) {
     let mut chat = TestChat::builder(arrangement);
-    for role in [Role::Serve, Role::Core, Role::Edge(0)] {
+    for role in [Role::Serve, Role::Core(0), Role::Core(1), Role::Edge(0), Role::Edge(1)] {
         chat = chat.launcher(role, ["prlimit", "--nofile=128:128", "--"]);
     }
     let chat = chat.start().await;

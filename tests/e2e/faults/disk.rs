@@ -1,14 +1,14 @@
-//! A full disk: clear refusals, nothing lost, service back when there is room (DESIGN G7).
+//! A full disk: clear refusals, nothing lost, service back when there is room (ARCHITECTURE.md, G7).
 
 use std::time::Duration;
 
 use netrox_harness::{
-    Arrangement, Role, Socket, TestChat, User, both, eventually, multipart::Form,
+    Arrangement, Role, Socket, TestChat, User, each, eventually, multipart::Form,
     small_disk::SmallDisk,
 };
 use serde_json::Value;
 
-both![a_full_disk_is_survived_without_a_restart];
+each![; sqlite: a_full_disk_is_survived_without_a_restart];
 
 const CYCLES: usize = 5;
 /// Enough messages of [`LONG`] bytes to use up whatever room a full disk's files have inside.
@@ -33,10 +33,7 @@ async fn send(from: &mut Socket, to: &User, at: &mut Socket, body: &str) -> Resu
 async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     let disk = SmallDisk::mount(48 * 1024 * 1024);
     let builder = TestChat::builder(arrangement).set("send-rate", "0");
-    let core = match arrangement {
-        Arrangement::Serve => Role::Serve,
-        Arrangement::Split => Role::Core,
-    };
+    let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
     let builder = builder.launcher(core, disk.launcher()).variable(
         core,
         "NETROX_CHAT_DATA_DIR",

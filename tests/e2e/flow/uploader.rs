@@ -9,7 +9,7 @@ use tokio::{net::TcpStream, time::sleep};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cast, PAUSE, RECEIVERS, ledger::Ledger, open};
+use super::{Cast, PAUSE, RECEIVERS, client::open, ledger::Ledger};
 
 /// The name of an uploader's file of this number.
 fn file_name(uploader: usize, number: usize) -> String {

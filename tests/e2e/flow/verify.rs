@@ -1,131 +1,202 @@
 //! What is stored, held against what was shown.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use netrox_harness::{TestChat, eventually};
+use netrox_harness::{TestChat, User, eventually};
 use serde_json::Value;
 
-use super::{Flow, ledger::Received, message_id, parse_text, uploader::content_of};
+use super::{
+    Cast, Flow, ledger::Received, message_id, parse_text, receiver_of, uploader::content_of,
+};
 
 impl Flow {
     /// Stops the traffic and checks the promises against what is stored now:
     ///
     /// * whatever a receiver got, and whatever an answer showed, is there, once and unchanged;
     /// * what was refused as not stored is not there;
-    /// * the order of each sender holds, in the history and on every connection;
+    /// * what a sender sent on one connection keeps its order, in the history and on every connection;
+    /// * every connection of a receiver showed a part of what is stored without a hole;
     /// * no connection, and no receiver, got a message twice;
     /// * every file of the history can be loaded, and no other file is kept.
     ///
     /// Gives the number of messages stored.
     pub(crate) async fn verify(&mut self, chat: &TestChat) -> usize {
         self.stop().await;
-        // What was sent last may still be on its way into the store.
-        let mut histories = self.histories(chat).await;
-        loop {
-            let again = self.histories(chat).await;
-            if again == histories {
-                break;
-            }
-            histories = again;
-        }
-        let mut stored = HashMap::new();
-        let mut texts = HashSet::new();
-        for [history, other_view] in histories {
-            assert_eq!(history, other_view, "two views differ");
-            check_order(&history);
-            for message in history {
-                let text = message["message"].as_str().expect("a text").to_owned();
-                assert!(texts.insert(text), "stored twice: {message}");
-                stored.insert(message_id(&message), message);
-            }
-        }
-        eprintln!("stored {}, {}", stored.len(), self.ledger.summary());
-        for shown in self.ledger.all_listed() {
-            assert_eq!(stored.get(&message_id(&shown)), Some(&shown), "shown, and not stored");
-        }
-        for text in self.ledger.all_never_stored() {
-            assert!(!texts.contains(&text), "refused as not stored, and stored: {text:?}");
-        }
-        for receiver in 0..self.cast.receivers.len() {
-            let received = self.ledger.received_by(receiver);
+        let mut listed = self.ledger.all_listed();
+        let never_stored = self.ledger.all_never_stored();
+        let begins = self.ledger.sender_begins();
+        let mut stored = 0;
+        let mut files = BTreeMap::new();
+        let mut threads = HashMap::new();
+        for (index, receiver) in self.cast.receivers.iter().enumerate() {
+            let received = self.ledger.received_by(index);
+            check_connections(&received, &begins);
+            let mut of_author = HashMap::<_, Vec<_>>::new();
             for received in &received {
-                let message = stored.get(&received.id());
-                let message = message.unwrap_or_else(|| panic!("lost: {}", received.frame));
-                check_frame(received, message);
+                let author = received.frame["sender_id"].as_str().expect("a sender");
+                of_author.entry(author.to_owned()).or_default().push(received);
             }
-            check_connections(&received);
+            let mut texts = Vec::new();
+            for author in self.cast.authors_of(index) {
+                let history = settled_history(chat, receiver, author).await;
+                check_history(&history, index, &begins);
+                stored += history.len();
+                let thread = history.first().map(|message| message["thread"].clone());
+                let is_its = |message: &Value| Some(&message["thread"]) == thread.as_ref();
+                assert!(history.iter().all(is_its), "several threads");
+                threads.insert((author.id.clone(), receiver.id.clone()), thread);
+                let by_id: HashMap<_, _> =
+                    history.iter().map(|message| (message_id(message), message)).collect();
+                for received in of_author.remove(&author.id).unwrap_or_default() {
+                    let message = by_id.get(&received.id());
+                    check_frame(received, message.unwrap_or_else(|| lost(&received.frame)));
+                }
+                for (id, message) in &by_id {
+                    if let Some(shown) = listed.remove(id) {
+                        assert_eq!(&shown, *message, "shown, and stored as something else");
+                    }
+                    let text = message["message"].as_str().expect("a text");
+                    assert!(!never_stored.contains(text), "refused, and stored: {text:?}");
+                }
+                for message in &history {
+                    match message["attached_file"].as_str() {
+                        None => texts.push(message_id(message)),
+                        Some(path) => {
+                            let name = message["attached_file_name"].as_str().expect("a name");
+                            files.insert(path.to_owned(), name.to_owned());
+                        }
+                    }
+                }
+            }
+            assert!(of_author.is_empty(), "from a stranger: {of_author:?}");
+            texts.sort_unstable();
+            for (connection, received) in self.ledger.texts_by_connection(index) {
+                check_run(&texts, &received, connection);
+            }
         }
-        self.check_threads(chat).await;
-        check_files(chat, stored.values()).await;
-        stored.len()
+        eprintln!("stored {stored}, {}", self.ledger.summary());
+        assert!(listed.is_empty(), "shown, and not stored: {listed:?}");
+        self.check_threads(chat, &threads).await;
+        check_files(chat, &files, &self.other_files).await;
+        stored
     }
 
-    /// Waits until every receiver got every message that is stored, though none of their
-    /// connections ended: no hole, and no double.
+    /// Stops the senders and waits until every receiver got all that is stored on the connection that it
+    /// has now, to its end. Where clients were to keep their connections, none may have ended.
     pub(crate) async fn verify_live(&mut self, chat: &TestChat) {
         self.stop_sending();
         for (index, receiver) in self.cast.receivers.iter().enumerate() {
-            for (sender, author) in self.cast.senders.iter().enumerate() {
-                eventually("all that is stored", || async {
-                    let received = self.ledger.received_by(index).into_iter();
+            eventually("all that is stored", async || {
+                let mut stored = Vec::new();
+                for author in self.cast.authors_of(index) {
                     let history = chat.history(receiver, author).await;
-                    let stored: Vec<_> = history.iter().map(message_id).collect();
-                    let of_sender: Vec<_> = received
-                        .filter(|received| !received.is_file())
-                        .filter(|received| parse_text(received.body()).0 == sender)
-                        .map(|received| received.id())
-                        .collect();
-                    assert!(stored.starts_with(&of_sender), "a hole or a double");
-                    (stored == of_sender).then_some(())
-                })
-                .await;
-            }
-            assert_eq!(self.ledger.ends_of(index), [], "the connection of a receiver ended");
-        }
-    }
-
-    /// Every conversation, as each of the two sees it.
-    async fn histories(&self, chat: &TestChat) -> Vec<[Vec<Value>; 2]> {
-        let mut histories = Vec::new();
-        for receiver in &self.cast.receivers {
-            for author in self.cast.authors() {
-                let one = chat.history(receiver, author).await;
-                histories.push([one, chat.history(author, receiver).await]);
+                    let texts = history.iter().filter(|message| message["attached_file"].is_null());
+                    stored.extend(texts.map(message_id));
+                }
+                stored.sort_unstable();
+                let (_, received) = self.ledger.texts_by_connection(index).pop_last()?;
+                (stored.last() == received.last()).then_some(())
+            })
+            .await;
+            if self.cast.answered {
+                let ends = self.ledger.ends_of(index);
+                assert_eq!(ends, [], "the connection of a receiver ended");
             }
         }
-        histories
+        if self.cast.answered {
+            assert_eq!(self.ledger.sender_ends(), 0, "the connection of a sender ended");
+        }
     }
 
     /// Every conversation is in the lists of both.
-    async fn check_threads(&self, chat: &TestChat) {
-        for author in self.cast.authors() {
-            let answer = chat.get("/chat/get-user-threads/").bearer(&author.token).send().await;
-            let answer = answer.json();
-            let threads = answer["entity"].as_array().expect("threads");
-            for receiver in &self.cast.receivers {
-                let history = chat.history(author, receiver).await;
-                let thread = history.first().map(|message| &message["thread"]);
-                let listed = threads.iter().find(|thread| {
-                    thread["user_one"]["id"] == receiver.id.as_str()
-                        || thread["user_two"]["id"] == receiver.id.as_str()
-                });
-                assert_eq!(thread, listed.map(|thread| &thread["id"]));
-                assert!(history.iter().all(|message| Some(&message["thread"]) == thread));
+    async fn check_threads(
+        &self,
+        chat: &TestChat,
+        threads: &HashMap<(String, String), Option<Value>>,
+    ) {
+        let Cast { senders, uploaders, receivers, .. } = &*self.cast;
+        for user in senders.iter().chain(uploaders).chain(receivers) {
+            let mut listed = list_threads(chat, user).await;
+            for ((author, receiver), thread) in threads {
+                let peer = if *author == user.id { receiver } else { author };
+                if *author == user.id || *receiver == user.id {
+                    assert_eq!(listed.remove(peer), *thread);
+                }
             }
+            assert!(listed.is_empty(), "threads with strangers: {listed:?}");
         }
     }
 }
 
-/// Ids and instants grow, and so do the numbers of a sender's texts.
-fn check_order(history: &[Value]) {
+/// The ids of a user's threads by their peers.
+async fn list_threads(chat: &TestChat, user: &User) -> HashMap<String, Value> {
+    let edge = chat.edge_of(user);
+    let answer = edge.get("/chat/get-user-threads/").bearer(&user.token).send().await.json();
+    let threads = answer["entity"].as_array().expect("threads").iter();
+    let listed = threads.map(|thread| {
+        let of = |name: &str| thread[name]["id"].as_str().expect("a user").to_owned();
+        let (one, two) = (of("user_one"), of("user_two"));
+        (if one == user.id { two } else { one }, thread["id"].clone())
+    });
+    listed.collect()
+}
+
+fn lost<T>(frame: &Value) -> T {
+    panic!("lost: {frame}")
+}
+
+/// A conversation as both see it. What was sent last may still be on its way into the store.
+async fn settled_history(chat: &TestChat, receiver: &User, author: &User) -> Vec<Value> {
+    eventually("one view of a conversation", async || {
+        let history = chat.history(receiver, author).await;
+        (history == chat.history(author, receiver).await).then_some(history)
+    })
+    .await
+}
+
+/// The connection on which a sender sent a number. What was under way on one when it broke may be stored after
+/// what was sent on the next.
+fn sent_on(begins: &[Vec<u64>], sender: usize, number: u64) -> usize {
+    begins[sender].partition_point(|begin| *begin <= number)
+}
+
+/// Ids and instants grow, so do the numbers of what was sent on one connection, and each is where it was sent to.
+fn check_history(history: &[Value], receiver: usize, begins: &[Vec<u64>]) {
     let created = |message: &Value| message["created"].as_str().expect("an instant").to_owned();
     for pair in history.windows(2) {
         assert!(message_id(&pair[0]) < message_id(&pair[1]), "{pair:?}");
         assert!(created(&pair[0]) < created(&pair[1]), "{pair:?}");
-        if pair[0]["attached_file"].is_null() {
-            let number = |message: &Value| parse_text(message["message"].as_str().expect("text"));
-            assert!(number(&pair[0]) < number(&pair[1]), "out of order: {pair:?}");
+    }
+    let mut last = HashMap::new();
+    let mut files = HashSet::new();
+    for message in history {
+        let text = message["message"].as_str().expect("a text");
+        if message["attached_file"].is_null() {
+            let (sender, number) = parse_text(text);
+            assert_eq!(receiver_of(sender, number), receiver, "{message}");
+            let before = last.insert(sent_on(begins, sender, number), number);
+            assert!(before < Some(number), "{number} after {before:?}: {message}");
+        } else {
+            assert!(files.insert(text), "stored twice: {message}");
         }
+    }
+}
+
+/// What came on one connection is a part of what is stored, in order and without a hole.
+fn check_run(stored: &[i64], received: &[i64], connection: usize) {
+    let Some(first) = received.first() else { return };
+    let begin = stored.binary_search(first).unwrap_or_else(|_| panic!("{first} was lost"));
+    // The first connection was there before the first message.
+    assert!(connection > 0 || begin == 0, "the first {begin} messages did not come");
+    let expected = &stored[begin..(begin + received.len()).min(stored.len())];
+    if expected != received {
+        let at = expected.iter().zip(received).take_while(|(one, other)| one == other).count();
+        let around = |ids: &[i64]| ids[at.saturating_sub(2)..(at + 3).min(ids.len())].to_vec();
+        panic!(
+            "on connection {connection}: {:?} received, {:?} stored",
+            around(received),
+            around(expected)
+        );
     }
 }
 
@@ -145,33 +216,34 @@ fn check_frame(received: &Received, message: &Value) {
     }
 }
 
-/// Each message once, and each sender in order.
-fn check_connections(received: &[Received]) {
+/// Each message once, and what was sent on one connection in order.
+fn check_connections(received: &[Received], begins: &[Vec<u64>]) {
     let mut ids = HashSet::new();
     let mut last = HashMap::new();
     for received in received {
         assert!(ids.insert(received.id()), "received twice: {}", received.frame);
         if !received.is_file() {
             let (sender, number) = parse_text(received.body());
-            let before = last.insert((received.connection, sender), number);
+            let sent_on = sent_on(begins, sender, number);
+            let before = last.insert((received.connection, sender, sent_on), number);
             assert!(before < Some(number), "{number} of sender {sender} after {before:?}");
         }
     }
 }
 
-/// Every attached file can be loaded as it was sent, and nothing else is kept.
-async fn check_files(chat: &TestChat, stored: impl Iterator<Item = &Value>) {
-    let mut files = 0;
-    for message in stored.filter(|message| !message["attached_file"].is_null()) {
-        let path = message["attached_file"].as_str().expect("a path");
+/// Every attached file can be loaded as it was sent, and nothing is kept that is neither attached nor noted
+/// for removal.
+async fn check_files(chat: &TestChat, files: &BTreeMap<String, String>, others: &HashSet<String>) {
+    for (path, name) in files {
         let answer = chat.get(path).send().await;
-        assert_eq!(answer.status, 200, "{message}: {answer:?}");
-        let name = message["attached_file_name"].as_str().expect("a name");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert!(answer.body == content_of(name), "{name} is not what was sent");
-        files += 1;
     }
     eventually("the end of files without a message", async || {
-        (chat.media_files().len() == files).then_some(())
+        let unfinished = chat.unfinished_files().await;
+        let attached = |path: &String| files.contains_key(&format!("/mediafiles/{path}"));
+        let mut kept = chat.media_paths().into_iter().filter(|path| !others.contains(path));
+        kept.all(|path| attached(&path) || unfinished.contains(&path)).then_some(())
     })
     .await;
 }

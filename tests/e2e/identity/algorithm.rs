@@ -11,11 +11,11 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use jsonwebtoken::{Algorithm, EncodingKey};
-use netrox_harness::{Arrangement, TestChat, both, settings::JWT_SECRET, token::Claims};
+use netrox_harness::{Arrangement, TestChat, each, settings::JWT_SECRET, token::Claims};
 
 use super::{assert_accepted, assert_refused};
 
-both![
+each![
     a_secret_verifies_hs256_hs384_and_hs512,
     none_is_refused,
     an_rsa_key_verifies_rs_and_ps,

@@ -1,7 +1,7 @@
 //! What a token must say.
 
 use netrox_harness::{
-    Arrangement, TestChat, both,
+    Arrangement, TestChat, each,
     settings::JWT_SECRET,
     token::{Claims, now},
 };
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{assert_accepted, assert_refused};
 
-both![
+each![
     exp_is_required_and_honoured,
     nbf_is_honoured,
     a_refresh_token_is_refused,

@@ -1,12 +1,12 @@
 //! How users come into the directory, and what is shown of them.
 
 use netrox_harness::{
-    Arrangement, TestChat, User, both, settings::JWT_SECRET, socket::End, token::Claims,
+    Arrangement, TestChat, User, each, settings::JWT_SECRET, socket::End, token::Claims,
 };
 use netrox_proto::v1::{DeleteUserRequest, UpsertUsersRequest, UserChange};
 use serde_json::{Value, json};
 
-both![
+each![
     a_valid_token_provisions_its_user,
     claims_refresh_the_directory,
     absent_claims_change_nothing,
@@ -14,8 +14,8 @@ both![
     a_profile_is_any_json,
     claims_that_cannot_be_stored_do_no_harm,
     a_service_upserts_users,
-    a_reconnect_of_a_known_user_writes_nothing,
-    a_deleted_user_is_locked_out,
+    a_deleted_user_is_locked_out;
+    sqlite: a_reconnect_of_a_known_user_writes_nothing
 ];
 
 /// How `user` is shown to `reader`: the user object of their thread.

@@ -1,13 +1,13 @@
 //! A token that expires on an open socket.
 
 use netrox_harness::{
-    Arrangement, TestChat, User, both, eventually,
+    Arrangement, TestChat, User, each, eventually,
     settings::JWT_SECRET,
     socket::End,
     token::{Claims, now},
 };
 
-both![an_expired_token_leaves_the_socket_open, close_on_token_expiry_closes_it_with_1008];
+each![an_expired_token_leaves_the_socket_open, close_on_token_expiry_closes_it_with_1008];
 
 /// A token that is good for few seconds more, by the leeway alone.
 fn short_lived(user: &User) -> User {

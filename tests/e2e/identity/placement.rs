@@ -1,8 +1,8 @@
 //! Where a token is looked for.
 
-use netrox_harness::{Arrangement, Edge, Response, Socket, TestChat, both, token::Claims};
+use netrox_harness::{Arrangement, Edge, Response, Socket, TestChat, each, token::Claims};
 
-both![
+each![
     rest_takes_the_header_alone,
     a_socket_takes_the_query_or_the_header,
     the_header_counts_where_both_are_present,

@@ -1,8 +1,8 @@
 //! Who may load a file.
 
-use netrox_harness::{Arrangement, TestChat, User, both};
+use netrox_harness::{Arrangement, TestChat, User, each};
 
-both![the_path_is_enough_by_default, participants_mode_takes_a_token_of_the_two];
+each![the_path_is_enough_by_default, participants_mode_takes_a_token_of_the_two];
 
 /// The path of a file that `ada` has sent to `bob`.
 async fn ada_to_bob(chat: &TestChat) -> (User, User, String) {

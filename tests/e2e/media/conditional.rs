@@ -1,10 +1,10 @@
 //! Byte ranges and conditional requests (RFC 9110 sections 13 and 14).
 
-use netrox_harness::{Arrangement, Response, TestChat, both};
+use netrox_harness::{Arrangement, Response, TestChat, each};
 
 use super::uploaded;
 
-both![
+each![
     a_single_range_is_206,
     a_range_past_the_end_is_416,
     what_is_not_a_single_range_is_the_whole_file,

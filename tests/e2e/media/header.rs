@@ -1,11 +1,11 @@
 //! What a file is served as.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use netrox_harness::{Arrangement, Response, TestChat, both};
+use netrox_harness::{Arrangement, Response, TestChat, each};
 
 use super::uploaded;
 
-both![
+each![
     a_file_is_served_with_its_safety_headers,
     plain_media_is_shown_inline,
     anything_else_is_a_download,

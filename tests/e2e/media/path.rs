@@ -1,10 +1,10 @@
 //! A path leads to a stored file or nowhere.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 
 use super::uploaded;
 
-both![what_is_not_the_path_of_a_file_is_404];
+each![what_is_not_the_path_of_a_file_is_404];
 
 async fn what_is_not_the_path_of_a_file_is_404(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;

@@ -1,11 +1,11 @@
 //! What is kept where.
 
-use netrox_harness::{Arrangement, TestChat, both, process};
+use netrox_harness::{Arrangement, TestChat, each, process};
 
-both![
+each![
     two_processes_never_share_a_data_directory,
-    messages_and_files_outlive_the_process,
-    database_and_media_go_where_they_are_told;
+    messages_and_files_outlive_the_process;
+    sqlite: database_and_media_go_where_they_are_told;
     split: an_edge_keeps_nothing
 ];
 

@@ -1,10 +1,10 @@
 //! Logs never hold a token or a message body, at any level.
 
-use netrox_harness::{Arrangement, TestChat, both, multipart::Form};
+use netrox_harness::{Arrangement, TestChat, each, multipart::Form};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-both![nothing_that_users_send_is_logged];
+each![nothing_that_users_send_is_logged];
 
 /// Every log is searched for tokens and for this word when a [`TestChat`] is dropped.
 const CANARY: &str = "canary in a body";

@@ -1,22 +1,23 @@
 //! The roles, and several edges before one core.
 
 use netrox_harness::{
-    Arrangement, Role, TestChat, both,
+    Arrangement, Role, TestChat, each,
     process::{self, Process},
     run_test,
     socket::chat_message,
 };
 
-both![
+each![
     variables_of_other_roles_are_ignored;
-    split: two_edges_are_one_chat, two_edges_show_one_order, an_edge_starts_before_its_core
+    split: two_edges_are_one_chat, two_edges_show_one_order, an_edge_starts_before_its_core;
+    cluster: two_edges_are_one_chat, two_edges_show_one_order
 ];
 
 async fn variables_of_other_roles_are_ignored(arrangement: Arrangement) {
     let chat = TestChat::builder(arrangement)
         .set("send-rate", "7")
-        .variable(Role::Core, "NETROX_CHAT_HTTP_ADDR", "not an address")
-        .variable(Role::Core, "NETROX_CHAT_MAX_CONNECTIONS", "not a number")
+        .variable(Role::Core(0), "NETROX_CHAT_HTTP_ADDR", "not an address")
+        .variable(Role::Core(0), "NETROX_CHAT_MAX_CONNECTIONS", "not a number")
         .variable(Role::Edge(0), "NETROX_CHAT_GRPC_ADDR", "not an address")
         .variable(Role::Edge(0), "NETROX_CHAT_DATABASE_URL", "not a url")
         .variable(Role::Serve, "NETROX_CHAT_CORE", "not a url")
@@ -74,11 +75,11 @@ async fn two_edges_show_one_order(arrangement: Arrangement) {
 async fn an_edge_starts_before_its_core(arrangement: Arrangement) {
     let mut chat = TestChat::start(arrangement).await;
     chat.kill(Role::Edge(0));
-    chat.kill(Role::Core);
+    chat.kill(Role::Core(0));
     chat.spawn(Role::Edge(0)).await;
     assert_eq!(chat.get("/healthz").send().await.status, 200);
     assert_eq!(chat.get("/readyz").send().await.status, 503);
-    chat.spawn(Role::Core).await;
+    chat.spawn(Role::Core(0)).await;
     chat.ready().await;
     let (bob, mut bob_socket) = chat.join("bob").await;
     let (_, mut ada_socket) = chat.join("ada").await;

@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use netrox_harness::{
-    Arrangement, Role, TestChat, User, both, settings::SERVICE_TOKEN, token::Claims,
+    Arrangement, Role, TestChat, User, each, settings::SERVICE_TOKEN, token::Claims,
 };
 use netrox_proto::v1::{GetUsersRequest, directory_service_client::DirectoryServiceClient};
 
@@ -15,7 +15,7 @@ fn contents(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a secret").trim().to_owned()
 }
 
-both![
+each![
     secrets_come_from_files;
     serve: generated_secrets_are_private_and_last;
     split: several_service_tokens_allow_rotation
@@ -72,7 +72,7 @@ async fn several_service_tokens_allow_rotation(arrangement: Arrangement) {
     let both = format!("an-old-service-token-0123456789,{SERVICE_TOKEN}");
     let variable = "NETROX_CHAT_SERVICE_TOKEN";
     let chat = TestChat::builder(arrangement)
-        .variable(Role::Core, variable, both)
+        .variable(Role::Core(0), variable, both)
         .variable(Role::Edge(0), variable, "an-old-service-token-0123456789")
         .start()
         .await;

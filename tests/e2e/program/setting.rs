@@ -3,10 +3,11 @@
 use std::net::TcpListener;
 
 use netrox_harness::process::{self, Ended};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const NO_VARIABLES: [(&str, &str); 0] = [];
+pub(super) const NO_VARIABLES: [(&str, &str); 0] = [];
 
-fn assert_names(ended: &Ended, name: &str) {
+pub(super) fn assert_names(ended: &Ended, name: &str) {
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     assert_eq!(ended.stdout, "", "{ended:?}");
     let lines: Vec<&str> = ended.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -139,4 +140,34 @@ async fn help_and_version_are_printed() {
     let version = process::run(directory.path(), ["--version"], NO_VARIABLES).await;
     assert_eq!(version.status.code(), Some(0), "{version:?}");
     assert!(version.stdout.starts_with("netrox-chat "), "{version:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_once_it_is_connected_is_named() {
+    const TLS_REQUEST: i32 = 80_877_103;
+    const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listen");
+    let url = format!("postgres://nobody@{}/chat", listener.local_addr().expect("an address"));
+    let database = async {
+        let (mut client, _) = listener.accept().await.expect("a client");
+        loop {
+            let length = client.read_i32().await.expect("a length");
+            let kind = client.read_i32().await.expect("a kind");
+            let mut rest = vec![0; usize::try_from(length - 8).expect("a length")];
+            client.read_exact(&mut rest).await.expect("the rest");
+            if kind != TLS_REQUEST {
+                break;
+            }
+            client.write_all(b"N").await.expect("no TLS");
+        }
+        client.write_all(WELCOME).await.expect("welcome");
+        // Whatever is asked now is not answered.
+        let _ = client.read_to_end(&mut Vec::new()).await;
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let started =
+        process::run(directory.path(), ["core"], [("NETROX_CHAT_DATABASE_URL", url.as_str())]);
+    let (ended, ()) = tokio::join!(started, database);
+    assert_names(&ended, "NETROX_CHAT_DATABASE_URL");
+    assert!(ended.stderr.contains("did not answer in time"), "{ended:?}");
 }

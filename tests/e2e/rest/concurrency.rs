@@ -1,10 +1,10 @@
 //! How many uploads and history reads a user may have at a time.
 
 use netrox_harness::{
-    Arrangement, Edge, TestChat, User, both, eventually, multipart::Form, raw::Raw,
+    Arrangement, Edge, TestChat, User, each, eventually, multipart::Form, raw::Raw,
 };
 
-both![history_reads_beyond_the_limit_are_429, uploads_beyond_the_limit_are_429,];
+each![history_reads_beyond_the_limit_are_429, uploads_beyond_the_limit_are_429,];
 
 async fn history_reads_beyond_the_limit_are_429(arrangement: Arrangement) {
     let chat = TestChat::builder(arrangement)

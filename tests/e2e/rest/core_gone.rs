@@ -1,14 +1,14 @@
 //! An edge whose core is gone says so at once, and serves again when it is back.
 
-use netrox_harness::{Arrangement, Role, TestChat, both, eventually};
+use netrox_harness::{Arrangement, Role, TestChat, each, eventually};
 
-both![; split: requests_are_503_until_the_core_is_back];
+each![; split: requests_are_503_until_the_core_is_back];
 
 async fn requests_are_503_until_the_core_is_back(arrangement: Arrangement) {
     let mut chat = TestChat::start(arrangement).await;
     let (ada, mut ada_socket) = chat.join("ada").await;
     let (bob, mut bob_socket) = chat.join("bob").await;
-    chat.kill(Role::Core);
+    chat.kill(Role::Core(0));
     for path in ["/chat/get-user-threads/".to_owned(), format!("/chat/messages/{}/", bob.id)] {
         let answer = chat.get(&path).bearer(&ada.token).send().await;
         answer.assert_failure(503);
@@ -24,7 +24,7 @@ async fn requests_are_503_until_the_core_is_back(arrangement: Arrangement) {
     ada_socket.say(&bob, "lost").await;
     ada_socket.expect_error("unavailable").await;
 
-    chat.spawn(Role::Core).await;
+    chat.spawn(Role::Core(0)).await;
     chat.ready().await;
     // The sockets have lived through it, and ready means that messages get through.
     ada_socket.say(&bob, "back again").await;

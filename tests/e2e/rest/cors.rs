@@ -1,8 +1,8 @@
 //! `--cors-allow-origin`.
 
-use netrox_harness::{Arrangement, Builder, Response, TestChat, both};
+use netrox_harness::{Arrangement, Builder, Response, TestChat, each};
 
-both![no_origin_is_allowed_unless_told, listed_origins_are_allowed, a_star_allows_every_origin,];
+each![no_origin_is_allowed_unless_told, listed_origins_are_allowed, a_star_allows_every_origin,];
 
 const APP: &str = "https://app.example";
 const OTHER: &str = "https://other.example";

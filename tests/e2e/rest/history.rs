@@ -1,8 +1,8 @@
 //! A conversation of 2,000 messages, whole and in order.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 
-both![two_thousand_messages_come_back_in_order];
+each![two_thousand_messages_come_back_in_order];
 
 const COUNT: usize = 2_000;
 

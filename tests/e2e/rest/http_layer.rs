@@ -1,8 +1,8 @@
 //! What the HTTP layer refuses, without an envelope, and its time limits.
 
-use netrox_harness::{Arrangement, TestChat, both, eventually, multipart::Form, raw::Raw};
+use netrox_harness::{Arrangement, TestChat, each, multipart::Form, raw::Raw};
 
-both![
+each![
     bytes_that_are_not_http_are_400,
     a_head_over_16_kib_is_431,
     a_long_uri_is_refused,
@@ -88,8 +88,7 @@ async fn a_body_that_stalls_is_cut_off(arrangement: Arrangement) {
     connection.write(body).await;
     let status = status(&mut connection).await;
     assert!(matches!(status, 0 | 408), "{status}");
-    eventually("the file to be removed", || async { chat.media_files().is_empty().then_some(()) })
-        .await;
+    chat.keeps_files(0).await;
     assert!(chat.history(&ada, &bob).await.is_empty());
 }
 

@@ -1,9 +1,9 @@
 //! `GET /chat/messages/<uid>/`.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::{Value, json};
 
-both![
+each![
     both_sides_read_one_order,
     a_conversation_is_its_two_users_alone,
     oneself_and_a_silent_peer_have_no_messages,

@@ -1,8 +1,8 @@
 //! Which paths and methods there are, and who may use them.
 
-use netrox_harness::{Arrangement, TestChat, both, multipart::Form};
+use netrox_harness::{Arrangement, TestChat, each, multipart::Form};
 
-both![
+each![
     paths_are_served_with_and_without_their_last_slash,
     an_unknown_route_is_404,
     a_known_route_with_another_method_is_405,

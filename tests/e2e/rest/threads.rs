@@ -1,9 +1,9 @@
 //! `GET /chat/get-user-threads/`.
 
-use netrox_harness::{Arrangement, TestChat, User, both};
+use netrox_harness::{Arrangement, TestChat, User, each};
 use serde_json::{Value, json};
 
-both![
+each![
     the_most_recently_active_comes_first,
     user_one_is_who_wrote_first,
     a_pair_has_one_thread,

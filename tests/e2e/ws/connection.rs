@@ -1,8 +1,8 @@
 //! How many connections a user may have.
 
-use netrox_harness::{Arrangement, TestChat, both, socket::End};
+use netrox_harness::{Arrangement, TestChat, each, socket::End};
 
-both![the_17th_connection_closes_the_oldest, a_configured_number_of_connections_holds];
+each![the_17th_connection_closes_the_oldest, a_configured_number_of_connections_holds];
 
 async fn the_17th_connection_closes_the_oldest(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;

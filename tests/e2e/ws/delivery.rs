@@ -1,9 +1,9 @@
 //! Who gets a text message.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::json;
 
-both![
+each![
     every_device_of_the_receiver_gets_it,
     no_device_of_the_sender_gets_it,
     nobody_else_gets_it,

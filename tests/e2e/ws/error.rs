@@ -1,10 +1,10 @@
 //! Error frames: every code, when it comes, and that nothing is lost by it.
 
-use netrox_harness::{Arrangement, Socket, TestChat, User, both};
+use netrox_harness::{Arrangement, Socket, TestChat, User, each};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-both![
+each![
     invalid_json,
     nesting_up_to_32_is_fine,
     unknown_action,

@@ -1,9 +1,9 @@
 //! `chat_message_file`.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::{Value, json};
 
-both![
+each![
     the_id_is_a_string_or_a_number,
     every_device_of_the_receiver_gets_the_stored_message,
     the_sender_gets_no_frame,

@@ -1,12 +1,12 @@
 //! Frames as bytes: what the protocol of RFC 6455 allows, and what closes the connection.
 
 use netrox_harness::{
-    Arrangement, Socket, TestChat, User, both,
+    Arrangement, Socket, TestChat, User, each,
     raw::{Raw, client_frame},
     socket::{End, chat_message},
 };
 
-both![
+each![
     a_frame_may_have_65536_bytes,
     an_oversize_frame_is_1009,
     a_configured_frame_limit_holds,

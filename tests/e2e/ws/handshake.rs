@@ -1,8 +1,8 @@
 //! How a socket is opened.
 
-use netrox_harness::{Arrangement, TestChat, both, eventually};
+use netrox_harness::{Arrangement, TestChat, each, eventually};
 
-both![
+each![
     a_handshake_is_answered_101,
     a_bad_token_is_401_with_the_envelope,
     a_full_edge_answers_503,
@@ -51,8 +51,9 @@ async fn a_bad_token_is_401_with_the_envelope(arrangement: Arrangement) {
 
 async fn a_full_edge_answers_503(arrangement: Arrangement) {
     let chat = TestChat::builder(arrangement).set("max-connections", "2").start().await;
-    let (ada, ada_socket) = chat.join("ada").await;
-    let (bob, mut bob_socket) = chat.join("bob").await;
+    let (ada, bob) = (chat.stranger("ada"), chat.stranger("bob"));
+    let ada_socket = chat.edge().connect(&ada).await;
+    let mut bob_socket = chat.edge().connect(&bob).await;
     let path = format!("/ws/chat/room/?token={}", ada.token);
     let answer = chat.get(&path).websocket().send().await;
     answer.assert_failure(503);

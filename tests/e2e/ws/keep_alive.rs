@@ -1,9 +1,9 @@
 //! Pings, and what happens to whoever does not answer them.
 
-use netrox_harness::{Arrangement, TestChat, both, raw::client_frame};
+use netrox_harness::{Arrangement, TestChat, each, raw::client_frame};
 use tokio_tungstenite::tungstenite::Message;
 
-both![an_idle_connection_is_pinged_and_lives, a_silent_connection_is_dropped];
+each![an_idle_connection_is_pinged_and_lives, a_silent_connection_is_dropped];
 
 async fn an_idle_connection_is_pinged_and_lives(arrangement: Arrangement) {
     let chat = TestChat::builder(arrangement).set("ping-interval", "1s").start().await;

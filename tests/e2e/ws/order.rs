@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use netrox_harness::{Arrangement, Socket, TestChat, User, both, socket::chat_message};
+use netrox_harness::{Arrangement, Socket, TestChat, User, each, socket::chat_message};
 use serde_json::Value;
 
-both![
+each![
     ten_senders_reach_every_device_once_and_in_order,
     pipelined_messages_to_several_receivers_keep_their_order,
     two_who_write_at_once_agree_on_one_order,

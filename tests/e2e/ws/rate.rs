@@ -1,8 +1,8 @@
 //! `--send-rate` and `--send-burst`.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 
-both![
+each![
     what_is_over_the_rate_is_refused_and_the_rest_delivered,
     the_rate_is_the_users_over_all_connections,
     rate_0_is_no_limit,

@@ -1,6 +1,6 @@
 //! Text is stored and returned exactly as sent.
 
-use netrox_harness::{Arrangement, TestChat, both};
+use netrox_harness::{Arrangement, TestChat, each};
 use proptest::{
     prelude::any,
     strategy::{Strategy as _, ValueTree as _},
@@ -8,7 +8,7 @@ use proptest::{
 };
 use serde_json::json;
 
-both![
+each![
     notable_texts_are_exact,
     any_text_is_exact,
     escapes_mean_their_characters,

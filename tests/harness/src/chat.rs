@@ -1,17 +1,20 @@
 //! A running deployment.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitStatus,
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
-    Builder, Edge, Socket, User, eventually,
+    Builder, Edge, Socket, User,
+    database::Database,
+    eventually,
     process::{Log, Process},
     rest::Request,
     settings::{self, variable_name},
@@ -20,17 +23,19 @@ use crate::{
 /// Which processes make up a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrangement {
-    /// Core and edge in one process.
+    /// Core and edge in one process, on SQLite.
     Serve,
-    /// A core and one or more edges.
+    /// A core on SQLite and one or more edges.
     Split,
+    /// Several cores and several edges, on PostgreSQL and NATS.
+    Cluster,
 }
 
 /// One process of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Serve,
-    Core,
+    Core(usize),
     Edge(usize),
 }
 
@@ -47,7 +52,11 @@ pub struct TestChat {
     /// Of every process that was started, in order.
     logs: Vec<(Role, Log)>,
     http: BTreeMap<Role, SocketAddr>,
-    grpc: Option<SocketAddr>,
+    grpc: BTreeMap<Role, SocketAddr>,
+    /// The edges of users, by their ids.
+    homes: Mutex<HashMap<String, usize>>,
+    /// Where that is on a server. Dropped after the processes have ended.
+    database: Option<Database>,
 }
 
 impl TestChat {
@@ -61,6 +70,7 @@ impl TestChat {
 
     pub(crate) async fn launch(builder: Builder) -> Self {
         let roles = builder.roles();
+        let database = builder.database().await;
         let mut chat = Self {
             builder,
             directory: tempfile::tempdir().expect("a temporary directory"),
@@ -68,10 +78,20 @@ impl TestChat {
             processes: BTreeMap::new(),
             logs: Vec::new(),
             http: BTreeMap::new(),
-            grpc: None,
+            grpc: BTreeMap::new(),
+            homes: Mutex::default(),
+            database,
         };
-        for role in &roles {
-            chat.spawn(*role).await;
+        // Cores start together, as they do in a cluster that is set up; edges are told where they listen.
+        let (cores, others): (Vec<_>, Vec<_>) =
+            roles.into_iter().partition(|role| matches!(role, Role::Core(_)));
+        for roles in [cores, others] {
+            for role in &roles {
+                chat.begin(*role);
+            }
+            for role in roles {
+                chat.listens(role).await;
+            }
         }
         chat.ready().await;
         chat
@@ -80,34 +100,52 @@ impl TestChat {
     /// Starts a process that is not running, on the data directory and ports it had before, and
     /// waits until it listens.
     pub async fn spawn(&mut self, role: Role) {
+        self.begin(role);
+        self.listens(role).await;
+    }
+
+    fn begin(&mut self, role: Role) {
         assert!(!self.processes.contains_key(&role), "{role:?} is running already");
         let any_port = SocketAddr::from((self.address, 0));
         let http = self.http.get(&role).copied().unwrap_or(any_port);
-        let grpc = self.grpc.unwrap_or(any_port);
-        let mut command = self.builder.command(role, self.directory.path());
+        let grpc = self.grpc.get(&role).copied().unwrap_or(any_port);
+        let mut command = self.builder.command(role, self.directory(), self.database.as_ref());
         let address = |flag, value: SocketAddr| (variable_name(flag), value.to_string());
         match role {
             Role::Serve => {
                 command.envs([address("http-addr", http), address("grpc-addr", grpc)]);
             }
-            Role::Core => {
+            Role::Core(_) => {
                 command.envs([address("grpc-addr", grpc)]);
             }
-            Role::Edge(_) => {
+            Role::Edge(index) => {
                 command.envs([address("http-addr", http)]);
-                command.env(variable_name("core"), format!("http://{grpc}"));
+                command.env(variable_name("core"), self.cores_for(index));
             }
         }
         let process = Process::spawn(command);
-        let mut log = process.log();
+        self.logs.push((role, process.log()));
         self.processes.insert(role, process);
-        self.logs.push((role, log.clone()));
-        if role != Role::Core {
+    }
+
+    async fn listens(&mut self, role: Role) {
+        let mut log = self.log(role);
+        if matches!(role, Role::Serve | Role::Edge(_)) {
             self.http.insert(role, log.address("http.addr").await);
         }
-        if matches!(role, Role::Serve | Role::Core) {
-            self.grpc = Some(log.address("grpc.addr").await);
+        if matches!(role, Role::Serve | Role::Core(_)) {
+            self.grpc.insert(role, log.address("grpc.addr").await);
         }
+    }
+
+    /// What an edge is told of the cores: each begins with another one.
+    fn cores_for(&self, edge: usize) -> String {
+        let mut cores: Vec<_> = self.grpc.values().map(|core| format!("http://{core}")).collect();
+        if !cores.is_empty() {
+            let first = edge % cores.len();
+            cores.rotate_left(first);
+        }
+        cores.join(",")
     }
 
     /// Waits until every running edge answers `/readyz` with 200.
@@ -128,20 +166,26 @@ impl TestChat {
         self.builder.arrangement
     }
 
-    /// The process that holds the database.
+    /// The process that holds the database; in a cluster, the first of those that share it.
     pub fn core_role(&self) -> Role {
-        match self.builder.arrangement {
-            Arrangement::Serve => Role::Serve,
-            Arrangement::Split => Role::Core,
-        }
+        self.core_roles()[0]
     }
 
-    /// The process that clients talk to: the first edge.
+    /// Every process that works on the database.
+    pub fn core_roles(&self) -> Vec<Role> {
+        let is_core = |role: &Role| matches!(role, Role::Serve | Role::Core(_));
+        self.roles().into_iter().filter(is_core).collect()
+    }
+
+    /// The process that clients talk to; of several, the first.
     pub fn edge_role(&self) -> Role {
-        match self.builder.arrangement {
-            Arrangement::Serve => Role::Serve,
-            Arrangement::Split => Role::Edge(0),
-        }
+        self.edge_roles()[0]
+    }
+
+    /// Every process that clients talk to.
+    pub fn edge_roles(&self) -> Vec<Role> {
+        let is_edge = |role: &Role| matches!(role, Role::Serve | Role::Edge(_));
+        self.roles().into_iter().filter(is_edge).collect()
     }
 
     /// Every process of the deployment, in the order in which they are started.
@@ -157,6 +201,13 @@ impl TestChat {
     pub fn kill(&mut self, role: Role) {
         self.process(role).kill();
         self.processes.remove(&role);
+    }
+
+    /// SIGKILL to a process that may have ended before.
+    pub fn stop_if_running(&mut self, role: Role) {
+        if let Some(mut process) = self.processes.remove(&role) {
+            process.kill();
+        }
     }
 
     /// SIGTERM, and how the process ended.
@@ -190,19 +241,29 @@ impl TestChat {
         self.processes.values().map(Process::resident_bytes).sum()
     }
 
-    /// Where the processes run; the data directory of the core is `data` in it.
+    /// Where the processes run, and where each keeps its data.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
+    /// The data directory of the core; of several, of the first.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data_dir_of(self.core_role())
+    }
+
+    pub fn data_dir_of(&self, role: Role) -> PathBuf {
+        self.directory().join(self.builder.data_dir(role))
+    }
+
+    /// The database on PostgreSQL.
+    pub fn database(&self) -> &Database {
+        self.database.as_ref().expect("a deployment on PostgreSQL")
     }
 
     /// Every file below the media directory, unfinished ones included.
     pub fn media_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        let mut directories = vec![self.data_dir().join("media")];
+        let mut directories = vec![self.directory().join(self.builder.media_dir())];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -212,21 +273,65 @@ impl TestChat {
         files
     }
 
-    pub fn grpc_address(&self) -> SocketAddr {
-        self.grpc.expect("a core was started")
+    /// Waits until that many files are left: what a refused upload had written is removed after its answer.
+    pub async fn keeps_files(&self, count: usize) {
+        let what = format!("the media directory to keep {count} files");
+        crate::eventually(&what, async || (self.media_files().len() == count).then_some(())).await;
     }
 
-    /// The first edge.
+    /// The same below that directory, without what marks those that are still being written.
+    pub fn media_paths(&self) -> Vec<String> {
+        let media = self.directory().join(self.builder.media_dir());
+        let relative = |file: &PathBuf| file.strip_prefix(&media).expect("a file of it").to_owned();
+        let paths = self.media_files().into_iter().map(|file| relative(&file));
+        let names = paths.map(|path| path.to_string_lossy().into_owned());
+        names.map(|name| name.split('#').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Files that a core which is gone had begun. Where several cores share a database, they stay for as long
+    /// as another core could still be writing them; a single core removes them when it starts.
+    pub async fn unfinished_files(&self) -> Vec<String> {
+        match &self.database {
+            Some(database) => database.unfinished_files().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// The core; of several, the first.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address_of(self.core_role())
+    }
+
+    pub fn grpc_address_of(&self, core: Role) -> SocketAddr {
+        *self.grpc.get(&core).unwrap_or_else(|| panic!("{core:?} was not started"))
+    }
+
+    /// The edge; of several, the first.
     pub fn edge(&self) -> Edge {
         Edge { address: self.http[&self.edge_role()] }
     }
 
-    /// One of several edges.
+    /// One of the edges. A single one is every one.
     pub fn edge_at(&self, index: usize) -> Edge {
-        match self.builder.arrangement {
-            Arrangement::Serve => self.edge(),
-            Arrangement::Split => Edge { address: self.http[&Role::Edge(index)] },
+        let edges = self.edge_roles();
+        Edge { address: self.http[&edges[index % edges.len()]] }
+    }
+
+    /// All edges.
+    pub fn edges(&self) -> Vec<Edge> {
+        (0..self.edge_roles().len()).map(|index| self.edge_at(index)).collect()
+    }
+
+    /// Where this user's requests go. In a cluster users are spread over the edges in the order in
+    /// which they come, so that two who talk with each other are at different ones; elsewhere all are
+    /// at the first.
+    pub fn edge_of(&self, user: &User) -> Edge {
+        if self.arrangement() != Arrangement::Cluster {
+            return self.edge();
         }
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = homes.len();
+        self.edge_at(*homes.entry(user.id.clone()).or_insert(next))
     }
 
     /// A user that the program has not seen yet, `<name>@example.com`.
@@ -237,8 +342,14 @@ impl TestChat {
     /// A user in the directory.
     pub async fn user(&self, name: &str) -> User {
         let user = self.stranger(name);
-        let answer = self.get("/chat/get-user-threads/").bearer(&user.token).send().await;
-        assert_eq!(answer.status, 200, "provision {name}: {answer:?}");
+        let edge = self.edge_of(&user);
+        eventually("the user in the directory", || async {
+            let answer = edge.get("/chat/get-user-threads/").bearer(&user.token).send().await;
+            // The test may have killed a core just before: 503 asks for another attempt.
+            assert!([200, 503].contains(&answer.status), "provision {name}: {answer:?}");
+            (answer.status == 200).then_some(())
+        })
+        .await;
         user
     }
 
@@ -250,7 +361,7 @@ impl TestChat {
     }
 
     pub async fn connect(&self, user: &User) -> Socket {
-        self.edge().connect(user).await
+        self.edge_of(user).connect(user).await
     }
 
     pub fn get(&self, path: &str) -> Request {
@@ -263,7 +374,7 @@ impl TestChat {
 
     /// The messages of a conversation, as `reader` sees them.
     pub async fn history(&self, reader: &User, peer: &User) -> Vec<serde_json::Value> {
-        self.edge().history(reader, peer).await
+        self.edge_of(reader).history(reader, peer).await
     }
 
     fn jwt_secret(&self) -> &str {

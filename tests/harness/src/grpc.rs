@@ -11,7 +11,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{TestChat, settings::SERVICE_TOKEN};
+use crate::{Role, TestChat, settings::SERVICE_TOKEN};
 
 /// Adds the service credential to every call.
 #[derive(Debug, Clone)]
@@ -33,9 +33,14 @@ impl Interceptor for Credential {
 pub type Authorized = InterceptedService<Channel, Credential>;
 
 impl TestChat {
-    /// A connection to the core, made when it is first used.
+    /// A connection to the core, made when it is first used; to the first of several.
     pub fn channel(&self) -> Channel {
-        let uri = format!("http://{}", self.grpc_address());
+        self.channel_to(self.core_role())
+    }
+
+    /// A connection to one of several cores.
+    pub fn channel_to(&self, core: Role) -> Channel {
+        let uri = format!("http://{}", self.grpc_address_of(core));
         Endpoint::from_shared(uri).expect("a URI").connect_lazy()
     }
 

@@ -4,25 +4,34 @@
 //! * [`chat`]: [`TestChat`], a running deployment; [`Arrangement`], which kind.
 //! * [`edge`]: [`Edge`], one of its addresses.
 //! * [`settings`]: [`Builder`], what a deployment is started with.
+//! * [`database`] and [`engine`]: PostgreSQL and NATS, shared or of a test's own; [`proxy`]: the network
+//!   before them.
 //! * [`process`]: one process of the program and what it logs; [`process::run`] for one that ends.
 //! * [`user`] and [`token`]: end users and their access tokens.
 //! * [`rest`]: HTTP requests as bytes and answers as text; [`multipart`]: bodies of uploads.
 //! * [`socket`]: a WebSocket client.
 //! * [`raw`]: a TCP connection, for what a well-behaved client cannot send.
+//! * [`certificate`]: an authority that signs certificates.
+//! * [`s3`]: a server that speaks S3.
 //! * [`small_disk`]: a disk that can be filled.
 //! * [`grpc`]: clients of the core, as an internal service has them.
 //!
-//! A test of behaviour takes an [`Arrangement`] and is named in [`both!`], which runs it in each.
+//! A test of behaviour takes an [`Arrangement`] and is named in [`each!`], which runs it in each.
 
 use std::{future::Future, pin::pin, time::Duration};
 
+pub mod certificate;
 pub mod chat;
+pub mod database;
 pub mod edge;
+pub mod engine;
 pub mod grpc;
 pub mod multipart;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod rest;
+pub mod s3;
 pub mod settings;
 pub mod small_disk;
 pub mod socket;
@@ -32,7 +41,7 @@ pub mod user;
 pub use chat::{Arrangement, Role, TestChat};
 pub use edge::Edge;
 pub use rest::Response;
-pub use settings::Builder;
+pub use settings::{Builder, Engine, Store};
 pub use socket::Socket;
 pub use user::User;
 
@@ -51,10 +60,7 @@ pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Asks again until the answer is there; fails the test naming `what` after [`PATIENCE`].
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut ask: impl FnMut() -> F,
-) -> T {
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
         loop {
             if let Some(answer) = ask().await {
@@ -76,21 +82,33 @@ pub async fn run_test(body: impl Future<Output = ()>) {
 }
 
 /// Makes a test of each named function, `async fn(Arrangement)`, for each arrangement:
-/// `serve::name` and `split::name`. What only one of them can show is named after the others:
-/// `both![first, second; serve: third; split: fourth]`.
+/// `serve::name`, `split::name` and `cluster::name`. What only some of them can show is named after the
+/// others, in this order: `each![first, second; sqlite: third; serve: fourth; split: fifth; cluster: sixth]`.
+/// `sqlite` are the two on SQLite, for what is about its files.
 #[macro_export]
-macro_rules! both {
-    ($($both:ident),* $(; serve: $($serve:ident),+)? $(; split: $($split:ident),+)?) => {
+macro_rules! each {
+    (
+        $($each:ident),* $(,)?
+        $(; sqlite: $($sqlite:ident),+ $(,)?)?
+        $(; serve: $($serve:ident),+ $(,)?)?
+        $(; split: $($split:ident),+ $(,)?)?
+        $(; cluster: $($cluster:ident),+ $(,)?)?
+    ) => {
         mod serve {
-            $( $crate::arranged!(Serve, $both); )*
+            $( $crate::arranged!(Serve, $each); )*
+            $( $( $crate::arranged!(Serve, $sqlite); )+ )?
             $( $( $crate::arranged!(Serve, $serve); )+ )?
         }
         mod split {
-            $( $crate::arranged!(Split, $both); )*
+            $( $crate::arranged!(Split, $each); )*
+            $( $( $crate::arranged!(Split, $sqlite); )+ )?
             $( $( $crate::arranged!(Split, $split); )+ )?
         }
+        mod cluster {
+            $( $crate::arranged!(Cluster, $each); )*
+            $( $( $crate::arranged!(Cluster, $cluster); )+ )?
+        }
     };
-    ($($both:ident,)*) => { $crate::both![$($both),*]; };
 }
 
 #[doc(hidden)]

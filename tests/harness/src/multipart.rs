@@ -68,7 +68,7 @@ impl Edge {
 
 impl TestChat {
     pub async fn upload(&self, sender: &User, form: Form) -> Response {
-        self.edge().upload(sender, form).await
+        self.edge_of(sender).upload(sender, form).await
     }
 
     /// Uploads a file from one user to another, which must succeed, and returns its message.

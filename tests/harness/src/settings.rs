@@ -1,24 +1,53 @@
 //! What a deployment is started with.
 
-use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     chat::{Arrangement, Role, TestChat},
-    process,
+    database::{Database, Server},
+    engine, process,
 };
 
 /// Long enough for HS512.
 pub const JWT_SECRET: &str = "a-secret-of-the-tests-that-is-64-bytes-long-for-HS512-0123456789";
 pub const SERVICE_TOKEN: &str = "a-service-token-of-the-tests-0123456789";
 
+/// Which database a core keeps its data in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// In its data directory.
+    Sqlite,
+    /// On the shared server, or on one of the test's own.
+    Postgres,
+}
+
+/// What the cores of a deployment share with one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Engine {
+    Postgres,
+    Nats,
+}
+
 /// A deployment that is not started yet.
 ///
 /// Settings are given as environment variables, because a role ignores those of flags that it does
-/// not have (PROTOCOL section 6): one list serves both arrangements.
+/// not have (PROTOCOL section 6): one list serves all of them.
 #[derive(Debug, Clone)]
 pub struct Builder {
     pub(crate) arrangement: Arrangement,
-    pub(crate) edges: usize,
+    cores: usize,
+    edges: usize,
+    store: Store,
+    /// Servers of the test's own, in place of the shared ones.
+    engines: BTreeMap<Engine, Server>,
+    /// Other ways of a core to an engine.
+    routes: BTreeMap<(Role, Engine), SocketAddr>,
     /// By flag, without its dashes.
     settings: BTreeMap<String, OsString>,
     variables: Vec<(Role, OsString, OsString)>,
@@ -28,9 +57,17 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new(arrangement: Arrangement) -> Self {
+        let (nodes, store) = match arrangement {
+            Arrangement::Serve | Arrangement::Split => (1, Store::Sqlite),
+            Arrangement::Cluster => (2, Store::Postgres),
+        };
         let builder = Self {
             arrangement,
-            edges: 1,
+            cores: nodes,
+            edges: nodes,
+            store,
+            engines: BTreeMap::new(),
+            routes: BTreeMap::new(),
             settings: BTreeMap::new(),
             variables: Vec::new(),
             arguments: Vec::new(),
@@ -78,9 +115,35 @@ impl Builder {
         self
     }
 
-    /// How many edges a split deployment has; one unless told.
+    /// How many edges there are beside the cores; one unless told, two in a cluster.
     pub fn edges(mut self, edges: usize) -> Self {
         self.edges = edges;
+        self
+    }
+
+    /// How many cores a cluster has; two unless told.
+    pub fn cores(mut self, cores: usize) -> Self {
+        assert_eq!(self.arrangement, Arrangement::Cluster, "only a cluster has several cores");
+        self.cores = cores;
+        self
+    }
+
+    /// Where a single core keeps its data; a cluster is always on PostgreSQL.
+    pub fn store(mut self, store: Store) -> Self {
+        assert!(self.arrangement != Arrangement::Cluster || store == Store::Postgres);
+        self.store = store;
+        self
+    }
+
+    /// A server of the test's own instead of the shared one.
+    pub fn engine(mut self, engine: Engine, server: &Server) -> Self {
+        self.engines.insert(engine, server.clone());
+        self
+    }
+
+    /// The way of one core to an engine: a proxy, for example.
+    pub fn route(mut self, core: Role, engine: Engine, address: SocketAddr) -> Self {
+        self.routes.insert((core, engine), address);
         self
     }
 
@@ -97,27 +160,70 @@ impl Builder {
     pub(crate) fn roles(&self) -> Vec<Role> {
         match self.arrangement {
             Arrangement::Serve => vec![Role::Serve],
-            Arrangement::Split => {
-                std::iter::once(Role::Core).chain((0..self.edges).map(Role::Edge)).collect()
+            Arrangement::Split | Arrangement::Cluster => {
+                (0..self.cores).map(Role::Core).chain((0..self.edges).map(Role::Edge)).collect()
             }
         }
     }
 
-    pub(crate) fn command(&self, role: Role, directory: &Path) -> Command {
+    /// The database that the deployment needs on a server, if any.
+    pub(crate) async fn database(&self) -> Option<Database> {
+        match (self.store, self.engines.get(&Engine::Postgres)) {
+            (Store::Sqlite, _) => None,
+            (Store::Postgres, Some(server)) => Some(Database::create(server).await),
+            (Store::Postgres, None) => Some(Database::create_on_shared().await),
+        }
+    }
+
+    /// Where a process keeps its files, below the directory of the deployment.
+    pub(crate) fn data_dir(&self, role: Role) -> PathBuf {
+        match (role, self.arrangement) {
+            (Role::Core(index), Arrangement::Cluster) => format!("core-{index}").into(),
+            (Role::Serve | Role::Core(_), _) => "data".into(),
+            (Role::Edge(index), _) => format!("edge-{index}").into(),
+        }
+    }
+
+    /// Where attachments are kept.
+    pub(crate) fn media_dir(&self) -> &Path {
+        Path::new(if self.arrangement == Arrangement::Cluster { "media" } else { "data/media" })
+    }
+
+    /// The URLs of what a core shares with others.
+    fn shared(&self, role: Role, directory: &Path, database: &Database) -> Vec<(String, String)> {
+        let route = |engine| self.routes.get(&(role, engine)).copied();
+        let url = route(Engine::Postgres).map_or_else(|| database.url(), |at| database.url_at(at));
+        let mut variables = vec![(variable_name("database-url"), url)];
+        if self.arrangement == Arrangement::Cluster {
+            let nats = self.engines.get(&Engine::Nats).cloned();
+            let nats = nats.unwrap_or_else(engine::shared_nats);
+            let nats = route(Engine::Nats).map_or_else(|| nats.clone(), |at| nats.at(at));
+            variables.push((variable_name("bus-url"), nats.to_string()));
+            let media = directory.join(self.media_dir());
+            variables.push((variable_name("media-url"), format!("file://{}", media.display())));
+        }
+        variables
+    }
+
+    pub(crate) fn command(
+        &self,
+        role: Role,
+        directory: &Path,
+        database: Option<&Database>,
+    ) -> Command {
         let launcher = self.launchers.get(&role).map_or(&[][..], Vec::as_slice);
         let mut command = process::command_by(launcher, directory);
         command.arg(match role {
             Role::Serve => "serve",
-            Role::Core => "core",
+            Role::Core(_) => "core",
             Role::Edge(_) => "edge",
         });
+        if let (Role::Serve | Role::Core(_), Some(database)) = (role, database) {
+            command.envs(self.shared(role, directory, database));
+        }
         command.envs(self.settings.iter().map(|(flag, value)| (variable_name(flag), value)));
-        let data_dir = match role {
-            Role::Serve | Role::Core => directory.join("data"),
-            Role::Edge(index) => directory.join(format!("edge-{index}")),
-        };
         if !self.settings.contains_key("data-dir") {
-            command.env(variable_name("data-dir"), data_dir);
+            command.env(variable_name("data-dir"), directory.join(self.data_dir(role)));
         }
         for (of, name, value) in &self.variables {
             if *of == role {
@@ -145,4 +251,10 @@ pub(crate) fn own_address() -> Ipv4Addr {
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     let number = NEXT.fetch_add(1, Ordering::Relaxed).clamp(1, 254);
     Ipv4Addr::new(127, high.max(1), low, number)
+}
+
+/// A free port at an address of its own.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((own_address(), 0)).expect("bind a loopback address");
+    listener.local_addr().expect("a bound address")
 }

@@ -1,0 +1,296 @@
+//! The whole table: every scenario and its yardsticks in one run.
+
+mod targets;
+
+use std::time::Duration;
+
+use crate::{
+    Result,
+    ledger::Checked as _,
+    load::{
+        closed::{self, Closed, Outcome, used},
+        idle::{self, Idle},
+        open::{self, Open},
+        party::Party,
+        storm,
+    },
+    progress::note,
+    report::Report,
+    rest::{history, threads, upload},
+    server::{
+        Target,
+        deployment::{Arrangement, Deployment, Launcher},
+        postgres::{PostgresProcesses, TemporaryDatabase},
+        seed,
+    },
+    startup,
+    yardstick::{relay, store},
+};
+
+const BODY_BYTES: usize = 64;
+const IDLE_CONNECTIONS: usize = 10_000;
+const STORM_CLIENTS: usize = 5_000;
+const PIPELINED: usize = 256;
+const PIPELINED_MESSAGES: u32 = 100_000;
+const HISTORY_READS: u32 = 5;
+const HOT_SENDERS: usize = 500;
+const THREADS: usize = 10_000;
+/// What `--only` knows.
+pub(crate) const NUMBERS: [&str; 11] =
+    ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "uploads"];
+const UPLOAD_BYTES: usize = 25 * 1024 * 1024;
+
+/// What of the table is wanted, and how.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) launcher: Launcher,
+    pub(crate) postgres_url: Option<String>,
+    /// Rows of the large database.
+    pub(crate) rows: u64,
+    pub(crate) duration: Duration,
+    /// All where it is empty.
+    pub(crate) only: Vec<String>,
+}
+
+/// The load of S1, S2 and S3.
+fn pairs(duration: Duration) -> Closed {
+    Closed { receivers: 50, senders_each: 1, in_flight: 8, body_bytes: BODY_BYTES, duration }
+}
+
+pub(crate) async fn run(plan: Plan) -> Result<Report> {
+    let mut run = Run { plan, report: Report::new(), store: None, serve: None, split: None };
+    run.sqlite().await?;
+    run.serve().await?;
+    run.split().await?;
+    run.postgres().await?;
+    run.large().await?;
+    run.report.lines.sort_by_key(|line| line.number[1..].parse::<u8>().unwrap_or(u8::MAX));
+    Ok(run.report)
+}
+
+struct Run {
+    plan: Plan,
+    report: Report,
+    /// The yardstick of SQLite.
+    store: Option<store::Store>,
+    /// S1 and S2, which others are held against.
+    serve: Option<Outcome>,
+    split: Option<Outcome>,
+}
+
+impl Run {
+    fn wants(&self, numbers: &[&str]) -> bool {
+        let only = &self.plan.only;
+        only.is_empty() || only.iter().any(|wanted| numbers.contains(&wanted.as_str()))
+    }
+
+    async fn start(&self, arrangement: Arrangement) -> Result<Deployment> {
+        self.plan.launcher.start(arrangement).await
+    }
+
+    /// Keeps an outcome, and what went wrong in it.
+    fn keep(&mut self, name: &str, outcome: &Outcome) -> Result<()> {
+        let verdict = outcome.verdict;
+        note(format_args!(
+            "  {:.0} messages a second, {}; {verdict:?}",
+            outcome.messages_per_second, outcome.latency_ms
+        ));
+        self.report.wrong += verdict.wrong();
+        self.report.detail(name, outcome)
+    }
+
+    async fn sqlite(&mut self) -> Result<()> {
+        if !self.wants(&["S1", "S2", "S4", "S10"]) {
+            return Ok(());
+        }
+        let before = store::sqlite(&self.plan.launcher.directory).await?;
+        if self.wants(&["S1", "S2", "S10"]) {
+            note("S1: 50 pairs, 8 messages in flight each, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            let outcome = closed::run(&deployment.target, pairs(self.plan.duration)).await?;
+            self.keep("s1", &outcome)?;
+            self.serve = Some(outcome);
+            drop(deployment);
+        }
+        // The disk is noisy: before and after.
+        let after = store::sqlite(&self.plan.launcher.directory).await?;
+        let rows_per_second = f64::midpoint(before.rows_per_second, after.rows_per_second);
+        let store = store::Store { rows_per_second, commit_ms: after.commit_ms };
+        self.report.detail("raw store, SQLite", &store)?;
+        self.report.detail("raw store, SQLite, before and after", &[before, after])?;
+        if let Some(outcome) = &self.serve {
+            self.report.lines.extend(targets::s1(outcome, &store));
+        }
+        self.store = Some(store);
+        Ok(())
+    }
+
+    async fn serve(&mut self) -> Result<()> {
+        if let Some(store) = self.store.filter(|_| self.wants(&["S4"])) {
+            note("S4: 1,000 messages a second, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            let load = Open {
+                pairs: 50,
+                rate: 1_000,
+                body_bytes: BODY_BYTES,
+                duration: self.plan.duration,
+            };
+            let outcome = open::run(&deployment.target, load).await?;
+            self.keep("s4", &outcome)?;
+            self.report.lines.extend(targets::s4(&outcome, &store));
+        }
+        if self.wants(&["S5", "S7"]) {
+            note("S5, S7: one pipelined sender, and the history it leaves, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            self.pipeline(&deployment.target, "serve").await?;
+        }
+        if self.wants(&["S6"]) {
+            note("S6: idle connections, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            self.idle(&deployment.target, "serve").await?;
+            drop(deployment);
+            let relay = relay::measure().await?;
+            self.report.detail("bare relay", &relay)?;
+        }
+        if self.wants(&["S8"]) {
+            note("S8: everybody cut off and back, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            let storm = storm::run(&deployment.target, STORM_CLIENTS).await?;
+            self.report.wrong += storm.verdict.wrong();
+            self.report.detail("s8", &storm)?;
+            self.report.lines.extend(targets::s8(&storm));
+        }
+        if self.wants(&["S10"]) {
+            note("S10: 500 senders to one receiver, 8 messages in flight each, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            let pairs = pairs(self.plan.duration);
+            let load = Closed { receivers: 1, senders_each: HOT_SENDERS, ..pairs };
+            let hot = closed::run(&deployment.target, load).await?;
+            self.keep("s10, hot receiver", &hot)?;
+            note("the same, 1 message in flight each");
+            let load = Closed { in_flight: 1, ..load };
+            let single = closed::run(&deployment.target, load).await?;
+            self.keep("s10, hot receiver, 1 in flight", &single)?;
+            note("500 pairs, 1 message in flight each");
+            let load = Closed { receivers: HOT_SENDERS, senders_each: 1, ..load };
+            let spread = closed::run(&deployment.target, load).await?;
+            self.keep("s10, 500 pairs, 1 in flight", &spread)?;
+            self.report.lines.push(targets::s10_single(&single, &spread));
+            note("S10: a user with many threads, serve");
+            let threads = threads::run(&deployment.target, THREADS).await?;
+            self.report.detail("s10, threads", &threads)?;
+            self.report.lines.extend(targets::s10(&hot, self.serve.as_ref(), &threads));
+        }
+        if self.wants(&["uploads"]) {
+            note("uploads, serve");
+            let deployment = self.start(Arrangement::Serve).await?;
+            let uploads = upload::run(&deployment.target, UPLOAD_BYTES).await?;
+            self.report.detail("uploads", &uploads)?;
+        }
+        Ok(())
+    }
+
+    async fn split(&mut self) -> Result<()> {
+        if self.wants(&["S2", "S3"]) {
+            note("S2: as S1, core and edge apart");
+            let deployment = self.start(Arrangement::Split).await?;
+            let outcome = closed::run(&deployment.target, pairs(self.plan.duration)).await?;
+            self.keep("s2", &outcome)?;
+            if let Some(serve) = &self.serve {
+                self.report.lines.extend(targets::s2(&outcome, serve));
+            }
+            self.split = Some(outcome);
+        }
+        if self.wants(&["S5"]) {
+            note("S5: one pipelined sender, core and edge apart");
+            let deployment = self.start(Arrangement::Split).await?;
+            self.pipeline(&deployment.target, "split").await?;
+        }
+        if self.wants(&["S6"]) {
+            note("S6: idle connections, core and edge apart");
+            let deployment = self.start(Arrangement::Split).await?;
+            self.idle(&deployment.target, "split").await?;
+        }
+        Ok(())
+    }
+
+    /// S5, and S7 on what it stored.
+    async fn pipeline(&mut self, target: &Target, arrangement: &'static str) -> Result<()> {
+        let party = Party::new(target, 1)?;
+        let (reader, peer) = (party.receiver.clone(), party.senders[0].id);
+        let outcome = closed::send(target, party, PIPELINED, PIPELINED_MESSAGES).await?;
+        self.keep(&format!("s5, {arrangement}"), &outcome)?;
+        if self.wants(&["S5"]) {
+            self.report.lines.extend(targets::s5(&outcome, arrangement));
+        }
+        if self.wants(&["S7"]) {
+            let messages = PIPELINED_MESSAGES as usize;
+            let history = history::run(target, &reader, peer, messages, HISTORY_READS).await?;
+            self.report.wrong += history.wrong;
+            self.report.detail(&format!("s7, {arrangement}"), &history)?;
+            if arrangement == "serve" {
+                self.report.lines.extend(targets::s7(&history));
+            }
+        }
+        Ok(())
+    }
+
+    async fn idle(&mut self, target: &Target, arrangement: &'static str) -> Result<()> {
+        let idle: Idle = idle::run(target, IDLE_CONNECTIONS).await?;
+        self.report.wrong += idle.verdict.wrong();
+        self.report.detail(&format!("s6, {arrangement}"), &idle)?;
+        self.report.lines.extend(targets::s6(&idle, arrangement));
+        Ok(())
+    }
+
+    async fn postgres(&mut self) -> Result<()> {
+        let Some(url) = self.plan.postgres_url.clone().filter(|_| self.wants(&["S3"])) else {
+            return Ok(());
+        };
+        let database = TemporaryDatabase::create(&url).await?;
+        let measured = self.on_postgres(&database.url).await;
+        database.remove().await?;
+        measured
+    }
+
+    async fn on_postgres(&mut self, url: &str) -> Result<()> {
+        let store = store::postgres(url).await?;
+        self.report.detail("raw store, PostgreSQL", &store)?;
+        note("S3: as S1, one core on PostgreSQL, edge apart");
+        let launcher =
+            Launcher { database_url: Some(url.to_owned()), ..self.plan.launcher.clone() };
+        let deployment = launcher.start(Arrangement::Postgres).await?;
+        let server = PostgresProcesses::find(url).await?;
+        let before = server.as_ref().map(PostgresProcesses::cpu_seconds).transpose()?;
+        let outcome = closed::run(&deployment.target, pairs(self.plan.duration)).await?;
+        let after = server.as_ref().map(PostgresProcesses::cpu_seconds).transpose()?;
+        drop(deployment);
+        self.keep("s3", &outcome)?;
+        // Of all messages: it goes on writing when the measured ones are through.
+        let each = used(before, after).map(|cpu| cpu * 1e6 / outcome.verdict.arrived as f64);
+        self.report.detail("s3, CPU of PostgreSQL, us per message", &each)?;
+        self.report.lines.extend(targets::s3(&outcome, self.split.as_ref()));
+        Ok(())
+    }
+
+    /// S9, and S7 in a large table.
+    async fn large(&mut self) -> Result<()> {
+        if !self.wants(&["S7", "S9"]) {
+            return Ok(());
+        }
+        note("S7, S9: a large database, serve");
+        let rows = self.plan.rows.max(seed::MIN_ROWS);
+        let directory = startup::seed(&self.plan.launcher, rows).await?;
+        let (startup, deployment) = startup::run(&self.plan.launcher, directory, rows).await?;
+        self.report.detail("s9", &startup)?;
+        self.report.lines.extend(targets::s9(&startup));
+        let target = &deployment.target;
+        let reader = crate::client::User::known_as(seed::ONE, &target.jwt_secret)?;
+        let messages = seed::CONVERSATION as usize;
+        let history = history::run(target, &reader, seed::TWO, messages, HISTORY_READS).await?;
+        self.report.wrong += history.wrong;
+        self.report.detail(&format!("s7, in a table of {rows} messages"), &history)?;
+        self.report.lines.extend(targets::s7_large(&history, rows));
+        Ok(())
+    }
+}

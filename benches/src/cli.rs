@@ -1,0 +1,239 @@
+//! The command line.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand};
+use http::Uri;
+
+use crate::{
+    Result, all,
+    server::{
+        Target,
+        deployment::{Arrangement, Deployment, Launcher},
+        postgres::TemporaryDatabase,
+        program,
+    },
+    yardstick::relay,
+};
+
+/// Measures netrox-chat, or any server that speaks its documented protocol
+#[derive(Debug, Parser)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Every scenario and its yardsticks, as a table
+    All(All),
+    /// So many messages of each pair in flight, the next when one has arrived
+    Closed(ClosedArgs),
+    /// Messages at a steady rate, without coordinated omission
+    Open(OpenArgs),
+    /// One connection that sends pipelined, and the history that it leaves
+    History(HistoryArgs),
+    /// Memory of idle connections
+    Idle(CountArgs<10_000>),
+    /// Clients that are cut off and come back all at once
+    Storm(CountArgs<5_000>),
+    /// The thread list of a user with many threads
+    Threads(CountArgs<10_000>),
+    /// A large file, there and back
+    Upload(UploadArgs),
+    /// What the bare database can do, and the bare WebSocket
+    Yardsticks(Yardsticks),
+    #[command(name = relay::SUBCOMMAND, hide = true)]
+    Relay,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct All {
+    #[command(flatten)]
+    pub(crate) start: Start,
+    /// Messages of the large database: 10,000,000 take minutes and 4 GB
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) rows: u64,
+    /// Seconds that each load is measured
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// Only these, and what they are held against
+    #[arg(long, value_delimiter = ',', value_parser = all::NUMBERS)]
+    pub(crate) only: Vec<String>,
+    /// Writes all that was measured to a file
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The program [default: netrox-chat beside this]
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Where data directories are made: the disk that is measured [default: beside the build]
+    #[arg(long)]
+    directory: Option<PathBuf>,
+    /// A PostgreSQL server on which a database may be made: postgres://…
+    #[arg(long)]
+    pub(crate) postgres_url: Option<String>,
+}
+
+impl Start {
+    pub(crate) fn directory(&self) -> Result<PathBuf> {
+        match &self.directory {
+            Some(directory) => Ok(directory.clone()),
+            // Not the system's: that may be in memory.
+            None => Ok(std::env::current_exe()?.with_file_name("")),
+        }
+    }
+
+    pub(crate) fn launcher(&self) -> Result<Launcher> {
+        let program = program::find(self.program.as_deref())?;
+        Ok(Launcher {
+            program: program.canonicalize()?,
+            directory: self.directory()?.canonicalize()?,
+            database_url: None,
+        })
+    }
+}
+
+/// The server to measure: one that runs, or one to be started.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// A running server, http://HOST:PORT; several share the connections
+    #[arg(long, requires = "jwt_secret")]
+    url: Vec<Uri>,
+    /// What its access tokens are signed with, HS256
+    #[arg(long, env = "NETROX_CHAT_JWT_SECRET", hide_env_values = true)]
+    jwt_secret: Option<String>,
+    /// What to start where there is no --url
+    #[arg(long, value_enum, default_value = "serve")]
+    arrangement: Arrangement,
+    #[command(flatten)]
+    start: Start,
+}
+
+/// A server and what must be put away after it.
+pub(crate) struct Opened {
+    pub(crate) target: Target,
+    deployment: Option<Deployment>,
+    database: Option<TemporaryDatabase>,
+}
+
+impl TargetArgs {
+    pub(crate) async fn open(self) -> Result<Opened> {
+        if let (false, Some(jwt_secret)) = (self.url.is_empty(), self.jwt_secret) {
+            let addresses = self.url.iter().map(resolve).collect::<Result<_>>()?;
+            let target = Target { addresses, jwt_secret, processes: None, database: None };
+            return Ok(Opened { target, deployment: None, database: None });
+        }
+        let mut launcher = self.start.launcher()?;
+        let mut database = None;
+        if self.arrangement == Arrangement::Postgres {
+            let url = self.start.postgres_url.as_ref().ok_or("--postgres-url is missing")?;
+            let created = TemporaryDatabase::create(url).await?;
+            launcher.database_url = Some(created.url.clone());
+            database = Some(created);
+        }
+        let deployment = launcher.start(self.arrangement).await?;
+        Ok(Opened { target: deployment.target.clone(), deployment: Some(deployment), database })
+    }
+}
+
+impl Opened {
+    pub(crate) async fn close(self) -> Result<()> {
+        drop(self.deployment);
+        match self.database {
+            Some(database) => database.remove().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn resolve(url: &Uri) -> Result<SocketAddr> {
+    let (Some("http"), Some(host), true) = (url.scheme_str(), url.host(), url.path() == "/") else {
+        return Err(format!("{url} is not http://HOST:PORT").into());
+    };
+    let port = url.port_u16().unwrap_or(80);
+    let mut addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs()?;
+    addresses.next().ok_or_else(|| format!("{host} has no address").into())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClosedArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Receivers, each with its own senders
+    #[arg(long, default_value_t = 50)]
+    pub(crate) receivers: usize,
+    /// Senders of each receiver
+    #[arg(long, default_value_t = 1)]
+    pub(crate) senders: usize,
+    /// Messages of each sender under way
+    #[arg(long, default_value_t = 8)]
+    pub(crate) in_flight: usize,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) body_bytes: usize,
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[arg(long, default_value_t = 50)]
+    pub(crate) pairs: usize,
+    /// Messages a second of all pairs together
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) rate: u32,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) body_bytes: usize,
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) messages: u32,
+    /// Messages under way while they are sent
+    #[arg(long, default_value_t = 256)]
+    pub(crate) in_flight: usize,
+    /// How often the history is read
+    #[arg(long, default_value_t = 5)]
+    pub(crate) reads: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CountArgs<const DEFAULT: usize> {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// How many
+    #[arg(long, default_value_t = DEFAULT)]
+    pub(crate) count: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UploadArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[arg(long, default_value_t = 26_214_400)]
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Yardsticks {
+    #[command(flatten)]
+    pub(crate) start: Start,
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

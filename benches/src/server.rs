@@ -1,0 +1,48 @@
+//! What is measured: a server that speaks the documented protocol.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+pub(crate) mod child;
+pub(crate) mod deployment;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod seed;
+
+use self::process::Processes;
+use crate::{Result, client::User};
+
+/// A server, wherever it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Connections are spread over them.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) jwt_secret: String,
+    /// Known where the bench started them.
+    pub(crate) processes: Option<Processes>,
+    /// The embedded database, where there is one at hand.
+    pub(crate) database: Option<PathBuf>,
+}
+
+impl Target {
+    pub(crate) fn user(&self) -> Result<User> {
+        User::new(&self.jwt_secret)
+    }
+
+    pub(crate) fn users(&self, count: usize) -> Result<Vec<User>> {
+        (0..count).map(|_| self.user()).collect()
+    }
+
+    /// Where the connection of this number goes.
+    pub(crate) fn address(&self, number: usize) -> SocketAddr {
+        self.addresses[number % self.addresses.len()]
+    }
+
+    pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
+        self.processes.as_ref().map(Processes::cpu_seconds).transpose()
+    }
+
+    pub(crate) fn resident_bytes(&self) -> Result<Option<u64>> {
+        self.processes.as_ref().map(Processes::resident_bytes).transpose()
+    }
+}

@@ -1,0 +1,146 @@
+//! netrox-chat, started by the bench in a directory of its own.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{Target, child::Running, process::Processes};
+use crate::{Result, client::http};
+
+const JWT_SECRET: &str = "a-secret-of-the-bench-that-is-long-enough-for-every-hash";
+const SERVICE_TOKEN: &str = "a-service-token-of-the-bench-0123456789";
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(2);
+
+/// Which processes make up a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Arrangement {
+    /// Core and edge in one process, on SQLite.
+    Serve,
+    /// Core and edge in a process each, on SQLite.
+    Split,
+    /// As `split`, on PostgreSQL.
+    Postgres,
+}
+
+/// What deployments are started from.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher {
+    pub(crate) program: PathBuf,
+    /// Where data directories are made; on the disk that is to be measured.
+    pub(crate) directory: PathBuf,
+    /// A database that the deployment may fill, for [`Arrangement::Postgres`].
+    pub(crate) database_url: Option<String>,
+}
+
+/// A running deployment. Dropping it kills its processes and removes its data.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub(crate) target: Target,
+    /// From the start of the first process until the last was ready.
+    pub(crate) started_in: Duration,
+    // In this order: the processes end before their directory goes.
+    processes: Vec<Running>,
+    directory: TempDir,
+}
+
+impl Launcher {
+    pub(crate) async fn start(&self, arrangement: Arrangement) -> Result<Deployment> {
+        let directory =
+            tempfile::Builder::new().prefix("netrox-bench-").tempdir_in(&self.directory)?;
+        self.start_in(arrangement, directory).await
+    }
+
+    /// Starts on what an earlier deployment left.
+    pub(crate) async fn start_in(
+        &self,
+        arrangement: Arrangement,
+        directory: TempDir,
+    ) -> Result<Deployment> {
+        let start = Instant::now();
+        let mut processes = Vec::new();
+        let http_address = match arrangement {
+            Arrangement::Serve => {
+                let serve = Running::spawn(self.command("serve", directory.path()))?;
+                let [http] = serve.addresses(["http.addr"])?;
+                processes.push(serve);
+                http
+            }
+            Arrangement::Split | Arrangement::Postgres => {
+                let mut core = self.command("core", directory.path());
+                if arrangement == Arrangement::Postgres {
+                    let url = self.database_url.as_ref().ok_or("--postgres-url is missing")?;
+                    core.env("NETROX_CHAT_DATABASE_URL", url);
+                }
+                let core = Running::spawn(core)?;
+                let [grpc] = core.addresses(["grpc.addr"])?;
+                let mut edge = self.command("edge", directory.path());
+                edge.env("NETROX_CHAT_CORE", format!("http://{grpc}"));
+                let edge = Running::spawn(edge)?;
+                let [http] = edge.addresses(["http.addr"])?;
+                processes.extend([core, edge]);
+                http
+            }
+        };
+        wait_until_ready(http_address).await?;
+        let started_in = start.elapsed();
+        let target = Target {
+            addresses: vec![http_address],
+            jwt_secret: JWT_SECRET.to_owned(),
+            processes: Some(Processes(processes.iter().map(Running::id).collect())),
+            database: (arrangement != Arrangement::Postgres).then(|| database(directory.path())),
+        };
+        Ok(Deployment { target, started_in, processes, directory })
+    }
+
+    fn command(&self, role: &str, directory: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(role).current_dir(directory);
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("NETROX_CHAT_") {
+                command.env_remove(key);
+            }
+        }
+        // Given as variables, because a role ignores those of flags that it does not have.
+        command
+            .env("NETROX_CHAT_HTTP_ADDR", "127.0.0.1:0")
+            .env("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0")
+            .env("NETROX_CHAT_DATA_DIR", directory.join("data"))
+            .env("NETROX_CHAT_JWT_SECRET", JWT_SECRET)
+            .env("NETROX_CHAT_SERVICE_TOKEN", SERVICE_TOKEN)
+            .env("NETROX_CHAT_LOG_FORMAT", "json")
+            // The load is of few users who send much.
+            .env("NETROX_CHAT_SEND_RATE", "0");
+        command
+    }
+}
+
+impl Deployment {
+    /// Kills the processes and keeps what they stored.
+    pub(crate) fn stop(self) -> TempDir {
+        let Self { processes, directory, .. } = self;
+        drop(processes);
+        directory
+    }
+}
+
+/// The embedded database of a deployment.
+pub(crate) fn database(directory: &Path) -> PathBuf {
+    directory.join("data").join("chat.db")
+}
+
+async fn wait_until_ready(address: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    while !http::is_ready(address).await {
+        if Instant::now() > deadline {
+            return Err(format!("{address} is not ready").into());
+        }
+        tokio::time::sleep(READY_POLL).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The bus between the cores of a cluster: after a commit, a core tells the others what users learn of.
+//!
+//! The bus carries hints, the database has the truth. A hint may be lost, repeated, late or out of order: a
+//! subscription delivers the one that is next, drops what is older, and reads the database where there is a hole
+//! or where the hint says no more than "look". What gets lost at the end of a feed is found by
+//! [`feed_check`](crate::feed_check). So nothing here is waited for, and everything is bounded.
+//!
+//! A core listens to the subjects of those users alone that have live streams on it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Client, ConnectOptions, Event, connection::State};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use netrox_proto::ids::UserId;
+use percent_encoding::percent_decode_str;
+use tokio::{io, sync::mpsc};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use uuid::Uuid;
+
+mod hint;
+
+use crate::{
+    config::BusConfig,
+    hub::{Hub, LiveEvent},
+};
+
+/// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped.
+const QUEUE_HINTS: usize = 1_024;
+/// Commands on their way to the connection.
+const CLIENT_CAPACITY: usize = 256;
+/// Hints of one user that wait to be taken in.
+const SUBSCRIPTION_CAPACITY: usize = 512;
+/// A server that is gone without a word is noticed after three of them.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+
+/// Why the bus could not be entered at all; a server that does not answer is waited for instead.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: {error}", .path.display())]
+    File { path: std::path::PathBuf, error: io::Error },
+    #[error(transparent)]
+    Connect(#[from] async_nats::ConnectError),
+}
+
+/// A cheap handle.
+#[derive(Debug, Clone)]
+pub(crate) struct Bus {
+    client: Client,
+    /// What subjects begin with: deployments that share a server do not hear each other.
+    prefix: Arc<str>,
+    outgoing: mpsc::Sender<(UserId, Bytes)>,
+    is_lossy: Arc<AtomicBool>,
+    tasks: TaskTracker,
+}
+
+impl Bus {
+    /// Connects in the background, and again whenever the connection breaks. `hub` is told when hints
+    /// may have been lost.
+    pub(crate) async fn open(
+        config: &BusConfig,
+        cluster: Uuid,
+        hub: Hub,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        let options = options(config).await?.event_callback(move |event| {
+            note(&event, &hub);
+            std::future::ready(())
+        });
+        let client = async_nats::connect_with_options(&config.url.0[..], options).await?;
+        let prefix: Arc<str> = format!("netrox-chat.{}.feed.", cluster.as_simple()).into();
+        let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
+        tasks.spawn(publish(client.clone(), Arc::clone(&prefix), queue, stop));
+        Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), tasks })
+    }
+
+    /// Tells the other cores what users learn of. Never waits.
+    pub(crate) fn publish(&self, events: &[(UserId, LiveEvent)]) {
+        // What cannot be sent now would be late: the other cores look into the database meanwhile.
+        if self.client.connection_state() != State::Connected {
+            return;
+        }
+        for (user, payload) in hint::encode(events) {
+            self.send(user, payload);
+        }
+    }
+
+    /// Makes the other cores look what became of a user.
+    pub(crate) fn publish_look(&self, user: UserId) {
+        if self.client.connection_state() == State::Connected {
+            self.send(user, hint::look());
+        }
+    }
+
+    fn send(&self, user: UserId, payload: Bytes) {
+        let lost = self.outgoing.try_send((user, payload)).is_err();
+        if lost && !self.is_lossy.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the bus is too slow: other cores learn from the database");
+        } else if !lost {
+            self.is_lossy.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Passes what other cores publish for a user to the hub, until the guard is dropped.
+    pub(crate) fn listen(&self, user: UserId, hub: &Hub) -> DropGuard {
+        let stop = CancellationToken::new();
+        let subject = subject(&self.prefix, user);
+        self.tasks.spawn(listen(self.client.clone(), subject, user, hub.clone(), stop.clone()));
+        stop.drop_guard()
+    }
+}
+
+fn subject(prefix: &str, user: UserId) -> String {
+    format!("{prefix}{}", user.0.as_simple())
+}
+
+async fn options(config: &BusConfig) -> Result<ConnectOptions, OpenError> {
+    let mut options = ConnectOptions::new()
+        .name("netrox-chat")
+        // The hub of this core is told directly.
+        .no_echo()
+        .retry_on_initial_connect()
+        .ping_interval(PING_INTERVAL)
+        .connection_timeout(CONNECTION_TIMEOUT)
+        .client_capacity(CLIENT_CAPACITY)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .reconnect_delay_callback(|attempts| {
+            MAX_RECONNECT_DELAY.min(Duration::from_millis(50) * attempts.min(100) as u32)
+        });
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    if let Some(server) = config.url.0.iter().find(|server| server.has_user_pass()) {
+        let user = server.username().map(decoded).unwrap_or_default();
+        options = match server.password() {
+            Some(password) => options.user_and_password(user, decoded(password)),
+            None => options.token(user),
+        };
+    }
+    if let Some(path) = &config.credentials_file {
+        options = options
+            .credentials_file(path)
+            .await
+            .map_err(|error| OpenError::File { path: path.clone(), error })?;
+    }
+    if let Some(path) = &config.tls_ca_file {
+        options = options.add_root_certificates(path.clone());
+    }
+    if let Some((certificate, key)) = &config.tls_client {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(options)
+}
+
+fn note(event: &Event, hub: &Hub) {
+    match event {
+        Event::Connected => tracing::info!("the bus is connected"),
+        Event::SlowConsumer(_) => tracing::debug!("hints were dropped"),
+        other => tracing::warn!(event = %other, "the bus"),
+    }
+    if matches!(event, Event::Connected | Event::SlowConsumer(_)) {
+        hub.check_all();
+    }
+}
+
+/// Hands hints to the connection, which may make it wait.
+async fn publish(
+    client: Client,
+    prefix: Arc<str>,
+    mut queue: mpsc::Receiver<(UserId, Bytes)>,
+    stop: CancellationToken,
+) {
+    let publishing = async {
+        while let Some((user, payload)) = queue.recv().await {
+            // It fails when the client has ended, and then nobody hears it anyway.
+            let _ = client.publish(subject(&prefix, user), payload).await;
+        }
+    };
+    tokio::select! {
+        () = publishing => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn listen(client: Client, subject: String, user: UserId, hub: Hub, stop: CancellationToken) {
+    let listening = async {
+        let Ok(mut hints) = client.subscribe(subject).await else { return };
+        while let Some(message) = hints.next().await {
+            hint::take_in(&message.payload, user, &hub);
+        }
+    };
+    tokio::select! {
+        () = listening => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,58 @@
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::{config::Database, store::Store};
+
+/// A committer whose task does not run.
+async fn committer() -> (TempDir, Committer, CommitTask) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = Database::Sqlite(directory.path().join("chat.db"));
+    let opened = Store::open(&database, CancellationToken::new()).await;
+    let (_, writer) = opened.expect("a database");
+    let (committer, task, _) = new(writer, Hub::default(), CancellationToken::new());
+    (directory, committer, task)
+}
+
+/// As many as are taken.
+fn fill(committer: &Committer, write: impl Fn() -> Write) -> Vec<Pending> {
+    let mut taken = Vec::new();
+    loop {
+        match committer.submit(write()) {
+            Ok(pending) => taken.push(pending),
+            Err(error) => {
+                assert!(matches!(error, Error::Overloaded), "{error:?}");
+                return taken;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_more_writes_wait_than_there_are_places() {
+    let (_directory, committer, task) = committer().await;
+    let user = UserId(Uuid::from_u128(1));
+    assert_eq!(fill(&committer, || Write::DeleteUser(user)).len(), QUEUE_WRITES);
+    drop(task);
+    assert!(matches!(committer.submit(Write::Probe), Err(Error::StoreUnavailable)));
+}
+
+#[tokio::test]
+async fn no_more_text_waits_than_there_is_room_for() {
+    let (_directory, committer, task) = committer().await;
+    let message = || NewMessage {
+        sender: UserId(Uuid::from_u128(1)),
+        receiver: UserId(Uuid::from_u128(2)),
+        body: "x".repeat(16_000),
+        client_ref: None,
+        is_repetition: false,
+        attachment: None,
+    };
+    let taken = fill(&committer, || Write::Message(message()));
+    assert_eq!(taken.len(), QUEUE_BYTES / (16_000 + WRITE_OVERHEAD_BYTES));
+    // The room is given back with the answers, though nobody waits for them.
+    drop(taken);
+    committer.stop.cancel();
+    tokio::spawn(task.run()).await.expect("a task");
+    assert_eq!(committer.room.available_permits(), QUEUE_BYTES);
+}

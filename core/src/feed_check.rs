@@ -1,0 +1,58 @@
+//! Compares the live feeds of this core with the database, which other cores write to as well.
+//!
+//! The bus may lose a hint, a core may die between its commit and its hint, a message may be committed while the bus is
+//! just being told of a new listener. Within a sequence the next hint reveals the hole; at its end nothing would. So the
+//! ends of all live feeds are looked up every [`INTERVAL`], those of new listeners and of those that the bus asks for
+//! at once. A thousand feeds cost one query.
+
+use std::time::Duration;
+
+use netrox_proto::ids::UserId;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    hub::{Hub, ToCheck},
+    store::{Error, Store},
+};
+
+/// What a lost hint delays delivery by, at most, while the database answers.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Gathers those that ask at the same time.
+const GATHERING: Duration = Duration::from_millis(50);
+/// Feeds in one query.
+const CHUNK: usize = 1_000;
+
+/// Runs until the drain.
+pub(crate) async fn run(store: Store, hub: Hub, stop: CancellationToken) {
+    let mut next = Instant::now() + INTERVAL;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep_until(next) => hub.check_all(),
+            () = hub.check_wanted() => {
+                tokio::time::sleep(GATHERING).await;
+            }
+        }
+        let users = match hub.take_to_check() {
+            ToCheck::All(users) => {
+                next = Instant::now() + INTERVAL;
+                users
+            }
+            ToCheck::Some(users) => users,
+        };
+        if let Err(error) = check(&store, &hub, &users).await {
+            // The committer says so; here it is tried again in any case.
+            tracing::debug!(%error, "cannot look up the ends of feeds");
+        }
+    }
+}
+
+async fn check(store: &Store, hub: &Hub, users: &[UserId]) -> Result<(), Error> {
+    for users in users.chunks(CHUNK) {
+        for end in store.find_feed_ends(users).await? {
+            hub.found_end(UserId(end.id), end.last_seq.cast_unsigned(), end.deleted);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! What an object store says when it fails, in one line.
+
+use std::error::Error;
+
+/// Its text has no address and no answer of a server: those may repeat what was signed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(String);
+
+impl StoreError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether it is the whole bucket that is missing.
+    pub(super) fn is_missing_bucket(&self) -> bool {
+        self.0.contains("NoSuchBucket")
+    }
+}
+
+impl From<object_store::Error> for StoreError {
+    fn from(error: object_store::Error) -> Self {
+        let text = error.to_string();
+        if let Some(code) = code(&text) {
+            return Self(format!("the server answered {code}"));
+        }
+        if !text.contains("://") {
+            return Self(text);
+        }
+        // A request failed: its last cause says why.
+        let mut cause: &dyn Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let text = cause.to_string();
+        Self(text.trim_end_matches([':', ' ']).to_owned())
+    }
+}
+
+/// Of an error document of S3.
+fn code(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    code.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(text: &str) -> StoreError {
+        object_store::Error::Generic { store: "S3", source: text.into() }.into()
+    }
+
+    #[test]
+    fn an_answer_is_its_code_alone() {
+        let document = "Error performing PUT http://s3/bucket/x in 3ms - Server returned non-2xx \
+                        status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
+                        <StringToSign>hunter2</StringToSign></Error>";
+        let error = generic(document).to_string();
+        assert_eq!(error, "the server answered SignatureDoesNotMatch");
+    }
+
+    #[test]
+    fn a_request_is_its_last_cause_without_the_address() {
+        let refused = std::io::Error::other("connection refused");
+        let source = Box::new(Request(refused));
+        let error: StoreError = object_store::Error::Generic { store: "S3", source }.into();
+        assert_eq!(error.to_string(), "connection refused");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("Error performing GET http://me:hunter2@s3/bucket")]
+    struct Request(#[source] std::io::Error);
+}

@@ -1,0 +1,110 @@
+//! A file on its way into the store: in one piece where it is small, else part by part.
+
+use std::sync::Arc;
+
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayloadMut, path::Path};
+
+use super::{Error, StoreError};
+
+/// How much of the beginning is looked at to tell the media type.
+const SNIFF_BYTES: usize = 8 * 1024;
+const UNKNOWN_TYPE: &str = "application/octet-stream";
+/// Allocated at a time of a part.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// A file that is being written. It holds one part in memory.
+pub(crate) struct Upload {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    part_bytes: usize,
+    /// Since the first part; a file of less than one has none.
+    parts: Option<Box<dyn MultipartUpload>>,
+    buffer: PutPayloadMut,
+    head: Vec<u8>,
+    size: u64,
+}
+
+/// What is known of a file that was written.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) size: u64,
+    pub(crate) content_type: &'static str,
+}
+
+impl Upload {
+    /// `part_bytes` is the size of all parts but the last: stores demand that they are alike.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path, part_bytes: usize) -> Self {
+        let (parts, head) = (None, Vec::new());
+        Self { store, path, part_bytes, parts, buffer: new_buffer(), head, size: 0 }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) async fn write(&mut self, mut chunk: &[u8]) -> Result<(), Error> {
+        let missing = SNIFF_BYTES.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&chunk[..missing.min(chunk.len())]);
+        self.size += chunk.len() as u64;
+        while !chunk.is_empty() {
+            let room = self.part_bytes - self.buffer.content_length();
+            let (fitting, rest) = chunk.split_at(room.min(chunk.len()));
+            self.buffer.extend_from_slice(fitting);
+            chunk = rest;
+            if self.buffer.content_length() == self.part_bytes {
+                self.put_part().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_part(&mut self) -> Result<(), Error> {
+        if self.parts.is_none() {
+            self.parts = Some(self.store.put_multipart(&self.path).await.map_err(failed)?);
+        }
+        if let Some(parts) = &mut self.parts {
+            let part = std::mem::replace(&mut self.buffer, new_buffer());
+            parts.put_part(part.freeze()).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The file is durable under its path when it returns. After an error it may be there or not.
+    pub(crate) async fn finish(&mut self) -> Result<Finished, Error> {
+        if self.parts.is_some() {
+            if !self.buffer.is_empty() {
+                self.put_part().await?;
+            }
+            if let Some(parts) = &mut self.parts {
+                parts.complete().await.map_err(failed)?;
+                self.parts = None;
+            }
+        } else {
+            let whole = std::mem::replace(&mut self.buffer, new_buffer());
+            self.store.put(&self.path, whole.freeze()).await.map_err(failed)?;
+        }
+        let content_type = infer::get(&self.head).map_or(UNKNOWN_TYPE, |kind| kind.mime_type());
+        Ok(Finished { size: self.size, content_type })
+    }
+
+    /// Removes the parts of a file that will not be finished.
+    pub(super) async fn abort(&mut self) -> Result<(), Error> {
+        match self.parts.take() {
+            Some(mut parts) => match parts.abort().await {
+                // It may have been completed, unheard.
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(failed(error)),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+fn new_buffer() -> PutPayloadMut {
+    PutPayloadMut::new().with_block_size(BLOCK_BYTES)
+}
+
+/// Where something is written, nothing can be missing but the store itself.
+fn failed(error: object_store::Error) -> Error {
+    Error::Unavailable(StoreError::from(error))
+}

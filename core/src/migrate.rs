@@ -1,0 +1,44 @@
+//! From one machine to the cluster: all of a SQLite database into an empty PostgreSQL database.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    config::PostgresUrl,
+    lifecycle::{OpenError, lock_database},
+    store::copy::{self, Copied, CopyError},
+};
+
+/// Why it failed; what was copied stays, and the next attempt goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("{}: no such file", .0.display())]
+    Missing(PathBuf),
+    #[error(transparent)]
+    Locked(#[from] OpenError),
+    #[error("{}: {error}", .path.display())]
+    Source { path: PathBuf, error: CopyError },
+    #[error("{target}: {error}")]
+    Target { target: PostgresUrl, error: CopyError },
+}
+
+/// Copies users, conversations, messages with their ids and places in feeds, and compares both sides. The
+/// bytes of attachments are not touched. `progress` is told the rows of a table that were copied so far.
+///
+/// No core may use the source, which is locked, or the target, which is refused then. May be repeated: one that was cut off goes
+/// on, one that was finished changes nothing, and fails where the source has changed since.
+pub async fn migrate(
+    source: &Path,
+    target: &PostgresUrl,
+    progress: impl FnMut(&'static str, u64),
+) -> Result<Copied, MigrateError> {
+    if !source.exists() {
+        return Err(MigrateError::Missing(source.to_owned()));
+    }
+    let _lock = lock_database(source)?;
+    copy::copy(source, target, progress).await.map_err(|error| match error {
+        CopyError::Source(_) | CopyError::Read(_) => {
+            MigrateError::Source { path: source.to_owned(), error }
+        }
+        error => MigrateError::Target { target: target.clone(), error },
+    })
+}

@@ -1,0 +1,252 @@
+//! A batch on PostgreSQL. Rows travel as arrays, a column each, in the binary protocol.
+//!
+//! Order over any number of cores comes from row locks: a transaction locks the feeds of all users that it
+//! writes to, in the order of their keys, before it reads anything it decides upon and before it takes an id. So two
+//! transactions that share a user run one after the other, ids and sequence numbers of a user grow in the order of
+//! commits, and nobody ever waits in a circle.
+
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use super::{
+    ClientRefRow, Loaded, Rows, StoreError, ThreadState, UserState, Wanted, by_id, by_pair, by_ref,
+    key_refs, overtaken,
+};
+use crate::store::{
+    engine::by,
+    message::{ParticipantsRow, with_participants},
+};
+
+const LOAD_MESSAGES: &str = with_participants!("m.id = any($1)");
+/// A row that another transaction has changed is read again once it is locked.
+const LOCK_USERS: &str = "\
+    select u.id, u.key, u.deleted, f.last_seq
+    from users u join feeds f on f.user_key = u.key where u.id = any($1)
+    order by f.user_key for update of f";
+const LOAD_THREADS: &str = "\
+    select t.id, t.low_key, t.high_key, t.last_activity
+    from unnest($1::bigint[], $2::bigint[]) as w (low_key, high_key)
+    join threads t on t.low_key = w.low_key and t.high_key = w.high_key";
+const LOAD_CLIENT_REFS: &str = "\
+    select m.sender, m.client_ref, m.id, m.thread_id, m.created
+    from unnest($1::bigint[], $2::uuid[]) as w (sender, client_ref)
+    join messages m on m.sender = w.sender and m.client_ref = w.client_ref";
+const LOAD_OVERTAKEN: &str = "\
+    select w.sender, w.client_ref
+    from unnest($1::bigint[], $2::uuid[]) as w (sender, client_ref)
+    where exists (select 1 from messages m
+        where m.sender = w.sender and m.client_ref > w.client_ref)";
+const NEXT_MESSAGE_IDS: &str = "select nextval('message_ids') from generate_series(1, $1)";
+const NEXT_THREAD_IDS: &str = "select nextval('thread_ids') from generate_series(1, $1)";
+
+pub(in crate::store) async fn load(
+    connection: &mut PgConnection,
+    wanted: Wanted,
+) -> Result<Loaded, sqlx::Error> {
+    let mut loaded = Loaded::default();
+    let mut users: Vec<_> = wanted.users.iter().map(|user| user.0).collect();
+    if !wanted.messages.is_empty() {
+        // Not locked yet: only who takes part in it is certain.
+        let rows = load_messages(connection, &wanted.messages).await?;
+        users.extend(rows.iter().map(|row| row.receiver_id().0));
+    }
+    users.sort_unstable();
+    users.dedup();
+    let rows: Vec<UserState> =
+        sqlx::query_as(LOCK_USERS).bind(users).fetch_all(&mut *connection).await?;
+    loaded.users = by_id(rows);
+
+    if !wanted.messages.is_empty() {
+        let rows = load_messages(connection, &wanted.messages).await?;
+        loaded.messages = rows.into_iter().map(|row| (row.message.id, row)).collect();
+    }
+    let pairs = wanted.key_pairs(&loaded.users);
+    if !pairs.is_empty() {
+        let (low, high): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+        let rows: Vec<ThreadState> =
+            sqlx::query_as(LOAD_THREADS).bind(low).bind(high).fetch_all(&mut *connection).await?;
+        loaded.threads = by_pair(rows);
+    }
+    let refs = key_refs(&wanted.client_refs, &loaded.users);
+    if !refs.is_empty() {
+        let (senders, refs): (Vec<_>, Vec<_>) = refs.into_iter().unzip();
+        let rows: Vec<ClientRefRow> = sqlx::query_as(LOAD_CLIENT_REFS)
+            .bind(senders)
+            .bind(refs)
+            .fetch_all(&mut *connection)
+            .await?;
+        loaded.client_refs = by_ref(rows);
+    }
+    let repetitions = key_refs(&wanted.repetitions, &loaded.users);
+    if !repetitions.is_empty() {
+        let (senders, refs): (Vec<_>, Vec<_>) = repetitions.into_iter().unzip();
+        let query = sqlx::query_as(LOAD_OVERTAKEN).bind(senders).bind(refs);
+        loaded.overtaken = overtaken(query.fetch_all(&mut *connection).await?);
+    }
+    loaded.message_ids = next_ids(connection, NEXT_MESSAGE_IDS, wanted.new_messages).await?;
+    let new_threads = pairs.len().saturating_sub(loaded.threads.len());
+    loaded.thread_ids = next_ids(connection, NEXT_THREAD_IDS, new_threads).await?;
+    Ok(loaded)
+}
+
+async fn load_messages(
+    connection: &mut PgConnection,
+    ids: &[i64],
+) -> Result<Vec<ParticipantsRow>, sqlx::Error> {
+    sqlx::query_as(LOAD_MESSAGES).bind(ids).fetch_all(connection).await
+}
+
+async fn next_ids(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    count: usize,
+) -> Result<std::vec::IntoIter<i64>, sqlx::Error> {
+    if count == 0 {
+        return Ok(std::vec::IntoIter::default());
+    }
+    let ids: Vec<i64> =
+        sqlx::query_scalar(statement).bind(count as i64).fetch_all(connection).await?;
+    Ok(ids.into_iter())
+}
+
+const INSERT_THREADS: &str = "\
+    insert into threads (id, low_key, high_key, user_one, created, last_activity)
+    select id, low_key, high_key, user_one, created, created
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        as w (id, low_key, high_key, user_one, created)";
+const INSERT_MESSAGES: &str = "\
+    insert into messages (thread_id, id, sender, receiver, body, created, updated,
+        sender_seq, receiver_seq, client_ref)
+    select thread_id, id, sender, receiver, body, created, created,
+        sender_seq, receiver_seq, client_ref
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
+        $7::bigint[], $8::bigint[], $9::uuid[])
+        as w (thread_id, id, sender, receiver, body, created, sender_seq, receiver_seq, client_ref)";
+/// Rare, and apart: the other messages need not carry four empty columns.
+const SET_ATTACHMENTS: &str = "\
+    update messages m set attachment_path = w.path, attachment_name = w.name,
+        attachment_size = w.size, attachment_type = w.type
+    from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+        as w (thread_id, id, path, name, size, type)
+    where m.thread_id = w.thread_id and m.id = w.id";
+const DELETE_UPLOADS: &str = "delete from uploads where path = any($1)";
+const UPDATE_DISPATCHED: &str = "\
+    update messages m set dispatched = w.dispatched, sender_seq = w.sender_seq,
+        receiver_seq = w.receiver_seq
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        as w (thread_id, id, dispatched, sender_seq, receiver_seq)
+    where m.thread_id = w.thread_id and m.id = w.id";
+const UPDATE_FEEDS: &str = "\
+    update feeds f set last_seq = w.last_seq
+    from unnest($1::bigint[], $2::bigint[]) as w (user_key, last_seq)
+    where f.user_key = w.user_key";
+const UPDATE_ACTIVITIES: &str = "\
+    update threads t set last_activity = w.last_activity
+    from unnest($1::bigint[], $2::bigint[]) as w (id, last_activity)
+    where t.id = w.id";
+
+/// A column of `rows`.
+fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+const COMMIT: &str = "commit";
+
+/// Stores a batch and commits it; durable when it returns.
+pub(in crate::store) async fn commit(
+    connection: &mut PgConnection,
+    rows: &Rows<'_>,
+    deadline: Option<Instant>,
+) -> Result<(), StoreError> {
+    by(deadline, store(connection, rows)).await.map_err(StoreError::Statement)?;
+    let committed = async { sqlx::query(COMMIT).execute(connection).await.map(drop) };
+    by(deadline, committed).await.map_err(StoreError::Commit)
+}
+
+async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+    let threads = &rows.threads[..];
+    if !threads.is_empty() {
+        sqlx::query(INSERT_THREADS)
+            .bind(column(threads, |row| row.id))
+            .bind(column(threads, |row| row.low_key))
+            .bind(column(threads, |row| row.high_key))
+            .bind(column(threads, |row| row.user_one))
+            .bind(column(threads, |row| row.created))
+            .execute(&mut *connection)
+            .await?;
+    }
+    insert_messages(connection, rows).await?;
+    let dispatches = &rows.dispatches[..];
+    if !dispatches.is_empty() {
+        sqlx::query(UPDATE_DISPATCHED)
+            .bind(column(dispatches, |row| row.thread_id))
+            .bind(column(dispatches, |row| row.id))
+            .bind(column(dispatches, |row| row.dispatched))
+            .bind(column(dispatches, |row| row.sender_seq.cast_signed()))
+            .bind(column(dispatches, |row| row.receiver_seq.cast_signed()))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !rows.feeds.is_empty() {
+        sqlx::query(UPDATE_FEEDS)
+            .bind(column(&rows.feeds, |user| user.key))
+            .bind(column(&rows.feeds, |user| user.last_seq))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !rows.activities.is_empty() {
+        sqlx::query(UPDATE_ACTIVITIES)
+            .bind(column(&rows.activities, |thread| thread.id))
+            .bind(column(&rows.activities, |thread| thread.last_activity))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn insert_messages(
+    connection: &mut PgConnection,
+    rows: &Rows<'_>,
+) -> Result<(), sqlx::Error> {
+    let messages = &rows.messages[..];
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let body = |range: &std::ops::Range<usize>| {
+        std::str::from_utf8(&rows.bodies[range.clone()])
+            .map_err(|error| sqlx::Error::Encode(error.into()))
+    };
+    let bodies = messages.iter().map(|row| body(&row.body)).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query(INSERT_MESSAGES)
+        .bind(column(messages, |row| row.thread_id))
+        .bind(column(messages, |row| row.id))
+        .bind(column(messages, |row| row.sender))
+        .bind(column(messages, |row| row.receiver))
+        .bind(bodies)
+        .bind(column(messages, |row| row.created))
+        .bind(column(messages, |row| row.sender_seq.cast_signed()))
+        .bind(column(messages, |row| row.receiver_seq.map(u64::cast_signed)))
+        .bind(column(messages, |row| row.client_ref.map(|client_ref| client_ref.0)))
+        .execute(&mut *connection)
+        .await?;
+
+    let files: Vec<_> =
+        messages.iter().filter_map(|row| Some((row.thread_id, row.id, row.attachment?))).collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(SET_ATTACHMENTS)
+        .bind(column(&files, |(thread_id, ..)| *thread_id))
+        .bind(column(&files, |(_, id, _)| *id))
+        .bind(column(&files, |(.., file)| file.path.as_str()))
+        .bind(column(&files, |(.., file)| file.file_name.as_str()))
+        .bind(column(&files, |(.., file)| file.size))
+        .bind(column(&files, |(.., file)| file.content_type.as_str()))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(DELETE_UPLOADS)
+        .bind(column(&files, |(.., file)| file.path.as_str()))
+        .execute(connection)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,148 @@
+use netrox_proto::ids::UserId;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{begin, cache::Cache, commit, load};
+use crate::store::{
+    batch::{Loaded, NewMessageRow, NewThreadRow, Rows, ThreadState, Wanted},
+    sqlite,
+};
+
+const ADA: UserId = UserId(Uuid::from_u128(1));
+const BOB: UserId = UserId(Uuid::from_u128(2));
+
+/// A database with two users, its writer, and another program's connection to it.
+struct World {
+    _directory: TempDir,
+    connection: SqliteConnection,
+    cache: Cache,
+    foreign: SqliteConnection,
+}
+
+impl World {
+    async fn open() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("chat.db");
+        sqlite::prepare(&path).await.expect("a database");
+        let options = sqlite::write_options(&path);
+        let connection = SqliteConnection::connect_with(&options).await.expect("open");
+        let options = SqliteConnectOptions::new().filename(&path);
+        let foreign = SqliteConnection::connect_with(&options).await.expect("open");
+        let cache = Cache::default();
+        let mut world = Self { _directory: directory, connection, cache, foreign };
+        for user in [ADA, BOB] {
+            let id = user.0.as_simple();
+            let insert = "insert into users (id, email, updated) values (unhex('";
+            world.interfere(&format!("{insert}{id}'), '', 0)")).await;
+        }
+        world
+    }
+
+    /// What another program writes.
+    async fn interfere(&mut self, sql: &str) {
+        let sql = sqlx::AssertSqlSafe(sql);
+        sqlx::query(sql).execute(&mut self.foreign).await.expect("written");
+    }
+
+    async fn load(&mut self) -> Loaded {
+        let wanted = Wanted {
+            users: vec![ADA, BOB],
+            pairs: vec![(ADA, BOB)],
+            new_messages: 1,
+            ..Wanted::default()
+        };
+        load(&mut self.connection, wanted, &mut self.cache).await.expect("loaded")
+    }
+
+    /// A message of Ada's; gives its id.
+    async fn send(&mut self) -> i64 {
+        begin(&mut self.connection, &mut self.cache).await.expect("begun");
+        let mut loaded = self.load().await;
+        let (mut ada, mut bob) = (loaded.users[&ADA], loaded.users[&BOB]);
+        ada.last_seq += 1;
+        bob.last_seq += 1;
+        let pair @ (low_key, high_key) = (ada.key, bob.key);
+        let known = loaded.threads.get(&pair).copied();
+        let thread = known.unwrap_or_else(|| ThreadState {
+            id: loaded.thread_ids.next().expect("an id"),
+            low_key,
+            high_key,
+            last_activity: 0,
+        });
+        let id = loaded.message_ids.next().expect("an id");
+        let mut rows = Rows { feeds: vec![ada, bob], activities: vec![thread], ..Rows::default() };
+        if known.is_none() {
+            let row =
+                NewThreadRow { id: thread.id, low_key, high_key, user_one: low_key, created: 0 };
+            rows.threads.push(row);
+        }
+        rows.messages.push(NewMessageRow {
+            thread_id: thread.id,
+            id,
+            sender: ada.key,
+            receiver: bob.key,
+            body: 0..0,
+            created: 0,
+            sender_seq: ada.last_seq.cast_unsigned(),
+            receiver_seq: Some(bob.last_seq.cast_unsigned()),
+            client_ref: None,
+            attachment: None,
+        });
+        commit(&mut self.connection, &rows, &mut self.cache).await.expect("stored");
+        id
+    }
+
+    /// Whether the next transaction has to read the users again.
+    async fn has_forgotten(&mut self) -> bool {
+        begin(&mut self.connection, &mut self.cache).await.expect("begun");
+        let forgotten = !self.cache.users(&[ADA, BOB]).1.is_empty();
+        commit(&mut self.connection, &Rows::default(), &mut self.cache).await.expect("committed");
+        forgotten
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_here_is_not_read_again() {
+    let mut world = World::open().await;
+    assert!(world.has_forgotten().await, "nothing was read yet");
+    assert_eq!([world.send().await, world.send().await, world.send().await], [1, 2, 3]);
+    assert!(!world.has_forgotten().await);
+    // All that is known is what is read anew.
+    let known = world.load().await;
+    world.cache = Cache::default();
+    begin(&mut world.connection, &mut world.cache).await.expect("begun");
+    let read = world.load().await;
+    assert_eq!((&known.users, &known.threads), (&read.users, &read.threads));
+    assert_eq!(read.users[&BOB].last_seq, 3);
+    assert_eq!(known.message_ids.as_slice(), [4]);
+    assert_eq!(known.message_ids.as_slice(), read.message_ids.as_slice());
+}
+
+#[tokio::test]
+async fn a_write_back_of_the_log_changes_nothing() {
+    let mut world = World::open().await;
+    world.send().await;
+    let checkpoint = "pragma wal_checkpoint(truncate)";
+    sqlx::query(checkpoint).execute(&mut world.connection).await.expect("written back");
+    assert!(!world.has_forgotten().await);
+}
+
+#[tokio::test]
+async fn what_another_program_writes_is_seen() {
+    let mut world = World::open().await;
+    world.send().await;
+    world.interfere("update users set deleted = true").await;
+    assert!(world.has_forgotten().await);
+    begin(&mut world.connection, &mut world.cache).await.expect("begun");
+    assert!(world.load().await.users[&ADA].deleted);
+    commit(&mut world.connection, &Rows::default(), &mut world.cache).await.expect("committed");
+
+    world.interfere("update messages set id = 100, sender_seq = 50").await;
+    world.interfere("update feeds set last_seq = 50").await;
+    assert_eq!(world.send().await, 101);
+    assert_eq!(world.cache.users(&[BOB]).0[&BOB].last_seq, 51);
+    // What was removed has had its id all the same.
+    world.interfere("delete from messages").await;
+    assert_eq!(world.send().await, 102);
+}

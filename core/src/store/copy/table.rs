@@ -1,0 +1,191 @@
+//! The tables that are copied: the same columns on both sides, as one type a table.
+
+use std::fmt::Debug;
+
+use sqlx::{FromRow, PgConnection, QueryBuilder, SqliteConnection};
+use uuid::Uuid;
+
+/// A row of a table, in whose order it is copied.
+pub(super) trait Table: Debug + Sized {
+    const NAME: &'static str;
+    type Key;
+
+    fn key(&self) -> Self::Key;
+    /// Less than every key.
+    fn before_all() -> Self::Key;
+    /// The greatest key in the target.
+    async fn last(target: &mut PgConnection) -> Result<Option<Self::Key>, sqlx::Error>;
+    async fn read_sqlite(
+        source: &mut SqliteConnection,
+        after: &Self::Key,
+        limit: i64,
+    ) -> Result<Vec<Self>, sqlx::Error>;
+    async fn read_postgres(
+        target: &mut PgConnection,
+        after: &Self::Key,
+        limit: i64,
+    ) -> Result<Vec<Self>, sqlx::Error>;
+    /// As one transaction.
+    async fn write(target: &mut PgConnection, rows: Vec<Self>) -> Result<(), sqlx::Error>;
+}
+
+macro_rules! table {
+    ($row:ident, $name:literal, after: $($rest:tt)+) => {
+        table! { $row, $name, source: $name, after: $($rest)+ }
+    };
+    (
+        $row:ident, $name:literal, source: $source:literal,
+        after: $after:literal, order: $order:literal, limit: $limit:literal, last: $last:literal,
+        key: { $($key:ident: $key_type:ty = $least:expr),+ },
+        { $($column:ident: $type:ty),+ $(,)? }
+    ) => {
+        #[derive(Debug, FromRow)]
+        pub(super) struct $row {
+            $($column: $type),+
+        }
+
+        impl $row {
+            const READ_SOURCE: &str = concat!(
+                "select ", $(stringify!($column), ", ",)+ "1 from ", $source,
+                " where ", $after, " order by ", $order, " limit ", $limit
+            );
+            const READ_TARGET: &str = concat!(
+                "select ", $(stringify!($column), ", ",)+ "1 from ", $name,
+                " where ", $after, " order by ", $order, " limit ", $limit
+            );
+        }
+
+        impl Table for $row {
+            const NAME: &'static str = $name;
+            type Key = ($($key_type,)+);
+
+            fn key(&self) -> Self::Key {
+                ($(self.$key.clone(),)+)
+            }
+
+            fn before_all() -> Self::Key {
+                ($($least,)+)
+            }
+
+            async fn last(target: &mut PgConnection) -> Result<Option<Self::Key>, sqlx::Error> {
+                sqlx::query_as(concat!(
+                    "select ", $(stringify!($key), ", ",)+ "1 from ", $name, " order by ", $last,
+                    " limit 1"
+                ))
+                .fetch_optional(target)
+                .await
+            }
+
+            async fn read_sqlite(
+                source: &mut SqliteConnection,
+                after: &Self::Key,
+                limit: i64,
+            ) -> Result<Vec<Self>, sqlx::Error> {
+                let ($($key,)+) = after;
+                let query = sqlx::query_as(Self::READ_SOURCE);
+                query$(.bind($key))+.bind(limit).fetch_all(source).await
+            }
+
+            async fn read_postgres(
+                target: &mut PgConnection,
+                after: &Self::Key,
+                limit: i64,
+            ) -> Result<Vec<Self>, sqlx::Error> {
+                let ($($key,)+) = after;
+                let query = sqlx::query_as(Self::READ_TARGET);
+                query$(.bind($key))+.bind(limit).fetch_all(target).await
+            }
+
+            async fn write(
+                target: &mut PgConnection,
+                rows: Vec<Self>,
+            ) -> Result<(), sqlx::Error> {
+                let mut insert = QueryBuilder::new(concat!("insert into ", $name, " ("));
+                let mut columns = insert.separated(", ");
+                $(columns.push(stringify!($column));)+
+                insert.push(") ");
+                insert.push_values(rows, |mut values, row| {
+                    $(values.push_bind(row.$column);)+
+                });
+                insert.build().execute(target).await.map(drop)
+            }
+        }
+    };
+}
+
+table! {
+    User, "users",
+    after: "key > $1", order: "key", limit: "$2", last: "key desc",
+    key: { key: i64 = 0 },
+    {
+        key: i64,
+        id: Uuid,
+        email: String,
+        profile: Option<String>,
+        deleted: bool,
+        updated: i64,
+    }
+}
+
+// SQLite begins a feed with its first change, PostgreSQL with its user.
+table! {
+    Feed, "feeds",
+    source: "(select u.key as user_key, coalesce(f.last_seq, 0) as last_seq
+        from users u left join feeds f on f.user_key = u.key) as feeds",
+    after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
+    key: { user_key: i64 = 0 },
+    {
+        user_key: i64,
+        last_seq: i64,
+    }
+}
+
+table! {
+    Thread, "threads",
+    after: "id > $1", order: "id", limit: "$2", last: "id desc",
+    key: { id: i64 = 0 },
+    {
+        id: i64,
+        low_key: i64,
+        high_key: i64,
+        user_one: i64,
+        created: i64,
+        last_activity: i64,
+    }
+}
+
+table! {
+    Message, "messages",
+    after: "(thread_id, id) > ($1, $2)", order: "thread_id, id", limit: "$3", last: "thread_id desc, id desc",
+    key: { thread_id: i64 = 0, id: i64 = 0 },
+    {
+        thread_id: i64,
+        id: i64,
+        sender: i64,
+        receiver: i64,
+        body: String,
+        created: i64,
+        updated: i64,
+        seen: bool,
+        deleted: bool,
+        sender_seq: i64,
+        receiver_seq: Option<i64>,
+        client_ref: Option<Uuid>,
+        attachment_path: Option<String>,
+        attachment_name: Option<String>,
+        attachment_size: Option<i64>,
+        attachment_type: Option<String>,
+        dispatched: Option<i64>,
+    }
+}
+
+// Begun long ago: the cores that share the database remove these files.
+table! {
+    Upload, "uploads",
+    after: "path > $1", order: "path", limit: "$2", last: "path desc",
+    key: { path: String = String::new() },
+    {
+        path: String,
+        begun: i64,
+    }
+}

@@ -1,0 +1,141 @@
+//! The two engines, and how one statement runs on either. Where their dialects agree, a statement is
+//! written once; where they differ, the function that runs it says so.
+
+use std::{io, time::Duration};
+
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
+};
+use tokio::time::Instant;
+
+/// What a read may take, the wait for a connection included: a caller is better served by "unavailable"
+/// than by a wait. SQLite has no server that could hang.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_millis(1_800);
+/// What a server may take to say that a connection is alive. Beyond it another is opened, for which there is time in
+/// that of a read.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone)]
+pub(super) enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// `read!(store, fetch_all, query)`: runs a query on a connection of the pool, whichever engine it is.
+macro_rules! read {
+    ($store:expr, $fetch:ident, $query:expr) => {{
+        use $crate::store::engine::{Readers, read_postgres};
+        let result = match &$store.readers {
+            Readers::Sqlite(pool) => $query.$fetch(pool).await,
+            Readers::Postgres(pool) => read_postgres!(pool, $fetch, $query),
+        };
+        result.map_err(|error| $store.failure(error))
+    }};
+}
+
+/// `read_postgres!(pool, fetch_all, query)`: runs a query on a connection of the pool, within the time for a read.
+macro_rules! read_postgres {
+    ($pool:expr, $fetch:ident, $query:expr) => {{
+        use $crate::store::engine::{Loan, READ_TIMEOUT, within};
+        let read = async {
+            let mut loan = Loan::take($pool).await?;
+            $query.$fetch(loan.connection()).await
+        };
+        within(READ_TIMEOUT, read).await
+    }};
+}
+
+/// `on!(connection, execute, query)`: runs a query on a [`Connection`], whichever engine it is.
+macro_rules! on {
+    ($connection:expr, execute, $query:expr) => {
+        match $connection {
+            $crate::store::engine::Connection::Sqlite(connection) => {
+                $query.execute(connection).await.map(drop)
+            }
+            $crate::store::engine::Connection::Postgres(connection) => {
+                $query.execute(connection).await.map(drop)
+            }
+        }
+    };
+    ($connection:expr, $fetch:ident, $query:expr) => {
+        match $connection {
+            $crate::store::engine::Connection::Sqlite(connection) => {
+                $query.$fetch(connection).await
+            }
+            $crate::store::engine::Connection::Postgres(connection) => {
+                $query.$fetch(connection).await
+            }
+        }
+    };
+}
+
+pub(super) use {on, read, read_postgres};
+
+/// A connection of the pool, for one read. Before the driver puts one back, it asks the server for a word and waits as
+/// long as TCP does, a quarter of an hour where the host is gone; all the while the connection has its place in the pool.
+pub(super) struct Loan(PoolConnection<Postgres>);
+
+impl Loan {
+    pub(super) async fn take(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Ok(Self(pool.acquire().await?))
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // Cut short, it closes the connection and gives its place to another.
+        tokio::spawn(tokio::time::timeout(PING_TIMEOUT, self.0.return_to_pool()));
+    }
+}
+
+/// Fails where there is no answer within `limit`. What was asked for may still happen.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    by(Some(Instant::now() + limit), answer).await
+}
+
+/// The same, up to a deadline where there is one.
+pub(super) async fn by<T>(
+    deadline: Option<Instant>,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let Some(deadline) = deadline else { return answer.await };
+    tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time");
+        Err(sqlx::Error::Io(late))
+    })
+}
+
+impl Connection {
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        }
+    }
+
+    /// Ends it without asking a server that may not answer.
+    pub(super) async fn abandon(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => {
+                drop(connection);
+                Ok(())
+            }
+        }
+    }
+}

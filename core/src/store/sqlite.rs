@@ -1,0 +1,94 @@
+//! Opening SQLite: its settings, and whether they make it as durable as promised.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{OpenError, error::migration_failed};
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// The first release without the WAL-reset race, which can corrupt a database.
+const MIN_VERSION: (u32, u32, u32) = (3, 51, 3);
+const READERS: u32 = 4;
+/// Fail fast: a caller is better served by "unavailable" than by a wait.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement waits for a lock that another program holds, such as a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
+/// 64 MiB: a page that many commits rewrote is written back to the database once, and few commits have to
+/// wait for that. More would make a start after a crash longer.
+const CHECKPOINT_PAGES: &str = "16000";
+/// 16 MiB, in KiB with a minus: the pages that a batch of many conversations changes. Taken as it is used.
+const WRITER_CACHE: &str = "-16384";
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        // A message is only written for users and a thread that its transaction has read, and neither is ever removed.
+        .foreign_keys(false)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("trusted_schema", "OFF")
+        .pragma("mmap_size", "0")
+        .disable_statement_logging()
+}
+
+pub(super) fn write_options(path: &Path) -> SqliteConnectOptions {
+    options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)
+        // What a set-based statement changes is kept for its own rollback, in a file unless told.
+        .pragma("temp_store", "MEMORY")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("cache_size", WRITER_CACHE)
+}
+
+/// Creates the database where it is missing, checks it and brings its schema up to date.
+pub(super) async fn prepare(path: &Path) -> Result<(), OpenError> {
+    let mut connection = SqliteConnection::connect_with(&write_options(path)).await?;
+    check_version(&mut connection).await?;
+    check_durability(&mut connection).await?;
+    MIGRATOR.run(&mut connection).await.map_err(migration_failed)?;
+    Ok(connection.close().await?)
+}
+
+pub(super) async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options(path).read_only(true).pragma("query_only", "ON"))
+        .await
+}
+
+async fn check_version(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let version: String =
+        sqlx::query_scalar("select sqlite_version()").fetch_one(connection).await?;
+    let mut numbers = version.split('.').map(|part| u32::from_str(part).unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    if (next(), next(), next()) < MIN_VERSION {
+        return Err(OpenError::SqliteVersion(version));
+    }
+    Ok(())
+}
+
+/// Reads back what decides whether a commit survives a power cut: the file system or the build may
+/// have refused it without an error.
+async fn check_durability(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    const FULL: i64 = 2;
+    let journal_mode: String =
+        sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *connection).await?;
+    if journal_mode != "wal" {
+        return Err(OpenError::Setting { name: "journal_mode", value: journal_mode });
+    }
+    let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(connection).await?;
+    if synchronous != FULL {
+        return Err(OpenError::Setting { name: "synchronous", value: synchronous.to_string() });
+    }
+    Ok(())
+}

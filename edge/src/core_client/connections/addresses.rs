@@ -1,0 +1,110 @@
+//! Which addresses the name of a core stands for, and connections to each of them.
+//!
+//! A name may stand for several cores, and for others later: it is looked up again regularly and when a
+//! connection breaks. A lookup that fails changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::uri::Authority;
+use tokio::{
+    net::lookup_host,
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Standing, Unsettled, connection::Target};
+
+/// A broken connection takes only its share of the streams with it.
+pub(super) const CONNECTIONS_PER_CORE: usize = 2;
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two lookups, whatever breaks.
+const MIN_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+/// Of one name; more cores than that are not used.
+const MAX_ADDRESSES: usize = 64;
+const DEFAULT_PORT: u16 = 80;
+
+/// From a name to addresses.
+pub(super) trait Lookup: Clone + Send + 'static {
+    fn lookup(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<BTreeSet<SocketAddr>>> + Send;
+}
+
+/// That of the operating system.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SystemLookup;
+
+impl Lookup for SystemLookup {
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<BTreeSet<SocketAddr>> {
+        Ok(lookup_host((host, port)).await?.collect())
+    }
+}
+
+/// Keeps connections to all that `core` stands for, for as long as it is polled.
+pub(super) async fn follow(
+    core: Authority,
+    lookup: impl Lookup,
+    standing: Arc<Standing>,
+    unsettled: Unsettled,
+) {
+    let host = core.host().trim_start_matches('[').trim_end_matches(']');
+    let port = core.port_u16().unwrap_or(DEFAULT_PORT);
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let broken = Arc::new(Notify::new());
+    let mut connections = JoinSet::new();
+    // Cancelled when they are given up.
+    let mut kept: BTreeMap<SocketAddr, CancellationToken> = BTreeMap::new();
+    let mut unsettled = Some(unsettled);
+    loop {
+        let looked_up_at = Instant::now();
+        match lookup.lookup(host, port).await {
+            Ok(found) if found.is_empty() => tracing::debug!("the name {core} has no addresses"),
+            Ok(found) => {
+                let found: BTreeSet<_> = found.into_iter().take(MAX_ADDRESSES).collect();
+                kept.retain(|address, given_up| {
+                    let stays = found.contains(address);
+                    if !stays {
+                        tracing::info!("the core {core} is no longer at {address}");
+                        given_up.cancel();
+                    }
+                    stays
+                });
+                for address in found {
+                    kept.entry(address).or_insert_with(|| {
+                        let given_up = CancellationToken::new();
+                        for _ in 0..CONNECTIONS_PER_CORE {
+                            let target = Target {
+                                core: core.clone(),
+                                address,
+                                given_up: given_up.clone(),
+                                broken: Arc::clone(&broken),
+                                standing: Arc::clone(&standing),
+                            };
+                            connections.spawn(target.keep(unsettled.clone()));
+                        }
+                        given_up
+                    });
+                }
+            }
+            Err(error) => tracing::debug!("cannot look up the core {core}: {error}"),
+        }
+        unsettled = None;
+        while connections.try_join_next().is_some() {}
+        if is_address && !kept.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        sleep_until(looked_up_at + MIN_LOOKUP_INTERVAL).await;
+        // An error is the end of the time.
+        let _ = timeout_at(looked_up_at + LOOKUP_INTERVAL, broken.notified()).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! One connection to one address of a core, again whenever it breaks.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::uri::Authority;
+use hyper::{
+    client::conn::http2::{self, Connection, SendRequest},
+    rt::Executor,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::body::Body;
+
+use super::{Member, Standing, Unsettled, health};
+use crate::backoff::Backoff;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A core that is gone without a word, or hangs, is noticed after the sum of the two; others have taken
+/// over its streams within 5 s. It takes one small frame a connection and second, whatever the streams.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// h2 ends a connection whose peer leaves small frames unread beyond half of its window, and with
+/// it every stream on it.
+const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// A core that comes back is used again after it at the latest.
+const MAX_RETRY: Duration = Duration::from_millis(800);
+/// How long calls and streams go on at an address that was given up, if its core serves: long enough for a file, and
+/// not for ever, since nobody there may mean to end them.
+const GIVEN_UP_GRACE: Duration = Duration::from_secs(60);
+
+/// Where a connection leads.
+pub(super) struct Target {
+    /// What requests call it.
+    pub(super) core: Authority,
+    pub(super) address: SocketAddr,
+    /// The name of the core no longer stands for the address.
+    pub(super) given_up: CancellationToken,
+    /// Told when a connection broke or could not be made.
+    pub(super) broken: Arc<Notify>,
+    pub(super) standing: Arc<Standing>,
+}
+
+type Http2 = Connection<TokioIo<TcpStream>, Body, Tasks>;
+
+/// A connection, which is cut when the guard is dropped, whatever is under way on it.
+struct Connected {
+    requests: SendRequest<Body>,
+    connection: Http2,
+    cut: DropGuard,
+}
+
+/// Runs what hyper spawns for a connection, until it is cut.
+#[derive(Clone)]
+struct Tasks(CancellationToken);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        let is_cut = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = is_cut.cancelled() => {}
+                _ = task => {}
+            }
+        });
+    }
+}
+
+impl Target {
+    /// Keeps a connection among the standing ones until the address is given up.
+    pub(super) async fn keep(self, unsettled: Option<Unsettled>) {
+        let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+        // Held until the first attempt has ended.
+        let mut unsettled = unsettled;
+        while !self.given_up.is_cancelled() {
+            let connected = tokio::select! {
+                connected = connect(self.address) => connected,
+                () = self.given_up.cancelled() => return,
+            };
+            match connected {
+                Ok(connected) => {
+                    let connected_at = Instant::now();
+                    self.stand(connected).await;
+                    if connected_at.elapsed() >= MAX_RETRY {
+                        backoff.reset();
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!("cannot connect to the core at {}: {error}", self.address);
+                }
+            }
+            unsettled.take();
+            self.broken.notify_one();
+            tokio::select! {
+                () = sleep(backoff.next_delay()) => {}
+                () = self.given_up.cancelled() => return,
+            }
+        }
+    }
+
+    /// Lets calls take the connection, once its core has said how it is, until it ends.
+    async fn stand(&self, connected: Connected) {
+        let Connected { requests, connection, cut } = connected;
+        let mut connection = pin!(connection);
+        let member = Member {
+            id: self.standing.next_id.fetch_add(1, Ordering::Relaxed),
+            core: self.core.clone(),
+            requests,
+            is_serving: true,
+        };
+        let id = member.id;
+        let grace = async {
+            self.given_up.cancelled().await;
+            self.standing.remove(id);
+            sleep(GIVEN_UP_GRACE).await;
+        };
+        let result = tokio::select! {
+            // It ends when the core takes no more calls; those under way may go on.
+            result = &mut connection => result,
+            () = health::follow(member, &self.standing, &self.given_up) => {
+                self.standing.remove(id);
+                tracing::info!("the core at {} does not serve: giving it up", self.address);
+                return;
+            }
+            () = grace => {
+                tracing::info!("the core at {} is still in use: cutting it off", self.address);
+                return;
+            }
+        };
+        self.standing.remove(id);
+        // The calls under way may go on still.
+        cut.disarm();
+        tracing::debug!("a connection to the core at {} ended: {result:?}", self.address);
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<Connected> {
+    let connected = timeout(CONNECT_TIMEOUT, async {
+        let is_cut = CancellationToken::new();
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (requests, connection) = http2::Builder::new(Tasks(is_cut.clone()))
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Connected { requests, connection, cut: is_cut.drop_guard() })
+    });
+    connected.await.unwrap_or_else(|elapsed| Err(elapsed.into()))
+}

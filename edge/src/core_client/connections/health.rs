@@ -1,0 +1,121 @@
+//! What the core at the other end of a connection says of itself: `grpc.health.v1`, asked on that connection.
+
+use std::time::Duration;
+
+use http::{Request, Uri, uri::Scheme};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, Streaming, body::Body};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient,
+};
+use tower::service_fn;
+
+use super::{Member, Standing};
+
+/// A core that does not even say how it is gets no calls.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two watches of a core that ends them.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a core that says that it cannot serve keeps the streams it has, while another can.
+pub(super) const SHED_AFTER: Duration = Duration::from_secs(1);
+
+/// Puts a new connection among the standing ones when its core has said how it is, and keeps what it
+/// says. Returns where the connection is to be given up: the core says nothing, or it says that it cannot serve any
+/// more, while another can. Its streams go there; a core that drains ends them itself. Nor does a connection
+/// come to stand whose address was given up meanwhile.
+pub(super) async fn follow(member: Member, standing: &Standing, given_up: &CancellationToken) {
+    let first = timeout(FIRST_ANSWER_TIMEOUT, watch(&member)).await;
+    if given_up.is_cancelled() {
+        return;
+    }
+    let mut watch = match first {
+        Ok(Ok((is_serving, watch))) => {
+            standing.insert(Member { is_serving, ..member.clone() });
+            Some(watch)
+        }
+        // A core without that service serves.
+        Ok(Err(status)) if status.code() == Code::Unimplemented => {
+            standing.insert(member);
+            return std::future::pending().await;
+        }
+        Ok(Err(_)) => {
+            standing.insert(Member { is_serving: false, ..member.clone() });
+            None
+        }
+        Err(_) => return,
+    };
+    loop {
+        if let Some(watch) = &mut watch
+            && has_stopped_serving(watch, member.id, standing).await
+        {
+            return;
+        }
+        // It drains, or something has come between.
+        standing.set_serving(member.id, false);
+        sleep(WATCH_INTERVAL).await;
+        watch = match self::watch(&member).await {
+            Ok((is_serving, watch)) => {
+                standing.set_serving(member.id, is_serving);
+                Some(watch)
+            }
+            Err(_) => None,
+        };
+    }
+}
+
+/// Follows a watch to its end, or until the core has not served for a while that did before.
+async fn has_stopped_serving(
+    watch: &mut Streaming<HealthCheckResponse>,
+    id: usize,
+    standing: &Standing,
+) -> bool {
+    let mut shed_at = None;
+    loop {
+        let shed = async {
+            match shed_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            answer = watch.message() => {
+                let Ok(Some(answer)) = answer else { return false };
+                let is_serving = is_serving(&answer);
+                standing.set_serving(id, is_serving);
+                shed_at = (!is_serving).then(|| Instant::now() + SHED_AFTER);
+            }
+            () = shed => {
+                if standing.is_any_serving() {
+                    return true;
+                }
+                shed_at = Some(Instant::now() + SHED_AFTER);
+            }
+        }
+    }
+}
+
+/// The first answer, and those to come.
+async fn watch(member: &Member) -> Result<(bool, Streaming<HealthCheckResponse>), Status> {
+    let origin = Uri::builder().scheme(Scheme::HTTP).authority(member.core.clone());
+    let origin = origin.path_and_query("/").build();
+    let origin = origin.map_err(|error| Status::internal(error.to_string()))?;
+    let requests = member.requests.clone();
+    let connection = service_fn(move |request: Request<Body>| {
+        let mut requests = requests.clone();
+        async move { requests.send_request(request).await }
+    });
+    // The empty name stands for the whole server.
+    let request = HealthCheckRequest::default();
+    let mut client = HealthClient::with_origin(connection, origin);
+    let mut answers = client.watch(request).await?.into_inner();
+    let first = answers.message().await?;
+    let first = first.ok_or_else(|| Status::unavailable("the watch ended at once"))?;
+    Ok((is_serving(&first), answers))
+}
+
+fn is_serving(answer: &HealthCheckResponse) -> bool {
+    answer.status() == ServingStatus::Serving
+}

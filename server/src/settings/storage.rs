@@ -1,0 +1,239 @@
+//! Database, media and bus of a core: by URL, of which those with a password can lie in files.
+
+use std::path::{Path, PathBuf};
+
+use netrox_core::{BusConfig, Database, MediaLocation};
+
+use crate::{
+    cli::{BusArgs, StorageArgs, path_of_url},
+    secret::{self, Secret, Warnings},
+    sources::{SettingError, Sources},
+};
+
+/// Where a core keeps things, and how it hears of the others.
+pub(crate) struct Storage {
+    pub(crate) database: Database,
+    pub(crate) media: MediaLocation,
+    pub(crate) bus: Option<BusConfig>,
+}
+
+impl Storage {
+    pub(crate) fn new(
+        args: StorageArgs,
+        data_dir: &Path,
+        sources: &Sources,
+        warnings: &mut Warnings,
+    ) -> Result<Self, SettingError> {
+        let mut reader = Reader { sources, warnings };
+        let (value, file) = (args.database_url.as_ref(), args.database_url_file.as_ref());
+        let database = reader.url("database-url", value, file, parse_database_url)?;
+        let database = database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db")));
+        let bus = reader.bus(&args.bus, &database)?;
+        let media = args.media_url;
+        let media = media.unwrap_or_else(|| MediaLocation::Directory(data_dir.join("media")));
+        Ok(Self { database, media, bus })
+    }
+}
+
+fn parse_database_url(url: &str) -> Result<Database, String> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return url.parse().map(Database::Postgres).map_err(|error| format!("{error}"));
+    }
+    if !url.starts_with("sqlite://") {
+        return Err(
+            "must be sqlite://PATH or postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE".to_owned()
+        );
+    }
+    path_of_url(url, "sqlite").map(Database::Sqlite)
+}
+
+struct Reader<'a> {
+    sources: &'a Sources,
+    warnings: &'a mut Warnings,
+}
+
+impl Reader<'_> {
+    /// What the URL of `flag` or of `<flag>-file` says.
+    fn url<T>(
+        &mut self,
+        flag: &str,
+        value: Option<&Secret>,
+        file: Option<&PathBuf>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingError> {
+        let given = secret::given_if_secret(
+            flag,
+            value,
+            file,
+            holds_credential,
+            self.sources,
+            self.warnings,
+        )?;
+        let Some(url) = given else { return Ok(None) };
+        let flag = if file.is_some() { format!("{flag}-file") } else { flag.to_owned() };
+        let parsed = parse(url.reveal().trim());
+        parsed.map(Some).map_err(|reason| self.sources.refuse(&flag, reason))
+    }
+
+    fn bus(
+        &mut self,
+        args: &BusArgs,
+        database: &Database,
+    ) -> Result<Option<BusConfig>, SettingError> {
+        let parse = |url: &str| url.parse().map_err(|error| format!("{error}"));
+        let url = self.url("bus-url", args.bus_url.as_ref(), args.bus_url_file.as_ref(), parse)?;
+        let credentials_file = args.bus_credentials_file.as_ref();
+        let tls_ca_file = args.bus_tls_ca_file.as_ref();
+        let (cert, key) = (args.bus_tls_cert_file.as_ref(), args.bus_tls_key_file.as_ref());
+        let Some(url) = url else {
+            let files = [
+                ("bus-credentials-file", credentials_file),
+                ("bus-tls-ca-file", tls_ca_file),
+                ("bus-tls-cert-file", cert),
+                ("bus-tls-key-file", key),
+            ];
+            return match files.into_iter().find(|(_, file)| file.is_some()) {
+                Some((flag, _)) => {
+                    Err(self.sources.refuse(flag, "takes effect with a bus-url alone"))
+                }
+                None => Ok(None),
+            };
+        };
+        if let Database::Sqlite(_) = database {
+            let flag = if args.bus_url_file.is_some() { "bus-url-file" } else { "bus-url" };
+            let reason = "a bus connects cores that share a database: it needs --database-url \
+                          postgres://…";
+            return Err(self.sources.refuse(flag, reason));
+        }
+        // Read now for the sake of an error that names the setting.
+        for (flag, file) in [("bus-tls-ca-file", tls_ca_file), ("bus-tls-cert-file", cert)] {
+            if let Some(file) = file {
+                secret::read_file(file).map_err(|error| self.sources.refuse(flag, error))?;
+            }
+        }
+        for (flag, file) in [("bus-credentials-file", credentials_file), ("bus-tls-key-file", key)]
+        {
+            if let Some(file) = file {
+                let read = secret::read_secret(file, self.warnings);
+                read.map_err(|error| self.sources.refuse(flag, error))?;
+            }
+        }
+        let tls_client = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(self.sources.refuse("bus-tls-cert-file", "needs --bus-tls-key-file"));
+            }
+            (None, Some(_)) => {
+                return Err(self.sources.refuse("bus-tls-key-file", "needs --bus-tls-cert-file"));
+            }
+        };
+        Ok(Some(BusConfig {
+            url,
+            credentials_file: credentials_file.cloned(),
+            tls_ca_file: tls_ca_file.cloned(),
+            tls_client,
+        }))
+    }
+}
+
+/// Whether a URL has a password or a token; rather yes than no.
+fn holds_credential(url: &Secret) -> bool {
+    let url = url.reveal();
+    let in_authority = url.split(',').any(|url| {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        // The name of a PostgreSQL user is no secret; a bare name in the URL of NATS is a token.
+        user.is_some_and(|user| user.contains(':') || !scheme.starts_with("postgres"))
+    });
+    in_authority || url.contains("password")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsString, fs};
+
+    use super::*;
+    use crate::cli::{self, Role};
+
+    fn storage(arguments: &[&str]) -> (Result<Storage, SettingError>, Vec<String>) {
+        let arguments = ["netrox-chat", "core"].iter().chain(arguments).map(OsString::from);
+        let (role, sources) = cli::parse(arguments.collect()).expect("flags");
+        let Role::Core(args) = role else { panic!("another role") };
+        let mut warnings = Warnings::default();
+        let storage = Storage::new(args.storage, Path::new("data"), &sources, &mut warnings);
+        (storage, warnings.into_iter().collect())
+    }
+
+    #[test]
+    fn all_of_it_is_local_unless_it_is_said_otherwise() {
+        let (storage, warnings) = storage(&[]);
+        let storage = storage.expect("defaults");
+        assert_eq!(storage.database.to_string(), "data/chat.db");
+        assert_eq!(storage.media.to_string(), "data/media");
+        assert!(storage.bus.is_none());
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn the_urls_of_a_cluster_arrive_and_their_passwords_are_warned_about() {
+        let (storage, warnings) = storage(&[
+            "--database-url=postgres://chat:hunter2@db/chat",
+            "--bus-url=nats://hunter2@bus-1,tls://bus-2:4223",
+            "--media-url=s3://bucket/some/prefix/",
+        ]);
+        let storage = storage.expect("settings");
+        assert_eq!(storage.database.to_string(), "postgres://db:5432/chat");
+        assert_eq!(storage.media.to_string(), "s3://bucket/some/prefix");
+        let bus = storage.bus.expect("a bus");
+        assert_eq!(bus.url.to_string(), "nats://bus-1:4222,tls://bus-2:4223");
+        let flags: Vec<_> = warnings.iter().map(|warning| warning.split(' ').next()).collect();
+        assert_eq!(flags, [Some("--database-url"), Some("--bus-url")]);
+        assert!(!warnings.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn the_files_of_a_cluster_are_taken_without_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, content).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            fs::set_permissions(&path, mode).unwrap();
+            format!("--{name}={}", path.display())
+        };
+        let (storage, warnings) = storage(&[
+            &file("database-url-file", "postgres://chat:hunter2@db:5433/chat\n"),
+            &file("bus-url-file", "tls://bus\n"),
+            &file("bus-credentials-file", "creds"),
+            &file("bus-tls-ca-file", "ca"),
+            &file("bus-tls-cert-file", "cert"),
+            &file("bus-tls-key-file", "key"),
+        ]);
+        let storage = storage.expect("settings");
+        assert_eq!(storage.database.to_string(), "postgres://db:5433/chat");
+        let bus = storage.bus.expect("a bus");
+        assert_eq!(bus.credentials_file, Some(dir.path().join("bus-credentials-file")));
+        assert_eq!(bus.tls_ca_file, Some(dir.path().join("bus-tls-ca-file")));
+        let client = ["bus-tls-cert-file", "bus-tls-key-file"].map(|name| dir.path().join(name));
+        assert_eq!(bus.tls_client, Some(client.into()));
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_url_with_a_credential_is_told_from_one_without() {
+        for (url, expected) in [
+            ("postgres://db/chat", false),
+            ("postgres://chat@db/chat", false),
+            ("postgres://chat:hunter2@db/chat", true),
+            ("postgres://db/chat?password=hunter2", true),
+            ("nats://bus:4222,nats://other", false),
+            ("nats://bus:4222,nats://hunter2@other", true),
+            ("tls://chat:hunter2@bus", true),
+            ("sqlite://data/chat.db", false),
+        ] {
+            assert_eq!(holds_credential(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What the contract says about data, on PostgreSQL: the tests of `main.rs`, and what only several cores on
+//! one database can show.
+
+use netrox_harness::Store;
+
+/// Where the cores of these tests keep their data.
+const STORE: Store = Store::Postgres;
+
+mod attachment;
+mod authentication;
+mod bus;
+mod cores;
+mod directory;
+mod download;
+mod drain;
+mod history;
+mod isolation;
+mod pipeline;
+mod python;
+mod reflection;
+mod refusal;
+mod released;
+mod running;
+mod schema;
+mod send;
+mod shape;
+mod standstill;
+mod subscribe;
+mod transport;

@@ -1,0 +1,190 @@
+//! A database server that stands still or is gone: clear refusals soon, and service back when it is.
+
+use std::time::{Duration, Instant};
+
+use netrox_harness::{Engine, Role, engine::PostgresServer, eventually, proxy::Proxy};
+use netrox_proto::v1::{ErrorReason, send_messages_response::Result as Answer};
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::task::JoinSet;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use uuid::Uuid;
+
+use crate::{
+    pipeline::Pipeline,
+    refusal::{assert_failure, assert_refused},
+    running::{Core, text},
+    subscribe::Subscription,
+};
+
+/// As many reads as a core has connections for.
+const READERS: usize = 8;
+
+/// A table that nobody else can use until this is dropped.
+struct LockedTable(PgConnection);
+
+impl LockedTable {
+    async fn lock(core: &Core, table: &str) -> Self {
+        let mut connection = core.process.database().connect().await;
+        let lock = format!("begin; lock table {table} in access exclusive mode");
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut connection).await.expect("locked");
+        Self(connection)
+    }
+
+    /// Waits until that many sessions wait for a lock.
+    async fn awaited_by(&mut self, sessions: usize) {
+        const WAITING: &str = "select count(*) from pg_locks where not granted";
+        eventually("sessions that wait", async || {
+            let waiting: i64 =
+                sqlx::query_scalar(WAITING).fetch_one(&mut self.0).await.expect("a count");
+            (waiting >= sessions as i64).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn health(core: &Core) -> ServingStatus {
+    let mut health = HealthClient::new(core.channel().await);
+    let answer = health.check(HealthCheckRequest { service: String::new() }).await;
+    answer.expect("an answer").into_inner().status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_is_answered_for() {
+    let mut postgres = PostgresServer::start().await;
+    let builder = Core::builder().engine(Engine::Postgres, postgres.server());
+    let core = Core::launch(builder).await;
+    let [ada, bob] = core.users().await;
+    let mut after = 0;
+    for round in 0..4 {
+        match round {
+            0 => postgres.pause(),
+            1 => postgres.stop_immediately().await,
+            2 => postgres.kill(),
+            _ => postgres.pause(),
+        }
+        // With a reference, so that it can be repeated whatever became of it.
+        let mut request = text(&ada, &bob, &round.to_string());
+        request.client_ref = Some(Uuid::new_v4().to_string());
+        let mut sends = Vec::new();
+        for _ in 0..20 {
+            let (mut chat, request) = (core.chat(), request.clone());
+            sends.push(tokio::spawn(async move { chat.send_message(request).await }));
+        }
+        for send in sends {
+            let status = send.await.expect("a send").expect_err("it cannot be stored");
+            assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+        }
+        assert_refused(core.history(&bob, &ada).await, ErrorReason::StoreUnavailable);
+        assert_refused(core.threads(&bob).await, ErrorReason::StoreUnavailable);
+        eventually("bad health", async || {
+            (health(&core).await == ServingStatus::NotServing).then_some(())
+        })
+        .await;
+
+        match round {
+            1 | 2 => postgres.start_again().await,
+            _ => postgres.resume(),
+        }
+        let repeated = eventually("a database that answers", async || {
+            core.chat().send_message(request.clone()).await.ok()
+        })
+        .await
+        .into_inner();
+        eventually("good health", async || {
+            (health(&core).await == ServingStatus::Serving).then_some(())
+        })
+        .await;
+        // However often it was tried, it is there once.
+        let history = core.history(&bob, &ada).await.expect("a history");
+        assert_eq!(history.len(), round + 1);
+        assert_eq!(history[round].id, repeated.message_id);
+        let mut subscription = Subscription::after(&core, &bob, Some(after)).await;
+        let event = subscription.event().await;
+        assert_eq!(event.seq, after + 1);
+        after = event.seq;
+    }
+}
+
+/// The host of the database is gone without a word, and another one has its address.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_recover_from_a_host_that_is_lost() {
+    const LONGEST_RECOVERY: Duration = Duration::from_secs(5);
+    let postgres = PostgresServer::start().await;
+    let proxy = Proxy::start(postgres.address());
+    let builder = Core::builder().engine(Engine::Postgres, postgres.server()).route(
+        Role::Core(0),
+        Engine::Postgres,
+        proxy.address(),
+    );
+    let core = Core::launch(builder).await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "canary").await.expect("stored");
+
+    // First in the middle of a read on each connection, then between two reads.
+    for is_reading in [true, false] {
+        let mut locked = LockedTable::lock(&core, "messages").await;
+        let mut readers = JoinSet::new();
+        for _ in 0..READERS {
+            let (connection, ada, bob) = (core.connect().await, ada.clone(), bob.clone());
+            // One that is refused asks again, so that all of them wait at some time.
+            readers.spawn(async move { while connection.history(&bob, &ada).await.is_err() {} });
+        }
+        locked.awaited_by(READERS).await;
+        if is_reading {
+            proxy.lose();
+            readers.shutdown().await;
+            drop(locked);
+        } else {
+            drop(locked);
+            readers.join_all().await;
+            proxy.lose();
+        }
+        let lost_at = Instant::now();
+        for _ in 0..READERS {
+            eventually("a history", async || core.history(&bob, &ada).await.ok()).await;
+        }
+        let took = lost_at.elapsed();
+        assert!(took < LONGEST_RECOVERY, "{took:?} until a read, reading: {is_reading}");
+        eventually("a send", async || core.send(&ada, &bob, "canary").await.ok()).await;
+    }
+}
+
+/// Somebody else keeps a table locked: the waits of those in the queue do not add up, although the server is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_behind_a_lock_is_refused_in_time() {
+    /// Of a body; several dozen fill a batch.
+    const BYTES: usize = 64_000;
+    /// Some ten batches, each of which would wait for the lock in turn.
+    const SENDS: u64 = 450;
+    const LONGEST: Duration = Duration::from_secs(6);
+    let core = Core::start_with(&[("max-body-bytes", "64000")]).await;
+    let [ada, bob] = core.users().await;
+    let mut locked = LockedTable::lock(&core, "feeds").await;
+    let first = {
+        let (core, request) = (core.connect().await, text(&ada, &bob, "canary"));
+        tokio::spawn(async move { core.chat().send_message(request).await })
+    };
+    locked.awaited_by(1).await;
+    let mut pipeline = Pipeline::open(&core).await;
+    let began_at = Instant::now();
+    for number in 0..SENDS {
+        pipeline.message(number, text(&ada, &bob, &"x".repeat(BYTES))).await;
+    }
+    for _ in 0..SENDS {
+        match pipeline.answer().await.expect("an answer") {
+            Some((_, Answer::Failure(failure))) => {
+                assert_failure(&failure, ErrorReason::StoreUnavailable, "");
+            }
+            other => panic!("instead of a refusal: {other:?}"),
+        }
+    }
+    let took = began_at.elapsed();
+    assert!(took < LONGEST, "{took:?} until the last refusal");
+    assert_refused(first.await.expect("a send"), ErrorReason::StoreUnavailable);
+    assert_eq!(health(&core).await, ServingStatus::Serving);
+    drop(locked);
+    eventually("a send", async || core.send(&ada, &bob, "canary").await.ok()).await;
+    assert_eq!(core.history(&bob, &ada).await.expect("a history").len(), 1, "refused and stored");
+}

@@ -1,0 +1,78 @@
+//! What came of it all, and whether that is what was promised.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::super::scene::{LONGEST_RECOVERY, LONGEST_REFUSAL};
+
+/// A run of this length, or a longer one, has to amount to something.
+const LONG_RUN: Duration = Duration::from_secs(10 * 60);
+const LEAST_FAULTS: usize = 200;
+const LEAST_STORED: usize = 200_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// By the name of the fault. Two at once count for both.
+    recoveries: BTreeMap<String, Vec<Duration>>,
+    slowest_refusal: Duration,
+    pub(super) stored: usize,
+    pub(super) delivered: usize,
+    pub(super) refused: usize,
+    pub(super) violations: Vec<String>,
+}
+
+impl Record {
+    pub(super) fn faults(&self) -> usize {
+        self.recoveries.values().map(Vec::len).sum()
+    }
+
+    /// Notes how long service was not back after the faults of one strike were over.
+    pub(super) fn recovered(&mut self, faults: Vec<String>, took: Duration) {
+        if took > LONGEST_RECOVERY {
+            let faults = faults.join(" and ");
+            self.violations.push(format!("{took:.2?} to recover from {faults}"));
+        }
+        for fault in faults {
+            self.recoveries.entry(fault).or_default().push(took);
+        }
+    }
+
+    /// Notes the longest that somebody waited to be refused.
+    pub(super) fn refused_after(&mut self, slowest: Duration) {
+        if slowest > LONGEST_REFUSAL {
+            self.violations.push(format!("{slowest:.2?} for a refusal"));
+        }
+        self.slowest_refusal = self.slowest_refusal.max(slowest);
+    }
+
+    /// Whether a run was long enough to prove something, and did.
+    pub(super) fn judge(&mut self, length: Duration) {
+        for (what, count, least) in [
+            ("faults", self.faults(), LEAST_FAULTS),
+            ("messages stored", self.stored, LEAST_STORED),
+        ] {
+            if length >= LONG_RUN && count < least {
+                self.violations.push(format!("{count} {what} instead of {least}"));
+            }
+        }
+    }
+
+    pub(super) fn print(&mut self, elapsed: Duration) {
+        eprintln!("\n{:<28} {:>6} {:>13} {:>13}", "fault", "times", "recovery p50", "max");
+        for (name, times) in &mut self.recoveries {
+            times.sort_unstable();
+            let (middle, last) = (times[times.len() / 2], times[times.len() - 1]);
+            eprintln!("{name:<28} {:>6} {middle:>13.2?} {last:>13.2?}", times.len());
+        }
+        eprintln!(
+            "\n{} faults in {elapsed:.0?}\n{} messages stored, {} delivered",
+            self.faults(),
+            self.stored,
+            self.delivered,
+        );
+        eprintln!("{} refused, the slowest after {:.2?}", self.refused, self.slowest_refusal);
+        eprintln!("{} violations", self.violations.len());
+        for violation in &self.violations {
+            eprintln!("  {violation}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Processes of a cluster that end, and come back.
+
+use netrox_harness::run_test;
+
+use super::scene::{builder, recovered};
+use crate::flow::{Flow, seed};
+
+const ROUNDS: usize = 2;
+
+#[tokio::test]
+async fn sockets_stay_open_while_each_core_is_killed_in_turn() {
+    run_test(async {
+        let mut chat = builder().start().await;
+        let mut flow = Flow::start(&chat, &chat.edges(), true, seed()).await;
+        flow.progress(200).await;
+        for core in chat.core_roles().repeat(ROUNDS) {
+            let mark = flow.mark();
+            chat.kill(core);
+            // The others take over.
+            recovered(&mut flow, &mark, "the end of a core").await;
+            let mark = flow.mark();
+            chat.spawn(core).await;
+            recovered(&mut flow, &mark, "the return of a core").await;
+        }
+        flow.verify_live(&chat).await;
+        flow.verify(&chat).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_go_on_at_another_edge_while_each_is_killed_in_turn() {
+    run_test(async {
+        let mut chat = builder().start().await;
+        let mut flow = Flow::start(&chat, &chat.edges(), false, seed()).await;
+        flow.progress(200).await;
+        for edge in chat.edge_roles().repeat(ROUNDS) {
+            let mark = flow.mark();
+            chat.kill(edge);
+            recovered(&mut flow, &mark, "the end of an edge").await;
+            chat.spawn(edge).await;
+            chat.ready().await;
+        }
+        flow.verify_live(&chat).await;
+        flow.verify(&chat).await;
+    })
+    .await;
+}
+
+/// A new version, node by node.
+#[tokio::test]
+async fn a_rolling_restart_loses_nothing() {
+    run_test(async {
+        let mut chat = builder().start().await;
+        let mut flow = Flow::start(&chat, &chat.edges(), false, seed()).await;
+        flow.progress(200).await;
+        for role in chat.roles() {
+            let mark = flow.mark();
+            let status = chat.terminate(role).await;
+            assert_eq!(status.code(), Some(0), "{role:?}: {status:?}");
+            chat.spawn(role).await;
+            chat.ready().await;
+            recovered(&mut flow, &mark, "a restart").await;
+        }
+        flow.verify_live(&chat).await;
+        flow.verify(&chat).await;
+    })
+    .await;
+}
+
+/// Cores that drain hand their streams over: no client of an edge that stays notices.
+#[tokio::test]
+async fn sockets_stay_open_while_cores_are_restarted_in_turn() {
+    run_test(async {
+        let mut chat = builder().start().await;
+        let mut flow = Flow::start(&chat, &chat.edges(), true, seed()).await;
+        flow.progress(200).await;
+        for core in chat.core_roles().repeat(ROUNDS) {
+            let mark = flow.mark();
+            assert_eq!(chat.terminate(core).await.code(), Some(0));
+            chat.spawn(core).await;
+            recovered(&mut flow, &mark, "a restart of a core").await;
+        }
+        flow.verify_live(&chat).await;
+        flow.verify(&chat).await;
+    })
+    .await;
+}

@@ -1,0 +1,299 @@
+//! `netrox-chat migrate`: from a SQLite database to PostgreSQL.
+
+use netrox_harness::{
+    Arrangement, Role, TestChat, User,
+    database::Database,
+    eventually,
+    process::{self, Ended},
+    run_test,
+};
+use serde_json::Value;
+
+const FILE: &[u8] = b"bytes of a file";
+
+/// A machine whose users have written to each other, stopped, and a database to move to.
+struct Move {
+    old: TestChat,
+    users: [User; 3],
+    /// Nothing has happened to them: one has logged in, one is the receiver of a file that was never sent.
+    quiet: [User; 2],
+    unsent_file: Value,
+    histories: Vec<Value>,
+    target: Database,
+}
+
+impl Move {
+    async fn prepare() -> Self {
+        let mut old = TestChat::start(Arrangement::Serve).await;
+        let (ada, mut ada_socket) = old.join("ada").await;
+        let (bob, mut bob_socket) = old.join("bob").await;
+        let (cyd, mut cyd_socket) = old.join("cyd").await;
+        for text in ["plain", "später, 🙂", "'; drop table messages; --"] {
+            ada_socket.say(&bob, text).await;
+            bob_socket.expect_body(text).await;
+            cyd_socket.say(&ada, text).await;
+            ada_socket.expect_body(text).await;
+        }
+        old.upload_file(&bob, &cyd, "a.bin", FILE).await;
+        let quiet = [old.user("dee").await, old.user("eve").await];
+        let unsent_file = old.upload_file(&ada, &quiet[1], "unsent.bin", FILE).await;
+        let users = [ada, bob, cyd];
+        let histories = histories(&old, &users).await;
+        assert!(old.terminate(Role::Serve).await.success());
+        let target = Database::create_on_shared().await;
+        Self { old, users, quiet, unsent_file, histories, target }
+    }
+
+    fn source(&self) -> String {
+        format!("sqlite://{}", self.old.data_dir().join("chat.db").display())
+    }
+
+    async fn run(&self) -> Ended {
+        migrate(&self.old, &self.source(), &self.target.url()).await
+    }
+
+    /// A new machine on the copy, with the media where they are.
+    async fn start(&self) -> TestChat {
+        let media = self.old.data_dir().join("media");
+        TestChat::builder(Arrangement::Serve)
+            .set("database-url", self.target.url())
+            .set("media-url", format!("file://{}", media.display()))
+            .start()
+            .await
+    }
+
+    async fn execute(&self, statement: &'static str) {
+        let mut connection = self.target.connect().await;
+        sqlx::query(statement).execute(&mut connection).await.expect(statement);
+    }
+}
+
+async fn migrate(chat: &TestChat, from: &str, to: &str) -> Ended {
+    let variables = [("NETROX_CHAT_FROM", from), ("NETROX_CHAT_TO", to)];
+    process::run(chat.directory(), ["migrate"], variables).await
+}
+
+/// Every conversation as each of its participants sees it, and every thread list.
+async fn histories(chat: &TestChat, users: &[User]) -> Vec<Value> {
+    let mut all = Vec::new();
+    for reader in users {
+        let threads = chat.get("/chat/get-user-threads/").bearer(&reader.token).send().await;
+        assert_eq!(threads.status, 200, "{threads:?}");
+        all.push(threads.json());
+        for peer in users.iter().filter(|peer| peer.id != reader.id) {
+            all.push(chat.history(reader, peer).await.into());
+        }
+    }
+    all
+}
+
+#[track_caller]
+fn assert_refused(ended: &Ended, flag: &str, reason: &str) {
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(ended.stderr.contains(flag) && ended.stderr.contains(reason), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+}
+
+#[tokio::test]
+async fn all_of_it_is_there_and_goes_on() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        let ended = moving.run().await;
+        assert!(ended.status.success(), "{ended:?}");
+        for (table, rows) in [("users", 5), ("feeds", 5), ("threads", 4), ("messages", 8)] {
+            let line = ended.stdout.lines().find(|line| line.starts_with(table));
+            let words: Vec<_> = line.expect(table).split_whitespace().collect();
+            assert_eq!((words[1], words[2]), (rows.to_string().as_str(), "rows"), "{ended:?}");
+        }
+
+        let new = moving.start().await;
+        assert_eq!(histories(&new, &moving.users).await, moving.histories);
+        let [ada, bob, cyd] = &moving.users;
+        let file = new.history(cyd, bob).await;
+        let path = file[0]["attached_file"].as_str().expect("a path");
+        assert_eq!(new.get(path).send().await.body, FILE);
+        // What is new comes after what is old, in the conversation and in the feeds.
+        let mut ada_socket = new.connect(ada).await;
+        let mut bob_socket = new.connect(bob).await;
+        ada_socket.say(bob, "after the move").await;
+        bob_socket.expect_body("after the move").await;
+        let history = new.history(bob, ada).await;
+        assert_eq!(history.len(), 4);
+        assert_eq!(history[3]["message"], "after the move");
+        assert!(history[3]["id"].as_i64() > history[2]["id"].as_i64());
+        let (fay, mut fay_socket) = new.join("fay").await;
+        ada_socket.say(&fay, "welcome").await;
+        fay_socket.expect_body("welcome").await;
+
+        let again = moving.run().await;
+        assert!(again.status.success(), "{again:?}");
+        assert!(again.stdout.contains("already"), "{again:?}");
+        assert_eq!(new.history(bob, ada).await, history);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_to_whom_nothing_had_happened_write_and_are_written_to() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        assert!(moving.run().await.status.success());
+        quiet_users_take_part(&moving).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_without_a_feed_in_an_earlier_copy_get_one() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        assert!(moving.run().await.status.success());
+        moving.execute("delete from feeds where last_seq = 0").await;
+        moving.execute("delete from _sqlx_migrations where version = 2").await;
+        quiet_users_take_part(&moving).await;
+    })
+    .await;
+}
+
+async fn quiet_users_take_part(moving: &Move) {
+    let new = moving.start().await;
+    let ([ada, ..], [dee, eve]) = (&moving.users, &moving.quiet);
+    let mut ada_socket = new.connect(ada).await;
+    let mut dee_socket = new.connect(dee).await;
+    let mut eve_socket = new.connect(eve).await;
+    ada_socket.dispatch(moving.unsent_file["id"].clone()).await;
+    assert_eq!(eve_socket.next().await["created_msg_id"], moving.unsent_file["id"]);
+    ada_socket.say(dee, "to dee").await;
+    dee_socket.expect_body("to dee").await;
+    dee_socket.say(eve, "from dee").await;
+    eve_socket.expect_body("from dee").await;
+    eve_socket.say(dee, "from eve").await;
+    dee_socket.expect_body("from eve").await;
+    let file = new.upload_file(dee, eve, "a.bin", FILE).await;
+    dee_socket.dispatch(file["id"].clone()).await;
+    assert_eq!(eve_socket.next().await["created_msg_id"], file["id"]);
+}
+
+#[tokio::test]
+async fn one_that_was_cut_off_is_not_served_and_goes_on() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        assert!(moving.run().await.status.success());
+        moving.execute("update copy set finished = false").await;
+        moving
+            .execute("delete from messages where thread_id = (select max(id) from threads)")
+            .await;
+        let variables = [("NETROX_CHAT_DATABASE_URL", moving.target.url())];
+        let ended = process::run(moving.old.directory(), ["core"], variables).await;
+        assert_refused(&ended, "NETROX_CHAT_DATABASE_URL", "run netrox-chat migrate again");
+
+        let ended = moving.run().await;
+        assert!(ended.status.success(), "{ended:?}");
+        let new = moving.start().await;
+        assert_eq!(histories(&new, &moving.users).await, moving.histories);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_source_that_went_on_is_not_taken_for_copied() {
+    run_test(async {
+        let mut moving = Move::prepare().await;
+        assert!(moving.run().await.status.success());
+        // It was started again, and nothing happened.
+        moving.old.spawn(Role::Serve).await;
+        moving.old.terminate(Role::Serve).await;
+        let again = moving.run().await;
+        assert!(
+            again.status.success() && again.stdout.contains("nothing was changed"),
+            "{again:?}"
+        );
+
+        let new = moving.start().await;
+        let [ada, bob, _] = &moving.users;
+        moving.old.spawn(Role::Serve).await;
+        for chat in [&new, &moving.old] {
+            let mut bob_socket = chat.connect(bob).await;
+            chat.connect(ada).await.say(bob, "after the copy").await;
+            bob_socket.expect_body("after the copy").await;
+        }
+        moving.old.terminate(Role::Serve).await;
+        let again = moving.run().await;
+        assert_refused(&again, "NETROX_CHAT_TO", "the source has changed since");
+        assert!(again.stderr.contains("give an empty database"), "{again:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_core_and_a_copy_keep_off_each_other() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        let mut new = moving.start().await;
+        assert_refused(&moving.run().await, "NETROX_CHAT_TO", "a core uses it");
+
+        // A copy that began while the core had no connection, and was cut off.
+        moving.execute("insert into copy (source) values (gen_random_uuid())").await;
+        let end_sessions = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid()";
+        moving.execute(end_sessions).await;
+        let gil = new.stranger("gil");
+        let status =
+            async || new.get("/chat/get-user-threads/").bearer(&gil.token).send().await.status;
+        assert_eq!(status().await, 503);
+        // One that is at work.
+        let mut copying = moving.target.connect().await;
+        let lock = sqlx::query("select pg_advisory_lock(hashtext('netrox-chat cores'))");
+        lock.execute(&mut copying).await.expect("the lock");
+        moving.execute("delete from copy").await;
+        assert_eq!(status().await, 503);
+        drop(copying);
+        eventually("a core that writes", async || (status().await == 200).then_some(())).await;
+
+        assert!(new.terminate(Role::Serve).await.success());
+        moving.execute("delete from feeds").await;
+        moving.execute("delete from users").await;
+        assert!(moving.run().await.status.success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_difference_is_found() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        assert!(moving.run().await.status.success());
+        moving.execute("update copy set finished = false").await;
+        moving.execute("update messages set body = 'canary' where id = 1").await;
+        let ended = moving.run().await;
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("table messages differs"), "{ended:?}");
+        assert!(!ended.stderr.contains("canary"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_must_not_be_copied_is_refused() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        let missing = migrate(&moving.old, "sqlite://missing.db", &moving.target.url()).await;
+        assert_refused(&missing, "NETROX_CHAT_FROM", "no such file");
+        assert!(!moving.old.directory().join("missing.db").exists());
+        let gone = "postgres://nobody:secret-word@127.0.0.1:1/nowhere";
+        let gone = migrate(&moving.old, &moving.source(), gone).await;
+        assert_refused(&gone, "NETROX_CHAT_TO", "127.0.0.1:1");
+        assert!(!gone.stderr.contains("secret-word"));
+
+        // One that has users of its own.
+        let other = moving.start().await;
+        other.user("dee").await;
+        assert_refused(&moving.run().await, "NETROX_CHAT_TO", "data that did not come from");
+        // One that is served.
+        let busy = TestChat::start(Arrangement::Serve).await;
+        let source = format!("sqlite://{}", busy.data_dir().join("chat.db").display());
+        let ended = migrate(&busy, &source, &moving.target.url()).await;
+        assert_refused(&ended, "NETROX_CHAT_FROM", "another process");
+    })
+    .await;
+}

@@ -1,0 +1,85 @@
+//! Certificates for TLS: an authority of a test's own, and what it signs. Made by the openssl program, which comes
+//! with Debian's PostgreSQL.
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+/// Nothing of the system's configuration counts.
+const CONFIGURATION: &str = "
+[req]
+distinguished_name = name
+[name]
+[authority]
+basicConstraints = critical, CA:TRUE
+[node]
+basicConstraints = critical, CA:FALSE
+subjectAltName = IP:$ENV::ADDRESS
+";
+
+/// Signs certificates, which last as long as it does.
+#[derive(Debug)]
+pub struct Authority {
+    directory: TempDir,
+}
+
+/// PEM files.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("openssl.cnf"), CONFIGURATION).expect("write");
+        let authority = Self { directory };
+        authority.make("authority", IpAddr::from([127, 0, 0, 1]), &["-extensions", "authority"]);
+        authority
+    }
+
+    /// What those trust who trust the authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.file("authority").certificate
+    }
+
+    /// A certificate for a server or client of this name and address.
+    pub fn issue(&self, name: &str, address: IpAddr) -> Certificate {
+        let own = self.file("authority");
+        let (certificate, key) = (text(&own.certificate), text(&own.key));
+        self.make(name, address, &["-extensions", "node", "-CA", certificate, "-CAkey", key])
+    }
+
+    fn file(&self, name: &str) -> Certificate {
+        let path = |ending| self.directory.path().join(format!("{name}.{ending}"));
+        Certificate { certificate: path("pem"), key: path("key") }
+    }
+
+    fn make(&self, name: &str, address: IpAddr, arguments: &[&str]) -> Certificate {
+        let made = self.file(name);
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-config", "openssl.cnf", "-days", "2", "-nodes"]);
+        openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-subj", &format!("/CN={name}")]).args(arguments);
+        openssl.arg("-out").arg(&made.certificate).arg("-keyout").arg(&made.key);
+        openssl.env("ADDRESS", address.to_string()).current_dir(self.directory.path());
+        let output = openssl.output().expect("run openssl");
+        assert!(output.status.success(), "{output:?}");
+        made
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}

@@ -1,0 +1,150 @@
+//! A database of a deployment's own on a PostgreSQL server.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::{engine, eventually};
+
+/// The address of a server and who it is used as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    scheme: String,
+    /// `user`, `user:password`, or nothing.
+    user: String,
+    /// `host:port`.
+    host: String,
+}
+
+impl Server {
+    /// Of a URL; its path is left out.
+    pub fn parse(url: &str) -> Self {
+        let uri: http::Uri = url.parse().unwrap_or_else(|error| panic!("{error}: {url:?}"));
+        let authority = uri.authority().expect("a URL with a host").as_str();
+        let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let scheme = uri.scheme_str().expect("a URL with a scheme").to_owned();
+        Self { scheme, user: user.to_owned(), host: host.to_owned() }
+    }
+
+    /// The same server by way of another address.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { host: address.to_string(), ..self.clone() }
+    }
+
+    /// Its `host:port`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The URL of one database.
+    pub fn database(&self, name: &str) -> String {
+        format!("{self}/{name}")
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = if self.user.is_empty() { "" } else { "@" };
+        write!(f, "{}://{}{at}{}", self.scheme, self.user, self.host)
+    }
+}
+
+/// A new database; dropping it drops it on the server too.
+#[derive(Debug)]
+pub struct Database {
+    server: Server,
+    name: String,
+    /// Whether the server outlives it.
+    shared: bool,
+}
+
+impl Database {
+    /// On a server of the test's own, which is thrown away as a whole.
+    pub async fn create(server: &Server) -> Self {
+        Self::create_on(server.clone(), false).await
+    }
+
+    /// On the server that all tests share.
+    pub async fn create_on_shared() -> Self {
+        Self::create_on(engine::shared_postgres(), true).await
+    }
+
+    async fn create_on(server: Server, shared: bool) -> Self {
+        let name = format!("netrox_chat_{}", Uuid::new_v4().simple());
+        let created = execute(&server, &format!("create database {name} template template0")).await;
+        created.unwrap_or_else(|error| panic!("create a database on {server}: {error}"));
+        Self { server, name, shared }
+    }
+
+    pub fn url(&self) -> String {
+        self.server.database(&self.name)
+    }
+
+    /// The URL by way of another address.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        self.server.at(address).database(&self.name)
+    }
+
+    /// Files noted as begun and not finished.
+    pub(crate) async fn unfinished_files(&self) -> Vec<String> {
+        let paths = sqlx::query_scalar("select path from uploads");
+        paths.fetch_all(&mut self.connect().await).await.expect("the noted uploads")
+    }
+
+    /// Makes uploads that are not finished old enough to be removed by the next core that starts.
+    pub async fn age_unfinished_files(&self) {
+        let aged = sqlx::query("update uploads set begun = 0");
+        aged.execute(&mut self.connect().await).await.expect("aged");
+    }
+
+    /// How many deadlocks the sessions of others met, when all of them have ended.
+    pub async fn deadlocks(&self) -> i64 {
+        let mut connection = self.connect().await;
+        eventually("the end of other sessions", async || {
+            let counts: (i32, i64) = sqlx::query_as(
+                "select numbackends, deadlocks from pg_stat_database
+                 where datname = current_database()",
+            )
+            .fetch_one(&mut connection)
+            .await
+            .expect("the counts of a database");
+            (counts.0 == 1).then_some(counts.1)
+        })
+        .await
+    }
+
+    /// A session of the test's own.
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url()).await.expect("connect to the database")
+    }
+}
+
+/// Runs one statement where databases are made.
+async fn execute(server: &Server, statement: &str) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(&server.database("postgres")).await?;
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !self.shared {
+            return;
+        }
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // Not on the test's runtime: nothing can be awaited here.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let statement = format!("drop database {name} with (force)");
+                let dropped = execute(&server, &statement);
+                tokio::time::timeout(Duration::from_secs(20), dropped).await
+            })
+        });
+        // One that stays goes with the server.
+        if let Ok(Err(_) | Ok(Err(_))) = dropping.join() {
+            eprintln!("the database {} was not dropped", self.name);
+        }
+    }
+}

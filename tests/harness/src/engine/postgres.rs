@@ -1,0 +1,197 @@
+//! A PostgreSQL server of a test's own.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
+use super::{process::ServerProcess, provided_path};
+use crate::{database::Server, eventually, settings};
+
+/// A PostgreSQL server on an address and with data of its own, as durable as a real one.
+#[derive(Debug)]
+pub struct PostgresServer {
+    /// `None` while it is stopped.
+    process: Option<ServerProcess>,
+    address: SocketAddr,
+    server: Server,
+    directory: TempDir,
+}
+
+impl PostgresServer {
+    /// Makes a cluster, starts it, and waits until it answers.
+    pub async fn start() -> Self {
+        Self::start_on_data_of(|directory| {
+            let mut initdb = command("initdb", directory);
+            initdb.args(["--username", "postgres", "--auth", "trust", "--encoding", "UTF8"]);
+            initdb.args(["--no-locale", "--no-sync", "--pgdata"]);
+            initdb
+        })
+        .await
+    }
+
+    /// A standby of this server, which follows it.
+    pub async fn start_standby(&self) -> Self {
+        Self::start_on_data_of(|directory| {
+            let mut backup = command("pg_basebackup", directory);
+            backup.args(["--dbname", &self.server.database("")]);
+            backup.args(["--write-recovery-conf", "--checkpoint", "fast"]);
+            backup.args(["--no-sync", "--pgdata"]);
+            backup
+        })
+        .await
+    }
+
+    /// The command is given the directory to make.
+    async fn start_on_data_of(command: impl FnOnce(&Path) -> Command) -> Self {
+        let address = settings::free_address();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        if let Some((user, group)) = unprivileged() {
+            chown(directory.path(), Some(user), Some(group)).expect("give a directory away");
+        }
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(directory.path(), mode).expect("set the mode of a directory");
+        let mut command = command(directory.path());
+        let made = command.arg(directory.path().join("data")).output().expect("run PostgreSQL");
+        assert!(made.status.success(), "{made:?}");
+        let server = Server::parse(&format!("postgres://postgres@{address}"));
+        let mut postgres = Self { process: None, address, server, directory };
+        postgres.start_again().await;
+        postgres
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Starts it where it has ended, on the same data and address, and waits until it answers.
+    pub async fn start_again(&mut self) {
+        self.start_with(&[]).await;
+    }
+
+    /// The same with settings, `fsync=off` for example, which it has until it ends.
+    pub async fn start_with(&mut self, settings: &[&str]) {
+        assert!(self.process.is_none(), "PostgreSQL is running already");
+        let log = File::options().create(true).append(true).open(self.log_path());
+        let mut command = command("postgres", self.directory.path());
+        command.arg("-D").arg(self.directory.path().join("data"));
+        command.args(["-p", &self.address.port().to_string()]);
+        let directory = self.directory.path().display();
+        for setting in [
+            format!("listen_addresses={}", self.address.ip()),
+            format!("unix_socket_directories={directory}"),
+            "max_connections=300".into(),
+            "shared_buffers=32MB".into(),
+            "fsync=on".into(),
+            "synchronous_commit=on".into(),
+            "max_wal_size=256MB".into(),
+        ] {
+            command.args(["-c", &setting]);
+        }
+        // The last one counts.
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        command.stdout(Stdio::null()).stderr(log.expect("a log"));
+        let mut process = ServerProcess::spawn(command);
+        let url = self.server.database("postgres");
+        eventually("PostgreSQL", async || {
+            process.assert_running();
+            PgConnection::connect(&url).await.ok()?.close().await.ok()
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// SIGKILL to every process of it.
+    pub fn kill(&mut self) {
+        self.running().kill();
+        self.process = None;
+    }
+
+    /// What `pg_ctl stop -m immediate` does: it ends without a checkpoint, as in a crash.
+    pub async fn stop_immediately(&mut self) {
+        self.running().signal(Signal::QUIT);
+        self.running().wait().await;
+        self.process = None;
+    }
+
+    /// SIGSTOP to every process of it.
+    pub fn pause(&mut self) {
+        self.running().signal_all(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.running().signal_all(Signal::CONT);
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    fn log_path(&self) -> std::path::PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn running(&mut self) -> &mut ServerProcess {
+        self.process.as_mut().expect("PostgreSQL is not running")
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        self.process = None;
+        if std::thread::panicking() {
+            eprintln!("--- log of PostgreSQL\n{}", self.log());
+        }
+    }
+}
+
+/// One of its programs, as somebody who is not root.
+fn command(program: &str, directory: &Path) -> Command {
+    let program = provided_path("NETROX_CHAT_TEST_POSTGRES_BIN").join(program);
+    let mut command = match unprivileged() {
+        Some((user, group)) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", &user.to_string(), "--regid", &group.to_string()]);
+            command.arg("--clear-groups").arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.current_dir(directory);
+    command
+}
+
+/// Whom PostgreSQL runs as where the tests run as root, as which it refuses to run.
+fn unprivileged() -> Option<(u32, u32)> {
+    if std::fs::metadata("/proc/self").expect("a process").uid() != 0 {
+        return None;
+    }
+    let accounts = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+    ["postgres", "nobody"].iter().find_map(|name| {
+        let mut fields = accounts.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then_some(fields)
+        })?;
+        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
+}
