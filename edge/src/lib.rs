@@ -28,6 +28,8 @@ mod sends;
 mod server;
 #[cfg(test)]
 mod stub_core;
+#[cfg(test)]
+mod unused_address;
 mod ws;
 
 use std::sync::Arc;

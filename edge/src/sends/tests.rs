@@ -15,6 +15,7 @@ use super::*;
 use crate::{
     core_client::CoreTransport,
     stub_core::{Sends, StubCore, user},
+    unused_address::unused_address,
 };
 
 const ALICE: u128 = 1;
@@ -247,9 +248,7 @@ fn serve(core: &StubCore, address: std::net::SocketAddr) -> Runtime {
 
 #[tokio::test]
 async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_nothing() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = port.local_addr().expect("an address");
-    drop(port);
+    let address = unused_address();
     let core = StubCore::default();
     core.add_user(user(ALICE));
     core.add_user(user(BOB));

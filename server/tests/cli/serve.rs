@@ -3,12 +3,13 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
     time::Duration,
 };
 
+use netrox_harness::settings::free_address;
 use serde_json::Value;
 
 use crate::{
@@ -141,9 +142,7 @@ fn a_reader_of_stderr_that_stalls_blocks_nothing() {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     // The capacity of a pipe on Linux: the program's first line finds no room.
     writer.write_all(&[b'\n'; 65_536]).unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = free.local_addr().unwrap().to_string();
-    drop(free);
+    let addr = free_address().to_string();
     let mut command =
         program(dir.path(), &["--http-addr", &addr, "--grpc-addr", "127.0.0.1:0"], &[]);
     let mut server = Server::of(command.stdout(Stdio::null()).stderr(writer).spawn().unwrap());

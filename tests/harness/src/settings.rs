@@ -254,7 +254,7 @@ pub(crate) fn own_address() -> Ipv4Addr {
 }
 
 /// A free port at an address of its own.
-pub(crate) fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((own_address(), 0)).expect("bind a loopback address");
     listener.local_addr().expect("a bound address")
 }

@@ -16,16 +16,10 @@ use tonic_health::{
 use tower::util::BoxCloneSyncService;
 
 use super::{addresses::CONNECTIONS_PER_CORE, health::SHED_AFTER, *};
-use crate::core_client::CoreTransport;
+use crate::{core_client::CoreTransport, unused_address::unused_address};
 
 /// Connections last as long as the test waits for them, and no longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An address at which nobody listens.
-fn refused() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
-}
 
 /// A core on a runtime of its own, so that it can be killed with its connections.
 struct Core {
@@ -143,7 +137,7 @@ impl Client {
 
 #[tokio::test]
 async fn a_core_that_refuses_connections_gets_no_calls() {
-    let (dead, live) = (refused(), refused());
+    let (dead, live) = (unused_address(), unused_address());
     let core = Core::start(live).await;
     let client = Client::new(&[dead, live]);
     for _ in 0..500 {
@@ -154,7 +148,7 @@ async fn a_core_that_refuses_connections_gets_no_calls() {
 
 #[tokio::test]
 async fn calls_fail_at_once_without_a_core_and_succeed_when_it_is_back() {
-    let (dead, live) = (refused(), refused());
+    let (dead, live) = (unused_address(), unused_address());
     let client = Client::new(&[dead, live]);
     assert_eq!(client.call().await, Err(Code::Unavailable));
     for _ in 0..3 {
@@ -170,7 +164,7 @@ async fn calls_fail_at_once_without_a_core_and_succeed_when_it_is_back() {
 
 #[tokio::test]
 async fn a_core_that_drains_loses_no_call_while_another_is_there() {
-    let addresses = [refused(), refused()];
+    let addresses = [unused_address(), unused_address()];
     let first = Core::start(addresses[0]).await;
     let second = Core::start(addresses[1]).await;
     let client = Client::new(&addresses);
@@ -240,7 +234,7 @@ const UP: Result<Answer, Code> = Ok(Answer::Serving);
 const DOWN: Result<Answer, Code> = Ok(Answer::NotServing);
 
 async fn pair() -> ([SocketAddr; 2], Core, Core) {
-    let addresses = [refused(), refused()];
+    let addresses = [unused_address(), unused_address()];
     let first = Core::start_as(addresses[0], ServingStatus::Serving).await;
     let second = Core::start_as(addresses[1], ServingStatus::NotServing).await;
     (addresses, first, second)
