@@ -28,8 +28,8 @@ use tower_http::{
 
 use crate::{Edge, config::CorsAllowOrigin, error::PublicError, ws};
 
-/// Of a list, from the request to the head of its answer.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+/// Of a list, from the request to the head of its answer: a refusal is to be read within two seconds.
+const ANSWER_DEADLINE: Duration = Duration::from_millis(1_800);
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [
     header::ACCEPT_RANGES,

@@ -17,13 +17,23 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     pub(super) count: usize,
-    pub(super) slowest: Duration,
+    pub(super) slowest: Slowest,
+}
+
+/// How long it took to refuse what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slowest(pub(super) Duration, pub(super) &'static str);
+
+impl Default for Slowest {
+    fn default() -> Self {
+        Self(Duration::ZERO, "nothing")
+    }
 }
 
 impl Refusals {
-    fn add(&mut self, took: Duration) {
+    fn add(&mut self, what: &'static str, took: Duration) {
         self.count += 1;
-        self.slowest = self.slowest.max(took);
+        self.slowest = self.slowest.max(Slowest(took, what));
     }
 }
 
@@ -67,7 +77,7 @@ async fn list(edge: Edge, user: User, end: CancellationToken) -> Refusals {
         if let Ok(answer) = request.try_send().await {
             match answer.status {
                 200 => {}
-                500 | 503 => refusals.add(asked.elapsed()),
+                500 | 503 => refusals.add("a list", asked.elapsed()),
                 _ => panic!("a list of threads: {answer:?}"),
             }
         }
@@ -94,7 +104,7 @@ async fn send(edge: Edge, sender: User, receiver: User, end: CancellationToken) 
                 let outcome = outcome(&mut sending, &mut receiving, &body);
                 match within("the outcome of a send", outcome).await {
                     Outcome::Seen => {}
-                    Outcome::Refused => refusals.add(sent.elapsed()),
+                    Outcome::Refused => refusals.add("a send", sent.elapsed()),
                     Outcome::Gone => break,
                 }
                 tokio::time::sleep(PAUSE).await;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::super::scene::{LONGEST_RECOVERY, LONGEST_REFUSAL};
+use super::{
+    super::scene::{LONGEST_RECOVERY, LONGEST_REFUSAL},
+    probe::Slowest,
+};
 
 /// A run of this length, or a longer one, has to amount to something.
 const LONG_RUN: Duration = Duration::from_secs(10 * 60);
@@ -13,7 +16,7 @@ const LEAST_STORED: usize = 200_000;
 pub(super) struct Record {
     /// By the name of the fault. Two at once count for both.
     recoveries: BTreeMap<String, Vec<Duration>>,
-    slowest_refusal: Duration,
+    slowest_refusal: Slowest,
     pub(super) stored: usize,
     pub(super) delivered: usize,
     pub(super) refused: usize,
@@ -37,9 +40,10 @@ impl Record {
     }
 
     /// Notes the longest that somebody waited to be refused.
-    pub(super) fn refused_after(&mut self, slowest: Duration) {
-        if slowest > LONGEST_REFUSAL {
-            self.violations.push(format!("{slowest:.2?} for a refusal"));
+    pub(super) fn refused_after(&mut self, slowest: Slowest) {
+        let Slowest(took, what) = slowest;
+        if took > LONGEST_REFUSAL {
+            self.violations.push(format!("{took:.2?} to refuse {what}"));
         }
         self.slowest_refusal = self.slowest_refusal.max(slowest);
     }
@@ -69,7 +73,8 @@ impl Record {
             self.stored,
             self.delivered,
         );
-        eprintln!("{} refused, the slowest after {:.2?}", self.refused, self.slowest_refusal);
+        let Slowest(took, what) = self.slowest_refusal;
+        eprintln!("{} refused, the slowest, {what}, after {took:.2?}", self.refused);
         eprintln!("{} violations", self.violations.len());
         for violation in &self.violations {
             eprintln!("  {violation}");
