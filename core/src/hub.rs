@@ -5,24 +5,24 @@
 //!
 //! In a cluster the hub tells the bus which users have subscriptions here, and keeps whose feeds are to be
 //! compared with the store.
+//!
+//! * [`queue`]: the queue of one subscription.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Context, Poll, Waker},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, OnceLock},
+    task::{Context, Poll},
 };
 
 use netrox_proto::{ids::UserId, v1};
 use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 
+pub(crate) use self::queue::{Entry, Taken};
+use self::queue::{Queue, lock};
 use crate::{bus::Bus, error::Error};
 
-/// Events that wait for a slow subscriber: as many as a commit may have for one user, because reading
-/// them from the store again costs more than holding them.
-const QUEUE_EVENTS: usize = 1_024;
-/// The same in bytes of text, beyond which no further event is queued.
-const QUEUE_BYTES: usize = 1024 * 1024;
+mod queue;
 
 /// A change that one user should learn of.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ struct Registry {
 /// The subscriptions of one user.
 #[derive(Debug, Default)]
 struct Listeners {
-    slots: Vec<Arc<Slot>>,
+    queues: Vec<Arc<Queue>>,
     /// Held while anyone listens.
     _on_bus: Option<DropGuard>,
 }
@@ -70,61 +70,6 @@ pub(crate) enum ToCheck {
     Some(Vec<UserId>),
 }
 
-/// The queue of one subscription.
-#[derive(Debug)]
-struct Slot {
-    received_only: bool,
-    state: Mutex<SlotState>,
-}
-
-#[derive(Debug, Default)]
-struct SlotState {
-    queue: VecDeque<Entry>,
-    /// Text in the queue.
-    bytes: usize,
-    /// Events were lost: the store has them.
-    behind: bool,
-    /// Whether the subscription knows its position.
-    started: bool,
-    /// The last place in the sequence that it was told of, or began at. It never stands beyond a hole that
-    /// nothing wakes the subscription for: the store would have nothing later to show.
-    told: u64,
-    /// The last place that stands beyond such a hole.
-    beyond: u64,
-    closed: Option<Error>,
-    waker: Option<Waker>,
-}
-
-/// What stands in a queue.
-#[derive(Debug)]
-pub(crate) enum Entry {
-    Event(LiveEvent),
-    /// Places in the sequence that the subscriber did not ask for, first and last.
-    Skipped(u64, u64),
-}
-
-impl Entry {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Event(event) => event.message.body.len(),
-            Self::Skipped(..) => 0,
-        }
-    }
-}
-
-/// What a subscription finds in its queue.
-#[derive(Debug)]
-pub(crate) enum Taken {
-    Entry(Entry),
-    Behind,
-    Closed(Error),
-}
-
-/// A lock is held for a few instructions that do not panic; if one did, the data is still sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Hub {
     /// Events published from now on are queued, until the registration is dropped.
     pub(crate) fn register(
@@ -132,17 +77,17 @@ impl Hub {
         user: UserId,
         received_only: bool,
     ) -> Result<Registration, Error> {
-        let slot = Arc::new(Slot { received_only, state: Mutex::default() });
+        let queue = Arc::new(Queue::new(received_only));
         let mut registry = lock(&self.0.registry);
         if let Some(error) = &registry.closed {
             return Err(error.clone());
         }
         let listeners = registry.users.entry(user).or_insert_with(|| Listeners {
-            slots: Vec::new(),
+            queues: Vec::new(),
             _on_bus: self.0.bus.get().map(|bus| bus.listen(user, self)),
         });
-        listeners.slots.push(Arc::clone(&slot));
-        Ok(Registration { hub: self.clone(), user, slot })
+        listeners.queues.push(Arc::clone(&queue));
+        Ok(Registration { hub: self.clone(), user, queue })
     }
 
     /// Tells everyone, on this core and on the others, what was committed.
@@ -166,14 +111,14 @@ impl Hub {
     /// Tells the subscriptions of this core.
     pub(crate) fn publish(&self, user: UserId, event: &LiveEvent) {
         let mut hole = false;
-        self.each_slot(user, |slot| hole |= slot.push(event));
+        self.each_queue(user, |queue| hole |= queue.push(event));
         self.check_hole(user, hole);
     }
 
     /// The same where all that is known of it is that the user sent it.
     pub(crate) fn publish_sent(&self, user: UserId, seq: u64) {
         let mut hole = false;
-        self.each_slot(user, |slot| hole |= slot.push_sent(seq));
+        self.each_queue(user, |queue| hole |= queue.push_sent(seq));
         self.check_hole(user, hole);
     }
 
@@ -186,9 +131,9 @@ impl Hub {
         }
     }
 
-    fn each_slot(&self, user: UserId, mut act: impl FnMut(&Slot)) {
+    fn each_queue(&self, user: UserId, mut act: impl FnMut(&Queue)) {
         if let Some(listeners) = lock(&self.0.registry).users.get(&user) {
-            listeners.slots.iter().for_each(|slot| act(slot));
+            listeners.queues.iter().for_each(|queue| act(queue));
         }
     }
 
@@ -199,21 +144,21 @@ impl Hub {
             return self.check_all();
         }
         for listeners in lock(&self.0.registry).users.values() {
-            listeners.slots.iter().for_each(|slot| slot.update(|state| state.behind = true));
+            listeners.queues.iter().for_each(|queue| queue.resync());
         }
     }
 
     /// Ends the subscriptions of a user.
     fn close_user(&self, user: UserId, error: &Error) {
-        self.each_slot(user, |slot| slot.update(|state| state.closed = Some(error.clone())));
+        self.each_queue(user, |queue| queue.close(error));
     }
 
     /// Ends all subscriptions, and refuses further ones.
     pub(crate) fn close(&self, error: &Error) {
         let mut registry = lock(&self.0.registry);
         registry.closed = Some(error.clone());
-        for slot in registry.users.values().flat_map(|listeners| &listeners.slots) {
-            slot.update(|state| state.closed = Some(error.clone()));
+        for queue in registry.users.values().flat_map(|listeners| &listeners.queues) {
+            queue.close(error);
         }
     }
 }
@@ -264,94 +209,8 @@ impl Hub {
         if deleted {
             self.close_user(user, &Error::UserDeleted);
         } else {
-            self.each_slot(user, |slot| slot.found_end(last_seq));
+            self.each_queue(user, |queue| queue.found_end(last_seq));
         }
-    }
-}
-
-impl Slot {
-    fn update(&self, change: impl FnOnce(&mut SlotState)) {
-        let mut state = lock(&self.state);
-        change(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Whether it leaves a hole that the subscription is not woken for.
-    fn push(&self, event: &LiveEvent) -> bool {
-        if event.sent && self.received_only {
-            // No reason to wake anyone.
-            return lock(&self.state).skip(event.seq);
-        }
-        self.update(|state| state.push(Entry::Event(event.clone()), event.seq));
-        false
-    }
-
-    /// The same.
-    fn push_sent(&self, seq: u64) -> bool {
-        if self.received_only {
-            return lock(&self.state).skip(seq);
-        }
-        self.update(|state| state.fall_behind(seq));
-        false
-    }
-
-    fn found_end(&self, last_seq: u64) {
-        // Otherwise there is no reason to wake anyone.
-        let is_behind = {
-            let state = lock(&self.state);
-            state.started && state.told < last_seq
-        };
-        if is_behind {
-            self.update(|state| state.fall_behind(last_seq));
-        }
-    }
-}
-
-impl SlotState {
-    /// To be followed by a wake: a hole before it is seen when it is taken.
-    fn push(&mut self, entry: Entry, seq: u64) {
-        self.told = self.told.max(seq);
-        self.enqueue(entry, seq);
-    }
-
-    fn enqueue(&mut self, entry: Entry, seq: u64) {
-        if self.behind {
-            return;
-        }
-        if self.queue.len() >= QUEUE_EVENTS || self.bytes >= QUEUE_BYTES {
-            return self.fall_behind(seq);
-        }
-        self.bytes += entry.bytes();
-        self.queue.push_back(entry);
-    }
-
-    /// Whether there is a hole before it: then it is left out, to be found with what is missing. Before the start
-    /// nobody knows, and what is published meanwhile is compared with the store after it.
-    fn skip(&mut self, seq: u64) -> bool {
-        if self.started {
-            if seq > self.told + 1 {
-                self.beyond = self.beyond.max(seq);
-                return true;
-            }
-            self.told = self.told.max(seq);
-        }
-        match self.queue.back_mut() {
-            Some(Entry::Skipped(_, last)) if *last + 1 == seq => *last = seq,
-            _ => self.enqueue(Entry::Skipped(seq, seq), seq),
-        }
-        false
-    }
-
-    /// What will be read has all that was published before.
-    fn fall_behind(&mut self, seq: u64) {
-        self.told = self.told.max(seq).max(self.beyond);
-        self.queue = VecDeque::new();
-        self.bytes = 0;
-        self.behind = true;
     }
 }
 
@@ -360,16 +219,13 @@ impl SlotState {
 pub(crate) struct Registration {
     hub: Hub,
     user: UserId,
-    slot: Arc<Slot>,
+    queue: Arc<Queue>,
 }
 
 impl Registration {
     /// To be called once, when it is known where the user's feed ends.
     pub(crate) fn start(&self, last_seq: u64) {
-        let mut state = lock(&self.slot.state);
-        state.started = true;
-        state.told = state.told.max(last_seq);
-        drop(state);
+        self.queue.start(last_seq);
         // What was committed meanwhile may not have come over the bus yet.
         self.hub.check(self.user);
     }
@@ -377,28 +233,7 @@ impl Registration {
     /// The next entry. After [`Taken::Behind`] the queue starts anew: what is published from then on is
     /// in it again, so that reading the store after it leaves no hole.
     pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
-        let mut state = lock(&self.slot.state);
-        if let Some(error) = &state.closed {
-            return Poll::Ready(Taken::Closed(error.clone()));
-        }
-        if state.behind {
-            state.behind = false;
-            state.queue.clear();
-            state.bytes = 0;
-            return Poll::Ready(Taken::Behind);
-        }
-        if let Some(entry) = state.queue.pop_front() {
-            state.bytes -= entry.bytes();
-            if state.queue.is_empty() {
-                // Idle subscriptions are many; each keeps nothing it does not need.
-                state.queue = VecDeque::new();
-            }
-            return Poll::Ready(Taken::Entry(entry));
-        }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            state.waker = Some(context.waker().clone());
-        }
-        Poll::Pending
+        self.queue.poll_take(context)
     }
 }
 
@@ -406,8 +241,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut registry = lock(&self.hub.0.registry);
         if let Some(listeners) = registry.users.get_mut(&self.user) {
-            listeners.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
-            if listeners.slots.is_empty() {
+            listeners.queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
+            if listeners.queues.is_empty() {
                 registry.users.remove(&self.user);
             }
         }

@@ -1,6 +1,6 @@
 use std::task::Waker;
 
-use super::*;
+use super::{queue::QUEUE_EVENTS, *};
 
 fn event(seq: u64, sent: bool) -> LiveEvent {
     LiveEvent { seq, sent, message: Arc::default() }
