@@ -27,7 +27,7 @@ impl ErrorReason {
             | Self::MessageNotFound
             | Self::AttachmentNotFound => Code::NotFound,
             Self::UserDeleted => Code::FailedPrecondition,
-            Self::RangeNotSatisfiable => Code::OutOfRange,
+            Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
             Self::Overloaded | Self::StoreUnavailable | Self::ShuttingDown => Code::Unavailable,
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
@@ -38,7 +38,12 @@ impl ErrorReason {
 
 impl Failure {
     pub fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into(), field: String::new() }
+        Self {
+            reason: reason.into(),
+            message: message.into(),
+            field: String::new(),
+            code: reason.code().into(),
+        }
     }
 
     pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
@@ -86,7 +91,12 @@ impl From<&Status> for Failure {
             .and_then(|bad_request| bad_request.field_violations.first())
             .map(|violation| violation.field.clone())
             .unwrap_or_default();
-        Self { reason: reason.into(), message: status.message().to_owned(), field }
+        Self {
+            reason: reason.into(),
+            message: status.message().to_owned(),
+            field,
+            code: status.code().into(),
+        }
     }
 }
 
@@ -106,7 +116,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 17);
+        assert_eq!(all_reasons().count(), 18);
     }
 
     #[test]

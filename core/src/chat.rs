@@ -94,7 +94,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Subscription>, Status> {
-        let v1::SubscribeRequest { user_id, after_seq, received_only } = request.into_inner();
+        let v1::SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
         let user: UserId = command::user_id("user_id", &user_id)?;
         let subscription =
             Subscription::open(&self.store, &self.hub, user, after_seq, received_only).await?;

@@ -143,13 +143,18 @@ impl Subscription {
                 events.push(v1::Event {
                     seq: event.seq,
                     change: Some(v1::event::Change::Message(message)),
+                    first_seq: 0,
                 });
             }
         }
         if events.is_empty() {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(Ok(v1::SubscribeResponse { events, last_seq: self.last_seq })))
+        Poll::Ready(Some(Ok(v1::SubscribeResponse {
+            events,
+            last_seq: self.last_seq,
+            epoch: String::new(),
+        })))
     }
 }
 
@@ -170,6 +175,7 @@ impl Stream for Subscription {
                     return Poll::Ready(Some(Ok(v1::SubscribeResponse {
                         events: Vec::new(),
                         last_seq,
+                        epoch: String::new(),
                     })));
                 }
                 Phase::CatchingUp(page) => {
@@ -219,5 +225,5 @@ fn next_response(page: &mut FeedPage) -> Option<v1::SubscribeResponse> {
         .count();
     let events: Vec<_> = page.events.drain(..fitting).collect();
     let last_seq = if page.events.is_empty() { page.last_seq } else { events.last()?.seq };
-    (!events.is_empty()).then_some(v1::SubscribeResponse { events, last_seq })
+    (!events.is_empty()).then_some(v1::SubscribeResponse { events, last_seq, epoch: String::new() })
 }

@@ -69,7 +69,8 @@ impl World {
     }
 
     async fn subscribe(&self, after_seq: Option<u64>) -> Streaming<SubscribeResponse> {
-        let request = SubscribeRequest { user_id: BOB.into(), after_seq, received_only: true };
+        let request =
+            SubscribeRequest { user_id: BOB.into(), after_seq, received_only: true, epoch: None };
         self.chat().subscribe(request).await.expect("subscribed").into_inner()
     }
 }
@@ -118,7 +119,10 @@ async fn bodies(stream: &mut Streaming<SubscribeResponse>, count: usize) -> Vec<
 async fn a_message_is_stored_delivered_and_resumed_after_a_restart() {
     let mut world = World::start().await;
     let mut stream = world.subscribe(None).await;
-    assert_eq!(next(&mut stream).await, SubscribeResponse { events: vec![], last_seq: 0 });
+    assert_eq!(
+        next(&mut stream).await,
+        SubscribeResponse { events: vec![], last_seq: 0, epoch: String::new() }
+    );
     world.send("one").await;
     let live = next(&mut stream).await;
     assert_eq!((live.events.len(), live.last_seq), (1, 1));

@@ -142,6 +142,7 @@ impl From<Failure> for PublicError {
             | ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
             | ErrorReason::ShuttingDown
+            | ErrorReason::EpochChanged
             | ErrorReason::Overtaken => Self::unavailable(),
             ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
                 Self::internal(failure.message)

@@ -217,7 +217,7 @@ impl State {
         };
         let feed = self.feeds.entry(receiver.to_owned()).or_default();
         let seq = feed.len() as u64 + 1;
-        let event = Event { seq, change: Some(Change::Message(message)) };
+        let event = Event { seq, change: Some(Change::Message(message)), first_seq: seq };
         feed.push(event.clone());
         (id, event)
     }
@@ -227,7 +227,11 @@ impl State {
         self.subscribers.retain(|(user, subscriber)| {
             user != receiver
                 || subscriber
-                    .try_send(Ok(SubscribeResponse { events: events.to_vec(), last_seq }))
+                    .try_send(Ok(SubscribeResponse {
+                        events: events.to_vec(),
+                        last_seq,
+                        ..SubscribeResponse::default()
+                    }))
                     .is_ok()
         });
     }
@@ -355,7 +359,7 @@ impl ChatService for StubCore {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let SubscribeRequest { user_id, after_seq, received_only } = request.into_inner();
+        let SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
         assert!(received_only, "own messages are not wanted");
         let (subscriber, responses) = mpsc::channel(QUEUE);
         self.change(|state| {
@@ -374,10 +378,14 @@ impl ChatService for StubCore {
                 return Err(Failure::invalid_field("after_seq", "beyond the last").into());
             }
             let missed = feed[start as usize..].to_vec();
-            let first = SubscribeResponse { events: vec![], last_seq: start };
+            let first = SubscribeResponse { last_seq: start, ..SubscribeResponse::default() };
             let _ = subscriber.try_send(Ok(first));
             if !missed.is_empty() {
-                let _ = subscriber.try_send(Ok(SubscribeResponse { events: missed, last_seq }));
+                let _ = subscriber.try_send(Ok(SubscribeResponse {
+                    events: missed,
+                    last_seq,
+                    ..SubscribeResponse::default()
+                }));
             }
             state.subscriptions += 1;
             state.subscribers.push((user_id, subscriber.clone()));

@@ -104,7 +104,12 @@ async fn observe_in_pieces(connections: Vec<Connection>, user: String, count: us
     let mut events: Vec<Event> = Vec::new();
     for piece in 0.. {
         let after_seq = Some(events.last().map_or(0, |event| event.seq));
-        let request = SubscribeRequest { user_id: user.clone(), after_seq, received_only: false };
+        let request = SubscribeRequest {
+            user_id: user.clone(),
+            after_seq,
+            received_only: false,
+            epoch: None,
+        };
         let connection = &connections[piece % CORES];
         let Ok(mut subscription) = Subscription::try_open(connection, request).await else {
             continue;
@@ -176,8 +181,12 @@ async fn all_cores_write_and_show_one_order() {
             let (sent, received) = counts(user);
             for core in 0..CORES {
                 for received_only in [false, true] {
-                    let request =
-                        SubscribeRequest { user_id: id.clone(), after_seq: Some(0), received_only };
+                    let request = SubscribeRequest {
+                        user_id: id.clone(),
+                        after_seq: Some(0),
+                        received_only,
+                        epoch: None,
+                    };
                     let count = if received_only { received } else { sent + received };
                     let observing = observe(cluster.connect(core).await, request, count);
                     observers.spawn(async move { (user, received_only, observing.await) });

@@ -37,8 +37,12 @@ async fn a_drain_does_not_wait_forever_for_anybody() {
     let list =
         ListMessagesRequest { user_id: ada.clone(), peer_id: bob.clone(), ..Default::default() };
     let list = core.connect().await.chat().list_messages(list).await;
-    let subscribe =
-        SubscribeRequest { user_id: bob.clone(), after_seq: Some(0), received_only: false };
+    let subscribe = SubscribeRequest {
+        user_id: bob.clone(),
+        after_seq: Some(0),
+        received_only: false,
+        epoch: None,
+    };
     let subscription = core.connect().await.chat().subscribe(subscribe).await;
     let (parts, receiver) = mpsc::channel(4);
     // More than is held in memory before a file is begun.

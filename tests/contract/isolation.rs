@@ -162,7 +162,11 @@ async fn what_is_not_yours_is_not_there() {
     let event = watching.event().await;
     let Some(Change::Message(message)) = event.change else { panic!("no message") };
     assert_eq!((event.seq, message.body.as_str()), (1, "for cyd"));
-    let request =
-        SubscribeRequest { user_id: cyd.clone(), after_seq: Some(2), received_only: false };
+    let request = SubscribeRequest {
+        user_id: cyd.clone(),
+        after_seq: Some(2),
+        received_only: false,
+        epoch: None,
+    };
     core.chat().subscribe(request).await.expect_err("no position that others moved");
 }

@@ -32,8 +32,12 @@ impl Pipeline {
     }
 
     pub(crate) async fn request(&self, request_id: u64, request: impl Into<Option<Request>>) {
-        let request =
-            SendMessagesRequest { request_id, request: request.into(), is_repetition: false };
+        let request = SendMessagesRequest {
+            request_id,
+            request: request.into(),
+            is_repetition: false,
+            sent_after_ms: None,
+        };
         within("room for a request", self.requests.send(request)).await.expect("an open pipeline");
     }
 
@@ -130,7 +134,8 @@ async fn a_repetition_is_not_stored_after_a_later_message() {
     let stored = message_id(&pipeline.next().await.1);
     for (number, is_repetition) in [(1, true), (2, true), (4, true), (3, false)] {
         let request = Some(Request::Message(message(number)));
-        let request = SendMessagesRequest { request_id: number, request, is_repetition };
+        let request =
+            SendMessagesRequest { request_id: number, request, is_repetition, sent_after_ms: None };
         pipeline.requests.send(request).await.expect("an open pipeline");
     }
     let answers = pipeline.finish().await.expect("a good end");

@@ -34,7 +34,8 @@ impl Subscription {
     }
 
     pub(crate) async fn after(connection: &Connection, user: &str, after_seq: Option<u64>) -> Self {
-        let request = SubscribeRequest { user_id: user.into(), after_seq, received_only: false };
+        let request =
+            SubscribeRequest { user_id: user.into(), after_seq, received_only: false, epoch: None };
         Self::try_open(connection, request).await.expect("a subscription")
     }
 
@@ -123,8 +124,12 @@ async fn both_participants_get_the_message_as_it_is_stored() {
 async fn received_only_leaves_out_what_the_user_sent() {
     let core = Core::start().await;
     let [ada, bob] = core.users().await;
-    let request =
-        SubscribeRequest { user_id: ada.clone(), after_seq: Some(0), received_only: true };
+    let request = SubscribeRequest {
+        user_id: ada.clone(),
+        after_seq: Some(0),
+        received_only: true,
+        epoch: None,
+    };
     let mut live = Subscription::try_open(&core, request.clone()).await.expect("a subscription");
     for number in 0..20 {
         core.send(&ada, &bob, &format!("sent {number}")).await.expect("stored");
@@ -157,7 +162,8 @@ async fn a_position_beyond_the_end_is_refused() {
 
 /// Opens a subscription that is to be refused.
 async fn open(core: &Core, user: &str, after_seq: Option<u64>) -> Result<(), Status> {
-    let request = SubscribeRequest { user_id: user.into(), after_seq, received_only: false };
+    let request =
+        SubscribeRequest { user_id: user.into(), after_seq, received_only: false, epoch: None };
     Subscription::try_open(core, request).await.map(|_| ())
 }
 

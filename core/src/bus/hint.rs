@@ -31,7 +31,7 @@ pub(super) fn encode(events: &[(UserId, LiveEvent)]) -> Vec<(UserId, Bytes)> {
 
 fn to_wire(event: &LiveEvent) -> v1::Event {
     let message = (!event.sent).then(|| v1::Message::clone(&event.message));
-    v1::Event { seq: event.seq, change: message.map(v1::event::Change::Message) }
+    v1::Event { seq: event.seq, change: message.map(v1::event::Change::Message), first_seq: 0 }
 }
 
 pub(super) fn look() -> Bytes {
@@ -44,7 +44,7 @@ pub(super) fn take_in(payload: &[u8], user: UserId, hub: &Hub) {
     if hint.events.is_empty() {
         hub.check(user);
     }
-    for v1::Event { seq, change } in hint.events {
+    for v1::Event { seq, change, .. } in hint.events {
         match change {
             Some(v1::event::Change::Message(message)) => {
                 hub.publish(user, &LiveEvent { seq, sent: false, message: Arc::new(message) });

@@ -140,6 +140,7 @@ impl FeedRow {
         v1::Event {
             seq: self.seq.cast_unsigned(),
             change: Some(v1::event::Change::Message(message)),
+            first_seq: 0,
         }
     }
 }

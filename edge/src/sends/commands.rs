@@ -119,7 +119,12 @@ impl State {
         let kept = keep_request.then(|| request.clone());
         let is_repetition = command.repeated;
         self.unanswered.insert(request_id, OnStream { request: kept, ..command });
-        Some(SendMessagesRequest { request_id, request: Some(request), is_repetition })
+        Some(SendMessagesRequest {
+            request_id,
+            request: Some(request),
+            is_repetition,
+            sent_after_ms: None,
+        })
     }
 }
 

@@ -289,7 +289,8 @@ async fn open(
     user: UserId,
     after_seq: Option<u64>,
 ) -> Result<(Responses, SubscribeResponse), Failure> {
-    let request = SubscribeRequest { user_id: user.to_string(), after_seq, received_only: true };
+    let request =
+        SubscribeRequest { user_id: user.to_string(), after_seq, received_only: true, epoch: None };
     let opened = timeout(OPEN_TIMEOUT, async {
         let responses = edge.shared.core.chat.clone().subscribe(request).await?.into_inner();
         let mut responses = Box::new(responses);

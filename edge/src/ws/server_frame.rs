@@ -85,6 +85,7 @@ impl From<Failure> for Rejection {
             ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
             | ErrorReason::ShuttingDown
+            | ErrorReason::EpochChanged
             | ErrorReason::Overtaken => Self::unavailable(),
             ErrorReason::Unspecified
             | ErrorReason::OutcomeUnknown
