@@ -32,6 +32,7 @@ mod hint;
 use crate::{
     config::BusConfig,
     hub::{Hub, LiveEvent},
+    store::history::History,
 };
 
 /// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped.
@@ -62,6 +63,7 @@ pub(crate) struct Bus {
     prefix: Arc<str>,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
     is_lossy: Arc<AtomicBool>,
+    history: History,
     tasks: TaskTracker,
 }
 
@@ -71,6 +73,7 @@ impl Bus {
     pub(crate) async fn open(
         config: &BusConfig,
         cluster: Uuid,
+        history: History,
         hub: Hub,
         tasks: TaskTracker,
         stop: CancellationToken,
@@ -83,7 +86,7 @@ impl Bus {
         let prefix: Arc<str> = format!("netrox-chat.{}.feed.", cluster.as_simple()).into();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
         tasks.spawn(publish(client.clone(), Arc::clone(&prefix), queue, stop));
-        Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), tasks })
+        Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), history, tasks })
     }
 
     /// Tells the other cores what users learn of. Never waits.
@@ -92,7 +95,7 @@ impl Bus {
         if self.client.connection_state() != State::Connected {
             return;
         }
-        for (user, payload) in hint::encode(events) {
+        for (user, payload) in hint::encode(events, &self.history) {
             self.send(user, payload);
         }
     }
@@ -117,7 +120,8 @@ impl Bus {
     pub(crate) fn listen(&self, user: UserId, hub: &Hub) -> DropGuard {
         let stop = CancellationToken::new();
         let subject = subject(&self.prefix, user);
-        self.tasks.spawn(listen(self.client.clone(), subject, user, hub.clone(), stop.clone()));
+        let listener = Listener { user, hub: hub.clone(), history: self.history.clone() };
+        self.tasks.spawn(listen(self.client.clone(), subject, listener, stop.clone()));
         stop.drop_guard()
     }
 }
@@ -192,11 +196,19 @@ async fn publish(
     }
 }
 
-async fn listen(client: Client, subject: String, user: UserId, hub: Hub, stop: CancellationToken) {
+/// Whom hints are for.
+struct Listener {
+    user: UserId,
+    hub: Hub,
+    history: History,
+}
+
+async fn listen(client: Client, subject: String, listener: Listener, stop: CancellationToken) {
+    let Listener { user, hub, history } = listener;
     let listening = async {
         let Ok(mut hints) = client.subscribe(subject).await else { return };
         while let Some(message) = hints.next().await {
-            hint::take_in(&message.payload, user, &hub);
+            hint::take_in(&message.payload, user, &hub, &history);
         }
     };
     tokio::select! {

@@ -14,8 +14,8 @@ use crate::{
     committer::{Committer, Dispatched, Write},
     error::Error,
     hub::Hub,
-    store::{Store, batch::StoredMessage},
-    subscribe::Subscription,
+    store::{Store, batch::StoredMessage, history::Position},
+    subscribe::{After, Subscription},
 };
 
 mod list;
@@ -94,10 +94,19 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Subscription>, Status> {
-        let v1::SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
+        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch } =
+            request.into_inner();
         let user: UserId = command::user_id("user_id", &user_id)?;
+        let after = match (after_seq, epoch) {
+            (None, _) => None,
+            (Some(seq), None) => Some(After::Seq(seq)),
+            (Some(seq), Some(epoch)) => {
+                let start = self.store.history().parse_epoch(&epoch).ok_or(Error::EpochChanged)?;
+                Some(After::Position(Position { start, seq }))
+            }
+        };
         let subscription =
-            Subscription::open(&self.store, &self.hub, user, after_seq, received_only).await?;
+            Subscription::open(&self.store, &self.hub, user, after, received_only).await?;
         Ok(Response::new(subscription))
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Error {
     OutcomeUnknown,
     #[error("it was not stored, and a later message of the sender was")]
     Overtaken,
+    #[error("the position is no part of the history that the database has now")]
+    EpochChanged,
     #[error("internal error")]
     Internal,
 }
@@ -59,6 +61,7 @@ impl Error {
             Self::ShuttingDown => ErrorReason::ShuttingDown,
             Self::OutcomeUnknown => ErrorReason::OutcomeUnknown,
             Self::Overtaken => ErrorReason::Overtaken,
+            Self::EpochChanged => ErrorReason::EpochChanged,
             Self::Internal => ErrorReason::Internal,
         }
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     hub::{Hub, ToCheck},
-    store::{Error, Store},
+    store::{Error, Store, history::Start},
 };
 
 /// What a lost hint delays delivery by, at most, while the database answers.
@@ -34,6 +34,7 @@ pub(crate) async fn run(store: Store, hub: Hub, stop: CancellationToken) {
                 tokio::time::sleep(GATHERING).await;
             }
         }
+        // What subscriptions were told before this is compared with what is read after it.
         let users = match hub.take_to_check() {
             ToCheck::All(users) => {
                 next = Instant::now() + INTERVAL;
@@ -48,10 +49,22 @@ pub(crate) async fn run(store: Store, hub: Hub, stop: CancellationToken) {
     }
 }
 
-async fn check(store: &Store, hub: &Hub, users: &[UserId]) -> Result<(), Error> {
+async fn check(store: &Store, hub: &Hub, users: &[(UserId, Start)]) -> Result<(), Error> {
+    // Few: one a run of the server.
+    let mut starts: Vec<_> = users.iter().map(|(_, start)| *start).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    // Before the first, and of nobody.
+    starts.retain(|start| ![Start::default(), Start(i64::MAX)].contains(start));
+    if !starts.is_empty() {
+        let found = store.find_starts(&starts).await?;
+        for start in starts.iter().filter(|start| !found.contains(start)) {
+            hub.lost_start(users, *start);
+        }
+    }
     for users in users.chunks(CHUNK) {
         for end in store.find_feed_ends(users).await? {
-            hub.found_end(UserId(end.id), end.last_seq.cast_unsigned(), end.deleted);
+            hub.found_end(UserId(end.id), &end);
         }
     }
     Ok(())

@@ -20,14 +20,25 @@ use tokio_util::sync::DropGuard;
 
 pub(crate) use self::queue::{Entry, Taken};
 use self::queue::{Queue, lock};
-use crate::{bus::Bus, error::Error};
+use crate::{
+    bus::Bus,
+    error::Error,
+    store::{
+        feed::FeedEnd,
+        history::{Position, Start},
+    },
+};
 
 mod queue;
 
 /// A change that one user should learn of.
 #[derive(Debug, Clone)]
 pub(crate) struct LiveEvent {
-    pub(crate) seq: u64,
+    pub(crate) place: Position,
+    /// The start that the place before it is in.
+    pub(crate) prior: Start,
+    /// Where the message first appeared to the user: it is new where that is its place.
+    pub(crate) first_seq: u64,
     /// Whether the user is the message's sender.
     pub(crate) sent: bool,
     pub(crate) message: Arc<v1::Message>,
@@ -63,11 +74,20 @@ struct Listeners {
     _on_bus: Option<DropGuard>,
 }
 
-/// Whose feeds are to be compared with the store.
+/// Whose feeds are to be compared with the store, each with the earliest start that one of the user's subscriptions was told
+/// of last.
 #[derive(Debug)]
 pub(crate) enum ToCheck {
-    All(Vec<UserId>),
-    Some(Vec<UserId>),
+    All(Vec<(UserId, Start)>),
+    Some(Vec<(UserId, Start)>),
+}
+
+impl Listeners {
+    /// Has their queues keep what they were told, to be compared with what is read after this.
+    fn ask(&self) -> Start {
+        let starts = self.queues.iter().filter_map(|queue| queue.ask());
+        starts.min().unwrap_or(Start(i64::MAX))
+    }
 }
 
 impl Hub {
@@ -115,10 +135,10 @@ impl Hub {
         self.check_hole(user, hole);
     }
 
-    /// The same where all that is known of it is that the user sent it.
-    pub(crate) fn publish_sent(&self, user: UserId, seq: u64) {
+    /// The same where all that is known of it is that the user sent it; `prior` as in [`LiveEvent`].
+    pub(crate) fn publish_sent(&self, user: UserId, place: Position, prior: Start) {
         let mut hole = false;
-        self.each_queue(user, |queue| hole |= queue.push_sent(seq));
+        self.each_queue(user, |queue| hole |= queue.push_sent(place, prior));
         self.check_hole(user, hole);
     }
 
@@ -198,18 +218,27 @@ impl Hub {
         let mut registry = lock(&self.0.registry);
         let some = std::mem::take(&mut registry.to_check);
         if std::mem::take(&mut registry.check_all) {
-            ToCheck::All(registry.users.keys().copied().collect())
+            let all = registry.users.iter();
+            ToCheck::All(all.map(|(user, listeners)| (*user, listeners.ask())).collect())
         } else {
-            ToCheck::Some(some.into_iter().collect())
+            let listening = |user| Some((user, registry.users.get(&user)?.ask()));
+            ToCheck::Some(some.into_iter().filter_map(listening).collect())
         }
     }
 
-    /// The store was found to have changes of a user up to `last_seq`.
-    pub(crate) fn found_end(&self, user: UserId, last_seq: u64, deleted: bool) {
-        if deleted {
+    /// What the store has of a user's feed.
+    pub(crate) fn found_end(&self, user: UserId, end: &FeedEnd) {
+        if end.deleted {
             self.close_user(user, &Error::UserDeleted);
         } else {
-            self.each_queue(user, |queue| queue.found_end(last_seq));
+            self.each_queue(user, |queue| queue.found_end(end));
+        }
+    }
+
+    /// Ends the subscriptions of some users that were told of a start which the store does not have.
+    pub(crate) fn lost_start(&self, users: &[(UserId, Start)], start: Start) {
+        for (user, _) in users {
+            self.each_queue(*user, |queue| queue.lost_start(start));
         }
     }
 }
@@ -224,8 +253,8 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// To be called once, when it is known where the user's feed ends.
-    pub(crate) fn start(&self, last_seq: u64) {
-        self.queue.start(last_seq);
+    pub(crate) fn start(&self, end: Position) {
+        self.queue.start(end);
         // What was committed meanwhile may not have come over the bus yet.
         self.hub.check(self.user);
     }

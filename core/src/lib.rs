@@ -44,4 +44,5 @@ pub use migrate::{MigrateError, migrate};
 pub use store::{
     OpenError as DatabaseError,
     copy::{Copied, CopiedTable, CopyError},
+    renew_epoch,
 };

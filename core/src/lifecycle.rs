@@ -96,7 +96,8 @@ impl Core {
                 let hub = Hub::clustered();
                 if let Some(bus) = &config.bus {
                     let (tasks, stop) = (tasks.clone(), draining.clone());
-                    hub.use_bus(Bus::open(bus, cluster, hub.clone(), tasks, stop).await?);
+                    let history = store.history().clone();
+                    hub.use_bus(Bus::open(bus, cluster, history, hub.clone(), tasks, stop).await?);
                 }
                 tasks.spawn(feed_check::run(store.clone(), hub.clone(), draining.clone()));
                 hub

@@ -4,10 +4,12 @@
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
 //! * [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
+//! * [`history`]: which history of the database a position belongs to.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL.
 //! * [`engine`]: how a statement runs on either engine; [`sqlite`], [`postgres`]: opening each.
 
+use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,6 +18,7 @@ pub(crate) mod copy;
 mod engine;
 pub(crate) mod error;
 pub(crate) mod feed;
+pub(crate) mod history;
 pub(crate) mod message;
 mod postgres;
 mod sqlite;
@@ -24,16 +27,39 @@ pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod writer;
 
-use self::engine::Readers;
+use self::{engine::Readers, history::History};
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
 
 use crate::config::Database;
 
+/// Begins a new history, where nothing but an operator can tell that the database has gone back: no position from before is
+/// good, and streams and sockets that hold one end. Cores may run meanwhile. Gives the name of the new history.
+///
+/// The database must exist, with the schema of this program.
+pub async fn renew_epoch(database: &Database) -> Result<String, OpenError> {
+    let history = match database {
+        Database::Sqlite(path) => {
+            let mut connection = sqlite::connect_to_existing(path).await?;
+            let history = history::sqlite::renew(&mut connection).await?;
+            connection.close().await?;
+            history
+        }
+        Database::Postgres(url) => {
+            let mut connection = postgres::connect_to_existing(&url.0).await?;
+            let history = history::postgres::renew(&mut connection).await?;
+            connection.close().await?;
+            history
+        }
+    };
+    Ok(history.epoch(history.start()).to_string())
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     readers: Readers,
     cluster: Option<Uuid>,
+    history: History,
     /// Cancelled when a read finds the database damaged.
     damaged: CancellationToken,
 }
@@ -50,14 +76,16 @@ impl Store {
                 sqlite::prepare(path).await?;
                 let writer = Writer::sqlite(sqlite::write_options(path)).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
-                Ok((Self { readers, cluster: None, damaged }, writer))
+                let history = writer.history().clone();
+                Ok((Self { readers, cluster: None, history, damaged }, writer))
             }
             Database::Postgres(url) => {
-                let cluster = Some(postgres::prepare(&url.0).await?);
-                postgres::check_copied(&url.0).await?;
-                let writer = Writer::postgres(postgres::write_options(&url.0)).await?;
-                let readers = Readers::Postgres(postgres::readers(&url.0));
-                Ok((Self { readers, cluster, damaged }, writer))
+                let cluster = postgres::prepare(&url.0).await?;
+                let history = postgres::open_history(&url.0).await?;
+                let known = postgres::Known { cluster, history: history.clone() };
+                let writer = Writer::postgres(postgres::write_options(&url.0), known).await?;
+                let readers = Readers::Postgres(postgres::readers(&url.0, &history));
+                Ok((Self { readers, cluster: Some(cluster), history, damaged }, writer))
             }
         }
     }
@@ -65,6 +93,10 @@ impl Store {
     /// The identity of a database that other cores may use as well; `None` where this core is alone.
     pub(crate) fn cluster(&self) -> Option<Uuid> {
         self.cluster
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     /// What a failed read means; the damage that it finds is made known.

@@ -17,7 +17,12 @@ use tonic::Status;
 use crate::{
     error::Error,
     hub::{Entry, Hub, Registration, Taken},
-    store::{Store, feed::FeedPage, user::UserKey},
+    store::{
+        Store,
+        feed::FeedPage,
+        history::{Position, Start},
+        user::UserKey,
+    },
 };
 
 /// Events read from the store at a time.
@@ -33,8 +38,18 @@ pub(crate) struct Subscription {
     user_id: UserId,
     received_only: bool,
     /// The position after what was sent.
-    last_seq: u64,
+    position: Position,
+    /// The start that the subscriber was told of last.
+    told_start: Option<Start>,
     phase: Phase,
+}
+
+/// Where a subscription begins, if not at the end of the feed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum After {
+    /// A place in whichever history the database has.
+    Seq(u64),
+    Position(Position),
 }
 
 enum Phase {
@@ -53,7 +68,7 @@ impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscription")
             .field("user_id", &self.user_id)
-            .field("last_seq", &self.last_seq)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }
@@ -63,19 +78,30 @@ impl Subscription {
         store: &Store,
         hub: &Hub,
         user_id: UserId,
-        after_seq: Option<u64>,
+        after: Option<After>,
         received_only: bool,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
         let registration = hub.register(user_id, received_only)?;
-        let user = store.find_feed(user_id).await?.ok_or(Error::UserUnknown)?;
+        let known = match after {
+            Some(After::Position(position)) => position,
+            Some(After::Seq(_)) | None => Position::default(),
+        };
+        let user = store.find_feed(user_id, known).await?.ok_or(Error::UserUnknown)?;
         if user.deleted {
             return Err(Error::UserDeleted);
         }
-        let end = user.last_seq.cast_unsigned();
+        if user.is_lost && matches!(after, Some(After::Position(_))) {
+            return Err(Error::EpochChanged);
+        }
+        let end = user.end();
         registration.start(end);
-        let last_seq = after_seq.unwrap_or(end);
-        if last_seq > end {
+        let position = match after {
+            None => end,
+            Some(After::Position(position)) => position,
+            Some(After::Seq(seq)) => Position { seq, ..end },
+        };
+        if position.seq > end.seq {
             return Err(Error::InvalidField {
                 field: "after_seq",
                 problem: "beyond the user's last change",
@@ -87,18 +113,32 @@ impl Subscription {
             user_key: user.key,
             user_id,
             received_only,
-            last_seq,
-            phase: Phase::Starting { behind: last_seq < end },
+            position,
+            told_start: None,
+            phase: Phase::Starting { behind: position != end },
         })
     }
 
     fn catch_up(&mut self) {
-        let (store, after) = (self.store.clone(), self.last_seq);
+        let (store, after) = (self.store.clone(), self.position);
         let (user_key, user_id, received_only) = (self.user_key, self.user_id, self.received_only);
         let page = async move {
-            Ok(store.read_feed(user_key, user_id, after, received_only, PAGE_EVENTS).await?)
+            let page = store.read_feed(user_key, user_id, after, received_only, PAGE_EVENTS);
+            page.await?.ok_or(Error::EpochChanged)
         };
         self.phase = Phase::CatchingUp(page.boxed());
+    }
+
+    /// From the position before to the one now.
+    fn response(&mut self, events: Vec<v1::Event>) -> v1::SubscribeResponse {
+        let Position { start, seq } = self.position;
+        let epoch = if self.told_start == Some(start) {
+            String::new()
+        } else {
+            self.told_start = Some(start);
+            self.store.history().epoch(start).to_string()
+        };
+        v1::SubscribeResponse { events, last_seq: seq, epoch }
     }
 
     /// What is ready in the queue, as far as one response goes; `None` where there is nothing to send and the
@@ -115,7 +155,7 @@ impl Subscription {
                 Poll::Pending if events.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             };
-            let (first, last) = match &taken {
+            let (first, last, prior) = match &taken {
                 // Found again at the next poll.
                 Taken::Closed(_) if !events.is_empty() => break,
                 Taken::Closed(error) => {
@@ -126,35 +166,39 @@ impl Subscription {
                     self.catch_up();
                     break;
                 }
-                Taken::Entry(Entry::Event(event)) => (event.seq, event.seq),
-                Taken::Entry(Entry::Skipped(first, last)) => (*first, *last),
+                Taken::Entry(Entry::Event(event)) => (event.place.seq, event.place, event.prior),
+                Taken::Entry(Entry::Skipped(skipped)) => {
+                    (skipped.first, skipped.last, skipped.prior)
+                }
             };
-            if last <= self.last_seq {
+            // A core of 0.1.0 does not tell the start.
+            let is_here = [Start::default(), self.position.start].contains(&last.start);
+            if is_here && last.seq <= self.position.seq {
                 continue;
             }
-            if first > self.last_seq + 1 {
+            let next = self.position.seq + 1;
+            let follows =
+                if is_here { first <= next } else { first == next && prior == self.position.start };
+            if !follows {
+                // The store tells which of two histories is ours, and what is missing.
                 self.catch_up();
                 break;
             }
-            self.last_seq = last;
+            self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
             if let Taken::Entry(Entry::Event(event)) = taken {
                 bytes += event.message.body.len();
                 let message = v1::Message::clone(&event.message);
                 events.push(v1::Event {
-                    seq: event.seq,
+                    seq: event.place.seq,
                     change: Some(v1::event::Change::Message(message)),
-                    first_seq: 0,
+                    first_seq: event.first_seq,
                 });
             }
         }
         if events.is_empty() {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(Ok(v1::SubscribeResponse {
-            events,
-            last_seq: self.last_seq,
-            epoch: String::new(),
-        })))
+        Poll::Ready(Some(Ok(self.response(events))))
     }
 }
 
@@ -171,12 +215,7 @@ impl Stream for Subscription {
                     } else {
                         this.phase = Phase::Live;
                     }
-                    let last_seq = this.last_seq;
-                    return Poll::Ready(Some(Ok(v1::SubscribeResponse {
-                        events: Vec::new(),
-                        last_seq,
-                        epoch: String::new(),
-                    })));
+                    return Poll::Ready(Some(Ok(this.response(Vec::new()))));
                 }
                 Phase::CatchingUp(page) => {
                     let page = match ready!(page.as_mut().poll(context)) {
@@ -189,12 +228,12 @@ impl Stream for Subscription {
                     this.phase = Phase::Sending(page);
                 }
                 Phase::Sending(page) => {
-                    if let Some(response) = next_response(page) {
-                        this.last_seq = response.last_seq;
-                        return Poll::Ready(Some(Ok(response)));
+                    if let Some((events, position)) = next_events(page) {
+                        this.position = position;
+                        return Poll::Ready(Some(Ok(this.response(events))));
                     }
-                    this.last_seq = page.last_seq;
-                    if page.complete {
+                    this.position = page.end;
+                    if page.is_complete {
                         this.phase = Phase::Live;
                     } else {
                         this.catch_up();
@@ -211,8 +250,8 @@ impl Stream for Subscription {
     }
 }
 
-/// Takes as much off a page as one response may carry.
-fn next_response(page: &mut FeedPage) -> Option<v1::SubscribeResponse> {
+/// Takes as much off a page as one response may carry, with the position after it.
+fn next_events(page: &mut FeedPage) -> Option<(Vec<v1::Event>, Position)> {
     let mut bytes = 0;
     let fitting = page
         .events
@@ -224,6 +263,6 @@ fn next_response(page: &mut FeedPage) -> Option<v1::SubscribeResponse> {
         })
         .count();
     let events: Vec<_> = page.events.drain(..fitting).collect();
-    let last_seq = if page.events.is_empty() { page.last_seq } else { events.last()?.seq };
-    (!events.is_empty()).then_some(v1::SubscribeResponse { events, last_seq, epoch: String::new() })
+    let seq = if page.events.is_empty() { page.end.seq } else { events.last()?.seq };
+    (!events.is_empty()).then_some((events, Position { seq, ..page.end }))
 }

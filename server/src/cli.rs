@@ -4,6 +4,7 @@
 //! [`command`]. A role is given the variables of its own flags alone, so that one environment can be
 //! shared by all of them.
 
+mod epoch;
 mod grpc;
 mod http;
 mod jwt;
@@ -22,13 +23,14 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::{
+    epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
     jwt::{DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
     limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
-    storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, StorageArgs},
+    storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, StorageArgs},
     token::MintArgs,
     value::path_of_url,
 };
@@ -84,6 +86,8 @@ pub(crate) enum Role {
     Token(Box<TokenArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),
+    /// Tells all that the database has gone back, where nothing else can tell
+    Epoch(Box<EpochArgs>),
 }
 
 #[derive(Debug, Args)]

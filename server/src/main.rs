@@ -3,11 +3,13 @@
 //! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain.
-//! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL.
+//! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL;
+//!   [`epoch`]: a new history of the database.
 
 #![warn(clippy::print_stderr)]
 
 mod cli;
+mod epoch;
 mod failure;
 mod listener;
 mod migrate;
@@ -56,6 +58,7 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Core(args) => settings::core(*args, sources)?,
         Role::Edge(args) => settings::edge(*args, sources)?,
         Role::Migrate(args) => return migrate::run(&args, &sources).map(|()| ExitCode::SUCCESS),
+        Role::Epoch(args) => return epoch::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Token(args) => return token::run(&args, &sources).map(|()| ExitCode::SUCCESS),
     };
     Ok(program::run(settings))

@@ -13,6 +13,7 @@ use self::storage::Storage;
 pub(crate) use self::{
     key::Keys,
     part::{CoreSettings, EdgeSettings},
+    storage::database,
 };
 use crate::{
     cli::{CoreArgs, EdgeArgs, LogArgs, ServeArgs},

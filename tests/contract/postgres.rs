@@ -15,6 +15,7 @@ mod download;
 mod drain;
 mod history;
 mod isolation;
+mod older;
 mod pipeline;
 mod python;
 mod reflection;

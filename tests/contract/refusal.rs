@@ -20,7 +20,7 @@ fn documented_code(reason: ErrorReason) -> Code {
         | ErrorReason::MessageNotFound
         | ErrorReason::AttachmentNotFound => Code::NotFound,
         ErrorReason::UserDeleted => Code::FailedPrecondition,
-        ErrorReason::RangeNotSatisfiable => Code::OutOfRange,
+        ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,
         ErrorReason::Overloaded | ErrorReason::StoreUnavailable | ErrorReason::ShuttingDown => {
             Code::Unavailable
         }

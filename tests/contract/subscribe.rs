@@ -55,6 +55,11 @@ impl Subscription {
         Ok(Self { stream, events: VecDeque::new(), last_seq, taken_seq: last_seq })
     }
 
+    /// The position after all that was read from the stream.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
     pub(crate) async fn try_next(&mut self) -> Result<Option<Event>, Status> {
         while self.events.is_empty() {
             let Some(response) = within("an event", self.stream.message()).await? else {
@@ -144,6 +149,89 @@ async fn received_only_leaves_out_what_the_user_sent() {
     assert_eq!(live.taken_seq, resumed.taken_seq);
     let all = Subscription::open(&core, &ada).await;
     assert_eq!(all.last_seq, live.taken_seq);
+}
+
+/// By hand, as a verb would: it gets the next place in the feed of its receiver.
+async fn change(core: &Core, body: &str) {
+    let row = format!(
+        "update messages set seen = true,
+            receiver_first_seq = coalesce(receiver_first_seq, receiver_seq),
+            receiver_seq = (select last_seq + 1 from feeds where user_key = receiver)
+        where body = '{body}'"
+    );
+    let feed = format!(
+        "update feeds set last_seq = last_seq + 1
+        where user_key = (select receiver from messages where body = '{body}')"
+    );
+    core.process.change_rows(&[&row, &feed]).await;
+}
+
+/// First appearances in their order, each message in its newest state; or all changes, in theirs.
+#[tokio::test]
+async fn a_change_is_told_from_a_first_appearance() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let start = Subscription::open(&core, &bob).await.last_seq;
+    for body in ["one", "two", "three"] {
+        core.send(&ada, &bob, body).await.expect("stored");
+    }
+    change(&core, "one").await;
+    for received_only in [true, false] {
+        let request = SubscribeRequest {
+            user_id: bob.clone(),
+            after_seq: Some(start),
+            received_only,
+            epoch: None,
+        };
+        let mut subscription = Subscription::try_open(&core, request).await.expect("open");
+        let mut shown = Vec::new();
+        for _ in 0..3 {
+            let event = subscription.event().await;
+            let Some(Change::Message(message)) = event.change else { panic!("no message") };
+            shown.push((message.body, message.seen, event.seq - start, event.first_seq - start));
+        }
+        let shown: Vec<_> =
+            shown.iter().map(|(body, seen, seq, first)| (&body[..], *seen, *seq, *first)).collect();
+        let expected = if received_only {
+            [("one", true, 1, 1), ("two", false, 2, 2), ("three", false, 3, 3)]
+        } else {
+            [("two", false, 2, 2), ("three", false, 3, 3), ("one", true, 4, 1)]
+        };
+        assert_eq!(shown, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_is_kept_beside_a_position() {
+    let mut core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "one").await.expect("stored");
+    let request = SubscribeRequest { user_id: bob.clone(), ..SubscribeRequest::default() };
+    let mut stream = core.chat().subscribe(request).await.expect("open").into_inner();
+    let first = within("a response", stream.message()).await.expect("open").expect("a response");
+    let epoch = first.epoch;
+    assert!(epoch.len() <= 40 && !epoch.is_empty(), "{epoch:?}");
+    core.send(&ada, &bob, "two").await.expect("stored");
+    core.kill_and_restart().await;
+    core.send(&ada, &bob, "three").await.expect("stored");
+    let after = |epoch: &str, after_seq| SubscribeRequest {
+        user_id: bob.clone(),
+        after_seq: Some(after_seq),
+        epoch: Some(epoch.to_owned()),
+        received_only: false,
+    };
+    let mut resumed =
+        Subscription::try_open(&core, after(&epoch, first.last_seq)).await.expect("it is good");
+    for body in ["two", "three"] {
+        assert_eq!(resumed.message().await.body, body);
+    }
+    // Of the same name, and never reached in it.
+    for (epoch, after_seq) in
+        [(&epoch[..], first.last_seq + 9), ("", first.last_seq), ("00000000.0000000000000000", 0)]
+    {
+        let refused = Subscription::try_open(&core, after(epoch, after_seq)).await.map(|_| ());
+        assert_refused(refused, ErrorReason::EpochChanged);
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod cluster;
 mod crash;
 mod deploy;
 mod drain;
+mod epoch;
 mod faults;
 mod flow;
 mod golden;

@@ -1,5 +1,6 @@
 //! PROTOCOL section 3: the WebSocket.
 
+mod change;
 mod connection;
 mod delivery;
 mod error;

@@ -2,18 +2,16 @@
 -- changed or removed. The identifier holds the time and random bits, so that a history that goes on from an older copy never
 -- has a start of the one that was lost.
 create table starts (
-    start             bigint  primary key,
+    start             bigint primary key,
     -- By the clock of the database, microseconds since the epoch.
-    began             bigint  not null,
+    began             bigint not null,
     -- The server that it began on. Readable for any role: pg_control_system(), the name of the current log file,
     -- pg_postmaster_start_time() in microseconds.
-    system_identifier bigint  not null,
-    timeline          bigint  not null,
-    server_started    bigint  not null,
+    system_identifier bigint not null,
+    timeline          bigint not null,
+    server_started    bigint not null,
     -- The transaction that wrote the row. The row of a dump that was restored has another one in xmin.
-    written_by        xid     not null default pg_current_xact_id()::xid,
-    -- An operator said that the database had gone back: no position from before is good.
-    renewed           boolean not null default false
+    written_by        xid    not null default pg_current_xact_id()::xid
 );
 
 -- The start in which the feed last moved; 0 before the first that was noted.
@@ -30,6 +28,10 @@ create table feed_starts (
 
 -- The place at which the message first appeared to each participant; null where that is still its latest place.
 alter table messages add column sender_first_seq bigint, add column receiver_first_seq bigint;
+-- Reads the table once, and nobody writes messages meanwhile. Not concurrently: that waits for the cores that wait for
+-- their turn to migrate.
+create unique index messages_receiver_first_seq on messages (receiver, receiver_first_seq)
+    where receiver_first_seq is not null;
 
 -- The start that noted the file.
 alter table uploads add column start bigint not null default 0;

@@ -1,11 +1,9 @@
 -- Starts of this history: each start of a core adds a row, and none is ever changed or removed. The identifier holds the
 -- time and random bits, so that a history that goes on from an older copy never has a start of the one that was lost.
 create table starts (
-    start   integer primary key,
+    start integer primary key,
     -- By the clock, microseconds since the epoch.
-    began   integer not null,
-    -- An operator said that the database had gone back: no position from before is good.
-    renewed integer not null default 0
+    began integer not null
 ) strict;
 
 -- The start in which the feed last moved; 0 before the first that was noted.

@@ -15,6 +15,7 @@ use crate::{
             DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, Rows, StoredMessage,
             ThreadState, UserState, Wanted,
         },
+        history::{FeedStartRow, Position, Start},
         user::UserKey,
     },
 };
@@ -49,6 +50,8 @@ pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted 
 pub(super) struct Plan<'a> {
     loaded: Loaded,
     now: i64,
+    /// The start that feeds move in.
+    start: Start,
     pub(super) rows: Rows<'a>,
     pub(super) events: Vec<(UserId, LiveEvent)>,
     /// What the batch changes.
@@ -57,10 +60,11 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(loaded: Loaded, now: i64) -> Self {
+    pub(super) fn new(loaded: Loaded, now: i64, start: Start) -> Self {
         Self {
             loaded,
             now,
+            start,
             rows: Rows::default(),
             events: Vec::new(),
             feeds: BTreeMap::new(),
@@ -89,8 +93,8 @@ impl<'a> Plan<'a> {
 
         let id = next_id(&mut self.loaded.message_ids)?;
         let (thread_id, created) = self.thread_activity(sender.key, receiver.key)?;
-        let sender_seq = self.next_seq(sender);
-        let receiver_seq = message.attachment.is_none().then(|| self.next_seq(receiver));
+        let sender_place = self.next_place(sender);
+        let receiver_place = message.attachment.is_none().then(|| self.next_place(receiver));
         let start = self.rows.bodies.len();
         self.rows.bodies.extend_from_slice(message.body.as_bytes());
         self.rows.messages.push(NewMessageRow {
@@ -100,8 +104,8 @@ impl<'a> Plan<'a> {
             receiver: receiver.key,
             body: start..self.rows.bodies.len(),
             created,
-            sender_seq,
-            receiver_seq,
+            sender_seq: sender_place.seq(),
+            receiver_seq: receiver_place.map(|place| place.seq()),
             client_ref: message.client_ref,
             attachment: message.attachment.as_ref(),
         });
@@ -121,9 +125,9 @@ impl<'a> Plan<'a> {
             deleted: false,
             attachment: message.attachment.as_ref().map(NewAttachment::undispatched),
         });
-        self.publish(message.sender, sender_seq, true, &on_wire);
-        if let Some(receiver_seq) = receiver_seq {
-            self.publish(message.receiver, receiver_seq, false, &on_wire);
+        self.publish(message.sender, sender_place, None, true, &on_wire);
+        if let Some(place) = receiver_place {
+            self.publish(message.receiver, place, None, false, &on_wire);
         }
         Ok(Written::Message(stored))
     }
@@ -147,18 +151,19 @@ impl<'a> Plan<'a> {
         let (receiver_id, row) = (row.receiver_id(), row.clone());
         let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
 
-        let sender_seq = self.next_seq(sender);
-        let receiver_seq = self.next_seq(receiver);
+        let sender_place = self.next_place(sender);
+        let receiver_place = self.next_place(receiver);
         self.rows.dispatches.push(DispatchRow {
             thread_id: row.message.thread_id,
             id: row.message.id,
             dispatched,
-            sender_seq,
-            receiver_seq,
+            sender_seq: sender_place.seq(),
+            receiver_seq: receiver_place.seq(),
         });
+        let sender_first_seq = row.sender_first_seq();
         let on_wire = Arc::new(row.into_wire());
-        self.publish(dispatch.sender, sender_seq, true, &on_wire);
-        self.publish(receiver_id, receiver_seq, false, &on_wire);
+        self.publish(dispatch.sender, sender_place, Some(sender_first_seq), true, &on_wire);
+        self.publish(receiver_id, receiver_place, None, false, &on_wire);
         Ok(Written::Dispatched(Dispatched { at: dispatched, already: false }))
     }
 
@@ -172,10 +177,17 @@ impl<'a> Plan<'a> {
         self.loaded.users.get(&id).copied()
     }
 
-    fn next_seq(&mut self, user: UserState) -> u64 {
+    fn next_place(&mut self, user: UserState) -> Place {
         let user = self.feeds.entry(user.key).or_insert(user);
+        let prior = user.start;
+        if user.start < self.start {
+            user.start = self.start;
+            let UserState { key, start, last_seq, .. } = *user;
+            self.rows.feed_starts.push(FeedStartRow { user: key, start, last_seq });
+        }
         user.last_seq += 1;
-        user.last_seq.cast_unsigned()
+        let at = Position { start: user.start, seq: user.last_seq.cast_unsigned() };
+        Place { at, prior }
     }
 
     /// The thread of a pair, and the instant of its next message: later than that of the last one,
@@ -204,8 +216,31 @@ impl<'a> Plan<'a> {
         Ok((thread.id, thread.last_activity))
     }
 
-    fn publish(&mut self, user: UserId, seq: u64, sent: bool, message: &Arc<v1::Message>) {
-        self.events.push((user, LiveEvent { seq, sent, message: Arc::clone(message) }));
+    /// `first_seq` is that of a message which has appeared before.
+    fn publish(
+        &mut self,
+        user: UserId,
+        Place { at, prior }: Place,
+        first_seq: Option<u64>,
+        sent: bool,
+        message: &Arc<v1::Message>,
+    ) {
+        let (message, first_seq) = (Arc::clone(message), first_seq.unwrap_or(at.seq));
+        self.events.push((user, LiveEvent { place: at, prior, first_seq, sent, message }));
+    }
+}
+
+/// A new place in a feed.
+#[derive(Clone, Copy)]
+struct Place {
+    at: Position,
+    /// The start of the place before it.
+    prior: Start,
+}
+
+impl Place {
+    fn seq(self) -> u64 {
+        self.at.seq
     }
 }
 
@@ -235,7 +270,13 @@ mod tests {
         let mut loaded = Loaded::default();
         for number in 1..=3u8 {
             let key = UserKey(number.into());
-            let row = UserState { id: user(number).0, key, deleted: number == 3, last_seq: 10 };
+            let row = UserState {
+                id: user(number).0,
+                key,
+                deleted: number == 3,
+                last_seq: 10,
+                start: Start(1),
+            };
             loaded.users.insert(user(number), row);
         }
         let (low_key, high_key) = (UserKey(1), UserKey(2));
@@ -248,7 +289,7 @@ mod tests {
     }
 
     fn plan<'a>(last_activity: i64) -> Plan<'a> {
-        Plan::new(loaded(last_activity), NOW)
+        Plan::new(loaded(last_activity), NOW, Start(1))
     }
 
     fn text(sender: u8, receiver: u8) -> NewMessage {
@@ -299,8 +340,32 @@ mod tests {
         assert_eq!(feeds(&plan), [(UserKey(1), 13), (UserKey(2), 13)]);
         for number in [1, 2] {
             let seqs = plan.events.iter().filter(|(to, _)| *to == user(number));
-            assert_eq!(seqs.map(|(_, event)| event.seq).collect::<Vec<_>>(), [11, 12, 13]);
+            assert_eq!(seqs.map(|(_, event)| event.place.seq).collect::<Vec<_>>(), [11, 12, 13]);
         }
+    }
+
+    #[test]
+    fn where_a_feed_stood_is_noted_when_it_first_moves_in_a_start() {
+        let mut plan = Plan::new(loaded(0), NOW, Start(2));
+        let writes = [text(1, 2), text(2, 1)];
+        for write in &writes {
+            stored(plan.message(write));
+        }
+        plan.finish();
+        let noted = |user| FeedStartRow { user: UserKey(user), start: Start(2), last_seq: 10 };
+        assert_eq!(plan.rows.feed_starts, [noted(1), noted(2)]);
+        assert!(plan.rows.feeds.iter().all(|user| user.start == Start(2)));
+        assert!(plan.events.iter().all(|(_, event)| event.place.start == Start(2)));
+    }
+
+    #[test]
+    fn a_feed_that_moved_in_a_later_start_stays_in_it() {
+        let mut plan = Plan::new(loaded(0), NOW, Start(0));
+        let write = text(1, 2);
+        stored(plan.message(&write));
+        plan.finish();
+        assert!(plan.rows.feed_starts.is_empty());
+        assert!(plan.events.iter().all(|(_, event)| event.place.start == Start(1)));
     }
 
     #[test]
@@ -362,8 +427,11 @@ mod tests {
 
     #[test]
     fn the_first_writer_of_a_new_thread_is_user_one() {
-        let mut plan =
-            Plan::new(Loaded { threads: std::collections::HashMap::new(), ..loaded(0) }, NOW);
+        let mut plan = Plan::new(
+            Loaded { threads: std::collections::HashMap::new(), ..loaded(0) },
+            NOW,
+            Start(1),
+        );
         let (one, two) = (text(2, 1), text(1, 2));
         assert_eq!(stored(plan.message(&one)).thread_id, 8);
         assert_eq!(stored(plan.message(&two)).thread_id, 8);

@@ -89,6 +89,11 @@ impl CommitTask {
     /// Looks whether the database takes writes again, or whether an idle one is still there. The result is the
     /// health that it leaves.
     async fn look(&mut self) {
+        self.look_at_database().await;
+        self.tell_new_history();
+    }
+
+    async fn look_at_database(&mut self) {
         match self.health() {
             Health::Serving => {
                 if let Err(error) = self.writer.check().await {
@@ -184,6 +189,7 @@ impl CommitTask {
         };
         self.gave_up = false;
         self.recovered();
+        self.tell_new_history();
         self.hub.publish_committed(&committed.events);
         Ok(committed.answers)
     }
@@ -206,6 +212,13 @@ impl CommitTask {
                 self.failed(&error);
                 Outcome::Unknown
             }
+        }
+    }
+
+    /// Subscriptions go on from positions of the history before.
+    fn tell_new_history(&mut self) {
+        if self.writer.take_new_history() {
+            self.hub.resync();
         }
     }
 

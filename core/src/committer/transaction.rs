@@ -48,7 +48,7 @@ pub(super) async fn run(writer: &mut Writer, writes: &[Write]) -> Result<Committ
     let wanted = plan::wanted(writes);
     let loaded =
         if wanted.users.is_empty() { Loaded::default() } else { transaction.load(wanted).await? };
-    let mut plan = Plan::new(loaded, now);
+    let mut plan = Plan::new(loaded, now, transaction.start());
     let answers = writes
         .iter()
         .map(|write| match write {

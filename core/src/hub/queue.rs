@@ -7,7 +7,13 @@ use std::{
 };
 
 use super::LiveEvent;
-use crate::error::Error;
+use crate::{
+    error::Error,
+    store::{
+        feed::FeedEnd,
+        history::{Position, Start},
+    },
+};
 
 /// Events that wait for a slow subscriber: as many as a commit may have for one user, because reading
 /// them from the store again costs more than holding them.
@@ -33,7 +39,9 @@ struct State {
     started: bool,
     /// The last place in the sequence that it was told of, or began at. It never stands beyond a hole that
     /// nothing wakes the subscription for: the store would have nothing later to show.
-    told: u64,
+    told: Position,
+    /// The same when the store was asked for the end of the feed.
+    asked: Option<Position>,
     /// The last place that stands beyond such a hole.
     beyond: u64,
     closed: Option<Error>,
@@ -44,15 +52,23 @@ struct State {
 #[derive(Debug)]
 pub(crate) enum Entry {
     Event(LiveEvent),
-    /// Places in the sequence that the subscriber did not ask for, first and last.
-    Skipped(u64, u64),
+    Skipped(Skipped),
+}
+
+/// Places in the sequence that the subscriber did not ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) first: u64,
+    pub(crate) last: Position,
+    /// The start that the place before them is in.
+    pub(crate) prior: Start,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
         match self {
             Self::Event(event) => event.message.body.len(),
-            Self::Skipped(..) => 0,
+            Self::Skipped(_) => 0,
         }
     }
 }
@@ -75,10 +91,13 @@ impl Queue {
         Self { received_only, state: Mutex::default() }
     }
 
-    pub(super) fn start(&self, last_seq: u64) {
+    pub(super) fn start(&self, end: Position) {
         let mut state = lock(&self.state);
         state.started = true;
-        state.told = state.told.max(last_seq);
+        if state.told.start != end.start && state.told != Position::default() {
+            state.behind = true;
+        }
+        state.told = Position { start: end.start, seq: state.told.seq.max(end.seq) };
     }
 
     pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
@@ -127,40 +146,87 @@ impl Queue {
 
     /// Whether it leaves a hole that the subscription is not woken for.
     pub(super) fn push(&self, event: &LiveEvent) -> bool {
-        if event.sent && self.received_only {
-            // No reason to wake anyone.
-            return lock(&self.state).skip(event.seq);
+        let LiveEvent { place, prior, .. } = *event;
+        if lock(&self.state).is_elsewhere(place, prior) {
+            self.update(|state| state.fall_behind(place));
+            return false;
         }
-        self.update(|state| state.push(Entry::Event(event.clone()), event.seq));
+        if self.received_only && (event.sent || event.first_seq != place.seq) {
+            // No reason to wake anyone.
+            return lock(&self.state).skip(place, prior);
+        }
+        self.update(|state| state.push(Entry::Event(event.clone()), place));
         false
     }
 
     /// The same.
-    pub(super) fn push_sent(&self, seq: u64) -> bool {
-        if self.received_only {
-            return lock(&self.state).skip(seq);
+    pub(super) fn push_sent(&self, place: Position, prior: Start) -> bool {
+        if self.received_only && !lock(&self.state).is_elsewhere(place, prior) {
+            return lock(&self.state).skip(place, prior);
         }
-        self.update(|state| state.fall_behind(seq));
+        self.update(|state| {
+            let place = state.here(place);
+            state.fall_behind(place);
+        });
         false
     }
 
-    pub(super) fn found_end(&self, last_seq: u64) {
-        // Otherwise there is no reason to wake anyone.
-        let is_behind = {
-            let state = lock(&self.state);
-            state.started && state.told < last_seq
+    /// Keeps what it was told until the store has been read; gives the start of it.
+    pub(super) fn ask(&self) -> Option<Start> {
+        let mut state = lock(&self.state);
+        state.asked = state.started.then_some(state.told);
+        state.asked.map(|told| told.start)
+    }
+
+    pub(super) fn found_end(&self, end: &FeedEnd) {
+        let place = end.position();
+        let (is_lost, is_behind) = {
+            let mut state = lock(&self.state);
+            let is_lost = state.asked.take().is_some_and(|told| end.has_lost(told));
+            let is_behind = state.told.seq < place.seq || state.told.start < place.start;
+            (is_lost, state.started && is_behind)
         };
-        if is_behind {
-            self.update(|state| state.fall_behind(last_seq));
+        if is_lost {
+            self.close(&Error::EpochChanged);
+        } else if is_behind {
+            // Otherwise there is no reason to wake anyone.
+            self.update(|state| state.fall_behind(place));
+        }
+    }
+
+    pub(super) fn lost_start(&self, start: Start) {
+        if lock(&self.state).asked.is_some_and(|told| told.start == start) {
+            self.close(&Error::EpochChanged);
         }
     }
 }
 
 impl State {
+    /// Whether a place is in another start than what was told last, and not the next after it: then the store knows what is
+    /// missing between the two, or that they belong to different histories.
+    fn is_elsewhere(&self, place: Position, prior: Start) -> bool {
+        let is_next = prior == self.told.start && place.seq == self.told.seq + 1;
+        self.started && self.here(place).start != self.told.start && !is_next
+    }
+
+    /// A core of 0.1.0 does not tell the start.
+    fn here(&self, place: Position) -> Position {
+        if place.start == Start::default() {
+            return Position { start: self.told.start, ..place };
+        }
+        place
+    }
+
+    /// To be called with what is not elsewhere.
+    fn tell(&mut self, place: Position) {
+        let start = self.told.start.max(place.start);
+        self.told = Position { start, seq: self.told.seq.max(place.seq) };
+    }
+
     /// To be followed by a wake: a hole before it is seen when it is taken.
-    fn push(&mut self, entry: Entry, seq: u64) {
-        self.told = self.told.max(seq);
-        self.enqueue(entry, seq);
+    fn push(&mut self, entry: Entry, place: Position) {
+        self.tell(place);
+        self.enqueue(entry, place.seq);
     }
 
     fn enqueue(&mut self, entry: Entry, seq: u64) {
@@ -168,7 +234,7 @@ impl State {
             return;
         }
         if self.entries.len() >= QUEUE_EVENTS || self.bytes >= QUEUE_BYTES {
-            return self.fall_behind(seq);
+            return self.fall_behind(Position { seq, ..self.told });
         }
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
@@ -176,24 +242,34 @@ impl State {
 
     /// Whether there is a hole before it: then it is left out, to be found with what is missing. Before the start
     /// nobody knows, and what is published meanwhile is compared with the store after it.
-    fn skip(&mut self, seq: u64) -> bool {
+    fn skip(&mut self, place: Position, prior: Start) -> bool {
+        let seq = place.seq;
         if self.started {
-            if seq > self.told + 1 {
+            if seq > self.told.seq + 1 {
                 self.beyond = self.beyond.max(seq);
                 return true;
             }
-            self.told = self.told.max(seq);
+            self.tell(place);
         }
         match self.entries.back_mut() {
-            Some(Entry::Skipped(_, last)) if *last + 1 == seq => *last = seq,
-            _ => self.enqueue(Entry::Skipped(seq, seq), seq),
+            Some(Entry::Skipped(skipped))
+                if skipped.last.seq + 1 == seq && skipped.last.start == place.start =>
+            {
+                skipped.last = place;
+            }
+            _ => self.enqueue(Entry::Skipped(Skipped { first: seq, last: place, prior }), seq),
         }
         false
     }
 
     /// What will be read has all that was published before.
-    fn fall_behind(&mut self, seq: u64) {
-        self.told = self.told.max(seq).max(self.beyond);
+    fn fall_behind(&mut self, place: Position) {
+        if place.start > self.told.start {
+            // Places of the start before say nothing of those in this one.
+            (self.told, self.beyond) = (place, 0);
+        } else if place.start == self.told.start {
+            self.told.seq = self.told.seq.max(place.seq).max(self.beyond);
+        }
         self.entries = VecDeque::new();
         self.bytes = 0;
         self.behind = true;

@@ -1,9 +1,23 @@
 use std::task::Waker;
 
-use super::{queue::QUEUE_EVENTS, *};
+use super::{
+    queue::{QUEUE_EVENTS, Skipped},
+    *,
+};
+
+const START: Start = Start(7);
+
+fn at(seq: u64) -> Position {
+    Position { start: START, seq }
+}
 
 fn event(seq: u64, sent: bool) -> LiveEvent {
-    LiveEvent { seq, sent, message: Arc::default() }
+    LiveEvent { place: at(seq), prior: START, first_seq: seq, sent, message: Arc::default() }
+}
+
+/// What the store has of the feed, which moved in later starts.
+fn end(position: Position, later: &[(Start, i64)]) -> FeedEnd {
+    FeedEnd::of_test(position, false, later)
 }
 
 fn user() -> UserId {
@@ -17,6 +31,14 @@ fn take(registration: &Registration) -> Option<Taken> {
     }
 }
 
+/// The first and the last place.
+fn skipped(registration: &Registration) -> (u64, u64) {
+    match take(registration) {
+        Some(Taken::Entry(Entry::Skipped(Skipped { first, last, .. }))) => (first, last.seq),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn what_a_subscriber_did_not_ask_for_is_one_entry() {
     let hub = Hub::default();
@@ -25,7 +47,7 @@ fn what_a_subscriber_did_not_ask_for_is_one_entry() {
         hub.publish(user(), &event(seq, true));
     }
     hub.publish(user(), &event(4, false));
-    assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Skipped(1, 3)))));
+    assert_eq!(skipped(&registration), (1, 3));
     assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Event(_)))));
     assert!(take(&registration).is_none());
 }
@@ -41,7 +63,7 @@ fn a_full_queue_is_dropped_and_starts_anew() {
     hub.publish(user(), &event(1_000, false));
     assert!(matches!(
         take(&registration),
-        Some(Taken::Entry(Entry::Event(LiveEvent { seq: 1_000, .. })))
+        Some(Taken::Entry(Entry::Event(LiveEvent { place: Position { seq: 1_000, .. }, .. })))
     ));
 }
 
@@ -49,18 +71,18 @@ fn a_full_queue_is_dropped_and_starts_anew() {
 fn a_feed_that_ends_later_in_the_store_is_read() {
     let hub = Hub::clustered();
     let registration = hub.register(user(), true).expect("open");
-    hub.found_end(user(), 9, false);
+    hub.found_end(user(), &end(at(9), &[]));
     assert!(take(&registration).is_none(), "its position is not known yet");
-    registration.start(5);
-    assert!(matches!(hub.take_to_check(), ToCheck::Some(users) if users == [user()]));
+    registration.start(at(5));
+    assert!(matches!(hub.take_to_check(), ToCheck::Some(users) if users == [(user(), START)]));
     hub.publish(user(), &event(6, true));
-    hub.found_end(user(), 6, false);
-    assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Skipped(6, 6)))));
-    hub.found_end(user(), 7, false);
+    hub.found_end(user(), &end(at(6), &[]));
+    assert_eq!(skipped(&registration), (6, 6));
+    hub.found_end(user(), &end(at(7), &[]));
     assert!(matches!(take(&registration), Some(Taken::Behind)));
-    hub.found_end(user(), 7, false);
+    hub.found_end(user(), &end(at(7), &[]));
     assert!(take(&registration).is_none(), "it reads the store already");
-    hub.found_end(user(), 7, true);
+    hub.found_end(user(), &FeedEnd::of_test(at(7), true, &[]));
     assert!(matches!(take(&registration), Some(Taken::Closed(Error::UserDeleted))));
 }
 
@@ -70,19 +92,21 @@ fn a_message_of_the_users_own_does_not_hide_what_was_lost_before_it() {
     for received_only in [true, false] {
         let hub = Hub::clustered();
         let registration = hub.register(user(), received_only).expect("open");
-        registration.start(1);
+        registration.start(at(1));
         hub.take_to_check();
         hub.publish(user(), &event(3, true));
         if received_only {
             assert!(take(&registration).is_none(), "the hint may be a moment late");
-            assert!(matches!(hub.take_to_check(), ToCheck::Some(users) if users == [user()]));
-            hub.found_end(user(), 3, false);
+            assert!(
+                matches!(hub.take_to_check(), ToCheck::Some(users) if users == [(user(), START)])
+            );
+            hub.found_end(user(), &end(at(3), &[]));
             assert!(matches!(take(&registration), Some(Taken::Behind)));
         } else {
             // Whoever takes it sees the hole.
             assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Event(_)))));
         }
-        hub.found_end(user(), 3, false);
+        hub.found_end(user(), &end(at(3), &[]));
         assert!(take(&registration).is_none(), "it reads the store already");
     }
 }
@@ -91,29 +115,29 @@ fn a_message_of_the_users_own_does_not_hide_what_was_lost_before_it() {
 fn places_on_both_sides_of_a_hole_are_not_joined() {
     let hub = Hub::clustered();
     let registration = hub.register(user(), true).expect("open");
-    registration.start(1);
-    hub.publish_sent(user(), 2);
-    hub.publish_sent(user(), 4);
-    hub.publish_sent(user(), 5);
+    registration.start(at(1));
+    hub.publish_sent(user(), at(2), START);
+    hub.publish_sent(user(), at(4), START);
+    hub.publish_sent(user(), at(5), START);
     // It was looked up before the last was published.
-    hub.found_end(user(), 4, false);
+    hub.found_end(user(), &end(at(4), &[]));
     assert!(matches!(take(&registration), Some(Taken::Behind)));
-    hub.publish_sent(user(), 6);
-    assert!(matches!(take(&registration), Some(Taken::Entry(Entry::Skipped(6, 6)))));
+    hub.publish_sent(user(), at(6), START);
+    assert_eq!(skipped(&registration), (6, 6));
 }
 
 #[test]
 fn a_hint_that_is_late_is_delivered_at_once() {
     let hub = Hub::clustered();
     let registration = hub.register(user(), true).expect("open");
-    registration.start(1);
+    registration.start(at(1));
     hub.publish(user(), &event(3, true));
     hub.publish(user(), &event(2, false));
     assert!(matches!(
         take(&registration),
-        Some(Taken::Entry(Entry::Event(LiveEvent { seq: 2, .. })))
+        Some(Taken::Entry(Entry::Event(LiveEvent { place: Position { seq: 2, .. }, .. })))
     ));
-    hub.found_end(user(), 3, false);
+    hub.found_end(user(), &end(at(3), &[]));
     assert!(matches!(take(&registration), Some(Taken::Behind)), "its place was left out");
 }
 
@@ -123,9 +147,88 @@ fn what_is_published_before_the_start_hides_nothing() {
     let hub = Hub::clustered();
     let registration = hub.register(user(), true).expect("open");
     hub.publish(user(), &event(6, true));
-    registration.start(4);
-    hub.found_end(user(), 6, false);
+    registration.start(at(4));
+    hub.found_end(user(), &end(at(6), &[]));
     assert!(matches!(take(&registration), Some(Taken::Behind)));
+}
+
+/// A database that went back gives the same places again.
+#[test]
+fn a_subscription_whose_position_is_lost_is_ended() {
+    let later = Start(9);
+    let found = |position: Position, later: &[(Start, i64)]| {
+        let hub = Hub::clustered();
+        let registration = hub.register(user(), true).expect("open");
+        registration.start(at(5));
+        drop(hub.take_to_check());
+        // What comes between the question and the answer is not in the answer.
+        hub.publish(user(), &event(6, true));
+        hub.found_end(user(), &end(position, later));
+        loop {
+            match take(&registration) {
+                Some(Taken::Closed(Error::EpochChanged)) => return true,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+    };
+    let place = |seq| Position { start: later, seq };
+    assert!(!found(at(5), &[]));
+    assert!(found(at(4), &[]), "the feed ends before it");
+    assert!(found(place(9), &[(later, 4)]), "others have its place now");
+    assert!(!found(place(9), &[(later, 5)]), "nothing of it was lost");
+    assert!(found(place(9), &[(Start(8), 4), (later, 8)]));
+}
+
+#[test]
+fn a_start_that_the_store_does_not_have_ends_whoever_was_told_of_it() {
+    let hub = Hub::clustered();
+    let registration = hub.register(user(), true).expect("open");
+    registration.start(at(5));
+    let ToCheck::Some(asked) = hub.take_to_check() else { panic!("it was not to be checked") };
+    hub.lost_start(&asked, Start(8));
+    assert!(take(&registration).is_none());
+    hub.lost_start(&asked, START);
+    assert!(matches!(take(&registration), Some(Taken::Closed(Error::EpochChanged))));
+}
+
+#[test]
+fn what_does_not_follow_in_another_start_is_read_from_the_store() {
+    let hub = Hub::clustered();
+    let registration = hub.register(user(), true).expect("open");
+    registration.start(at(5));
+    let later = |seq| Position { start: Start(9), seq };
+    // Of the user's own, which are no reason to wake anyone otherwise.
+    let own = |seq, prior| LiveEvent { place: later(seq), prior, ..event(seq, true) };
+    hub.publish(user(), &own(6, START));
+    assert_eq!(skipped(&registration), (6, 6), "it is the next");
+    hub.publish(user(), &own(7, Start(9)));
+    assert_eq!(skipped(&registration), (7, 7));
+    let much_later = Position { start: Start(11), seq: 8 };
+    let own = LiveEvent { place: much_later, prior: Start(10), ..event(8, true) };
+    hub.publish(user(), &own);
+    assert!(matches!(take(&registration), Some(Taken::Behind)), "it follows another");
+    // A hint of the history that was lost, late.
+    hub.publish(user(), &event(8, false));
+    assert!(matches!(take(&registration), Some(Taken::Behind)));
+}
+
+#[test]
+fn a_change_is_not_new() {
+    let hub = Hub::default();
+    for received_only in [true, false] {
+        let registration = hub.register(user(), received_only).expect("open");
+        hub.publish(user(), &LiveEvent { first_seq: 2, ..event(4, false) });
+        match take(&registration) {
+            Some(Taken::Entry(Entry::Skipped(skipped))) if received_only => {
+                assert_eq!((skipped.first, skipped.last), (4, at(4)));
+            }
+            Some(Taken::Entry(Entry::Event(event))) if !received_only => {
+                assert_eq!(event.first_seq, 2);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

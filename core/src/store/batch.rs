@@ -13,7 +13,11 @@ use netrox_proto::ids::{ClientRef, UserId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{message::ParticipantsRow, user::UserKey};
+use super::{
+    history::{FeedStartRow, Start},
+    message::ParticipantsRow,
+    user::UserKey,
+};
 use crate::command::NewAttachment;
 
 pub(super) mod postgres;
@@ -54,6 +58,8 @@ pub(crate) struct UserState {
     pub(crate) key: UserKey,
     pub(crate) deleted: bool,
     pub(crate) last_seq: i64,
+    /// In which the feed last moved.
+    pub(crate) start: Start,
 }
 
 /// The two users of a thread, the lower key first.
@@ -115,6 +121,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) dispatches: Vec<DispatchRow>,
     /// Those whose feeds moved, with the new end.
     pub(crate) feeds: Vec<UserState>,
+    /// Those of them that move for the first time in this start.
+    pub(crate) feed_starts: Vec<FeedStartRow>,
     /// Those that were written to, with the new instant of it.
     pub(crate) activities: Vec<ThreadState>,
 }

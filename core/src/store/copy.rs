@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 mod table;
 
-use self::table::{Feed, Message, Table, Thread, Upload, User};
+use self::table::{Feed, FeedStart, Message, Start, Table, Thread, Upload, User};
 use super::{OpenError, postgres, sqlite};
 use crate::config::PostgresUrl;
 
@@ -99,6 +99,8 @@ pub(crate) async fn copy(
     if begin(to, id).await? == Begun::Finished {
         check_unchanged::<User>(from, to).await?;
         check_unchanged::<Feed>(from, to).await?;
+        check_unchanged::<Start>(from, to).await?;
+        check_unchanged::<FeedStart>(from, to).await?;
         check_unchanged::<Thread>(from, to).await?;
         check_unchanged::<Message>(from, to).await?;
         // Not the uploads: a core that was only started removes what was cut off.
@@ -106,6 +108,8 @@ pub(crate) async fn copy(
     }
     tables.push(copy_table::<User>(from, to, told).await?);
     tables.push(copy_table::<Feed>(from, to, told).await?);
+    tables.push(copy_table::<Start>(from, to, told).await?);
+    tables.push(copy_table::<FeedStart>(from, to, told).await?);
     tables.push(copy_table::<Thread>(from, to, told).await?);
     tables.push(copy_table::<Message>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);

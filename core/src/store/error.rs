@@ -39,6 +39,20 @@ pub enum OpenError {
     SqliteVersion(String),
     #[error("PostgreSQL {0} is too old; 15 or newer is needed")]
     PostgresVersion(String),
+    #[error("it is the database of another deployment")]
+    OtherDeployment,
+    #[error(
+        "its schema is that of migration {found}, and this program was started on that of {expected}: \
+         start it again"
+    )]
+    OtherSchema { found: i64, expected: i64 },
+    #[error(
+        "it is on timeline {timeline}, and the same system was promoted to {known} since: what it takes \
+         would be lost"
+    )]
+    OldTimeline { timeline: i64, known: i64 },
+    #[error("it does not have the history that this core writes to")]
+    OtherHistory,
     #[error("it is being copied into")]
     Copying,
     #[error("a copy into it was not finished: run netrox-chat migrate again")]

@@ -7,16 +7,26 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     engine::{Readers, read, read_postgres},
+    history::{Position, Start},
     message::{MessageRow, message_columns},
     user::UserKey,
 };
 
-/// A user, and the last place in the user's sequence; 0 before the first.
+/// A user, and where the user's feed ends; seq 0 before the first change.
 #[derive(Debug, FromRow)]
 pub(crate) struct FeedOwner {
     pub(crate) key: UserKey,
     pub(crate) deleted: bool,
-    pub(crate) last_seq: i64,
+    last_seq: i64,
+    start: Start,
+    /// Whether the position that was asked for is no part of the history.
+    pub(crate) is_lost: bool,
+}
+
+impl FeedOwner {
+    pub(crate) fn end(&self) -> Position {
+        Position { start: self.start, seq: self.last_seq.cast_unsigned() }
+    }
 }
 
 /// Where a user's feed ends, and whether the user is still there.
@@ -24,54 +34,141 @@ pub(crate) struct FeedOwner {
 pub(crate) struct FeedEnd {
     pub(crate) id: Uuid,
     pub(crate) deleted: bool,
-    pub(crate) last_seq: i64,
+    last_seq: i64,
+    start: Start,
+    /// The later starts in which the feed moved, and where it stood when each began, in the same order.
+    starts: Vec<Start>,
+    stood: Vec<i64>,
+}
+
+impl FeedEnd {
+    pub(crate) fn position(&self) -> Position {
+        Position { start: self.start, seq: self.last_seq.cast_unsigned() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_test(end: Position, deleted: bool, later: &[(Start, i64)]) -> Self {
+        let (starts, stood) = later.iter().copied().unzip();
+        let last_seq = end.seq.cast_signed();
+        Self { id: Uuid::nil(), deleted, last_seq, start: end.start, starts, stood }
+    }
+
+    /// Whether a position, which was reached before this was read, is no part of the history.
+    pub(crate) fn has_lost(&self, position: Position) -> bool {
+        let beyond = |seq: i64| position.seq > seq.cast_unsigned();
+        let later = self.starts.iter().zip(&self.stood);
+        beyond(self.last_seq)
+            || later.into_iter().any(|(start, seq)| *start > position.start && beyond(*seq))
+    }
 }
 
 #[derive(Debug, FromRow)]
 struct FeedRow {
     seq: i64,
+    first_seq: i64,
+    start: Start,
+    is_lost: bool,
     #[sqlx(flatten)]
     message: MessageRow,
     peer_id: Uuid,
 }
 
-/// The limit is cast so that SQLite does not compile the statement again for each value of it.
-macro_rules! feed_of {
-    ($user:literal, $user_seq:literal, $peer:literal) => {
+/// Whether the position ($2: start, $3: seq) of a user is lost; `f` is the feed or null.
+macro_rules! is_lost {
+    ($user_key:literal) => {
         concat!(
-            "select m.",
-            $user_seq,
-            " as seq, u.id as peer_id, ",
-            message_columns!(),
-            " from messages m join users u on u.key = m.",
-            $peer,
-            " where m.",
-            $user,
-            " = $1 and m.",
-            $user_seq,
-            " > $2",
-            " order by m.",
-            $user_seq,
-            " limit cast($3 as bigint)"
+            "($3 > coalesce(f.last_seq, 0)
+            or exists (select 1 from feed_starts b where b.user_key = ",
+            $user_key,
+            " and b.start > $2 and b.last_seq < $3)
+            or cast($2 as bigint) <> 0 and not exists (select 1 from starts s where s.start = $2))"
         )
     };
 }
-const FIND: &str = "\
-    select u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq
-    from users u left join feeds f on f.user_key = u.key where u.id = $1";
+const FIND: &str = concat!(
+    "select u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq, coalesce(f.start, 0) as start, ",
+    is_lost!("u.key"),
+    " as is_lost
+    from users u left join feeds f on f.user_key = u.key where u.id = $1"
+);
+/// Most feeds have not moved in a later start.
 const FIND_ENDS: &str = "\
-    select u.id, u.deleted, f.last_seq
-    from users u join feeds f on f.user_key = u.key where u.id = any($1)";
-const LAST_SEQ: &str = "select last_seq from feeds where user_key = $1";
-const RECEIVED: &str = feed_of!("receiver", "receiver_seq", "sender");
-const ALL: &str = concat!(
-    "select * from (",
-    feed_of!("receiver", "receiver_seq", "sender"),
-    ") as received",
-    " union all select * from (",
-    feed_of!("sender", "sender_seq", "receiver"),
-    ") as sent",
-    " order by seq limit cast($3 as bigint)"
+    select u.id, u.deleted, f.last_seq, f.start,
+        case when f.start <= w.start then '{}' else array(
+            select b.start from feed_starts b where b.user_key = f.user_key and b.start > w.start
+            order by b.start) end as starts,
+        case when f.start <= w.start then '{}' else array(
+            select b.last_seq from feed_starts b where b.user_key = f.user_key and b.start > w.start
+            order by b.start) end as stood
+    from unnest($1::uuid[], $2::bigint[]) as w (id, start)
+    join users u on u.id = w.id join feeds f on f.user_key = u.key";
+const KNOWN_STARTS: &str = "select start from starts where start = any($1)";
+const END: &str = concat!(
+    "select f.last_seq, f.start, ",
+    is_lost!("$1"),
+    " as is_lost from feeds f where f.user_key = $1"
+);
+
+/// The limit is cast so that SQLite does not compile the statement again for each value of it. Each row tells of the
+/// history that it was read in: a server may be another one than for the statement before.
+macro_rules! feed_of {
+    ($user:literal, $peer:literal, $seq:literal, $first_seq:literal, $condition:literal) => {
+        concat!(
+            "select m.",
+            $seq,
+            " as seq, ",
+            $first_seq,
+            " as first_seq, f.start, ",
+            is_lost!("$1"),
+            " as is_lost, u.id as peer_id, ",
+            message_columns!(),
+            " from messages m join users u on u.key = m.",
+            $peer,
+            " join feeds f on f.user_key = $1",
+            " where m.",
+            $user,
+            " = $1 and m.",
+            $seq,
+            " > $3",
+            $condition,
+            " order by m.",
+            $seq,
+            " limit cast($4 as bigint)"
+        )
+    };
+}
+macro_rules! both {
+    ($one:expr, $other:expr) => {
+        concat!(
+            "select * from (",
+            $one,
+            ") as one union all select * from (",
+            $other,
+            ") as other order by seq limit cast($4 as bigint)"
+        )
+    };
+}
+/// What is new, at its first place: most messages have no other.
+const NEW: &str = both!(
+    feed_of!(
+        "receiver",
+        "sender",
+        "receiver_seq",
+        "m.receiver_seq",
+        " and m.receiver_first_seq is null"
+    ),
+    feed_of!("receiver", "sender", "receiver_first_seq", "m.receiver_first_seq", "")
+);
+/// What is new or changed, at its latest place.
+const ALL: &str = both!(
+    feed_of!(
+        "receiver",
+        "sender",
+        "receiver_seq",
+        "coalesce(m.receiver_first_seq, m.receiver_seq)",
+        ""
+    ),
+    feed_of!("sender", "receiver", "sender_seq", "coalesce(m.sender_first_seq, m.sender_seq)", "")
 );
 
 /// Part of a feed, from a position on.
@@ -79,55 +176,84 @@ const ALL: &str = concat!(
 pub(crate) struct FeedPage {
     pub(crate) events: Vec<v1::Event>,
     /// The position after the page.
-    pub(crate) last_seq: u64,
+    pub(crate) end: Position,
     /// Whether it reaches the end of the feed.
-    pub(crate) complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 impl Store {
-    pub(crate) async fn find_feed(&self, user: UserId) -> Result<Option<FeedOwner>, Error> {
-        read!(self, fetch_optional, sqlx::query_as(FIND).bind(user.0))
+    /// `after` is the position that is asked for, if one is.
+    pub(crate) async fn find_feed(
+        &self,
+        user: UserId,
+        after: Position,
+    ) -> Result<Option<FeedOwner>, Error> {
+        let (start, seq) = (after.start, after.seq.cast_signed());
+        read!(self, fetch_optional, sqlx::query_as(FIND).bind(user.0).bind(start).bind(seq))
     }
 
-    /// The ends of the feeds of some users, as other cores may have moved them. Where there are no other
-    /// cores, there is nothing to find.
-    pub(crate) async fn find_feed_ends(&self, users: &[UserId]) -> Result<Vec<FeedEnd>, Error> {
+    /// The ends of the feeds of some users, as other cores may have moved them, with the starts in which each moved after the
+    /// one beside the user. Where there are no other cores, there is nothing to find.
+    pub(crate) async fn find_feed_ends(
+        &self,
+        users: &[(UserId, Start)],
+    ) -> Result<Vec<FeedEnd>, Error> {
         let Readers::Postgres(pool) = &self.readers else { return Ok(Vec::new()) };
-        let ids: Vec<_> = users.iter().map(|user| user.0).collect();
-        let ends = read_postgres!(pool, fetch_all, sqlx::query_as(FIND_ENDS).bind(ids));
+        let (ids, starts): (Vec<_>, Vec<_>) =
+            users.iter().map(|(user, start)| (user.0, *start)).unzip();
+        let query = sqlx::query_as(FIND_ENDS).bind(ids).bind(starts);
+        let ends = read_postgres!(pool, fetch_all, query);
         ends.map_err(|error| self.failure(error))
     }
 
-    /// The user's last place in the sequence; 0 before the first.
-    async fn last_seq(&self, user: UserKey) -> Result<u64, Error> {
-        let last: Option<i64> =
-            read!(self, fetch_optional, sqlx::query_scalar(LAST_SEQ).bind(user))?;
-        Ok(last.unwrap_or(0).cast_unsigned())
+    /// Those of the starts that the database has.
+    pub(crate) async fn find_starts(&self, starts: &[Start]) -> Result<Vec<Start>, Error> {
+        let Readers::Postgres(pool) = &self.readers else { return Ok(starts.to_vec()) };
+        let query = sqlx::query_scalar(KNOWN_STARTS).bind(starts);
+        let found = read_postgres!(pool, fetch_all, query);
+        found.map_err(|error| self.failure(error))
     }
 
-    /// What came after a position, in order, at most `limit` events.
+    /// What came after a position, in order, at most `limit` events; `None` where the position is no part of the history.
     pub(crate) async fn read_feed(
         &self,
         user: UserKey,
         user_id: UserId,
-        after: u64,
+        after: Position,
         received_only: bool,
         limit: usize,
-    ) -> Result<FeedPage, Error> {
+    ) -> Result<Option<FeedPage>, Error> {
+        let (start, seq) = (after.start, after.seq.cast_signed());
         // Read before the page: whatever has a place up to here is then in the page, or left out
         // of it for good.
-        let end = self.last_seq(user).await?;
-        let statement = if received_only { RECEIVED } else { ALL };
+        let end: Option<(i64, Start, bool)> =
+            read!(self, fetch_optional, sqlx::query_as(END).bind(user).bind(start).bind(seq))?;
+        let (last_seq, end_start, is_lost) = end.unwrap_or((0, Start::default(), seq > 0));
+        if is_lost {
+            return Ok(None);
+        }
+        let statement = if received_only { NEW } else { ALL };
         let rows: Vec<FeedRow> = read!(
             self,
             fetch_all,
-            sqlx::query_as(statement).bind(user).bind(after.cast_signed()).bind(limit as i64)
+            sqlx::query_as(statement).bind(user).bind(start).bind(seq).bind(limit as i64)
         )?;
-        let complete = rows.len() < limit;
-        let newest = rows.last().map_or(after, |row| row.seq.cast_unsigned());
-        let last_seq = if complete { newest.max(end) } else { newest };
+        if rows.iter().any(|row| row.is_lost) {
+            return Ok(None);
+        }
+        let is_complete = rows.len() < limit;
+        let end = Position { start: end_start, seq: last_seq.cast_unsigned() };
+        let end = match rows.last() {
+            None => end,
+            Some(newest) => {
+                let read = Position { start: newest.start, seq: newest.seq.cast_unsigned() };
+                // The end is of the same history.
+                let goes_on = is_complete && read.start == end.start && read.seq < end.seq;
+                if goes_on { end } else { read }
+            }
+        };
         let events = rows.into_iter().map(|row| row.into_event(user, user_id)).collect();
-        Ok(FeedPage { events, last_seq, complete })
+        Ok(Some(FeedPage { events, end, is_complete }))
     }
 }
 
@@ -140,7 +266,7 @@ impl FeedRow {
         v1::Event {
             seq: self.seq.cast_unsigned(),
             change: Some(v1::event::Change::Message(message)),
-            first_seq: 0,
+            first_seq: self.first_seq.cast_unsigned(),
         }
     }
 }

@@ -84,6 +84,7 @@ pub(crate) struct ParticipantsRow {
     pub(crate) message: MessageRow,
     sender_id: Uuid,
     receiver_id: Uuid,
+    sender_first_seq: i64,
 }
 
 impl ParticipantsRow {
@@ -93,6 +94,11 @@ impl ParticipantsRow {
 
     pub(crate) fn receiver_id(&self) -> UserId {
         UserId(self.receiver_id)
+    }
+
+    /// The place at which it first appeared to its sender.
+    pub(crate) fn sender_first_seq(&self) -> u64 {
+        self.sender_first_seq.cast_unsigned()
     }
 
     pub(crate) fn has_participant(&self, user: UserId) -> bool {
@@ -134,7 +140,8 @@ macro_rules! with_participants {
         concat!(
             "select ",
             $crate::store::message::message_columns!(),
-            ", s.id as sender_id, r.id as receiver_id from messages m",
+            ", s.id as sender_id, r.id as receiver_id,",
+            " coalesce(m.sender_first_seq, m.sender_seq) as sender_first_seq from messages m",
             " join users s on s.key = m.sender join users r on r.key = m.receiver where ",
             $condition
         )

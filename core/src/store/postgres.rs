@@ -17,7 +17,10 @@ use super::{
     OpenError,
     engine::{PING_TIMEOUT, within},
     error::migration_failed,
+    history::{self, History, Start},
 };
+
+pub(super) mod sequences;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -125,20 +128,34 @@ pub(super) async fn connect_for_copy(given: &PgConnectOptions) -> Result<PgConne
     Ok(first_connect(given).await?)
 }
 
+/// To a database that is there, whoever else uses it.
+pub(super) async fn connect_to_existing(
+    given: &PgConnectOptions,
+) -> Result<PgConnection, OpenError> {
+    let mut connection = first_connect(given).await?;
+    let checked = async { Ok(check(&mut connection).await) };
+    within(FIRST_ANSWER_TIMEOUT, checked).await??;
+    Ok(connection)
+}
+
 /// Keeps cores from writing for as long as the session lives. `false` where one could.
 pub(super) async fn lock_out_cores(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(LOCK_OUT_CORES).fetch_one(connection).await
 }
 
-/// Refuses a database that is being copied into, or whose copy was cut off.
-pub(super) async fn check_copied(given: &PgConnectOptions) -> Result<(), OpenError> {
+/// Refuses a database that is being copied into, or whose copy was cut off. Learns its history.
+pub(super) async fn open_history(given: &PgConnectOptions) -> Result<History, OpenError> {
     let mut connection = first_connect(given).await?;
-    let checked = async {
-        let refused = refuse_unfinished_copy(&mut connection).await;
+    let opened = async {
+        let opened = async {
+            refuse_unfinished_copy(&mut connection).await?;
+            history::postgres::open(&mut connection).await
+        };
+        let opened = opened.await;
         connection.close().await?;
-        Ok(refused)
+        Ok(opened)
     };
-    within(FIRST_ANSWER_TIMEOUT, checked).await?
+    within(FIRST_ANSWER_TIMEOUT, opened).await?
 }
 
 async fn refuse_unfinished_copy(connection: &mut PgConnection) -> Result<(), OpenError> {
@@ -146,17 +163,42 @@ async fn refuse_unfinished_copy(connection: &mut PgConnection) -> Result<(), Ope
     if unfinished { Err(OpenError::UnfinishedCopy) } else { Ok(()) }
 }
 
-/// Connects to a server that may have been replaced or reconfigured since the start, for writing.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+/// What was found at the start, and has to be found again.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) cluster: Uuid,
+    pub(super) history: History,
+}
+
+/// Connects to a server that may have been replaced or reconfigured since the start, for writing. Gives the start that
+/// the connection works in.
+pub(super) async fn connect(
+    options: &PgConnectOptions,
+    known: &Known,
+) -> Result<(PgConnection, Start), sqlx::Error> {
     let connected = async {
         let mut connection = PgConnection::connect_with(options).await?;
-        check_for_writing(&mut connection).await.map_err(|error| match error {
-            OpenError::Connect(error) => error,
-            other => sqlx::Error::Configuration(other.into()),
-        })?;
-        Ok(connection)
+        let entered = async {
+            check_for_writing(&mut connection).await?;
+            history::postgres::enter(&mut connection, known.cluster, schema(), &known.history).await
+        };
+        let start = entered.await.map_err(refused)?;
+        Ok((connection, start))
     };
     within(CONNECT_TIMEOUT, connected).await
+}
+
+/// As an error of the driver, which takes it for a connection that failed.
+fn refused(error: OpenError) -> sqlx::Error {
+    match error {
+        OpenError::Connect(error) => error,
+        other => sqlx::Error::Configuration(other.into()),
+    }
+}
+
+/// The last migration that this program knows.
+fn schema() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
@@ -169,27 +211,33 @@ async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenErro
     refuse_unfinished_copy(connection).await
 }
 
-pub(super) fn readers(given: &PgConnectOptions) -> PgPool {
+pub(super) fn readers(given: &PgConnectOptions, history: &History) -> PgPool {
+    let (of_acquired, of_opened) = (history.clone(), history.clone());
     PgPoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(MAX_LIFETIME)
         // Ours has a limit, so that a read does not wait in vain for each connection to a host that is gone.
         .test_before_acquire(false)
-        .before_acquire(|connection, _| {
-            Box::pin(async { within(PING_TIMEOUT, connection.ping()).await.map(|()| true) })
+        .before_acquire(move |connection, meta| {
+            let is_current = of_acquired.is_younger(meta.age);
+            Box::pin(
+                async move { within(PING_TIMEOUT, connection.ping()).await.map(|()| is_current) },
+            )
         })
-        .after_connect(|connection, _| {
+        .after_connect(move |connection, _| {
+            let history = of_opened.clone();
             Box::pin(async move {
                 // What a standby shows may be late, and in another order (Jepsen, RDS for PostgreSQL 17.4).
-                let standby: bool =
-                    sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(connection).await?;
+                let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()")
+                    .fetch_one(&mut *connection)
+                    .await?;
                 if standby {
                     let error =
                         OpenError::Setting { name: "pg_is_in_recovery", value: "on".into() };
                     return Err(sqlx::Error::Configuration(error.into()));
                 }
-                Ok(())
+                history::postgres::check_reader(connection, &history).await.map_err(refused)
             })
         })
         .connect_lazy_with(

@@ -58,6 +58,14 @@ pub(super) async fn prepare(path: &Path) -> Result<(), OpenError> {
     Ok(connection.close().await?)
 }
 
+/// To a database that is there, whoever else uses it.
+pub(super) async fn connect_to_existing(path: &Path) -> Result<SqliteConnection, OpenError> {
+    let options = write_options(path).create_if_missing(false);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    check_durability(&mut connection).await?;
+    Ok(connection)
+}
+
 pub(super) async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(READERS)

@@ -16,6 +16,7 @@ use super::{
     Error,
     batch::{self, Loaded, Rows, StoreError, Wanted, sqlite::cache::Cache},
     engine::{Connection, by, on},
+    history::{self, History, Start},
     postgres, upload,
     user::{self, Upsert, UserRow},
 };
@@ -24,13 +25,15 @@ use super::{
 pub(crate) struct Writer {
     engine: Engine,
     open: Option<Open>,
+    /// The history that whoever uses it knows of.
+    told: Start,
 }
 
 /// How to connect.
 #[derive(Debug)]
 enum Engine {
-    Sqlite(SqliteConnectOptions),
-    Postgres(PgConnectOptions),
+    Sqlite(SqliteConnectOptions, history::sqlite::Memory),
+    Postgres(PgConnectOptions, postgres::Known),
 }
 
 #[derive(Debug)]
@@ -38,6 +41,8 @@ struct Open {
     connection: Connection,
     /// Of SQLite alone: other cores write to PostgreSQL.
     cache: Cache,
+    /// The history that the connection writes to.
+    start: Start,
 }
 
 /// From the beginning of a transaction to the end of its commit. SQLite has no server that could hang. With the time
@@ -48,13 +53,18 @@ const SETTLE_TIMEOUT: Duration = Duration::from_millis(450);
 const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
 
 const POSTGRES_BEGIN: &str = "begin";
-/// Assigns the number, by which the server knows later what became of the transaction.
-const TRANSACTION_ID: &str = "select pg_current_xact_id()::text";
+/// Assigns the number, by which the server knows later what became of the transaction. The start is another one where the
+/// tables were restored or the history was renewed since the connection was opened.
+const TRANSACTION_ID: &str = "\
+    select pg_current_xact_id()::text, coalesce((
+        select start from starts where xmin = written_by order by start desc limit 1), 0)";
 const TRANSACTION_STATUS: &str = "select pg_xact_status($1::text::xid8)";
 const MESSAGE_EXISTS: &str = "\
     select exists (select 1 from messages
         where thread_id = $1 and id = $2 and created = $3 and sender_seq = $4)";
-const CHECK: &str = "select 1";
+const LATEST_START: &str = "\
+    select coalesce((
+        select start from starts where xmin = written_by order by start desc limit 1), 0)";
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
@@ -86,17 +96,59 @@ pub(crate) enum Outcome {
 }
 
 impl Writer {
+    /// The start of this core is noted where that can be written; otherwise with the first transaction.
     pub(super) async fn sqlite(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
-        Self::open(Engine::Sqlite(options)).await
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let memory = history::sqlite::Memory::open(&mut connection).await?;
+        let open = Open {
+            start: memory.history().start(),
+            connection: Connection::Sqlite(connection),
+            cache: Cache::default(),
+        };
+        let engine = Engine::Sqlite(options, memory);
+        let mut writer = Self { engine, open: Some(open), told: Start::default() };
+        if let Err(error) = writer.note_start().await {
+            tracing::warn!(%error, "the start cannot be noted yet");
+            writer.discard().await;
+        }
+        writer.told = writer.history().start();
+        Ok(writer)
     }
 
-    pub(super) async fn postgres(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
-        Self::open(Engine::Postgres(options)).await
+    pub(super) async fn postgres(
+        options: PgConnectOptions,
+        known: postgres::Known,
+    ) -> Result<Self, sqlx::Error> {
+        let engine = Engine::Postgres(options, known);
+        let mut writer = Self { engine, open: None, told: Start::default() };
+        writer.connect().await?;
+        writer.told = writer.history().start();
+        Ok(writer)
     }
 
-    async fn open(engine: Engine) -> Result<Self, sqlx::Error> {
-        let open = Some(Open::new(&engine).await?);
-        Ok(Self { engine, open })
+    async fn note_start(&mut self) -> Result<(), Error> {
+        let transaction = self.begin().await?;
+        transaction.commit(&Rows::default()).await.map_err(CommitError::into_inner)
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        match &self.engine {
+            Engine::Sqlite(_, memory) => memory.history(),
+            Engine::Postgres(_, known) => &known.history,
+        }
+    }
+
+    /// Whether the history is another one than when this was last asked.
+    pub(crate) fn take_new_history(&mut self) -> bool {
+        let start = self.history().start();
+        std::mem::replace(&mut self.told, start) != start
+    }
+
+    async fn connect(&mut self) -> Result<(), sqlx::Error> {
+        if self.open.is_none() {
+            self.open = Some(Open::new(&self.engine).await?);
+        }
+        Ok(())
     }
 
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
@@ -108,12 +160,47 @@ impl Writer {
 
     pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
         let deadline = match self.engine {
-            Engine::Sqlite(_) => None,
-            Engine::Postgres(_) => Some(Instant::now() + TRANSACTION_TIMEOUT),
+            Engine::Sqlite(..) => None,
+            Engine::Postgres(..) => Some(Instant::now() + TRANSACTION_TIMEOUT),
         };
-        let open = by(deadline, self.connected()).await?;
-        let trace = by(deadline, open.begin()).await?;
-        Ok(WriteTransaction { open, deadline, trace })
+        by(deadline, self.connect()).await?;
+        let begun = by(deadline, self.begin_connected()).await?;
+        let trace = match begun {
+            Some(trace) => trace,
+            // A new connection finds out what became of the history.
+            None => {
+                self.discard().await;
+                by(deadline, self.connect()).await?;
+                let again = by(deadline, self.begin_connected()).await?;
+                again.ok_or_else(|| Error::Unavailable(history_changed()))?
+            }
+        };
+        let stored = match &mut self.engine {
+            Engine::Sqlite(_, memory) => Some(memory),
+            Engine::Postgres(..) => None,
+        };
+        let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
+        Ok(WriteTransaction { open, memory: stored, deadline, trace })
+    }
+
+    /// `None` where the connection works on another history than it was opened on.
+    async fn begin_connected(&mut self) -> Result<Option<Trace>, sqlx::Error> {
+        let Some(open) = &mut self.open else { return Ok(None) };
+        match (&mut open.connection, &mut self.engine) {
+            (Connection::Sqlite(connection), Engine::Sqlite(_, memory)) => {
+                batch::sqlite::begin(connection, &mut open.cache, memory).await?;
+                open.start = memory.history().start();
+                Ok(Some(Trace::default()))
+            }
+            (Connection::Postgres(connection), _) => {
+                sqlx::query(POSTGRES_BEGIN).execute(&mut *connection).await?;
+                let (number, start): (String, Start) =
+                    sqlx::query_as(TRANSACTION_ID).fetch_one(connection).await?;
+                let trace = Trace { number: Some(number), message: None };
+                Ok((start == open.start).then_some(trace))
+            }
+            (Connection::Sqlite(_), Engine::Postgres(..)) => Ok(None),
+        }
     }
 
     /// Closes the connection. To be called after any error of a transaction.
@@ -127,9 +214,27 @@ impl Writer {
     /// Whether a server is there, as far as can be seen without writing.
     pub(crate) async fn check(&mut self) -> Result<(), Error> {
         let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
-        let open = by(deadline, self.connected()).await?;
-        let checked = async { on!(&mut open.connection, execute, sqlx::query(CHECK)) };
-        Ok(by(deadline, checked).await?)
+        by(deadline, self.connect()).await?;
+        let checked = by(deadline, self.has_history()).await?;
+        if !checked {
+            // Finds out what became of it.
+            self.note_start().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the connection still works on the history that it was opened on.
+    async fn has_history(&mut self) -> Result<bool, sqlx::Error> {
+        let Some(open) = &mut self.open else { return Ok(false) };
+        match &mut open.connection {
+            Connection::Sqlite(connection) => {
+                batch::sqlite::is_as_left(connection, &open.cache).await
+            }
+            Connection::Postgres(connection) => {
+                let start: Start = sqlx::query_scalar(LATEST_START).fetch_one(connection).await?;
+                Ok(start == open.start)
+            }
+        }
     }
 
     /// What became of a transaction whose commit failed.
@@ -190,7 +295,7 @@ impl Writer {
         match self.open.take() {
             Some(open) => {
                 let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
-                let deadline = deadline.filter(|_| matches!(self.engine, Engine::Postgres(_)));
+                let deadline = deadline.filter(|_| matches!(self.engine, Engine::Postgres(..)));
                 Ok(by(deadline, open.connection.close()).await?)
             }
             None => Ok(()),
@@ -200,27 +305,17 @@ impl Writer {
 
 impl Open {
     async fn new(engine: &Engine) -> Result<Self, sqlx::Error> {
-        let connection = match engine {
-            Engine::Sqlite(options) => {
-                Connection::Sqlite(SqliteConnection::connect_with(options).await?)
+        let (connection, start) = match engine {
+            Engine::Sqlite(options, memory) => {
+                let connection = SqliteConnection::connect_with(options).await?;
+                (Connection::Sqlite(connection), memory.history().start())
             }
-            Engine::Postgres(options) => Connection::Postgres(postgres::connect(options).await?),
+            Engine::Postgres(options, known) => {
+                let (connection, start) = postgres::connect(options, known).await?;
+                (Connection::Postgres(connection), start)
+            }
         };
-        Ok(Self { connection, cache: Cache::default() })
-    }
-
-    async fn begin(&mut self) -> Result<Trace, sqlx::Error> {
-        match &mut self.connection {
-            Connection::Sqlite(connection) => {
-                batch::sqlite::begin(connection, &mut self.cache).await?;
-                Ok(Trace::default())
-            }
-            Connection::Postgres(connection) => {
-                sqlx::query(POSTGRES_BEGIN).execute(&mut *connection).await?;
-                let number = sqlx::query_scalar(TRANSACTION_ID).fetch_one(connection).await?;
-                Ok(Trace { number: Some(number), message: None })
-            }
-        }
+        Ok(Self { connection, cache: Cache::default(), start })
     }
 
     async fn has(&mut self, message: MessageTrace) -> Result<bool, sqlx::Error> {
@@ -234,6 +329,10 @@ impl Open {
                 .bind(message.sender_seq.cast_signed())
         )
     }
+}
+
+fn history_changed() -> sqlx::Error {
+    sqlx::Error::Protocol("the history of the database has changed".to_owned())
 }
 
 /// What a failed commit left behind.
@@ -256,11 +355,18 @@ impl CommitError {
 #[derive(Debug)]
 pub(crate) struct WriteTransaction<'a> {
     open: &'a mut Open,
+    /// Of SQLite.
+    memory: Option<&'a mut history::sqlite::Memory>,
     deadline: Option<Instant>,
     trace: Trace,
 }
 
 impl WriteTransaction<'_> {
+    /// What feeds move in.
+    pub(crate) fn start(&self) -> Start {
+        self.open.start
+    }
+
     /// To be called before the directory is changed.
     pub(crate) async fn lock_directory(&mut self) -> Result<(), Error> {
         Ok(by(self.deadline, user::lock(&mut self.open.connection)).await?)
@@ -327,6 +433,9 @@ impl WriteTransaction<'_> {
                 batch::postgres::commit(connection, rows, self.deadline).await
             }
         };
+        if let (Ok(()), Some(memory), Some(last)) = (&stored, self.memory, rows.messages.last()) {
+            memory.keep_stored(last.id);
+        }
         stored.map_err(|error| match error {
             StoreError::Statement(error) => CommitError::NotStored(error.into()),
             StoreError::Commit(error) => match Error::from(error) {

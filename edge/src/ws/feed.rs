@@ -190,8 +190,9 @@ impl Feed {
 
     /// What the user's connections are shown of an event after `position`, if anything.
     fn frame(&self, event: Event, position: u64) -> Option<Utf8Bytes> {
-        // A resumed stream begins after the position; this holds the core to it.
-        if event.seq <= position {
+        // A resumed stream begins after the position; this holds the core to it. What only changed has been shown, or
+        // will be at its first place. A core of 0.1.0 tells of nothing else.
+        if event.seq <= position || event.first_seq != 0 && event.first_seq != event.seq {
             return None;
         }
         match event.change? {
@@ -228,18 +229,18 @@ async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
 pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
     let user = feed.user;
     let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
-    let mut position = None;
+    let mut position: Option<Position> = None;
     let (failure, reason) = loop {
         let attempted_at = Instant::now();
         // The call's future is large and short-lived, the task's is small and long-lived.
-        let failure = match Box::pin(open(&edge, user, position)).await {
+        let failure = match Box::pin(open(&edge, user, position.as_ref())).await {
             Ok((mut responses, first)) => {
                 let opened_at = Instant::now();
-                let mut last_seq = position.unwrap_or(first.last_seq);
+                let before = position.take();
+                let reached = position.insert(Position::of(before, &first));
                 feed.set_phase(Phase::Live);
-                let failure = follow(&feed, &mut responses, first, &mut last_seq).await;
+                let failure = follow(&feed, &mut responses, first, reached).await;
                 feed.set_phase(Phase::Opening);
-                position = Some(last_seq);
                 if opened_at.elapsed() >= MAX_RETRY {
                     backoff.reset();
                 }
@@ -251,8 +252,8 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
             ErrorReason::UserDeleted => break (failure, CloseReason::UserDeleted),
             // There is no connection yet that would stay open: the handshakes fail.
             _ if position.is_none() => break (failure, CloseReason::PositionLost),
-            // The database does not know the position or the user any more: it is another one.
-            ErrorReason::InvalidField | ErrorReason::UserUnknown => {
+            // The database does not know the position or the user any more: it has gone back, or is another one.
+            ErrorReason::EpochChanged | ErrorReason::InvalidField | ErrorReason::UserUnknown => {
                 tracing::warn!(
                     user.id = %user,
                     "the subscription of {user} cannot be resumed: {}", failure.message
@@ -280,6 +281,28 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
     feed.close_all(reason);
 }
 
+/// How far the subscription is, and in which history of the database; a core of 0.1.0 does not tell which.
+struct Position {
+    seq: u64,
+    epoch: Option<Box<str>>,
+}
+
+impl Position {
+    /// At the first response of a stream that goes on from `before`.
+    fn of(before: Option<Self>, first: &SubscribeResponse) -> Self {
+        let seq = before.map_or(first.last_seq, |before| before.seq);
+        let mut position = Self { seq, epoch: None };
+        position.enter(&first.epoch);
+        position
+    }
+
+    fn enter(&mut self, epoch: &str) {
+        if !epoch.is_empty() {
+            self.epoch = Some(epoch.into());
+        }
+    }
+}
+
 /// Boxed, because a future that is moved holds it more than once.
 type Responses = Box<Streaming<SubscribeResponse>>;
 
@@ -287,10 +310,14 @@ type Responses = Box<Streaming<SubscribeResponse>>;
 async fn open(
     edge: &Edge,
     user: UserId,
-    after_seq: Option<u64>,
+    after: Option<&Position>,
 ) -> Result<(Responses, SubscribeResponse), Failure> {
-    let request =
-        SubscribeRequest { user_id: user.to_string(), after_seq, received_only: true, epoch: None };
+    let request = SubscribeRequest {
+        user_id: user.to_string(),
+        after_seq: after.map(|position| position.seq),
+        received_only: true,
+        epoch: after.and_then(|position| position.epoch.as_deref()).map(str::to_owned),
+    };
     let opened = timeout(OPEN_TIMEOUT, async {
         let responses = edge.shared.core.chat.clone().subscribe(request).await?.into_inner();
         let mut responses = Box::new(responses);
@@ -304,18 +331,19 @@ async fn open(
     }
 }
 
-/// Delivers until the stream ends, and keeps `last_seq` at the position reached.
+/// Delivers until the stream ends, and keeps the position that is reached.
 async fn follow(
     feed: &Feed,
     responses: &mut Streaming<SubscribeResponse>,
     first: SubscribeResponse,
-    last_seq: &mut u64,
+    position: &mut Position,
 ) -> Failure {
     let mut response = first;
     loop {
         let reached = response.last_seq;
-        feed.deliver(response.events, *last_seq).await;
-        *last_seq = reached.max(*last_seq);
+        feed.deliver(response.events, position.seq).await;
+        position.seq = reached.max(position.seq);
+        position.enter(&response.epoch);
         response = match responses.message().await {
             Ok(Some(response)) => response,
             Ok(None) => return out_of_reach(),

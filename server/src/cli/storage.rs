@@ -22,7 +22,7 @@ pub(crate) struct DataDirArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
-pub(crate) struct StorageArgs {
+pub(crate) struct DatabaseArgs {
     /// Database: sqlite://PATH, or postgres://… for several cores
     /// [default: sqlite://<data-dir>/chat.db]
     ///
@@ -35,6 +35,13 @@ pub(crate) struct StorageArgs {
     /// File that holds the URL of the database
     #[arg(long, value_name = "FILE")]
     pub(crate) database_url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Storage")]
+pub(crate) struct StorageArgs {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
 
     /// Uploaded files: file://PATH or s3://BUCKET[/PREFIX] [default: file://<data-dir>/media]
     ///

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use netrox_core::{BusConfig, Database, MediaLocation};
 
 use crate::{
-    cli::{BusArgs, StorageArgs, path_of_url},
+    cli::{BusArgs, DatabaseArgs, StorageArgs, path_of_url},
     secret::{self, Secret, Warnings},
     sources::{SettingError, Sources},
 };
@@ -24,15 +24,26 @@ impl Storage {
         sources: &Sources,
         warnings: &mut Warnings,
     ) -> Result<Self, SettingError> {
+        let database = database(&args.database, data_dir, sources, warnings)?;
         let mut reader = Reader { sources, warnings };
-        let (value, file) = (args.database_url.as_ref(), args.database_url_file.as_ref());
-        let database = reader.url("database-url", value, file, parse_database_url)?;
-        let database = database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db")));
         let bus = reader.bus(&args.bus, &database)?;
         let media = args.media_url;
         let media = media.unwrap_or_else(|| MediaLocation::Directory(data_dir.join("media")));
         Ok(Self { database, media, bus })
     }
+}
+
+/// Where a core keeps what is no file.
+pub(crate) fn database(
+    args: &DatabaseArgs,
+    data_dir: &Path,
+    sources: &Sources,
+    warnings: &mut Warnings,
+) -> Result<Database, SettingError> {
+    let mut reader = Reader { sources, warnings };
+    let (value, file) = (args.database_url.as_ref(), args.database_url_file.as_ref());
+    let database = reader.url("database-url", value, file, parse_database_url)?;
+    Ok(database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db"))))
 }
 
 fn parse_database_url(url: &str) -> Result<Database, String> {

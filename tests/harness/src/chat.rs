@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     Builder, Edge, Socket, User,
-    database::Database,
+    database::{self, Database},
     eventually,
     process::{Log, Process},
     rest::Request,
@@ -258,6 +258,14 @@ impl TestChat {
     /// The database on PostgreSQL.
     pub fn database(&self) -> &Database {
         self.database.as_ref().expect("a deployment on PostgreSQL")
+    }
+
+    /// Changes rows by hand, as one transaction of another program's.
+    pub async fn change_rows(&self, statements: &[&str]) {
+        match &self.database {
+            Some(database) => database.change_rows(statements).await,
+            None => database::change_file(&self.data_dir().join("chat.db"), statements).await,
+        }
     }
 
     /// Every file below the media directory, unfinished ones included.

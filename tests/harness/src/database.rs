@@ -1,8 +1,11 @@
 //! A database of a deployment's own on a PostgreSQL server.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection,
+    sqlite::SqliteConnectOptions,
+};
 use uuid::Uuid;
 
 use crate::{engine, eventually};
@@ -114,6 +117,10 @@ impl Database {
         .await
     }
 
+    pub(crate) async fn change_rows(&self, statements: &[&str]) {
+        run(&mut self.connect().await, statements).await;
+    }
+
     /// A session of the test's own.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.expect("connect to the database")
@@ -146,5 +153,22 @@ impl Drop for Database {
         if let Ok(Err(_) | Ok(Err(_))) = dropping.join() {
             eprintln!("the database {} was not dropped", self.name);
         }
+    }
+}
+
+/// Changes rows of an SQLite file that a core may use.
+pub(crate) async fn change_file(path: &Path, statements: &[&str]) {
+    let options = SqliteConnectOptions::new().filename(path);
+    run(&mut SqliteConnection::connect_with(&options).await.expect("open the file"), statements)
+        .await;
+}
+
+async fn run<C: Connection>(connection: &mut C, statements: &[&str])
+where
+    for<'c> &'c mut C: Executor<'c, Database = C::Database>,
+{
+    for statement in ["begin"].iter().chain(statements).chain(&["commit"]) {
+        let changed = connection.execute(AssertSqlSafe(*statement)).await;
+        changed.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }

@@ -20,7 +20,7 @@ use crate::store::{
 const LOAD_MESSAGES: &str = with_participants!("m.id = any($1)");
 /// A row that another transaction has changed is read again once it is locked.
 const LOCK_USERS: &str = "\
-    select u.id, u.key, u.deleted, f.last_seq
+    select u.id, u.key, u.deleted, f.last_seq, f.start
     from users u join feeds f on f.user_key = u.key where u.id = any($1)
     order by f.user_key for update of f";
 const LOAD_THREADS: &str = "\
@@ -131,15 +131,20 @@ const SET_ATTACHMENTS: &str = "\
     where m.thread_id = w.thread_id and m.id = w.id";
 const DELETE_UPLOADS: &str = "delete from uploads where path = any($1)";
 const UPDATE_DISPATCHED: &str = "\
-    update messages m set dispatched = w.dispatched, sender_seq = w.sender_seq,
+    update messages m set dispatched = w.dispatched,
+        sender_first_seq = coalesce(m.sender_first_seq, m.sender_seq), sender_seq = w.sender_seq,
         receiver_seq = w.receiver_seq
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
         as w (thread_id, id, dispatched, sender_seq, receiver_seq)
     where m.thread_id = w.thread_id and m.id = w.id";
 const UPDATE_FEEDS: &str = "\
-    update feeds f set last_seq = w.last_seq
-    from unnest($1::bigint[], $2::bigint[]) as w (user_key, last_seq)
+    update feeds f set last_seq = w.last_seq, start = w.start
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (user_key, last_seq, start)
     where f.user_key = w.user_key";
+const INSERT_FEED_STARTS: &str = "\
+    insert into feed_starts (user_key, start, last_seq)
+    select user_key, start, last_seq
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (user_key, start, last_seq)";
 const UPDATE_ACTIVITIES: &str = "\
     update threads t set last_activity = w.last_activity
     from unnest($1::bigint[], $2::bigint[]) as w (id, last_activity)
@@ -191,6 +196,15 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
         sqlx::query(UPDATE_FEEDS)
             .bind(column(&rows.feeds, |user| user.key))
             .bind(column(&rows.feeds, |user| user.last_seq))
+            .bind(column(&rows.feeds, |user| user.start))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !rows.feed_starts.is_empty() {
+        sqlx::query(INSERT_FEED_STARTS)
+            .bind(column(&rows.feed_starts, |row| row.user))
+            .bind(column(&rows.feed_starts, |row| row.start))
+            .bind(column(&rows.feed_starts, |row| row.last_seq))
             .execute(&mut *connection)
             .await?;
     }

@@ -12,6 +12,10 @@ use super::{
     UserState, Wanted, by_id, by_pair, by_ref, key_refs, overtaken,
 };
 use crate::store::{
+    history::{
+        FeedStartRow,
+        sqlite::{Greatest, Memory},
+    },
     message::{ParticipantsRow, with_participants},
     user::{UserKey, hex_array},
 };
@@ -20,7 +24,8 @@ pub(in crate::store) mod cache;
 
 const LOAD_MESSAGES: &str = with_participants!("m.id in (select value from json_each($1))");
 const LOAD_USERS: &str = "\
-    select u.id, u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq
+    select u.id, u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq,
+        coalesce(f.start, 0) as start
     from json_each($1) j
     join users u on u.id = unhex(j.value)
     left join feeds f on f.user_key = u.key";
@@ -37,24 +42,31 @@ const LOAD_OVERTAKEN: &str = "\
     from json_each($1) j
     where exists (select 1 from messages m
         where m.sender = j.value ->> 0 and m.client_ref > unhex(j.value ->> 1))";
+const VERSION: &str = "pragma data_version";
 const BEGIN: &str = "begin immediate; pragma data_version";
-const LAST_IDS: &str = "\
-    select coalesce((select max(id) from messages), 0), coalesce((select max(id) from threads), 0)";
 
-/// Begins to write, and sees to it that the cache is true.
+/// Begins to write, and sees to it that the cache is true, and that the history is the one that is remembered.
 pub(in crate::store) async fn begin(
     connection: &mut SqliteConnection,
     cache: &mut Cache,
+    memory: &mut Memory,
 ) -> Result<(), sqlx::Error> {
     let version = sqlx::query_scalar(BEGIN).fetch_one(&mut *connection).await?;
     if !cache.is_of(version) {
-        let (message_id, thread_id): (i64, i64) =
-            sqlx::query_as(LAST_IDS).fetch_one(connection).await?;
+        let Greatest { message_id, thread_id } = memory.look(connection).await?;
         // Never less than before: clients have seen the ids of what another program removed.
         *cache =
             Cache::new(version, message_id.max(cache.message_id), thread_id.max(cache.thread_id));
     }
     Ok(())
+}
+
+/// Whether nobody else has written since the last transaction.
+pub(in crate::store) async fn is_as_left(
+    connection: &mut SqliteConnection,
+    cache: &Cache,
+) -> Result<bool, sqlx::Error> {
+    Ok(cache.is_of(sqlx::query_scalar(VERSION).fetch_one(connection).await?))
 }
 
 pub(in crate::store) async fn load(
@@ -162,6 +174,12 @@ impl Serialize for NewThreadRow {
     }
 }
 
+impl Serialize for FeedStartRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.user, self.start, self.last_seq).serialize(serializer)
+    }
+}
+
 impl Serialize for DispatchRow {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.thread_id, self.id, self.dispatched, self.sender_seq, self.receiver_seq)
@@ -186,9 +204,10 @@ macro_rules! store_messages {
                 v ->> 6, v ->> 6, v ->> 7, v ->> 8, unhex(v ->> 9) from ",
             rows!("$1"),
             ";
-            insert or rollback into feeds (user_key, last_seq)
-            select value ->> 0, value ->> 1 from json_each($3) where true
-            on conflict (user_key) do update set last_seq = excluded.last_seq;
+            insert or rollback into feeds (user_key, last_seq, start)
+            select value ->> 0, value ->> 1, value ->> 2 from json_each($3) where true
+            on conflict (user_key) do update set last_seq = excluded.last_seq,
+                start = excluded.start;
             update or rollback threads set last_activity = j.value ->> 1
             from json_each($4) j where threads.id = j.value ->> 0;"
         )
@@ -212,9 +231,13 @@ const STORE_ALL: &str = concat!(
     rows!("$6"),
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;
     delete from uploads where path in (select value ->> 2 from json_each($6));
-    update or rollback messages set dispatched = v ->> 2, sender_seq = v ->> 3, receiver_seq = v ->> 4 from ",
+    update or rollback messages set dispatched = v ->> 2,
+        sender_first_seq = coalesce(sender_first_seq, sender_seq), sender_seq = v ->> 3,
+        receiver_seq = v ->> 4 from ",
     rows!("$7"),
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;
+    insert or rollback into feed_starts (user_key, start, last_seq)
+    select value ->> 0, value ->> 1, value ->> 2 from json_each($8);
     commit"
 );
 const COMMIT: &str = "commit";
@@ -226,12 +249,16 @@ pub(in crate::store) async fn commit(
     cache: &mut Cache,
 ) -> Result<(), StoreError> {
     let files: Vec<_> = rows.messages.iter().filter_map(FileRow::of).collect();
-    let is_rare = !(rows.threads.is_empty() && files.is_empty() && rows.dispatches.is_empty());
+    let is_rare = !(rows.threads.is_empty()
+        && files.is_empty()
+        && rows.dispatches.is_empty()
+        && rows.feed_starts.is_empty());
     if is_rare {
         let query = bind_messages(sqlx::query(STORE_ALL), rows)?
             .bind(json(&rows.threads)?)
             .bind(json(&files)?)
-            .bind(json(&rows.dispatches)?);
+            .bind(json(&rows.dispatches)?)
+            .bind(json(&rows.feed_starts)?);
         run(connection, STORE_ALL, query).await?;
     } else if rows.messages.is_empty() {
         run(connection, COMMIT, sqlx::query(COMMIT)).await?;
@@ -244,7 +271,8 @@ pub(in crate::store) async fn commit(
 }
 
 fn bind_messages<'q>(query: Query<'q>, rows: &'q Rows<'_>) -> Result<Query<'q>, StoreError> {
-    let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();
+    let feeds: Vec<_> =
+        rows.feeds.iter().map(|user| (user.key, user.last_seq, user.start)).collect();
     let activities: Vec<_> =
         rows.activities.iter().map(|thread| (thread.id, thread.last_activity)).collect();
     Ok(query

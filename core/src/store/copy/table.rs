@@ -130,12 +130,42 @@ table! {
 // SQLite begins a feed with its first change, PostgreSQL with its user.
 table! {
     Feed, "feeds",
-    source: "(select u.key as user_key, coalesce(f.last_seq, 0) as last_seq
+    source: "(select u.key as user_key, coalesce(f.last_seq, 0) as last_seq,
+            coalesce(f.start, 0) as start
         from users u left join feeds f on f.user_key = u.key) as feeds",
     after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
     key: { user_key: i64 = 0 },
     {
         user_key: i64,
+        last_seq: i64,
+        start: i64,
+    }
+}
+
+// They began on no server.
+table! {
+    Start, "starts",
+    source: "(select start, began, 0 as system_identifier, 0 as timeline, 0 as server_started
+        from starts) as starts",
+    after: "start > $1", order: "start", limit: "$2", last: "start desc",
+    key: { start: i64 = 0 },
+    {
+        start: i64,
+        began: i64,
+        system_identifier: i64,
+        timeline: i64,
+        server_started: i64,
+    }
+}
+
+table! {
+    FeedStart, "feed_starts",
+    after: "(user_key, start) > ($1, $2)", order: "user_key, start", limit: "$3",
+    last: "user_key desc, start desc",
+    key: { user_key: i64 = 0, start: i64 = 0 },
+    {
+        user_key: i64,
+        start: i64,
         last_seq: i64,
     }
 }
@@ -170,6 +200,8 @@ table! {
         deleted: bool,
         sender_seq: i64,
         receiver_seq: Option<i64>,
+        sender_first_seq: Option<i64>,
+        receiver_first_seq: Option<i64>,
         client_ref: Option<Uuid>,
         attachment_path: Option<String>,
         attachment_name: Option<String>,
@@ -187,5 +219,6 @@ table! {
     {
         path: String,
         begun: i64,
+        start: i64,
     }
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{begin, cache::Cache, commit, load};
 use crate::store::{
     batch::{Loaded, NewMessageRow, NewThreadRow, Rows, ThreadState, Wanted},
+    history::sqlite::Memory,
     sqlite,
 };
 
@@ -17,6 +18,7 @@ struct World {
     _directory: TempDir,
     connection: SqliteConnection,
     cache: Cache,
+    memory: Memory,
     foreign: SqliteConnection,
 }
 
@@ -26,11 +28,12 @@ impl World {
         let path = directory.path().join("chat.db");
         sqlite::prepare(&path).await.expect("a database");
         let options = sqlite::write_options(&path);
-        let connection = SqliteConnection::connect_with(&options).await.expect("open");
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("open");
+        let memory = Memory::open(&mut connection).await.expect("a history");
         let options = SqliteConnectOptions::new().filename(&path);
         let foreign = SqliteConnection::connect_with(&options).await.expect("open");
         let cache = Cache::default();
-        let mut world = Self { _directory: directory, connection, cache, foreign };
+        let mut world = Self { _directory: directory, connection, cache, memory, foreign };
         for user in [ADA, BOB] {
             let id = user.0.as_simple();
             let insert = "insert into users (id, email, updated) values (unhex('";
@@ -57,7 +60,7 @@ impl World {
 
     /// A message of Ada's; gives its id.
     async fn send(&mut self) -> i64 {
-        begin(&mut self.connection, &mut self.cache).await.expect("begun");
+        begin(&mut self.connection, &mut self.cache, &mut self.memory).await.expect("begun");
         let mut loaded = self.load().await;
         let (mut ada, mut bob) = (loaded.users[&ADA], loaded.users[&BOB]);
         ada.last_seq += 1;
@@ -95,7 +98,7 @@ impl World {
 
     /// Whether the next transaction has to read the users again.
     async fn has_forgotten(&mut self) -> bool {
-        begin(&mut self.connection, &mut self.cache).await.expect("begun");
+        begin(&mut self.connection, &mut self.cache, &mut self.memory).await.expect("begun");
         let forgotten = !self.cache.users(&[ADA, BOB]).1.is_empty();
         commit(&mut self.connection, &Rows::default(), &mut self.cache).await.expect("committed");
         forgotten
@@ -111,7 +114,7 @@ async fn what_was_written_here_is_not_read_again() {
     // All that is known is what is read anew.
     let known = world.load().await;
     world.cache = Cache::default();
-    begin(&mut world.connection, &mut world.cache).await.expect("begun");
+    begin(&mut world.connection, &mut world.cache, &mut world.memory).await.expect("begun");
     let read = world.load().await;
     assert_eq!((&known.users, &known.threads), (&read.users, &read.threads));
     assert_eq!(read.users[&BOB].last_seq, 3);
@@ -134,7 +137,7 @@ async fn what_another_program_writes_is_seen() {
     world.send().await;
     world.interfere("update users set deleted = true").await;
     assert!(world.has_forgotten().await);
-    begin(&mut world.connection, &mut world.cache).await.expect("begun");
+    begin(&mut world.connection, &mut world.cache, &mut world.memory).await.expect("begun");
     assert!(world.load().await.users[&ADA].deleted);
     commit(&mut world.connection, &Rows::default(), &mut world.cache).await.expect("committed");
 

@@ -1,0 +1,150 @@
+//! The history of an SQLite file. Nothing in it tells a copy that was put back from the file as it was left, so that each
+//! opening by a core is a start.
+
+use sqlx::{FromRow, SqliteConnection};
+
+use super::{History, Start, margin};
+use crate::clock;
+
+const FIRST_AND_LATEST: &str =
+    "select coalesce(min(start), 0), coalesce(max(start), 0) from starts";
+const LATEST: &str = "\
+    select coalesce(max(start), 0) as latest,
+        coalesce((select max(id) from messages), 0) as message_id,
+        coalesce((select max(id) from threads), 0) as thread_id,
+        coalesce((select created from messages order by id desc limit 1), 0) as newest
+    from starts";
+const HAS: &str = "select exists (select 1 from starts where start = $1)";
+const NOTE: &str = "insert into starts (start, began) values ($1, $2)";
+
+/// What the writer remembers beyond the life of a connection.
+#[derive(Debug)]
+pub(in crate::store) struct Memory {
+    history: History,
+    /// Whether the start of this core is noted.
+    is_noted: bool,
+    /// Identifiers are given above these.
+    message_floor: i64,
+    thread_floor: i64,
+    /// The greatest that was committed.
+    stored_message: i64,
+}
+
+/// The greatest identifiers in use, or given before the database went back.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Greatest {
+    pub(in crate::store) message_id: i64,
+    pub(in crate::store) thread_id: i64,
+}
+
+#[derive(FromRow)]
+struct Found {
+    latest: Start,
+    message_id: i64,
+    thread_id: i64,
+    /// When the newest message was stored; 0 before the first.
+    newest: i64,
+}
+
+impl Memory {
+    /// To be called at the opening; its start is noted with the first transaction.
+    pub(in crate::store) async fn open(
+        connection: &mut SqliteConnection,
+    ) -> Result<Self, sqlx::Error> {
+        let (first, latest): (Start, Start) =
+            sqlx::query_as(FIRST_AND_LATEST).fetch_one(&mut *connection).await?;
+        let (first, latest) = if first == Start::default() {
+            let start = note(connection, latest, clock::now_micros()).await?;
+            (start, start)
+        } else {
+            (first, latest)
+        };
+        Ok(Self {
+            history: History::new(first, latest, None),
+            is_noted: false,
+            message_floor: 0,
+            thread_floor: 0,
+            stored_message: 0,
+        })
+    }
+
+    pub(in crate::store) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// To be called with the greatest identifier of a committed batch.
+    pub(in crate::store) fn keep_stored(&mut self, message_id: i64) {
+        self.stored_message = self.stored_message.max(message_id);
+    }
+
+    /// To be called in a write transaction, where the connection is new or another one has written. Notes a start where the
+    /// file may have gone back. What it remembers of a transaction that is not committed costs one start more.
+    pub(in crate::store) async fn look(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Greatest, sqlx::Error> {
+        let found: Found = sqlx::query_as(LATEST).fetch_one(&mut *connection).await?;
+        let known = self.history.start();
+        let goes_on = self.is_noted
+            && self.stored_message <= found.message_id
+            && (known == found.latest
+                || sqlx::query_scalar(HAS).bind(known).fetch_one(&mut *connection).await?);
+        if !goes_on {
+            let now = clock::now_micros();
+            let start = note(connection, found.latest, now).await?;
+            self.enter(start, &found, now, "it has gone back, or rows were taken out");
+        } else if known != found.latest {
+            // Not noted here: an operator has renewed it.
+            self.enter(found.latest, &found, clock::now_micros(), "it was renewed");
+        }
+        Ok(Greatest {
+            message_id: found.message_id.max(self.message_floor),
+            thread_id: found.thread_id.max(self.thread_floor),
+        })
+    }
+
+    fn enter(&mut self, start: Start, found: &Found, now: i64, cause: &'static str) {
+        if found.message_id > 0 || self.stored_message > 0 {
+            let margin = margin(now - found.newest);
+            let stored = found.message_id.max(self.stored_message);
+            self.message_floor = self.message_floor.max(stored + margin);
+            self.thread_floor = self.thread_floor.max(found.thread_id + margin);
+        }
+        if self.is_noted {
+            tracing::warn!(
+                epoch = %self.history.epoch(start), above = self.message_floor,
+                "a new history of the database begins, because {cause}: subscriptions whose position \
+                 is no part of it end"
+            );
+        }
+        self.is_noted = true;
+        self.stored_message = found.message_id;
+        self.history.enter(start, None);
+    }
+}
+
+/// Begins a history of which no position from before is a part. A core that runs finds it within a second.
+pub(in crate::store) async fn renew(
+    connection: &mut SqliteConnection,
+) -> Result<History, sqlx::Error> {
+    sqlx::query("begin immediate").execute(&mut *connection).await?;
+    let (first, latest): (Start, Start) =
+        sqlx::query_as(FIRST_AND_LATEST).fetch_one(&mut *connection).await?;
+    let start = note(connection, latest, clock::now_micros()).await?;
+    for statement in [super::LOSE_ALL, super::ENTER_ALL] {
+        sqlx::query(statement).bind(start).execute(&mut *connection).await?;
+    }
+    sqlx::query("commit").execute(connection).await?;
+    let first = if first == Start::default() { start } else { first };
+    Ok(History::new(first, start, None))
+}
+
+async fn note(
+    connection: &mut SqliteConnection,
+    latest: Start,
+    now: i64,
+) -> Result<Start, sqlx::Error> {
+    let start = Start::draw(latest, now);
+    sqlx::query(NOTE).bind(start).bind(now).execute(connection).await?;
+    Ok(start)
+}
