@@ -42,7 +42,16 @@ pub enum Database {
     /// A file of this core alone; created where it is missing.
     Sqlite(PathBuf),
     /// A database that several cores may share.
-    Postgres(PostgresUrl),
+    Postgres(PostgresDatabase),
+}
+
+/// A database of a PostgreSQL server, and what of it is ours.
+#[derive(Debug, Clone)]
+pub struct PostgresDatabase {
+    pub url: PostgresUrl,
+    /// The schema of the tables. Without one it is that which has them; a new database has them in the first schema
+    /// of the role's search path.
+    pub schema: Option<String>,
 }
 
 /// Where the bytes of attachments are kept.
@@ -57,8 +66,14 @@ impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
-            Self::Postgres(url) => write!(f, "{url}"),
+            Self::Postgres(database) => write!(f, "{database}"),
         }
+    }
+}
+
+impl fmt::Display for PostgresDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.url, f)
     }
 }
 

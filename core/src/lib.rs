@@ -36,7 +36,8 @@ mod subscribe;
 
 pub use bus::OpenError as BusError;
 pub use config::{
-    BusConfig, BusUrl, Config, Database, MediaLocation, PostgresUrl, S3Url, UrlError,
+    BusConfig, BusUrl, Config, Database, MediaLocation, PostgresDatabase, PostgresUrl, S3Url,
+    UrlError,
 };
 pub use lifecycle::{Core, OpenError};
 pub use media::StoreError as MediaError;

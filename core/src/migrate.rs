@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    config::PostgresUrl,
+    config::PostgresDatabase,
     lifecycle::{OpenError, lock_database},
     store::copy::{self, Copied, CopyError},
 };
@@ -18,7 +18,7 @@ pub enum MigrateError {
     #[error("{}: {error}", .path.display())]
     Source { path: PathBuf, error: CopyError },
     #[error("{target}: {error}")]
-    Target { target: PostgresUrl, error: CopyError },
+    Target { target: PostgresDatabase, error: CopyError },
 }
 
 /// Copies users, conversations, messages with their ids and places in feeds, and compares both sides. The
@@ -28,7 +28,7 @@ pub enum MigrateError {
 /// on, one that was finished changes nothing, and fails where the source has changed since.
 pub async fn migrate(
     source: &Path,
-    target: &PostgresUrl,
+    target: &PostgresDatabase,
     progress: impl FnMut(&'static str, u64),
 ) -> Result<Copied, MigrateError> {
     if !source.exists() {

@@ -27,7 +27,7 @@ pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod writer;
 
-use self::{engine::Readers, history::History};
+use self::{engine::Readers, history::History, postgres::Prepared};
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
 
@@ -45,9 +45,9 @@ pub async fn renew_epoch(database: &Database) -> Result<String, OpenError> {
             connection.close().await?;
             history
         }
-        Database::Postgres(url) => {
-            let mut connection = postgres::connect_to_existing(&url.0).await?;
-            let history = history::postgres::renew(&mut connection).await?;
+        Database::Postgres(database) => {
+            let (mut connection, migrations) = postgres::connect_to_existing(database).await?;
+            let history = history::postgres::renew(&mut connection, migrations).await?;
             connection.close().await?;
             history
         }
@@ -79,13 +79,15 @@ impl Store {
                 let history = writer.history().clone();
                 Ok((Self { readers, cluster: None, history, damaged }, writer))
             }
-            Database::Postgres(url) => {
-                let cluster = postgres::prepare(&url.0).await?;
-                let history = postgres::open_history(&url.0).await?;
-                let known = postgres::Known { cluster, history: history.clone() };
-                let writer = Writer::postgres(postgres::write_options(&url.0), known).await?;
-                let readers = Readers::Postgres(postgres::readers(&url.0, &history));
-                Ok((Self { readers, cluster: Some(cluster), history, damaged }, writer))
+            Database::Postgres(database) => {
+                let Prepared { identity, options, migrations } =
+                    postgres::prepare(database).await?;
+                let history = postgres::open_history(&options, migrations).await?;
+                let known =
+                    postgres::Known { cluster: identity, migrations, history: history.clone() };
+                let writer = Writer::postgres(postgres::write_options(&options), known).await?;
+                let readers = Readers::Postgres(postgres::readers(&options, &history));
+                Ok((Self { readers, cluster: Some(identity), history, damaged }, writer))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netrox_core::{Copied, CopiedTable, CopyError, MigrateError, PostgresUrl};
+use netrox_core::{Copied, CopiedTable, CopyError, MigrateError, PostgresDatabase};
 
 use crate::{
     cli::MigrateArgs,
@@ -49,12 +49,13 @@ fn target(
     args: &MigrateArgs,
     sources: &Sources,
     warnings: &mut Warnings,
-) -> Result<PostgresUrl, SettingError> {
+) -> Result<PostgresDatabase, SettingError> {
     let has_password = |url: &Secret| url.reveal().contains('@');
     let (value, file) = (args.to.as_ref(), args.to_file.as_ref());
     let given = secret::given_if_secret("to", value, file, has_password, sources, warnings)?;
     let url = given.ok_or_else(|| sources.refuse("to", "must be given, or --to-file"))?;
-    url.reveal().parse().map_err(|error| sources.refuse("to", error))
+    let url = url.reveal().parse().map_err(|error| sources.refuse("to", error))?;
+    Ok(PostgresDatabase { url, schema: args.schema.database_schema.clone() })
 }
 
 /// What can be put right by other settings is told as a wrong setting.

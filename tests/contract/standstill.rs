@@ -44,7 +44,7 @@ impl LockedTable {
     }
 }
 
-async fn health(core: &Core) -> ServingStatus {
+pub(crate) async fn health(core: &Core) -> ServingStatus {
     let mut health = HealthClient::new(core.channel().await);
     let answer = health.check(HealthCheckRequest { service: String::new() }).await;
     answer.expect("an answer").into_inner().status()

@@ -73,6 +73,32 @@ async fn migrate(chat: &TestChat, from: &str, to: &str) -> Ended {
     process::run(chat.directory(), ["migrate"], variables).await
 }
 
+#[tokio::test]
+async fn the_copy_goes_into_the_schema_that_is_named() {
+    run_test(async {
+        let moving = Move::prepare().await;
+        moving.execute("create schema chat").await;
+        let (source, target) = (moving.source(), moving.target.url());
+        let variables = [
+            ("NETROX_CHAT_FROM", source.as_str()),
+            ("NETROX_CHAT_TO", target.as_str()),
+            ("NETROX_CHAT_DATABASE_SCHEMA", "chat"),
+        ];
+        let ended = process::run(moving.old.directory(), ["migrate"], variables).await;
+        assert!(ended.status.success(), "{ended:?}");
+        let count = "select count(*) from chat.messages";
+        let count: i64 = sqlx::query_scalar(count)
+            .fetch_one(&mut moving.target.connect().await)
+            .await
+            .expect("a count");
+        assert_eq!(count, 8);
+        // A core finds it there by itself.
+        let new = moving.start().await;
+        assert_eq!(histories(&new, &moving.users).await, moving.histories);
+    })
+    .await;
+}
+
 /// Every conversation as each of its participants sees it, and every thread list.
 async fn histories(chat: &TestChat, users: &[User]) -> Vec<Value> {
     let mut all = Vec::new();
@@ -125,6 +151,11 @@ async fn all_of_it_is_there_and_goes_on() {
         ada_socket.say(&fay, "welcome").await;
         fay_socket.expect_body("welcome").await;
 
+        // The sequences go on where the ids of the copy end.
+        assert!(!new.log(Role::Serve).contains("a sequence was behind"));
+
+        // The copy is found where it is, whatever schema comes first now.
+        moving.execute("create schema postgres").await;
         let again = moving.run().await;
         assert!(again.status.success(), "{again:?}");
         assert!(again.stdout.contains("already"), "{again:?}");

@@ -15,7 +15,7 @@ mod table;
 
 use self::table::{Feed, FeedStart, Message, Start, Table, Thread, Upload, User};
 use super::{OpenError, postgres, sqlite};
-use crate::config::PostgresUrl;
+use crate::config::PostgresDatabase;
 
 /// Rows read and written at a time.
 const PAGE_ROWS: i64 = 2_000;
@@ -84,7 +84,7 @@ pub enum Copied {
 /// Copies all of `source` to `target`. To be called while no core uses either.
 pub(crate) async fn copy(
     source: &Path,
-    target: &PostgresUrl,
+    target: &PostgresDatabase,
     mut progress: impl FnMut(&'static str, u64),
 ) -> Result<Copied, CopyError> {
     sqlite::prepare(source).await.map_err(CopyError::Source)?;
@@ -93,7 +93,7 @@ pub(crate) async fn copy(
     let id: Uuid =
         sqlx::query_scalar(IDENTITY).fetch_one(&mut source).await.map_err(CopyError::Read)?;
 
-    let mut target = postgres::connect_for_copy(&target.0).await.map_err(CopyError::Target)?;
+    let mut target = postgres::connect_for_copy(target).await.map_err(CopyError::Target)?;
     let mut tables = Vec::new();
     let (from, to, told) = (&mut source, &mut target, &mut progress);
     if begin(to, id).await? == Begun::Finished {

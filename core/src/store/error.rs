@@ -42,10 +42,10 @@ pub enum OpenError {
     #[error("it is the database of another deployment")]
     OtherDeployment,
     #[error(
-        "its schema is that of migration {found}, and this program was started on that of {expected}: \
-         start it again"
+        "its schema is that of migration {found}, and this core was started on that of {expected}: start \
+         it again"
     )]
-    OtherSchema { found: i64, expected: i64 },
+    OlderSchema { found: i64, expected: i64 },
     #[error(
         "it is on timeline {timeline}, and the same system was promoted to {known} since: what it takes \
          would be lost"
@@ -53,6 +53,23 @@ pub enum OpenError {
     OldTimeline { timeline: i64, known: i64 },
     #[error("it does not have the history that this core writes to")]
     OtherHistory,
+    #[error(
+        "schemas {0} have tables of netrox-chat, each of its own: name one with --database-schema"
+    )]
+    SeveralSchemas(String),
+    #[error(
+        "the search_path given is {path}, but the tables are in schema {ours}: name the schema that \
+         is meant with --database-schema"
+    )]
+    SchemaNotInPath { path: String, ours: String },
+    #[error("it has no schema {named:?}, and the tables are in {ours} (--database-schema)")]
+    MissingSchema { named: String, ours: String },
+    #[error(
+        "the role can make tables in no schema of its search_path: name one with --database-schema"
+    )]
+    NoSchema,
+    #[error("it has no tables of netrox-chat")]
+    NoTables,
     #[error("it is being copied into")]
     Copying,
     #[error("a copy into it was not finished: run netrox-chat migrate again")]
@@ -147,6 +164,9 @@ fn sqlite_code(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
+/// Where an id can be taken only if its sequence gave it before.
+const ID_CONSTRAINTS: [&str; 4] = ["messages_pkey", "messages_id", "threads_pkey", "users_pkey"];
+
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>, mostly by class. Damage that the server
 /// reports is the server's: ending this process would not protect anything.
 fn postgres_meaning(error: &PgDatabaseError) -> Meaning {
@@ -154,6 +174,12 @@ fn postgres_meaning(error: &PgDatabaseError) -> Meaning {
         "40001" | "40P01" | "55P03" => Meaning::Conflict,
         // The server became a standby, or has ended a session that stood still.
         "25006" | "25P03" | "25P04" => Meaning::Unavailable,
+        // A right was taken away, a table or its schema moved: no statement is at fault.
+        "42501" | "42P01" | "3F000" => Meaning::Unavailable,
+        // The sequence was put back. A new connection puts it ahead again.
+        "23505" if error.constraint().is_some_and(|name| ID_CONSTRAINTS.contains(&name)) => {
+            Meaning::Conflict
+        }
         code => match code.get(..2) {
             // Connection, authorization, no such database, resources, intervention, system errors.
             Some("08" | "28" | "3D" | "53" | "57" | "58") => Meaning::Unavailable,

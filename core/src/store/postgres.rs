@@ -1,30 +1,37 @@
 //! Opening PostgreSQL: the settings of our sessions, and whether the server is as durable as promised.
 //!
+//! * [`server`]: what has to be true of the server, looked at each second.
+//! * [`schema`]: which schema is ours, and its tables.
+//! * [`sequences`]: where ids come from.
+//!
 //! A server that hangs, a core that was stopped in the middle of a transaction, a client that vanished: each
 //! may hold up the others for about a second, and no longer. Whatever the server does not end by itself
 //! within its limits the client gives up on (`store::engine`, `store::writer`).
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use uuid::Uuid;
 
+mod schema;
+pub(super) mod sequences;
+mod server;
+
+use self::{schema::Schema, sequences::lift_sequences};
+pub(super) use self::{
+    schema::{Migrations, last_migration},
+    server::{LOOK_INTERVAL, look},
+};
 use super::{
     OpenError,
     engine::{PING_TIMEOUT, within},
-    error::migration_failed,
     history::{self, History, Start},
 };
+use crate::config::PostgresDatabase;
 
-pub(super) mod sequences;
-
-static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
-
-const MIN_VERSION: i32 = 150_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// At the start there is time, also for a server that is starting itself.
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,90 +59,86 @@ const SESSION: [(&str, &str); 9] = [
     ("jit", "off"),
 ];
 
-/// What has to be true of the server, with the value that is not acceptable.
-#[derive(sqlx::FromRow)]
-struct Server {
-    version: i32,
-    version_text: String,
-    in_recovery: bool,
-    read_only: String,
-    fsync: String,
-    full_page_writes: String,
-    synchronous_commit: String,
-    encoding: String,
-}
-
 /// Every session that writes shares this lock for as long as it lives; a copy holds it alone.
 const SHARE_WITH_CORES: &str = "select pg_try_advisory_lock_shared(hashtext('netrox-chat cores'))";
 const LOCK_OUT_CORES: &str = "select pg_try_advisory_lock(hashtext('netrox-chat cores'))";
 const HAS_UNFINISHED_COPY: &str = "select exists (select 1 from copy where not finished)";
 const IDENTITY: &str = "select id from cluster";
-const SERVER: &str = "\
-    select current_setting('server_version_num')::int as version,
-        current_setting('server_version') as version_text,
-        pg_is_in_recovery() as in_recovery,
-        current_setting('transaction_read_only') as read_only,
-        current_setting('fsync') as fsync,
-        current_setting('full_page_writes') as full_page_writes,
-        current_setting('synchronous_commit') as synchronous_commit,
-        current_setting('server_encoding') as encoding";
+
+/// A database that may be used, and how.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) identity: Uuid,
+    /// Of every session of ours.
+    pub(super) options: PgConnectOptions,
+    pub(super) migrations: Migrations,
+}
 
 /// As it was given, named in `pg_stat_activity`.
 fn named(given: &PgConnectOptions) -> PgConnectOptions {
     given.clone().application_name("netrox-chat").disable_statement_logging()
 }
 
-pub(super) fn write_options(given: &PgConnectOptions) -> PgConnectOptions {
-    named(given).options(SESSION)
+/// In our schema alone, whatever was given.
+fn in_schema(given: &PgConnectOptions, schema: &Schema) -> PgConnectOptions {
+    named(given).options([("search_path", schema.path())])
 }
 
-/// Checks the server and brings its schema up to date. Cores that start together take their turns: the migrator
-/// holds an advisory lock. Returns the identity of the database.
-pub(super) async fn prepare(given: &PgConnectOptions) -> Result<Uuid, OpenError> {
-    let mut connection = first_connect(given).await?;
-    let checked = async { Ok(check(&mut connection).await) };
-    within(FIRST_ANSWER_TIMEOUT, checked).await??;
-    change_schema(&mut connection).await?;
+pub(super) fn write_options(prepared: &PgConnectOptions) -> PgConnectOptions {
+    prepared.clone().options(SESSION)
+}
+
+/// Checks the server, finds our schema and brings it up to date.
+pub(super) async fn prepare(database: &PostgresDatabase) -> Result<Prepared, OpenError> {
+    let given = &*database.url.0;
+    let mut connection = first_connect(&named(given)).await?;
+    let checked = async { Ok(server::check(&mut connection).await) };
+    let wait = within(FIRST_ANSWER_TIMEOUT, checked).await??;
+    match wait.overruled() {
+        // Whoever turns it off does not expect that it is overruled.
+        Some("off") => {
+            return Err(OpenError::Setting { name: "synchronous_commit", value: "off".into() });
+        }
+        Some(weaker) => {
+            tracing::warn!(
+                "synchronous_commit is \"{weaker}\": our sessions overrule it with \"on\""
+            );
+        }
+        None => {}
+    }
+    let (schema, migrations) = schema::prepare(&mut connection, database.schema.as_deref()).await?;
     let identity = async {
         let id = sqlx::query_scalar(IDENTITY).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(id)
     };
-    Ok(within(FIRST_ANSWER_TIMEOUT, identity).await?)
+    let identity = within(FIRST_ANSWER_TIMEOUT, identity).await?;
+    Ok(Prepared { identity, options: in_schema(given, &schema), migrations })
 }
 
-async fn first_connect(given: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    within(FIRST_CONNECT_TIMEOUT, PgConnection::connect_with(&named(given))).await
-}
-
-/// However long it takes: a change of a large table must not be given up half-way at each attempt.
-async fn change_schema(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let mut changed = pin!(MIGRATOR.run(connection));
-    let in_time = tokio::time::timeout(FIRST_ANSWER_TIMEOUT, &mut changed).await;
-    let changed = match in_time {
-        Ok(changed) => changed,
-        Err(_) => {
-            tracing::info!("waiting for the schema of the database to be brought up to date");
-            changed.await
-        }
-    };
-    changed.map_err(migration_failed)
+async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    within(FIRST_CONNECT_TIMEOUT, PgConnection::connect_with(options)).await
 }
 
 /// For a copy into the database, whose statements may take their time.
-pub(super) async fn connect_for_copy(given: &PgConnectOptions) -> Result<PgConnection, OpenError> {
-    prepare(given).await?;
-    Ok(first_connect(given).await?)
+pub(super) async fn connect_for_copy(
+    database: &PostgresDatabase,
+) -> Result<PgConnection, OpenError> {
+    let prepared = prepare(database).await?;
+    let mut connection = first_connect(&prepared.options).await?;
+    server::check(&mut connection).await?;
+    Ok(connection)
 }
 
 /// To a database that is there, whoever else uses it.
 pub(super) async fn connect_to_existing(
-    given: &PgConnectOptions,
-) -> Result<PgConnection, OpenError> {
-    let mut connection = first_connect(given).await?;
-    let checked = async { Ok(check(&mut connection).await) };
+    database: &PostgresDatabase,
+) -> Result<(PgConnection, Migrations), OpenError> {
+    let mut connection = first_connect(&named(&database.url.0)).await?;
+    let checked = async { Ok(server::check(&mut connection).await) };
     within(FIRST_ANSWER_TIMEOUT, checked).await??;
-    Ok(connection)
+    let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
+    Ok((connection, migrations))
 }
 
 /// Keeps cores from writing for as long as the session lives. `false` where one could.
@@ -144,12 +147,15 @@ pub(super) async fn lock_out_cores(connection: &mut PgConnection) -> Result<bool
 }
 
 /// Refuses a database that is being copied into, or whose copy was cut off. Learns its history.
-pub(super) async fn open_history(given: &PgConnectOptions) -> Result<History, OpenError> {
-    let mut connection = first_connect(given).await?;
+pub(super) async fn open_history(
+    prepared: &PgConnectOptions,
+    migrations: Migrations,
+) -> Result<History, OpenError> {
+    let mut connection = first_connect(prepared).await?;
     let opened = async {
         let opened = async {
             refuse_unfinished_copy(&mut connection).await?;
-            history::postgres::open(&mut connection).await
+            history::postgres::open(&mut connection, migrations).await
         };
         let opened = opened.await;
         connection.close().await?;
@@ -167,6 +173,7 @@ async fn refuse_unfinished_copy(connection: &mut PgConnection) -> Result<(), Ope
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) cluster: Uuid,
+    pub(super) migrations: Migrations,
     pub(super) history: History,
 }
 
@@ -180,38 +187,37 @@ pub(super) async fn connect(
         let mut connection = PgConnection::connect_with(options).await?;
         let entered = async {
             check_for_writing(&mut connection).await?;
-            history::postgres::enter(&mut connection, known.cluster, schema(), &known.history).await
+            history::postgres::enter(&mut connection, known).await
         };
-        let start = entered.await.map_err(refused)?;
+        let start = entered.await.map_err(unusable)?;
         Ok((connection, start))
     };
     within(CONNECT_TIMEOUT, connected).await
 }
 
-/// As an error of the driver, which takes it for a connection that failed.
-fn refused(error: OpenError) -> sqlx::Error {
+/// A server that may not be used counts as one that is away: it may be put right.
+fn unusable(error: OpenError) -> sqlx::Error {
     match error {
         OpenError::Connect(error) => error,
         other => sqlx::Error::Configuration(other.into()),
     }
 }
 
-/// The last migration that this program knows.
-fn schema() -> i64 {
-    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
-}
-
 async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
-    check(connection).await?;
+    server::check(connection).await?;
     let shared: bool = sqlx::query_scalar(SHARE_WITH_CORES).fetch_one(&mut *connection).await?;
     if !shared {
         return Err(OpenError::Copying);
     }
     // Behind the lock: a copy that begins now finds it taken.
-    refuse_unfinished_copy(connection).await
+    refuse_unfinished_copy(connection).await?;
+    for lifted in lift_sequences(connection, 0).await? {
+        tracing::warn!(%lifted, "a sequence was behind the ids of its table");
+    }
+    Ok(())
 }
 
-pub(super) fn readers(given: &PgConnectOptions, history: &History) -> PgPool {
+pub(super) fn readers(prepared: &PgConnectOptions, history: &History) -> PgPool {
     let (of_acquired, of_opened) = (history.clone(), history.clone());
     PgPoolOptions::new()
         .max_connections(READERS)
@@ -237,37 +243,10 @@ pub(super) fn readers(given: &PgConnectOptions, history: &History) -> PgPool {
                         OpenError::Setting { name: "pg_is_in_recovery", value: "on".into() };
                     return Err(sqlx::Error::Configuration(error.into()));
                 }
-                history::postgres::check_reader(connection, &history).await.map_err(refused)
+                history::postgres::check_reader(connection, &history).await.map_err(unusable)
             })
         })
         .connect_lazy_with(
-            named(given).options(SESSION).options([("default_transaction_read_only", "on")]),
+            prepared.clone().options(SESSION).options([("default_transaction_read_only", "on")]),
         )
-}
-
-async fn check(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let server: Server = sqlx::query_as(SERVER).fetch_one(connection).await?;
-    if server.version < MIN_VERSION {
-        return Err(OpenError::PostgresVersion(server.version_text));
-    }
-    let refused = |name, value: &str| Err(OpenError::Setting { name, value: value.to_owned() });
-    if server.in_recovery {
-        return refused("pg_is_in_recovery", "on");
-    }
-    if server.read_only == "on" {
-        return refused("transaction_read_only", "on");
-    }
-    for (name, value) in [
-        ("fsync", server.fsync),
-        ("full_page_writes", server.full_page_writes),
-        ("synchronous_commit", server.synchronous_commit),
-    ] {
-        if value == "off" {
-            return refused(name, "off");
-        }
-    }
-    if server.encoding != "UTF8" {
-        return refused("server_encoding", &server.encoding);
-    }
-    Ok(())
 }

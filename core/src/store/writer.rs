@@ -43,6 +43,8 @@ struct Open {
     cache: Cache,
     /// The history that the connection writes to.
     start: Start,
+    /// When a server was last found to be as durable as promised.
+    looked: Instant,
 }
 
 /// From the beginning of a transaction to the end of its commit. SQLite has no server that could hang. With the time
@@ -104,6 +106,7 @@ impl Writer {
             start: memory.history().start(),
             connection: Connection::Sqlite(connection),
             cache: Cache::default(),
+            looked: Instant::now(),
         };
         let engine = Engine::Sqlite(options, memory);
         let mut writer = Self { engine, open: Some(open), told: Start::default() };
@@ -164,6 +167,12 @@ impl Writer {
             Engine::Postgres(..) => Some(Instant::now() + TRANSACTION_TIMEOUT),
         };
         by(deadline, self.connect()).await?;
+        // While one transaction follows the other, nothing else looks.
+        if let Some(open) = &mut self.open
+            && open.looked.elapsed() >= postgres::LOOK_INTERVAL
+        {
+            by(deadline, open.look()).await?;
+        }
         let begun = by(deadline, self.begin_connected()).await?;
         let trace = match begun {
             Some(trace) => trace,
@@ -211,10 +220,13 @@ impl Writer {
         }
     }
 
-    /// Whether a server is there, as far as can be seen without writing.
+    /// Whether a server is there and as durable as promised, as far as can be seen without writing.
     pub(crate) async fn check(&mut self) -> Result<(), Error> {
         let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
         by(deadline, self.connect()).await?;
+        if let Some(open) = &mut self.open {
+            by(deadline, open.look()).await?;
+        }
         let checked = by(deadline, self.has_history()).await?;
         if !checked {
             // Finds out what became of it.
@@ -315,7 +327,16 @@ impl Open {
                 (Connection::Postgres(connection), start)
             }
         };
-        Ok(Self { connection, cache: Cache::default(), start })
+        Ok(Self { connection, cache: Cache::default(), start, looked: Instant::now() })
+    }
+
+    /// Whether the server still is as durable as promised. SQLite has none that could change.
+    async fn look(&mut self) -> Result<(), sqlx::Error> {
+        if let Connection::Postgres(connection) = &mut self.connection {
+            postgres::look(connection).await?;
+        }
+        self.looked = Instant::now();
+        Ok(())
     }
 
     async fn has(&mut self, message: MessageTrace) -> Result<bool, sqlx::Error> {

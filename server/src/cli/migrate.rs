@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::value::path_of_url;
+use super::{storage::DatabaseSchemaArgs, value::path_of_url};
 use crate::secret::Secret;
 
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub(crate) struct MigrateArgs {
     /// File that holds the URL of --to
     #[arg(long, value_name = "FILE")]
     pub(crate) to_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) schema: DatabaseSchemaArgs,
 }
 
 fn parse_source(url: &str) -> Result<PathBuf, String> {

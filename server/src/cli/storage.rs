@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use netrox_core::MediaLocation;
 
-use super::value::path_of_url;
+use super::value::{not_empty, path_of_url};
 use crate::secret::Secret;
 
+/// Of a name in PostgreSQL, which cuts off the rest.
+const MAX_SCHEMA_BYTES: usize = 63;
 pub(crate) const DEFAULT_DATA_DIR: &str = "./data";
 
 #[derive(Debug, Args)]
@@ -43,6 +45,9 @@ pub(crate) struct StorageArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 
+    #[command(flatten)]
+    pub(crate) schema: DatabaseSchemaArgs,
+
     /// Uploaded files: file://PATH or s3://BUCKET[/PREFIX] [default: file://<data-dir>/media]
     ///
     /// Cores that share a database share the media as well: a bucket, or a directory of a shared
@@ -53,6 +58,18 @@ pub(crate) struct StorageArgs {
 
     #[command(flatten)]
     pub(crate) bus: BusArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Storage")]
+pub(crate) struct DatabaseSchemaArgs {
+    /// Schema of a PostgreSQL database that holds the tables [default: the one that has them, in a new
+    /// database the first of the role's search_path]
+    ///
+    /// Needed where several schemas of one database have such tables. In a new database it is created where
+    /// it is missing.
+    #[arg(long, value_name = "NAME", value_parser = parse_schema)]
+    pub(crate) database_schema: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -97,4 +114,13 @@ fn parse_media_url(url: &str) -> Result<MediaLocation, String> {
         return Err("must be file://PATH or s3://BUCKET[/PREFIX]".to_owned());
     }
     path_of_url(url, "file").map(MediaLocation::Directory)
+}
+
+fn parse_schema(name: &str) -> Result<String, String> {
+    // A search path takes the first for the role's name, a session's options end at the second, and a name ends
+    // after that many bytes.
+    if name == "$user" || name.chars().any(|c| c.is_control()) || name.len() > MAX_SCHEMA_BYTES {
+        return Err("no name of a schema".to_owned());
+    }
+    not_empty(name)
 }

@@ -6,13 +6,14 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 48] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 49] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
     ("data-dir", Some("./data"), &["serve", "core", "token"]),
     ("database-url", None, &["serve", "core"]),
     ("database-url-file", None, &["serve", "core"]),
+    ("database-schema", None, &["serve", "core", "migrate"]),
     ("bus-url", None, &["serve", "core"]),
     ("bus-url-file", None, &["serve", "core"]),
     ("bus-credentials-file", None, &["serve", "core"]),

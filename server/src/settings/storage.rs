@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use netrox_core::{BusConfig, Database, MediaLocation};
+use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase};
 
 use crate::{
     cli::{BusArgs, DatabaseArgs, StorageArgs, path_of_url},
@@ -43,12 +43,22 @@ pub(crate) fn database(
     let mut reader = Reader { sources, warnings };
     let (value, file) = (args.database_url.as_ref(), args.database_url_file.as_ref());
     let database = reader.url("database-url", value, file, parse_database_url)?;
-    Ok(database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db"))))
+    let mut database = database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db")));
+    match (&mut database, &args.schema.database_schema) {
+        (Database::Postgres(database), schema) => database.schema.clone_from(schema),
+        (Database::Sqlite(_), None) => {}
+        (Database::Sqlite(_), Some(_)) => {
+            let reason = "a SQLite database has no schemas: it needs --database-url postgres://…";
+            return Err(sources.refuse("database-schema", reason));
+        }
+    }
+    Ok(database)
 }
 
 fn parse_database_url(url: &str) -> Result<Database, String> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return url.parse().map(Database::Postgres).map_err(|error| format!("{error}"));
+        let url = url.parse().map_err(|error| format!("{error}"))?;
+        return Ok(Database::Postgres(PostgresDatabase { url, schema: None }));
     }
     if !url.starts_with("sqlite://") {
         return Err(
@@ -202,6 +212,25 @@ mod tests {
         let flags: Vec<_> = warnings.iter().map(|warning| warning.split(' ').next()).collect();
         assert_eq!(flags, [Some("--database-url"), Some("--bus-url")]);
         assert!(!warnings.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_schema_is_one_of_postgres() {
+        let schema = |arguments: &[&str]| match storage(arguments).0 {
+            Ok(storage) => match storage.database {
+                Database::Postgres(database) => Ok(database.schema),
+                Database::Sqlite(_) => Ok(None),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        let url = "--database-url=postgres://chat@db/chat";
+        assert_eq!(schema(&[url, "--database-schema=Chat 2"]), Ok(Some("Chat 2".to_owned())));
+        assert_eq!(schema(&[url]), Ok(None));
+        for others in [&[][..], &["--database-url=sqlite://chat.db"]] {
+            let refused = schema(&[others, &["--database-schema=chat"]].concat()).unwrap_err();
+            assert!(refused.starts_with("--database-schema: "), "{refused}");
+            assert!(refused.contains("SQLite"), "{refused}");
+        }
     }
 
     #[test]

@@ -7,8 +7,11 @@
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{History, Start, margin};
-use crate::store::{OpenError, postgres::sequences};
+use super::{ENTER_ALL, History, LOSE_ALL, Start, margin};
+use crate::store::{
+    OpenError,
+    postgres::{self, Known, Migrations, sequences::lift_sequences},
+};
 
 /// The run of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
@@ -22,84 +25,105 @@ pub(in crate::store) struct Server {
 /// `pg_control_checkpoint()` shows the old timeline for minutes after a promotion, the name of the current log file at once.
 macro_rules! server {
     () => {
-        "(select system_identifier from pg_control_system()) as system_identifier,
-        ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint as timeline,
-        (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as server_started"
+        "(select system_identifier,
+            ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint as timeline,
+            (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as server_started
+        from pg_control_system()) as server"
     };
 }
-const CLUSTER: &str = "select id from cluster";
-const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
-const SERVER: &str = concat!("select ", server!());
-const LATEST: &str = "\
-    select start, system_identifier, timeline, server_started, xmin = written_by as is_untouched
-    from starts order by start desc limit 1";
-const FIRST: &str = "select coalesce(min(start), 0) from starts";
+/// The latest start is of this run where it was written here, and not restored.
+macro_rules! find {
+    ($migrations:literal) => {
+        concat!(
+            "select server.*, (select id from cluster) as cluster,
+                (select coalesce(max(version), 0) from ",
+            $migrations,
+            " where success) as migration,
+                coalesce((select min(start) from starts), 0) as first,
+                coalesce(latest.start, 0) as latest,
+                coalesce(latest.system_identifier = server.system_identifier
+                    and latest.timeline = server.timeline
+                    and latest.server_started = server.server_started
+                    and latest.xmin = latest.written_by, false) as is_of_this_run
+            from ",
+            server!(),
+            " left join (
+                select start, system_identifier, timeline, server_started, xmin, written_by
+                from starts order by start desc limit 1) as latest on true"
+        )
+    };
+}
+const FIND: &str = find!("_sqlx_migrations");
+const FIND_BESIDE_ANOTHER: &str = find!("netrox_chat_migrations");
 /// Held to the end of the transaction.
 const LOCK: &str = "select pg_advisory_xact_lock(hashtext('netrox-chat starts'))";
-const NOW: &str = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
-const NEWEST: &str = "select created from messages order by id desc limit 1";
+const NOW: &str = "\
+    select (extract(epoch from clock_timestamp()) * 1000000)::bigint,
+        (select created from messages order by id desc limit 1)";
 const NOTE: &str = concat!(
     "insert into starts (start, began, system_identifier, timeline, server_started)
-    select $1, $2, ",
+    select $1, $2, server.* from ",
     server!()
 );
 const LOCK_FEEDS: &str = "\
     select count(*) from (select 1 from feeds order by user_key for update) as locked";
-/// What a session of ours that reads has to find.
-const IS_KNOWN: &str = "select exists (select 1 from starts where start = $1)";
+/// For a session of ours that reads.
+const IS_KNOWN: &str = concat!(
+    "select server.*, exists (select 1 from starts where start = $1) as is_known from ",
+    server!()
+);
 
 #[derive(Debug, FromRow)]
-struct LatestRow {
-    start: Start,
+struct Found {
     #[sqlx(flatten)]
     server: Server,
-    /// It was written here, and not restored.
-    is_untouched: bool,
+    cluster: Uuid,
+    migration: i64,
+    first: Start,
+    latest: Start,
+    is_of_this_run: bool,
 }
 
-/// At the opening of the core: of a database that this core knows nothing about yet.
-pub(in crate::store) async fn open(connection: &mut PgConnection) -> Result<History, OpenError> {
-    let (start, server) = find_or_note(connection).await?;
-    let first: Start = sqlx::query_scalar(FIRST).fetch_one(connection).await?;
-    Ok(History::new(first, start, Some(server)))
+/// At the opening of the core, of a database that it knows nothing about yet.
+pub(in crate::store) async fn open(
+    connection: &mut PgConnection,
+    migrations: Migrations,
+) -> Result<History, OpenError> {
+    let found = find(connection, migrations).await?;
+    let (found, start) = find_or_note(connection, found, migrations).await?;
+    let first = if found.first == Start::default() { start } else { found.first };
+    Ok(History::new(first, start, Some(found.server)))
 }
 
-/// On each new connection that writes: refuses another deployment's database, another version's schema, and a server that
-/// was left behind by a promotion. Gives the start that the connection works in.
+/// On each new connection that writes: refuses another deployment's database, an older schema, and a server that was left
+/// behind by a promotion. Gives the start that the connection works in.
 pub(in crate::store) async fn enter(
     connection: &mut PgConnection,
-    cluster: Uuid,
-    schema: i64,
-    history: &History,
+    known: &Known,
 ) -> Result<Start, OpenError> {
-    let found: Uuid = sqlx::query_scalar(CLUSTER).fetch_one(&mut *connection).await?;
-    if found != cluster {
+    let history = &known.history;
+    let found = find(connection, known.migrations).await?;
+    if found.cluster != known.cluster {
         return Err(OpenError::OtherDeployment);
     }
-    let version: i64 = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
-    // A newer one has been made by a core of a later version, for whose sake none that runs is disturbed.
-    if version < schema {
-        return Err(OpenError::OtherSchema { found: version, expected: schema });
+    // A newer one was made by a core of a later version, for whose sake none that runs is disturbed.
+    let expected = postgres::last_migration();
+    if found.migration < expected {
+        return Err(OpenError::OlderSchema { found: found.migration, expected });
     }
-    let known = history.state().server;
-    let server: Server = sqlx::query_as(SERVER).fetch_one(&mut *connection).await?;
-    if let Some(known) = known.filter(|known| server.is_left_behind(known)) {
-        let (timeline, known) = (server.timeline, known.timeline);
-        return Err(OpenError::OldTimeline { timeline, known });
+    let before = history.state().server;
+    if let Some(before) = &before {
+        found.server.check_is_not_behind(before)?;
     }
-    let before = history.start();
-    let (start, server) = find_or_note(connection).await?;
-    if start != before {
-        history.enter(start, Some(server));
-        let epoch = history.epoch(start);
-        match known.map(|known| server.differs_by(&known)) {
-            Some(cause) => tracing::warn!(
-                %epoch, server.timeline,
-                "the database may have gone back, because {cause}: subscriptions whose position is \
-                 no part of its history end"
-            ),
-            None => tracing::info!(%epoch, "a start of the database is noted"),
-        }
+    let (found, start) = find_or_note(connection, found, known.migrations).await?;
+    if start != history.start() {
+        let cause = before.map_or("it is new", |before| found.server.differs_by(&before));
+        history.enter(start, Some(found.server));
+        tracing::warn!(
+            epoch = %history.epoch(start), timeline = found.server.timeline,
+            "the database may have gone back, because {cause}: subscriptions whose position is no part \
+             of its history end"
+        );
     }
     Ok(start)
 }
@@ -109,23 +133,30 @@ pub(in crate::store) async fn check_reader(
     connection: &mut PgConnection,
     history: &History,
 ) -> Result<(), OpenError> {
+    #[derive(FromRow)]
+    struct Seen {
+        #[sqlx(flatten)]
+        server: Server,
+        is_known: bool,
+    }
     let (start, known) = {
         let state = history.state();
         (state.start, state.server)
     };
-    let server: Server = sqlx::query_as(SERVER).fetch_one(&mut *connection).await?;
-    if let Some(known) = known.filter(|known| server.is_left_behind(known)) {
-        let (timeline, known) = (server.timeline, known.timeline);
-        return Err(OpenError::OldTimeline { timeline, known });
+    let seen: Seen = sqlx::query_as(IS_KNOWN).bind(start).fetch_one(connection).await?;
+    if let Some(known) = &known {
+        seen.server.check_is_not_behind(known)?;
     }
-    let is_known: bool = sqlx::query_scalar(IS_KNOWN).bind(start).fetch_one(connection).await?;
-    if is_known { Ok(()) } else { Err(OpenError::OtherHistory) }
+    if seen.is_known { Ok(()) } else { Err(OpenError::OtherHistory) }
 }
 
 impl Server {
-    /// The same system was promoted elsewhere since.
-    fn is_left_behind(&self, known: &Self) -> bool {
-        self.system_identifier == known.system_identifier && self.timeline < known.timeline
+    /// The same system was promoted elsewhere since: what it takes would be lost.
+    fn check_is_not_behind(&self, known: &Self) -> Result<(), OpenError> {
+        if self.system_identifier == known.system_identifier && self.timeline < known.timeline {
+            return Err(OpenError::OldTimeline { timeline: self.timeline, known: known.timeline });
+        }
+        Ok(())
     }
 
     fn differs_by(&self, known: &Self) -> &'static str {
@@ -141,58 +172,60 @@ impl Server {
     }
 }
 
-/// The start of this run of the server.
-async fn find_or_note(connection: &mut PgConnection) -> Result<(Start, Server), OpenError> {
-    let server: Server = sqlx::query_as(SERVER).fetch_one(&mut *connection).await?;
-    if let Some(start) = find(connection, &server).await?.1 {
-        return Ok((start, server));
+async fn find(connection: &mut PgConnection, migrations: Migrations) -> Result<Found, sqlx::Error> {
+    let statement = match migrations {
+        Migrations::Usual => FIND,
+        Migrations::Own => FIND_BESIDE_ANOTHER,
+    };
+    sqlx::query_as(statement).fetch_one(connection).await
+}
+
+/// The start of this run of the server, which one core notes.
+async fn find_or_note(
+    connection: &mut PgConnection,
+    found: Found,
+    migrations: Migrations,
+) -> Result<(Found, Start), OpenError> {
+    if found.is_of_this_run {
+        let start = found.latest;
+        return Ok((found, start));
     }
     sqlx::query("begin").execute(&mut *connection).await?;
     sqlx::query(LOCK).execute(&mut *connection).await?;
-    let (latest, found) = find(connection, &server).await?;
-    let start = match found {
-        Some(start) => start,
-        None => note(connection, latest).await?,
-    };
+    let found = find(connection, migrations).await?;
+    let start =
+        if found.is_of_this_run { found.latest } else { note(connection, found.latest).await? };
     sqlx::query("commit").execute(connection).await?;
-    Ok((start, server))
-}
-
-/// The latest start, and whether it is of this run.
-async fn find(
-    connection: &mut PgConnection,
-    server: &Server,
-) -> Result<(Start, Option<Start>), sqlx::Error> {
-    let latest: Option<LatestRow> = sqlx::query_as(LATEST).fetch_optional(connection).await?;
-    let is_here = |row: &LatestRow| row.is_untouched && row.server == *server;
-    let start = latest.as_ref().map_or(Start::default(), |row| row.start);
-    Ok((start, latest.filter(is_here).map(|row| row.start)))
+    Ok((found, start))
 }
 
 /// Begins a history of which no position from before is a part. Cores that run find it with their next transaction.
-pub(in crate::store) async fn renew(connection: &mut PgConnection) -> Result<History, OpenError> {
+pub(in crate::store) async fn renew(
+    connection: &mut PgConnection,
+    migrations: Migrations,
+) -> Result<History, OpenError> {
     sqlx::query("begin").execute(&mut *connection).await?;
     sqlx::query(LOCK).execute(&mut *connection).await?;
-    let server: Server = sqlx::query_as(SERVER).fetch_one(&mut *connection).await?;
-    let (latest, _) = find(connection, &server).await?;
-    let start = note(connection, latest).await?;
+    let found = find(connection, migrations).await?;
+    let start = note(connection, found.latest).await?;
     // In the order in which cores do.
     sqlx::query(LOCK_FEEDS).execute(&mut *connection).await?;
-    for statement in [super::LOSE_ALL, super::ENTER_ALL] {
+    for statement in [LOSE_ALL, ENTER_ALL] {
         sqlx::query(statement).bind(start).execute(&mut *connection).await?;
     }
-    let first: Start = sqlx::query_scalar(FIRST).fetch_one(&mut *connection).await?;
     sqlx::query("commit").execute(connection).await?;
-    Ok(History::new(first, start, Some(server)))
+    let first = if found.first == Start::default() { start } else { found.first };
+    Ok(History::new(first, start, Some(found.server)))
 }
 
 async fn note(connection: &mut PgConnection, latest: Start) -> Result<Start, sqlx::Error> {
-    let now: i64 = sqlx::query_scalar(NOW).fetch_one(&mut *connection).await?;
-    let newest: Option<i64> = sqlx::query_scalar(NEWEST).fetch_optional(&mut *connection).await?;
+    let (now, newest): (i64, Option<i64>) = sqlx::query_as(NOW).fetch_one(&mut *connection).await?;
     let start = Start::draw(latest, now);
     sqlx::query(NOTE).bind(start).bind(now).execute(&mut *connection).await?;
     if let Some(newest) = newest {
-        sequences::lift_sequences(connection, margin(now - newest)).await?;
+        for lifted in lift_sequences(connection, margin(now - newest)).await? {
+            tracing::info!(%lifted, "identifiers jump, so that none is given twice");
+        }
     }
     Ok(start)
 }

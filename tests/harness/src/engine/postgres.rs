@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use super::{process::ServerProcess, provided_path};
@@ -93,8 +93,6 @@ impl PostgresServer {
             format!("unix_socket_directories={directory}"),
             "max_connections=300".into(),
             "shared_buffers=32MB".into(),
-            "fsync=on".into(),
-            "synchronous_commit=on".into(),
             "max_wal_size=256MB".into(),
         ] {
             command.args(["-c", &setting]);
@@ -112,6 +110,21 @@ impl PostgresServer {
         })
         .await;
         self.process = Some(process);
+    }
+
+    /// Changes a setting while it runs, `fsync = off` for example; it is kept, and can be changed again. What it was
+    /// started with cannot.
+    pub async fn reload_with(&self, setting: &str) {
+        self.execute(&format!("alter system set {setting}")).await;
+        self.execute("select pg_reload_conf()").await;
+    }
+
+    /// Runs one statement, as its superuser.
+    pub async fn execute(&self, statement: &str) {
+        let connection = PgConnection::connect(&self.server.database("postgres")).await;
+        let mut connection = connection.expect("connect to PostgreSQL");
+        let executed = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await;
+        executed.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
     pub fn is_running(&self) -> bool {

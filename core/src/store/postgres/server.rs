@@ -1,0 +1,120 @@
+//! What has to be true of the server. A reload may change it under running cores: so it is looked at on every new
+//! connection, and each second on the one that writes.
+
+use std::time::Duration;
+
+use sqlx::{FromRow, PgConnection};
+
+use super::unusable;
+use crate::store::OpenError;
+
+/// How often the connection that writes looks, whether it has work or not.
+pub(in crate::store) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_VERSION: i32 = 150_000;
+
+/// What does not change while a server runs.
+#[derive(FromRow)]
+struct Server {
+    version: i32,
+    version_text: String,
+    encoding: String,
+    #[sqlx(flatten)]
+    wait: Wait,
+    #[sqlx(flatten)]
+    conditions: Conditions,
+}
+
+/// What the server waits for at a commit (`synchronous_commit`). Less than `on` would lose messages that were
+/// acknowledged: after a crash, or where a standby takes over.
+#[derive(FromRow)]
+pub(super) struct Wait {
+    wait_given: String,
+    wait_set: String,
+}
+
+/// What may.
+#[derive(FromRow)]
+struct Conditions {
+    in_recovery: bool,
+    read_only: String,
+    fsync: String,
+    full_page_writes: String,
+    synchronous_commit: String,
+}
+
+macro_rules! conditions {
+    ($($more:literal),*) => {
+        concat!(
+            "select ", $($more, ", ",)*
+            "pg_is_in_recovery() as in_recovery,
+            current_setting('transaction_read_only') as read_only,
+            current_setting('fsync') as fsync,
+            current_setting('full_page_writes') as full_page_writes,
+            current_setting('synchronous_commit') as synchronous_commit"
+        )
+    };
+}
+
+/// In one statement: while a table is locked, a transaction has little time left for its connection.
+const SERVER: &str = concat!(
+    conditions!(
+        "given.wait as wait_given",
+        "set_config('synchronous_commit',
+            case given.wait when 'remote_apply' then given.wait else 'on' end, false) as wait_set",
+        "current_setting('server_version_num')::int as version",
+        "current_setting('server_version') as version_text",
+        "current_setting('server_encoding') as encoding"
+    ),
+    " from (select current_setting('synchronous_commit') as wait offset 0) as given"
+);
+const CONDITIONS: &str = conditions!();
+
+/// Refuses a server that could lose what was committed, or show it late. The session keeps what it waits for at a
+/// commit from here on, whatever is set later.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<Wait, OpenError> {
+    let server: Server = sqlx::query_as(SERVER).fetch_one(connection).await?;
+    if server.version < MIN_VERSION {
+        return Err(OpenError::PostgresVersion(server.version_text));
+    }
+    server.conditions.check()?;
+    if server.encoding != "UTF8" {
+        return Err(refused("server_encoding", server.encoding));
+    }
+    Ok(server.wait)
+}
+
+/// The same of what may have changed since.
+pub(in crate::store) async fn look(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let conditions: Conditions = sqlx::query_as(CONDITIONS).fetch_one(connection).await?;
+    conditions.check().map_err(unusable)
+}
+
+impl Wait {
+    /// What was set where the session began, if that was less than it has now.
+    pub(super) fn overruled(&self) -> Option<&str> {
+        (self.wait_given != self.wait_set).then_some(&self.wait_given)
+    }
+}
+
+impl Conditions {
+    fn check(self) -> Result<(), OpenError> {
+        if self.in_recovery {
+            return Err(refused("pg_is_in_recovery", "on".to_owned()));
+        }
+        for (name, value, refused_value) in [
+            ("transaction_read_only", self.read_only, "on"),
+            ("fsync", self.fsync, "off"),
+            ("full_page_writes", self.full_page_writes, "off"),
+            ("synchronous_commit", self.synchronous_commit, "off"),
+        ] {
+            if value == refused_value {
+                return Err(refused(name, value));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(name: &'static str, value: String) -> OpenError {
+    OpenError::Setting { name, value }
+}
