@@ -1,10 +1,12 @@
 //! Group commit: every change goes through one queue; a task takes whatever waits, writes it as one
 //! transaction and answers all of it. Latency is one commit, and every sender shares its fsync.
 //!
-//! A batch runs to its end whoever waits for it. Nothing is answered or published before the
-//! commit is durable.
+//! A batch runs to its end whoever waits for it, unless it takes too long to come to its commit. Nothing is
+//! published before the commit is durable, nor told as stored.
 //!
 //! * [`task`]: the task that commits.
+//! * [`waiting`]: what waits for it; [`batch`]: what it takes of that at a time.
+//! * [`watchdog`]: what becomes of both while the database hangs; [`condition`]: whether it takes writes.
 //! * [`transaction`]: a batch as one transaction.
 //! * [`directory`]: the writes of a batch that are no messages.
 //! * [`plan`]: what a batch becomes, decided without a database.
@@ -26,10 +28,14 @@ use crate::{
     store::{Writer, batch::StoredMessage, user::UserRow},
 };
 
+mod batch;
+mod condition;
 mod directory;
 mod plan;
 mod task;
 mod transaction;
+mod waiting;
+mod watchdog;
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +61,9 @@ pub(crate) enum Write {
     EndUpload(String),
     /// Changes nothing that anyone sees.
     Probe,
+    /// Nor does this, which needs more room than a batch; what it took is given back by the next.
+    TakeRoom,
+    GiveRoomBack,
 }
 
 #[derive(Debug)]
@@ -163,7 +172,11 @@ impl Write {
                     changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
                 }
                 Self::BeginUpload(path) | Self::EndUpload(path) => path.len(),
-                Self::Dispatch(_) | Self::DeleteUser(_) | Self::Probe => 0,
+                Self::Dispatch(_)
+                | Self::DeleteUser(_)
+                | Self::Probe
+                | Self::TakeRoom
+                | Self::GiveRoomBack => 0,
             }
     }
 }

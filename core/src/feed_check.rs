@@ -8,10 +8,14 @@
 use std::time::Duration;
 
 use netrox_proto::ids::UserId;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    committer::Health,
     hub::{Hub, ToCheck},
     store::{Error, Store, history::Start},
 };
@@ -23,8 +27,14 @@ const GATHERING: Duration = Duration::from_millis(50);
 /// Feeds in one query.
 const CHUNK: usize = 1_000;
 
-/// Runs until the drain.
-pub(crate) async fn run(store: Store, hub: Hub, stop: CancellationToken) {
+/// Runs until the drain. Nothing is looked up while the database takes no writes: what is visible may then be what still
+/// waits for a standby, without which nobody is to see it.
+pub(crate) async fn run(
+    store: Store,
+    hub: Hub,
+    mut health: watch::Receiver<Health>,
+    stop: CancellationToken,
+) {
     let mut next = Instant::now() + INTERVAL;
     loop {
         tokio::select! {
@@ -32,6 +42,14 @@ pub(crate) async fn run(store: Store, hub: Hub, stop: CancellationToken) {
             () = sleep_until(next) => hub.check_all(),
             () = hub.check_wanted() => {
                 tokio::time::sleep(GATHERING).await;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            serving = health.wait_for(|health| *health == Health::Serving) => {
+                if serving.is_err() {
+                    return;
+                }
             }
         }
         // What subscriptions were told before this is compared with what is read after it.

@@ -99,12 +99,15 @@ impl Core {
                     let history = store.history().clone();
                     hub.use_bus(Bus::open(bus, cluster, history, hub.clone(), tasks, stop).await?);
                 }
-                tasks.spawn(feed_check::run(store.clone(), hub.clone(), draining.clone()));
                 hub
             }
         };
         let (committer, commit_task, health) =
             committer::new(writer, hub.clone(), draining.clone());
+        if store.cluster().is_some() {
+            let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
+            tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
+        }
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let commit_task = tasks.spawn(commit_task.run());
         tasks.spawn(health::report(reporter, health, draining.clone(), failed.clone()));

@@ -11,6 +11,7 @@ mod authentication;
 mod directory;
 mod download;
 mod drain;
+mod hanging_disk;
 mod history;
 mod isolation;
 mod pipeline;

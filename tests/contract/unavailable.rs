@@ -39,6 +39,8 @@ impl Core {
     }
 }
 
+/// What is logged when the health is good again.
+const AGAIN: &str = "the database takes writes again";
 const UNAVAILABLE: ErrorReason = ErrorReason::StoreUnavailable;
 
 fn change(id: &str) -> UserChange {
@@ -90,6 +92,8 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     let upsert = UpsertUsersRequest { users: strangers.clone() };
     assert_refused(core.directory().upsert_users(upsert.clone()).await, UNAVAILABLE);
     assert_eq!(health(&core).await, ServingStatus::NotServing);
+    // Whatever little room files have inside is not taken for room.
+    assert!(!core.log_contains(AGAIN), "it took writes on a full disk");
 
     // What writes nothing goes on: reading, and a user who comes back.
     let known = UserChange { id: ada.clone(), ..Default::default() };
@@ -107,6 +111,7 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
         assert_eq!(subscription.message().await.id, *id);
     }
 
+    assert!(!core.log_contains(AGAIN), "it took writes on a full disk");
     disk.free();
     // The same request, as a client repeats it.
     let repeated = eventually("room for a message", async || {
@@ -234,4 +239,21 @@ async fn a_short_wait_for_the_database_is_waited_for() {
     writer.end();
     within("an answer", sent).await.expect("a task").expect("stored");
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
+}
+
+/// What is refused at a lock is never stored, also where the lock is given up while it is still waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_at_a_lock_is_not_stored() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    for round in 1..=3 {
+        let writer = ForeignWriter::begin(&core.database());
+        assert_refused(core.send(&ada, &bob, "never").await, UNAVAILABLE);
+        writer.end();
+        eventually("a database that moves", async || core.send(&ada, &bob, "after").await.ok())
+            .await;
+        let history = core.history(&bob, &ada).await.expect("a history");
+        assert_eq!(history.len(), round, "refused and stored");
+        assert!(history.iter().all(|message| message.body == "after"));
+    }
 }

@@ -2,4 +2,5 @@
 
 mod descriptors;
 mod disk;
+mod hanging_disk;
 mod slow_reader;

@@ -44,3 +44,9 @@ create table refused_sends (
     refused    bigint not null,
     primary key (sender, client_ref)
 );
+
+-- What a core writes, and removes, to find out whether a disk that was full has room again.
+create unlogged table write_room (
+    bytes bytea not null
+);
+alter table write_room alter column bytes set storage external;

@@ -35,3 +35,8 @@ create table refused_sends (
     refused    integer not null,
     primary key (sender, client_ref)
 ) strict, without rowid;
+
+-- What the core writes, and removes, to find out whether a disk that was full has room again.
+create table write_room (
+    bytes blob not null
+) strict;

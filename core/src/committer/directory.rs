@@ -95,6 +95,8 @@ async fn write_singly(
         Write::BeginUpload(path) => transaction.begin_upload(path).await?,
         Write::EndUpload(path) => transaction.end_upload(path).await?,
         Write::Probe => transaction.probe(now).await?,
+        Write::TakeRoom => transaction.take_room().await?,
+        Write::GiveRoomBack => transaction.give_room_back().await?,
         // Written in sets.
         Write::Message(_) | Write::Dispatch(_) | Write::UpsertUsers(_) | Write::EnsureUser(_) => {}
     }

@@ -1,6 +1,6 @@
 //! The task that takes what waits, commits it, answers and publishes.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -10,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Health, Queued, Write,
-    transaction::{self, Failure},
+    batch::Batch,
+    condition::{Condition, MAX_WAIT},
+    transaction::{self, Committed, Failure},
+    waiting::Waiting,
+    watchdog::{Watchdog, Work},
 };
 use crate::{
     clock,
@@ -22,34 +26,17 @@ use crate::{
     },
 };
 
-const BATCH_WRITES: usize = 1_024;
-/// Text written in one transaction, so that a batch of the longest bodies delays nobody for long.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// How often a database that failed is asked whether it takes writes again.
-const PROBE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a database is looked at that nobody writes to.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a batch is tried that another transaction was in the way of, and from when on no more.
 const ATTEMPTS: usize = 3;
 const LAST_ATTEMPT_AFTER: Duration = Duration::from_millis(300);
-/// How long a write may have waited for a batch that was given up. With an attempt of its own, which may take as long as
-/// a lock is waited for, its caller is answered within two seconds.
-const MAX_WAIT_BEHIND_LOCK: Duration = Duration::from_millis(500);
-/// How long any write may have waited: an edge gives a send up after 5 s, and what this core, stopped or starved
-/// meanwhile, stored after that could overtake what the same user sent later by way of another.
-const MAX_WAIT: Duration = Duration::from_secs(3);
+/// For finding out what became of a commit where its callers have waited for long already.
+const MIN_SETTLE_TIME: Duration = Duration::from_millis(450);
 
 #[derive(Debug)]
 pub(crate) struct CommitTask {
     writer: Writer,
     hub: Hub,
-    queue: mpsc::Receiver<Queued>,
-    stop: CancellationToken,
-    health: watch::Sender<Health>,
-    /// Another transaction was in the way of the last batch for too long.
-    gave_up: bool,
-    /// When the database is looked at next.
-    next_look: Instant,
+    watchdog: Watchdog,
 }
 
 impl CommitTask {
@@ -60,33 +47,27 @@ impl CommitTask {
         stop: CancellationToken,
         health: watch::Sender<Health>,
     ) -> Self {
-        let next_look = Instant::now() + CHECK_INTERVAL;
-        Self { writer, hub, queue, stop, health, gave_up: false, next_look }
+        let (waiting, condition) = (Waiting::new(queue, stop), Condition::new(health));
+        Self { writer, hub, watchdog: Watchdog { waiting, condition } }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
     /// database.
     pub(crate) async fn run(mut self) -> Writer {
-        let mut taken = Vec::with_capacity(BATCH_WRITES);
         loop {
+            let Watchdog { waiting, condition } = &mut self.watchdog;
             tokio::select! {
                 biased;
-                () = self.stop.cancelled(), if !self.queue.is_closed() => self.queue.close(),
-                count = self.queue.recv_many(&mut taken, BATCH_WRITES) => {
-                    if count == 0 {
-                        return self.writer;
-                    }
-                    while !taken.is_empty() {
-                        let rest = taken.split_off(batch_len(&taken));
-                        self.commit(std::mem::replace(&mut taken, rest)).await;
-                    }
-                }
-                () = tokio::time::sleep_until(self.next_look) => self.look().await,
+                () = tokio::time::sleep_until(condition.next_look) => self.look().await,
+                batch = waiting.next(condition.max_wait()) => match batch {
+                    Some(batch) => self.commit(batch).await,
+                    None => return self.writer,
+                },
             }
         }
     }
 
-    /// Looks whether the database takes writes again, or whether an idle one is still there. The result is the
+    /// Looks whether the database takes writes again, or whether one that does is still there. The result is the
     /// health that it leaves.
     async fn look(&mut self) {
         self.look_at_database().await;
@@ -95,123 +76,147 @@ impl CommitTask {
 
     async fn look_at_database(&mut self) {
         match self.health() {
-            Health::Serving => {
-                if let Err(error) = self.writer.check().await {
-                    self.writer.discard().await;
-                    self.failed(&error);
-                }
-                self.next_look = Instant::now() + CHECK_INTERVAL;
+            Health::Serving => self.check().await,
+            Health::Unavailable => self.probe().await,
+            Health::Damaged => {}
+        }
+        self.watchdog.condition.looked();
+    }
+
+    async fn probe(&mut self) {
+        let probes = if self.watchdog.condition.is_full {
+            vec![Write::TakeRoom, Write::GiveRoomBack]
+        } else {
+            vec![Write::Probe]
+        };
+        for probe in probes {
+            if self.transact(&mut Batch::own(vec![probe])).await.is_err() {
+                return;
             }
-            Health::Unavailable => {
-                let _ = self.write(&[Write::Probe]).await;
-                self.next_look = Instant::now() + PROBE_INTERVAL;
+        }
+        self.watchdog.condition.recovered(&self.hub);
+    }
+
+    async fn check(&mut self) {
+        let (mut batch, never) = (Batch::own(Vec::new()), AtomicBool::new(false));
+        let mut work = Work::begin(&mut batch.callers, &never, &self.watchdog.condition);
+        match self.watchdog.over(&mut work, self.writer.check()).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                self.discard(&mut work).await;
+                self.watchdog.condition.failed(&error);
             }
-            Health::Damaged => self.next_look = Instant::now() + CHECK_INTERVAL,
+            None => self.discard(&mut work).await,
         }
     }
 
-    async fn commit(&mut self, mut batch: Vec<Queued>) {
-        refuse_late(&mut batch, if self.gave_up { MAX_WAIT_BEHIND_LOCK } else { MAX_WAIT });
-        if batch.is_empty() {
-            return;
-        }
-        let (writes, callers): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|Queued { write, answer, room, .. }| (write, (answer, room)))
-            .unzip();
+    async fn commit(&mut self, mut batch: Batch) {
         // While the database fails, callers are told at once, and it is asked with a write of our own.
         let written = match self.health() {
-            Health::Serving => self.write(&writes).await,
+            Health::Serving => self.write(&mut batch).await,
             Health::Unavailable | Health::Damaged => Err(Error::StoreUnavailable),
         };
-        let answers = match written {
-            Ok(answers) => answers,
-            // One of them is at fault: it shall fail alone.
-            Err(Error::Internal) if writes.len() > 1 => {
-                let mut answers = Vec::with_capacity(writes.len());
-                for write in &writes {
+        match written {
+            // One of them is at fault: it shall fail alone. Where nobody waits any more, all of them have failed.
+            Err(Error::Internal) if batch.writes.len() > 1 && batch.callers.wait() => {
+                for mut single in batch.split() {
                     // Where the database fails meanwhile, the others would wait for it one by one.
                     let answer = match self.health() {
-                        Health::Serving if !self.gave_up => {
-                            self.write(std::slice::from_ref(write)).await
+                        Health::Serving if !self.watchdog.condition.gave_up => {
+                            self.write(&mut single).await
                         }
                         _ => Err(Error::StoreUnavailable),
                     };
-                    answers.extend(answer.unwrap_or_else(|error| vec![Err(error)]));
+                    single.answer(answer);
                 }
-                answers
             }
-            Err(error) => writes.iter().map(|_| Err(error.clone())).collect(),
-        };
-        for ((caller, _room), answer) in callers.into_iter().zip(answers) {
-            // A caller that went away does not want it.
-            let _ = caller.send(answer);
+            written => batch.answer(written),
         }
     }
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
-    async fn write(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Error> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Error> {
         if self.health() == Health::Damaged {
             return Err(Error::StoreUnavailable);
         }
-        let result = self.transact(writes).await;
-        for write in writes {
+        let result = self.transact(batch).await;
+        for write in &batch.writes {
             // Also where it is unknown whether the user was deleted: whoever was not comes back.
             if let (Write::DeleteUser(user), Ok(_) | Err(Error::OutcomeUnknown)) = (write, &result)
             {
                 self.hub.user_deleted(*user);
             }
         }
-        result
-    }
-
-    async fn transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Error> {
-        let (begun, mut attempts) = (Instant::now(), 0);
-        let committed = loop {
-            attempts += 1;
-            match transaction::run(&mut self.writer, writes).await {
-                Ok(committed) => break committed,
-                Err(Failure::NotStored(error)) => {
-                    self.writer.discard().await;
-                    let is_last = attempts == ATTEMPTS || begun.elapsed() > LAST_ATTEMPT_AFTER;
-                    if is_last || !matches!(error, store::Error::Conflict(_)) {
-                        return Err(self.failed(&error));
-                    }
-                }
-                Err(Failure::InDoubt { committed, trace, cause }) => {
-                    match self.settle(&trace, &cause).await {
-                        Outcome::Stored => break committed,
-                        Outcome::NotStored => return Err(Error::StoreUnavailable),
-                        Outcome::Unknown => return Err(Error::OutcomeUnknown),
-                    }
-                }
-            }
-        };
-        self.gave_up = false;
-        self.recovered();
+        let committed = result?;
+        self.watchdog.condition.recovered(&self.hub);
         self.tell_new_history();
         self.hub.publish_committed(&committed.events);
         Ok(committed.answers)
     }
 
+    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Error> {
+        let Batch { writes, callers, since } = batch;
+        let (begun, mut attempts) = (Instant::now(), 0);
+        loop {
+            attempts += 1;
+            let has_begun_commit = AtomicBool::new(false);
+            let mut work = Work::begin(callers, &has_begun_commit, &self.watchdog.condition);
+            let run = transaction::run(&mut self.writer, writes, &has_begun_commit);
+            match self.watchdog.over(&mut work, run).await {
+                Some(Ok(committed)) => return Ok(committed),
+                Some(Err(Failure::NotStored(error))) => {
+                    work.is_not_stored();
+                    self.discard(&mut work).await;
+                    let is_last = attempts == ATTEMPTS
+                        || begun.elapsed() > LAST_ATTEMPT_AFTER
+                        || !work.is_awaited();
+                    if is_last || !matches!(error, store::Error::Conflict(_)) {
+                        return Err(self.watchdog.condition.failed(&error));
+                    }
+                }
+                Some(Err(Failure::InDoubt { committed, trace, cause })) => {
+                    let settle_by = (*since + MAX_WAIT).max(Instant::now() + MIN_SETTLE_TIME);
+                    work.is_in_doubt(settle_by);
+                    return match self.settle(&mut work, &trace, &cause, settle_by).await {
+                        Outcome::Stored => Ok(committed),
+                        Outcome::NotStored => Err(Error::StoreUnavailable),
+                        Outcome::Unknown => Err(Error::OutcomeUnknown),
+                    };
+                }
+                None => {
+                    self.discard(&mut work).await;
+                    return Err(Error::StoreUnavailable);
+                }
+            }
+        }
+    }
+
     /// What became of a batch whose commit failed.
-    async fn settle(&mut self, trace: &Trace, cause: &store::Error) -> Outcome {
-        self.writer.discard().await;
-        self.failed(cause);
+    async fn settle(
+        &mut self,
+        work: &mut Work<'_>,
+        trace: &Trace,
+        cause: &store::Error,
+        settle_by: Instant,
+    ) -> Outcome {
+        self.discard(work).await;
+        self.watchdog.condition.failed(cause);
         // What was not synced may be read back from memory, and be gone after a power cut.
         if matches!(cause, store::Error::Damaged(_)) {
             return Outcome::Unknown;
         }
-        match self.writer.settle(trace, clock::now_micros()).await {
-            Ok(outcome) => {
-                self.recovered();
+        let settled = self.writer.settle(trace, clock::now_micros(), settle_by);
+        match self.watchdog.over(work, settled).await {
+            Some(Ok(outcome)) => {
+                self.watchdog.condition.recovered(&self.hub);
                 outcome
             }
-            Err(error) => {
-                self.writer.discard().await;
-                self.failed(&error);
+            Some(Err(error)) => {
+                self.discard(work).await;
+                self.watchdog.condition.failed(&error);
                 Outcome::Unknown
             }
+            None => Outcome::Unknown,
         }
     }
 
@@ -222,65 +227,13 @@ impl CommitTask {
         }
     }
 
+    /// Closes a connection that cannot be trusted any more.
+    async fn discard(&mut self, work: &mut Work<'_>) {
+        // Not given up: the work has ended, or is overdue already.
+        self.watchdog.over(work, self.writer.discard()).await;
+    }
+
     fn health(&self) -> Health {
-        *self.health.borrow()
+        self.watchdog.condition.health()
     }
-
-    /// Notes that the database takes writes.
-    fn recovered(&self) {
-        if self.health() == Health::Unavailable {
-            tracing::info!("the database takes writes again");
-            self.health.send_replace(Health::Serving);
-            // A commit whose outcome was unknown may have been stored and not published.
-            self.hub.resync();
-        }
-    }
-
-    /// Notes what an error says of the database; logs what is new.
-    fn failed(&mut self, error: &store::Error) -> Error {
-        self.gave_up = matches!(error, store::Error::Conflict(_));
-        let (health, answer) = match error {
-            // A lock that another core holds for too long, not a database that is gone.
-            store::Error::Conflict(_) => {
-                tracing::warn!(%error, "a batch was given up");
-                return Error::StoreUnavailable;
-            }
-            store::Error::Unavailable(_) => (Health::Unavailable, Error::StoreUnavailable),
-            store::Error::Damaged(_) => (Health::Damaged, Error::StoreUnavailable),
-            store::Error::Rejected(_) => {
-                tracing::error!(%error, "the database rejected a statement");
-                return Error::Internal;
-            }
-        };
-        if self.health() != health {
-            tracing::error!(%error, ?health, "the database does not take writes");
-            self.health.send_replace(health);
-            self.next_look = Instant::now() + PROBE_INTERVAL;
-        }
-        answer
-    }
-}
-
-/// Refuses what has waited for too long, so that the waits for several batches do not add up.
-fn refuse_late(batch: &mut Vec<Queued>, max_wait: Duration) {
-    let now = Instant::now();
-    let is_late = |queued: &Queued| now - queued.since > max_wait;
-    // The first has waited longest.
-    if !batch.first().is_some_and(is_late) {
-        return;
-    }
-    for late in batch.extract_if(.., |queued| is_late(queued)) {
-        // A caller that went away does not want it.
-        let _ = late.answer.send(Err(Error::StoreUnavailable));
-    }
-}
-
-/// How many of the writes go into the next transaction.
-fn batch_len(waiting: &[Queued]) -> usize {
-    let mut bytes = 0;
-    let fits = |queued: &&Queued| {
-        bytes += queued.write.size();
-        bytes <= BATCH_BYTES
-    };
-    waiting.iter().take_while(fits).count().max(1)
 }

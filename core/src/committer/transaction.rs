@@ -1,5 +1,7 @@
 //! A batch as one transaction: load, plan, store and commit.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use netrox_proto::ids::UserId;
 
 use super::{
@@ -39,7 +41,12 @@ impl From<store::Error> for Failure {
     }
 }
 
-pub(super) async fn run(writer: &mut Writer, writes: &[Write]) -> Result<Committed, Failure> {
+/// `has_begun_commit` is set before anything is asked of the database that may end with the commit.
+pub(super) async fn run(
+    writer: &mut Writer,
+    writes: &[Write],
+    has_begun_commit: &AtomicBool,
+) -> Result<Committed, Failure> {
     let now = clock::now_micros();
     let mut transaction = writer.begin().await?;
     // Messages look users up, so that what changes these goes first.
@@ -60,6 +67,7 @@ pub(super) async fn run(writer: &mut Writer, writes: &[Write]) -> Result<Committ
     plan.finish();
 
     let committed = Committed { answers, events: plan.events };
+    has_begun_commit.store(true, Ordering::Relaxed);
     match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),
         Err(CommitError::NotStored(cause)) => Err(Failure::NotStored(cause)),

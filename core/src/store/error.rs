@@ -171,6 +171,8 @@ const ID_CONSTRAINTS: [&str; 4] = ["messages_pkey", "messages_id", "threads_pkey
 /// reports is the server's: ending this process would not protect anything.
 fn postgres_meaning(error: &PgDatabaseError) -> Meaning {
     match error.code() {
+        // A quota has no code of its own.
+        _ if is_postgres_full(error) => Meaning::Unavailable,
         "40001" | "40P01" | "55P03" => Meaning::Conflict,
         // The server became a standby, or has ended a session that stood still.
         "25006" | "25P03" | "25P04" => Meaning::Unavailable,
@@ -188,14 +190,47 @@ fn postgres_meaning(error: &PgDatabaseError) -> Meaning {
     }
 }
 
+/// Also where the words of the file system are all that tells.
+fn is_postgres_full(error: &PgDatabaseError) -> bool {
+    const DISK_FULL: &str = "53100";
+    error.code() == DISK_FULL
+        || ["No space left on device", "Disk quota exceeded"]
+            .iter()
+            .any(|words| error.message().contains(words))
+}
+
+/// Whether a number was asked for that the server has not given to any transaction yet.
+pub(super) fn is_number_of_none(error: &sqlx::Error) -> bool {
+    const INVALID_PARAMETER_VALUE: &str = "22023";
+    let sqlx::Error::Database(database) = error else { return false };
+    let postgres = database.try_downcast_ref::<PgDatabaseError>();
+    postgres.is_some_and(|postgres| {
+        postgres.code() == INVALID_PARAMETER_VALUE
+            && matches!(postgres.severity(), PgSeverity::Error)
+    })
+}
+
 impl Error {
-    /// Whether a commit that failed like this has stored nothing for certain.
-    pub(super) fn leaves_nothing(&self) -> bool {
+    fn cause(&self) -> &sqlx::Error {
         let (Self::Unavailable(error)
         | Self::Conflict(error)
         | Self::Damaged(error)
         | Self::Rejected(error)) = self;
-        let sqlx::Error::Database(database) = error else { return false };
+        error
+    }
+
+    /// Whether there was no room for what was to be written.
+    pub(crate) fn is_full(&self) -> bool {
+        let sqlx::Error::Database(database) = self.cause() else { return false };
+        match database.try_downcast_ref::<PgDatabaseError>() {
+            Some(postgres) => is_postgres_full(postgres),
+            None => sqlite_code(&**database) & SQLITE_ERROR_MASK == SQLITE_FULL,
+        }
+    }
+
+    /// Whether a commit that failed like this has stored nothing for certain.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        let sqlx::Error::Database(database) = self.cause() else { return false };
         match database.try_downcast_ref::<PgDatabaseError>() {
             // The server has answered that it rolled back; it says more than an error where it ends itself.
             Some(postgres) => matches!(postgres.severity(), PgSeverity::Error),

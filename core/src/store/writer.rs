@@ -16,6 +16,7 @@ use super::{
     Error,
     batch::{self, Loaded, Rows, StoreError, Wanted, sqlite::cache::Cache},
     engine::{Connection, by, on},
+    error::is_number_of_none,
     history::{self, History, Start},
     postgres, upload,
     user::{self, Upsert, UserRow},
@@ -47,11 +48,11 @@ struct Open {
     looked: Instant,
 }
 
-/// From the beginning of a transaction to the end of its commit. SQLite has no server that could hang. With the time
-/// that settling takes, or that a write may have waited behind a lock, callers are answered within two seconds.
+/// From the beginning of a transaction to the end of its commit. SQLite has no server that could hang; its disk is watched by
+/// the committer. With the time that a write may have waited behind a lock, callers are answered within two seconds, unless
+/// the commit is in doubt.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_millis(1_400);
-/// For finding out what became of a commit; together with the transaction below what a caller waits for.
-const SETTLE_TIMEOUT: Duration = Duration::from_millis(450);
+/// How often a server is asked what became of a commit, also one that is gone and may come back.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
 
 const POSTGRES_BEGIN: &str = "begin";
@@ -70,6 +71,17 @@ const LATEST_START: &str = "\
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
+/// 8 MiB, twice the text of a batch, that no file system makes smaller. On PostgreSQL the table is not logged: a full disk
+/// may have no room for another file of the log either, and then the server ends. What is not committed, the server gives
+/// back by itself, because the transaction began with a new file.
+const TAKE_ROOM_POSTGRES: &str = "\
+    with part as materialized (
+        select string_agg(sha256(random()::text::bytea), '') as bytes from generate_series(1, 32768))
+    insert into write_room (bytes) select bytes from part, generate_series(1, 8)";
+const TAKE_ROOM_SQLITE: &str =
+    "insert into write_room (bytes) values (randomblob(8 * 1024 * 1024))";
+const GIVE_ROOM_BACK_POSTGRES: &str = "truncate write_room";
+const GIVE_ROOM_BACK_SQLITE: &str = "delete from write_room";
 
 /// What tells later whether a transaction was committed.
 #[derive(Debug, Clone, Default)]
@@ -249,13 +261,18 @@ impl Writer {
         }
     }
 
-    /// What became of a transaction whose commit failed.
-    pub(crate) async fn settle(&mut self, trace: &Trace, now: i64) -> Result<Outcome, Error> {
+    /// What became of a transaction whose commit failed. SQLite's answer comes when it comes.
+    pub(crate) async fn settle(
+        &mut self,
+        trace: &Trace,
+        now: i64,
+        deadline: Instant,
+    ) -> Result<Outcome, Error> {
         match &trace.number {
             None => self.settle_sqlite(trace.message, now).await,
             Some(number) => {
-                let deadline = Some(Instant::now() + SETTLE_TIMEOUT);
-                Ok(by(deadline, self.settle_postgres(number, trace.message)).await?)
+                let settled = self.settle_postgres(number, trace.message, now);
+                Ok(by(Some(deadline), settled).await?)
             }
         }
     }
@@ -275,32 +292,59 @@ impl Writer {
         Ok(if stored { Outcome::Stored } else { Outcome::NotStored })
     }
 
-    /// The server may be at work on it still.
+    /// The server may be at work on it still, or be gone and come back.
     async fn settle_postgres(
         &mut self,
         number: &str,
         message: Option<MessageTrace>,
+        now: i64,
     ) -> Result<Outcome, sqlx::Error> {
         loop {
-            let open = self.connected().await?;
-            let status: Option<String> = on!(
-                &mut open.connection,
-                fetch_one,
-                sqlx::query_scalar(TRANSACTION_STATUS).bind(number)
-            )?;
-            match status.as_deref() {
-                Some("committed") => {
-                    return Ok(match message {
-                        Some(message) if open.has(message).await? => Outcome::Stored,
-                        Some(_) => Outcome::NotStored,
-                        None => Outcome::Unknown,
-                    });
+            match self.ask_postgres(number, message, now).await {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "cannot find out what became of a commit");
+                    self.discard().await;
                 }
-                Some("aborted") => return Ok(Outcome::NotStored),
-                Some("in progress") => tokio::time::sleep(SETTLE_INTERVAL).await,
-                _ => return Ok(Outcome::Unknown),
             }
+            tokio::time::sleep(SETTLE_INTERVAL).await;
         }
+    }
+
+    /// `None` while the transaction is in progress.
+    async fn ask_postgres(
+        &mut self,
+        number: &str,
+        message: Option<MessageTrace>,
+        now: i64,
+    ) -> Result<Option<Outcome>, sqlx::Error> {
+        let open = self.connected().await?;
+        let status = on!(
+            &mut open.connection,
+            fetch_one,
+            sqlx::query_scalar(TRANSACTION_STATUS).bind(number)
+        );
+        let status: Option<String> = match status {
+            // It did not reach the disk of a server that crashed.
+            Err(error) if is_number_of_none(&error) => return Ok(Some(Outcome::NotStored)),
+            status => status?,
+        };
+        Ok(match status.as_deref() {
+            Some("committed") => {
+                // A session that was ended while it waited for a standby has committed, and the standby may have
+                // nothing of it. What is committed after it returns when both are there.
+                on!(&mut open.connection, execute, sqlx::query(PROBE).bind(now))?;
+                Some(match message {
+                    Some(message) if open.has(message).await? => Outcome::Stored,
+                    Some(_) => Outcome::NotStored,
+                    None => Outcome::Unknown,
+                })
+            }
+            Some("aborted") => Some(Outcome::NotStored),
+            Some("in progress") => None,
+            _ => Some(Outcome::Unknown),
+        })
     }
 
     pub(crate) async fn close(mut self) -> Result<(), Error> {
@@ -436,6 +480,31 @@ impl WriteTransaction<'_> {
         let probed =
             async { on!(&mut self.open.connection, execute, sqlx::query(PROBE).bind(now)) };
         Ok(by(self.deadline, probed).await?)
+    }
+
+    /// Writes more than a batch may have.
+    pub(crate) async fn take_room(&mut self) -> Result<(), Error> {
+        // What an attempt before left.
+        self.give_room_back().await?;
+        self.run(TAKE_ROOM_SQLITE, TAKE_ROOM_POSTGRES).await
+    }
+
+    pub(crate) async fn give_room_back(&mut self) -> Result<(), Error> {
+        self.run(GIVE_ROOM_BACK_SQLITE, GIVE_ROOM_BACK_POSTGRES).await
+    }
+
+    async fn run(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), Error> {
+        let ran = async {
+            match &mut self.open.connection {
+                Connection::Sqlite(connection) => {
+                    sqlx::query(sqlite).execute(connection).await.map(drop)
+                }
+                Connection::Postgres(connection) => {
+                    sqlx::query(postgres).execute(connection).await.map(drop)
+                }
+            }
+        };
+        Ok(by(self.deadline, ran).await?)
     }
 
     /// Stores what a batch inserts and changes, and commits; durable when it returns.

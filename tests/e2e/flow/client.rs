@@ -83,11 +83,10 @@ pub(super) async fn send(
                 frame = frames.next() => match frame {
                     Some(Ok(Message::Text(frame))) => {
                         let code = ledger.refused(&frame);
-                        if window == 1 && !in_doubt {
+                        // What became of a commit in doubt may be looked for for longer.
+                        if window == 1 && !in_doubt && code == "unavailable" {
                             ledger.refused_after(sent_at.elapsed());
-                            if code == "unavailable" {
-                                ledger.never_stored(text_of(index, next - 1));
-                            }
+                            ledger.never_stored(text_of(index, next - 1));
                         }
                         settled = (settled + 1).min(next);
                         tokio::time::sleep(PAUSE).await;

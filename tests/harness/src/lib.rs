@@ -13,7 +13,7 @@
 //! * [`raw`]: a TCP connection, for what a well-behaved client cannot send.
 //! * [`certificate`]: an authority that signs certificates.
 //! * [`s3`]: a server that speaks S3.
-//! * [`small_disk`]: a disk that can be filled.
+//! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang.
 //! * [`grpc`]: clients of the core, as an internal service has them.
 //!
 //! A test of behaviour takes an [`Arrangement`] and is named in [`each!`], which runs it in each.
@@ -26,6 +26,7 @@ pub mod database;
 pub mod edge;
 pub mod engine;
 pub mod grpc;
+pub mod hanging_disk;
 pub mod multipart;
 pub mod process;
 pub mod proxy;

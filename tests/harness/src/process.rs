@@ -215,7 +215,12 @@ impl Log {
     }
 
     pub fn contains(&self, text: &str) -> bool {
-        lock(&self.lines).iter().any(|line| line.contains(text))
+        self.count_of(text) > 0
+    }
+
+    /// How many lines have the text.
+    pub fn count_of(&self, text: &str) -> usize {
+        lock(&self.lines).iter().filter(|line| line.contains(text)).count()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::{File, remove_file},
     io::{BufRead as _, BufReader, ErrorKind, Write as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -52,7 +52,7 @@ impl SmallDisk {
         self.directory.path()
     }
 
-    /// The command line that starts another in the namespace.
+    /// The command line that starts another in the namespace. Whoever is not root is root in there.
     pub fn launcher(&self) -> Vec<OsString> {
         let mut words = vec!["nsenter".into(), "--mount".into()];
         if !is_root() {
@@ -66,6 +66,16 @@ impl SmallDisk {
         let root = PathBuf::from(format!("/proc/{}/root", self.keeper.id()));
         let inside = self.path().strip_prefix("/").expect("an absolute path");
         root.join(inside).join(path)
+    }
+
+    /// Makes a directory that belongs to a user and a group, and gives its path as processes in the namespace see it.
+    pub(crate) fn directory_of(&self, name: &str, owner: Option<(u32, u32)>) -> PathBuf {
+        let outside = self.outside_path(name);
+        std::fs::create_dir(&outside).expect("make a directory");
+        if let Some((user, group)) = owner {
+            chown(&outside, Some(user), Some(group)).expect("give a directory away");
+        }
+        self.path().join(name)
     }
 
     /// Leaves no room for another byte.

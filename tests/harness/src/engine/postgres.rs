@@ -1,6 +1,7 @@
 //! A PostgreSQL server of a test's own.
 
 use std::{
+    ffi::OsString,
     fs::File,
     net::SocketAddr,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
@@ -13,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use super::{process::ServerProcess, provided_path};
-use crate::{database::Server, eventually, settings};
+use crate::{database::Server, eventually, settings, small_disk::SmallDisk};
 
 /// A PostgreSQL server on an address and with data of its own, as durable as a real one.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct PostgresServer {
     address: SocketAddr,
     server: Server,
     directory: TempDir,
+    /// What starts it, if that is another program.
+    launcher: Vec<OsString>,
 }
 
 impl PostgresServer {
@@ -35,6 +38,30 @@ impl PostgresServer {
             initdb
         })
         .await
+    }
+
+    /// One whose tables are on a small disk. The log of its transactions is not.
+    pub async fn start_with_tables_on(disk: &SmallDisk) -> Self {
+        let mut postgres = Self::start().await;
+        postgres.kill();
+        postgres.launcher = disk.launcher();
+        if unprivileged().is_none() {
+            // Nobody is root in there for PostgreSQL, which refuses to run as root.
+            let words = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"];
+            postgres.launcher.extend(words.map(OsString::from));
+        }
+        postgres.start_again().await;
+        let directory = disk.directory_of("tables", unprivileged());
+        let url = postgres.server.database("postgres");
+        let mut connection = PgConnection::connect(&url).await.expect("connect");
+        for statement in [
+            format!("create tablespace small location '{}'", directory.display()),
+            "alter role postgres set default_tablespace = small".to_owned(),
+        ] {
+            let made = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await;
+            made.expect("a tablespace");
+        }
+        postgres
     }
 
     /// A standby of this server, which follows it.
@@ -62,7 +89,8 @@ impl PostgresServer {
         let made = command.arg(directory.path().join("data")).output().expect("run PostgreSQL");
         assert!(made.status.success(), "{made:?}");
         let server = Server::parse(&format!("postgres://postgres@{address}"));
-        let mut postgres = Self { process: None, address, server, directory };
+        let launcher = Vec::new();
+        let mut postgres = Self { process: None, address, server, directory, launcher };
         postgres.start_again().await;
         postgres
     }
@@ -84,7 +112,7 @@ impl PostgresServer {
     pub async fn start_with(&mut self, settings: &[&str]) {
         assert!(self.process.is_none(), "PostgreSQL is running already");
         let log = File::options().create(true).append(true).open(self.log_path());
-        let mut command = command("postgres", self.directory.path());
+        let mut command = command_by(&self.launcher, "postgres", self.directory.path());
         command.arg("-D").arg(self.directory.path().join("data"));
         command.args(["-p", &self.address.port().to_string()]);
         let directory = self.directory.path().display();
@@ -180,17 +208,22 @@ impl Drop for PostgresServer {
 
 /// One of its programs, as somebody who is not root.
 fn command(program: &str, directory: &Path) -> Command {
+    command_by(&[], program, directory)
+}
+
+/// The same, started by another program.
+fn command_by(launcher: &[OsString], program: &str, directory: &Path) -> Command {
     let program = provided_path("NETROX_CHAT_TEST_POSTGRES_BIN").join(program);
-    let mut command = match unprivileged() {
-        Some((user, group)) => {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user.to_string(), "--regid", &group.to_string()]);
-            command.arg("--clear-groups").arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
-    command.current_dir(directory);
+    let mut words = launcher.to_vec();
+    if let Some((user, group)) = unprivileged() {
+        let (user, group) = (user.to_string(), group.to_string());
+        let setpriv = ["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups"];
+        words.extend(setpriv.map(OsString::from));
+    }
+    words.push(program.into());
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).current_dir(directory);
     command
 }
 

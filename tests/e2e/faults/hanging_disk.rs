@@ -1,0 +1,44 @@
+//! A disk that hangs: the program says that it is not ready, refuses what it cannot store, and goes on with the disk.
+
+use netrox_harness::{Arrangement, Role, TestChat, each, eventually, hanging_disk::HangingDisk};
+
+each![; sqlite: a_disk_that_hangs_is_told_of];
+
+async fn is_ready(chat: &TestChat, status: u16) {
+    eventually("another readiness", async || {
+        let answer = chat.get("/readyz").try_send().await.ok()?;
+        (answer.status == status).then_some(())
+    })
+    .await;
+}
+
+async fn a_disk_that_hangs_is_told_of(arrangement: Arrangement) {
+    let disk = HangingDisk::make();
+    let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
+    let chat = disk.under(TestChat::builder(arrangement), core).start().await;
+    let (ada, mut at_ada) = chat.join("ada").await;
+    let (bob, mut at_bob) = chat.join("bob").await;
+    for round in 1..=2 {
+        disk.hang();
+        let hung = format!("canary {round}");
+        at_ada.say(&bob, &hung).await;
+        disk.hangs().await;
+        at_bob.say(&ada, "canary behind").await;
+        let told = at_ada.next().await;
+        let code = told["code"].as_str().expect("a code");
+        assert!(["internal", "outcome_unknown"].contains(&code), "it may be stored: {told}");
+        at_bob.expect_error("unavailable").await;
+        is_ready(&chat, 503).await;
+        at_bob.say(&ada, "canary later").await;
+        at_bob.expect_error("unavailable").await;
+        assert_eq!(chat.history(&bob, &ada).await.len(), (round - 1) * 2);
+
+        disk.go_on();
+        at_bob.expect_body(&hung).await;
+        is_ready(&chat, 200).await;
+        at_ada.say(&bob, "canary after").await;
+        at_bob.expect_body("canary after").await;
+        let history = chat.history(&ada, &bob).await;
+        assert_eq!(history.len(), round * 2, "refused, and stored");
+    }
+}
