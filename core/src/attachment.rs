@@ -1,6 +1,6 @@
 //! `AttachmentService`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use netrox_proto::{
@@ -16,12 +16,15 @@ use crate::{
     command::{self, Dispatch, NewAttachment, NewMessage},
     committer::{Committer, Write},
     error::Error,
-    media::{Media, name},
+    media::{Claim, Media, name},
     store::{Store, message::ParticipantsRow},
 };
 
-pub(crate) mod draft;
+pub(crate) mod cleaner;
+mod damaged;
+mod draft;
 
+pub(crate) use self::damaged::DamagedFiles;
 use self::draft::Draft;
 
 #[derive(Debug, Clone)]
@@ -29,6 +32,9 @@ pub(crate) struct Attachments {
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) media: Media,
+    /// Of a core that is alone with its database and its directory of files.
+    pub(crate) claim: Option<Arc<Claim>>,
+    pub(crate) damaged: DamagedFiles,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attachment_bytes: u64,
@@ -123,10 +129,13 @@ impl AttachmentService for Attachments {
         if range.is_empty() {
             return Ok(Response::new(futures_util::stream::empty().boxed()));
         }
-        let chunks = self.media.read(&path, range).await.map_err(Error::from)?;
+        let chunks = self.media.read(&path, range).await;
+        let damaged = self.damaged.clone();
+        let unreadable = move |error| damaged.answer(&path, error);
         let responses = chunks
+            .map_err(&unreadable)?
             .map_ok(|chunk| v1::DownloadAttachmentResponse { chunk })
-            .map_err(|error| Error::from(error).into());
+            .map_err(move |error| unreadable(error).into());
         Ok(Response::new(responses.boxed()))
     }
 }
@@ -245,6 +254,9 @@ impl Attachments {
         };
         match stored {
             Ok(stored) => {
+                if let Some(claim) = &self.claim {
+                    claim.name(stored.id, draft.path().to_owned()).await;
+                }
                 draft.keep();
                 message.id = stored.id;
                 message.thread_id = stored.thread_id;

@@ -105,11 +105,8 @@ impl From<store::Error> for Error {
 impl From<media::Error> for Error {
     fn from(error: media::Error) -> Self {
         match error {
-            // A message refers to it: its absence is damage, not an answer.
-            media::Error::NotFound | media::Error::Truncated => {
-                tracing::error!(%error, "an attachment is damaged");
-                Self::Internal
-            }
+            // Logged where its path is known.
+            media::Error::NotFound | media::Error::Truncated => Self::AttachmentNotFound,
             media::Error::Unavailable(cause) => {
                 tracing::warn!(error = %cause, "the media store is unavailable");
                 Self::StoreUnavailable

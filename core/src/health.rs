@@ -14,28 +14,35 @@ const SERVICES: [&str; 4] = [
     "netrox.chat.v1.DirectoryService",
 ];
 
-/// Follows the database until the drain; cancels `failed` when it is damaged.
+/// What ends the process.
+pub(crate) struct Ends {
+    /// Cancelled when the database is damaged.
+    pub(crate) damaged: CancellationToken,
+    /// Cancelled when the task that commits has died.
+    pub(crate) died: CancellationToken,
+}
+
+/// Follows the database until the drain.
 pub(crate) async fn report(
     mut reporter: HealthReporter,
     mut health: watch::Receiver<Health>,
     draining: CancellationToken,
-    failed: CancellationToken,
+    ends: Ends,
 ) {
     loop {
         let status = match *health.borrow_and_update() {
             Health::Serving => ServingStatus::Serving,
             Health::Unavailable => ServingStatus::NotServing,
             Health::Damaged => {
-                failed.cancel();
+                ends.damaged.cancel();
                 ServingStatus::NotServing
             }
         };
         set_all(&reporter, status).await;
         tokio::select! {
             changed = health.changed() => if changed.is_err() {
-                // The task that commits has died.
                 if !draining.is_cancelled() {
-                    failed.cancel();
+                    ends.died.cancel();
                 }
                 break;
             },

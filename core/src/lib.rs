@@ -6,6 +6,7 @@
 //! * [`store`]: the database; [`media`]: the attachment bytes.
 //! * [`hub`], [`subscribe`]: live delivery; [`bus`], [`feed_check`]: what other cores commit.
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
+//! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, hub and media; none of these knows gRPC's statuses or
@@ -28,6 +29,7 @@ mod feed_check;
 mod health;
 mod hub;
 mod lifecycle;
+mod lock;
 mod media;
 mod migrate;
 mod server;
@@ -39,7 +41,7 @@ pub use config::{
     BusConfig, BusUrl, Config, Database, MediaLocation, PostgresDatabase, PostgresUrl, S3Url,
     UrlError,
 };
-pub use lifecycle::{Core, OpenError};
+pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;
 pub use migrate::{MigrateError, migrate};
 pub use store::{

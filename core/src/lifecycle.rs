@@ -1,7 +1,7 @@
 //! A core from its opening to its close.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::{Routes, interceptor::InterceptedService};
 
 use crate::{
-    attachment::{Attachments, MAX_CHUNK_BYTES, draft},
+    attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, cleaner::Cleaner},
     auth::ServiceAuth,
     bus::{self, Bus},
     chat::Chat,
@@ -29,9 +29,14 @@ use crate::{
     error::Error,
     feed_check, health,
     hub::Hub,
-    media::{Media, StoreError},
+    lock::{LockError, LockFile},
+    media::{Claim, Media, StoreError},
     store::{self, Store, Writer},
 };
+
+mod presence;
+
+pub use self::presence::Vanished;
 
 /// Of a request besides its largest field.
 const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;
@@ -46,6 +51,16 @@ pub enum OpenError {
     Locked(PathBuf),
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: io::Error },
+    /// A database is not where it was.
+    #[error("{0}")]
+    Vanished(Vanished),
+    /// Its messages would be lost, and the file be damaged by it.
+    #[error(
+        "{} was put in the place of a database that was open, and {} is the log of that one: nothing was \
+         changed; put that file back, or to go on with this one remove {}",
+        .database.display(), .log.display(), .log.display()
+    )]
+    LogOfAnother { database: PathBuf, log: PathBuf },
     #[error("database {database}: {error}")]
     Database { database: Database, error: store::OpenError },
     #[error("media {media}: {error}")]
@@ -54,6 +69,13 @@ pub enum OpenError {
     Bus(#[from] bus::OpenError),
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl OpenError {
+    /// Whether it is no setting that is wrong, but the file that is not sound.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Database { error, .. } if error.is_damage())
+    }
 }
 
 /// An open core: a cheap handle.
@@ -65,7 +87,8 @@ pub struct Core {
     tasks: TaskTracker,
     /// Ends the acceptance of work.
     draining: CancellationToken,
-    failed: CancellationToken,
+    damaged: CancellationToken,
+    died: CancellationToken,
     shutdown: Arc<Mutex<Shutdown>>,
 }
 
@@ -75,17 +98,20 @@ struct Shutdown {
     /// Gives the writer back.
     commit_task: Option<JoinHandle<Writer>>,
     /// Held until the database is closed.
-    locks: Vec<File>,
+    locks: Vec<Arc<LockFile>>,
+    claim: Option<Arc<Claim>>,
 }
 
 impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let expected = presence::look(&config)?;
         let locks = lock(&config)?;
-        let failed = CancellationToken::new();
+        let (damaged, died) = (CancellationToken::new(), CancellationToken::new());
         let unopened = |error| OpenError::Database { database: config.database.clone(), error };
-        let (store, writer) =
-            Store::open(&config.database, failed.clone()).await.map_err(unopened)?;
+        let opened = Store::open(&config.database, expected, damaged.clone()).await;
+        let (store, writer) = opened.map_err(unopened)?;
+        mark_made(&config, &locks);
         let media = open_media(&config.media).await?;
 
         let tasks = TaskTracker::new();
@@ -110,13 +136,21 @@ impl Core {
         }
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let commit_task = tasks.spawn(commit_task.run());
-        tasks.spawn(health::report(reporter, health, draining.clone(), failed.clone()));
+        let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
+        tasks.spawn(health::report(reporter, health, draining.clone(), ends));
+        if let Some(open_files) = store.open_files() {
+            open_files
+                .watch_locks(&locks)
+                .map_err(|error| OpenError::File { path: config.data_dir.clone(), error })?;
+            tasks.spawn(open_files.run(draining.clone()));
+        }
+        let cleaner =
+            Cleaner { store: store.clone(), media: media.clone(), committer: committer.clone() };
         // Read before anyone can begin another.
         let cut_off = store.list_cut_off_uploads().await.map_err(|error| unopened(error.into()))?;
-        let cleaner = draft::Cleaner {
-            store: store.clone(),
-            media: media.clone(),
-            committer: committer.clone(),
+        let (cut_off, claim) = match store.cluster() {
+            Some(_) => (cut_off, None),
+            None => cleaner.claim(&config.media, cut_off).await,
         };
         tasks.spawn(cleaner.run(cut_off, draining.clone()));
 
@@ -131,6 +165,8 @@ impl Core {
             store: store.clone(),
             committer: committer.clone(),
             media,
+            claim: claim.clone(),
+            damaged: DamagedFiles::default(),
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             max_attachment_bytes: config.max_attachment_bytes,
@@ -163,9 +199,9 @@ impl Core {
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(health_service)
         .prepare();
-        let shutdown = Shutdown { commit_task: Some(commit_task), locks };
+        let shutdown = Shutdown { commit_task: Some(commit_task), locks, claim };
         let shutdown = Arc::new(Mutex::new(shutdown));
-        Ok(Self { routes, store, hub, tasks, draining, failed, shutdown })
+        Ok(Self { routes, store, hub, tasks, draining, damaged, died, shutdown })
     }
 
     /// The services, to be called in process or served over a socket.
@@ -186,6 +222,10 @@ impl Core {
         self.tasks.close();
         self.tasks.wait().await;
         let mut shutdown = self.shutdown.lock().await;
+        // Whoever stops it may have put another file in its place before.
+        if let Some(open_files) = self.store.open_files() {
+            open_files.look().await;
+        }
         // The writer last: it removes the write-ahead log, which a reader could not.
         self.store.close().await;
         if let Some(commit_task) = shutdown.commit_task.take() {
@@ -198,31 +238,58 @@ impl Core {
                 Err(error) => tracing::error!(%error, "the task that commits has died"),
             }
         }
-        shutdown.locks.clear();
+        for lock in shutdown.locks.drain(..) {
+            if let Err(error) = lock.release() {
+                tracing::warn!(path = %lock.path().display(), %error, "cannot release a lock");
+            }
+        }
+        if let Some(claim) = shutdown.claim.take() {
+            claim.release();
+        }
     }
 
-    /// Cancelled when the database is damaged: the process must end, so that nothing more is
-    /// acknowledged.
-    pub fn failed(&self) -> CancellationToken {
-        self.failed.clone()
+    /// Cancelled when the database is damaged or no longer where it was: the process must end, so that
+    /// nothing more is acknowledged.
+    pub fn damaged(&self) -> CancellationToken {
+        self.damaged.clone()
+    }
+
+    /// Cancelled when the core can take no more work, by a fault of its own: the process must end, and
+    /// may be started again.
+    pub fn died(&self) -> CancellationToken {
+        self.died.clone()
     }
 }
 
 /// One process per data directory, and per database file wherever it lies: its writer keeps in memory
 /// what other writers would have it read anew for each batch.
-fn lock(config: &Config) -> Result<Vec<File>, OpenError> {
+fn lock(config: &Config) -> Result<Vec<Arc<LockFile>>, OpenError> {
     create_dir(&config.data_dir)?;
-    let mut locks = vec![lock_file(&config.data_dir, config.data_dir.join(LOCK_FILE))?];
+    let mut locks = vec![Arc::new(take_lock(&config.data_dir, config.data_dir.join(LOCK_FILE))?)];
     if let Database::Sqlite(path) = &config.database {
-        locks.push(lock_database(path)?);
+        locks.push(Arc::new(lock_database(path)?));
     }
     Ok(locks)
 }
 
-pub(crate) fn lock_database(path: &Path) -> Result<File, OpenError> {
-    let mut database_lock = real_path(path)?.into_os_string();
-    database_lock.push(".lock");
-    lock_file(path, database_lock.into())
+pub(crate) fn lock_database(path: &Path) -> Result<LockFile, OpenError> {
+    take_lock(path, with_suffix(&real_path(path)?, ".lock"))
+}
+
+/// Has the locks say that there is a database: a start that does not find it will not make another.
+fn mark_made(config: &Config, locks: &[Arc<LockFile>]) {
+    let Database::Sqlite(path) = &config.database else { return };
+    let Ok(path) = real_path(path) else { return };
+    let name = path.to_string_lossy();
+    for (lock, text) in locks.iter().zip([&*name, presence::DATABASE_WAS_MADE]) {
+        if lock.text().is_ok_and(|there| there == text) {
+            continue;
+        }
+        // A full disk is no reason not to start.
+        if let Err(error) = lock.set_text(text).and_then(|()| lock.sync()) {
+            tracing::warn!(path = %lock.path().display(), %error, "cannot mark that a database was made");
+        }
+    }
 }
 
 async fn open_media(location: &MediaLocation) -> Result<Media, OpenError> {
@@ -236,32 +303,78 @@ async fn open_media(location: &MediaLocation) -> Result<Media, OpenError> {
     opened.map_err(|error| OpenError::Media { media: location.clone(), error })
 }
 
+/// As many links as Linux follows.
+const MAX_LINKS: usize = 40;
+
 /// The path without links, of a file that may not exist yet.
-fn real_path(path: &Path) -> Result<PathBuf, OpenError> {
-    let unusable = |error| OpenError::File { path: path.to_owned(), error };
-    if let Ok(path) = path.canonicalize() {
-        return Ok(path);
+pub(crate) fn real_path(given: &Path) -> Result<PathBuf, OpenError> {
+    let unusable = |error| OpenError::File { path: given.to_owned(), error };
+    let mut path = given.to_owned();
+    for _ in 0..MAX_LINKS {
+        if let Ok(path) = path.canonicalize() {
+            return Ok(path);
+        }
+        let name = path.file_name().ok_or_else(|| unusable(io::ErrorKind::InvalidInput.into()))?;
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let place = directory.canonicalize().map_err(unusable)?.join(name);
+        // A link to what is not there: that is where it would be made.
+        let Ok(target) = fs::read_link(&place) else { return Ok(place) };
+        path = place.with_file_name(target);
     }
-    let name = path.file_name().ok_or_else(|| unusable(io::ErrorKind::InvalidInput.into()))?;
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    Ok(directory.canonicalize().map_err(unusable)?.join(name))
+    Err(unusable(io::Error::other("too many symbolic links")))
 }
 
-fn lock_file(guarded: &Path, path: PathBuf) -> Result<File, OpenError> {
-    let file = match File::options().create(true).truncate(false).write(true).open(&path) {
-        Ok(file) => file,
-        Err(error) => return Err(OpenError::File { path, error }),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(guarded.to_owned())),
-        Err(TryLockError::Error(error)) => Err(OpenError::File { path, error }),
-    }
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
+fn take_lock(guarded: &Path, path: PathBuf) -> Result<LockFile, OpenError> {
+    LockFile::take(path.clone()).map_err(|error| match error {
+        LockError::Held => OpenError::Locked(guarded.to_owned()),
+        LockError::File(error) => OpenError::File { path, error },
+    })
+}
+
+/// With the directories above it, whose entries survive a power cut.
 fn create_dir(path: &Path) -> Result<(), OpenError> {
-    fs::create_dir_all(path).map_err(|error| OpenError::File { path: path.to_owned(), error })
+    let created = || {
+        let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+        fs::create_dir_all(path)?;
+        for parent in missing.iter().filter_map(|path| path.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            match File::open(parent) {
+                // One that cannot be read cannot be synced.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                opened => opened?.sync_all()?,
+            }
+        }
+        Ok(())
+    };
+    created().map_err(|error| OpenError::File { path: path.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_what_is_not_there_yet_leads_to_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        fs::create_dir(root.join("volume")).unwrap();
+        symlink("volume/chat.db", root.join("first")).unwrap();
+        symlink(root.join("first"), root.join("second")).unwrap();
+        for name in ["first", "second", "volume/chat.db"] {
+            assert_eq!(real_path(&root.join(name)).unwrap(), root.join("volume/chat.db"), "{name}");
+        }
+        symlink("circle", root.join("circle")).unwrap();
+        assert!(real_path(&root.join("circle")).is_err());
+    }
 }

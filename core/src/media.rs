@@ -1,22 +1,32 @@
 //! Attachment bytes, in a directory or a bucket; their metadata is in the database.
 //!
 //! A file is noted in the database before it is begun, and durable before the message that refers to it
-//! is committed: a crash can only leave a file that is noted, which the next start removes.
+//! is committed: a crash can only leave a file that is noted, which a later start removes where it may.
 
-use std::{io, ops::Range, path::Path as FilePath, sync::Arc, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    ops::Range,
+    path::Path as FilePath,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path,
+    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, local::LocalFileSystem,
+    path::Path,
 };
 use tokio::time::timeout;
 
+mod claim;
 mod failure;
 pub(crate) mod name;
 mod s3;
 mod upload;
 
+pub(crate) use self::claim::Claim;
 pub use self::failure::StoreError;
 pub(crate) use self::upload::{Finished, Upload};
 use crate::config::S3Url;
@@ -27,8 +37,6 @@ const LOCAL_PART_BYTES: usize = 256 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
 /// What a download yields at a time, at most.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What the object store appends to the name of a file until it is finished.
-const STAGED_SUFFIX: &str = "#1";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -95,7 +103,7 @@ impl Media {
         let bounded = Some(GetRange::Bounded(range.clone()));
         let options = GetOptions { range: bounded, ..GetOptions::default() };
         let path = Path::from(path);
-        let file = timeout(READ_TIMEOUT, self.store.get_opts(&path, options)).await;
+        let file = timeout(READ_TIMEOUT, self.get(&path, options)).await;
         let file = file.map_err(|_| {
             Error::Unavailable(StoreError::new("the media store did not answer in time"))
         })??;
@@ -113,21 +121,61 @@ impl Media {
         Ok(chunks.try_flatten().boxed())
     }
 
-    /// Removes a file, and what was written of it before it was finished.
-    pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
-        if let Some(directory) = &self.directory {
-            let staged = directory.join(format!("{path}{STAGED_SUFFIX}"));
-            let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(staged)).await;
-            if let Ok(Err(error)) = removed
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(Error::Unavailable(StoreError::new(error.to_string())));
+    async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult, Error> {
+        let range = options.range.clone();
+        match self.store.get_opts(path, options).await {
+            Ok(file) => Ok(file),
+            Err(error @ object_store::Error::NotFound { .. }) => Err(error.into()),
+            Err(error) => {
+                // Each store has its own words for a range that begins behind the end.
+                let Some(GetRange::Bounded(range)) = range else { return Err(error.into()) };
+                match self.store.head(path).await {
+                    Ok(there) if there.size < range.end => Err(Error::Truncated),
+                    _ => Err(error.into()),
+                }
             }
         }
-        match self.store.delete(&Path::from(path)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+    }
+
+    /// Removes a file, and what was written of it before it was finished. That they are gone is durable when it
+    /// returns.
+    pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
+        let Some(directory) = &self.directory else {
+            return match self.store.delete(&Path::from(path)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        };
+        let file = directory.join(path);
+        let removed = tokio::task::spawn_blocking(move || remove_local(&file)).await;
+        let unavailable = |error: String| Error::Unavailable(StoreError::new(error));
+        removed
+            .map_err(|error| unavailable(error.to_string()))?
+            .map_err(|error| unavailable(error.to_string()))
+    }
+}
+
+/// The object store does not sync what it deletes: after a power cut the file would be there again, and its note not.
+fn remove_local(file: &FilePath) -> io::Result<()> {
+    let remove = |path: &FilePath| match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    remove(file)?;
+    // What the object store writes until a file is finished has the first number that is free.
+    for number in 1.. {
+        let mut staged = file.as_os_str().to_owned();
+        staged.push(format!("#{number}"));
+        if !remove(FilePath::new(&staged))? {
+            break;
         }
+    }
+    let Some(directory) = file.parent() else { return Ok(()) };
+    match File::open(directory) {
+        Ok(directory) => directory.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -136,5 +184,48 @@ fn not_empty(chunk: object_store::Result<Bytes>) -> Result<Bytes, Error> {
     match chunk {
         Ok(bytes) if bytes.is_empty() => Err(Error::Truncated),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_begun_of_a_file_goes_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let media = Media::local(directory.path()).unwrap();
+        let names = ["a.txt", "a.txt#1", "a.txt#2", "a.txt0", "b.txt#1"];
+        for name in names {
+            fs::write(directory.path().join(name), "a").unwrap();
+        }
+        media.remove("a.txt").await.unwrap();
+        let there = names.map(|name| directory.path().join(name).exists());
+        assert_eq!(there, [false, false, false, true, true]);
+        // Also where nothing is left of it, not even its directory.
+        media.remove("a.txt").await.unwrap();
+        media.remove("2024/06/17/a.txt").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_is_not_gone_before_its_directory_is_synced() {
+        // A file system that cannot sync directories.
+        let media = Media::local(FilePath::new("/proc")).unwrap();
+        assert!(media.remove("self/no-such-file").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_shorter_than_it_was_is_told_from_a_store_that_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let media = Media::local(directory.path()).unwrap();
+        fs::write(directory.path().join("a.txt"), "0123456789").unwrap();
+        for range in [0..11, 9..11, 10..11, 20..30] {
+            let read = media.read("a.txt", range.clone()).await.err();
+            assert!(matches!(read, Some(Error::Truncated)), "{range:?}: {read:?}");
+        }
+        assert!(matches!(media.read("b.txt", 20..30).await.err(), Some(Error::NotFound)));
+        let bytes: Vec<Bytes> =
+            media.read("a.txt", 2..4).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(bytes.concat(), b"23");
     }
 }

@@ -13,6 +13,8 @@ use crate::{
 pub enum MigrateError {
     #[error("{}: no such file", .0.display())]
     Missing(PathBuf),
+    #[error("{}: an empty file, and no database", .0.display())]
+    Empty(PathBuf),
     #[error(transparent)]
     Locked(#[from] OpenError),
     #[error("{}: {error}", .path.display())]
@@ -31,8 +33,10 @@ pub async fn migrate(
     target: &PostgresDatabase,
     progress: impl FnMut(&'static str, u64),
 ) -> Result<Copied, MigrateError> {
-    if !source.exists() {
-        return Err(MigrateError::Missing(source.to_owned()));
+    match source.metadata() {
+        Err(_) => return Err(MigrateError::Missing(source.to_owned())),
+        Ok(metadata) if metadata.len() == 0 => return Err(MigrateError::Empty(source.to_owned())),
+        Ok(_) => {}
     }
     let _lock = lock_database(source)?;
     copy::copy(source, target, progress).await.map_err(|error| match error {

@@ -7,7 +7,10 @@
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL.
+//! * [`open_files`]: whether the files of SQLite are still where they were.
 //! * [`engine`]: how a statement runs on either engine; [`sqlite`], [`postgres`]: opening each.
+
+use std::sync::Arc;
 
 use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +23,7 @@ pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod history;
 pub(crate) mod message;
+pub(crate) mod open_files;
 mod postgres;
 mod sqlite;
 pub(crate) mod thread;
@@ -27,7 +31,7 @@ pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod writer;
 
-use self::{engine::Readers, history::History, postgres::Prepared};
+use self::{engine::Readers, history::History, open_files::OpenFiles, postgres::Prepared};
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
 
@@ -60,24 +64,41 @@ pub(crate) struct Store {
     readers: Readers,
     cluster: Option<Uuid>,
     history: History,
+    /// Of SQLite.
+    open_files: Option<Arc<OpenFiles>>,
     /// Cancelled when a read finds the database damaged.
     damaged: CancellationToken,
 }
 
+/// What there is of a SQLite database before it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Nothing: it is made.
+    Nothing,
+    /// A file, of which nothing else is known: its schema may be missing.
+    File,
+    /// A database that was in use.
+    Database,
+}
+
 impl Store {
     /// Opens or creates the database, brings its schema up to date and checks that it is as durable as
-    /// promised.
+    /// promised. `expected` is of SQLite alone.
     pub(crate) async fn open(
         database: &Database,
+        expected: Expected,
         damaged: CancellationToken,
     ) -> Result<(Self, Writer), OpenError> {
         match database {
             Database::Sqlite(path) => {
-                sqlite::prepare(path).await?;
-                let writer = Writer::sqlite(sqlite::write_options(path)).await?;
+                sqlite::prepare(path, expected).await?;
+                let open_files = OpenFiles::new(path, damaged.clone()).map_err(sqlx::Error::Io)?;
+                let options = sqlite::write_options(path);
+                let writer = Writer::sqlite(options, Arc::clone(&open_files)).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
                 let history = writer.history().clone();
-                Ok((Self { readers, cluster: None, history, damaged }, writer))
+                let open_files = Some(open_files);
+                Ok((Self { readers, cluster: None, history, open_files, damaged }, writer))
             }
             Database::Postgres(database) => {
                 let Prepared { identity, options, migrations } =
@@ -87,7 +108,8 @@ impl Store {
                     postgres::Known { cluster: identity, migrations, history: history.clone() };
                 let writer = Writer::postgres(postgres::write_options(&options), known).await?;
                 let readers = Readers::Postgres(postgres::readers(&options, &history));
-                Ok((Self { readers, cluster: Some(identity), history, damaged }, writer))
+                let cluster = Some(identity);
+                Ok((Self { readers, cluster, history, open_files: None, damaged }, writer))
             }
         }
     }
@@ -99,6 +121,11 @@ impl Store {
 
     pub(crate) fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Of SQLite.
+    pub(crate) fn open_files(&self) -> Option<Arc<OpenFiles>> {
+        self.open_files.clone()
     }
 
     /// What a failed read means; the damage that it finds is made known.

@@ -11,8 +11,12 @@ pub(crate) enum Failure {
     Setting(#[from] SettingError),
     #[error("{what} failed: {source}")]
     System { what: &'static str, source: io::Error },
+    /// Exit status 3, after which nobody is to start it again by himself.
     #[error("the storage is damaged: stopped, so that nothing is acknowledged that is not kept")]
-    Storage,
+    Damaged,
+    /// The same, found at the start.
+    #[error("the storage is damaged: {0}")]
+    Unsound(String),
     #[error("the {part} ended by itself: {reason}")]
     Ended { part: &'static str, reason: String },
     #[error("a second signal: stopped hard")]
@@ -27,6 +31,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Setting(_) => ExitCode::from(2),
+            Self::Damaged | Self::Unsound(_) => ExitCode::from(3),
             _ => ExitCode::FAILURE,
         }
     }

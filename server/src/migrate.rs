@@ -61,7 +61,9 @@ fn target(
 /// What can be put right by other settings is told as a wrong setting.
 fn failure(error: MigrateError, sources: &Sources) -> Failure {
     match &error {
-        MigrateError::Missing(_) | MigrateError::Locked(_) => sources.refuse("from", error).into(),
+        MigrateError::Missing(_) | MigrateError::Empty(_) | MigrateError::Locked(_) => {
+            sources.refuse("from", error).into()
+        }
         MigrateError::Source { error: CopyError::Source(_), .. } => {
             sources.refuse("from", error).into()
         }

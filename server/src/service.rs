@@ -22,7 +22,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// Binds first: a port that is taken is found before a database is opened.
-    pub(crate) async fn open(parts: Parts, sources: &Sources) -> Result<Self, SettingError> {
+    pub(crate) async fn open(parts: Parts, sources: &Sources) -> Result<Self, Failure> {
         match parts {
             Parts::Serve { core, edge } => {
                 let http = listener::bind("http-addr", edge.addr, sources)?;
@@ -33,7 +33,7 @@ impl Service {
                     Ok(edge) => Ok(Self { core: Some((core, grpc)), edge: Some((edge, http)) }),
                     Err(error) => {
                         core.close().await;
-                        Err(error)
+                        Err(error.into())
                     }
                 }
             }
@@ -63,7 +63,8 @@ impl Service {
         drain: CancellationToken,
         drain_timeout: Duration,
     ) -> Result<(), Failure> {
-        let storage_failed = self.core.as_ref().map(|(core, _)| core.failed()).unwrap_or_default();
+        let damaged = self.core.as_ref().map(|(core, _)| core.damaged()).unwrap_or_default();
+        let died = self.core.as_ref().map(|(core, _)| core.died()).unwrap_or_default();
         let mut core = self.core.map(|(core, listener)| {
             Running::start("gRPC service", core, |core, stop| async move {
                 core.serve(listener, stop).await.map_err(|error| error.to_string())
@@ -78,7 +79,11 @@ impl Service {
 
         let outcome = select! {
             () = drain.cancelled() => Ok(()),
-            () = storage_failed.cancelled() => Err(Failure::Storage),
+            () = damaged.cancelled() => Err(Failure::Damaged),
+            () = died.cancelled() => {
+                let reason = "it takes no more work".to_owned();
+                Err(Failure::Ended { part: "core", reason })
+            }
             failure = ended(&mut core) => Err(failure),
             failure = ended(&mut edge) => Err(failure),
         };
@@ -95,27 +100,32 @@ impl Service {
         if drained.await.is_err() {
             tracing::warn!("the drain timeout is over: what is left is cut off");
         }
-        if storage_failed.is_cancelled() {
-            return Err(Failure::Storage);
+        if damaged.is_cancelled() {
+            return Err(Failure::Damaged);
         }
         outcome
     }
 }
 
-async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Core, SettingError> {
+async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Core, Failure> {
     let opened = Core::open(config.clone()).await;
     opened.map_err(|error| {
+        if error.is_damage() {
+            return Failure::Unsound(error.to_string());
+        }
         let flag = blamed(&error, &config);
         let file_flag = format!("{flag}-file");
         let given = [flag, &file_flag].into_iter().find(|flag| sources.is_given(flag));
-        sources.refuse(given.unwrap_or("data-dir"), error)
+        sources.refuse(given.unwrap_or("data-dir"), error).into()
     })
 }
 
 /// The flag that led to an error; what it has by default lies in the data directory.
 fn blamed(error: &OpenError, config: &netrox_core::Config) -> &'static str {
     match error {
-        OpenError::Database { .. } => "database-url",
+        OpenError::Database { .. } | OpenError::Vanished(_) | OpenError::LogOfAnother { .. } => {
+            "database-url"
+        }
         OpenError::Media { .. } => "media-url",
         OpenError::Bus(_) => "bus-url",
         OpenError::Locked(path) | OpenError::File { path, .. } => {

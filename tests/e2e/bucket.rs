@@ -14,7 +14,8 @@ use tokio::time::interval;
 each![
     files_come_back_as_they_were_sent,
     a_file_that_is_not_finished_leaves_nothing,
-    a_server_that_is_gone_or_hangs_is_survived;
+    a_server_that_is_gone_or_hangs_is_survived,
+    an_object_that_is_missing_or_truncated_is_not_found;
     serve: memory_does_not_grow_with_the_file;
     cluster: each_core_has_the_files_of_the_other,
 ];
@@ -81,6 +82,22 @@ async fn each_core_has_the_files_of_the_other(arrangement: Arrangement) {
     })
     .await;
     assert!(answer.body == sent, "the file changed");
+}
+
+async fn an_object_that_is_missing_or_truncated_is_not_found(arrangement: Arrangement) {
+    let s3 = S3Server::start();
+    let chat = start(arrangement, &s3).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let message = chat.upload_file(&ada, &bob, "a.txt", "0123456789").await;
+    let path = message["attached_file"].as_str().expect("a path");
+    let [key] = &s3.keys()[..] else { panic!("one object") };
+    std::fs::write(s3.object(key), "01234").expect("truncated");
+    for range in ["bytes=0-", "bytes=3-8", "bytes=5-"] {
+        chat.get(path).header("range", range).send().await.assert_failure(404);
+    }
+    std::fs::remove_file(s3.object(key)).expect("removed");
+    chat.get(path).send().await.assert_failure(404);
+    assert_eq!(chat.edge().request("HEAD", path).send().await.status, 404);
 }
 
 async fn a_file_that_is_not_finished_leaves_nothing(arrangement: Arrangement) {

@@ -21,4 +21,5 @@ mod migrate;
 mod program;
 mod rest;
 mod restart;
+mod vanish;
 mod ws;

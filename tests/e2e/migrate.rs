@@ -8,6 +8,7 @@ use netrox_harness::{
     run_test,
 };
 use serde_json::Value;
+use sqlx::Connection as _;
 
 const FILE: &[u8] = b"bytes of a file";
 
@@ -311,6 +312,19 @@ async fn what_must_not_be_copied_is_refused() {
         let missing = migrate(&moving.old, "sqlite://missing.db", &moving.target.url()).await;
         assert_refused(&missing, "NETROX_CHAT_FROM", "no such file");
         assert!(!moving.old.directory().join("missing.db").exists());
+        let place = moving.old.directory();
+        std::fs::write(place.join("empty.db"), "").expect("an empty file");
+        let empty = migrate(&moving.old, "sqlite://empty.db", &moving.target.url()).await;
+        assert_refused(&empty, "NETROX_CHAT_FROM", "empty.db: an empty file");
+        assert!(!place.join("empty.db.lock").exists());
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.join("other.db"));
+        let options = options.create_if_missing(true);
+        let mut other = sqlx::SqliteConnection::connect_with(&options).await.expect("a database");
+        sqlx::query("create table other (id integer)").execute(&mut other).await.expect("a table");
+        let foreign = migrate(&moving.old, "sqlite://other.db", &moving.target.url()).await;
+        assert_refused(&foreign, "NETROX_CHAT_FROM", "no table of netrox-chat");
+        let tables = sqlx::query_scalar("select count(*) from sqlite_schema where type = 'table'");
+        assert_eq!(tables.fetch_one(&mut other).await.ok(), Some(1_i64));
         let gone = "postgres://nobody:secret-word@127.0.0.1:1/nowhere";
         let gone = migrate(&moving.old, &moving.source(), gone).await;
         assert_refused(&gone, "NETROX_CHAT_TO", "127.0.0.1:1");

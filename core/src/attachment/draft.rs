@@ -1,16 +1,13 @@
 //! A file from its note in the database to the message that refers to it. Whatever comes in between, nothing
-//! is left of one without a message: it is removed when the draft is dropped, or at the next start.
+//! is left of one without a message: it is removed when the draft is dropped, or at a later start.
 
-use std::time::Duration;
-
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::Attachments;
 use crate::{
     committer::{Committer, Write},
     error::Error,
     media::{Finished, Media, Upload},
-    store::Store,
 };
 
 pub(super) struct Draft {
@@ -72,44 +69,13 @@ impl Drop for Draft {
     }
 }
 
-/// How often cores that share a database look for what one of them left behind.
-const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
-
-/// Removes files of uploads that were cut off.
-pub(crate) struct Cleaner {
-    pub(crate) store: Store,
-    pub(crate) media: Media,
-    pub(crate) committer: Committer,
-}
-
-impl Cleaner {
-    /// Those found at the start; where other cores may leave some behind, also later ones.
-    pub(crate) async fn run(self, found: Vec<String>, stop: CancellationToken) {
-        self.remove_all(found).await;
-        while self.store.cluster().is_some() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(CLEANING_INTERVAL) => {}
-            }
-            match self.store.list_cut_off_uploads().await {
-                Ok(found) => self.remove_all(found).await,
-                Err(error) => tracing::debug!(%error, "cannot list uploads that were cut off"),
-            }
-        }
-    }
-
-    async fn remove_all(&self, paths: Vec<String>) {
-        if !paths.is_empty() {
-            tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
-        }
-        for path in paths {
-            remove(self.media.clone(), self.committer.clone(), path, None).await;
-        }
-    }
-}
-
 /// The file first: what is still noted is tried again at the next start.
-async fn remove(media: Media, committer: Committer, path: String, upload: Option<Upload>) {
+pub(super) async fn remove(
+    media: Media,
+    committer: Committer,
+    path: String,
+    upload: Option<Upload>,
+) {
     let removed = match upload {
         Some(upload) => media.discard(&path, upload).await,
         None => media.remove(&path).await,

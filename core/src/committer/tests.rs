@@ -2,13 +2,16 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::{config::Database, store::Store};
+use crate::{
+    config::Database,
+    store::{Expected, Store},
+};
 
 /// A committer whose task does not run.
 async fn committer() -> (TempDir, Committer, CommitTask) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = Database::Sqlite(directory.path().join("chat.db"));
-    let opened = Store::open(&database, CancellationToken::new()).await;
+    let opened = Store::open(&database, Expected::Nothing, CancellationToken::new()).await;
     let (_, writer) = opened.expect("a database");
     let (committer, task, _) = new(writer, Hub::default(), CancellationToken::new());
     (directory, committer, task)

@@ -14,7 +14,7 @@ use uuid::Uuid;
 mod table;
 
 use self::table::{Feed, FeedStart, Message, Start, Table, Thread, Upload, User};
-use super::{OpenError, postgres, sqlite};
+use super::{Expected, OpenError, postgres, sqlite};
 use crate::config::PostgresDatabase;
 
 /// Rows read and written at a time.
@@ -87,7 +87,7 @@ pub(crate) async fn copy(
     target: &PostgresDatabase,
     mut progress: impl FnMut(&'static str, u64),
 ) -> Result<Copied, CopyError> {
-    sqlite::prepare(source).await.map_err(CopyError::Source)?;
+    sqlite::prepare(source, Expected::Database).await.map_err(CopyError::Source)?;
     let options = sqlite::write_options(source);
     let mut source = SqliteConnection::connect_with(&options).await.map_err(CopyError::Read)?;
     let id: Uuid =

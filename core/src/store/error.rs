@@ -33,6 +33,8 @@ pub enum OpenError {
     Unreadable(String),
     #[error("migration failed: {0}")]
     Migrate(MigrateError),
+    #[error("it has no table of netrox-chat: another file is in its place")]
+    OtherFile,
     #[error("its schema (migration {0}) is newer than this program")]
     NewerSchema(i64),
     #[error("SQLite {0} can corrupt a database; 3.51.3 or newer is needed")]
@@ -76,6 +78,20 @@ pub enum OpenError {
     UnfinishedCopy,
     #[error("{name} is \"{value}\": committed messages could be lost, or be seen out of order")]
     Setting { name: &'static str, value: String },
+}
+
+impl OpenError {
+    /// Whether the file is one of a database, and not sound.
+    pub(crate) fn is_damage(&self) -> bool {
+        let (Self::Connect(error) | Self::Migrate(MigrateError::Execute(error))) = self else {
+            return false;
+        };
+        let sqlx::Error::Database(database) = error else { return false };
+        let code = sqlite_code(&**database);
+        database.try_downcast_ref::<PgDatabaseError>().is_none()
+            && code & SQLITE_ERROR_MASK != SQLITE_NOTADB
+            && matches!(sqlite_meaning(code), Meaning::Damaged)
+    }
 }
 
 impl From<Error> for OpenError {

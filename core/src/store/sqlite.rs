@@ -8,7 +8,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{OpenError, error::migration_failed};
+use super::{Expected, OpenError, error::migration_failed};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -37,9 +37,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Of a database that exists: one that vanished must not be made anew.
 pub(super) fn write_options(path: &Path) -> SqliteConnectOptions {
     options(path)
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)
@@ -49,19 +49,27 @@ pub(super) fn write_options(path: &Path) -> SqliteConnectOptions {
         .pragma("cache_size", WRITER_CACHE)
 }
 
-/// Creates the database where it is missing, checks it and brings its schema up to date.
-pub(super) async fn prepare(path: &Path) -> Result<(), OpenError> {
-    let mut connection = SqliteConnection::connect_with(&write_options(path)).await?;
+const HAS_SCHEMA: &str = "\
+    select exists (select 1 from sqlite_schema where type = 'table' and name = '_sqlx_migrations')";
+
+/// Opens or, where that was found to be right, creates the database, checks that it is as durable as promised, and brings its
+/// schema up to date.
+pub(super) async fn prepare(path: &Path, expected: Expected) -> Result<(), OpenError> {
+    let options = write_options(path).create_if_missing(expected == Expected::Nothing);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
     check_version(&mut connection).await?;
     check_durability(&mut connection).await?;
+    let has_schema: bool = sqlx::query_scalar(HAS_SCHEMA).fetch_one(&mut connection).await?;
+    if expected == Expected::Database && !has_schema {
+        return Err(OpenError::OtherFile);
+    }
     MIGRATOR.run(&mut connection).await.map_err(migration_failed)?;
     Ok(connection.close().await?)
 }
 
 /// To a database that is there, whoever else uses it.
 pub(super) async fn connect_to_existing(path: &Path) -> Result<SqliteConnection, OpenError> {
-    let options = write_options(path).create_if_missing(false);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let mut connection = SqliteConnection::connect_with(&write_options(path)).await?;
     check_durability(&mut connection).await?;
     Ok(connection)
 }

@@ -3,6 +3,7 @@
 use super::{
     Error, Store,
     engine::{Connection, Readers, on, read_postgres},
+    history::Start,
 };
 
 const SQLITE_LIST_CUT_OFF: &str = "select path from uploads";
@@ -12,11 +13,16 @@ macro_rules! now {
         "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
     };
 }
-/// Twice as long as an upload may take.
-const POSTGRES_LIST_CUT_OFF: &str =
-    concat!("select path from uploads where begun < ", now!(), " - 7200000000 limit 1000");
-const SQLITE_BEGIN: &str = "insert into uploads (path) values ($1)";
-const POSTGRES_BEGIN: &str = concat!("insert into uploads (path, begun) values ($1, ", now!(), ")");
+/// Begun twice as long ago as an upload may take. Only in this start: with notes of an earlier one the database may be a
+/// copy, whose original has finished these uploads since. Cores of earlier versions do not name the start.
+const POSTGRES_LIST_CUT_OFF: &str = concat!(
+    "select path from uploads where start in ($1, 0) and begun < ",
+    now!(),
+    " - 7200000000 limit 1000"
+);
+const SQLITE_BEGIN: &str = "insert into uploads (path, start) values ($1, $2)";
+const POSTGRES_BEGIN: &str =
+    concat!("insert into uploads (path, begun, start) values ($1, ", now!(), ", $2)");
 const END: &str = "delete from uploads where path = $1";
 
 impl Store {
@@ -26,20 +32,25 @@ impl Store {
         let paths = match &self.readers {
             Readers::Sqlite(pool) => sqlx::query_scalar(SQLITE_LIST_CUT_OFF).fetch_all(pool).await,
             Readers::Postgres(pool) => {
-                read_postgres!(pool, fetch_all, sqlx::query_scalar(POSTGRES_LIST_CUT_OFF))
+                let query = sqlx::query_scalar(POSTGRES_LIST_CUT_OFF).bind(self.history.start());
+                read_postgres!(pool, fetch_all, query)
             }
         };
         paths.map_err(|error| self.failure(error))
     }
 }
 
-pub(super) async fn begin(connection: &mut Connection, path: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn begin(
+    connection: &mut Connection,
+    path: &str,
+    start: Start,
+) -> Result<(), sqlx::Error> {
     match connection {
         Connection::Sqlite(connection) => {
-            sqlx::query(SQLITE_BEGIN).bind(path).execute(connection).await.map(drop)
+            sqlx::query(SQLITE_BEGIN).bind(path).bind(start).execute(connection).await.map(drop)
         }
         Connection::Postgres(connection) => {
-            sqlx::query(POSTGRES_BEGIN).bind(path).execute(connection).await.map(drop)
+            sqlx::query(POSTGRES_BEGIN).bind(path).bind(start).execute(connection).await.map(drop)
         }
     }
 }

@@ -4,7 +4,7 @@
 //! SQLite may have rolled back by itself while the driver still counts the transaction, so that what would be
 //! committed on it would never be stored; a PostgreSQL server that did not answer in time may answer later.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use netrox_proto::ids::UserId;
 use sqlx::{
@@ -18,6 +18,7 @@ use super::{
     engine::{Connection, by, on},
     error::is_number_of_none,
     history::{self, History, Start},
+    open_files::OpenFiles,
     postgres, upload,
     user::{self, Upsert, UserRow},
 };
@@ -33,7 +34,7 @@ pub(crate) struct Writer {
 /// How to connect.
 #[derive(Debug)]
 enum Engine {
-    Sqlite(SqliteConnectOptions, history::sqlite::Memory),
+    Sqlite { options: SqliteConnectOptions, files: Arc<OpenFiles>, memory: history::sqlite::Memory },
     Postgres(PgConnectOptions, postgres::Known),
 }
 
@@ -111,16 +112,15 @@ pub(crate) enum Outcome {
 
 impl Writer {
     /// The start of this core is noted where that can be written; otherwise with the first transaction.
-    pub(super) async fn sqlite(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
-        let mut connection = SqliteConnection::connect_with(&options).await?;
+    pub(super) async fn sqlite(
+        options: SqliteConnectOptions,
+        files: Arc<OpenFiles>,
+    ) -> Result<Self, sqlx::Error> {
+        let mut connection = connect_to_file(&options, &files).await?;
         let memory = history::sqlite::Memory::open(&mut connection).await?;
-        let open = Open {
-            start: memory.history().start(),
-            connection: Connection::Sqlite(connection),
-            cache: Cache::default(),
-            looked: Instant::now(),
-        };
-        let engine = Engine::Sqlite(options, memory);
+        let start = memory.history().start();
+        let open = Open::new(Connection::Sqlite(connection), start);
+        let engine = Engine::Sqlite { options, files, memory };
         let mut writer = Self { engine, open: Some(open), told: Start::default() };
         if let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
@@ -148,7 +148,7 @@ impl Writer {
 
     pub(crate) fn history(&self) -> &History {
         match &self.engine {
-            Engine::Sqlite(_, memory) => memory.history(),
+            Engine::Sqlite { memory, .. } => memory.history(),
             Engine::Postgres(_, known) => &known.history,
         }
     }
@@ -161,7 +161,7 @@ impl Writer {
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
         if self.open.is_none() {
-            self.open = Some(Open::new(&self.engine).await?);
+            self.open = Some(self.engine.open().await?);
         }
         Ok(())
     }
@@ -169,13 +169,16 @@ impl Writer {
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
         Ok(match &mut self.open {
             Some(open) => open,
-            none => none.insert(Open::new(&self.engine).await?),
+            none => none.insert(self.engine.open().await?),
         })
     }
 
     pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
-        let deadline = match self.engine {
-            Engine::Sqlite(..) => None,
+        let deadline = match &self.engine {
+            Engine::Sqlite { files, .. } => {
+                files.check().await?;
+                None
+            }
             Engine::Postgres(..) => Some(Instant::now() + TRANSACTION_TIMEOUT),
         };
         by(deadline, self.connect()).await?;
@@ -197,7 +200,7 @@ impl Writer {
             }
         };
         let stored = match &mut self.engine {
-            Engine::Sqlite(_, memory) => Some(memory),
+            Engine::Sqlite { memory, .. } => Some(memory),
             Engine::Postgres(..) => None,
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
@@ -208,7 +211,7 @@ impl Writer {
     async fn begin_connected(&mut self) -> Result<Option<Trace>, sqlx::Error> {
         let Some(open) = &mut self.open else { return Ok(None) };
         match (&mut open.connection, &mut self.engine) {
-            (Connection::Sqlite(connection), Engine::Sqlite(_, memory)) => {
+            (Connection::Sqlite(connection), Engine::Sqlite { memory, .. }) => {
                 batch::sqlite::begin(connection, &mut open.cache, memory).await?;
                 open.start = memory.history().start();
                 Ok(Some(Trace::default()))
@@ -226,10 +229,23 @@ impl Writer {
 
     /// Closes the connection. To be called after any error of a transaction.
     pub(crate) async fn discard(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(open) = self.may_close().await {
             // Its error would only repeat the one that led here.
             let _ = open.connection.abandon().await;
         }
+    }
+
+    /// Takes the connection where it may be closed.
+    async fn may_close(&mut self) -> Option<Open> {
+        let open = self.open.take()?;
+        if let Engine::Sqlite { files, .. } = &self.engine
+            && !files.may_close().await
+        {
+            // Its file stays open until the process ends, which is soon.
+            std::mem::forget(open);
+            return None;
+        }
+        Some(open)
     }
 
     /// Whether a server is there and as durable as promised, as far as can be seen without writing.
@@ -348,7 +364,7 @@ impl Writer {
     }
 
     pub(crate) async fn close(mut self) -> Result<(), Error> {
-        match self.open.take() {
+        match self.may_close().await {
             Some(open) => {
                 let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
                 let deadline = deadline.filter(|_| matches!(self.engine, Engine::Postgres(..)));
@@ -359,19 +375,35 @@ impl Writer {
     }
 }
 
-impl Open {
-    async fn new(engine: &Engine) -> Result<Self, sqlx::Error> {
-        let (connection, start) = match engine {
-            Engine::Sqlite(options, memory) => {
-                let connection = SqliteConnection::connect_with(options).await?;
-                (Connection::Sqlite(connection), memory.history().start())
+/// Opens a file that is still where it was.
+async fn connect_to_file(
+    options: &SqliteConnectOptions,
+    files: &Arc<OpenFiles>,
+) -> Result<SqliteConnection, sqlx::Error> {
+    files.check_for_opening().await?;
+    let connection = SqliteConnection::connect_with(options).await?;
+    files.opened().await?;
+    Ok(connection)
+}
+
+impl Engine {
+    async fn open(&self) -> Result<Open, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite { options, files, memory } => {
+                let connection = connect_to_file(options, files).await?;
+                Open::new(Connection::Sqlite(connection), memory.history().start())
             }
-            Engine::Postgres(options, known) => {
+            Self::Postgres(options, known) => {
                 let (connection, start) = postgres::connect(options, known).await?;
-                (Connection::Postgres(connection), start)
+                Open::new(Connection::Postgres(connection), start)
             }
-        };
-        Ok(Self { connection, cache: Cache::default(), start, looked: Instant::now() })
+        })
+    }
+}
+
+impl Open {
+    fn new(connection: Connection, start: Start) -> Self {
+        Self { connection, cache: Cache::default(), start, looked: Instant::now() }
     }
 
     /// Whether the server still is as durable as promised. SQLite has none that could change.
@@ -468,7 +500,8 @@ impl WriteTransaction<'_> {
     }
 
     pub(crate) async fn begin_upload(&mut self, path: &str) -> Result<(), Error> {
-        Ok(by(self.deadline, upload::begin(&mut self.open.connection, path)).await?)
+        Ok(by(self.deadline, upload::begin(&mut self.open.connection, path, self.open.start))
+            .await?)
     }
 
     pub(crate) async fn end_upload(&mut self, path: &str) -> Result<(), Error> {

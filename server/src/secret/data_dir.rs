@@ -81,10 +81,15 @@ impl DataDir {
 }
 
 fn create(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
-    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
     match DirBuilder::new().mode(0o700).create(path) {
+        // It is there after a power cut, with what is in it. A parent that cannot be read cannot be synced.
+        Ok(()) => match File::open(parent) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            opened => opened?.sync_all(),
+        },
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if fs::metadata(path)?.is_dir() {
                 Ok(())

@@ -35,6 +35,10 @@ async fn the_program_knows_what_units_tell_it() {
         let read: BTreeSet<_> =
             read.filter_map(|value| Some(value.split_once("=%d/")?.1)).collect();
         assert_eq!(given, read, "{path:?}: credentials that are given, and that are read");
+        // Damaged storage ends the program with status 3.
+        let keeps_data = !values(&unit, "StateDirectory").is_empty();
+        let not_again = values(&unit, "RestartPreventExitStatus");
+        assert_eq!(not_again.contains(&"3"), keeps_data, "{path:?}");
         roles.insert(arguments[0].to_owned());
     }
     assert_eq!(roles, ["core", "edge", "serve"].map(str::to_owned).into());

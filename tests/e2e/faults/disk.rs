@@ -112,7 +112,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     chat.restart(core).await;
     assert_stored(&chat, &ada, &bob, &acknowledged).await;
     eventually("the end of unfinished files", async || {
-        (disk.files_below("data/media") == 1 + CYCLES).then_some(())
+        (disk.files_below("data/media/attachments") == 1 + CYCLES).then_some(())
     })
     .await;
 }

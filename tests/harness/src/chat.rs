@@ -104,7 +104,8 @@ impl TestChat {
         self.listens(role).await;
     }
 
-    fn begin(&mut self, role: Role) {
+    /// Starts a process without waiting for anything.
+    pub fn begin(&mut self, role: Role) {
         assert!(!self.processes.contains_key(&role), "{role:?} is running already");
         let any_port = SocketAddr::from((self.address, 0));
         let http = self.http.get(&role).copied().unwrap_or(any_port);
@@ -255,6 +256,11 @@ impl TestChat {
         self.directory().join(self.builder.data_dir(role))
     }
 
+    /// Where the attachments are kept.
+    pub fn media_dir(&self) -> PathBuf {
+        self.directory().join(self.builder.media_dir())
+    }
+
     /// The database on PostgreSQL.
     pub fn database(&self) -> &Database {
         self.database.as_ref().expect("a deployment on PostgreSQL")
@@ -268,10 +274,10 @@ impl TestChat {
         }
     }
 
-    /// Every file below the media directory, unfinished ones included.
+    /// Every attachment below the media directory, unfinished ones included.
     pub fn media_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        let mut directories = vec![self.directory().join(self.builder.media_dir())];
+        let mut directories = vec![self.media_dir().join("attachments")];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -289,7 +295,7 @@ impl TestChat {
 
     /// The same below that directory, without what marks those that are still being written.
     pub fn media_paths(&self) -> Vec<String> {
-        let media = self.directory().join(self.builder.media_dir());
+        let media = self.media_dir();
         let relative = |file: &PathBuf| file.strip_prefix(&media).expect("a file of it").to_owned();
         let paths = self.media_files().into_iter().map(|file| relative(&file));
         let names = paths.map(|path| path.to_string_lossy().into_owned());

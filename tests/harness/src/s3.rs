@@ -116,6 +116,11 @@ impl S3Server {
         keys
     }
 
+    /// The file behind a key.
+    pub fn object(&self, key: &str) -> PathBuf {
+        self.root.path().join(BUCKET).join(key)
+    }
+
     /// The parts of multipart uploads that are neither completed nor aborted.
     pub fn unfinished_parts(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.root.path()).expect("the store").flatten();

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{begin, cache::Cache, commit, load};
 use crate::store::{
+    Expected,
     batch::{Loaded, NewMessageRow, NewThreadRow, Rows, ThreadState, Wanted},
     history::sqlite::Memory,
     sqlite,
@@ -26,7 +27,7 @@ impl World {
     async fn open() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("chat.db");
-        sqlite::prepare(&path).await.expect("a database");
+        sqlite::prepare(&path, Expected::Nothing).await.expect("a database");
         let options = sqlite::write_options(&path);
         let mut connection = SqliteConnection::connect_with(&options).await.expect("open");
         let memory = Memory::open(&mut connection).await.expect("a history");

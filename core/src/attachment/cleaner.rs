@@ -1,0 +1,106 @@
+//! Removes files of uploads that were cut off, as far as it is certain that no message refers to them.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::draft;
+use crate::{
+    committer::{Committer, Write},
+    config::MediaLocation,
+    media::{Claim, Media},
+    store::Store,
+};
+
+/// How often cores that share a database look for what one of them left behind.
+const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+#[derive(Debug)]
+pub(crate) struct Cleaner {
+    pub(crate) store: Store,
+    pub(crate) media: Media,
+    pub(crate) committer: Committer,
+}
+
+impl Cleaner {
+    /// Of a core that is alone with its database, before it takes an upload: claims its directory of files, and gives those that
+    /// are to be removed. Where the database may be a copy whose original has finished these uploads since, they are
+    /// forgotten, and stay.
+    pub(crate) async fn claim(
+        &self,
+        media: &MediaLocation,
+        cut_off: Vec<String>,
+    ) -> (Vec<String>, Option<Arc<Claim>>) {
+        let claimed = match media {
+            MediaLocation::Directory(directory) => Claim::take(directory)
+                .map_err(|error| format!("{} cannot be claimed: {error}", directory.display())),
+            // What was cut off is no file there, but where the last moment was hit.
+            MediaLocation::S3(_) => Err("a bucket does not tell who uses it".to_owned()),
+        };
+        let (claim, doubt) = match claimed {
+            Ok(claim) => {
+                let doubt = self.doubt(&claim).await;
+                (Some(Arc::new(claim)), doubt)
+            }
+            Err(doubt) => (None, Some(doubt)),
+        };
+        let Some(doubt) = doubt.filter(|_| !cut_off.is_empty()) else { return (cut_off, claim) };
+        tracing::warn!(
+            count = cut_off.len(),
+            reason = doubt,
+            "files of uploads that were cut off are not removed"
+        );
+        for path in cut_off {
+            if !self.forget(path).await {
+                // As long as one is noted, nothing may be named that this database knows.
+                return (Vec::new(), None);
+            }
+        }
+        (Vec::new(), claim)
+    }
+
+    /// Why messages that this database does not have may refer to files in its directory.
+    async fn doubt(&self, claim: &Claim) -> Option<String> {
+        let last = match claim.last_file() {
+            Ok(last) if last.is_empty() => return None,
+            Ok(last) => last,
+            Err(error) => return Some(error.to_string()),
+        };
+        match self.store.find_attachment(&last).await {
+            Ok(Some(_)) => None,
+            Ok(None) => Some("the last file in it is not of this database".to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    async fn forget(&self, path: String) -> bool {
+        match self.committer.submit(Write::EndUpload(path)) {
+            Ok(pending) => pending.answer().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// Removes those found at the start; where other cores may leave some behind, also later ones.
+    pub(crate) async fn run(self, found: Vec<String>, stop: CancellationToken) {
+        self.remove_all(found).await;
+        while self.store.cluster().is_some() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CLEANING_INTERVAL) => {}
+            }
+            match self.store.list_cut_off_uploads().await {
+                Ok(found) => self.remove_all(found).await,
+                Err(error) => tracing::debug!(%error, "cannot list uploads that were cut off"),
+            }
+        }
+    }
+
+    async fn remove_all(&self, paths: Vec<String>) {
+        if !paths.is_empty() {
+            tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
+        }
+        for path in paths {
+            draft::remove(self.media.clone(), self.committer.clone(), path, None).await;
+        }
+    }
+}
