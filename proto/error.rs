@@ -69,23 +69,57 @@ impl From<Failure> for Status {
     }
 }
 
-/// The reason that a status carries. One without details, such as the transport's own, or with a
-/// reason that is not known here, stands for the nearest reason of its code.
+impl ErrorReason {
+    /// What a status code says where the reason itself is not known here (error.proto): never more than
+    /// the code does, so that "nothing was stored" and "try again" are promised only where it says so.
+    fn nearest(code: Code) -> Self {
+        match code {
+            Code::Unavailable => Self::StoreUnavailable,
+            Code::ResourceExhausted => Self::Overloaded,
+            Code::InvalidArgument | Code::OutOfRange => Self::InvalidField,
+            Code::NotFound => Self::MessageNotFound,
+            Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss => Self::Internal,
+            // 0 is of a failure that has no code: a core that does not tell.
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::AlreadyExists
+            | Code::Aborted => Self::OutcomeUnknown,
+        }
+    }
+}
+
+impl Failure {
+    /// The failure as whoever receives it can understand it: with the nearest reason of its code in place
+    /// of one that is not known here. To be called before [`Failure::reason`] is asked.
+    pub fn understood(self) -> Self {
+        let reason = match ErrorReason::try_from(self.reason) {
+            Ok(reason) if reason != ErrorReason::Unspecified => reason,
+            _ => ErrorReason::nearest(Code::from(self.code)),
+        };
+        Self { reason: reason.into(), ..self }
+    }
+}
+
+/// The reason that a status carries, or the nearest one of its code where it is not known here.
+///
+/// The core always gives a reason. A status without one is of the transport, of something between, or of a core
+/// that failed beyond that: its INTERNAL says nothing of what was stored.
 impl From<&Status> for Failure {
     fn from(status: &Status) -> Self {
         let details = status.get_error_details();
-        let named = details.error_info().filter(|info| info.domain == DOMAIN).and_then(|info| {
-            ErrorReason::from_str_name(&format!("{REASON_PREFIX}{}", info.reason))
-        });
-        let reason = named.unwrap_or(match status.code() {
-            Code::ResourceExhausted => ErrorReason::Overloaded,
-            Code::InvalidArgument => ErrorReason::InvalidField,
-            Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => {
-                ErrorReason::Internal
-            }
-            // What a broken connection looks like: the core itself always gives a reason.
-            _ => ErrorReason::StoreUnavailable,
-        });
+        let reason = match details.error_info().filter(|info| info.domain == DOMAIN) {
+            Some(info) => ErrorReason::from_str_name(&format!("{REASON_PREFIX}{}", info.reason))
+                .unwrap_or_else(|| ErrorReason::nearest(status.code())),
+            None if status.code() == Code::Internal => ErrorReason::OutcomeUnknown,
+            None => ErrorReason::nearest(status.code()),
+        };
         let field = details
             .bad_request()
             .and_then(|bad_request| bad_request.field_violations.first())
@@ -113,6 +147,7 @@ mod tests {
         for reason in all_reasons() {
             let failure = Failure { field: "body".into(), ..Failure::new(reason, "why") };
             let status = Status::from(failure.clone());
+            assert_eq!(failure.code, i32::from(reason.code()), "told inside a stream, too");
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
@@ -127,11 +162,51 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_the_transport_stands_for_the_nearest_reason() {
+    fn a_status_of_the_transport_promises_no_more_than_its_code() {
         let reason = |code| Failure::from(&Status::new(code, "")).reason();
         assert_eq!(reason(Code::Unavailable), ErrorReason::StoreUnavailable);
-        assert_eq!(reason(Code::DeadlineExceeded), ErrorReason::StoreUnavailable);
-        assert_eq!(reason(Code::Unknown), ErrorReason::StoreUnavailable);
+        assert_eq!(reason(Code::ResourceExhausted), ErrorReason::Overloaded);
         assert_eq!(reason(Code::Unauthenticated), ErrorReason::Internal);
+        for code in [Code::DeadlineExceeded, Code::Cancelled, Code::Unknown, Code::Internal] {
+            assert_eq!(reason(code), ErrorReason::OutcomeUnknown);
+        }
+    }
+
+    /// What a reason of a later version is taken for.
+    const NEAREST: [(Code, ErrorReason); 9] = [
+        (Code::Unavailable, ErrorReason::StoreUnavailable),
+        (Code::PermissionDenied, ErrorReason::Internal),
+        (Code::FailedPrecondition, ErrorReason::Internal),
+        (Code::InvalidArgument, ErrorReason::InvalidField),
+        (Code::OutOfRange, ErrorReason::InvalidField),
+        (Code::NotFound, ErrorReason::MessageNotFound),
+        (Code::Aborted, ErrorReason::OutcomeUnknown),
+        (Code::Unknown, ErrorReason::OutcomeUnknown),
+        (Code::Internal, ErrorReason::Internal),
+    ];
+
+    #[test]
+    fn a_reason_of_a_later_version_is_understood_by_its_code() {
+        for (code, reason) in NEAREST {
+            let mut details = ErrorDetails::new();
+            details.set_error_info("A_LATER_REASON", DOMAIN, []);
+            let status = Status::with_error_details(code, "why", details);
+            assert_eq!(Failure::from(&status).reason(), reason, "{code:?}");
+
+            let failure = Failure { reason: 4_711, code: code.into(), ..Failure::default() };
+            assert_eq!(failure.understood().reason(), reason, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_a_core_that_gives_no_code_is_understood_by_its_reason() {
+        for reason in all_reasons().filter(|reason| *reason != ErrorReason::Unspecified) {
+            let failure = Failure { code: 0, ..Failure::new(reason, "why") };
+            assert_eq!(failure.understood().reason(), reason);
+        }
+        for reason in [0, 4_711] {
+            let failure = Failure { reason, ..Failure::default() };
+            assert_eq!(failure.understood().reason(), ErrorReason::OutcomeUnknown);
+        }
     }
 }

@@ -16,9 +16,33 @@ pub struct InvalidUuid;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(pub Uuid);
 
-/// What a client names a send with, to make it safe to repeat: a UUID.
+/// What a client names a send with, to make it safe to repeat: a UUID. Those of a client that draws them in order tell
+/// which of two sends is the later one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientRef(pub Uuid);
+
+/// How far apart references of version 7 are still compared, by the time in them: the longest wait of an edge that draws
+/// them, and a minute.
+const COMPARED_MILLIS: u64 = 65_000;
+const MAX_MILLIS: u64 = (1 << 48) - 1;
+/// The last 8 bytes of the greatest UUID: its variant, and ones.
+const LAST_BYTES: u64 = 0xbfff_ffff_ffff_ffff;
+
+impl ClientRef {
+    /// The greatest of the references that are later than this one, which are those above it, of the same version, up to
+    /// there: what its client drew after it (chat.proto, `is_repetition`). `None` where the version says nothing of an order.
+    pub fn last_later(self) -> Option<Self> {
+        let (first, _) = self.0.as_u64_pair();
+        let first = match self.0.get_version_num() {
+            // The same start of the same client.
+            8 => first,
+            // The upper 48 bits are milliseconds.
+            7 => (((first >> 16) + COMPARED_MILLIS).min(MAX_MILLIS) << 16) | 0x7fff,
+            _ => return None,
+        };
+        Some(Self(Uuid::from_u64_pair(first, LAST_BYTES)))
+    }
+}
 
 fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidUuid> {
     // `Uuid` also takes braces, "urn:uuid:" and bare digits, none of them 36 long and hyphenated.
@@ -67,6 +91,24 @@ mod tests {
             let id: UserId = text.parse().expect("a hyphenated UUID");
             assert_eq!(id.to_string(), LOWER);
         }
+    }
+
+    #[test]
+    fn references_are_later_within_one_start_or_one_minute_only() {
+        let parse = |text: &str| text.parse::<ClientRef>().expect("a UUID");
+        let last = |text: &str| parse(text).last_later().map(|last| last.to_string());
+        assert_eq!(
+            last("0193f7e5-2a40-8123-8000-000000000005").as_deref(),
+            Some("0193f7e5-2a40-8123-bfff-ffffffffffff")
+        );
+        // 65,000 milliseconds are 0xfde8.
+        assert_eq!(
+            last("0193f7e5-2a40-7123-8000-000000000005").as_deref(),
+            Some("0193f7e6-2828-7fff-bfff-ffffffffffff")
+        );
+        let greatest = "ffffffff-ffff-7fff-bfff-ffffffffffff";
+        assert_eq!(last("ffffffff-ffff-7123-8000-000000000005").as_deref(), Some(greatest));
+        assert_eq!(last("f47ac10b-58cc-4372-a567-0e02b2c3d479"), None);
     }
 
     #[test]

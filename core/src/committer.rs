@@ -11,7 +11,7 @@
 //! * [`directory`]: the writes of a batch that are no messages.
 //! * [`plan`]: what a batch becomes, decided without a database.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use netrox_proto::ids::UserId;
 use tokio::{
@@ -44,6 +44,9 @@ mod tests;
 const QUEUE_WRITES: usize = 16_384;
 /// What the waiting writes may hold in memory.
 const QUEUE_BYTES: usize = 32 * 1024 * 1024;
+/// How old a write may be when it is read and when its batch begins: an edge gives a send up after 5 s, and what this core,
+/// stopped or starved meanwhile, stored after that could overtake what the same user sent later by way of another.
+const MAX_AGE: Duration = Duration::from_secs(3);
 /// The cost of a write besides its text.
 const WRITE_OVERHEAD_BYTES: usize = 256;
 
@@ -87,7 +90,10 @@ type Answer = Result<Written, Error>;
 struct Queued {
     write: Write,
     answer: oneshot::Sender<Answer>,
+    /// When it came into the queue.
     since: Instant,
+    /// When its caller sent it.
+    sent: Instant,
     /// Given back when the write is answered.
     room: OwnedSemaphorePermit,
 }
@@ -136,14 +142,24 @@ impl Committer {
     /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
     /// directory is written with them takes effect before them.
     pub(crate) fn submit(&self, write: Write) -> Result<Pending, Error> {
+        self.submit_aged(write, Duration::ZERO)
+    }
+
+    /// Queues a write that was sent so long ago. One that is too old is refused.
+    pub(crate) fn submit_aged(&self, write: Write, age: Duration) -> Result<Pending, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
+        }
+        if age > MAX_AGE {
+            return Err(Error::StoreUnavailable);
         }
         let bytes = u32::try_from(write.size()).map_err(|_| Error::Overloaded)?;
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
         let (answer, pending) = oneshot::channel();
-        let queued = Queued { write, answer, since: Instant::now(), room };
+        let since = Instant::now();
+        let sent = since.checked_sub(age).unwrap_or(since);
+        let queued = Queued { write, answer, since, sent, room };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,

@@ -78,6 +78,12 @@ impl PublicError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable, try again")
     }
 
+    /// Logs why; without the advice to try again.
+    pub(crate) fn outcome_unknown(cause: impl fmt::Display) -> Self {
+        tracing::warn!("whether an upload is stored could not be found out: {cause}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "It may be stored")
+    }
+
     pub(crate) fn range_not_satisfiable() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable")
     }
@@ -121,6 +127,8 @@ impl IntoResponse for PublicError {
     }
 }
 
+/// Of what is safe to repeat: there an outcome that is unknown is as good as none. An upload is told apart by its
+/// route.
 impl From<Failure> for PublicError {
     fn from(failure: Failure) -> Self {
         match failure.reason() {
@@ -143,10 +151,9 @@ impl From<Failure> for PublicError {
             | ErrorReason::StoreUnavailable
             | ErrorReason::ShuttingDown
             | ErrorReason::EpochChanged
+            | ErrorReason::OutcomeUnknown
             | ErrorReason::Overtaken => Self::unavailable(),
-            ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
-                Self::internal(failure.message)
-            }
+            ErrorReason::Unspecified | ErrorReason::Internal => Self::internal(failure.message),
         }
     }
 }
@@ -177,16 +184,26 @@ mod tests {
             (R::Overloaded, 503, "Temporarily unavailable, try again"),
             (R::StoreUnavailable, 503, "Temporarily unavailable, try again"),
             (R::ShuttingDown, 503, "Temporarily unavailable, try again"),
+            (R::OutcomeUnknown, 503, "Temporarily unavailable, try again"),
         ] {
             let failure = Failure { field: "body".into(), ..Failure::new(reason, "why") };
             let error = PublicError::from(failure);
             assert_eq!((error.status.as_u16(), &*error.message), (status, message), "{reason:?}");
         }
         assert!(PublicError::from(Failure::new(R::UserDeleted, "why")).is_unauthenticated());
-        for reason in [R::Unspecified, R::OutcomeUnknown, R::Internal] {
+        for reason in [R::Unspecified, R::Internal] {
             let error = PublicError::from(Failure::new(reason, "a secret"));
             assert_eq!(error.status, StatusCode::INTERNAL_SERVER_ERROR);
             assert!(!error.message.contains("secret"), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn what_may_be_stored_is_not_to_be_tried_again() {
+        let error = PublicError::outcome_unknown("why");
+        assert_eq!(error.message, "It may be stored");
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!response.headers().contains_key(header::RETRY_AFTER));
     }
 }

@@ -9,6 +9,7 @@
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
+//! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 
 mod auth;
@@ -26,6 +27,7 @@ mod limits;
 mod rest;
 mod sends;
 mod server;
+mod standstill;
 #[cfg(test)]
 mod stub_core;
 #[cfg(test)]
@@ -58,6 +60,7 @@ struct Shared {
     sends: sends::SendPipeline,
     sockets: ws::Sockets,
     strangers: Arc<server::Strangers>,
+    standstill: standstill::Standstill,
     /// Cancelled when the drain begins: no new work, sessions close.
     draining: CancellationToken,
     /// Cancelled when the drain has lasted too long: every task of the edge is dropped.
@@ -84,6 +87,7 @@ impl Edge {
         let core = CoreClient::new(transport, authorization);
         let hard_stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let draining = CancellationToken::new();
         let shared = Shared {
             authenticator: auth::Authenticator::new(&config.jwt)?,
             known_users: directory::KnownUsers::new(),
@@ -91,9 +95,10 @@ impl Edge {
             sends: sends::SendPipeline::new(&core, in_process, &tasks, &hard_stop),
             sockets: ws::Sockets::new(&config.limits),
             strangers: Arc::default(),
+            standstill: standstill::Standstill::watch(&tasks, &draining),
             core,
             config,
-            draining: CancellationToken::new(),
+            draining,
             hard_stop,
             tasks,
         };

@@ -8,21 +8,21 @@
 //!   `STORE_UNAVAILABLE`. The link is established again without being asked.
 //! * A command that was on a stream when it broke is in doubt. Over the network it carries a
 //!   `client_ref` (a dispatch is idempotent by itself) and is repeated on the next stream, in the same
-//!   order and before anything newer, until it is answered. After 5 s without an answer its failure is
+//!   order and before anything newer, until it is answered. A message that the core answers with `OUTCOME_UNKNOWN` is
+//!   repeated as well, a little later. After 5 s without an answer that tells what became of it its failure is
 //!   `OUTCOME_UNKNOWN`. In process, where an answer cannot get lost on the way, nothing is repeated
 //!   and no `client_ref` is set.
+//! * Each request says how old it is, so that the core drops what it gets too late, hung or starved: nothing is begun to
+//!   be stored 4 s after it was submitted, while this edge awaits it for 5 s.
 
+mod client_refs;
 mod commands;
 mod lane;
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use netrox_proto::{
@@ -36,6 +36,7 @@ use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::core_client::CoreClient;
+use client_refs::ClientRefs;
 use lane::Lane;
 
 /// Streams to the core: as many as connections to one, so that one that breaks takes only its share along.
@@ -90,7 +91,7 @@ impl SendPipeline {
             tasks.spawn(hard_stop.clone().run_until_cancelled_owned(run));
             lane
         });
-        Self { lanes, client_refs: (!in_process).then(ClientRefs::default) }
+        Self { lanes, client_refs: (!in_process).then(ClientRefs::new) }
     }
 
     /// Takes a command in; the order of these calls is the order of a user's messages.
@@ -100,7 +101,7 @@ impl SendPipeline {
                 sender_id: sender.to_string(),
                 receiver_id: receiver.to_string(),
                 body,
-                client_ref: self.client_refs.as_ref().map(ClientRefs::draw),
+                client_ref: self.client_refs.as_ref().map(|refs| refs.draw().to_string()),
             }),
             Command::Dispatch { message_id } => Request::Attachment(DispatchAttachmentRequest {
                 sender_id: sender.to_string(),
@@ -129,31 +130,6 @@ impl SendPipeline {
 impl Drop for SendPipeline {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Draws UUIDs of version 7, each above the one before: the core tells by it what a repetition came too late for. Those of
-/// a sender also come to stand at one place of its index instead of all over it.
-#[derive(Debug, Default)]
-struct ClientRefs {
-    /// The first 60 bits of the last one, version aside: milliseconds, and 12 bits that count below them.
-    last: AtomicU64,
-}
-
-impl ClientRefs {
-    const COUNTER_BITS: u32 = 12;
-
-    /// Without a system call for the random part.
-    fn draw(&self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or_default() << Self::COUNTER_BITS;
-        let following = |last: u64| now.max(last + 1);
-        let drawn = following(self.last.update(Ordering::Relaxed, Ordering::Relaxed, following));
-        let mut random: [u8; 10] = rand::random();
-        // The upper four bits of the first are the version's.
-        [random[0], random[1]] = ((drawn & 0xfff) as u16).to_be_bytes();
-        let millis = drawn >> Self::COUNTER_BITS;
-        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
     }
 }
 

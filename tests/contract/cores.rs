@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use netrox_harness::{Arrangement, TestChat, run_test};
 use netrox_proto::v1::{
-    ErrorReason, Event, Message, SubscribeRequest, event::Change,
-    send_messages_response::Result as Answer,
+    ErrorReason, Event, Message, SendMessageRequest, SendMessagesRequest, SubscribeRequest,
+    event::Change, send_messages_request::Request, send_messages_response::Result as Answer,
 };
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     pipeline::Pipeline,
+    repetition::{assert_fails, of_start, stored},
     running::{Connection, authorized, connect_to, text},
     subscribe::Subscription,
 };
@@ -310,6 +311,45 @@ async fn a_repetition_on_another_core_is_no_second_message() {
         let history = cluster.connect(0).await.history(bob, ada).await.expect("a history");
         let stored: Vec<_> = history.iter().map(|message| message.id).collect();
         assert_eq!(stored, answers[0]);
+    })
+    .await;
+}
+
+/// The first copy lies in the socket of another core.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_that_is_refused_is_refused_on_all_cores_for_an_hour() {
+    run_test(async {
+        const COUNT: &str = "select count(*) from refused_sends";
+        const AGE: &str = "update refused_sends set refused = refused - 3601000000";
+        let cluster = Cluster::start().await;
+        let [ada, bob] = [&cluster.users[0], &cluster.users[1]];
+        let request = |core: u64, number, is_repetition| {
+            let client_ref = Some(of_start(1, number).to_string());
+            let message = SendMessageRequest { client_ref, ..text(ada, bob, "hello") };
+            let request = Some(Request::Message(message));
+            SendMessagesRequest { request_id: core, request, is_repetition, ..Default::default() }
+        };
+        let mut cores = Vec::new();
+        for core in 0..CORES {
+            cores.push(Pipeline::open(&cluster.connect(core).await).await);
+        }
+        let mut ask = async |core: usize, number, is_repetition| {
+            cores[core].put(request(core as u64 + 1, number, is_repetition)).await;
+            cores[core].next().await.1
+        };
+        stored(&ask(0, 9, false).await);
+        assert_fails(&ask(1, 1, true).await, ErrorReason::Overtaken);
+        for core in 0..CORES {
+            assert_fails(&ask(core, 1, false).await, ErrorReason::Overtaken);
+        }
+        let mut connection = cluster.chat.database().connect().await;
+        sqlx::query(AGE).execute(&mut connection).await.expect("an hour");
+        assert_fails(&ask(2, 2, true).await, ErrorReason::Overtaken);
+        let left: i64 =
+            sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.expect("a count");
+        assert_eq!(left, 1);
+        let history = cluster.connect(0).await.history(ada, bob).await.expect("a history");
+        assert_eq!(history.len(), 1);
     })
     .await;
 }

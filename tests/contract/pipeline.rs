@@ -32,12 +32,11 @@ impl Pipeline {
     }
 
     pub(crate) async fn request(&self, request_id: u64, request: impl Into<Option<Request>>) {
-        let request = SendMessagesRequest {
-            request_id,
-            request: request.into(),
-            is_repetition: false,
-            sent_after_ms: None,
-        };
+        let request = request.into();
+        self.put(SendMessagesRequest { request_id, request, ..Default::default() }).await;
+    }
+
+    pub(crate) async fn put(&self, request: SendMessagesRequest) {
         within("room for a request", self.requests.send(request)).await.expect("an open pipeline");
     }
 
@@ -51,7 +50,7 @@ impl Pipeline {
         Ok(answer.map(|answer| (answer.request_id, answer.result.expect("a result"))))
     }
 
-    async fn next(&mut self) -> (u64, Answer) {
+    pub(crate) async fn next(&mut self) -> (u64, Answer) {
         self.answer().await.expect("an answer").expect("an answer")
     }
 
@@ -117,40 +116,6 @@ async fn interleaved_users_keep_each_their_order() {
         assert_eq!(stored, sent);
     }
     assert_eq!(pipeline.finish().await.expect("a good end"), HashMap::new());
-}
-
-/// A stream broke before it told that the first of two was refused and the second stored.
-#[tokio::test]
-async fn a_repetition_is_not_stored_after_a_later_message() {
-    let core = Core::start().await;
-    let [ada, bob] = core.users().await;
-    let client_ref = |number: u64| Uuid::from_u64_pair(number, 0).to_string();
-    let message = |number: u64| SendMessageRequest {
-        client_ref: Some(client_ref(number)),
-        ..text(&ada, &bob, &number.to_string())
-    };
-    let mut pipeline = Pipeline::open(&core).await;
-    pipeline.message(2, message(2)).await;
-    let stored = message_id(&pipeline.next().await.1);
-    for (number, is_repetition) in [(1, true), (2, true), (4, true), (3, false)] {
-        let request = Some(Request::Message(message(number)));
-        let request =
-            SendMessagesRequest { request_id: number, request, is_repetition, sent_after_ms: None };
-        pipeline.requests.send(request).await.expect("an open pipeline");
-    }
-    let answers = pipeline.finish().await.expect("a good end");
-    match &answers[&1] {
-        Answer::Failure(failure) => assert_eq!(failure.reason(), ErrorReason::Overtaken),
-        other => panic!("not refused: {other:?}"),
-    }
-    assert_eq!(message_id(&answers[&2]), stored, "the original answer");
-    let history = core.history(&ada, &bob).await.expect("a history");
-    let bodies: Vec<_> = history.iter().map(|message| message.body.as_str()).collect();
-    assert_eq!(
-        bodies,
-        ["2", "4", "3"],
-        "what is no repetition has no order but that of its arrival"
-    );
 }
 
 #[tokio::test]

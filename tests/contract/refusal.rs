@@ -83,6 +83,7 @@ pub(crate) fn assert_alike<T: Debug>(one: Result<T, Status>, other: Result<T, St
 #[track_caller]
 pub(crate) fn assert_failure(failure: &Failure, reason: ErrorReason, field: &str) {
     assert_eq!(failure.reason(), reason, "{failure:?}");
+    assert_eq!(failure.code, i32::from(documented_code(reason)), "{failure:?}");
     assert_eq!(failure.field, field, "{failure:?}");
     assert_for_people(&failure.message);
 }

@@ -27,6 +27,11 @@ use crate::STORE;
 pub(crate) struct Connection(InterceptedService<Channel, grpc::Credential>);
 
 impl Connection {
+    /// What the generated clients call.
+    pub(crate) fn service(&self) -> InterceptedService<Channel, grpc::Credential> {
+        self.0.clone()
+    }
+
     pub(crate) fn chat(&self) -> ChatServiceClient<InterceptedService<Channel, grpc::Credential>> {
         ChatServiceClient::new(self.0.clone())
     }

@@ -19,6 +19,7 @@ mod media;
 mod memory;
 mod migrate;
 mod program;
+mod promise;
 mod rest;
 mod restart;
 mod vanish;

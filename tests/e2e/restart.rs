@@ -62,7 +62,7 @@ async fn sockets_stay_open_while_the_core_is_away() {
                 at_ada.say(&bob, "canary refused").await;
                 match at_ada.next().await["code"].as_str() {
                     Some("unavailable") => break,
-                    code => assert_eq!(code, Some("internal")),
+                    code => assert_eq!(code, Some("outcome_unknown")),
                 }
             }
             // Nothing is stored, and that is said at once.

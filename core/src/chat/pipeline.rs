@@ -8,7 +8,7 @@ use netrox_proto::v1::{
     self, Failure, send_messages_request::Request as Command,
     send_messages_response::Result as Outcome,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -35,14 +35,16 @@ pub(super) fn spawn(
 ) -> ReceiverStream<Result<v1::SendMessagesResponse, Status>> {
     let (responses, receiver) = mpsc::channel(RESPONSES);
     let tasks = chat.tasks.clone();
-    tasks.spawn(run(chat, requests, responses));
+    tasks.spawn(run(chat, requests, responses, Instant::now()));
     ReceiverStream::new(receiver)
 }
 
+/// `answered` is when the head of the answer went out.
 async fn run(
     chat: Chat,
     mut requests: Streaming<v1::SendMessagesRequest>,
     responses: mpsc::Sender<Result<v1::SendMessagesResponse, Status>>,
+    answered: Instant,
 ) {
     let mut unanswered = FuturesUnordered::new();
     // How the stream ends once all that was read is answered.
@@ -59,7 +61,7 @@ async fn run(
             }
             request = requests.next(), if reading => {
                 match request {
-                    Some(Ok(request)) => match accept(&chat, request) {
+                    Some(Ok(request)) => match accept(&chat, request, answered.elapsed()) {
                         Some(answer) => unanswered.push(answer),
                         // As if it had not been read: another core can take it.
                         None => end = Some(Err(Error::ShuttingDown.into())),
@@ -97,18 +99,19 @@ async fn send(
     }
 }
 
-/// Queues a request at once, so that the order of reading is the order of effect. `None` where the core takes no
-/// more.
-fn accept(chat: &Chat, request: v1::SendMessagesRequest) -> Option<Answer> {
+/// Queues a request at once, so that the order of reading is the order of effect; `elapsed` is how long the stream has been
+/// open. `None` where the core takes no more.
+fn accept(chat: &Chat, request: v1::SendMessagesRequest, elapsed: Duration) -> Option<Answer> {
     let (request_id, is_repetition) = (request.request_id, request.is_repetition);
+    let age = request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent));
     let write = match request.request {
         Some(Command::Message(message)) => NewMessage::parse(message, chat.max_body_bytes)
             .map(|message| Write::Message(NewMessage { is_repetition, ..message })),
         Some(Command::Attachment(dispatch)) => Dispatch::try_from(dispatch).map(Write::Dispatch),
-        None => Err(Error::InvalidField { field: "request", problem: "missing" }),
+        None => Err(Error::InvalidField { field: "request", problem: "missing or unreadable" }),
     };
     let is_message = matches!(write, Ok(Write::Message(_)));
-    let pending = write.and_then(|write| chat.committer.submit(write));
+    let pending = write.and_then(|write| chat.committer.submit_aged(write, age));
     if let Err(Error::ShuttingDown) = pending {
         return None;
     }
@@ -123,4 +126,27 @@ fn accept(chat: &Chat, request: v1::SendMessagesRequest) -> Option<Answer> {
         let result = outcome.unwrap_or_else(|error| Outcome::Failure(Failure::from(error)));
         v1::SendMessagesResponse { request_id, result: Some(result) }
     }))
+}
+
+/// How old a request is that was sent `sent_after` milliseconds after the stream was opened, before where that is negative.
+fn age(elapsed: Duration, sent_after: i64) -> Duration {
+    let millis = Duration::from_millis(sent_after.unsigned_abs());
+    if sent_after < 0 { elapsed.saturating_add(millis) } else { elapsed.saturating_sub(millis) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_a_request_counts_from_when_it_was_sent() {
+        let age = |elapsed, sent| age(Duration::from_millis(elapsed), sent).as_millis();
+        assert_eq!(age(5_000, 4_990), 10);
+        assert_eq!(age(5_000, 0), 5_000);
+        assert_eq!(age(100, -2_000), 2_100);
+        // The client's clock is a little fast.
+        assert_eq!(age(100, 101), 0);
+        assert_eq!(age(100, i64::MAX), 0);
+        assert!(age(100, i64::MIN) > 3_000);
+    }
 }

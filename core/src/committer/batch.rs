@@ -27,11 +27,11 @@ pub(super) struct Callers {
 impl Batch {
     pub(super) fn new(queued: Vec<Queued>) -> Self {
         let mut batch = Self::own(Vec::with_capacity(queued.len()));
-        for Queued { write, answer, since, room } in queued {
+        for Queued { write, answer, sent, room, .. } in queued {
             batch.writes.push(write);
             batch.callers.answers.push(answer);
             batch.callers.rooms.push(room);
-            batch.since = batch.since.min(since);
+            batch.since = batch.since.min(sent);
         }
         batch
     }

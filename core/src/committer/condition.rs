@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
 
-use super::Health;
+use super::{Health, MAX_AGE};
 use crate::{error::Error, hub::Hub, store};
 
 /// How often a database that failed is asked whether it takes writes again.
@@ -14,9 +14,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a write may have waited for a batch that was given up. With an attempt of its own, which may take as long as
 /// a lock is waited for, its caller is answered within two seconds.
 const MAX_WAIT_BEHIND_LOCK: Duration = Duration::from_millis(500);
-/// How long any write may have waited: an edge gives a send up after 5 s, and what this core, stopped or starved
-/// meanwhile, stored after that could overtake what the same user sent later by way of another.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(super) struct Condition {
@@ -43,7 +40,7 @@ impl Condition {
     }
 
     pub(super) fn max_wait(&self) -> Duration {
-        if self.gave_up { MAX_WAIT_BEHIND_LOCK } else { MAX_WAIT }
+        if self.gave_up { MAX_WAIT_BEHIND_LOCK } else { MAX_AGE }
     }
 
     /// To be called after each look.

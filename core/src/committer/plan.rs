@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use netrox_proto::{ids::UserId, time::timestamp, v1};
+use netrox_proto::{
+    ids::{ClientRef, UserId},
+    time::timestamp,
+    v1,
+};
 
 use super::{Dispatched, Write, Written};
 use crate::{
@@ -12,8 +16,8 @@ use crate::{
     hub::LiveEvent,
     store::{
         batch::{
-            DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, Rows, StoredMessage,
-            ThreadState, UserState, Wanted,
+            DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, RefusalRow, Rows,
+            StoredMessage, ThreadState, UserState, Wanted,
         },
         history::{FeedStartRow, Position, Start},
         user::UserKey,
@@ -74,22 +78,22 @@ impl<'a> Plan<'a> {
 
     pub(super) fn message(&mut self, message: &'a NewMessage) -> Result<Written, Error> {
         let sender = self.user(message.sender).ok_or(Error::UserUnknown)?;
-        if sender.deleted {
-            return Err(Error::UserDeleted);
-        }
         if let Some(client_ref) = message.client_ref {
             let reference = (sender.key, client_ref);
             if let Some(stored) = self.loaded.client_refs.get(&reference) {
                 return Ok(Written::Message(*stored));
             }
-            if self.loaded.overtaken.contains(&reference) {
+            if self.loaded.refused.contains(&reference) {
                 return Err(Error::Overtaken);
             }
         }
-        let receiver = self
-            .user(message.receiver)
-            .filter(|user| !user.deleted)
-            .ok_or(Error::ReceiverUnknown)?;
+        let receiver = match self.receiver(sender, message) {
+            Ok(receiver) => receiver,
+            Err(error) => {
+                self.refuse(sender, message);
+                return Err(error);
+            }
+        };
 
         let id = next_id(&mut self.loaded.message_ids)?;
         let (thread_id, created) = self.thread_activity(sender.key, receiver.key)?;
@@ -130,6 +134,41 @@ impl<'a> Plan<'a> {
             self.publish(message.receiver, place, None, false, &on_wire);
         }
         Ok(Written::Message(stored))
+    }
+
+    /// To whom it may be sent.
+    fn receiver(&self, sender: UserState, message: &NewMessage) -> Result<UserState, Error> {
+        if sender.deleted {
+            return Err(Error::UserDeleted);
+        }
+        if message.is_repetition && self.is_overtaken(sender.key, message) {
+            return Err(Error::Overtaken);
+        }
+        let receiver = self.user(message.receiver).filter(|receiver| !receiver.deleted);
+        receiver.ok_or(Error::ReceiverUnknown)
+    }
+
+    /// Whether a later message of the sender's is stored, or will be with this batch.
+    fn is_overtaken(&self, sender: UserKey, message: &NewMessage) -> bool {
+        let Some(client_ref) = message.client_ref else { return false };
+        let Some(last_later) = client_ref.last_later() else { return false };
+        let is_later = |other: ClientRef| {
+            let is_of_version = other.0.get_version_num() == client_ref.0.get_version_num();
+            is_of_version && client_ref < other && other <= last_later
+        };
+        self.loaded.overtaken.contains(&(sender, client_ref))
+            || self
+                .rows
+                .messages
+                .iter()
+                .any(|row| row.sender == sender && row.client_ref.is_some_and(is_later))
+    }
+
+    /// Makes the refusal of a repetition true: an earlier copy, which may be on its way still, finds it.
+    fn refuse(&mut self, sender: UserState, message: &NewMessage) {
+        let (Some(client_ref), true) = (message.client_ref, message.is_repetition) else { return };
+        self.loaded.refused.insert((sender.key, client_ref));
+        self.rows.refusals.push(RefusalRow { sender: sender.key, client_ref, refused: self.now });
     }
 
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Result<Written, Error> {
@@ -254,7 +293,8 @@ fn next_id(ids: &mut std::vec::IntoIter<i64>) -> Result<i64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use netrox_proto::ids::ClientRef;
+    use std::collections::HashSet;
+
     use uuid::Uuid;
 
     use super::*;
@@ -395,16 +435,156 @@ mod tests {
         assert_eq!(plan.rows.messages.len(), 2);
     }
 
+    /// The reference of this number of an edge that was started once.
+    fn reference(number: u64) -> Option<ClientRef> {
+        Some(ClientRef(Uuid::from_u64_pair(0x8123, 1 << 63 | number)))
+    }
+
+    fn repeated(message: &NewMessage) -> NewMessage {
+        NewMessage { is_repetition: true, ..message.clone() }
+    }
+
+    fn refusals(plan: &Plan<'_>) -> Vec<ClientRef> {
+        plan.rows.refusals.iter().map(|row| row.client_ref).collect()
+    }
+
     #[test]
     fn a_repetition_is_not_stored_after_a_later_message() {
+        for is_in_database in [true, false] {
+            let mut plan = plan(0);
+            let [first, second] =
+                [4, 5].map(|number| NewMessage { client_ref: reference(number), ..text(1, 2) });
+            let of_another = NewMessage { client_ref: first.client_ref, ..text(2, 1) };
+            if is_in_database {
+                plan.loaded.overtaken.insert((UserKey(1), first.client_ref.expect("a reference")));
+            } else {
+                stored(plan.message(&second));
+            }
+            let before = plan.rows.messages.len();
+            let (repetition, of_another) = (repeated(&first), repeated(&of_another));
+            assert!(matches!(plan.message(&repetition), Err(Error::Overtaken)));
+            assert_eq!(plan.rows.messages.len(), before);
+            stored(plan.message(&of_another));
+        }
+    }
+
+    #[test]
+    fn what_was_refused_when_it_was_repeated_is_refused_whenever_it_comes() {
+        for refused in [text(1, 9), text(1, 3), text(3, 1)] {
+            let mut plan = plan(0);
+            let refused = NewMessage { client_ref: reference(4), ..refused };
+            let repetition = repeated(&refused);
+            assert!(plan.message(&repetition).is_err());
+            assert_eq!(refusals(&plan), [reference(4).expect("a reference")]);
+            for copy in [&refused, &repetition] {
+                assert!(matches!(plan.message(copy), Err(Error::Overtaken)), "within the batch");
+            }
+            assert_eq!(plan.rows.refusals.len(), 1);
+        }
         let mut plan = plan(0);
-        let [first, second] = [4, 5].map(|number| ClientRef(Uuid::from_u128(number)));
-        plan.loaded.overtaken.insert((UserKey(1), first));
-        let overtaken = NewMessage { client_ref: Some(first), ..text(1, 2) };
-        let other = NewMessage { client_ref: Some(second), ..text(1, 2) };
-        assert!(matches!(plan.message(&overtaken), Err(Error::Overtaken)));
-        assert_eq!(stored(plan.message(&other)).id, 101);
-        assert_eq!(plan.rows.messages.len(), 1);
+        let message = NewMessage { client_ref: reference(4), ..text(1, 2) };
+        plan.loaded.refused.insert((UserKey(1), reference(4).expect("a reference")));
+        assert!(matches!(plan.message(&message), Err(Error::Overtaken)), "an earlier batch");
+    }
+
+    #[test]
+    fn a_first_copy_that_is_refused_may_be_sent_again() {
+        let mut plan = plan(0);
+        let unknown = NewMessage { client_ref: reference(4), ..text(1, 9) };
+        assert!(plan.message(&unknown).is_err());
+        // Nobody is remembered who is not there.
+        let nobody = repeated(&NewMessage { client_ref: reference(4), ..text(9, 1) });
+        assert!(plan.message(&nobody).is_err());
+        assert!(refusals(&plan).is_empty());
+    }
+
+    /// Every order in which copies of three messages of one edge can come, in one batch or in one each: two that were
+    /// sent once, of which one may be repeated, and the one between them.
+    #[test]
+    fn whatever_is_told_of_a_message_stays_true_in_every_order() {
+        let copies: Vec<_> = [(1, false), (1, true), (2, false), (2, true), (3, false)]
+            .into_iter()
+            .map(|(number, is_repetition)| NewMessage {
+                client_ref: reference(number),
+                is_repetition,
+                body: number.to_string(),
+                ..text(1, 2)
+            })
+            .collect();
+        for order in orders(copies.len()) {
+            for batches in 0..1 << (copies.len() - 1) {
+                let mut world = Model::default();
+                let mut batch = Vec::new();
+                for (place, copy) in order.iter().enumerate() {
+                    batch.push(&copies[*copy]);
+                    if batches & (1 << place) != 0 {
+                        world.commit(&std::mem::take(&mut batch));
+                    }
+                }
+                world.commit(&batch);
+                world.check(&format!("{order:?} in {batches:b}"));
+            }
+        }
+    }
+
+    fn orders(count: usize) -> Vec<Vec<usize>> {
+        if count == 0 {
+            return vec![Vec::new()];
+        }
+        let insert = |order: Vec<usize>| {
+            (0..count).map(move |place| {
+                let mut order = order.clone();
+                order.insert(place, count - 1);
+                order
+            })
+        };
+        orders(count - 1).into_iter().flat_map(insert).collect()
+    }
+
+    /// What a database would hold of the sends of user 1.
+    #[derive(Default)]
+    struct Model {
+        stored: Vec<ClientRef>,
+        refused: HashSet<(UserKey, ClientRef)>,
+        /// What was told of repetitions: whether it is stored.
+        told: Vec<(ClientRef, bool)>,
+    }
+
+    impl Model {
+        fn commit(&mut self, batch: &[&NewMessage]) {
+            let mut loaded = loaded(0);
+            loaded.message_ids = (101..120).collect::<Vec<_>>().into_iter();
+            loaded.refused = self.refused.clone();
+            for client_ref in &self.stored {
+                let stored = StoredMessage { id: 1, thread_id: 7, created: 0 };
+                loaded.client_refs.insert((UserKey(1), *client_ref), stored);
+            }
+            for message in batch.iter().filter(|message| message.is_repetition) {
+                let client_ref = message.client_ref.expect("a reference");
+                if self.stored.iter().any(|later| *later > client_ref) {
+                    loaded.overtaken.insert((UserKey(1), client_ref));
+                }
+            }
+            let mut plan = Plan::new(loaded, NOW);
+            for message in batch {
+                let client_ref = message.client_ref.expect("a reference");
+                let answer = plan.message(message);
+                if message.is_repetition {
+                    self.told.push((client_ref, answer.is_ok()));
+                }
+            }
+            plan.finish();
+            let rows = &plan.rows;
+            self.stored.extend(rows.messages.iter().filter_map(|row| row.client_ref));
+            self.refused.extend(rows.refusals.iter().map(|row| (row.sender, row.client_ref)));
+        }
+
+        fn check(&self, what: &str) {
+            for (client_ref, is_stored) in &self.told {
+                let copies = self.stored.iter().filter(|stored| *stored == client_ref).count();
+                assert_eq!(copies, usize::from(*is_stored), "{client_ref} {what}");
+            }
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answer, Health, Queued, Write,
+    Answer, Health, MAX_AGE, Queued, Write,
     batch::Batch,
-    condition::{Condition, MAX_WAIT},
+    condition::Condition,
     transaction::{self, Committed, Failure},
     waiting::Waiting,
     watchdog::{Watchdog, Work},
@@ -175,7 +175,7 @@ impl CommitTask {
                     }
                 }
                 Some(Err(Failure::InDoubt { committed, trace, cause })) => {
-                    let settle_by = (*since + MAX_WAIT).max(Instant::now() + MIN_SETTLE_TIME);
+                    let settle_by = (*since + MAX_AGE).max(Instant::now() + MIN_SETTLE_TIME);
                     work.is_in_doubt(settle_by);
                     return match self.settle(&mut work, &trace, &cause, settle_by).await {
                         Outcome::Stored => Ok(committed),

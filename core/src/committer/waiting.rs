@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Queued, batch::Batch};
+use super::{MAX_AGE, Queued, batch::Batch};
 use crate::error::Error;
 
 const BATCH_WRITES: usize = 1_024;
@@ -71,14 +71,10 @@ impl Queued {
     }
 }
 
-/// Refuses what has waited for too long, so that the waits for several batches do not add up.
+/// Refuses what is too old, or has waited for too long, so that the waits for several batches do not add up.
 fn refuse_late(batch: &mut Vec<Queued>, max_wait: Duration) {
     let now = Instant::now();
-    let is_late = |queued: &Queued| now - queued.since > max_wait;
-    // The first has waited longest.
-    if !batch.first().is_some_and(is_late) {
-        return;
-    }
+    let is_late = |queued: &Queued| now - queued.since > max_wait || now - queued.sent > MAX_AGE;
     for late in batch.extract_if(.., |queued| is_late(queued)) {
         late.refuse();
     }

@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
     pub(crate) users: Vec<UserId>,
     pub(crate) pairs: Vec<(UserId, UserId)>,
     pub(crate) client_refs: Vec<(UserId, ClientRef)>,
-    /// Those of them that an earlier stream may have stored.
+    /// Those of them that an earlier copy may have stored, if their client draws them in order.
     pub(crate) repetitions: Vec<(UserId, ClientRef)>,
     pub(crate) messages: Vec<i64>,
     /// How many messages may be stored.
@@ -43,7 +43,9 @@ pub(crate) struct Loaded {
     /// By the lower and the higher key.
     pub(crate) threads: HashMap<Pair, ThreadState>,
     pub(crate) client_refs: HashMap<(UserKey, ClientRef), StoredMessage>,
-    /// The repetitions above which the sender has a reference.
+    /// Those that were refused when they were repeated.
+    pub(crate) refused: HashSet<(UserKey, ClientRef)>,
+    /// The repetitions whose sender has a later message.
     pub(crate) overtaken: HashSet<(UserKey, ClientRef)>,
     pub(crate) messages: HashMap<i64, ParticipantsRow>,
     /// Greater than all in use, as many as may be needed.
@@ -87,13 +89,14 @@ pub(crate) struct StoredMessage {
     pub(crate) created: i64,
 }
 
+/// A reference that is taken: by a message, or by the refusal of one.
 #[derive(FromRow)]
 struct ClientRefRow {
     sender: UserKey,
     client_ref: Uuid,
-    id: i64,
-    thread_id: i64,
-    created: i64,
+    id: Option<i64>,
+    thread_id: Option<i64>,
+    created: Option<i64>,
 }
 
 /// Where storing a batch failed.
@@ -125,6 +128,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) feed_starts: Vec<FeedStartRow>,
     /// Those that were written to, with the new instant of it.
     pub(crate) activities: Vec<ThreadState>,
+    pub(crate) refusals: Vec<RefusalRow>,
 }
 
 #[derive(Debug)]
@@ -150,6 +154,19 @@ pub(crate) struct NewMessageRow<'a> {
     pub(crate) client_ref: Option<ClientRef>,
     pub(crate) attachment: Option<&'a NewAttachment>,
 }
+
+/// A repetition that was refused: what is still on its way of the same message is refused, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RefusalRow {
+    pub(crate) sender: UserKey,
+    pub(crate) client_ref: ClientRef,
+    pub(crate) refused: i64,
+}
+
+/// How long a refusal is kept, in microseconds. Nothing that was sent before is on its way for nearly as long.
+const REFUSAL_KEPT: i64 = 3_600 * 1_000_000;
+/// How many older ones are removed where others are added.
+const FORGOTTEN_REFUSALS: i64 = 1_024;
 
 #[derive(Debug)]
 pub(crate) struct DispatchRow {
@@ -186,6 +203,17 @@ fn key_refs(
         .collect()
 }
 
+/// The repetitions whose references say which are later, with the last of these.
+fn later_refs(
+    refs: &[(UserId, ClientRef)],
+    users: &HashMap<UserId, UserState>,
+) -> Vec<(UserKey, Uuid, Uuid)> {
+    let later = |(sender, client_ref): &(UserId, ClientRef)| {
+        Some((users.get(sender)?.key, client_ref.0, client_ref.last_later()?.0))
+    };
+    refs.iter().filter_map(later).collect()
+}
+
 fn overtaken(rows: Vec<(UserKey, Uuid)>) -> HashSet<(UserKey, ClientRef)> {
     rows.into_iter().map(|(sender, client_ref)| (sender, ClientRef(client_ref))).collect()
 }
@@ -198,12 +226,19 @@ fn by_pair(rows: Vec<ThreadState>) -> HashMap<Pair, ThreadState> {
     rows.into_iter().map(|row| (row.pair(), row)).collect()
 }
 
-fn by_ref(rows: Vec<ClientRefRow>) -> HashMap<(UserKey, ClientRef), StoredMessage> {
-    rows.into_iter()
-        .map(|row| {
-            let stored =
-                StoredMessage { id: row.id, thread_id: row.thread_id, created: row.created };
-            ((row.sender, ClientRef(row.client_ref)), stored)
-        })
-        .collect()
+impl Loaded {
+    fn take_refs(&mut self, rows: Vec<ClientRefRow>) {
+        for row in rows {
+            let reference = (row.sender, ClientRef(row.client_ref));
+            match (row.id, row.thread_id, row.created) {
+                (Some(id), Some(thread_id), Some(created)) => {
+                    let stored = StoredMessage { id, thread_id, created };
+                    self.client_refs.insert(reference, stored);
+                }
+                _ => {
+                    self.refused.insert(reference);
+                }
+            }
+        }
+    }
 }

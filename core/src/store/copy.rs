@@ -113,6 +113,7 @@ pub(crate) async fn copy(
     tables.push(copy_table::<Thread>(from, to, told).await?);
     tables.push(copy_table::<Message>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);
+    // Not the refused sends: what is still on its way was sent to the core of the source, which has ended.
     for statement in SET_SEQUENCES {
         sqlx::query(statement).execute(&mut target).await.map_err(CopyError::Write)?;
     }

@@ -84,9 +84,8 @@ pub(super) async fn upload(
     };
     match answer {
         Ok(answer) => render(&answer),
-        // Whether the core stored the message is not known.
         Err(status) if is_finished.load(Ordering::Relaxed) && !is_certain(&status) => {
-            Err(Failure::new(ErrorReason::OutcomeUnknown, status.message()).into())
+            Err(PublicError::outcome_unknown(status.message()))
         }
         Err(status) => Err(edge.refusal(sender_id, &status)),
     }
@@ -98,9 +97,11 @@ async fn in_time<T>(stored: impl Future<Output = Result<T, Status>>) -> Result<T
     timeout(ANSWER_TIMEOUT, stored).await.unwrap_or_else(late)
 }
 
-/// The core always gives a reason, and nobody else does who does not know what it did.
+/// Whether a refusal after the last part says that nothing was stored. The core always gives a reason; whoever else
+/// speaks does not know what it did.
 fn is_certain(status: &Status) -> bool {
-    status.get_error_details().error_info().is_some()
+    let is_of_core = status.get_error_details().error_info().is_some();
+    is_of_core && Failure::from(status).reason() != ErrorReason::OutcomeUnknown
 }
 
 /// Hands the upload to the core, once there is something to hand over. Sets `is_finished` when the last
@@ -266,6 +267,8 @@ mod tests {
     async fn an_answer_that_does_not_come_is_not_of_the_core() {
         let late = in_time(std::future::pending::<Result<(), _>>()).await.expect_err("a deadline");
         assert!(!is_certain(&late));
+        assert!(!is_certain(&Status::unavailable("the connection broke")));
+        assert!(!is_certain(&Failure::new(ErrorReason::OutcomeUnknown, "why").into()));
         assert!(is_certain(&Failure::new(ErrorReason::StoreUnavailable, "why").into()));
     }
 }

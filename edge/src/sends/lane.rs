@@ -18,13 +18,13 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::{
     Outcome,
     commands::{
-        Answers, Link, MAX_UNANSWERED, MAX_WAITING, MAX_WAITING_BYTES, OnStream, State, Waiting,
-        body_bytes, outcome_unknown, overloaded, unreachable_core,
+        Answers, Link, MAX_UNANSWERED, MAX_WAITING, MAX_WAITING_BYTES, OnStream, State, Verdict,
+        Waiting, body_bytes, outcome_unknown, overloaded, unreachable_core,
     },
 };
 use crate::{backoff::Backoff, core_client::CoreClient};
@@ -32,6 +32,9 @@ use crate::{backoff::Backoff, core_client::CoreClient};
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(2);
+/// From the call to the head of its answer. Beyond it this edge does not know well enough when the core sent the head, from
+/// which it is to reckon the age of requests.
+const SLOW_HEAD: Duration = Duration::from_millis(500);
 
 pub(super) struct Lane {
     /// Whether commands in doubt are repeated.
@@ -139,26 +142,37 @@ impl Lane {
         }
     }
 
-    /// Gives what became too old, and whether nothing is left to wait for.
+    /// Gives what became too old, and whether nothing is left to wait for. What was to be repeated later is repeated
+    /// now.
     fn expire(&self) -> (Answers, bool) {
-        let mut state = self.state();
-        let answers = state.expire(Instant::now());
-        let idle = state.waiting.is_empty()
-            && state.in_doubt.is_empty()
-            && state.unanswered.values().all(|command| command.answer.is_none());
-        (answers, state.closing && idle)
+        let (answers, done, requests) = {
+            let mut state = self.state();
+            let repeats = state.repeat_later_ones();
+            let answers = state.expire(Instant::now());
+            let requests = if repeats { state.requests.take() } else { None };
+            (answers, state.closing && state.is_idle(), requests)
+        };
+        wake(requests);
+        (answers, done)
     }
 
     async fn keep_link(self: &Arc<Self>, core: &CoreClient) {
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
         // Whether the last attempt, if there was one, was of use.
         let mut was_useful = true;
+        let mut was_slow = false;
         loop {
+            let asked_at = Instant::now();
             let requests = Requests { lane: Arc::clone(self), generation: self.state().generation };
             let retry_at_once = match core.chat.clone().send_messages(requests).await {
                 Ok(response) => {
                     let opened_at = Instant::now();
-                    self.set_up();
+                    let is_slow = opened_at - asked_at > SLOW_HEAD;
+                    // Nothing was put on it. Where it is always slow, it is used without telling the age of requests.
+                    if is_slow && !std::mem::replace(&mut was_slow, is_slow) {
+                        continue;
+                    }
+                    self.set_up((!is_slow).then_some(opened_at));
                     let (answered, end) = self.read_answers(response.into_inner()).await;
                     self.set_broken(end.as_ref());
                     if let Some(status) = end {
@@ -209,34 +223,39 @@ impl Lane {
     }
 
     fn answer(&self, response: SendMessagesResponse) {
-        let (command, requests) = {
+        let (answer, outcome, requests) = {
             let mut state = self.state();
             let command = state.unanswered.remove(&response.request_id);
             let was_full = state.unanswered.len() + 1 == MAX_UNANSWERED;
-            (command, if was_full { state.requests.take() } else { None })
+            let (answer, outcome) = match command {
+                Some(command @ OnStream { answer: Some(_), .. }) => {
+                    match verdict(&command, response.result) {
+                        Verdict::Known(outcome) => (command.answer, outcome),
+                        Verdict::InDoubt => {
+                            let command = OnStream { repeated: true, ..command };
+                            state.in_doubt_later.push(command);
+                            (None, Ok(()))
+                        }
+                    }
+                }
+                _ => (None, Ok(())),
+            };
+            let is_awaited = was_full || (state.closing && state.is_idle());
+            let requests = if is_awaited { state.requests.take() } else { None };
+            (answer, outcome, requests)
         };
         wake(requests);
-        let Some(OnStream { answer: Some(answer), repeated, .. }) = command else {
-            return;
-        };
-        let outcome = match response.result {
-            Some(Answer::Message(_) | Answer::Attachment(_)) => Ok(()),
-            // It speaks of the repetition alone.
-            Some(Answer::Failure(failure))
-                if repeated && failure.reason().code() == Code::Unavailable =>
-            {
-                Err(outcome_unknown())
-            }
-            Some(Answer::Failure(failure)) => Err(failure),
-            None => Err(Failure::new(ErrorReason::Internal, "an answer without a known result")),
-        };
-        let _ = answer.send(outcome);
+        if let Some(answer) = answer {
+            let _ = answer.send(outcome);
+        }
     }
 
-    fn set_up(&self) {
+    /// `opened` is when, if that is known well enough.
+    fn set_up(&self, opened: Option<Instant>) {
         let requests = {
             let mut state = self.state();
             state.link = Link::Up;
+            state.opened = opened;
             state.requests.take()
         };
         wake(requests);
@@ -301,14 +320,21 @@ impl Stream for Requests {
         if state.generation != self.generation {
             return Poll::Ready(None);
         }
-        if let Some(request) = state.next_request(self.lane.repeats) {
-            return Poll::Ready(Some(request));
-        }
-        if state.closing && state.in_doubt.is_empty() && state.waiting.is_empty() {
-            return Poll::Ready(None);
-        }
-        state.requests = Some(cx.waker().clone());
-        Poll::Pending
+        let now = Instant::now();
+        // This edge may have stood still.
+        let late = state.expire_unsent(now);
+        let next = match state.next_request(self.lane.repeats, now) {
+            Some(request) => Poll::Ready(Some(request)),
+            // What is on the stream may have to be repeated on it.
+            None if state.closing && state.is_idle() => Poll::Ready(None),
+            None => {
+                state.requests = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        };
+        drop(state);
+        give(late);
+        next
     }
 }
 
@@ -319,8 +345,24 @@ fn wake(waker: Option<Waker>) {
 }
 
 fn give(answers: Answers) {
+    let is_unknown = |(_, failure): &&(_, Failure)| failure.reason() == ErrorReason::OutcomeUnknown;
+    let unknown = answers.iter().filter(is_unknown).count();
+    if unknown > 0 {
+        tracing::warn!(count = unknown, "whether sends are stored could not be found out in time");
+    }
     for (answer, failure) in answers {
         let _ = answer.send(Err(failure));
+    }
+}
+
+fn verdict(command: &OnStream, answer: Option<Answer>) -> Verdict {
+    match answer {
+        Some(Answer::Message(_) | Answer::Attachment(_)) => Verdict::Known(Ok(())),
+        Some(Answer::Failure(failure)) => command.failed(failure),
+        None => {
+            let failure = Failure::new(ErrorReason::OutcomeUnknown, "an answer of an unknown kind");
+            Verdict::Known(Err(failure))
+        }
     }
 }
 
@@ -341,7 +383,7 @@ mod tests {
 
     fn pull(lane: &Lane, count: usize) -> Vec<i64> {
         let mut state = lane.state();
-        let requests = (0..count).map_while(|_| state.next_request(true)?.request);
+        let requests = (0..count).map_while(|_| state.next_request(true, Instant::now())?.request);
         requests
             .map(|request| match request {
                 Request::Attachment(dispatch) => dispatch.message_id,
@@ -387,6 +429,21 @@ mod tests {
         }
     }
 
+    /// This edge stood still: no timer came before the stream.
+    #[tokio::test(start_paused = true)]
+    async fn what_has_waited_for_too_long_is_not_put_on_the_stream() {
+        let lane = Arc::new(Lane::new(true));
+        let (answer, pending) = oneshot::channel();
+        lane.submit(Request::Attachment(DispatchAttachmentRequest::default()), answer);
+        lane.set_up(None);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let mut requests = Requests { lane: Arc::clone(&lane), generation: 0 };
+        let next = Pin::new(&mut requests).poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(next.is_pending());
+        let outcome = pending.await.expect("an answer").map_err(|failure| failure.reason());
+        assert_eq!(outcome, Err(ErrorReason::Overloaded));
+    }
+
     #[test]
     fn the_order_survives_breaks_in_the_middle_of_a_repetition() {
         let lane = Lane::new(true);
@@ -398,16 +455,16 @@ mod tests {
                 pending
             })
             .collect();
-        lane.set_up();
+        lane.set_up(None);
         assert_eq!(pull(&lane, 4), [0, 1, 2, 3]);
         lane.set_broken(None);
         assert_eq!(pull(&lane, 9), [0; 0], "nothing goes onto a stream that is not there");
         for _ in 0..3 {
-            lane.set_up();
+            lane.set_up(None);
             assert_eq!(pull(&lane, 2), [0, 1]);
             lane.set_broken(None);
         }
-        lane.set_up();
+        lane.set_up(None);
         assert_eq!(pull(&lane, 9), [0, 1, 2, 3, 4, 5]);
         drop(pending);
     }

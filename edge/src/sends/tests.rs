@@ -9,7 +9,7 @@ use tokio::{
     runtime::{self, Runtime},
     time::{Instant, advance, sleep, timeout},
 };
-use tonic::transport::Server;
+use tonic::{Code, transport::Server};
 
 use super::*;
 use crate::{
@@ -163,16 +163,116 @@ async fn doubt_ends_after_a_while() {
     assert!(start.elapsed() < Duration::from_secs(6));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refusal_of_a_repetition_does_not_tell_what_became_of_the_first() {
-    let world = world(false);
+/// A message that is stored, whose stream breaks before the answer, and that is repeated.
+async fn repeated(world: &World) -> Pending {
     world.core.change(|state| state.sends = Sends::Unanswered);
     let pending = world.send("a");
     world.core.wait_for("a", |state| state.stored.len() == 1).await;
     world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
     world.core.wait_for("a repetition", |state| state.received.len() == 2).await;
-    world.core.refuse_unanswered(&Failure::new(ErrorReason::Overloaded, "busy"));
+    pending
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_a_repetition_does_not_tell_what_became_of_the_first() {
+    use ErrorReason as R;
+    let unknown = R::OutcomeUnknown;
+    for (told, expected) in [
+        (Failure::new(R::Overloaded, "busy"), unknown),
+        (Failure::new(R::UserUnknown, "another database"), unknown),
+        (Failure::new(R::BodyTooLarge, "another limit"), unknown),
+        (Failure::new(R::Internal, "a defect"), unknown),
+        // The core sees to it that these hold for the first copy; one of before it gave codes does not.
+        (Failure::new(R::Overtaken, "later"), R::Overtaken),
+        (Failure { code: 0, ..Failure::new(R::Overtaken, "later") }, unknown),
+        (Failure::new(R::ReceiverUnknown, "nobody"), R::ReceiverUnknown),
+        (Failure { code: 0, ..Failure::new(R::ReceiverUnknown, "nobody") }, unknown),
+        (Failure::invalid_field("body", "empty"), R::InvalidField),
+    ] {
+        let world = world(false);
+        let pending = repeated(&world).await;
+        world.core.refuse_unanswered(&told);
+        assert_eq!(reason(pending.await), expected, "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_be_found_out_in_time_is() {
+    for told in [ErrorReason::StoreUnavailable, ErrorReason::OutcomeUnknown] {
+        let world = world(false);
+        let pending = repeated(&world).await;
+        world.core.refuse_unanswered(&Failure::new(told, "not yet"));
+        world.core.wait_for("another", |state| state.received.len() == 3).await;
+        world.core.refuse_unanswered(&Failure::new(told, "not yet"));
+        world.core.change(|state| state.sends = Sends::Answered);
+        assert_eq!(pending.await, Ok(()));
+        assert_eq!(world.core.state().stored.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_the_core_does_not_know_is_asked_for_again() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let pending = world.send("a");
+    world.core.wait_for("a", |state| state.stored.len() == 1).await;
+    let unknown = Failure::new(ErrorReason::OutcomeUnknown, "the database failed");
+    world.core.refuse_unanswered(&unknown);
+    world.core.change(|state| state.sends = Sends::Answered);
+    assert_eq!(pending.await, Ok(()));
+    {
+        let state = world.core.state();
+        let repetitions: Vec<_> = state.received.iter().map(|it| it.is_repetition).collect();
+        assert_eq!((state.stored.len(), &repetitions[..]), (1, &[false, true][..]));
+    }
+    // A dispatch has nothing that would keep it behind what was sent after it.
+    world.core.change(|state| state.sends = Sends::Ignored);
+    let pending = world.sends.submit(user(ALICE), Command::Dispatch { message_id: 35 });
+    world.core.wait_for("a dispatch", |state| state.received.len() == 3).await;
+    world.core.refuse_unanswered(&unknown);
     assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_of_a_later_version_is_understood_by_its_code() {
+    for (code, expected) in [
+        (Code::PermissionDenied, ErrorReason::Internal),
+        (Code::InvalidArgument, ErrorReason::InvalidField),
+        (Code::Unavailable, ErrorReason::StoreUnavailable),
+        (Code::Aborted, ErrorReason::OutcomeUnknown),
+    ] {
+        let world = world(true);
+        world.core.change(|state| state.sends = Sends::Ignored);
+        let pending = world.send("a");
+        world.core.wait_for("a", |state| state.received.len() == 1).await;
+        let later = Failure { reason: 4_711, code: code.into(), ..Failure::default() };
+        world.core.refuse_unanswered(&later);
+        assert_eq!(reason(pending.await), expected, "{code:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_core_is_told_how_old_a_request_is() {
+    for in_process in [true, false] {
+        let world = world(in_process);
+        assert_eq!(world.send("a").await, Ok(()));
+        sleep(Duration::from_secs(10)).await;
+        world.core.change(|state| state.sends = Sends::Unanswered);
+        let pending = world.send("b");
+        world.core.wait_for("b", |state| state.stored.len() == 2).await;
+        sleep(Duration::from_secs(3)).await;
+        world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
+        if in_process {
+            assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+        } else {
+            world.core.wait_for("a repetition", |state| state.received.len() == 3).await;
+        }
+        let state = world.core.state();
+        let told: Vec<_> = state.received.iter().map(|it| it.sent_after_ms).collect();
+        assert_eq!(told[..2], [Some(0), Some(10_000)]);
+        // It counts as new for one of the three seconds.
+        assert!(in_process || told[2] == Some(-2_000), "{told:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,17 +390,4 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
         assert_eq!(state.bodies().last(), Some(&"after"));
     }
     server.shutdown_background();
-}
-
-#[test]
-fn client_references_grow_whatever_the_clock_does() {
-    let refs = ClientRefs::default();
-    let drawn: Vec<_> = (0..10_000).map(|_| refs.draw()).collect();
-    assert!(drawn.is_sorted_by(|one, next| one < next));
-    let last: uuid::Uuid = drawn[9_999].parse().expect("a UUID");
-    assert_eq!(last.get_version_num(), 7);
-    // The clock steps back by a day.
-    refs.last.fetch_add(86_400_000 << ClientRefs::COUNTER_BITS, Ordering::Relaxed);
-    let ahead = refs.draw();
-    assert!(drawn[9_999] < ahead && ahead < refs.draw());
 }

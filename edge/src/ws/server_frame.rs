@@ -23,6 +23,7 @@ pub(super) enum ErrorCode {
     MessageTooLarge,
     RateLimited,
     Unavailable,
+    OutcomeUnknown,
     Internal,
 }
 
@@ -59,6 +60,10 @@ impl Rejection {
         Self::new(ErrorCode::Unavailable, "nothing was stored, try again")
     }
 
+    pub(super) fn outcome_unknown() -> Self {
+        Self::new(ErrorCode::OutcomeUnknown, "it may be stored: the history tells")
+    }
+
     pub(super) fn frame(&self) -> Utf8Bytes {
         render(&ErrorFrame { action: "error", code: self.code, message: &self.message })
     }
@@ -87,8 +92,8 @@ impl From<Failure> for Rejection {
             | ErrorReason::ShuttingDown
             | ErrorReason::EpochChanged
             | ErrorReason::Overtaken => Self::unavailable(),
+            ErrorReason::OutcomeUnknown => Self::outcome_unknown(),
             ErrorReason::Unspecified
-            | ErrorReason::OutcomeUnknown
             | ErrorReason::AttachmentTooLarge
             | ErrorReason::UserUnknown
             | ErrorReason::UserDeleted
@@ -278,7 +283,7 @@ mod tests {
         assert_eq!(code(ErrorReason::StoreUnavailable), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::ShuttingDown), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::Overtaken), ErrorCode::Unavailable);
-        assert_eq!(code(ErrorReason::OutcomeUnknown), ErrorCode::Internal);
+        assert_eq!(code(ErrorReason::OutcomeUnknown), ErrorCode::OutcomeUnknown);
         assert_eq!(code(ErrorReason::Internal), ErrorCode::Internal);
     }
 
@@ -288,6 +293,15 @@ mod tests {
         assert_eq!(
             rejection.frame().as_str(),
             r#"{"action":"error","code":"invalid_field","message":"message_body: must not be empty"}"#
+        );
+    }
+
+    #[test]
+    fn what_may_be_stored_is_the_documented_frame() {
+        let rejection = Rejection::from(Failure::new(ErrorReason::OutcomeUnknown, "why"));
+        assert_eq!(
+            rejection.frame().as_str(),
+            r#"{"action":"error","code":"outcome_unknown","message":"it may be stored: the history tells"}"#
         );
     }
 

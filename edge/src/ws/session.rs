@@ -6,12 +6,14 @@
 //! connection.
 //!
 //! * `read`: what the client sends, and the bounds on it.
+//! * `held`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
 //! * `write`: what goes out.
 //! * `close`: the end, step by step.
 
 mod answers;
 mod close;
+mod held;
 mod read;
 mod write;
 
@@ -32,7 +34,7 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-use self::{answers::Answer, close::Closing};
+use self::{answers::Answer, close::Closing, held::Held};
 use super::{
     close::CloseReason,
     flood::{Budget, Metered},
@@ -112,6 +114,10 @@ struct Session<S> {
     ping_due: bool,
     /// Nothing more will be read.
     read_ended: bool,
+    /// Standstills of this edge after which the socket was looked at.
+    standstills: u64,
+    /// What was read after one, until it is known whether the client is still there.
+    held: Held,
     /// Nothing is read until then, for the errors that it led to.
     paused_until: Option<Instant>,
     /// Something was given to the socket that it may not have taken yet.
@@ -132,7 +138,10 @@ where
         expires_at: Option<Instant>,
     ) -> Self {
         connection.outgoing.set_stalled(None);
+        let standstills = connection.edge.shared.standstill.seen().count;
         Self {
+            standstills,
+            held: Held::default(),
             connection,
             socket,
             answers: VecDeque::new(),

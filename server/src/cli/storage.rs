@@ -37,6 +37,9 @@ pub(crate) struct DatabaseArgs {
     /// File that holds the URL of the database
     #[arg(long, value_name = "FILE")]
     pub(crate) database_url_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) schema: DatabaseSchemaArgs,
 }
 
 #[derive(Debug, Args)]
@@ -44,9 +47,6 @@ pub(crate) struct DatabaseArgs {
 pub(crate) struct StorageArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
-
-    #[command(flatten)]
-    pub(crate) schema: DatabaseSchemaArgs,
 
     /// Uploaded files: file://PATH or s3://BUCKET[/PREFIX] [default: file://<data-dir>/media]
     ///

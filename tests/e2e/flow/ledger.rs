@@ -146,7 +146,7 @@ impl Ledger {
         let frame: Value = serde_json::from_str(frame).expect("a JSON frame");
         assert_eq!(frame["action"], "error", "a sender was sent {frame}");
         let code = frame["code"].as_str().expect("a code").to_owned();
-        assert!(matches!(code.as_str(), "unavailable" | "internal"), "{frame}");
+        assert!(matches!(code.as_str(), "unavailable" | "outcome_unknown"), "{frame}");
         *self.pages().errors.entry(code.clone()).or_default() += 1;
         code
     }

@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    ClientRefRow, Loaded, Rows, StoreError, ThreadState, UserState, Wanted, by_id, by_pair, by_ref,
-    key_refs, overtaken,
+    ClientRefRow, FORGOTTEN_REFUSALS, Loaded, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
+    ThreadState, UserState, Wanted, by_id, by_pair, key_refs, later_refs, overtaken,
 };
 use crate::store::{
     engine::by,
@@ -28,14 +28,18 @@ const LOAD_THREADS: &str = "\
     from unnest($1::bigint[], $2::bigint[]) as w (low_key, high_key)
     join threads t on t.low_key = w.low_key and t.high_key = w.high_key";
 const LOAD_CLIENT_REFS: &str = "\
-    select m.sender, m.client_ref, m.id, m.thread_id, m.created
+    select w.sender, w.client_ref, m.id, m.thread_id, m.created
     from unnest($1::bigint[], $2::uuid[]) as w (sender, client_ref)
-    join messages m on m.sender = w.sender and m.client_ref = w.client_ref";
+    left join messages m on m.sender = w.sender and m.client_ref = w.client_ref
+    left join refused_sends r on r.sender = w.sender and r.client_ref = w.client_ref
+    where m.id is not null or r.sender is not null";
+/// Of the same version, whose digit is the 15th of the text.
 const LOAD_OVERTAKEN: &str = "\
     select w.sender, w.client_ref
-    from unnest($1::bigint[], $2::uuid[]) as w (sender, client_ref)
+    from unnest($1::bigint[], $2::uuid[], $3::uuid[]) as w (sender, client_ref, last_later)
     where exists (select 1 from messages m
-        where m.sender = w.sender and m.client_ref > w.client_ref)";
+        where m.sender = w.sender and m.client_ref > w.client_ref and m.client_ref <= w.last_later
+            and substr(m.client_ref::text, 15, 1) = substr(w.client_ref::text, 15, 1))";
 const NEXT_MESSAGE_IDS: &str = "select nextval('message_ids') from generate_series(1, $1)";
 const NEXT_THREAD_IDS: &str = "select nextval('thread_ids') from generate_series(1, $1)";
 
@@ -75,12 +79,14 @@ pub(in crate::store) async fn load(
             .bind(refs)
             .fetch_all(&mut *connection)
             .await?;
-        loaded.client_refs = by_ref(rows);
+        loaded.take_refs(rows);
     }
-    let repetitions = key_refs(&wanted.repetitions, &loaded.users);
+    let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {
-        let (senders, refs): (Vec<_>, Vec<_>) = repetitions.into_iter().unzip();
-        let query = sqlx::query_as(LOAD_OVERTAKEN).bind(senders).bind(refs);
+        let query = sqlx::query_as(LOAD_OVERTAKEN)
+            .bind(column(&repetitions, |(sender, ..)| *sender))
+            .bind(column(&repetitions, |(_, client_ref, _)| *client_ref))
+            .bind(column(&repetitions, |(.., last_later)| *last_later));
         loaded.overtaken = overtaken(query.fetch_all(&mut *connection).await?);
     }
     loaded.message_ids = next_ids(connection, NEXT_MESSAGE_IDS, wanted.new_messages).await?;
@@ -150,6 +156,16 @@ const UPDATE_ACTIVITIES: &str = "\
     from unnest($1::bigint[], $2::bigint[]) as w (id, last_activity)
     where t.id = w.id";
 
+const INSERT_REFUSALS: &str = "\
+    insert into refused_sends (sender, client_ref, refused)
+    select sender, client_ref, refused
+    from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as w (sender, client_ref, refused)
+    on conflict do nothing";
+/// Without waiting for another core that does the same.
+const FORGET_REFUSALS: &str = "\
+    delete from refused_sends where ctid = any (array(
+        select ctid from refused_sends where refused < $1 limit $2 for update skip locked))";
+
 /// A column of `rows`.
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
@@ -212,10 +228,29 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
         sqlx::query(UPDATE_ACTIVITIES)
             .bind(column(&rows.activities, |thread| thread.id))
             .bind(column(&rows.activities, |thread| thread.last_activity))
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
     }
-    Ok(())
+    store_refusals(connection, &rows.refusals).await
+}
+
+async fn store_refusals(
+    connection: &mut PgConnection,
+    refusals: &[RefusalRow],
+) -> Result<(), sqlx::Error> {
+    let Some(newest) = refusals.iter().map(|row| row.refused).max() else { return Ok(()) };
+    sqlx::query(INSERT_REFUSALS)
+        .bind(column(refusals, |row| row.sender))
+        .bind(column(refusals, |row| row.client_ref.0))
+        .bind(column(refusals, |row| row.refused))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(FORGET_REFUSALS)
+        .bind(newest - REFUSAL_KEPT)
+        .bind(FORGOTTEN_REFUSALS)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn insert_messages(

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use self::cache::Cache;
 use super::{
-    ClientRefRow, DispatchRow, Loaded, NewMessageRow, NewThreadRow, Rows, StoreError, ThreadState,
-    UserState, Wanted, by_id, by_pair, by_ref, key_refs, overtaken,
+    ClientRefRow, DispatchRow, FORGOTTEN_REFUSALS, Loaded, NewMessageRow, NewThreadRow,
+    REFUSAL_KEPT, RefusalRow, Rows, StoreError, ThreadState, UserState, Wanted, by_id, by_pair,
+    key_refs, later_refs, overtaken,
 };
 use crate::store::{
     history::{
@@ -17,7 +18,7 @@ use crate::store::{
         sqlite::{Greatest, Memory},
     },
     message::{ParticipantsRow, with_participants},
-    user::{UserKey, hex_array},
+    user::hex_array,
 };
 
 pub(in crate::store) mod cache;
@@ -34,14 +35,19 @@ const LOAD_THREADS: &str = "\
     from json_each($1) j
     join threads t on t.low_key = j.value ->> 0 and t.high_key = j.value ->> 1";
 const LOAD_CLIENT_REFS: &str = "\
-    select m.sender, m.client_ref, m.id, m.thread_id, m.created
+    select j.value ->> 0 as sender, unhex(j.value ->> 1) as client_ref, m.id, m.thread_id, m.created
     from json_each($1) j
-    join messages m on m.sender = j.value ->> 0 and m.client_ref = unhex(j.value ->> 1)";
+    left join messages m on m.sender = j.value ->> 0 and m.client_ref = unhex(j.value ->> 1)
+    left join refused_sends r on r.sender = j.value ->> 0 and r.client_ref = unhex(j.value ->> 1)
+    where m.id is not null or r.sender is not null";
+/// Of the same version, whose digit is the 13th.
 const LOAD_OVERTAKEN: &str = "\
     select j.value ->> 0, unhex(j.value ->> 1)
     from json_each($1) j
     where exists (select 1 from messages m
-        where m.sender = j.value ->> 0 and m.client_ref > unhex(j.value ->> 1))";
+        where m.sender = j.value ->> 0 and m.client_ref > unhex(j.value ->> 1)
+            and m.client_ref <= unhex(j.value ->> 2)
+            and substr(hex(m.client_ref), 13, 1) = substr(j.value ->> 1, 13, 1))";
 const VERSION: &str = "pragma data_version";
 const BEGIN: &str = "begin immediate; pragma data_version";
 
@@ -106,17 +112,17 @@ pub(in crate::store) async fn load(
         cache.keep_threads(rows.iter().copied());
         loaded.threads.extend(by_pair(rows));
     }
-    let with_hex = |refs: Vec<(UserKey, Uuid)>| -> Vec<_> {
-        refs.into_iter().map(|(sender, id)| (sender, hex(id))).collect()
-    };
-    let refs = with_hex(key_refs(&wanted.client_refs, &loaded.users));
+    let refs = key_refs(&wanted.client_refs, &loaded.users);
     if !refs.is_empty() {
+        let refs: Vec<_> = refs.into_iter().map(|(sender, id)| (sender, hex(id))).collect();
         let query = sqlx::query_as(LOAD_CLIENT_REFS).bind(json(&refs)?);
         let rows: Vec<ClientRefRow> = query.fetch_all(&mut *connection).await?;
-        loaded.client_refs = by_ref(rows);
+        loaded.take_refs(rows);
     }
-    let repetitions = with_hex(key_refs(&wanted.repetitions, &loaded.users));
+    let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {
+        let with_hex = |(sender, id, last)| (sender, hex(id), hex(last));
+        let repetitions: Vec<_> = repetitions.into_iter().map(with_hex).collect();
         let query = sqlx::query_as(LOAD_OVERTAKEN).bind(json(&repetitions)?);
         loaded.overtaken = overtaken(query.fetch_all(connection).await?);
     }
@@ -165,6 +171,12 @@ impl Serialize for NewMessageRow<'_> {
             self.client_ref.map(|client_ref| hex(client_ref.0)),
         )
             .serialize(serializer)
+    }
+}
+
+impl Serialize for RefusalRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.sender, hex(self.client_ref.0), self.refused).serialize(serializer)
     }
 }
 
@@ -241,6 +253,13 @@ const STORE_ALL: &str = concat!(
     commit"
 );
 const COMMIT: &str = "commit";
+/// Rare enough for calls of their own.
+const INSERT_REFUSALS: &str = "\
+    insert or ignore into refused_sends (sender, client_ref, refused)
+    select value ->> 0, unhex(value ->> 1), value ->> 2 from json_each($1)";
+const FORGET_REFUSALS: &str = "\
+    delete from refused_sends where (sender, client_ref) in
+        (select sender, client_ref from refused_sends where refused < $1 limit $2)";
 
 /// Stores a batch and commits it; durable when it returns.
 pub(in crate::store) async fn commit(
@@ -248,6 +267,7 @@ pub(in crate::store) async fn commit(
     rows: &Rows<'_>,
     cache: &mut Cache,
 ) -> Result<(), StoreError> {
+    store_refusals(connection, &rows.refusals).await?;
     let files: Vec<_> = rows.messages.iter().filter_map(FileRow::of).collect();
     let is_rare = !(rows.threads.is_empty()
         && files.is_empty()
@@ -268,6 +288,20 @@ pub(in crate::store) async fn commit(
     }
     cache.keep_stored(rows);
     Ok(())
+}
+
+async fn store_refusals(
+    connection: &mut SqliteConnection,
+    refusals: &[RefusalRow],
+) -> Result<(), sqlx::Error> {
+    let Some(newest) = refusals.iter().map(|row| row.refused).max() else { return Ok(()) };
+    sqlx::query(INSERT_REFUSALS).bind(json(refusals)?).execute(&mut *connection).await?;
+    sqlx::query(FORGET_REFUSALS)
+        .bind(newest - REFUSAL_KEPT)
+        .bind(FORGOTTEN_REFUSALS)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 fn bind_messages<'q>(query: Query<'q>, rows: &'q Rows<'_>) -> Result<Query<'q>, StoreError> {

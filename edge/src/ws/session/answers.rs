@@ -91,6 +91,10 @@ where
                 match known_users.ensure(&edge.shared.core, &identity).await {
                     // It was not stored, and will be if it is sent again.
                     Ok(()) => Rejection::unavailable(),
+                    // What is unknown is whether the user is known now.
+                    Err(failure) if failure.reason() == ErrorReason::OutcomeUnknown => {
+                        Rejection::unavailable()
+                    }
                     Err(failure) => Rejection::from(failure),
                 }
             }))),

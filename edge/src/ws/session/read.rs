@@ -39,6 +39,17 @@ where
     fn read_frames(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = false;
         while self.may_read() {
+            if !self.look_for_end(cx)? {
+                break;
+            }
+            if let Some(held) = self.held.pop() {
+                match held {
+                    Ok(message) => self.receive(message)?,
+                    Err(reason) => self.stop_reading(reason),
+                }
+                progress = true;
+                continue;
+            }
             match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => self.receive(message)?,
                 Poll::Ready(Some(Err(error))) => match CloseReason::of_read_error(&error) {
@@ -64,7 +75,7 @@ where
         self.paused_until.is_none()
     }
 
-    fn end_of_stream(&mut self) -> Result<(), End> {
+    pub(super) fn end_of_stream(&mut self) -> Result<(), End> {
         if !self.is_parting() {
             return Err(End::Gone);
         }

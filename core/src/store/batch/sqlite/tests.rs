@@ -1,14 +1,17 @@
-use netrox_proto::ids::UserId;
+use netrox_proto::ids::{ClientRef, UserId};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{begin, cache::Cache, commit, load};
+use super::{begin, cache::Cache, commit, load, store_refusals};
 use crate::store::{
     Expected,
-    batch::{Loaded, NewMessageRow, NewThreadRow, Rows, ThreadState, Wanted},
+    batch::{
+        Loaded, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, ThreadState, Wanted,
+    },
     history::sqlite::Memory,
     sqlite,
+    user::UserKey,
 };
 
 const ADA: UserId = UserId(Uuid::from_u128(1));
@@ -121,6 +124,40 @@ async fn what_was_written_here_is_not_read_again() {
     assert_eq!(read.users[&BOB].last_seq, 3);
     assert_eq!(known.message_ids.as_slice(), [4]);
     assert_eq!(known.message_ids.as_slice(), read.message_ids.as_slice());
+}
+
+#[tokio::test]
+async fn a_refusal_is_kept_for_an_hour() {
+    let mut world = World::open().await;
+    let hours = |count: i64| count * REFUSAL_KEPT;
+    let refusal = |number, refused| {
+        let client_ref = ClientRef(Uuid::from_u128(number));
+        RefusalRow { sender: UserKey(1), client_ref, refused }
+    };
+    let mut refuse = async |number, refused| {
+        begin(&mut world.connection, &mut world.cache).await.expect("begun");
+        // Twice, as two cores may.
+        for _ in 0..2 {
+            let refusals = [refusal(number, refused)];
+            store_refusals(&mut world.connection, &refusals).await.expect("stored");
+        }
+        commit(&mut world.connection, &Rows::default(), &mut world.cache).await.expect("stored");
+        let wanted = Wanted {
+            users: vec![ADA],
+            client_refs: (1..=3).map(|it| (ADA, ClientRef(Uuid::from_u128(it)))).collect(),
+            ..Wanted::default()
+        };
+        begin(&mut world.connection, &mut world.cache).await.expect("begun");
+        let loaded = load(&mut world.connection, wanted, &mut world.cache).await.expect("loaded");
+        commit(&mut world.connection, &Rows::default(), &mut world.cache).await.expect("stored");
+        let mut refused: Vec<_> =
+            loaded.refused.into_iter().map(|(_, client_ref)| client_ref.0.as_u128()).collect();
+        refused.sort_unstable();
+        refused
+    };
+    assert_eq!(refuse(1, hours(5)).await, [1]);
+    assert_eq!(refuse(2, hours(6)).await, [1, 2]);
+    assert_eq!(refuse(3, hours(6) + 1).await, [2, 3]);
 }
 
 #[tokio::test]

@@ -243,3 +243,49 @@ async fn a_frame_of_any_size_is_delivered() {
     world.core.deliver(user(ALICE), user(BOB), &[&body, "b"]);
     assert_eq!(bob.bodies(2).await, [&body, "b"]);
 }
+
+/// What waits in the socket of a client that has gone, when this edge goes on after a standstill.
+#[tokio::test(start_paused = true)]
+async fn what_waited_while_this_edge_stood_still_counts_only_of_a_client_that_is_still_there() {
+    for (end, is_stored) in [("none", true), ("a close", false), ("the end", false)] {
+        let world = world(unlimited());
+        let mut alice = world.connect(ALICE).await;
+        alice.send(text_to(user(BOB), "before")).await;
+        world.core.wait_for("a message", |state| state.stored.len() == 1).await;
+        for number in 0..100 {
+            alice.send(text_to(user(BOB), number.to_string())).await;
+        }
+        if end == "a close" {
+            alice.socket.send(Message::Close(None)).await.expect("open");
+        }
+        // Nothing of the edge runs before the time has passed.
+        let client = if end == "the end" {
+            drop(alice);
+            None
+        } else {
+            Some(alice)
+        };
+        tokio::time::advance(seconds(5)).await;
+        if is_stored {
+            world.core.wait_for("all", |state| state.stored.len() == 101).await;
+            assert_eq!(world.core.state().bodies()[1..], numbers(0..100));
+        } else {
+            let gone = |state: &crate::stub_core::State| state.subscribers() == 0;
+            world.core.wait_for("the end of the session", gone).await;
+            assert_eq!(world.core.state().bodies(), ["before"], "{end}");
+        }
+        drop(client);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_after_a_standstill_comes_after_what_was_sent_before_it() {
+    let world = world(unlimited());
+    let mut alice = world.connect_raw(ALICE, PIPE_BYTES).await;
+    let text = text_to(user(BOB), "a").to_string();
+    let frames = [frame(0x81, text.as_bytes()), frame(0x83, b"{}")].concat();
+    alice.write_all(&frames).await.expect("open");
+    tokio::time::advance(seconds(5)).await;
+    assert_eq!(Client::new(alice).await.close_code().await, CloseCode::Protocol);
+    assert_eq!(world.core.state().bodies(), ["a"]);
+}

@@ -1,0 +1,135 @@
+//! Whether this edge stood still: it was stopped, its machine was, or it got no processor. What waited in its sockets
+//! meanwhile may be of clients that have long gone elsewhere.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+/// How often it is seen that time passes here.
+const TICK: Duration = Duration::from_millis(500);
+/// So much later than due is a standstill.
+const LATE: Duration = Duration::from_secs(2);
+/// How long after it the state of a socket may not have come here yet.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// In place of an instant: nobody watches.
+const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Standstill {
+    clock: Arc<Clock>,
+    _end: DropGuard,
+}
+
+/// Instants are milliseconds since `start`.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    last_tick: AtomicU64,
+    noticed: AtomicU64,
+    count: AtomicU64,
+}
+
+/// What is known of standstills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// How many there were.
+    pub(crate) count: u64,
+    /// The last one is over, and what it left in the sockets can be seen.
+    pub(crate) is_settled: bool,
+}
+
+impl Standstill {
+    /// Watches on `tasks` until this is dropped or `end` is cancelled.
+    pub(crate) fn watch(tasks: &TaskTracker, end: &CancellationToken) -> Self {
+        let clock = Arc::new(Clock {
+            start: Instant::now(),
+            last_tick: AtomicU64::new(0),
+            noticed: AtomicU64::new(NEVER),
+            count: AtomicU64::new(0),
+        });
+        let end = end.child_token();
+        let watch = Arc::clone(&clock).run(end.clone());
+        tasks.spawn(watch);
+        Self { clock, _end: end.drop_guard() }
+    }
+
+    /// To be asked before acting on what a socket gives: whoever asks first after a standstill notices it.
+    pub(crate) fn seen(&self) -> Seen {
+        self.clock.seen()
+    }
+}
+
+impl Clock {
+    async fn run(self: Arc<Self>, end: CancellationToken) {
+        let tick = async {
+            loop {
+                sleep(TICK).await;
+                self.seen();
+                self.last_tick.store(self.now(), Ordering::Release);
+            }
+        };
+        end.run_until_cancelled(tick).await;
+        self.last_tick.store(NEVER, Ordering::Release);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER)
+    }
+
+    fn seen(&self) -> Seen {
+        let now = self.now();
+        let since_tick = now.saturating_sub(self.last_tick.load(Ordering::Acquire));
+        if u128::from(since_tick) > (TICK + LATE).as_millis() {
+            // In this order: whoever sees the tick sees the rest. It may be counted twice.
+            self.noticed.store(now, Ordering::Release);
+            self.count.fetch_add(1, Ordering::AcqRel);
+            self.last_tick.store(now, Ordering::Release);
+            tracing::warn!(millis = since_tick, "this edge stood still");
+        }
+        let count = self.count.load(Ordering::Acquire);
+        let since_noticed = now.saturating_sub(self.noticed.load(Ordering::Acquire));
+        let is_settled = count == 0 || u128::from(since_noticed) > SETTLED_AFTER.as_millis();
+        Seen { count, is_settled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_first_notices_a_standstill() {
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        let standstill = Standstill::watch(&tasks, &end);
+        let seen = |count, is_settled| Seen { count, is_settled };
+        for _ in 0..20 {
+            sleep(TICK).await;
+            assert_eq!(standstill.seen(), seen(0, true));
+        }
+        advance(LATE).await;
+        assert_eq!(standstill.seen(), seen(0, true), "a little late");
+        sleep(TICK).await;
+        advance(TICK + LATE + Duration::from_millis(1)).await;
+        assert_eq!(standstill.seen(), seen(1, false));
+        sleep(SETTLED_AFTER * 2).await;
+        assert_eq!(standstill.seen(), seen(1, true));
+
+        end.cancel();
+        tasks.close();
+        tasks.wait().await;
+        advance(LATE * 10).await;
+        assert_eq!(standstill.seen(), seen(1, true), "nobody watches");
+    }
+}

@@ -1,0 +1,99 @@
+//! What is read after a standstill of this edge. A client that was not answered may have gone and sent the same, and more,
+//! by way of another edge: what waits in the socket of one that has gone is not acted upon.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::coop,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{End, Session};
+use crate::ws::close::CloseReason;
+
+/// What is read of a socket to see whether it has ended. One that has more to give counts as alive.
+const MAX_FRAMES: usize = 1_024;
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Frames in the order read, and a fault that ends them.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    frames: VecDeque<Result<Message, CloseReason>>,
+    bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, frame: Result<Message, CloseReason>) {
+        self.bytes += frame.as_ref().map_or(0, Message::len);
+        self.frames.push_back(frame);
+    }
+
+    fn is_full(&self) -> bool {
+        self.frames.len() >= MAX_FRAMES || self.bytes >= MAX_BYTES
+    }
+
+    fn has_fault(&self) -> bool {
+        matches!(self.frames.back(), Some(Err(_)))
+    }
+
+    /// The next one, once the client is known to be there.
+    pub(super) fn pop(&mut self) -> Option<Result<Message, CloseReason>> {
+        let frame = self.frames.pop_front()?;
+        if self.frames.is_empty() {
+            *self = Self::default();
+        }
+        Some(frame)
+    }
+}
+
+impl<S> Session<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// After a standstill, reads what the socket gives at once. Gives whether what was read may be acted upon.
+    pub(super) fn look_for_end(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let seen = self.connection.edge.shared.standstill.seen();
+        // What comes before the answer to our own close counts, whatever follows it.
+        if seen.count == self.standstills || self.closing.is_some() {
+            return Ok(true);
+        }
+        while !self.held.is_full() && !self.held.has_fault() {
+            let frame = match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(Message::Close(_)))) => {
+                    self.drop_held();
+                    return self.closed_by_peer().map(|()| false);
+                }
+                Poll::Ready(Some(Ok(message))) => Ok(message),
+                Poll::Ready(Some(Err(error))) => match CloseReason::of_read_error(&error) {
+                    Some(reason) => Err(reason),
+                    None => return self.ended_unseen(),
+                },
+                Poll::Ready(None) => return self.ended_unseen(),
+                // The task used up its turn, and is woken at once.
+                Poll::Pending if !coop::has_budget_remaining() => return Ok(false),
+                Poll::Pending => break,
+            };
+            self.held.push(frame);
+        }
+        if seen.is_settled {
+            self.standstills = seen.count;
+        }
+        Ok(true)
+    }
+
+    fn ended_unseen(&mut self) -> Result<bool, End> {
+        self.drop_held();
+        self.end_of_stream().map(|()| false)
+    }
+
+    fn drop_held(&mut self) {
+        let frames = std::mem::take(&mut self.held).frames.len();
+        tracing::debug!(frames, "a client had gone when this edge stood still");
+    }
+}
