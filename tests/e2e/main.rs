@@ -13,6 +13,7 @@ mod flow;
 mod golden;
 mod hang;
 mod health;
+mod history;
 mod hostile;
 mod identity;
 mod media;

@@ -211,6 +211,11 @@ impl TestChat {
         }
     }
 
+    /// Processes that are started from now on work on another database, on PostgreSQL.
+    pub fn move_to(&mut self, database: Database) {
+        self.database = Some(database);
+    }
+
     /// SIGTERM, and how the process ended.
     pub async fn terminate(&mut self, role: Role) -> ExitStatus {
         self.process(role).signal(Signal::TERM);

@@ -75,9 +75,29 @@ impl Database {
 
     async fn create_on(server: Server, shared: bool) -> Self {
         let name = format!("netrox_chat_{}", Uuid::new_v4().simple());
-        let created = execute(&server, &format!("create database {name} template template0")).await;
-        created.unwrap_or_else(|error| panic!("create a database on {server}: {error}"));
-        Self { server, name, shared }
+        let database = Self { server, name, shared };
+        database.administer(&format!("create database {} template template0", database.name)).await;
+        database
+    }
+
+    /// One of another name on the same server.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self { server: self.server.clone(), name: name.to_owned(), shared: self.shared }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Of its server.
+    pub fn address(&self) -> SocketAddr {
+        self.server.host().parse().expect("the address of a server")
+    }
+
+    /// Runs a statement on the server, beside this database.
+    pub(crate) async fn administer(&self, statement: &str) {
+        let executed = execute(&self.server, statement).await;
+        executed.unwrap_or_else(|error| panic!("{statement} on {}: {error}", self.server));
     }
 
     pub fn url(&self) -> String {
@@ -144,7 +164,7 @@ impl Drop for Database {
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
-                let statement = format!("drop database {name} with (force)");
+                let statement = format!("drop database if exists {name} with (force)");
                 let dropped = execute(&server, &statement);
                 tokio::time::timeout(Duration::from_secs(20), dropped).await
             })

@@ -8,8 +8,9 @@ use crate::database::Server;
 mod nats;
 mod postgres;
 mod process;
+mod standby;
 
-pub use self::{nats::NatsServer, postgres::PostgresServer};
+pub use self::{nats::NatsServer, postgres::PostgresServer, standby::ReplicatedPostgres};
 
 /// The shared PostgreSQL server.
 pub(crate) fn shared_postgres() -> Server {
@@ -26,6 +27,11 @@ fn provided(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: run the tests with tests/run, which starts PostgreSQL and NATS")
     })
+}
+
+/// One of PostgreSQL's programs.
+pub(crate) fn postgres_program(name: &str) -> PathBuf {
+    provided_path("NETROX_CHAT_TEST_POSTGRES_BIN").join(name)
 }
 
 fn provided_path(name: &str) -> PathBuf {

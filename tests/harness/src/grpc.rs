@@ -49,7 +49,12 @@ impl TestChat {
     }
 
     pub fn chat_service(&self) -> ChatServiceClient<Authorized> {
-        ChatServiceClient::with_interceptor(self.channel(), self.credential())
+        self.chat_service_of(self.core_role())
+    }
+
+    /// By a connection of its own to one of several cores.
+    pub fn chat_service_of(&self, core: Role) -> ChatServiceClient<Authorized> {
+        ChatServiceClient::with_interceptor(self.channel_to(core), self.credential())
     }
 
     pub fn directory_service(&self) -> DirectoryServiceClient<Authorized> {

@@ -6,6 +6,7 @@
 //! * [`settings`]: [`Builder`], what a deployment is started with.
 //! * [`database`] and [`engine`]: PostgreSQL and NATS, shared or of a test's own; [`proxy`]: the network
 //!   before them.
+//! * [`backup`]: databases that are copied, and that go back to their copy.
 //! * [`process`]: one process of the program and what it logs; [`process::run`] for one that ends.
 //! * [`user`] and [`token`]: end users and their access tokens.
 //! * [`rest`]: HTTP requests as bytes and answers as text; [`multipart`]: bodies of uploads.
@@ -20,6 +21,7 @@
 
 use std::{future::Future, pin::pin, time::Duration};
 
+pub mod backup;
 pub mod certificate;
 pub mod chat;
 pub mod database;

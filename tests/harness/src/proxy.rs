@@ -13,6 +13,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::within;
+
 /// What happens to connections through a [`Proxy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
@@ -32,12 +34,16 @@ pub enum Network {
 pub struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
+    /// How many were made to the server, ever.
+    connections: watch::Receiver<u64>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct State {
     network: Network,
+    /// Where new connections lead.
+    target: SocketAddr,
     /// Connections of an older one are reset.
     generation: u64,
     /// Connections of an older one lead nowhere.
@@ -47,16 +53,18 @@ struct State {
 
 impl Proxy {
     pub fn start(target: SocketAddr) -> Self {
-        let state = State { network: Network::Open, generation: 0, route: 0, ended: false };
+        let network = Network::Open;
+        let state = State { network, target, generation: 0, route: 0, ended: false };
         let (state, changes) = watch::channel(state);
+        let (connected, connections) = watch::channel(0);
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let address = listener.local_addr().expect("an address");
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(serve(listener, target, changes));
+            runtime.expect("a runtime").block_on(serve(listener, changes, connected));
         });
-        Self { address, state, thread: Some(thread) }
+        Self { address, state, connections, thread: Some(thread) }
     }
 
     /// Where to connect to instead of the server.
@@ -79,6 +87,23 @@ impl Proxy {
         self.state.send_modify(|state| state.generation += 1);
     }
 
+    /// Leads to another server from now on, as an address that moved does: what is connected to the last one is
+    /// reset.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.state.send_modify(|state| {
+            state.target = target;
+            state.generation += 1;
+        });
+    }
+
+    /// Waits until so many more connections were made to the server.
+    pub async fn connected(&self, more: u64) {
+        let mut connections = self.connections.clone();
+        let goal = *connections.borrow_and_update() + more;
+        let connected = connections.wait_for(|made| *made >= goal);
+        within("connections through a proxy", connected).await.expect("a proxy");
+    }
+
     /// Nothing goes on any more over any connection, and nobody is told, as where a host lost its power and another
     /// took its address; new ones are as before.
     pub fn lose(&self) {
@@ -95,7 +120,11 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, target: SocketAddr, state: watch::Receiver<State>) {
+async fn serve(
+    listener: std::net::TcpListener,
+    state: watch::Receiver<State>,
+    connected: watch::Sender<u64>,
+) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     let mut connections = JoinSet::new();
     let mut end = state.clone();
@@ -107,7 +136,7 @@ async fn serve(listener: std::net::TcpListener, target: SocketAddr, state: watch
                 if now.network == Network::Refused {
                     reset(&client);
                 } else {
-                    connections.spawn(connect(client, target, state.clone(), now));
+                    connections.spawn(connect(client, state.clone(), now, connected.clone()));
                 }
             }
             _ = end.wait_for(|state| state.ended) => return,
@@ -123,9 +152,9 @@ fn reset(stream: &TcpStream) {
 
 async fn connect(
     mut client: TcpStream,
-    target: SocketAddr,
     state: watch::Receiver<State>,
     opened: State,
+    connected: watch::Sender<u64>,
 ) {
     let mut changes = state.clone();
     let broken = changes.wait_for(|state| state.ended || state.generation != opened.generation);
@@ -135,7 +164,7 @@ async fn connect(
     let server = async {
         // In a black hole a connection is not made either.
         let _ = opening.wait_for(|state| state.network != Network::BlackHole).await;
-        TcpStream::connect(target).await
+        TcpStream::connect(opened.target).await
     };
     tokio::pin!(broken);
     let server = tokio::select! {
@@ -143,6 +172,7 @@ async fn connect(
         _ = &mut broken => None,
     };
     let Some(mut server) = server else { return reset(&client) };
+    connected.send_modify(|made| *made += 1);
     let _ = client.set_nodelay(true).and(server.set_nodelay(true));
     let whole = {
         let (mut client_reads, mut client_writes) = client.split();

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use super::{process::ServerProcess, provided_path};
+use super::{postgres_program, process::ServerProcess};
 use crate::{database::Server, eventually, settings, small_disk::SmallDisk};
 
 /// A PostgreSQL server on an address and with data of its own, as durable as a real one.
@@ -66,9 +66,14 @@ impl PostgresServer {
 
     /// A standby of this server, which follows it.
     pub async fn start_standby(&self) -> Self {
+        self.start_standby_by(self.address).await
+    }
+
+    /// The same by way of another address.
+    pub async fn start_standby_by(&self, address: SocketAddr) -> Self {
         Self::start_on_data_of(|directory| {
             let mut backup = command("pg_basebackup", directory);
-            backup.args(["--dbname", &self.server.database("")]);
+            backup.args(["--dbname", &self.server.at(address).database("")]);
             backup.args(["--write-recovery-conf", "--checkpoint", "fast"]);
             backup.args(["--no-sync", "--pgdata"]);
             backup
@@ -165,6 +170,13 @@ impl PostgresServer {
         self.process = None;
     }
 
+    /// What `pg_ctl stop` does: sessions are ended, and all is written down.
+    pub async fn stop(&mut self) {
+        self.running().signal(Signal::INT);
+        self.running().wait().await;
+        self.process = None;
+    }
+
     /// What `pg_ctl stop -m immediate` does: it ends without a checkpoint, as in a crash.
     pub async fn stop_immediately(&mut self) {
         self.running().signal(Signal::QUIT);
@@ -213,7 +225,7 @@ fn command(program: &str, directory: &Path) -> Command {
 
 /// The same, started by another program.
 fn command_by(launcher: &[OsString], program: &str, directory: &Path) -> Command {
-    let program = provided_path("NETROX_CHAT_TEST_POSTGRES_BIN").join(program);
+    let program = postgres_program(program);
     let mut words = launcher.to_vec();
     if let Some((user, group)) = unprivileged() {
         let (user, group) = (user.to_string(), group.to_string());
