@@ -10,6 +10,8 @@ create table starts (
     system_identifier bigint not null,
     timeline          bigint not null,
     server_started    bigint not null,
+    -- Its oid.
+    database          bigint not null,
     -- The transaction that wrote the row. The row of a dump that was restored has another one in xmin.
     written_by        xid    not null default pg_current_xact_id()::xid
 );

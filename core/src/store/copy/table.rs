@@ -145,7 +145,8 @@ table! {
 // They began on no server.
 table! {
     Start, "starts",
-    source: "(select start, began, 0 as system_identifier, 0 as timeline, 0 as server_started
+    source: "(select start, began, 0 as system_identifier, 0 as timeline, 0 as server_started,
+            0 as database
         from starts) as starts",
     after: "start > $1", order: "start", limit: "$2", last: "start desc",
     key: { start: i64 = 0 },
@@ -155,6 +156,7 @@ table! {
         system_identifier: i64,
         timeline: i64,
         server_started: i64,
+        database: i64,
     }
 }
 

@@ -20,6 +20,8 @@ pub(in crate::store) struct Server {
     timeline: i64,
     /// Microseconds since the epoch.
     server_started: i64,
+    /// Its number: a copy of the files of a database (`create database … template …`) differs by it alone.
+    database: i64,
 }
 
 /// `pg_control_checkpoint()` shows the old timeline for minutes after a promotion, the name of the current log file at once.
@@ -27,7 +29,8 @@ macro_rules! server {
     () => {
         "(select system_identifier,
             ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint as timeline,
-            (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as server_started
+            (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as server_started,
+            (select oid::bigint from pg_database where datname = current_database()) as database
         from pg_control_system()) as server"
     };
 }
@@ -44,11 +47,13 @@ macro_rules! find {
                 coalesce(latest.system_identifier = server.system_identifier
                     and latest.timeline = server.timeline
                     and latest.server_started = server.server_started
+                    and latest.database = server.database
                     and latest.xmin = latest.written_by, false) as is_of_this_run
             from ",
             server!(),
             " left join (
-                select start, system_identifier, timeline, server_started, xmin, written_by
+                select start, system_identifier, timeline, server_started, database, xmin,
+                    written_by
                 from starts order by start desc limit 1) as latest on true"
         )
     };
@@ -61,7 +66,7 @@ const NOW: &str = "\
     select (extract(epoch from clock_timestamp()) * 1000000)::bigint,
         (select created from messages order by id desc limit 1)";
 const NOTE: &str = concat!(
-    "insert into starts (start, began, system_identifier, timeline, server_started)
+    "insert into starts (start, began, system_identifier, timeline, server_started, database)
     select $1, $2, server.* from ",
     server!()
 );
