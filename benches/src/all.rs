@@ -1,5 +1,7 @@
 //! The whole table: every scenario and its yardsticks in one run.
 
+pub(crate) mod against;
+mod loads;
 mod targets;
 
 use std::time::Duration;
@@ -8,37 +10,26 @@ use crate::{
     Result,
     ledger::Checked as _,
     load::{
-        closed::{self, Closed, Outcome, used},
+        closed::{self, Outcome},
         idle::{self, Idle},
-        open::{self, Open},
-        party::Party,
-        storm,
+        open, storm,
     },
     progress::note,
     report::Report,
-    rest::{history, threads, upload},
+    rest::{threads, upload},
     server::{
         Target,
         deployment::{Arrangement, Deployment, Launcher},
-        postgres::{PostgresProcesses, TemporaryDatabase},
+        postgres::TemporaryDatabase,
         seed,
     },
     startup,
     yardstick::{relay, store},
 };
 
-const BODY_BYTES: usize = 64;
-const IDLE_CONNECTIONS: usize = 10_000;
-const STORM_CLIENTS: usize = 5_000;
-const PIPELINED: usize = 256;
-const PIPELINED_MESSAGES: u32 = 100_000;
-const HISTORY_READS: u32 = 5;
-const HOT_SENDERS: usize = 500;
-const THREADS: usize = 10_000;
 /// What `--only` knows.
 pub(crate) const NUMBERS: [&str; 11] =
     ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "uploads"];
-const UPLOAD_BYTES: usize = 25 * 1024 * 1024;
 
 /// What of the table is wanted, and how.
 #[derive(Debug)]
@@ -52,9 +43,12 @@ pub(crate) struct Plan {
     pub(crate) only: Vec<String>,
 }
 
-/// The load of S1, S2 and S3.
-fn pairs(duration: Duration) -> Closed {
-    Closed { receivers: 50, senders_each: 1, in_flight: 8, body_bytes: BODY_BYTES, duration }
+impl Plan {
+    /// Whether one of these is to be measured.
+    fn wants(&self, numbers: &[&str]) -> bool {
+        let only = &self.only;
+        only.is_empty() || only.iter().any(|wanted| numbers.contains(&wanted.as_str()))
+    }
 }
 
 pub(crate) async fn run(plan: Plan) -> Result<Report> {
@@ -80,8 +74,7 @@ struct Run {
 
 impl Run {
     fn wants(&self, numbers: &[&str]) -> bool {
-        let only = &self.plan.only;
-        only.is_empty() || only.iter().any(|wanted| numbers.contains(&wanted.as_str()))
+        self.plan.wants(numbers)
     }
 
     async fn start(&self, arrangement: Arrangement) -> Result<Deployment> {
@@ -107,7 +100,7 @@ impl Run {
         if self.wants(&["S1", "S2", "S10"]) {
             note("S1: 50 pairs, 8 messages in flight each, serve");
             let deployment = self.start(Arrangement::Serve).await?;
-            let outcome = closed::run(&deployment.target, pairs(self.plan.duration)).await?;
+            let outcome = closed::run(&deployment.target, loads::pairs(self.plan.duration)).await?;
             self.keep("s1", &outcome)?;
             self.serve = Some(outcome);
             drop(deployment);
@@ -129,12 +122,7 @@ impl Run {
         if let Some(store) = self.store.filter(|_| self.wants(&["S4"])) {
             note("S4: 1,000 messages a second, serve");
             let deployment = self.start(Arrangement::Serve).await?;
-            let load = Open {
-                pairs: 50,
-                rate: 1_000,
-                body_bytes: BODY_BYTES,
-                duration: self.plan.duration,
-            };
+            let load = loads::steady(self.plan.duration);
             let outcome = open::run(&deployment.target, load).await?;
             self.keep("s4", &outcome)?;
             self.report.lines.extend(targets::s4(&outcome, &store));
@@ -155,7 +143,7 @@ impl Run {
         if self.wants(&["S8"]) {
             note("S8: everybody cut off and back, serve");
             let deployment = self.start(Arrangement::Serve).await?;
-            let storm = storm::run(&deployment.target, STORM_CLIENTS).await?;
+            let storm = storm::run(&deployment.target, loads::STORM_CLIENTS).await?;
             self.report.wrong += storm.verdict.wrong();
             self.report.detail("s8", &storm)?;
             self.report.lines.extend(targets::s8(&storm));
@@ -163,28 +151,25 @@ impl Run {
         if self.wants(&["S10"]) {
             note("S10: 500 senders to one receiver, 8 messages in flight each, serve");
             let deployment = self.start(Arrangement::Serve).await?;
-            let pairs = pairs(self.plan.duration);
-            let load = Closed { receivers: 1, senders_each: HOT_SENDERS, ..pairs };
-            let hot = closed::run(&deployment.target, load).await?;
+            let (target, duration) = (&deployment.target, self.plan.duration);
+            let hot = closed::run(target, loads::hot(duration)).await?;
             self.keep("s10, hot receiver", &hot)?;
             note("the same, 1 message in flight each");
-            let load = Closed { in_flight: 1, ..load };
-            let single = closed::run(&deployment.target, load).await?;
+            let single = closed::run(target, loads::single(duration)).await?;
             self.keep("s10, hot receiver, 1 in flight", &single)?;
             note("500 pairs, 1 message in flight each");
-            let load = Closed { receivers: HOT_SENDERS, senders_each: 1, ..load };
-            let spread = closed::run(&deployment.target, load).await?;
+            let spread = closed::run(target, loads::spread(duration)).await?;
             self.keep("s10, 500 pairs, 1 in flight", &spread)?;
             self.report.lines.push(targets::s10_single(&single, &spread));
             note("S10: a user with many threads, serve");
-            let threads = threads::run(&deployment.target, THREADS).await?;
+            let threads = threads::run(target, loads::THREADS).await?;
             self.report.detail("s10, threads", &threads)?;
             self.report.lines.extend(targets::s10(&hot, self.serve.as_ref(), &threads));
         }
         if self.wants(&["uploads"]) {
             note("uploads, serve");
             let deployment = self.start(Arrangement::Serve).await?;
-            let uploads = upload::run(&deployment.target, UPLOAD_BYTES).await?;
+            let uploads = upload::run(&deployment.target, loads::UPLOAD_BYTES).await?;
             self.report.detail("uploads", &uploads)?;
         }
         Ok(())
@@ -194,7 +179,7 @@ impl Run {
         if self.wants(&["S2", "S3"]) {
             note("S2: as S1, core and edge apart");
             let deployment = self.start(Arrangement::Split).await?;
-            let outcome = closed::run(&deployment.target, pairs(self.plan.duration)).await?;
+            let outcome = closed::run(&deployment.target, loads::pairs(self.plan.duration)).await?;
             self.keep("s2", &outcome)?;
             if let Some(serve) = &self.serve {
                 self.report.lines.extend(targets::s2(&outcome, serve));
@@ -216,16 +201,13 @@ impl Run {
 
     /// S5, and S7 on what it stored.
     async fn pipeline(&mut self, target: &Target, arrangement: &'static str) -> Result<()> {
-        let party = Party::new(target, 1)?;
-        let (reader, peer) = (party.receiver.clone(), party.senders[0].id);
-        let outcome = closed::send(target, party, PIPELINED, PIPELINED_MESSAGES).await?;
+        let (outcome, conversation) = loads::pipeline(target).await?;
         self.keep(&format!("s5, {arrangement}"), &outcome)?;
         if self.wants(&["S5"]) {
             self.report.lines.extend(targets::s5(&outcome, arrangement));
         }
         if self.wants(&["S7"]) {
-            let messages = PIPELINED_MESSAGES as usize;
-            let history = history::run(target, &reader, peer, messages, HISTORY_READS).await?;
+            let history = loads::history(target, &conversation).await?;
             self.report.wrong += history.wrong;
             self.report.detail(&format!("s7, {arrangement}"), &history)?;
             if arrangement == "serve" {
@@ -236,7 +218,7 @@ impl Run {
     }
 
     async fn idle(&mut self, target: &Target, arrangement: &'static str) -> Result<()> {
-        let idle: Idle = idle::run(target, IDLE_CONNECTIONS).await?;
+        let idle: Idle = idle::run(target, loads::IDLE_CONNECTIONS).await?;
         self.report.wrong += idle.verdict.wrong();
         self.report.detail(&format!("s6, {arrangement}"), &idle)?;
         self.report.lines.extend(targets::s6(&idle, arrangement));
@@ -257,17 +239,8 @@ impl Run {
         let store = store::postgres(url).await?;
         self.report.detail("raw store, PostgreSQL", &store)?;
         note("S3: as S1, one core on PostgreSQL, edge apart");
-        let launcher =
-            Launcher { database_url: Some(url.to_owned()), ..self.plan.launcher.clone() };
-        let deployment = launcher.start(Arrangement::Postgres).await?;
-        let server = PostgresProcesses::find(url).await?;
-        let before = server.as_ref().map(PostgresProcesses::cpu_seconds).transpose()?;
-        let outcome = closed::run(&deployment.target, pairs(self.plan.duration)).await?;
-        let after = server.as_ref().map(PostgresProcesses::cpu_seconds).transpose()?;
-        drop(deployment);
+        let (outcome, each) = loads::postgres(&self.plan.launcher, url, self.plan.duration).await?;
         self.keep("s3", &outcome)?;
-        // Of all messages: it goes on writing when the measured ones are through.
-        let each = used(before, after).map(|cpu| cpu * 1e6 / outcome.verdict.arrived as f64);
         self.report.detail("s3, CPU of PostgreSQL, us per message", &each)?;
         self.report.lines.extend(targets::s3(&outcome, self.split.as_ref()));
         Ok(())
@@ -284,10 +257,7 @@ impl Run {
         let (startup, deployment) = startup::run(&self.plan.launcher, directory, rows).await?;
         self.report.detail("s9", &startup)?;
         self.report.lines.extend(targets::s9(&startup));
-        let target = &deployment.target;
-        let reader = crate::client::User::known_as(seed::ONE, &target.jwt_secret)?;
-        let messages = seed::CONVERSATION as usize;
-        let history = history::run(target, &reader, seed::TWO, messages, HISTORY_READS).await?;
+        let history = loads::large_history(&deployment.target).await?;
         self.report.wrong += history.wrong;
         self.report.detail(&format!("s7, in a table of {rows} messages"), &history)?;
         self.report.lines.extend(targets::s7_large(&history, rows));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use http::Uri;
 
 use crate::{
@@ -64,6 +64,12 @@ pub(crate) struct All {
     /// Only these, and what they are held against
     #[arg(long, value_delimiter = ',', value_parser = all::NUMBERS)]
     pub(crate) only: Vec<String>,
+    /// Holds each figure against another build of the program, by turns: its path
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) against: Option<PathBuf>,
+    /// Turns of both builds; a figure that seems more than 3 % worse gets ten more, and those count
+    #[arg(long, default_value_t = 5, requires = "against", value_parser = value_parser!(u32).range(1..))]
+    pub(crate) turns: u32,
     /// Writes all that was measured to a file
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,

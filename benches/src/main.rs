@@ -14,9 +14,10 @@ mod report;
 mod rest;
 mod server;
 mod startup;
+mod table;
 mod yardstick;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, path::Path, process::ExitCode};
 
 use clap::Parser as _;
 use serde::Serialize;
@@ -124,22 +125,32 @@ async fn measure(command: Command) -> Result<ExitCode> {
 }
 
 /// Fails where a message was lost, came twice or out of order; a figure that misses its target is a
-/// figure.
+/// figure. Held against another build, it fails where this one is worse.
 async fn all(args: cli::All) -> Result<ExitCode> {
+    let launcher = args.start.launcher()?;
+    let other = args.against.map(|program| launcher.of(&program)).transpose()?;
     let plan = all::Plan {
-        launcher: args.start.launcher()?,
+        launcher,
         postgres_url: args.start.postgres_url,
         rows: args.rows,
         duration: seconds(args.seconds),
         only: args.only,
     };
+    if let Some(other) = other {
+        let comparison = all::against::run(&plan, other, args.turns).await?;
+        println!("{comparison}");
+        write(&comparison, args.json.as_deref())?;
+        return Ok(if comparison.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let report = all::run(plan).await?;
     println!("{}", report.table());
     println!("messages lost, duplicated or out of order: {}", report.wrong);
-    if let Some(path) = args.json {
-        report.write(&path)?;
-    }
+    write(&report, args.json.as_deref())?;
     Ok(exit_code(report.wrong))
+}
+
+fn write(report: &impl Serialize, path: Option<&Path>) -> Result<()> {
+    path.map_or(Ok(()), |path| report::write(report, path))
 }
 
 fn exit_code(wrong: u64) -> ExitCode {

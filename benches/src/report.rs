@@ -1,11 +1,14 @@
 //! What a run showed: a table for people, JSON for programs.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Result;
+use crate::{
+    Result,
+    table::{aligned, short},
+};
 
 /// One figure and what it is to reach.
 #[derive(Debug, Clone, Serialize)]
@@ -73,26 +76,12 @@ impl Line {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let cpu = read("/proc/cpuinfo");
-        let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-        let model = model.unwrap_or_default().trim_start_matches([' ', '\t', ':']);
-        let machine = BTreeMap::from([
-            ("cores", cores.to_string()),
-            ("processor", model.to_owned()),
-            ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
-        ]);
-        Self { machine, ..Self::default() }
+        Self { machine: machine(), ..Self::default() }
     }
 
     pub(crate) fn detail(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
         self.details.insert(name.to_owned(), serde_json::to_value(value)?);
         Ok(())
-    }
-
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        Ok(std::fs::write(path, serde_json::to_string_pretty(self)? + "\n")?)
     }
 
     /// The table, as Markdown.
@@ -112,42 +101,27 @@ impl Report {
                 verdict.to_owned(),
             ]);
         }
-        let mut widths = [0; 6];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let mut table = String::new();
-        for (at, row) in rows.iter().enumerate() {
-            for (cell, width) in row.iter().zip(widths) {
-                let _ = write!(table, "| {cell:width$} ");
-            }
-            table.push_str("|\n");
-            if at == 0 {
-                table.extend(widths.map(|width| format!("|{}", "-".repeat(width + 2))));
-                table.push_str("|\n");
-            }
-        }
-        table
+        aligned(&rows)
     }
 }
 
-/// Three digits, and thousands apart.
-fn short(value: f64) -> String {
-    if value < 100.0 {
-        let text = format!("{value:.2}");
-        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    }
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// What the figures were measured on.
+pub(crate) fn machine() -> BTreeMap<&'static str, String> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.unwrap_or_default().trim_start_matches([' ', '\t', ':']);
+    BTreeMap::from([
+        ("cores", cores.to_string()),
+        ("processor", model.to_owned()),
+        ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+    ])
+}
+
+/// Writes what was measured to a file, as JSON.
+pub(crate) fn write(report: &impl Serialize, path: &Path) -> Result<()> {
+    Ok(std::fs::write(path, serde_json::to_string_pretty(report)? + "\n")?)
 }
 
 #[cfg(test)]

@@ -39,6 +39,12 @@ pub(crate) struct Written {
     pub(crate) history: History,
 }
 
+impl Checked for History {
+    fn wrong(&self) -> u64 {
+        self.wrong
+    }
+}
+
 impl Checked for Written {
     fn wrong(&self) -> u64 {
         self.sent.wrong() + self.history.wrong

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Target, child::Running, process::Processes};
+use super::{Target, child::Running, process::Processes, program};
 use crate::{Result, client::http};
 
 const JWT_SECRET: &str = "a-secret-of-the-bench-that-is-long-enough-for-every-hash";
@@ -50,6 +50,11 @@ pub(crate) struct Deployment {
 }
 
 impl Launcher {
+    /// The same of another build.
+    pub(crate) fn of(&self, program: &Path) -> Result<Self> {
+        Ok(Self { program: program::find(Some(program))?.canonicalize()?, ..self.clone() })
+    }
+
     pub(crate) async fn start(&self, arrangement: Arrangement) -> Result<Deployment> {
         let directory =
             tempfile::Builder::new().prefix("netrox-bench-").tempdir_in(&self.directory)?;
