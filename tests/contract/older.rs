@@ -101,12 +101,12 @@ async fn a_hint_of_an_unknown_kind_hides_nothing() {
         let [ada, bob] = core.users().await;
         core.send(&ada, &bob, "first").await.expect("stored");
         let mut live = received_only(&core, &bob, None).await;
-        let place = live.last_seq() + 1;
         // The name of the history, as only a core that knows of it tells.
         let request = SubscribeRequest { user_id: bob.clone(), ..SubscribeRequest::default() };
         let mut responses = core.chat().subscribe(request).await.expect("open").into_inner();
         let first = responses.message().await.expect("a response").expect("a response");
         assert!(!first.epoch.is_empty());
+        let place = first.last_seq + 1;
         let event = Event { seq: place, ..Event::default() };
         let mut hint =
             SubscribeResponse { events: vec![event], last_seq: place, epoch: first.epoch };

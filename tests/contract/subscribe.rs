@@ -55,11 +55,6 @@ impl Subscription {
         Ok(Self { stream, events: VecDeque::new(), last_seq, taken_seq: last_seq })
     }
 
-    /// The position after all that was read from the stream.
-    pub(crate) fn last_seq(&self) -> u64 {
-        self.last_seq
-    }
-
     pub(crate) async fn try_next(&mut self) -> Result<Option<Event>, Status> {
         while self.events.is_empty() {
             let Some(response) = within("an event", self.stream.message()).await? else {

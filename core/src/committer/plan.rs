@@ -565,7 +565,7 @@ mod tests {
                     loaded.overtaken.insert((UserKey(1), client_ref));
                 }
             }
-            let mut plan = Plan::new(loaded, NOW);
+            let mut plan = Plan::new(loaded, NOW, Start(1));
             for message in batch {
                 let client_ref = message.client_ref.expect("a reference");
                 let answer = plan.message(message);

@@ -135,7 +135,7 @@ async fn a_refusal_is_kept_for_an_hour() {
         RefusalRow { sender: UserKey(1), client_ref, refused }
     };
     let mut refuse = async |number, refused| {
-        begin(&mut world.connection, &mut world.cache).await.expect("begun");
+        begin(&mut world.connection, &mut world.cache, &mut world.memory).await.expect("begun");
         // Twice, as two cores may.
         for _ in 0..2 {
             let refusals = [refusal(number, refused)];
@@ -147,7 +147,7 @@ async fn a_refusal_is_kept_for_an_hour() {
             client_refs: (1..=3).map(|it| (ADA, ClientRef(Uuid::from_u128(it)))).collect(),
             ..Wanted::default()
         };
-        begin(&mut world.connection, &mut world.cache).await.expect("begun");
+        begin(&mut world.connection, &mut world.cache, &mut world.memory).await.expect("begun");
         let loaded = load(&mut world.connection, wanted, &mut world.cache).await.expect("loaded");
         commit(&mut world.connection, &Rows::default(), &mut world.cache).await.expect("stored");
         let mut refused: Vec<_> =
