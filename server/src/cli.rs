@@ -59,8 +59,9 @@ Examples:
 
 Exit status:
   0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
-  1  failed while running: damaged storage, or a second signal
+  1  failed while running, or a second signal
   2  a wrong setting; one line on stderr names it
+  3  damaged storage: not to be started again before somebody has looked at it
 
 SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. SIGHUP is ignored:
 settings are read once, at the start.";
