@@ -1,6 +1,6 @@
 //! The task that takes what waits, commits it, answers and publishes.
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     sync::{mpsc, watch},
@@ -14,7 +14,7 @@ use super::{
     condition::Condition,
     transaction::{self, Committed, Failure},
     waiting::Waiting,
-    watchdog::{Watchdog, Work},
+    watchdog::{Progress, Watchdog, Work},
 };
 use crate::{
     clock,
@@ -98,8 +98,8 @@ impl CommitTask {
     }
 
     async fn check(&mut self) {
-        let (mut batch, never) = (Batch::own(Vec::new()), AtomicBool::new(false));
-        let mut work = Work::begin(&mut batch.callers, &never, &self.watchdog.condition);
+        let (mut batch, progress) = (Batch::own(Vec::new()), Progress::new());
+        let mut work = Work::begin(&mut batch.callers, &progress, &self.watchdog.condition);
         match self.watchdog.over(&mut work, self.writer.check()).await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
@@ -159,9 +159,9 @@ impl CommitTask {
         let (begun, mut attempts) = (Instant::now(), 0);
         loop {
             attempts += 1;
-            let has_begun_commit = AtomicBool::new(false);
-            let mut work = Work::begin(callers, &has_begun_commit, &self.watchdog.condition);
-            let run = transaction::run(&mut self.writer, writes, &has_begun_commit);
+            let progress = Progress::new();
+            let mut work = Work::begin(callers, &progress, &self.watchdog.condition);
+            let run = transaction::run(&mut self.writer, writes, &progress);
             match self.watchdog.over(&mut work, run).await {
                 Some(Ok(committed)) => return Ok(committed),
                 Some(Err(Failure::NotStored(error))) => {

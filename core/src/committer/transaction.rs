@@ -1,12 +1,11 @@
 //! A batch as one transaction: load, plan, store and commit.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use netrox_proto::ids::UserId;
 
 use super::{
     Answer, Write, directory,
     plan::{self, Plan},
+    watchdog::{Phase, Progress},
 };
 use crate::{
     clock,
@@ -41,14 +40,15 @@ impl From<store::Error> for Failure {
     }
 }
 
-/// `has_begun_commit` is set before anything is asked of the database that may end with the commit.
+/// Says how far it is.
 pub(super) async fn run(
     writer: &mut Writer,
     writes: &[Write],
-    has_begun_commit: &AtomicBool,
+    progress: &Progress,
 ) -> Result<Committed, Failure> {
     let now = clock::now_micros();
     let mut transaction = writer.begin().await?;
+    progress.enter(Phase::Working);
     // Messages look users up, so that what changes these goes first.
     let mut singly_written = directory::write(&mut transaction, writes, now).await?.into_iter();
 
@@ -67,7 +67,7 @@ pub(super) async fn run(
     plan.finish();
 
     let committed = Committed { answers, events: plan.events };
-    has_begun_commit.store(true, Ordering::Relaxed);
+    progress.enter(Phase::Committing);
     match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),
         Err(CommitError::NotStored(cause)) => Err(Failure::NotStored(cause)),

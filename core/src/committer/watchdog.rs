@@ -3,7 +3,7 @@
 
 use std::{
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,9 +12,44 @@ use tokio::time::{Instant, sleep_until};
 use super::{batch::Callers, condition::Condition, waiting::Waiting};
 use crate::error::Error;
 
-/// From the beginning of a transaction. Those of PostgreSQL are ended before that (`store::writer`), so that it goes by
-/// only while it is found out what became of one. SQLite has no server that could hang: there it is the disk that does.
+/// How long a transaction may take to begin, and to commit. Those of PostgreSQL are ended before that (`store::writer`), so
+/// that it goes by only while it is found out what became of one. SQLite has no server that could hang: there it is a lock
+/// or the disk that does.
 const OVERDUE_AFTER: Duration = Duration::from_millis(1_500);
+/// What it reads and writes in between may be much.
+const WORK_OVERDUE_AFTER: Duration = Duration::from_secs(5);
+
+/// How far a transaction is.
+#[derive(Debug)]
+pub(super) struct Progress(Mutex<(Phase, Instant)>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Beginning,
+    /// It reads and writes.
+    Working,
+    /// Something was asked of the database that may end with the commit.
+    Committing,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new((Phase::Beginning, Instant::now())))
+    }
+
+    fn state(&self) -> (Phase, Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+    }
+
+    fn overdue_at(&self) -> Instant {
+        let (phase, since) = self.state();
+        since + if phase == Phase::Working { WORK_OVERDUE_AFTER } else { OVERDUE_AFTER }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Watchdog {
@@ -25,16 +60,15 @@ pub(super) struct Watchdog {
 /// A transaction, from its beginning until it is known what became of it.
 pub(super) struct Work<'a> {
     callers: &'a mut Callers,
-    stage: Stage<'a>,
-    overdue_at: Instant,
+    progress: &'a Progress,
+    stage: Stage,
     is_overdue: bool,
     /// Whether nothing may wait behind it.
     keeps_nobody: bool,
 }
 
-enum Stage<'a> {
-    /// It runs, and this tells whether its commit has begun.
-    Running(&'a AtomicBool),
+enum Stage {
+    Running,
     /// Its commit has failed; its callers wait until then to hear what became of it.
     InDoubt(Instant),
     /// Nothing of it was stored.
@@ -44,13 +78,13 @@ enum Stage<'a> {
 impl<'a> Work<'a> {
     pub(super) fn begin(
         callers: &'a mut Callers,
-        has_begun_commit: &'a AtomicBool,
+        progress: &'a Progress,
         condition: &Condition,
     ) -> Self {
         Self {
             callers,
-            stage: Stage::Running(has_begun_commit),
-            overdue_at: Instant::now() + OVERDUE_AFTER,
+            progress,
+            stage: Stage::Running,
             is_overdue: false,
             keeps_nobody: !condition.takes_writes(),
         }
@@ -75,10 +109,10 @@ impl<'a> Work<'a> {
         self.is_overdue = true;
         self.keeps_nobody = true;
         match self.stage {
-            Stage::Running(has_begun_commit) if has_begun_commit.load(Ordering::Relaxed) => {
+            Stage::Running if self.progress.state().0 == Phase::Committing => {
                 self.callers.tell_all(&Error::OutcomeUnknown);
             }
-            Stage::Running(_) => {
+            Stage::Running => {
                 self.callers.tell_all(&Error::StoreUnavailable);
                 return false;
             }
@@ -110,7 +144,11 @@ impl Watchdog {
             tokio::select! {
                 biased;
                 done = &mut step => return Some(done),
-                () = sleep_until(work.overdue_at), if !work.is_overdue => {
+                () = sleep_until(work.progress.overdue_at()), if !work.is_overdue => {
+                    // It may have come further meanwhile.
+                    if Instant::now() < work.progress.overdue_at() {
+                        continue;
+                    }
                     self.condition.is_stuck();
                     if !work.overdue() {
                         return None;

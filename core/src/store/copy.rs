@@ -99,11 +99,10 @@ pub(crate) async fn copy(
     if begin(to, id).await? == Begun::Finished {
         check_unchanged::<User>(from, to).await?;
         check_unchanged::<Feed>(from, to).await?;
-        check_unchanged::<Start>(from, to).await?;
         check_unchanged::<FeedStart>(from, to).await?;
         check_unchanged::<Thread>(from, to).await?;
         check_unchanged::<Message>(from, to).await?;
-        // Not the uploads: a core that was only started removes what was cut off.
+        // Not the starts and the uploads: a core that was only started adds its own, and removes what was cut off.
         return Ok(Copied::Already);
     }
     tables.push(copy_table::<User>(from, to, told).await?);
