@@ -119,10 +119,9 @@ async fn bodies(stream: &mut Streaming<SubscribeResponse>, count: usize) -> Vec<
 async fn a_message_is_stored_delivered_and_resumed_after_a_restart() {
     let mut world = World::start().await;
     let mut stream = world.subscribe(None).await;
-    assert_eq!(
-        next(&mut stream).await,
-        SubscribeResponse { events: vec![], last_seq: 0, epoch: String::new() }
-    );
+    let first = next(&mut stream).await;
+    assert_eq!((first.events, first.last_seq), (vec![], 0));
+    assert!(!first.epoch.is_empty());
     world.send("one").await;
     let live = next(&mut stream).await;
     assert_eq!((live.events.len(), live.last_seq), (1, 1));

@@ -188,7 +188,8 @@ async fn an_outcome_that_is_not_known_is_no_invitation_to_try_again() {
         world.core.state().upload_end = Some(end);
         let answer = upload(&world, form(&[FILE, RECEIVER])).await;
         assert_eq!(answer.status, status, "{}", answer.text());
-        assert_eq!(answer.text().contains("Internal error "), status == 500);
+        assert_eq!(answer.text().contains("It may be stored"), status == 500);
+        assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
     }
     world.core.state().upload_end = None;
     world.core.state().upload_failure = None;
