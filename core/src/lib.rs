@@ -24,6 +24,7 @@ mod command;
 mod committer;
 mod config;
 mod directory;
+mod epoch;
 mod error;
 mod feed_check;
 mod health;
@@ -41,11 +42,11 @@ pub use config::{
     BusConfig, BusUrl, Config, Database, MediaLocation, PostgresDatabase, PostgresUrl, S3Url,
     UrlError,
 };
+pub use epoch::renew_epoch;
 pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;
 pub use migrate::{MigrateError, migrate};
 pub use store::{
     OpenError as DatabaseError,
     copy::{Copied, CopiedTable, CopyError},
-    renew_epoch,
 };

@@ -37,6 +37,7 @@ use crate::{
 mod presence;
 
 pub use self::presence::Vanished;
+pub(crate) use self::presence::check_existing;
 
 /// Of a request besides its largest field.
 const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::PostgresDatabase,
-    lifecycle::{OpenError, lock_database},
+    lifecycle::{OpenError, check_existing, lock_database},
     store::copy::{self, Copied, CopyError},
 };
 
@@ -38,6 +38,7 @@ pub async fn migrate(
         Ok(metadata) if metadata.len() == 0 => return Err(MigrateError::Empty(source.to_owned())),
         Ok(_) => {}
     }
+    check_existing(source)?;
     let _lock = lock_database(source)?;
     copy::copy(source, target, progress).await.map_err(|error| match error {
         CopyError::Source(_) | CopyError::Read(_) => {

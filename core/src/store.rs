@@ -37,11 +37,8 @@ pub use error::OpenError;
 
 use crate::config::Database;
 
-/// Begins a new history, where nothing but an operator can tell that the database has gone back: no position from before is
-/// good, and streams and sockets that hold one end. Cores may run meanwhile. Gives the name of the new history.
-///
-/// The database must exist, with the schema of this program.
-pub async fn renew_epoch(database: &Database) -> Result<String, OpenError> {
+/// Begins a history of which no position from before is a part, in a database that exists; gives its name.
+pub(crate) async fn renew_history(database: &Database) -> Result<String, OpenError> {
     let history = match database {
         Database::Sqlite(path) => {
             let mut connection = sqlite::connect_to_existing(path).await?;

@@ -22,8 +22,14 @@ pub(crate) fn run(args: &EpochArgs, sources: &Sources) -> Result<(), Failure> {
     let runtime =
         runtime.map_err(|source| Failure::System { what: "starting the runtime", source })?;
     let renewed = runtime.block_on(netrox_core::renew_epoch(&database));
-    let epoch = renewed
-        .map_err(|error| sources.refuse("database-url", format_args!("{database}: {error}")))?;
+    let epoch = renewed.map_err(|error| {
+        if error.is_damage() {
+            return Failure::Unsound(error.to_string());
+        }
+        let flags = ["database-url", "database-url-file"];
+        let given = flags.into_iter().find(|flag| sources.is_given(flag));
+        sources.refuse(given.unwrap_or("data-dir"), error).into()
+    })?;
     writeln!(io::stdout(), "{epoch}")
         .map_err(|source| Failure::System { what: "writing to stdout", source })
 }

@@ -30,10 +30,6 @@ create table feed_starts (
 
 -- The place at which the message first appeared to each participant; null where that is still its latest place.
 alter table messages add column sender_first_seq bigint, add column receiver_first_seq bigint;
--- Reads the table once, and nobody writes messages meanwhile. Not concurrently: that waits for the cores that wait for
--- their turn to migrate.
-create unique index messages_receiver_first_seq on messages (receiver, receiver_first_seq)
-    where receiver_first_seq is not null;
 
 -- The start that noted the file.
 alter table uploads add column start bigint not null default 0;
@@ -46,6 +42,8 @@ create table refused_sends (
     refused    bigint not null,
     primary key (sender, client_ref)
 );
+
+create index refused_sends_refused on refused_sends (refused);
 
 -- What a core writes, and removes, to find out whether a disk that was full has room again.
 create unlogged table write_room (

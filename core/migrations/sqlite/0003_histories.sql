@@ -36,6 +36,8 @@ create table refused_sends (
     primary key (sender, client_ref)
 ) strict, without rowid;
 
+create index refused_sends_refused on refused_sends (refused);
+
 -- What the core writes, and removes, to find out whether a disk that was full has room again.
 create table write_room (
     bytes blob not null

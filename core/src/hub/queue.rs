@@ -94,10 +94,16 @@ impl Queue {
     pub(super) fn start(&self, end: Position) {
         let mut state = lock(&self.state);
         state.started = true;
-        if state.told.start != end.start && state.told != Position::default() {
+        let told = state.told;
+        if told.start == end.start {
+            state.told.seq = told.seq.max(end.seq);
+        } else if told != Position::default() {
+            // Of two starts, the places are never compared: the store knows what is between them.
             state.behind = true;
+            state.told = if told.start > end.start { told } else { end };
+        } else {
+            state.told = end;
         }
-        state.told = Position { start: end.start, seq: state.told.seq.max(end.seq) };
     }
 
     pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
@@ -164,10 +170,7 @@ impl Queue {
         if self.received_only && !lock(&self.state).is_elsewhere(place, prior) {
             return lock(&self.state).skip(place, prior);
         }
-        self.update(|state| {
-            let place = state.here(place);
-            state.fall_behind(place);
-        });
+        self.update(|state| state.fall_behind(place));
         false
     }
 
@@ -217,8 +220,11 @@ impl State {
         place
     }
 
-    /// To be called with what is not elsewhere.
+    /// To be called with what is not elsewhere. Without a start it says nothing of what is beyond a hole.
     fn tell(&mut self, place: Position) {
+        if place.start == Start::default() && self.started && place.seq > self.told.seq + 1 {
+            return;
+        }
         let start = self.told.start.max(place.start);
         self.told = Position { start, seq: self.told.seq.max(place.seq) };
     }
@@ -246,7 +252,9 @@ impl State {
         let seq = place.seq;
         if self.started {
             if seq > self.told.seq + 1 {
-                self.beyond = self.beyond.max(seq);
+                if place.start != Start::default() {
+                    self.beyond = self.beyond.max(seq);
+                }
                 return true;
             }
             self.tell(place);

@@ -213,6 +213,38 @@ fn what_does_not_follow_in_another_start_is_read_from_the_store() {
     assert!(matches!(take(&registration), Some(Taken::Behind)));
 }
 
+/// The first message after the server was started again comes before the subscription knows where its feed ends.
+#[test]
+fn what_is_published_before_the_start_of_another_history_is_not_mixed_with_it() {
+    let hub = Hub::clustered();
+    let registration = hub.register(user(), true).expect("open");
+    let later = |seq| Position { start: Start(9), seq };
+    hub.publish(user(), &LiveEvent { place: later(15), ..event(15, false) });
+    registration.start(at(14));
+    drop(hub.take_to_check());
+    hub.found_end(user(), &end(later(15), &[(Start(9), 14)]));
+    assert!(matches!(take(&registration), Some(Taken::Behind)), "it is read from the store");
+    assert!(take(&registration).is_none());
+}
+
+/// A core of 0.1.0 tells no start: what it commits after a later start says nothing of the history.
+#[test]
+fn a_hint_without_a_start_beyond_a_hole_does_not_move_the_position() {
+    for sent in [true, false] {
+        let hub = Hub::clustered();
+        let registration = hub.register(user(), true).expect("open");
+        registration.start(at(10));
+        let place = Position { start: Start::default(), seq: 12 };
+        hub.publish(user(), &LiveEvent { place, prior: Start::default(), ..event(12, sent) });
+        drop(hub.take_to_check());
+        let found = Position { start: Start(9), seq: 12 };
+        hub.found_end(user(), &end(found, &[(Start(9), 10)]));
+        let mut taken = Vec::new();
+        taken.extend(std::iter::from_fn(|| take(&registration)));
+        assert!(matches!(taken.last(), Some(Taken::Behind)), "{taken:?}");
+    }
+}
+
 #[test]
 fn a_change_is_not_new() {
     let hub = Hub::default();

@@ -115,6 +115,28 @@ pub(super) fn look(config: &Config) -> Result<Expected, OpenError> {
     Err(OpenError::Vanished(Vanished { path, is_empty, traces }))
 }
 
+/// For a command that opens a database beside a server or without one: it must be there, and its log must be its own, since
+/// opening it applies the log.
+pub(crate) fn check_existing(given: &Path) -> Result<(), OpenError> {
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |error| OpenError::File { path, error }
+    };
+    let path = real_path(given)?;
+    if length(&path).map_err(unusable(given))?.is_none_or(|length| length == 0) {
+        return Err(unusable(given)(io::ErrorKind::NotFound.into()));
+    }
+    let log = with_suffix(&path, "-wal");
+    let database_lock = with_suffix(&path, ".lock");
+    let mark = lock::text_at(&database_lock).map_err(unusable(&database_lock))?;
+    let has_log = length(&log).map_err(unusable(&log))?.is_some_and(|length| length > 0);
+    let id = FileId::of(&path).map_err(unusable(given))?;
+    if has_log && id.is_some_and(|id| mark == open_files::log_of_another(id)) {
+        return Err(OpenError::LogOfAnother { database: given.to_owned(), log });
+    }
+    Ok(())
+}
+
 /// In bytes; `None` where there is nothing. What is no file has no length that counts.
 fn length(path: &Path) -> io::Result<Option<u64>> {
     match path.metadata() {

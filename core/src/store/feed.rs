@@ -55,7 +55,7 @@ impl FeedEnd {
 
     /// Whether a position, which was reached before this was read, is no part of the history.
     pub(crate) fn has_lost(&self, position: Position) -> bool {
-        let beyond = |seq: i64| position.seq > seq.cast_unsigned();
+        let beyond = |seq: i64| position.seq.cast_signed() > seq;
         let later = self.starts.iter().zip(&self.stood);
         beyond(self.last_seq)
             || later.into_iter().any(|(start, seq)| *start > position.start && beyond(*seq))

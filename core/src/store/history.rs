@@ -53,10 +53,15 @@ pub(crate) struct FeedStartRow {
 impl Start {
     const RANDOM_BITS: u32 = 22;
 
+    /// About when it was.
+    fn micros(self) -> i64 {
+        (self.0 >> Self::RANDOM_BITS) * 1_000
+    }
+
     /// One after `last`.
     fn draw(last: Self, now_micros: i64) -> Self {
         let random = rand::random::<u32>() >> (u32::BITS - Self::RANDOM_BITS);
-        // 41 bits of milliseconds last until 2039, 42 until 2109.
+        // They last until 2039, and begin anew then: later starts are greater all the same.
         let millis = (now_micros / 1_000) & ((1 << 41) - 1);
         let drawn = millis << Self::RANDOM_BITS | i64::from(random);
         Self(drawn.max(last.0.saturating_add(1 + i64::from(random))))
@@ -91,11 +96,13 @@ struct State {
     server: Option<postgres::Server>,
     /// What was opened before may lead to a server that is not the one any more.
     entered: Instant,
+    /// A reader has seen a server that was promoted since.
+    is_suspect: bool,
 }
 
 impl History {
     fn new(first: Start, start: Start, server: Option<postgres::Server>) -> Self {
-        let state = State { start, server, entered: Instant::now() };
+        let state = State { start, server, entered: Instant::now(), is_suspect: false };
         Self(Arc::new(Shared { first, state: Mutex::new(state) }))
     }
 
@@ -121,8 +128,18 @@ impl History {
     fn enter(&self, start: Start, server: Option<postgres::Server>) {
         let mut state = self.state();
         if state.start != start {
-            *state = State { start, server, entered: Instant::now() };
+            *state = State { start, server, entered: Instant::now(), is_suspect: false };
         }
+    }
+
+    /// The connection that writes may lead to a server that was left behind.
+    fn suspect(&self) {
+        self.state().is_suspect = true;
+    }
+
+    /// Whether it may since this was last asked.
+    pub(super) fn take_suspicion(&self) -> bool {
+        std::mem::take(&mut self.state().is_suspect)
     }
 
     /// How callers name the history that a position belongs to.

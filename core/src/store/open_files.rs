@@ -166,7 +166,12 @@ impl OpenFiles {
         let may_close = spawn_blocking(move || {
             let open = this.open_log();
             this.set_open_log(None);
-            !matches!(FileId::of(&this.log), Ok(Some(there)) if Some(there) != open)
+            let may_close =
+                !matches!(FileId::of(&this.log), Ok(Some(there)) if Some(there) != open);
+            if !may_close {
+                this.is_gone(&this.log);
+            }
+            may_close
         });
         may_close.await.unwrap_or(false)
     }

@@ -134,7 +134,10 @@ pub(super) async fn connect_for_copy(
 pub(super) async fn connect_to_existing(
     database: &PostgresDatabase,
 ) -> Result<(PgConnection, Migrations), OpenError> {
-    let mut connection = first_connect(&named(&database.url.0)).await?;
+    // A command that is stopped must not hold up cores; one that has much to write takes its time.
+    let options = write_options(&named(&database.url.0))
+        .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    let mut connection = first_connect(&options).await?;
     let checked = async { Ok(server::check(&mut connection).await) };
     within(FIRST_ANSWER_TIMEOUT, checked).await??;
     let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;

@@ -17,8 +17,9 @@ const MIN_VERSION: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 /// Fail fast: a caller is better served by "unavailable" than by a wait.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a statement waits for a lock that another program holds, such as a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement waits for a lock that another program holds, such as a backup: less than a transaction may take
+/// to begin.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1_200);
 const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
 /// 64 MiB: a page that many commits rewrote is written back to the database once, and few commits have to
 /// wait for that. More would make a start after a crash longer.

@@ -181,6 +181,9 @@ impl Writer {
             }
             Engine::Postgres(..) => Some(Instant::now() + TRANSACTION_TIMEOUT),
         };
+        if self.history().take_suspicion() {
+            self.discard().await;
+        }
         by(deadline, self.connect()).await?;
         // While one transaction follows the other, nothing else looks.
         if let Some(open) = &mut self.open
@@ -199,12 +202,12 @@ impl Writer {
                 again.ok_or_else(|| Error::Unavailable(history_changed()))?
             }
         };
-        let stored = match &mut self.engine {
+        let memory = match &mut self.engine {
             Engine::Sqlite { memory, .. } => Some(memory),
             Engine::Postgres(..) => None,
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
-        Ok(WriteTransaction { open, memory: stored, deadline, trace })
+        Ok(WriteTransaction { open, memory, deadline, trace })
     }
 
     /// `None` where the connection works on another history than it was opened on.
@@ -213,7 +216,7 @@ impl Writer {
         match (&mut open.connection, &mut self.engine) {
             (Connection::Sqlite(connection), Engine::Sqlite { memory, .. }) => {
                 batch::sqlite::begin(connection, &mut open.cache, memory).await?;
-                open.start = memory.history().start();
+                open.start = memory.start();
                 Ok(Some(Trace::default()))
             }
             (Connection::Postgres(connection), _) => {
@@ -556,8 +559,8 @@ impl WriteTransaction<'_> {
                 batch::postgres::commit(connection, rows, self.deadline).await
             }
         };
-        if let (Ok(()), Some(memory), Some(last)) = (&stored, self.memory, rows.messages.last()) {
-            memory.keep_stored(last.id);
+        if let (Ok(()), Some(memory)) = (&stored, self.memory) {
+            memory.committed(rows.messages.last().map(|last| last.id));
         }
         stored.map_err(|error| match error {
             StoreError::Statement(error) => CommitError::NotStored(error.into()),

@@ -82,7 +82,8 @@ const IS_KNOWN: &str = concat!(
 struct Found {
     #[sqlx(flatten)]
     server: Server,
-    cluster: Uuid,
+    /// None while the tables are being restored.
+    cluster: Option<Uuid>,
     migration: i64,
     first: Start,
     latest: Start,
@@ -108,8 +109,10 @@ pub(in crate::store) async fn enter(
 ) -> Result<Start, OpenError> {
     let history = &known.history;
     let found = find(connection, known.migrations).await?;
-    if found.cluster != known.cluster {
-        return Err(OpenError::OtherDeployment);
+    match found.cluster {
+        Some(cluster) if cluster == known.cluster => {}
+        Some(_) => return Err(OpenError::OtherDeployment),
+        None => return Err(OpenError::NoTables),
     }
     // A newer one was made by a core of a later version, for whose sake none that runs is disturbed.
     let expected = postgres::last_migration();
@@ -151,6 +154,9 @@ pub(in crate::store) async fn check_reader(
     let seen: Seen = sqlx::query_as(IS_KNOWN).bind(start).fetch_one(connection).await?;
     if let Some(known) = &known {
         seen.server.check_is_not_behind(known)?;
+        if known.check_is_not_behind(&seen.server).is_err() {
+            history.suspect();
+        }
     }
     if seen.is_known { Ok(()) } else { Err(OpenError::OtherHistory) }
 }
@@ -227,7 +233,9 @@ async fn note(connection: &mut PgConnection, latest: Start) -> Result<Start, sql
     let (now, newest): (i64, Option<i64>) = sqlx::query_as(NOW).fetch_one(&mut *connection).await?;
     let start = Start::draw(latest, now);
     sqlx::query(NOTE).bind(start).bind(now).execute(&mut *connection).await?;
-    if let Some(newest) = newest {
+    // Only a database that is new has given none.
+    if newest.is_some() || latest != Start::default() {
+        let newest = newest.unwrap_or_else(|| latest.micros());
         for lifted in lift_sequences(connection, margin(now - newest)).await? {
             tracing::info!(%lifted, "identifiers jump, so that none is given twice");
         }

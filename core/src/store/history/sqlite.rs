@@ -23,11 +23,23 @@ pub(in crate::store) struct Memory {
     history: History,
     /// Whether the start of this core is noted.
     is_noted: bool,
+    /// What begins with the next commit.
+    pending: Option<Pending>,
     /// Identifiers are given above these.
     message_floor: i64,
     thread_floor: i64,
     /// The greatest that was committed.
     stored_message: i64,
+}
+
+/// A start that is noted in a transaction which is not committed yet.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    start: Start,
+    /// The greatest in use.
+    message_id: i64,
+    /// Why it begins; none at the opening.
+    cause: Option<&'static str>,
 }
 
 /// The greatest identifiers in use, or given before the database went back.
@@ -52,16 +64,14 @@ impl Memory {
         connection: &mut SqliteConnection,
     ) -> Result<Self, sqlx::Error> {
         let (first, latest): (Start, Start) =
-            sqlx::query_as(FIRST_AND_LATEST).fetch_one(&mut *connection).await?;
-        let (first, latest) = if first == Start::default() {
-            let start = note(connection, latest, clock::now_micros()).await?;
-            (start, start)
-        } else {
-            (first, latest)
-        };
+            sqlx::query_as(FIRST_AND_LATEST).fetch_one(connection).await?;
+        let start = Start::draw(latest, clock::now_micros());
+        let (first, latest) =
+            if first == Start::default() { (start, start) } else { (first, latest) };
         Ok(Self {
             history: History::new(first, latest, None),
             is_noted: false,
+            pending: Some(Pending { start, message_id: 0, cause: None }),
             message_floor: 0,
             thread_floor: 0,
             stored_message: 0,
@@ -72,13 +82,30 @@ impl Memory {
         &self.history
     }
 
-    /// To be called with the greatest identifier of a committed batch.
-    pub(in crate::store) fn keep_stored(&mut self, message_id: i64) {
-        self.stored_message = self.stored_message.max(message_id);
+    /// What feeds move in with the transaction that is under way.
+    pub(in crate::store) fn start(&self) -> Start {
+        self.pending.map_or_else(|| self.history.start(), |pending| pending.start)
+    }
+
+    /// To be called when a transaction is committed, with the greatest identifier of its messages.
+    pub(in crate::store) fn committed(&mut self, message_id: Option<i64>) {
+        if let Some(Pending { start, message_id, cause }) = self.pending.take() {
+            if let Some(cause) = cause {
+                tracing::warn!(
+                    epoch = %self.history.epoch(start), above = self.message_floor,
+                    "a new history of the database begins, because {cause}: subscriptions whose \
+                     position is no part of it end"
+                );
+            }
+            self.is_noted = true;
+            self.stored_message = message_id;
+            self.history.enter(start, None);
+        }
+        self.stored_message = self.stored_message.max(message_id.unwrap_or(0));
     }
 
     /// To be called in a write transaction, where the connection is new or another one has written. Notes a start where the
-    /// file may have gone back. What it remembers of a transaction that is not committed costs one start more.
+    /// file may have gone back.
     pub(in crate::store) async fn look(
         &mut self,
         connection: &mut SqliteConnection,
@@ -89,13 +116,20 @@ impl Memory {
             && self.stored_message <= found.message_id
             && (known == found.latest
                 || sqlx::query_scalar(HAS).bind(known).fetch_one(&mut *connection).await?);
-        if !goes_on {
-            let now = clock::now_micros();
-            let start = note(connection, found.latest, now).await?;
-            self.enter(start, &found, now, "it has gone back, or rows were taken out");
-        } else if known != found.latest {
-            // Not noted here: an operator has renewed it.
-            self.enter(found.latest, &found, clock::now_micros(), "it was renewed");
+        if goes_on {
+            self.pending = None;
+            if known != found.latest {
+                // Not noted here: an operator has renewed it.
+                self.begin(found.latest, &found, Some("it was renewed"));
+            }
+        } else {
+            // Drawn before, for a transaction that was not committed.
+            let drawn = self.pending.map(|pending| pending.start);
+            let drawn = drawn.filter(|start| *start > found.latest);
+            let start = drawn.unwrap_or_else(|| Start::draw(found.latest, clock::now_micros()));
+            sqlx::query(NOTE).bind(start).bind(clock::now_micros()).execute(connection).await?;
+            let cause = "it has gone back, or rows were taken out";
+            self.begin(start, &found, self.is_noted.then_some(cause));
         }
         Ok(Greatest {
             message_id: found.message_id.max(self.message_floor),
@@ -103,23 +137,16 @@ impl Memory {
         })
     }
 
-    fn enter(&mut self, start: Start, found: &Found, now: i64, cause: &'static str) {
-        if found.message_id > 0 || self.stored_message > 0 {
-            let margin = margin(now - found.newest);
+    fn begin(&mut self, start: Start, found: &Found, cause: Option<&'static str>) {
+        // Only a database that is new has given none.
+        if found.latest != Start::default() || found.message_id > 0 {
+            let newest = if found.newest > 0 { found.newest } else { found.latest.micros() };
+            let margin = margin(clock::now_micros() - newest);
             let stored = found.message_id.max(self.stored_message);
             self.message_floor = self.message_floor.max(stored + margin);
             self.thread_floor = self.thread_floor.max(found.thread_id + margin);
         }
-        if self.is_noted {
-            tracing::warn!(
-                epoch = %self.history.epoch(start), above = self.message_floor,
-                "a new history of the database begins, because {cause}: subscriptions whose position \
-                 is no part of it end"
-            );
-        }
-        self.is_noted = true;
-        self.stored_message = found.message_id;
-        self.history.enter(start, None);
+        self.pending = Some(Pending { start, message_id: found.message_id, cause });
     }
 }
 
@@ -130,21 +157,13 @@ pub(in crate::store) async fn renew(
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     let (first, latest): (Start, Start) =
         sqlx::query_as(FIRST_AND_LATEST).fetch_one(&mut *connection).await?;
-    let start = note(connection, latest, clock::now_micros()).await?;
+    let now = clock::now_micros();
+    let start = Start::draw(latest, now);
+    sqlx::query(NOTE).bind(start).bind(now).execute(&mut *connection).await?;
     for statement in [super::LOSE_ALL, super::ENTER_ALL] {
         sqlx::query(statement).bind(start).execute(&mut *connection).await?;
     }
     sqlx::query("commit").execute(connection).await?;
     let first = if first == Start::default() { start } else { first };
     Ok(History::new(first, start, None))
-}
-
-async fn note(
-    connection: &mut SqliteConnection,
-    latest: Start,
-    now: i64,
-) -> Result<Start, sqlx::Error> {
-    let start = Start::draw(latest, now);
-    sqlx::query(NOTE).bind(start).bind(now).execute(connection).await?;
-    Ok(start)
 }

@@ -46,7 +46,7 @@ macro_rules! lift {
         concat!(
             "select given, setval('",
             $sequence,
-            "', greatest(given, $1) + $2) from (select ",
+            "', greatest(given + 1000000, $1 + $2)) from (select ",
             given!(),
             " as given from ",
             $sequence,
@@ -82,7 +82,7 @@ impl fmt::Display for Lifted {
     }
 }
 
-/// Puts each sequence `margin` ahead of the last id that it gave, or of the greatest in its table where that is greater.
+/// Puts each sequence `margin` ahead of the greatest id in its table, and a million at least ahead of the last that it gave.
 /// With a margin of 0 only those that are behind their table, and these by a million. Never puts one back, also beside
 /// cores that take ids meanwhile, unless they take as many as the margin. Works inside of a transaction and outside;
 /// what it did stays in any case.
