@@ -283,6 +283,7 @@ async fn a_core_and_a_copy_keep_off_each_other() {
         eventually("a core that writes", async || (status().await == 200).then_some(())).await;
 
         assert!(new.terminate(Role::Serve).await.success());
+        moving.execute("delete from feed_starts").await;
         moving.execute("delete from feeds").await;
         moving.execute("delete from users").await;
         assert!(moving.run().await.status.success());

@@ -23,6 +23,7 @@ const PAGE_ROWS: i64 = 2_000;
 const LOCK: &str = "select pg_try_advisory_lock(hashtext('netrox-chat copy'))";
 const IDENTITY: &str = "select id from identity";
 const FIND_COPIES: &str = "select source, finished from copy";
+const FORGET_STARTS: &str = "delete from starts";
 const BEGIN_COPY: &str = "insert into copy (source) values ($1)";
 const FINISH_COPY: &str = "update copy set finished = true where source = $1";
 const RECORD_TABLE: &str = "\
@@ -156,6 +157,8 @@ async fn begin(target: &mut PgConnection, source: Uuid) -> Result<Begun, CopyErr
         return Err(CopyError::InUse);
     }
     if is_new {
+        // A core that had nobody to serve may have noted its own.
+        sqlx::query(FORGET_STARTS).execute(&mut *target).await.map_err(CopyError::Write)?;
         sqlx::query(BEGIN_COPY).bind(source).execute(target).await.map_err(CopyError::Write)?;
     }
     Ok(Begun::Copying)
