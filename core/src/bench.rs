@@ -26,12 +26,13 @@ impl FanOut {
         let register = |_| hub.register(Self::USER, true).expect("an open hub");
         let registrations = (0..subscriptions).map(register).collect();
         let message = Arc::new(v1::Message { body: "x".repeat(64), ..Default::default() });
-        Self { hub, registrations, event: LiveEvent { seq: 0, sent: false, message } }
+        Self { hub, registrations, event: LiveEvent { message, ..LiveEvent::default() } }
     }
 
     /// Publishes one event, and takes it from each of the subscriptions; gives how many had it.
     pub fn publish(&mut self) -> usize {
-        self.event.seq += 1;
+        self.event.place.seq += 1;
+        self.event.first_seq += 1;
         self.hub.publish(Self::USER, &self.event);
         let mut context = Context::from_waker(Waker::noop());
         let taken = self.registrations.iter().map(|place| place.poll_take(&mut context));

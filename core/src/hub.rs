@@ -32,7 +32,7 @@ use crate::{
 mod queue;
 
 /// A change that one user should learn of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct LiveEvent {
     pub(crate) place: Position,
     /// The start that the place before it is in.

@@ -144,8 +144,13 @@ const UPDATE_DISPATCHED: &str = "\
         as w (thread_id, id, dispatched, sender_seq, receiver_seq)
     where m.thread_id = w.thread_id and m.id = w.id";
 const UPDATE_FEEDS: &str = "\
-    update feeds f set last_seq = w.last_seq, start = w.start
-    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (user_key, last_seq, start)
+    update feeds f set last_seq = w.last_seq
+    from unnest($1::bigint[], $2::bigint[]) as w (user_key, last_seq)
+    where f.user_key = w.user_key";
+/// Once a user and start.
+const ENTER_START: &str = "\
+    update feeds f set start = w.start
+    from unnest($1::bigint[], $2::bigint[]) as w (user_key, start)
     where f.user_key = w.user_key";
 const INSERT_FEED_STARTS: &str = "\
     insert into feed_starts (user_key, start, last_seq)
@@ -212,11 +217,15 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
         sqlx::query(UPDATE_FEEDS)
             .bind(column(&rows.feeds, |user| user.key))
             .bind(column(&rows.feeds, |user| user.last_seq))
-            .bind(column(&rows.feeds, |user| user.start))
             .execute(&mut *connection)
             .await?;
     }
     if !rows.feed_starts.is_empty() {
+        sqlx::query(ENTER_START)
+            .bind(column(&rows.feed_starts, |row| row.user))
+            .bind(column(&rows.feed_starts, |row| row.start))
+            .execute(&mut *connection)
+            .await?;
         sqlx::query(INSERT_FEED_STARTS)
             .bind(column(&rows.feed_starts, |row| row.user))
             .bind(column(&rows.feed_starts, |row| row.start))

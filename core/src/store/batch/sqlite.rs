@@ -216,10 +216,9 @@ macro_rules! store_messages {
                 v ->> 6, v ->> 6, v ->> 7, v ->> 8, unhex(v ->> 9) from ",
             rows!("$1"),
             ";
-            insert or rollback into feeds (user_key, last_seq, start)
-            select value ->> 0, value ->> 1, value ->> 2 from json_each($3) where true
-            on conflict (user_key) do update set last_seq = excluded.last_seq,
-                start = excluded.start;
+            insert or rollback into feeds (user_key, last_seq)
+            select value ->> 0, value ->> 1 from json_each($3) where true
+            on conflict (user_key) do update set last_seq = excluded.last_seq;
             update or rollback threads set last_activity = j.value ->> 1
             from json_each($4) j where threads.id = j.value ->> 0;"
         )
@@ -248,6 +247,8 @@ const STORE_ALL: &str = concat!(
         receiver_seq = v ->> 4 from ",
     rows!("$7"),
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;
+    update or rollback feeds set start = value ->> 1 from json_each($8)
+    where feeds.user_key = value ->> 0;
     insert or rollback into feed_starts (user_key, start, last_seq)
     select value ->> 0, value ->> 1, value ->> 2 from json_each($8);
     commit"
@@ -305,8 +306,7 @@ async fn store_refusals(
 }
 
 fn bind_messages<'q>(query: Query<'q>, rows: &'q Rows<'_>) -> Result<Query<'q>, StoreError> {
-    let feeds: Vec<_> =
-        rows.feeds.iter().map(|user| (user.key, user.last_seq, user.start)).collect();
+    let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();
     let activities: Vec<_> =
         rows.activities.iter().map(|thread| (thread.id, thread.last_activity)).collect();
     Ok(query
