@@ -77,6 +77,11 @@ impl OpenError {
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Database { error, .. } if error.is_damage())
     }
+
+    /// Whether it is no setting that is wrong, but a database that is out of reach and may be in reach later.
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Database { error, .. } if error.is_out_of_reach())
+    }
 }
 
 /// An open core: a cheap handle.

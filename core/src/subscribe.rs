@@ -31,6 +31,9 @@ const PAGE_EVENTS: usize = 128;
 const RESPONSE_EVENTS: usize = 128;
 const RESPONSE_BYTES: usize = 256 * 1024;
 
+/// No start.
+const NOT_TOLD: Start = Start(-1);
+
 pub(crate) struct Subscription {
     store: Store,
     registration: Registration,
@@ -40,7 +43,7 @@ pub(crate) struct Subscription {
     /// The position after what was sent.
     position: Position,
     /// The start that the subscriber was told of last.
-    told_start: Option<Start>,
+    told_start: Start,
     phase: Phase,
 }
 
@@ -114,7 +117,7 @@ impl Subscription {
             user_id,
             received_only,
             position,
-            told_start: None,
+            told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
         })
     }
@@ -132,10 +135,10 @@ impl Subscription {
     /// From the position before to the one now.
     fn response(&mut self, events: Vec<v1::Event>) -> v1::SubscribeResponse {
         let Position { start, seq } = self.position;
-        let epoch = if self.told_start == Some(start) {
+        let epoch = if self.told_start == start {
             String::new()
         } else {
-            self.told_start = Some(start);
+            self.told_start = start;
             self.store.history().epoch(start).to_string()
         };
         v1::SubscribeResponse { events, last_seq: seq, epoch }

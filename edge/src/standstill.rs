@@ -44,8 +44,8 @@ struct Clock {
 pub(crate) struct Seen {
     /// How many there were.
     pub(crate) count: u64,
-    /// The last one is over, and what it left in the sockets can be seen.
-    pub(crate) is_settled: bool,
+    /// From when on it can be seen what the last one left in the sockets, unless it can be now.
+    pub(crate) settles_at: Option<Instant>,
 }
 
 impl Standstill {
@@ -79,6 +79,8 @@ impl Clock {
             }
         };
         end.run_until_cancelled(tick).await;
+        // The end may have waited for this process to go on.
+        self.seen();
         self.last_tick.store(NEVER, Ordering::Release);
     }
 
@@ -97,15 +99,18 @@ impl Clock {
             tracing::warn!(millis = since_tick, "this edge stood still");
         }
         let count = self.count.load(Ordering::Acquire);
-        let since_noticed = now.saturating_sub(self.noticed.load(Ordering::Acquire));
-        let is_settled = count == 0 || u128::from(since_noticed) > SETTLED_AFTER.as_millis();
-        Seen { count, is_settled }
+        let noticed = self.noticed.load(Ordering::Acquire);
+        let is_settled =
+            count == 0 || u128::from(now.saturating_sub(noticed)) >= SETTLED_AFTER.as_millis();
+        let settles_at =
+            (!is_settled).then(|| self.start + Duration::from_millis(noticed) + SETTLED_AFTER);
+        Seen { count, settles_at }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::advance;
+    use tokio::time::{advance, sleep_until};
 
     use super::*;
 
@@ -113,23 +118,37 @@ mod tests {
     async fn whoever_asks_first_notices_a_standstill() {
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let standstill = Standstill::watch(&tasks, &end);
-        let seen = |count, is_settled| Seen { count, is_settled };
+        let seen = |count, settles_at| Seen { count, settles_at };
         for _ in 0..20 {
             sleep(TICK).await;
-            assert_eq!(standstill.seen(), seen(0, true));
+            assert_eq!(standstill.seen(), seen(0, None));
         }
         advance(LATE).await;
-        assert_eq!(standstill.seen(), seen(0, true), "a little late");
+        assert_eq!(standstill.seen(), seen(0, None), "a little late");
         sleep(TICK).await;
         advance(TICK + LATE + Duration::from_millis(1)).await;
-        assert_eq!(standstill.seen(), seen(1, false));
-        sleep(SETTLED_AFTER * 2).await;
-        assert_eq!(standstill.seen(), seen(1, true));
+        let settles_at = Instant::now() + SETTLED_AFTER;
+        assert_eq!(standstill.seen(), seen(1, Some(settles_at)));
+        sleep_until(settles_at).await;
+        assert_eq!(standstill.seen(), seen(1, None));
 
         end.cancel();
         tasks.close();
         tasks.wait().await;
         advance(LATE * 10).await;
-        assert_eq!(standstill.seen(), seen(1, true), "nobody watches");
+        assert_eq!(standstill.seen(), seen(1, None), "nobody watches");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_standstill_is_noticed_though_the_end_waited_behind_it() {
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        let standstill = Standstill::watch(&tasks, &end);
+        // It waits for its next tick.
+        sleep(TICK * 2 + TICK / 2).await;
+        end.cancel();
+        tasks.close();
+        advance(TICK + LATE + Duration::from_millis(1)).await;
+        tasks.wait().await;
+        assert_eq!(standstill.seen().count, 1);
     }
 }

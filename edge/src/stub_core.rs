@@ -1,7 +1,7 @@
 //! A core in memory, with the faults that tests need.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) is_down: bool,
     /// So many streams of sends are still to be refused.
     pub(crate) refused_streams: usize,
+    /// How long the heads of the next streams of sends take, one after the other.
+    pub(crate) slow_heads: VecDeque<Duration>,
     /// Subscriptions refused for that.
     pub(crate) refused: usize,
     /// The directory answers nothing.
@@ -198,6 +200,11 @@ impl State {
         self.subscribers.iter().filter(|(_, subscriber)| !subscriber.is_closed()).count()
     }
 
+    /// Streams of sends that neither side has ended.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     pub(crate) fn bodies(&self) -> Vec<&str> {
         self.stored.iter().map(|message| message.body.as_str()).collect()
     }
@@ -306,6 +313,10 @@ impl ChatService for StubCore {
         request: Request<Streaming<SendMessagesRequest>>,
     ) -> Result<Response<Self::SendMessagesStream>, Status> {
         let (stream, answers) = mpsc::channel(QUEUE);
+        let slow_head = self.state().slow_heads.pop_front();
+        if let Some(delay) = slow_head {
+            tokio::time::sleep(delay).await;
+        }
         self.change(|state| {
             state.refuse_if_down()?;
             if let Some(left) = state.refused_streams.checked_sub(1) {

@@ -6,7 +6,7 @@ use crate::{
     cli::{EpochAction, EpochArgs},
     failure::Failure,
     secret::Warnings,
-    settings,
+    service, settings,
     sources::Sources,
 };
 
@@ -23,12 +23,10 @@ pub(crate) fn run(args: &EpochArgs, sources: &Sources) -> Result<(), Failure> {
         runtime.map_err(|source| Failure::System { what: "starting the runtime", source })?;
     let renewed = runtime.block_on(netrox_core::renew_epoch(&database));
     let epoch = renewed.map_err(|error| {
-        if error.is_damage() {
-            return Failure::Unsound(error.to_string());
+        if error.is_out_of_reach() {
+            return Failure::System { what: "the renewal", source: io::Error::other(error) };
         }
-        let flags = ["database-url", "database-url-file"];
-        let given = flags.into_iter().find(|flag| sources.is_given(flag));
-        sources.refuse(given.unwrap_or("data-dir"), error).into()
+        service::not_opened(&error, "database-url", sources)
     })?;
     writeln!(io::stdout(), "{epoch}")
         .map_err(|source| Failure::System { what: "writing to stdout", source })

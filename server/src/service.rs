@@ -109,15 +109,17 @@ impl Service {
 
 async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Core, Failure> {
     let opened = Core::open(config.clone()).await;
-    opened.map_err(|error| {
-        if error.is_damage() {
-            return Failure::Unsound(error.to_string());
-        }
-        let flag = blamed(&error, &config);
-        let file_flag = format!("{flag}-file");
-        let given = [flag, &file_flag].into_iter().find(|flag| sources.is_given(flag));
-        sources.refuse(given.unwrap_or("data-dir"), error).into()
-    })
+    opened.map_err(|error| not_opened(&error, blamed(&error, &config), sources))
+}
+
+/// Damage, or a wrong setting: that of `flag` as it was given, or by default the data directory.
+pub(crate) fn not_opened(error: &OpenError, flag: &str, sources: &Sources) -> Failure {
+    if error.is_damage() {
+        return Failure::Unsound(error.to_string());
+    }
+    let file_flag = format!("{flag}-file");
+    let given = [flag, &file_flag].into_iter().find(|flag| sources.is_given(flag));
+    sources.refuse(given.unwrap_or("data-dir"), error).into()
 }
 
 /// The flag that led to an error; what it has by default lies in the data directory.

@@ -131,11 +131,8 @@ impl Case {
 
     async fn before_the_fault(&mut self) {
         self.begun = Instant::now();
-        if self.first_copy == FirstCopy::Stored {
-            self.first.put(self.first_message(), false, self.begun).await;
-            eventually("the message", async || (self.bodies().await.len() == 1).then_some(()))
-                .await;
-        }
+        self.first.put(self.first_message(), false, self.begun).await;
+        eventually("the message", async || (self.bodies().await.len() == 1).then_some(())).await;
     }
 
     async fn during_the_fault(&mut self) {
@@ -246,7 +243,13 @@ async fn trial(chat: &mut TestChat, fault: Fault) {
             });
         }
     }
-    join_all(cases.iter_mut().map(Case::before_the_fault)).await;
+    let is_stored = |case: &&mut Case| case.first_copy == FirstCopy::Stored;
+    join_all(cases.iter_mut().filter(is_stored).map(Case::before_the_fault)).await;
+    // No sooner: what is not read yet has little time.
+    let begun = Instant::now();
+    for case in cases.iter_mut().filter(|case| case.first_copy == FirstCopy::Unread) {
+        case.begun = begun;
+    }
     let since = Instant::now();
     match fault {
         Fault::None => {}

@@ -40,8 +40,8 @@ struct State {
     /// The last place in the sequence that it was told of, or began at. It never stands beyond a hole that
     /// nothing wakes the subscription for: the store would have nothing later to show.
     told: Position,
-    /// The same when the store was asked for the end of the feed.
-    asked: Option<Position>,
+    /// The same when the store was asked for the end of the feed; the beginning where it was not.
+    asked: Position,
     /// The last place that stands beyond such a hole.
     beyond: u64,
     closed: Option<Error>,
@@ -177,15 +177,15 @@ impl Queue {
     /// Keeps what it was told until the store has been read; gives the start of it.
     pub(super) fn ask(&self) -> Option<Start> {
         let mut state = lock(&self.state);
-        state.asked = state.started.then_some(state.told);
-        state.asked.map(|told| told.start)
+        state.asked = if state.started { state.told } else { Position::default() };
+        state.started.then_some(state.told.start)
     }
 
     pub(super) fn found_end(&self, end: &FeedEnd) {
         let place = end.position();
         let (is_lost, is_behind) = {
             let mut state = lock(&self.state);
-            let is_lost = state.asked.take().is_some_and(|told| end.has_lost(told));
+            let is_lost = end.has_lost(std::mem::take(&mut state.asked));
             let is_behind = state.told.seq < place.seq || state.told.start < place.start;
             (is_lost, state.started && is_behind)
         };
@@ -198,7 +198,7 @@ impl Queue {
     }
 
     pub(super) fn lost_start(&self, start: Start) {
-        if lock(&self.state).asked.is_some_and(|told| told.start == start) {
+        if lock(&self.state).asked.start == start {
             self.close(&Error::EpochChanged);
         }
     }

@@ -92,6 +92,20 @@ impl OpenError {
             && code & SQLITE_ERROR_MASK != SQLITE_NOTADB
             && matches!(sqlite_meaning(code), Meaning::Damaged)
     }
+
+    /// Whether the database is there as far as is known, and may be in reach later.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        let Self::Connect(error) = self else { return false };
+        let is_wrong = match error {
+            sqlx::Error::Configuration(_) => true,
+            sqlx::Error::Database(database) => {
+                database.try_downcast_ref::<PgDatabaseError>().is_none()
+                    && sqlite_code(&**database) & SQLITE_ERROR_MASK == SQLITE_CANTOPEN
+            }
+            _ => false,
+        };
+        !is_wrong && matches!(meaning(error), Meaning::Unavailable | Meaning::Conflict)
+    }
 }
 
 impl From<Error> for OpenError {
@@ -109,29 +123,32 @@ pub(super) fn migration_failed(error: MigrateError) -> OpenError {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let meaning = match &error {
-            sqlx::Error::Database(database) => {
-                if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
-                    postgres_meaning(postgres)
-                } else {
-                    sqlite_meaning(sqlite_code(&**database))
-                }
-            }
-            sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Configuration(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Io(_) => Meaning::Unavailable,
-            _ => Meaning::Rejected,
-        };
-        match meaning {
+        match meaning(&error) {
             Meaning::Unavailable => Self::Unavailable(error),
             Meaning::Conflict => Self::Conflict(error),
             Meaning::Damaged => Self::Damaged(error),
             Meaning::Rejected => Self::Rejected(error),
         }
+    }
+}
+
+fn meaning(error: &sqlx::Error) -> Meaning {
+    match error {
+        sqlx::Error::Database(database) => {
+            if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
+                postgres_meaning(postgres)
+            } else {
+                sqlite_meaning(sqlite_code(&**database))
+            }
+        }
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Configuration(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Io(_) => Meaning::Unavailable,
+        _ => Meaning::Rejected,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct State {
     /// Never on a stream.
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) waiting_bytes: usize,
-    /// On the stream, by request id: each stream's are in the order submitted.
+    /// On the stream, by request id.
     pub(super) unanswered: BTreeMap<u64, OnStream>,
     pub(super) last_request_id: u64,
     /// Of the stream's requests, when they wait for a command or a place.
@@ -109,11 +109,17 @@ impl State {
     }
 
     /// Puts what was to wait for a moment before what is waiting; gives whether there was anything.
+    ///
+    /// In the order submitted, which the request ids are not: a message that was repeated has a higher one than those that
+    /// were sent after it.
     pub(super) fn repeat_later_ones(&mut self) -> bool {
         let is_any = !self.in_doubt_later.is_empty();
         if is_any {
-            self.in_doubt.extend(self.in_doubt_later.drain(..));
-            self.in_doubt.make_contiguous().sort_by_key(|command| command.submitted);
+            // Those of one instant stay as they are: what was on a stream came before what was not put on it again.
+            let mut in_doubt: Vec<_> = self.in_doubt_later.drain(..).collect();
+            in_doubt.extend(self.in_doubt.drain(..));
+            in_doubt.sort_by_key(|command| command.submitted);
+            self.in_doubt = in_doubt.into();
         }
         is_any
     }

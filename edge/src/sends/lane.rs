@@ -1,7 +1,6 @@
 //! One stream of sends to the core, and its successors.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -163,13 +162,14 @@ impl Lane {
         let mut was_slow = false;
         loop {
             let asked_at = Instant::now();
-            let requests = Requests { lane: Arc::clone(self), generation: self.state().generation };
+            let requests = self.new_requests();
             let retry_at_once = match core.chat.clone().send_messages(requests).await {
                 Ok(response) => {
                     let opened_at = Instant::now();
                     let is_slow = opened_at - asked_at > SLOW_HEAD;
+                    let is_slow_again = std::mem::replace(&mut was_slow, is_slow) && is_slow;
                     // Nothing was put on it. Where it is always slow, it is used without telling the age of requests.
-                    if is_slow && !std::mem::replace(&mut was_slow, is_slow) {
+                    if is_slow && !is_slow_again {
                         continue;
                     }
                     self.set_up((!is_slow).then_some(opened_at));
@@ -202,6 +202,17 @@ impl Lane {
                 () = self.closing.cancelled() => return,
             }
         }
+    }
+
+    /// The requests of another stream; those of the one before end, so that it is half-closed.
+    fn new_requests(self: &Arc<Self>) -> Requests {
+        let (generation, requests) = {
+            let mut state = self.state();
+            state.generation += 1;
+            (state.generation, state.requests.take())
+        };
+        wake(requests);
+        Requests { lane: Arc::clone(self), generation }
     }
 
     /// Gives whether there was any answer, and the status that the stream broke with.
@@ -286,12 +297,11 @@ impl Lane {
             let unanswered = std::mem::take(&mut state.unanswered).into_values();
             let mut answers = Answers::new();
             if self.repeats {
-                let mut in_doubt: VecDeque<_> = unanswered
+                let in_doubt = unanswered
                     .filter(|command| command.answer.is_some())
-                    .map(|command| OnStream { repeated: true, ..command })
-                    .collect();
-                in_doubt.append(&mut state.in_doubt);
-                state.in_doubt = in_doubt;
+                    .map(|command| OnStream { repeated: true, ..command });
+                state.in_doubt_later.extend(in_doubt);
+                state.repeat_later_ones();
             } else {
                 let failure = unanswered_in_process(end);
                 answers.extend(

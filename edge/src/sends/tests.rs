@@ -14,7 +14,7 @@ use tonic::{Code, transport::Server};
 use super::*;
 use crate::{
     core_client::CoreTransport,
-    stub_core::{Sends, StubCore, user},
+    stub_core::{self, Sends, StubCore, user},
     unused_address::unused_address,
 };
 
@@ -272,6 +272,51 @@ async fn the_core_is_told_how_old_a_request_is() {
         assert_eq!(told[..2], [Some(0), Some(10_000)]);
         // It counts as new for one of the three seconds.
         assert!(in_process || told[2] == Some(-2_000), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_head_was_slow_is_ended_and_another_tells_the_age() {
+    let world = world(false);
+    let [slow, good] = [Duration::from_secs(1), Duration::ZERO];
+    for heads in [[slow, good], [slow, good]] {
+        // Each lane has a stream of its own.
+        let heads = heads.into_iter().flat_map(|delay| [delay; LANES]);
+        world.core.change(|state| state.slow_heads = heads.collect());
+        world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
+        world.core.wait_for("the heads", |state| state.slow_heads.is_empty()).await;
+        assert_eq!(world.send("a").await, Ok(()));
+        let told = world.core.state().received.last().map(|request| request.sent_after_ms);
+        assert!(matches!(told, Some(Some(_))), "{told:?}");
+        let left = |state: &stub_core::State| state.open_streams() == LANES;
+        world.core.wait_for("the end of those that were given up", left).await;
+    }
+    // Where it is always slow, another would be no better.
+    world.core.change(|state| state.slow_heads = [slow; 2 * LANES].into());
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
+    world.core.wait_for("the heads", |state| state.slow_heads.is_empty()).await;
+    assert_eq!(world.send("a").await, Ok(()));
+    assert_eq!(world.core.state().received.last().map(|it| it.sent_after_ms), Some(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_repeated_before_a_break_is_repeated_in_its_place_after_it() {
+    for is_repeated in [true, false] {
+        let world = world(false);
+        world.core.change(|state| state.sends = Sends::Ignored);
+        let older = world.send("older");
+        world.core.wait_for("older", |state| state.received.len() == 1).await;
+        world.core.refuse_unanswered(&Failure::new(ErrorReason::OutcomeUnknown, "not yet"));
+        advance(Duration::from_millis(1)).await;
+        let newer = world.send("newer");
+        let count = if is_repeated { 3 } else { 2 };
+        world.core.wait_for("both", |state| state.received.len() == count).await;
+        world.core.change(|state| state.sends = Sends::Answered);
+        world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
+        assert_eq!(join_all([older, newer]).await, [Ok(()), Ok(())]);
+        let state = world.core.state();
+        assert_eq!(state.bodies(), ["older", "newer"], "{is_repeated}");
+        assert_eq!(state.received.len(), count + 2);
     }
 }
 

@@ -239,7 +239,7 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
                 let before = position.take();
                 let reached = position.insert(Position::of(before, &first));
                 feed.set_phase(Phase::Live);
-                let failure = follow(&feed, &mut responses, first, reached).await;
+                let failure = follow(&feed, &mut responses, reached).await;
                 feed.set_phase(Phase::Opening);
                 if opened_at.elapsed() >= MAX_RETRY {
                     backoff.reset();
@@ -331,24 +331,24 @@ async fn open(
     }
 }
 
-/// Delivers until the stream ends, and keeps the position that is reached.
+/// Delivers until the stream ends, and keeps the position that is reached. There are many that wait for the next response:
+/// nothing is kept of the last one.
 async fn follow(
     feed: &Feed,
     responses: &mut Streaming<SubscribeResponse>,
-    first: SubscribeResponse,
     position: &mut Position,
 ) -> Failure {
-    let mut response = first;
     loop {
-        let reached = response.last_seq;
-        feed.deliver(response.events, position.seq).await;
-        position.seq = reached.max(position.seq);
-        position.enter(&response.epoch);
-        response = match responses.message().await {
-            Ok(Some(response)) => response,
+        let (events, reached) = match responses.message().await {
+            Ok(Some(SubscribeResponse { events, last_seq, epoch })) => {
+                position.enter(&epoch);
+                (events, last_seq)
+            }
             Ok(None) => return out_of_reach(),
             Err(status) => return Failure::from(&status),
         };
+        feed.deliver(events, position.seq).await;
+        position.seq = reached.max(position.seq);
     }
 }
 

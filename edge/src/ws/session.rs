@@ -116,6 +116,8 @@ struct Session<S> {
     read_ended: bool,
     /// Standstills of this edge after which the socket was looked at.
     standstills: u64,
+    /// Until then the socket is looked at again: what the last one left may not have come here yet.
+    looks_until: Option<Instant>,
     /// What was read after one, until it is known whether the client is still there.
     held: Held,
     /// Nothing is read until then, for the errors that it led to.
@@ -141,6 +143,7 @@ where
         let standstills = connection.edge.shared.standstill.seen().count;
         Self {
             standstills,
+            looks_until: None,
             held: Held::default(),
             connection,
             socket,
@@ -187,6 +190,10 @@ where
 
     /// Does what can be done now; gives whether that was anything.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        // Before a close or a failed write hides that the client had gone.
+        if !self.look_for_end(cx)? {
+            return Ok(self.read_ended);
+        }
         if let Some(reason) = self.connection.outgoing.poll_close(cx) {
             self.begin_close(reason);
         }
@@ -203,7 +210,7 @@ where
         let silence = self.heard_at + ping_interval * periods;
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
-        [stalled, closing, self.paused_until, self.expires_at]
+        [stalled, closing, self.paused_until, self.looks_until, self.expires_at]
             .into_iter()
             .flatten()
             .fold(silence, Instant::min)

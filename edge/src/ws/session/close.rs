@@ -25,13 +25,22 @@ pub(super) enum Closing {
     Finishing { reason: CloseReason, awaited: usize, until: Instant },
     /// Nothing more can be written. The client may have sent messages before it read the close frame:
     /// they are read and handed over until it answers with its own.
-    Parting { until: Instant },
+    Parting { until: Instant, frame: CloseFrame },
+}
+
+/// What became of our own close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CloseFrame {
+    /// The socket failed before it.
+    None,
+    Given,
+    Written,
 }
 
 impl Closing {
     pub(super) fn until(self) -> Instant {
         match self {
-            Self::Finishing { until, .. } | Self::Parting { until } => until,
+            Self::Finishing { until, .. } | Self::Parting { until, .. } => until,
         }
     }
 }
@@ -79,7 +88,10 @@ where
     pub(super) fn advance_close(&mut self) -> Result<bool, End> {
         match self.closing {
             Some(Closing::Finishing { reason, awaited: 0, .. })
-                if self.connection.outgoing.is_empty() && !self.unflushed =>
+                // After it, a client that had gone could not be told from one that answers it.
+                if self.connection.outgoing.is_empty()
+                    && !self.unflushed
+                    && self.looks_until.is_none() =>
             {
                 self.send_close(reason);
                 Ok(true)
@@ -100,7 +112,7 @@ where
                 self.send_close(reason);
                 Ok(())
             }
-            Some(Closing::Parting { until }) if now >= until => {
+            Some(Closing::Parting { until, .. }) if now >= until => {
                 tracing::debug!("a client did not answer the close in time");
                 Err(End::Gone)
             }
@@ -110,15 +122,31 @@ where
 
     fn send_close(&mut self, reason: CloseReason) {
         self.start_send(Message::Close(Some(reason.frame())));
-        self.part();
+        self.part(CloseFrame::Given);
     }
 
     /// Nothing is written from here on.
-    pub(super) fn part(&mut self) {
-        if !self.is_parting() {
-            self.connection.outgoing.seal();
-            self.closing = Some(Closing::Parting { until: Instant::now() + FINISH_TIMEOUT });
+    pub(super) fn part(&mut self, frame: CloseFrame) {
+        match &mut self.closing {
+            Some(Closing::Parting { frame: given @ CloseFrame::Given, .. }) => *given = frame,
+            Some(Closing::Parting { .. }) => {}
+            _ => {
+                self.connection.outgoing.seal();
+                let until = Instant::now() + FINISH_TIMEOUT;
+                self.closing = Some(Closing::Parting { until, frame });
+            }
         }
+    }
+
+    /// All that was given to the socket is written.
+    pub(super) fn note_written(&mut self) {
+        if let Some(Closing::Parting { frame: frame @ CloseFrame::Given, .. }) = &mut self.closing {
+            *frame = CloseFrame::Written;
+        }
+    }
+
+    pub(super) fn has_written_close(&self) -> bool {
+        matches!(self.closing, Some(Closing::Parting { frame: CloseFrame::Written, .. }))
     }
 
     pub(super) fn closed_by_peer(&mut self) -> Result<(), End> {

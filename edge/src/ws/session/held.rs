@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{End, Session};
 use crate::ws::close::CloseReason;
 
-/// What is read of a socket to see whether it has ended. One that has more to give counts as alive.
-const MAX_FRAMES: usize = 1_024;
-const MAX_BYTES: usize = 64 * 1024;
+/// What is held of a socket to see whether it has ended, beside the last frame. One that has more to give counts as
+/// alive.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Frames in the order read, and a fault that ends them.
 #[derive(Debug, Default)]
@@ -30,12 +30,16 @@ pub(super) struct Held {
 
 impl Held {
     fn push(&mut self, frame: Result<Message, CloseReason>) {
-        self.bytes += frame.as_ref().map_or(0, Message::len);
+        self.bytes += size_of_val(&frame) + frame.as_ref().map_or(0, Message::len);
         self.frames.push_back(frame);
     }
 
     fn is_full(&self) -> bool {
-        self.frames.len() >= MAX_FRAMES || self.bytes >= MAX_BYTES
+        self.bytes >= MAX_BYTES
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
     }
 
     fn has_fault(&self) -> bool {
@@ -60,7 +64,8 @@ where
     pub(super) fn look_for_end(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let seen = self.connection.edge.shared.standstill.seen();
         // What comes before the answer to our own close counts, whatever follows it.
-        if seen.count == self.standstills || self.closing.is_some() {
+        if seen.count == self.standstills || self.read_ended || self.has_written_close() {
+            self.looks_until = None;
             return Ok(true);
         }
         while !self.held.is_full() && !self.held.has_fault() {
@@ -81,7 +86,8 @@ where
             };
             self.held.push(frame);
         }
-        if seen.is_settled {
+        self.looks_until = seen.settles_at;
+        if seen.settles_at.is_none() {
             self.standstills = seen.count;
         }
         Ok(true)

@@ -122,6 +122,10 @@ where
 
     /// Bounds what is read for one message: its text, and headers of fragments.
     fn check_fragments(&mut self) {
+        // What is held was read as well, and is of other messages.
+        if !self.held.is_empty() {
+            return;
+        }
         let read = self.socket.get_ref().bytes_read().saturating_sub(self.message_start);
         if read > (self.limits().max_frame_bytes + FRAGMENT_OVERHEAD_BYTES) as u64 {
             self.stop_reading(CloseReason::Flood);

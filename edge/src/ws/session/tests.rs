@@ -4,6 +4,7 @@ mod delivery;
 mod end;
 mod faults;
 mod sends;
+mod standstill;
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::run;
+use super::{Connection, run};
 use crate::{
     Edge,
     config::Limits,
@@ -74,10 +75,23 @@ impl World {
         pipe_bytes: usize,
         expires_at: Option<Instant>,
     ) -> DuplexStream {
+        self.serve(self.join(number).await, pipe_bytes, expires_at)
+    }
+
+    async fn join(&self, number: u128) -> Connection {
         let place = self.edge.shared.sockets.place().expect("a place");
         let connection = Sockets::join(&self.edge, user(number), place).expect("no drain");
         connection.live().await.expect("a subscription");
         connection.admit();
+        connection
+    }
+
+    fn serve(
+        &self,
+        connection: Connection,
+        pipe_bytes: usize,
+        expires_at: Option<Instant>,
+    ) -> DuplexStream {
         let (client, server) = duplex(pipe_bytes);
         let session = run(connection, server, expires_at);
         self.edge.spawn(Box::pin(self.edge.shared.sockets.sessions.track_future(session)));

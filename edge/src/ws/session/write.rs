@@ -11,7 +11,10 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{BATCH_BYTES, Session, close::Closing};
+use super::{
+    BATCH_BYTES, Session,
+    close::{CloseFrame, Closing},
+};
 use crate::ws::close::CloseReason;
 
 impl<S> Session<S>
@@ -38,11 +41,12 @@ where
         match self.socket.poll_flush_unpin(cx) {
             Poll::Ready(Ok(())) => {
                 self.unflushed = false;
+                self.note_written();
                 self.set_stalled(None);
                 true
             }
             Poll::Ready(Err(_)) => {
-                self.part();
+                self.part(CloseFrame::None);
                 self.unflushed = false;
                 self.set_stalled(None);
                 true
@@ -78,7 +82,7 @@ where
         }
         match self.socket.start_send_unpin(message) {
             Ok(()) => self.unflushed = true,
-            Err(tungstenite::Error::Io(_)) => self.part(),
+            Err(tungstenite::Error::Io(_)) => self.part(CloseFrame::None),
             // The frame is lost, but the connection works: the client has to know.
             Err(error) => {
                 tracing::debug!("a frame could not be written: {error}");
