@@ -65,7 +65,8 @@ async fn client_with_queue(world: &World) -> (Client, Arc<Outgoing>) {
 /// What would hide that a client has gone, before its session runs again.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_has_gone_is_seen_before_a_close_and_before_a_write() {
-    let changes: [(&str, fn(&Outgoing)); 4] = [
+    type Change = fn(&Outgoing);
+    let changes: [(&str, Change); 4] = [
         ("a drain", |outgoing| outgoing.close(CloseReason::Draining)),
         ("a lost position", |outgoing| outgoing.close(CloseReason::PositionLost)),
         ("a newer connection", |outgoing| outgoing.close(CloseReason::Replaced)),
