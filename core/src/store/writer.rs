@@ -3,6 +3,8 @@
 //! After an error in a write transaction the connection is closed, and the next transaction opens another:
 //! SQLite may have rolled back by itself while the driver still counts the transaction, so that what would be
 //! committed on it would never be stored; a PostgreSQL server that did not answer in time may answer later.
+//!
+//! * [`settle`]: what became of a transaction whose commit failed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +18,16 @@ use super::{
     Error,
     batch::{self, Loaded, Rows, StoreError, Wanted, sqlite::cache::Cache},
     engine::{Connection, by, on},
-    error::is_number_of_none,
     history::{self, History, Start},
     open_files::OpenFiles,
     postgres, upload,
     user::{self, Upsert, UserRow},
 };
+
+mod settle;
+
+use self::settle::MessageTrace;
+pub(crate) use self::settle::{Outcome, Trace};
 
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -53,22 +59,18 @@ struct Open {
 /// the committer. With the time that a write may have waited behind a lock, callers are answered within two seconds, unless
 /// the commit is in doubt.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_millis(1_400);
-/// How often a server is asked what became of a commit, also one that is gone and may come back.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
-
+/// The latest start that was written here. It is another one where the tables were restored or the history was renewed since
+/// the connection was opened.
+macro_rules! latest_start {
+    () => {
+        "coalesce((
+            select start from starts where xmin = written_by order by start desc limit 1), 0)"
+    };
+}
 const POSTGRES_BEGIN: &str = "begin";
-/// Assigns the number, by which the server knows later what became of the transaction. The start is another one where the
-/// tables were restored or the history was renewed since the connection was opened.
-const TRANSACTION_ID: &str = "\
-    select pg_current_xact_id()::text, coalesce((
-        select start from starts where xmin = written_by order by start desc limit 1), 0)";
-const TRANSACTION_STATUS: &str = "select pg_xact_status($1::text::xid8)";
-const MESSAGE_EXISTS: &str = "\
-    select exists (select 1 from messages
-        where thread_id = $1 and id = $2 and created = $3 and sender_seq = $4)";
-const LATEST_START: &str = "\
-    select coalesce((
-        select start from starts where xmin = written_by order by start desc limit 1), 0)";
+/// Assigns the number, by which the server knows later what became of the transaction.
+const TRANSACTION_ID: &str = concat!("select pg_current_xact_id()::text, ", latest_start!());
+const LATEST_START: &str = concat!("select ", latest_start!());
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
@@ -83,32 +85,6 @@ const TAKE_ROOM_SQLITE: &str =
     "insert into write_room (bytes) values (randomblob(8 * 1024 * 1024))";
 const GIVE_ROOM_BACK_POSTGRES: &str = "truncate write_room";
 const GIVE_ROOM_BACK_SQLITE: &str = "delete from write_room";
-
-/// What tells later whether a transaction was committed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Trace {
-    /// PostgreSQL knows it by this number. After a crash the server may give a number again, or an id,
-    /// that was not written to the disk: neither proves anything alone.
-    number: Option<String>,
-    /// The last message that it stored.
-    message: Option<MessageTrace>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct MessageTrace {
-    thread_id: i64,
-    id: i64,
-    created: i64,
-    sender_seq: u64,
-}
-
-/// What became of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Stored,
-    NotStored,
-    Unknown,
-}
 
 impl Writer {
     /// The start of this core is noted where that can be written; otherwise with the first transaction.
@@ -280,92 +256,6 @@ impl Writer {
         }
     }
 
-    /// What became of a transaction whose commit failed. SQLite's answer comes when it comes.
-    pub(crate) async fn settle(
-        &mut self,
-        trace: &Trace,
-        now: i64,
-        deadline: Instant,
-    ) -> Result<Outcome, Error> {
-        match &trace.number {
-            None => self.settle_sqlite(trace.message, now).await,
-            Some(number) => {
-                let settled = self.settle_postgres(number, trace.message, now);
-                Ok(by(Some(deadline), settled).await?)
-            }
-        }
-    }
-
-    /// Commits something of its own first, which either makes what is there durable or takes the place of
-    /// what is not.
-    async fn settle_sqlite(
-        &mut self,
-        message: Option<MessageTrace>,
-        now: i64,
-    ) -> Result<Outcome, Error> {
-        let mut probe = self.begin().await?;
-        probe.probe(now).await?;
-        probe.commit(&Rows::default()).await.map_err(CommitError::into_inner)?;
-        let Some(message) = message else { return Ok(Outcome::Unknown) };
-        let stored = self.connected().await?.has(message).await?;
-        Ok(if stored { Outcome::Stored } else { Outcome::NotStored })
-    }
-
-    /// The server may be at work on it still, or be gone and come back.
-    async fn settle_postgres(
-        &mut self,
-        number: &str,
-        message: Option<MessageTrace>,
-        now: i64,
-    ) -> Result<Outcome, sqlx::Error> {
-        loop {
-            match self.ask_postgres(number, message, now).await {
-                Ok(Some(outcome)) => return Ok(outcome),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "cannot find out what became of a commit");
-                    self.discard().await;
-                }
-            }
-            tokio::time::sleep(SETTLE_INTERVAL).await;
-        }
-    }
-
-    /// `None` while the transaction is in progress.
-    async fn ask_postgres(
-        &mut self,
-        number: &str,
-        message: Option<MessageTrace>,
-        now: i64,
-    ) -> Result<Option<Outcome>, sqlx::Error> {
-        let open = self.connected().await?;
-        let status = on!(
-            &mut open.connection,
-            fetch_one,
-            sqlx::query_scalar(TRANSACTION_STATUS).bind(number)
-        );
-        let status: Option<String> = match status {
-            // It did not reach the disk of a server that crashed.
-            Err(error) if is_number_of_none(&error) => return Ok(Some(Outcome::NotStored)),
-            status => status?,
-        };
-        Ok(match status.as_deref() {
-            Some("committed") => {
-                // A session that was ended while it waited for a standby has committed, and the standby may have
-                // nothing of it. What is committed after it returns when both are there.
-                on!(&mut open.connection, execute, sqlx::query(PROBE).bind(now))?;
-                Some(match message {
-                    Some(message) if open.has(message).await? => Outcome::Stored,
-                    Some(_) => Outcome::NotStored,
-                    None => Outcome::Unknown,
-                })
-            }
-            Some("aborted") => Some(Outcome::NotStored),
-            Some("in progress") => None,
-            _ => Some(Outcome::Unknown),
-        })
-    }
-
     pub(crate) async fn close(mut self) -> Result<(), Error> {
         match self.may_close().await {
             Some(open) => {
@@ -416,18 +306,6 @@ impl Open {
         }
         self.looked = Instant::now();
         Ok(())
-    }
-
-    async fn has(&mut self, message: MessageTrace) -> Result<bool, sqlx::Error> {
-        on!(
-            &mut self.connection,
-            fetch_one,
-            sqlx::query_scalar(MESSAGE_EXISTS)
-                .bind(message.thread_id)
-                .bind(message.id)
-                .bind(message.created)
-                .bind(message.sender_seq.cast_signed())
-        )
     }
 }
 
