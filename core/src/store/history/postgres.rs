@@ -96,9 +96,15 @@ pub(in crate::store) async fn open(
     migrations: Migrations,
 ) -> Result<History, OpenError> {
     let found = find(connection, migrations).await?;
-    let (found, start) = find_or_note(connection, found, migrations).await?;
+    let (found, noted) = find_or_note(connection, found, migrations).await?;
+    let start = noted.start;
     let first = if found.first == Start::default() { start } else { found.first };
-    Ok(History::new(first, start, Some(found.server)))
+    let history = History::new(first, start, Some(found.server));
+    if let Some(lifted) = noted.lifted {
+        let epoch = history.epoch(start);
+        tracing::info!(%epoch, lifted, "a start of the database is noted: no id is given twice");
+    }
+    Ok(history)
 }
 
 /// On each new connection that writes: refuses another deployment's database, an older schema, and a server that was left
@@ -123,12 +129,14 @@ pub(in crate::store) async fn enter(
     if let Some(before) = &before {
         found.server.check_is_not_behind(before)?;
     }
-    let (found, start) = find_or_note(connection, found, known.migrations).await?;
+    let (found, noted) = find_or_note(connection, found, known.migrations).await?;
+    let start = noted.start;
     if start != history.start() {
         let cause = before.map_or("it is new", |before| found.server.differs_by(&before));
         history.enter(start, Some(found.server));
         tracing::warn!(
             epoch = %history.epoch(start), timeline = found.server.timeline,
+            lifted = noted.lifted.as_deref().unwrap_or("by another core"),
             "the database may have gone back, because {cause}: subscriptions whose position is no part \
              of its history end"
         );
@@ -191,23 +199,33 @@ async fn find(connection: &mut PgConnection, migrations: Migrations) -> Result<F
     sqlx::query_as(statement).fetch_one(connection).await
 }
 
-/// The start of this run of the server, which one core notes.
+/// The start of this run of the server.
+struct Noted {
+    start: Start,
+    /// How far identifiers jump, where this core has noted it.
+    lifted: Option<String>,
+}
+
+/// Which one core notes, and the others find.
 async fn find_or_note(
     connection: &mut PgConnection,
     found: Found,
     migrations: Migrations,
-) -> Result<(Found, Start), OpenError> {
+) -> Result<(Found, Noted), OpenError> {
     if found.is_of_this_run {
-        let start = found.latest;
-        return Ok((found, start));
+        let noted = Noted { start: found.latest, lifted: None };
+        return Ok((found, noted));
     }
     sqlx::query("begin").execute(&mut *connection).await?;
     sqlx::query(LOCK).execute(&mut *connection).await?;
     let found = find(connection, migrations).await?;
-    let start =
-        if found.is_of_this_run { found.latest } else { note(connection, found.latest).await? };
+    let noted = if found.is_of_this_run {
+        Noted { start: found.latest, lifted: None }
+    } else {
+        note(connection, found.latest).await?
+    };
     sqlx::query("commit").execute(connection).await?;
-    Ok((found, start))
+    Ok((found, noted))
 }
 
 /// Begins a history of which no position from before is a part. Cores that run find it with their next transaction.
@@ -218,7 +236,7 @@ pub(in crate::store) async fn renew(
     sqlx::query("begin").execute(&mut *connection).await?;
     sqlx::query(LOCK).execute(&mut *connection).await?;
     let found = find(connection, migrations).await?;
-    let start = note(connection, found.latest).await?;
+    let Noted { start, .. } = note(connection, found.latest).await?;
     // In the order in which cores do.
     sqlx::query(LOCK_FEEDS).execute(&mut *connection).await?;
     for statement in [LOSE_ALL, ENTER_ALL] {
@@ -229,16 +247,16 @@ pub(in crate::store) async fn renew(
     Ok(History::new(first, start, Some(found.server)))
 }
 
-async fn note(connection: &mut PgConnection, latest: Start) -> Result<Start, sqlx::Error> {
+async fn note(connection: &mut PgConnection, latest: Start) -> Result<Noted, sqlx::Error> {
     let (now, newest): (i64, Option<i64>) = sqlx::query_as(NOW).fetch_one(&mut *connection).await?;
     let start = Start::draw(latest, now);
     sqlx::query(NOTE).bind(start).bind(now).execute(&mut *connection).await?;
     // Only a database that is new has given none.
-    if newest.is_some() || latest != Start::default() {
-        let newest = newest.unwrap_or_else(|| latest.micros());
-        for lifted in lift_sequences(connection, margin(now - newest)).await? {
-            tracing::info!(%lifted, "identifiers jump, so that none is given twice");
-        }
+    if newest.is_none() && latest == Start::default() {
+        return Ok(Noted { start, lifted: None });
     }
-    Ok(start)
+    let newest = newest.unwrap_or_else(|| latest.micros());
+    let lifted = lift_sequences(connection, margin(now - newest)).await?;
+    let lifted: Vec<_> = lifted.iter().map(ToString::to_string).collect();
+    Ok(Noted { start, lifted: Some(lifted.join(", ")) })
 }
