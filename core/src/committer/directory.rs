@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use netrox_proto::ids::UserId;
 
-use super::{Answer, Write, Written};
+use super::{
+    Answer, Write, Written,
+    watchdog::{Phase, Progress},
+};
 use crate::{
     command::UserChange,
     error::Error,
@@ -20,6 +23,7 @@ pub(super) async fn write(
     transaction: &mut WriteTransaction<'_>,
     writes: &[Write],
     now: i64,
+    progress: &Progress,
 ) -> Result<Vec<Answer>, store::Error> {
     if writes.iter().any(Write::changes_directory) {
         transaction.lock_directory().await?;
@@ -32,17 +36,17 @@ pub(super) async fn write(
             Write::UpsertUsers(changes) => changes,
             Write::EnsureUser(change) => std::slice::from_ref(change),
             other => {
-                answers.append(&mut set.write(transaction, now).await?);
+                answers.append(&mut set.write(transaction, now, progress).await?);
                 answers.push(write_singly(transaction, other, now).await?);
                 continue;
             }
         };
         if users.iter().any(|change| set.ids.contains(&change.id)) {
-            answers.append(&mut set.write(transaction, now).await?);
+            answers.append(&mut set.write(transaction, now, progress).await?);
         }
         set.add(write, users);
     }
-    answers.append(&mut set.write(transaction, now).await?);
+    answers.append(&mut set.write(transaction, now, progress).await?);
     Ok(answers)
 }
 
@@ -68,12 +72,18 @@ impl<'a> UserSet<'a> {
         &mut self,
         transaction: &mut WriteTransaction<'_>,
         now: i64,
+        progress: &Progress,
     ) -> Result<Vec<Answer>, store::Error> {
         let Self { upserts, writes, .. } = std::mem::take(self);
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut rows = transaction.upsert_users(&upserts, now).await?.into_iter();
+        let mut rows = Vec::with_capacity(upserts.len());
+        for some in upserts.chunks(transaction.users_at_a_time()) {
+            rows.append(&mut transaction.upsert_users(some, now).await?);
+            progress.enter(Phase::Working);
+        }
+        let mut rows = rows.into_iter();
         let answers = writes.into_iter().map(|(_, count)| {
             let rows: Option<Vec<UserRow>> = rows.by_ref().take(count).collect();
             rows.map(Written::Users).ok_or(Error::UserDeleted)

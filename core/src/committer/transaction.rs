@@ -50,7 +50,8 @@ pub(super) async fn run(
     let mut transaction = writer.begin().await?;
     progress.enter(Phase::Working);
     // Messages look users up, so that what changes these goes first.
-    let mut singly_written = directory::write(&mut transaction, writes, now).await?.into_iter();
+    let mut singly_written =
+        directory::write(&mut transaction, writes, now, progress).await?.into_iter();
 
     let wanted = plan::wanted(writes);
     let loaded =

@@ -16,7 +16,7 @@ use crate::error::Error;
 /// that it goes by only while it is found out what became of one. SQLite has no server that could hang: there it is a lock
 /// or the disk that does.
 const OVERDUE_AFTER: Duration = Duration::from_millis(1_500);
-/// What it reads and writes in between may be much.
+/// Each step of what it reads and writes in between, which may be much.
 const WORK_OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
 /// How far a transaction is.

@@ -350,6 +350,14 @@ impl WriteTransaction<'_> {
         Ok(by(self.deadline, user::lock(&mut self.open.connection)).await?)
     }
 
+    /// How many users one call should change: SQLite takes a statement for each, PostgreSQL a few for all.
+    pub(crate) fn users_at_a_time(&self) -> usize {
+        match self.open.connection {
+            Connection::Sqlite(_) => 64,
+            Connection::Postgres(_) => usize::MAX,
+        }
+    }
+
     /// Users that are named once. `None` where one was deleted and stays so.
     pub(crate) async fn upsert_users(
         &mut self,
