@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use rustix::process::{Pid, kill_process};
@@ -139,8 +140,27 @@ impl Process {
         self.child.id()
     }
 
+    /// Sends it a signal. A process that is told to stop has stopped when it returns.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("signal the program");
+        if signal == Signal::STOP {
+            let given = Instant::now();
+            while !self.has_stopped() {
+                assert!(given.elapsed() < crate::PATIENCE, "the program does not stop");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Whether none of its threads runs.
+    fn has_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads");
+        threads.flatten().all(|thread| {
+            let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+            // A thread that has ended meanwhile has none.
+            state.is_none_or(|state| state.trim_start().starts_with('T'))
+        })
     }
 
     /// Ends it as a power cut would: SIGKILL.
