@@ -14,7 +14,7 @@ use crate::{
     store::{
         self,
         user::{Upsert, UserRow},
-        writer::WriteTransaction,
+        writer::{USERS_AT_A_TIME, WriteTransaction},
     },
 };
 
@@ -79,7 +79,7 @@ impl<'a> UserSet<'a> {
             return Ok(Vec::new());
         }
         let mut rows = Vec::with_capacity(upserts.len());
-        for some in upserts.chunks(transaction.users_at_a_time()) {
+        for some in upserts.chunks(USERS_AT_A_TIME) {
             rows.append(&mut transaction.upsert_users(some, now).await?);
             progress.enter(Phase::Working);
         }

@@ -55,6 +55,8 @@ struct Open {
     looked: Instant,
 }
 
+/// Users that one call changes: up to a megabyte, and no long time without a sign of the database.
+pub(crate) const USERS_AT_A_TIME: usize = 64;
 /// From the beginning of a transaction to the end of its commit. SQLite has no server that could hang; its disk is watched by
 /// the committer. With the time that a write may have waited behind a lock, callers are answered within two seconds, unless
 /// the commit is in doubt.
@@ -350,15 +352,7 @@ impl WriteTransaction<'_> {
         Ok(by(self.deadline, user::lock(&mut self.open.connection)).await?)
     }
 
-    /// How many users one call should change: SQLite takes a statement for each, PostgreSQL a few for all.
-    pub(crate) fn users_at_a_time(&self) -> usize {
-        match self.open.connection {
-            Connection::Sqlite(_) => 64,
-            Connection::Postgres(_) => usize::MAX,
-        }
-    }
-
-    /// Users that are named once. `None` where one was deleted and stays so.
+    /// Users that are named once, at most [`USERS_AT_A_TIME`]. `None` where one was deleted and stays so.
     pub(crate) async fn upsert_users(
         &mut self,
         upserts: &[Upsert<'_>],
@@ -367,7 +361,10 @@ impl WriteTransaction<'_> {
         for upsert in upserts {
             self.open.cache.forget_user(upsert.change.id);
         }
-        Ok(by(self.deadline, user::upsert(&mut self.open.connection, upserts, now)).await?)
+        let rows = by(self.deadline, user::upsert(&mut self.open.connection, upserts, now)).await?;
+        // A server that answers is not one that hangs: what is left has as much time again.
+        self.deadline = self.deadline.map(|_| Instant::now() + TRANSACTION_TIMEOUT);
+        Ok(rows)
     }
 
     /// Whether there was such a user.
