@@ -3,7 +3,7 @@
 //! * `handshake`: from a request to a session.
 //! * `session`: one connection; `queue`: what waits to be written to it; `close`: why it is closed;
 //!   `flood`: what a client may make the server do for nothing.
-//! * `feed`: what a user receives, for all their connections; `sockets`: all connections.
+//! * `feed`: what a user receives, for all their connections; `position`: how far that is; `sockets`: all connections.
 //! * `client_frame`, `server_frame`: the JSON that comes and goes.
 
 pub(crate) mod client_frame;
@@ -11,6 +11,7 @@ mod close;
 mod feed;
 mod flood;
 mod handshake;
+mod position;
 mod queue;
 pub(crate) mod server_frame;
 mod session;

@@ -23,6 +23,7 @@ use tonic::Streaming;
 
 use super::{
     close::CloseReason,
+    position::{Epochs, Position},
     queue::{Outgoing, Push},
     server_frame,
 };
@@ -227,7 +228,7 @@ async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
 
 /// Runs until the last connection is gone, when it is aborted, or until the subscription cannot go on.
 pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
-    let user = feed.user;
+    let (user, epochs) = (feed.user, &edge.shared.sockets.epochs);
     let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
     let mut position: Option<Position> = None;
     let (failure, reason) = loop {
@@ -237,9 +238,11 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
             Ok((mut responses, first)) => {
                 let opened_at = Instant::now();
                 let before = position.take();
-                let reached = position.insert(Position::of(before, &first));
+                let reached = position.insert(Position::of(before, &first, epochs));
+                // There are many that wait for the next one.
+                drop(first);
                 feed.set_phase(Phase::Live);
-                let failure = follow(&feed, &mut responses, reached).await;
+                let failure = follow(&feed, &mut responses, reached, epochs).await;
                 feed.set_phase(Phase::Opening);
                 if opened_at.elapsed() >= MAX_RETRY {
                     backoff.reset();
@@ -281,28 +284,6 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
     feed.close_all(reason);
 }
 
-/// How far the subscription is, and in which history of the database; a core of 0.1.0 does not tell which.
-struct Position {
-    seq: u64,
-    epoch: Option<Box<str>>,
-}
-
-impl Position {
-    /// At the first response of a stream that goes on from `before`.
-    fn of(before: Option<Self>, first: &SubscribeResponse) -> Self {
-        let seq = before.map_or(first.last_seq, |before| before.seq);
-        let mut position = Self { seq, epoch: None };
-        position.enter(&first.epoch);
-        position
-    }
-
-    fn enter(&mut self, epoch: &str) {
-        if !epoch.is_empty() {
-            self.epoch = Some(epoch.into());
-        }
-    }
-}
-
 /// Boxed, because a future that is moved holds it more than once.
 type Responses = Box<Streaming<SubscribeResponse>>;
 
@@ -331,17 +312,18 @@ async fn open(
     }
 }
 
-/// Delivers until the stream ends, and keeps the position that is reached. There are many that wait for the next response:
-/// nothing is kept of the last one.
+/// Delivers until the stream ends, and keeps the position that is reached; nothing of a response while it waits for the
+/// next.
 async fn follow(
     feed: &Feed,
     responses: &mut Streaming<SubscribeResponse>,
     position: &mut Position,
+    epochs: &Epochs,
 ) -> Failure {
     loop {
         let (events, reached) = match responses.message().await {
             Ok(Some(SubscribeResponse { events, last_seq, epoch })) => {
-                position.enter(&epoch);
+                position.enter(&epoch, epochs);
                 (events, last_seq)
             }
             Ok(None) => return out_of_reach(),

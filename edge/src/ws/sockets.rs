@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     close::CloseReason,
     feed::{self, Feed},
+    position::Epochs,
     queue::Outgoing,
 };
 use crate::{Edge, config};
@@ -26,6 +27,7 @@ pub(crate) struct Sockets {
     max_bytes: usize,
     count: Arc<AtomicUsize>,
     registry: Mutex<Registry>,
+    pub(super) epochs: Epochs,
     /// The sessions, apart from the edge's other tasks: they end before what they depend on.
     pub(super) sessions: TaskTracker,
 }
@@ -49,6 +51,7 @@ impl Sockets {
             max_bytes: limits.outgoing_queue_bytes,
             count: Arc::default(),
             registry: Mutex::default(),
+            epochs: Epochs::default(),
             sessions: TaskTracker::new(),
         }
     }

@@ -21,38 +21,48 @@ use crate::ws::close::CloseReason;
 /// alive.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Frames in the order read, and a fault that ends them.
+/// Frames in the order read, and a fault that ends them. Connections are many, and hardly any ever holds a frame.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct Held(Option<Box<Frames>>);
+
+#[derive(Debug, Default)]
+struct Frames {
     frames: VecDeque<Result<Message, CloseReason>>,
     bytes: usize,
 }
 
 impl Held {
     fn push(&mut self, frame: Result<Message, CloseReason>) {
-        self.bytes += size_of_val(&frame) + frame.as_ref().map_or(0, Message::len);
-        self.frames.push_back(frame);
+        let held = self.0.get_or_insert_default();
+        held.bytes += size_of_val(&frame) + frame.as_ref().map_or(0, Message::len);
+        held.frames.push_back(frame);
     }
 
     fn is_full(&self) -> bool {
-        self.bytes >= MAX_BYTES
+        self.0.as_ref().is_some_and(|held| held.bytes >= MAX_BYTES)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.0.is_none()
     }
 
     fn has_fault(&self) -> bool {
-        matches!(self.frames.back(), Some(Err(_)))
+        self.0.as_ref().is_some_and(|held| matches!(held.frames.back(), Some(Err(_))))
     }
 
     /// The next one, once the client is known to be there.
     pub(super) fn pop(&mut self) -> Option<Result<Message, CloseReason>> {
-        let frame = self.frames.pop_front()?;
-        if self.frames.is_empty() {
-            *self = Self::default();
+        let held = self.0.as_mut()?;
+        let frame = held.frames.pop_front();
+        if held.frames.is_empty() {
+            self.0 = None;
         }
-        Some(frame)
+        frame
+    }
+
+    /// How many there were.
+    fn clear(&mut self) -> usize {
+        self.0.take().map_or(0, |held| held.frames.len())
     }
 }
 
@@ -99,7 +109,7 @@ where
     }
 
     fn drop_held(&mut self) {
-        let frames = std::mem::take(&mut self.held).frames.len();
+        let frames = self.held.clear();
         tracing::debug!(frames, "a client had gone when this edge stood still");
     }
 }
