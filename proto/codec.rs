@@ -147,6 +147,8 @@ mod tests {
             request,
             is_repetition: true,
             sent_after_ms: Some(-1),
+            wait_ms: Some(9),
+            hand_back: true,
         };
         let unreadable = SendMessagesRequest { request_id: 7, ..Default::default() };
         let read = |bytes: &[u8]| read::<SendMessagesRequest>(bytes).expect("a request");

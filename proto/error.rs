@@ -28,7 +28,9 @@ impl ErrorReason {
             | Self::AttachmentNotFound => Code::NotFound,
             Self::UserDeleted => Code::FailedPrecondition,
             Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
-            Self::Overloaded | Self::StoreUnavailable | Self::ShuttingDown => Code::Unavailable,
+            Self::Overloaded | Self::StoreUnavailable | Self::HandedBack | Self::ShuttingDown => {
+                Code::Unavailable
+            }
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
             Self::Overtaken => Code::Aborted,

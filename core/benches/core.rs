@@ -1,6 +1,6 @@
 //! The hot pieces of the core: `cargo bench -p netrox-core --features bench`.
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::StreamExt as _;
@@ -38,6 +38,8 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
         media: MediaLocation::Directory(directory.path().join("media")),
         bus: None,
         service_tokens: vec![TOKEN.into()],
+        store_wait: Duration::from_secs(10),
+        drain_wait: Duration::from_secs(5),
         max_body_bytes: 16_384,
         max_attachment_bytes: 1 << 20,
     });

@@ -2,10 +2,11 @@
 //! transaction and answers all of it. Latency is one commit, and every sender shares its fsync.
 //!
 //! A batch runs to its end whoever waits for it, unless it takes too long to come to its commit. Nothing is
-//! published before the commit is durable, nor told as stored.
+//! published before the commit is durable, nor told as stored. While the database is away, what was not begun waits, or is
+//! given back to whoever keeps it.
 //!
 //! * [`task`]: the task that commits.
-//! * [`waiting`]: what waits for it; [`batch`]: what it takes of that at a time.
+//! * [`waiting`]: what waits for it; [`batch`]: what it takes of that at a time; [`caller`]: who waits, and for how long.
 //! * [`watchdog`]: what becomes of both while the database hangs; [`condition`]: whether it takes writes.
 //! * [`transaction`]: a batch as one transaction.
 //! * [`directory`]: the writes of a batch that are no messages.
@@ -14,13 +15,11 @@
 use std::{sync::Arc, time::Duration};
 
 use netrox_proto::ids::UserId;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
-    time::Instant,
-};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::task::CommitTask;
+pub(crate) use self::caller::{Returns, Terms};
+use self::{caller::Caller, task::CommitTask, waiting::Waiting};
 use crate::{
     command::{Dispatch, NewMessage, UserChange},
     error::Error,
@@ -29,6 +28,7 @@ use crate::{
 };
 
 mod batch;
+mod caller;
 mod condition;
 mod directory;
 mod plan;
@@ -44,11 +44,11 @@ mod tests;
 const QUEUE_WRITES: usize = 16_384;
 /// What the waiting writes may hold in memory.
 const QUEUE_BYTES: usize = 32 * 1024 * 1024;
-/// How old a write may be when it is read and when its batch begins: an edge gives a send up after 5 s, and what this core,
-/// stopped or starved meanwhile, stored after that could overtake what the same user sent later by way of another.
-const MAX_AGE: Duration = Duration::from_secs(3);
-/// The cost of a write besides its text.
-const WRITE_OVERHEAD_BYTES: usize = 256;
+/// How old a write may be when it is begun, unless it may wait for longer: what this core, stopped or starved meanwhile, stored
+/// after it was given up could overtake what the same user sent later by way of another.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(3);
+/// The cost of a write besides its text (PROTOCOL section 5, `--store-wait`).
+const WRITE_OVERHEAD_BYTES: usize = 512;
 
 #[derive(Debug)]
 pub(crate) enum Write {
@@ -89,13 +89,7 @@ type Answer = Result<Written, Error>;
 #[derive(Debug)]
 struct Queued {
     write: Write,
-    answer: oneshot::Sender<Answer>,
-    /// When it came into the queue.
-    since: Instant,
-    /// When its caller sent it.
-    sent: Instant,
-    /// Given back when the write is answered.
-    room: OwnedSemaphorePermit,
+    caller: Caller,
 }
 
 /// The way into the queue.
@@ -104,6 +98,8 @@ pub(crate) struct Committer {
     queue: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
     stop: CancellationToken,
+    /// How long a write may wait for a database that is away.
+    wait: Duration,
 }
 
 /// A write in the queue.
@@ -142,30 +138,34 @@ impl Committer {
     /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
     /// directory is written with them takes effect before them.
     pub(crate) fn submit(&self, write: Write) -> Result<Pending, Error> {
-        self.submit_aged(write, Duration::ZERO)
+        let wait = if write.may_wait() { self.wait } else { Duration::ZERO };
+        self.submit_on(write, Terms { age: Duration::ZERO, wait, returns: None })
     }
 
-    /// Queues a write that was sent so long ago. One that is too old is refused.
-    pub(crate) fn submit_aged(&self, write: Write, age: Duration) -> Result<Pending, Error> {
+    /// Queues a write that was sent before. One that is too old is refused.
+    pub(crate) fn submit_on(&self, write: Write, terms: Terms) -> Result<Pending, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
         }
-        if age > MAX_AGE {
+        if terms.age > terms.wait.max(MAX_AGE) {
             return Err(Error::StoreUnavailable);
         }
         let bytes = u32::try_from(write.size()).map_err(|_| Error::Overloaded)?;
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
         let (answer, pending) = oneshot::channel();
-        let since = Instant::now();
-        let sent = since.checked_sub(age).unwrap_or(since);
-        let queued = Queued { write, answer, since, sent, room };
+        let queued = Queued { write, caller: Caller::new(answer, terms, room) };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,
             mpsc::error::TrySendError::Closed(_) => Error::StoreUnavailable,
         })?;
         Ok(Pending(pending))
+    }
+
+    /// How long a write may wait for a database that is away.
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait
     }
 
     /// Returns once no further write is taken.
@@ -177,6 +177,20 @@ impl Committer {
 impl Write {
     fn changes_directory(&self) -> bool {
         matches!(self, Self::UpsertUsers(_) | Self::EnsureUser(_) | Self::DeleteUser(_))
+    }
+
+    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once.
+    fn may_wait(&self) -> bool {
+        !matches!(self, Self::EnsureUser(_))
+    }
+
+    /// Whose room it takes while it waits.
+    fn sender(&self) -> Option<UserId> {
+        match self {
+            Self::Message(message) => Some(message.sender),
+            Self::Dispatch(dispatch) => Some(dispatch.sender),
+            _ => None,
+        }
     }
 
     fn size(&self) -> usize {
@@ -207,16 +221,29 @@ pub(crate) enum Health {
     Damaged,
 }
 
+/// How long writes may wait for a database that is away.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    pub(crate) store: Duration,
+    /// Cancelled when the process begins to end.
+    pub(crate) hurries: CancellationToken,
+    /// From then on.
+    pub(crate) hurried: Duration,
+}
+
 /// `stop` refuses further writes and ends the task after those that are queued.
 /// [`CommitTask::run`] is to be spawned.
 pub(crate) fn new(
     writer: Writer,
     hub: Hub,
     stop: CancellationToken,
+    waits: Waits,
 ) -> (Committer, CommitTask, watch::Receiver<Health>) {
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
     let (health, health_seen) = watch::channel(Health::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-    let task = CommitTask::new(writer, hub, queued, stop.clone(), health);
-    (Committer { queue, room, stop }, task, health_seen)
+    let wait = waits.store;
+    let waiting = Waiting::new(queued, stop.clone(), waits);
+    let task = CommitTask::new(writer, hub, waiting, health);
+    (Committer { queue, room, stop, wait }, task, health_seen)
 }

@@ -1,6 +1,6 @@
 //! What an operator can set of a core.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 mod url;
 
@@ -17,6 +17,10 @@ pub struct Config {
     pub bus: Option<BusConfig>,
     /// The bearer credentials that callers may present, at least one.
     pub service_tokens: Vec<String>,
+    /// How long a write waits for a database that is away.
+    pub store_wait: Duration,
+    /// How long it does so from when the process begins to end.
+    pub drain_wait: Duration,
     /// Bytes of UTF-8 of a message body.
     pub max_body_bytes: usize,
     /// Bytes of an uploaded file.

@@ -31,6 +31,8 @@ pub(crate) enum Error {
     Overloaded,
     #[error("the store cannot take it now")]
     StoreUnavailable,
+    #[error("it is given back, and nothing of it was stored")]
+    HandedBack,
     #[error("this core is shutting down")]
     ShuttingDown,
     #[error("whether it was stored could not be found out")]
@@ -58,6 +60,7 @@ impl Error {
             Self::RangeNotSatisfiable => ErrorReason::RangeNotSatisfiable,
             Self::Overloaded => ErrorReason::Overloaded,
             Self::StoreUnavailable => ErrorReason::StoreUnavailable,
+            Self::HandedBack => ErrorReason::HandedBack,
             Self::ShuttingDown => ErrorReason::ShuttingDown,
             Self::OutcomeUnknown => ErrorReason::OutcomeUnknown,
             Self::Overtaken => ErrorReason::Overtaken,

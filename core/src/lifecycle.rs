@@ -23,7 +23,7 @@ use crate::{
     auth::ServiceAuth,
     bus::{self, Bus},
     chat::Chat,
-    committer,
+    committer::{self, Waits},
     config::{Config, Database, MediaLocation},
     directory::Directory,
     error::Error,
@@ -91,6 +91,8 @@ pub struct Core {
     store: Store,
     hub: Hub,
     tasks: TaskTracker,
+    /// What waits for the database does not wait for much longer.
+    hurries: CancellationToken,
     /// Ends the acceptance of work.
     draining: CancellationToken,
     damaged: CancellationToken,
@@ -134,8 +136,14 @@ impl Core {
                 hub
             }
         };
+        let hurries = CancellationToken::new();
+        let waits = Waits {
+            store: config.store_wait,
+            hurries: hurries.clone(),
+            hurried: config.drain_wait,
+        };
         let (committer, commit_task, health) =
-            committer::new(writer, hub.clone(), draining.clone());
+            committer::new(writer, hub.clone(), draining.clone(), waits);
         if store.cluster().is_some() {
             let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
             tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
@@ -207,7 +215,7 @@ impl Core {
         .prepare();
         let shutdown = Shutdown { commit_task: Some(commit_task), locks, claim };
         let shutdown = Arc::new(Mutex::new(shutdown));
-        Ok(Self { routes, store, hub, tasks, draining, damaged, died, shutdown })
+        Ok(Self { routes, store, hub, tasks, hurries, draining, damaged, died, shutdown })
     }
 
     /// The services, to be called in process or served over a socket.
@@ -215,8 +223,15 @@ impl Core {
         self.routes.clone()
     }
 
+    /// What waits for a database that is away is refused when `Config::drain_wait` is over. To be called when the process
+    /// begins to end, of which this core may be the last part.
+    pub fn hurry(&self) {
+        self.hurries.cancel();
+    }
+
     /// Refuses new work and ends the live streams; what was taken is finished.
     pub fn drain(&self) {
+        self.hurry();
         self.draining.cancel();
         self.hub.close(&Error::ShuttingDown);
     }

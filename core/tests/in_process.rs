@@ -88,6 +88,8 @@ async fn open(directory: &TempDir) -> Core {
         media: MediaLocation::Directory(directory.path().join("media")),
         bus: None,
         service_tokens: vec![TOKEN.into()],
+        store_wait: Duration::from_secs(10),
+        drain_wait: Duration::from_secs(5),
         max_body_bytes: 16_384,
         max_attachment_bytes: 1 << 20,
     })
@@ -184,6 +186,8 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         media: MediaLocation::Directory(data_dir.path().join("media")),
         bus: None,
         service_tokens: vec![TOKEN.into()],
+        store_wait: Duration::from_secs(10),
+        drain_wait: Duration::from_secs(5),
         max_body_bytes: 1,
         max_attachment_bytes: 1,
     };

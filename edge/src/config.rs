@@ -89,6 +89,8 @@ pub struct Limits {
     pub body_idle_timeout: Duration,
     pub outgoing_queue_frames: usize,
     pub outgoing_queue_bytes: usize,
+    /// How long a send waits for a core or database that is away.
+    pub store_wait: Duration,
     /// From the start of a drain to the hard stop.
     pub drain_timeout: Duration,
 }
@@ -110,6 +112,7 @@ impl Default for Limits {
             body_idle_timeout: Duration::from_secs(30),
             outgoing_queue_frames: 256,
             outgoing_queue_bytes: 1_048_576,
+            store_wait: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -149,6 +149,7 @@ impl From<Failure> for PublicError {
             ErrorReason::UserUnknown
             | ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
             | ErrorReason::ShuttingDown
             | ErrorReason::EpochChanged
             | ErrorReason::OutcomeUnknown

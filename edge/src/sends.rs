@@ -2,27 +2,35 @@
 //! the core rather than in a call for each message.
 //!
 //! * A user's commands always go over the same stream, in the order submitted.
-//! * A command waits for a place on its stream for a bounded time among a bounded number; beyond that
-//!   it is refused with `OVERLOADED`.
-//! * While the core is known to be out of reach, commands are refused at once with
-//!   `STORE_UNAVAILABLE`. The link is established again without being asked.
+//! * What commands hold in memory until they are answered is bounded, in all and for each user; beyond that they are
+//!   refused with `OVERLOADED`, or left with the user where nothing is away.
+//! * While the core or its database is away, commands wait here, for `--store-wait` at most: then they are refused with
+//!   `STORE_UNAVAILABLE`. Over the network a core gives back what it cannot store, and is asked for no more than one until it
+//!   stores it. In process the core keeps what it was given. The link is established again without being asked.
 //! * A command that was on a stream when it broke is in doubt. Over the network it carries a
 //!   `client_ref` (a dispatch is idempotent by itself) and is repeated on the next stream, in the same
-//!   order and before anything newer, until it is answered. A message that the core answers with `OUTCOME_UNKNOWN` is
-//!   repeated as well, a little later. After 5 s without an answer that tells what became of it its failure is
+//!   order and before anything newer, until it is answered. What the core answers with `OUTCOME_UNKNOWN` is
+//!   repeated as well, a little later. When its time is over without an answer that tells what became of it its failure is
 //!   `OUTCOME_UNKNOWN`. In process, where an answer cannot get lost on the way, nothing is repeated
 //!   and no `client_ref` is set.
-//! * Each request says how old it is, so that the core drops what it gets too late, hung or starved: nothing is begun to
-//!   be stored 4 s after it was submitted, while this edge awaits it for 5 s.
+//! * Each request says how old it is and how long it may wait, so that the core drops what it gets too late, hung or
+//!   starved.
+//!
+//! * [`lane`]: what is submitted, and what becomes of it; [`commands`]: how far each is; [`link`]: the streams.
+//! * [`room`]: what they hold in memory; [`stall`]: what the operator is told; [`client_refs`]: what repetitions are known by.
 
 mod client_refs;
 mod commands;
 mod lane;
+mod link;
+mod room;
+mod stall;
 
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use netrox_proto::{
@@ -32,12 +40,14 @@ use netrox_proto::{
         send_messages_request::Request,
     },
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::core_client::CoreClient;
 use client_refs::ClientRefs;
+use commands::{Terms, overloaded};
 use lane::Lane;
+use room::{Full, Rooms};
 
 /// Streams to the core: as many as connections to one, so that one that breaks takes only its share along.
 const LANES: usize = 2;
@@ -49,6 +59,15 @@ pub(crate) enum Command {
     Message { receiver: UserId, body: String },
     /// Deliver an uploaded message.
     Dispatch { message_id: i64 },
+}
+
+impl Command {
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Message { body, .. } => body.len(),
+            Self::Dispatch { .. } => 0,
+        }
+    }
 }
 
 /// How a command ended.
@@ -69,34 +88,70 @@ impl Future for Pending {
     }
 }
 
+/// What becomes of a command that is submitted.
+#[derive(Debug)]
+pub(crate) enum Submitted {
+    /// It takes effect whatever becomes of its sender.
+    Taken(Pending),
+    /// The user has enough under way: it is to be submitted again in a moment.
+    NotYet(Command),
+}
+
 /// The sends of all users of an edge.
 pub(crate) struct SendPipeline {
     lanes: [Arc<Lane>; LANES],
+    rooms: Arc<Rooms>,
     /// Where repetitions are possible.
     client_refs: Option<ClientRefs>,
+    /// Of the lanes.
+    tasks: TaskTracker,
 }
 
 impl SendPipeline {
     /// Starts to connect; the tasks of the pipeline run on `tasks` until [`Self::close`] or until
-    /// `hard_stop`.
+    /// `hard_stop`. Commands wait for `wait` where the core or its database is away.
     pub(crate) fn new(
         core: &CoreClient,
         in_process: bool,
+        wait: Duration,
         tasks: &TaskTracker,
         hard_stop: &CancellationToken,
     ) -> Self {
+        let (terms, stall) = (Terms { keeps: !in_process, wait }, Arc::default());
+        let of_lanes = TaskTracker::new();
         let lanes = std::array::from_fn(|_| {
-            let lane = Arc::new(Lane::new(!in_process));
-            let run = Arc::clone(&lane).run(core.clone());
-            tasks.spawn(hard_stop.clone().run_until_cancelled_owned(run));
+            let lane = Arc::new(Lane::new(terms, Arc::clone(&stall)));
+            let run =
+                hard_stop.clone().run_until_cancelled_owned(Arc::clone(&lane).run(core.clone()));
+            tasks.spawn(of_lanes.track_future(run));
             lane
         });
-        Self { lanes, client_refs: (!in_process).then(ClientRefs::new) }
+        of_lanes.close();
+        let client_refs = (!in_process).then(ClientRefs::new);
+        Self { lanes, rooms: Arc::default(), client_refs, tasks: of_lanes }
     }
 
-    /// Takes a command in; the order of these calls is the order of a user's messages.
-    pub(crate) fn submit(&self, sender: UserId, command: Command) -> Pending {
-        let request = match command {
+    /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
+    pub(crate) fn submit(&self, sender: UserId, command: Command, since: Instant) -> Submitted {
+        let lane = self.lane(sender);
+        let (answer, pending) = oneshot::channel();
+        match self.rooms.take(sender, command.text_bytes()) {
+            Ok(room) => lane.submit(self.request(sender, command), answer, since, room),
+            Err(Full::User) if !lane.is_stalled() => return Submitted::NotYet(command),
+            Err(Full::User | Full::All) => lane.give(vec![(answer, overloaded())]),
+        }
+        Submitted::Taken(Pending(pending))
+    }
+
+    /// The last command of a connection, for which there is room although the user has enough under way.
+    pub(crate) fn submit_last(&self, sender: UserId, command: Command, since: Instant) {
+        let room = self.rooms.take_more(sender, command.text_bytes());
+        let (answer, _) = oneshot::channel();
+        self.lane(sender).submit(self.request(sender, command), answer, since, room);
+    }
+
+    fn request(&self, sender: UserId, command: Command) -> Request {
+        match command {
             Command::Message { receiver, body } => Request::Message(SendMessageRequest {
                 sender_id: sender.to_string(),
                 receiver_id: receiver.to_string(),
@@ -107,16 +162,34 @@ impl SendPipeline {
                 sender_id: sender.to_string(),
                 message_id,
             }),
-        };
-        let (answer, pending) = oneshot::channel();
-        let lane = sender.0.as_u128() % LANES as u128;
-        self.lanes[lane as usize].submit(request, answer);
-        Pending(pending)
+        }
     }
 
-    /// Whether commands of some users are refused at once, because the core is out of reach.
+    fn lane(&self, sender: UserId) -> &Lane {
+        let lane = sender.0.as_u128() % LANES as u128;
+        &self.lanes[lane as usize]
+    }
+
+    /// Whether what the user sends is not just under way, but waits.
+    pub(crate) fn is_stalled(&self, sender: UserId) -> bool {
+        self.lane(sender).is_stalled()
+    }
+
+    /// Whether commands of some users wait or are refused, because the core is out of reach.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.lanes.iter().any(|lane| lane.is_down())
+    }
+
+    /// Whether commands may wait for a core or database that is away.
+    pub(crate) fn have_patience(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.has_patience())
+    }
+
+    /// Refuses what waits for a core or database that is away, and lets nothing wait any more.
+    pub(crate) fn lose_patience(&self) {
+        for lane in &self.lanes {
+            lane.lose_patience();
+        }
     }
 
     /// Refuses what is submitted from now on; the tasks end when all before it is answered.
@@ -124,6 +197,11 @@ impl SendPipeline {
         for lane in &self.lanes {
             lane.close();
         }
+    }
+
+    /// Returns when the tasks have ended.
+    pub(crate) async fn ended(&self) {
+        self.tasks.wait().await;
     }
 }
 

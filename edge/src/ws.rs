@@ -20,12 +20,27 @@ mod sockets;
 pub(crate) use handshake::handshake;
 pub(crate) use sockets::Sockets;
 
+use std::pin::pin;
+
+use tokio::time::timeout;
+
 use crate::Edge;
 
 /// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
-/// they sent.
+/// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders are
+/// told.
 pub(crate) async fn drain(edge: Edge) {
-    edge.shared.draining.cancelled().await;
-    edge.shared.sockets.drain().await;
-    edge.shared.sends.close();
+    let shared = &edge.shared;
+    shared.draining.cancelled().await;
+    let drained = async {
+        shared.sockets.drain().await;
+        shared.sends.close();
+        shared.sends.ended().await;
+    };
+    let mut drained = pin!(drained);
+    let patience = shared.config.limits.drain_timeout * 7 / 10;
+    if timeout(patience, &mut drained).await.is_err() {
+        shared.sends.lose_patience();
+        drained.await;
+    }
 }

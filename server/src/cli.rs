@@ -27,7 +27,7 @@ pub(crate) use self::{
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
     jwt::{DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
-    limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs},
+    limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, StorageArgs},
@@ -112,6 +112,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) limits: EdgeLimitArgs,
     #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
+    #[command(flatten)]
     pub(crate) drain: DrainArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -129,6 +132,9 @@ pub(crate) struct CoreArgs {
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
     pub(crate) sizes: SizeLimitArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
     #[command(flatten)]
@@ -151,6 +157,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) sizes: SizeLimitArgs,
     #[command(flatten)]
     pub(crate) limits: EdgeLimitArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
     #[command(flatten)]

@@ -87,6 +87,9 @@ impl Service {
             failure = ended(&mut core) => Err(failure),
             failure = ended(&mut edge) => Err(failure),
         };
+        if let Some(core) = &core {
+            core.server.hurry();
+        }
         // The edge first: what its sockets have in flight still needs the core.
         let drained = time::timeout(drain_timeout, async {
             if let Some(edge) = edge {

@@ -12,7 +12,7 @@ use netrox_core::Database;
 use self::storage::Storage;
 pub(crate) use self::{
     key::Keys,
-    part::{CoreSettings, EdgeSettings},
+    part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::database,
 };
 use crate::{
@@ -62,9 +62,10 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     prepare(&data_dir, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
-    let limits = args.limits.to_limits(&args.sizes, &args.drain);
-    let edge = EdgeSettings::new(args.http, jwt, limits, &service_tokens);
-    let core = CoreSettings::new(&args.grpc, &data_dir, storage, &args.sizes, service_tokens);
+    let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
+    let limits = CoreLimits { sizes: &args.sizes, wait: &args.wait, drain: &args.drain };
+    let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
     let is_first_start = match &core.config.database {
         Database::Sqlite(path) => !path.exists(),
         Database::Postgres(_) => false,
@@ -89,7 +90,8 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     prepare(&data_dir, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
-    let core = CoreSettings::new(&args.grpc, &data_dir, storage, &args.sizes, service_tokens);
+    let limits = CoreLimits { sizes: &args.sizes, wait: &args.wait, drain: &args.drain };
+    let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
     Ok(Settings {
         parts: Parts::Core { core },
         drain_timeout: args.drain.drain_timeout,
@@ -107,8 +109,8 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
 
-    let limits = args.limits.to_limits(&args.sizes, &args.drain);
-    let edge = EdgeSettings::new(args.http, jwt, limits, &service_tokens);
+    let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
     Ok(Settings {
         parts: Parts::Edge { edge, cores: args.core.core.0 },
         drain_timeout: args.drain.drain_timeout,

@@ -33,7 +33,8 @@ async fn has_health(core: &Core, status: ServingStatus) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_a_commit_that_hangs() {
     let disk = HangingDisk::make();
-    let core = Core::launch(disk.under(Core::builder(), Role::Core(0))).await;
+    let builder = Core::builder().set("store-wait", "0");
+    let core = Core::launch(disk.under(builder, Role::Core(0))).await;
     let [ada, bob] = core.users().await;
     core.send(&ada, &bob, "before").await.expect("stored");
     let mut subscription = Subscription::open(&core, &bob).await;

@@ -27,3 +27,4 @@ mod subscribe;
 mod transport;
 mod unavailable;
 mod unreadable;
+mod wait;

@@ -36,3 +36,4 @@ mod standstill;
 mod subscribe;
 mod transport;
 mod unreadable;
+mod wait;

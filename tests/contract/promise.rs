@@ -84,6 +84,7 @@ impl Stream {
             request: Some(Request::Message(message)),
             is_repetition,
             sent_after_ms: Some(after - before),
+            ..SendMessagesRequest::default()
         };
         self.pipeline.put(request).await;
     }

@@ -21,9 +21,10 @@ fn documented_code(reason: ErrorReason) -> Code {
         | ErrorReason::AttachmentNotFound => Code::NotFound,
         ErrorReason::UserDeleted => Code::FailedPrecondition,
         ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,
-        ErrorReason::Overloaded | ErrorReason::StoreUnavailable | ErrorReason::ShuttingDown => {
-            Code::Unavailable
-        }
+        ErrorReason::Overloaded
+        | ErrorReason::StoreUnavailable
+        | ErrorReason::HandedBack
+        | ErrorReason::ShuttingDown => Code::Unavailable,
         ErrorReason::OutcomeUnknown => Code::Unknown,
         ErrorReason::Internal => Code::Internal,
         ErrorReason::Overtaken => Code::Aborted,

@@ -24,4 +24,5 @@ mod promise;
 mod rest;
 mod restart;
 mod vanish;
+mod wait;
 mod ws;

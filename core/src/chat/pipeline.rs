@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use super::Chat;
 use crate::{
     command::{Dispatch, NewMessage},
-    committer::Write,
+    committer::{MAX_AGE, Returns, Terms, Write},
     error::Error,
 };
 
@@ -26,7 +26,8 @@ const RESPONSES: usize = 256;
 /// How long a caller that does not read may hold up a shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-type Answer = BoxFuture<'static, v1::SendMessagesResponse>;
+/// `None` where the request is given back.
+type Answer = BoxFuture<'static, Option<v1::SendMessagesResponse>>;
 
 /// Answers a stream from a task, which ends with the stream or when its caller has gone.
 pub(super) fn spawn(
@@ -47,13 +48,21 @@ async fn run(
     answered: Instant,
 ) {
     let mut unanswered = FuturesUnordered::new();
+    let returns = Returns::default();
     // How the stream ends once all that was read is answered.
     let mut end = None;
     loop {
         let reading = end.is_none() && unanswered.len() < MAX_UNANSWERED;
         let response = tokio::select! {
             biased;
-            Some(response) = unanswered.next() => response,
+            Some(response) = unanswered.next() => match response {
+                Some(response) => response,
+                // Whatever ended it: nothing of what is not answered is stored.
+                None => {
+                    end = Some(Err(Error::HandedBack.into()));
+                    continue;
+                }
+            },
             () = responses.closed(), if end.is_none() || !unanswered.is_empty() => return,
             () = chat.committer.stopped(), if end.is_none() => {
                 end = Some(Err(Error::ShuttingDown.into()));
@@ -61,7 +70,7 @@ async fn run(
             }
             request = requests.next(), if reading => {
                 match request {
-                    Some(Ok(request)) => match accept(&chat, request, answered.elapsed()) {
+                    Some(Ok(request)) => match accept(&chat, request, answered.elapsed(), &returns) {
                         Some(answer) => unanswered.push(answer),
                         // As if it had not been read: another core can take it.
                         None => end = Some(Err(Error::ShuttingDown.into())),
@@ -101,9 +110,18 @@ async fn send(
 
 /// Queues a request at once, so that the order of reading is the order of effect; `elapsed` is how long the stream has been
 /// open. `None` where the core takes no more.
-fn accept(chat: &Chat, request: v1::SendMessagesRequest, elapsed: Duration) -> Option<Answer> {
+fn accept(
+    chat: &Chat,
+    request: v1::SendMessagesRequest,
+    elapsed: Duration,
+    returns: &Returns,
+) -> Option<Answer> {
     let (request_id, is_repetition) = (request.request_id, request.is_repetition);
-    let age = request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent));
+    let terms = Terms {
+        age: request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent)),
+        wait: wait(&request, chat.committer.wait()),
+        returns: request.hand_back.then(|| returns.clone()),
+    };
     let write = match request.request {
         Some(Command::Message(message)) => NewMessage::parse(message, chat.max_body_bytes)
             .map(|message| Write::Message(NewMessage { is_repetition, ..message })),
@@ -111,7 +129,7 @@ fn accept(chat: &Chat, request: v1::SendMessagesRequest, elapsed: Duration) -> O
         None => Err(Error::InvalidField { field: "request", problem: "missing or unreadable" }),
     };
     let is_message = matches!(write, Ok(Write::Message(_)));
-    let pending = write.and_then(|write| chat.committer.submit_aged(write, age));
+    let pending = write.and_then(|write| chat.committer.submit_on(write, terms));
     if let Err(Error::ShuttingDown) = pending {
         return None;
     }
@@ -123,9 +141,19 @@ fn accept(chat: &Chat, request: v1::SendMessagesRequest, elapsed: Duration) -> O
             }
             Ok(pending) => pending.dispatched().await.map(|done| Outcome::Attachment(done.into())),
         };
-        let result = outcome.unwrap_or_else(|error| Outcome::Failure(Failure::from(error)));
-        v1::SendMessagesResponse { request_id, result: Some(result) }
+        let result = match outcome {
+            Ok(outcome) => outcome,
+            Err(Error::HandedBack) => return None,
+            Err(error) => Outcome::Failure(Failure::from(error)),
+        };
+        Some(v1::SendMessagesResponse { request_id, result: Some(result) })
     }))
+}
+
+/// How long a request may wait from when it was sent. What is handed back waits with its caller.
+fn wait(request: &v1::SendMessagesRequest, longest: Duration) -> Duration {
+    let asked = request.wait_ms.map_or(MAX_AGE, |millis| Duration::from_millis(millis.into()));
+    if request.hand_back { asked } else { asked.min(longest) }
 }
 
 /// How old a request is that was sent `sent_after` milliseconds after the stream was opened, before where that is negative.

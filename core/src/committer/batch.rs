@@ -1,53 +1,39 @@
 //! Writes of one transaction, and who waits for them.
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, oneshot},
-    time::Instant,
-};
+use tokio::time::Instant;
 
-use super::{Answer, Queued, Write};
+use super::{Answer, Queued, Write, caller::Caller};
 use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) writes: Vec<Write>,
     pub(super) callers: Callers,
-    /// When the first of them was sent.
-    pub(super) since: Instant,
 }
 
-/// In the order of their writes. None is left once they are told.
+/// In the order of their writes. Writes of our own have none.
 #[derive(Debug, Default)]
-pub(super) struct Callers {
-    answers: Vec<oneshot::Sender<Answer>>,
-    /// What the writes hold in memory, also when their callers are told.
-    rooms: Vec<OwnedSemaphorePermit>,
-}
+pub(super) struct Callers(Vec<Caller>);
 
 impl Batch {
     pub(super) fn new(queued: Vec<Queued>) -> Self {
-        let mut batch = Self::own(Vec::with_capacity(queued.len()));
-        for Queued { write, answer, sent, room, .. } in queued {
-            batch.writes.push(write);
-            batch.callers.answers.push(answer);
-            batch.callers.rooms.push(room);
-            batch.since = batch.since.min(sent);
-        }
-        batch
+        let (writes, callers) =
+            queued.into_iter().map(|Queued { write, caller }| (write, caller)).unzip();
+        Self { writes, callers: Callers(callers) }
     }
 
     /// One that nobody waits for.
     pub(super) fn own(writes: Vec<Write>) -> Self {
-        Self { writes, callers: Callers::default(), since: Instant::now() }
+        Self { writes, callers: Callers::default() }
     }
 
-    /// Each write on its own. To be called before anyone is told.
-    pub(super) fn split(self) -> impl Iterator<Item = Self> {
-        let Self { writes, callers: Callers { answers, rooms }, since } = self;
-        writes.into_iter().zip(answers).zip(rooms).map(move |((write, answer), room)| {
-            let callers = Callers { answers: vec![answer], rooms: vec![room] };
-            Self { writes: vec![write], callers, since }
-        })
+    /// The writes that somebody still waits for.
+    pub(super) fn into_queued(self) -> impl Iterator<Item = Queued> {
+        let Self { writes, callers: Callers(callers) } = self;
+        let queued = writes.into_iter().zip(callers);
+        queued
+            .map(|(write, caller)| Queued { write, caller })
+            .filter(|queued| queued.caller.is_awaited())
     }
 
     pub(super) fn answer(&mut self, result: Result<Vec<Answer>, Error>) {
@@ -61,7 +47,7 @@ impl Batch {
 impl Callers {
     /// Whether somebody still waits for an answer.
     pub(super) fn wait(&self) -> bool {
-        !self.answers.is_empty()
+        self.0.iter().any(Caller::is_awaited)
     }
 
     pub(super) fn tell_all(&mut self, error: &Error) {
@@ -69,9 +55,22 @@ impl Callers {
     }
 
     fn tell(&mut self, answers: impl IntoIterator<Item = Answer>) {
-        for (caller, answer) in self.answers.drain(..).zip(answers) {
-            // A caller that went away does not want it.
-            let _ = caller.send(answer);
+        for (caller, answer) in self.0.iter_mut().zip(answers) {
+            caller.tell(answer);
+        }
+    }
+
+    /// Until when the first of them awaits what became of a commit, and until when the last does.
+    pub(super) fn doubt_ends(&self) -> Option<(Instant, Instant)> {
+        let awaited = self.0.iter().filter(|caller| caller.is_awaited());
+        let ends = awaited.map(|caller| (caller.doubt_ends(), caller.doubt_ends()));
+        ends.reduce(|(first, last), (one, _)| (first.min(one), last.max(one)))
+    }
+
+    /// Tells those that have waited for long enough.
+    pub(super) fn tell_late(&mut self, now: Instant, error: &Error) {
+        for caller in self.0.iter_mut().filter(|caller| caller.doubt_ends() <= now) {
+            caller.tell(Err(error.clone()));
         }
     }
 }

@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Health, MAX_AGE};
+use super::{Health, waiting::Load};
 use crate::{error::Error, hub::Hub, store};
 
 /// How often a database that failed is asked whether it takes writes again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a database is looked at that takes writes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a write may have waited for a batch that was given up. With an attempt of its own, which may take as long as
-/// a lock is waited for, its caller is answered within two seconds.
-const MAX_WAIT_BEHIND_LOCK: Duration = Duration::from_millis(500);
+/// Between two attempts that another transaction is in the way of.
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Condition {
     health: watch::Sender<Health>,
-    /// Another transaction was in the way of the last batch for too long.
-    pub(super) gave_up: bool,
+    /// Another transaction was in the way of the last batch for too long: the next attempt.
+    pub(super) pauses_until: Option<Instant>,
+    /// Since when that is so, or the database does not take writes.
+    away_since: Option<Instant>,
     /// It had no room: until it has some for more than a batch, the next one would fail again.
     pub(super) is_full: bool,
     pub(super) next_look: Instant,
@@ -28,7 +29,7 @@ pub(super) struct Condition {
 impl Condition {
     pub(super) fn new(health: watch::Sender<Health>) -> Self {
         let next_look = Instant::now() + CHECK_INTERVAL;
-        Self { health, gave_up: false, is_full: false, next_look }
+        Self { health, pauses_until: None, away_since: None, is_full: false, next_look }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -37,10 +38,6 @@ impl Condition {
 
     pub(super) fn takes_writes(&self) -> bool {
         self.health() == Health::Serving
-    }
-
-    pub(super) fn max_wait(&self) -> Duration {
-        if self.gave_up { MAX_WAIT_BEHIND_LOCK } else { MAX_AGE }
     }
 
     /// To be called after each look.
@@ -53,11 +50,13 @@ impl Condition {
     }
 
     /// Notes that the database takes writes.
-    pub(super) fn recovered(&mut self, hub: &Hub) {
-        self.gave_up = false;
+    pub(super) fn recovered(&mut self, hub: &Hub, load: Load) {
+        self.pauses_until = None;
         self.is_full = false;
+        let Some(since) = self.away_since.take() else { return };
+        let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(millis, waiting = load.writes, "the database takes writes again");
         if self.health() == Health::Unavailable {
-            tracing::info!("the database takes writes again");
             self.health.send_replace(Health::Serving);
             // A commit whose outcome was unknown may have been stored and not published.
             hub.resync();
@@ -65,42 +64,47 @@ impl Condition {
     }
 
     /// Notes that it does not come to an end with what it is asked.
-    pub(super) fn is_stuck(&mut self) {
-        self.does_not_take_writes(Health::Unavailable, &"a transaction does not end");
+    pub(super) fn is_stuck(&mut self, load: Load) {
+        self.does_not_take_writes(Health::Unavailable, &"a transaction does not end", load);
     }
 
-    /// Notes what an error says of the database.
-    pub(super) fn failed(&mut self, error: &store::Error) -> Error {
-        self.gave_up = matches!(error, store::Error::Conflict(_));
+    /// Notes what an error says of the database, which has stored nothing. Gives what those are told that asked for it; they
+    /// wait where there is nothing to tell.
+    pub(super) fn failed(&mut self, error: &store::Error, load: Load) -> Option<Error> {
         self.is_full |= error.is_full();
         match error {
             // A lock that another core holds for too long, not a database that is gone.
             store::Error::Conflict(_) => {
+                self.pauses_until = Some(Instant::now() + PAUSE);
                 // Where it was gone before, the probe of another core may be in the way of ours each time.
-                if self.takes_writes() {
-                    tracing::warn!(%error, "a batch was given up");
+                if self.takes_writes() && self.away_since.is_none() {
+                    tracing::warn!(%error, waiting = load.writes, "writes wait for another transaction");
+                    self.away_since = Some(Instant::now());
                 }
-                Error::StoreUnavailable
+                None
             }
             store::Error::Unavailable(_) => {
-                self.does_not_take_writes(Health::Unavailable, error);
-                Error::StoreUnavailable
+                self.does_not_take_writes(Health::Unavailable, error, load);
+                None
             }
             store::Error::Damaged(_) => {
-                self.does_not_take_writes(Health::Damaged, error);
-                Error::StoreUnavailable
+                self.does_not_take_writes(Health::Damaged, error, load);
+                Some(Error::StoreUnavailable)
             }
             store::Error::Rejected(_) => {
                 tracing::error!(%error, "the database rejected a statement");
-                Error::Internal
+                Some(Error::Internal)
             }
         }
     }
 
-    fn does_not_take_writes(&mut self, health: Health, error: &dyn std::fmt::Display) {
+    fn does_not_take_writes(&mut self, health: Health, error: &dyn std::fmt::Display, load: Load) {
         // What is damaged stays so.
         if self.health() != health && self.health() != Health::Damaged {
-            tracing::error!(%error, ?health, "the database does not take writes");
+            tracing::error!(
+                %error, ?health, waiting = load.writes, "the database does not take writes"
+            );
+            self.away_since.get_or_insert_with(Instant::now);
             self.health.send_replace(health);
             self.next_look = Instant::now() + PROBE_INTERVAL;
         }

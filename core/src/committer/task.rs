@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Answer, Health, MAX_AGE, Queued, Write,
+    Answer, Health, Write,
     batch::Batch,
     condition::Condition,
     transaction::{self, Committed, Failure},
@@ -32,6 +28,14 @@ const LAST_ATTEMPT_AFTER: Duration = Duration::from_millis(300);
 /// For finding out what became of a commit where its callers have waited for long already.
 const MIN_SETTLE_TIME: Duration = Duration::from_millis(450);
 
+/// Why a batch was not stored.
+#[derive(Debug)]
+enum Failed {
+    /// It can be, when the database takes writes again.
+    NotNow,
+    Told(Error),
+}
+
 #[derive(Debug)]
 pub(crate) struct CommitTask {
     writer: Writer,
@@ -43,11 +47,10 @@ impl CommitTask {
     pub(super) fn new(
         writer: Writer,
         hub: Hub,
-        queue: mpsc::Receiver<Queued>,
-        stop: CancellationToken,
+        waiting: Waiting,
         health: watch::Sender<Health>,
     ) -> Self {
-        let (waiting, condition) = (Waiting::new(queue, stop), Condition::new(health));
+        let condition = Condition::new(health);
         Self { writer, hub, watchdog: Watchdog { waiting, condition } }
     }
 
@@ -56,10 +59,26 @@ impl CommitTask {
     pub(crate) async fn run(mut self) -> Writer {
         loop {
             let Watchdog { waiting, condition } = &mut self.watchdog;
+            let (is_away, pauses_until) = (!condition.takes_writes(), condition.pauses_until);
+            let pause = async {
+                match pauses_until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let (health, next_look) = (condition.health(), condition.next_look);
+            let next = async {
+                if is_away || pauses_until.is_some() {
+                    waiting.keep(health).await;
+                    return None;
+                }
+                waiting.next().await
+            };
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(condition.next_look) => self.look().await,
-                batch = waiting.next(condition.max_wait()) => match batch {
+                () = tokio::time::sleep_until(next_look) => self.look().await,
+                () = pause, if !is_away => self.watchdog.condition.pauses_until = None,
+                batch = next => match batch {
                     Some(batch) => self.commit(batch).await,
                     None => return self.writer,
                 },
@@ -94,7 +113,7 @@ impl CommitTask {
                 return;
             }
         }
-        self.watchdog.condition.recovered(&self.hub);
+        self.watchdog.recovered(&self.hub);
     }
 
     async fn check(&mut self) {
@@ -104,58 +123,64 @@ impl CommitTask {
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 self.discard(&mut work).await;
-                self.watchdog.condition.failed(&error);
+                self.watchdog.failed(&error);
             }
             None => self.discard(&mut work).await,
         }
     }
 
     async fn commit(&mut self, mut batch: Batch) {
-        // While the database fails, callers are told at once, and it is asked with a write of our own.
-        let written = match self.health() {
-            Health::Serving => self.write(&mut batch).await,
-            Health::Unavailable | Health::Damaged => Err(Error::StoreUnavailable),
-        };
-        match written {
+        match self.write(&mut batch).await {
+            Ok(answers) => batch.answer(Ok(answers)),
+            Err(Failed::NotNow) => self.watchdog.waiting.put_back(batch),
             // One of them is at fault: it shall fail alone. Where nobody waits any more, all of them have failed.
-            Err(Error::Internal) if batch.writes.len() > 1 && batch.callers.wait() => {
-                for mut single in batch.split() {
-                    // Where the database fails meanwhile, the others would wait for it one by one.
-                    let answer = match self.health() {
-                        Health::Serving if !self.watchdog.condition.gave_up => {
-                            self.write(&mut single).await
-                        }
-                        _ => Err(Error::StoreUnavailable),
-                    };
-                    single.answer(answer);
+            Err(Failed::Told(Error::Internal))
+                if batch.writes.len() > 1 && batch.callers.wait() =>
+            {
+                self.commit_singly(batch).await;
+            }
+            Err(Failed::Told(error)) => batch.answer(Err(error)),
+        }
+    }
+
+    async fn commit_singly(&mut self, batch: Batch) {
+        let mut rest = batch.into_queued();
+        while let Some(queued) = rest.next() {
+            let mut single = Batch::new(vec![queued]);
+            match self.write(&mut single).await {
+                Ok(answers) => single.answer(Ok(answers)),
+                Err(Failed::Told(error)) => single.answer(Err(error)),
+                Err(Failed::NotNow) => {
+                    let all = single.into_queued().chain(rest);
+                    return self.watchdog.waiting.put_back(Batch::new(all.collect()));
                 }
             }
-            written => batch.answer(written),
         }
     }
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
-    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Error> {
-        if self.health() == Health::Damaged {
-            return Err(Error::StoreUnavailable);
-        }
+    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Failed> {
         let result = self.transact(batch).await;
         for write in &batch.writes {
             // Also where it is unknown whether the user was deleted: whoever was not comes back.
-            if let (Write::DeleteUser(user), Ok(_) | Err(Error::OutcomeUnknown)) = (write, &result)
+            if let (Write::DeleteUser(user), Ok(_) | Err(Failed::Told(Error::OutcomeUnknown))) =
+                (write, &result)
             {
                 self.hub.user_deleted(*user);
             }
         }
         let committed = result?;
-        self.watchdog.condition.recovered(&self.hub);
+        self.watchdog.recovered(&self.hub);
         self.tell_new_history();
         self.hub.publish_committed(&committed.events);
         Ok(committed.answers)
     }
 
-    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Error> {
-        let Batch { writes, callers, since } = batch;
+    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Failed> {
+        if self.health() == Health::Damaged {
+            return Err(Failed::Told(Error::StoreUnavailable));
+        }
+        let Batch { writes, callers } = batch;
         let (begun, mut attempts) = (Instant::now(), 0);
         loop {
             attempts += 1;
@@ -171,21 +196,22 @@ impl CommitTask {
                         || begun.elapsed() > LAST_ATTEMPT_AFTER
                         || !work.is_awaited();
                     if is_last || !matches!(error, store::Error::Conflict(_)) {
-                        return Err(self.watchdog.condition.failed(&error));
+                        return Err(match self.watchdog.failed(&error) {
+                            Some(error) => Failed::Told(error),
+                            None => Failed::NotNow,
+                        });
                     }
                 }
                 Some(Err(Failure::InDoubt { committed, trace, cause })) => {
-                    let settle_by = (*since + MAX_AGE).max(Instant::now() + MIN_SETTLE_TIME);
-                    work.is_in_doubt(settle_by);
-                    return match self.settle(&mut work, &trace, &cause, settle_by).await {
+                    return match self.settle(&mut work, &trace, &cause).await {
                         Outcome::Stored => Ok(committed),
-                        Outcome::NotStored => Err(Error::StoreUnavailable),
-                        Outcome::Unknown => Err(Error::OutcomeUnknown),
+                        Outcome::NotStored => Err(Failed::NotNow),
+                        Outcome::Unknown => Err(Failed::Told(Error::OutcomeUnknown)),
                     };
                 }
                 None => {
                     self.discard(&mut work).await;
-                    return Err(Error::StoreUnavailable);
+                    return Err(Failed::NotNow);
                 }
             }
         }
@@ -197,10 +223,10 @@ impl CommitTask {
         work: &mut Work<'_>,
         trace: &Trace,
         cause: &store::Error,
-        settle_by: Instant,
     ) -> Outcome {
+        let settle_by = work.is_in_doubt(Instant::now() + MIN_SETTLE_TIME);
         self.discard(work).await;
-        self.watchdog.condition.failed(cause);
+        self.watchdog.failed(cause);
         // What was not synced may be read back from memory, and be gone after a power cut.
         if matches!(cause, store::Error::Damaged(_)) {
             return Outcome::Unknown;
@@ -208,12 +234,12 @@ impl CommitTask {
         let settled = self.writer.settle(trace, clock::now_micros(), settle_by);
         match self.watchdog.over(work, settled).await {
             Some(Ok(outcome)) => {
-                self.watchdog.condition.recovered(&self.hub);
+                self.watchdog.recovered(&self.hub);
                 outcome
             }
             Some(Err(error)) => {
                 self.discard(work).await;
-                self.watchdog.condition.failed(&error);
+                self.watchdog.failed(&error);
                 Outcome::Unknown
             }
             None => Outcome::Unknown,

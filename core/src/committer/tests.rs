@@ -13,7 +13,12 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
     let database = Database::Sqlite(directory.path().join("chat.db"));
     let opened = Store::open(&database, Expected::Nothing, CancellationToken::new()).await;
     let (_, writer) = opened.expect("a database");
-    let (committer, task, _) = new(writer, Hub::default(), CancellationToken::new());
+    let waits = Waits {
+        store: Duration::from_secs(10),
+        hurries: CancellationToken::new(),
+        hurried: Duration::from_secs(5),
+    };
+    let (committer, task, _) = new(writer, Hub::default(), CancellationToken::new(), waits);
     (directory, committer, task)
 }
 

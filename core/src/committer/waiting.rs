@@ -1,55 +1,191 @@
 //! What waits to be written: the queue, and what was taken out of it for the batches that come next.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use netrox_proto::ids::UserId;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{MAX_AGE, Queued, batch::Batch};
+use super::{Health, Queued, Waits, batch::Batch};
 use crate::error::Error;
 
 const BATCH_WRITES: usize = 1_024;
 /// Text written in one transaction, so that a batch of the longest bodies delays nobody for long.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// What waits while the database is away (PROTOCOL section 5, `--store-wait`), in all and of one user.
+const HELD_BYTES: usize = 16 * 1024 * 1024;
+const HELD_BYTES_PER_USER: usize = HELD_BYTES / 16;
+/// How often it is looked at who has waited for long enough.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Waiting {
     queue: mpsc::Receiver<Queued>,
     taken: Vec<Queued>,
+    held: Held,
     stop: CancellationToken,
+    waits: Waits,
+    /// From then on nothing is held any more.
+    refuses_from: Option<Instant>,
+}
+
+/// What the writes that wait while the database is away take.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: usize,
+    by_user: HashMap<UserId, usize>,
+}
+
+impl Held {
+    /// Whether there is room for one more.
+    fn take(&mut self, queued: &Queued) -> bool {
+        let bytes = queued.write.size();
+        let of_user = queued.write.sender().map(|user| self.by_user.entry(user).or_default());
+        let has_room = self.bytes + bytes <= HELD_BYTES
+            && of_user.as_ref().is_none_or(|held| **held + bytes <= HELD_BYTES_PER_USER);
+        if has_room {
+            self.bytes += bytes;
+            if let Some(held) = of_user {
+                *held += bytes;
+            }
+        }
+        has_room
+    }
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) writes: usize,
 }
 
 impl Waiting {
-    pub(super) fn new(queue: mpsc::Receiver<Queued>, stop: CancellationToken) -> Self {
-        Self { queue, taken: Vec::with_capacity(BATCH_WRITES), stop }
+    pub(super) fn new(
+        queue: mpsc::Receiver<Queued>,
+        stop: CancellationToken,
+        waits: Waits,
+    ) -> Self {
+        let taken = Vec::with_capacity(BATCH_WRITES);
+        Self { queue, taken, held: Held::default(), stop, waits, refuses_from: None }
     }
 
-    /// The next batch; what has waited for longer than `max_wait` is refused. `None` when it is stopped and nothing
-    /// waits. Nothing is lost where it is not awaited to its end.
-    pub(super) async fn next(&mut self, max_wait: Duration) -> Option<Batch> {
+    /// Cancelled when the process begins to end.
+    pub(super) fn hurries(&self) -> CancellationToken {
+        self.waits.hurries.clone()
+    }
+
+    /// From when on nobody waits any more, if the process has begun to end.
+    pub(super) fn hurried_at(&mut self) -> Option<Instant> {
+        if self.refuses_from.is_none() && self.waits.hurries.is_cancelled() {
+            self.refuses_from = Some(Instant::now() + self.waits.hurried);
+        }
+        self.refuses_from
+    }
+
+    pub(super) fn load(&self) -> Load {
+        Load { writes: self.taken.len() + self.queue.len() }
+    }
+
+    /// The next batch. `None` when it is stopped and nothing waits. Nothing is lost where it is not awaited to its end.
+    pub(super) async fn next(&mut self) -> Option<Batch> {
         loop {
             if self.taken.is_empty() && !self.take().await {
                 return None;
             }
             let rest = self.taken.split_off(batch_len(&self.taken));
             let mut batch = std::mem::replace(&mut self.taken, rest);
-            refuse_late(&mut batch, max_wait);
+            let now = Instant::now();
+            batch.retain_mut(|queued| queued.is_to_be_written(now));
             if !batch.is_empty() {
                 return Some(Batch::new(batch));
             }
         }
     }
 
-    /// Refuses what waits, and whatever comes, for as long as it is awaited.
-    pub(super) async fn refuse(&mut self) {
+    /// Takes a batch back of which nothing was stored.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        let now = Instant::now();
+        let mut first: Vec<_> = batch.into_queued().collect();
+        first.retain_mut(|queued| queued.may_wait(now));
+        first.append(&mut self.taken);
+        self.taken = first;
+    }
+
+    /// Lets what waits, and whatever comes, wait where that can help. Ends when it is stopped and nothing waits.
+    pub(super) async fn keep(&mut self, health: Health) {
+        match health {
+            Health::Damaged => self.refuse().await,
+            Health::Serving | Health::Unavailable => self.hold().await,
+        }
+    }
+
+    async fn hold(&mut self) {
         loop {
-            for queued in self.taken.drain(..) {
-                queued.refuse();
+            self.look();
+            let is_ended = self.queue.is_closed() && self.queue.is_empty();
+            if is_ended && self.taken.is_empty() {
+                return;
             }
-            if !self.take().await {
-                return std::future::pending().await;
+            let before = self.taken.len();
+            tokio::select! {
+                biased;
+                _ = self.take(), if !is_ended => self.admit(before),
+                () = sleep(LOOK_INTERVAL), if before > 0 => {}
             }
         }
+    }
+
+    async fn refuse(&mut self) {
+        loop {
+            for mut queued in self.taken.drain(..) {
+                queued.caller.tell(Err(Error::StoreUnavailable));
+            }
+            if !self.take().await {
+                return;
+            }
+        }
+    }
+
+    /// Counts anew what is held, without what has waited for long enough.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let refuses = self.hurried_at().is_some_and(|at| now >= at);
+        self.held = Held::default();
+        let held = &mut self.held;
+        self.taken.retain_mut(|queued| {
+            if refuses {
+                queued.caller.tell(Err(Error::StoreUnavailable));
+            }
+            let stays = queued.may_wait(now);
+            if stays {
+                // What was taken before the database was away stays, whatever it takes.
+                held.take(queued);
+            }
+            stays
+        });
+    }
+
+    /// Refuses what there is no room for of what came after the first so many.
+    fn admit(&mut self, before: usize) {
+        let (now, held) = (Instant::now(), &mut self.held);
+        let mut place = 0;
+        self.taken.retain_mut(|queued| {
+            place += 1;
+            if place <= before {
+                return true;
+            }
+            if !queued.may_wait(now) {
+                return false;
+            }
+            let has_room = held.take(queued);
+            if !has_room {
+                queued.caller.tell(Err(Error::Overloaded));
+            }
+            has_room
+        });
     }
 
     /// Takes some out of the queue; `false` when it is stopped and has no more.
@@ -65,18 +201,22 @@ impl Waiting {
 }
 
 impl Queued {
-    fn refuse(self) {
-        // A caller that went away does not want it.
-        let _ = self.answer.send(Err(Error::StoreUnavailable));
+    /// Answers what must not be written any more.
+    fn is_to_be_written(&mut self, now: Instant) -> bool {
+        if self.caller.follows_returned() {
+            self.caller.hand_back();
+        } else if self.caller.is_late(now) {
+            self.caller.tell(Err(Error::StoreUnavailable));
+        }
+        self.caller.is_awaited()
     }
-}
 
-/// Refuses what is too old, or has waited for too long, so that the waits for several batches do not add up.
-fn refuse_late(batch: &mut Vec<Queued>, max_wait: Duration) {
-    let now = Instant::now();
-    let is_late = |queued: &Queued| now - queued.since > max_wait || now - queued.sent > MAX_AGE;
-    for late in batch.extract_if(.., |queued| is_late(queued)) {
-        late.refuse();
+    /// Answers what must not wait, or has waited for long enough.
+    fn may_wait(&mut self, now: Instant) -> bool {
+        if !self.caller.hand_back() && self.caller.is_tired(now) {
+            self.caller.tell(Err(Error::StoreUnavailable));
+        }
+        self.caller.is_awaited()
     }
 }
 

@@ -9,12 +9,12 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{batch::Callers, condition::Condition, waiting::Waiting};
-use crate::error::Error;
+use super::{Health, batch::Callers, condition::Condition, waiting::Waiting};
+use crate::{error::Error, hub::Hub, store};
 
-/// How long a transaction may take to begin, and to commit. Those of PostgreSQL are ended before that (`store::writer`), so
-/// that it goes by only while it is found out what became of one. SQLite has no server that could hang: there it is a lock
-/// or the disk that does.
+/// How long a transaction may take to begin, and to commit, before the database counts as away. Those of PostgreSQL are ended
+/// before that (`store::writer`), so that it goes by only while it is found out what became of one. SQLite has no server
+/// that could hang: there it is a lock or the disk that does.
 const OVERDUE_AFTER: Duration = Duration::from_millis(1_500);
 /// Each step of what it reads and writes in between, which may be much.
 const WORK_OVERDUE_AFTER: Duration = Duration::from_secs(5);
@@ -63,13 +63,13 @@ pub(super) struct Work<'a> {
     progress: &'a Progress,
     stage: Stage,
     is_overdue: bool,
-    /// Whether nothing may wait behind it.
-    keeps_nobody: bool,
+    /// Whether nothing is done for what waits behind it.
+    is_away: bool,
 }
 
 enum Stage {
     Running,
-    /// Its commit has failed; its callers wait until then to hear what became of it.
+    /// Its commit has failed; its callers wait until then at least to hear what became of it.
     InDoubt(Instant),
     /// Nothing of it was stored.
     Ending,
@@ -81,18 +81,14 @@ impl<'a> Work<'a> {
         progress: &'a Progress,
         condition: &Condition,
     ) -> Self {
-        Self {
-            callers,
-            progress,
-            stage: Stage::Running,
-            is_overdue: false,
-            keeps_nobody: !condition.takes_writes(),
-        }
+        let is_away = !condition.takes_writes();
+        Self { callers, progress, stage: Stage::Running, is_overdue: false, is_away }
     }
 
-    /// Its callers may wait until then.
-    pub(super) fn is_in_doubt(&mut self, settle_by: Instant) {
+    /// Until when its callers may wait to hear what became of it.
+    pub(super) fn is_in_doubt(&mut self, settle_by: Instant) -> Instant {
         self.stage = Stage::InDoubt(settle_by);
+        self.callers.doubt_ends().map_or(settle_by, |(_, last)| last.max(settle_by))
     }
 
     pub(super) fn is_not_stored(&mut self) {
@@ -107,33 +103,34 @@ impl<'a> Work<'a> {
     /// It takes too long. `false` where it must not go on.
     fn overdue(&mut self) -> bool {
         self.is_overdue = true;
-        self.keeps_nobody = true;
-        match self.stage {
-            Stage::Running if self.progress.state().0 == Phase::Committing => {
-                self.callers.tell_all(&Error::OutcomeUnknown);
-            }
-            Stage::Running => {
-                self.callers.tell_all(&Error::StoreUnavailable);
-                return false;
-            }
-            Stage::InDoubt(_) => {}
-            Stage::Ending => self.callers.tell_all(&Error::StoreUnavailable),
-        }
-        true
+        self.is_away = true;
+        !matches!(self.stage, Stage::Running if self.progress.state().0 != Phase::Committing)
     }
 
-    async fn settle_time_is_over(&self) {
+    /// What callers are told that have waited for long enough, and when the next one has.
+    fn patience(&self) -> Option<(Error, Instant)> {
+        let (first, _) = self.callers.doubt_ends()?;
         match self.stage {
-            Stage::InDoubt(settle_by) if self.is_awaited() => sleep_until(settle_by).await,
-            _ => std::future::pending().await,
+            Stage::Running if self.is_overdue => Some((Error::OutcomeUnknown, first)),
+            Stage::Running => None,
+            Stage::InDoubt(settle_by) => Some((Error::OutcomeUnknown, first.max(settle_by))),
+            Stage::Ending => Some((Error::StoreUnavailable, first)),
         }
     }
 }
 
 impl Watchdog {
-    /// Awaits a step of the work. When the work is overdue, the database does not take writes, whoever waits for the work
-    /// is told, and what waits behind it is refused for as long as it lasts. `None` where its commit had not begun by
-    /// then: the step was given up. Nothing of it must ever be stored: the connection is to be closed.
+    pub(super) fn recovered(&mut self, hub: &Hub) {
+        self.condition.recovered(hub, self.waiting.load());
+    }
+
+    pub(super) fn failed(&mut self, error: &store::Error) -> Option<Error> {
+        self.condition.failed(error, self.waiting.load())
+    }
+
+    /// Awaits a step of the work. When the work is overdue, the database does not take writes, and what waits behind the work
+    /// waits for the database. `None` where its commit had not begun by then: the step was given up. Nothing of it must ever
+    /// be stored: the connection is to be closed.
     pub(super) async fn over<T>(
         &mut self,
         work: &mut Work<'_>,
@@ -141,6 +138,17 @@ impl Watchdog {
     ) -> Option<T> {
         let mut step = pin!(step);
         loop {
+            let Self { waiting, condition } = self;
+            let hurried_at = waiting.hurried_at();
+            let patience = work.patience();
+            let is_over = async {
+                match (&patience, hurried_at) {
+                    (Some((_, until)), Some(at)) => sleep_until(at.min(*until)).await,
+                    (Some((_, until)), None) => sleep_until(*until).await,
+                    (None, _) => std::future::pending().await,
+                }
+            };
+            let hurries = waiting.hurries();
             tokio::select! {
                 biased;
                 done = &mut step => return Some(done),
@@ -149,14 +157,29 @@ impl Watchdog {
                     if Instant::now() < work.progress.overdue_at() {
                         continue;
                     }
-                    self.condition.is_stuck();
+                    condition.is_stuck(waiting.load());
                     if !work.overdue() {
                         return None;
                     }
                 }
-                () = work.settle_time_is_over() => work.callers.tell_all(&Error::OutcomeUnknown),
-                () = self.waiting.refuse(), if work.keeps_nobody => {}
+                () = is_over => match patience {
+                    Some((error, _)) if hurried_at.is_some_and(|at| at <= Instant::now()) => {
+                        work.callers.tell_all(&error);
+                    }
+                    // One whose doubt was to be over before that has waited as well.
+                    Some((error, until)) => work.callers.tell_late(until, &error),
+                    None => {}
+                },
+                // The limit of all waits is looked at anew.
+                () = hurries.cancelled(), if hurried_at.is_none() => {}
+                () = keep(waiting, condition.health()), if work.is_away => {}
             }
         }
     }
+}
+
+/// Does not end, unlike what it awaits.
+async fn keep(waiting: &mut Waiting, health: Health) {
+    waiting.keep(health).await;
+    std::future::pending().await
 }

@@ -1,4 +1,4 @@
-//! The commands of a lane, by how far each is: waiting, on the stream, or in doubt. No I/O in here.
+//! The commands of a lane, by how far each is: waiting, on the stream, or taken off one. No I/O in here.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,65 +10,93 @@ use netrox_proto::v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_
 use tokio::{sync::oneshot, time::Instant};
 use tonic::Code;
 
-use super::Outcome;
+use super::{Outcome, room::Room};
 
 /// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
 pub(super) const MAX_UNANSWERED: usize = 1_024;
-pub(super) const MAX_WAITING: usize = 4_096;
-pub(super) const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// How long a command waits for a place on the stream.
-const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How long the answer to a command is awaited, repetitions included.
-const MAX_DOUBT: Duration = Duration::from_secs(5);
-/// How long a command counts as new, whatever is done with it. A core begins nothing that is 3 s old (chat.proto,
-/// `sent_after_ms`): with what a commit may take, all ends before the doubt does.
-const NEW: Duration = Duration::from_secs(1);
+/// How long a command that never was on a stream waits for a place on one, at least.
+const MIN_WAIT: Duration = Duration::from_secs(2);
+/// How long it is tried at least to find out what became of a command.
+const MIN_DOUBT: Duration = Duration::from_secs(5);
+/// How long a command is new at least: it may be put on a stream.
+const MIN_NEW: Duration = Duration::from_secs(3);
+/// From when a core does not begin a command any more to its answer, which a commit may take as long for.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// A command that has no answer for so long is not just under way.
+const STALL: Duration = Duration::from_millis(300);
+/// What a core that is not told how long a request may wait gives it (chat.proto, `sent_after_ms`).
+const MAX_AGE_UNTOLD: Duration = Duration::from_secs(3);
+
+/// How a lane sends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Whether commands are kept until they are answered: the core gives them back, and those in doubt are repeated.
+    pub(super) keeps: bool,
+    /// How long a command may wait for a core or database that is away.
+    pub(super) wait: Duration,
+}
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) link: Link,
     pub(super) closing: bool,
+    /// Nothing waits any more for what is away.
+    pub(super) has_no_patience: bool,
     /// Grows with each stream; the requests of an earlier one take nothing more.
     pub(super) generation: u64,
     /// When the stream was opened, if that is known well enough to tell the core by it how old a request is.
     pub(super) opened: Option<Instant>,
-    /// To be repeated, in the order submitted; they go before what is waiting.
-    pub(super) in_doubt: VecDeque<OnStream>,
-    /// To be repeated after a moment: the core could not tell yet.
-    pub(super) in_doubt_later: Vec<OnStream>,
+    /// The operator was told that the core is away.
+    pub(super) is_away: bool,
+    /// The last core gave back what it had: one command finds out whether this one takes any.
+    pub(super) is_probing: bool,
+    /// To be put on the stream again, in the order submitted; they go before what is waiting.
+    pub(super) again: VecDeque<OnStream>,
+    /// The same after a moment: the core could not tell yet what became of them.
+    pub(super) again_later: Vec<OnStream>,
     /// Never on a stream.
     pub(super) waiting: VecDeque<Waiting>,
-    pub(super) waiting_bytes: usize,
     /// On the stream, by request id.
     pub(super) unanswered: BTreeMap<u64, OnStream>,
     pub(super) last_request_id: u64,
+    /// Of the last command submitted.
+    pub(super) last_place: u64,
     /// Of the stream's requests, when they wait for a command or a place.
     pub(super) requests: Option<Waker>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
-    /// Not known to be down: commands wait.
+    /// Not known to be down.
     #[default]
     Connecting,
     Up,
     Down,
 }
 
+/// Of a command, wherever it is.
+pub(super) struct Entry {
+    pub(super) submitted: Instant,
+    /// In the order submitted.
+    pub(super) place: u64,
+    /// Given back with the answer.
+    pub(super) room: Option<Room>,
+}
+
 pub(super) struct Waiting {
     pub(super) request: Request,
     pub(super) answer: oneshot::Sender<Outcome>,
-    pub(super) submitted: Instant,
+    pub(super) entry: Entry,
 }
 
 pub(super) struct OnStream {
     /// Absent once the command was given up; the core has yet to answer it.
     pub(super) answer: Option<oneshot::Sender<Outcome>>,
-    pub(super) submitted: Instant,
-    /// What to repeat; absent in process.
+    /// What to send again, where that is kept.
     pub(super) request: Option<Request>,
     /// Whether an earlier copy may have been stored, or may be still.
     pub(super) repeated: bool,
+    pub(super) entry: Entry,
 }
 
 /// What an answer of the core says of a command.
@@ -82,109 +110,149 @@ pub(super) enum Verdict {
 pub(super) type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
 
 impl State {
-    /// Gives up what was never on a stream, or is on none, and is too old to be put on one.
-    pub(super) fn expire_unsent(&mut self, now: Instant) -> Answers {
+    /// Gives up what is on no stream and has waited for as long as it may.
+    pub(super) fn expire_unsent(&mut self, wait: Duration, now: Instant) -> Answers {
+        let wait = if self.has_no_patience { Duration::ZERO } else { wait };
+        // A stream that is not known to be gone may take it in a moment.
+        let (unsent, failure): (_, fn() -> Failure) = match self.link {
+            Link::Down => (wait, unreachable_core),
+            Link::Connecting => (wait.max(MIN_WAIT), unreachable_core),
+            Link::Up => (wait.max(MIN_WAIT), overloaded),
+        };
         let mut answers = Answers::new();
-        while let Some(command) =
-            self.waiting.pop_front_if(|command| now - command.submitted >= MAX_WAIT)
-        {
-            self.waiting_bytes -= body_bytes(&command.request);
-            answers.push((command.answer, overloaded()));
+        while let Some(command) = self.again.pop_front_if(|command| {
+            let wait = if command.repeated { wait.max(MIN_DOUBT) } else { unsent };
+            now - command.entry.submitted >= wait
+        }) {
+            let failure = if command.repeated { outcome_unknown() } else { failure() };
+            answers.extend(command.answer.map(|answer| (answer, failure)));
         }
         while let Some(command) =
-            self.in_doubt.pop_front_if(|command| now - command.submitted >= MAX_DOUBT)
+            self.waiting.pop_front_if(|command| now - command.entry.submitted >= unsent)
         {
-            answers.extend(command.answer.map(|answer| (answer, outcome_unknown())));
+            answers.push((command.answer, failure()));
         }
         answers
     }
 
-    pub(super) fn expire(&mut self, now: Instant) -> Answers {
-        let mut answers = self.expire_unsent(now);
-        // What is given up keeps its place on the stream: the core has not answered it.
-        let old =
-            self.unanswered.values_mut().filter(|command| now - command.submitted >= MAX_DOUBT);
-        answers.extend(old.filter_map(|command| Some((command.answer.take()?, outcome_unknown()))));
+    pub(super) fn expire(&mut self, wait: Duration, now: Instant) -> Answers {
+        let mut answers = self.expire_unsent(wait, now);
+        let wait = if self.has_no_patience { Duration::ZERO } else { wait };
+        let wait = wait.max(MIN_NEW) + ANSWER_TIME;
+        for command in self.unanswered.values_mut() {
+            if now - command.entry.submitted >= wait
+                && let Some(answer) = command.answer.take()
+            {
+                // It keeps its place on the stream, and nothing else: the core has not answered it.
+                (command.request, command.entry.room) = (None, None);
+                answers.push((answer, outcome_unknown()));
+            }
+        }
         answers
+    }
+
+    /// Whether commands are not just under way, but wait for something.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        let oldest = self.unanswered.first_key_value().map(|(_, command)| &command.entry);
+        let oldest = oldest.or(self.waiting.front().map(|command| &command.entry));
+        self.link != Link::Up || oldest.is_some_and(|oldest| now - oldest.submitted >= STALL)
+    }
+
+    /// How many commands are not answered.
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len() + self.again.len() + self.again_later.len() + self.unanswered.len()
     }
 
     /// Puts what was to wait for a moment before what is waiting; gives whether there was anything.
-    ///
+    pub(super) fn repeat_later_ones(&mut self) -> bool {
+        let later = std::mem::take(&mut self.again_later);
+        let is_any = !later.is_empty();
+        self.send_again(later);
+        is_any
+    }
+
     /// In the order submitted, which the request ids are not: a message that was repeated has a higher one than those that
     /// were sent after it.
-    pub(super) fn repeat_later_ones(&mut self) -> bool {
-        let is_any = !self.in_doubt_later.is_empty();
-        if is_any {
-            // Those of one instant stay as they are: what was on a stream came before what was not put on it again.
-            let mut in_doubt: Vec<_> = self.in_doubt_later.drain(..).collect();
-            in_doubt.extend(self.in_doubt.drain(..));
-            in_doubt.sort_by_key(|command| command.submitted);
-            self.in_doubt = in_doubt.into();
+    pub(super) fn send_again(&mut self, commands: impl IntoIterator<Item = OnStream>) {
+        let before = self.again.len();
+        self.again.extend(commands);
+        if self.again.len() > before {
+            self.again.make_contiguous().sort_by_key(|command| command.entry.place);
         }
-        is_any
     }
 
     /// Nobody waits for anything but what was given up.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
-            && self.in_doubt.is_empty()
-            && self.in_doubt_later.is_empty()
+            && self.again.is_empty()
+            && self.again_later.is_empty()
             && self.unanswered.values().all(|command| command.answer.is_none())
     }
 
     /// Nothing will be sent or answered any more.
     pub(super) fn give_up(&mut self) -> Answers {
         let waiting = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        let in_doubt = std::mem::take(&mut self.in_doubt);
-        let in_doubt_later = std::mem::take(&mut self.in_doubt_later);
+        let again = std::mem::take(&mut self.again);
+        let again_later = std::mem::take(&mut self.again_later);
         let unanswered = std::mem::take(&mut self.unanswered).into_values();
         let never_sent = waiting.into_iter().map(|command| (command.answer, unreachable_core()));
-        let sent = unanswered.chain(in_doubt).chain(in_doubt_later);
-        never_sent
-            .chain(sent.filter_map(|command| Some((command.answer?, outcome_unknown()))))
-            .collect()
+        let given_back = again.into_iter().chain(again_later).filter_map(|command| {
+            let failure = if command.repeated { outcome_unknown() } else { unreachable_core() };
+            Some((command.answer?, failure))
+        });
+        let sent = unanswered.filter_map(|command| Some((command.answer?, outcome_unknown())));
+        never_sent.chain(given_back).chain(sent).collect()
     }
 
     /// Puts the next command on the stream.
     pub(super) fn next_request(
         &mut self,
-        keep_request: bool,
+        terms: Terms,
         now: Instant,
     ) -> Option<SendMessagesRequest> {
-        if self.link != Link::Up || self.unanswered.len() >= MAX_UNANSWERED {
+        let max_unanswered = if self.is_probing { 1 } else { MAX_UNANSWERED };
+        if self.link != Link::Up || self.unanswered.len() >= max_unanswered {
             return None;
         }
-        let (request, command) = match self.in_doubt.pop_front() {
+        let (request, command) = match self.again.pop_front() {
             Some(mut command) => (command.request.take()?, command),
             // What is to be repeated needs its place.
-            None if self.unanswered.len() + self.in_doubt_later.len() >= MAX_UNANSWERED => {
+            None if self.unanswered.len() + self.again_later.len() >= max_unanswered => {
                 return None;
             }
             None => {
-                let Waiting { request, answer, submitted } = self.waiting.pop_front()?;
-                self.waiting_bytes -= body_bytes(&request);
+                let Waiting { request, answer, entry } = self.waiting.pop_front()?;
                 let answer = Some(answer);
-                (request, OnStream { answer, submitted, request: None, repeated: false })
+                (request, OnStream { answer, request: None, repeated: false, entry })
             }
         };
         self.last_request_id += 1;
         let request_id = self.last_request_id;
-        let kept = keep_request.then(|| request.clone());
+        let kept = terms.keeps.then(|| request.clone());
         let is_repetition = command.repeated;
-        let sent_after_ms = self.opened.map(|opened| {
-            let sent = now.min(command.submitted + NEW);
-            millis(sent.saturating_duration_since(opened))
-                - millis(opened.saturating_duration_since(sent))
-        });
+        let timing = self.opened.map(|opened| timing(command.entry.submitted, now, opened, terms));
         self.unanswered.insert(request_id, OnStream { request: kept, ..command });
         Some(SendMessagesRequest {
             request_id,
             request: Some(request),
             is_repetition,
-            sent_after_ms,
+            sent_after_ms: timing.map(|(sent_after, _)| sent_after),
+            wait_ms: timing.map(|(_, wait)| wait),
+            hand_back: terms.keeps,
         })
     }
+}
+
+/// When a command counts as sent, in milliseconds from when the stream was opened, and how long it may wait from then on:
+/// until its time is over since it was submitted. A core that is not told of the wait begins nothing later, either, than a
+/// second after that.
+fn timing(submitted: Instant, now: Instant, opened: Instant, terms: Terms) -> (i64, u32) {
+    let new = terms.wait.max(MIN_NEW) + Duration::from_secs(1) - MAX_AGE_UNTOLD;
+    let sent = now.min(submitted + new);
+    let sent_after = millis(sent.saturating_duration_since(opened))
+        - millis(opened.saturating_duration_since(sent));
+    let wait = (submitted + terms.wait).saturating_duration_since(sent);
+    (sent_after, u32::try_from(wait.as_millis()).unwrap_or(u32::MAX))
 }
 
 impl OnStream {
@@ -195,10 +263,14 @@ impl OnStream {
         let failure = failure.understood();
         let is_known = failure.reason == told;
         let reason = failure.reason();
-        // A repeated dispatch could come after what was sent after it: nothing holds it back.
-        let is_repeatable = matches!(self.request, Some(Request::Message(_)));
+        let is_kept = self.request.is_some();
+        // A repeated dispatch that this core refused could come after what was sent after it: nothing holds it back.
+        let is_message = matches!(self.request, Some(Request::Message(_)));
         match reason {
-            R::OutcomeUnknown if is_repeatable => Verdict::InDoubt,
+            // Whatever was sent after it on this stream is given back (chat.proto, `hand_back`), except by a core of before
+            // it gave codes.
+            R::OutcomeUnknown if is_kept && failure.code != 0 => Verdict::InDoubt,
+            R::OutcomeUnknown if is_message => Verdict::InDoubt,
             _ if !self.repeated => Verdict::Known(Err(failure)),
             // Whichever copy: it is the same.
             R::InvalidField | R::ReceiverIsSender | R::MessageNotFound | R::UserDeleted
@@ -209,7 +281,7 @@ impl OnStream {
             // The core sees to it that the other copies are refused as well; one of before it gave codes does not.
             R::ReceiverUnknown | R::Overtaken if failure.code != 0 => Verdict::Known(Err(failure)),
             // The rest speaks of this copy alone.
-            _ if is_repeatable && reason.code() == Code::Unavailable => Verdict::InDoubt,
+            _ if is_message && reason.code() == Code::Unavailable => Verdict::InDoubt,
             _ => Verdict::Known(Err(outcome_unknown())),
         }
     }
@@ -217,13 +289,6 @@ impl OnStream {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn body_bytes(request: &Request) -> usize {
-    match request {
-        Request::Message(message) => message.body.len(),
-        Request::Attachment(_) => 0,
-    }
 }
 
 pub(super) fn unreachable_core() -> Failure {

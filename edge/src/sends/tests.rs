@@ -27,19 +27,37 @@ struct World {
     tasks: TaskTracker,
 }
 
+const WAIT: Duration = Duration::from_secs(10);
+
 fn world(in_process: bool) -> World {
+    world_with(in_process, WAIT)
+}
+
+fn world_with(in_process: bool, wait: Duration) -> World {
     let core = StubCore::default();
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
     let tasks = TaskTracker::new();
-    let sends = SendPipeline::new(&core.client(), in_process, &tasks, &CancellationToken::new());
+    let hard_stop = CancellationToken::new();
+    let sends = SendPipeline::new(&core.client(), in_process, wait, &tasks, &hard_stop);
     World { core, sends, tasks }
 }
 
 impl World {
     fn send(&self, body: impl Into<String>) -> Pending {
-        let command = Command::Message { receiver: user(BOB), body: body.into() };
-        self.sends.submit(user(ALICE), command)
+        self.submit(ALICE, Command::Message { receiver: user(BOB), body: body.into() })
+    }
+
+    fn submit(&self, sender: u128, command: Command) -> Pending {
+        match self.sends.submit(user(sender), command, Instant::now()) {
+            Submitted::Taken(pending) => pending,
+            Submitted::NotYet(command) => panic!("no room for {command:?}"),
+        }
+    }
+
+    /// The database behind the core is away.
+    fn hand_back(&self) {
+        self.core.break_streams(&Failure::new(ErrorReason::HandedBack, "away"));
     }
 }
 
@@ -50,17 +68,17 @@ fn reason(outcome: Outcome) -> ErrorReason {
 #[tokio::test(start_paused = true)]
 async fn keeps_the_order_of_a_user_and_answers_each() {
     let world = world(true);
-    let pending: Vec<_> = (0..3_000).map(|number| world.send(number.to_string())).collect();
+    let pending: Vec<_> = (0..1_900).map(|number| world.send(number.to_string())).collect();
     let unknown = Command::Message { receiver: user(99), body: "x".into() };
-    let unknown = world.sends.submit(user(ALICE), unknown);
-    let dispatch = world.sends.submit(user(ALICE), Command::Dispatch { message_id: 35 });
+    let unknown = world.submit(ALICE, unknown);
+    let dispatch = world.submit(ALICE, Command::Dispatch { message_id: 35 });
     for outcome in join_all(pending).await {
         assert_eq!(outcome, Ok(()));
     }
     assert_eq!(reason(unknown.await), ErrorReason::ReceiverUnknown);
     assert_eq!(dispatch.await, Ok(()));
     let state = world.core.state();
-    let expected: Vec<_> = (0..3_000).map(|number| number.to_string()).collect();
+    let expected: Vec<_> = (0..1_900).map(|number| number.to_string()).collect();
     assert_eq!(state.bodies(), expected);
     assert!(matches!(
         &state.received.last().expect("a request").request,
@@ -123,8 +141,8 @@ async fn a_core_that_shuts_down_in_process_has_not_read_what_it_did_not_answer()
 }
 
 #[tokio::test(start_paused = true)]
-async fn refuses_at_once_while_the_core_is_down_and_recovers_by_itself() {
-    let world = world(false);
+async fn without_a_wait_it_refuses_at_once_while_the_core_is_down_and_recovers_by_itself() {
+    let world = world_with(false, Duration::ZERO);
     assert_eq!(world.send("a").await, Ok(()));
     world.core.change(|state| {
         state.is_down = true;
@@ -160,7 +178,7 @@ async fn doubt_ends_after_a_while() {
     world.core.change(|state| state.is_down = true);
     world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
     assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
-    assert!(start.elapsed() < Duration::from_secs(6));
+    assert!(start.elapsed().abs_diff(WAIT) < Duration::from_millis(500));
 }
 
 /// A message that is stored, whose stream breaks before the answer, and that is repeated.
@@ -225,12 +243,16 @@ async fn an_outcome_that_the_core_does_not_know_is_asked_for_again() {
         let repetitions: Vec<_> = state.received.iter().map(|it| it.is_repetition).collect();
         assert_eq!((state.stored.len(), &repetitions[..]), (1, &[false, true][..]));
     }
-    // A dispatch has nothing that would keep it behind what was sent after it.
-    world.core.change(|state| state.sends = Sends::Ignored);
-    let pending = world.sends.submit(user(ALICE), Command::Dispatch { message_id: 35 });
-    world.core.wait_for("a dispatch", |state| state.received.len() == 3).await;
-    world.core.refuse_unanswered(&unknown);
-    assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
+    for (code, expected) in [(unknown.code, Ok(())), (0, Err(ErrorReason::OutcomeUnknown))] {
+        world.core.change(|state| state.sends = Sends::Ignored);
+        let received = world.core.state().received.len();
+        let pending = world.submit(ALICE, Command::Dispatch { message_id: 35 });
+        world.core.wait_for("a dispatch", |state| state.received.len() == received + 1).await;
+        // Of a core that does not give back what came after it, a dispatch has nothing that would keep it behind that.
+        world.core.refuse_unanswered(&Failure { code, ..unknown.clone() });
+        world.core.change(|state| state.sends = Sends::Answered);
+        assert_eq!(pending.await.map_err(|failure| failure.reason()), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,9 +274,11 @@ async fn a_reason_of_a_later_version_is_understood_by_its_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_core_is_told_how_old_a_request_is() {
-    for in_process in [true, false] {
-        let world = world(in_process);
+async fn the_core_is_told_how_old_a_request_is_and_how_long_it_may_wait() {
+    for (in_process, wait) in
+        [true, false].into_iter().flat_map(|it| [(it, WAIT), (it, Duration::ZERO)])
+    {
+        let world = world_with(in_process, wait);
         assert_eq!(world.send("a").await, Ok(()));
         sleep(Duration::from_secs(10)).await;
         world.core.change(|state| state.sends = Sends::Unanswered);
@@ -268,10 +292,20 @@ async fn the_core_is_told_how_old_a_request_is() {
             world.core.wait_for("a repetition", |state| state.received.len() == 3).await;
         }
         let state = world.core.state();
-        let told: Vec<_> = state.received.iter().map(|it| it.sent_after_ms).collect();
-        assert_eq!(told[..2], [Some(0), Some(10_000)]);
-        // It counts as new for one of the three seconds.
-        assert!(in_process || told[2] == Some(-2_000), "{told:?}");
+        let told = |place: usize| {
+            let request = &state.received[place];
+            assert_eq!(request.hand_back, !in_process);
+            (request.sent_after_ms, request.wait_ms)
+        };
+        let wait_ms = u32::try_from(wait.as_millis()).ok();
+        assert_eq!([told(0), told(1)], [(Some(0), wait_ms), (Some(10_000), wait_ms)]);
+        if in_process {
+            continue;
+        }
+        // A core that is not told of the wait begins it within three seconds of what it takes for new.
+        let repeated =
+            if wait.is_zero() { (Some(-2_000), Some(0)) } else { (Some(0), Some(7_000)) };
+        assert_eq!(told(2), repeated);
     }
 }
 
@@ -321,23 +355,25 @@ async fn what_was_repeated_before_a_break_is_repeated_in_its_place_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_bounded_on_the_stream_and_before_it() {
+async fn is_bounded_on_the_stream_and_for_each_user() {
     let world = world(false);
     world.core.change(|state| state.sends = Sends::Ignored);
-    let mut pending: Vec<_> =
-        (0..1_024 + 4_096).map(|number| world.send(number.to_string())).collect();
-    // Nothing was taken onto the stream yet, and no more than 4,096 wait.
+    let command = || Command::Message { receiver: user(BOB), body: "x".repeat(512) };
+    // Nothing was taken onto the stream yet, and a user has a MiB.
     let start = Instant::now();
-    for refused in join_all(pending.drain(4_096..)).await {
+    let mut pending: Vec<_> = (0..1_100).map(|_| world.submit(ALICE, command())).collect();
+    for refused in join_all(pending.drain(1_024..)).await {
         assert_eq!(reason(refused), ErrorReason::Overloaded);
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
     world.core.wait_for("1,024 requests", |state| state.received.len() == 1_024).await;
-    let mut waiting = pending.split_off(1_024);
-    for outcome in join_all(waiting.drain(..)).await {
-        assert_eq!(reason(outcome), ErrorReason::Overloaded);
-    }
-    assert!(start.elapsed() < Duration::from_secs(3));
+    // The stream is full, but nothing is known to be away yet: the next one stays with its sender.
+    let next = world.sends.submit(user(ALICE), command(), Instant::now());
+    assert!(matches!(next, Submitted::NotYet(_)));
+    // Another user of the same lane waits for a place on the stream.
+    let other = world.submit(ALICE + 2 * LANES as u128, command());
+    assert_eq!(reason(other.await), ErrorReason::Overloaded);
+    assert!(start.elapsed().abs_diff(WAIT) < Duration::from_millis(500));
     for outcome in join_all(pending).await {
         assert_eq!(reason(outcome), ErrorReason::OutcomeUnknown);
     }
@@ -345,6 +381,117 @@ async fn is_bounded_on_the_stream_and_before_it() {
     // The places are free when the core answers, though late.
     world.core.answer_all();
     assert_eq!(world.send("a").await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_while_the_core_is_down_waits_and_keeps_its_order() {
+    let world = world(false);
+    assert_eq!(world.send("0").await, Ok(()));
+    world.core.change(|state| state.is_down = true);
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
+    let mut pending = Vec::new();
+    for number in 1..80 {
+        pending.push(world.send(number.to_string()));
+        pending.push(world.submit(ALICE, Command::Dispatch { message_id: number }));
+        sleep(Duration::from_millis(100)).await;
+    }
+    world.core.change(|state| state.is_down = false);
+    for outcome in join_all(pending).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    let state = world.core.state();
+    let bodies: Vec<_> = (0..80).map(|number| number.to_string()).collect();
+    assert_eq!(state.bodies(), bodies);
+    let dispatched = state.received.iter().filter_map(|it| match &it.request {
+        Some(Sent::Attachment(dispatch)) => Some(dispatch.message_id),
+        _ => None,
+    });
+    assert!(dispatched.eq(1..80));
+    assert!(state.received.iter().all(|request| !request.is_repetition));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_for_as_long_as_it_may_is_refused_and_nothing_else() {
+    let world = world(false);
+    world.core.change(|state| state.is_down = true);
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
+    let start = Instant::now();
+    let mut pending = Vec::new();
+    while start.elapsed() < Duration::from_secs(20) {
+        let body = pending.len().to_string();
+        pending.push((Instant::now(), tokio::spawn(world.send(body))));
+        sleep(Duration::from_millis(500)).await;
+    }
+    world.core.change(|state| state.is_down = false);
+    let mut stored = Vec::new();
+    for (number, (sent, outcome)) in pending.into_iter().enumerate() {
+        match outcome.await.expect("a task") {
+            Ok(()) => stored.push(number.to_string()),
+            Err(failure) => {
+                assert_eq!(failure.reason(), ErrorReason::StoreUnavailable);
+                assert!(sent - start < Duration::from_millis(10_500), "{number}");
+            }
+        }
+    }
+    assert!((19..=21).contains(&stored.len()), "{}", stored.len());
+    assert_eq!(world.core.state().bodies(), stored);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_core_gives_back_is_sent_again_one_first_and_is_no_repetition() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Ignored);
+    let pending: Vec<_> = (0..10).map(|number| world.send(number.to_string())).collect();
+    world.core.wait_for("10 requests", |state| state.received.len() == 10).await;
+    for attempt in 1..=3 {
+        world.hand_back();
+        world.core.wait_for("one more", |state| state.received.len() == 10 + attempt).await;
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(world.core.state().received.len(), 10 + attempt);
+    }
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.hand_back();
+    for outcome in join_all(pending).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    let state = world.core.state();
+    let expected: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+    assert_eq!(state.bodies(), expected);
+    assert!(state.received.iter().all(|request| !request.is_repetition));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_of_a_repetition_stays_one() {
+    let world = world(false);
+    let pending = repeated(&world).await;
+    world.hand_back();
+    world.core.wait_for("another", |state| state.received.len() == 3).await;
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.hand_back();
+    assert_eq!(pending.await, Ok(()));
+    let state = world.core.state();
+    let repetitions: Vec<_> = state.received.iter().map(|it| it.is_repetition).collect();
+    assert_eq!((state.stored.len(), &repetitions[..]), (1, &[false, true, true, true][..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_of_its_patience_nothing_waits_and_what_is_in_doubt_is_told_so() {
+    let world = world(false);
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    let in_doubt = world.send("a");
+    world.core.wait_for("a", |state| state.stored.len() == 1).await;
+    world.core.change(|state| state.is_down = true);
+    world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
+    let waiting = world.send("b");
+    let start = Instant::now();
+    sleep(Duration::from_millis(400)).await;
+    world.sends.lose_patience();
+    assert_eq!(reason(waiting.await), ErrorReason::StoreUnavailable);
+    assert_eq!(reason(world.send("c").await), ErrorReason::StoreUnavailable);
+    assert!(start.elapsed() < Duration::from_millis(500));
+    assert_eq!(reason(in_doubt.await), ErrorReason::OutcomeUnknown);
+    world.sends.close();
+    world.sends.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,7 +518,7 @@ async fn a_core_that_hangs_does_not_keep_it_from_closing() {
     world.core.wait_for("a", |state| state.received.len() == 1).await;
     world.sends.close();
     world.tasks.close();
-    advance(Duration::from_secs(5)).await;
+    advance(WAIT + Duration::from_secs(2)).await;
     assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
     world.tasks.wait().await;
 }
@@ -401,7 +548,8 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     let client = CoreClient::new(transport, http::HeaderValue::from_static("Bearer test"));
     let tasks = TaskTracker::new();
     let server = serve(&core, address);
-    let sends = SendPipeline::new(&client, false, &tasks, &CancellationToken::new());
+    let hard_stop = CancellationToken::new();
+    let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks, &hard_stop);
     let world = World { core, sends, tasks };
     // The server may not listen yet.
     let mut number = 0;

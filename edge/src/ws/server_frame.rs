@@ -89,6 +89,7 @@ impl From<Failure> for Rejection {
             ErrorReason::MessageNotFound => Self::not_found(),
             ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
             | ErrorReason::ShuttingDown
             | ErrorReason::EpochChanged
             | ErrorReason::Overtaken => Self::unavailable(),

@@ -40,9 +40,13 @@ use super::{
     flood::{Budget, Metered},
     sockets::Connection,
 };
-use crate::config::Limits;
+use crate::{
+    config::Limits,
+    sends::{Command, SendPipeline},
+};
 
-/// Commands of one connection without an answer; beyond it the connection is not read.
+/// Commands of one connection without an answer; beyond it the connection is not read, unless they wait for a core or database
+/// that is away.
 const MAX_IN_FLIGHT: usize = 64;
 /// What is gathered before it is written.
 const BATCH_BYTES: usize = 4 * 1024;
@@ -69,6 +73,7 @@ where
         let timer = sleep_until(session.next_deadline());
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
+        session.submit_last();
         // The connection leaves the registry here.
         (session.socket, end)
     };
@@ -103,6 +108,8 @@ struct Session<S> {
     socket: WebSocketStream<Metered<S>>,
     /// In the order of the frames that they answer.
     answers: VecDeque<Answer>,
+    /// The last command, where the user has enough under way, and when it came. Nothing is read until it is submitted.
+    postponed: Option<Box<(Command, Instant)>>,
     errors: Budget,
     controls: Budget,
     /// Bytes read before the message that is being received.
@@ -148,6 +155,7 @@ where
             connection,
             socket,
             answers: VecDeque::new(),
+            postponed: None,
             errors: Budget::new(ERROR_RATE, ERROR_BURST),
             controls: Budget::new(CONTROL_RATE, CONTROL_BURST),
             message_start: 0,
@@ -162,6 +170,10 @@ where
             closing: None,
             expires_at,
         }
+    }
+
+    fn sends(&self) -> &SendPipeline {
+        &self.connection.edge.shared.sends
     }
 
     fn limits(&self) -> &Limits {

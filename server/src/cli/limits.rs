@@ -10,6 +10,7 @@ use crate::sources::{SettingError, Sources};
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST_STORE_WAIT: Duration = Duration::from_secs(30);
 const MIB: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
@@ -81,6 +82,17 @@ pub(crate) struct EdgeLimitArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
+pub(crate) struct WaitArgs {
+    /// Time that a send waits for a database or core that is away; beyond it `unavailable`
+    ///
+    /// Counted once over edge and core. What waits may take 16 MiB in each process, and a sixteenth of that for one user.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(value_parser = duration(Duration::ZERO..=LONGEST_STORE_WAIT))]
+    pub(crate) store_wait: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
 pub(crate) struct DrainArgs {
     /// Time from SIGTERM to the hard stop
     ///
@@ -96,10 +108,20 @@ impl DrainArgs {
     fn for_edge(&self) -> Duration {
         self.drain_timeout * 3 / 4
     }
+
+    /// How much of it what waits for the database may wait, so that there is time to tell its senders.
+    pub(crate) fn for_waits(&self) -> Duration {
+        self.drain_timeout / 2
+    }
 }
 
 impl EdgeLimitArgs {
-    pub(crate) fn to_limits(&self, sizes: &SizeLimitArgs, drain: &DrainArgs) -> Limits {
+    pub(crate) fn to_limits(
+        &self,
+        sizes: &SizeLimitArgs,
+        wait: &WaitArgs,
+        drain: &DrainArgs,
+    ) -> Limits {
         Limits {
             max_body_bytes: sizes.max_body_bytes,
             max_frame_bytes: self.max_frame_bytes,
@@ -115,6 +137,7 @@ impl EdgeLimitArgs {
             body_idle_timeout: self.body_idle_timeout,
             outgoing_queue_frames: self.outgoing_queue_frames,
             outgoing_queue_bytes: self.outgoing_queue_bytes,
+            store_wait: wait.store_wait,
             drain_timeout: drain.for_edge(),
         }
     }

@@ -117,7 +117,7 @@ fn serve(flags: &[&str]) -> ServeArgs {
 #[test]
 fn the_edge_gets_its_own_defaults_and_three_quarters_of_the_drain() {
     let args = serve(&[]);
-    let limits = args.limits.to_limits(&args.sizes, &args.drain);
+    let limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
     let expected = Limits { drain_timeout: Duration::from_millis(7_500), ..Limits::default() };
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
     assert!(!args.http.close_on_token_expiry);
@@ -140,6 +140,7 @@ fn every_limit_reaches_the_edge() {
         "--body-idle-timeout=22000ms",
         "--outgoing-queue-frames=23",
         "--outgoing-queue-bytes=24",
+        "--store-wait=25s",
         "--drain-timeout=4m",
     ]);
     let expected = Limits {
@@ -157,9 +158,10 @@ fn every_limit_reaches_the_edge() {
         body_idle_timeout: Duration::from_secs(22),
         outgoing_queue_frames: 23,
         outgoing_queue_bytes: 24,
+        store_wait: Duration::from_secs(25),
         drain_timeout: Duration::from_secs(180),
     };
-    let limits = args.limits.to_limits(&args.sizes, &args.drain);
+    let limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
 }
 

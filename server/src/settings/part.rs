@@ -6,7 +6,7 @@ use http::HeaderValue;
 use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits};
 
 use crate::{
-    cli::{GrpcArgs, HttpArgs, SizeLimitArgs},
+    cli::{DrainArgs, GrpcArgs, HttpArgs, SizeLimitArgs, WaitArgs},
     secret::{DataDir, ServiceTokens},
     settings::storage::Storage,
 };
@@ -16,12 +16,20 @@ pub(crate) struct CoreSettings {
     pub(crate) config: netrox_core::Config,
 }
 
+/// The limits of a core.
+#[derive(Clone, Copy)]
+pub(crate) struct CoreLimits<'a> {
+    pub(crate) sizes: &'a SizeLimitArgs,
+    pub(crate) wait: &'a WaitArgs,
+    pub(crate) drain: &'a DrainArgs,
+}
+
 impl CoreSettings {
     pub(crate) fn new(
         grpc: &GrpcArgs,
         data_dir: &DataDir,
         storage: Storage,
-        sizes: &SizeLimitArgs,
+        limits: CoreLimits<'_>,
         service_tokens: ServiceTokens,
     ) -> Self {
         let config = netrox_core::Config {
@@ -30,8 +38,10 @@ impl CoreSettings {
             media: storage.media,
             bus: storage.bus,
             service_tokens: service_tokens.accepted,
-            max_body_bytes: sizes.max_body_bytes,
-            max_attachment_bytes: sizes.max_attachment_bytes,
+            store_wait: limits.wait.store_wait,
+            drain_wait: limits.drain.for_waits(),
+            max_body_bytes: limits.sizes.max_body_bytes,
+            max_attachment_bytes: limits.sizes.max_attachment_bytes,
         };
         Self { addr: grpc.grpc_addr, config }
     }

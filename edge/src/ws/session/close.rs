@@ -15,6 +15,8 @@ use crate::ws::{close::CloseReason, flood::Metered};
 /// From the wish to close to the close frame, for what is on its way to the client; and from there
 /// to the end, for what is on its way from it.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often it is looked whether answers are still waited for.
+const PATIENCE_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// For the end of the stream, after the close frames.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -108,8 +110,14 @@ where
     /// Takes the next step where the time for this one is over.
     pub(super) fn hurry_close(&mut self, now: Instant) -> Result<(), End> {
         match self.closing {
-            Some(Closing::Finishing { reason, until, .. }) if now >= until => {
-                self.send_close(reason);
+            Some(Closing::Finishing { reason, awaited, until }) if now >= until => {
+                // What waits for a core that is away is stored, or its sender is told.
+                if reason == CloseReason::Draining && awaited > 0 && self.sends().have_patience() {
+                    let until = now + PATIENCE_LOOK_INTERVAL;
+                    self.closing = Some(Closing::Finishing { reason, awaited, until });
+                } else {
+                    self.send_close(reason);
+                }
                 Ok(())
             }
             Some(Closing::Parting { until, .. }) if now >= until => {

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::Stream;
@@ -13,10 +14,17 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{End, MAX_IN_FLIGHT, Session, answers::Answer};
-use crate::ws::{client_frame, close::CloseReason, server_frame::Rejection};
+use crate::{
+    sends::{Command, Submitted},
+    ws::{client_frame, close::CloseReason, server_frame::Rejection},
+};
 
 /// Frame headers that a message may have beside its text.
 const FRAGMENT_OVERHEAD_BYTES: usize = 16 * 1024;
+/// When a command is submitted again that there was no room for.
+const POSTPONED_INTERVAL: Duration = Duration::from_millis(10);
+/// How often a connection that has enough in flight is looked at whether that is just under way.
+const STALL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Of a masked control frame, without its payload.
 const CONTROL_HEADER_BYTES: usize = 6;
 
@@ -68,11 +76,49 @@ where
     }
 
     fn may_read(&mut self) -> bool {
-        if self.read_ended || self.answers.len() >= MAX_IN_FLIGHT {
+        if self.read_ended {
             return false;
         }
-        self.paused_until = self.errors.refilled_at(Instant::now());
+        let now = Instant::now();
+        if !self.submit_postponed() {
+            self.paused_until = Some(now + POSTPONED_INTERVAL);
+        } else if self.answers.len() >= MAX_IN_FLIGHT
+            && !self.sends().is_stalled(self.connection.user())
+        {
+            // An answer wakes it before, if nothing is away. Otherwise what is sent meanwhile is of now, and not of later.
+            self.paused_until = Some(now + STALL_LOOK_INTERVAL);
+        } else {
+            self.paused_until = self.errors.refilled_at(now);
+        }
         self.paused_until.is_none()
+    }
+
+    /// Whether what was read may be followed by more.
+    fn submit_postponed(&mut self) -> bool {
+        let Some(postponed) = self.postponed.take() else { return true };
+        let (command, since) = *postponed;
+        if let Some(answer) = self.submit(command, since) {
+            self.answers.push_back(answer);
+        }
+        self.postponed.is_none()
+    }
+
+    /// What was read takes effect, whatever becomes of the connection.
+    pub(super) fn submit_last(&mut self) {
+        if let Some((command, since)) = self.postponed.take().map(|postponed| *postponed) {
+            self.sends().submit_last(self.connection.user(), command, since);
+        }
+    }
+
+    /// Nothing where it is to be submitted again in a moment.
+    fn submit(&mut self, command: Command, since: Instant) -> Option<Answer> {
+        match self.sends().submit(self.connection.user(), command, since) {
+            Submitted::Taken(pending) => Some(Answer::Sent(pending)),
+            Submitted::NotYet(command) => {
+                self.postponed = Some(Box::new((command, since)));
+                None
+            }
+        }
     }
 
     pub(super) fn end_of_stream(&mut self) -> Result<(), End> {
@@ -94,7 +140,7 @@ where
             Message::Text(text) => {
                 self.message_start = self.socket.get_ref().bytes_read();
                 let answer = self.act(&text);
-                self.answers.push_back(answer);
+                self.answers.extend(answer);
                 return Ok(());
             }
             Message::Binary(_) => {
@@ -132,13 +178,15 @@ where
         }
     }
 
-    fn act(&self, text: &str) -> Answer {
+    fn act(&mut self, text: &str) -> Option<Answer> {
         let user = self.connection.user();
         let shared = &self.connection.edge.shared;
         match client_frame::parse(text, user, shared.config.limits.max_body_bytes) {
-            Ok(_) if !shared.limits.allow_send(user) => Answer::Refused(Rejection::rate_limited()),
-            Ok(command) => Answer::Sent(shared.sends.submit(user, command)),
-            Err(rejection) => Answer::Refused(rejection),
+            Ok(_) if !shared.limits.allow_send(user) => {
+                Some(Answer::Refused(Rejection::rate_limited()))
+            }
+            Ok(command) => self.submit(command, Instant::now()),
+            Err(rejection) => Some(Answer::Refused(rejection)),
         }
     }
 }

@@ -165,7 +165,8 @@ async fn a_drain_does_not_wait_for_a_core_that_hangs() {
     let start = Instant::now();
     assert_eq!(alice.close_code().await, CloseCode::Away);
     shared.tasks.wait().await;
-    assert!(start.elapsed() < shared.config.limits.drain_timeout);
+    let took = start.elapsed();
+    assert!(took < shared.config.limits.drain_timeout, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
