@@ -248,7 +248,7 @@ impl Attachments {
             is_repetition: false,
             attachment: Some(attachment),
         });
-        let stored = match self.committer.submit(write) {
+        let stored = match draft.submit(write) {
             Ok(pending) => pending.message().await,
             Err(error) => Err(error),
         };

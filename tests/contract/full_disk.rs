@@ -27,7 +27,8 @@ async fn a_full_disk_is_not_taken_for_one_with_room() {
     const MANY: usize = 5_000;
     let disk = SmallDisk::mount(64 * 1024 * 1024);
     let postgres = PostgresServer::start_with_tables_on(&disk).await;
-    let core = Core::launch(Core::builder().engine(Engine::Postgres, postgres.server())).await;
+    let builder = Core::builder().engine(Engine::Postgres, postgres.server());
+    let core = Core::launch(builder.set("store-wait", "0")).await;
     let [ada, bob] = core.users().await;
     // As after any fault before: its row is there, and another version of it needs no room.
     let mut database = core.process.database().connect().await;

@@ -82,7 +82,12 @@ impl MissingStandby {
 }
 
 async fn core_on(postgres: &PostgresServer) -> Core {
-    Core::launch(Core::builder().engine(Engine::Postgres, postgres.server())).await
+    core_that_waits(postgres, "10s").await
+}
+
+async fn core_that_waits(postgres: &PostgresServer, store_wait: &str) -> Core {
+    let builder = Core::builder().engine(Engine::Postgres, postgres.server());
+    Core::launch(builder.set("store-wait", store_wait)).await
 }
 
 fn referred(sender: &str, receiver: &str, body: &str) -> SendMessageRequest {
@@ -206,24 +211,37 @@ fn load(core: &Core, ada: &str, bob: &str) -> mpsc::Receiver<(String, Result<i64
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_crash_of_the_server_leaves_is_told_as_it_is() {
+    crashes("0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_the_server_refuses_nobody_who_may_wait() {
+    let refused = crashes("20s").await;
+    assert_eq!(refused, 0);
+}
+
+/// Gives how many were refused as not stored.
+async fn crashes(store_wait: &str) -> usize {
     const ROUNDS: usize = 6;
     const STEADY: usize = 100;
     let mut postgres = PostgresServer::start().await;
-    let core = core_on(&postgres).await;
+    let core = core_that_waits(&postgres, store_wait).await;
     let [ada, bob] = core.users().await;
     let mut tales = load(&core, &ada, &bob);
     let (mut stored, mut refused, mut unknown) = (HashMap::new(), HashSet::new(), HashSet::new());
     for _ in 0..ROUNDS {
-        let enough = stored.len() + STEADY;
+        let mut enough = stored.len() + STEADY;
         let mut is_killed = false;
-        // Until it is refused, and stored again.
+        // Until it is stored again, by those who may not wait after a refusal.
         let mut refused_here = 0;
         loop {
             let (body, answer) = within("an answer", tales.recv()).await.expect("senders");
             match answer {
                 Ok(id) => {
                     stored.insert(body, id);
-                    if is_killed && refused_here > 0 {
+                    let is_over =
+                        if store_wait == "0" { refused_here > 0 } else { stored.len() > enough };
+                    if is_killed && is_over {
                         break;
                     }
                 }
@@ -238,6 +256,7 @@ async fn what_a_crash_of_the_server_leaves_is_told_as_it_is() {
             }
             if !is_killed && stored.len() >= enough {
                 is_killed = true;
+                enough += STEADY;
                 postgres.kill();
                 postgres.start_again().await;
             }
@@ -258,4 +277,5 @@ async fn what_a_crash_of_the_server_leaves_is_told_as_it_is() {
         assert_eq!(there.get(body), Some(id), "{body:?} was acknowledged");
     }
     assert!(refused.iter().all(|body| !there.contains_key(body)), "refused, and stored");
+    refused.len()
 }

@@ -54,7 +54,7 @@ pub(crate) async fn health(core: &Core) -> ServingStatus {
 async fn a_server_that_fails_is_answered_for() {
     let mut postgres = PostgresServer::start().await;
     let builder = Core::builder().engine(Engine::Postgres, postgres.server());
-    let core = Core::launch(builder).await;
+    let core = Core::launch(builder.set("store-wait", "0")).await;
     let [ada, bob] = core.users().await;
     let mut after = 0;
     for round in 0..4 {
@@ -159,7 +159,7 @@ async fn a_queue_behind_a_lock_is_refused_in_time() {
     /// Some ten batches, each of which would wait for the lock in turn.
     const SENDS: u64 = 450;
     const LONGEST: Duration = Duration::from_secs(6);
-    let core = Core::start_with(&[("max-body-bytes", "64000")]).await;
+    let core = Core::start_with(&[("max-body-bytes", "64000"), ("store-wait", "0")]).await;
     let [ada, bob] = core.users().await;
     let mut locked = LockedTable::lock(&core, "feeds").await;
     let first = {

@@ -31,7 +31,8 @@ impl Core {
     async fn start_on(disk: &SmallDisk) -> Self {
         let data_dir = disk.path().join("data");
         let builder = Self::builder().launcher(Role::Core(0), disk.launcher());
-        Self::launch(builder.set("data-dir", data_dir)).await
+        // What is refused is refused at once.
+        Self::launch(builder.set("data-dir", data_dir).set("store-wait", "0")).await
     }
 
     fn database(&self) -> PathBuf {
@@ -173,7 +174,7 @@ impl Drop for ForeignWriter {
 /// More than can wait is refused at once, what waits too long is refused, and none of it is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stands_still_is_not_queued_for_without_end() {
-    let core = Core::start().await;
+    let core = Core::start_with(&[("store-wait", "2s")]).await;
     let [ada, bob, cyd] = core.users().await;
     let before = core.send(&ada, &bob, "before").await.expect("stored").message_id;
     // Two of these have more text than may wait.
@@ -244,7 +245,7 @@ async fn a_short_wait_for_the_database_is_waited_for() {
 /// What is refused at a lock is never stored, also where the lock is given up while it is still waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_given_up_at_a_lock_is_not_stored() {
-    let core = Core::start().await;
+    let core = Core::start_with(&[("store-wait", "1s")]).await;
     let [ada, bob] = core.users().await;
     for round in 1..=3 {
         let writer = ForeignWriter::begin(&core.database());

@@ -183,6 +183,11 @@ impl Flow {
         self.ledger.refusals()
     }
 
+    /// How many sends were answered with this code.
+    pub(crate) fn refused(&self, code: &str) -> usize {
+        self.ledger.refused_with(code)
+    }
+
     pub(crate) fn received_count(&self) -> usize {
         self.ledger.received_count()
     }

@@ -146,7 +146,8 @@ impl Sender {
 }
 
 async fn what_is_told_while_cores_fail_is_true(arrangement: Arrangement) {
-    let mut chat = TestChat::builder(arrangement).set("send-rate", "0").start().await;
+    let mut chat =
+        TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "2s").start().await;
     let mut senders = Vec::new();
     for number in 0..SENDERS {
         senders.push(Sender::join(&chat, number).await);
@@ -245,7 +246,7 @@ async fn each_of<T>(senders: &mut [Sender], act: impl AsyncFn(&mut Sender) -> T)
 async fn what_a_client_left_behind_at_an_edge_that_stood_still_is_not_sent(
     arrangement: Arrangement,
 ) {
-    let mut chat = TestChat::start(arrangement).await;
+    let mut chat = TestChat::builder(arrangement).set("store-wait", "2s").start().await;
     let (user, peer) = (chat.user("ada").await, chat.user("bob").await);
     let edge = Role::Edge(0);
     for (round, leaves) in [true, false].into_iter().enumerate() {

@@ -36,7 +36,11 @@ async fn send_until_delivered(
 #[tokio::test]
 async fn sockets_stay_open_while_the_core_is_away() {
     run_test(async {
-        let mut chat = TestChat::builder(Arrangement::Split).set("send-rate", "0").start().await;
+        let mut chat = TestChat::builder(Arrangement::Split)
+            .set("send-rate", "0")
+            .set("store-wait", "0")
+            .start()
+            .await;
         let (ada, mut at_ada) = chat.join("ada").await;
         let (bob, mut at_bob) = chat.join("bob").await;
         at_ada.say(&bob, "canary before").await;
@@ -141,7 +145,11 @@ async fn an_edge_catches_up_on_what_others_stored() {
 #[tokio::test]
 async fn a_core_that_hangs_is_answered_for() {
     run_test(async {
-        let mut chat = TestChat::builder(Arrangement::Split).set("send-rate", "0").start().await;
+        let mut chat = TestChat::builder(Arrangement::Split)
+            .set("send-rate", "0")
+            .set("store-wait", "0")
+            .start()
+            .await;
         let (ada, mut at_ada) = chat.join("ada").await;
         let (bob, mut at_bob) = chat.join("bob").await;
         chat.process(Role::Core(0)).signal(Signal::STOP);

@@ -1,6 +1,7 @@
 //! Sends wait for a database or core that is away: none is refused, each is stored once, in the order sent; and what
 //! has waited for as long as it may is refused then (ARCHITECTURE.md, G7; PROTOCOL section 5, `--store-wait`).
 
+mod chaos;
 mod load;
 
 use std::time::{Duration, Instant};
@@ -228,11 +229,16 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
         }
         eprintln!("{refused} refused, {unknown} unknown, {late} sent meanwhile and stored");
         assert!(refused > 0 && late > 0, "{refused} refused, {late} stored");
+        // A line at its beginning and one at its end, where anything was sent meanwhile.
+        let mut begun = 0;
         for edge in scene.chat.edge_roles() {
             let log = scene.chat.log(edge);
-            assert_eq!(log.count_of("no core takes sends: they wait"), 1, "{edge:?}");
-            assert_eq!(log.count_of("a core takes sends again"), 1, "{edge:?}");
+            let begins = log.count_of("no core takes sends: they wait");
+            assert!(begins <= 1, "{begins} of {edge:?}");
+            assert_eq!(log.count_of("a core takes sends again"), begins, "{edge:?}");
+            begun += begins;
         }
+        assert!(begun > 0);
     })
     .await;
 }

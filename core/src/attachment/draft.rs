@@ -1,14 +1,20 @@
 //! A file from its note in the database to the message that refers to it. Whatever comes in between, nothing
 //! is left of one without a message: it is removed when the draft is dropped, or at a later start.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::Attachments;
 use crate::{
-    committer::{Committer, Write},
+    committer::{Committer, Pending, Terms, Write},
     error::Error,
     media::{Finished, Media, Upload},
 };
+
+/// How long an upload waits in all for a database that is away (PROTOCOL section 2).
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Draft {
     media: Media,
@@ -16,6 +22,8 @@ pub(super) struct Draft {
     tasks: TaskTracker,
     path: String,
     upload: Option<Upload>,
+    /// What is left of its wait for the database.
+    wait: Duration,
     kept: bool,
 }
 
@@ -27,12 +35,20 @@ impl Draft {
             tasks: service.tasks.clone(),
             path,
             upload: None,
+            wait: service.committer.wait().min(LONGEST_WAIT),
             kept: false,
         };
-        let noted = Write::BeginUpload(draft.path.clone());
-        draft.committer.submit(noted)?.answer().await?;
+        let began_at = Instant::now();
+        draft.submit(Write::BeginUpload(draft.path.clone()))?.answer().await?;
+        draft.wait = draft.wait.saturating_sub(began_at.elapsed());
         draft.upload = Some(draft.media.create(&draft.path));
         Ok(draft)
+    }
+
+    /// Queues a write that waits for as long as the upload still may.
+    pub(super) fn submit(&self, write: Write) -> Result<Pending, Error> {
+        let terms = Terms { age: Duration::ZERO, wait: self.wait, returns: None };
+        self.committer.submit_on(write, terms)
     }
 
     pub(super) fn path(&self) -> &str {

@@ -36,6 +36,11 @@ impl Condition {
         *self.health.borrow()
     }
 
+    /// Whether what is written now has to find out whether the database takes anything.
+    pub(super) fn is_away(&self) -> bool {
+        self.away_since.is_some()
+    }
+
     pub(super) fn takes_writes(&self) -> bool {
         self.health() == Health::Serving
     }

@@ -67,12 +67,13 @@ impl CommitTask {
                 }
             };
             let (health, next_look) = (condition.health(), condition.next_look);
+            let is_trying = condition.is_away();
             let next = async {
                 if is_away || pauses_until.is_some() {
                     waiting.keep(health).await;
                     return None;
                 }
-                waiting.next().await
+                if is_trying { waiting.first().await } else { waiting.next().await }
             };
             tokio::select! {
                 biased;

@@ -91,11 +91,20 @@ impl Waiting {
 
     /// The next batch. `None` when it is stopped and nothing waits. Nothing is lost where it is not awaited to its end.
     pub(super) async fn next(&mut self) -> Option<Batch> {
+        self.batch(batch_len).await
+    }
+
+    /// A batch of the first write alone: the others wait for what becomes of it.
+    pub(super) async fn first(&mut self) -> Option<Batch> {
+        self.batch(|_| 1).await
+    }
+
+    async fn batch(&mut self, len: impl Fn(&[Queued]) -> usize) -> Option<Batch> {
         loop {
             if self.taken.is_empty() && !self.take().await {
                 return None;
             }
-            let rest = self.taken.split_off(batch_len(&self.taken));
+            let rest = self.taken.split_off(len(&self.taken));
             let mut batch = std::mem::replace(&mut self.taken, rest);
             let now = Instant::now();
             batch.retain_mut(|queued| queued.is_to_be_written(now));

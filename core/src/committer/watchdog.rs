@@ -81,13 +81,14 @@ impl<'a> Work<'a> {
         progress: &'a Progress,
         condition: &Condition,
     ) -> Self {
-        let is_away = !condition.takes_writes();
+        let is_away = condition.is_away();
         Self { callers, progress, stage: Stage::Running, is_overdue: false, is_away }
     }
 
     /// Until when its callers may wait to hear what became of it.
     pub(super) fn is_in_doubt(&mut self, settle_by: Instant) -> Instant {
         self.stage = Stage::InDoubt(settle_by);
+        self.is_away = true;
         self.callers.doubt_ends().map_or(settle_by, |(_, last)| last.max(settle_by))
     }
 

@@ -99,6 +99,26 @@ pub(super) struct OnStream {
     pub(super) entry: Entry,
 }
 
+/// How long commands that are on no stream may wait.
+struct Limits {
+    wait: Duration,
+    /// Where nothing of a command was or will be stored, and what its sender is told then.
+    unsent: Duration,
+    failure: fn() -> Failure,
+}
+
+impl Limits {
+    fn is_over(&self, repeated: bool, entry: &Entry, now: Instant) -> bool {
+        let wait = if repeated { self.wait.max(MIN_DOUBT) } else { self.unsent };
+        now - entry.submitted >= wait
+    }
+
+    fn give_up(&self, command: OnStream) -> Option<(oneshot::Sender<Outcome>, Failure)> {
+        let failure = if command.repeated { outcome_unknown() } else { (self.failure)() };
+        Some((command.answer?, failure))
+    }
+}
+
 /// What an answer of the core says of a command.
 pub(super) enum Verdict {
     Known(Outcome),
@@ -110,35 +130,35 @@ pub(super) enum Verdict {
 pub(super) type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
 
 impl State {
-    /// Gives up what is on no stream and has waited for as long as it may.
-    pub(super) fn expire_unsent(&mut self, wait: Duration, now: Instant) -> Answers {
-        let wait = if self.has_no_patience { Duration::ZERO } else { wait };
-        // A stream that is not known to be gone may take it in a moment.
-        let (unsent, failure): (_, fn() -> Failure) = match self.link {
-            Link::Down => (wait, unreachable_core),
-            Link::Connecting => (wait.max(MIN_WAIT), unreachable_core),
-            Link::Up => (wait.max(MIN_WAIT), overloaded),
-        };
+    /// Gives up what is next to be put on a stream and has waited for as long as it may.
+    pub(super) fn expire_next(&mut self, wait: Duration, now: Instant) -> Answers {
+        let limits = self.limits(wait);
         let mut answers = Answers::new();
-        while let Some(command) = self.again.pop_front_if(|command| {
-            let wait = if command.repeated { wait.max(MIN_DOUBT) } else { unsent };
-            now - command.entry.submitted >= wait
-        }) {
-            let failure = if command.repeated { outcome_unknown() } else { failure() };
-            answers.extend(command.answer.map(|answer| (answer, failure)));
+        while let Some(command) =
+            self.again.pop_front_if(|command| limits.is_over(command.repeated, &command.entry, now))
+        {
+            answers.extend(limits.give_up(command));
         }
         while let Some(command) =
-            self.waiting.pop_front_if(|command| now - command.entry.submitted >= unsent)
+            self.waiting.pop_front_if(|command| limits.is_over(false, &command.entry, now))
         {
-            answers.push((command.answer, failure()));
+            answers.push((command.answer, (limits.failure)()));
         }
         answers
     }
 
+    /// Gives up all that has waited for as long as it may, and what was on a stream for long enough.
     pub(super) fn expire(&mut self, wait: Duration, now: Instant) -> Answers {
-        let mut answers = self.expire_unsent(wait, now);
-        let wait = if self.has_no_patience { Duration::ZERO } else { wait };
-        let wait = wait.max(MIN_NEW) + ANSWER_TIME;
+        let limits = self.limits(wait);
+        let is_over = |command: &OnStream| limits.is_over(command.repeated, &command.entry, now);
+        let mut answers = Answers::new();
+        if self.again.iter().any(is_over) {
+            let (over, rest): (VecDeque<_>, _) = self.again.drain(..).partition(is_over);
+            self.again = rest;
+            answers.extend(over.into_iter().filter_map(|command| limits.give_up(command)));
+        }
+        answers.append(&mut self.expire_next(wait, now));
+        let wait = limits.wait.max(MIN_NEW) + ANSWER_TIME;
         for command in self.unanswered.values_mut() {
             if now - command.entry.submitted >= wait
                 && let Some(answer) = command.answer.take()
@@ -149,6 +169,17 @@ impl State {
             }
         }
         answers
+    }
+
+    fn limits(&self, wait: Duration) -> Limits {
+        let wait = if self.has_no_patience { Duration::ZERO } else { wait };
+        // A stream that is not known to be gone may take it in a moment.
+        let (unsent, failure): (_, fn() -> Failure) = match self.link {
+            Link::Down => (wait, unreachable_core),
+            Link::Connecting => (wait.max(MIN_WAIT), unreachable_core),
+            Link::Up => (wait.max(MIN_WAIT), overloaded),
+        };
+        Limits { wait, unsent, failure }
     }
 
     /// Whether commands are not just under way, but wait for something.

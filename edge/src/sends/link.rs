@@ -167,7 +167,7 @@ impl Lane {
             let mut state = self.state();
             state.link = Link::Down;
             let is_new = !std::mem::replace(&mut state.is_away, true);
-            (state.expire_unsent(self.terms.wait, Instant::now()), is_new, state.count())
+            (state.expire(self.terms.wait, Instant::now()), is_new, state.count())
         };
         if is_new {
             self.stall.begin(cause, waiting);
@@ -236,7 +236,7 @@ impl Stream for Requests {
         }
         let now = Instant::now();
         // This edge may have stood still.
-        let late = state.expire_unsent(lane.terms.wait, now);
+        let late = state.expire_next(lane.terms.wait, now);
         let next = match state.next_request(lane.terms, now) {
             Some(request) => Poll::Ready(Some(request)),
             // What is on the stream may have to be repeated on it.

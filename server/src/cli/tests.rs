@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 49] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 50] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -47,6 +47,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 49] = [
     ("body-idle-timeout", Some("30s"), &["serve", "edge"]),
     ("outgoing-queue-frames", Some("256"), &["serve", "edge"]),
     ("outgoing-queue-bytes", Some("1048576"), &["serve", "edge"]),
+    ("store-wait", Some("10s"), &["serve", "core", "edge"]),
     ("drain-timeout", Some("10s"), &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),

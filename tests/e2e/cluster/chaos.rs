@@ -24,8 +24,10 @@ use crate::flow::{Flow, seed};
 const CORES: usize = 2;
 /// Traffic is checked and begun anew after so much time: what is to be held against the store stays in memory.
 const ROUND: Duration = Duration::from_secs(45);
-/// Of the database, once a run.
+/// Of the database, once a run: longer than anything waits.
 const LONG_PAUSE: Duration = Duration::from_secs(20);
+/// Of the rest, what is back by itself: shorter than sends wait, whatever comes after it.
+const LONGEST_HOLD_MILLIS: u64 = 8_000;
 
 struct Chaos {
     engines: Engines,
@@ -76,20 +78,35 @@ impl Chaos {
         let probe = Probe::start(&self.chat).await;
         flow.progress(200).await;
         let end = self.end.min(Instant::now() + ROUND);
+        let mut had_long_pause = false;
         while Instant::now() < end {
             if self.long_pause.is_some_and(|at| at <= Instant::now()) {
                 self.long_pause = None;
+                had_long_pause = true;
                 let fault = Fault { victim: Victim::Postgres, kind: Kind::Pause };
                 self.strike(&mut flow, &[fault], LONG_PAUSE, "PostgreSQL: SIGSTOP, 20 s").await;
             }
             let faults = self.choose();
-            let hold = Duration::from_millis(self.random.random_range(50..1_500));
+            let longest =
+                if self.random.random_ratio(1, 3) && faults.iter().all(Fault::ends_when_told) {
+                    LONGEST_HOLD_MILLIS
+                } else {
+                    1_500
+                };
+            let hold = Duration::from_millis(self.random.random_range(50..longest));
             self.strike(&mut flow, &faults, hold, "").await;
         }
         let refusals = probe.stop().await;
         self.record.refused_after(refusals.slowest);
         flow.verify_live(&self.chat).await;
-        self.record.refused += flow.refusals().0 + refusals.count;
+        self.record.lists_refused += refusals.lists;
+        let refused = flow.refused("unavailable") + refusals.sends;
+        if had_long_pause {
+            self.record.refused_in_long_pause += refused;
+        } else if refused > 0 {
+            self.record.violations.push(format!("{refused} sends were refused"));
+        }
+        self.record.unknown += flow.refused("outcome_unknown") + refusals.unknown;
         self.record.delivered += flow.received_count();
         self.record.stored += flow.verify(&self.chat).await;
     }

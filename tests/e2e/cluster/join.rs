@@ -33,7 +33,7 @@ async fn a_core_joins_and_takes_over() {
 #[tokio::test]
 async fn a_cluster_that_lost_every_core_comes_back_with_the_first() {
     run_test(async {
-        let mut chat = builder().start().await;
+        let mut chat = builder().set("store-wait", "0").start().await;
         let mut flow = Flow::start(&chat, &chat.edges(), true, seed()).await;
         flow.progress(200).await;
         for core in chat.core_roles() {

@@ -9,7 +9,7 @@ use super::scene::Scene;
 #[tokio::test]
 async fn a_crash_of_the_database_is_survived() {
     run_test(async {
-        let mut scene = Scene::start().await;
+        let mut scene = Scene::start_without_waits().await;
         for round in 0..4 {
             if round % 2 == 0 {
                 scene.engines.postgres.stop_immediately().await;
@@ -28,7 +28,7 @@ async fn a_crash_of_the_database_is_survived() {
 #[tokio::test]
 async fn a_database_that_stands_still_is_survived() {
     run_test(async {
-        let mut scene = Scene::start().await;
+        let mut scene = Scene::start_without_waits().await;
         for pause in [Duration::from_millis(300), Duration::from_secs(5)] {
             scene.engines.postgres.pause();
             // Long enough for what waits to be refused, or too short for that.

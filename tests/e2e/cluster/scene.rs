@@ -62,8 +62,17 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn start() -> Self {
+        Self::start_with(builder()).await
+    }
+
+    /// One in which nothing waits for what is away: sends are refused at once.
+    pub(super) async fn start_without_waits() -> Self {
+        Self::start_with(builder().set("store-wait", "0")).await
+    }
+
+    async fn start_with(builder: Builder) -> Self {
         let engines = Engines::start(2).await;
-        let chat = engines.join(builder()).start().await;
+        let chat = engines.join(builder).start().await;
         let mut flow = Flow::start(&chat, &chat.edges(), true, seed()).await;
         flow.progress(STEADY).await;
         Self { flow, chat, engines }

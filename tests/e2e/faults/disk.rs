@@ -32,7 +32,7 @@ async fn send(from: &mut Socket, to: &User, at: &mut Socket, body: &str) -> Resu
 
 async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     let disk = SmallDisk::mount(48 * 1024 * 1024);
-    let builder = TestChat::builder(arrangement).set("send-rate", "0");
+    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
     let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
     let builder = builder.launcher(core, disk.launcher()).variable(
         core,

@@ -15,7 +15,8 @@ async fn is_ready(chat: &TestChat, status: u16) {
 async fn a_disk_that_hangs_is_told_of(arrangement: Arrangement) {
     let disk = HangingDisk::make();
     let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
-    let chat = disk.under(TestChat::builder(arrangement), core).start().await;
+    let chat =
+        disk.under(TestChat::builder(arrangement).set("store-wait", "0"), core).start().await;
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
     for round in 1..=2 {

@@ -197,6 +197,11 @@ impl Ledger {
         pages.slowest_refusal = pages.slowest_refusal.max(waited);
     }
 
+    /// How many sends were answered with this code.
+    pub(super) fn refused_with(&self, code: &str) -> usize {
+        self.pages().errors.get(code).copied().unwrap_or(0)
+    }
+
     /// How many sends were refused, and the longest that one waited for it.
     pub(crate) fn refusals(&self) -> (usize, Duration) {
         let pages = self.pages();

@@ -93,7 +93,7 @@ async fn an_upload_in_flight_is_finished_or_leaves_nothing(arrangement: Arrangem
 }
 
 async fn a_core_that_drains_leaves_sockets_open(arrangement: Arrangement) {
-    let mut chat = TestChat::start(arrangement).await;
+    let mut chat = TestChat::builder(arrangement).set("store-wait", "1s").start().await;
     let (_, mut ada_socket) = chat.join("ada").await;
     let (bob, mut bob_socket) = chat.join("bob").await;
     let core = chat.core_role();

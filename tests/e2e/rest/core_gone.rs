@@ -5,7 +5,7 @@ use netrox_harness::{Arrangement, Role, TestChat, each, eventually};
 each![; split: requests_are_503_until_the_core_is_back];
 
 async fn requests_are_503_until_the_core_is_back(arrangement: Arrangement) {
-    let mut chat = TestChat::start(arrangement).await;
+    let mut chat = TestChat::builder(arrangement).set("store-wait", "1s").start().await;
     let (ada, mut ada_socket) = chat.join("ada").await;
     let (bob, mut bob_socket) = chat.join("bob").await;
     chat.kill(Role::Core(0));

@@ -47,7 +47,7 @@ async fn a_core_ends_whose_files_are_gone(arrangement: Arrangement) {
         ),
     ];
     for (harm, file) in harms {
-        let mut chat = TestChat::start(arrangement).await;
+        let mut chat = TestChat::builder(arrangement).set("store-wait", "0").start().await;
         let (ada, bob, _) = talk(&chat).await;
         let stored = chat.history(&ada, &bob).await;
         let (_, mut at_cyd) = chat.join("cyd").await;

@@ -59,6 +59,11 @@ impl Fault {
         all
     }
 
+    /// Whether it lasts for as long as one likes: everything else takes as long to come back as it takes.
+    pub(super) fn ends_when_told(&self) -> bool {
+        matches!(self.kind, Kind::Pause | Kind::Network(_))
+    }
+
     pub(super) fn name(&self) -> String {
         let victim = match self.victim {
             Victim::Postgres => "PostgreSQL",

@@ -16,7 +16,11 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    pub(super) count: usize,
+    pub(super) lists: usize,
+    pub(super) sends: usize,
+    /// Sends of which it could not be found out whether they are stored.
+    pub(super) unknown: usize,
+    /// Of lists. What a send waits for is told by whether it is refused.
     pub(super) slowest: Slowest,
 }
 
@@ -31,9 +35,9 @@ impl Default for Slowest {
 }
 
 impl Refusals {
-    fn add(&mut self, what: &'static str, took: Duration) {
-        self.count += 1;
-        self.slowest = self.slowest.max(Slowest(took, what));
+    fn list(&mut self, took: Duration) {
+        self.lists += 1;
+        self.slowest = self.slowest.max(Slowest(took, "a list"));
     }
 }
 
@@ -61,7 +65,9 @@ impl Probe {
         let mut all = Refusals::default();
         while let Some(refusals) = self.clients.join_next().await {
             let refusals = refusals.expect("a client of the probe");
-            all.count += refusals.count;
+            all.lists += refusals.lists;
+            all.sends += refusals.sends;
+            all.unknown += refusals.unknown;
             all.slowest = all.slowest.max(refusals.slowest);
         }
         all
@@ -77,7 +83,7 @@ async fn list(edge: Edge, user: User, end: CancellationToken) -> Refusals {
         if let Ok(answer) = request.try_send().await {
             match answer.status {
                 200 => {}
-                500 | 503 => refusals.add("a list", asked.elapsed()),
+                500 | 503 => refusals.list(asked.elapsed()),
                 _ => panic!("a list of threads: {answer:?}"),
             }
         }
@@ -97,14 +103,14 @@ async fn send(edge: Edge, sender: User, receiver: User, end: CancellationToken) 
                 number += 1;
                 let body = format!("canary probe {number}");
                 let frame = chat_message(&receiver.id, &body).to_string();
-                let sent = Instant::now();
                 if sending.send(Message::text(frame)).await.is_err() {
                     break;
                 }
                 let outcome = outcome(&mut sending, &mut receiving, &body);
                 match within("the outcome of a send", outcome).await {
                     Outcome::Seen => {}
-                    Outcome::Refused => refusals.add("a send", sent.elapsed()),
+                    Outcome::Refused => refusals.sends += 1,
+                    Outcome::Unknown => refusals.unknown += 1,
                     Outcome::Gone => break,
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -118,6 +124,7 @@ async fn send(edge: Edge, sender: User, receiver: User, end: CancellationToken) 
 enum Outcome {
     Seen,
     Refused,
+    Unknown,
     /// The edge is, and with it the answer.
     Gone,
 }
@@ -137,7 +144,8 @@ async fn outcome(sending: &mut Stream, receiving: &mut Stream, body: &str) -> Ou
         };
         if is_answer {
             assert_eq!(frame["action"], "error", "a sender was sent {frame}");
-            return Outcome::Refused;
+            let is_unknown = frame["code"] == "outcome_unknown";
+            return if is_unknown { Outcome::Unknown } else { Outcome::Refused };
         }
         // One that was refused as of unknown outcome may come late.
         if frame["message_body"] == body {

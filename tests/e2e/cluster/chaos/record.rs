@@ -19,7 +19,10 @@ pub(super) struct Record {
     slowest_refusal: Slowest,
     pub(super) stored: usize,
     pub(super) delivered: usize,
-    pub(super) refused: usize,
+    pub(super) lists_refused: usize,
+    /// Of sends, as all that wait for longer than `--store-wait`.
+    pub(super) refused_in_long_pause: usize,
+    pub(super) unknown: usize,
     pub(super) violations: Vec<String>,
 }
 
@@ -74,7 +77,11 @@ impl Record {
             self.delivered,
         );
         let Slowest(took, what) = self.slowest_refusal;
-        eprintln!("{} refused, the slowest, {what}, after {took:.2?}", self.refused);
+        eprintln!("{} lists refused, the slowest, {what}, after {took:.2?}", self.lists_refused);
+        eprintln!(
+            "{} sends refused in the long pause, {} of unknown outcome",
+            self.refused_in_long_pause, self.unknown
+        );
         eprintln!("{} violations", self.violations.len());
         for violation in &self.violations {
             eprintln!("  {violation}");
