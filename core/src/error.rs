@@ -31,7 +31,7 @@ pub(crate) enum Error {
     Overloaded,
     #[error("the store cannot take it now")]
     StoreUnavailable,
-    #[error("it is given back, and nothing of it was stored")]
+    #[error("the database is away: what was not begun is given back")]
     HandedBack,
     #[error("this core is shutting down")]
     ShuttingDown,

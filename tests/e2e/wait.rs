@@ -77,8 +77,10 @@ struct Scene {
 }
 
 impl Scene {
+    /// What waits may do so for longer on a machine that is slow to start an engine again.
     async fn start() -> Self {
-        Self::start_with(&[]).await
+        let wait = if is_full() { "10s" } else { "30s" };
+        Self::start_with(&[("store-wait", wait)]).await
     }
 
     async fn start_with(flags: &[(&str, &str)]) -> Self {
@@ -143,7 +145,7 @@ async fn sends_wait_for_a_table_that_is_locked() {
         // Told once, and not again and again.
         for core in [Role::Core(0), Role::Core(1)] {
             let begins = scene.chat.log(core).count_of("the database does not take writes");
-            assert!(begins <= 2 * Scale::get().holds.len(), "{begins} lines of {core:?}");
+            assert!(begins <= 4 * Scale::get().holds.len(), "{begins} lines of {core:?}");
         }
     })
     .await;

@@ -76,6 +76,8 @@ const LATEST_START: &str = concat!("select ", latest_start!());
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
+/// As a batch does: a table that somebody else keeps locked takes no batch.
+const LOCK_TABLES: &str = "lock table users, threads, feeds, messages in row exclusive mode";
 /// 8 MiB, twice the text of a batch, that no file system makes smaller. On PostgreSQL the table is not logged: a full disk
 /// may have no room for another file of the log either, and then the server ends. What is not committed, the server gives
 /// back by itself, because the transaction began with a new file.
@@ -396,8 +398,12 @@ impl WriteTransaction<'_> {
 
     /// Writes what nobody reads, to see whether it can be written.
     pub(crate) async fn probe(&mut self, now: i64) -> Result<(), Error> {
-        let probed =
-            async { on!(&mut self.open.connection, execute, sqlx::query(PROBE).bind(now)) };
+        let probed = async {
+            if let Connection::Postgres(connection) = &mut self.open.connection {
+                sqlx::query(LOCK_TABLES).execute(connection).await?;
+            }
+            on!(&mut self.open.connection, execute, sqlx::query(PROBE).bind(now))
+        };
         Ok(by(self.deadline, probed).await?)
     }
 
