@@ -18,7 +18,7 @@ use crate::store::{
         sqlite::{Greatest, Memory},
     },
     message::{ParticipantsRow, with_participants},
-    user::hex_array,
+    user::{UserKey, hex_array},
 };
 
 pub(in crate::store) mod cache;
@@ -34,12 +34,17 @@ const LOAD_THREADS: &str = "\
     select t.id, t.low_key, t.high_key, t.last_activity
     from json_each($1) j
     join threads t on t.low_key = j.value ->> 0 and t.high_key = j.value ->> 1";
+/// By an object of references and senders, which needs no parsing for each of its members. Mostly nothing was refused,
+/// and then that is found out once.
 const LOAD_CLIENT_REFS: &str = "\
-    select j.value ->> 0 as sender, unhex(j.value ->> 1) as client_ref, m.id, m.thread_id, m.created
+    select m.sender, m.client_ref, m.id, m.thread_id, m.created
     from json_each($1) j
-    left join messages m on m.sender = j.value ->> 0 and m.client_ref = unhex(j.value ->> 1)
-    left join refused_sends r on r.sender = j.value ->> 0 and r.client_ref = unhex(j.value ->> 1)
-    where m.id is not null or r.sender is not null";
+    cross join messages m on m.sender = j.value and m.client_ref = unhex(j.key)
+    union all
+    select r.sender, r.client_ref, null, null, null
+    from (select 1 from refused_sends limit 1)
+    cross join json_each($1) j
+    cross join refused_sends r on r.sender = j.value and r.client_ref = unhex(j.key)";
 /// Of the same version, whose digit is the 13th.
 const LOAD_OVERTAKEN: &str = "\
     select j.value ->> 0, unhex(j.value ->> 1)
@@ -114,8 +119,7 @@ pub(in crate::store) async fn load(
     }
     let refs = key_refs(&wanted.client_refs, &loaded.users);
     if !refs.is_empty() {
-        let refs: Vec<_> = refs.into_iter().map(|(sender, id)| (sender, hex(id))).collect();
-        let query = sqlx::query_as(LOAD_CLIENT_REFS).bind(json(&refs)?);
+        let query = sqlx::query_as(LOAD_CLIENT_REFS).bind(json(&SenderOfRef(&refs))?);
         let rows: Vec<ClientRefRow> = query.fetch_all(&mut *connection).await?;
         loaded.take_refs(rows);
     }
@@ -133,6 +137,15 @@ pub(in crate::store) async fn load(
 
 fn following(last: i64, count: usize) -> std::vec::IntoIter<i64> {
     (last + 1..).take(count).collect::<Vec<_>>().into_iter()
+}
+
+/// An object with the sender of each reference, which may be in it several times.
+struct SenderOfRef<'a>(&'a [(UserKey, Uuid)]);
+
+impl Serialize for SenderOfRef<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(sender, id)| (hex(*id), sender)))
+    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
