@@ -33,15 +33,22 @@ pub(crate) use self::settle::{Outcome, Trace};
 pub(crate) struct Writer {
     engine: Engine,
     open: Option<Open>,
-    /// The history that whoever uses it knows of.
-    told: Start,
 }
 
 /// How to connect.
 #[derive(Debug)]
 enum Engine {
-    Sqlite { options: SqliteConnectOptions, files: Arc<OpenFiles>, memory: history::sqlite::Memory },
-    Postgres(PgConnectOptions, postgres::Known),
+    Sqlite {
+        options: SqliteConnectOptions,
+        files: Arc<OpenFiles>,
+        memory: history::sqlite::Memory,
+    },
+    Postgres {
+        options: PgConnectOptions,
+        known: postgres::Known,
+        /// The history that whoever uses it knows of.
+        told: Start,
+    },
 }
 
 #[derive(Debug)]
@@ -53,6 +60,8 @@ struct Open {
     start: Start,
     /// When a server was last found to be as durable as promised.
     looked: Instant,
+    /// Of SQLite: the version of the data when it was opened, where it has written nothing yet that a cache would be of.
+    opened_at: Option<i64>,
 }
 
 /// Users that one call changes: up to a megabyte, and no long time without a sign of the database.
@@ -91,22 +100,24 @@ const GIVE_ROOM_BACK_POSTGRES: &str = "truncate write_room";
 const GIVE_ROOM_BACK_SQLITE: &str = "delete from write_room";
 
 impl Writer {
-    /// The start of this core is noted where that can be written; otherwise with the first transaction.
+    /// The start of this core is noted with its first transaction: one that only reads needs none, and would write and
+    /// sync for nothing before it is ready. The first of a database is noted at once, where that can be written.
     pub(super) async fn sqlite(
         options: SqliteConnectOptions,
         files: Arc<OpenFiles>,
     ) -> Result<Self, sqlx::Error> {
         let mut connection = connect_to_file(&options, &files).await?;
+        let opened_at = Some(batch::sqlite::version(&mut connection).await?);
         let memory = history::sqlite::Memory::open(&mut connection).await?;
         let start = memory.history().start();
-        let open = Open::new(Connection::Sqlite(connection), start);
+        let open = Open { opened_at, ..Open::new(Connection::Sqlite(connection), start) };
+        let is_nameless = memory.is_nameless();
         let engine = Engine::Sqlite { options, files, memory };
-        let mut writer = Self { engine, open: Some(open), told: Start::default() };
-        if let Err(error) = writer.note_start().await {
+        let mut writer = Self { engine, open: Some(open) };
+        if is_nameless && let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
             writer.discard().await;
         }
-        writer.told = writer.history().start();
         Ok(writer)
     }
 
@@ -114,10 +125,10 @@ impl Writer {
         options: PgConnectOptions,
         known: postgres::Known,
     ) -> Result<Self, sqlx::Error> {
-        let engine = Engine::Postgres(options, known);
-        let mut writer = Self { engine, open: None, told: Start::default() };
+        let engine = Engine::Postgres { options, known, told: Start::default() };
+        let mut writer = Self { engine, open: None };
         writer.connect().await?;
-        writer.told = writer.history().start();
+        writer.take_new_history();
         Ok(writer)
     }
 
@@ -129,14 +140,19 @@ impl Writer {
     pub(crate) fn history(&self) -> &History {
         match &self.engine {
             Engine::Sqlite { memory, .. } => memory.history(),
-            Engine::Postgres(_, known) => &known.history,
+            Engine::Postgres { known, .. } => &known.history,
         }
     }
 
     /// Whether the history is another one than when this was last asked.
     pub(crate) fn take_new_history(&mut self) -> bool {
-        let start = self.history().start();
-        std::mem::replace(&mut self.told, start) != start
+        match &mut self.engine {
+            Engine::Sqlite { memory, .. } => memory.take_another(),
+            Engine::Postgres { known, told, .. } => {
+                let start = known.history.start();
+                std::mem::replace(told, start) != start
+            }
+        }
     }
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
@@ -159,7 +175,7 @@ impl Writer {
                 files.check().await?;
                 None
             }
-            Engine::Postgres(..) => Some(Instant::now() + TRANSACTION_TIMEOUT),
+            Engine::Postgres { .. } => Some(Instant::now() + TRANSACTION_TIMEOUT),
         };
         if self.history().take_suspicion() {
             self.discard().await;
@@ -184,7 +200,7 @@ impl Writer {
         };
         let memory = match &mut self.engine {
             Engine::Sqlite { memory, .. } => Some(memory),
-            Engine::Postgres(..) => None,
+            Engine::Postgres { .. } => None,
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
         Ok(WriteTransaction { open, memory, deadline, trace })
@@ -206,7 +222,7 @@ impl Writer {
                 let trace = Trace { number: Some(number), message: None };
                 Ok((start == open.start).then_some(trace))
             }
-            (Connection::Sqlite(_), Engine::Postgres(..)) => Ok(None),
+            (Connection::Sqlite(_), Engine::Postgres { .. }) => Ok(None),
         }
     }
 
@@ -250,8 +266,10 @@ impl Writer {
     async fn has_history(&mut self) -> Result<bool, sqlx::Error> {
         let Some(open) = &mut self.open else { return Ok(false) };
         match &mut open.connection {
+            // Whether nobody else has written since.
             Connection::Sqlite(connection) => {
-                batch::sqlite::is_as_left(connection, &open.cache).await
+                let version = batch::sqlite::version(connection).await?;
+                Ok(open.cache.is_of(version) || open.opened_at == Some(version))
             }
             Connection::Postgres(connection) => {
                 let start: Start = sqlx::query_scalar(LATEST_START).fetch_one(connection).await?;
@@ -264,7 +282,7 @@ impl Writer {
         match self.may_close().await {
             Some(open) => {
                 let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
-                let deadline = deadline.filter(|_| matches!(self.engine, Engine::Postgres(..)));
+                let deadline = deadline.filter(|_| matches!(self.engine, Engine::Postgres { .. }));
                 Ok(by(deadline, open.connection.close()).await?)
             }
             None => Ok(()),
@@ -290,7 +308,7 @@ impl Engine {
                 let connection = connect_to_file(options, files).await?;
                 Open::new(Connection::Sqlite(connection), memory.history().start())
             }
-            Self::Postgres(options, known) => {
+            Self::Postgres { options, known, .. } => {
                 let (connection, start) = postgres::connect(options, known).await?;
                 Open::new(Connection::Postgres(connection), start)
             }
@@ -300,7 +318,7 @@ impl Engine {
 
 impl Open {
     fn new(connection: Connection, start: Start) -> Self {
-        Self { connection, cache: Cache::default(), start, looked: Instant::now() }
+        Self { connection, cache: Cache::default(), start, looked: Instant::now(), opened_at: None }
     }
 
     /// Whether the server still is as durable as promised. SQLite has none that could change.

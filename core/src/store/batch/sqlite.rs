@@ -72,12 +72,12 @@ pub(in crate::store) async fn begin(
     Ok(())
 }
 
-/// Whether nobody else has written since the last transaction.
-pub(in crate::store) async fn is_as_left(
+/// What SQLite calls the version of the data. It is another after any commit of another connection, and says nothing to
+/// another connection.
+pub(in crate::store) async fn version(
     connection: &mut SqliteConnection,
-    cache: &Cache,
-) -> Result<bool, sqlx::Error> {
-    Ok(cache.is_of(sqlx::query_scalar(VERSION).fetch_one(connection).await?))
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(VERSION).fetch_one(connection).await
 }
 
 pub(in crate::store) async fn load(

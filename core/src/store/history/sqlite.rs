@@ -8,6 +8,10 @@ use crate::clock;
 
 const FIRST_AND_LATEST: &str =
     "select coalesce(min(start), 0), coalesce(max(start), 0) from starts";
+const AT_OPENING: &str = "\
+    select coalesce(min(start), 0), coalesce(max(start), 0),
+        coalesce((select max(id) from messages), 0)
+    from starts";
 const LATEST: &str = "\
     select coalesce(max(start), 0) as latest,
         coalesce((select max(id) from messages), 0) as message_id,
@@ -25,10 +29,12 @@ pub(in crate::store) struct Memory {
     is_noted: bool,
     /// What begins with the next commit.
     pending: Option<Pending>,
+    /// Whether another history has begun since that was last asked.
+    is_another: bool,
     /// Identifiers are given above these.
     message_floor: i64,
     thread_floor: i64,
-    /// The greatest that was committed.
+    /// The greatest that was committed, or was there at the opening.
     stored_message: i64,
 }
 
@@ -59,12 +65,12 @@ struct Found {
 }
 
 impl Memory {
-    /// To be called at the opening; its start is noted with the first transaction.
+    /// To be called at the opening. Its start is noted with the first transaction, since before that no feed moves in it.
     pub(in crate::store) async fn open(
         connection: &mut SqliteConnection,
     ) -> Result<Self, sqlx::Error> {
-        let (first, latest): (Start, Start) =
-            sqlx::query_as(FIRST_AND_LATEST).fetch_one(connection).await?;
+        let (first, latest, stored_message): (Start, Start, i64) =
+            sqlx::query_as(AT_OPENING).fetch_one(connection).await?;
         let start = Start::draw(latest, clock::now_micros());
         let (first, latest) =
             if first == Start::default() { (start, start) } else { (first, latest) };
@@ -72,14 +78,25 @@ impl Memory {
             history: History::new(first, latest, None),
             is_noted: false,
             pending: Some(Pending { start, message_id: 0, cause: None }),
+            is_another: false,
             message_floor: 0,
             thread_floor: 0,
-            stored_message: 0,
+            stored_message,
         })
     }
 
     pub(in crate::store) fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Whether no start at all is noted: what callers were told of this history would be unknown to the next.
+    pub(in crate::store) fn is_nameless(&self) -> bool {
+        !self.is_noted && self.pending.is_some_and(|pending| pending.start == self.history.start())
+    }
+
+    /// Whether another history has begun than the one that was opened, since this was last asked.
+    pub(in crate::store) fn take_another(&mut self) -> bool {
+        std::mem::take(&mut self.is_another)
     }
 
     /// What feeds move in with the transaction that is under way.
@@ -96,6 +113,7 @@ impl Memory {
                     "a new history of the database begins, because {cause}: subscriptions whose \
                      position is no part of it end"
                 );
+                self.is_another = true;
             }
             self.is_noted = true;
             self.stored_message = message_id;
@@ -125,16 +143,28 @@ impl Memory {
         } else {
             // Drawn before, for a transaction that was not committed.
             let drawn = self.pending.map(|pending| pending.start);
-            let drawn = drawn.filter(|start| *start > found.latest);
-            let start = drawn.unwrap_or_else(|| Start::draw(found.latest, clock::now_micros()));
+            let start = drawn
+                .filter(|start| *start > found.latest)
+                .unwrap_or_else(|| Start::draw(found.latest, clock::now_micros()));
             sqlx::query(NOTE).bind(start).bind(clock::now_micros()).execute(connection).await?;
-            let cause = "it has gone back, or rows were taken out";
-            self.begin(start, &found, self.is_noted.then_some(cause));
+            let is_changed = self.is_noted || !self.is_as_opened(&found, drawn);
+            let cause = "it has gone back, was renewed, or rows were taken out";
+            self.begin(start, &found, is_changed.then_some(cause));
         }
         Ok(Greatest {
             message_id: found.message_id.max(self.message_floor),
             thread_id: found.thread_id.max(self.thread_floor),
         })
+    }
+
+    /// Whether what callers were told before the first transaction goes on: nobody has noted a start but this core, whose
+    /// commit may have failed after it, and no message is missing.
+    fn is_as_opened(&self, found: &Found, drawn: Option<Start>) -> bool {
+        let latest = found.latest;
+        let is_latest_known = latest == self.history.start()
+            || Some(latest) == drawn
+            || (latest == Start::default() && self.is_nameless());
+        is_latest_known && self.stored_message <= found.message_id
     }
 
     fn begin(&mut self, start: Start, found: &Found, cause: Option<&'static str>) {

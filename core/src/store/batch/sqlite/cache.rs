@@ -17,7 +17,7 @@ const THREADS: usize = 32_768;
 /// ends in any other way than by a commit.
 #[derive(Debug)]
 pub(in crate::store) struct Cache {
-    /// What SQLite calls the version of its data: another after any commit of another connection.
+    /// Of the data (`super::version`).
     version: Option<i64>,
     /// The greatest in use.
     pub(super) message_id: i64,
@@ -39,7 +39,7 @@ impl Cache {
         Self { version: Some(version), message_id, thread_id, ..Self::default() }
     }
 
-    pub(super) fn is_of(&self, version: i64) -> bool {
+    pub(in crate::store) fn is_of(&self, version: i64) -> bool {
         self.version == Some(version)
     }
 

@@ -162,6 +162,33 @@ async fn a_refusal_is_kept_for_an_hour() {
     assert_eq!(refuse(3, hours(6) + 1).await, [2, 3]);
 }
 
+/// What a core that has only read so far told its callers is good until somebody else changes it.
+#[tokio::test]
+async fn the_first_write_notes_a_start_and_tells_of_it_only_where_another_interfered() {
+    async fn reopened(interference: Option<&str>) -> bool {
+        let mut world = World::open().await;
+        world.send().await;
+        world.send().await;
+        let starts = "select count(*) from starts";
+        let first: i64 = sqlx::query_scalar(starts).fetch_one(&mut world.foreign).await.unwrap();
+        world.memory = Memory::open(&mut world.connection).await.expect("a history");
+        world.cache = Cache::default();
+        let opened: i64 = sqlx::query_scalar(starts).fetch_one(&mut world.foreign).await.unwrap();
+        assert_eq!((first, opened), (1, 1));
+        if let Some(sql) = interference {
+            world.interfere(sql).await;
+        }
+        world.send().await;
+        assert_ne!(world.memory.history().start(), Default::default());
+        world.memory.take_another()
+    }
+    assert!(!reopened(None).await);
+    assert!(!reopened(Some("update users set email = 'a'")).await);
+    let renewed = "insert into starts (start, began) select max(start) + 1, 0 from starts";
+    assert!(reopened(Some(renewed)).await);
+    assert!(reopened(Some("delete from messages where id = 2")).await);
+}
+
 #[tokio::test]
 async fn a_write_back_of_the_log_changes_nothing() {
     let mut world = World::open().await;
