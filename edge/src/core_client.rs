@@ -1,9 +1,14 @@
-//! The way to the core: the generated clients over one boxed transport, which is either the core's
-//! own routes called in process or connections to one or more cores.
+//! The way to the core: the generated clients over boxed transports, which are either the core's own
+//! routes called in process or links to one or more cores, each of connections of its own: what bulk or
+//! strangers do to theirs is nothing to those of chat.
 
 mod connections;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::Uri;
 
@@ -19,7 +24,7 @@ use tower::{
     util::BoxCloneSyncService,
 };
 
-use connections::Connections;
+use connections::{Connections, Link};
 
 /// What the clients call. Its error is a type of its own, since rustc cannot prove a future to be
 /// `Send` that converts a boxed one.
@@ -30,15 +35,18 @@ const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How an edge reaches the core.
 #[derive(Clone)]
-pub struct CoreTransport {
-    service: Transport,
-    in_process: bool,
+pub struct CoreTransport(Way);
+
+#[derive(Clone)]
+enum Way {
+    InProcess(Transport),
+    Remote(Vec<Uri>),
 }
 
 impl std::fmt::Debug for CoreTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CoreTransport")
-            .field("in_process", &self.in_process)
+            .field("in_process", &self.is_in_process())
             .finish_non_exhaustive()
     }
 }
@@ -55,57 +63,92 @@ impl CoreTransport {
         S::Future: Send + 'static,
     {
         let service = routes.map_err(|never| match never {});
-        Self { service: BoxCloneSyncService::new(service), in_process: true }
+        Self(Way::InProcess(BoxCloneSyncService::new(service)))
     }
 
     /// Calls one or more cores over the network, by `http://HOST:PORT`: those that are connected.
-    /// Connects at once, and again whenever a connection breaks. Needs a running Tokio runtime.
+    /// An edge connects at once, and again whenever a connection breaks.
     pub fn remote(cores: impl IntoIterator<Item = Uri>) -> Self {
-        let connections = Arc::new(Connections::open(cores));
-        let service = tower::service_fn(move |request| {
-            let connections = Arc::clone(&connections);
-            async move { connections.call(request).await }
-        });
-        Self { service: BoxCloneSyncService::new(service), in_process: false }
+        Self(Way::Remote(cores.into_iter().collect()))
     }
 
     /// Whether the core lives and dies with this process, so that an answer cannot be lost on the way.
     pub(crate) fn is_in_process(&self) -> bool {
-        self.in_process
+        matches!(self.0, Way::InProcess(_))
+    }
+
+    /// What calls of one kind take. Those of chat stand at once, others from the first call that needs them.
+    fn open(&self, link: Link, authorization: &http::HeaderValue) -> Transport {
+        let cores = match &self.0 {
+            Way::InProcess(service) => return service.clone(),
+            Way::Remote(cores) => cores.clone(),
+        };
+        let connections = Arc::new(OnceLock::new());
+        let authorization = authorization.clone();
+        let open = move || Connections::open(cores.clone(), link, authorization.clone());
+        if link == Link::Chat {
+            connections.get_or_init(&open);
+        }
+        let service = tower::service_fn(move |request| {
+            let connections = Arc::clone(&connections);
+            connections.get_or_init(&open);
+            async move {
+                match connections.get() {
+                    Some(connections) => connections.call(request).await,
+                    None => Err(Status::internal("a link that was not opened")),
+                }
+            }
+        });
+        BoxCloneSyncService::new(service)
     }
 }
 
-/// The generated clients, with the service credential and deadlines.
+/// The generated clients, with the service credential and deadlines: calls are bounded by [`CALL_DEADLINE`] up to
+/// the head of their answer.
 #[derive(Clone)]
 pub(crate) struct CoreClient {
-    /// Calls are bounded by [`CALL_DEADLINE`] up to the head of their answer.
     pub(crate) chat: ChatServiceClient<Transport>,
     pub(crate) directory: DirectoryServiceClient<Transport>,
-    pub(crate) attachment: AttachmentServiceClient<Transport>,
     pub(crate) health: HealthClient<Transport>,
+    /// Histories and thread lists, which their readers pace.
+    pub(crate) lists: ChatServiceClient<Transport>,
+    /// Files, which their readers pace.
+    pub(crate) downloads: AttachmentServiceClient<Transport>,
+    /// What is asked for somebody of whom nothing is known.
+    pub(crate) lookups: AttachmentServiceClient<Transport>,
     /// Without a deadline: an upload is answered when its last byte is stored.
     pub(crate) upload: AttachmentServiceClient<Transport>,
 }
 
 impl CoreClient {
-    /// `authorization` is the whole header: `Bearer <service token>`.
+    /// `authorization` is the whole header: `Bearer <service token>`. Needs a running Tokio runtime.
+    #[expect(clippy::needless_pass_by_value, reason = "opening takes over the way")]
     pub(crate) fn new(transport: CoreTransport, authorization: http::HeaderValue) -> Self {
-        let authorized = transport.service.map_request(move |mut request: http::Request<Body>| {
-            request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
-            request
-        });
-        let authorized = BoxCloneSyncService::new(authorized);
-        let bounded = ServiceBuilder::new()
-            .map_err(deadline_exceeded)
-            .layer(TimeoutLayer::new(CALL_DEADLINE))
-            .service(authorized.clone());
-        let bounded = BoxCloneSyncService::new(bounded);
+        let authorized = |link| {
+            let authorization = authorization.clone();
+            let opened = transport.open(link, &authorization);
+            let authorized = opened.map_request(move |mut request: http::Request<Body>| {
+                request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
+                request
+            });
+            BoxCloneSyncService::new(authorized)
+        };
+        let bounded = |link| {
+            let bounded = ServiceBuilder::new()
+                .map_err(deadline_exceeded)
+                .layer(TimeoutLayer::new(CALL_DEADLINE))
+                .service(authorized(link));
+            BoxCloneSyncService::new(bounded)
+        };
+        let (chat, bulk) = (bounded(Link::Chat), bounded(Link::Bulk));
         Self {
-            chat: ChatServiceClient::new(bounded.clone()),
-            directory: DirectoryServiceClient::new(bounded.clone()),
-            attachment: AttachmentServiceClient::new(bounded.clone()),
-            health: HealthClient::new(bounded),
-            upload: AttachmentServiceClient::new(authorized),
+            chat: ChatServiceClient::new(chat.clone()),
+            directory: DirectoryServiceClient::new(chat.clone()),
+            health: HealthClient::new(chat),
+            lists: ChatServiceClient::new(bulk.clone()),
+            downloads: AttachmentServiceClient::new(bulk),
+            lookups: AttachmentServiceClient::new(bounded(Link::Strangers)),
+            upload: AttachmentServiceClient::new(authorized(Link::Uploads)),
         }
     }
 }

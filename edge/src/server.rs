@@ -38,7 +38,7 @@ use crate::{Edge, error::PublicError, rest, ws};
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Of a connection, for reading and for writing.
-const MAX_BUFFER_BYTES: usize = 64 * 1024;
+const MAX_BUFFER_BYTES: usize = 32 * 1024;
 /// The wait after a failure to accept, such as no file descriptor being left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// For a peer that reads nothing of its answer, or nothing of its WebSocket.

@@ -5,6 +5,8 @@
 //! * [`broken`]: what is known of a call that was not answered.
 //! * [`connection`]: one connection to one of them, again whenever it breaks.
 //! * [`health`]: what the core at its other end says of itself.
+//! * [`link`]: which calls share connections, and how many at a time.
+//! * [`hang_up`]: a caller that goes away before its answer is there.
 //!
 //! `tonic::transport::Channel::balance_list` is not used: it takes a core that refuses connections
 //! for as good as any, and gives it its share of the calls.
@@ -15,31 +17,42 @@ use std::sync::{
 };
 
 use http::{
-    Request, Response, Uri,
+    HeaderValue, Request, Response, Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::client::conn::http2::SendRequest;
-use tokio::task::JoinSet;
+use netrox_proto::v1::{ErrorReason, Failure};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 
 use addresses::{Lookup, SystemLookup};
+use hang_up::HangUps;
+pub(super) use link::Link;
 
 mod addresses;
 mod broken;
 mod connection;
+mod hang_up;
 mod health;
+mod link;
 
 /// Keeps the connections for as long as it lives.
 pub(super) struct Connections {
     standing: Arc<Standing>,
+    hang_ups: HangUps,
     /// Aborted when they are dropped.
     _tasks: JoinSet<()>,
 }
 
 /// The connections that can take calls.
-#[derive(Default)]
 struct Standing {
+    link: Link,
+    /// What each connection shows to its core, before any call.
+    authorization: HeaderValue,
     connections: Mutex<Vec<Member>>,
     next: AtomicUsize,
     next_id: AtomicUsize,
@@ -55,24 +68,35 @@ struct Member {
     id: usize,
     core: Authority,
     requests: SendRequest<Body>,
+    /// One for each call that may be under way on it.
+    places: Arc<Semaphore>,
     /// What its core said last.
     is_serving: bool,
 }
 
 impl Connections {
-    pub(super) fn open(cores: impl IntoIterator<Item = Uri>) -> Self {
-        Self::open_with(cores, &SystemLookup)
+    pub(super) fn open(
+        cores: impl IntoIterator<Item = Uri>,
+        link: Link,
+        authorization: HeaderValue,
+    ) -> Self {
+        Self::open_with(cores, &SystemLookup, link, authorization)
     }
 
-    fn open_with(cores: impl IntoIterator<Item = Uri>, lookup: &impl Lookup) -> Self {
-        let standing = Arc::new(Standing::default());
+    fn open_with(
+        cores: impl IntoIterator<Item = Uri>,
+        lookup: &impl Lookup,
+        link: Link,
+        authorization: HeaderValue,
+    ) -> Self {
+        let standing = Arc::new(Standing::new(link, authorization));
         let unsettled: Unsettled = Arc::new(standing.is_settled.clone().drop_guard());
         let mut tasks = JoinSet::new();
         for core in cores.into_iter().filter_map(|core| core.into_parts().authority) {
             let (standing, unsettled) = (Arc::clone(&standing), Arc::clone(&unsettled));
             tasks.spawn(addresses::follow(core, lookup.clone(), standing, unsettled));
         }
-        Self { standing, _tasks: tasks }
+        Self { standing, hang_ups: HangUps::default(), _tasks: tasks }
     }
 
     /// Fails at once where no connection stands.
@@ -81,15 +105,20 @@ impl Connections {
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         // Ends, since a connection that takes no call is not asked again.
-        while let Some(mut member) = self.standing.pick() {
+        while let Some((mut member, place)) = self.standing.pick()? {
             *request.uri_mut() = Uri::builder()
                 .scheme(Scheme::HTTP)
                 .authority(member.core)
                 .path_and_query(path.clone())
                 .build()
                 .map_err(|error| Status::internal(error.to_string()))?;
-            match member.requests.try_send_request(request).await {
-                Ok(response) => return Ok(response.map(Body::new)),
+            let answer = async move {
+                let answer = member.requests.try_send_request(request).await;
+                // What lasts keeps its place.
+                answer.map(|answer| link::holding(answer, place))
+            };
+            match self.hang_ups.keep(answer).await? {
+                Ok(response) => return Ok(response),
                 Err(mut error) => match error.take_message() {
                     // Nothing of it was sent.
                     Some(unsent) => {
@@ -105,19 +134,38 @@ impl Connections {
 }
 
 impl Standing {
+    fn new(link: Link, authorization: HeaderValue) -> Self {
+        Self {
+            link,
+            authorization,
+            connections: Mutex::default(),
+            next: AtomicUsize::default(),
+            next_id: AtomicUsize::default(),
+            is_settled: CancellationToken::new(),
+        }
+    }
+
     fn connections(&self) -> MutexGuard<'_, Vec<Member>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One after the other, so that streams opened at once are on different ones. Where no core says that it
-    /// serves, any of them can say why.
-    fn pick(&self) -> Option<Member> {
+    /// One after the other, so that streams opened at once are on different ones; with a place on it. Where no core
+    /// says that it serves, any of them can say why.
+    fn pick(&self) -> Result<Option<(Member, OwnedSemaphorePermit)>, Status> {
         let connections = self.connections();
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let serving = connections.iter().filter(|member| member.is_serving).count();
         let is_choice = |member: &&Member| member.is_serving || serving == 0;
         let choices = if serving == 0 { connections.len() } else { serving };
-        connections.iter().filter(is_choice).nth(next.checked_rem(choices)?).cloned()
+        let Some(first) = next.checked_rem(choices) else { return Ok(None) };
+        let from_first = connections.iter().filter(is_choice).cycle().skip(first).take(choices);
+        for member in from_first {
+            if let Ok(place) = Arc::clone(&member.places).try_acquire_owned() {
+                return Ok(Some((member.clone(), place)));
+            }
+        }
+        Err(Failure::new(ErrorReason::Overloaded, "too many calls of this kind are under way")
+            .into())
     }
 
     fn insert(&self, member: Member) {

@@ -35,7 +35,7 @@ pub(super) async fn download(
     let user_id = user_id.map(|user_id| user_id.to_string());
 
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
-    let found = edge.shared.core.attachment.clone().get_attachment(lookup).await;
+    let found = edge.shared.core.lookups.clone().get_attachment(lookup).await;
     let found = found.map_err(refusal)?.into_inner();
     // Who holds the path was given it.
     Visitor::is_known(request.extensions());
@@ -110,7 +110,7 @@ fn refusal(status: Status) -> PublicError {
 /// The bytes asked for. The first piece is awaited, so that a refusal can still be the answer; if
 /// the stream breaks later the body ends with an error, short of its `Content-Length`.
 async fn contents(edge: &Edge, wanted: DownloadAttachmentRequest) -> Result<Body, PublicError> {
-    let pieces = edge.shared.core.attachment.clone().download_attachment(wanted).await;
+    let pieces = edge.shared.core.downloads.clone().download_attachment(wanted).await;
     let mut pieces = pieces.map_err(refusal)?.into_inner();
     let first = listing::next(&mut pieces).await.map_err(refusal)?;
     let first = first.ok_or_else(|| PublicError::internal("a file without its bytes"))?;

@@ -48,7 +48,7 @@ pub(super) async fn list(
         }
         _ => edge.refusal(user_id, &status),
     };
-    let responses = edge.shared.core.chat.clone().list_messages(request).await;
+    let responses = edge.shared.core.lists.clone().list_messages(request).await;
     let mut responses = responses.map_err(refused)?.into_inner();
     let first = listing::next(&mut responses).await.map_err(refused)?;
     let first = first.ok_or_else(|| PublicError::internal("no response to ListMessages"))?;

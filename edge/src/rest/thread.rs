@@ -21,7 +21,7 @@ pub(super) async fn list(
 
     let request = ListThreadsRequest { user_id: user_id.to_string() };
     let refused = |status| edge.refusal(user_id, &status);
-    let responses = edge.shared.core.chat.clone().list_threads(request).await;
+    let responses = edge.shared.core.lists.clone().list_threads(request).await;
     let mut responses = responses.map_err(refused)?.into_inner();
     let first = listing::next(&mut responses).await.map_err(refused)?;
 

@@ -232,9 +232,12 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
     let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
     let mut position: Option<Position> = None;
     let (failure, reason) = loop {
+        let turn = edge.shared.sockets.openings.turn(position.is_some()).await;
         let attempted_at = Instant::now();
         // The call's future is large and short-lived, the task's is small and long-lived.
-        let failure = match Box::pin(open(&edge, user, position.as_ref())).await {
+        let opened = Box::pin(open(&edge, user, position.as_ref())).await;
+        drop(turn);
+        let failure = match opened {
             Ok((mut responses, first)) => {
                 let opened_at = Instant::now();
                 let before = position.take();

@@ -9,6 +9,7 @@ use std::{
 };
 
 use netrox_proto::{ids::UserId, v1::Failure};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -27,6 +28,7 @@ pub(crate) struct Sockets {
     max_bytes: usize,
     count: Arc<AtomicUsize>,
     registry: Mutex<Registry>,
+    pub(super) openings: Openings,
     pub(super) epochs: Epochs,
     /// The sessions, apart from the edge's other tasks: they end before what they depend on.
     pub(super) sessions: TaskTracker,
@@ -36,6 +38,31 @@ pub(crate) struct Sockets {
 struct Registry {
     draining: bool,
     feeds: HashMap<UserId, Arc<Feed>>,
+}
+
+/// Subscriptions that are opened at a time.
+const OPENINGS: usize = 256;
+
+/// Turns for subscriptions to be opened: where a core comes back, all users of an edge want theirs at once. Each waits at
+/// the edge then, where it costs nothing.
+pub(super) struct Openings {
+    /// With a handshake that waits.
+    first: Semaphore,
+    again: Semaphore,
+}
+
+impl Default for Openings {
+    fn default() -> Self {
+        Self { first: Semaphore::new(OPENINGS), again: Semaphore::new(OPENINGS) }
+    }
+}
+
+impl Openings {
+    /// Until what is given is dropped. Neither is ever closed.
+    pub(super) async fn turn(&self, is_again: bool) -> Option<SemaphorePermit<'_>> {
+        let turns = if is_again { &self.again } else { &self.first };
+        turns.acquire().await.ok()
+    }
 }
 
 /// The edge has as many connections as it may, or is draining.
@@ -51,6 +78,7 @@ impl Sockets {
             max_bytes: limits.outgoing_queue_bytes,
             count: Arc::default(),
             registry: Mutex::default(),
+            openings: Openings::default(),
             epochs: Epochs::default(),
             sessions: TaskTracker::new(),
         }
@@ -174,5 +202,26 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.outgoing.seal();
         self.edge.shared.sockets.leave(&self.feed, &self.outgoing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_subscriptions_are_opened_again_at_a_time_and_a_handshake_waits_for_none() {
+        let openings = Openings::default();
+        let mut turns = Vec::new();
+        for _ in 0..OPENINGS {
+            turns.push(openings.turn(true).await);
+        }
+        let mut next = std::pin::pin!(openings.turn(true));
+        assert!(poll!(&mut next).is_pending());
+        assert!(openings.turn(false).await.is_some());
+        turns.pop();
+        assert!(next.await.is_some());
     }
 }

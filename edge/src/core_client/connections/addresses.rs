@@ -22,8 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Standing, Unsettled, connection::Target};
 
-/// A broken connection takes only its share of the streams with it.
-pub(super) const CONNECTIONS_PER_CORE: usize = 2;
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two lookups, whatever breaks.
 const MIN_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
@@ -74,7 +72,9 @@ pub(super) async fn follow(
                 kept.retain(|address, given_up| {
                     let stays = found.contains(address);
                     if !stays {
-                        tracing::info!("the core {core} is no longer at {address}");
+                        if standing.link.is_told() {
+                            tracing::info!("the core {core} is no longer at {address}");
+                        }
                         given_up.cancel();
                     }
                     stays
@@ -82,7 +82,7 @@ pub(super) async fn follow(
                 for address in found {
                     kept.entry(address).or_insert_with(|| {
                         let given_up = CancellationToken::new();
-                        for _ in 0..CONNECTIONS_PER_CORE {
+                        for _ in 0..standing.link.connections() {
                             let target = Target {
                                 core: core.clone(),
                                 address,

@@ -16,13 +16,16 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, Semaphore},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 
-use super::{Member, Standing, Unsettled, health};
+use super::{
+    Member, Standing, Unsettled, health,
+    link::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES},
+};
 use crate::backoff::Backoff;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,10 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// over its streams within 5 s. It takes one small frame a connection and second, whatever the streams.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// h2 ends a connection whose peer leaves small frames unread beyond half of its window, and with
-/// it every stream on it.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Of the streams that were given up, remembered for long enough that what is still under way on them is no error.
+const MAX_GIVEN_UP_STREAMS: usize = 16_384;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// A core that comes back is used again after it at the latest.
 const MAX_RETRY: Duration = Duration::from_millis(800);
@@ -122,6 +123,7 @@ impl Target {
             id: self.standing.next_id.fetch_add(1, Ordering::Relaxed),
             core: self.core.clone(),
             requests,
+            places: Arc::new(Semaphore::new(self.standing.link.places())),
             is_serving: true,
         };
         let id = member.id;
@@ -135,11 +137,15 @@ impl Target {
             result = &mut connection => result,
             () = health::follow(member, &self.standing, &self.given_up) => {
                 self.standing.remove(id);
-                tracing::info!("the core at {} does not serve: giving it up", self.address);
+                if self.standing.link.is_told() {
+                    tracing::info!("the core at {} does not serve: giving it up", self.address);
+                }
                 return;
             }
             () = grace => {
-                tracing::info!("the core at {} is still in use: cutting it off", self.address);
+                if self.standing.link.is_told() {
+                    tracing::info!("the core at {} is still in use: cutting it off", self.address);
+                }
                 return;
             }
         };
@@ -162,6 +168,8 @@ async fn connect(address: SocketAddr) -> io::Result<Connected> {
             .keep_alive_while_idle(true)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .max_concurrent_reset_streams(MAX_GIVEN_UP_STREAMS)
+            .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, Uri, uri::Scheme};
+use http::{Request, Uri, header, uri::Scheme};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, body::Body};
@@ -27,7 +27,7 @@ pub(super) const SHED_AFTER: Duration = Duration::from_secs(1);
 /// more, while another can. Its streams go there; a core that drains ends them itself. Nor does a connection
 /// come to stand whose address was given up meanwhile.
 pub(super) async fn follow(member: Member, standing: &Standing, given_up: &CancellationToken) {
-    let first = timeout(FIRST_ANSWER_TIMEOUT, watch(&member)).await;
+    let first = timeout(FIRST_ANSWER_TIMEOUT, watch(&member, standing)).await;
     if given_up.is_cancelled() {
         return;
     }
@@ -56,7 +56,7 @@ pub(super) async fn follow(member: Member, standing: &Standing, given_up: &Cance
         // It drains, or something has come between.
         standing.set_serving(member.id, false);
         sleep(WATCH_INTERVAL).await;
-        watch = match self::watch(&member).await {
+        watch = match self::watch(&member, standing).await {
             Ok((is_serving, watch)) => {
                 standing.set_serving(member.id, is_serving);
                 Some(watch)
@@ -97,14 +97,20 @@ async fn has_stopped_serving(
     }
 }
 
-/// The first answer, and those to come.
-async fn watch(member: &Member) -> Result<(bool, Streaming<HealthCheckResponse>), Status> {
+/// The first answer, and those to come. The call shows who we are, before any other is made on the connection: health needs
+/// no token, but a core keeps few connections that have shown none.
+async fn watch(
+    member: &Member,
+    standing: &Standing,
+) -> Result<(bool, Streaming<HealthCheckResponse>), Status> {
     let origin = Uri::builder().scheme(Scheme::HTTP).authority(member.core.clone());
     let origin = origin.path_and_query("/").build();
     let origin = origin.map_err(|error| Status::internal(error.to_string()))?;
     let requests = member.requests.clone();
-    let connection = service_fn(move |request: Request<Body>| {
+    let authorization = standing.authorization.clone();
+    let connection = service_fn(move |mut request: Request<Body>| {
         let mut requests = requests.clone();
+        request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         async move { requests.send_request(request).await }
     });
     // The empty name stands for the whole server.

@@ -15,11 +15,15 @@ use tonic_health::{
 };
 use tower::util::BoxCloneSyncService;
 
-use super::{addresses::CONNECTIONS_PER_CORE, health::SHED_AFTER, *};
-use crate::{core_client::CoreTransport, unused_address::unused_address};
+use super::{health::SHED_AFTER, *};
+use crate::unused_address::unused_address;
+
+const CONNECTIONS_PER_CORE: usize = Link::Chat.connections();
 
 /// Connections last as long as the test waits for them, and no longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const AUTHORIZATION: HeaderValue = HeaderValue::from_static("Bearer token");
 
 /// A core on a runtime of its own, so that it can be killed with its connections.
 struct Core {
@@ -78,13 +82,17 @@ struct Client(HealthClient<crate::core_client::Transport>);
 impl Client {
     fn new(cores: &[SocketAddr]) -> Self {
         let cores = cores.iter().map(|core| format!("http://{core}").parse().expect("a URI"));
-        Self(HealthClient::new(CoreTransport::remote(cores).service))
+        Self::over(Connections::open(cores, Link::Chat, AUTHORIZATION))
     }
 
     /// Of cores that have one name.
     fn named(names: &Names) -> Self {
         let core = "http://core.test:50051".parse().expect("a URI");
-        let connections = Arc::new(Connections::open_with([core], names));
+        Self::over(Connections::open_with([core], names, Link::Chat, AUTHORIZATION))
+    }
+
+    fn over(connections: Connections) -> Self {
+        let connections = Arc::new(connections);
         let service = tower::service_fn(move |request| {
             let connections = Arc::clone(&connections);
             async move { connections.call(request).await }
