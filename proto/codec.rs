@@ -16,8 +16,9 @@ use crate::v1::{self, ErrorReason, Failure, SendMessagesRequest};
 
 /// What a stream reserves at first; it grows as messages need.
 const INITIAL_BYTES: usize = 256;
-/// How much is gathered before it is handed to the transport.
-const YIELD_BYTES: usize = 32 * 1024;
+/// How much is gathered before it is handed to the transport: a piece of a file is more. A stream that its reader holds
+/// up keeps twice that at most.
+const YIELD_BYTES: usize = 8 * 1000;
 /// Beyond it a message shares the memory that it was received in with its fields of bytes.
 const SHARED_BYTES: usize = 16 * 1024;
 

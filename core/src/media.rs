@@ -7,16 +7,20 @@ use std::{
     fs::{self, File},
     io,
     ops::Range,
+    os::unix::fs::FileExt as _,
     path::Path as FilePath,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures_util::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use object_store::{
-    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, local::LocalFileSystem,
-    path::Path,
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt,
+    local::LocalFileSystem, path::Path,
 };
 use tokio::time::timeout;
 
@@ -35,8 +39,9 @@ use crate::config::S3Url;
 const LOCAL_PART_BYTES: usize = 256 * 1024;
 /// From asking for a file to its first byte; less than what callers wait for.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
-/// What a download yields at a time, at most.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// What a download yields at a time, at most. With what gRPC puts around it, it fills a power of two: buffers on
+/// its way, which grow by doubling, do not grow beyond it, however long a reader holds it up.
+const CHUNK_BYTES: usize = 8 * 1024 - 16;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -110,13 +115,17 @@ impl Media {
         if file.range != range {
             return Err(Error::Truncated);
         }
-        let chunks = file.into_stream().map(not_empty).map_ok(|mut bytes: Bytes| {
+        if let GetResultPayload::File(file, _) = file.payload {
+            return Ok(read_local(file, range).map(not_empty).boxed());
+        }
+        let chunks = file.into_stream().map_err(Error::from).map(not_empty);
+        let chunks = chunks.map_ok(|mut bytes: Bytes| {
             let mut chunks = Vec::new();
             while bytes.len() > CHUNK_BYTES {
                 chunks.push(Ok(bytes.split_to(CHUNK_BYTES)));
             }
             chunks.push(Ok(bytes));
-            futures_util::stream::iter(chunks)
+            stream::iter(chunks)
         });
         Ok(chunks.try_flatten().boxed())
     }
@@ -179,11 +188,33 @@ fn remove_local(file: &FilePath) -> io::Result<()> {
     }
 }
 
+/// One chunk after the other, as they are asked for.
+fn read_local(
+    file: File,
+    range: Range<u64>,
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+    let unavailable = |error: String| Error::Unavailable(StoreError::new(error));
+    stream::try_unfold((file, range), move |(file, range)| async move {
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let length = (range.end - range.start).min(CHUNK_BYTES as u64);
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(CHUNK_BYTES)];
+            let read = file.read_at(&mut bytes, range.start)?;
+            bytes.truncate(read);
+            Ok::<_, io::Error>((Bytes::from(bytes), (file, range.start + read as u64..range.end)))
+        });
+        let read = read.await.map_err(|error| unavailable(error.to_string()))?;
+        read.map(Some).map_err(|error| unavailable(error.to_string()))
+    })
+}
+
 /// A file that shrinks while it is read would yield nothing for ever.
-fn not_empty(chunk: object_store::Result<Bytes>) -> Result<Bytes, Error> {
+fn not_empty(chunk: Result<Bytes, Error>) -> Result<Bytes, Error> {
     match chunk {
         Ok(bytes) if bytes.is_empty() => Err(Error::Truncated),
-        other => Ok(other?),
+        other => other,
     }
 }
 
