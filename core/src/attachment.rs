@@ -8,6 +8,7 @@ use netrox_proto::{
     time::timestamp,
     v1::{self, attachment_service_server::AttachmentService, upload_attachment_request::Part},
 };
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -35,6 +36,8 @@ pub(crate) struct Attachments {
     /// Of a core that is alone with its database and its directory of files.
     pub(crate) claim: Option<Arc<Claim>>,
     pub(crate) damaged: DamagedFiles,
+    /// One for each of [`MAX_UPLOADS`].
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attachment_bytes: u64,
@@ -42,6 +45,9 @@ pub(crate) struct Attachments {
 
 /// Of one part of an upload.
 pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Under way on a core; further ones are refused. What each may hold unread is the window of its stream.
+pub(crate) const MAX_UPLOADS: usize = 512;
 
 /// Of a whole upload; half of the age at which its file counts as cut off.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -70,6 +76,7 @@ impl AttachmentService for Attachments {
         &self,
         request: Request<Streaming<v1::UploadAttachmentRequest>>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
+        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         let mut parts = request.into_inner();
         // A client that says nothing must not hold up the shutdown.
         let (draft, start, finish) = tokio::select! {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 use tonic::{Request, Status, service::Interceptor};
 
+use crate::server::Visitor;
+
 const SCHEME: &str = "bearer";
 
 /// Lets calls pass that carry one of the tokens.
@@ -30,17 +32,44 @@ impl ServiceAuth {
     }
 }
 
-impl Interceptor for ServiceAuth {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+impl ServiceAuth {
+    /// Whether a call carries one of the tokens. Then its connection is that of somebody known.
+    fn recognizes(&self, request: &Request<()>) -> bool {
         let given = request
             .metadata()
             .get("authorization")
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
-        match given {
-            Some((_, token)) if self.accepts(token) => Ok(request),
-            _ => Err(Status::unauthenticated("a service token is required")),
+        let is_known = given.is_some_and(|(_, token)| self.accepts(token));
+        if is_known && let Some(visitor) = request.extensions().get::<Visitor>() {
+            visitor.become_known();
         }
+        is_known
+    }
+
+    /// For what is open to those as well who have no token.
+    pub(crate) fn open_to_all(self) -> OpenToAll {
+        OpenToAll(self)
+    }
+}
+
+impl Interceptor for ServiceAuth {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        if self.recognizes(&request) {
+            return Ok(request);
+        }
+        Err(Status::unauthenticated("a service token is required"))
+    }
+}
+
+/// Lets all calls pass, and looks at their tokens all the same.
+#[derive(Clone)]
+pub(crate) struct OpenToAll(ServiceAuth);
+
+impl Interceptor for OpenToAll {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        self.0.recognizes(&request);
+        Ok(request)
     }
 }

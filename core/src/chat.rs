@@ -13,6 +13,7 @@ use crate::{
     command::{self, NewMessage},
     committer::{Committer, Dispatched, Write},
     error::Error,
+    feed_lookup::FeedLookup,
     hub::Hub,
     store::{Store, batch::StoredMessage, history::Position},
     subscribe::{After, Subscription},
@@ -26,6 +27,9 @@ use self::list::{MessageList, ThreadList};
 #[derive(Debug, Clone)]
 pub(crate) struct Chat {
     pub(crate) store: Store,
+    /// For histories and lists, which are long.
+    pub(crate) bulk: Store,
+    pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
     pub(crate) hub: Hub,
     pub(crate) tasks: TaskTracker,
@@ -75,7 +79,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::ListMessagesRequest>,
     ) -> Result<Response<MessageList>, Status> {
-        Ok(Response::new(list::messages(&self.store, request.into_inner()).await?))
+        Ok(Response::new(list::messages(&self.bulk, request.into_inner()).await?))
     }
 
     type ListThreadsStream = ThreadList;
@@ -85,7 +89,7 @@ impl ChatService for Chat {
         request: Request<v1::ListThreadsRequest>,
     ) -> Result<Response<ThreadList>, Status> {
         let user = command::user_id("user_id", &request.into_inner().user_id)?;
-        Ok(Response::new(list::threads(&self.store, user).await?))
+        Ok(Response::new(list::threads(&self.bulk, user).await?))
     }
 
     type SubscribeStream = Subscription;
@@ -106,7 +110,8 @@ impl ChatService for Chat {
             }
         };
         let subscription =
-            Subscription::open(&self.store, &self.hub, user, after, received_only).await?;
+            Subscription::open(&self.store, &self.lookup, &self.hub, user, after, received_only);
+        let subscription = subscription.await?;
         Ok(Response::new(subscription))
     }
 }

@@ -12,6 +12,10 @@ use crate::{
     store::Store,
 };
 
+mod budget;
+
+pub(crate) use self::budget::Budgeted;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     pub(crate) store: Store,

@@ -85,12 +85,15 @@ impl From<Error> for Status {
     }
 }
 
-/// Logged here, where the cause is dropped.
+/// Of reads. Logged here, where the cause is dropped.
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(cause) | store::Error::Conflict(cause) => {
-                tracing::warn!(error = %cause, "the database is unavailable");
+            _ if error.is_for_want_of_readers() => Self::Overloaded,
+            // Said where it began.
+            store::Error::Unavailable(_) => Self::StoreUnavailable,
+            store::Error::Conflict(cause) => {
+                tracing::warn!(error = %cause, "another transaction is in the way of a read");
                 Self::StoreUnavailable
             }
             store::Error::Damaged(cause) => {

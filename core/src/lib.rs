@@ -4,7 +4,8 @@
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
-//! * [`hub`], [`subscribe`]: live delivery; [`bus`], [`feed_check`]: what other cores commit.
+//! * [`hub`], [`subscribe`]: live delivery; [`bus`], [`feed_check`]: what other cores commit;
+//!   [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
@@ -27,6 +28,7 @@ mod directory;
 mod epoch;
 mod error;
 mod feed_check;
+mod feed_lookup;
 mod health;
 mod hub;
 mod lifecycle;

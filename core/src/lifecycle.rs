@@ -14,20 +14,23 @@ use netrox_proto::{
         directory_service_server::DirectoryServiceServer,
     },
 };
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::{Routes, interceptor::InterceptedService};
 
 use crate::{
-    attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, cleaner::Cleaner},
+    attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
     auth::ServiceAuth,
     bus::{self, Bus},
     chat::Chat,
-    committer::{self, Waits},
+    committer::{self, Health, Waits},
     config::{Config, Database, MediaLocation},
-    directory::Directory,
+    directory::{Budgeted, Directory},
     error::Error,
-    feed_check, health,
+    feed_check, feed_lookup, health,
     hub::Hub,
     lock::{LockError, LockFile},
     media::{Claim, Media, StoreError},
@@ -43,6 +46,8 @@ pub(crate) use self::presence::check_existing;
 const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;
 /// A thousand users with the largest profiles.
 const MAX_DIRECTORY_REQUEST_BYTES: usize = 20 * 1024 * 1024;
+/// The name of a service.
+const MAX_HEALTH_REQUEST_BYTES: usize = 1024;
 const LOCK_FILE: &str = "lock";
 
 /// Why a core could not be opened.
@@ -148,6 +153,10 @@ impl Core {
             let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
             tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
         }
+        {
+            let health = health.clone();
+            store.ask_first(move || *health.borrow() == Health::Serving);
+        }
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let commit_task = tasks.spawn(commit_task.run());
         let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
@@ -168,19 +177,24 @@ impl Core {
         };
         tasks.spawn(cleaner.run(cut_off, draining.clone()));
 
+        let (lookup, looking_up) = feed_lookup::new(store.clone(), draining.clone());
+        tasks.spawn(looking_up);
         let chat = Chat {
             store: store.clone(),
+            bulk: store.for_bulk(),
+            lookup,
             committer: committer.clone(),
             hub: hub.clone(),
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
         };
         let attachments = Attachments {
-            store: store.clone(),
+            store: store.for_bulk(),
             committer: committer.clone(),
             media,
             claim: claim.clone(),
             damaged: DamagedFiles::default(),
+            places: Arc::new(Semaphore::new(MAX_UPLOADS)),
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             max_attachment_bytes: config.max_attachment_bytes,
@@ -204,14 +218,19 @@ impl Core {
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            DirectoryServiceServer::new(directory)
-                .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
+            Budgeted::new(
+                DirectoryServiceServer::new(directory)
+                    .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
+            ),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))
-        .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth))
+        .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth.clone()))
         // Open to probes that cannot carry a credential; it tells nothing else.
-        .add_service(health_service)
+        .add_service(InterceptedService::new(
+            health_service.max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
+            auth.open_to_all(),
+        ))
         .prepare();
         let shutdown = Shutdown { commit_task: Some(commit_task), locks, claim };
         let shutdown = Arc::new(Mutex::new(shutdown));

@@ -1,29 +1,47 @@
 //! The core on a socket.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
-use self::linger::{LINGER_TIMEOUT, Lingering};
-use crate::Core;
+pub(crate) use self::strangers::Visitor;
+use self::{
+    burst::Bursts,
+    linger::{LINGER_TIMEOUT, Lingering},
+    remainder::ReadsOn,
+    strangers::{PREFACE_TIMEOUT, Received, Strangers},
+};
+use crate::{Core, attachment::MAX_UPLOADS};
 
+mod burst;
 mod linger;
+mod remainder;
+mod strangers;
 
 /// An edge holds one stream a connected user, over a few connections.
 const MAX_STREAMS: u32 = 32_768;
 /// A peer that is gone without a word is noticed after the sum of the two.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// h2 ends a connection whose peer leaves small frames unread beyond half of its window.
-const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Of what a peer may have unread: the uploads that a core takes at a time have half of it, if all are on one
+/// connection, so that a media store that hangs stops nothing but them. h2 ends a connection whose peer leaves small frames unread
+/// beyond half of its window.
+const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const _: () = assert!(
+    MAX_UPLOADS as u64 * STREAM_WINDOW_BYTES as u64 <= CONNECTION_WINDOW_BYTES as u64 / 2,
+    "uploads that are not read would stop chat"
+);
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// What a peer may open and reset before it is cut off (CVE-2023-44487, CVE-2025-8671).
-const MAX_PENDING_RESETS: usize = 20;
-const MAX_LOCAL_RESETS: usize = 256;
+/// What a peer may open and reset before the core has looked at it; beyond that it is cut off (CVE-2023-44487). Callers whose
+/// deadline passes do that, many at a time where the core is slow; what is held for them are their heads.
+const MAX_PENDING_RESETS: usize = 1024;
+/// Frames on streams that the core reset are counted over the life of a connection, and so have no limit: who makes it
+/// reset (CVE-2025-8671) gains nothing, since a call ends with its stream.
+const MAX_LOCAL_RESETS: usize = usize::MAX;
 
 /// How long calls in flight, and callers that do not read, may hold up the drain.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -37,8 +55,13 @@ impl Core {
         shutdown: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let incoming =
-            incoming.map(|accepted| accepted.map(|stream| Lingering::new(stream, LINGER_TIMEOUT)));
+        let strangers = Arc::new(Strangers::default());
+        let incoming = incoming.map(|accepted| {
+            let stream = accepted?;
+            let from = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
+            let stream = Lingering::new(stream, LINGER_TIMEOUT);
+            Ok::<_, io::Error>(Received::new(stream, from, &strangers, PREFACE_TIMEOUT))
+        });
         let draining = async {
             shutdown.cancelled().await;
             self.drain();
@@ -52,6 +75,8 @@ impl Core {
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
             .http2_max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
+            .layer(ReadsOn)
+            .layer(Bursts::default())
             .add_routes(self.routes())
             .serve_with_incoming_shutdown(incoming, draining);
         let too_late = async {

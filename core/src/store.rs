@@ -5,6 +5,7 @@
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
 //! * [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
 //! * [`history`]: which history of the database a position belongs to.
+//! * [`reach`]: whether the database can be read.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL.
 //! * [`open_files`]: whether the files of SQLite are still where they were.
@@ -25,13 +26,16 @@ pub(crate) mod history;
 pub(crate) mod message;
 pub(crate) mod open_files;
 mod postgres;
+mod reach;
 mod sqlite;
 pub(crate) mod thread;
 pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod writer;
 
-use self::{engine::Readers, history::History, open_files::OpenFiles, postgres::Prepared};
+use self::{
+    engine::Readers, history::History, open_files::OpenFiles, postgres::Prepared, reach::Reach,
+};
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
 
@@ -59,6 +63,9 @@ pub(crate) async fn renew_history(database: &Database) -> Result<String, OpenErr
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     readers: Readers,
+    /// For what takes its time.
+    bulk: Readers,
+    reach: Arc<Reach>,
     cluster: Option<Uuid>,
     history: History,
     /// Of SQLite.
@@ -93,9 +100,12 @@ impl Store {
                 let options = sqlite::write_options(path);
                 let writer = Writer::sqlite(options, Arc::clone(&open_files)).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
+                let bulk = Readers::Sqlite(sqlite::readers(path).await?);
+                let reach = Arc::default();
                 let history = writer.history().clone();
                 let open_files = Some(open_files);
-                Ok((Self { readers, cluster: None, history, open_files, damaged }, writer))
+                let cluster = None;
+                Ok((Self { readers, bulk, reach, cluster, history, open_files, damaged }, writer))
             }
             Database::Postgres(database) => {
                 let Prepared { identity, options, migrations } =
@@ -104,9 +114,10 @@ impl Store {
                 let known =
                     postgres::Known { cluster: identity, migrations, history: history.clone() };
                 let writer = Writer::postgres(postgres::write_options(&options), known).await?;
-                let readers = Readers::Postgres(postgres::readers(&options, &history));
-                let cluster = Some(identity);
-                Ok((Self { readers, cluster, history, open_files: None, damaged }, writer))
+                let readers = |most| Readers::Postgres(postgres::readers(&options, &history, most));
+                let (readers, bulk) = (readers(postgres::READERS), readers(postgres::BULK_READERS));
+                let (cluster, open_files, reach) = (Some(identity), None, Arc::default());
+                Ok((Self { readers, bulk, reach, cluster, history, open_files, damaged }, writer))
             }
         }
     }
@@ -125,21 +136,39 @@ impl Store {
         self.open_files.clone()
     }
 
-    /// What a failed read means; the damage that it finds is made known.
-    fn failure(&self, error: sqlx::Error) -> Error {
-        let error = Error::from(error);
-        if let Error::Damaged(_) = error {
+    /// The same database by connections of its own, for what takes its time: it takes none of those that chat needs.
+    pub(crate) fn for_bulk(&self) -> Self {
+        Self { readers: self.bulk.clone(), ..self.clone() }
+    }
+
+    /// How the database is: asked before a read, where others have failed. To be called once.
+    pub(crate) fn ask_first(&self, is_well: impl Fn() -> bool + Send + Sync + 'static) {
+        self.reach.ask_first(is_well);
+    }
+
+    /// Refused at once while the database is known to be away.
+    fn readers(&self) -> Result<&Readers, Error> {
+        self.reach.may_read()?;
+        Ok(&self.readers)
+    }
+
+    /// What a read has found, or what its failure means; the damage that it finds is made known.
+    fn known<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, Error> {
+        let result = self.reach.learn(result);
+        if let Err(Error::Damaged(_)) = result {
             self.damaged.cancel();
         }
-        error
+        result
     }
 
     pub(crate) async fn close(&self) {
-        match &self.readers {
-            Readers::Sqlite(pool) => pool.close().await,
-            // A server that does not answer must not hold up the end of the process.
-            Readers::Postgres(pool) => {
-                let _ = tokio::time::timeout(engine::READ_TIMEOUT, pool.close()).await;
+        for readers in [&self.bulk, &self.readers] {
+            match readers {
+                Readers::Sqlite(pool) => pool.close().await,
+                // A server that does not answer must not hold up the end of the process.
+                Readers::Postgres(pool) => {
+                    let _ = tokio::time::timeout(engine::READ_TIMEOUT, pool.close()).await;
+                }
             }
         }
     }

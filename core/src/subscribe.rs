@@ -16,6 +16,7 @@ use tonic::Status;
 
 use crate::{
     error::Error,
+    feed_lookup::FeedLookup,
     hub::{Entry, Hub, Registration, Taken},
     store::{
         Store,
@@ -79,6 +80,7 @@ impl std::fmt::Debug for Subscription {
 impl Subscription {
     pub(crate) async fn open(
         store: &Store,
+        lookup: &FeedLookup,
         hub: &Hub,
         user_id: UserId,
         after: Option<After>,
@@ -90,7 +92,7 @@ impl Subscription {
             Some(After::Position(position)) => position,
             Some(After::Seq(_)) | None => Position::default(),
         };
-        let user = store.find_feed(user_id, known).await?.ok_or(Error::UserUnknown)?;
+        let user = lookup.find(user_id, known).await?.ok_or(Error::UserUnknown)?;
         if user.deleted {
             return Err(Error::UserDeleted);
         }

@@ -15,7 +15,6 @@ use tokio::{
     net::TcpStream,
     time::Sleep,
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// What a peer has to notice the end. An edge closes at once.
 pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -33,14 +32,6 @@ pub(super) struct Lingering {
 impl Lingering {
     pub(super) fn new(stream: TcpStream, time: Duration) -> Self {
         Self { stream, time, timeout: None }
-    }
-}
-
-impl Connected for Lingering {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
     }
 }
 

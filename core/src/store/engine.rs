@@ -33,11 +33,11 @@ pub(super) enum Connection {
 macro_rules! read {
     ($store:expr, $fetch:ident, $query:expr) => {{
         use $crate::store::engine::{Readers, read_postgres};
-        let result = match &$store.readers {
+        let result = match $store.readers()? {
             Readers::Sqlite(pool) => $query.$fetch(pool).await,
             Readers::Postgres(pool) => read_postgres!(pool, $fetch, $query),
         };
-        result.map_err(|error| $store.failure(error))
+        $store.known(result)
     }};
 }
 

@@ -252,6 +252,11 @@ impl Error {
         error
     }
 
+    /// Whether too many reads waited for a connection, of a database that is well.
+    pub(crate) fn is_for_want_of_readers(&self) -> bool {
+        matches!(self, Self::Unavailable(sqlx::Error::PoolTimedOut))
+    }
+
     /// Whether there was no room for what was to be written.
     pub(crate) fn is_full(&self) -> bool {
         let sqlx::Error::Database(database) = self.cause() else { return false };

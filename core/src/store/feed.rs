@@ -29,6 +29,13 @@ impl FeedOwner {
     }
 }
 
+#[derive(Debug, FromRow)]
+struct FoundFeed {
+    place: i64,
+    #[sqlx(flatten)]
+    owner: FeedOwner,
+}
+
 /// Where a user's feed ends, and whether the user is still there.
 #[derive(Debug, FromRow)]
 pub(crate) struct FeedEnd {
@@ -73,23 +80,61 @@ struct FeedRow {
     peer_id: Uuid,
 }
 
-/// Whether the position ($2: start, $3: seq) of a user is lost; `f` is the feed or null.
+/// Whether the position of a user is lost; `f` is the feed or null.
 macro_rules! is_lost {
     ($user_key:literal) => {
+        is_lost!($user_key, "$2", "$3")
+    };
+    ($user_key:literal, $start:literal, $seq:literal) => {
         concat!(
-            "($3 > coalesce(f.last_seq, 0)
+            "(",
+            $seq,
+            " > coalesce(f.last_seq, 0)
             or exists (select 1 from feed_starts b where b.user_key = ",
             $user_key,
-            " and b.start > $2 and b.last_seq < $3)
-            or cast($2 as bigint) <> 0 and not exists (select 1 from starts s where s.start = $2))"
+            " and b.start > ",
+            $start,
+            " and b.last_seq < ",
+            $seq,
+            ")
+            or cast(",
+            $start,
+            " as bigint) <> 0 and not exists (select 1 from starts s where s.start = ",
+            $start,
+            "))"
         )
     };
 }
-const FIND: &str = concat!(
-    "select u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq, coalesce(f.start, 0) as start, ",
-    is_lost!("u.key"),
-    " as is_lost
-    from users u left join feeds f on f.user_key = u.key where u.id = $1"
+/// Of many users, each with the position that is asked for; `place` tells which of them a row is for.
+macro_rules! find_many {
+    ($wanted:literal, $place:literal, $id:literal, $start:literal, $seq:literal) => {
+        concat!(
+            "select cast(",
+            $place,
+            " as bigint) as place, u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq,
+            coalesce(f.start, 0) as start, ",
+            is_lost!("u.key", $start, $seq),
+            " as is_lost from ",
+            $wanted,
+            " join users u on u.id = ",
+            $id,
+            " left join feeds f on f.user_key = u.key"
+        )
+    };
+}
+const SQLITE_FIND_MANY: &str = find_many!(
+    "json_each($1) w",
+    "w.key",
+    "unhex(w.value ->> 0)",
+    "(w.value ->> 1)",
+    "(w.value ->> 2)"
+);
+const POSTGRES_FIND_MANY: &str = find_many!(
+    "unnest($1::uuid[], $2::bigint[], $3::bigint[]) with ordinality as w (id, start, seq, place)",
+    "w.place - 1",
+    "w.id",
+    "w.start",
+    "w.seq"
 );
 /// Most feeds have not moved in a later start.
 const FIND_ENDS: &str = "\
@@ -182,14 +227,37 @@ pub(crate) struct FeedPage {
 }
 
 impl Store {
-    /// `after` is the position that is asked for, if one is.
-    pub(crate) async fn find_feed(
+    /// Of each user, in their order, with the position that is asked for, if one is. In one statement.
+    pub(crate) async fn find_feeds(
         &self,
-        user: UserId,
-        after: Position,
-    ) -> Result<Option<FeedOwner>, Error> {
-        let (start, seq) = (after.start, after.seq.cast_signed());
-        read!(self, fetch_optional, sqlx::query_as(FIND).bind(user.0).bind(start).bind(seq))
+        wanted: &[(UserId, Position)],
+    ) -> Result<Vec<Option<FeedOwner>>, Error> {
+        let rows: Result<Vec<FoundFeed>, _> = match self.readers()? {
+            Readers::Sqlite(pool) => {
+                let wanted = wanted.iter().map(|(user, after)| {
+                    (user.0.simple().to_string(), after.start.0, after.seq.cast_signed())
+                });
+                let wanted: Vec<_> = wanted.collect();
+                let json = serde_json::to_string(&wanted).unwrap_or_default();
+                sqlx::query_as(SQLITE_FIND_MANY).bind(json).fetch_all(pool).await
+            }
+            Readers::Postgres(pool) => {
+                let ids: Vec<_> = wanted.iter().map(|(user, _)| user.0).collect();
+                let starts: Vec<_> = wanted.iter().map(|(_, after)| after.start).collect();
+                let seqs: Vec<_> =
+                    wanted.iter().map(|(_, after)| after.seq.cast_signed()).collect();
+                let query = sqlx::query_as(POSTGRES_FIND_MANY).bind(ids).bind(starts).bind(seqs);
+                read_postgres!(pool, fetch_all, query)
+            }
+        };
+        let mut found: Vec<_> = wanted.iter().map(|_| None).collect();
+        for FoundFeed { place, owner } in self.known(rows)? {
+            let place = usize::try_from(place).ok().and_then(|place| found.get_mut(place));
+            if let Some(place) = place {
+                *place = Some(owner);
+            }
+        }
+        Ok(found)
     }
 
     /// The ends of the feeds of some users, as other cores may have moved them, with the starts in which each moved after the
@@ -198,20 +266,20 @@ impl Store {
         &self,
         users: &[(UserId, Start)],
     ) -> Result<Vec<FeedEnd>, Error> {
-        let Readers::Postgres(pool) = &self.readers else { return Ok(Vec::new()) };
+        let Readers::Postgres(pool) = self.readers()? else { return Ok(Vec::new()) };
         let (ids, starts): (Vec<_>, Vec<_>) =
             users.iter().map(|(user, start)| (user.0, *start)).unzip();
         let query = sqlx::query_as(FIND_ENDS).bind(ids).bind(starts);
         let ends = read_postgres!(pool, fetch_all, query);
-        ends.map_err(|error| self.failure(error))
+        self.known(ends)
     }
 
     /// Those of the starts that the database has.
     pub(crate) async fn find_starts(&self, starts: &[Start]) -> Result<Vec<Start>, Error> {
-        let Readers::Postgres(pool) = &self.readers else { return Ok(starts.to_vec()) };
+        let Readers::Postgres(pool) = self.readers()? else { return Ok(starts.to_vec()) };
         let query = sqlx::query_scalar(KNOWN_STARTS).bind(starts);
         let found = read_postgres!(pool, fetch_all, query);
-        found.map_err(|error| self.failure(error))
+        self.known(found)
     }
 
     /// What came after a position, in order, at most `limit` events; `None` where the position is no part of the history.

@@ -158,7 +158,7 @@ impl Store {
         range: MessageRange,
         limit: i64,
     ) -> Result<Vec<MessageRow>, Error> {
-        let result = match &self.readers {
+        let result = match self.readers()? {
             Readers::Sqlite(pool) => page::read(pool, range, limit).await,
             Readers::Postgres(pool) => {
                 let statement = if range.newest_first { NEWEST_FIRST } else { OLDEST_FIRST };
@@ -170,7 +170,7 @@ impl Store {
                 read_postgres!(pool, fetch_all, rows)
             }
         };
-        result.map_err(|error| self.failure(error))
+        self.known(result)
     }
 
     pub(crate) async fn find_message(&self, id: i64) -> Result<Option<ParticipantsRow>, Error> {

@@ -37,8 +37,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one answer then.
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Per core; one more connection writes, one checks feeds.
-const READERS: u32 = 8;
+/// Per core; one more connection writes.
+pub(super) const READERS: u32 = 5;
+/// For histories, lists and files.
+pub(super) const BULK_READERS: u32 = 3;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// Settings of every session; the limits in milliseconds.
@@ -220,10 +222,10 @@ async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenErro
     Ok(())
 }
 
-pub(super) fn readers(prepared: &PgConnectOptions, history: &History) -> PgPool {
+pub(super) fn readers(prepared: &PgConnectOptions, history: &History, most: u32) -> PgPool {
     let (of_acquired, of_opened) = (history.clone(), history.clone());
     PgPoolOptions::new()
-        .max_connections(READERS)
+        .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(MAX_LIFETIME)
         // Ours has a limit, so that a read does not wait in vain for each connection to a host that is gone.

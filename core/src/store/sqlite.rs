@@ -14,6 +14,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// The first release without the WAL-reset race, which can corrupt a database.
 const MIN_VERSION: (u32, u32, u32) = (3, 51, 3);
+/// Of chat, and as many for what takes its time.
 const READERS: u32 = 4;
 /// Fail fast: a caller is better served by "unavailable" than by a wait.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -90,7 +90,7 @@ impl Store {
 
     /// All threads of a user, the most recently active first.
     pub(crate) async fn list_thread_ids(&self, user: UserKey) -> Result<Vec<i64>, Error> {
-        let result = match &self.readers {
+        let result = match self.readers()? {
             Readers::Sqlite(pool) => {
                 let ids = sqlx::query_scalar(SQLITE_LIST_IDS).bind(user).fetch_one(pool).await;
                 ids.and_then(|ids: String| {
@@ -101,7 +101,7 @@ impl Store {
                 read_postgres!(pool, fetch_one, sqlx::query_scalar(POSTGRES_LIST_IDS).bind(user))
             }
         };
-        result.map_err(|error| self.failure(error))
+        self.known(result)
     }
 
     /// Some of the threads of a user, in the order of the ids.
@@ -111,7 +111,7 @@ impl Store {
         user: &UserRow,
         user_on_wire: &v1::User,
     ) -> Result<Vec<v1::Thread>, Error> {
-        let rows: Result<Vec<ThreadRow>, _> = match &self.readers {
+        let rows: Result<Vec<ThreadRow>, _> = match self.readers()? {
             Readers::Sqlite(pool) => {
                 sqlx::query_as(SQLITE_GET_MANY)
                     .bind(serde_json::json!(ids).to_string())
@@ -124,7 +124,7 @@ impl Store {
                 read_postgres!(pool, fetch_all, query)
             }
         };
-        let rows = rows.map_err(|error| self.failure(error))?;
+        let rows = self.known(rows)?;
         Ok(rows.into_iter().map(|row| row.into_wire(user_on_wire)).collect())
     }
 }

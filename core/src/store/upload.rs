@@ -29,14 +29,14 @@ impl Store {
     /// Files begun whose messages will never be stored. With SQLite that is all of them, as long as this core
     /// has begun none; a database that several cores share tells by their age.
     pub(crate) async fn list_cut_off_uploads(&self) -> Result<Vec<String>, Error> {
-        let paths = match &self.readers {
+        let paths = match self.readers()? {
             Readers::Sqlite(pool) => sqlx::query_scalar(SQLITE_LIST_CUT_OFF).fetch_all(pool).await,
             Readers::Postgres(pool) => {
                 let query = sqlx::query_scalar(POSTGRES_LIST_CUT_OFF).bind(self.history.start());
                 read_postgres!(pool, fetch_all, query)
             }
         };
-        paths.map_err(|error| self.failure(error))
+        self.known(paths)
     }
 }
 

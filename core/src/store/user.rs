@@ -92,7 +92,7 @@ impl Store {
 
     /// Those of the users that exist, deleted ones too, in no order.
     pub(crate) async fn find_users(&self, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
-        let rows = match &self.readers {
+        let rows = match self.readers()? {
             Readers::Sqlite(pool) => {
                 let ids = hex_array(ids.iter().copied());
                 sqlx::query_as(SQLITE_FIND_MANY).bind(ids).fetch_all(pool).await
@@ -102,7 +102,7 @@ impl Store {
                 read_postgres!(pool, fetch_all, sqlx::query_as(POSTGRES_FIND_MANY).bind(ids))
             }
         };
-        rows.map_err(|error| self.failure(error))
+        self.known(rows)
     }
 }
 

@@ -1,0 +1,73 @@
+//! Looks up where feeds end for the subscriptions that begin: those that begin at once in one statement, so that a burst
+//! of them, as of an edge that lost its core, neither waits for a connection each nor takes those of other reads.
+
+use netrox_proto::ids::UserId;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::Error,
+    store::{Store, feed::FeedOwner, history::Position},
+};
+
+/// In one statement.
+const AT_ONCE: usize = 256;
+/// For the next ones. Further ones wait to be taken in.
+const WAITING: usize = 1_024;
+
+/// A cheap handle.
+#[derive(Debug, Clone)]
+pub(crate) struct FeedLookup(mpsc::Sender<Wanted>);
+
+#[derive(Debug)]
+struct Wanted {
+    user: UserId,
+    after: Position,
+    found: oneshot::Sender<Result<Option<FeedOwner>, Error>>,
+}
+
+/// With what answers, until `stop`.
+pub(crate) fn new(
+    store: Store,
+    stop: CancellationToken,
+) -> (FeedLookup, impl Future<Output = ()> + Send + 'static) {
+    let (wanted, waiting) = mpsc::channel(WAITING);
+    let answering = async move {
+        // What waits then is told so by its channel.
+        stop.run_until_cancelled(answer(&store, waiting)).await;
+    };
+    (FeedLookup(wanted), answering)
+}
+
+impl FeedLookup {
+    /// `after` is the position that is asked for, if one is.
+    pub(crate) async fn find(
+        &self,
+        user: UserId,
+        after: Position,
+    ) -> Result<Option<FeedOwner>, Error> {
+        let (found, answer) = oneshot::channel();
+        let wanted = Wanted { user, after, found };
+        self.0.send(wanted).await.map_err(|_| Error::ShuttingDown)?;
+        answer.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+}
+
+async fn answer(store: &Store, mut waiting: mpsc::Receiver<Wanted>) {
+    let mut batch = Vec::new();
+    while waiting.recv_many(&mut batch, AT_ONCE).await > 0 {
+        // Who has gone needs no answer.
+        batch.retain(|wanted| !wanted.found.is_closed());
+        let wanted: Vec<_> = batch.iter().map(|wanted| (wanted.user, wanted.after)).collect();
+        let found = store.find_feeds(&wanted).await.map_err(Error::from);
+        let mut found = found.map(Vec::into_iter);
+        for wanted in batch.drain(..) {
+            let answer = match &mut found {
+                Ok(found) => Ok(found.next().flatten()),
+                Err(error) => Err(error.clone()),
+            };
+            // They may have gone meanwhile.
+            let _ = wanted.found.send(answer);
+        }
+    }
+}

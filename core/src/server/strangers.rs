@@ -1,0 +1,264 @@
+//! Connections on which nobody has shown a service token yet. Whatever they send is held for them, so there are few; and
+//! one that does not even begin to speak is closed.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IoSlice},
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::Connected;
+
+/// Beyond it the oldest is closed of the address that has the most. Who has a token shows it with the first call.
+const MAX_STRANGERS: usize = 16;
+/// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
+const PREFACE_BYTES: usize = 24;
+pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_id: u64,
+    /// By age.
+    connections: BTreeMap<u64, (Option<IpAddr>, CancellationToken)>,
+}
+
+impl State {
+    fn most_crowding(&self) -> Option<u64> {
+        let of = |wanted| self.connections.values().filter(|(from, _)| *from == wanted).count();
+        // Of those alike the first, which is the oldest.
+        let oldest = self.connections.iter().rev().max_by_key(|(_, (from, _))| of(*from))?;
+        Some(*oldest.0)
+    }
+}
+
+impl Strangers {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn welcome(strangers: &Arc<Self>, from: Option<IpAddr>) -> (Visitor, CancellationToken) {
+        let closed = CancellationToken::new();
+        let mut state = strangers.state();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.connections.insert(id, (from, closed.clone()));
+        let crowding = (state.connections.len() > MAX_STRANGERS).then(|| state.most_crowding());
+        if let Some((from, crowding)) =
+            crowding.flatten().and_then(|id| state.connections.remove(&id))
+        {
+            tracing::debug!(?from, "a connection without a token made room for another");
+            crowding.cancel();
+        }
+        drop(state);
+        let stranger = Stranger { id, strangers: Arc::clone(strangers), is_known: false.into() };
+        (Visitor(Arc::new(stranger)), closed)
+    }
+}
+
+#[derive(Debug)]
+struct Stranger {
+    id: u64,
+    strangers: Arc<Strangers>,
+    is_known: AtomicBool,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        if !*self.is_known.get_mut() {
+            self.strangers.state().connections.remove(&self.id);
+        }
+    }
+}
+
+/// Who made a connection; goes with each of its requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor(Arc<Stranger>);
+
+impl Visitor {
+    /// A request carried a token.
+    pub(crate) fn become_known(&self) {
+        if !self.0.is_known.swap(true, Ordering::Relaxed) {
+            self.0.strangers.state().connections.remove(&self.0.id);
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.0.is_known.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that is closed where it has to make room, or does not begin to speak HTTP/2.
+#[derive(Debug)]
+pub(super) struct Received<S> {
+    stream: S,
+    visitor: Visitor,
+    /// Until the visitor is known.
+    vetting: Option<Box<Vetting>>,
+}
+
+#[derive(Debug)]
+struct Vetting {
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Of the preface.
+    missing_bytes: usize,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Received<S> {
+    pub(super) fn new(
+        stream: S,
+        from: Option<IpAddr>,
+        strangers: &Arc<Strangers>,
+        preface_timeout: Duration,
+    ) -> Self {
+        let (visitor, closed) = Strangers::welcome(strangers, from);
+        let vetting = Vetting {
+            closed: Box::pin(closed.cancelled_owned()),
+            missing_bytes: PREFACE_BYTES,
+            deadline: Some(Box::pin(tokio::time::sleep(preface_timeout))),
+        };
+        Self { stream, visitor, vetting: Some(Box::new(vetting)) }
+    }
+
+    /// Fails where the connection is to be closed.
+    fn vet(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Some(vetting) = &mut self.vetting else { return Ok(()) };
+        if self.visitor.is_known() {
+            self.vetting = None;
+            return Ok(());
+        }
+        if vetting.closed.as_mut().poll(context).is_ready() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let deadline = vetting.deadline.as_mut();
+        if deadline.is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+}
+
+impl<S> Connected for Received<S> {
+    type ConnectInfo = Visitor;
+
+    fn connect_info(&self) -> Visitor {
+        self.visitor.clone()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Received<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.vet(context)?;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if let Some(vetting) = &mut self.vetting {
+            let read = buffer.filled().len() - before;
+            vetting.missing_bytes = vetting.missing_bytes.saturating_sub(read);
+            if vetting.missing_bytes == 0 {
+                vetting.deadline = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.vet(context)?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.vet(context)?;
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some([127, 0, 0, last].into())
+    }
+
+    #[test]
+    fn who_crowds_makes_room_and_who_is_known_stays() {
+        let strangers = Arc::new(Strangers::default());
+        let welcome = |last| Strangers::welcome(&strangers, address(last));
+        let (known, known_closed) = welcome(1);
+        known.become_known();
+        let other = welcome(2);
+        let crowd: Vec<_> = (1..MAX_STRANGERS).map(|_| welcome(3)).collect();
+        let closed = || crowd.iter().map(|(_, closed)| closed.is_cancelled()).collect::<Vec<_>>();
+        assert!(!closed().contains(&true));
+        let late = welcome(4);
+        let later = welcome(3);
+        assert!(closed()[..2].iter().all(|closed| *closed), "{:?}", closed());
+        assert!(!closed()[2..].contains(&true));
+        for (_, closed) in [&other, &late, &later] {
+            assert!(!closed.is_cancelled());
+        }
+        assert!(!known_closed.is_cancelled());
+        drop((crowd, other, late, later));
+        assert!(strangers.state().connections.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_has_so_long_for_its_preface() {
+        let strangers = Arc::new(Strangers::default());
+        for sent in [0, PREFACE_BYTES - 1, PREFACE_BYTES] {
+            let (mut peer, stream) = duplex(64);
+            let mut stream = Received::new(stream, None, &strangers, PREFACE_TIMEOUT);
+            peer.write_all(&vec![b'P'; sent]).await.expect("sent");
+            let mut read = vec![0; sent];
+            stream.read_exact(&mut read).await.expect("read");
+            let next = tokio::time::timeout(2 * PREFACE_TIMEOUT, stream.read(&mut [0])).await;
+            let is_closed = matches!(next, Ok(Err(_)));
+            assert_eq!(is_closed, sent < PREFACE_BYTES, "{sent}: {next:?}");
+        }
+    }
+}
