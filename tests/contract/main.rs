@@ -8,6 +8,7 @@ const STORE: Store = Store::Sqlite;
 
 mod attachment;
 mod authentication;
+mod crowd;
 mod directory;
 mod download;
 mod drain;

@@ -10,6 +10,7 @@ mod attachment;
 mod authentication;
 mod bus;
 mod cores;
+mod crowd;
 mod directory;
 mod download;
 mod drain;

@@ -18,8 +18,8 @@ use crate::{
     subscribe::Subscription,
 };
 
-/// As many reads as a core has connections for.
-const READERS: usize = 8;
+/// As many histories as a core has connections for.
+const READERS: usize = 3;
 
 /// A table that nobody else can use until this is dropped.
 struct LockedTable(PgConnection);
@@ -149,6 +149,37 @@ async fn reads_recover_from_a_host_that_is_lost() {
         assert!(took < LONGEST_RECOVERY, "{took:?} until a read, reading: {is_reading}");
         eventually("a send", async || core.send(&ada, &bob, "canary").await.ok()).await;
     }
+}
+
+/// While it is away nobody waits for it, and nobody's refusal is a line of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_database_that_is_away_are_refused_at_once() {
+    const READS: usize = 160;
+    const PROMPT: Duration = Duration::from_millis(1_000);
+    let mut postgres = PostgresServer::start().await;
+    let builder = Core::builder().engine(Engine::Postgres, postgres.server());
+    let core = Core::launch(builder).await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "canary").await.expect("stored");
+    postgres.kill();
+    eventually("bad health", async || {
+        (health(&core).await == ServingStatus::NotServing).then_some(())
+    })
+    .await;
+    // The first finds out.
+    assert_refused(core.history(&bob, &ada).await, ErrorReason::StoreUnavailable);
+    let reads = (0..READS).map(async |_| {
+        let begun = Instant::now();
+        assert_refused(core.history(&bob, &ada).await, ErrorReason::StoreUnavailable);
+        usize::from(begun.elapsed() > PROMPT)
+    });
+    let slow: usize = futures_util::future::join_all(reads).await.into_iter().sum();
+    // One now and then tries.
+    assert!(slow <= 4, "{slow} of {READS} reads waited");
+    let lines = core.process.log(Role::Core(0)).count_of("the database is unavailable");
+    assert!(lines <= 2, "{lines} lines for {READS} refusals");
+    postgres.start_again().await;
+    eventually("a history", async || core.history(&bob, &ada).await.ok()).await;
 }
 
 /// Somebody else keeps a table locked: the waits of those in the queue do not add up, although the server is there.

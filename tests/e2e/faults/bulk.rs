@@ -1,0 +1,223 @@
+//! Whatever clients, a bucket or strangers hold up, text goes on beside it.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use netrox_harness::{
+    Arrangement, Edge, Role, Socket, TestChat, User, each, multipart::Form, raw::Raw, s3::S3Server,
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{Instant, interval, sleep, timeout},
+};
+
+each![
+    readers_of_files_that_stall_stop_no_text,
+    readers_of_histories_that_stall_stop_no_text,
+    writers_of_files_that_stall_stop_no_text,
+    a_bucket_that_hangs_stops_no_text,
+    strangers_who_hang_up_stop_no_text,
+];
+
+/// On a busy machine; what is stopped takes many seconds.
+const PROMPT: Duration = Duration::from_secs(3);
+
+fn many(few: usize, full: usize) -> usize {
+    if std::env::var_os("NETROX_CHAT_TEST_FULL").is_some() { full } else { few }
+}
+
+/// Two users who talk, and an edge that says whether it is ready.
+struct Talk {
+    bob: User,
+    at_ada: Socket,
+    at_bob: Socket,
+    edges: Vec<Edge>,
+}
+
+impl Talk {
+    async fn begin(chat: &TestChat) -> Self {
+        let (_, at_ada) = chat.join("ada").await;
+        let (bob, at_bob) = chat.join("bob").await;
+        Self { bob, at_ada, at_bob, edges: chat.edges() }
+    }
+
+    /// One message after the other, all of which arrive at once.
+    async fn goes_on(&mut self, messages: usize) {
+        let mut times = Vec::new();
+        for number in 0..messages {
+            let body = format!("canary {number}");
+            let begun = Instant::now();
+            self.at_ada.say(&self.bob, &body).await;
+            let arrived = timeout(PROMPT, self.at_bob.expect_body(&body)).await;
+            assert!(arrived.is_ok(), "message {number} is late");
+            times.push(begun.elapsed());
+            for edge in &self.edges {
+                let ready = timeout(PROMPT, edge.get("/readyz").send()).await;
+                assert_eq!(ready.expect("an answer of /readyz").status, 200);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        times.sort_unstable();
+        eprintln!("median {:?}, slowest {:?}", times[messages / 2], times[messages - 1]);
+    }
+}
+
+/// Asks, reads the head of the answer, and nothing more.
+async fn stalled(edge: &Edge, path: &str, token: Option<&str>) -> Raw {
+    let mut raw = Raw::connect_narrow(edge.address).await;
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let token = token.unwrap_or_default();
+    raw.write(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{token}\r\n")).await;
+    assert!(raw.head().await.starts_with("HTTP/1.1 200 "));
+    raw
+}
+
+async fn readers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
+    let readers = many(300, 1_000);
+    let chat = TestChat::start(arrangement).await;
+    let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
+    let message = chat.upload_file(&carol, &dave, "a.bin", &vec![7; 8 * 1024 * 1024]).await;
+    let path = message["attached_file"].as_str().expect("a path");
+    let mut talk = Talk::begin(&chat).await;
+    talk.goes_on(3).await;
+    let before = chat.resident_bytes();
+    let edges = chat.edges();
+    let mut held = Vec::new();
+    for number in 0..readers {
+        held.push(stalled(&edges[number % edges.len()], path, None).await);
+    }
+    talk.goes_on(20).await;
+    let grown = chat.resident_bytes().saturating_sub(before);
+    eprintln!("{grown} bytes for {readers} readers");
+    // A file of any size is given to others.
+    let whole = chat.get(path).send().await;
+    assert_eq!(whole.body.len(), 8 * 1024 * 1024);
+    // A debug build, with what it keeps for the first of them.
+    assert!(
+        grown < (24 * 1024 + 128 * readers as u64) * 1024,
+        "{grown} bytes for {readers} readers"
+    );
+}
+
+async fn readers_of_histories_that_stall_stop_no_text(arrangement: Arrangement) {
+    let readers = many(100, 100);
+    let chat = TestChat::builder(arrangement).set("max-history-reads-per-user", "1000");
+    let chat = chat.set("send-rate", "0").start().await;
+    let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
+    let mut at_carol = chat.connect(&carol).await;
+    let mut at_dave = chat.connect(&dave).await;
+    let body = "canary ".repeat(2_000);
+    for _ in 0..300 {
+        at_carol.say(&dave, &body).await;
+        at_dave.expect_body(&body).await;
+    }
+    let mut talk = Talk::begin(&chat).await;
+    let path = format!("/chat/messages/{}/", carol.id);
+    let edges = chat.edges();
+    let mut held = Vec::new();
+    for number in 0..readers {
+        held.push(stalled(&edges[number % edges.len()], &path, Some(&dave.token)).await);
+    }
+    talk.goes_on(20).await;
+    drop(held);
+}
+
+async fn writers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
+    let writers = many(100, 100);
+    let chat = TestChat::builder(arrangement).set("max-uploads-per-user", "1000").start().await;
+    let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
+    let mut talk = Talk::begin(&chat).await;
+    let form = Form::new().text("receiver", &dave.id).file("a.bin", &vec![7; 2 * 1024 * 1024]);
+    let (content_type, body) = (Form::CONTENT_TYPE, form.finish());
+    let held = (0..writers).map(async |number| {
+        let edges = chat.edges();
+        let mut raw = Raw::connect(edges[number % edges.len()].address).await;
+        raw.write(format!(
+            "POST /chat/chat-attachment/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            carol.token,
+            body.len()
+        ))
+        .await;
+        raw.write(&body[..body.len() / 2]).await;
+        raw
+    });
+    let held = join_all(held).await;
+    talk.goes_on(20).await;
+    drop(held);
+}
+
+async fn a_bucket_that_hangs_stops_no_text(arrangement: Arrangement) {
+    const FILE_BYTES: usize = 7 * 1024 * 1024;
+    let writers = many(40, 40);
+    let s3 = S3Server::start();
+    let roles = [Role::Serve, Role::Core(0), Role::Core(1)];
+    let chat = TestChat::builder(arrangement).set("max-uploads-per-user", "1000");
+    let chat = s3.serves(chat, &roles, "some/prefix").start().await;
+    let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
+    let mut talk = Talk::begin(&chat).await;
+    s3.pause(true);
+    let file = vec![7; FILE_BYTES];
+    let uploads = (0..writers).map(async |_| {
+        let form = Form::new().text("receiver", &dave.id).file("a.bin", &file);
+        chat.upload(&carol, form).await
+    });
+    let mut uploads = pin!(join_all(uploads));
+    // They have come as far as they can.
+    let stuck = timeout(Duration::from_secs(4), &mut uploads).await;
+    assert!(stuck.is_err(), "{stuck:?}");
+    let mut talking = pin!(talk.goes_on(20));
+    tokio::select! {
+        () = &mut talking => {}
+        // Given up meanwhile.
+        _ = &mut uploads => talking.await,
+    }
+}
+
+/// Nobody knows them, and there is no such file.
+async fn strangers_who_hang_up_stop_no_text(arrangement: Arrangement) {
+    const PATH: &str =
+        "/mediafiles/attachments/2026/11/22/b9c7a352-b5e0-400c-9232-e9d431f1ca89.txt";
+    let at_once = 60;
+    let chat = TestChat::start(arrangement).await;
+    let mut talk = Talk::begin(&chat).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let strangers = {
+        let (edges, asked) = (chat.edges(), Arc::clone(&asked));
+        tokio::spawn(async move {
+            let mut clock = interval(Duration::from_millis(50));
+            loop {
+                clock.tick().await;
+                let calls = (0..at_once).map(async |number| {
+                    let edge = edges[number % edges.len()].address;
+                    let Ok(mut stream) = TcpStream::connect(edge).await else { return };
+                    let request = format!("GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n");
+                    if stream.write_all(request.as_bytes()).await.is_ok() {
+                        asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // A reset.
+                    let _ = stream.set_zero_linger();
+                });
+                join_all(calls).await;
+            }
+        })
+    };
+    talk.goes_on(many(40, 200)).await;
+    strangers.abort();
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(asked > 10 * at_once, "only {asked} calls");
+    let mut cuts = 0;
+    for role in chat.roles() {
+        cuts += chat.log(role).count_of("too_many_resets");
+        cuts += chat.log(role).count_of("remotely-reset pending-accept streams reached limit");
+    }
+    assert_eq!(cuts, 0);
+}
