@@ -1,6 +1,8 @@
 //! What an operator can set of an edge; the defaults are those of PROTOCOL section 5.
 
-use std::time::Duration;
+use std::{net::IpAddr, str::FromStr, time::Duration};
+
+use ipnet::IpNet;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -9,7 +11,50 @@ pub struct Config {
     pub cors_allow_origin: CorsAllowOrigin,
     /// Close a WebSocket with 1008 when its token expires.
     pub close_on_token_expiry: bool,
+    pub proxies: Proxies,
+    /// How many files this process may have open; absent where that is not known.
+    pub open_files: Option<u64>,
     pub limits: Limits,
+}
+
+/// Who is believed where a connection comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Whose `X-Forwarded-For` and `Forwarded` count, and whose PROXY header.
+    pub trusted: TrustedProxies,
+    /// Connections of trusted proxies begin with a PROXY header, version 1 or 2. Where none is named, those of a
+    /// loopback or private address do.
+    pub protocol: bool,
+}
+
+/// Networks of proxies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be networks like 10.0.0.0/8 or 2001:db8::/32, or addresses, comma separated")]
+pub struct NotANetwork;
+
+impl TrustedProxies {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let network = |text: &str| {
+            let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| NotANetwork)
+        };
+        text.split(',').map(|text| network(text.trim())).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// How access tokens are verified.
@@ -80,8 +125,18 @@ pub struct Limits {
     pub max_connections: usize,
     /// At a time.
     pub max_uploads_per_user: usize,
+    /// Bytes of files; absent for no limit.
+    pub upload_bytes_per_day: Option<u64>,
+    /// Bytes a second at which the uploads of a user are read; absent for no limit.
+    pub upload_bytes_rate: Option<u64>,
     /// At a time.
     pub max_history_reads_per_user: usize,
+    /// At a time.
+    pub max_downloads_per_user: usize,
+    /// At a time.
+    pub max_downloads_per_address: usize,
+    /// At a time.
+    pub max_downloads: usize,
     pub ping_interval: Duration,
     /// For a request head, and for the whole WebSocket handshake.
     pub handshake_timeout: Duration,
@@ -106,7 +161,12 @@ impl Default for Limits {
             max_connections_per_user: 16,
             max_connections: 20_000,
             max_uploads_per_user: 4,
+            upload_bytes_per_day: None,
+            upload_bytes_rate: None,
             max_history_reads_per_user: 4,
+            max_downloads_per_user: 16,
+            max_downloads_per_address: 64,
+            max_downloads: 1024,
             ping_interval: Duration::from_secs(25),
             handshake_timeout: Duration::from_secs(10),
             body_idle_timeout: Duration::from_secs(30),
@@ -114,6 +174,34 @@ impl Default for Limits {
             outgoing_queue_bytes: 1_048_576,
             store_wait: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trusted_proxies_are_networks_and_addresses() {
+        let proxies: TrustedProxies =
+            "10.0.0.0/8, 192.0.2.7,2001:db8::/32".parse().expect("networks");
+        for (address, expected) in [
+            ("10.1.2.3", true),
+            ("11.1.2.3", false),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("2001:db8:1::1", true),
+            ("2001:db9::1", false),
+        ] {
+            assert_eq!(
+                proxies.contains(address.parse().expect("an address")),
+                expected,
+                "{address}"
+            );
+        }
+        for wrong in ["", ",", "10.0.0.0/33", "10.0.0.0/", "localhost", "10.0.0.0/8,", "*"] {
+            assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong:?}");
         }
     }
 }

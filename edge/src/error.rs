@@ -1,16 +1,19 @@
 //! Refusals as clients see them: the status, the headers and the envelope.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use netrox_proto::v1::{ErrorReason, Failure};
 use uuid::Uuid;
 
-use crate::json;
+use crate::{
+    json,
+    limits::{Full, TooMuch},
+};
 
-/// Seconds that a refused client is advised to wait.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// How long a refused client is advised to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// A refusal on the REST side (PROTOCOL section 2).
@@ -18,11 +21,13 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 pub(crate) struct PublicError {
     status: StatusCode,
     message: Cow<'static, str>,
+    /// Of what may be tried again.
+    retry_after: Duration,
 }
 
 impl PublicError {
     fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after: RETRY_AFTER }
     }
 
     /// One message for every reason, so that a refusal tells nothing.
@@ -115,7 +120,9 @@ impl IntoResponse for PublicError {
                 headers.insert(header::WWW_AUTHENTICATE, BEARER);
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+                let begun = u64::from(self.retry_after.subsec_nanos() > 0);
+                let seconds = self.retry_after.as_secs() + begun;
+                headers.insert(header::RETRY_AFTER, seconds.max(1).into());
             }
             // The rest of the body, should it ever come, is not another request.
             StatusCode::REQUEST_TIMEOUT => {
@@ -124,6 +131,19 @@ impl IntoResponse for PublicError {
             _ => {}
         }
         response
+    }
+}
+
+impl From<Full> for PublicError {
+    fn from(_: Full) -> Self {
+        Self::too_many_requests()
+    }
+}
+
+impl From<TooMuch> for PublicError {
+    fn from(TooMuch { wait }: TooMuch) -> Self {
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too much in too short a time");
+        Self { retry_after: wait, ..refusal }
     }
 }
 
@@ -196,6 +216,18 @@ mod tests {
             let error = PublicError::from(Failure::new(reason, "a secret"));
             assert_eq!(error.status, StatusCode::INTERNAL_SERVER_ERROR);
             assert!(!error.message.contains("secret"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn who_did_too_much_is_told_how_long_to_wait() {
+        for (millis, expected) in
+            [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (3_600_000, "3600")]
+        {
+            let refusal = PublicError::from(TooMuch { wait: Duration::from_millis(millis) });
+            let response = refusal.into_response();
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()[header::RETRY_AFTER], expected);
         }
     }
 

@@ -34,7 +34,7 @@ mod stub_core;
 mod unused_address;
 mod ws;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -60,6 +60,8 @@ struct Shared {
     sends: sends::SendPipeline,
     sockets: ws::Sockets,
     strangers: Arc<server::Strangers>,
+    /// The operator was told of a proxy that nobody named.
+    unnamed_proxy: Once,
     standstill: standstill::Standstill,
     /// Cancelled when the drain begins: no new work, sessions close.
     draining: CancellationToken,
@@ -91,7 +93,7 @@ impl Edge {
         let shared = Shared {
             authenticator: auth::Authenticator::new(&config.jwt)?,
             known_users: directory::KnownUsers::new(),
-            limits: limits::Limits::new(&config.limits),
+            limits: limits::Limits::new(&config),
             sends: sends::SendPipeline::new(
                 &core,
                 in_process,
@@ -100,7 +102,8 @@ impl Edge {
                 &hard_stop,
             ),
             sockets: ws::Sockets::new(&config.limits),
-            strangers: Arc::default(),
+            strangers: Arc::new(server::Strangers::new(&config)),
+            unnamed_proxy: Once::new(),
             standstill: standstill::Standstill::watch(&tasks, &draining),
             core,
             config,

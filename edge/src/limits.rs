@@ -1,159 +1,257 @@
-//! How much a user may do on this edge (PROTOCOL section 5).
+//! How much a user, an address and all together may do on this edge (PROTOCOL section 5).
+//!
+//! * [`places`]: what may be under way so many at a time, and the wait for it; [`pace`]: who is far too slow to keep it.
+//! * [`rates`]: what may be done so often.
+//! * [`downloads`]: the places of a download.
+
+mod downloads;
+mod pace;
+mod places;
+mod rates;
 
 use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use netrox_proto::ids::UserId;
+use tokio::time::{Instant, sleep_until};
 
-use crate::config;
+pub(crate) use self::{
+    downloads::{Download, Downloads, NoDownload},
+    pace::Pace,
+    places::{Full, Place, Places},
+    rates::{Rates, TooMuch},
+};
+use crate::config::Config;
+
+/// How long a place, or a turn in a rate, is waited for (PROTOCOL section 5).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How many of a user wait for a place at most.
+const MAX_WAITING: usize = 64;
+/// What commands of all sockets hold in memory while they wait for the rate.
+const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+/// Handshakes of a user at once, and in a minute, by how many connections they may have.
+const HANDSHAKE_BURST: u64 = 2;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Limits {
     /// Absent for no limit.
-    sends: Option<DefaultKeyedRateLimiter<UserId>>,
-    uploads: PerUser,
-    history_reads: PerUser,
+    sends: Option<Rates<UserId>>,
+    held_bytes: Arc<AtomicUsize>,
+    handshakes: Rates<UserId>,
+    uploads: Places<UserId>,
+    upload_bytes_a_day: Option<Rates<UserId>>,
+    upload_bytes_a_second: Option<Rates<UserId>>,
+    history_reads: Places<UserId>,
+    pub(crate) downloads: Downloads,
 }
 
 impl Limits {
-    pub(crate) fn new(config: &config::Limits) -> Self {
-        let sends = NonZeroU32::new(config.send_rate).map(|rate| {
-            let burst = NonZeroU32::new(config.send_burst).unwrap_or(NonZeroU32::MIN);
-            RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))
-        });
+    pub(crate) fn new(config: &Config) -> Self {
+        let limits = &config.limits;
+        let second = Duration::from_secs(1);
+        let sends = (limits.send_rate > 0)
+            .then(|| Rates::new(limits.send_rate.into(), second, limits.send_burst.into()));
+        let connections = limits.max_connections_per_user as u64;
+        let bytes =
+            |amount: Option<u64>, period| amount.map(|amount| Rates::new(amount, period, amount));
         Self {
             sends,
-            uploads: PerUser::new(config.max_uploads_per_user),
-            history_reads: PerUser::new(config.max_history_reads_per_user),
+            held_bytes: Arc::default(),
+            handshakes: Rates::new(connections, MINUTE, connections * HANDSHAKE_BURST),
+            uploads: Places::new(limits.max_uploads_per_user, MAX_WAITING),
+            upload_bytes_a_day: bytes(limits.upload_bytes_per_day, DAY),
+            upload_bytes_a_second: bytes(limits.upload_bytes_rate, second),
+            history_reads: Places::new(limits.max_history_reads_per_user, MAX_WAITING),
+            downloads: Downloads::new(config),
         }
     }
 
-    /// Whether the user may send one more message now.
-    pub(crate) fn allow_send(&self, user: UserId) -> bool {
-        self.sends.as_ref().is_none_or(|sends| sends.check_key(&user).is_ok())
+    /// When a send of the user is due that could have been taken at `since`; a refusal where more than a burst of them
+    /// waits.
+    pub(crate) fn send(&self, user: UserId, since: Instant) -> Result<Option<Instant>, TooMuch> {
+        let Some(sends) = &self.sends else { return Ok(None) };
+        let due = sends.spend(user, 1, since, sends.burst())?;
+        Ok((due > Instant::now()).then_some(due))
     }
 
-    /// A place among the user's uploads, free again when it is dropped.
-    pub(crate) fn uploads(&self, user: UserId) -> Option<Permit> {
-        self.uploads.acquire(user)
+    /// Waits until a send of the user is due that comes by REST.
+    pub(crate) async fn send_in_turn(&self, user: UserId) -> Result<(), TooMuch> {
+        let Some(sends) = &self.sends else { return Ok(()) };
+        let longest = sends.burst().min(PATIENCE);
+        sleep_until(sends.spend(user, 1, Instant::now(), longest)?).await;
+        Ok(())
     }
 
-    /// A place among the user's reads of history, free again when it is dropped.
-    pub(crate) fn history_reads(&self, user: UserId) -> Option<Permit> {
-        self.history_reads.acquire(user)
+    /// Room for a command that waits for the rate, free again when it is dropped.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+        let held = Held { all: Arc::clone(&self.held_bytes), bytes };
+        let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        (before + bytes <= MAX_HELD_BYTES).then_some(held)
     }
 
-    /// Drops what is kept of users who have not sent for a while. To be called regularly.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the user has had enough handshakes for a while.
+    pub(crate) fn has_too_many_handshakes(&self, user: UserId) -> Option<TooMuch> {
+        let wait = self.handshakes.wait(user);
+        (!wait.is_zero()).then_some(TooMuch { wait })
+    }
+
+    /// Counts a handshake that succeeds.
+    pub(crate) fn count_handshake(&self, user: UserId) {
+        // Those that were under way together may be a few too many.
+        let _ = self.handshakes.spend(user, 1, Instant::now(), MINUTE);
+    }
+
+    /// A place among the user's uploads, free again when it is dropped; waits for one.
+    pub(crate) async fn upload(&self, user: UserId) -> Result<Place<UserId>, Full> {
+        self.uploads.take(user, None, Instant::now() + PATIENCE).await
+    }
+
+    /// Counts bytes that the user uploads against what they may in a day.
+    pub(crate) fn upload_bytes(&self, user: UserId, bytes: u64) -> Result<(), TooMuch> {
+        let Some(rates) = &self.upload_bytes_a_day else { return Ok(()) };
+        rates.spend(user, bytes, Instant::now(), Duration::ZERO).map(drop)
+    }
+
+    /// Waits until more of what the user uploads may be read, after so many bytes.
+    pub(crate) async fn pace_upload(&self, user: UserId, bytes: usize) {
+        let Some(rates) = &self.upload_bytes_a_second else { return };
+        // Whatever it takes: only that much was read.
+        if let Ok(due) = rates.spend(user, bytes as u64, Instant::now(), Duration::MAX) {
+            sleep_until(due).await;
+        }
+    }
+
+    /// A place among the user's reads of histories and lists, free again when it is dropped; waits for one.
+    pub(crate) async fn history_read(
+        &self,
+        user: UserId,
+        pace: &Arc<Pace>,
+    ) -> Result<Place<UserId>, Full> {
+        self.history_reads.take(user, Some(pace), Instant::now() + PATIENCE).await
+    }
+
+    /// Drops what is kept of users who have done nothing for a while. To be called regularly.
     pub(crate) fn forget_idle(&self) {
-        if let Some(sends) = &self.sends {
-            sends.retain_recent();
-            sends.shrink_to_fit();
-        }
+        let bytes = [&self.upload_bytes_a_day, &self.upload_bytes_a_second];
+        let all = bytes.into_iter().chain([&self.sends]).flatten();
+        all.chain([&self.handshakes]).for_each(Rates::forget_idle);
     }
 }
 
-/// Counts what a user has under way.
-struct PerUser {
-    max: usize,
-    under_way: Arc<Mutex<HashMap<UserId, usize>>>,
-}
-
-impl PerUser {
-    fn new(max: usize) -> Self {
-        Self { max, under_way: Arc::default() }
-    }
-
-    fn acquire(&self, user: UserId) -> Option<Permit> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = under_way.get(&user).copied().unwrap_or(0);
-        if count >= self.max {
-            return None;
-        }
-        under_way.insert(user, count + 1);
-        Some(Permit { user, under_way: Arc::clone(&self.under_way) })
-    }
-}
-
-/// One of a user's places.
+/// Memory of a command that waits for the rate.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    user: UserId,
-    under_way: Arc<Mutex<HashMap<UserId, usize>>>,
+pub(crate) struct Held {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        match under_way.get_mut(&self.user) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                under_way.remove(&self.user);
-            }
-        }
+impl Held {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What others than chat may take of the files that this process may have open: the rest is kept back.
+pub(crate) fn share_of_files(config: &Config, wanted: usize) -> usize {
+    let share = config.open_files.map_or(usize::MAX, |files| {
+        usize::try_from(files / u64::from(BULK_SHARE)).unwrap_or(usize::MAX)
+    });
+    wanted.min(share.max(1))
+}
+
+/// A quarter is for downloads, and one for connections that have shown no token.
+const BULK_SHARE: u32 = 4;
 
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::{config, stub_core};
 
     const ALICE: UserId = UserId(Uuid::from_u128(1));
-    const BOB: UserId = UserId(Uuid::from_u128(2));
 
     fn limits(change: impl FnOnce(&mut config::Limits)) -> Limits {
-        let mut config = config::Limits::default();
-        change(&mut config);
-        Limits::new(&config)
+        let mut limits = config::Limits::default();
+        change(&mut limits);
+        Limits::new(&stub_core::config(limits))
     }
 
-    #[test]
-    fn a_burst_is_allowed_to_each_user() {
-        let limits = limits(|config| (config.send_rate, config.send_burst) = (1, 3));
-        let allowed = |user| (0..100).filter(|_| limits.allow_send(user)).count();
-        for user in [ALICE, BOB] {
-            // More than three where seconds pass in the middle.
-            assert!((3..100).contains(&allowed(user)));
+    #[tokio::test(start_paused = true)]
+    async fn as_many_sends_as_a_burst_wait_for_the_rate() {
+        let limits = limits(|config| (config.send_rate, config.send_burst) = (10, 3));
+        let now = Instant::now();
+        let sent: Vec<_> = (0..8).map(|_| limits.send(ALICE, now)).collect();
+        assert_eq!(sent[..3], [Ok(None), Ok(None), Ok(None)]);
+        for (number, due) in [(3, 100), (4, 200), (5, 300)] {
+            assert_eq!(sent[number], Ok(Some(now + Duration::from_millis(due))));
         }
+        assert!(sent[6].is_err() && sent[7].is_err());
+        // Who comes by REST has the same rate.
+        assert!(limits.send_in_turn(ALICE).await.is_err());
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert!(limits.send_in_turn(ALICE).await.is_ok());
+        assert_eq!(now.elapsed(), Duration::from_millis(400));
     }
 
-    #[test]
-    fn rate_zero_is_no_limit() {
+    #[tokio::test]
+    async fn rate_zero_is_no_limit() {
         let limits = limits(|config| config.send_rate = 0);
-        assert!((0..10_000).all(|_| limits.allow_send(ALICE)));
+        assert!((0..10_000).all(|_| limits.send(ALICE, Instant::now()) == Ok(None)));
+        assert!(limits.send_in_turn(ALICE).await.is_ok());
         limits.forget_idle();
     }
 
     #[test]
-    fn users_who_are_idle_are_forgotten() {
-        let limits = limits(|config| (config.send_rate, config.send_burst) = (1_000_000, 1));
-        assert!(limits.allow_send(ALICE));
-        let sends = limits.sends.as_ref().expect("a limit");
-        assert_eq!(sends.len(), 1);
-        // Fresh again after a microsecond.
-        while !sends.is_empty() {
-            limits.forget_idle();
-        }
+    fn what_waits_in_memory_is_bounded() {
+        let limits = limits(|_| ());
+        let half = limits.hold(MAX_HELD_BYTES / 2).expect("room");
+        let other = limits.hold(MAX_HELD_BYTES / 2).expect("room");
+        assert!(limits.hold(1).is_none());
+        drop(half);
+        assert!(limits.hold(1).is_some());
+        drop(other);
+        assert_eq!(limits.held_bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
-    fn places_are_given_back() {
+    fn chat_keeps_most_of_the_open_files() {
+        let with =
+            |open_files| Config { open_files, ..stub_core::config(config::Limits::default()) };
+        assert_eq!(share_of_files(&with(None), 1_000), 1_000);
+        assert_eq!(share_of_files(&with(Some(65_536)), 1_000), 1_000);
+        assert_eq!(share_of_files(&with(Some(1_024)), 1_000), 256);
+        assert_eq!(share_of_files(&with(Some(1)), 1_000), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uploads_are_counted_by_the_day_and_read_at_their_rate() {
         let limits = limits(|config| {
-            (config.max_uploads_per_user, config.max_history_reads_per_user) = (2, 1);
+            (config.upload_bytes_per_day, config.upload_bytes_rate) = (Some(1_000), Some(100));
         });
-        let (one, two) = (limits.uploads(ALICE), limits.uploads(ALICE));
-        assert!(one.is_some() && two.is_some());
-        assert!(limits.uploads(ALICE).is_none());
-        assert!(limits.uploads(BOB).is_some());
-        assert!(limits.history_reads(ALICE).is_some());
-        drop(one);
-        let again = limits.uploads(ALICE);
-        assert!(again.is_some() && limits.uploads(ALICE).is_none());
-        drop((two, again));
-        assert!(limits.uploads.under_way.lock().expect("unpoisoned").is_empty());
+        assert!(limits.upload_bytes(ALICE, 600).is_ok());
+        assert_eq!(limits.upload_bytes(ALICE, 600), Err(TooMuch { wait: DAY / 5 }));
+        let start = Instant::now();
+        for _ in 0..5 {
+            limits.pace_upload(ALICE, 100).await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
     }
 }

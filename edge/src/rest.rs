@@ -14,13 +14,10 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
-    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
 use http::{HeaderName, Method, header};
-use tokio::time::timeout;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -28,8 +25,6 @@ use tower_http::{
 
 use crate::{Edge, config::CorsAllowOrigin, error::PublicError, ws};
 
-/// Of a list, from the request to the head of its answer: a refusal is to be read within two seconds.
-const ANSWER_DEADLINE: Duration = Duration::from_millis(1_800);
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [
     header::ACCEPT_RANGES,
@@ -53,8 +48,8 @@ pub(crate) fn router(edge: Edge) -> Router {
     let cors = cors_layer(&edge.shared.config.cors_allow_origin);
     let mut router = Router::new();
     let routes: [(&str, MethodRouter<Edge>); 6] = [
-        ("/chat/messages/{uid}", get(message::list).layer(from_fn(in_time))),
-        ("/chat/get-user-threads", get(thread::list).layer(from_fn(in_time))),
+        ("/chat/messages/{uid}", get(message::list)),
+        ("/chat/get-user-threads", get(thread::list)),
         ("/chat/chat-attachment", post(attachment::upload)),
         ("/ws/chat/room", get(ws::handshake)),
         ("/healthz", get(health::alive)),
@@ -73,12 +68,6 @@ pub(crate) fn router(edge: Edge) -> Router {
         Some(cors) => router.layer(cors),
         None => router,
     }
-}
-
-/// A caller is better served by "unavailable" than by a wait, however many questions the answer takes.
-async fn in_time(request: Request, next: Next) -> Response {
-    let answer = timeout(ANSWER_DEADLINE, next.run(request)).await;
-    answer.unwrap_or_else(|_| PublicError::unavailable().into_response())
 }
 
 /// The panic's text may quote a message: its place is logged by the program's panic hook.

@@ -62,7 +62,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Message { body, .. } => body.len(),
             Self::Dispatch { .. } => 0,

@@ -4,12 +4,14 @@
 //! of WebSockets.
 
 mod linger;
+mod origin;
 mod strangers;
 mod write_timeout;
 
 use std::{
     convert::Infallible,
     io,
+    net::IpAddr,
     pin::pin,
     sync::{
         Arc,
@@ -26,13 +28,22 @@ use axum::{
 use http::{Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
-pub(crate) use self::strangers::{Strangers, Visitor};
-use self::{linger::LingeringBody, write_timeout::WriteTimeout};
+use self::{
+    linger::LingeringBody, origin::Origin, strangers::Stranger, write_timeout::WriteTimeout,
+};
+pub(crate) use self::{
+    origin::ClientAddress,
+    strangers::{Occupied, Strangers, Visitor},
+    write_timeout::Written,
+};
 use crate::{Edge, error::PublicError, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
@@ -41,8 +52,10 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_BUFFER_BYTES: usize = 32 * 1024;
 /// The wait after a failure to accept, such as no file descriptor being left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// While connections that were told to go are going.
+const CROWD_PAUSE: Duration = Duration::from_millis(1);
 /// For a peer that reads nothing of its answer, or nothing of its WebSocket.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: CancellationToken) {
@@ -57,7 +70,7 @@ pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: Cancella
     shared.draining.cancel();
     shared.tasks.close();
     let drain_timeout = shared.config.limits.drain_timeout;
-    if tokio::time::timeout(drain_timeout, shared.tasks.wait()).await.is_err() {
+    if timeout(drain_timeout, shared.tasks.wait()).await.is_err() {
         tracing::warn!("{} tasks are cut off: the drain took too long", shared.tasks.len());
         shared.hard_stop.cancel();
         shared.tasks.wait().await;
@@ -67,10 +80,20 @@ pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: Cancella
 /// Never ends by itself: a server that no longer accepts is worse than one that waits.
 async fn accept(edge: &Edge, listener: &TcpListener, router: &Router) {
     loop {
+        while edge.shared.strangers.is_crowded() {
+            tokio::time::sleep(CROWD_PAUSE).await;
+        }
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (edge, router) = (edge.clone(), router.clone());
-                edge.clone().spawn(async move { serve_connection(&edge, stream, router).await });
+                let stranger = Arc::new(Strangers::welcome(&edge.shared.strangers));
+                edge.clone().spawn(async move {
+                    let closed = stranger.closed().clone();
+                    let served = serve_connection(&edge, stream, peer.ip(), stranger, router);
+                    if closed.run_until_cancelled(served).await.is_none() {
+                        tracing::debug!("a connection made room for another");
+                    }
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -86,21 +109,29 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
+async fn serve_connection(
+    edge: &Edge,
+    mut stream: TcpStream,
+    peer: IpAddr,
+    stranger: Arc<Stranger>,
+    router: Router,
+) {
     let limits = &edge.shared.config.limits;
+    let Some(origin) = origin(edge, &mut stream, peer).await else { return };
+    stranger.comes_from(origin.address());
     // Small frames must not wait for one another; without it they are only slower.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
     }
-    let io = TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT));
-    let stranger = Arc::new(Strangers::welcome(&edge.shared.strangers));
+    let io = TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written()));
     let has_served = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let (edge, has_served) = (edge.clone(), Arc::clone(&has_served));
-        let stranger = Arc::clone(&stranger);
         move |mut request: Request<Incoming>| {
             has_served.store(true, Ordering::Relaxed);
-            let visitor = Visitor::new(Arc::clone(&stranger));
+            let client = origin.client(request.headers(), &edge.shared.config.proxies);
+            stranger.comes_from(client);
+            let visitor = Visitor::new(Arc::clone(&stranger), client);
             request.extensions_mut().insert(visitor.clone());
             let expects_continue = request.headers().contains_key(header::EXPECT);
             let request = request.map(|body| {
@@ -120,10 +151,6 @@ async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
     let mut connection = pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
-        () = stranger.closed().cancelled() => {
-            tracing::debug!("a connection without a known user made room for another");
-            return;
-        }
         () = edge.shared.draining.cancelled() => {
             // hyper closes a connection between two requests, but not one before the first.
             if !has_served.load(Ordering::Relaxed) {
@@ -136,6 +163,31 @@ async fn serve_connection(edge: &Edge, stream: TcpStream, router: Router) {
     if let Err(error) = result {
         tracing::debug!("a connection ended early: {error}");
     }
+}
+
+/// Where a connection comes from; nothing where it does not say so as it should.
+async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Origin> {
+    let config = &edge.shared.config;
+    let origin = Origin::of(stream, peer, &config.proxies);
+    let origin = timeout(config.limits.handshake_timeout, origin);
+    let origin = match edge.shared.draining.run_until_cancelled(origin).await? {
+        Ok(Ok(origin)) => origin,
+        Ok(Err(error)) => {
+            tracing::debug!("no PROXY header of {peer}: {error}");
+            return None;
+        }
+        Err(_) => return None,
+    };
+    if let Origin::Unnamed(proxy) = origin {
+        edge.shared.unnamed_proxy.call_once(|| {
+            tracing::warn!(
+                "connections come from {proxy}, which is taken for a proxy that nobody named: no limit per client \
+                 address holds for them. Name it in --trusted-proxies, and let it tell the clients' addresses by \
+                 X-Forwarded-For or Forwarded, or by the PROXY protocol with --proxy-protocol"
+            );
+        });
+    }
+    Some(origin)
 }
 
 async fn answer(router: Router, request: Request<Body>) -> Result<Response, Infallible> {

@@ -31,7 +31,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use crate::{
-    config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess},
+    config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     core_client::{CoreClient, CoreTransport},
 };
 
@@ -473,6 +473,8 @@ pub(crate) fn config(limits: Limits) -> Config {
         media_access: MediaAccess::Capability,
         cors_allow_origin: CorsAllowOrigin::None,
         close_on_token_expiry: false,
+        proxies: Proxies::default(),
+        open_files: None,
         limits,
     }
 }

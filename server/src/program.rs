@@ -14,7 +14,10 @@ use crate::{
 pub(crate) fn run(mut settings: Settings) -> ExitCode {
     let telemetry = Telemetry::start(settings.log.clone());
     let max_connections = settings.parts.edge().map(|edge| edge.config.limits.max_connections);
-    open_files::raise_limit(max_connections, &mut settings.warnings);
+    let open_files = open_files::raise_limit(max_connections, &mut settings.warnings);
+    if let Some(edge) = settings.parts.edge_mut() {
+        edge.config.open_files = open_files;
+    }
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|source| Failure::System { what: "starting the runtime", source });

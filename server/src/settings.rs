@@ -49,6 +49,13 @@ impl Parts {
             Self::Core { .. } => None,
         }
     }
+
+    pub(crate) fn edge_mut(&mut self) -> Option<&mut EdgeSettings> {
+        match self {
+            Self::Serve { edge, .. } | Self::Edge { edge, .. } => Some(edge),
+            Self::Core { .. } => None,
+        }
+    }
 }
 
 pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, SettingError> {

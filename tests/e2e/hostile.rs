@@ -35,7 +35,7 @@ async fn nonsense_and_malice_are_survived(arrangement: Arrangement) {
     let seed = seed();
     let chat = TestChat::builder(arrangement)
         .set("send-rate", "0")
-        .set("max-connections-per-user", "1000")
+        .set("max-connections-per-user", "5000")
         .start()
         .await;
     let (_, mut at_ada) = chat.join("ada").await;

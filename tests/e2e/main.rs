@@ -16,6 +16,7 @@ mod health;
 mod history;
 mod hostile;
 mod identity;
+mod limits;
 mod media;
 mod memory;
 mod migrate;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     response::Response,
 };
@@ -57,12 +58,14 @@ pub(super) async fn upload(
     let limits = &edge.shared.config.limits;
     let boundary = Form::boundary(request.headers())?;
     Visitor::is_uploading(request.extensions());
-    let _permit =
-        edge.shared.limits.uploads(sender_id).ok_or_else(PublicError::too_many_requests)?;
+    let _place = edge.shared.limits.upload(sender_id).await?;
+    edge.shared.limits.send_in_turn(sender_id).await?;
     let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();
+    let body = at_the_rate_of(edge.clone(), sender_id, body);
     let form = Form::new(boundary, &head.headers, body, max_bytes)?;
     let upload = Upload {
+        edge: edge.clone(),
         sender_id,
         max_file_bytes: limits.max_attachment_bytes,
         max_body_bytes: limits.max_body_bytes,
@@ -89,6 +92,19 @@ pub(super) async fn upload(
         }
         Err(status) => Err(edge.refusal(sender_id, &status)),
     }
+}
+
+/// The body of an upload, which is read as fast as all uploads of the user together may be.
+fn at_the_rate_of(edge: Edge, user: UserId, body: Body) -> Body {
+    let chunks = body.into_data_stream().then(move |chunk| {
+        let edge = edge.clone();
+        async move {
+            let bytes = chunk.as_ref().map_or(0, Bytes::len);
+            edge.shared.limits.pace_upload(user, bytes).await;
+            chunk
+        }
+    });
+    Body::from_stream(chunks)
 }
 
 /// The answer to an upload whose last part was handed over.
@@ -142,6 +158,7 @@ fn render(answer: &UploadAttachmentResponse) -> Result<Response, PublicError> {
 
 /// Turns a form into the parts of an upload.
 struct Upload {
+    edge: Edge,
     sender_id: UserId,
     max_file_bytes: u64,
     max_body_bytes: usize,
@@ -219,6 +236,7 @@ impl Upload {
             if size > self.max_file_bytes {
                 return Err(PublicError::file_too_large());
             }
+            self.edge.shared.limits.upload_bytes(self.sender_id, bytes.len() as u64)?;
             while !bytes.is_empty() {
                 let chunk: Bytes = bytes.split_to(bytes.len().min(CHUNK_BYTES));
                 hand_over(parts, UploadPart::Chunk(chunk)).await?;

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
     use crate::{
         CoreTransport,
-        config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess},
+        config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     };
 
     #[tokio::test]
@@ -55,6 +55,8 @@ mod tests {
             media_access: MediaAccess::Capability,
             cors_allow_origin: CorsAllowOrigin::None,
             close_on_token_expiry: false,
+            proxies: Proxies::default(),
+            open_files: None,
             limits: Limits::default(),
         };
         let transport = CoreTransport::in_process(Routes::new(core));

@@ -1,17 +1,60 @@
 //! Lists of any length as response bodies: each response of the core's stream becomes one piece of
 //! the body, and the next is asked for when the client has taken it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::body::Body;
+use axum::{body::Body, extract::FromRequestParts};
 use bytes::Bytes;
 use futures_util::stream;
+use http::request::Parts;
+use netrox_proto::ids::UserId;
+use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
-use crate::{json::ListEnvelope, limits::Permit};
+use crate::{
+    Edge,
+    caller::Caller,
+    error::PublicError,
+    json::ListEnvelope,
+    limits::{Pace, Place},
+    server::Visitor,
+};
 
+/// From a place among the reads to the head of the answer: a refusal is to be read within two seconds. As much is for
+/// finding out who asks.
+const ANSWER_DEADLINE: Duration = Duration::from_millis(1_800);
 /// How long the core may take for the next piece of a list.
 const PIECE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Who reads a list, with a place among their reads.
+pub(super) struct Reader {
+    pub(super) user_id: UserId,
+    pub(super) read: Read,
+}
+
+/// One of a user's reads, until it is dropped.
+pub(super) struct Read {
+    pace: Arc<Pace>,
+    _place: Place<UserId>,
+}
+
+impl FromRequestParts<Edge> for Reader {
+    type Rejection = PublicError;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
+        let Caller(user_id) = in_time(Caller::from_request_parts(parts, edge)).await?;
+        let pace = Visitor::pace(&parts.extensions);
+        let place = edge.shared.limits.history_read(user_id, &pace).await?;
+        Ok(Self { user_id, read: Read { pace, _place: place } })
+    }
+}
+
+/// A caller is better served by "unavailable" than by a wait for the core, however many questions the answer takes.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, PublicError>>,
+) -> Result<T, PublicError> {
+    timeout(ANSWER_DEADLINE, answer).await.unwrap_or_else(|_| Err(PublicError::unavailable()))
+}
 
 /// Why the body of a list breaks off. The client sees an aborted connection, never a short list
 /// that looks whole.
@@ -54,7 +97,7 @@ impl Items {
 
 /// The next response of a stream of the core's; `None` at its end.
 pub(super) async fn next<T>(responses: &mut Streaming<T>) -> Result<Option<T>, Status> {
-    match tokio::time::timeout(PIECE_DEADLINE, responses.message()).await {
+    match timeout(PIECE_DEADLINE, responses.message()).await {
         Ok(response) => response,
         Err(_) => Err(Status::deadline_exceeded("the core did not go on in time")),
     }
@@ -70,7 +113,7 @@ struct Listing<T, R> {
     close: &'static str,
     /// The size of the last piece, as the best guess of the next.
     capacity: usize,
-    _permit: Permit,
+    read: Read,
 }
 
 impl<T, R> Listing<T, R>
@@ -99,6 +142,7 @@ where
             if !self.items.buffer.is_empty() {
                 let piece = std::mem::take(&mut self.items.buffer);
                 self.capacity = piece.len();
+                self.read.pace.took(piece.len());
                 return Ok((piece.into(), last));
             }
         }
@@ -106,13 +150,13 @@ where
 }
 
 /// The body that lists what `render` makes of each response, starting with `first`, which is
-/// absent where the stream was empty. The permit is given back when the body is done or dropped.
+/// absent where the stream was empty. The read ends when the body is done or dropped.
 pub(super) fn body<T, R>(
     envelope: ListEnvelope,
     first: Option<T>,
     rest: Streaming<T>,
     render: R,
-    permit: Permit,
+    read: Read,
 ) -> Body
 where
     T: Send + 'static,
@@ -126,7 +170,7 @@ where
         items,
         close: envelope.close,
         capacity: 0,
-        _permit: permit,
+        read,
     };
     Body::from_stream(stream::unfold(Some(listing), async |listing| {
         let mut listing = listing?;

@@ -1,13 +1,15 @@
 //! `GET /mediafiles/attachments/…`: the bytes of an attachment (PROTOCOL section 4).
 
+mod contents;
 mod version;
+
+use std::sync::Arc;
 
 use axum::{
     body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
 use headers::{AcceptRanges, ContentLength, ContentRange, HeaderMapExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use netrox_proto::{
@@ -17,13 +19,19 @@ use netrox_proto::{
 };
 use tonic::Status;
 
-use self::version::Version;
+use self::{contents::Contents, version::Version};
 use super::{
     disposition, listing,
     range::{self, Selection},
 };
 use crate::{
-    Edge, caller::query_token, config::MediaAccess, error::PublicError, json, server::Visitor,
+    Edge,
+    caller::query_token,
+    config::MediaAccess,
+    error::PublicError,
+    json,
+    limits::{Download, NoDownload},
+    server::{Occupied, Visitor, Written},
 };
 
 pub(super) async fn download(
@@ -31,14 +39,15 @@ pub(super) async fn download(
     request: Request,
 ) -> Result<Response, PublicError> {
     let path = attachment_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
-    let user_id = reader(&edge, request.headers(), request.uri().query()).await?;
-    let user_id = user_id.map(|user_id| user_id.to_string());
+    let reader = reader(&edge, request.headers(), request.uri().query()).await?;
+    let user_id = reader.map(|user_id| user_id.to_string());
 
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
     let found = edge.shared.core.lookups.clone().get_attachment(lookup).await;
     let found = found.map_err(refusal)?.into_inner();
-    // Who holds the path was given it.
-    Visitor::is_known(request.extensions());
+    if reader.is_some() {
+        Visitor::is_known(request.extensions());
+    }
     let attachment =
         found.attachment.ok_or_else(|| PublicError::internal("an attachment without data"))?;
     let created = found.created.as_ref().map(time::micros).unwrap_or_default();
@@ -70,6 +79,15 @@ pub(super) async fn download(
     if length == 0 {
         return Ok((status, headers).into_response());
     }
+    let pace = Visitor::pace(request.extensions());
+    let address = Visitor::address(request.extensions());
+    let download = edge.shared.limits.downloads.begin(reader, address, pace).await;
+    let download = download.map_err(|refused| match refused {
+        NoDownload::OfTheirs => PublicError::too_many_requests(),
+        NoDownload::OfAll => PublicError::unavailable(),
+    })?;
+    // Who holds the path was given it; from here on it is a download that counts.
+    let occupied = Visitor::is_occupied(request.extensions());
     // Without a body its last byte tells whether all of it is there.
     let (first, length) = if is_get { (first, length) } else { (size - 1, 1) };
     let wanted = DownloadAttachmentRequest {
@@ -78,7 +96,9 @@ pub(super) async fn download(
         offset: i64::try_from(first).map_err(PublicError::internal)?,
         length: Some(i64::try_from(length).map_err(PublicError::internal)?),
     };
-    let body = contents(&edge, wanted).await?;
+    let body =
+        contents(&edge, wanted, (download, occupied, Visitor::written(request.extensions())))
+            .await?;
     let body = if is_get { body } else { Body::empty() };
     Ok((status, headers, body).into_response())
 }
@@ -109,26 +129,17 @@ fn refusal(status: Status) -> PublicError {
 
 /// The bytes asked for. The first piece is awaited, so that a refusal can still be the answer; if
 /// the stream breaks later the body ends with an error, short of its `Content-Length`.
-async fn contents(edge: &Edge, wanted: DownloadAttachmentRequest) -> Result<Body, PublicError> {
-    let pieces = edge.shared.core.downloads.clone().download_attachment(wanted).await;
+async fn contents(
+    edge: &Edge,
+    wanted: DownloadAttachmentRequest,
+    (download, occupied, written): (Download, Option<Occupied>, Option<Arc<Written>>),
+) -> Result<Body, PublicError> {
+    let pieces = edge.shared.core.downloads.clone().download_attachment(wanted.clone()).await;
     let mut pieces = pieces.map_err(refusal)?.into_inner();
     let first = listing::next(&mut pieces).await.map_err(refusal)?;
     let first = first.ok_or_else(|| PublicError::internal("a file without its bytes"))?;
-    let pieces = stream::unfold(Some((Some(first), pieces)), async |state| {
-        let (first, mut pieces) = state?;
-        let piece = match first {
-            Some(first) => Ok(Some(first)),
-            None => listing::next(&mut pieces).await,
-        };
-        match piece {
-            Ok(piece) => piece.map(|piece| (Ok(piece.chunk), Some((None, pieces)))),
-            Err(status) => {
-                tracing::warn!("a download breaks off: {}", status.message());
-                Some((Err(status), None))
-            }
-        }
-    });
-    Ok(Body::from_stream(pieces))
+    let contents = Contents::new(edge, wanted, pieces, download, (occupied, written));
+    Ok(contents.body(first.chunk))
 }
 
 /// `attachments/YYYY/MM/DD/<uuid>[.<ext>]`, as the core names it, of a request's path; anything

@@ -10,18 +10,17 @@ use netrox_proto::{
     v1::{ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse},
 };
 
-use super::listing::{self, Broken, Items};
+use super::listing::{self, Broken, Items, Reader, in_time};
 use crate::{
     Edge,
-    caller::Caller,
     error::PublicError,
     json::{self, ListEnvelope, Participants},
 };
 
 pub(super) async fn list(
     State(edge): State<Edge>,
-    Caller(user_id): Caller,
     peer_id: Result<Path<String>, PathRejection>,
+    Reader { user_id, read }: Reader,
 ) -> Result<Response, PublicError> {
     let peer_id: UserId = peer_id
         .ok()
@@ -32,9 +31,6 @@ pub(super) async fn list(
         let ListEnvelope { open, close } = json::MESSAGES;
         return Ok(json::respond(StatusCode::OK, [open, close].concat()));
     }
-    let limits = &edge.shared.limits;
-    let permit = limits.history_reads(user_id).ok_or_else(PublicError::too_many_requests)?;
-
     let request = ListMessagesRequest {
         user_id: user_id.to_string(),
         peer_id: peer_id.to_string(),
@@ -48,13 +44,16 @@ pub(super) async fn list(
         }
         _ => edge.refusal(user_id, &status),
     };
-    let responses = edge.shared.core.lists.clone().list_messages(request).await;
-    let mut responses = responses.map_err(refused)?.into_inner();
-    let first = listing::next(&mut responses).await.map_err(refused)?;
+    let (first, responses) = in_time(async {
+        let responses = edge.shared.core.lists.clone().list_messages(request).await;
+        let mut responses = responses.map_err(refused)?.into_inner();
+        Ok((listing::next(&mut responses).await.map_err(refused)?, responses))
+    })
+    .await?;
     let first = first.ok_or_else(|| PublicError::internal("no response to ListMessages"))?;
 
     let render = renderer(&first).map_err(PublicError::internal)?;
-    let body = listing::body(json::MESSAGES, Some(first), responses, render, permit);
+    let body = listing::body(json::MESSAGES, Some(first), responses, render, read);
     Ok(json::respond(StatusCode::OK, body))
 }
 

@@ -3,14 +3,73 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::Notify,
     time::{Sleep, sleep},
 };
+
+/// A stream of which the system may be told how much of what is written it takes before the peer does.
+pub(super) trait Unsent {
+    /// Little, so that it can be seen how fast the peer reads, and a slow one costs little.
+    fn keep_little(&self);
+}
+
+/// What the system takes beyond what is on the way to the peer.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 64 * 1024;
+
+impl Unsent for TcpStream {
+    fn keep_little(&self) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = socket2::SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES) {
+            tracing::debug!("cannot set TCP_NOTSENT_LOWAT: {error}");
+        }
+    }
+}
+
+/// How much of a connection's answers was written, for bodies that give no more than can be.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// What is written is bulk: a file or a list.
+    is_bulk: AtomicBool,
+    bytes: AtomicU64,
+    more: Notify,
+}
+
+impl Written {
+    pub(super) fn begin_bulk(&self) {
+        self.is_bulk.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes since the start of the connection.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Returns when so many bytes were written since the start of the connection. For one at a time.
+    pub(crate) async fn reaches(&self, bytes: u64) {
+        while self.bytes() < bytes {
+            self.more.notified().await;
+        }
+    }
+
+    fn wrote(&self, bytes: usize) {
+        if self.is_bulk.load(Ordering::Relaxed) {
+            self.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
+            self.more.notify_one();
+        }
+    }
+}
 
 /// Fails a write that has not moved for so long, so that a peer that reads nothing does not hold
 /// an answer, and with it a stream of the core's, for ever. Flushing and closing a TCP stream never
@@ -19,13 +78,22 @@ use tokio::{
 pub(super) struct WriteTimeout<T> {
     stream: T,
     timeout: Duration,
+    written: Arc<Written>,
+    keeps_little: bool,
     /// Runs while a write is stuck. In a box: most connections never need one.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> WriteTimeout<T> {
-    pub(super) fn new(stream: T, timeout: Duration) -> Self {
-        Self { stream, timeout, stuck: None }
+impl<T: Unsent> WriteTimeout<T> {
+    pub(super) fn new(stream: T, timeout: Duration, written: Arc<Written>) -> Self {
+        Self { stream, timeout, written, keeps_little: false, stuck: None }
+    }
+
+    fn prepare(&mut self) {
+        if !self.keeps_little && self.written.is_bulk.load(Ordering::Relaxed) {
+            self.keeps_little = true;
+            self.stream.keep_little();
+        }
     }
 
     fn watch(
@@ -33,7 +101,10 @@ impl<T> WriteTimeout<T> {
         context: &mut Context<'_>,
         write: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if write.is_ready() {
+        if let Poll::Ready(written) = &write {
+            if let Ok(bytes) = written {
+                self.written.wrote(*bytes);
+            }
             self.stuck = None;
             return write;
         }
@@ -56,12 +127,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
+impl<T: AsyncWrite + Unsent + Unpin> AsyncWrite for WriteTimeout<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.prepare();
         let write = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(context, write)
     }
@@ -71,6 +143,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.prepare();
         let write = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
         self.watch(context, write)
     }
@@ -94,10 +167,14 @@ mod tests {
 
     use super::*;
 
+    impl Unsent for tokio::io::DuplexStream {
+        fn keep_little(&self) {}
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_write_to_a_peer_that_reads_nothing_fails() {
         let (stream, peer) = tokio::io::duplex(8);
-        let mut stream = WriteTimeout::new(stream, Duration::from_secs(30));
+        let mut stream = WriteTimeout::new(stream, Duration::from_secs(30), Arc::default());
         let error = stream.write_all(&[0; 9]).await.expect_err("a timeout");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(peer);
@@ -106,7 +183,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_is_waited_for() {
         let (stream, mut peer) = tokio::io::duplex(1);
-        let mut stream = WriteTimeout::new(stream, Duration::from_secs(30));
+        let mut stream = WriteTimeout::new(stream, Duration::from_secs(30), Arc::default());
         let reader = tokio::spawn(async move {
             let mut byte = [0; 1];
             for _ in 0..5 {

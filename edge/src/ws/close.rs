@@ -10,8 +10,10 @@ use tokio_tungstenite::tungstenite::{
 pub(super) enum CloseReason {
     /// 1001.
     Draining,
-    /// 1008: the user opened more connections than allowed, and this is the oldest.
+    /// 1008: the user opened more connections than allowed, and this was silent longest.
     Replaced,
+    /// 1008: the same, and this one did not answer a ping.
+    ReplacedSilent,
     /// 1008, where the operator wants it.
     TokenExpired,
     /// 1008.
@@ -52,6 +54,9 @@ impl CloseReason {
         let (code, reason) = match self {
             Self::Draining => (CloseCode::Away, "the server is shutting down"),
             Self::Replaced => (CloseCode::Policy, "too many connections of this user"),
+            Self::ReplacedSilent => {
+                (CloseCode::Policy, "too many connections of this user, and this one is silent")
+            }
             Self::TokenExpired => (CloseCode::Policy, "the token expired"),
             Self::UserDeleted => (CloseCode::Policy, "the user was deleted"),
             Self::Flood => (CloseCode::Policy, "too many control frames or fragments"),

@@ -55,7 +55,18 @@ struct State {
     waiters: Vec<oneshot::Sender<Result<(), Failure>>>,
     /// In the order in which they came.
     connections: Vec<Connected>,
+    /// The connections have been asked whether they live, because there are too many.
+    is_probing: bool,
     task: Option<AbortHandle>,
+}
+
+/// What becomes of a user's connections when there is one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// There are no more than may be, or it is being looked already which one has to go.
+    Done,
+    /// There are too many: [`Feed::settle`] is to be called in a moment.
+    Probing,
 }
 
 #[derive(Default)]
@@ -67,8 +78,36 @@ enum Phase {
     Ended(Failure),
 }
 
+impl State {
+    fn counted(&mut self) -> impl Iterator<Item = &mut Connected> {
+        self.connections.iter_mut().filter(|connected| connected.counts)
+    }
+
+    /// Closes those beyond `max`: first who has not answered the probe, then who was silent longest before it, then the
+    /// oldest.
+    fn replace(&mut self, max: usize) {
+        let mut counted: Vec<_> = self.counted().collect();
+        let surplus = counted.len().saturating_sub(max);
+        // Stable: they are in the order in which they came.
+        counted.sort_by_cached_key(|connected| {
+            (connected.outgoing.has_answered(), connected.heard_at)
+        });
+        for connected in counted.into_iter().take(surplus) {
+            connected.counts = false;
+            let reason = if connected.outgoing.has_answered() {
+                CloseReason::Replaced
+            } else {
+                CloseReason::ReplacedSilent
+            };
+            connected.outgoing.close(reason);
+        }
+    }
+}
+
 struct Connected {
     outgoing: Arc<Outgoing>,
+    /// When something was heard of it last before it was probed.
+    heard_at: Instant,
     /// Counts against the user's limit: its handshake is done, and it is not being replaced.
     counts: bool,
 }
@@ -88,25 +127,42 @@ impl Feed {
 
     /// From now on the connection is given what the subscription brings.
     pub(super) fn add(&self, outgoing: Arc<Outgoing>) {
-        self.state().connections.push(Connected { outgoing, counts: false });
+        let heard_at = outgoing.heard_at();
+        self.state().connections.push(Connected { outgoing, heard_at, counts: false });
     }
 
-    /// Counts a connection whose handshake succeeds, and closes the oldest beyond `max`.
-    pub(super) fn admit(&self, outgoing: &Arc<Outgoing>, max: usize) {
+    /// Counts a connection whose handshake succeeds. Beyond `max` the others are asked whether they live; beyond twice as
+    /// many there is no time for their answers.
+    pub(super) fn admit(&self, outgoing: &Arc<Outgoing>, max: usize) -> Admission {
         let mut state = self.state();
-        let mut count = 0;
         for connected in &mut state.connections {
             connected.counts |= Arc::ptr_eq(&connected.outgoing, outgoing);
-            count += usize::from(connected.counts);
         }
-        for connected in state.connections.iter_mut().filter(|connected| connected.counts) {
-            if count <= max {
-                break;
-            }
-            connected.counts = false;
-            connected.outgoing.close(CloseReason::Replaced);
-            count -= 1;
+        let count = state.counted().count();
+        if count <= max {
+            return Admission::Done;
         }
+        if count > max * 2 {
+            state.replace(max);
+            return Admission::Done;
+        }
+        if std::mem::replace(&mut state.is_probing, true) {
+            return Admission::Done;
+        }
+        // The newest has just shown that it lives.
+        let is_older = |other: &&mut Connected| !Arc::ptr_eq(&other.outgoing, outgoing);
+        for connected in state.counted().filter(is_older) {
+            connected.heard_at = connected.outgoing.heard_at();
+            connected.outgoing.probe();
+        }
+        Admission::Probing
+    }
+
+    /// Closes the connections beyond `max`, once they had time to answer.
+    pub(super) fn settle(&self, max: usize) {
+        let mut state = self.state();
+        state.replace(max);
+        state.is_probing = false;
     }
 
     /// Whether the connection was the last.

@@ -1,7 +1,7 @@
 //! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3).
 //!
-//! Answered in this order: 401 without a good token, 426 or 400 for what is no WebSocket handshake, 503
-//! where no connection can be had. 101 comes when the user is in the directory and their subscription
+//! Answered in this order: 401 without a good token, 429 where the user had too many handshakes of late, 426 or 400 for
+//! what is no WebSocket handshake, 429 or 503 where no connection can be had. 101 comes when the user is in the directory and their subscription
 //! is live, so that no message sent after it is missed. A subprotocol, an extension and an `Origin` are
 //! ignored.
 
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{
     session,
-    sockets::{Connection, Full, Place, Sockets},
+    sockets::{Connection, NoPlace, Place, Sockets},
 };
 use crate::{
     Edge,
@@ -46,6 +46,9 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
         Err(Unauthenticated) => return PublicError::unauthenticated().into_response(),
     };
     Visitor::is_known(request.extensions());
+    if let Some(too_much) = edge.shared.limits.has_too_many_handshakes(identity.user_id) {
+        return PublicError::from(too_much).into_response();
+    }
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return not_a_handshake(&error),
@@ -59,6 +62,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
             return PublicError::unavailable().into_response();
         }
     };
+    edge.shared.limits.count_handshake(identity.user_id);
     connection.admit();
     let upgrade = hyper::upgrade::on(&mut request);
     let expires_at = edge.shared.config.close_on_token_expiry.then(|| expiry(identity.expires_at));
@@ -76,24 +80,31 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
 /// A connection in the registry whose user is provisioned and whose subscription is live.
 async fn connect(edge: &Edge, identity: &Identity) -> Result<Connection, PublicError> {
     let known_users = &edge.shared.known_users;
-    let place = || edge.shared.sockets.place().map_err(|Full| PublicError::unavailable());
+    let place = || edge.shared.sockets.place(identity.user_id).map_err(no_place);
     let first = place()?;
     known_users.ensure(&edge.shared.core, identity).await?;
-    match join(edge, identity, first).await {
+    match join(edge, first).await {
         // Known here, but not to the core's database: it is another one than it was.
         Err(failure) if failure.reason() == ErrorReason::UserUnknown => {
             let second = place()?;
             known_users.forget(identity.user_id);
             known_users.ensure(&edge.shared.core, identity).await?;
-            Ok(join(edge, identity, second).await?)
+            Ok(join(edge, second).await?)
         }
         result => Ok(result?),
     }
 }
 
-async fn join(edge: &Edge, identity: &Identity, place: Place) -> Result<Connection, Failure> {
-    let connection = Sockets::join(edge, identity.user_id, place)
-        .map_err(|Full| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
+fn no_place(refused: NoPlace) -> PublicError {
+    match refused {
+        NoPlace::OfUser => PublicError::too_many_requests(),
+        NoPlace::OfAll | NoPlace::Draining => PublicError::unavailable(),
+    }
+}
+
+async fn join(edge: &Edge, place: Place) -> Result<Connection, Failure> {
+    let connection = Sockets::join(edge, place)
+        .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
     connection.live().await?;
     Ok(connection)
 }

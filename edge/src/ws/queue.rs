@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -11,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::close::CloseReason;
+use super::{close::CloseReason, sockets::Place};
 
 /// A queue grown beyond it gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 16;
@@ -20,10 +23,19 @@ const KEPT_CAPACITY: usize = 16;
 pub(super) struct Outgoing {
     max_frames: usize,
     max_bytes: usize,
+    created_at: Instant,
+    /// When something came from the client last, in microseconds after that.
+    heard_after: AtomicU64,
+    /// A ping is wanted, to see whether the client lives.
+    is_probed: AtomicBool,
+    /// Something came since then, or none was ever wanted.
+    has_answered: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
+    /// Given back when the connection is replaced or ends.
+    place: Option<Place>,
     frames: VecDeque<Utf8Bytes>,
     bytes: usize,
     close: Option<CloseReason>,
@@ -48,8 +60,9 @@ pub(super) enum Push {
 
 impl Outgoing {
     /// Counts as stalled until a session takes frames from it.
-    pub(super) fn new(max_frames: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(max_frames: usize, max_bytes: usize, place: Place) -> Self {
         let state = State {
+            place: Some(place),
             frames: VecDeque::new(),
             bytes: 0,
             close: None,
@@ -59,7 +72,15 @@ impl Outgoing {
             session: None,
             feed: None,
         };
-        Self { max_frames, max_bytes, state: Mutex::new(state) }
+        Self {
+            max_frames,
+            max_bytes,
+            created_at: Instant::now(),
+            heard_after: AtomicU64::new(0),
+            is_probed: AtomicBool::new(false),
+            has_answered: AtomicBool::new(true),
+            state: Mutex::new(state),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,18 +151,50 @@ impl Outgoing {
         self.state().waited += wait;
     }
 
-    /// Closes the connection; the first reason counts.
+    /// Something came from the client.
+    pub(super) fn heard(&self, at: Instant) {
+        let micros = at.saturating_duration_since(self.created_at).as_micros();
+        self.heard_after.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.has_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// When something came from the client last.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.created_at + Duration::from_micros(self.heard_after.load(Ordering::Relaxed))
+    }
+
+    /// Has the session ping the client.
+    pub(super) fn probe(&self) {
+        self.has_answered.store(false, Ordering::Relaxed);
+        self.is_probed.store(true, Ordering::Release);
+        let session = self.state().session.take();
+        wake(session);
+    }
+
+    /// Whether something came since the last probe.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client is to be pinged.
+    pub(super) fn take_probe(&self) -> bool {
+        self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Closes the connection; the first reason counts. One that is replaced has no place any more.
     pub(super) fn close(&self, reason: CloseReason) {
-        let (session, feed) = {
+        let (session, feed, _place) = {
             let mut state = self.state();
             if state.close.is_some() {
                 return;
             }
             state.close = Some(reason);
+            let is_replaced = matches!(reason, CloseReason::Replaced | CloseReason::ReplacedSilent);
+            let place = if is_replaced { state.place.take() } else { None };
             if !reason.finishes_queue() {
                 state.clear();
             }
-            (state.session.take(), state.feed.take())
+            (state.session.take(), state.feed.take(), place)
         };
         wake(session);
         wake(feed);
@@ -187,6 +240,12 @@ impl Outgoing {
         wake(feed);
     }
 
+    /// Gives back the place of the connection.
+    pub(super) fn leave(&self) {
+        let place = self.state().place.take();
+        drop(place);
+    }
+
     /// Takes no more frames and drops those it has.
     pub(super) fn seal(&self) {
         let feed = {
@@ -223,10 +282,7 @@ fn wake(waker: Option<Waker>) {
 mod tests {
     use std::{
         pin::pin,
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering},
-        },
+        sync::{Arc, atomic::AtomicUsize},
         task::Wake,
     };
 
@@ -243,7 +299,7 @@ mod tests {
 
     #[test]
     fn is_bounded_in_frames_and_in_bytes() {
-        let queue = Outgoing::new(2, 10);
+        let queue = Outgoing::new(2, 10, Place::of_nobody());
         queue.set_stalled(None);
         assert_eq!(queue.push("12345678901234567890".into()), Push::Done);
         assert_eq!(queue.push("1".into()), Push::Full { stalled_since: None });
@@ -259,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_close_counts_and_takes_answers_only() {
-        let queue = Outgoing::new(4, 10);
+        let queue = Outgoing::new(4, 10, Place::of_nobody());
         queue.push("1".into());
         queue.close(CloseReason::Draining);
         queue.close(CloseReason::TooSlow);
@@ -273,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_consumer_too_slow_gets_nothing_more() {
-        let queue = Outgoing::new(2, 10);
+        let queue = Outgoing::new(2, 10, Place::of_nobody());
         queue.push("1".into());
         queue.close(CloseReason::TooSlow);
         assert!(queue.is_empty());
@@ -281,7 +337,7 @@ mod tests {
 
     #[test]
     fn wakes_the_session_for_a_first_frame_and_for_a_close() {
-        let queue = Outgoing::new(4, 10);
+        let queue = Outgoing::new(4, 10, Place::of_nobody());
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let cx = Context::from_waker(&waker);
@@ -298,7 +354,7 @@ mod tests {
     #[test]
     fn the_feed_waits_for_room_for_a_stall_or_for_the_end() {
         let full = || {
-            let queue = Outgoing::new(2, 10);
+            let queue = Outgoing::new(2, 10, Place::of_nobody());
             queue.set_stalled(None);
             queue.push("1".into());
             queue.push("2".into());

@@ -6,6 +6,7 @@
 //! connection.
 //!
 //! * `read`: what the client sends, and the bounds on it.
+//! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `held`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
 //! * `write`: what goes out.
@@ -15,6 +16,7 @@ mod answers;
 mod close;
 mod held;
 mod read;
+mod waiting;
 mod write;
 
 use std::{
@@ -34,16 +36,13 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-use self::{answers::Answer, close::Closing, held::Held};
+use self::{answers::Answer, close::Closing, held::Held, waiting::Waiting};
 use super::{
     close::CloseReason,
     flood::{Budget, Metered},
     sockets::Connection,
 };
-use crate::{
-    config::Limits,
-    sends::{Command, SendPipeline},
-};
+use crate::{config::Limits, sends::SendPipeline};
 
 /// Commands of one connection without an answer; beyond it the connection is not read, unless they wait for a core or database
 /// that is away.
@@ -108,8 +107,9 @@ struct Session<S> {
     socket: WebSocketStream<Metered<S>>,
     /// In the order of the frames that they answer.
     answers: VecDeque<Answer>,
-    /// The last command, where the user has enough under way, and when it came. Nothing is read until it is submitted.
-    postponed: Option<Box<(Command, Instant)>>,
+    waiting: Waiting,
+    /// Since when it was not read for what is under way or away, if there may be something to read from then.
+    unread_since: Option<Instant>,
     errors: Budget,
     controls: Budget,
     /// Bytes read before the message that is being received.
@@ -155,7 +155,8 @@ where
             connection,
             socket,
             answers: VecDeque::new(),
-            postponed: None,
+            waiting: Waiting::default(),
+            unread_since: None,
             errors: Budget::new(ERROR_RATE, ERROR_BURST),
             controls: Budget::new(CONTROL_RATE, CONTROL_BURST),
             message_start: 0,
@@ -209,6 +210,7 @@ where
         if let Some(reason) = self.connection.outgoing.poll_close(cx) {
             self.begin_close(reason);
         }
+        self.ping_due |= self.connection.outgoing.take_probe();
         let wrote = self.poll_write(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
@@ -222,7 +224,8 @@ where
         let silence = self.heard_at + ping_interval * periods;
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
-        [stalled, closing, self.paused_until, self.looks_until, self.expires_at]
+        let due = self.waiting.due();
+        [stalled, closing, due, self.paused_until, self.looks_until, self.expires_at]
             .into_iter()
             .flatten()
             .fold(silence, Instant::min)
@@ -238,7 +241,7 @@ where
             self.connection.outgoing.close(CloseReason::TokenExpired);
         }
         // Whoever is not read cannot be heard.
-        if self.answers.len() >= MAX_IN_FLIGHT || self.paused_until.is_some() {
+        if self.has_enough_in_flight() || self.paused_until.is_some() {
             self.heard_at = now;
         }
         if self.paused_until.is_some_and(|until| now >= until) {

@@ -2,23 +2,28 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use netrox_proto::{ids::UserId, v1::Failure};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::{
     close::CloseReason,
-    feed::{self, Feed},
+    feed::{self, Admission, Feed},
     position::Epochs,
     queue::Outgoing,
 };
 use crate::{Edge, config};
+
+/// How long connections beyond a user's number have to answer a ping, before one of them is closed: a phone that sleeps
+/// takes that long.
+const PROBE_TIME: Duration = Duration::from_secs(3);
+/// Places of a user, by how many connections they may have: some are handshakes under way, and some are being probed.
+const PLACES_PER_CONNECTION: usize = 3;
 
 /// All connections of an edge, by user.
 pub(crate) struct Sockets {
@@ -26,7 +31,7 @@ pub(crate) struct Sockets {
     max_connections_per_user: usize,
     max_frames: usize,
     max_bytes: usize,
-    count: Arc<AtomicUsize>,
+    places: Arc<Mutex<Counts>>,
     registry: Mutex<Registry>,
     pub(super) openings: Openings,
     pub(super) epochs: Epochs,
@@ -65,9 +70,22 @@ impl Openings {
     }
 }
 
-/// The edge has as many connections as it may, or is draining.
-#[derive(Debug)]
-pub(super) struct Full;
+/// Places that are taken.
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_user: HashMap<UserId, usize>,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The user has as many as they may.
+    OfUser,
+    /// The edge has.
+    OfAll,
+    Draining,
+}
 
 impl Sockets {
     pub(crate) fn new(limits: &config::Limits) -> Self {
@@ -76,7 +94,7 @@ impl Sockets {
             max_connections_per_user: limits.max_connections_per_user,
             max_frames: limits.outgoing_queue_frames,
             max_bytes: limits.outgoing_queue_bytes,
-            count: Arc::default(),
+            places: Arc::default(),
             registry: Mutex::default(),
             openings: Openings::default(),
             epochs: Epochs::default(),
@@ -102,25 +120,32 @@ impl Sockets {
         self.sessions.wait().await;
     }
 
-    /// A place for one more connection, free again when it is dropped.
-    pub(super) fn place(&self) -> Result<Place, Full> {
+    /// A place for one more connection of the user, free again when it is dropped.
+    pub(super) fn place(&self, user: UserId) -> Result<Place, NoPlace> {
         if self.registry().draining {
-            return Err(Full);
+            return Err(NoPlace::Draining);
         }
-        let place = Place { count: Arc::clone(&self.count) };
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.max_connections {
-            return Err(Full);
+        let mut counts = counts(&self.places);
+        if counts.all >= self.max_connections {
+            return Err(NoPlace::OfAll);
         }
-        Ok(place)
+        let of_user = counts.by_user.entry(user).or_default();
+        if *of_user >= self.max_connections_per_user.saturating_mul(PLACES_PER_CONNECTION) {
+            return Err(NoPlace::OfUser);
+        }
+        *of_user += 1;
+        counts.all += 1;
+        Ok(Place { user, counts: Arc::clone(&self.places) })
     }
 
-    /// Adds a connection of `user`, who has a subscription from the first on.
-    pub(super) fn join(edge: &Edge, user: UserId, place: Place) -> Result<Connection, Full> {
+    /// Adds a connection of the user who has the place, and who has a subscription from the first on.
+    pub(super) fn join(edge: &Edge, place: Place) -> Result<Connection, NoPlace> {
         let sockets = &edge.shared.sockets;
-        let outgoing = Arc::new(Outgoing::new(sockets.max_frames, sockets.max_bytes));
+        let user = place.user;
+        let outgoing = Arc::new(Outgoing::new(sockets.max_frames, sockets.max_bytes, place));
         let mut registry = sockets.registry();
         if registry.draining {
-            return Err(Full);
+            return Err(NoPlace::Draining);
         }
         let feed = match registry.feeds.entry(user) {
             Entry::Occupied(entry) => {
@@ -136,7 +161,7 @@ impl Sockets {
             }
         };
         drop(registry);
-        Ok(Connection { edge: edge.clone(), feed, outgoing, _place: place })
+        Ok(Connection { edge: edge.clone(), feed, outgoing })
     }
 
     /// Takes a feed that ends out of the registry, so that who comes next gets a new one.
@@ -162,15 +187,36 @@ impl Registry {
     }
 }
 
+fn counts(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One of the edge's places.
 #[derive(Debug)]
 pub(super) struct Place {
-    count: Arc<AtomicUsize>,
+    user: UserId,
+    counts: Arc<Mutex<Counts>>,
+}
+
+impl Place {
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        let counts: Arc<Mutex<Counts>> = Arc::default();
+        counts.lock().unwrap_or_else(PoisonError::into_inner).all = 1;
+        Self { user: UserId(uuid::Uuid::nil()), counts }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = counts(&self.counts);
+        counts.all -= 1;
+        match counts.by_user.get_mut(&self.user) {
+            Some(of_user) if *of_user > 1 => *of_user -= 1,
+            _ => {
+                counts.by_user.remove(&self.user);
+            }
+        }
     }
 }
 
@@ -179,7 +225,6 @@ pub(super) struct Connection {
     pub(super) edge: Edge,
     feed: Arc<Feed>,
     pub(super) outgoing: Arc<Outgoing>,
-    _place: Place,
 }
 
 impl Connection {
@@ -192,15 +237,25 @@ impl Connection {
         self.feed.live().await
     }
 
-    /// Counts it among the user's connections, the oldest of which closes if there are too many.
+    /// Counts it among the user's connections. Where there are too many, all are probed, and one is closed: who does not
+    /// answer, and else who was silent longest.
     pub(super) fn admit(&self) {
-        self.feed.admit(&self.outgoing, self.edge.shared.sockets.max_connections_per_user);
+        let max = self.edge.shared.sockets.max_connections_per_user;
+        if self.feed.admit(&self.outgoing, max) == Admission::Probing {
+            let (feed, draining) = (Arc::clone(&self.feed), self.edge.shared.draining.clone());
+            self.edge.spawn(async move {
+                if draining.run_until_cancelled(sleep(PROBE_TIME)).await.is_some() {
+                    feed.settle(max);
+                }
+            });
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.outgoing.seal();
+        self.outgoing.leave();
         self.edge.shared.sockets.leave(&self.feed, &self.outgoing);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) fn config() -> Config {
         media_access: MediaAccess::Capability,
         cors_allow_origin: CorsAllowOrigin::None,
         close_on_token_expiry: false,
+        proxies: Default::default(),
+        open_files: None,
         limits: Limits::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::{HeaderValue, Uri};
-use netrox_edge::config::CorsAllowOrigin;
+use netrox_edge::config::{CorsAllowOrigin, TrustedProxies};
 
 use super::value::socket_addr;
 
@@ -32,6 +32,21 @@ pub(crate) struct HttpArgs {
     #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
     #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub(crate) close_on_token_expiry: bool,
+
+    /// Networks of the proxies in front, comma separated, which tell the clients' addresses [default: none]
+    ///
+    /// For example 10.0.0.0/8,192.0.2.7. Limits per address count what they write into X-Forwarded-For or, where that is
+    /// missing, Forwarded. A peer on loopback or a private network that is not named gets no limit per address.
+    #[arg(long, value_name = "NETWORK,…")]
+    pub(crate) trusted_proxies: Option<TrustedProxies>,
+
+    /// Connections of trusted proxies begin with a PROXY header, version 1 or 2
+    ///
+    /// Those of all loopback and private addresses where --trusted-proxies names none.
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) proxy_protocol: bool,
 }
 
 /// PROTOCOL section 4.

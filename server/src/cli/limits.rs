@@ -42,7 +42,7 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "N", default_value = "100", value_parser = number::<u32>(1..=1_000_000))]
     pub(crate) send_burst: u32,
 
-    /// WebSockets of a user; beyond it the oldest is closed with 1008
+    /// WebSockets of a user; beyond it one that is dead or was silent longest is closed with 1008
     #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_connections_per_user: usize,
 
@@ -50,13 +50,33 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "N", default_value = "20000", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_connections: usize,
 
-    /// Uploads of a user at a time; beyond it 429
+    /// Uploads of a user at a time; beyond it a wait, then 429
     #[arg(long, value_name = "N", default_value = "4", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_uploads_per_user: usize,
 
-    /// History reads of a user at a time; beyond it 429
+    /// Bytes that a user uploads in a day; beyond it 429 [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = number::<u64>(1..=MIB * MIB * MIB))]
+    pub(crate) upload_bytes_per_day: Option<u64>,
+
+    /// Bytes a second at which all uploads of a user together are read [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = number::<u64>(1..=MIB * MIB))]
+    pub(crate) upload_bytes_rate: Option<u64>,
+
+    /// History reads of a user at a time; beyond it a wait, then 429
     #[arg(long, value_name = "N", default_value = "4", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_history_reads_per_user: usize,
+
+    /// Downloads of a user at a time, where a download takes a token; beyond it a wait, then 429
+    #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_downloads_per_user: usize,
+
+    /// Downloads of a client's address at a time, a /64 for IPv6; beyond it a wait, then 429
+    #[arg(long, value_name = "N", default_value = "64", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_downloads_per_address: usize,
+
+    /// Downloads altogether; beyond it a wait, then 503; never more than an eighth of the open files
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = number::<usize>(1..=1_000_000))]
+    pub(crate) max_downloads: usize,
 
     /// Time between pings of an idle WebSocket; one silent for two of them is dropped
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration(SHORTEST..=LONGEST))]
@@ -131,7 +151,12 @@ impl EdgeLimitArgs {
             max_connections_per_user: self.max_connections_per_user,
             max_connections: self.max_connections,
             max_uploads_per_user: self.max_uploads_per_user,
+            upload_bytes_per_day: self.upload_bytes_per_day,
+            upload_bytes_rate: self.upload_bytes_rate,
             max_history_reads_per_user: self.max_history_reads_per_user,
+            max_downloads_per_user: self.max_downloads_per_user,
+            max_downloads_per_address: self.max_downloads_per_address,
+            max_downloads: self.max_downloads,
             ping_interval: self.ping_interval,
             handshake_timeout: self.handshake_timeout,
             body_idle_timeout: self.body_idle_timeout,

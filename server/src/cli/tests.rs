@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 50] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 57] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -33,6 +33,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 50] = [
     ("media-access", Some("capability"), &["serve", "edge"]),
     ("cors-allow-origin", None, &["serve", "edge"]),
     ("close-on-token-expiry", Some("false"), &["serve", "edge"]),
+    ("trusted-proxies", None, &["serve", "edge"]),
+    ("proxy-protocol", Some("false"), &["serve", "edge"]),
     ("max-body-bytes", Some("16384"), &["serve", "core", "edge"]),
     ("max-frame-bytes", Some("65536"), &["serve", "edge"]),
     ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
@@ -41,7 +43,12 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 50] = [
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
     ("max-connections", Some("20000"), &["serve", "edge"]),
     ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
+    ("upload-bytes-per-day", None, &["serve", "edge"]),
+    ("upload-bytes-rate", None, &["serve", "edge"]),
     ("max-history-reads-per-user", Some("4"), &["serve", "edge"]),
+    ("max-downloads-per-user", Some("16"), &["serve", "edge"]),
+    ("max-downloads-per-address", Some("64"), &["serve", "edge"]),
+    ("max-downloads", Some("1024"), &["serve", "edge"]),
     ("ping-interval", Some("25s"), &["serve", "edge"]),
     ("handshake-timeout", Some("10s"), &["serve", "edge"]),
     ("body-idle-timeout", Some("30s"), &["serve", "edge"]),
@@ -143,6 +150,11 @@ fn every_limit_reaches_the_edge() {
         "--outgoing-queue-bytes=24",
         "--store-wait=25s",
         "--drain-timeout=4m",
+        "--upload-bytes-per-day=26",
+        "--upload-bytes-rate=27",
+        "--max-downloads-per-user=28",
+        "--max-downloads-per-address=29",
+        "--max-downloads=30",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -153,7 +165,12 @@ fn every_limit_reaches_the_edge() {
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,
+        upload_bytes_per_day: Some(26),
+        upload_bytes_rate: Some(27),
         max_history_reads_per_user: 19,
+        max_downloads_per_user: 28,
+        max_downloads_per_address: 29,
+        max_downloads: 30,
         ping_interval: Duration::from_secs(20),
         handshake_timeout: Duration::from_secs(21),
         body_idle_timeout: Duration::from_secs(22),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http::HeaderValue;
-use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits};
+use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits, Proxies};
 
 use crate::{
     cli::{DrainArgs, GrpcArgs, HttpArgs, SizeLimitArgs, WaitArgs},
@@ -66,6 +66,12 @@ impl EdgeSettings {
             media_access: http.media_access.into(),
             cors_allow_origin: http.cors_allow_origin.unwrap_or(CorsAllowOrigin::None),
             close_on_token_expiry: http.close_on_token_expiry,
+            proxies: Proxies {
+                trusted: http.trusted_proxies.unwrap_or_default(),
+                protocol: http.proxy_protocol,
+            },
+            // Known when the program has raised it.
+            open_files: None,
             limits,
         };
         let authorization = service_tokens.authorization.clone();

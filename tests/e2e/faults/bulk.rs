@@ -135,7 +135,7 @@ async fn writers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
     let chat = TestChat::builder(arrangement).set("max-uploads-per-user", "1000").start().await;
     let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
     let mut talk = Talk::begin(&chat).await;
-    let form = Form::new().text("receiver", &dave.id).file("a.bin", &vec![7; 2 * 1024 * 1024]);
+    let form = Form::new().text("receiver", &dave.id).file("a.bin", vec![7; 2 * 1024 * 1024]);
     let (content_type, body) = (Form::CONTENT_TYPE, form.finish());
     let held = (0..writers).map(async |number| {
         let edges = chat.edges();

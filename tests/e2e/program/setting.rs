@@ -34,6 +34,10 @@ async fn a_wrong_value_on_the_command_line_is_named() {
         ("--jwt-public-key-file", "/nonexistent/key.pem"),
         ("--jwt-secret-file", "/nonexistent/secret"),
         ("--service-token-file", "/nonexistent/token"),
+        ("--trusted-proxies", "10.0.0.0/33"),
+        ("--trusted-proxies", "proxy.example.com"),
+        ("--max-downloads", "0"),
+        ("--upload-bytes-per-day", "0"),
     ] {
         let ended = process::run(directory.path(), ["serve", flag, value], NO_VARIABLES).await;
         assert_names(&ended, flag);
@@ -127,6 +131,13 @@ async fn help_and_version_are_printed() {
         "--max-connections",
         "--max-uploads-per-user",
         "--max-history-reads-per-user",
+        "--upload-bytes-per-day",
+        "--upload-bytes-rate",
+        "--max-downloads-per-user",
+        "--max-downloads-per-address",
+        "--max-downloads",
+        "--trusted-proxies",
+        "--proxy-protocol",
         "--ping-interval",
         "--handshake-timeout",
         "--body-idle-timeout",

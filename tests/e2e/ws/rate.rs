@@ -26,7 +26,7 @@ async fn what_is_over_the_rate_is_refused_and_the_rest_delivered(arrangement: Ar
             frame = bob_socket.next() => delivered.push(frame["message_body"].to_string()),
         }
     }
-    assert!(delivered.len() >= 5, "{} is less than the burst", delivered.len());
+    assert!(delivered.len() >= 10, "{} is less than the burst and what waits", delivered.len());
     assert!(refused > 0, "nothing was refused");
     assert!(delivered.is_sorted_by(|earlier, later| earlier < later), "{delivered:?}");
     assert_eq!(chat.history(&ada, &bob).await.len(), delivered.len());
@@ -34,7 +34,7 @@ async fn what_is_over_the_rate_is_refused_and_the_rest_delivered(arrangement: Ar
 
 async fn the_rate_is_the_users_over_all_connections(arrangement: Arrangement) {
     const SENT: usize = 100;
-    let chat = TestChat::builder(arrangement).set("send-rate", "1").set("send-burst", "100");
+    let chat = TestChat::builder(arrangement).set("send-rate", "20").set("send-burst", "100");
     let chat = chat.start().await;
     let (ada, mut first) = chat.join("ada").await;
     let (mut second, mut third) = (chat.connect(&ada).await, chat.connect(&ada).await);
@@ -53,8 +53,8 @@ async fn the_rate_is_the_users_over_all_connections(arrangement: Arrangement) {
             _ = bob_socket.expect_body("hello") => delivered += 1,
         }
     }
-    // Each connection would have had a burst of 100 of its own.
-    assert!((100..200).contains(&delivered), "{delivered}");
+    // Each connection would have had a burst of 100 of its own. As many wait, and some are earned meanwhile.
+    assert!((200..300).contains(&delivered), "{delivered}");
     // Somebody else has a rate of their own.
     bob_socket.say(&ada, "good day").await;
     first.expect_body("good day").await;

@@ -1,6 +1,6 @@
 //! A TCP connection, for what a well-behaved client cannot send.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -35,6 +35,15 @@ impl Raw {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("set SO_RCVBUF");
         let stream = within("a connection", socket.connect(address)).await.expect("connect");
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// A connection that comes from that address of this machine.
+    pub async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("an address of this machine");
+        let stream = within("a connection", socket.connect(address)).await.expect("connect");
+        stream.set_nodelay(true).expect("set TCP_NODELAY");
         Self { stream, buffer: Vec::new() }
     }
 

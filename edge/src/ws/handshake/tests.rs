@@ -4,7 +4,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt, future::join_all};
 use jsonwebtoken::{EncodingKey, Header, encode};
-use netrox_proto::v1::{ErrorReason, Failure};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -223,16 +222,21 @@ async fn many_handshakes_at_once_share_one_subscription() {
     for socket in &mut sockets {
         assert!(matches!(frame(socket).await, Message::Text(_)));
     }
-    // One more, and the oldest makes room.
-    let _newest = world.connect(BOB).await.expect("a session");
-    let mut closed = 0;
-    world.core.break_subscriptions(&Failure::new(ErrorReason::UserDeleted, "deleted"));
-    for socket in &mut sockets {
-        let Message::Close(Some(close)) = frame(socket).await else { panic!("not a close") };
-        assert_eq!(close.code, CloseCode::Policy);
-        closed += usize::from(close.reason.contains("too many"));
+}
+
+#[tokio::test]
+async fn a_user_who_opens_one_connection_after_another_is_told_to_wait() {
+    let limits = Limits { max_connections_per_user: 3, ..Limits::default() };
+    let world = world(config(limits)).await;
+    for _ in 0..6 {
+        drop(world.connect(BOB).await.expect("a session"));
     }
-    assert_eq!(closed, 1);
+    let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
+    let headers = assert_refused(world.connect_to(&path).await, 429);
+    let seconds: u64 = headers["retry-after"].to_str().expect("text").parse().expect("seconds");
+    // Three in a minute.
+    assert!((1..=20).contains(&seconds), "{seconds}");
+    world.connect(BOB + 1).await.expect("a session of somebody else");
 }
 
 #[tokio::test]

@@ -62,11 +62,12 @@ where
             return;
         }
         self.connection.outgoing.close(reason);
-        self.closing = Some(Closing::Finishing {
-            reason,
-            awaited: self.answers.len(),
-            until: Instant::now() + FINISH_TIMEOUT,
-        });
+        let until = Instant::now() + FINISH_TIMEOUT;
+        self.closing = Some(Closing::Finishing { reason, awaited: 0, until });
+        // What waits for the rate does so no longer.
+        self.submit_waiting(Instant::now());
+        let awaited = self.answers.len();
+        self.closing = Some(Closing::Finishing { reason, awaited, until });
     }
 
     /// The oldest answer was given.

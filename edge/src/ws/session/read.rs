@@ -13,11 +13,8 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{End, MAX_IN_FLIGHT, Session, answers::Answer};
-use crate::{
-    sends::{Command, Submitted},
-    ws::{client_frame, close::CloseReason, server_frame::Rejection},
-};
+use super::{End, Session};
+use crate::ws::{client_frame, close::CloseReason};
 
 /// Frame headers that a message may have beside its text.
 const FRAGMENT_OVERHEAD_BYTES: usize = 16 * 1024;
@@ -39,6 +36,7 @@ where
         if bytes_read != self.heard_bytes {
             self.heard_bytes = bytes_read;
             self.heard_at = Instant::now();
+            self.connection.outgoing.heard(self.heard_at);
             self.ping_sent = false;
         }
         Ok(progress)
@@ -66,6 +64,7 @@ where
                 },
                 Poll::Ready(None) => self.end_of_stream()?,
                 Poll::Pending => {
+                    self.unread_since = None;
                     self.check_fragments();
                     break;
                 }
@@ -80,45 +79,19 @@ where
             return false;
         }
         let now = Instant::now();
-        if !self.submit_postponed() {
-            self.paused_until = Some(now + POSTPONED_INTERVAL);
-        } else if self.answers.len() >= MAX_IN_FLIGHT
-            && !self.sends().is_stalled(self.connection.user())
-        {
+        self.paused_until = if !self.submit_waiting(now) {
+            self.unread_since.get_or_insert(now);
+            Some(now + POSTPONED_INTERVAL)
+        } else if self.waiting.is_full() {
+            self.waiting.due()
+        } else if self.has_enough_in_flight() && !self.sends().is_stalled(self.connection.user()) {
             // An answer wakes it before, if nothing is away. Otherwise what is sent meanwhile is of now, and not of later.
-            self.paused_until = Some(now + STALL_LOOK_INTERVAL);
+            self.unread_since.get_or_insert(now);
+            Some(now + STALL_LOOK_INTERVAL)
         } else {
-            self.paused_until = self.errors.refilled_at(now);
-        }
+            self.errors.refilled_at(now)
+        };
         self.paused_until.is_none()
-    }
-
-    /// Whether what was read may be followed by more.
-    fn submit_postponed(&mut self) -> bool {
-        let Some(postponed) = self.postponed.take() else { return true };
-        let (command, since) = *postponed;
-        if let Some(answer) = self.submit(command, since) {
-            self.answers.push_back(answer);
-        }
-        self.postponed.is_none()
-    }
-
-    /// What was read takes effect, whatever becomes of the connection.
-    pub(super) fn submit_last(&mut self) {
-        if let Some((command, since)) = self.postponed.take().map(|postponed| *postponed) {
-            self.sends().submit_last(self.connection.user(), command, since);
-        }
-    }
-
-    /// Nothing where it is to be submitted again in a moment.
-    fn submit(&mut self, command: Command, since: Instant) -> Option<Answer> {
-        match self.sends().submit(self.connection.user(), command, since) {
-            Submitted::Taken(pending) => Some(Answer::Sent(pending)),
-            Submitted::NotYet(command) => {
-                self.postponed = Some(Box::new((command, since)));
-                None
-            }
-        }
     }
 
     pub(super) fn end_of_stream(&mut self) -> Result<(), End> {
@@ -139,13 +112,12 @@ where
         let control_bytes = match message {
             Message::Text(text) => {
                 self.message_start = self.socket.get_ref().bytes_read();
-                let answer = self.act(&text);
-                self.answers.extend(answer);
+                self.act(&text);
                 return Ok(());
             }
             Message::Binary(_) => {
                 self.message_start = self.socket.get_ref().bytes_read();
-                self.answers.push_back(Answer::Refused(client_frame::binary()));
+                self.refuse(client_frame::binary());
                 return Ok(());
             }
             Message::Ping(payload) => {
@@ -178,15 +150,12 @@ where
         }
     }
 
-    fn act(&mut self, text: &str) -> Option<Answer> {
+    fn act(&mut self, text: &str) {
         let user = self.connection.user();
-        let shared = &self.connection.edge.shared;
-        match client_frame::parse(text, user, shared.config.limits.max_body_bytes) {
-            Ok(_) if !shared.limits.allow_send(user) => {
-                Some(Answer::Refused(Rejection::rate_limited()))
-            }
-            Ok(command) => self.submit(command, Instant::now()),
-            Err(rejection) => Some(Answer::Refused(rejection)),
+        let max_body_bytes = self.limits().max_body_bytes;
+        match client_frame::parse(text, user, max_body_bytes) {
+            Ok(command) => self.take_in(command),
+            Err(rejection) => self.refuse(rejection),
         }
     }
 }

@@ -79,8 +79,8 @@ impl World {
     }
 
     async fn join(&self, number: u128) -> Connection {
-        let place = self.edge.shared.sockets.place().expect("a place");
-        let connection = Sockets::join(&self.edge, user(number), place).expect("no drain");
+        let place = self.edge.shared.sockets.place(user(number)).expect("a place");
+        let connection = Sockets::join(&self.edge, place).expect("no drain");
         connection.live().await.expect("a subscription");
         connection.admit();
         connection

@@ -39,13 +39,111 @@ async fn the_rate_is_of_the_user_over_all_connections() {
         let count = number + 1;
         world.core.wait_for("a message", |state| state.stored.len() == count).await;
     }
+    // As many as a burst wait.
+    let start = Instant::now();
+    for number in 3..6 {
+        alices[number % 2].send(text_to(user(BOB), number.to_string())).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     for alice in &mut alices {
         alice.send(json!({"action": "chat_message_file", "chat_id": 1})).await;
+    }
+    // What is refused anyway does not count and is told as it is, in its turn.
+    alices[0].send("{}").await;
+    for alice in &mut alices {
         assert_eq!(alice.error_code().await, "rate_limited");
     }
-    // What is refused anyway does not count and is told as it is.
-    alices[0].send("{}").await;
     assert_eq!(alices[0].error_code().await, "unknown_action");
+    world.core.wait_for("the rest", |state| state.stored.len() == 6).await;
+    assert_eq!(start.elapsed().as_millis() / 100, 30);
+    assert_eq!(world.core.state().bodies(), numbers(0..6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_the_rate_waits_in_order_and_is_bounded_in_memory() {
+    let world = world(Limits { send_rate: 10, send_burst: 100, ..Limits::default() });
+    let mut alice = world.connect(ALICE).await;
+    let mut bob = world.connect(BOB).await;
+    let body = |number: usize| format!("{number} {}", "x".repeat(16_000));
+    let start = Instant::now();
+    let send = async {
+        for number in 0..200 {
+            alice.send(text_to(user(BOB), body(number))).await;
+        }
+    };
+    let receive = async {
+        for number in 0..200 {
+            assert_eq!(bob.bodies(1).await, [body(number)]);
+            let held = world.edge.shared.limits.held_bytes();
+            assert!(held <= 128 * 1024 + 17_000, "{held} bytes");
+        }
+    };
+    tokio::join!(send, receive);
+    assert_eq!(start.elapsed().as_secs(), 10);
+    assert_eq!(world.edge.shared.limits.held_bytes(), 0);
+    alice.send("{}").await;
+    assert_eq!(alice.error_code().await, "unknown_action");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_rate_is_stored_though_the_client_goes() {
+    for close_frame in [false, true] {
+        let world = world(Limits { send_rate: 1, send_burst: 50, ..Limits::default() });
+        let mut alice = world.connect(ALICE).await;
+        for number in 0..100 {
+            alice.send(text_to(user(BOB), number.to_string())).await;
+        }
+        if close_frame {
+            alice.socket.send(Message::Close(None)).await.expect("open");
+        }
+        drop(alice);
+        world.core.wait_for("100 messages", |state| state.stored.len() == 100).await;
+        assert_eq!(world.core.state().bodies(), numbers(0..100));
+        assert_eq!(world.edge.shared.limits.held_bytes(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_rate_is_stored_before_a_drain_ends_the_connection() {
+    let world = world(Limits { send_rate: 1, send_burst: 50, ..Limits::default() });
+    let mut alice = world.connect(ALICE).await;
+    for number in 0..100 {
+        alice.send(text_to(user(BOB), number.to_string())).await;
+    }
+    world.core.wait_for("the burst", |state| state.stored.len() == 50).await;
+    let shared = &world.edge.shared;
+    world.edge.spawn(ws::drain(world.edge.clone()));
+    shared.draining.cancel();
+    shared.tasks.close();
+    assert_eq!(alice.close_code().await, CloseCode::Away);
+    shared.tasks.wait().await;
+    assert_eq!(world.core.state().bodies(), numbers(0..100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stall_held_back_counts_from_when_it_could_have_been_taken() {
+    let world = world(Limits { send_rate: 10, send_burst: 64, ..Limits::default() });
+    let mut alice = world.connect(ALICE).await;
+    let mut bob = world.connect(BOB).await;
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    for number in 0..64 {
+        alice.send(text_to(user(BOB), number.to_string())).await;
+    }
+    assert_eq!(bob.bodies(64).await, numbers(0..64));
+    // Nothing of this is read for as long as nothing is answered.
+    for number in 64..200 {
+        alice.send(text_to(user(BOB), number.to_string())).await;
+    }
+    world.core.wait_for("the next", |state| state.stored.len() > 64).await;
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.core.answer_all();
+    alice.send("{}").await;
+    // 64 at once, 64 wait, and some came while it was not read.
+    let mut refused = 0;
+    while alice.error_code().await != "unknown_action" {
+        refused += 1;
+    }
+    assert!(refused < 200 - 128, "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
