@@ -56,8 +56,9 @@ impl Core {
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let strangers = Arc::new(Strangers::default());
-        let incoming = incoming.map(|accepted| {
+        let incoming = incoming.then(async |accepted| {
             let stream = accepted?;
+            strangers.room().await;
             let from = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
             let stream = Lingering::new(stream, LINGER_TIMEOUT);
             Ok::<_, io::Error>(Received::new(stream, from, &strangers, PREFACE_TIMEOUT))

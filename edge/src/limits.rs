@@ -35,7 +35,8 @@ const MAX_WAITING: usize = 64;
 /// What commands of all sockets hold in memory while they wait for the rate.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 /// Handshakes of a user at once, and in a minute, by how many connections they may have.
-const HANDSHAKE_BURST: u64 = 2;
+const HANDSHAKE_BURST: u64 = 8;
+const HANDSHAKES_A_MINUTE: u64 = 4;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -63,7 +64,11 @@ impl Limits {
         Self {
             sends,
             held_bytes: Arc::default(),
-            handshakes: Rates::new(connections, MINUTE, connections * HANDSHAKE_BURST),
+            handshakes: Rates::new(
+                connections * HANDSHAKES_A_MINUTE,
+                MINUTE,
+                connections * HANDSHAKE_BURST,
+            ),
             uploads: Places::new(limits.max_uploads_per_user, MAX_WAITING),
             upload_bytes_a_day: bytes(limits.upload_bytes_per_day, DAY),
             upload_bytes_a_second: bytes(limits.upload_bytes_rate, second),

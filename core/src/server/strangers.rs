@@ -16,13 +16,16 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Sleep,
+    sync::Notify,
+    time::{Instant, Sleep, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 /// Beyond it the oldest is closed of the address that has the most. Who has a token shows it with the first call.
 const MAX_STRANGERS: usize = 16;
+/// For the first call: while none of them has had it, another connection waits to be accepted.
+const GRACE: Duration = Duration::from_millis(200);
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
 pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +33,8 @@ pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     state: Mutex<State>,
+    /// One has gone, or is no stranger any more.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -37,9 +42,16 @@ struct State {
     next_id: u64,
     /// By age.
     connections: BTreeMap<u64, (Option<IpAddr>, CancellationToken)>,
+    /// When the oldest of them came, and those after it.
+    came: BTreeMap<u64, Instant>,
 }
 
 impl State {
+    fn remove(&mut self, id: u64) -> Option<(Option<IpAddr>, CancellationToken)> {
+        self.came.remove(&id);
+        self.connections.remove(&id)
+    }
+
     fn most_crowding(&self) -> Option<u64> {
         let of = |wanted| self.connections.values().filter(|(from, _)| *from == wanted).count();
         // Of those alike the first, which is the oldest.
@@ -53,16 +65,30 @@ impl Strangers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns when there is a place, or somebody who has had time enough to make room.
+    pub(super) async fn room(&self) {
+        loop {
+            let left = self.left.notified();
+            let waits_until = {
+                let state = self.state();
+                let oldest = state.came.first_key_value().map(|(_, came)| *came + GRACE);
+                oldest.filter(|_| state.connections.len() >= MAX_STRANGERS)
+            };
+            let Some(until) = waits_until.filter(|until| *until > Instant::now()) else { return };
+            // Either is a reason to look again.
+            let _ = timeout_at(until, left).await;
+        }
+    }
+
     fn welcome(strangers: &Arc<Self>, from: Option<IpAddr>) -> (Visitor, CancellationToken) {
         let closed = CancellationToken::new();
         let mut state = strangers.state();
         let id = state.next_id;
         state.next_id += 1;
         state.connections.insert(id, (from, closed.clone()));
+        state.came.insert(id, Instant::now());
         let crowding = (state.connections.len() > MAX_STRANGERS).then(|| state.most_crowding());
-        if let Some((from, crowding)) =
-            crowding.flatten().and_then(|id| state.connections.remove(&id))
-        {
+        if let Some((from, crowding)) = crowding.flatten().and_then(|id| state.remove(id)) {
             tracing::debug!(?from, "a connection without a token made room for another");
             crowding.cancel();
         }
@@ -82,7 +108,8 @@ struct Stranger {
 impl Drop for Stranger {
     fn drop(&mut self) {
         if !*self.is_known.get_mut() {
-            self.strangers.state().connections.remove(&self.id);
+            self.strangers.state().remove(self.id);
+            self.strangers.left.notify_one();
         }
     }
 }
@@ -95,7 +122,8 @@ impl Visitor {
     /// A request carried a token.
     pub(crate) fn become_known(&self) {
         if !self.0.is_known.swap(true, Ordering::Relaxed) {
-            self.0.strangers.state().connections.remove(&self.0.id);
+            self.0.strangers.state().remove(self.0.id);
+            self.0.strangers.left.notify_one();
         }
     }
 

@@ -126,12 +126,13 @@ async fn damage_ends_a_core(arrangement: Arrangement) {
         sqlx::query_scalar(roots).fetch_all(&mut connection).await.expect("the pages of a table");
     connection.close().await.expect("closed");
     assert!(chat.terminate(core).await.success());
+    chat.spawn(core).await;
+    chat.ready().await;
     let file = fs::File::options().write(true).open(&database).expect("the database");
     for page in roots {
         let at = (u64::try_from(page).expect("a page") - 1) * PAGE_BYTES;
         file.write_all_at(&[0xff; PAGE_BYTES as usize], at).expect("damaged");
     }
-    chat.spawn(core).await;
     let path = format!("/chat/messages/{}/", bob.id);
     // It may be gone before it has answered.
     let _ = chat.edge_of(&ada).get(&path).bearer(&ada.token).try_send().await;

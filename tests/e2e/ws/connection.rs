@@ -101,7 +101,7 @@ async fn handshakes_without_end_are_slowed_down(arrangement: Arrangement) {
     refused.assert_failure(429);
     let seconds: u64 = refused.header("retry-after").expect("a time").parse().expect("seconds");
     assert!((1..=60).contains(&seconds), "{seconds}");
-    assert!((8..12).contains(&opened), "{opened}");
+    assert!((32..48).contains(&opened), "{opened}");
     // It is a limit of each user.
     chat.connect(&bob).await.expect_no_answer().await;
 }
