@@ -24,8 +24,9 @@ use tonic::transport::server::Connected;
 
 /// Beyond it the oldest is closed of the address that has the most. Who has a token shows it with the first call.
 const MAX_STRANGERS: usize = 16;
-/// For the first call: while none of them has had it, another connection waits to be accepted.
-const GRACE: Duration = Duration::from_millis(200);
+/// For the first call: while none of them has had it, another connection waits to be accepted. Short, since strangers without
+/// end keep everybody waiting so.
+const GRACE: Duration = Duration::from_millis(50);
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
 pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,21 +42,23 @@ pub(super) struct Strangers {
 struct State {
     next_id: u64,
     /// By age.
-    connections: BTreeMap<u64, (Option<IpAddr>, CancellationToken)>,
-    /// When the oldest of them came, and those after it.
-    came: BTreeMap<u64, Instant>,
+    connections: BTreeMap<u64, Unknown>,
+}
+
+/// A connection of somebody who has shown no token.
+#[derive(Debug)]
+struct Unknown {
+    from: Option<IpAddr>,
+    came: Instant,
+    /// Cancelled where it has to make room.
+    closed: CancellationToken,
 }
 
 impl State {
-    fn remove(&mut self, id: u64) -> Option<(Option<IpAddr>, CancellationToken)> {
-        self.came.remove(&id);
-        self.connections.remove(&id)
-    }
-
     fn most_crowding(&self) -> Option<u64> {
-        let of = |wanted| self.connections.values().filter(|(from, _)| *from == wanted).count();
+        let of = |wanted| self.connections.values().filter(|it| it.from == wanted).count();
         // Of those alike the first, which is the oldest.
-        let oldest = self.connections.iter().rev().max_by_key(|(_, (from, _))| of(*from))?;
+        let oldest = self.connections.iter().rev().max_by_key(|(_, it)| of(it.from))?;
         Some(*oldest.0)
     }
 }
@@ -71,7 +74,7 @@ impl Strangers {
             let left = self.left.notified();
             let waits_until = {
                 let state = self.state();
-                let oldest = state.came.first_key_value().map(|(_, came)| *came + GRACE);
+                let oldest = state.connections.values().next().map(|oldest| oldest.came + GRACE);
                 oldest.filter(|_| state.connections.len() >= MAX_STRANGERS)
             };
             let Some(until) = waits_until.filter(|until| *until > Instant::now()) else { return };
@@ -85,12 +88,12 @@ impl Strangers {
         let mut state = strangers.state();
         let id = state.next_id;
         state.next_id += 1;
-        state.connections.insert(id, (from, closed.clone()));
-        state.came.insert(id, Instant::now());
+        let unknown = Unknown { from, came: Instant::now(), closed: closed.clone() };
+        state.connections.insert(id, unknown);
         let crowding = (state.connections.len() > MAX_STRANGERS).then(|| state.most_crowding());
-        if let Some((from, crowding)) = crowding.flatten().and_then(|id| state.remove(id)) {
-            tracing::debug!(?from, "a connection without a token made room for another");
-            crowding.cancel();
+        if let Some(crowding) = crowding.flatten().and_then(|id| state.connections.remove(&id)) {
+            tracing::debug!(from = ?crowding.from, "a connection without a token made room for another");
+            crowding.closed.cancel();
         }
         drop(state);
         let stranger = Stranger { id, strangers: Arc::clone(strangers), is_known: false.into() };
@@ -108,7 +111,7 @@ struct Stranger {
 impl Drop for Stranger {
     fn drop(&mut self) {
         if !*self.is_known.get_mut() {
-            self.strangers.state().remove(self.id);
+            self.strangers.state().connections.remove(&self.id);
             self.strangers.left.notify_one();
         }
     }
@@ -122,7 +125,7 @@ impl Visitor {
     /// A request carried a token.
     pub(crate) fn become_known(&self) {
         if !self.0.is_known.swap(true, Ordering::Relaxed) {
-            self.0.strangers.state().remove(self.0.id);
+            self.0.strangers.state().connections.remove(&self.0.id);
             self.0.strangers.left.notify_one();
         }
     }
