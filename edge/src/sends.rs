@@ -47,7 +47,7 @@ use crate::core_client::CoreClient;
 use client_refs::ClientRefs;
 use commands::{Terms, overloaded};
 use lane::Lane;
-use room::{Full, Rooms};
+use room::{Full, RoomOfUser, Rooms};
 
 /// Streams to the core: as many as connections to one, so that one that breaks takes only its share along.
 const LANES: usize = 2;
@@ -97,6 +97,10 @@ pub(crate) enum Submitted {
     NotYet(Command),
 }
 
+/// One who sends, by [`SendPipeline::sender`].
+#[derive(Debug)]
+pub(crate) struct Sender(Arc<RoomOfUser>);
+
 /// The sends of all users of an edge.
 pub(crate) struct SendPipeline {
     lanes: [Arc<Lane>; LANES],
@@ -131,11 +135,17 @@ impl SendPipeline {
         Self { lanes, rooms: Arc::default(), client_refs, tasks: of_lanes }
     }
 
+    /// What the commands of a user hold is counted together, also of several senders.
+    pub(crate) fn sender(&self, user: UserId) -> Sender {
+        Sender(self.rooms.of(user))
+    }
+
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
-    pub(crate) fn submit(&self, sender: UserId, command: Command, since: Instant) -> Submitted {
-        let lane = self.lane(sender);
+    pub(crate) fn submit(&self, sender: &Sender, command: Command, since: Instant) -> Submitted {
+        let Sender(room) = sender;
+        let lane = self.lane(room.user());
         let (answer, pending) = oneshot::channel();
-        match self.rooms.take(sender, command.text_bytes()) {
+        match room.take(command.text_bytes()) {
             Ok(room) => lane.submit(self.request(sender, command), answer, since, room),
             Err(Full::User) if !lane.is_stalled() => return Submitted::NotYet(command),
             Err(Full::User | Full::All) => lane.give(vec![(answer, overloaded())]),
@@ -144,13 +154,16 @@ impl SendPipeline {
     }
 
     /// The last command of a connection, for which there is room although the user has enough under way.
-    pub(crate) fn submit_last(&self, sender: UserId, command: Command, since: Instant) {
-        let room = self.rooms.take_more(sender, command.text_bytes());
+    pub(crate) fn submit_last(&self, sender: &Sender, command: Command, since: Instant) {
+        let Sender(room) = sender;
+        let lane = self.lane(room.user());
+        let room = room.take_more(command.text_bytes());
         let (answer, _) = oneshot::channel();
-        self.lane(sender).submit(self.request(sender, command), answer, since, room);
+        lane.submit(self.request(sender, command), answer, since, room);
     }
 
-    fn request(&self, sender: UserId, command: Command) -> Request {
+    fn request(&self, sender: &Sender, command: Command) -> Request {
+        let sender = sender.0.user();
         match command {
             Command::Message { receiver, body } => Request::Message(SendMessageRequest {
                 sender_id: sender.to_string(),

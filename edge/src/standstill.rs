@@ -64,8 +64,8 @@ impl Standstill {
     }
 
     /// To be asked before acting on what a socket gives: whoever asks first after a standstill notices it.
-    pub(crate) fn seen(&self) -> Seen {
-        self.clock.seen()
+    pub(crate) fn seen(&self, now: Instant) -> Seen {
+        self.clock.seen(now)
     }
 }
 
@@ -74,22 +74,24 @@ impl Clock {
         let tick = async {
             loop {
                 sleep(TICK).await;
-                self.seen();
-                self.last_tick.store(self.now(), Ordering::Release);
+                let now = Instant::now();
+                self.seen(now);
+                self.last_tick.store(self.millis(now), Ordering::Release);
             }
         };
         end.run_until_cancelled(tick).await;
         // The end may have waited for this process to go on.
-        self.seen();
+        self.seen(Instant::now());
         self.last_tick.store(NEVER, Ordering::Release);
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER)
+    fn millis(&self, now: Instant) -> u64 {
+        let since_start = now.saturating_duration_since(self.start);
+        u64::try_from(since_start.as_millis()).unwrap_or(NEVER)
     }
 
-    fn seen(&self) -> Seen {
-        let now = self.now();
+    fn seen(&self, now: Instant) -> Seen {
+        let now = self.millis(now);
         let since_tick = now.saturating_sub(self.last_tick.load(Ordering::Acquire));
         if u128::from(since_tick) > (TICK + LATE).as_millis() {
             // In this order: whoever sees the tick sees the rest. It may be counted twice.
@@ -121,22 +123,22 @@ mod tests {
         let seen = |count, settles_at| Seen { count, settles_at };
         for _ in 0..20 {
             sleep(TICK).await;
-            assert_eq!(standstill.seen(), seen(0, None));
+            assert_eq!(standstill.seen(Instant::now()), seen(0, None));
         }
         advance(LATE).await;
-        assert_eq!(standstill.seen(), seen(0, None), "a little late");
+        assert_eq!(standstill.seen(Instant::now()), seen(0, None), "a little late");
         sleep(TICK).await;
         advance(TICK + LATE + Duration::from_millis(1)).await;
         let settles_at = Instant::now() + SETTLED_AFTER;
-        assert_eq!(standstill.seen(), seen(1, Some(settles_at)));
+        assert_eq!(standstill.seen(Instant::now()), seen(1, Some(settles_at)));
         sleep_until(settles_at).await;
-        assert_eq!(standstill.seen(), seen(1, None));
+        assert_eq!(standstill.seen(Instant::now()), seen(1, None));
 
         end.cancel();
         tasks.close();
         tasks.wait().await;
         advance(LATE * 10).await;
-        assert_eq!(standstill.seen(), seen(1, None), "nobody watches");
+        assert_eq!(standstill.seen(Instant::now()), seen(1, None), "nobody watches");
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,6 +151,6 @@ mod tests {
         tasks.close();
         advance(TICK + LATE + Duration::from_millis(1)).await;
         tasks.wait().await;
-        assert_eq!(standstill.seen().count, 1);
+        assert_eq!(standstill.seen(Instant::now()).count, 1);
     }
 }

@@ -16,10 +16,19 @@ pub(super) struct Batch {
 pub(super) struct Callers(Vec<Caller>);
 
 impl Batch {
-    pub(super) fn new(queued: Vec<Queued>) -> Self {
-        let (writes, callers) =
-            queued.into_iter().map(|Queued { write, caller }| (write, caller)).unzip();
-        Self { writes, callers: Callers(callers) }
+    pub(super) fn of(queued: Queued) -> Self {
+        let Queued { write, caller } = queued;
+        Self { writes: vec![write], callers: Callers(vec![caller]) }
+    }
+
+    /// One for so many writes.
+    pub(super) fn with_capacity(len: usize) -> Self {
+        Self { writes: Vec::with_capacity(len), callers: Callers(Vec::with_capacity(len)) }
+    }
+
+    pub(super) fn push(&mut self, Queued { write, caller }: Queued) {
+        self.writes.push(write);
+        self.callers.0.push(caller);
     }
 
     /// One that nobody waits for.

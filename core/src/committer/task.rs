@@ -133,7 +133,7 @@ impl CommitTask {
     async fn commit(&mut self, mut batch: Batch) {
         match self.write(&mut batch).await {
             Ok(answers) => batch.answer(Ok(answers)),
-            Err(Failed::NotNow) => self.watchdog.waiting.put_back(batch),
+            Err(Failed::NotNow) => self.watchdog.waiting.put_back(batch.into_queued()),
             // One of them is at fault: it shall fail alone. Where nobody waits any more, all of them have failed.
             Err(Failed::Told(Error::Internal))
                 if batch.writes.len() > 1 && batch.callers.wait() =>
@@ -147,13 +147,12 @@ impl CommitTask {
     async fn commit_singly(&mut self, batch: Batch) {
         let mut rest = batch.into_queued();
         while let Some(queued) = rest.next() {
-            let mut single = Batch::new(vec![queued]);
+            let mut single = Batch::of(queued);
             match self.write(&mut single).await {
                 Ok(answers) => single.answer(Ok(answers)),
                 Err(Failed::Told(error)) => single.answer(Err(error)),
                 Err(Failed::NotNow) => {
-                    let all = single.into_queued().chain(rest);
-                    return self.watchdog.waiting.put_back(Batch::new(all.collect()));
+                    return self.watchdog.waiting.put_back(single.into_queued().chain(rest));
                 }
             }
         }

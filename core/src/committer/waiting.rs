@@ -104,20 +104,25 @@ impl Waiting {
             if self.taken.is_empty() && !self.take().await {
                 return None;
             }
-            let rest = self.taken.split_off(len(&self.taken));
-            let mut batch = std::mem::replace(&mut self.taken, rest);
-            let now = Instant::now();
-            batch.retain_mut(|queued| queued.is_to_be_written(now));
-            if !batch.is_empty() {
-                return Some(Batch::new(batch));
+            let (len, now) = (len(&self.taken), Instant::now());
+            let mut batch = Batch::with_capacity(len);
+            for mut queued in self.taken.drain(..len) {
+                if queued.is_to_be_written(now) {
+                    batch.push(queued);
+                }
+            }
+            // After the database was away there was more.
+            self.taken.shrink_to(BATCH_WRITES);
+            if !batch.writes.is_empty() {
+                return Some(batch);
             }
         }
     }
 
-    /// Takes a batch back of which nothing was stored.
-    pub(super) fn put_back(&mut self, batch: Batch) {
+    /// Takes writes back of which nothing was stored.
+    pub(super) fn put_back(&mut self, writes: impl Iterator<Item = Queued>) {
         let now = Instant::now();
-        let mut first: Vec<_> = batch.into_queued().collect();
+        let mut first: Vec<_> = writes.collect();
         first.retain_mut(|queued| queued.may_wait(now));
         first.append(&mut self.taken);
         self.taken = first;

@@ -110,13 +110,15 @@ impl<'a> Work<'a> {
 
     /// What callers are told that have waited for long enough, and when the next one has.
     fn patience(&self) -> Option<(Error, Instant)> {
+        let (error, not_before) = match self.stage {
+            Stage::Running if self.is_overdue => (Error::OutcomeUnknown, None),
+            // Mostly; who waits need not be looked through then.
+            Stage::Running => return None,
+            Stage::InDoubt(settle_by) => (Error::OutcomeUnknown, Some(settle_by)),
+            Stage::Ending => (Error::StoreUnavailable, None),
+        };
         let (first, _) = self.callers.doubt_ends()?;
-        match self.stage {
-            Stage::Running if self.is_overdue => Some((Error::OutcomeUnknown, first)),
-            Stage::Running => None,
-            Stage::InDoubt(settle_by) => Some((Error::OutcomeUnknown, first.max(settle_by))),
-            Stage::Ending => Some((Error::StoreUnavailable, first)),
-        }
+        Some((error, not_before.map_or(first, |settle_by| first.max(settle_by))))
     }
 }
 

@@ -143,34 +143,33 @@ impl Queue {
     fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
         change(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(state);
     }
 
     /// Whether it leaves a hole that the subscription is not woken for.
     pub(super) fn push(&self, event: &LiveEvent) -> bool {
         let LiveEvent { place, prior, .. } = *event;
-        if lock(&self.state).is_elsewhere(place, prior) {
-            self.update(|state| state.fall_behind(place));
-            return false;
-        }
-        if self.received_only && (event.sent || event.first_seq != place.seq) {
+        let mut state = lock(&self.state);
+        if state.is_elsewhere(place, prior) {
+            state.fall_behind(place);
+        } else if self.received_only && (event.sent || event.first_seq != place.seq) {
             // No reason to wake anyone.
-            return lock(&self.state).skip(place, prior);
+            return state.skip(place, prior);
+        } else {
+            state.push(Entry::Event(event.clone()), place);
         }
-        self.update(|state| state.push(Entry::Event(event.clone()), place));
+        wake(state);
         false
     }
 
     /// The same.
     pub(super) fn push_sent(&self, place: Position, prior: Start) -> bool {
-        if self.received_only && !lock(&self.state).is_elsewhere(place, prior) {
-            return lock(&self.state).skip(place, prior);
+        let mut state = lock(&self.state);
+        if self.received_only && !state.is_elsewhere(place, prior) {
+            return state.skip(place, prior);
         }
-        self.update(|state| state.fall_behind(place));
+        state.fall_behind(place);
+        wake(state);
         false
     }
 
@@ -201,6 +200,15 @@ impl Queue {
         if lock(&self.state).asked.start == start {
             self.close(&Error::EpochChanged);
         }
+    }
+}
+
+/// The subscription, once the lock is released.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

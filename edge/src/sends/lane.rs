@@ -207,7 +207,7 @@ mod tests {
     fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<Outcome> {
         let (answer, pending) = oneshot::channel();
         let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
-        let room = Arc::new(Rooms::default()).take(user(1), 0).expect("room");
+        let room = Arc::new(Rooms::default()).of(user(1)).take(0).expect("room");
         lane.submit(Request::Attachment(dispatch), answer, Instant::now(), room);
         pending
     }

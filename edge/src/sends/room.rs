@@ -1,8 +1,11 @@
 //! What commands hold in memory until they are answered (PROTOCOL section 5, `--store-wait`).
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use netrox_proto::ids::UserId;
@@ -14,12 +17,18 @@ const MAX_BYTES_PER_USER: usize = MAX_BYTES / 16;
 const OVERHEAD_BYTES: usize = 512;
 
 #[derive(Debug, Default)]
-pub(super) struct Rooms(Mutex<Held>);
+pub(super) struct Rooms {
+    bytes: AtomicUsize,
+    /// Of those who send.
+    by_user: Mutex<HashMap<UserId, Weak<RoomOfUser>>>,
+}
 
-#[derive(Debug, Default)]
-struct Held {
-    bytes: usize,
-    by_user: HashMap<UserId, usize>,
+/// Looked up once by each who sends, and not for each command.
+#[derive(Debug)]
+pub(super) struct RoomOfUser {
+    rooms: Arc<Rooms>,
+    user: UserId,
+    bytes: AtomicUsize,
 }
 
 /// Why there is no room.
@@ -34,60 +43,78 @@ pub(super) enum Full {
 /// Free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Room {
-    rooms: Arc<Rooms>,
-    user: UserId,
+    of_user: Arc<RoomOfUser>,
     bytes: usize,
 }
 
 impl Rooms {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn by_user(&self) -> MutexGuard<'_, HashMap<UserId, Weak<RoomOfUser>>> {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Room for a command with so much text.
-    pub(super) fn take(self: &Arc<Self>, user: UserId, text_bytes: usize) -> Result<Room, Full> {
-        let bytes = OVERHEAD_BYTES + text_bytes;
-        let mut held = self.held();
-        let of_user = held.by_user.get(&user).copied().unwrap_or(0);
-        if held.bytes + bytes > MAX_BYTES {
-            return Err(Full::All);
-        }
-        // One command has room whatever its length.
-        if of_user > 0 && of_user + bytes > MAX_BYTES_PER_USER {
-            return Err(Full::User);
-        }
-        Ok(held.take(self, user, bytes))
-    }
-
-    /// The same beyond all limits.
-    pub(super) fn take_more(self: &Arc<Self>, user: UserId, text_bytes: usize) -> Room {
-        self.held().take(self, user, OVERHEAD_BYTES + text_bytes)
+    /// The same for all who ask for a user.
+    pub(super) fn of(self: &Arc<Self>, user: UserId) -> Arc<RoomOfUser> {
+        let mut by_user = self.by_user();
+        let known = by_user.entry(user).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let rooms = Arc::clone(self);
+            let of_user = Arc::new(RoomOfUser { rooms, user, bytes: AtomicUsize::new(0) });
+            *known = Arc::downgrade(&of_user);
+            of_user
+        })
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.held().bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
-impl Held {
-    fn take(&mut self, rooms: &Arc<Rooms>, user: UserId, bytes: usize) -> Room {
-        *self.by_user.entry(user).or_default() += bytes;
-        self.bytes += bytes;
-        Room { rooms: Arc::clone(rooms), user, bytes }
+impl RoomOfUser {
+    pub(super) fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Room for a command with so much text.
+    pub(super) fn take(self: &Arc<Self>, text_bytes: usize) -> Result<Room, Full> {
+        let bytes = OVERHEAD_BYTES + text_bytes;
+        let within = |max| move |held: usize| (held + bytes <= max).then_some(held + bytes);
+        // One command has room whatever its length.
+        let of_user = |held| if held == 0 { Some(bytes) } else { within(MAX_BYTES_PER_USER)(held) };
+        let all = &self.rooms.bytes;
+        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within(MAX_BYTES))
+            .map_err(|_| Full::All)?;
+        if self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, of_user).is_err() {
+            all.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Full::User);
+        }
+        Ok(Room { of_user: Arc::clone(self), bytes })
+    }
+
+    /// The same beyond all limits.
+    pub(super) fn take_more(self: &Arc<Self>, text_bytes: usize) -> Room {
+        let bytes = OVERHEAD_BYTES + text_bytes;
+        self.rooms.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Room { of_user: Arc::clone(self), bytes }
+    }
+}
+
+impl Drop for RoomOfUser {
+    fn drop(&mut self) {
+        // It may have been asked for again since.
+        if let Entry::Occupied(known) = self.rooms.by_user().entry(self.user)
+            && known.get().strong_count() == 0
+        {
+            known.remove();
+        }
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut held = self.rooms.held();
-        held.bytes -= self.bytes;
-        match held.by_user.get_mut(&self.user) {
-            Some(of_user) if *of_user > self.bytes => *of_user -= self.bytes,
-            _ => {
-                held.by_user.remove(&self.user);
-            }
-        }
+        self.of_user.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of_user.rooms.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -100,19 +127,22 @@ mod tests {
     #[test]
     fn a_user_has_a_sixteenth_and_gives_it_back() {
         let rooms = Arc::new(Rooms::default());
-        let user = |number| UserId(Uuid::from_u128(number));
+        let of = |number| rooms.of(UserId(Uuid::from_u128(number)));
         let fill = |number| -> Vec<Room> {
-            std::iter::repeat_with(|| rooms.take(user(number), 512)).map_while(Result::ok).collect()
+            std::iter::repeat_with(|| of(number).take(512)).map_while(Result::ok).collect()
         };
         let mut of_all: Vec<_> = (0..16).map(fill).collect();
         assert!(of_all.iter().all(|rooms| rooms.len() == 1_024));
-        assert_eq!(rooms.take(user(0), 0).err(), Some(Full::All));
+        assert_eq!(of(0).take(0).err(), Some(Full::All));
         of_all[1].pop();
-        assert_eq!(rooms.take(user(0), 0).err(), Some(Full::User));
-        assert!(rooms.take(user(16), 0).is_ok());
+        assert_eq!(of(0).take(0).err(), Some(Full::User));
+        assert!(of(16).take(0).is_ok());
+        let more = of(0).take_more(512);
         drop(of_all);
+        assert_eq!(rooms.bytes(), 1_024);
+        drop(more);
         assert_eq!(rooms.bytes(), 0);
-        assert!(rooms.held().by_user.is_empty());
-        assert!(rooms.take(user(0), 2 * MAX_BYTES_PER_USER).is_ok(), "a single one");
+        assert!(rooms.by_user().is_empty());
+        assert!(of(0).take(2 * MAX_BYTES_PER_USER).is_ok(), "a single one");
     }
 }

@@ -49,7 +49,7 @@ impl World {
     }
 
     fn submit(&self, sender: u128, command: Command) -> Pending {
-        match self.sends.submit(user(sender), command, Instant::now()) {
+        match self.sends.submit(&self.sends.sender(user(sender)), command, Instant::now()) {
             Submitted::Taken(pending) => pending,
             Submitted::NotYet(command) => panic!("no room for {command:?}"),
         }
@@ -368,7 +368,7 @@ async fn is_bounded_on_the_stream_and_for_each_user() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     world.core.wait_for("1,024 requests", |state| state.received.len() == 1_024).await;
     // The stream is full, but nothing is known to be away yet: the next one stays with its sender.
-    let next = world.sends.submit(user(ALICE), command(), Instant::now());
+    let next = world.sends.submit(&world.sends.sender(user(ALICE)), command(), Instant::now());
     assert!(matches!(next, Submitted::NotYet(_)));
     // Another user of the same lane waits for a place on the stream.
     let other = world.submit(ALICE + 2 * LANES as u128, command());

@@ -42,7 +42,10 @@ use super::{
     flood::{Budget, Metered},
     sockets::Connection,
 };
-use crate::{config::Limits, sends::SendPipeline};
+use crate::{
+    config::Limits,
+    sends::{SendPipeline, Sender},
+};
 
 /// Commands of one connection without an answer; beyond it the connection is not read, unless they wait for a core or database
 /// that is away.
@@ -110,6 +113,10 @@ struct Session<S> {
     waiting: Waiting,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
     unread_since: Option<Instant>,
+    /// Since when it has as much in flight as it may.
+    full_since: Option<Instant>,
+    /// From its first command on.
+    sender: Option<Sender>,
     errors: Budget,
     controls: Budget,
     /// Bytes read before the message that is being received.
@@ -147,7 +154,7 @@ where
         expires_at: Option<Instant>,
     ) -> Self {
         connection.outgoing.set_stalled(None);
-        let standstills = connection.edge.shared.standstill.seen().count;
+        let standstills = connection.edge.shared.standstill.seen(Instant::now()).count;
         Self {
             standstills,
             looks_until: None,
@@ -157,6 +164,8 @@ where
             answers: VecDeque::new(),
             waiting: Waiting::default(),
             unread_since: None,
+            full_since: None,
+            sender: None,
             errors: Budget::new(ERROR_RATE, ERROR_BURST),
             controls: Budget::new(CONTROL_RATE, CONTROL_BURST),
             message_start: 0,
@@ -204,7 +213,7 @@ where
     /// Does what can be done now; gives whether that was anything.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         // Before a close or a failed write hides that the client had gone.
-        if !self.look_for_end(cx)? {
+        if !self.look_for_end(cx, Instant::now())? {
             return Ok(self.read_ended);
         }
         if let Some(reason) = self.connection.outgoing.poll_close(cx) {

@@ -31,60 +31,62 @@ where
 {
     /// Gives whether there was anything to read.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let progress = self.read_frames(cx)?;
+        let (mut now, mut progress) = (Instant::now(), false);
+        while self.may_read(now) && self.read_frame(cx, now)? {
+            (now, progress) = (Instant::now(), true);
+        }
         let bytes_read = self.socket.get_ref().bytes_read();
         if bytes_read != self.heard_bytes {
             self.heard_bytes = bytes_read;
-            self.heard_at = Instant::now();
-            self.connection.outgoing.heard(self.heard_at);
+            self.heard_at = now;
+            self.connection.outgoing.heard(now);
             self.ping_sent = false;
         }
         Ok(progress)
     }
 
-    fn read_frames(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let mut progress = false;
-        while self.may_read() {
-            if !self.look_for_end(cx)? {
-                break;
-            }
-            if let Some(held) = self.held.pop() {
-                match held {
-                    Ok(message) => self.receive(message)?,
-                    Err(reason) => self.stop_reading(reason),
-                }
-                progress = true;
-                continue;
-            }
-            match Pin::new(&mut self.socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => self.receive(message)?,
-                Poll::Ready(Some(Err(error))) => match CloseReason::of_read_error(&error) {
-                    Some(reason) => self.stop_reading(reason),
-                    None => self.end_of_stream()?,
-                },
-                Poll::Ready(None) => self.end_of_stream()?,
-                Poll::Pending => {
-                    self.unread_since = None;
-                    self.check_fragments();
-                    break;
-                }
-            }
-            progress = true;
+    /// Gives whether there was one.
+    fn read_frame(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
+        if !self.look_for_end(cx, now)? {
+            return Ok(false);
         }
-        Ok(progress)
+        if let Some(held) = self.held.pop() {
+            match held {
+                Ok(message) => self.receive(message, now)?,
+                Err(reason) => self.stop_reading(reason),
+            }
+            return Ok(true);
+        }
+        match Pin::new(&mut self.socket).poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => self.receive(message, now)?,
+            Poll::Ready(Some(Err(error))) => match CloseReason::of_read_error(&error) {
+                Some(reason) => self.stop_reading(reason),
+                None => self.end_of_stream()?,
+            },
+            Poll::Ready(None) => self.end_of_stream()?,
+            Poll::Pending => {
+                self.unread_since = None;
+                self.check_fragments();
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    fn may_read(&mut self) -> bool {
+    fn may_read(&mut self, now: Instant) -> bool {
         if self.read_ended {
             return false;
         }
-        let now = Instant::now();
+        let has_enough = self.has_enough_in_flight();
+        if !has_enough {
+            self.full_since = None;
+        }
         self.paused_until = if !self.submit_waiting(now) {
             self.unread_since.get_or_insert(now);
             Some(now + POSTPONED_INTERVAL)
         } else if self.waiting.is_full() {
             self.waiting.due()
-        } else if self.has_enough_in_flight() && !self.sends().is_stalled(self.connection.user()) {
+        } else if has_enough && !self.waits_for_what_is_away(now) {
             // An answer wakes it before, if nothing is away. Otherwise what is sent meanwhile is of now, and not of later.
             self.unread_since.get_or_insert(now);
             Some(now + STALL_LOOK_INTERVAL)
@@ -92,6 +94,13 @@ where
             self.errors.refilled_at(now)
         };
         self.paused_until.is_none()
+    }
+
+    /// Whether what is in flight is not just under way. That is looked at only where nothing was answered for a moment: many
+    /// share what tells it.
+    fn waits_for_what_is_away(&mut self, now: Instant) -> bool {
+        let full_since = *self.full_since.get_or_insert(now);
+        now - full_since >= STALL_LOOK_INTERVAL && self.sends().is_stalled(self.connection.user())
     }
 
     pub(super) fn end_of_stream(&mut self) -> Result<(), End> {
@@ -108,11 +117,11 @@ where
         self.begin_close(reason);
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), End> {
+    fn receive(&mut self, message: Message, now: Instant) -> Result<(), End> {
         let control_bytes = match message {
             Message::Text(text) => {
                 self.message_start = self.socket.get_ref().bytes_read();
-                self.act(&text);
+                self.act(&text, now);
                 return Ok(());
             }
             Message::Binary(_) => {
@@ -130,7 +139,7 @@ where
             Message::Frame(frame) => frame.len(),
         };
         self.message_start += (CONTROL_HEADER_BYTES + control_bytes) as u64;
-        if self.controls.spend(Instant::now()) {
+        if self.controls.spend(now) {
             self.check_fragments();
         } else {
             self.stop_reading(CloseReason::Flood);
@@ -150,11 +159,11 @@ where
         }
     }
 
-    fn act(&mut self, text: &str) {
+    fn act(&mut self, text: &str, now: Instant) {
         let user = self.connection.user();
         let max_body_bytes = self.limits().max_body_bytes;
         match client_frame::parse(text, user, max_body_bytes) {
-            Ok(command) => self.take_in(command),
+            Ok(command) => self.take_in(command, now),
             Err(rejection) => self.refuse(rejection),
         }
     }
