@@ -15,20 +15,25 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Event, connection::State};
+use async_nats::{Client, ConnectOptions, connection::State};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use netrox_proto::ids::UserId;
 use percent_encoding::percent_decode_str;
-use tokio::{io, sync::mpsc};
+use tokio::{
+    io,
+    sync::{Notify, mpsc},
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
 use uuid::Uuid;
 
+mod event;
 mod hint;
 
+use self::event::Observer;
 use crate::{
     config::BusConfig,
     hub::{Hub, LiveEvent},
@@ -78,14 +83,17 @@ impl Bus {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
+        let connected = Arc::new(Notify::new());
+        let observer = Observer::new(hub, Arc::clone(&connected));
         let options = options(config).await?.event_callback(move |event| {
-            note(&event, &hub);
+            observer.note(&event);
             std::future::ready(())
         });
         let client = async_nats::connect_with_options(&config.url.0[..], options).await?;
         let prefix: Arc<str> = format!("netrox-chat.{}.feed.", cluster.as_simple()).into();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
-        tasks.spawn(publish(client.clone(), Arc::clone(&prefix), queue, stop));
+        let publishing = publish(client.clone(), Arc::clone(&prefix), queue, connected);
+        tasks.spawn(stop.run_until_cancelled_owned(publishing));
         Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), history, tasks })
     }
 
@@ -95,7 +103,8 @@ impl Bus {
         if self.client.connection_state() != State::Connected {
             return;
         }
-        for (user, payload) in hint::encode(events, &self.history) {
+        let max_bytes = hint::MAX_BYTES.min(self.client.max_payload());
+        for (user, payload) in hint::encode(events, &self.history, max_bytes) {
             self.send(user, payload);
         }
     }
@@ -166,33 +175,22 @@ async fn options(config: &BusConfig) -> Result<ConnectOptions, OpenError> {
     Ok(options)
 }
 
-fn note(event: &Event, hub: &Hub) {
-    match event {
-        Event::Connected => tracing::info!("the bus is connected"),
-        Event::SlowConsumer(_) => tracing::debug!("hints were dropped"),
-        other => tracing::warn!(event = %other, "the bus"),
-    }
-    if matches!(event, Event::Connected | Event::SlowConsumer(_)) {
-        hub.check_all();
-    }
-}
-
 /// Hands hints to the connection, which may make it wait.
 async fn publish(
     client: Client,
     prefix: Arc<str>,
     mut queue: mpsc::Receiver<(UserId, Bytes)>,
-    stop: CancellationToken,
+    connected: Arc<Notify>,
 ) {
-    let publishing = async {
-        while let Some((user, payload)) = queue.recv().await {
-            // It fails when the client has ended, and then nobody hears it anyway.
-            let _ = client.publish(subject(&prefix, user), payload).await;
+    loop {
+        tokio::select! {
+            next = queue.recv() => {
+                let Some((user, payload)) = next else { return };
+                // It fails when the client has ended, and then nobody hears it anyway.
+                let _ = client.publish(subject(&prefix, user), payload).await;
+            }
+            () = connected.notified() => event::tell_small_payload(&client),
         }
-    };
-    tokio::select! {
-        () = publishing => {}
-        () = stop.cancelled() => {}
     }
 }
 

@@ -35,6 +35,7 @@ mod lifecycle;
 mod lock;
 mod media;
 mod migrate;
+mod notice;
 mod server;
 mod store;
 mod subscribe;

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod credentials;
+mod limits;
 
 use self::credentials::Credentials;
 

@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod log;
+mod pooler;
 mod postgres;
 mod role;
 mod secret;

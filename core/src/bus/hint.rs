@@ -46,8 +46,12 @@ struct Event {
     is_sent: bool,
 }
 
-/// One hint a user, whatever the number of events.
-pub(super) fn encode(events: &[(UserId, LiveEvent)], history: &History) -> Vec<(UserId, Bytes)> {
+/// One hint a user, whatever the number of events; one that is longer than `max_bytes` says "look".
+pub(super) fn encode(
+    events: &[(UserId, LiveEvent)],
+    history: &History,
+    max_bytes: usize,
+) -> Vec<(UserId, Bytes)> {
     let mut hints: BTreeMap<UserId, (Start, Hint)> = BTreeMap::new();
     for (user, event) in events {
         let (start, hint) = hints.entry(*user).or_default();
@@ -59,7 +63,7 @@ pub(super) fn encode(events: &[(UserId, LiveEvent)], history: &History) -> Vec<(
         .into_iter()
         .map(|(user, (start, mut hint))| {
             hint.epoch = history.epoch(start).to_string();
-            let fits = hint.encoded_len() <= MAX_BYTES;
+            let fits = hint.encoded_len() <= max_bytes;
             (user, if fits { hint.encode_to_vec().into() } else { look() })
         })
         .collect()
@@ -142,7 +146,7 @@ mod tests {
             [(one, event(4, true, "a")), (two, event(9, false, "a")), (one, event(5, false, "b"))];
         let hub = Hub::default();
         let listener = hub.register(one, true).expect("open");
-        let hints = encode(&events, &history());
+        let hints = encode(&events, &history(), MAX_BYTES);
         assert_eq!(hints.iter().map(|(user, _)| *user).collect::<Vec<_>>(), [one, two]);
         take_in(&hints[0].1, one, &hub, &history());
         assert!(is_skipped(take(&listener).as_ref(), 4));
@@ -160,7 +164,7 @@ mod tests {
         let user = UserId(Uuid::from_u128(1));
         let hub = Hub::default();
         let listener = hub.register(user, false).expect("open");
-        let hints = encode(&[(user, event(4, true, "a"))], &history());
+        let hints = encode(&[(user, event(4, true, "a"))], &history(), MAX_BYTES);
         take_in(&hints[0].1, user, &hub, &history());
         assert!(matches!(take(&listener), Some(Taken::Behind)));
     }
@@ -168,8 +172,14 @@ mod tests {
     #[test]
     fn what_is_too_long_is_to_be_looked_up() {
         let user = UserId(Uuid::from_u128(1));
-        let long = "x".repeat(MAX_BYTES);
-        assert_eq!(encode(&[(user, event(4, false, &long))], &history()), [(user, look())]);
+        for max_bytes in [MAX_BYTES, 1_000] {
+            let encoded = |len| {
+                let events = [(user, event(4, false, &"x".repeat(len)))];
+                encode(&events, &history(), max_bytes)
+            };
+            assert_eq!(encoded(max_bytes), [(user, look())]);
+            assert_ne!(encoded(max_bytes / 2), [(user, look())]);
+        }
     }
 
     /// What a core of 0.1.0 sends, and takes for its own.
@@ -191,7 +201,8 @@ mod tests {
         assert!(is_skipped(take(&listener).as_ref(), 3));
         assert!(matches!(take(&listener), Some(Taken::Entry(Entry::Event(_)))));
 
-        let ours = encode(&[(user, event(4, true, "a")), (user, event(5, false, "b"))], &history());
+        let events = [(user, event(4, true, "a")), (user, event(5, false, "b"))];
+        let ours = encode(&events, &history(), MAX_BYTES);
         let theirs = v1::SubscribeResponse::decode(&ours[0].1[..]).expect("a hint");
         let kinds: Vec<_> = theirs.events.iter().map(|event| event.change.is_some()).collect();
         assert_eq!((theirs.last_seq, kinds), (5, vec![false, true]));

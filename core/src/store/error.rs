@@ -78,6 +78,13 @@ pub enum OpenError {
     UnfinishedCopy,
     #[error("{name} is \"{value}\": committed messages could be lost, or be seen out of order")]
     Setting { name: &'static str, value: String },
+    #[error(
+        "a session has {name} = \"{value}\", and \"{wanted}\" was asked for: what is in between drops that, as \
+         poolers do; connect to the server itself"
+    )]
+    SessionSetting { name: String, value: String, wanted: &'static str },
+    #[error("{0}: a pooler is in between; connect to the server itself")]
+    Pooler(String),
 }
 
 impl OpenError {

@@ -118,8 +118,17 @@ pub(super) async fn prepare(database: &PostgresDatabase) -> Result<Prepared, Ope
     Ok(Prepared { identity, options: in_schema(given, &schema), migrations })
 }
 
-async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    within(FIRST_CONNECT_TIMEOUT, PgConnection::connect_with(options)).await
+async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+    let connected = within(FIRST_CONNECT_TIMEOUT, PgConnection::connect_with(options)).await;
+    connected.map_err(|error| match &error {
+        // The words of PgBouncer: no server says so.
+        sqlx::Error::Database(refusal)
+            if refusal.message().contains("unsupported startup parameter") =>
+        {
+            OpenError::Pooler(refusal.message().to_owned())
+        }
+        _ => OpenError::Connect(error),
+    })
 }
 
 /// For a copy into the database, whose statements may take their time.
@@ -210,6 +219,7 @@ fn unusable(error: OpenError) -> sqlx::Error {
 
 async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
     server::check(connection).await?;
+    server::check_session(connection, &SESSION).await?;
     let shared: bool = sqlx::query_scalar(SHARE_WITH_CORES).fetch_one(&mut *connection).await?;
     if !shared {
         return Err(OpenError::Copying);
@@ -248,6 +258,7 @@ pub(super) fn readers(prepared: &PgConnectOptions, history: &History, most: u32)
                         OpenError::Setting { name: "pg_is_in_recovery", value: "on".into() };
                     return Err(sqlx::Error::Configuration(error.into()));
                 }
+                server::check_session(connection, &SESSION).await.map_err(unusable)?;
                 history::postgres::check_reader(connection, &history).await.map_err(unusable)
             })
         })

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::setting::{NO_VARIABLES, assert_names};
 
-async fn start_core_on(url: &str) -> Ended {
+pub(super) async fn start_core_on(url: &str) -> Ended {
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = ["core", "--grpc-addr", "127.0.0.1:0", "--database-url", url];
     process::run(directory.path(), arguments, NO_VARIABLES).await

@@ -83,6 +83,29 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<Wait, OpenErr
     Ok(server.wait)
 }
 
+/// As they are kept: times in the unit of the setting.
+const SETTINGS: &str = "select name, setting from pg_settings where name = any($1)";
+
+/// Refuses a session without the settings that it was opened with. PgBouncer takes connections whose settings it was told to
+/// ignore (`ignore_startup_parameters`), and passes none of them on.
+pub(super) async fn check_session(
+    connection: &mut PgConnection,
+    wanted: &[(&'static str, &'static str)],
+) -> Result<(), OpenError> {
+    let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
+    let set: Vec<(String, String)> =
+        sqlx::query_as(SETTINGS).bind(names).fetch_all(connection).await?;
+    for (name, value) in set {
+        let wanted = wanted.iter().find(|(wanted, _)| *wanted == name);
+        if let Some((_, wanted)) = wanted
+            && *wanted != value
+        {
+            return Err(OpenError::SessionSetting { name, value, wanted });
+        }
+    }
+    Ok(())
+}
+
 /// The same of what may have changed since.
 pub(in crate::store) async fn look(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let conditions: Conditions = sqlx::query_as(CONDITIONS).fetch_one(connection).await?;
