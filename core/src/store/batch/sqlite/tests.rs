@@ -3,7 +3,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{begin, cache::Cache, commit, load, store_refusals};
+use super::{begin, cache::Cache, commit, load, write::store_refusals};
 use crate::store::{
     Expected,
     batch::{

@@ -1,0 +1,260 @@
+//! How a batch is stored: in one call, because each takes a thread of the driver's to wake and to wait for.
+//!
+//! An error ends the transaction at once ("or rollback"), so that no statement keeps what it would take back alone.
+
+use std::sync::OnceLock;
+
+use futures_util::TryStreamExt as _;
+use serde::Serialize;
+use sqlx::{
+    Arguments as _, Either, Encode, Executor as _, Sqlite, SqliteConnection, Type,
+    sqlite::SqliteArguments,
+};
+
+use super::{cache::Cache, hex, json};
+use crate::store::{
+    batch::{
+        DispatchRow, FORGOTTEN_REFUSALS, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow,
+        Rows, StoreError,
+    },
+    history::FeedStartRow,
+};
+
+/// What a message with a file has besides its text.
+#[derive(Serialize)]
+struct FileRow<'a>(i64, i64, &'a str, &'a str, i64, &'a str);
+
+impl<'a> FileRow<'a> {
+    fn of(row: &NewMessageRow<'a>) -> Option<Self> {
+        let file = row.attachment?;
+        Some(Self(
+            row.thread_id,
+            row.id,
+            &file.path,
+            &file.file_name,
+            file.size,
+            &file.content_type,
+        ))
+    }
+}
+
+impl Serialize for RefusalRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.sender, hex(self.client_ref.0), self.refused).serialize(serializer)
+    }
+}
+
+impl Serialize for NewThreadRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.id, self.low_key, self.high_key, self.user_one, self.created).serialize(serializer)
+    }
+}
+
+impl Serialize for FeedStartRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.user, self.start, self.last_seq).serialize(serializer)
+    }
+}
+
+impl Serialize for DispatchRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.thread_id, self.id, self.dispatched, self.sender_seq, self.receiver_seq)
+            .serialize(serializer)
+    }
+}
+
+/// The rows of a parameter as `v`. The limit keeps SQLite from rendering a row again for each of its columns.
+macro_rules! rows {
+    ($parameter:literal) => {
+        concat!("(select value as v from json_each(", $parameter, ") limit -1 offset 0)")
+    };
+}
+/// What every batch with messages has.
+const MOVE: &str = "\
+    insert or rollback into feeds (user_key, last_seq)
+    select value ->> 0, value ->> 1 from json_each(?) where true
+    on conflict (user_key) do update set last_seq = excluded.last_seq;
+    update or rollback threads set last_activity = j.value ->> 1
+    from json_each(?) j where threads.id = j.value ->> 0;";
+/// What is rarer, and goes before that.
+const RARER: &str = concat!(
+    "insert or rollback into threads (id, low_key, high_key, user_one, created, last_activity)
+    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 4 from ",
+    rows!("?"),
+    ";
+    update or rollback messages set dispatched = v ->> 2,
+        sender_first_seq = coalesce(sender_first_seq, sender_seq), sender_seq = v ->> 3,
+        receiver_seq = v ->> 4 from ",
+    rows!("?"),
+    " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;
+    delete from uploads where path in (select value ->> 2 from json_each(?));"
+);
+/// What is as rare, and goes after it, with the sixth parameter.
+const ENTER_START: &str = "\
+    update or rollback feeds set start = value ->> 1 from json_each(?)
+    where feeds.user_key = value ->> 0;
+    insert or rollback into feed_starts (user_key, start, last_seq)
+    select value ->> 0, value ->> 1, value ->> 2 from json_each($6);";
+/// What is as rare, and goes after the messages, with the third parameter.
+const SET_FILES: &str = concat!(
+    "update or rollback messages set attachment_path = v ->> 2, attachment_name = v ->> 3,
+        attachment_size = v ->> 4, attachment_type = v ->> 5 from ",
+    rows!("$3"),
+    " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;"
+);
+/// Messages with their text alone. All parameters that are left are theirs; the driver leaves null what it has none for.
+const INSERT_MESSAGES: &str = "\
+    insert or rollback into messages (thread_id, id, sender, receiver, body, created, updated,
+        sender_seq, receiver_seq, client_ref)
+    select column1, column2, column3, column4, column5, column6, column6, column7, column8, column9
+    from (values ";
+const MESSAGE: &str = "(?,?,?,?,?,?,?,?,?)";
+const MESSAGE_PARAMETERS: usize = 9;
+const END_OF_MESSAGES: &str = ") where column1 is not null;";
+const COMMIT: &str = "commit";
+
+/// For how many messages there is a statement: few, each compiled once, and not much longer than the batches that they are
+/// for.
+const SIZES: [usize; 20] =
+    [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024];
+
+/// The statements of a batch to its end. Each but the commit ends in a semicolon, by which they are counted.
+struct Statements {
+    usual: String,
+    with_rarer: String,
+}
+
+impl Statements {
+    /// Of a batch with so many messages.
+    fn of(messages: usize) -> Option<&'static Self> {
+        static ALL: [OnceLock<Statements>; SIZES.len()] = [const { OnceLock::new() }; SIZES.len()];
+        let index = SIZES.partition_point(|size| *size < messages);
+        let (statements, size) = (ALL.get(index)?, *SIZES.get(index)?);
+        Some(statements.get_or_init(|| Self::new(size)))
+    }
+
+    fn new(size: usize) -> Self {
+        let messages = vec![MESSAGE; size].join(",");
+        let insert = [INSERT_MESSAGES, &messages, END_OF_MESSAGES].concat();
+        Self {
+            usual: [MOVE, &insert, COMMIT].concat(),
+            with_rarer: [RARER, MOVE, ENTER_START, &insert, SET_FILES, COMMIT].concat(),
+        }
+    }
+}
+
+/// Rare enough for calls of their own.
+const INSERT_REFUSALS: &str = "\
+    insert or ignore into refused_sends (sender, client_ref, refused)
+    select value ->> 0, unhex(value ->> 1), value ->> 2 from json_each($1)";
+const FORGET_REFUSALS: &str = "\
+    delete from refused_sends where (sender, client_ref) in
+        (select sender, client_ref from refused_sends where refused < $1 limit $2)";
+
+/// Stores a batch and commits it; durable when it returns.
+pub(in crate::store) async fn commit(
+    connection: &mut SqliteConnection,
+    rows: &Rows<'_>,
+    cache: &mut Cache,
+) -> Result<(), StoreError> {
+    store_refusals(connection, &rows.refusals).await?;
+    let files: Vec<_> = rows.messages.iter().filter_map(FileRow::of).collect();
+    let is_usual = rows.threads.is_empty()
+        && files.is_empty()
+        && rows.dispatches.is_empty()
+        && rows.feed_starts.is_empty();
+    let mut parameters = Parameters::default();
+    if is_usual && rows.messages.is_empty() {
+        run(connection, COMMIT, parameters).await?;
+    } else {
+        let statements = Statements::of(rows.messages.len()).ok_or_else(too_many_messages)?;
+        if !is_usual {
+            parameters.add(json(&rows.threads)?)?;
+            parameters.add(json(&rows.dispatches)?)?;
+            parameters.add(json(&files)?)?;
+        }
+        let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();
+        let activities: Vec<_> =
+            rows.activities.iter().map(|thread| (thread.id, thread.last_activity)).collect();
+        parameters.add(json(&feeds)?)?;
+        parameters.add(json(&activities)?)?;
+        if !is_usual {
+            parameters.add(json(&rows.feed_starts)?)?;
+        }
+        parameters.add_messages(rows)?;
+        let sql = if is_usual { &statements.usual } else { &statements.with_rarer };
+        run(connection, sql, parameters).await?;
+    }
+    cache.keep_stored(rows);
+    Ok(())
+}
+
+fn too_many_messages() -> sqlx::Error {
+    sqlx::Error::Encode("there is no statement for so many messages".into())
+}
+
+#[derive(Default)]
+struct Parameters(SqliteArguments);
+
+impl Parameters {
+    fn add<'t>(
+        &mut self,
+        value: impl Encode<'t, Sqlite> + Type<Sqlite>,
+    ) -> Result<(), sqlx::Error> {
+        self.0.add(value).map_err(sqlx::Error::Encode)
+    }
+
+    fn add_messages(&mut self, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+        self.0.reserve(rows.messages.len() * MESSAGE_PARAMETERS, 0);
+        for row in &rows.messages {
+            let body = str::from_utf8(&rows.bodies[row.body.clone()])
+                .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            self.add(row.thread_id)?;
+            self.add(row.id)?;
+            self.add(row.sender)?;
+            self.add(row.receiver)?;
+            self.add(body)?;
+            self.add(row.created)?;
+            self.add(row.sender_seq.cast_signed())?;
+            self.add(row.receiver_seq.map(u64::cast_signed))?;
+            self.add(row.client_ref.map(|client_ref| client_ref.0))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn store_refusals(
+    connection: &mut SqliteConnection,
+    refusals: &[RefusalRow],
+) -> Result<(), sqlx::Error> {
+    let Some(newest) = refusals.iter().map(|row| row.refused).max() else { return Ok(()) };
+    sqlx::query(INSERT_REFUSALS).bind(json(refusals)?).execute(&mut *connection).await?;
+    sqlx::query(FORGET_REFUSALS)
+        .bind(newest - REFUSAL_KEPT)
+        .bind(FORGOTTEN_REFUSALS)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Runs statements of which the last is the commit.
+async fn run(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    parameters: Parameters,
+) -> Result<(), StoreError> {
+    let before_commit = sql.matches(';').count();
+    let mut ended = 0;
+    let mut results = connection.fetch_many(sqlx::query_with(sql, parameters.0));
+    loop {
+        match results.try_next().await {
+            Ok(Some(Either::Left(_))) => ended += 1,
+            Ok(Some(Either::Right(_))) => {}
+            Ok(None) if ended > before_commit => return Ok(()),
+            // The thread of the driver died.
+            Ok(None) => return Err(StoreError::Commit(sqlx::Error::WorkerCrashed)),
+            Err(error) if ended < before_commit => return Err(StoreError::Statement(error)),
+            Err(error) => return Err(StoreError::Commit(error)),
+        }
+    }
+}
