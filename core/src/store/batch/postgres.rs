@@ -44,8 +44,10 @@ const LOAD_OVERTAKEN: &str = "\
     where exists (select 1 from messages m
         where m.sender = w.sender and m.client_ref > w.client_ref and m.client_ref <= w.last_later
             and substr(m.client_ref::text, 15, 1) = substr(w.client_ref::text, 15, 1))";
-const NEXT_MESSAGE_IDS: &str = "select nextval('message_ids') from generate_series(1, $1)";
-const NEXT_THREAD_IDS: &str = "select nextval('thread_ids') from generate_series(1, $1)";
+/// In one row: a row for each would cost more than the id.
+const NEXT_MESSAGE_IDS: &str =
+    "select array_agg(nextval('message_ids')) from generate_series(1, $1)";
+const NEXT_THREAD_IDS: &str = "select array_agg(nextval('thread_ids')) from generate_series(1, $1)";
 
 pub(in crate::store) async fn load(
     connection: &mut PgConnection,
@@ -115,7 +117,7 @@ async fn next_ids(
         return Ok(std::vec::IntoIter::default());
     }
     let ids: Vec<i64> =
-        sqlx::query_scalar(statement).bind(count as i64).fetch_all(connection).await?;
+        sqlx::query_scalar(statement).bind(count as i64).fetch_one(connection).await?;
     Ok(ids.into_iter())
 }
 
