@@ -82,7 +82,7 @@ pub enum OpenError {
         "a session has {name} = \"{value}\", and \"{wanted}\" was asked for: what is in between drops that, as \
          poolers do; connect to the server itself"
     )]
-    SessionSetting { name: String, value: String, wanted: &'static str },
+    SessionSetting { name: &'static str, value: String, wanted: &'static str },
     #[error("{0}: a pooler is in between; connect to the server itself")]
     Pooler(String),
 }

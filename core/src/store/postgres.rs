@@ -108,6 +108,7 @@ pub(super) async fn prepare(database: &PostgresDatabase) -> Result<Prepared, Ope
         }
         None => {}
     }
+    check_for_pooler(given).await?;
     let (schema, migrations) = schema::prepare(&mut connection, database.schema.as_deref()).await?;
     let identity = async {
         let id = sqlx::query_scalar(IDENTITY).fetch_one(&mut connection).await?;
@@ -116,6 +117,14 @@ pub(super) async fn prepare(database: &PostgresDatabase) -> Result<Prepared, Ope
     };
     let identity = within(FIRST_ANSWER_TIMEOUT, identity).await?;
     Ok(Prepared { identity, options: in_schema(given, &schema), migrations })
+}
+
+/// Before anything is made in a database that cannot be used this way.
+async fn check_for_pooler(given: &PgConnectOptions) -> Result<(), OpenError> {
+    let mut connection = first_connect(&write_options(&named(given))).await?;
+    let checked = async { Ok(server::check_session(&mut connection, &SESSION).await) };
+    within(FIRST_ANSWER_TIMEOUT, checked).await??;
+    Ok(connection.close().await?)
 }
 
 async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {

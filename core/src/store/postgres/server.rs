@@ -95,11 +95,10 @@ pub(super) async fn check_session(
     let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
     let set: Vec<(String, String)> =
         sqlx::query_as(SETTINGS).bind(names).fetch_all(connection).await?;
-    for (name, value) in set {
-        let wanted = wanted.iter().find(|(wanted, _)| *wanted == name);
-        if let Some((_, wanted)) = wanted
-            && *wanted != value
-        {
+    for (name, wanted) in wanted.iter().copied() {
+        let found = set.iter().find(|(found, _)| found == name).map(|(_, value)| &value[..]);
+        if found != Some(wanted) {
+            let value = found.unwrap_or_default().to_owned();
             return Err(OpenError::SessionSetting { name, value, wanted });
         }
     }
