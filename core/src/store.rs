@@ -23,6 +23,7 @@ mod engine;
 pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod history;
+mod log_growth;
 pub(crate) mod message;
 pub(crate) mod open_files;
 mod postgres;

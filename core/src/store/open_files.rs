@@ -11,7 +11,7 @@ use std::{
 use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
+use super::{Error, log_growth::LogGrowth};
 use crate::lock::{FileId, LockFile};
 
 /// How often they are looked at.
@@ -25,6 +25,7 @@ pub(crate) struct OpenFiles {
     log: PathBuf,
     /// While the connection that writes is open: whoever has it open keeps the log from being removed by SQLite.
     open_log: Mutex<Option<FileId>>,
+    growth: LogGrowth,
     /// A second process could lock another file in the place of one.
     locks: OnceLock<Vec<(Arc<LockFile>, FileId)>>,
     last_look: Mutex<Instant>,
@@ -44,6 +45,7 @@ impl OpenFiles {
             database: (path.to_owned(), id),
             log: log.into(),
             open_log: Mutex::default(),
+            growth: LogGrowth::default(),
             locks: OnceLock::new(),
             last_look: Mutex::new(Instant::now()),
             gone: OnceLock::new(),
@@ -116,6 +118,9 @@ impl OpenFiles {
             }
         }
         let open = self.open_log()?;
+        if let Ok(log) = self.log.metadata() {
+            self.growth.look(log.len());
+        }
         // Unless it was closed meanwhile.
         (is_another(&self.log, open) && self.open_log() == Some(open)).then(|| self.log.clone())
     }
