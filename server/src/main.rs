@@ -2,7 +2,7 @@
 //!
 //! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
-//! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain.
+//! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back.
 //! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL;
 //!   [`epoch`]: a new history of the database.
 
@@ -12,6 +12,7 @@ mod cli;
 mod epoch;
 mod failure;
 mod listener;
+mod memory;
 mod migrate;
 mod open_files;
 mod program;
