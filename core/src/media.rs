@@ -35,8 +35,8 @@ pub use self::failure::StoreError;
 pub(crate) use self::upload::{Finished, Upload};
 use crate::config::S3Url;
 
-/// What is gathered before it is written to a local file.
-const LOCAL_PART_BYTES: usize = 256 * 1024;
+/// What is gathered before it is written to a local file; held for each upload that stalls.
+const LOCAL_PART_BYTES: usize = 128 * 1024;
 /// From asking for a file to its first byte; less than what callers wait for.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
 /// What a download yields at a time, at most. With what gRPC puts around it, it fills a power of two: buffers on

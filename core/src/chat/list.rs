@@ -1,5 +1,6 @@
 //! Histories and thread lists as streams: read from the store page by page, as fast as the caller takes
-//! them and no faster. No transaction is open between two pages.
+//! them and no faster. No transaction is open between two pages. A page is what one response takes: nothing more is held
+//! for a caller that stalls.
 
 use std::collections::VecDeque;
 
@@ -21,12 +22,30 @@ use crate::{
 pub(super) type MessageList = BoxStream<'static, Result<v1::ListMessagesResponse, Status>>;
 pub(super) type ThreadList = BoxStream<'static, Result<v1::ListThreadsResponse, Status>>;
 
-const PAGE_MESSAGES: i64 = 256;
-/// What one response may carry, so that it stays far below the limit of a gRPC message.
-const RESPONSE_BYTES: usize = 256 * 1024;
+/// What one response may carry. It is held, on its way, for each caller that stalls.
+const RESPONSE_BYTES: usize = 128 * 1024;
 /// About what a message takes besides its body.
 const MESSAGE_BYTES: usize = 256;
-const PAGE_THREADS: usize = 256;
+
+/// How many messages or threads to read at a time.
+struct PageSize(usize);
+
+impl PageSize {
+    const MOST: usize = 256;
+
+    /// What was read beyond a response is read again: next time not more than fitted, or twice as many where that
+    /// would have.
+    fn learn(&mut self, taken: usize, bytes: usize) {
+        let next = if bytes < RESPONSE_BYTES / 2 { taken.saturating_mul(2) } else { taken };
+        self.0 = next.clamp(1, Self::MOST);
+    }
+}
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self(Self::MOST)
+    }
+}
 
 pub(super) async fn messages(
     store: &Store,
@@ -62,7 +81,7 @@ pub(super) async fn messages(
             user_id: user_id.to_string(),
             peer_id: peer_id.to_string(),
         },
-        read: VecDeque::new(),
+        size: PageSize::default(),
     };
     let rest = stream::try_unfold(pages, |mut pages| async move {
         let response = pages.next().await?;
@@ -83,51 +102,41 @@ struct MessagePages {
     range: MessageRange,
     remaining: i64,
     participants: Participants,
-    /// Read and not yet sent.
-    read: VecDeque<v1::Message>,
+    size: PageSize,
 }
 
 impl MessagePages {
     async fn next(&mut self) -> Result<Option<v1::ListMessagesResponse>, Error> {
-        if self.read.is_empty() {
-            self.read_page().await?;
-        }
-        let mut bytes = 0;
-        let mut messages = Vec::with_capacity(self.read.len());
-        while bytes < RESPONSE_BYTES
-            && let Some(message) = self.read.pop_front()
-        {
-            bytes += message.body.len() + MESSAGE_BYTES;
-            messages.push(message);
-        }
-        let response = v1::ListMessagesResponse { users: Vec::new(), messages };
-        Ok((!response.messages.is_empty()).then_some(response))
-    }
-
-    async fn read_page(&mut self) -> Result<(), Error> {
-        let limit = PAGE_MESSAGES.min(self.remaining);
+        let limit = self.remaining.min(self.size.0 as i64);
         if limit == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let rows = self.store.list_messages(self.range, limit).await?;
-        if let Some(last) = rows.last() {
+        let read = rows.len();
+        let mut bytes = 0;
+        let mut messages = Vec::with_capacity(read);
+        let Participants { user_key, user_id, peer_id } = &self.participants;
+        for row in rows {
+            if bytes >= RESPONSE_BYTES {
+                break;
+            }
+            bytes += row.body.len() + MESSAGE_BYTES;
             let bound = if self.range.newest_first {
                 &mut self.range.before
             } else {
                 &mut self.range.after
             };
-            *bound = last.id;
-        }
-        // A short page is the last one.
-        let count = rows.len() as i64;
-        self.remaining = if count < limit { 0 } else { self.remaining - count };
-        let Participants { user_key, user_id, peer_id } = &self.participants;
-        self.read.extend(rows.into_iter().map(|row| {
+            *bound = row.id;
             let sent = row.sender == *user_key;
             let (sender, receiver) = if sent { (user_id, peer_id) } else { (peer_id, user_id) };
-            row.into_wire(sender.clone(), receiver.clone())
-        }));
-        Ok(())
+            messages.push(row.into_wire(sender.clone(), receiver.clone()));
+        }
+        let taken = messages.len();
+        // A short page is the last one.
+        let is_last = taken == read && (read as i64) < limit;
+        self.remaining = if is_last { 0 } else { self.remaining - taken as i64 };
+        self.size.learn(taken, bytes);
+        Ok((taken > 0).then_some(v1::ListMessagesResponse { users: Vec::new(), messages }))
     }
 }
 
@@ -139,7 +148,7 @@ pub(super) async fn threads(store: &Store, user_id: UserId) -> Result<ThreadList
         user_on_wire: user.clone().into(),
         user,
         ids: ids.into(),
-        read: VecDeque::new(),
+        size: PageSize::default(),
     };
     let pages = stream::try_unfold(pages, |mut pages| async move {
         let response = pages.next().await?;
@@ -154,26 +163,46 @@ struct ThreadPages {
     user_on_wire: v1::User,
     /// Still to be read.
     ids: VecDeque<i64>,
-    /// Read and not yet sent.
-    read: VecDeque<v1::Thread>,
+    size: PageSize,
 }
 
 impl ThreadPages {
     async fn next(&mut self) -> Result<Option<v1::ListThreadsResponse>, Error> {
-        if self.read.is_empty() {
-            let page: Vec<_> = self.ids.drain(..PAGE_THREADS.min(self.ids.len())).collect();
-            let threads = self.store.get_threads(&page, &self.user, &self.user_on_wire).await?;
-            self.read.extend(threads);
-        }
-        let mut bytes = 0;
-        let mut threads = Vec::new();
-        while bytes < RESPONSE_BYTES
-            && let Some(thread) = self.read.pop_front()
-        {
+        let page: Vec<_> = self.ids.iter().take(self.size.0).copied().collect();
+        let mut threads = self.store.get_threads(&page, &self.user, &self.user_on_wire).await?;
+        let (mut taken, mut bytes) = (0, 0);
+        while let Some(thread) = threads.get(taken).filter(|_| bytes < RESPONSE_BYTES) {
             bytes += thread.encoded_len();
-            threads.push(thread);
+            taken += 1;
         }
-        let response = v1::ListThreadsResponse { threads };
-        Ok((!response.threads.is_empty()).then_some(response))
+        let next = threads.get(taken).and_then(|next| page.iter().position(|id| *id == next.id));
+        self.ids.drain(..next.unwrap_or(page.len()));
+        threads.truncate(taken);
+        self.size.learn(taken, bytes);
+        Ok((taken > 0).then_some(v1::ListThreadsResponse { threads }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_becomes_what_a_response_takes() {
+        let mut size = PageSize::default();
+        for (taken, bytes, expected) in [
+            (256, 80_000, 256),
+            (256, 40_000, 256),
+            // Long bodies, of which nine fit.
+            (9, RESPONSE_BYTES + 10_000, 9),
+            (9, RESPONSE_BYTES - 10_000, 9),
+            (9, RESPONSE_BYTES / 2 - 1, 18),
+            (18, 1_000, 36),
+            (1, 2 * RESPONSE_BYTES, 1),
+            (0, 0, 1),
+        ] {
+            size.learn(taken, bytes);
+            assert_eq!(size.0, expected, "{taken} of {bytes} bytes");
+        }
     }
 }

@@ -24,8 +24,9 @@ use crate::{
 /// what they take of a connection that others use.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// What waits to be written of a download. Pieces are smaller.
-const UNWRITTEN_BYTES: u64 = 16 * 1024;
+/// What may wait to be written of a download when it is given another piece: less than one, so that a reader who stalls
+/// holds little more.
+const UNWRITTEN_BYTES: u64 = 4 * 1024;
 
 type Pieces = Streaming<DownloadAttachmentResponse>;
 
