@@ -43,6 +43,21 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// An integer of a header block that begins with seven bits (RFC 7541 section 5.1).
+fn length(mut value: usize) -> Vec<u8> {
+    if value < 127 {
+        return vec![value as u8];
+    }
+    let mut bytes = vec![127];
+    value -= 127;
+    while value >= 128 {
+        bytes.push((value % 128) as u8 | 128);
+        value /= 128;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
 /// The head of a call, nothing of which the peer has to remember (RFC 7541 section 6.2.2).
 fn head(path: &str, token: Option<&str>) -> Vec<u8> {
     let authorization = token.map(|token| format!("Bearer {token}"));
@@ -60,10 +75,20 @@ fn head(path: &str, token: Option<&str>) -> Vec<u8> {
         let Some(value) = value else { continue };
         block.push(0);
         for text in [name, value] {
-            block.push(u8::try_from(text.len()).ok().filter(|size| *size < 127).expect("short"));
+            block.extend_from_slice(&length(text.len()));
             block.extend_from_slice(text.as_bytes());
         }
     }
+    block
+}
+
+/// The same of a stranger, as long as a head may be.
+fn long_head(path: &str) -> Vec<u8> {
+    let mut block = head(path, None);
+    let padding = vec![b'x'; 15_800 - block.len()];
+    let name = "padding";
+    let parts = [&[0], &length(name.len())[..], name.as_bytes(), &length(padding.len()), &padding];
+    block.extend_from_slice(&parts.concat());
     block
 }
 
@@ -129,6 +154,49 @@ async fn a_thousand_calls_that_are_cancelled_at_once_cut_nobody_off() {
         connection.write(&calls.collect::<Vec<_>>().concat()).await;
         assert!(connection.lives().await, "cut off, with a token: {}", token.is_some());
     }
+}
+
+/// Each of them is held until the core has looked at it.
+#[tokio::test]
+async fn long_heads_that_are_reset_take_little_memory_and_give_it_back() {
+    const CONNECTIONS: u32 = 10;
+    const MIB: u64 = 1024 * 1024;
+    // The last number is a debug build's, whose whole need is a tenth of that of the full run.
+    let (heads, most_bytes) = if is_full() { (32_768, 200 * MIB) } else { (4_000, 24 * MIB) };
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "before").await.expect("stored");
+    let before = core.process.resident_bytes();
+    let grown = || core.process.resident_bytes().saturating_sub(before);
+    let head = long_head(GET_MESSAGE);
+    let storms = (0..CONNECTIONS).map(async |_| {
+        let mut connection = Frames::connect(&core.address()).await;
+        for stream in streams(heads / CONNECTIONS) {
+            let opened = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head);
+            let reset = frame(RST_STREAM, 0, stream, &CANCEL);
+            let sent = tokio::time::timeout(Duration::from_secs(60), async {
+                connection.0.write_all(&[opened, reset].concat()).await
+            });
+            sent.await.expect("read in time").expect("not cut off");
+        }
+        assert!(connection.lives().await, "cut off");
+    });
+    let mut storms = std::pin::pin!(join_all(storms));
+    let (mut peak, mut slowest) = (0, Duration::ZERO);
+    loop {
+        let begun = Instant::now();
+        tokio::select! {
+            _ = &mut storms => break,
+            sent = core.send(&ada, &bob, "meanwhile") => {
+                sent.expect("stored");
+                slowest = slowest.max(begun.elapsed());
+                peak = peak.max(grown());
+            }
+        }
+    }
+    eprintln!("{heads} heads: {peak} bytes at most; the slowest call beside them {slowest:?}");
+    assert!(peak < most_bytes, "{peak} bytes");
+    eventually("memory that is given back", async || (grown() < 16 * MIB).then_some(())).await;
 }
 
 /// Many who say nothing of who they are leave room for those who do.

@@ -1,5 +1,5 @@
-//! Connections on which nobody has shown a service token yet. Whatever they send is held for them, so there are few; and
-//! one that does not even begin to speak is closed.
+//! Connections on which nobody has shown a service token yet. Whatever they send is held for them, so there are few, which
+//! are read slowly; and one that does not even begin to speak is closed.
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +30,11 @@ const GRACE: Duration = Duration::from_millis(50);
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
 pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is read at once of a peer that has shown no token, and how much of it more in each interval. What nobody looks at
+/// in time is held in memory: heads of 16 KiB may come by the thousand. The first calls of who has a token fit.
+const READ_BURST_BYTES: usize = 256 * 1024;
+const READ_BYTES_AN_INTERVAL: usize = 16 * 1024;
+const READ_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
@@ -150,6 +155,23 @@ struct Vetting {
     /// Of the preface.
     missing_bytes: usize,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// May still be read.
+    allowance: usize,
+    /// When there is more.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Vetting {
+    /// How much may be read; waits until it is something.
+    fn poll_allowance(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        while self.allowance == 0 {
+            let pause = || Box::pin(tokio::time::sleep(READ_INTERVAL));
+            ready!(self.pause.get_or_insert_with(pause).as_mut().poll(context));
+            self.pause = None;
+            self.allowance = READ_BYTES_AN_INTERVAL;
+        }
+        Poll::Ready(self.allowance)
+    }
 }
 
 impl<S> Received<S> {
@@ -164,6 +186,8 @@ impl<S> Received<S> {
             closed: Box::pin(closed.cancelled_owned()),
             missing_bytes: PREFACE_BYTES,
             deadline: Some(Box::pin(tokio::time::sleep(preface_timeout))),
+            allowance: READ_BURST_BYTES,
+            pause: None,
         };
         Self { stream, visitor, vetting: Some(Box::new(vetting)) }
     }
@@ -201,14 +225,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Received<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.vet(context)?;
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if let Some(vetting) = &mut self.vetting {
-            let read = buffer.filled().len() - before;
-            vetting.missing_bytes = vetting.missing_bytes.saturating_sub(read);
-            if vetting.missing_bytes == 0 {
-                vetting.deadline = None;
-            }
+        let Self { stream, vetting, .. } = &mut *self;
+        let Some(vetting) = vetting else { return Pin::new(stream).poll_read(context, buffer) };
+        let allowance = ready!(vetting.poll_allowance(context));
+        let room = buffer.initialize_unfilled_to(buffer.remaining().min(allowance));
+        let mut part = ReadBuf::new(room);
+        ready!(Pin::new(stream).poll_read(context, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        vetting.allowance -= read;
+        vetting.missing_bytes = vetting.missing_bytes.saturating_sub(read);
+        if vetting.missing_bytes == 0 {
+            vetting.deadline = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -276,6 +304,26 @@ mod tests {
         assert!(!known_closed.is_cancelled());
         drop((crowd, other, late, later));
         assert!(strangers.state().connections.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_is_read_slowly_until_it_is_known() {
+        const MORE_BYTES: usize = 1024 * 1024;
+        let strangers = Arc::new(Strangers::default());
+        let (mut peer, stream) = duplex(4 * MORE_BYTES);
+        let mut stream = Received::new(stream, None, &strangers, PREFACE_TIMEOUT);
+        peer.write_all(&vec![b'P'; 4 * MORE_BYTES]).await.expect("sent");
+        let mut read = vec![0; MORE_BYTES];
+        let begun = Instant::now();
+        stream.read_exact(&mut read[..READ_BURST_BYTES]).await.expect("read");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        stream.read_exact(&mut read).await.expect("read");
+        let intervals = u32::try_from(MORE_BYTES / READ_BYTES_AN_INTERVAL).expect("few");
+        assert!(begun.elapsed() >= READ_INTERVAL * intervals, "{:?}", begun.elapsed());
+        stream.visitor.become_known();
+        let known = Instant::now();
+        stream.read_exact(&mut read).await.expect("read");
+        assert_eq!(known.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
