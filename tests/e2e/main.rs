@@ -5,6 +5,7 @@ mod attachment;
 mod bucket;
 mod cluster;
 mod crash;
+mod crowd;
 mod deploy;
 mod drain;
 mod epoch;
