@@ -10,6 +10,8 @@ use crate::error::Error;
 const MAX_EMAIL_BYTES: usize = 320;
 const MAX_PROFILE_BYTES: usize = 16_384;
 const MAX_PROFILE_DEPTH: usize = 32;
+/// How far the clock of an issuer may be ahead of ours.
+const MAX_AHEAD_SECONDS: i64 = 24 * 3_600;
 /// Users in one request.
 pub(crate) const MAX_USERS: usize = 1_000;
 /// Identifiers are JSON integers that every client can hold (PROTOCOL section 2).
@@ -109,7 +111,32 @@ impl TryFrom<v1::DispatchAttachmentRequest> for Dispatch {
     }
 }
 
+/// What a verified access token says of its user.
+#[derive(Debug, Clone)]
+pub(crate) struct Claims {
+    pub(crate) change: UserChange,
+    /// The `iat` of the token, in seconds since the epoch.
+    pub(crate) issued: Option<i64>,
+}
+
+impl Claims {
+    /// `now` is in microseconds since the epoch.
+    pub(crate) fn parse(request: v1::EnsureUserRequest, now: i64) -> Result<Self, Error> {
+        let missing = Error::InvalidField { field: "user", problem: "missing" };
+        let change = request.user.ok_or(missing)?.try_into()?;
+        // One that no clock tells, as in milliseconds, would be newer than all that come after it is mended.
+        let latest = (now / 1_000_000).saturating_add(MAX_AHEAD_SECONDS);
+        let issued = request.issued_at.filter(|at| *at <= latest);
+        Ok(Self { change, issued })
+    }
+}
+
 impl UserChange {
+    /// Whether it has anything to store besides the user.
+    pub(crate) fn says_something(&self) -> bool {
+        self.email.is_some() || self.profile.is_some()
+    }
+
     /// Bytes of text.
     pub(crate) fn size(&self) -> usize {
         self.email.as_ref().map_or(0, String::len)

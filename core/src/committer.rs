@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::caller::{Returns, Terms};
 use self::{caller::Caller, task::CommitTask, waiting::Waiting};
 use crate::{
-    command::{Dispatch, NewMessage, UserChange},
+    command::{Claims, Dispatch, NewMessage, UserChange},
     error::Error,
     hub::Hub,
     store::{Writer, batch::StoredMessage, user::UserRow},
@@ -55,8 +55,8 @@ pub(crate) enum Write {
     Message(NewMessage),
     Dispatch(Dispatch),
     UpsertUsers(Vec<UserChange>),
-    /// As an upsert, but a deleted user stays deleted.
-    EnsureUser(UserChange),
+    /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
+    EnsureUser(Claims),
     DeleteUser(UserId),
     /// Notes a file before it is begun.
     BeginUpload(String),
@@ -197,7 +197,7 @@ impl Write {
         WRITE_OVERHEAD_BYTES
             + match self {
                 Self::Message(message) => message.body.len(),
-                Self::EnsureUser(change) => change.size(),
+                Self::EnsureUser(claims) => claims.change.size(),
                 Self::UpsertUsers(changes) => {
                     changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
                 }

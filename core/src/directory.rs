@@ -6,7 +6,8 @@ use netrox_proto::v1::{self, directory_service_server::DirectoryService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    command::{self, MAX_USERS, UserChange},
+    clock::now_micros,
+    command::{self, Claims, MAX_USERS},
     committer::{Committer, Write},
     error::Error,
     store::Store,
@@ -38,17 +39,14 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::EnsureUserRequest>,
     ) -> Result<Response<v1::EnsureUserResponse>, Status> {
-        let change = request
-            .into_inner()
-            .user
-            .ok_or(Error::InvalidField { field: "user", problem: "missing" })?;
-        let change = UserChange::try_from(change)?;
-        let stored = self.store.find_user(change.id).await.map_err(Error::from)?;
+        let now = now_micros();
+        let claims = Claims::parse(request.into_inner(), now)?;
+        let stored = self.store.find_user(claims.change.id).await.map_err(Error::from)?;
         let user = match stored {
             Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
-            Some(user) if user.has(&change) => user,
+            Some(user) if user.keeps(&claims.change, claims.issued, now) => user,
             _ => {
-                let users = self.committer.submit(Write::EnsureUser(change))?.users().await?;
+                let users = self.committer.submit(Write::EnsureUser(claims))?.users().await?;
                 users.into_iter().next().ok_or(Error::Internal)?
             }
         };

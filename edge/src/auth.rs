@@ -30,6 +30,8 @@ pub(crate) struct Identity {
     pub(crate) user_id: UserId,
     /// Unix seconds.
     pub(crate) expires_at: i64,
+    /// The `iat` claim in Unix seconds, where it is a number.
+    pub(crate) issued_at: Option<i64>,
     /// The `email` claim, where it is a string.
     pub(crate) email: Option<String>,
     /// The `profile` claim as JSON text; "null" where it is null.
@@ -106,14 +108,12 @@ impl Authenticator {
             .or_else(|| claims.get(SUBJECT_CLAIM))
             .and_then(|claim| text(claim)?.parse().ok())
             .ok_or(Unauthenticated)?;
-        let expires_at = claims
-            .get("exp")
-            .and_then(|claim| serde_json::from_str::<f64>(claim.get()).ok())
-            .ok_or(Unauthenticated)?;
+        let expires_at =
+            claims.get("exp").and_then(|claim| seconds(claim)).ok_or(Unauthenticated)?;
         Ok(Identity {
             user_id,
-            // Saturates.
-            expires_at: expires_at as i64,
+            expires_at,
+            issued_at: claims.get("iat").and_then(|claim| seconds(claim)),
             email: claims.get("email").and_then(|claim| text(claim)),
             profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
         })
@@ -157,6 +157,11 @@ fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), Confi
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+}
+
+/// Whole seconds of a time. Saturates.
+fn seconds(claim: &RawValue) -> Option<i64> {
+    serde_json::from_str::<f64>(claim.get()).ok().map(|seconds| seconds.floor() as i64)
 }
 
 fn text(claim: &RawValue) -> Option<String> {

@@ -18,7 +18,7 @@ use netrox_proto::{
         GetUsersRequest, GetUsersResponse, ListMessagesRequest, ListMessagesResponse,
         ListThreadsRequest, ListThreadsResponse, Message, SendMessageRequest, SendMessageResponse,
         SendMessagesRequest, SendMessagesResponse, SubscribeRequest, SubscribeResponse,
-        UpsertUsersRequest, UpsertUsersResponse, User, UserChange,
+        UpsertUsersRequest, UpsertUsersResponse, User,
         chat_service_server::{ChatService, ChatServiceServer},
         directory_service_server::{DirectoryService, DirectoryServiceServer},
         event::Change,
@@ -85,7 +85,7 @@ pub(crate) struct State {
     pub(crate) hangs: bool,
     /// A claim that the directory cannot hold.
     pub(crate) refused_claim: Option<&'static str>,
-    pub(crate) ensured: Vec<UserChange>,
+    pub(crate) ensured: Vec<EnsureUserRequest>,
 }
 
 type Sender<T> = mpsc::Sender<Result<T, Status>>;
@@ -424,7 +424,8 @@ impl DirectoryService for StubCore {
         &self,
         request: Request<EnsureUserRequest>,
     ) -> Result<Response<EnsureUserResponse>, Status> {
-        let user = request.into_inner().user.expect("a user");
+        let request = request.into_inner();
+        let user = request.user.clone().expect("a user");
         if self.state().hangs {
             std::future::pending().await
         }
@@ -432,7 +433,7 @@ impl DirectoryService for StubCore {
         self.change(|state| {
             state.refuse_if_down()?;
             let has_email = user.email.is_some();
-            state.ensured.push(user);
+            state.ensured.push(request);
             if let Some(claim) = state.refused_claim
                 && (claim != "email" || has_email)
             {

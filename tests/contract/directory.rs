@@ -1,5 +1,6 @@
 //! `DirectoryService`: whom one can write to.
 
+use netrox_harness::token;
 use netrox_proto::v1::{
     EnsureUserRequest, ErrorReason, GetUsersRequest, UpsertUsersRequest, User, UserChange,
 };
@@ -24,8 +25,20 @@ impl Core {
     }
 
     async fn ensure_user(&self, user: UserChange) -> Result<User, Status> {
-        let answer = self.directory().ensure_user(EnsureUserRequest { user: Some(user) }).await;
+        let answer = self
+            .directory()
+            .ensure_user(EnsureUserRequest { user: Some(user), issued_at: None })
+            .await;
         answer.map(|answer| answer.into_inner().user.expect("a user"))
+    }
+
+    /// What a token says of its user, with its `iat`.
+    async fn claim(&self, id: &str, email: &str, issued_at: Option<i64>) -> String {
+        let request = EnsureUserRequest { user: Some(change(id, Some(email), None)), issued_at };
+        let answer = self.directory().ensure_user(request).await.expect("ensured").into_inner();
+        let user = answer.user.expect("a user");
+        assert_eq!(self.get_user(id).await.as_ref(), Some(&user));
+        user.email
     }
 
     async fn get_users(&self, user_ids: Vec<String>) -> Result<Vec<User>, Status> {
@@ -101,6 +114,57 @@ async fn an_absent_field_leaves_what_is_stored() {
     }
 }
 
+/// Of two devices of a user one has an older token.
+#[tokio::test]
+async fn what_an_older_token_says_changes_nothing() {
+    let core = Core::start().await;
+    let id = new_id();
+    let now = i64::try_from(token::now()).expect("a time");
+    let steps = [
+        (Some(now - 500), "first", "first"),
+        (Some(now - 300), "second", "second"),
+        (Some(now - 400), "first", "second"),
+        (None, "undated", "second"),
+        // In the same second, which of them is the later one is not told.
+        (Some(now - 300), "third", "third"),
+        (Some(i64::MIN), "ancient", "third"),
+        // In milliseconds: no date.
+        (Some(now * 1_000), "strange", "third"),
+        (Some(now + 3_600), "of a clock that is ahead", "of a clock that is ahead"),
+        (Some(now), "fourth", "of a clock that is ahead"),
+    ];
+    for (issued_at, said, kept) in steps {
+        assert_eq!(core.claim(&id, said, issued_at).await, kept, "{issued_at:?} {said}");
+    }
+    // A service counts, and what was issued before it does not.
+    let served = core.upsert_users(vec![change(&id, Some("served"), None)]).await.expect("stored");
+    assert_eq!(served[0].email, "served");
+    assert_eq!(core.claim(&id, "fourth", Some(now - 10)).await, "served");
+    assert_eq!(core.claim(&id, "fifth", Some(now + 3_600)).await, "fifth");
+}
+
+#[tokio::test]
+async fn a_token_without_a_date_changes_what_no_dated_one_has_set() {
+    let core = Core::start().await;
+    let now = i64::try_from(token::now()).expect("a time");
+    let id = new_id();
+    assert_eq!(core.claim(&id, "one", None).await, "one");
+    assert_eq!(core.claim(&id, "two", None).await, "two");
+    core.upsert_users(vec![change(&id, Some("served"), None)]).await.expect("stored");
+    assert_eq!(core.claim(&id, "three", None).await, "three");
+    // One that was issued before the service's change, of which it does not know.
+    assert_eq!(core.claim(&id, "four", Some(now - 100)).await, "three");
+    // What a dated one repeats is dated.
+    assert_eq!(core.claim(&id, "three", Some(now + 10)).await, "three");
+    assert_eq!(core.claim(&id, "one", None).await, "three");
+    // A token that says nothing dates nothing.
+    let another = new_id();
+    let silent =
+        EnsureUserRequest { user: Some(change(&another, None, None)), issued_at: Some(now) };
+    core.directory().ensure_user(silent).await.expect("ensured");
+    assert_eq!(core.claim(&another, "one", None).await, "one");
+}
+
 #[tokio::test]
 async fn a_bad_user_is_refused_and_its_field_named() {
     let core = Core::start().await;
@@ -126,7 +190,7 @@ async fn a_bad_user_is_refused_and_its_field_named() {
         assert_invalid(core.upsert_users(users).await, field);
     }
     assert_eq!(core.get_users(vec![id, neighbour]).await.expect("an answer"), []);
-    let missing = core.directory().ensure_user(EnsureUserRequest { user: None }).await;
+    let missing = core.directory().ensure_user(EnsureUserRequest::default()).await;
     assert_invalid(missing, "user");
 }
 
@@ -240,7 +304,8 @@ async fn users_are_ensured_from_everywhere_at_once() {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..32 {
         let mut directory = core.connect().await.directory();
-        let request = EnsureUserRequest { user: Some(change(&id, Some("a@b.c"), Some("[1]"))) };
+        let user = Some(change(&id, Some("a@b.c"), Some("[1]")));
+        let request = EnsureUserRequest { user, issued_at: None };
         calls.spawn(async move { directory.ensure_user(request).await.map(Response::into_inner) });
     }
     while let Some(answer) = calls.join_next().await {

@@ -1,9 +1,11 @@
 //! `ChatService`, the reading side: `GetMessage`, `ListMessages` and `ListThreads`.
 
+use netrox_harness::Store;
 use netrox_proto::v1::{ErrorReason, ListMessagesRequest, Message, UpsertUsersRequest, UserChange};
 use uuid::Uuid;
 
 use crate::{
+    STORE,
     attachment::upload,
     pipeline::Pipeline,
     refusal::{assert_alike, assert_invalid, assert_refused},
@@ -263,6 +265,75 @@ async fn threads_come_most_recently_active_first() {
         assert!(created.windows(2).all(|pair| pair[0] >= pair[1]));
         assert_eq!(threads.len(), peers.len());
     }
+}
+
+/// Whom the user has talked to, in the order of the list.
+async fn peers(core: &Core, user: &str) -> Vec<String> {
+    let threads = core.threads(user).await.expect("threads");
+    let peers = threads.into_iter().map(|thread| {
+        let users = [thread.user_one, thread.user_two].map(|found| found.expect("a user").id);
+        users.into_iter().find(|id| id != user).expect("a peer")
+    });
+    peers.collect()
+}
+
+/// A clock that was two days ahead is put right: who was written to meanwhile does not stay on top.
+#[tokio::test]
+async fn threads_are_in_the_order_of_commits_whatever_the_clock_says() {
+    let core = Core::start().await;
+    let [ada, bob, cyd] = core.users().await;
+    let id = core.send(&ada, &bob, "ahead").await.expect("stored").thread_id;
+    const AHEAD: &str = "+ 2 * 86400 * 1000000";
+    core.process
+        .change_rows(&[
+            &format!("update messages set created = created {AHEAD}, updated = updated {AHEAD}"),
+            &format!("update threads set last_activity = last_activity {AHEAD}"),
+        ])
+        .await;
+    assert_eq!(peers(&core, &ada).await, [bob.clone()]);
+    core.send(&cyd, &ada, "in time").await.expect("stored");
+    assert_eq!(peers(&core, &ada).await, [cyd.clone(), bob.clone()]);
+    // What comes after it in the thread of the clock that was ahead comes after it in time, too.
+    core.send(&bob, &ada, "later").await.expect("stored");
+    assert_eq!(peers(&core, &ada).await, [bob.clone(), cyd.clone()]);
+    core.send(&ada, &cyd, "now").await.expect("stored");
+    assert_eq!(peers(&core, &ada).await, [cyd, bob.clone()]);
+    assert_eq!(peers(&core, &bob).await, [ada.clone()]);
+    let threads = core.threads(&ada).await.expect("threads");
+    assert_eq!(threads[1].id, id);
+    assert!(
+        threads[0].last_activity.map(|at| micros(&at))
+            < threads[1].last_activity.map(|at| micros(&at))
+    );
+}
+
+/// As a database of the version before: it has neither the newest messages of threads nor dates of claims.
+#[tokio::test]
+async fn an_older_database_is_brought_up_to_date() {
+    let mut core = Core::start().await;
+    let [ada, bob, cyd, dee] = core.users().await;
+    for (sender, receiver) in [(&ada, &bob), (&cyd, &ada), (&ada, &dee), (&bob, &ada)] {
+        core.send(sender, receiver, "before").await.expect("stored");
+    }
+    core.terminate();
+    assert_eq!(core.exit_code().await, Some(0));
+    let forget = match STORE {
+        Store::Sqlite => "delete from _sqlx_migrations where version >= 4",
+        Store::Postgres => "delete from _sqlx_migrations where version >= 6",
+    };
+    core.process
+        .change_rows(&[
+            "alter table threads drop column last_message",
+            "alter table threads drop column last_message_at",
+            "alter table users drop column claims_issued",
+            "alter table users drop column upserted",
+            forget,
+        ])
+        .await;
+    core.start_again().await;
+    assert_eq!(peers(&core, &ada).await, [bob.clone(), dee.clone(), cyd.clone()]);
+    core.send(&ada, &cyd, "after").await.expect("stored");
+    assert_eq!(peers(&core, &ada).await, [cyd, bob, dee]);
 }
 
 #[tokio::test]

@@ -92,6 +92,29 @@ async fn what_a_core_of_0_1_0_stores_is_delivered_once() {
     .await;
 }
 
+/// It does not note the newest message of a thread.
+#[tokio::test]
+async fn a_thread_that_a_core_of_0_1_0_writes_to_comes_first() {
+    run_test(async {
+        let nats = NatsServer::start().await;
+        let (chat, core) = start(&nats).await;
+        let [ada, bob, cyd] = core.users().await;
+        let first = core.send(&ada, &bob, "first").await.expect("stored").thread_id;
+        let second = core.send(&ada, &cyd, "second").await.expect("stored").thread_id;
+        let order = async || -> Vec<_> {
+            let threads = core.threads(&ada).await.expect("threads");
+            threads.iter().map(|thread| thread.id).collect()
+        };
+        assert_eq!(order().await, [second, first]);
+        store(&chat, 500_000, "older").await;
+        let active =
+            format!("update threads set last_activity = last_activity + 1 where id = {first}");
+        chat.change_rows(&[&active]).await;
+        assert_eq!(order().await, [first, second]);
+    })
+    .await;
+}
+
 /// A core that does not know the kind of a change must not take it for a message of the user's own.
 #[tokio::test]
 async fn a_hint_of_an_unknown_kind_hides_nothing() {

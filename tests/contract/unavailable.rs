@@ -98,7 +98,10 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
 
     // What writes nothing goes on: reading, and a user who comes back.
     let known = UserChange { id: ada.clone(), ..Default::default() };
-    core.directory().ensure_user(EnsureUserRequest { user: Some(known) }).await.expect("known");
+    core.directory()
+        .ensure_user(EnsureUserRequest { user: Some(known), issued_at: None })
+        .await
+        .expect("known");
     let asked = GetUsersRequest { user_ids: vec![ada.clone(), strangers[0].id.clone()] };
     let found = core.directory().get_users(asked).await.expect("found").into_inner().users;
     assert_eq!(found.len(), 1);

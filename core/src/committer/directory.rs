@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     store::{
         self,
-        user::{Upsert, UserRow},
+        user::{Source, Upsert, UserRow},
         writer::{USERS_AT_A_TIME, WriteTransaction},
     },
 };
@@ -34,7 +34,7 @@ pub(super) async fn write(
         let users: &[UserChange] = match write {
             Write::Message(_) | Write::Dispatch(_) => continue,
             Write::UpsertUsers(changes) => changes,
-            Write::EnsureUser(change) => std::slice::from_ref(change),
+            Write::EnsureUser(claims) => std::slice::from_ref(&claims.change),
             other => {
                 answers.append(&mut set.write(transaction, now, progress).await?);
                 answers.push(write_singly(transaction, other, now).await?);
@@ -61,9 +61,12 @@ struct UserSet<'a> {
 
 impl<'a> UserSet<'a> {
     fn add(&mut self, write: &'a Write, users: &'a [UserChange]) {
-        let restores = matches!(write, Write::UpsertUsers(_));
+        let source = match write {
+            Write::EnsureUser(claims) => Source::Claims { issued: claims.issued },
+            _ => Source::Service,
+        };
         self.ids.extend(users.iter().map(|change| change.id));
-        self.upserts.extend(users.iter().map(|change| Upsert { change, restores }));
+        self.upserts.extend(users.iter().map(|change| Upsert { change, source }));
         self.writes.push((write, users.len()));
     }
 

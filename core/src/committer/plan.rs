@@ -16,7 +16,7 @@ use crate::{
     hub::LiveEvent,
     store::{
         batch::{
-            DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, RefusalRow, Rows,
+            ActivityRow, DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, RefusalRow, Rows,
             StoredMessage, ThreadState, UserState, Wanted,
         },
         history::{FeedStartRow, Position, Start},
@@ -60,7 +60,7 @@ pub(super) struct Plan<'a> {
     pub(super) events: Vec<(UserId, LiveEvent)>,
     /// What the batch changes.
     feeds: BTreeMap<UserKey, UserState>,
-    threads: BTreeMap<Pair, ThreadState>,
+    threads: BTreeMap<Pair, ActivityRow>,
 }
 
 impl<'a> Plan<'a> {
@@ -96,7 +96,7 @@ impl<'a> Plan<'a> {
         };
 
         let id = next_id(&mut self.loaded.message_ids)?;
-        let (thread_id, created) = self.thread_activity(sender.key, receiver.key)?;
+        let (thread_id, created) = self.thread_activity(sender.key, receiver.key, id)?;
         let sender_place = self.next_place(sender);
         let receiver_place = message.attachment.is_none().then(|| self.next_place(receiver));
         let start = self.rows.bodies.len();
@@ -229,11 +229,17 @@ impl<'a> Plan<'a> {
         Place { at, prior }
     }
 
-    /// The thread of a pair, and the instant of its next message: later than that of the last one,
-    /// also when the clock steps back.
-    fn thread_activity(&mut self, one: UserKey, two: UserKey) -> Result<(i64, i64), Error> {
+    /// The thread of a pair, and the instant of its next message, which has the id `last_message`: later than that of the
+    /// last one, also when the clock steps back.
+    fn thread_activity(
+        &mut self,
+        one: UserKey,
+        two: UserKey,
+        last_message: i64,
+    ) -> Result<(i64, i64), Error> {
         let pair @ (low_key, high_key) = (one.min(two), one.max(two));
-        let known = self.threads.get(&pair).or_else(|| self.loaded.threads.get(&pair));
+        let known = self.threads.get(&pair).map(|row| &row.thread);
+        let known = known.or_else(|| self.loaded.threads.get(&pair));
         let thread = match known {
             Some(thread) => {
                 ThreadState { last_activity: self.now.max(thread.last_activity + 1), ..*thread }
@@ -251,7 +257,7 @@ impl<'a> Plan<'a> {
                 ThreadState { id, low_key, high_key, last_activity: created }
             }
         };
-        self.threads.insert(pair, thread);
+        self.threads.insert(pair, ActivityRow { thread, last_message });
         Ok((thread.id, thread.last_activity))
     }
 

@@ -81,6 +81,15 @@ impl ThreadState {
     }
 }
 
+/// A thread that was written to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ActivityRow {
+    /// With the instant of its newest message.
+    pub(crate) thread: ThreadState,
+    /// The id of it.
+    pub(crate) last_message: i64,
+}
+
 /// The answer to a send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoredMessage {
@@ -126,8 +135,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) feeds: Vec<UserState>,
     /// Those of them that move for the first time in this start.
     pub(crate) feed_starts: Vec<FeedStartRow>,
-    /// Those that were written to, with the new instant of it.
-    pub(crate) activities: Vec<ThreadState>,
+    /// Those that were written to.
+    pub(crate) activities: Vec<ActivityRow>,
     pub(crate) refusals: Vec<RefusalRow>,
 }
 

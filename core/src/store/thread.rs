@@ -11,24 +11,34 @@ use super::{
 };
 
 const FIND: &str = "select id from threads where low_key = $1 and high_key = $2";
+/// The newest message of a thread. Not the time of its last activity: a clock that was ahead would keep it on top.
+macro_rules! place {
+    () => {
+        "case when t.last_message_at = t.last_activity then t.last_message
+            else coalesce((select max(m.id) from messages m where m.thread_id = t.id), 0) end"
+    };
+}
 macro_rules! list_ids {
     ($aggregate:literal) => {
         concat!(
             "select ",
             $aggregate,
             " from (
-                select id, last_activity from threads where low_key = $1
+                select t.id, ",
+            place!(),
+            " as place from threads t where low_key = $1
                 union all
-                select id, last_activity from threads where high_key = $1
+                select t.id, ",
+            place!(),
+            " as place from threads t where high_key = $1
             ) as mine"
         )
     };
 }
 /// As one row: a row of the driver costs more than a row of the table.
-const SQLITE_LIST_IDS: &str =
-    list_ids!("json_group_array(id order by last_activity desc, id desc)");
+const SQLITE_LIST_IDS: &str = list_ids!("json_group_array(id order by place desc, id desc)");
 const POSTGRES_LIST_IDS: &str =
-    list_ids!("coalesce(array_agg(id order by last_activity desc, id desc), '{}')");
+    list_ids!("coalesce(array_agg(id order by place desc, id desc), '{}')");
 macro_rules! get_many {
     ($ids:literal) => {
         concat!(

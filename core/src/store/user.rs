@@ -28,6 +28,10 @@ pub(crate) struct UserRow {
     email: String,
     profile: Option<String>,
     pub(crate) deleted: bool,
+    /// The `iat` of the claims that were taken last, of those that had one.
+    claims_issued: Option<i64>,
+    /// When a service changed it last. Both in seconds since the epoch.
+    upserted: Option<i64>,
 }
 
 impl UserRow {
@@ -42,24 +46,33 @@ impl From<UserRow> for v1::User {
     }
 }
 
-const FIND: &str = "select key, id, email, profile, deleted from users where id = $1";
+const FIND: &str = "\
+    select key, id, email, profile, deleted, claims_issued, upserted from users where id = $1";
 const SQLITE_FIND_MANY: &str = "\
-    select u.key, u.id, u.email, u.profile, u.deleted
+    select u.key, u.id, u.email, u.profile, u.deleted, u.claims_issued, u.upserted
     from json_each($1) j join users u on u.id = unhex(j.value)";
-const POSTGRES_FIND_MANY: &str =
-    "select key, id, email, profile, deleted from users where id = any($1)";
-const SQLITE_UPSERT: &str = "\
-    insert into users (id, email, profile, updated) values ($1, $2, $3, $4)
-    on conflict (id) do update set email = excluded.email, profile = excluded.profile,
-        deleted = false, updated = excluded.updated
-    returning key, id, email, profile, deleted";
-const POSTGRES_UPSERT: &str = "\
-    insert into users (id, email, profile, updated)
-    select id, email, profile, $4 from unnest($1::uuid[], $2::text[], $3::text[])
-        as w (id, email, profile)
-    on conflict (id) do update set email = excluded.email, profile = excluded.profile,
-        deleted = false, updated = excluded.updated
-    returning key, id, email, profile, deleted";
+const POSTGRES_FIND_MANY: &str = "\
+    select key, id, email, profile, deleted, claims_issued, upserted
+    from users where id = any($1)";
+macro_rules! upsert {
+    ($rows:literal) => {
+        concat!(
+            "insert into users (id, email, profile, claims_issued, upserted, updated) ",
+            $rows,
+            " on conflict (id) do update set email = excluded.email, profile = excluded.profile,
+                claims_issued = excluded.claims_issued, upserted = excluded.upserted,
+                deleted = false, updated = excluded.updated
+            returning key, id, email, profile, deleted, claims_issued, upserted"
+        )
+    };
+}
+const SQLITE_UPSERT: &str = upsert!("values ($1, $2, $3, $4, $5, $6)");
+const POSTGRES_UPSERT: &str = upsert!(
+    "select id, email, profile, claims_issued, upserted, $6
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+        as w (id, email, profile, claims_issued, upserted)"
+);
+const MICROS_A_SECOND: i64 = 1_000_000;
 /// Rows to lock for whoever writes to the feeds.
 const INSERT_FEEDS: &str = "\
     insert into feeds (user_key, last_seq) select key, 0 from unnest($1::bigint[]) as w (key)";
@@ -121,8 +134,16 @@ pub(super) async fn lock(connection: &mut Connection) -> Result<(), sqlx::Error>
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Upsert<'a> {
     pub(crate) change: &'a UserChange,
-    /// Whether a user who was deleted comes back.
-    pub(crate) restores: bool,
+    pub(crate) source: Source,
+}
+
+/// Who says what is to be stored of a user.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// Counts, whatever there is. A user who was deleted comes back.
+    Service,
+    /// Counts unless there is something newer. A user who was deleted stays so.
+    Claims { issued: Option<i64> },
 }
 
 /// Inserts or changes users, each once. `None` where one was deleted and stays so.
@@ -148,22 +169,37 @@ struct Change<'a> {
     id: Uuid,
     email: &'a str,
     profile: Option<&'a str>,
+    claims_issued: Option<i64>,
+    upserted: Option<i64>,
 }
 
 impl<'a> Upsert<'a> {
-    /// `None` where the user is as wanted, or stays deleted.
-    fn of(self, stored: Option<&'a UserRow>) -> Option<Change<'a>> {
-        let Self { change, restores } = self;
-        let unchanged = |row: &&UserRow| if row.deleted { !restores } else { row.has(change) };
+    /// `None` where the user is as wanted, or stays deleted. `now` is in microseconds since the epoch.
+    fn of(self, stored: Option<&'a UserRow>, now: i64) -> Option<Change<'a>> {
+        let Self { change, source } = self;
+        let unchanged = |row: &&UserRow| match source {
+            Source::Service => !row.deleted && row.has(change),
+            Source::Claims { issued } => row.deleted || row.keeps(change, issued, now),
+        };
         if stored.as_ref().is_some_and(unchanged) {
             return None;
+        }
+        let (mut claims_issued, mut upserted) =
+            stored.map_or((None, None), |row| (row.claims_issued, row.upserted));
+        match source {
+            Source::Service => upserted = Some(now / MICROS_A_SECOND),
+            Source::Claims { issued } if change.says_something() => {
+                claims_issued = issued.or(claims_issued);
+            }
+            Source::Claims { .. } => {}
         }
         let email = change.email.as_deref().or(stored.map(|row| row.email.as_str()));
         let profile = match &change.profile {
             Some(profile) => profile.as_deref(),
             None => stored.and_then(|row| row.profile.as_deref()),
         };
-        Some(Change { id: change.id.0, email: email.unwrap_or_default(), profile })
+        let email = email.unwrap_or_default();
+        Some(Change { id: change.id.0, email, profile, claims_issued, upserted })
     }
 }
 
@@ -174,13 +210,15 @@ async fn upsert_sqlite(
 ) -> Result<Option<UserRow>, sqlx::Error> {
     let stored: Option<UserRow> =
         sqlx::query_as(FIND).bind(upsert.change.id.0).fetch_optional(&mut *connection).await?;
-    let Some(change) = upsert.of(stored.as_ref()) else {
+    let Some(change) = upsert.of(stored.as_ref(), now) else {
         return Ok(stored.filter(|row| !row.deleted));
     };
     let row = sqlx::query_as(SQLITE_UPSERT)
         .bind(change.id)
         .bind(change.email)
         .bind(change.profile)
+        .bind(change.claims_issued)
+        .bind(change.upserted)
         .bind(now)
         .fetch_one(connection);
     row.await.map(Some)
@@ -199,13 +237,15 @@ async fn upsert_postgres(
     let stored: HashMap<_, _> = stored.iter().map(|row| (row.id, row)).collect();
     let changes: Vec<_> = upserts
         .iter()
-        .filter_map(|upsert| upsert.of(stored.get(&upsert.change.id.0).copied()))
+        .filter_map(|upsert| upsert.of(stored.get(&upsert.change.id.0).copied(), now))
         .collect();
     if !changes.is_empty() {
         let changed: Vec<UserRow> = sqlx::query_as(POSTGRES_UPSERT)
             .bind(changes.iter().map(|change| change.id).collect::<Vec<_>>())
             .bind(changes.iter().map(|change| change.email).collect::<Vec<_>>())
             .bind(changes.iter().map(|change| change.profile).collect::<Vec<_>>())
+            .bind(changes.iter().map(|change| change.claims_issued).collect::<Vec<_>>())
+            .bind(changes.iter().map(|change| change.upserted).collect::<Vec<_>>())
             .bind(now)
             .fetch_all(&mut *connection)
             .await?;
@@ -219,8 +259,26 @@ async fn upsert_postgres(
 }
 
 impl UserRow {
+    /// Whether claims that were issued then change nothing: they say what is there, or less, or what is older than it.
+    pub(crate) fn keeps(&self, change: &UserChange, issued: Option<i64>, now: i64) -> bool {
+        if !change.says_something() {
+            return true;
+        }
+        let Some(issued) = issued else { return self.claims_issued.is_some() || self.has(change) };
+        // Of a clock that was ahead nothing is believed.
+        let upserted = self.upserted.filter(|at| *at <= now / MICROS_A_SECOND);
+        if upserted.is_some_and(|at| issued < at) {
+            return true;
+        }
+        match self.claims_issued {
+            Some(taken) => issued < taken || self.has(change),
+            // What it says is dated from here on, also where it is known.
+            None => false,
+        }
+    }
+
     /// Whether the change would change nothing.
-    pub(crate) fn has(&self, change: &UserChange) -> bool {
+    fn has(&self, change: &UserChange) -> bool {
         change.email.as_ref().is_none_or(|email| *email == self.email)
             && change.profile.as_ref().is_none_or(|profile| *profile == self.profile)
     }

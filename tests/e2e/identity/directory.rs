@@ -1,7 +1,10 @@
 //! How users come into the directory, and what is shown of them.
 
 use netrox_harness::{
-    Arrangement, TestChat, User, each, settings::JWT_SECRET, socket::End, token::Claims,
+    Arrangement, TestChat, User, each,
+    settings::JWT_SECRET,
+    socket::End,
+    token::{Claims, now},
 };
 use netrox_proto::v1::{DeleteUserRequest, UpsertUsersRequest, UserChange};
 use serde_json::{Value, json};
@@ -9,6 +12,7 @@ use serde_json::{Value, json};
 each![
     a_valid_token_provisions_its_user,
     claims_refresh_the_directory,
+    an_older_token_undoes_nothing,
     absent_claims_change_nothing,
     an_unknown_email_is_empty,
     a_profile_is_any_json,
@@ -74,8 +78,29 @@ async fn claims_refresh_the_directory(arrangement: Arrangement) {
     let history = chat.history(&bob, &ada).await;
     assert_eq!(history[0]["sender"], user);
     // A null is a value like any other.
+    let (ada, bob) = ada_and_bob(&chat, |claims| claims.claim("profile", "Ada")).await;
+    assert_eq!(shown(&chat, &ada, &bob).await["profile"], "Ada");
     come_back(&chat, &ada, |claims| claims.claim("profile", Value::Null)).await;
     assert_eq!(shown(&chat, &ada, &bob).await["profile"], Value::Null);
+}
+
+/// A device that still has it, and is asked for at every edge.
+async fn an_older_token_undoes_nothing(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = ada_and_bob(&chat, |claims| {
+        claims.claim("iat", now() - 100).claim("email", "old@example.com")
+    })
+    .await;
+    come_back(&chat, &ada, |claims| claims.claim("email", "new@example.com")).await;
+    assert_eq!(shown(&chat, &ada, &bob).await["email"], "new@example.com");
+    for _ in 0..4 {
+        come_back(&chat, &ada, |claims| {
+            claims.claim("iat", now() - 100).claim("email", "old@example.com")
+        })
+        .await;
+        come_back(&chat, &ada, |claims| claims.without("iat").claim("email", "undated")).await;
+        assert_eq!(shown(&chat, &ada, &bob).await["email"], "new@example.com");
+    }
 }
 
 async fn absent_claims_change_nothing(arrangement: Arrangement) {
@@ -101,7 +126,6 @@ async fn an_unknown_email_is_empty(arrangement: Arrangement) {
 
 async fn a_profile_is_any_json(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
-    let (ada, bob) = ada_and_bob(&chat, |claims| claims).await;
     for profile in [
         json!("a string with \"quotes\" and \u{1f9e9}"),
         json!(3.25),
@@ -109,7 +133,8 @@ async fn a_profile_is_any_json(arrangement: Arrangement) {
         json!([]),
         json!({"name": "Ada", "links": ["https://a.example"], "nested": {"deep": [null, {}]}}),
     ] {
-        come_back(&chat, &ada, |claims| claims.claim("profile", profile.clone())).await;
+        let (ada, bob) =
+            ada_and_bob(&chat, |claims| claims.claim("profile", profile.clone())).await;
         assert_eq!(shown(&chat, &ada, &bob).await["profile"], profile);
     }
 }

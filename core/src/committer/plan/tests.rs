@@ -68,8 +68,9 @@ fn ids_and_times_grow_in_a_conversation_when_the_clock_steps_back() {
     assert_eq!((first.id, second.id), (101, 102));
     assert_eq!((first.created, second.created), (NOW + 5_001, NOW + 5_002));
     plan.finish();
-    let activities = plan.rows.activities.iter().map(|thread| (thread.id, thread.last_activity));
-    assert_eq!(activities.collect::<Vec<_>>(), [(7, NOW + 5_002)]);
+    let activity = |row: &ActivityRow| (row.thread.id, row.thread.last_activity, row.last_message);
+    let activities: Vec<_> = plan.rows.activities.iter().map(activity).collect();
+    assert_eq!(activities, [(7, NOW + 5_002, 102)]);
     assert!(plan.rows.threads.is_empty());
 }
 

@@ -163,8 +163,9 @@ const INSERT_FEED_STARTS: &str = "\
     select user_key, start, last_seq
     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (user_key, start, last_seq)";
 const UPDATE_ACTIVITIES: &str = "\
-    update threads t set last_activity = w.last_activity
-    from unnest($1::bigint[], $2::bigint[]) as w (id, last_activity)
+    update threads t set last_activity = w.last_activity, last_message = w.last_message,
+        last_message_at = w.last_activity
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (id, last_activity, last_message)
     where t.id = w.id";
 
 const INSERT_REFUSALS: &str = "\
@@ -241,8 +242,9 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
     }
     if !rows.activities.is_empty() {
         sqlx::query(UPDATE_ACTIVITIES)
-            .bind(column(&rows.activities, |thread| thread.id))
-            .bind(column(&rows.activities, |thread| thread.last_activity))
+            .bind(column(&rows.activities, |row| row.thread.id))
+            .bind(column(&rows.activities, |row| row.thread.last_activity))
+            .bind(column(&rows.activities, |row| row.last_message))
             .execute(&mut *connection)
             .await?;
     }

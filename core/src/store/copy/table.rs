@@ -124,6 +124,8 @@ table! {
         profile: Option<String>,
         deleted: bool,
         updated: i64,
+        claims_issued: Option<i64>,
+        upserted: Option<i64>,
     }
 }
 
@@ -183,6 +185,8 @@ table! {
         user_one: i64,
         created: i64,
         last_activity: i64,
+        last_message: Option<i64>,
+        last_message_at: Option<i64>,
     }
 }
 

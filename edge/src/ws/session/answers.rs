@@ -86,8 +86,13 @@ where
             ErrorReason::UserUnknown => Some(Answer::Provisioning(Box::pin(async move {
                 let known_users = &edge.shared.known_users;
                 known_users.forget(user);
-                let identity =
-                    Identity { user_id: user, expires_at: 0, email: None, profile_json: None };
+                let identity = Identity {
+                    user_id: user,
+                    expires_at: 0,
+                    issued_at: None,
+                    email: None,
+                    profile_json: None,
+                };
                 match known_users.ensure(&edge.shared.core, &identity).await {
                     // It was not stored, and will be if it is sent again.
                     Ok(()) => Rejection::unavailable(),

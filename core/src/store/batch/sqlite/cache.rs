@@ -73,7 +73,7 @@ impl Cache {
     /// What a batch has stored.
     pub(super) fn keep_stored(&mut self, rows: &Rows<'_>) {
         self.keep_users(rows.feeds.iter().copied());
-        self.keep_threads(rows.activities.iter().copied());
+        self.keep_threads(rows.activities.iter().map(|row| row.thread));
         if let Some(last) = rows.messages.last() {
             self.message_id = last.id;
         }

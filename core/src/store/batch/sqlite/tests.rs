@@ -7,7 +7,8 @@ use super::{begin, cache::Cache, commit, load, write::store_refusals};
 use crate::store::{
     Expected,
     batch::{
-        Loaded, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, ThreadState, Wanted,
+        ActivityRow, Loaded, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows,
+        ThreadState, Wanted,
     },
     history::sqlite::Memory,
     sqlite,
@@ -78,7 +79,8 @@ impl World {
             last_activity: 0,
         });
         let id = loaded.message_ids.next().expect("an id");
-        let mut rows = Rows { feeds: vec![ada, bob], activities: vec![thread], ..Rows::default() };
+        let activities = vec![ActivityRow { thread, last_message: id }];
+        let mut rows = Rows { feeds: vec![ada, bob], activities, ..Rows::default() };
         if known.is_none() {
             let row =
                 NewThreadRow { id: thread.id, low_key, high_key, user_one: low_key, created: 0 };

@@ -14,8 +14,8 @@ use sqlx::{
 use super::{cache::Cache, hex, json};
 use crate::store::{
     batch::{
-        DispatchRow, FORGOTTEN_REFUSALS, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow,
-        Rows, StoreError,
+        ActivityRow, DispatchRow, FORGOTTEN_REFUSALS, NewMessageRow, NewThreadRow, REFUSAL_KEPT,
+        RefusalRow, Rows, StoreError,
     },
     history::FeedStartRow,
 };
@@ -74,7 +74,8 @@ const MOVE: &str = "\
     insert or rollback into feeds (user_key, last_seq)
     select value ->> 0, value ->> 1 from json_each(?) where true
     on conflict (user_key) do update set last_seq = excluded.last_seq;
-    update or rollback threads set last_activity = j.value ->> 1
+    update or rollback threads set last_activity = j.value ->> 1,
+        last_message = j.value ->> 2, last_message_at = j.value ->> 1
     from json_each(?) j where threads.id = j.value ->> 0;";
 /// What is rarer, and goes before that.
 const RARER: &str = concat!(
@@ -174,8 +175,9 @@ pub(in crate::store) async fn commit(
             parameters.add(json(&files)?)?;
         }
         let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();
-        let activities: Vec<_> =
-            rows.activities.iter().map(|thread| (thread.id, thread.last_activity)).collect();
+        let activity =
+            |row: &ActivityRow| (row.thread.id, row.thread.last_activity, row.last_message);
+        let activities: Vec<_> = rows.activities.iter().map(activity).collect();
         parameters.add(json(&feeds)?)?;
         parameters.add(json(&activities)?)?;
         if !is_usual {
