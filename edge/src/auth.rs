@@ -1,24 +1,22 @@
-//! Access tokens: who calls (PROTOCOL section 1). The only user of `jsonwebtoken`.
+//! Access tokens: who calls (PROTOCOL section 1). With [`key`] the only user of `jsonwebtoken`.
 
 use std::collections::HashMap;
 
 use http::{HeaderMap, header};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{DecodingKey, Validation, decode};
 use netrox_proto::ids::UserId;
 use serde_json::value::RawValue;
 
-use crate::config::{Jwt, JwtKey};
+mod key;
+
+pub use self::key::ConfigError;
+use crate::config::Jwt;
 
 /// For clocks that disagree.
 const LEEWAY_SECONDS: u64 = 10;
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Tried after the configured claim.
 const SUBJECT_CLAIM: &str = "sub";
-
-/// Why the configured key cannot verify tokens, in one line.
-#[derive(Debug, thiserror::Error)]
-#[error("the key for access tokens is not usable: {0}")]
-pub struct ConfigError(&'static str);
 
 /// Of every reason alike, so that a refusal tells nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +47,7 @@ type Claims = HashMap<String, Box<RawValue>>;
 
 impl Authenticator {
     pub(crate) fn new(config: &Jwt) -> Result<Self, ConfigError> {
-        let (key, algorithms) = verification_key(&config.key)?;
+        let (key, algorithms) = key::verification_key(&config.key)?;
         let mut validation = Validation {
             algorithms,
             leeway: LEEWAY_SECONDS,
@@ -118,39 +116,6 @@ impl Authenticator {
             profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
         })
     }
-}
-
-fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), ConfigError> {
-    let pem = match key {
-        JwtKey::Secret(secret) if secret.is_empty() => {
-            return Err(ConfigError("the secret is empty"));
-        }
-        JwtKey::Secret(secret) => {
-            let key = DecodingKey::from_secret(secret);
-            return Ok((key, vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]));
-        }
-        JwtKey::PublicKeyPem(pem) => pem,
-    };
-    let marker = b"PRIVATE KEY";
-    if pem.windows(marker.len()).any(|window| window == marker) {
-        return Err(ConfigError("it is a private key, a public key is needed"));
-    }
-    if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-        let algorithms = key.family().algorithms().to_vec();
-        return Ok((key, algorithms));
-    }
-    if let Ok(key) = DecodingKey::from_ed_pem(pem) {
-        return Ok((key, vec![Algorithm::EdDSA]));
-    }
-    let key = DecodingKey::from_ec_pem(pem)
-        .map_err(|_| ConfigError("not an RSA, EC or Ed25519 public key in PEM form"))?;
-    // An uncompressed point: 4, then two coordinates.
-    let algorithm = match key.try_get_as_bytes() {
-        Ok(point) if point.len() == 1 + 2 * 32 => Algorithm::ES256,
-        Ok(point) if point.len() == 1 + 2 * 48 => Algorithm::ES384,
-        _ => return Err(ConfigError("an EC key must be on P-256 or P-384")),
-    };
-    Ok((key, vec![algorithm]))
 }
 
 /// The credentials of the scheme "Bearer", whose case does not count (RFC 9110 section 11.1).

@@ -2,11 +2,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::JwtKey;
 
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const USER: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
