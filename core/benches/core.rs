@@ -35,6 +35,7 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
     let core = Core::open(Config {
         data_dir: directory.path().into(),
         database: Database::Sqlite(directory.path().join("chat.db")),
+        require_existing_data: false,
         media: MediaLocation::Directory(directory.path().join("media")),
         bus: None,
         service_tokens: vec![TOKEN.into()],

@@ -11,6 +11,8 @@ pub struct Config {
     /// Locked against a second process while the core is open.
     pub data_dir: PathBuf,
     pub database: Database,
+    /// Whether a database without data of ours is refused instead of filled.
+    pub require_existing_data: bool,
     pub media: MediaLocation,
     /// What connects the cores of a cluster. Without one, what other cores store is found by looking into
     /// the database now and then.

@@ -22,16 +22,18 @@ pub(crate) struct Ends {
     pub(crate) died: CancellationToken,
 }
 
-/// Follows the database until the drain.
+/// Follows the database, and whether the directory of files takes any, until the drain.
 pub(crate) async fn report(
     mut reporter: HealthReporter,
     mut health: watch::Receiver<Health>,
+    mut takes_files: watch::Receiver<bool>,
     draining: CancellationToken,
     ends: Ends,
 ) {
     loop {
         let status = match *health.borrow_and_update() {
-            Health::Serving => ServingStatus::Serving,
+            Health::Serving if *takes_files.borrow_and_update() => ServingStatus::Serving,
+            Health::Serving => ServingStatus::NotServing,
             Health::Unavailable => ServingStatus::NotServing,
             Health::Damaged => {
                 ends.damaged.cancel();
@@ -46,6 +48,7 @@ pub(crate) async fn report(
                 }
                 break;
             },
+            Ok(()) = takes_files.changed() => {}
             () = draining.cancelled() => break,
         }
     }

@@ -15,7 +15,7 @@ use netrox_proto::{
     },
 };
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, Semaphore, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -33,8 +33,8 @@ use crate::{
     feed_check, feed_lookup, health,
     hub::Hub,
     lock::{LockError, LockFile},
-    media::{Claim, Media, StoreError},
-    store::{self, Store, Writer},
+    media::{self, Claim, Media, StoreError},
+    store::{self, Expected, Opened, Store, Writer},
 };
 
 mod presence;
@@ -119,13 +119,31 @@ impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let expected = presence::look(&config)?;
+        let unopened = |error| OpenError::Database { database: config.database.clone(), error };
+        if let (Database::Sqlite(_), Expected::Nothing, true) =
+            (&config.database, expected, config.require_existing_data)
+        {
+            return Err(unopened(store::OpenError::NoData));
+        }
         let locks = lock(&config)?;
         let (damaged, died) = (CancellationToken::new(), CancellationToken::new());
-        let unopened = |error| OpenError::Database { database: config.database.clone(), error };
-        let opened = Store::open(&config.database, expected, damaged.clone()).await;
-        let (store, writer) = opened.map_err(unopened)?;
+        // Beside it: it takes its time to sync.
+        let media = tokio::spawn(open_media(config.media.clone()));
+        let require_data = config.require_existing_data;
+        let opened = Store::open(&config.database, expected, require_data, damaged.clone()).await;
+        let Opened { store, writer, is_new } = opened.map_err(unopened)?;
+        if is_new {
+            tracing::warn!(
+                database = %config.database,
+                "there was no data: a new, empty chat begins. Where there should have been some, stop, and look \
+                 whether its volume is mounted; --require-existing-data refuses such a start"
+            );
+        }
         mark_made(&config, &locks);
-        let media = open_media(&config.media).await?;
+        let media = media.await.map_err(|error| OpenError::Media {
+            media: config.media.clone(),
+            error: StoreError::new(error.to_string()),
+        })??;
 
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
@@ -160,7 +178,9 @@ impl Core {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let commit_task = tasks.spawn(commit_task.run());
         let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
-        tasks.spawn(health::report(reporter, health, draining.clone(), ends));
+        let (takes_files, files_taken) = watch::channel(true);
+        tasks.spawn(media::watch(media.clone(), takes_files, draining.clone()));
+        tasks.spawn(health::report(reporter, health, files_taken, draining.clone(), ends));
         if let Some(open_files) = store.open_files() {
             open_files
                 .watch_locks(&locks)
@@ -332,15 +352,21 @@ fn mark_made(config: &Config, locks: &[Arc<LockFile>]) {
     }
 }
 
-async fn open_media(location: &MediaLocation) -> Result<Media, OpenError> {
-    let opened = match location {
+/// Where it takes files, or will when there is room.
+async fn open_media(location: MediaLocation) -> Result<Media, OpenError> {
+    let opened = match &location {
         MediaLocation::Directory(path) => {
             create_dir(path)?;
             Media::local(path)
         }
         MediaLocation::S3(url) => Media::s3(url).await,
     };
-    opened.map_err(|error| OpenError::Media { media: location.clone(), error })
+    let tried = async {
+        let media = opened?;
+        media.try_out().await?;
+        Ok(media)
+    };
+    tried.await.map_err(|error| OpenError::Media { media: location, error })
 }
 
 /// As many links as Linux follows.

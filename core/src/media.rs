@@ -22,17 +22,22 @@ use object_store::{
     GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt,
     local::LocalFileSystem, path::Path,
 };
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 
 mod claim;
 mod failure;
 pub(crate) mod name;
 mod s3;
+mod trial;
 mod upload;
+mod watch;
 
 pub(crate) use self::claim::Claim;
 pub use self::failure::StoreError;
-pub(crate) use self::upload::{Finished, Upload};
+pub(crate) use self::{
+    upload::{Finished, Upload},
+    watch::watch,
+};
 use crate::config::S3Url;
 
 /// What is gathered before it is written to a local file; held for each upload that stalls.
@@ -70,19 +75,44 @@ pub(crate) struct Media {
     part_bytes: usize,
     /// Where the files are local.
     directory: Option<Arc<FilePath>>,
+    /// That an upload failed.
+    failure: Arc<Notify>,
 }
 
 impl Media {
     /// Keeps files below a directory, which has to exist.
     pub(crate) fn local(directory: &FilePath) -> Result<Self, StoreError> {
         let store = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
-        let directory = Some(directory.into());
-        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART_BYTES, directory })
+        let (store, directory) = (Arc::new(store), Some(directory.into()));
+        Ok(Self { store, part_bytes: LOCAL_PART_BYTES, directory, failure: Arc::default() })
     }
 
     /// Keeps files in a bucket; fails where it cannot be written and read.
     pub(crate) async fn s3(url: &S3Url) -> Result<Self, StoreError> {
-        Ok(Self { store: s3::open(url).await?, part_bytes: s3::PART_BYTES, directory: None })
+        let store = s3::open(url).await?;
+        let (part_bytes, directory) = (s3::PART_BYTES, None);
+        Ok(Self { store, part_bytes, directory, failure: Arc::default() })
+    }
+
+    /// Tries whether a directory takes what an upload writes. One without room does, when there is some; a bucket, which may
+    /// be away for a while, is tried when it is opened.
+    pub(crate) async fn try_out(&self) -> Result<(), StoreError> {
+        let Some(directory) = self.directory.clone() else { return Ok(()) };
+        match tokio::task::spawn_blocking(move || trial::run(&directory)).await {
+            Ok(Err(error)) if trial::is_for_want_of_room(&error) => Ok(()),
+            Ok(tried) => tried.map_err(|error| StoreError::new(error.to_string())),
+            Err(error) => Err(StoreError::new(error.to_string())),
+        }
+    }
+
+    /// To be called where an upload failed.
+    pub(crate) fn failed(&self) {
+        self.failure.notify_one();
+    }
+
+    /// Waits for an upload that fails.
+    async fn failure(&self) {
+        self.failure.notified().await;
     }
 
     /// Begins a file. It appears under its path when it is finished; until then it has to be discarded

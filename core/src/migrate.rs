@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::{
     config::PostgresDatabase,
     lifecycle::{OpenError, check_existing, lock_database},
-    store::copy::{self, Copied, CopyError},
+    store::{
+        self,
+        copy::{self, Copied, CopyError},
+    },
 };
 
 /// Why it failed; what was copied stays, and the next attempt goes on from there.
@@ -21,6 +24,18 @@ pub enum MigrateError {
     Source { path: PathBuf, error: CopyError },
     #[error("{target}: {error}")]
     Target { target: PostgresDatabase, error: CopyError },
+}
+
+impl MigrateError {
+    /// Whether it is no setting that is wrong, but the source that is not sound.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Locked(error) => error.is_damage(),
+            Self::Source { error: CopyError::Source(error), .. } => error.is_damage(),
+            Self::Source { error: CopyError::Read(error), .. } => store::error::is_damage(error),
+            _ => false,
+        }
+    }
 }
 
 /// Copies users, conversations, messages with their ids and places in feeds, and compares both sides. The

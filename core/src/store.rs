@@ -75,6 +75,15 @@ pub(crate) struct Store {
     damaged: CancellationToken,
 }
 
+/// A database that was opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) writer: Writer,
+    /// Whether there was nothing of ours in it.
+    pub(crate) is_new: bool,
+}
+
 /// What there is of a SQLite database before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
@@ -88,15 +97,16 @@ pub(crate) enum Expected {
 
 impl Store {
     /// Opens or creates the database, brings its schema up to date and checks that it is as durable as
-    /// promised. `expected` is of SQLite alone.
+    /// promised. `expected` is of SQLite alone. With `require_data` a database without tables of ours is refused.
     pub(crate) async fn open(
         database: &Database,
         expected: Expected,
+        require_data: bool,
         damaged: CancellationToken,
-    ) -> Result<(Self, Writer), OpenError> {
+    ) -> Result<Opened, OpenError> {
         match database {
             Database::Sqlite(path) => {
-                sqlite::prepare(path, expected).await?;
+                let is_new = sqlite::prepare(path, expected, require_data).await?;
                 let open_files = OpenFiles::new(path, damaged.clone()).map_err(sqlx::Error::Io)?;
                 let options = sqlite::write_options(path);
                 let writer = Writer::sqlite(options, Arc::clone(&open_files)).await?;
@@ -106,11 +116,12 @@ impl Store {
                 let history = writer.history().clone();
                 let open_files = Some(open_files);
                 let cluster = None;
-                Ok((Self { readers, bulk, reach, cluster, history, open_files, damaged }, writer))
+                let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
+                Ok(Opened { store, writer, is_new })
             }
             Database::Postgres(database) => {
-                let Prepared { identity, options, migrations } =
-                    postgres::prepare(database).await?;
+                let Prepared { identity, options, migrations, is_new } =
+                    postgres::prepare(database, require_data).await?;
                 let history = postgres::open_history(&options, migrations).await?;
                 let known =
                     postgres::Known { cluster: identity, migrations, history: history.clone() };
@@ -118,7 +129,8 @@ impl Store {
                 let readers = |most| Readers::Postgres(postgres::readers(&options, &history, most));
                 let (readers, bulk) = (readers(postgres::READERS), readers(postgres::BULK_READERS));
                 let (cluster, open_files, reach) = (Some(identity), None, Arc::default());
-                Ok((Self { readers, bulk, reach, cluster, history, open_files, damaged }, writer))
+                let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
+                Ok(Opened { store, writer, is_new })
             }
         }
     }

@@ -5,14 +5,19 @@ use std::time::Duration;
 use netrox_core::{Config, Core, Database, MediaLocation};
 use netrox_proto::v1::{
     ListMessagesRequest, SendMessageRequest, SubscribeRequest, SubscribeResponse,
-    UpsertUsersRequest, UserChange, chat_service_client::ChatServiceClient,
+    UploadAttachmentRequest, UploadFinish, UploadStart, UpsertUsersRequest, UserChange,
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
     directory_service_client::DirectoryServiceClient, event::Change,
+    upload_attachment_request::Part,
 };
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tonic::{
     Request, Status, Streaming,
     service::{Routes, interceptor::InterceptedService},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 const TOKEN: &str = "token";
@@ -85,6 +90,7 @@ async fn open(directory: &TempDir) -> Core {
     Core::open(Config {
         data_dir: directory.path().into(),
         database: Database::Sqlite(directory.path().join("chat.db")),
+        require_existing_data: false,
         media: MediaLocation::Directory(directory.path().join("media")),
         bus: None,
         service_tokens: vec![TOKEN.into()],
@@ -95,6 +101,46 @@ async fn open(directory: &TempDir) -> Core {
     })
     .await
     .expect("a core")
+}
+
+impl World {
+    /// A file, to its end.
+    async fn upload(&self) -> Result<(), Status> {
+        let start = UploadStart { sender_id: ALICE.into(), file_name: "a.txt".into() };
+        let finish = UploadFinish { receiver_id: BOB.into(), body: String::new() };
+        let parts =
+            [Part::Start(start), Part::Chunk(b"content".to_vec().into()), Part::Finish(finish)];
+        let parts = parts.map(|part| UploadAttachmentRequest { part: Some(part) });
+        let mut client = AttachmentServiceClient::new(self.transport());
+        client.upload_attachment(tokio_stream::iter(parts)).await.map(drop)
+    }
+}
+
+/// A volume that goes while it is used: what needs no file goes on.
+#[tokio::test]
+async fn a_media_directory_that_takes_no_files_is_told_by_the_health_until_it_does_again() {
+    let world = World::start().await;
+    let request = HealthCheckRequest { service: String::new() };
+    let mut health = HealthClient::new(world.core.routes());
+    let mut health = health.watch(request).await.expect("a watch").into_inner();
+    let mut next_health = async || {
+        let change = tokio::time::timeout(Duration::from_secs(10), health.message());
+        change.await.expect("in time").expect("ok").expect("a health").status()
+    };
+    assert_eq!(next_health().await, ServingStatus::Serving);
+    world.upload().await.expect("uploaded");
+    let attachments = world.directory.path().join("media/attachments");
+    let elsewhere = world.directory.path().join("elsewhere");
+    std::fs::rename(&attachments, &elsewhere).expect("moved");
+    std::fs::write(&attachments, "no directory").expect("written");
+    assert_eq!(world.upload().await.expect_err("no upload").code(), tonic::Code::Unavailable);
+    assert_eq!(next_health().await, ServingStatus::NotServing);
+    world.send("text goes on").await;
+    std::fs::remove_file(&attachments).expect("removed");
+    std::fs::rename(&elsewhere, &attachments).expect("moved back");
+    assert_eq!(next_health().await, ServingStatus::Serving);
+    world.upload().await.expect("uploaded");
+    world.core.close().await;
 }
 
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> SubscribeResponse {
@@ -183,6 +229,7 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
     let config = |data_dir: &TempDir, database: &TempDir| Config {
         data_dir: data_dir.path().into(),
         database: Database::Sqlite(database.path().join("chat.db")),
+        require_existing_data: false,
         media: MediaLocation::Directory(data_dir.path().join("media")),
         bus: None,
         service_tokens: vec![TOKEN.into()],

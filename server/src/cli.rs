@@ -17,6 +17,7 @@ mod storage;
 mod tests;
 mod token;
 mod value;
+mod variables;
 
 use std::ffi::OsString;
 
@@ -33,14 +34,15 @@ pub(crate) use self::{
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, StorageArgs},
     token::MintArgs,
     value::path_of_url,
+    variables::warn as warn_of_variables,
 };
 use crate::sources::{SettingError, Sources, variable};
 
 const ROLES_HELP: &str = "\
 Without a role the program is `serve`, and takes its flags: `netrox-chat --http-addr 0.0.0.0:8080`.
 `netrox-chat <ROLE> --help` lists the flags of a role. Each is an environment variable as well
-(--http-addr: NETROX_CHAT_HTTP_ADDR); the command line counts before the environment, and a variable
-of a flag that a role does not have is ignored.
+(--http-addr: NETROX_CHAT_HTTP_ADDR); the command line counts before the environment, a variable
+of a flag that a role does not have is ignored, and one that no role has is warned about.
 
 Examples:
   netrox-chat
@@ -59,7 +61,7 @@ Examples:
 
 Exit status:
   0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
-  1  failed while running, or a second signal
+  1  failed while running, or a second signal after a second or more
   2  a wrong setting; one line on stderr names it
   3  damaged storage: not to be started again before somebody has looked at it
 

@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) fn run(args: &EpochArgs, sources: &Sources) -> Result<(), Failure> {
     let EpochAction::Renew = args.action;
-    let mut warnings = Warnings::default();
+    let mut warnings = Warnings::of_environment();
     let data_dir = &args.data_dir.data_dir;
     let database = settings::database(&args.database, data_dir, sources, &mut warnings)?;
     for warning in warnings {

@@ -32,14 +32,3 @@ pub(crate) struct Addresses {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) grpc: Option<SocketAddr>,
 }
-
-impl Addresses {
-    /// Scripts find the addresses in this line.
-    pub(crate) fn log(&self) {
-        tracing::info!(
-            http.addr = self.http.map(tracing::field::display),
-            grpc.addr = self.grpc.map(tracing::field::display),
-            "listening"
-        );
-    }
-}

@@ -2,7 +2,8 @@
 //!
 //! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
-//! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back.
+//! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back;
+//!   [`start_line`]: what it says.
 //! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL;
 //!   [`epoch`]: a new history of the database.
 
@@ -11,6 +12,7 @@
 mod cli;
 mod epoch;
 mod failure;
+mod file_mode;
 mod listener;
 mod memory;
 mod migrate;
@@ -21,6 +23,7 @@ mod service;
 mod settings;
 mod signals;
 mod sources;
+mod start_line;
 mod telemetry;
 mod token;
 mod welcome;
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<ExitCode, Failure> {
+    file_mode::keep_others_out();
     let (role, sources) = match cli::parse(std::env::args_os().collect()) {
         Ok(parsed) => parsed,
         Err(Refusal::Answer(text)) => {

@@ -17,7 +17,7 @@ use crate::{
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &MigrateArgs, sources: &Sources) -> Result<(), Failure> {
-    let mut warnings = Warnings::default();
+    let mut warnings = Warnings::of_environment();
     let target = target(args, sources, &mut warnings)?;
     for warning in warnings {
         say(format_args!("warning: {warning}"));
@@ -61,6 +61,7 @@ fn target(
 /// What can be put right by other settings is told as a wrong setting.
 fn failure(error: MigrateError, sources: &Sources) -> Failure {
     match &error {
+        _ if error.is_damage() => Failure::Unsound(error.to_string()),
         MigrateError::Missing(_) | MigrateError::Empty(_) | MigrateError::Locked(_) => {
             sources.refuse("from", error).into()
         }

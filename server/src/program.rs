@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     failure::Failure, memory, open_files, service::Service, settings::Settings, signals::Signals,
-    telemetry::Telemetry,
+    start_line::StartLine, telemetry::Telemetry,
 };
 
 /// Runs until it is told to end, or fails and says why.
@@ -52,12 +52,13 @@ async fn open_and_run(
     telemetry: &Telemetry,
     drain: CancellationToken,
 ) -> Result<(), Failure> {
+    let line = StartLine::new(&settings.parts);
     let service = Service::open(settings.parts, &settings.sources).await?;
     let addresses = service.addresses();
     for warning in settings.warnings {
         tracing::warn!("{warning}");
     }
-    addresses.log();
+    line.log(&addresses);
     if let Some(welcome) = settings.welcome {
         telemetry.print(&welcome.text(&addresses));
     }

@@ -14,7 +14,10 @@ use std::{
 use http::HeaderValue;
 
 pub(crate) use self::data_dir::DataDir;
-use crate::sources::{SettingError, Sources};
+use crate::{
+    cli,
+    sources::{SettingError, Sources},
+};
 
 /// No key is as long; what is longer is another file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -50,6 +53,13 @@ impl FromStr for Secret {
 pub(crate) struct Warnings(Vec<String>);
 
 impl Warnings {
+    /// With what is wrong with the variables of the environment.
+    pub(crate) fn of_environment() -> Self {
+        let mut warnings = Self::default();
+        cli::warn_of_variables(&mut warnings);
+        warnings
+    }
+
     pub(crate) fn add(&mut self, warning: String) {
         self.0.push(warning);
     }

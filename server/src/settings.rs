@@ -16,7 +16,7 @@ pub(crate) use self::{
     storage::database,
 };
 use crate::{
-    cli::{CoreArgs, EdgeArgs, LogArgs, ServeArgs},
+    cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, StorageArgs},
     secret::{DataDir, Warnings},
     sources::{SettingError, Sources},
     welcome::Welcome,
@@ -60,13 +60,13 @@ impl Parts {
 
 pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, SettingError> {
     args.limits.check(&args.sizes, &sources)?;
-    let mut warnings = Warnings::default();
-    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let mut warnings = Warnings::of_environment();
+    let mut data_dir = data_dir(&args.data_dir, &args.storage);
+    let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
-    let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
-    prepare(&data_dir, &sources, &mut warnings)?;
+    prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
     let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
@@ -89,12 +89,12 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
 }
 
 pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, SettingError> {
-    let mut warnings = Warnings::default();
-    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let mut warnings = Warnings::of_environment();
+    let mut data_dir = data_dir(&args.data_dir, &args.storage);
+    let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
-    let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
-    prepare(&data_dir, &sources, &mut warnings)?;
+    prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
     let limits = CoreLimits { sizes: &args.sizes, wait: &args.wait, drain: &args.drain };
@@ -111,7 +111,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
 
 pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, SettingError> {
     args.limits.check(&args.sizes, &sources)?;
-    let mut warnings = Warnings::default();
+    let mut warnings = Warnings::of_environment();
     let mut keys = Keys::new(&sources, None, &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
@@ -128,11 +128,26 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
     })
 }
 
+fn data_dir(args: &DataDirArgs, storage: &StorageArgs) -> DataDir {
+    let data_dir = DataDir::new(&args.data_dir);
+    if storage.require_existing_data { data_dir.complete() } else { data_dir }
+}
+
 fn prepare(
     data_dir: &DataDir,
+    storage: &Storage,
     sources: &Sources,
     warnings: &mut Warnings,
 ) -> Result<(), SettingError> {
     let prepared = data_dir.create().and_then(|()| data_dir.check_mode(warnings));
-    prepared.map_err(|error| sources.refuse("data-dir", error))
+    prepared.map_err(|error| sources.refuse("data-dir", error))?;
+    storage.warn_if_open(warnings);
+    if !data_dir.generated().is_empty() {
+        warnings.add(format!(
+            "new secrets were made in {}: {}; what was given out under others is refused",
+            data_dir.path().display(),
+            data_dir.generated().join(", ")
+        ));
+    }
+    Ok(())
 }

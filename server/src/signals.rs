@@ -1,12 +1,16 @@
 //! Signals of the operating system.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Who asks once may send two, as `timeout` does: to the process, and to its group.
+const APART: Duration = Duration::from_secs(1);
 
 /// From its creation on no signal ends the process by itself.
 #[derive(Debug)]
@@ -25,17 +29,26 @@ impl Signals {
         })
     }
 
-    /// Cancels `drain` at the first SIGTERM or SIGINT, and returns at the second.
+    /// Cancels `drain` at the first SIGTERM or SIGINT, and returns at another that comes [`APART`] after it or later.
     pub(crate) async fn watch(&mut self, drain: &CancellationToken) {
+        let mut draining_since: Option<Instant> = None;
         loop {
             let name = self.next().await;
             if name == "SIGHUP" {
                 tracing::info!("SIGHUP is ignored: settings are read once, at the start");
-            } else if drain.is_cancelled() {
-                return;
-            } else {
-                tracing::info!(signal = name, "draining; a second signal stops at once");
-                drain.cancel();
+                continue;
+            }
+            match draining_since {
+                Some(since) if since.elapsed() >= APART => return,
+                Some(_) => tracing::info!(signal = name, "it came with the first, and is ignored"),
+                None => {
+                    draining_since = Some(Instant::now());
+                    tracing::info!(
+                        signal = name,
+                        "draining; another signal after a second stops at once"
+                    );
+                    drain.cancel();
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Prints one line, the token, to stdout; what the user should know goes to stderr.
 pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<(), Failure> {
-    let mut warnings = Warnings::default();
+    let mut warnings = Warnings::of_environment();
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let mut keys = Keys::new(sources, Some(&mut data_dir), &mut warnings);
     let secret = keys.jwt_secret(&args.jwt_secret, "or --jwt-secret-file")?;

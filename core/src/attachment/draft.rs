@@ -61,13 +61,15 @@ impl Draft {
 
     pub(super) async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
         let upload = self.upload.as_mut().ok_or(Error::Internal)?;
-        Ok(upload.write(chunk).await?)
+        let written = upload.write(chunk).await;
+        Ok(written.inspect_err(|_| self.media.failed())?)
     }
 
     /// Durable when it returns.
     pub(super) async fn finish(&mut self) -> Result<Finished, Error> {
         let upload = self.upload.as_mut().ok_or(Error::Internal)?;
-        Ok(upload.finish().await?)
+        let finished = upload.finish().await;
+        Ok(finished.inspect_err(|_| self.media.failed())?)
     }
 
     /// A message refers to the file now, or may do so: then the next start finds out.

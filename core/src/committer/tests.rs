@@ -11,8 +11,8 @@ use crate::{
 async fn committer() -> (TempDir, Committer, CommitTask) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = Database::Sqlite(directory.path().join("chat.db"));
-    let opened = Store::open(&database, Expected::Nothing, CancellationToken::new()).await;
-    let (_, writer) = opened.expect("a database");
+    let opened = Store::open(&database, Expected::Nothing, false, CancellationToken::new()).await;
+    let writer = opened.expect("a database").writer;
     let waits = Waits {
         store: Duration::from_secs(10),
         hurries: CancellationToken::new(),

@@ -22,9 +22,13 @@ impl FromStr for PostgresUrl {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(UrlError("must be postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE"));
         }
-        text.parse().map(Box::new).map(Self).map_err(|_| {
+        let options: PgConnectOptions = text.parse().map_err(|_| {
             UrlError("is no valid URL: must be postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
-        })
+        })?;
+        if options.get_port() == 0 {
+            return Err(UrlError("port 0 is none"));
+        }
+        Ok(Self(Box::new(options)))
     }
 }
 
@@ -53,7 +57,8 @@ impl FromStr for BusUrl {
         let invalid = UrlError("must be nats://HOST[:PORT] or tls://HOST[:PORT], comma separated");
         let servers = text.split(',').map(|server| {
             let known = server.starts_with("nats://") || server.starts_with("tls://");
-            server.parse().ok().filter(|_| known).ok_or(invalid.clone())
+            let parsed = server.parse().ok().filter(|parsed: &ServerAddr| parsed.port() > 0);
+            parsed.filter(|_| known).ok_or(invalid.clone())
         });
         servers.collect::<Result<_, _>>().map(Self)
     }

@@ -8,7 +8,7 @@ use std::error::Error;
 pub struct StoreError(String);
 
 impl StoreError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 

@@ -88,7 +88,7 @@ pub(crate) async fn copy(
     target: &PostgresDatabase,
     mut progress: impl FnMut(&'static str, u64),
 ) -> Result<Copied, CopyError> {
-    sqlite::prepare(source, Expected::Database).await.map_err(CopyError::Source)?;
+    sqlite::prepare(source, Expected::Database, true).await.map_err(CopyError::Source)?;
     let options = sqlite::write_options(source);
     let mut source = SqliteConnection::connect_with(&options).await.map_err(CopyError::Read)?;
     let id: Uuid =

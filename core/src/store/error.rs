@@ -31,6 +31,8 @@ pub enum OpenError {
     Connect(#[from] sqlx::Error),
     #[error("it cannot be read: {0}")]
     Unreadable(String),
+    #[error("it cannot be written: {0}")]
+    NotWritable(sqlx::Error),
     #[error("migration failed: {0}")]
     Migrate(MigrateError),
     #[error("it has no table of netrox-chat: another file is in its place")]
@@ -72,6 +74,8 @@ pub enum OpenError {
     NoSchema,
     #[error("it has no tables of netrox-chat")]
     NoTables,
+    #[error("it has no data of netrox-chat, and --require-existing-data makes no new chat")]
+    NoData,
     #[error("it is being copied into")]
     Copying,
     #[error("a copy into it was not finished: run netrox-chat migrate again")]
@@ -93,11 +97,7 @@ impl OpenError {
         let (Self::Connect(error) | Self::Migrate(MigrateError::Execute(error))) = self else {
             return false;
         };
-        let sqlx::Error::Database(database) = error else { return false };
-        let code = sqlite_code(&**database);
-        database.try_downcast_ref::<PgDatabaseError>().is_none()
-            && code & SQLITE_ERROR_MASK != SQLITE_NOTADB
-            && matches!(sqlite_meaning(code), Meaning::Damaged)
+        is_damage(error)
     }
 
     /// Whether the database is there as far as is known, and may be in reach later.
@@ -113,6 +113,32 @@ impl OpenError {
         };
         !is_wrong && matches!(meaning(error), Meaning::Unavailable | Meaning::Conflict)
     }
+}
+
+/// What a write that was tried out says of the database: `None` where it may be written in a while, because there is no
+/// room or another has it locked.
+pub(super) fn not_writable(error: sqlx::Error) -> Option<OpenError> {
+    let sqlx::Error::Database(database) = &error else { return Some(OpenError::Connect(error)) };
+    if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
+        let passes =
+            is_postgres_full(postgres) || matches!(postgres_meaning(postgres), Meaning::Conflict);
+        return (!passes).then_some(OpenError::NotWritable(error));
+    }
+    let code = sqlite_code(&**database);
+    match (sqlite_meaning(code), code & SQLITE_ERROR_MASK) {
+        (Meaning::Damaged, _) => Some(OpenError::Connect(error)),
+        (_, SQLITE_BUSY | SQLITE_LOCKED | SQLITE_FULL | SQLITE_NOMEM | SQLITE_INTERRUPT) => None,
+        _ => Some(OpenError::NotWritable(error)),
+    }
+}
+
+/// Whether an error tells of a SQLite file that is one of a database, and not sound.
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    let code = sqlite_code(&**database);
+    database.try_downcast_ref::<PgDatabaseError>().is_none()
+        && code & SQLITE_ERROR_MASK != SQLITE_NOTADB
+        && matches!(sqlite_meaning(code), Meaning::Damaged)
 }
 
 impl From<Error> for OpenError {

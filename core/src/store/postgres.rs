@@ -28,6 +28,7 @@ pub(super) use self::{
 use super::{
     OpenError,
     engine::{PING_TIMEOUT, within},
+    error::not_writable,
     history::{self, History, Start},
 };
 use crate::config::PostgresDatabase;
@@ -65,6 +66,16 @@ const SESSION: [(&str, &str); 9] = [
 const SHARE_WITH_CORES: &str = "select pg_try_advisory_lock_shared(hashtext('netrox-chat cores'))";
 const LOCK_OUT_CORES: &str = "select pg_try_advisory_lock(hashtext('netrox-chat cores'))";
 const HAS_UNFINISHED_COPY: &str = "select exists (select 1 from copy where not finished)";
+/// Waits for no lock of another's for long.
+const TRY_WRITING: &str = "\
+    begin; set local lock_timeout = '1s';
+    lock table users, threads, feeds, messages in row exclusive mode;
+    update users set updated = updated where false;
+    update feeds set last_seq = last_seq where false;
+    update threads set last_activity = last_activity where false;
+    update messages set updated = updated where false;
+    insert into messages select * from messages where false;
+    insert into write_probe (id, written) values (1, 0) on conflict (id) do update set written = 0";
 const IDENTITY: &str = "select id from cluster";
 
 /// A database that may be used, and how.
@@ -74,6 +85,8 @@ pub(super) struct Prepared {
     /// Of every session of ours.
     pub(super) options: PgConnectOptions,
     pub(super) migrations: Migrations,
+    /// Whether there was nothing of ours in it.
+    pub(super) is_new: bool,
 }
 
 /// As it was given, named in `pg_stat_activity`.
@@ -91,7 +104,10 @@ pub(super) fn write_options(prepared: &PgConnectOptions) -> PgConnectOptions {
 }
 
 /// Checks the server, finds our schema and brings it up to date.
-pub(super) async fn prepare(database: &PostgresDatabase) -> Result<Prepared, OpenError> {
+pub(super) async fn prepare(
+    database: &PostgresDatabase,
+    require_data: bool,
+) -> Result<Prepared, OpenError> {
     let given = &*database.url.0;
     let mut connection = first_connect(&named(given)).await?;
     let checked = async { Ok(server::check(&mut connection).await) };
@@ -109,14 +125,28 @@ pub(super) async fn prepare(database: &PostgresDatabase) -> Result<Prepared, Ope
         None => {}
     }
     check_for_pooler(given).await?;
-    let (schema, migrations) = schema::prepare(&mut connection, database.schema.as_deref()).await?;
+    let named = database.schema.as_deref();
+    let schema::Prepared { schema, migrations, is_new } =
+        schema::prepare(&mut connection, named, require_data).await?;
+    try_writing(&mut connection).await?;
     let identity = async {
         let id = sqlx::query_scalar(IDENTITY).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(id)
     };
     let identity = within(FIRST_ANSWER_TIMEOUT, identity).await?;
-    Ok(Prepared { identity, options: in_schema(given, &schema), migrations })
+    Ok(Prepared { identity, options: in_schema(given, &schema), migrations, is_new })
+}
+
+/// Whether the role may write. Nothing stays of it.
+async fn try_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
+    let tried = async { Ok(sqlx::raw_sql(TRY_WRITING).execute(&mut *connection).await) };
+    let tried = within(FIRST_ANSWER_TIMEOUT, tried).await?;
+    within(FIRST_ANSWER_TIMEOUT, sqlx::raw_sql("rollback").execute(connection)).await?;
+    match tried.err().and_then(not_writable) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
 }
 
 /// Before anything is made in a database that cannot be used this way.
@@ -144,7 +174,7 @@ async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, OpenE
 pub(super) async fn connect_for_copy(
     database: &PostgresDatabase,
 ) -> Result<PgConnection, OpenError> {
-    let prepared = prepare(database).await?;
+    let prepared = prepare(database, false).await?;
     let mut connection = first_connect(&prepared.options).await?;
     server::check(&mut connection).await?;
     Ok(connection)

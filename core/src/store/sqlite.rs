@@ -8,7 +8,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Expected, OpenError, error::migration_failed};
+use super::{
+    Expected, OpenError,
+    error::{migration_failed, not_writable},
+};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -54,9 +57,22 @@ pub(super) fn write_options(path: &Path) -> SqliteConnectOptions {
 const HAS_SCHEMA: &str = "\
     select exists (select 1 from sqlite_schema where type = 'table' and name = '_sqlx_migrations')";
 
+/// Not committed: a start does not wait for the disk.
+const TRY_WRITING: &str = "\
+    begin immediate;
+    insert into write_probe (id, written) values (1, 0) on conflict (id) do update set written = 0;
+    rollback";
+
 /// Opens or, where that was found to be right, creates the database, checks that it is as durable as promised, and brings its
-/// schema up to date.
-pub(super) async fn prepare(path: &Path, expected: Expected) -> Result<(), OpenError> {
+/// schema up to date. Says whether there was nothing of ours in it.
+pub(super) async fn prepare(
+    path: &Path,
+    expected: Expected,
+    require_data: bool,
+) -> Result<bool, OpenError> {
+    if expected == Expected::Nothing && require_data {
+        return Err(OpenError::NoData);
+    }
     let options = write_options(path).create_if_missing(expected == Expected::Nothing);
     let mut connection = SqliteConnection::connect_with(&options).await?;
     check_version(&mut connection).await?;
@@ -65,8 +81,18 @@ pub(super) async fn prepare(path: &Path, expected: Expected) -> Result<(), OpenE
     if expected == Expected::Database && !has_schema {
         return Err(OpenError::OtherFile);
     }
+    if !has_schema && require_data {
+        return Err(OpenError::NoData);
+    }
     MIGRATOR.run(&mut connection).await.map_err(migration_failed)?;
-    Ok(connection.close().await?)
+    // One that is open for reading alone, because it is another user's or its file system's, says so when it is written.
+    if let Err(error) = sqlx::raw_sql(TRY_WRITING).execute(&mut connection).await
+        && let Some(error) = not_writable(error)
+    {
+        return Err(error);
+    }
+    connection.close().await?;
+    Ok(!has_schema)
 }
 
 /// To a database that is there, whoever else uses it.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 use http::Uri;
 
-use super::value::socket_addr;
+use super::value::{port, socket_addr};
 use crate::secret::{Secret, Warnings};
 
 #[derive(Debug, Args)]
@@ -70,9 +70,9 @@ fn parse_endpoint(url: &str) -> Result<Uri, String> {
             "https:// is not supported yet: use http:// inside a private network".to_owned()
         );
     }
-    // http takes any digits for a port.
+    let wanted_port = port(&uri)?;
     let named = uri.authority().is_some_and(|authority| {
-        let port = authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        let port = wanted_port.map(|port| format!(":{port}")).unwrap_or_default();
         let host = authority.host();
         !host.is_empty() && authority.as_str() == format!("{host}{port}")
     });
@@ -120,6 +120,9 @@ mod tests {
             "http://user:password@a:1",
             "http://a:1,",
             "http://a:99999",
+            "http://a:0",
+            "http://a:",
+            "http://b:1,http://a:0",
         ] {
             assert!(parse_endpoints(wrong).is_err(), "{wrong:?}");
         }

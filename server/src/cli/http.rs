@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::{HeaderValue, Uri};
 use netrox_edge::config::{CorsAllowOrigin, TrustedProxies};
 
-use super::value::socket_addr;
+use super::value::{port, socket_addr};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "HTTP")]
@@ -84,8 +84,18 @@ fn parse_origin(origin: &str) -> Result<HeaderValue, String> {
     if scheme.is_empty() || !bare || authority.contains(['@', '*']) {
         return Err(wrong());
     }
-    HeaderValue::try_from(origin.to_ascii_lowercase()).map_err(|_| wrong())
+    let origin = origin.to_ascii_lowercase();
+    let origin = match port(&uri).map_err(str::to_owned)? {
+        // A browser leaves out the usual one.
+        Some(port) if USUAL_PORTS.contains(&(&*scheme.to_ascii_lowercase(), port)) => {
+            origin.trim_end_matches(&format!(":{port}")).to_owned()
+        }
+        _ => origin,
+    };
+    HeaderValue::try_from(origin).map_err(|_| wrong())
 }
+
+const USUAL_PORTS: [(&str, u16); 2] = [("http", 80), ("https", 443)];
 
 #[cfg(test)]
 mod tests {
@@ -103,6 +113,19 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_port_is_left_out_as_by_a_browser() {
+        for (given, kept) in [
+            ("https://a:443", "https://a"),
+            ("HTTP://a:80", "http://a"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("https://a:80", "https://a:80"),
+            ("http://a:8080", "http://a:8080"),
+        ] {
+            assert_eq!(parse_origin(given), Ok(HeaderValue::from_static(kept)), "{given}");
+        }
+    }
+
+    #[test]
     fn an_origin_has_no_path() {
         for wrong in [
             "",
@@ -116,6 +139,11 @@ mod tests {
             "https://*.a",
             "https://u@a",
             "https://a b",
+            "https://a:99999",
+            "https://a:x",
+            "https://a:0",
+            "https://a:",
+            "https://[::1]:x",
             "https://a,",
         ] {
             assert!(parse_origins(wrong).is_err(), "{wrong:?}");

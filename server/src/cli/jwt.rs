@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 
 use super::value::not_empty;
 use crate::secret::Secret;
@@ -21,6 +21,12 @@ pub(crate) struct JwtSecretArgs {
     /// File that holds the secret; line ends after it do not count
     #[arg(long, value_name = "FILE")]
     pub(crate) jwt_secret_file: Option<PathBuf>,
+
+    /// Take a secret of less than 32 bytes, which can be guessed from any token [default: it is refused]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) allow_weak_secret: bool,
 }
 
 #[derive(Debug, Args)]

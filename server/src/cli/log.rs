@@ -3,16 +3,23 @@
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+
+use super::variables::nearest;
+
+/// Of what a filter does not name.
+const DEFAULT_LEVEL: &str = "info";
+const NO_FILTER: &str = "not a filter: write a level, or target=level,…";
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub(crate) struct LogArgs {
     /// What is logged to stderr: a level, or levels by target (info,netrox_edge=debug)
     ///
-    /// Levels: off, error, warn, info, debug, trace. Libraries are never logged below warn, since
-    /// their debug lines can hold tokens and messages.
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    /// Levels: off, error, warn, info, debug, trace. What no level is given for stays at info. Libraries are
+    /// never logged below warn, since their debug lines can hold tokens and messages.
+    #[arg(long, value_name = "FILTER", default_value = DEFAULT_LEVEL)]
     pub(crate) log_filter: LogFilter,
 
     /// Form of a log line
@@ -38,6 +45,30 @@ impl LogFilter {
     }
 }
 
+/// Of this program, and of the libraries that log.
+const TARGETS: [&str; 20] = [
+    "netrox_chat",
+    "netrox_core",
+    "netrox_edge",
+    "async_nats",
+    "axum",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "log",
+    "object_store",
+    "quinn",
+    "reqwest",
+    "rustls",
+    "sqlx",
+    "tokio",
+    "tokio_tungstenite",
+    "tonic",
+    "tower",
+    "tower_http",
+    "tungstenite",
+];
+
 impl FromStr for LogFilter {
     type Err = String;
 
@@ -45,7 +76,74 @@ impl FromStr for LogFilter {
         if text.trim().is_empty() {
             return Err("must not be empty: use off for no logs".to_owned());
         }
+        let mut has_level = false;
+        for part in text.split(',').map(str::trim) {
+            let (target, level) = part.split_once('=').unwrap_or((part, "trace"));
+            if level.parse::<LevelFilter>().is_err() {
+                return Err(NO_FILTER.to_owned());
+            }
+            if part == target && part.parse::<LevelFilter>().is_ok() {
+                has_level = true;
+            } else {
+                check_target(target)?;
+            }
+        }
+        // What is not named would be silent, the line of the start and all warnings included.
+        let text = if has_level { text.to_owned() } else { format!("{DEFAULT_LEVEL},{text}") };
         let filter = EnvFilter::builder().parse(text);
-        filter.map(Self).map_err(|_| "not a filter: write a level, or target=level,…".to_owned())
+        filter.map(Self).map_err(|_| NO_FILTER.to_owned())
+    }
+}
+
+/// Nothing is logged under a name that is misspelt.
+fn check_target(target: &str) -> Result<(), String> {
+    let name = target.split("::").next().unwrap_or_default();
+    if TARGETS.contains(&name) {
+        return Ok(());
+    }
+    let targets = TARGETS.map(str::to_owned);
+    Err(match nearest(name, &targets) {
+        Some(meant) => format!("{name:?} is no target; did you mean {meant}?"),
+        None => format!(
+            "{name:?} is no target: there are netrox_core, netrox_edge, netrox_chat and libraries"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_of_all_and_of_targets_are_taken() {
+        for (given, kept) in [
+            ("info", "info"),
+            ("OFF", "off"),
+            ("warn,netrox_edge=debug", "netrox_edge=debug,warn"),
+            ("netrox_core::bus=trace", "netrox_core::bus=trace,info"),
+            ("netrox_core", "netrox_core=trace,info"),
+            ("sqlx=error, off", "sqlx=error,off"),
+        ] {
+            let filter: LogFilter = given.parse().expect(given);
+            assert_eq!(filter.into_filter().to_string(), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_would_silence_all_is_refused() {
+        for (wrong, named) in [
+            ("inof", "\"inof\" is no target"),
+            ("nonsense=", "not a filter"),
+            ("netrox_edg=debug", "did you mean netrox_edge?"),
+            ("info,netrox-core=debug", "did you mean netrox_core?"),
+            ("chat=debug", "is no target: there are"),
+            ("netrox_core=loud", "not a filter"),
+            ("info,", "is no target"),
+            ("[span]=debug", "is no target"),
+            (" ", "must not be empty"),
+        ] {
+            let refused = wrong.parse::<LogFilter>().expect_err(wrong);
+            assert!(refused.contains(named), "{wrong}: {refused}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{error::Error, ffi::OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Refusal, command};
+use super::{Refusal, command, variables::nearest};
 use crate::sources::{SettingError, Sources};
 
 /// Flags whose values are, or may hold, a credential.
@@ -29,7 +29,7 @@ fn explain(error: &clap::Error, arguments: &[OsString], sources: &Sources) -> Se
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let role = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            SettingError::new(role, "not a role: serve, core, edge or token")
+            SettingError::new(role, not_a_role(role))
         }
         ErrorKind::UnknownArgument => unknown(argument, error, arguments),
         ErrorKind::InvalidUtf8 => not_unicode(arguments),
@@ -55,6 +55,15 @@ fn explain(error: &clap::Error, arguments: &[OsString], sources: &Sources) -> Se
         },
         _ => refuse(error.kind().as_str().unwrap_or("not understood")),
     }
+}
+
+/// The roles there are, and the one that may be meant.
+fn not_a_role(text: &str) -> String {
+    let command = command();
+    let roles: Vec<_> = command.get_subcommands().map(|role| role.get_name().to_owned()).collect();
+    let meant = nearest(text, &roles).map(|role| format!("did you mean {role}? "));
+    let (last, others) = roles.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
+    format!("not a role; {}there are {} and {last}", meant.unwrap_or_default(), others.join(", "))
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use netrox_core::MediaLocation;
 
 use super::value::{not_empty, path_of_url};
@@ -55,6 +55,14 @@ pub(crate) struct StorageArgs {
     /// AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and so on.
     #[arg(long, value_name = "URL", value_parser = parse_media_url)]
     pub(crate) media_url: Option<MediaLocation>,
+
+    /// Start on data that is there, or not at all: make no new chat and no new secrets
+    ///
+    /// A data directory on a volume that is not mounted would become an empty chat.
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) require_existing_data: bool,
 
     #[command(flatten)]
     pub(crate) bus: BusArgs,

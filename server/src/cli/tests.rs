@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 57] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 59] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -21,8 +21,10 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 57] = [
     ("bus-tls-cert-file", None, &["serve", "core"]),
     ("bus-tls-key-file", None, &["serve", "core"]),
     ("media-url", None, &["serve", "core"]),
+    ("require-existing-data", Some("false"), &["serve", "core"]),
     ("jwt-secret", None, &["serve", "edge", "token"]),
     ("jwt-secret-file", None, &["serve", "edge", "token"]),
+    ("allow-weak-secret", Some("false"), &["serve", "edge", "token"]),
     ("jwt-public-key-file", None, &["serve", "edge"]),
     ("jwks-url", None, &["serve", "edge"]),
     ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),

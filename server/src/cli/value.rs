@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::builder::RangedU64ValueParser;
+use http::Uri;
 
 /// A time within `range`: a bare number is seconds, else the number has a unit.
 pub(super) fn duration(
@@ -37,6 +38,18 @@ where
 
 pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be IP:PORT, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// The port of a URL, where it has one. http takes any digits for one.
+pub(super) fn port(uri: &Uri) -> Result<Option<u16>, &'static str> {
+    let Some(authority) = uri.authority() else { return Ok(None) };
+    match authority.port_u16() {
+        Some(0) => Err("port 0 is none"),
+        None if authority.as_str().rsplit(']').next().is_some_and(|rest| rest.contains(':')) => {
+            Err("its port is none: 1 to 65535")
+        }
+        port => Ok(port),
+    }
 }
 
 /// Text that is not empty: an empty claim or header would match by accident.

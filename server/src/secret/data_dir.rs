@@ -19,12 +19,19 @@ pub(crate) struct DataDir {
     path: PathBuf,
     kept: Vec<&'static str>,
     generated: Vec<&'static str>,
+    /// A secret that is missing is not made.
+    is_complete: bool,
 }
 
 impl DataDir {
     /// Touches nothing yet.
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), kept: Vec::new(), generated: Vec::new() }
+        Self { path: path.to_owned(), kept: Vec::new(), generated: Vec::new(), is_complete: false }
+    }
+
+    /// The same, which has its secrets or is refused.
+    pub(crate) fn complete(self) -> Self {
+        Self { is_complete: true, ..self }
     }
 
     /// Creates the directory, with mode 0700, where it is missing.
@@ -66,9 +73,13 @@ impl DataDir {
         name: &'static str,
         warnings: &mut Warnings,
     ) -> Result<Secret, FileError> {
-        self.create()?;
         let path = self.path.join(name);
         if !path.try_exists().map_err(|error| FileError::new(&path, error))? {
+            if self.is_complete {
+                let reason = "it is missing, and --require-existing-data makes no new one";
+                return Err(FileError::new(&path, reason));
+            }
+            self.create()?;
             let created =
                 generate(&self.path, name).map_err(|error| FileError::new(&path, error))?;
             self.generated.extend(created.then_some(name));

@@ -11,6 +11,15 @@ use crate::{
 /// The size of an HS256 hash, the least that a key should have (RFC 7518 section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
+/// Whether a text is a key that is handed out: PEM, that of an SSH host, or a JWK.
+fn is_public_key(text: &str) -> bool {
+    let text = text.trim_start();
+    let jwk = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+    text.contains("-----BEGIN ")
+        || ["ssh-", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind))
+        || text.starts_with('{') && jwk().is_ok_and(|key| key.contains_key("kty"))
+}
+
 /// Finds the credentials of a role.
 pub(crate) struct Keys<'a> {
     sources: &'a Sources,
@@ -85,12 +94,23 @@ impl<'a> Keys<'a> {
             Some(secret) => secret,
             None => self.kept("jwt-secret", alternatives)?,
         };
+        let flag = if args.jwt_secret_file.is_some() { "jwt-secret-file" } else { "jwt-secret" };
+        if is_public_key(secret.reveal()) {
+            let reason = "it is a public key, with which anybody could sign tokens: give it as \
+                          --jwt-public-key-file";
+            return Err(self.sources.refuse(flag, reason));
+        }
         let bytes = secret.reveal().len();
         if bytes < MIN_SECRET_BYTES {
-            self.warnings.add(format!(
+            let weak = format!(
                 "the secret of access tokens has {bytes} bytes and can be guessed from a token: use \
                  {MIN_SECRET_BYTES} random ones or more"
-            ));
+            );
+            if !args.allow_weak_secret {
+                let reason = format!("{weak}, or --allow-weak-secret");
+                return Err(self.sources.refuse(flag, reason));
+            }
+            self.warnings.add(weak);
         }
         Ok(secret)
     }
@@ -105,6 +125,27 @@ impl<'a> Keys<'a> {
                 name,
                 format!("must be given, {alternatives}: an edge on its own keeps no secrets"),
             )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_handed_out_is_no_secret() {
+        for key in [
+            "-----BEGIN PUBLIC KEY-----\nMFkw…",
+            "Of the issuer:\n-----BEGIN CERTIFICATE-----",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+            " ecdsa-sha2-nistp256 AAAA",
+            r#"{"kty":"RSA","n":"…","e":"AQAB"}"#,
+        ] {
+            assert!(is_public_key(key), "{key}");
+        }
+        for secret in ["{kty}", "a secret -----BEGIN", "sshhh", r#"{"a":"kty"}"#] {
+            assert!(!is_public_key(secret), "{secret}");
         }
     }
 }

@@ -35,6 +35,7 @@ impl CoreSettings {
         let config = netrox_core::Config {
             data_dir: data_dir.path().to_owned(),
             database: storage.database,
+            require_existing_data: storage.is_required,
             media: storage.media,
             bus: storage.bus,
             service_tokens: service_tokens.accepted,

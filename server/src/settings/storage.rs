@@ -6,6 +6,7 @@ use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase};
 
 use crate::{
     cli::{BusArgs, DatabaseArgs, StorageArgs, path_of_url},
+    file_mode,
     secret::{self, Secret, Warnings},
     sources::{SettingError, Sources},
 };
@@ -15,6 +16,8 @@ pub(crate) struct Storage {
     pub(crate) database: Database,
     pub(crate) media: MediaLocation,
     pub(crate) bus: Option<BusConfig>,
+    /// Whether a new chat is refused.
+    pub(crate) is_required: bool,
 }
 
 impl Storage {
@@ -24,13 +27,41 @@ impl Storage {
         sources: &Sources,
         warnings: &mut Warnings,
     ) -> Result<Self, SettingError> {
+        let is_required = args.require_existing_data;
         let database = database(&args.database, data_dir, sources, warnings)?;
+        if let (Database::Sqlite(path), true) = (&database, is_required) {
+            require(path, sources)?;
+        }
         let mut reader = Reader { sources, warnings };
         let bus = reader.bus(&args.bus, &database)?;
         let media = args.media_url;
         let media = media.unwrap_or_else(|| MediaLocation::Directory(data_dir.join("media")));
-        Ok(Self { database, media, bus })
+        Ok(Self { database, media, bus, is_required })
     }
+
+    /// Warns of files that other users can read.
+    pub(crate) fn warn_if_open(&self, warnings: &mut Warnings) {
+        if let Database::Sqlite(path) = &self.database {
+            file_mode::warn_if_open(path, warnings);
+        }
+        if let MediaLocation::Directory(path) = &self.media {
+            file_mode::warn_if_open(path, warnings);
+        }
+    }
+}
+
+/// Before anything is made beside it, as the secrets are.
+fn require(database: &Path, sources: &Sources) -> Result<(), SettingError> {
+    if database.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+        return Ok(());
+    }
+    let flags = ["database-url", "database-url-file"];
+    let flag = flags.into_iter().find(|flag| sources.is_given(flag)).unwrap_or("data-dir");
+    let reason = format!(
+        "{} is missing or empty, and --require-existing-data makes no new one: is its volume mounted?",
+        database.display()
+    );
+    Err(sources.refuse(flag, reason))
 }
 
 /// Where a core keeps what is no file.

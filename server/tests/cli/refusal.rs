@@ -1,6 +1,11 @@
 //! Wrong settings: exit status 2, and one line that names the setting.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    process::{Command, Stdio},
+};
 
 use crate::{
     SECRET,
@@ -28,6 +33,7 @@ fn a_wrong_flag_is_named() {
         ("--grpc-addr", "core --grpc-addr 127.0.0.1:1 --grpc-addr 127.0.0.1:2"),
         ("--core", "edge --core https://hunter2@core:50051"),
         ("--core", "edge --core core:50051"),
+        ("--core", "edge --core http://a:0"),
         ("--database-url", "core --database-url postgres://me:hunter2@db:port/chat"),
         ("--database-url", "core --database-url mysql://me:hunter2@db/chat"),
         ("--database-url", "core --database-url="),
@@ -58,6 +64,7 @@ fn a_wrong_flag_is_named() {
         ("--jwt-issuer", "serve --jwt-issuer="),
         ("--media-access", "serve --media-access everyone"),
         ("--cors-allow-origin", "serve --cors-allow-origin app.example.com"),
+        ("--cors-allow-origin", "serve --cors-allow-origin https://a:99999"),
         ("--close-on-token-expiry", "serve --close-on-token-expiry=maybe"),
         ("--max-body-bytes", "core --max-body-bytes 0"),
         ("--max-body-bytes", "serve --max-body-bytes 70000"),
@@ -69,6 +76,9 @@ fn a_wrong_flag_is_named() {
         ("--ping-interval", "edge --ping-interval soon"),
         ("--drain-timeout", "core --drain-timeout 0"),
         ("--log-filter", "core --log-filter netrox_core=loud"),
+        ("--log-filter", "core --log-filter netrox_cor=debug"),
+        ("--log-filter", "core --log-filter nonsense="),
+        ("--jwt-secret", "serve --jwt-secret hunter2"),
         ("--log-format", "core --log-format xml"),
         ("--jwt-secret", "serve --jwt-secret="),
         ("--service-token", "core --service-token ,"),
@@ -135,6 +145,132 @@ fn a_wrong_variable_is_named() {
         let arguments: Vec<_> = arguments.split(' ').collect();
         assert_refused(&run(&arguments, &[(&name, value)]), &name);
     }
+}
+
+#[test]
+fn a_role_that_is_misspelt_is_answered_with_all_there_are() {
+    let outcome = run(&["srve"], &[]);
+    assert_refused(&outcome, "srve");
+    for word in ["did you mean serve?", "core", "edge", "token", "migrate", "epoch"] {
+        assert!(outcome.stderr.contains(word), "{word} is not in {outcome:?}");
+    }
+}
+
+/// Whoever signs with a key that all have is let in.
+#[test]
+fn a_public_key_as_a_secret_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let pem = include_str!("../../../edge/src/auth/keys/rsa.pub.pem");
+    fs::write(dir.path().join("key.pem"), pem).unwrap();
+    let arguments = ["serve", "--jwt-secret-file", "key.pem", "--http-addr", "127.0.0.1:0"];
+    let outcome = run_in(dir.path(), &arguments, &[("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0")]);
+    assert_refused(&outcome, "--jwt-secret-file");
+    assert!(outcome.stderr.contains("--jwt-public-key-file"), "{outcome:?}");
+    assert_refused(&run(&["serve"], &[("NETROX_CHAT_JWT_SECRET", pem)]), "NETROX_CHAT_JWT_SECRET");
+}
+
+#[test]
+fn a_public_key_that_verifies_nothing_is_refused_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/src/auth/keys/");
+        fs::read_to_string(format!("{keys}{name}.pub.pem")).unwrap()
+    };
+    for (pem, named) in [
+        (key("rsa-1024"), "1024 bits"),
+        (key("secp256k1"), "secp256k1"),
+        (key("p256") + &key("p384"), "2 PEM blocks"),
+    ] {
+        fs::write(dir.path().join("key.pem"), pem).unwrap();
+        let arguments = ["serve", "--jwt-public-key-file", "key.pem", "--http-addr=127.0.0.1:0"];
+        let outcome = run_in(dir.path(), &arguments, &[("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0")]);
+        assert_refused(&outcome, "--jwt-public-key-file");
+        assert!(outcome.stderr.contains(named), "{named} is not in {outcome:?}");
+    }
+}
+
+/// A directory that takes no file, whoever writes it.
+#[test]
+fn media_that_cannot_be_written_are_refused() {
+    let addr = ("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0");
+    let outcome = run(&["core", "--media-url", "file:///proc"], &[addr]);
+    assert_refused(&outcome, "--media-url");
+}
+
+/// As one of another user's, or on a file system that was mounted for reading alone.
+#[test]
+fn a_database_that_cannot_be_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Server::start(dir.path(), &["core"]);
+    first.signal("TERM");
+    assert_eq!(first.wait().status, Some(0));
+    // Whoever is not root becomes it in a user namespace; root itself may write any file that is not read-only.
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let namespace: &[&str] = if is_root { &["--mount"] } else { &["--map-root-user", "--mount"] };
+    let script = "mount --bind data/chat.db data/chat.db && \
+                  mount -o remount,ro,bind data/chat.db && exec \"$0\" core --grpc-addr 127.0.0.1:0";
+    let mut command = Command::new("unshare");
+    let program = env!("CARGO_BIN_EXE_netrox-chat");
+    command.args(namespace).args(["sh", "-c", script, program]).current_dir(dir.path());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let outcome = Server::of(child).wait();
+    assert_refused(&outcome, "--data-dir");
+    assert!(outcome.stderr.contains("it cannot be written"), "{outcome:?}");
+}
+
+/// Nobody is to start it again by himself, or to copy what is left as if it were all.
+#[test]
+fn damage_has_an_exit_status_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Server::start(dir.path(), &["core"]);
+    first.signal("TERM");
+    assert_eq!(first.wait().status, Some(0));
+    // The head of the page with the schema, behind that of the file.
+    let file = fs::File::options().write(true).open(dir.path().join("data/chat.db")).unwrap();
+    file.write_all_at(&[0xff; 64], 100).unwrap();
+    let core = run_in(dir.path(), &["core"], &[("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0")]);
+    let target = "postgres://127.0.0.1:1/nothing";
+    let migrate = ["migrate", "--from", "sqlite://data/chat.db", "--to", target];
+    for outcome in [core, run_in(dir.path(), &migrate, &[])] {
+        assert_eq!(outcome.status, Some(3), "{outcome:?}");
+        assert!(outcome.stderr.contains("the storage is damaged"), "{outcome:?}");
+    }
+}
+
+/// A volume that is not mounted: its directory is there or not, and empty.
+#[test]
+fn a_new_chat_is_refused_where_data_are_required() {
+    let addr = ("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0");
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["core", "--require-existing-data"];
+    for _ in 0..2 {
+        let outcome = run_in(dir.path(), &arguments, &[addr]);
+        assert_refused(&outcome, "--data-dir");
+        assert!(outcome.stderr.contains("is its volume mounted?"), "{outcome:?}");
+        let made = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        assert!(
+            made.into_iter().all(|path| path.is_dir() && path.read_dir().unwrap().count() == 0)
+        );
+        fs::create_dir_all(dir.path().join("data")).unwrap();
+    }
+    let database = ("NETROX_CHAT_DATABASE_URL", "sqlite://data/other.db");
+    assert_refused(&run_in(dir.path(), &arguments, &[addr, database]), database.0);
+
+    let mut first = Server::start(dir.path(), &["core"]);
+    first.signal("TERM");
+    assert_eq!(first.wait().status, Some(0));
+    // A secret that is missing is not made anew either.
+    let token = dir.path().join("data/service-token");
+    fs::remove_file(&token).unwrap();
+    let outcome = run_in(dir.path(), &arguments, &[addr]);
+    assert_refused(&outcome, "--data-dir");
+    assert!(outcome.stderr.contains("service-token") && !token.exists(), "{outcome:?}");
+    fs::write(&token, SECRET).unwrap();
+    let mut again = Server::start(dir.path(), &arguments);
+    again.signal("TERM");
+    let outcome = again.wait();
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(!outcome.stderr.contains("there was no data"), "{outcome:?}");
 }
 
 #[test]

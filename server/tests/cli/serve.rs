@@ -63,6 +63,11 @@ fn a_second_signal_does_not_wait_for_the_drain() {
 
     server.signal("TERM");
     server.wait_for_line("draining");
+    // As `timeout` sends two, to the process and to its group.
+    server.signal("TERM");
+    server.wait_for_line("it came with the first");
+    let drained_at = std::time::Instant::now();
+    eventually("another second", || drained_at.elapsed() > Duration::from_secs(1));
     server.signal("TERM");
     let outcome = server.wait();
     assert_eq!(outcome.status, Some(1), "{outcome:?}");
@@ -117,10 +122,72 @@ fn json_logs_are_json_alone() {
     let lines: Vec<Value> =
         outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let listening = lines.iter().find(|line| line["message"] == "listening").unwrap();
+    assert_eq!(listening["version"], env!("CARGO_PKG_VERSION"));
+    let named = [
+        ("roles", "serve (core, edge)"),
+        ("database", "./data/chat.db"),
+        ("media", "./data/media"),
+        ("bus", "none"),
+    ];
+    for (field, value) in named {
+        assert_eq!(listening[field], value, "{listening}");
+    }
+    // The welcome is not among them, and a new chat is told all the same.
+    let is_new = |line: &&Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "WARN" && message.starts_with("there was no data")
+    };
+    assert_eq!(lines.iter().filter(is_new).count(), 1, "{lines:?}");
+    let secrets = "jwt-secret";
+    let has_secrets =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains(secrets));
+    assert!(lines.iter().any(has_secrets), "{lines:?}");
     for field in ["http.addr", "grpc.addr"] {
         let addr = listening[field].as_str().unwrap();
         assert!(addr.starts_with("127.0.0.1:") && !addr.ends_with(":0"), "{listening}");
     }
+}
+
+/// Database, files and secrets are the user's own, also where a directory is open, and outside of it.
+#[test]
+fn what_is_made_is_closed_to_other_users() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["data", "elsewhere"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let variables = [
+        ("NETROX_CHAT_DATABASE_URL", "sqlite://elsewhere/chat.db"),
+        ("NETROX_CHAT_MEDIA_URL", "file://elsewhere/media"),
+    ];
+    let mut server = Server::start_with(dir.path(), &["serve"], &variables);
+    let mut made = Vec::new();
+    let mut directories = vec![dir.path().join("data"), dir.path().join("elsewhere")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{path:?} has mode {mode:o}");
+            if path.is_dir() {
+                directories.push(path.clone());
+            }
+            made.push(path);
+        }
+    }
+    for name in ["chat.db", "chat.db-wal", "media", "jwt-secret"] {
+        assert!(made.iter().any(|path| path.ends_with(name)), "{name} is not in {made:?}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait().status, Some(0));
+
+    // One that an earlier version made.
+    let database = dir.path().join("elsewhere/chat.db");
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut server = Server::start_with(dir.path(), &["serve"], &variables);
+    server.signal("TERM");
+    let outcome = server.wait();
+    assert!(outcome.stderr.contains("chat.db can be read by other users"), "{outcome:?}");
 }
 
 #[test]

@@ -91,7 +91,6 @@ fn variables_of_flags_that_a_role_does_not_have_are_ignored() {
         ("NETROX_CHAT_DATABASE_URL", "postgres://db"),
         ("NETROX_CHAT_MAX_BODY_BYTES", "nonsense"),
         ("NETROX_CHAT_LOG_FILTER", ""),
-        ("NETROX_CHAT_OF_ANOTHER_RELEASE", "nonsense"),
         ("NETROX_CHAT_JWT_SECRET", SECRET),
     ];
     let outcome = run(&["token", "--user-id", USER], &variables);
@@ -100,11 +99,35 @@ fn variables_of_flags_that_a_role_does_not_have_are_ignored() {
 }
 
 #[test]
-fn a_weak_secret_is_warned_about_but_not_shown() {
-    let outcome = run(&["token", "--user-id", USER], &[("NETROX_CHAT_JWT_SECRET", "hunter2")]);
+fn a_variable_of_no_role_is_warned_about_with_the_one_that_may_be_meant() {
+    let variables = [
+        ("NETROX_CHAT_JWT_SECRET", SECRET),
+        ("NETROX_CHAT_JWT_ISUER", "hunter2"),
+        ("NETROX_CHAT_OF_ANOTHER_RELEASE", "hunter2"),
+        ("NETROX_CHAT_EMPTY", ""),
+    ];
+    let outcome = run(&["token", "--user-id", USER], &variables);
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
-    assert!(outcome.stderr.contains("has 7 bytes"), "{outcome:?}");
-    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    let expected = "\
+        warning: NETROX_CHAT_JWT_ISUER is no setting: did you mean NETROX_CHAT_JWT_ISSUER?\n\
+        warning: NETROX_CHAT_OF_ANOTHER_RELEASE is no setting, and is ignored\n";
+    assert_eq!(outcome.stderr, expected);
+}
+
+#[test]
+fn a_weak_secret_is_taken_only_where_that_is_said() {
+    let secret = [("NETROX_CHAT_JWT_SECRET", "hunter2")];
+    let refused = run(&["token", "--user-id", USER], &secret);
+    assert_eq!(refused.status, Some(2), "{refused:?}");
+    assert!(refused.stderr.starts_with("error: NETROX_CHAT_JWT_SECRET: "), "{refused:?}");
+    assert!(refused.stderr.contains("--allow-weak-secret"), "{refused:?}");
+    let taken = run(&["token", "--user-id", USER, "--allow-weak-secret"], &secret);
+    assert_eq!(taken.status, Some(0), "{taken:?}");
+    assert!(taken.stderr.starts_with("warning: "), "{taken:?}");
+    for outcome in [refused, taken] {
+        assert!(outcome.stderr.contains("has 7 bytes"), "{outcome:?}");
+        assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    }
 }
 
 #[test]

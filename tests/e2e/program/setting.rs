@@ -113,6 +113,8 @@ async fn help_and_version_are_printed() {
         "--media-url",
         "--jwt-secret",
         "--jwt-secret-file",
+        "--allow-weak-secret",
+        "--require-existing-data",
         "--jwt-public-key-file",
         "--jwt-user-claim",
         "--jwt-issuer",

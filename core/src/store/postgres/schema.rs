@@ -112,18 +112,27 @@ enum Choice {
     New(String),
 }
 
+/// A schema whose tables are up to date.
+pub(super) struct Prepared {
+    pub(super) schema: Schema,
+    pub(super) migrations: Migrations,
+    /// Whether its tables were made.
+    pub(super) is_new: bool,
+}
+
 /// Finds our schema, or chooses where it shall be, and brings its tables up to date; the session has it in its path
 /// then. Cores that start together take their turns. `named`: what the operator says.
 pub(super) async fn prepare(
     connection: &mut PgConnection,
     named: Option<&str>,
-) -> Result<(Schema, Migrations), OpenError> {
+    require_data: bool,
+) -> Result<Prepared, OpenError> {
     lock(connection).await?;
-    let schema =
-        within(FIRST_ANSWER_TIMEOUT, async { Ok(find(connection, named).await) }).await??;
+    let found = async { Ok(find(connection, named, require_data).await) };
+    let (schema, is_new) = within(FIRST_ANSWER_TIMEOUT, found).await??;
     let migrations = change(connection, &schema).await?;
     sqlx::query(UNLOCK).execute(connection).await?;
-    Ok((schema, migrations))
+    Ok(Prepared { schema, migrations, is_new })
 }
 
 /// Finds our schema where it is and changes nothing; the session has it in its path then.
@@ -170,15 +179,20 @@ async fn lock(connection: &mut PgConnection) -> Result<(), OpenError> {
     }
 }
 
-async fn find(connection: &mut PgConnection, named: Option<&str>) -> Result<Schema, OpenError> {
+async fn find(
+    connection: &mut PgConnection,
+    named: Option<&str>,
+    require_data: bool,
+) -> Result<(Schema, bool), OpenError> {
     let ours: Vec<String> = sqlx::query_scalar(FIND).fetch_all(&mut *connection).await?;
     let path: Path = sqlx::query_as(PATH).fetch_one(&mut *connection).await?;
-    let schema = match choose(&ours, &path, named)? {
-        Choice::Ours(name) => Schema(name),
-        Choice::New(name) => make(connection, name, &ours).await?,
+    let (schema, is_new) = match choose(&ours, &path, named)? {
+        Choice::Ours(name) => (Schema(name), false),
+        Choice::New(_) if require_data => return Err(OpenError::NoData),
+        Choice::New(name) => (make(connection, name, &ours).await?, true),
     };
     sqlx::query(USE).bind(schema.path()).execute(connection).await?;
-    Ok(schema)
+    Ok((schema, is_new))
 }
 
 fn choose(ours: &[String], path: &Path, named: Option<&str>) -> Result<Choice, OpenError> {

@@ -31,7 +31,7 @@ impl World {
     async fn open() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("chat.db");
-        sqlite::prepare(&path, Expected::Nothing).await.expect("a database");
+        sqlite::prepare(&path, Expected::Nothing, false).await.expect("a database");
         let options = sqlite::write_options(&path);
         let mut connection = SqliteConnection::connect_with(&options).await.expect("open");
         let memory = Memory::open(&mut connection).await.expect("a history");

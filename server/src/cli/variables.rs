@@ -1,0 +1,60 @@
+//! Variables that were meant for this program, and that no role has.
+
+use std::{collections::BTreeSet, env};
+
+use super::command;
+use crate::{secret::Warnings, sources::variable};
+
+const PREFIX: &str = "NETROX_CHAT_";
+/// How many letters may be wrong in a name that is suggested.
+const MAX_DISTANCE: usize = 3;
+
+/// Warns about each: its setting is at its default.
+pub(crate) fn warn(warnings: &mut Warnings) {
+    let known = known();
+    let names = env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+        (!value.is_empty() && !known.contains(&name)).then_some(name)
+    });
+    for name in names.collect::<BTreeSet<_>>() {
+        warnings.add(match nearest(&name, &known) {
+            Some(nearest) => format!("{name} is no setting: did you mean {nearest}?"),
+            None => format!("{name} is no setting, and is ignored"),
+        });
+    }
+}
+
+/// Of all roles.
+fn known() -> BTreeSet<String> {
+    let command = command();
+    let flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    flags.filter_map(|argument| argument.get_long().map(variable)).collect()
+}
+
+/// The name that is most like a text, where one is like it.
+pub(super) fn nearest<'a>(
+    text: &str,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Option<&'a str> {
+    let distance = |name: &&'a String| strsim::damerau_levenshtein(text, name);
+    let like = names.into_iter().filter(|name| distance(name) <= MAX_DISTANCE);
+    like.min_by_key(distance).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_where_there_is_one() {
+        let known = known();
+        for (misspelt, meant) in [
+            ("NETROX_CHAT_HTPP_ADDR", Some("NETROX_CHAT_HTTP_ADDR")),
+            ("NETROX_CHAT_JWT_SECRETS", Some("NETROX_CHAT_JWT_SECRET")),
+            ("NETROX_CHAT_DATABASEURL", Some("NETROX_CHAT_DATABASE_URL")),
+            ("NETROX_CHAT_OF_ANOTHER_RELEASE", None),
+        ] {
+            assert_eq!(nearest(misspelt, &known), meant, "{misspelt}");
+        }
+    }
+}
