@@ -1,11 +1,11 @@
 //! Which callers the core trusts: those with a service token.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use subtle::{Choice, ConstantTimeEq};
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::server::Visitor;
+use crate::{server::Visitor, throttle::Throttle};
 
 const SCHEME: &str = "bearer";
 
@@ -13,11 +13,12 @@ const SCHEME: &str = "bearer";
 #[derive(Clone)]
 pub(crate) struct ServiceAuth {
     tokens: Arc<[String]>,
+    refusals: Arc<Throttle>,
 }
 
 impl ServiceAuth {
     pub(crate) fn new(tokens: Vec<String>) -> Self {
-        Self { tokens: tokens.into() }
+        Self { tokens: tokens.into(), refusals: Arc::default() }
     }
 
     /// Takes as long for every token of a length, whichever it resembles.
@@ -48,6 +49,24 @@ impl ServiceAuth {
         is_known
     }
 
+    /// Tells the operator, who may have given an edge another token, and refuses.
+    fn refuse(&self, request: &Request<()>) -> Status {
+        let shown = match request.metadata().contains_key("authorization") {
+            true => "one that this core does not have",
+            false => "none",
+        };
+        if let Some(untold) = self.refusals.turn() {
+            let from = request.extensions().get::<Visitor>().and_then(Visitor::from);
+            let from =
+                from.map_or_else(|| "this process".to_owned(), |from: IpAddr| from.to_string());
+            tracing::warn!(
+                untold,
+                "a call from {from} is refused, which needs a service token and shows {shown}"
+            );
+        }
+        Status::unauthenticated("a service token is required")
+    }
+
     /// For what is open to those as well who have no token.
     pub(crate) fn open_to_all(self) -> OpenToAll {
         OpenToAll(self)
@@ -59,17 +78,20 @@ impl Interceptor for ServiceAuth {
         if self.recognizes(&request) {
             return Ok(request);
         }
-        Err(Status::unauthenticated("a service token is required"))
+        Err(self.refuse(&request))
     }
 }
 
-/// Lets all calls pass, and looks at their tokens all the same.
+/// Lets all calls pass without a token. One that shows a wrong token is refused: it is of somebody who believes it to be
+/// right, and whom no other call would serve.
 #[derive(Clone)]
 pub(crate) struct OpenToAll(ServiceAuth);
 
 impl Interceptor for OpenToAll {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        self.0.recognizes(&request);
-        Ok(request)
+        if self.0.recognizes(&request) || !request.metadata().contains_key("authorization") {
+            return Ok(request);
+        }
+        Err(self.0.refuse(&request))
     }
 }

@@ -1,26 +1,32 @@
 //! Access tokens: who calls (PROTOCOL section 1). With [`key`] the only user of `jsonwebtoken`.
 
-use std::collections::HashMap;
+mod explanation;
+mod key;
+mod refusal;
+
+use std::{
+    collections::HashMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use http::{HeaderMap, header};
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use netrox_proto::ids::UserId;
 use serde_json::value::RawValue;
 
-mod key;
-
-pub use self::key::ConfigError;
+use self::refusal::Tally;
+pub use self::{
+    explanation::{Explanation, explain},
+    key::ConfigError,
+    refusal::Refusal,
+};
 use crate::config::Jwt;
 
 /// For clocks that disagree.
-const LEEWAY_SECONDS: u64 = 10;
+const LEEWAY_SECONDS: i64 = 10;
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Tried after the configured claim.
 const SUBJECT_CLAIM: &str = "sub";
-
-/// Of every reason alike, so that a refusal tells nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unauthenticated;
 
 /// What a valid token says of its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub(crate) struct Authenticator {
     key: DecodingKey,
     validation: Validation,
     user_claim: String,
+    type_claim: String,
+    tally: Tally,
 }
 
 type Claims = HashMap<String, Box<RawValue>>;
@@ -50,8 +58,8 @@ impl Authenticator {
         let (key, algorithms) = key::verification_key(&config.key)?;
         let mut validation = Validation {
             algorithms,
-            leeway: LEEWAY_SECONDS,
-            validate_nbf: true,
+            // Times are ours to check: the library panics before 1970, and takes an `nbf` of null for one.
+            validate_exp: false,
             validate_aud: config.audience.is_some(),
             ..Validation::default()
         };
@@ -66,67 +74,106 @@ impl Authenticator {
             required.push("iss");
         }
         validation.set_required_spec_claims(&required);
-        Ok(Self { key, validation, user_claim: config.user_claim.clone() })
+        Ok(Self {
+            key,
+            validation,
+            user_claim: config.user_claim.clone(),
+            type_claim: config.type_claim.clone(),
+            tally: Tally::default(),
+        })
     }
 
     /// The user of a request: by its `Authorization` header or, only where it has none, by the
-    /// `token` of its query.
+    /// `token` of its query. A refusal is logged and counted.
     pub(crate) fn authenticate(
         &self,
         headers: &HeaderMap,
         query_token: Option<&str>,
-    ) -> Result<Identity, Unauthenticated> {
-        let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
-        let token = match (authorizations.next(), authorizations.next()) {
-            (Some(authorization), None) => {
-                authorization.to_str().ok().and_then(bearer_token).ok_or(Unauthenticated)?
-            }
-            (None, _) => query_token.ok_or(Unauthenticated)?,
-            (Some(_), Some(_)) => return Err(Unauthenticated),
-        };
-        self.verify(token)
+    ) -> Result<Identity, Refusal> {
+        let verified = token_of(headers, query_token).and_then(|token| self.verify(token, now()));
+        match &verified {
+            Ok(_) => self.tally.accepted(),
+            Err(refusal) => self.tally.refused(*refusal),
+        }
+        verified
     }
 
-    fn verify(&self, token: &str) -> Result<Identity, Unauthenticated> {
+    /// Tells the operator what was refused since the last time. To be called once a minute.
+    pub(crate) fn tell(&self) {
+        self.tally.take().tell();
+    }
+
+    /// `now` is in seconds since 1970.
+    fn verify(&self, token: &str, now: i64) -> Result<Identity, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Unauthenticated);
+            return Err(Refusal::TooLong);
         }
-        let token =
-            decode::<Claims>(token, &self.key, &self.validation).map_err(|_| Unauthenticated)?;
+        let token = decode::<Claims>(token, &self.key, &self.validation)?;
         // No extension is understood here, so none may be critical (RFC 7515 section 4.1.11).
         if token.header.crit.is_some() {
-            return Err(Unauthenticated);
+            return Err(Refusal::Critical);
         }
         let claims = token.claims;
-        if claims.get("token_type").is_some_and(|kind| text(kind).as_deref() != Some("access")) {
-            return Err(Unauthenticated);
+        let expires_at =
+            claims.get("exp").and_then(|claim| time(claim)).ok_or(Refusal::NoExpiry)?;
+        if expires_at < now.saturating_sub(LEEWAY_SECONDS) {
+            return Err(Refusal::Expired);
+        }
+        if let Some(start) = claims.get("nbf").filter(|claim| claim.get() != "null") {
+            let start = time(start).ok_or(Refusal::BadStart)?;
+            if start > now.saturating_add(LEEWAY_SECONDS) {
+                return Err(Refusal::NotYetValid);
+            }
+        }
+        let kind = claims.get(&self.type_claim);
+        if kind.is_some_and(|kind| text(kind).as_deref() != Some("access")) {
+            return Err(Refusal::Type);
         }
         let user_id = claims
             .get(&self.user_claim)
             .or_else(|| claims.get(SUBJECT_CLAIM))
             .and_then(|claim| text(claim)?.parse().ok())
-            .ok_or(Unauthenticated)?;
-        let expires_at =
-            claims.get("exp").and_then(|claim| seconds(claim)).ok_or(Unauthenticated)?;
+            .ok_or(Refusal::NoUser)?;
         Ok(Identity {
             user_id,
             expires_at,
-            issued_at: claims.get("iat").and_then(|claim| seconds(claim)),
+            issued_at: claims.get("iat").and_then(|claim| time(claim)),
             email: claims.get("email").and_then(|claim| text(claim)),
             profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
         })
     }
 }
 
+fn token_of<'a>(headers: &'a HeaderMap, query_token: Option<&'a str>) -> Result<&'a str, Refusal> {
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    match (authorizations.next(), authorizations.next()) {
+        (Some(authorization), None) => {
+            authorization.to_str().ok().and_then(bearer_token).ok_or(Refusal::OtherScheme)
+        }
+        (None, _) => query_token.ok_or(Refusal::Missing),
+        (Some(_), Some(_)) => Err(Refusal::SeveralHeaders),
+    }
+}
+
+/// In seconds since 1970; below zero where the clock is before.
+fn now() -> i64 {
+    let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs());
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => seconds(since).unwrap_or(i64::MAX),
+        Err(error) => seconds(error.duration()).map_or(i64::MIN, |before| -before),
+    }
+}
+
+/// A number of seconds, whole or not. Saturates.
+fn time(claim: &RawValue) -> Option<i64> {
+    let seconds = serde_json::from_str::<f64>(claim.get()).ok()?;
+    Some(seconds.round() as i64)
+}
+
 /// The credentials of the scheme "Bearer", whose case does not count (RFC 9110 section 11.1).
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
-}
-
-/// Whole seconds of a time. Saturates.
-fn seconds(claim: &RawValue) -> Option<i64> {
-    serde_json::from_str::<f64>(claim.get()).ok().map(|seconds| seconds.floor() as i64)
 }
 
 fn text(claim: &RawValue) -> Option<String> {

@@ -63,6 +63,8 @@ pub struct Jwt {
     pub key: JwtKey,
     /// The claim that holds the user's id; "sub" is tried after it.
     pub user_claim: String,
+    /// The claim that tells the kind of a token: where there is one it must be "access".
+    pub type_claim: String,
     pub issuer: Option<String>,
     pub audience: Option<String>,
 }
@@ -80,6 +82,7 @@ impl std::fmt::Debug for Jwt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Jwt")
             .field("user_claim", &self.user_claim)
+            .field("type_claim", &self.type_claim)
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
             .finish_non_exhaustive()

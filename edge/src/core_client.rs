@@ -3,6 +3,7 @@
 //! strangers do to theirs is nothing to those of chat.
 
 mod connections;
+mod reach;
 
 use std::{
     convert::Infallible,
@@ -25,6 +26,8 @@ use tower::{
 };
 
 use connections::{Connections, Link};
+use reach::Reach;
+pub(crate) use reach::Trouble;
 
 /// What the clients call. Its error is a type of its own, since rustc cannot prove a future to be
 /// `Send` that converts a boxed one.
@@ -78,14 +81,16 @@ impl CoreTransport {
     }
 
     /// What calls of one kind take. Those of chat stand at once, others from the first call that needs them.
-    fn open(&self, link: Link, authorization: &http::HeaderValue) -> Transport {
+    fn open(&self, link: Link, authorization: &http::HeaderValue, reach: &Arc<Reach>) -> Transport {
         let cores = match &self.0 {
             Way::InProcess(service) => return service.clone(),
             Way::Remote(cores) => cores.clone(),
         };
         let connections = Arc::new(OnceLock::new());
-        let authorization = authorization.clone();
-        let open = move || Connections::open(cores.clone(), link, authorization.clone());
+        let (authorization, reach) = (authorization.clone(), Arc::clone(reach));
+        let open = move || {
+            Connections::open(cores.clone(), link, authorization.clone(), Arc::clone(&reach))
+        };
         if link == Link::Chat {
             connections.get_or_init(&open);
         }
@@ -118,15 +123,17 @@ pub(crate) struct CoreClient {
     pub(crate) lookups: AttachmentServiceClient<Transport>,
     /// Without a deadline: an upload is answered when its last byte is stored.
     pub(crate) upload: AttachmentServiceClient<Transport>,
+    pub(crate) reach: Arc<Reach>,
 }
 
 impl CoreClient {
     /// `authorization` is the whole header: `Bearer <service token>`. Needs a running Tokio runtime.
     #[expect(clippy::needless_pass_by_value, reason = "opening takes over the way")]
     pub(crate) fn new(transport: CoreTransport, authorization: http::HeaderValue) -> Self {
+        let reach = Arc::default();
         let authorized = |link| {
             let authorization = authorization.clone();
-            let opened = transport.open(link, &authorization);
+            let opened = transport.open(link, &authorization, &reach);
             let authorized = opened.map_request(move |mut request: http::Request<Body>| {
                 request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
                 request
@@ -149,6 +156,7 @@ impl CoreClient {
             downloads: AttachmentServiceClient::new(bulk),
             lookups: AttachmentServiceClient::new(bounded(Link::Strangers)),
             upload: AttachmentServiceClient::new(authorized(Link::Uploads)),
+            reach,
         }
     }
 }

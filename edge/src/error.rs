@@ -83,6 +83,11 @@ impl PublicError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable, try again")
     }
 
+    /// `reason` is a word.
+    pub(crate) fn not_ready(reason: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+
     /// Logs why; without the advice to try again.
     pub(crate) fn outcome_unknown(cause: impl fmt::Display) -> Self {
         tracing::warn!("whether an upload is stored could not be found out: {cause}");

@@ -24,6 +24,8 @@ mod directory;
 mod error;
 mod json;
 mod limits;
+#[cfg(test)]
+mod logs;
 mod rest;
 mod sends;
 mod server;
@@ -39,7 +41,7 @@ use std::sync::{Arc, Once};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use auth::ConfigError;
+pub use auth::{ConfigError, Explanation, Refusal, explain};
 pub use config::Config;
 use core_client::CoreClient;
 pub use core_client::CoreTransport;

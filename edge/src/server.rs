@@ -204,5 +204,6 @@ async fn keep_house(edge: Edge) {
     let draining = &edge.shared.draining;
     while draining.run_until_cancelled(interval.tick()).await.is_some() {
         edge.shared.limits.forget_idle();
+        edge.shared.authenticator.tell();
     }
 }

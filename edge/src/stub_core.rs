@@ -468,6 +468,7 @@ pub(crate) fn config(limits: Limits) -> Config {
         jwt: Jwt {
             key: JwtKey::Secret(SECRET.to_vec()),
             user_claim: "user_id".into(),
+            type_claim: "token_type".into(),
             issuer: None,
             audience: None,
         },

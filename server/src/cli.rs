@@ -27,7 +27,7 @@ pub(crate) use self::{
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
-    jwt::{DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
+    jwt::{DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
     limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
@@ -49,6 +49,8 @@ Examples:
       Everything in one process, with its data in ./data
   netrox-chat token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
       An access token of that user, for the server on ./data
+  netrox-chat token --check < token
+      Whether that server takes the token, and why not
   netrox-chat core --data-dir /var/lib/netrox-chat --grpc-addr 10.0.0.5:50051
   netrox-chat edge --core http://10.0.0.5:50051 --http-addr 0.0.0.0:8080 \\
       --service-token-file /run/secrets/service-token --jwt-secret-file /run/secrets/jwt-secret
@@ -85,7 +87,7 @@ pub(crate) enum Role {
     Core(Box<CoreArgs>),
     /// The REST and WebSocket adapter alone, talking to --core: keeps nothing
     Edge(Box<EdgeArgs>),
-    /// Prints an access token of one user, signed with the HS256 secret: for trying out and for tests
+    /// Prints an access token of one user, signed with the HS256 secret, or explains one (--check)
     Token(Box<TokenArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),
@@ -175,7 +177,7 @@ pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
-    pub(crate) jwt_secret: JwtSecretArgs,
+    pub(crate) jwt_key: JwtKeyArgs,
     #[command(flatten)]
     pub(crate) jwt_claims: JwtClaimArgs,
 }

@@ -64,7 +64,7 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Edge(args) => settings::edge(*args, sources)?,
         Role::Migrate(args) => return migrate::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Epoch(args) => return epoch::run(&args, &sources).map(|()| ExitCode::SUCCESS),
-        Role::Token(args) => return token::run(&args, &sources).map(|()| ExitCode::SUCCESS),
+        Role::Token(args) => return token::run(&args, &sources),
     };
     Ok(program::run(settings))
 }

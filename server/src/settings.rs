@@ -11,7 +11,7 @@ use netrox_core::Database;
 
 use self::storage::Storage;
 pub(crate) use self::{
-    key::Keys,
+    key::{JWT_SECRET, Keys},
     part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::database,
 };

@@ -1,8 +1,13 @@
-//! `netrox-chat token`: access tokens for trying the service out, as its issuer would make them.
+//! `netrox-chat token`: access tokens for trying the service out, as its issuer would make them, and what is to be
+//! said of one.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Read, Write},
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -10,43 +15,101 @@ use crate::{
     cli::{JwtClaimArgs, MintArgs, TokenArgs},
     failure::Failure,
     secret::{DataDir, Warnings},
-    settings::Keys,
+    settings::{JWT_SECRET, Keys},
     sources::Sources,
 };
 
-/// Prints one line, the token, to stdout; what the user should know goes to stderr.
-pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<(), Failure> {
+/// What is longer is no token.
+const MAX_INPUT_BYTES: u64 = 64 * 1024;
+
+/// Prints a token, or what is to be said of one, to stdout; what else the user should know goes to stderr.
+pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
+    if args.mint.check {
+        return check(args, sources);
+    }
+    // One of the two is given.
+    let user_id = args.mint.user_id.ok_or_else(|| sources.refuse("user-id", "must be given"))?;
+    args.jwt_claims.check(sources)?;
+    if args.jwt_key.jwt_public_key_file.is_some() {
+        let reason = "only who holds the private key can make tokens for it";
+        return Err(sources.refuse("jwt-public-key-file", reason).into());
+    }
     let mut warnings = Warnings::of_environment();
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let mut keys = Keys::new(sources, Some(&mut data_dir), &mut warnings);
-    let secret = keys.jwt_secret(&args.jwt_secret, "or --jwt-secret-file")?;
+    let secret = keys.jwt_secret(&args.jwt_key.secret, "or --jwt-secret-file")?;
     if !data_dir.generated().is_empty() {
         warnings.add(format!(
             "generated a new secret into {}: only a server on this data directory accepts the token",
             data_dir.path().display()
         ));
     }
-    let claims = claims(&args.mint, &args.jwt_claims, get_current_timestamp());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_err(|_| Failure::System {
+        what: "dating the token",
+        source: io::Error::other("the clock is before 1970"),
+    })?;
+    let claims = claims(user_id, &args.mint, &args.jwt_claims, now.as_secs());
     let key = EncodingKey::from_secret(secret.reveal().as_bytes());
     let token = jsonwebtoken::encode(&Header::default(), &claims, &key).map_err(|error| {
         Failure::System { what: "signing the token", source: io::Error::other(error) }
     })?;
+    print(warnings, &format!("{token}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Explains the token on stdin, which may come as it is copied: after `Bearer`, with white space around it.
+fn check(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
+    if sources.is_flag("user-id") {
+        return Err(sources.conflict("check", "user-id").into());
+    }
+    let mut warnings = Warnings::default();
+    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let key = &args.jwt_key;
+    let is_given = key.jwt_public_key_file.is_some()
+        || key.secret.jwt_secret.is_some()
+        || key.secret.jwt_secret_file.is_some();
+    // A secret that is made now is that of no token.
+    if !is_given && !data_dir.path().join(JWT_SECRET).exists() {
+        let reason =
+            format!("{} has no {JWT_SECRET}: no server ran there", data_dir.path().display());
+        return Err(sources.refuse("data-dir", reason).into());
+    }
+    let jwt = Keys::new(sources, Some(&mut data_dir), &mut warnings).jwt(key, &args.jwt_claims)?;
+    let key_flag =
+        if key.jwt_public_key_file.is_some() { "jwt-public-key-file" } else { JWT_SECRET };
+
+    let mut input = String::new();
+    let read = io::stdin().lock().take(MAX_INPUT_BYTES).read_to_string(&mut input);
+    read.map_err(|source| Failure::System { what: "reading a token from stdin", source })?;
+    let input = input.trim();
+    let token = match input.split_once(char::is_whitespace) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_start(),
+        _ => input,
+    };
+    let explanation = netrox_edge::explain(&jwt, token);
+    let explanation = explanation.map_err(|error| sources.refuse(key_flag, error))?;
+    print(warnings, &explanation.to_string())?;
+    Ok(if explanation.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(warnings: Warnings, text: &str) -> Result<(), Failure> {
     for warning in warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    writeln!(io::stdout(), "{token}")
+    write!(io::stdout(), "{text}")
         .map_err(|source| Failure::System { what: "writing to stdout", source })
 }
 
 /// `now` is in seconds since 1970.
-fn claims(mint: &MintArgs, names: &JwtClaimArgs, now: u64) -> Map<String, Value> {
+fn claims(user_id: Uuid, mint: &MintArgs, names: &JwtClaimArgs, now: u64) -> Map<String, Value> {
     let mut claims = Map::new();
     let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    put("token_type", "access".into());
+    put(&names.jwt_type_claim, "access".into());
     put("iat", now.into());
     put("exp", now.saturating_add(mint.ttl.as_secs()).into());
     put("jti", Uuid::new_v4().simple().to_string().into());
-    put(&names.jwt_user_claim, mint.user_id.to_string().into());
+    put(&names.jwt_user_claim, user_id.to_string().into());
     for (name, value) in
         [("email", &mint.email), ("iss", &names.jwt_issuer), ("aud", &names.jwt_audience)]
     {

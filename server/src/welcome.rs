@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    cli::{DEFAULT_DATA_DIR, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs},
+    cli::{DEFAULT_DATA_DIR, DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs},
     listener::Addresses,
     secret::DataDir,
 };
@@ -125,6 +125,9 @@ fn token_command(data_dir: &DataDir, key: &JwtKeyArgs, claims: &JwtClaimArgs) ->
     }
     if claims.jwt_user_claim != DEFAULT_USER_CLAIM {
         flags.push(("jwt-user-claim", &claims.jwt_user_claim));
+    }
+    if claims.jwt_type_claim != DEFAULT_TYPE_CLAIM {
+        flags.push(("jwt-type-claim", &claims.jwt_type_claim));
     }
     flags.extend(claims.jwt_issuer.iter().map(|issuer| ("jwt-issuer", issuer.as_str())));
     flags.extend(claims.jwt_audience.iter().map(|audience| ("jwt-audience", audience.as_str())));

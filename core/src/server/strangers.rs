@@ -101,7 +101,8 @@ impl Strangers {
             crowding.closed.cancel();
         }
         drop(state);
-        let stranger = Stranger { id, strangers: Arc::clone(strangers), is_known: false.into() };
+        let strangers = Arc::clone(strangers);
+        let stranger = Stranger { id, from, strangers, is_known: false.into() };
         (Visitor(Arc::new(stranger)), closed)
     }
 }
@@ -109,6 +110,7 @@ impl Strangers {
 #[derive(Debug)]
 struct Stranger {
     id: u64,
+    from: Option<IpAddr>,
     strangers: Arc<Strangers>,
     is_known: AtomicBool,
 }
@@ -127,6 +129,10 @@ impl Drop for Stranger {
 pub(crate) struct Visitor(Arc<Stranger>);
 
 impl Visitor {
+    pub(crate) fn from(&self) -> Option<IpAddr> {
+        self.0.from
+    }
+
     /// A request carried a token.
     pub(crate) fn become_known(&self) {
         if !self.0.is_known.swap(true, Ordering::Relaxed) {

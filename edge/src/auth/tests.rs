@@ -1,5 +1,3 @@
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -12,17 +10,24 @@ use crate::config::JwtKey;
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const USER: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
 
+macro_rules! key {
+    ($name:literal) => {
+        include_bytes!(concat!("keys/", $name, ".pem"))
+    };
+}
+
 fn config(key: JwtKey) -> Jwt {
-    Jwt { key, user_claim: "user_id".into(), issuer: None, audience: None }
+    Jwt {
+        key,
+        user_claim: "user_id".into(),
+        type_claim: "token_type".into(),
+        issuer: None,
+        audience: None,
+    }
 }
 
 fn secret_config() -> Jwt {
     config(JwtKey::Secret(SECRET.to_vec()))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    i64::try_from(since.as_secs()).expect("a clock before the end of time")
 }
 
 /// What Django SimpleJWT puts into an access token, changed by `changes`; null removes a claim.
@@ -45,7 +50,7 @@ fn token(changes: &Value) -> String {
     sign(&Header::default(), &claims(changes))
 }
 
-fn verify(config: &Jwt, token: &str) -> Result<Identity, Unauthenticated> {
+fn verify(config: &Jwt, token: &str) -> Result<Identity, Refusal> {
     let authenticator = Authenticator::new(config).expect("a usable key");
     authenticator.authenticate(&HeaderMap::new(), Some(token))
 }
@@ -121,6 +126,8 @@ fn claims_decide() {
         (json!({"nbf": now() + 3}), true),
         (json!({"nbf": now() + 60}), false),
         (json!({"nbf": "soon"}), false),
+        (json!({"nbf": -1}), true),
+        (json!({"nbf": null}), true),
         (json!({"user_id": 7}), false),
         (json!({"user_id": "7"}), false),
         (json!({"user_id": USER.replace('-', "")}), false),
@@ -152,6 +159,71 @@ fn the_users_claim_is_configurable_and_falls_back_to_the_subject() {
         let found = verify(&config, &token(&changes)).map(|identity| identity.user_id.to_string());
         assert_eq!(found.ok().as_deref(), user, "{changes}");
     }
+}
+
+#[test]
+fn the_type_claim_is_configurable() {
+    let config = Jwt { type_claim: "typ".into(), ..secret_config() };
+    for (changes, accepted) in [
+        (json!({"typ": "access"}), true),
+        (json!({"typ": "refresh"}), false),
+        (json!({"typ": null}), false),
+        (json!({}), true),
+        // Of another meaning there.
+        (json!({"token_type": "Bearer", "typ": "access"}), true),
+    ] {
+        assert_eq!(is_accepted(&config, &token(&changes)), accepted, "{changes}");
+    }
+}
+
+#[test]
+fn a_refusal_names_its_reason() {
+    let with_names =
+        Jwt { issuer: Some("django".into()), audience: Some("chat".into()), ..secret_config() };
+    let named = json!({"iss": "django", "aud": "chat"});
+    let (good, rsa) = (token(&named), EncodingKey::from_rsa_pem(key!("rsa")).expect("a key"));
+    let other_key = EncodingKey::from_secret(b"another secret");
+    let foreign = encode(&Header::default(), &claims(&named), &other_key).expect("a token");
+    let other_kind = encode(&Header::new(Algorithm::RS256), &claims(&named), &rsa);
+    for (token, reason) in [
+        (String::new(), Refusal::Malformed),
+        ("x".repeat(MAX_TOKEN_BYTES + 1), Refusal::TooLong),
+        (format!("{good}."), Refusal::Malformed),
+        (raw_token(r#"{"alg":"none"}"#, "{}", ""), Refusal::Malformed),
+        (foreign, Refusal::Signature),
+        (other_kind.expect("a token"), Refusal::Algorithm),
+        (token(&json!({"iss": "other", "aud": "chat"})), Refusal::Issuer),
+        (token(&json!({"aud": "chat"})), Refusal::Issuer),
+        (token(&json!({"iss": "django", "aud": "web"})), Refusal::Audience),
+        (token(&json!({"iss": "django"})), Refusal::Audience),
+    ] {
+        assert_eq!(verify(&with_names, &token).err(), Some(reason), "{token}");
+    }
+    for (changes, reason) in [
+        (json!({"exp": null}), Refusal::NoExpiry),
+        (json!({"exp": now() - 60}), Refusal::Expired),
+        (json!({"nbf": now() + 60}), Refusal::NotYetValid),
+        (json!({"nbf": []}), Refusal::BadStart),
+        (json!({"token_type": "refresh"}), Refusal::Type),
+        (json!({"user_id": 7}), Refusal::NoUser),
+    ] {
+        assert_eq!(verify(&secret_config(), &token(&changes)).err(), Some(reason), "{changes}");
+    }
+}
+
+#[test]
+fn a_clock_before_1970_is_a_clock() {
+    let authenticator = Authenticator::new(&secret_config()).expect("a usable key");
+    let verify = |changes| authenticator.verify(&token(&changes), -86_400).map(|_| ());
+    assert_eq!(verify(json!({})), Ok(()));
+    assert_eq!(verify(json!({"nbf": 0})), Err(Refusal::NotYetValid));
+    assert_eq!(authenticator.verify(&token(&json!({})), i64::MIN).map(|_| ()), Ok(()));
+    assert_eq!(
+        authenticator.verify(&token(&json!({})), i64::MAX).map(|_| ()),
+        Err(Refusal::Expired)
+    );
+    // Else the library asks the clock, and panics.
+    assert!(!authenticator.validation.validate_exp && !authenticator.validation.validate_nbf);
 }
 
 #[test]
@@ -193,12 +265,6 @@ fn a_secret_verifies_its_three_algorithms_and_no_other() {
             assert!(!is_accepted(&secret_config(), &token), "{algorithm}");
         }
     }
-}
-
-macro_rules! key {
-    ($name:literal) => {
-        include_bytes!(concat!("keys/", $name, ".pem"))
-    };
 }
 
 #[test]

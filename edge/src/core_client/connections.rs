@@ -2,6 +2,7 @@
 //! whose core says that it serves.
 //!
 //! * [`addresses`]: which addresses a name stands for, now.
+//! * [`answer`]: whether it is of a core.
 //! * [`broken`]: what is known of a call that was not answered.
 //! * [`connection`]: one connection to one of them, again whenever it breaks.
 //! * [`health`]: what the core at its other end says of itself.
@@ -11,9 +12,12 @@
 //! `tonic::transport::Channel::balance_list` is not used: it takes a core that refuses connections
 //! for as good as any, and gives it its share of the calls.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use http::{
@@ -33,7 +37,10 @@ use addresses::{Lookup, SystemLookup};
 use hang_up::HangUps;
 pub(super) use link::Link;
 
+use super::reach::Reach;
+
 mod addresses;
+mod answer;
 mod broken;
 mod connection;
 mod hang_up;
@@ -53,6 +60,7 @@ struct Standing {
     link: Link,
     /// What each connection shows to its core, before any call.
     authorization: HeaderValue,
+    reach: Arc<Reach>,
     connections: Mutex<Vec<Member>>,
     next: AtomicUsize,
     next_id: AtomicUsize,
@@ -67,6 +75,7 @@ type Unsettled = Arc<DropGuard>;
 struct Member {
     id: usize,
     core: Authority,
+    address: SocketAddr,
     requests: SendRequest<Body>,
     /// One for each call that may be under way on it.
     places: Arc<Semaphore>,
@@ -79,8 +88,9 @@ impl Connections {
         cores: impl IntoIterator<Item = Uri>,
         link: Link,
         authorization: HeaderValue,
+        reach: Arc<Reach>,
     ) -> Self {
-        Self::open_with(cores, &SystemLookup, link, authorization)
+        Self::open_with(cores, &SystemLookup, link, authorization, reach)
     }
 
     fn open_with(
@@ -88,8 +98,9 @@ impl Connections {
         lookup: &impl Lookup,
         link: Link,
         authorization: HeaderValue,
+        reach: Arc<Reach>,
     ) -> Self {
-        let standing = Arc::new(Standing::new(link, authorization));
+        let standing = Arc::new(Standing::new(link, authorization, reach));
         let unsettled: Unsettled = Arc::new(standing.is_settled.clone().drop_guard());
         let mut tasks = JoinSet::new();
         for core in cores.into_iter().filter_map(|core| core.into_parts().authority) {
@@ -106,6 +117,7 @@ impl Connections {
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         // Ends, since a connection that takes no call is not asked again.
         while let Some((mut member, place)) = self.standing.pick()? {
+            let (id, address) = (member.id, member.address);
             *request.uri_mut() = Uri::builder()
                 .scheme(Scheme::HTTP)
                 .authority(member.core)
@@ -118,11 +130,11 @@ impl Connections {
                 answer.map(|answer| link::holding(answer, place))
             };
             match self.hang_ups.keep(answer).await? {
-                Ok(response) => return Ok(response),
+                Ok(response) => return answer::judge(response, address, &self.standing),
                 Err(mut error) => match error.take_message() {
                     // Nothing of it was sent.
                     Some(unsent) => {
-                        self.standing.remove(member.id);
+                        self.standing.remove(id);
                         request = unsent;
                     }
                     None => return Err(broken::status(error.error())),
@@ -134,10 +146,11 @@ impl Connections {
 }
 
 impl Standing {
-    fn new(link: Link, authorization: HeaderValue) -> Self {
+    fn new(link: Link, authorization: HeaderValue, reach: Arc<Reach>) -> Self {
         Self {
             link,
             authorization,
+            reach,
             connections: Mutex::default(),
             next: AtomicUsize::default(),
             next_id: AtomicUsize::default(),
@@ -183,8 +196,12 @@ impl Standing {
         self.connections().iter().any(|member| member.is_serving)
     }
 
-    fn remove(&self, id: usize) {
-        self.connections().retain(|member| member.id != id);
+    /// Gives whether it was there.
+    fn remove(&self, id: usize) -> bool {
+        let mut connections = self.connections();
+        let count = connections.len();
+        connections.retain(|member| member.id != id);
+        connections.len() < count
     }
 }
 

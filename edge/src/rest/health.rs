@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-use crate::{Edge, error::PublicError, json};
+use crate::{Edge, core_client::Trouble, error::PublicError, json};
 
 /// A probe must not wait for a core that hangs.
 const CORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -15,17 +15,31 @@ pub(super) async fn alive() -> Result<Response, PublicError> {
     json::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
 }
 
-/// Ready while it does not drain, the core serves, and messages can be sent to it.
+/// Ready while it does not drain, the core serves, and messages can be sent to it. A refusal gives the reason in a
+/// word, without an address: anybody may ask.
 pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicError> {
-    if edge.shared.draining.is_cancelled() || edge.shared.sends.is_cut_off() {
-        return Err(PublicError::unavailable());
+    match reason_against(&edge).await {
+        None => alive().await,
+        Some(reason) => Err(PublicError::not_ready(reason)),
     }
-    let mut core = edge.shared.core.health.clone();
+}
+
+async fn reason_against(edge: &Edge) -> Option<&'static str> {
+    let shared = &edge.shared;
+    if shared.draining.is_cancelled() {
+        return Some("draining");
+    }
+    let mut core = shared.core.health.clone();
     // The empty name stands for the whole server.
     let check = core.check(HealthCheckRequest::default());
+    let trouble = || shared.core.reach.trouble().map_or("unreachable", Trouble::word);
     match tokio::time::timeout(CORE_TIMEOUT, check).await {
-        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => alive().await,
-        _ => Err(PublicError::unavailable()),
+        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => {
+            shared.sends.is_cut_off().then_some("no_sends")
+        }
+        Ok(Ok(_)) => Some("not_serving"),
+        Ok(Err(_)) => Some(trouble()),
+        Err(_) => Some("silent"),
     }
 }
 
@@ -49,6 +63,7 @@ mod tests {
             jwt: Jwt {
                 key: JwtKey::Secret(b"secret".to_vec()),
                 user_claim: "user_id".into(),
+                type_claim: "token_type".into(),
                 issuer: None,
                 audience: None,
             },

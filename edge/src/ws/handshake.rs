@@ -24,14 +24,7 @@ use super::{
     session,
     sockets::{Connection, NoPlace, Place, Sockets},
 };
-use crate::{
-    Edge,
-    auth::{Identity, Unauthenticated},
-    caller::query_token,
-    error::PublicError,
-    json,
-    server::Visitor,
-};
+use crate::{Edge, auth::Identity, caller::query_token, error::PublicError, json, server::Visitor};
 
 /// Of a token, as when it is verified.
 const LEEWAY: Duration = Duration::from_secs(10);
@@ -43,7 +36,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
     let authenticator = &edge.shared.authenticator;
     let identity = match authenticator.authenticate(request.headers(), token.as_deref()) {
         Ok(identity) => identity,
-        Err(Unauthenticated) => return PublicError::unauthenticated().into_response(),
+        Err(_) => return PublicError::unauthenticated().into_response(),
     };
     Visitor::is_known(request.extensions());
     if let Some(too_much) = edge.shared.limits.has_too_many_handshakes(identity.user_id) {

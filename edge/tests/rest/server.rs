@@ -23,7 +23,7 @@ async fn health_tells_life_and_readiness() {
     }
     world.core.state().is_healthy = false;
     assert_eq!(world.get("/healthz", &[]).await.status, 200);
-    world.get("/readyz", &[]).await.assert_refused(503, "Temporarily unavailable, try again");
+    world.get("/readyz", &[]).await.assert_refused(503, "not_serving");
 }
 
 #[tokio::test]

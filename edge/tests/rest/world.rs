@@ -31,6 +31,7 @@ pub(crate) fn config() -> Config {
         jwt: Jwt {
             key: JwtKey::Secret(SECRET.to_vec()),
             user_claim: "user_id".into(),
+            type_claim: "token_type".into(),
             issuer: None,
             audience: None,
         },

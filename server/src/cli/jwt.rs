@@ -5,7 +5,10 @@ use std::{convert::Infallible, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::value::not_empty;
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    sources::{SettingError, Sources},
+};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access tokens")]
@@ -51,6 +54,7 @@ fn parse_jwks_url(_: &str) -> Result<Infallible, String> {
 }
 
 pub(crate) const DEFAULT_USER_CLAIM: &str = "user_id";
+pub(crate) const DEFAULT_TYPE_CLAIM: &str = "token_type";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access tokens")]
@@ -58,6 +62,13 @@ pub(crate) struct JwtClaimArgs {
     /// Claim that holds the user's id, a UUID; "sub" is tried after it
     #[arg(long, value_name = "CLAIM", default_value = DEFAULT_USER_CLAIM, value_parser = parse_user_claim)]
     pub(crate) jwt_user_claim: String,
+
+    /// Claim that tells the type of a token: where it is there it must be "access"
+    ///
+    /// Where the issuer has given it another name (SimpleJWT: TOKEN_TYPE_CLAIM), its refresh tokens are let in
+    /// unless it is named here.
+    #[arg(long, value_name = "CLAIM", default_value = DEFAULT_TYPE_CLAIM, value_parser = parse_type_claim)]
+    pub(crate) jwt_type_claim: String,
 
     /// Issuer ("iss") that tokens must have [default: not checked]
     #[arg(long, value_name = "ISSUER", value_parser = not_empty)]
@@ -68,13 +79,32 @@ pub(crate) struct JwtClaimArgs {
     pub(crate) jwt_audience: Option<String>,
 }
 
-/// Claims with a meaning of their own, which cannot hold a user's id.
-const RESERVED_CLAIMS: [&str; 9] =
-    ["aud", "email", "exp", "iat", "iss", "jti", "nbf", "profile", "token_type"];
+/// Claims with a meaning of their own, which can hold neither a user's id nor a type.
+const RESERVED_CLAIMS: [&str; 8] = ["aud", "email", "exp", "iat", "iss", "jti", "nbf", "profile"];
 
 fn parse_user_claim(claim: &str) -> Result<String, String> {
-    if RESERVED_CLAIMS.contains(&claim) {
+    if claim == DEFAULT_TYPE_CLAIM || RESERVED_CLAIMS.contains(&claim) {
         return Err("this claim has another meaning".to_owned());
     }
     not_empty(claim)
+}
+
+fn parse_type_claim(claim: &str) -> Result<String, String> {
+    if claim == "sub" || RESERVED_CLAIMS.contains(&claim) {
+        return Err("this claim has another meaning".to_owned());
+    }
+    not_empty(claim)
+}
+
+impl JwtClaimArgs {
+    /// One claim cannot be both.
+    pub(crate) fn check(&self, sources: &Sources) -> Result<(), SettingError> {
+        if self.jwt_user_claim != self.jwt_type_claim {
+            return Ok(());
+        }
+        let flags = ["jwt-type-claim", "jwt-user-claim"];
+        let given = flags.into_iter().find(|flag| sources.is_given(flag)).unwrap_or(flags[0]);
+        let claim = &self.jwt_type_claim;
+        Err(sources.refuse(given, format!("{claim:?} cannot hold both the user and the type")))
+    }
 }

@@ -14,8 +14,14 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 #[command(next_help_heading = "Token")]
 pub(crate) struct MintArgs {
     /// The user's id: a UUID, hyphenated
-    #[arg(long, value_name = "UUID", value_parser = parse_user_id)]
-    pub(crate) user_id: Uuid,
+    #[arg(long, value_name = "UUID", value_parser = parse_user_id, required_unless_present = "check")]
+    pub(crate) user_id: Option<Uuid>,
+
+    /// Explains the token on stdin instead: whether a server with these settings takes it, and why not
+    ///
+    /// Exit status 0 where it is good, 1 where it is refused. The token is not printed.
+    #[arg(long)]
+    pub(crate) check: bool,
 
     /// The user's email, which goes into the directory when the token is first used
     #[arg(long, value_name = "EMAIL", value_parser = parse_email)]

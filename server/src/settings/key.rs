@@ -11,6 +11,9 @@ use crate::{
 /// The size of an HS256 hash, the least that a key should have (RFC 7518 section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
+/// The flag of the secret, and its file in the data directory.
+pub(crate) const JWT_SECRET: &str = "jwt-secret";
+
 /// Whether a text is a key that is handed out: PEM, that of an SSH host, or a JWK.
 fn is_public_key(text: &str) -> bool {
     let text = text.trim_start();
@@ -55,6 +58,7 @@ impl<'a> Keys<'a> {
         args: &JwtKeyArgs,
         claims: &JwtClaimArgs,
     ) -> Result<Jwt, SettingError> {
+        claims.check(self.sources)?;
         let key = match &args.jwt_public_key_file {
             Some(path) => {
                 for (flag, given) in [
@@ -78,6 +82,7 @@ impl<'a> Keys<'a> {
         Ok(Jwt {
             key,
             user_claim: claims.jwt_user_claim.clone(),
+            type_claim: claims.jwt_type_claim.clone(),
             issuer: claims.jwt_issuer.clone(),
             audience: claims.jwt_audience.clone(),
         })
@@ -89,10 +94,10 @@ impl<'a> Keys<'a> {
         alternatives: &str,
     ) -> Result<Secret, SettingError> {
         let (value, file) = (args.jwt_secret.as_ref(), args.jwt_secret_file.as_ref());
-        let given = secret::given("jwt-secret", value, file, self.sources, self.warnings)?;
+        let given = secret::given(JWT_SECRET, value, file, self.sources, self.warnings)?;
         let secret = match given {
             Some(secret) => secret,
-            None => self.kept("jwt-secret", alternatives)?,
+            None => self.kept(JWT_SECRET, alternatives)?,
         };
         let flag = if args.jwt_secret_file.is_some() { "jwt-secret-file" } else { "jwt-secret" };
         if is_public_key(secret.reveal()) {

@@ -1,6 +1,7 @@
 //! The program as a script sees it (PROTOCOL section 6).
 
 mod process;
+mod reach;
 mod refusal;
 mod serve;
 mod token;

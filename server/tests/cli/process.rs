@@ -1,7 +1,7 @@
 //! The program under test as a child process.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -38,6 +38,21 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
 pub(crate) fn run_in(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
     let mut command = program(dir, arguments, variables);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    Server::of(child).wait()
+}
+
+/// The same with `input` on its stdin.
+pub(crate) fn run_with_input(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = program(dir.path(), arguments, variables);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Where it ends before it has read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     Server::of(child).wait()
 }
 
@@ -107,6 +122,13 @@ impl Server {
                 Ok(line) => self.push(&line),
                 Err(error) => panic!("no line with {text:?} ({error}) after:\n{}", self.seen),
             }
+        }
+    }
+
+    /// Waits until it has said `text`, be it before.
+    pub(crate) fn wait_to_say(&mut self, text: &str) {
+        if !self.seen.contains(text) {
+            self.wait_for_line(text);
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     SECRET,
-    process::{run, run_in},
+    process::{run, run_in, run_with_input},
 };
 
 pub(crate) const USER: &str = "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
@@ -143,4 +143,90 @@ fn an_empty_variable_counts_as_unset_and_line_ends_after_a_secret_do_not_count()
     let outcome = run_in(dir.path(), &["token", "--user-id", USER], &variables);
     assert_eq!((outcome.status, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
     assert!(!claims(&outcome.stdout, SECRET).contains_key("iss"));
+}
+
+fn minted(arguments: &[&str]) -> String {
+    let arguments = [&["token", "--user-id", USER], arguments].concat();
+    run(&arguments, &[("NETROX_CHAT_JWT_SECRET", SECRET)]).stdout
+}
+
+#[test]
+fn a_token_on_stdin_is_explained() {
+    let secret = ("NETROX_CHAT_JWT_SECRET", SECRET);
+    let check = |arguments: &[&str], variables: &[(&str, &str)], input: &str| {
+        let arguments = [&["token", "--check"], arguments].concat();
+        let outcome = run_with_input(&arguments, variables, input);
+        assert_eq!(outcome.stderr, "");
+        for part in input.split(['.', ' ', '\n']).filter(|part| part.len() > 20) {
+            assert!(!outcome.stdout.contains(part), "{outcome:?}");
+        }
+        outcome
+    };
+    let token = minted(&["--ttl", "2h"]);
+    for input in [token.clone(), format!("Bearer {token}"), format!("  {}", token.trim_end())] {
+        let outcome = check(&[], &[secret], &input);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        assert!(outcome.stdout.starts_with(&format!("good: a token of the user {USER}\n")));
+        assert!(outcome.stdout.contains("\"HS256\" (the key takes HS256"), "{outcome:?}");
+        assert!(outcome.stdout.contains(", in 1 h)"), "{outcome:?}");
+    }
+    let other = "another secret of at least thirty-two bytes";
+    let cases: [(&[&str], &str, &str, &[&str]); 5] = [
+        (&[], other, &token, &["the signature is not of the configured key"]),
+        (
+            &["--jwt-issuer", "https://id.example.com"],
+            SECRET,
+            &token,
+            &["the issuer", "none (must be \"https://id.example.com\")"],
+        ),
+        (&["--jwt-type-claim", "jti2"], SECRET, "a.b.c", &["not a JWT"]),
+        (&["--jwt-user-claim", "uid"], SECRET, &token, &["UUID", "none (claim \"sub\""]),
+        (&[], SECRET, "", &["not a JWT"]),
+    ];
+    for (arguments, secret, token, expected) in cases {
+        let outcome = check(arguments, &[("NETROX_CHAT_JWT_SECRET", secret)], token);
+        assert_eq!(outcome.status, Some(1), "{outcome:?}");
+        assert!(outcome.stdout.starts_with("refused: "), "{outcome:?}");
+        for expected in expected {
+            assert!(outcome.stdout.contains(expected), "{expected}: {outcome:?}");
+        }
+    }
+    let refresh = minted(&["--jwt-type-claim", "typ"]);
+    let outcome = check(&["--jwt-type-claim", "typ"], &[secret], &refresh);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+}
+
+#[test]
+fn a_check_needs_a_key_and_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = run_in(dir.path(), &["token", "--check"], &[]);
+    assert_eq!(outcome.status, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("error: --data-dir: "), "{outcome:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let outcome = run_in(dir.path(), &["token", "--check", "--user-id", USER], &[]);
+    assert_eq!(outcome.status, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("--user-id"), "{outcome:?}");
+}
+
+#[test]
+fn tokens_for_a_public_key_are_not_made() {
+    let arguments = ["token", "--user-id", USER, "--jwt-public-key-file", "key.pem"];
+    let outcome = run(&arguments, &[]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("error: --jwt-public-key-file: "), "{outcome:?}");
+}
+
+#[test]
+fn a_claim_has_one_meaning() {
+    for flags in [
+        &["--jwt-type-claim", "user_id"][..],
+        &["--jwt-user-claim", "kind", "--jwt-type-claim", "kind"],
+        &["--jwt-type-claim", "exp"],
+        &["--jwt-type-claim", ""],
+    ] {
+        let arguments = [&["token", "--user-id", USER], flags].concat();
+        let outcome = run(&arguments, &[("NETROX_CHAT_JWT_SECRET", SECRET)]);
+        assert_eq!(outcome.status, Some(2), "{flags:?}: {outcome:?}");
+        assert!(outcome.stderr.starts_with("error: --jwt-type-claim: "), "{flags:?}: {outcome:?}");
+    }
 }

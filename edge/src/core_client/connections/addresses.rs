@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Standing, Unsettled, connection::Target};
+use crate::core_client::reach::Trouble;
 
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two lookups, whatever breaks.
@@ -48,6 +49,17 @@ impl Lookup for SystemLookup {
     }
 }
 
+impl Standing {
+    /// A lookup failed, which matters only where nothing is known from an earlier one.
+    fn is_not_found(&self, core: &Authority, matters: bool, cause: impl std::fmt::Display) {
+        if matters && self.link.is_told() {
+            self.reach.fails(core, Trouble::Unreachable, cause);
+        } else {
+            tracing::debug!("the core {core}: {cause}");
+        }
+    }
+}
+
 /// Keeps connections to all that `core` stands for, for as long as it is polled.
 pub(super) async fn follow(
     core: Authority,
@@ -66,8 +78,13 @@ pub(super) async fn follow(
     loop {
         let looked_up_at = Instant::now();
         match lookup.lookup(host, port).await {
-            Ok(found) if found.is_empty() => tracing::debug!("the name {core} has no addresses"),
+            Ok(found) if found.is_empty() => {
+                standing.is_not_found(&core, kept.is_empty(), "its name has no addresses");
+            }
             Ok(found) => {
+                if standing.link.is_told() {
+                    standing.reach.works(&core);
+                }
                 let found: BTreeSet<_> = found.into_iter().take(MAX_ADDRESSES).collect();
                 kept.retain(|address, given_up| {
                     let stays = found.contains(address);
@@ -76,6 +93,7 @@ pub(super) async fn follow(
                             tracing::info!("the core {core} is no longer at {address}");
                         }
                         given_up.cancel();
+                        standing.reach.forget(address);
                     }
                     stays
                 });
@@ -96,7 +114,10 @@ pub(super) async fn follow(
                     });
                 }
             }
-            Err(error) => tracing::debug!("cannot look up the core {core}: {error}"),
+            Err(error) => {
+                let cause = format_args!("its name cannot be looked up: {error}");
+                standing.is_not_found(&core, kept.is_empty(), cause);
+            }
         }
         unsettled = None;
         while connections.try_join_next().is_some() {}

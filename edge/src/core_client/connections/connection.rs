@@ -26,7 +26,7 @@ use super::{
     Member, Standing, Unsettled, health,
     link::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES},
 };
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, core_client::reach::Trouble};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A core that is gone without a word, or hangs, is noticed after the sum of the two; others have taken
@@ -103,7 +103,7 @@ impl Target {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!("cannot connect to the core at {}: {error}", self.address);
+                    self.fails(&error);
                 }
             }
             unsettled.take();
@@ -115,6 +115,13 @@ impl Target {
         }
     }
 
+    /// The core cannot be used.
+    fn fails(&self, cause: impl std::fmt::Display) {
+        if self.standing.link.is_told() {
+            self.standing.reach.fails(self.address, Trouble::Unreachable, cause);
+        }
+    }
+
     /// Lets calls take the connection, once its core has said how it is, until it ends.
     async fn stand(&self, connected: Connected) {
         let Connected { requests, connection, cut } = connected;
@@ -122,6 +129,7 @@ impl Target {
         let member = Member {
             id: self.standing.next_id.fetch_add(1, Ordering::Relaxed),
             core: self.core.clone(),
+            address: self.address,
             requests,
             places: Arc::new(Semaphore::new(self.standing.link.places())),
             is_serving: true,
@@ -136,9 +144,12 @@ impl Target {
             // It ends when the core takes no more calls; those under way may go on.
             result = &mut connection => result,
             () = health::follow(member, &self.standing, &self.given_up) => {
-                self.standing.remove(id);
-                if self.standing.link.is_told() {
-                    tracing::info!("the core at {} does not serve: giving it up", self.address);
+                if self.standing.remove(id) {
+                    if self.standing.link.is_told() {
+                        tracing::info!("the core at {} does not serve: giving it up", self.address);
+                    }
+                } else if !self.given_up.is_cancelled() {
+                    self.fails("it does not say how it is");
                 }
                 return;
             }
@@ -149,7 +160,9 @@ impl Target {
                 return;
             }
         };
-        self.standing.remove(id);
+        if !self.standing.remove(id) && !self.given_up.is_cancelled() {
+            self.fails("the connection ended before it said how it is");
+        }
         // The calls under way may go on still.
         cut.disarm();
         tracing::debug!("a connection to the core at {} ended: {result:?}", self.address);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, Uri, header, uri::Scheme};
+use http::{Request, StatusCode, Uri, header, uri::Scheme};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, body::Body};
@@ -12,7 +12,8 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use super::{Member, Standing};
+use super::{Member, Standing, answer};
+use crate::core_client::reach::Trouble;
 
 /// A core that does not even say how it is gets no calls.
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +31,9 @@ pub(super) async fn follow(member: Member, standing: &Standing, given_up: &Cance
     let first = timeout(FIRST_ANSWER_TIMEOUT, watch(&member, standing)).await;
     if given_up.is_cancelled() {
         return;
+    }
+    if matches!(&first, Ok(Err(status)) if status.code() == Code::Unimplemented) {
+        has_answered(&member, standing);
     }
     let mut watch = match first {
         Ok(Ok((is_serving, watch))) => {
@@ -106,12 +110,20 @@ async fn watch(
     let origin = Uri::builder().scheme(Scheme::HTTP).authority(member.core.clone());
     let origin = origin.path_and_query("/").build();
     let origin = origin.map_err(|error| Status::internal(error.to_string()))?;
-    let requests = member.requests.clone();
-    let authorization = standing.authorization.clone();
-    let connection = service_fn(move |mut request: Request<Body>| {
-        let mut requests = requests.clone();
-        request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
-        async move { requests.send_request(request).await }
+    let connection = service_fn(|mut request: Request<Body>| {
+        let mut requests = member.requests.clone();
+        request.headers_mut().insert(header::AUTHORIZATION, standing.authorization.clone());
+        async move {
+            let answer = requests.send_request(request).await;
+            let answer = answer.map_err(|error| Status::unavailable(error.to_string()))?;
+            let status = answer.status();
+            let judged = answer::judge(answer, member.address, standing);
+            if judged.is_err() && status != StatusCode::OK {
+                let cause = format_args!("it answers with HTTP {status}");
+                standing.reach.fails(member.address, Trouble::NotACore, cause);
+            }
+            judged
+        }
     });
     // The empty name stands for the whole server.
     let request = HealthCheckRequest::default();
@@ -119,7 +131,14 @@ async fn watch(
     let mut answers = client.watch(request).await?.into_inner();
     let first = answers.message().await?;
     let first = first.ok_or_else(|| Status::unavailable("the watch ended at once"))?;
+    has_answered(member, standing);
     Ok((is_serving(&first), answers))
+}
+
+fn has_answered(member: &Member, standing: &Standing) {
+    if standing.link.is_told() {
+        standing.reach.works(member.address);
+    }
 }
 
 fn is_serving(answer: &HealthCheckResponse) -> bool {

@@ -62,6 +62,16 @@ impl Link {
         }
     }
 
+    /// A call, as an operator may read of it.
+    pub(super) fn call(self) -> &'static str {
+        match self {
+            Self::Chat => "a call",
+            Self::Bulk => "a download or list",
+            Self::Uploads => "an upload",
+            Self::Strangers => "a look-up of a file",
+        }
+    }
+
     /// Whether what becomes of its connections is worth a line: those of the others share their fate.
     pub(super) fn is_told(self) -> bool {
         self == Self::Chat

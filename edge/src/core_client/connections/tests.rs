@@ -82,13 +82,13 @@ struct Client(HealthClient<crate::core_client::Transport>);
 impl Client {
     fn new(cores: &[SocketAddr]) -> Self {
         let cores = cores.iter().map(|core| format!("http://{core}").parse().expect("a URI"));
-        Self::over(Connections::open(cores, Link::Chat, AUTHORIZATION))
+        Self::over(Connections::open(cores, Link::Chat, AUTHORIZATION, Arc::default()))
     }
 
     /// Of cores that have one name.
     fn named(names: &Names) -> Self {
         let core = "http://core.test:50051".parse().expect("a URI");
-        Self::over(Connections::open_with([core], names, Link::Chat, AUTHORIZATION))
+        Self::over(Connections::open_with([core], names, Link::Chat, AUTHORIZATION, Arc::default()))
     }
 
     fn over(connections: Connections) -> Self {

@@ -1,0 +1,191 @@
+//! What keeps this edge from its cores: for the operator, who is told at once, then once a minute, and when it is over.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a core cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No connection, or one that ends before the core has said how it is.
+    Unreachable,
+    /// The core does not know this edge's service token.
+    Unauthorized,
+    /// What answers is no core.
+    NotACore,
+}
+
+impl Trouble {
+    const COUNT: usize = 3;
+
+    /// For probes, which anybody may make: it names no address.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Unauthorized => "unauthorized",
+            Self::NotACore => "not_a_core",
+        }
+    }
+}
+
+/// Of one edge, by the place of a core: its address or its name.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    places: Mutex<HashMap<String, Place>>,
+    /// When answers with a status were last told of.
+    foreign: Mutex<HashMap<StatusCode, Instant>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    trouble: Trouble,
+    since: Instant,
+    told: [Option<Instant>; Trouble::COUNT],
+}
+
+impl Reach {
+    fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A core could not be used.
+    pub(super) fn fails(
+        &self,
+        place: impl fmt::Display,
+        trouble: Trouble,
+        cause: impl fmt::Display,
+    ) {
+        let (now, place) = (Instant::now(), place.to_string());
+        let is_due = {
+            let mut places = self.places();
+            let known = places.entry(place.clone()).or_insert(Place {
+                trouble,
+                since: now,
+                told: [None; Trouble::COUNT],
+            });
+            known.trouble = trouble;
+            is_due(&mut known.told[trouble as usize], now)
+        };
+        if !is_due {
+            return;
+        }
+        match trouble {
+            Trouble::Unreachable => {
+                tracing::warn!("the core at {place} cannot be reached: {cause}")
+            }
+            Trouble::Unauthorized => tracing::warn!(
+                "the core at {place} does not know this edge's service token: {cause}; --service-token must be one of the \
+                 core's"
+            ),
+            Trouble::NotACore => tracing::warn!("what answers at {place} is no core: {cause}"),
+        }
+    }
+
+    /// A core says how it is.
+    pub(super) fn works(&self, place: impl fmt::Display) {
+        let place = place.to_string();
+        let Some(past) = self.places().remove(&place) else { return };
+        let seconds = past.since.elapsed().as_secs();
+        tracing::info!(seconds, "the core at {place} can be used again");
+    }
+
+    /// It is not asked any more.
+    pub(super) fn forget(&self, place: impl fmt::Display) {
+        self.places().remove(&place.to_string());
+    }
+
+    /// An answer that no core gives, in the midst of others.
+    pub(super) fn foreign(&self, place: impl fmt::Display, status: StatusCode, kind: &str) {
+        let is_due = {
+            let mut told = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = told.get(&status).copied();
+            let is_due = is_due(&mut last, Instant::now());
+            told.extend(last.map(|last| (status, last)));
+            is_due
+        };
+        if is_due {
+            let limit = if status == StatusCode::PAYLOAD_TOO_LARGE {
+                "; what is between limits the size of a body below --max-attachment-bytes"
+            } else {
+                ""
+            };
+            tracing::warn!(
+                "{kind} at {place} answered with HTTP {status}, as no core does: a proxy between edge and core{limit}"
+            );
+        }
+    }
+
+    /// What keeps this edge from cores, if anything does: not all of them need have it.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let places = self.places();
+        let worst = places.values().max_by_key(|place| place.trouble as usize);
+        worst.map(|place| place.trouble)
+    }
+}
+
+fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = last.is_none_or(|last| now - last >= TOLD_EVERY);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::Logs;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trouble_is_told_at_once_then_each_minute_and_when_it_is_over() {
+        let (logs, reach) = (Logs::capture(), Reach::default());
+        reach.works("a core that was never away");
+        assert_eq!((logs.take(), reach.trouble()), (String::new(), None));
+        let fails = || reach.fails("10.0.0.5:1", Trouble::Unreachable, "connection refused");
+        fails();
+        let line = logs.take();
+        assert!(line.contains("WARN") && line.contains("10.0.0.5:1"), "{line}");
+        assert!(line.contains("connection refused"), "{line}");
+        for _ in 0..59 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            fails();
+        }
+        assert_eq!(logs.take(), "");
+        // Another one is told at once.
+        reach.fails("10.0.0.5:1", Trouble::Unauthorized, "why");
+        assert!(logs.take().contains("service token"));
+        assert_eq!(reach.trouble(), Some(Trouble::Unauthorized));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        fails();
+        assert!(logs.take().contains("WARN"));
+        reach.works("10.0.0.5:1");
+        let line = logs.take();
+        assert!(line.contains("INFO") && line.contains("seconds=60"), "{line}");
+        assert_eq!(reach.trouble(), None);
+        fails();
+        assert!(logs.take().contains("WARN"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_of_others_are_told_once_a_minute_for_each_status() {
+        let (logs, reach) = (Logs::capture(), Reach::default());
+        for status in [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::BAD_GATEWAY] {
+            reach.foreign("10.0.0.5:1", status, "an upload");
+            let line = logs.take();
+            assert!(line.contains("WARN") && line.contains(status.as_str()), "{line}");
+            reach.foreign("10.0.0.5:1", status, "an upload");
+            assert_eq!(logs.take(), "");
+        }
+        tokio::time::advance(TOLD_EVERY).await;
+        reach.foreign("10.0.0.5:1", StatusCode::BAD_GATEWAY, "an upload");
+        assert!(logs.take().contains("502"));
+    }
+}
