@@ -123,8 +123,12 @@ impl Store {
                 let Prepared { identity, options, migrations, is_new } =
                     postgres::prepare(database, require_data).await?;
                 let history = postgres::open_history(&options, migrations).await?;
-                let known =
-                    postgres::Known { cluster: identity, migrations, history: history.clone() };
+                let known = postgres::Known {
+                    cluster: identity,
+                    migrations,
+                    history: history.clone(),
+                    notices: Arc::default(),
+                };
                 let writer = Writer::postgres(postgres::write_options(&options), known).await?;
                 let readers = |most| Readers::Postgres(postgres::readers(&options, &history, most));
                 let (readers, bulk) = (readers(postgres::READERS), readers(postgres::BULK_READERS));

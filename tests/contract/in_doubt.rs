@@ -128,6 +128,10 @@ async fn what_no_standby_has_is_neither_acknowledged_nor_delivered() {
         assert_refused(answer, ErrorReason::OutcomeUnknown);
         let delivered = tokio::time::timeout(SILENCE, subscription.event()).await;
         assert!(delivered.is_err(), "no standby has it: {delivered:?}");
+        if !is_terminated {
+            let cause = "commits wait for a synchronous standby that does not answer";
+            eventually("the cause", async || core.log_contains(cause).then_some(())).await;
+        }
         assert_refused(core.send(&ada, &bob, "canary").await, ErrorReason::StoreUnavailable);
 
         standby.no_longer_wanted().await;

@@ -8,7 +8,7 @@
 //! may hold up the others for about a second, and no longer. Whatever the server does not end by itself
 //! within its limits the client gives up on (`store::engine`, `store::writer`).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
@@ -23,7 +23,7 @@ mod server;
 use self::{schema::Schema, sequences::lift_sequences};
 pub(super) use self::{
     schema::{Migrations, last_migration},
-    server::{LOOK_INTERVAL, look},
+    server::{LOOK_INTERVAL, Notice, look},
 };
 use super::{
     OpenError,
@@ -31,7 +31,7 @@ use super::{
     error::not_writable,
     history::{self, History, Start},
 };
-use crate::config::PostgresDatabase;
+use crate::{config::PostgresDatabase, notice::Notices};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// At the start there is time, also for a server that is starting itself.
@@ -228,6 +228,7 @@ pub(super) struct Known {
     pub(super) cluster: Uuid,
     pub(super) migrations: Migrations,
     pub(super) history: History,
+    pub(super) notices: Arc<Notices<Notice>>,
 }
 
 /// Connects to a server that may have been replaced or reconfigured since the start, for writing. Gives the start that
@@ -240,6 +241,7 @@ pub(super) async fn connect(
         let mut connection = PgConnection::connect_with(options).await?;
         let entered = async {
             check_for_writing(&mut connection).await?;
+            server::tell_missing_standby(&mut connection, &known.notices).await?;
             history::postgres::enter(&mut connection, known).await
         };
         let start = entered.await.map_err(unusable)?;

@@ -6,11 +6,17 @@ use std::time::Duration;
 use sqlx::{FromRow, PgConnection};
 
 use super::unusable;
-use crate::store::OpenError;
+use crate::{notice::Notices, store::OpenError};
 
 /// How often the connection that writes looks, whether it has work or not.
 pub(in crate::store) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const MIN_VERSION: i32 = 150_000;
+
+/// What the operator is told of a server once a minute at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::store) enum Notice {
+    MissingStandby,
+}
 
 /// What does not change while a server runs.
 #[derive(FromRow)]
@@ -101,6 +107,33 @@ pub(super) async fn check_session(
             let value = found.unwrap_or_default().to_owned();
             return Err(OpenError::SessionSetting { name, value, wanted });
         }
+    }
+    Ok(())
+}
+
+/// Named only where a commit has waited for longer than one that is well does.
+const MISSING_STANDBY: &str = "\
+    select current_setting('synchronous_standby_names') from pg_stat_activity
+    where datname = current_database() and wait_event = 'SyncRep'
+        and clock_timestamp() - query_start > interval '500 milliseconds'
+    limit 1";
+
+/// Warns where commits wait for a standby that does not answer: whoever needs a row that such a commit holds is told of a
+/// lock, and nothing else.
+pub(super) async fn tell_missing_standby(
+    connection: &mut PgConnection,
+    notices: &Notices<Notice>,
+) -> Result<(), sqlx::Error> {
+    let missing: Option<String> =
+        sqlx::query_scalar(MISSING_STANDBY).fetch_optional(connection).await?;
+    if let Some(standbys) = missing
+        && notices.happened(Notice::MissingStandby).is_some()
+    {
+        tracing::warn!(
+            %standbys,
+            "commits wait for a synchronous standby that does not answer \
+             (synchronous_standby_names)"
+        );
     }
     Ok(())
 }
