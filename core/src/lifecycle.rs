@@ -102,6 +102,7 @@ pub struct Core {
     draining: CancellationToken,
     damaged: CancellationToken,
     died: CancellationToken,
+    is_new: bool,
     shutdown: Arc<Mutex<Shutdown>>,
 }
 
@@ -132,13 +133,6 @@ impl Core {
         let require_data = config.require_existing_data;
         let opened = Store::open(&config.database, expected, require_data, damaged.clone()).await;
         let Opened { store, writer, is_new } = opened.map_err(unopened)?;
-        if is_new {
-            tracing::warn!(
-                database = %config.database,
-                "there was no data: a new, empty chat begins. Where there should have been some, stop, and look \
-                 whether its volume is mounted; --require-existing-data refuses such a start"
-            );
-        }
         mark_made(&config, &locks);
         let media = media.await.map_err(|error| OpenError::Media {
             media: config.media.clone(),
@@ -254,12 +248,17 @@ impl Core {
         .prepare();
         let shutdown = Shutdown { commit_task: Some(commit_task), locks, claim };
         let shutdown = Arc::new(Mutex::new(shutdown));
-        Ok(Self { routes, store, hub, tasks, hurries, draining, damaged, died, shutdown })
+        Ok(Self { routes, store, hub, tasks, hurries, draining, damaged, died, is_new, shutdown })
     }
 
     /// The services, to be called in process or served over a socket.
     pub fn routes(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// Whether the database had nothing of ours: a new chat begins.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// What waits for a database that is away is refused when `Config::drain_wait` is over. To be called when the process

@@ -61,7 +61,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         set(&file, 0o644);
         set(&directory, 0o755);
-        // That of the test is its user's alone.
+        set(root.path(), 0o700);
         assert!(warnings(&file).is_empty());
         set(root.path(), 0o755);
         let told = warnings(&file);

@@ -55,6 +55,9 @@ async fn open_and_run(
     let line = StartLine::new(&settings.parts);
     let service = Service::open(settings.parts, &settings.sources).await?;
     let addresses = service.addresses();
+    if service.begins_new_chat() {
+        line.warn_of_new_chat();
+    }
     for warning in settings.warnings {
         tracing::warn!("{warning}");
     }

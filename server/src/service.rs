@@ -50,6 +50,11 @@ impl Service {
         }
     }
 
+    /// Whether there was no data.
+    pub(crate) fn begins_new_chat(&self) -> bool {
+        self.core.as_ref().is_some_and(|(core, _)| core.is_new())
+    }
+
     pub(crate) fn addresses(&self) -> Addresses {
         Addresses {
             http: self.edge.as_ref().and_then(|(_, listener)| listener.local_addr().ok()),

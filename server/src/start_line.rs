@@ -2,8 +2,6 @@
 
 use std::fmt::Display;
 
-use tracing::field::display;
-
 use crate::{listener::Addresses, settings::Parts};
 
 /// What an operator would ask of a process that runs. Nothing of it shows a credential.
@@ -37,12 +35,21 @@ impl StartLine {
         }
     }
 
+    /// Nothing else says it in JSON, and to whom it comes as a surprise it is a loss.
+    pub(crate) fn warn_of_new_chat(&self) {
+        tracing::warn!(
+            database = self.database,
+            "there was no data: a new, empty chat begins. Where there should have been some, stop, and look \
+             whether its volume is mounted; --require-existing-data refuses such a start"
+        );
+    }
+
     /// Scripts find the addresses in it.
     pub(crate) fn log(&self, addresses: &Addresses) {
         let Self { roles, database, media, bus, cores } = self;
         tracing::info!(
-            http.addr = addresses.http.map(display),
-            grpc.addr = addresses.grpc.map(display),
+            http.addr = addresses.http.map(tracing::field::display),
+            grpc.addr = addresses.grpc.map(tracing::field::display),
             version = env!("CARGO_PKG_VERSION"),
             roles,
             database,

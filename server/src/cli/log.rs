@@ -76,10 +76,13 @@ impl FromStr for LogFilter {
         if text.trim().is_empty() {
             return Err("must not be empty: use off for no logs".to_owned());
         }
+        let parts: Vec<_> = text.split(',').map(str::trim).collect();
         let mut has_level = false;
-        for part in text.split(',').map(str::trim) {
+        for part in &parts {
+            let part = *part;
             let (target, level) = part.split_once('=').unwrap_or((part, "trace"));
-            if level.parse::<LevelFilter>().is_err() {
+            // An empty one would be "error".
+            if part.is_empty() || level.is_empty() || level.parse::<LevelFilter>().is_err() {
                 return Err(NO_FILTER.to_owned());
             }
             if part == target && part.parse::<LevelFilter>().is_ok() {
@@ -89,7 +92,8 @@ impl FromStr for LogFilter {
             }
         }
         // What is not named would be silent, the line of the start and all warnings included.
-        let text = if has_level { text.to_owned() } else { format!("{DEFAULT_LEVEL},{text}") };
+        let text = parts.join(",");
+        let text = if has_level { text } else { format!("{DEFAULT_LEVEL},{text}") };
         let filter = EnvFilter::builder().parse(text);
         filter.map(Self).map_err(|_| NO_FILTER.to_owned())
     }
@@ -138,7 +142,7 @@ mod tests {
             ("info,netrox-core=debug", "did you mean netrox_core?"),
             ("chat=debug", "is no target: there are"),
             ("netrox_core=loud", "not a filter"),
-            ("info,", "is no target"),
+            ("info,", "not a filter"),
             ("[span]=debug", "is no target"),
             (" ", "must not be empty"),
         ] {

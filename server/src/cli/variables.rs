@@ -6,8 +6,9 @@ use super::command;
 use crate::{secret::Warnings, sources::variable};
 
 const PREFIX: &str = "NETROX_CHAT_";
-/// How many letters may be wrong in a name that is suggested.
+/// How many letters may be wrong in a name that is suggested, and in how many.
 const MAX_DISTANCE: usize = 3;
+const LETTERS_A_MISTAKE: usize = 3;
 
 /// Warns about each: its setting is at its default.
 pub(crate) fn warn(warnings: &mut Warnings) {
@@ -37,7 +38,8 @@ pub(super) fn nearest<'a>(
     names: impl IntoIterator<Item = &'a String>,
 ) -> Option<&'a str> {
     let distance = |name: &&'a String| strsim::damerau_levenshtein(text, name);
-    let like = names.into_iter().filter(|name| distance(name) <= MAX_DISTANCE);
+    let most = MAX_DISTANCE.min(text.chars().count() / LETTERS_A_MISTAKE);
+    let like = names.into_iter().filter(|name| distance(name) <= most);
     like.min_by_key(distance).map(String::as_str)
 }
 
