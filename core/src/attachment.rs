@@ -286,12 +286,17 @@ impl Attachments {
         if !name::is_path(path) {
             return Err(Error::AttachmentNotFound);
         }
-        self.store
+        let row = self
+            .store
             .find_attachment(path)
             .await?
             .filter(|row| !row.message.deleted)
             .filter(|row| user.is_none_or(|user| row.has_participant(user)))
-            .ok_or(Error::AttachmentNotFound)
+            .ok_or(Error::AttachmentNotFound)?;
+        match user {
+            Some(user) if self.store.is_deleted(user).await? => Err(Error::UserDeleted),
+            _ => Ok(row),
+        }
     }
 }
 

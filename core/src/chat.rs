@@ -70,6 +70,9 @@ impl ChatService for Chat {
             .map_err(Error::from)?
             .filter(|message| message.has_participant(user))
             .ok_or(Error::MessageNotFound)?;
+        if self.store.is_deleted(user).await.map_err(Error::from)? {
+            return Err(Error::UserDeleted.into());
+        }
         Ok(Response::new(v1::GetMessageResponse { message: Some(message.into_wire()) }))
     }
 

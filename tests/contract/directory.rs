@@ -273,6 +273,22 @@ async fn a_deleted_user_is_erased_and_stays_deleted() {
     assert_eq!(core.history(&id, &peer).await.expect("a history").len(), 2);
 }
 
+/// Not for a minute more, whatever an edge still believes.
+#[tokio::test]
+async fn who_is_deleted_reads_nothing_any_more() {
+    let core = Core::start().await;
+    let [id, peer] = core.users().await;
+    let sent = core.send(&id, &peer, "to the peer").await.expect("stored").message_id;
+    assert_eq!(core.history(&id, &peer).await.expect("a history").len(), 1);
+    core.delete_user(&id).await.expect("deleted");
+    let deleted = ErrorReason::UserDeleted;
+    assert_refused(core.history(&id, &peer).await, deleted);
+    assert_refused(core.history(&id, &id).await, deleted);
+    assert_refused(core.threads(&id).await, deleted);
+    assert_refused(core.message(&id, sent).await, deleted);
+    core.message(&peer, sent).await.expect("that of the peer");
+}
+
 #[tokio::test]
 async fn only_a_known_user_can_be_deleted() {
     let core = Core::start().await;

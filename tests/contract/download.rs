@@ -120,6 +120,18 @@ async fn a_range_is_cut_at_the_end_of_the_file() {
 }
 
 #[tokio::test]
+async fn a_participant_who_is_deleted_reads_no_file() {
+    let core = Core::start().await;
+    let ([ada, bob], attachment) = uploaded(&core, b"content").await;
+    core.delete_user(&bob).await.expect("deleted");
+    let deleted = ErrorReason::UserDeleted;
+    assert_refused(core.get_attachment(&attachment.path, Some(&bob)).await, deleted);
+    assert_refused(core.download(whole(&attachment.path, Some(&bob))).await, deleted);
+    let content = core.download(whole(&attachment.path, Some(&ada))).await;
+    assert_eq!(content.expect("found"), b"content");
+}
+
+#[tokio::test]
 async fn a_file_is_found_by_its_participants_only() {
     let core = Core::start().await;
     let ([_, bob], attachment) = uploaded(&core, b"content").await;

@@ -59,6 +59,9 @@ pub(super) async fn messages(
     let found = store.find_users(&[user_id, peer_id]).await?;
     let find = |id| found.iter().find(|row| row.id() == id).ok_or(Error::UserUnknown);
     let (user, peer) = (find(user_id)?.clone(), find(peer_id)?.clone());
+    if user.deleted {
+        return Err(Error::UserDeleted);
+    }
     let thread_id =
         if user_id == peer_id { None } else { store.find_thread(user.key, peer.key).await? };
     let user_key = user.key;
@@ -142,6 +145,9 @@ impl MessagePages {
 
 pub(super) async fn threads(store: &Store, user_id: UserId) -> Result<ThreadList, Error> {
     let user = store.find_user(user_id).await?.ok_or(Error::UserUnknown)?;
+    if user.deleted {
+        return Err(Error::UserDeleted);
+    }
     let ids = store.list_thread_ids(user.key).await?;
     let pages = ThreadPages {
         store: store.clone(),

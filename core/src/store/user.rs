@@ -103,6 +103,11 @@ impl Store {
         read!(self, fetch_optional, sqlx::query_as(FIND).bind(id.0))
     }
 
+    /// Whether the user was deleted from the directory; not of one who never was in it.
+    pub(crate) async fn is_deleted(&self, id: UserId) -> Result<bool, Error> {
+        Ok(self.find_user(id).await?.is_some_and(|user| user.deleted))
+    }
+
     /// Those of the users that exist, deleted ones too, in no order.
     pub(crate) async fn find_users(&self, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
         let rows = match self.readers()? {
