@@ -1,8 +1,8 @@
 //! The core on a socket.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
@@ -45,6 +45,8 @@ const MAX_LOCAL_RESETS: usize = usize::MAX;
 
 /// How long calls in flight, and callers that do not read, may hold up the drain.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// For the connections to end that were cut off.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Serves gRPC until `shutdown`, then drains and returns when every call has ended, or when those
@@ -56,12 +58,13 @@ impl Core {
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let strangers = Arc::new(Strangers::default());
+        let cut = CancellationToken::new();
         let incoming = incoming.then(async |accepted| {
             let stream = accepted?;
             strangers.room().await;
             let from = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
             let stream = Lingering::new(stream, LINGER_TIMEOUT);
-            Ok::<_, io::Error>(Received::new(stream, from, &strangers, PREFACE_TIMEOUT))
+            Ok::<_, io::Error>(Received::new(stream, from, &strangers, PREFACE_TIMEOUT, &cut))
         });
         let draining = async {
             shutdown.cancelled().await;
@@ -84,12 +87,17 @@ impl Core {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN_GRACE).await;
         };
+        let mut drained = pin!(drained);
         tokio::select! {
-            result = drained => result,
-            () = too_late => {
-                tracing::warn!("calls that did not end are cut off");
-                Ok(())
-            }
+            result = &mut drained => return result,
+            () = too_late => {}
+        }
+        tracing::warn!("calls that did not end are cut off");
+        // Else they would live on, and hold what is to be closed next.
+        cut.cancel();
+        match timeout(CUT_TIMEOUT, drained).await {
+            Ok(result) => result,
+            Err(_) => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use netrox_core::{Config, Core, Database, MediaLocation};
 use netrox_proto::v1::{
     ListMessagesRequest, SendMessageRequest, SubscribeRequest, SubscribeResponse,
@@ -10,8 +11,11 @@ use netrox_proto::v1::{
     directory_service_client::DirectoryServiceClient, event::Change,
     upload_attachment_request::Part,
 };
+use prost::Message as _;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Status, Streaming,
     service::{Routes, interceptor::InterceptedService},
@@ -315,4 +319,49 @@ async fn bodies_of_any_text_come_back_as_they_were_sent() {
     sent.sort();
     received.sort();
     assert_eq!(received, sent);
+}
+
+/// Nothing that a peer does not read keeps the core from its end.
+#[tokio::test]
+async fn connections_whose_calls_do_not_end_are_cut_off() {
+    let world = World::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let shutdown = CancellationToken::new();
+    let served = tokio::spawn({
+        let (core, shutdown) = (world.core.clone(), shutdown.clone());
+        async move { core.serve(listener, shutdown).await }
+    });
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    // Its answers have no room.
+    let mut builder = h2::client::Builder::new();
+    let handshake = builder.initial_window_size(0).handshake::<_, Bytes>(stream);
+    let (mut calls, connection) = handshake.await.expect("a handshake");
+    let ended = tokio::spawn(connection);
+    let request = SubscribeRequest { user_id: BOB.into(), ..Default::default() }.encode_to_vec();
+    let length = u32::try_from(request.len()).expect("a short request").to_be_bytes();
+    let request = [&[0], &length[..], &request].concat();
+    let call =
+        http::Request::post(format!("http://{address}/netrox.chat.v1.ChatService/Subscribe"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", format!("Bearer {TOKEN}"));
+    let (answer, mut body) =
+        calls.send_request(call.body(()).expect("a call"), false).expect("sent");
+    body.send_data(request.into(), true).expect("sent");
+    let answer = answer.await.expect("the head of an answer");
+    assert_eq!(answer.status(), 200);
+
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(8), served)
+        .await
+        .expect("the end of the service")
+        .expect("a task")
+        .expect("an end without an error");
+    // And so its connection, before anything else ends it.
+    let _ = tokio::time::timeout(Duration::from_secs(2), ended)
+        .await
+        .expect("the end of the connection");
+    world.core.close().await;
+    assert!(!world.directory.path().join("chat.db-wal").exists());
 }

@@ -151,6 +151,8 @@ impl Visitor {
 pub(super) struct Received<S> {
     stream: S,
     visitor: Visitor,
+    /// Resolves when all connections are to end, whatever is under way on them.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Until the visitor is known.
     vetting: Option<Box<Vetting>>,
 }
@@ -186,6 +188,7 @@ impl<S> Received<S> {
         from: Option<IpAddr>,
         strangers: &Arc<Strangers>,
         preface_timeout: Duration,
+        cut: &CancellationToken,
     ) -> Self {
         let (visitor, closed) = Strangers::welcome(strangers, from);
         let vetting = Vetting {
@@ -195,7 +198,20 @@ impl<S> Received<S> {
             allowance: READ_BURST_BYTES,
             pause: None,
         };
-        Self { stream, visitor, vetting: Some(Box::new(vetting)) }
+        let cut = Box::pin(cut.clone().cancelled_owned());
+        Self { stream, visitor, cut, vetting: Some(Box::new(vetting)) }
+    }
+
+    /// Whoever waits for its peer is woken when it is cut off.
+    fn unless_cut<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_pending() && self.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        result
     }
 
     /// Fails where the connection is to be closed.
@@ -216,22 +232,14 @@ impl<S> Received<S> {
     }
 }
 
-impl<S> Connected for Received<S> {
-    type ConnectInfo = Visitor;
-
-    fn connect_info(&self) -> Visitor {
-        self.visitor.clone()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Received<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl<S: AsyncRead + Unpin> Received<S> {
+    /// A stranger's slowly.
+    fn poll_stream(
+        &mut self,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.vet(context)?;
-        let Self { stream, vetting, .. } = &mut *self;
+        let Self { stream, vetting, .. } = self;
         let Some(vetting) = vetting else { return Pin::new(stream).poll_read(context, buffer) };
         let allowance = ready!(vetting.poll_allowance(context));
         let room = buffer.initialize_unfilled_to(buffer.remaining().min(allowance));
@@ -248,6 +256,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Received<S> {
     }
 }
 
+impl<S> Connected for Received<S> {
+    type ConnectInfo = Visitor;
+
+    fn connect_info(&self) -> Visitor {
+        self.visitor.clone()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Received<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.vet(context)?;
+        let read = self.poll_stream(context, buffer);
+        self.unless_cut(context, read)
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -255,7 +283,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.vet(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_cut(context, written)
     }
 
     fn poll_write_vectored(
@@ -264,7 +293,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.vet(context)?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_cut(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -335,15 +365,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_has_so_long_for_its_preface() {
         let strangers = Arc::new(Strangers::default());
+        let never = CancellationToken::new();
         for sent in [0, PREFACE_BYTES - 1, PREFACE_BYTES] {
             let (mut peer, stream) = duplex(64);
-            let mut stream = Received::new(stream, None, &strangers, PREFACE_TIMEOUT);
+            let mut stream = Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &never);
             peer.write_all(&vec![b'P'; sent]).await.expect("sent");
             let mut read = vec![0; sent];
             stream.read_exact(&mut read).await.expect("read");
             let next = tokio::time::timeout(2 * PREFACE_TIMEOUT, stream.read(&mut [0])).await;
             let is_closed = matches!(next, Ok(Err(_)));
             assert_eq!(is_closed, sent < PREFACE_BYTES, "{sent}: {next:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_a_read_and_a_write_that_wait() {
+        let strangers = Arc::new(Strangers::default());
+        let cut = CancellationToken::new();
+        let (_peer, stream) = duplex(8);
+        let received = Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &cut);
+        received.visitor.become_known();
+        let (mut reader, mut writer) = tokio::io::split(received);
+        let (read, written, ()) = tokio::join!(
+            async { reader.read_u8().await },
+            async { writer.write_all(&[0; 9]).await },
+            async {
+                tokio::task::yield_now().await;
+                cut.cancel();
+            },
+        );
+        for kind in
+            [read.map(drop).map_err(|error| error.kind()), written.map_err(|error| error.kind())]
+        {
+            assert_eq!(kind, Err(io::ErrorKind::ConnectionAborted));
         }
     }
 }
