@@ -175,6 +175,29 @@ async fn health_needs_no_credential() {
     assert_eq!(unknown.expect_err("unknown").code(), tonic::Code::NotFound);
 }
 
+/// Who shows a wrong one is told so by the first that is asked of a core.
+#[tokio::test]
+async fn health_is_not_for_a_wrong_credential() {
+    let core = Core::start().await;
+    for (authorization, is_served) in [
+        (Authorization::default(), true),
+        (Authorization::bearer(SERVICE_TOKEN), true),
+        (Authorization::bearer("wrong"), false),
+    ] {
+        let service = InterceptedService::new(core.channel().await, authorization);
+        let mut health = HealthClient::new(service);
+        let answer = health.check(HealthCheckRequest::default()).await;
+        if is_served {
+            answer.expect("an answer");
+        } else {
+            assert_unauthenticated(answer);
+            let watched = health.watch(HealthCheckRequest::default()).await;
+            assert_unauthenticated(watched.map(|_| ()));
+        }
+    }
+    assert!(core.log_contains("shows one that this core does not have"));
+}
+
 #[tokio::test]
 async fn a_watcher_of_health_sees_the_core_go() {
     let mut core = Core::start().await;
@@ -210,9 +233,15 @@ async fn reflection_needs_the_credential_and_shows_the_contract() {
         }
     }
     let symbol = "netrox.chat.v1.ChatService";
-    let file = reflection::file_of(service, symbol).await.expect("a file");
+    let file = reflection::file_of(service.clone(), symbol).await.expect("a file");
     assert_eq!(file.package(), "netrox.chat.v1");
     assert!(file.service.iter().any(|service| service.name() == "ChatService"));
+    // What a refusal carries can be read by who knows nothing else.
+    for detail in ["ErrorInfo", "BadRequest", "RetryInfo"] {
+        let symbol = format!("google.rpc.{detail}");
+        let file = reflection::file_of(service.clone(), &symbol).await.expect("a file");
+        assert!(file.message_type.iter().any(|message| message.name() == detail), "{detail}");
+    }
 }
 
 /// A caller that never had a credential cannot hold a connection's memory by talking on.
