@@ -5,10 +5,11 @@
 //!
 //! * [`table`]: what there is to copy, and how a page of it is read and written.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection, SqliteConnection};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 mod table;
@@ -38,6 +39,10 @@ const SET_SEQUENCES: [&str; 3] = [
     "select setval('thread_ids', coalesce(max(id), 0) + 1, false) from threads",
 ];
 const ANALYZE: &str = "analyze";
+
+/// For the lock of another copy that has just ended.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why a copy could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -130,12 +135,23 @@ enum Begun {
     Finished,
 }
 
+/// The server notices a while after the end of a process that its session has ended, and with it its lock.
+async fn lock(target: &mut PgConnection) -> Result<(), CopyError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let is_locked: bool =
+            sqlx::query_scalar(LOCK).fetch_one(&mut *target).await.map_err(CopyError::Write)?;
+        match is_locked {
+            true => return Ok(()),
+            false if Instant::now() >= deadline => return Err(CopyError::Busy),
+            false => sleep(LOCK_INTERVAL).await,
+        }
+    }
+}
+
 /// Notes whose copy the target is, or finds that it is the copy of something else.
 async fn begin(target: &mut PgConnection, source: Uuid) -> Result<Begun, CopyError> {
-    let mut locked = async || sqlx::query_scalar(LOCK).fetch_one(&mut *target).await;
-    if !locked().await.map_err(CopyError::Write)? {
-        return Err(CopyError::Busy);
-    }
+    lock(target).await?;
     let copies: Vec<(Uuid, bool)> =
         sqlx::query_as(FIND_COPIES).fetch_all(&mut *target).await.map_err(CopyError::Write)?;
     match copies.first() {
