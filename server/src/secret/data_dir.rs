@@ -84,6 +84,7 @@ impl DataDir {
                 generate(&self.path, name).map_err(|error| FileError::new(&path, error))?;
             self.generated.extend(created.then_some(name));
         }
+        remove_leftovers(&self.path, name, warnings);
         // Read also what was just generated: another process may have been faster.
         let secret = read_secret(&path, warnings)?;
         self.kept.push(name);
@@ -118,7 +119,7 @@ fn generate(dir: &Path, name: &str) -> io::Result<bool> {
     let mut bytes = [0; SECRET_BYTES];
     SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
     let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = tempfile::Builder::new().prefix(&format!(".{name}-")).tempfile_in(dir)?;
+    let mut file = tempfile::Builder::new().prefix(&leftover_prefix(name)).tempfile_in(dir)?;
     file.write_all(secret.as_bytes())?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(dir.join(name)) {
@@ -127,7 +128,34 @@ fn generate(dir: &Path, name: &str) -> io::Result<bool> {
             Ok(true)
         }
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // Whoever was faster took it for a leftover.
+        Err(_) if dir.join(name).exists() => Ok(false),
         Err(error) => Err(error.error),
+    }
+}
+
+fn leftover_prefix(name: &str) -> String {
+    format!(".{name}-")
+}
+
+/// Removes what starts left behind that were killed while they made the secret `name`, which is there now: whoever makes
+/// another has lost.
+fn remove_leftovers(dir: &Path, name: &str, warnings: &mut Warnings) {
+    let prefix = leftover_prefix(name);
+    // What cannot be listed or removed is in nobody's way.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_leftover = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        if !is_leftover || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let path = entry.path();
+                warnings
+                    .add(format!("{} is of no use and cannot be removed: {error}", path.display()));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -163,6 +191,29 @@ mod tests {
             fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["jwt-secret"]);
         assert_eq!(warnings.into_iter().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_start_left_behind_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let list = || {
+            let entries = fs::read_dir(root.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>()
+        };
+        let secret = || {
+            let mut dir = DataDir::new(root.path());
+            dir.secret("jwt-secret", &mut Warnings::default()).unwrap().reveal().to_owned()
+        };
+        fs::write(root.path().join(".jwt-secret-a1B2c3"), "half").unwrap();
+        fs::write(root.path().join(".service-token-a1B2c3"), "of another").unwrap();
+        fs::create_dir(root.path().join(".jwt-secret-directory")).unwrap();
+        let first = secret();
+        let kept = [".jwt-secret-directory", ".service-token-a1B2c3", "jwt-secret"];
+        assert_eq!(list(), kept.map(Into::into).into());
+        // Nor does it stay where the secret was there before.
+        fs::write(root.path().join(".jwt-secret-a1B2c3"), "half").unwrap();
+        assert_eq!(secret(), first);
+        assert_eq!(list(), kept.map(Into::into).into());
     }
 
     #[test]
