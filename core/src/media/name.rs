@@ -35,13 +35,23 @@ fn extension(file_name: &str) -> Option<String> {
 }
 
 /// The name without any directory part or control character, at most 255 bytes cut on a character
-/// boundary; "file" if nothing is left.
+/// boundary; "file" if nothing is left. Of control characters, too, are those that turn the order in which others are
+/// shown: behind one, `gpj.exe` reads as a picture.
 pub(crate) fn clean(file_name: &str) -> String {
     let base = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let mut name: String = base.chars().filter(|character| !character.is_control()).collect();
+    let mut name: String = base.chars().filter(|character| !is_control(*character)).collect();
     name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
     // What stays of a path is not a name.
     if name.is_empty() || name == "." || name == ".." { NAMELESS.to_owned() } else { name }
+}
+
+/// Those of Unicode's general category Cc and of its property Bidi_Control.
+fn is_control(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// Whether a path has the form that [`path`] gives.
@@ -100,6 +110,10 @@ mod tests {
             ("../../etc/passwd", "passwd"),
             ("C:\\Users\\me\\a b.txt", "a b.txt"),
             ("a\r\n\0b", "ab"),
+            ("evil\u{202e}gpj.exe", "evilgpj.exe"),
+            ("\u{2066}\u{200f}\u{61c}", "file"),
+            // Hebrew needs none of them.
+            ("תמונה.jpg", "תמונה.jpg"),
             ("dir/", "file"),
             ("..", "file"),
             ("", "file"),
@@ -140,7 +154,7 @@ mod tests {
         fn a_clean_name_is_short_and_stays_as_it_is(name in "(?s).{0,400}") {
             let cleaned = clean(&name);
             prop_assert!((1..=MAX_NAME_BYTES).contains(&cleaned.len()));
-            prop_assert!(!cleaned.contains(['/', '\\']) && !cleaned.chars().any(char::is_control));
+            prop_assert!(!cleaned.contains(['/', '\\']) && !cleaned.chars().any(is_control));
             prop_assert_eq!(clean(&cleaned), cleaned);
         }
     }

@@ -4,6 +4,8 @@
 //! `multer` finds the parts. It limits neither a part's headers nor what it reads ahead, and it
 //! misreads some file names, so that is done here.
 
+mod scrub;
+
 use std::{
     error::Error,
     pin::Pin,
@@ -20,6 +22,7 @@ use futures_util::Stream;
 use http::{HeaderMap, header};
 use tower_http::timeout::TimeoutError;
 
+use self::scrub::Scrubber;
 use super::disposition::FormData;
 use crate::error::PublicError;
 
@@ -72,6 +75,7 @@ impl Form {
         let budget = Arc::new(AtomicUsize::new(0));
         let paced = PacedBody {
             body: body.into_data_stream(),
+            scrubber: Scrubber::new(&boundary),
             budget: Arc::clone(&budget),
             has_rested: true,
         };
@@ -156,6 +160,7 @@ struct HeadersTooLarge;
 /// ahead, and no more than a budget, which counts while a part's headers are looked for.
 struct PacedBody {
     body: BodyDataStream,
+    scrubber: Scrubber,
     budget: Arc<AtomicUsize>,
     /// Whether it was pending since the last chunk.
     has_rested: bool,
@@ -179,6 +184,7 @@ impl Stream for PacedBody {
             self.budget.store(budget.saturating_sub(chunk.len()), Ordering::Relaxed);
             self.has_rested = false;
         }
+        let chunk = chunk.map(|chunk| chunk.map(|chunk| self.scrubber.scrub(chunk)));
         Poll::Ready(chunk.map(|chunk| chunk.map_err(Into::into)))
     }
 }

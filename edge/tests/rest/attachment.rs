@@ -324,3 +324,15 @@ async fn the_answer_names_the_file_as_its_sender_did() {
         assert_eq!(message["attached_file_name"], json!(expected));
     }
 }
+
+#[tokio::test]
+async fn a_name_with_control_characters_is_that_of_a_file() {
+    let world = World::start().await;
+    let file =
+        ("name=\"attached_file\"; filename=\"a\u{1}\u{1b}[0m\u{7f}b.jpg\"", &b"\x01\x1b"[..]);
+    let answer = upload(&world, form(&[RECEIVER, MESSAGE, file])).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let upload = first_upload(&world).await;
+    assert_eq!(upload.start.expect("a start").file_name, "a[0mb.jpg");
+    assert_eq!(upload.content, b"\x01\x1b");
+}

@@ -1,0 +1,146 @@
+//! Control characters in the headers of parts.
+//!
+//! A browser sends the name of a file as it is, but for quotes and line ends (WHATWG HTML, "multipart form data"), and names
+//! on Unix may hold any byte. What reads the headers takes such a name for malformed, so its control characters, which no
+//! name keeps, are left out before. Contents pass as they are.
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr;
+
+/// Follows the parts of a form, chunk by chunk.
+#[derive(Debug)]
+pub(super) struct Scrubber {
+    /// With the line end before it, of which it has the only CR.
+    delimiter: Box<[u8]>,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// What was read last may be so much of a delimiter.
+    Content {
+        matched: usize,
+    },
+    /// Behind a delimiter: headers follow its line.
+    Delimiter {
+        has_return: bool,
+    },
+    Headers {
+        is_line_empty: bool,
+    },
+}
+
+impl Scrubber {
+    pub(super) fn new(boundary: &str) -> Self {
+        // The first delimiter has no line end before it.
+        let place = Place::Content { matched: 2 };
+        Self { delimiter: format!("\r\n--{boundary}").into_bytes().into(), place }
+    }
+
+    /// The next chunk without what headers may not hold.
+    pub(super) fn scrub(&mut self, chunk: Bytes) -> Bytes {
+        let mut kept: Option<BytesMut> = None;
+        let mut index = 0;
+        // What is kept from here on was not copied yet.
+        let mut from = 0;
+        while let Some(&byte) = chunk.get(index) {
+            if let Place::Content { matched: 0 } = self.place {
+                match memchr(b'\r', &chunk[index..]) {
+                    Some(skipped) => index += skipped + 1,
+                    None => break,
+                }
+                self.place = Place::Content { matched: 1 };
+                continue;
+            }
+            if !self.step(byte) {
+                kept.get_or_insert_with(|| BytesMut::with_capacity(chunk.len()))
+                    .extend_from_slice(&chunk[from..index]);
+                from = index + 1;
+            }
+            index += 1;
+        }
+        match kept {
+            None => chunk,
+            Some(mut kept) => {
+                kept.extend_from_slice(&chunk[from..]);
+                kept.freeze()
+            }
+        }
+    }
+
+    /// Goes on by a byte; gives whether it stays.
+    fn step(&mut self, byte: u8) -> bool {
+        self.place = match self.place {
+            Place::Content { matched } if self.delimiter[matched] == byte => {
+                if matched + 1 == self.delimiter.len() {
+                    Place::Delimiter { has_return: false }
+                } else {
+                    Place::Content { matched: matched + 1 }
+                }
+            }
+            Place::Delimiter { has_return: false } if matches!(byte, b' ' | b'\t') => self.place,
+            Place::Delimiter { has_return: false } if byte == b'\r' => {
+                Place::Delimiter { has_return: true }
+            }
+            Place::Delimiter { has_return: true } if byte == b'\n' => {
+                Place::Headers { is_line_empty: true }
+            }
+            // It was none, or the last.
+            Place::Content { .. } | Place::Delimiter { .. } => {
+                Place::Content { matched: usize::from(byte == b'\r') }
+            }
+            Place::Headers { is_line_empty } => match byte {
+                b'\n' if is_line_empty => Place::Content { matched: 0 },
+                b'\n' => Place::Headers { is_line_empty: true },
+                b'\r' => self.place,
+                b'\t' => Place::Headers { is_line_empty: false },
+                byte if byte.is_ascii_control() => return false,
+                _ => Place::Headers { is_line_empty: false },
+            },
+        };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scrubbed(form: &[u8], chunk_bytes: usize) -> Vec<u8> {
+        let mut scrubber = Scrubber::new("XX");
+        let chunks = form.chunks(chunk_bytes);
+        chunks.flat_map(|chunk| scrubber.scrub(Bytes::copy_from_slice(chunk)).to_vec()).collect()
+    }
+
+    #[test]
+    fn headers_lose_their_control_characters_and_contents_keep_theirs() {
+        let form = b"--XX\r\nA: \x01b\x1f\x7f\t\0c\r\n\x02D: e\r\n\r\n\x01\0\r\n\r\n--X\x01\r\n--XX\x01 \x02\r\n--XX \r\n\x03F: g\r\n\
+            \r\n\x7f\r\n--XX--\r\n\x01";
+        let expected = b"--XX\r\nA: b\tc\r\nD: e\r\n\r\n\x01\0\r\n\r\n--X\x01\r\n--XX\x01 \x02\r\n--XX \r\nF: g\r\n\
+            \r\n\x7f\r\n--XX--\r\n\x01";
+        for chunk_bytes in 1..=form.len() {
+            assert_eq!(scrubbed(form, chunk_bytes), expected, "{chunk_bytes}");
+        }
+    }
+
+    #[test]
+    fn what_has_none_is_not_copied() {
+        let form = Bytes::from_static(b"--XX\r\nA: b\r\n\r\ncontent\r\n--XX--\r\n");
+        assert_eq!(Scrubber::new("XX").scrub(form.clone()).as_ptr(), form.as_ptr());
+    }
+
+    proptest! {
+        #[test]
+        fn a_content_stays_as_it_is(
+            content in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), Just(b'X'), any::<u8>()], 0..200),
+            chunk_bytes in 1_usize..50,
+        ) {
+            let form = [&b"--XX\r\nA: b\r\n\r\n"[..], &content, b"\r\n--XX--\r\n"].concat();
+            // A delimiter in a content begins another part.
+            prop_assume!(!content.windows(6).any(|window| window == b"\r\n--XX"));
+            prop_assert_eq!(scrubbed(&form, chunk_bytes), form);
+        }
+    }
+}
