@@ -143,6 +143,8 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// For a request head, and for the whole WebSocket handshake.
     pub handshake_timeout: Duration,
+    /// Of a connection, from one request to the next.
+    pub keep_alive_timeout: Duration,
     /// Without a byte of a request body.
     pub body_idle_timeout: Duration,
     pub outgoing_queue_frames: usize,
@@ -172,6 +174,7 @@ impl Default for Limits {
             max_downloads: 1024,
             ping_interval: Duration::from_secs(25),
             handshake_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(30),
             outgoing_queue_frames: 256,
             outgoing_queue_bytes: 1_048_576,

@@ -71,6 +71,14 @@ impl PublicError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large")
     }
 
+    pub(crate) fn precondition_failed() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "Precondition failed")
+    }
+
+    pub(crate) fn not_implemented(message: &'static str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
     pub(crate) fn unsupported_media_type(message: &'static str) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }

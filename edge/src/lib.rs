@@ -36,7 +36,10 @@ mod stub_core;
 mod unused_address;
 mod ws;
 
-use std::sync::{Arc, Once};
+use std::sync::{
+    Arc, Once,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -65,6 +68,8 @@ struct Shared {
     /// The operator was told of a proxy that nobody named.
     unnamed_proxy: Once,
     standstill: standstill::Standstill,
+    /// The drain comes soon: not ready any more, and serving all the same.
+    leaving: AtomicBool,
     /// Cancelled when the drain begins: no new work, sessions close.
     draining: CancellationToken,
     /// Cancelled when the drain has lasted too long: every task of the edge is dropped.
@@ -109,6 +114,7 @@ impl Edge {
             standstill: standstill::Standstill::watch(&tasks, &draining),
             core,
             config,
+            leaving: AtomicBool::new(false),
             draining,
             hard_stop,
             tasks,
@@ -125,6 +131,11 @@ impl Edge {
         self.shared.tasks.spawn(async move {
             hard_stop.run_until_cancelled(task).await;
         });
+    }
+
+    /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.
+    pub fn leave(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
     /// Serves connections of `listener` until `shutdown` is cancelled, then drains and returns: no

@@ -14,10 +14,13 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
+    extract::Request,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
-use http::{HeaderName, Method, header};
+use http::{HeaderName, Method, StatusCode, header};
+use tower::ServiceExt as _;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -34,12 +37,14 @@ const EXPOSED_HEADERS: [HeaderName; 6] = [
     header::ETAG,
     header::RETRY_AFTER,
 ];
-const ALLOWED_HEADERS: [HeaderName; 6] = [
+const ALLOWED_HEADERS: [HeaderName; 8] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
+    header::IF_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_NONE_MATCH,
     header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
     header::RANGE,
 ];
 
@@ -65,9 +70,35 @@ pub(crate) fn router(edge: Edge) -> Router {
         .with_state(edge)
         .layer(CatchPanicLayer::custom(internal_error));
     match cors {
-        Some(cors) => router.layer(cors),
+        Some(cors) => with_cors(router, cors),
         None => router,
     }
+}
+
+/// The layer answers every OPTIONS itself, of whatever path. A preflight of a route is its own; all others are requests
+/// as any.
+fn with_cors(router: Router, cors: CorsLayer) -> Router {
+    let plain = router.clone();
+    let answered = router.layer(cors);
+    Router::new().fallback(move |request: Request| {
+        let (plain, answered) = (plain.clone(), answered.clone());
+        async move {
+            if request.method() == Method::OPTIONS {
+                let probe = Request::builder().method(Method::OPTIONS).uri(request.uri().clone());
+                let is_preflight = request.headers().contains_key(header::ORIGIN)
+                    && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+                let own = match probe.body(Body::empty()) {
+                    Ok(probe) if is_preflight => plain.clone().oneshot(probe).await.into_response(),
+                    _ => return plain.oneshot(request).await.into_response(),
+                };
+                // What has a route does not allow OPTIONS.
+                if own.status() != StatusCode::METHOD_NOT_ALLOWED {
+                    return own;
+                }
+            }
+            answered.oneshot(request).await.into_response()
+        }
+    })
 }
 
 /// The panic's text may quote a message: its place is logged by the program's panic hook.
@@ -97,8 +128,6 @@ fn cors_layer(config: &CorsAllowOrigin) -> Option<CorsLayer> {
 
 #[cfg(test)]
 mod tests {
-    use tower::ServiceExt;
-
     use super::*;
 
     #[tokio::test]

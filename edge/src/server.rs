@@ -3,6 +3,8 @@
 //! `axum::serve` is not used: it has no timeout for a request's head, and its drain does not know
 //! of WebSockets.
 
+mod head;
+mod head_timeout;
 mod linger;
 mod origin;
 mod strangers;
@@ -20,14 +22,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{Request, Version, header};
+use axum::{Router, body::Body, response::Response};
+use http::{Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
@@ -37,14 +35,18 @@ use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
 use self::{
-    linger::LingeringBody, origin::Origin, strangers::Stranger, write_timeout::WriteTimeout,
+    head_timeout::{HeadTimer, Heads},
+    linger::LingeringBody,
+    origin::Origin,
+    strangers::Stranger,
+    write_timeout::WriteTimeout,
 };
 pub(crate) use self::{
     origin::ClientAddress,
     strangers::{Occupied, Strangers, Visitor},
     write_timeout::Written,
 };
-use crate::{Edge, error::PublicError, rest, ws};
+use crate::{Edge, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -123,7 +125,9 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
     }
-    let io = TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written()));
+    let heads = Arc::new(Heads::default());
+    let stream = WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written(), Arc::clone(&heads));
+    let io = TokioIo::new(stream);
     let has_served = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let (edge, has_served) = (edge.clone(), Arc::clone(&has_served));
@@ -142,8 +146,11 @@ async fn serve_connection(
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_timeout)
+        .timer(HeadTimer::new(heads, limits.handshake_timeout))
+        // From one request to the next; for the head of a request the timer has its own.
+        .header_read_timeout(limits.keep_alive_timeout)
+        // Who has said all that there is to say still listens.
+        .half_close(true)
         .max_header_size(MAX_HEADER_BYTES)
         .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(io, service)
@@ -191,12 +198,10 @@ async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Ori
 }
 
 async fn answer(router: Router, request: Request<Body>) -> Result<Response, Infallible> {
-    // RFC 9112 section 3.2.
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
-        return Ok(PublicError::bad_request("There must be one Host header").into_response());
+    match head::refusal(&request) {
+        Some(refusal) => Ok(refusal),
+        None => router.oneshot(request).await,
     }
-    router.oneshot(request).await
 }
 
 async fn keep_house(edge: Edge) {

@@ -65,7 +65,7 @@ async fn open_and_run(
     if let Some(welcome) = settings.welcome {
         telemetry.print(&welcome.text(&addresses));
     }
-    service.run(drain, settings.drain_timeout).await?;
+    service.run(drain, settings.drain_delay, settings.drain_timeout).await?;
     tracing::info!("drained");
     Ok(())
 }

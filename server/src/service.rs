@@ -62,10 +62,11 @@ impl Service {
         }
     }
 
-    /// Serves until `drain`, and then until everything is drained or `drain_timeout` is over.
+    /// Serves until `drain` and for `drain_delay` after it, and then until everything is drained or `drain_timeout` is over.
     pub(crate) async fn run(
         self,
         drain: CancellationToken,
+        drain_delay: Duration,
         drain_timeout: Duration,
     ) -> Result<(), Failure> {
         let damaged = self.core.as_ref().map(|(core, _)| core.damaged()).unwrap_or_default();
@@ -82,8 +83,16 @@ impl Service {
             })
         });
 
+        let leaving = edge.as_ref().map(|edge| edge.server.clone());
+        let told_to_drain = async {
+            drain.cancelled().await;
+            if let Some(edge) = leaving.filter(|_| !drain_delay.is_zero()) {
+                edge.leave();
+                time::sleep(drain_delay).await;
+            }
+        };
         let outcome = select! {
-            () = drain.cancelled() => Ok(()),
+            () = told_to_drain => Ok(()),
             () = damaged.cancelled() => Err(Failure::Damaged),
             () = died.cancelled() => {
                 let reason = "it takes no more work".to_owned();

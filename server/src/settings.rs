@@ -25,7 +25,9 @@ use crate::{
 /// All that a serving role needs to know.
 pub(crate) struct Settings {
     pub(crate) parts: Parts,
-    /// From the first signal to the hard stop.
+    /// From the first signal to the drain: all is served still.
+    pub(crate) drain_delay: Duration,
+    /// From the drain to the hard stop.
     pub(crate) drain_timeout: Duration,
     pub(crate) log: LogArgs,
     pub(crate) warnings: Warnings,
@@ -70,6 +72,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     args.grpc.warn(&mut warnings);
 
     let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let drain_delay = args.http.drain_delay;
     let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
     let limits = CoreLimits { sizes: &args.sizes, wait: &args.wait, drain: &args.drain };
     let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
@@ -80,6 +83,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     let welcome = Welcome::new(is_first_start, &data_dir, &args.jwt_key, &args.jwt_claims);
     Ok(Settings {
         parts: Parts::Serve { core, edge },
+        drain_delay,
         drain_timeout: args.drain.drain_timeout,
         log: args.log,
         warnings,
@@ -101,6 +105,8 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
     Ok(Settings {
         parts: Parts::Core { core },
+        // Its edges go elsewhere as soon as its health says so, and need no time for it.
+        drain_delay: Duration::ZERO,
         drain_timeout: args.drain.drain_timeout,
         log: args.log,
         warnings,
@@ -117,9 +123,11 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
 
     let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let drain_delay = args.http.drain_delay;
     let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
     Ok(Settings {
         parts: Parts::Edge { edge, cores: args.core.core.0 },
+        drain_delay,
         drain_timeout: args.drain.drain_timeout,
         log: args.log,
         warnings,

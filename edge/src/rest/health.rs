@@ -1,6 +1,6 @@
 //! Whether the process lives, and whether it can serve.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::{extract::State, response::Response};
 use http::StatusCode;
@@ -26,7 +26,7 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicEr
 
 async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let shared = &edge.shared;
-    if shared.draining.is_cancelled() {
+    if shared.leaving.load(Ordering::Relaxed) || shared.draining.is_cancelled() {
         return Some("draining");
     }
     let mut core = shared.core.health.clone();

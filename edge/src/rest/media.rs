@@ -54,7 +54,10 @@ pub(super) async fn download(
     let version = Version::new(path, created).map_err(PublicError::internal)?;
     let size = u64::try_from(attachment.size).map_err(PublicError::internal)?;
 
-    let mut headers = file_headers(&attachment, &version);
+    if !version.is_wanted(request.headers()) {
+        return Err(PublicError::precondition_failed());
+    }
+    let mut headers = file_headers(&attachment, &version, reader.is_none());
     if version.is_current(request.headers()) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
@@ -122,7 +125,10 @@ async fn reader(
 
 fn refusal(status: Status) -> PublicError {
     match Failure::from(&status).reason() {
-        ErrorReason::AttachmentNotFound | ErrorReason::InvalidField => PublicError::not_found(),
+        // As to anyone without a good token.
+        ErrorReason::AttachmentNotFound | ErrorReason::InvalidField | ErrorReason::UserDeleted => {
+            PublicError::not_found()
+        }
         _ => status.into(),
     }
 }
@@ -173,15 +179,18 @@ fn attachment_path(path: &str) -> Option<&str> {
     (is_uuid && is_extension).then_some(path)
 }
 
-const FILE_HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; object-src 'self'; \
-             style-src 'unsafe-inline'",
-        ),
-    ),
+const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+/// Another user of the same browser, or one who may not read it any more, is not to have it of the cache.
+const ASKED_EACH_TIME: HeaderValue = HeaderValue::from_static("private, no-cache");
+const SANDBOX: HeaderValue = HeaderValue::from_static(
+    "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; object-src 'self'; style-src 'unsafe-inline'",
+);
+/// Without scripts, too, but of its own origin: the document that a browser makes of audio or video loads the same URL
+/// again, which an opaque origin may not.
+const SANDBOX_OF_PLAYERS: HeaderValue = HeaderValue::from_static(
+    "sandbox allow-same-origin; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'",
+);
+const FILE_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("cross-origin"),
@@ -190,9 +199,18 @@ const FILE_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
 ];
 
-/// The headers of 200, 206 and 304 alike.
-fn file_headers(attachment: &Attachment, version: &Version) -> HeaderMap {
+/// The headers of 200, 206 and 304 alike. `for_all` where whoever holds the path may read.
+fn file_headers(attachment: &Attachment, version: &Version, for_all: bool) -> HeaderMap {
     let mut headers = HeaderMap::from_iter(FILE_HEADERS);
+    if for_all {
+        headers.insert(header::CACHE_CONTROL, FOR_EVER);
+    } else {
+        headers.insert(header::CACHE_CONTROL, ASKED_EACH_TIME);
+        headers.insert(header::VARY, HeaderValue::from_name(header::AUTHORIZATION));
+    }
+    let is_played = is_played(&attachment.content_type);
+    let policy = if is_played { SANDBOX_OF_PLAYERS } else { SANDBOX };
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     let content_type = HeaderValue::from_str(&attachment.content_type)
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_TYPE, content_type);
@@ -219,10 +237,13 @@ fn is_shown_inline(content_type: &str) -> bool {
         "image/tiff",
         "image/webp",
     ];
-    content_type.starts_with("audio/")
-        || content_type.starts_with("video/")
+    is_played(content_type)
         || content_type == "application/pdf"
         || RASTER_IMAGES.contains(&content_type)
+}
+
+fn is_played(content_type: &str) -> bool {
+    content_type.starts_with("audio/") || content_type.starts_with("video/")
 }
 
 #[cfg(test)]

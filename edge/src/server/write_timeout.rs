@@ -18,6 +18,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::head_timeout::Heads;
+
 /// A stream of which the system may be told how much of what is written it takes before the peer does.
 pub(super) trait Unsent {
     /// Little, so that it can be seen how fast the peer reads, and a slow one costs little.
@@ -42,6 +44,8 @@ impl Unsent for TcpStream {
 pub(crate) struct Written {
     /// What is written is bulk: a file or a list.
     is_bulk: AtomicBool,
+    /// The system is to take little of it before the peer does.
+    keeps_little: AtomicBool,
     bytes: AtomicU64,
     more: Notify,
 }
@@ -49,6 +53,12 @@ pub(crate) struct Written {
 impl Written {
     pub(super) fn begin_bulk(&self) {
         self.is_bulk.store(true, Ordering::Relaxed);
+        self.keep_little();
+    }
+
+    /// From the next write on, so that a write that has to wait tells of a peer that does not read.
+    pub(crate) fn keep_little(&self) {
+        self.keeps_little.store(true, Ordering::Relaxed);
     }
 
     /// Bytes since the start of the connection.
@@ -79,18 +89,24 @@ pub(super) struct WriteTimeout<T> {
     stream: T,
     timeout: Duration,
     written: Arc<Written>,
+    heads: Arc<Heads>,
     keeps_little: bool,
     /// Runs while a write is stuck. In a box: most connections never need one.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T: Unsent> WriteTimeout<T> {
-    pub(super) fn new(stream: T, timeout: Duration, written: Arc<Written>) -> Self {
-        Self { stream, timeout, written, keeps_little: false, stuck: None }
+    pub(super) fn new(
+        stream: T,
+        timeout: Duration,
+        written: Arc<Written>,
+        heads: Arc<Heads>,
+    ) -> Self {
+        Self { stream, timeout, written, heads, keeps_little: false, stuck: None }
     }
 
     fn prepare(&mut self) {
-        if !self.keeps_little && self.written.is_bulk.load(Ordering::Relaxed) {
+        if !self.keeps_little && self.written.keeps_little.load(Ordering::Relaxed) {
             self.keeps_little = true;
             self.stream.keep_little();
         }
@@ -123,7 +139,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heads.read();
+        }
+        read
     }
 }
 
@@ -163,7 +184,10 @@ impl<T: AsyncWrite + Unsent + Unpin> AsyncWrite for WriteTimeout<T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpSocket},
+    };
 
     use super::*;
 
@@ -174,7 +198,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_to_a_peer_that_reads_nothing_fails() {
         let (stream, peer) = tokio::io::duplex(8);
-        let mut stream = WriteTimeout::new(stream, Duration::from_secs(30), Arc::default());
+        let mut stream =
+            WriteTimeout::new(stream, Duration::from_secs(30), Arc::default(), Arc::default());
         let error = stream.write_all(&[0; 9]).await.expect_err("a timeout");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(peer);
@@ -183,7 +208,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_is_waited_for() {
         let (stream, mut peer) = tokio::io::duplex(1);
-        let mut stream = WriteTimeout::new(stream, Duration::from_secs(30), Arc::default());
+        let mut stream =
+            WriteTimeout::new(stream, Duration::from_secs(30), Arc::default(), Arc::default());
         let reader = tokio::spawn(async move {
             let mut byte = [0; 1];
             for _ in 0..5 {
@@ -193,5 +219,35 @@ mod tests {
         });
         stream.write_all(&[7; 5]).await.expect("all written");
         reader.await.expect("all read");
+    }
+
+    /// What the system takes for a peer that reads nothing.
+    async fn taken(keep_little: bool) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let peer = TcpSocket::new_v4().expect("a socket");
+        peer.set_recv_buffer_size(4_096).expect("a small buffer");
+        let address = listener.local_addr().expect("an address");
+        let (peer, accepted) = tokio::join!(peer.connect(address), listener.accept());
+        let (_peer, stream) = (peer.expect("connected"), accepted.expect("accepted").0);
+        let written = Arc::<Written>::default();
+        if keep_little {
+            written.keep_little();
+        }
+        let timeout = Duration::from_secs(600);
+        let mut stream = WriteTimeout::new(stream, timeout, written, Arc::default());
+        let mut taken = 0;
+        // What is on its way comes to rest soon.
+        while let Ok(bytes) =
+            tokio::time::timeout(Duration::from_millis(300), stream.write(&[0; 512])).await
+        {
+            taken += bytes.expect("open");
+        }
+        taken
+    }
+
+    #[tokio::test]
+    async fn little_is_taken_for_a_peer_that_does_not_read() {
+        let (little, usual) = (taken(true).await, taken(false).await);
+        assert!(little < 512 * 1024 && little < usual / 2, "{little} of {usual} bytes");
     }
 }

@@ -12,7 +12,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use netrox_proto::v1::{ErrorReason, Failure};
 use tokio::time::{Instant, timeout};
@@ -42,6 +42,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
     if let Some(too_much) = edge.shared.limits.has_too_many_handshakes(identity.user_id) {
         return PublicError::from(too_much).into_response();
     }
+    choose_websocket(request.headers_mut());
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return not_a_handshake(&error),
@@ -55,6 +56,9 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
             return PublicError::unavailable().into_response();
         }
     };
+    if let Some(written) = Visitor::written(request.extensions()) {
+        written.keep_little();
+    }
     edge.shared.limits.count_handshake(identity.user_id);
     connection.admit();
     let upgrade = hyper::upgrade::on(&mut request);
@@ -100,6 +104,16 @@ async fn join(edge: &Edge, place: Place) -> Result<Connection, Failure> {
         .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
     connection.live().await?;
     Ok(connection)
+}
+
+/// Of several protocols that a client would go on with (RFC 9110 section 7.8). What checks a handshake looks for one
+/// alone.
+fn choose_websocket(headers: &mut HeaderMap) {
+    let offers = headers.get_all(header::UPGRADE).iter();
+    let mut offers = offers.flat_map(|offer| offer.as_bytes().split(|byte| *byte == b','));
+    if offers.any(|offer| offer.trim_ascii().eq_ignore_ascii_case(b"websocket")) {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
 }
 
 fn not_a_handshake(error: &Error) -> Response {

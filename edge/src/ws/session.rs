@@ -124,8 +124,11 @@ struct Session<S> {
     /// Bytes read until `heard_at`, when the peer was last heard.
     heard_bytes: u64,
     heard_at: Instant,
-    ping_sent: bool,
+    /// Since when a ping waits for any sign of life.
+    pinged_at: Option<Instant>,
     ping_due: bool,
+    /// Messages were written since the peer was last heard.
+    has_sent: bool,
     /// Nothing more will be read.
     read_ended: bool,
     /// Standstills of this edge after which the socket was looked at.
@@ -171,8 +174,9 @@ where
             message_start: 0,
             heard_bytes: 0,
             heard_at: Instant::now(),
-            ping_sent: false,
+            pinged_at: None,
             ping_due: false,
+            has_sent: false,
             read_ended: false,
             paused_until: None,
             unflushed: false,
@@ -228,16 +232,31 @@ where
     }
 
     fn next_deadline(&self) -> Instant {
-        let ping_interval = self.limits().ping_interval;
-        let periods = if self.ping_sent { 2 } else { 1 };
-        let silence = self.heard_at + ping_interval * periods;
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
         let due = self.waiting.due();
         [stalled, closing, due, self.paused_until, self.looks_until, self.expires_at]
             .into_iter()
             .flatten()
-            .fold(silence, Instant::min)
+            .fold(self.silent_until(), Instant::min)
+    }
+
+    /// When it is time to ping the peer, or to give it up. It has a whole period for its answer, also where this process
+    /// stood still when the ping was due.
+    fn silent_until(&self) -> Instant {
+        let ping_interval = self.limits().ping_interval;
+        match self.pinged_at {
+            // A close has its own time.
+            _ if self.closing.is_some() => Instant::now() + ping_interval,
+            None => self.heard_at + ping_interval,
+            Some(pinged_at) => (self.heard_at + ping_interval * 2).max(pinged_at + ping_interval),
+        }
+    }
+
+    /// The peer lives: it sent something, or took what it had not taken for a while.
+    fn note_life(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.pinged_at = None;
     }
 
     fn on_timer(&mut self, now: Instant) -> Result<(), End> {
@@ -256,13 +275,17 @@ where
         if self.paused_until.is_some_and(|until| now >= until) {
             self.paused_until = None;
         }
-        let silent = now - self.heard_at;
-        if silent >= self.limits().ping_interval * 2 {
-            return Err(End::Gone);
+        if now < self.silent_until() {
+            return Ok(());
         }
-        if silent >= self.limits().ping_interval && !self.ping_sent {
-            self.ping_sent = true;
+        if self.pinged_at.is_none() {
+            self.pinged_at = Some(now);
             self.ping_due = true;
+        } else if self.has_sent {
+            // It may be reading still, and not have come to the ping yet: it is to find out why this ends.
+            self.begin_close(CloseReason::TooSlow);
+        } else {
+            return Err(End::Gone);
         }
         Ok(())
     }

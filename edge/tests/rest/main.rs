@@ -3,6 +3,7 @@
 mod attachment;
 mod auth;
 mod client;
+mod http_layer;
 mod media;
 mod message;
 mod server;

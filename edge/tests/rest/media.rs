@@ -200,3 +200,58 @@ async fn a_download_that_breaks_off_never_looks_whole() {
     let answer = world.get(URL, &[]).await;
     answer.assert_refused(503, "Temporarily unavailable, try again");
 }
+
+#[tokio::test]
+async fn a_file_that_is_not_the_wanted_one_is_not_served() {
+    let world = world().await;
+    let (etag, weak) = (ETAG, format!("W/{ETAG}"));
+    let (before, after) = ("Mon, 17 Jun 2024 11:28:20 GMT", "Mon, 17 Jun 2024 11:28:21 GMT");
+    for (headers, status) in [
+        (&[("if-match", etag)][..], 200),
+        (&[("if-match", "*")], 200),
+        (&[("if-match", "\"other\", \"4908f104-b77b-4677-b563-b693a893fef3.jpg\"")], 200),
+        (&[("if-match", "\"other\"")], 412),
+        // Of strong validators alone.
+        (&[("if-match", weak.as_str())], 412),
+        (&[("if-match", "\"other\""), ("range", "bytes=0-1")], 412),
+        (&[("if-match", etag), ("if-none-match", etag)], 304),
+        (&[("if-match", etag), ("if-unmodified-since", before)], 200),
+        (&[("if-unmodified-since", before)], 412),
+        (&[("if-unmodified-since", after)], 200),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let answer = world.request(method.clone(), URL, headers, "").await;
+            assert_eq!(answer.status, status, "{method} {headers:?}");
+        }
+    }
+    let answer = world.get(URL, &[("if-match", "\"other\"")]).await;
+    answer.assert_refused(412, "Precondition failed");
+}
+
+#[tokio::test]
+async fn a_file_of_participants_is_asked_for_each_time() {
+    let world = world_with(b"0123456789", "image/jpeg", MediaAccess::Participants).await;
+    let alice = bearer(ALICE);
+    let authorization = ("authorization", alice.as_str());
+    for headers in [&[authorization][..], &[authorization, ("if-none-match", ETAG)]] {
+        let answer = world.get(URL, headers).await;
+        assert_eq!(answer.headers["cache-control"], "private, no-cache");
+        assert_eq!(answer.headers["vary"], "Authorization".to_lowercase());
+    }
+}
+
+#[tokio::test]
+async fn audio_and_video_may_load_themselves_and_run_nothing() {
+    for (kind, is_played) in [("video/mp4", true), ("audio/mpeg", true), ("application/pdf", false)]
+    {
+        let world = world_with(b"0123456789", kind, MediaAccess::Capability).await;
+        let answer = world.get(URL, &[]).await;
+        let policy = answer.headers["content-security-policy"].to_str().expect("ASCII");
+        assert_eq!(
+            policy.starts_with("sandbox allow-same-origin; "),
+            is_played,
+            "{kind}: {policy}"
+        );
+        assert!(policy.starts_with("sandbox") && !policy.contains("allow-scripts"), "{policy}");
+    }
+}

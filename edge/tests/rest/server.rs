@@ -41,8 +41,11 @@ async fn a_request_head_has_at_most_16_kibibytes() {
 
 #[tokio::test]
 async fn a_request_head_that_does_not_come_is_given_up() {
-    let world =
-        World::with_limits(|limits| limits.handshake_timeout = Duration::from_millis(100)).await;
+    let world = World::with_limits(|limits| {
+        limits.handshake_timeout = Duration::from_millis(100);
+        limits.keep_alive_timeout = Duration::from_millis(100);
+    })
+    .await;
     for start in [
         &b""[..],
         b"GET /healthz HTTP/1.1\r\nhost: e",

@@ -1,12 +1,14 @@
 //! The public side: the edge's listener, and who may call it from where.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::{HeaderValue, Uri};
 use netrox_edge::config::{CorsAllowOrigin, TrustedProxies};
 
-use super::value::{port, socket_addr};
+use super::value::{duration, port, socket_addr};
+
+const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "HTTP")]
@@ -32,6 +34,13 @@ pub(crate) struct HttpArgs {
     #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
     #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub(crate) close_on_token_expiry: bool,
+
+    /// Time from SIGTERM on in which all is still served, and /readyz is 503 already; --drain-timeout comes after it
+    ///
+    /// As long as balancers take to notice, which would else choose this edge when it takes no connections any more.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    #[arg(value_parser = duration(Duration::ZERO..=LONGEST_DRAIN_DELAY))]
+    pub(crate) drain_delay: Duration,
 
     /// Networks of the proxies in front, comma separated, which tell the clients' addresses [default: none]
     ///

@@ -86,6 +86,12 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration(SHORTEST..=LONGEST))]
     pub(crate) handshake_timeout: Duration,
 
+    /// Time that a connection rests between two requests; beyond it closed
+    ///
+    /// Above that of the balancer in front, which would else send a request on a connection that is just being closed.
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration(SHORTEST..=LONGEST))]
+    pub(crate) keep_alive_timeout: Duration,
+
     /// Time without a byte of a request body; beyond it 408 or closed
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration(SHORTEST..=LONGEST))]
     pub(crate) body_idle_timeout: Duration,
@@ -159,6 +165,7 @@ impl EdgeLimitArgs {
             max_downloads: self.max_downloads,
             ping_interval: self.ping_interval,
             handshake_timeout: self.handshake_timeout,
+            keep_alive_timeout: self.keep_alive_timeout,
             body_idle_timeout: self.body_idle_timeout,
             outgoing_queue_frames: self.outgoing_queue_frames,
             outgoing_queue_bytes: self.outgoing_queue_bytes,

@@ -157,6 +157,7 @@ fn every_limit_reaches_the_edge() {
         "--max-downloads-per-user=28",
         "--max-downloads-per-address=29",
         "--max-downloads=30",
+        "--keep-alive-timeout=31s",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -175,6 +176,7 @@ fn every_limit_reaches_the_edge() {
         max_downloads: 30,
         ping_interval: Duration::from_secs(20),
         handshake_timeout: Duration::from_secs(21),
+        keep_alive_timeout: Duration::from_secs(31),
         body_idle_timeout: Duration::from_secs(22),
         outgoing_queue_frames: 23,
         outgoing_queue_bytes: 24,

@@ -1,4 +1,4 @@
-//! What an edge says of cores that it cannot use.
+//! What an edge says of cores that it cannot use, and of itself before it ends.
 
 use std::{
     io::{Read, Write},
@@ -76,4 +76,19 @@ fn a_wrong_service_token_is_told_on_both_sides() {
         let lines = said.lines().filter(|line| line.contains("token") && line.contains("WARN"));
         assert_eq!(lines.count(), 1, "{said}");
     }
+}
+
+#[test]
+fn an_edge_that_ends_soon_says_so_and_serves_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["serve", "--drain-delay", "2s"]);
+    assert!(get(&server, "/readyz").starts_with("HTTP/1.1 200 "));
+    server.signal("TERM");
+    server.wait_to_say("draining");
+    // On connections of their own: none of them is refused yet.
+    eventually("not ready", || get(&server, "/readyz").starts_with("HTTP/1.1 503 "));
+    assert_not_ready(&server, "draining");
+    assert!(get(&server, "/healthz").starts_with("HTTP/1.1 200 "));
+    let outcome = server.wait();
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
 }

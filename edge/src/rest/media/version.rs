@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use headers::{ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch, IfRange, LastModified};
+use headers::{
+    ETag, HeaderMapExt, IfMatch, IfModifiedSince, IfNoneMatch, IfRange, IfUnmodifiedSince,
+    LastModified,
+};
 use http::{HeaderMap, header};
 
 /// A file never changes: its random name is its version.
@@ -19,6 +22,18 @@ impl Version {
         let etag = format!("\"{name}\"").parse().map_err(|_| headers::Error::invalid())?;
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         Ok(Self { etag, modified: modified.into() })
+    }
+
+    /// Whether it is the one that the client wants or nothing. `If-Match` comes before `If-Unmodified-Since`, and both
+    /// before whether the client has it (RFC 9110 section 13.2.2).
+    pub(super) fn is_wanted(&self, request: &HeaderMap) -> bool {
+        if request.contains_key(header::IF_MATCH) {
+            let condition = request.typed_get::<IfMatch>();
+            return condition.is_some_and(|condition| condition.precondition_passes(&self.etag));
+        }
+        request
+            .typed_get::<IfUnmodifiedSince>()
+            .is_none_or(|since| since.precondition_passes(self.modified.into()))
     }
 
     /// Whether the client has it already. `If-None-Match` comes before `If-Modified-Since`

@@ -281,3 +281,21 @@ async fn a_core_that_hangs_is_not_awaited_beyond_the_handshake_timeout() {
     world.core.change(|state| state.hangs = false);
     world.connect(BOB).await.expect("a session");
 }
+
+#[tokio::test]
+async fn websocket_may_be_one_of_several_offers() {
+    let world = world(config(Limits::default())).await;
+    let get = format!("GET /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
+    let (version, key) =
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
+    for (upgrade, status) in [
+        (&["Upgrade: websocket, h2c"][..], "101"),
+        (&["Upgrade: h2c,WebSocket"], "101"),
+        (&["Upgrade: h2c", "Upgrade: websocket"], "101"),
+        (&["Upgrade: h2c"], "426"),
+        (&["Upgrade: websocket/1"], "426"),
+    ] {
+        let answer = world.answer(&[&[get.as_str(), version, key], upgrade].concat()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{upgrade:?}: {answer}");
+    }
+}

@@ -38,9 +38,9 @@ where
         let bytes_read = self.socket.get_ref().bytes_read();
         if bytes_read != self.heard_bytes {
             self.heard_bytes = bytes_read;
-            self.heard_at = now;
+            self.note_life(now);
+            self.has_sent = false;
             self.connection.outgoing.heard(now);
-            self.ping_sent = false;
         }
         Ok(progress)
     }

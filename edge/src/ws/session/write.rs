@@ -42,6 +42,10 @@ where
             Poll::Ready(Ok(())) => {
                 self.unflushed = false;
                 self.note_written();
+                if self.stalled_since.is_some() {
+                    // A ping waits behind what the peer takes.
+                    self.note_life(Instant::now());
+                }
                 self.set_stalled(None);
                 true
             }
@@ -72,6 +76,7 @@ where
             && let Some(frame) = self.connection.outgoing.pop()
         {
             batch += frame.len();
+            self.has_sent = true;
             self.start_send(Message::Text(frame));
         }
     }

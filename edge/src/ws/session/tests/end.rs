@@ -117,8 +117,58 @@ async fn whoever_sends_is_not_silent() {
     }
     let start = Instant::now();
     let written = read_to_end(&mut bob).await;
-    assert_eq!(start.elapsed().as_secs(), 50);
+    assert!((50..60).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     assert!(String::from_utf8_lossy(&written).contains("unknown_action"));
+}
+
+/// The frame of 1013 without its reason.
+fn ends_with_1013(written: &[u8]) -> bool {
+    written.windows(4).any(|frame| frame[0] == 0x88 && frame[2..] == [0x03, 0xf5])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_process_takes_no_answer_for_none() {
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, PIPE_BYTES).await;
+    // Longer than two periods, of which nobody was pinged in the first.
+    tokio::time::advance(seconds(120)).await;
+    let mut ping = [0; 2];
+    bob.read_exact(&mut ping).await.expect("a ping");
+    assert_eq!(ping, [0x89, 0]);
+    bob.write_all(&frame(0x8a, b"")).await.expect("open");
+    let start = Instant::now();
+    assert_eq!(read_to_end(&mut bob).await, [0x89, 0]);
+    assert_eq!(start.elapsed().as_secs(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_what_is_sent_is_not_silent() {
+    const MESSAGES: usize = 240;
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, 1024).await;
+    let body = "x".repeat(200);
+    world.core.deliver(user(ALICE), user(BOB), &vec![body.as_str(); MESSAGES]);
+    // Slowly, and without an answer to any ping: they wait behind the messages.
+    let mut taken = vec![0; 6 * 1024];
+    for _ in 0..9 {
+        tokio::time::sleep(seconds(9)).await;
+        bob.read_exact(&mut taken).await.expect("open after two periods");
+    }
+    assert_eq!(world.core.state().subscribers(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_come_to_the_ping_is_told_why_it_ends() {
+    let world = world(unlimited());
+    let mut bob = world.connect_raw(BOB, PIPE_BYTES).await;
+    world.core.deliver(user(ALICE), user(BOB), &["a", "b"]);
+    // All of it is on its way, and nobody reads.
+    tokio::time::sleep(seconds(49)).await;
+    assert_eq!(world.core.state().subscribers(), 1);
+    tokio::time::sleep(seconds(11)).await;
+    assert_eq!(world.core.state().subscribers(), 0);
+    let written = read_to_end(&mut bob).await;
+    assert!(ends_with_1013(&written), "{written:?}");
 }
 
 #[tokio::test(start_paused = true)]

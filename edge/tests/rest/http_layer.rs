@@ -1,0 +1,170 @@
+//! What the HTTP layer makes of requests, and how long it waits for them.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+use netrox_edge::config::CorsAllowOrigin;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::world::{ALICE, BOB, World, bearer, config};
+
+const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: edge\r\n\r\n";
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(600);
+const SHORT: Duration = Duration::from_millis(100);
+
+/// What comes after a request and the end of what is sent.
+async fn half_closed(world: &World, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(world.address).await.expect("a connection");
+    stream.write_all(request).await.expect("sent");
+    stream.shutdown().await.expect("half closed");
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end").expect("no reset");
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn who_sends_no_more_is_answered() {
+    let world = World::start().await;
+    let alice = bearer(ALICE);
+    let list =
+        format!("GET /chat/get-user-threads HTTP/1.1\r\nhost: a\r\nauthorization: {alice}\r\n\r\n");
+    let form = format!(
+        "--XX\r\nContent-Disposition: form-data; name=\"receiver\"\r\n\r\n{BOB}\r\n--XX\r\n\
+         Content-Disposition: form-data; name=\"attached_file\"; filename=\"a\"\r\n\r\nx\r\n--XX--\r\n"
+    );
+    let upload = format!(
+        "POST /chat/chat-attachment HTTP/1.1\r\nhost: a\r\nauthorization: {alice}\r\n\
+         content-type: multipart/form-data; boundary=XX\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    for (request, status) in [(list, "200"), (upload, "201")] {
+        let answer = half_closed(&world, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("\"success\":true}"), "{answer}");
+    }
+    assert!(world.core.uploads.borrow()[0].finish.is_some());
+    // Where something is missing there is nothing to answer.
+    let answer = half_closed(&world, b"POST /chat/chat-attachment HTTP/1.1\r\nhost: a\r\n").await;
+    assert!(!answer.contains(" 200 "), "{answer}");
+}
+
+/// A connection on which one request was answered.
+async fn used(world: &World) -> TcpStream {
+    let mut stream = TcpStream::connect(world.address).await.expect("a connection");
+    ask(&mut stream, GET).await;
+    stream
+}
+
+async fn ask(stream: &mut TcpStream, request: &[u8]) {
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\"success\":true}") {
+        let read = timeout(PATIENCE, stream.read_buf(&mut answer)).await.expect("an answer");
+        assert_ne!(read.expect("an answer"), 0, "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+async fn assert_closed(stream: &mut TcpStream) {
+    let end = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("the end");
+    assert_eq!(end.expect("no reset"), 0);
+}
+
+#[tokio::test]
+async fn a_connection_rests_for_longer_than_a_head_may_take() {
+    let world = World::with_limits(|limits| {
+        limits.handshake_timeout = SHORT;
+        limits.keep_alive_timeout = LONG;
+    })
+    .await;
+    let mut stream = used(&world).await;
+    let end = timeout(3 * SHORT, stream.read(&mut [0; 1])).await;
+    assert!(end.is_err(), "{end:?}");
+    ask(&mut stream, GET).await;
+    // A head that has begun has no more time than the first.
+    stream.write_all(&GET[..10]).await.expect("sent");
+    assert_closed(&mut stream).await;
+    let mut fresh = TcpStream::connect(world.address).await.expect("a connection");
+    assert_closed(&mut fresh).await;
+}
+
+#[tokio::test]
+async fn a_connection_does_not_rest_for_ever() {
+    let world = World::with_limits(|limits| {
+        limits.handshake_timeout = LONG;
+        limits.keep_alive_timeout = SHORT;
+    })
+    .await;
+    assert_closed(&mut used(&world).await).await;
+}
+
+#[tokio::test]
+async fn a_body_is_chunked_once_or_not_at_all() {
+    let world = World::start().await;
+    for (codings, status) in [
+        ("Transfer-Encoding: chunked\r\n", "404"),
+        ("Transfer-Encoding:  CHUNKED \r\n", "404"),
+        ("Transfer-Encoding: gzip, chunked\r\n", "501"),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "501"),
+        ("Transfer-Encoding: identity, chunked\r\n", "501"),
+        ("Transfer-Encoding: chunked, chunked\r\n", "400"),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "400"),
+        ("Transfer-Encoding: ,chunked\r\n", "400"),
+    ] {
+        let close = if status == "404" { "connection: close\r\n" } else { "" };
+        let request = format!("POST /nowhere HTTP/1.1\r\nhost: a\r\n{codings}{close}\r\n0\r\n\r\n");
+        let answer = world.raw(request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{codings}: {answer}");
+        assert!(answer.contains(r#""entity":null"#), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_a_host() {
+    let world = World::start().await;
+    for (host, status) in [
+        ("a", "200"),
+        ("", "200"),
+        ("[::1]:8080", "200"),
+        ("a b", "400"),
+        ("a/c", "400"),
+        ("c@d", "400"),
+    ] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nconnection: close\r\n\r\n");
+        let answer = world.raw(request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn options_are_those_of_a_route() {
+    let mut config = config();
+    config.cors_allow_origin =
+        CorsAllowOrigin::List(vec![HeaderValue::from_static("https://a.example")]);
+    let world = World::with(config).await;
+    let preflight = [("origin", "https://a.example"), ("access-control-request-method", "GET")];
+    let media = "/mediafiles/attachments/2024/06/17/x";
+    for path in ["/chat/get-user-threads/", "/chat/messages/x", media] {
+        let answer = world.request(Method::OPTIONS, path, &preflight, "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.headers["access-control-allow-origin"], "https://a.example");
+        // No preflight, but a method that there is not.
+        for headers in [&[][..], &preflight[..1], &preflight[1..]] {
+            let answer = world.request(Method::OPTIONS, path, headers, "").await;
+            answer.assert_refused(405, "Method not allowed");
+            assert!(answer.headers.contains_key("allow"), "{path}");
+        }
+    }
+    for headers in [&[][..], &preflight] {
+        let answer = world.request(Method::OPTIONS, "/nowhere", headers, "").await;
+        answer.assert_refused(404, "Not found");
+    }
+    // What a page may not do it can still read of.
+    let answer = world.get("/nowhere", &preflight[..1]).await;
+    assert_eq!(answer.headers["access-control-allow-origin"], "https://a.example");
+}
