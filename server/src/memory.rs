@@ -8,8 +8,11 @@ use tokio::task::spawn_blocking;
 /// What the start left behind goes back first.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// So much more than was left the last time is worth the effort.
+/// So much more than the least that was left is worth an attempt: how much of it is free is not told.
 const WORTH_BYTES: u64 = 8 * 1024 * 1024;
+/// An attempt that gives back less makes the next ones rarer, down to one in so many looks.
+const LITTLE_BYTES: u64 = 2 * 1024 * 1024;
+const MOST_SKIPPED: u32 = 3;
 /// While it grows by more from one look to the next, it is in use.
 const STEADY_BYTES: u64 = 1024 * 1024;
 
@@ -32,26 +35,32 @@ pub(crate) async fn give_back() -> Infallible {
 /// What was found, in bytes.
 #[derive(Debug, Default, Clone, Copy)]
 struct Kept {
-    /// After something was given back.
-    left: Option<u64>,
+    /// The least that was left after an attempt.
+    least: Option<u64>,
     last: u64,
+    /// Looks between attempts, and those left until the next.
+    skipped: u32,
+    to_skip: u32,
 }
 
 impl Kept {
     fn look(&mut self, resident: impl Fn() -> Option<u64>, give_back: impl FnOnce()) {
         let Some(now) = resident() else { return };
         let is_steady = now <= self.last.saturating_add(STEADY_BYTES);
-        let is_worth_it =
-            self.left.is_none_or(|left| is_steady && now >= left.saturating_add(WORTH_BYTES));
+        let is_much = self.least.is_none_or(|least| now >= least.saturating_add(WORTH_BYTES));
+        let is_due = self.to_skip == 0;
+        self.to_skip = self.to_skip.saturating_sub(1);
         self.last = now;
-        if is_worth_it {
-            give_back();
-            self.last = resident().unwrap_or(now);
-            self.left = Some(self.last);
-        } else {
-            // What else shrinks counts as left, too.
-            self.left = self.left.map(|left| left.min(now));
+        if self.least.is_some() && !(is_steady && is_much && is_due) {
+            return;
         }
+        give_back();
+        let left = resident().unwrap_or(now);
+        let is_little = now.saturating_sub(left) < LITTLE_BYTES;
+        self.skipped = if is_little { (self.skipped + 1).min(MOST_SKIPPED) } else { 0 };
+        self.to_skip = self.skipped;
+        self.last = left;
+        self.least = Some(self.least.map_or(left, |least| least.min(left)));
     }
 }
 
@@ -67,19 +76,23 @@ mod tests {
     fn memory_is_given_back_at_first_and_after_a_rush_and_not_in_it() {
         let (resident, given_back) = (Cell::new(0), Cell::new(0));
         let mut kept = Kept::default();
-        // How much there is, how much of it is free, and whether that goes back.
+        // How much there is, how much of it is free, and whether it is tried to give that back.
         for (now, free, expected) in [
             (30, 5, true),
             (30, 5, false),
             (100, 0, false),
             (200, 0, false),
-            (200, 180, true),
-            (27, 0, false),
-            (28, 8, true),
-            (24, 4, false),
-            (16, 0, false),
-            (24, 8, false),
-            (24, 8, true),
+            // In use still.
+            (200, 1, true),
+            (199, 1, false),
+            (199, 1, true),
+            (198, 1, false),
+            (198, 1, false),
+            // Free by now, though nothing shows it.
+            (198, 170, true),
+            (28, 0, false),
+            (36, 9, false),
+            (36, 9, true),
         ] {
             resident.set(now * MIB);
             given_back.set(0);

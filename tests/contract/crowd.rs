@@ -161,8 +161,7 @@ async fn a_thousand_calls_that_are_cancelled_at_once_cut_nobody_off() {
 async fn long_heads_that_are_reset_take_little_memory_and_give_it_back() {
     const CONNECTIONS: u32 = 10;
     const MIB: u64 = 1024 * 1024;
-    // The last number is a debug build's, whose whole need is a tenth of that of the full run.
-    let (heads, most_bytes) = if is_full() { (32_768, 200 * MIB) } else { (4_000, 24 * MIB) };
+    let (heads, most_bytes) = if is_full() { (32_768, 200 * MIB) } else { (1_500, 10 * MIB) };
     let core = Core::start().await;
     let [ada, bob] = core.users().await;
     core.send(&ada, &bob, "before").await.expect("stored");

@@ -23,14 +23,16 @@ pub(super) type MessageList = BoxStream<'static, Result<v1::ListMessagesResponse
 pub(super) type ThreadList = BoxStream<'static, Result<v1::ListThreadsResponse, Status>>;
 
 /// What one response may carry. It is held, on its way, for each caller that stalls.
-const RESPONSE_BYTES: usize = 128 * 1024;
+const RESPONSE_BYTES: usize = 64 * 1024;
 /// About what a message takes besides its body.
-const MESSAGE_BYTES: usize = 256;
+const MESSAGE_BYTES: usize = 128;
 
 /// How many messages or threads to read at a time.
 struct PageSize(usize);
 
 impl PageSize {
+    /// Not the most at once: long bodies would be read for nothing.
+    const FIRST: usize = 64;
     const MOST: usize = 256;
 
     /// What was read beyond a response is read again: next time not more than fitted, or twice as many where that
@@ -43,7 +45,7 @@ impl PageSize {
 
 impl Default for PageSize {
     fn default() -> Self {
-        Self(Self::MOST)
+        Self(Self::FIRST)
     }
 }
 
@@ -197,6 +199,8 @@ mod tests {
     fn a_page_becomes_what_a_response_takes() {
         let mut size = PageSize::default();
         for (taken, bytes, expected) in [
+            (64, 20_000, 128),
+            (128, 30_000, 256),
             (256, 80_000, 256),
             (256, 40_000, 256),
             // Long bodies, of which nine fit.

@@ -132,7 +132,7 @@ async fn readers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
     let edges = chat.edges();
     let mut held = Vec::new();
     for number in 0..readers {
-        held.push(stalled(edges[number % edges.len()], path, None).await);
+        held.push(stalled(&edges[number % edges.len()], path, None).await);
     }
     talk.goes_on(many(20, 200)).await;
     memory.is_bounded(readers);
@@ -159,7 +159,7 @@ async fn raised_bounds_stop_no_text(arrangement: Arrangement) {
     let memory = Memory::of(&chat);
     let mut held = Vec::new();
     for _ in 0..READERS {
-        held.push(stalled(chat.edge(), path, None).await);
+        held.push(stalled(&chat.edge(), path, None).await);
     }
     talk.goes_on(200).await;
     eprintln!("{} bytes for {READERS} that stall", memory.grown());
@@ -182,12 +182,15 @@ async fn readers_of_histories_that_stall_stop_no_text(arrangement: Arrangement) 
     let mut talk = Talk::begin(&chat).await;
     let path = format!("/chat/messages/{}/", carol.id);
     let edges = chat.edges();
+    let memory = Memory::of(&chat);
     let mut held = Vec::new();
     for number in 0..readers {
         held.push(stalled(&edges[number % edges.len()], &path, Some(&dave.token)).await);
     }
-    talk.goes_on(20).await;
+    talk.goes_on(many(20, 200)).await;
+    memory.is_bounded(readers);
     drop(held);
+    memory.is_given_back().await;
 }
 
 async fn writers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
