@@ -92,13 +92,15 @@ impl Edge {
         transport: CoreTransport,
         authorization: http::HeaderValue,
     ) -> Result<Self, ConfigError> {
+        // Before anything is connected.
+        let authenticator = auth::Authenticator::new(&config.jwt)?;
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let hard_stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
         let shared = Shared {
-            authenticator: auth::Authenticator::new(&config.jwt)?,
+            authenticator,
             known_users: directory::KnownUsers::new(),
             limits: limits::Limits::new(&config),
             sends: sends::SendPipeline::new(

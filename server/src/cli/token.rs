@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use uuid::Uuid;
 
 use super::value::duration;
@@ -20,7 +20,9 @@ pub(crate) struct MintArgs {
     /// Explains the token on stdin instead: whether a server with these settings takes it, and why not
     ///
     /// Exit status 0 where it is good, 1 where it is refused. The token is not printed.
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub(crate) check: bool,
 
     /// The user's email, which goes into the directory when the token is first used

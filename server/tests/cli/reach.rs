@@ -12,7 +12,7 @@ use crate::{
     process::{Server, eventually},
 };
 
-const TOKEN: &str = "a service token of thirty-two bytes";
+const TOKEN: &str = "a-service-token-of-many-more-bytes";
 
 fn start_edge(dir: &std::path::Path, core: &str, token: &str) -> Server {
     let core = format!("http://{core}");
@@ -64,7 +64,7 @@ fn a_wrong_service_token_is_told_on_both_sides() {
     let dir = tempfile::tempdir().unwrap();
     let address = free_address().to_string();
     let mut core = start_core(dir.path(), &address);
-    let wrong = "another service token of some bytes";
+    let wrong = "another-service-token-of-some-bytes";
     let mut edge = start_edge(dir.path(), &address, wrong);
     edge.wait_to_say("does not know this edge's service token");
     core.wait_to_say("a call from 127.0.0.1 is refused");
