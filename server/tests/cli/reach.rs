@@ -38,7 +38,7 @@ fn assert_not_ready(server: &Server, word: &str) {
     let answer = get(server, "/readyz");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains(&format!(r#""message":"{word}""#)), "{answer}");
-    assert!(!answer.contains("127.0.0.1"), "{answer}");
+    assert!(!answer.contains("127."), "{answer}");
 }
 
 #[test]
@@ -73,7 +73,9 @@ fn a_wrong_service_token_is_told_on_both_sides() {
         server.signal("TERM");
         let said = server.wait().stderr;
         assert!(!said.contains(wrong) && !said.contains(TOKEN), "{said}");
-        let lines = said.lines().filter(|line| line.contains("token") && line.contains("WARN"));
+        let told =
+            ["does not know this edge's service token", "is refused, which needs a service token"];
+        let lines = said.lines().filter(|line| told.iter().any(|told| line.contains(told)));
         assert_eq!(lines.count(), 1, "{said}");
     }
 }

@@ -162,13 +162,13 @@ fn a_token_on_stdin_is_explained() {
         }
         outcome
     };
-    let token = minted(&["--ttl", "2h"]);
+    let token = minted(&["--ttl", "150m"]);
     for input in [token.clone(), format!("Bearer {token}"), format!("  {}", token.trim_end())] {
         let outcome = check(&[], &[secret], &input);
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         assert!(outcome.stdout.starts_with(&format!("good: a token of the user {USER}\n")));
         assert!(outcome.stdout.contains("\"HS256\" (the key takes HS256"), "{outcome:?}");
-        assert!(outcome.stdout.contains(", in 1 h)"), "{outcome:?}");
+        assert!(outcome.stdout.contains(", in 2 h)"), "{outcome:?}");
     }
     let other = "another secret of at least thirty-two bytes";
     let cases: [(&[&str], &str, &str, &[&str]); 5] = [
