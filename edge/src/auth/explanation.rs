@@ -37,21 +37,21 @@ pub fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigError> {
     if let Some(header) = header {
         let known = authenticator.validation.algorithms.iter().map(|known| format!("{known:?}"));
         let known = known.collect::<Vec<_>>().join(", ");
-        facts.push(("algorithm", with(value(&header, "alg"), &format!("the key takes {known}"))));
+        facts.push(("algorithm", with(&value(&header, "alg"), &format!("the key takes {known}"))));
     }
     if let Some(claims) = claims {
         facts.push(("expires", with_distance(&claims, "exp", now)));
         facts.push(("not before", with_distance(&claims, "nbf", now)));
         facts.push(("issued", with_distance(&claims, "iat", now)));
-        facts.push(("issuer", with(value(&claims, "iss"), &demanded(config.issuer.as_deref()))));
+        facts.push(("issuer", with(&value(&claims, "iss"), &demanded(config.issuer.as_deref()))));
         let audience = demanded(config.audience.as_deref());
-        facts.push(("audience", with(value(&claims, "aud"), &audience)));
+        facts.push(("audience", with(&value(&claims, "aud"), &audience)));
         let kind = format!("claim {:?}, \"access\" where it is there", config.type_claim);
-        facts.push(("type", with(value(&claims, &config.type_claim), &kind)));
+        facts.push(("type", with(&value(&claims, &config.type_claim), &kind)));
         let is_there = claims.contains_key(&config.user_claim);
         let claim = if is_there { &config.user_claim } else { SUBJECT_CLAIM };
         let of_user = format!("claim {claim:?}, a hyphenated UUID");
-        facts.push(("user", with(value(&claims, claim), &of_user)));
+        facts.push(("user", with(&value(&claims, claim), &of_user)));
     }
     Ok(Explanation { verdict, facts })
 }
@@ -91,7 +91,7 @@ fn value(object: &Map<String, Value>, name: &str) -> String {
     }
 }
 
-fn with(value: String, remark: &str) -> String {
+fn with(value: &str, remark: &str) -> String {
     format!("{value} ({remark})")
 }
 
@@ -106,9 +106,9 @@ fn with_distance(claims: &Map<String, Value>, name: &str, now: i64) -> String {
     let Ok(instant) = Timestamp::from_second(seconds) else { return text };
     let distance = distance(seconds.abs_diff(now));
     if seconds < now {
-        with(text, &format!("{instant}, {distance} ago"))
+        with(&text, &format!("{instant}, {distance} ago"))
     } else {
-        with(text, &format!("{instant}, in {distance}"))
+        with(&text, &format!("{instant}, in {distance}"))
     }
 }
 

@@ -108,7 +108,8 @@ mod tests {
     #[tokio::test]
     async fn what_no_core_answers_is_told_with_its_status_and_taken_for_what_it_is() {
         let logs = Logs::capture();
-        let cases: [(fn() -> Response<()>, &str, u16); 5] = [
+        type Answer = fn() -> Response<()>;
+        let cases: [(Answer, &str, u16); 5] = [
             (|| html(413), "HTTP 413", 413),
             (|| html(502), "HTTP 502", 503),
             (|| html(429), "HTTP 429", 503),
