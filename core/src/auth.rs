@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use subtle::{Choice, ConstantTimeEq};
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::{server::Visitor, throttle::Throttle};
+use crate::{notice::Notices, server::Visitor};
 
 const SCHEME: &str = "bearer";
 
@@ -13,7 +13,7 @@ const SCHEME: &str = "bearer";
 #[derive(Clone)]
 pub(crate) struct ServiceAuth {
     tokens: Arc<[String]>,
-    refusals: Arc<Throttle>,
+    refusals: Arc<Notices<()>>,
 }
 
 impl ServiceAuth {
@@ -55,7 +55,7 @@ impl ServiceAuth {
             true => "one that this core does not have",
             false => "none",
         };
-        if let Some(untold) = self.refusals.turn() {
+        if let Some(untold) = self.refusals.happened(()) {
             let from = request.extensions().get::<Visitor>().and_then(Visitor::from);
             let from =
                 from.map_or_else(|| "this process".to_owned(), |from: IpAddr| from.to_string());

@@ -8,7 +8,7 @@
 //!   [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
-//! * [`throttle`]: what is logged once a minute at most.
+//! * [`notice`]: what is logged once a minute at most.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, hub and media; none of these knows gRPC's statuses or
@@ -40,7 +40,6 @@ mod notice;
 mod server;
 mod store;
 mod subscribe;
-mod throttle;
 
 pub use bus::OpenError as BusError;
 pub use config::{

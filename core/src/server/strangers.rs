@@ -347,7 +347,8 @@ mod tests {
         const MORE_BYTES: usize = 1024 * 1024;
         let strangers = Arc::new(Strangers::default());
         let (mut peer, stream) = duplex(4 * MORE_BYTES);
-        let mut stream = Received::new(stream, None, &strangers, PREFACE_TIMEOUT);
+        let mut stream =
+            Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &CancellationToken::new());
         peer.write_all(&vec![b'P'; 4 * MORE_BYTES]).await.expect("sent");
         let mut read = vec![0; MORE_BYTES];
         let begun = Instant::now();
