@@ -99,7 +99,6 @@ impl Media {
     pub(crate) async fn try_out(&self) -> Result<(), StoreError> {
         let Some(directory) = self.directory.clone() else { return Ok(()) };
         match tokio::task::spawn_blocking(move || trial::run(&directory)).await {
-            Ok(Err(error)) if trial::is_for_want_of_room(&error) => Ok(()),
             Ok(tried) => tried.map_err(|error| StoreError::new(error.to_string())),
             Err(error) => Err(StoreError::new(error.to_string())),
         }

@@ -131,6 +131,7 @@ async fn serve_connection(
     let has_served = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let (edge, has_served) = (edge.clone(), Arc::clone(&has_served));
+        let stranger = Arc::clone(&stranger);
         move |mut request: Request<Incoming>| {
             has_served.store(true, Ordering::Relaxed);
             let client = origin.client(request.headers(), &edge.shared.config.proxies);
@@ -146,11 +147,9 @@ async fn serve_connection(
         }
     });
     let connection = http1::Builder::new()
-        .timer(HeadTimer::new(heads, limits.handshake_timeout))
+        .timer(HeadTimer::new(heads, limits.handshake_timeout, stranger))
         // From one request to the next; for the head of a request the timer has its own.
         .header_read_timeout(limits.keep_alive_timeout)
-        // Who has said all that there is to say still listens.
-        .half_close(true)
         .max_header_size(MAX_HEADER_BYTES)
         .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(io, service)

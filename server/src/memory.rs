@@ -8,11 +8,13 @@ use tokio::task::spawn_blocking;
 /// What the start left behind goes back first.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// So much more than the least that was left is worth an attempt: how much of it is free is not told.
-const WORTH_BYTES: u64 = 8 * 1024 * 1024;
-/// An attempt that gives back less makes the next ones rarer, down to one in so many looks.
+/// So much more than the least that was left is worth an attempt: how much of it is free is not told. What two edges and two
+/// cores keep together stays below 16 MiB.
+const WORTH_BYTES: u64 = 3 * 1024 * 1024;
+/// An attempt that gives back less, or only what is taken again at once, makes the next ones rarer, down to one in so many
+/// looks.
 const LITTLE_BYTES: u64 = 2 * 1024 * 1024;
-const MOST_SKIPPED: u32 = 3;
+const MOST_SKIPPED: u32 = 11;
 /// While it grows by more from one look to the next, it is in use.
 const STEADY_BYTES: u64 = 1024 * 1024;
 
@@ -38,6 +40,8 @@ struct Kept {
     /// The least that was left after an attempt.
     least: Option<u64>,
     last: u64,
+    /// Before the last attempt, until the next look.
+    before: Option<u64>,
     /// Looks between attempts, and those left until the next.
     skipped: u32,
     to_skip: u32,
@@ -46,6 +50,11 @@ struct Kept {
 impl Kept {
     fn look(&mut self, resident: impl Fn() -> Option<u64>, give_back: impl FnOnce()) {
         let Some(now) = resident() else { return };
+        match self.before.take() {
+            Some(before) if now.saturating_add(LITTLE_BYTES) > before => self.skip_more(),
+            Some(_) => self.skipped = 0,
+            None => {}
+        }
         let is_steady = now <= self.last.saturating_add(STEADY_BYTES);
         let is_much = self.least.is_none_or(|least| now >= least.saturating_add(WORTH_BYTES));
         let is_due = self.to_skip == 0;
@@ -57,10 +66,18 @@ impl Kept {
         give_back();
         let left = resident().unwrap_or(now);
         let is_little = now.saturating_sub(left) < LITTLE_BYTES;
-        self.skipped = if is_little { (self.skipped + 1).min(MOST_SKIPPED) } else { 0 };
-        self.to_skip = self.skipped;
+        if is_little {
+            self.skip_more();
+        } else {
+            self.before = Some(now);
+        }
         self.last = left;
         self.least = Some(self.least.map_or(left, |least| least.min(left)));
+    }
+
+    fn skip_more(&mut self) {
+        self.skipped = (self.skipped * 2 + 1).min(MOST_SKIPPED);
+        self.to_skip = self.skipped;
     }
 }
 
@@ -82,17 +99,22 @@ mod tests {
             (30, 5, false),
             (100, 0, false),
             (200, 0, false),
-            // In use still.
+            // In use still: less often from here on.
             (200, 1, true),
             (199, 1, false),
-            (199, 1, true),
-            (198, 1, false),
-            (198, 1, false),
+            (199, 1, false),
+            (199, 1, false),
             // Free by now, though nothing shows it.
-            (198, 170, true),
-            (28, 0, false),
-            (36, 9, false),
-            (36, 9, true),
+            (199, 170, true),
+            (31, 0, false),
+            (31, 4, true),
+            // It was taken again at once, so that it is needed.
+            (31, 4, false),
+            (31, 4, true),
+            (31, 4, false),
+            (31, 4, false),
+            (31, 4, false),
+            (31, 4, true),
         ] {
             resident.set(now * MIB);
             given_back.set(0);

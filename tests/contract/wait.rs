@@ -200,6 +200,46 @@ async fn what_waits_of_a_stream_ends_with_it() {
     assert_eq!(bodies(&core, &bob, &ada).await, ["begun"]);
 }
 
+/// A batch has room for fewer.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_batch_waits_and_is_stored_in_order() {
+    const SENDS: u64 = 1_000;
+    let core = Core::start().await;
+    let [ada, bob, cyd] = core.users().await;
+    let away = Away::begin(&core).await;
+    let first = send(&core, &cyd, &bob, "first", None);
+    // Until the core knows that the database is away, more may be under way.
+    eventually("a line", async || {
+        let log = core.process.log(netrox_harness::Role::Core(0));
+        let lines = ["writes wait for another transaction", "the database does not take writes"];
+        lines.iter().any(|line| log.contains(line)).then_some(())
+    })
+    .await;
+    let mut pipelines = Vec::new();
+    for sender in [&ada, &cyd] {
+        let pipeline = Pipeline::open(&core).await;
+        for number in 0..SENDS {
+            let message = Request::Message(text(sender, &bob, &number.to_string()));
+            pipeline.put(waiting(number, message, 0, 10_000)).await;
+        }
+        pipelines.push(pipeline);
+    }
+    away.end().await;
+    within("an answer", first).await.expect("a call").expect("stored");
+    let expected: Vec<_> = (0..SENDS).map(|number| number.to_string()).collect();
+    for (pipeline, sender) in pipelines.into_iter().zip([&ada, &cyd]) {
+        let answers = pipeline.finish().await.expect("a good end");
+        assert_eq!(answers.len() as u64, SENDS);
+        for answer in answers.values() {
+            assert!(matches!(answer, Answer::Message(_)), "{answer:?}");
+        }
+        let mut stored = bodies(&core, &bob, sender).await;
+        stored.retain(|body| body.parse::<u64>().is_ok());
+        assert_eq!(stored, expected);
+    }
+    assert!(!core.log_contains("the database rejected a statement"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_bounded_for_each_user() {
     const SENDS: u64 = 100;

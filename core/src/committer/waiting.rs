@@ -10,9 +10,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Health, Queued, Waits, batch::Batch};
-use crate::error::Error;
+use crate::{error::Error, store::batch::MAX_MESSAGES};
 
-const BATCH_WRITES: usize = 1_024;
+const BATCH_WRITES: usize = MAX_MESSAGES;
 /// Text written in one transaction, so that a batch of the longest bodies delays nobody for long.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What waits while the database is away (PROTOCOL section 5, `--store-wait`), in all and of one user.
@@ -241,5 +241,5 @@ fn batch_len(waiting: &[Queued]) -> usize {
         bytes += queued.write.size();
         bytes <= BATCH_BYTES
     };
-    waiting.iter().take_while(fits).count().max(1)
+    waiting.iter().take(BATCH_WRITES).take_while(fits).count().max(1)
 }

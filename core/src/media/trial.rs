@@ -14,7 +14,7 @@ use crate::clock::now_micros;
 const CONTENT: &[u8] = b"netrox-chat";
 
 /// Writes, syncs, renames and removes a file where the next one would come, or its directory would. The error names
-/// the place.
+/// the place; what passes by itself is none.
 pub(super) fn run(directory: &Path) -> io::Result<()> {
     let next = directory.join(name::path(now_micros(), ""));
     let place = next.ancestors().skip(1).find(|place| place.exists()).unwrap_or(directory);
@@ -24,8 +24,12 @@ pub(super) fn run(directory: &Path) -> io::Result<()> {
     // Whatever is there goes; of a file that was written, this has to be possible.
     let left = if tried.is_ok() { &renamed } else { &written };
     let removed = fs::remove_file(left);
-    let tried = tried.and(removed);
-    tried.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", place.display())))
+    match tried.and(removed) {
+        Err(error) if !is_passing(&error) => {
+            Err(io::Error::new(error.kind(), format!("{}: {error}", place.display())))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn write(path: &Path) -> io::Result<()> {
@@ -34,9 +38,14 @@ fn write(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whether an error tells of nothing but a lack of room, which comes and goes with what is stored.
-pub(super) fn is_for_want_of_room(error: &io::Error) -> bool {
+/// Whether an error tells of nothing but a lack of room, or of files that may be open: that comes and goes with what is
+/// stored and served.
+fn is_passing(error: &io::Error) -> bool {
+    /// The same on every Unix.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 #[cfg(test)]

@@ -164,6 +164,9 @@ pub(crate) struct NewMessageRow<'a> {
     pub(crate) attachment: Option<&'a NewAttachment>,
 }
 
+/// In one batch.
+pub(crate) const MAX_MESSAGES: usize = 1_024;
+
 /// A repetition that was refused: what is still on its way of the same message is refused, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RefusalRow {

@@ -122,7 +122,13 @@ pub(super) fn not_writable(error: sqlx::Error) -> Option<OpenError> {
     if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
         let passes =
             is_postgres_full(postgres) || matches!(postgres_meaning(postgres), Meaning::Conflict);
-        return (!passes).then_some(OpenError::NotWritable(error));
+        // A right, a server that only reads, a table that is not there. The rest may be a server that ends.
+        let is_kept_out = ["42501", "25006", "42P01"].contains(&postgres.code());
+        return match (passes, is_kept_out) {
+            (true, _) => None,
+            (false, true) => Some(OpenError::NotWritable(error)),
+            (false, false) => Some(OpenError::Connect(error)),
+        };
     }
     let code = sqlite_code(&**database);
     match (sqlite_meaning(code), code & SQLITE_ERROR_MASK) {

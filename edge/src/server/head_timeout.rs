@@ -16,6 +16,8 @@ use std::{
 use hyper::rt::{Sleep, Timer};
 use tokio::time::{Instant as TokioInstant, Sleep as TokioSleep, sleep_until};
 
+use super::strangers::Stranger;
+
 /// What is known of the next head of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
@@ -37,16 +39,17 @@ impl Heads {
 }
 
 /// The timer of one connection, which hyper asks for nothing but the wait for a head.
-#[derive(Debug)]
 pub(super) struct HeadTimer {
     heads: Arc<Heads>,
     /// For a head, from its first byte on; for the first one from the start.
     head: Duration,
+    /// Who has shown no token rests for no longer than that, either: there is room for few of them.
+    stranger: Arc<Stranger>,
 }
 
 impl HeadTimer {
-    pub(super) fn new(heads: Arc<Heads>, head: Duration) -> Self {
-        Self { heads, head }
+    pub(super) fn new(heads: Arc<Heads>, head: Duration, stranger: Arc<Stranger>) -> Self {
+        Self { heads, head, stranger }
     }
 }
 
@@ -60,6 +63,9 @@ impl Timer for HeadTimer {
         let is_first = !heads.is_later.swap(true, Ordering::Relaxed);
         heads.has_begun.store(is_first, Ordering::Relaxed);
         heads.is_awaited.store(true, Ordering::Relaxed);
+        let now = self.now();
+        let idle_until =
+            if self.stranger.is_known() { idle_until } else { idle_until.min(now + self.head) };
         let sleep = Box::pin(sleep_until(idle_until.into()));
         Box::pin(HeadSleep { heads, head: self.head, has_begun: false, sleep })
     }

@@ -137,6 +137,11 @@ impl Stranger {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a request on it was authenticated.
+    pub(super) fn is_known(&self) -> bool {
+        self.standing().is_known
+    }
+
     /// Counts it as the newest, for which another may have to go.
     fn count(&self, standing: &mut Standing) {
         let oldest = {

@@ -10,54 +10,24 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{ALICE, BOB, World, bearer, config};
+use crate::world::{ALICE, World, bearer, config};
 
-const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: edge\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_secs(1);
 
-/// What comes after a request and the end of what is sent.
-async fn half_closed(world: &World, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(world.address).await.expect("a connection");
-    stream.write_all(request).await.expect("sent");
-    stream.shutdown().await.expect("half closed");
-    let mut answer = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end").expect("no reset");
-    String::from_utf8(answer).expect("text")
-}
-
-#[tokio::test]
-async fn who_sends_no_more_is_answered() {
-    let world = World::start().await;
+/// A request of somebody.
+fn get() -> Vec<u8> {
     let alice = bearer(ALICE);
-    let list =
-        format!("GET /chat/get-user-threads HTTP/1.1\r\nhost: a\r\nauthorization: {alice}\r\n\r\n");
-    let form = format!(
-        "--XX\r\nContent-Disposition: form-data; name=\"receiver\"\r\n\r\n{BOB}\r\n--XX\r\n\
-         Content-Disposition: form-data; name=\"attached_file\"; filename=\"a\"\r\n\r\nx\r\n--XX--\r\n"
-    );
-    let upload = format!(
-        "POST /chat/chat-attachment HTTP/1.1\r\nhost: a\r\nauthorization: {alice}\r\n\
-         content-type: multipart/form-data; boundary=XX\r\ncontent-length: {}\r\n\r\n{form}",
-        form.len()
-    );
-    for (request, status) in [(list, "200"), (upload, "201")] {
-        let answer = half_closed(&world, request.as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-        assert!(answer.contains("\"success\":true}"), "{answer}");
-    }
-    assert!(world.core.uploads.borrow()[0].finish.is_some());
-    // Where something is missing there is nothing to answer.
-    let answer = half_closed(&world, b"POST /chat/chat-attachment HTTP/1.1\r\nhost: a\r\n").await;
-    assert!(!answer.contains(" 200 "), "{answer}");
+    let head = "GET /chat/get-user-threads HTTP/1.1\r\nhost: edge\r\nauthorization:";
+    format!("{head} {alice}\r\n\r\n").into_bytes()
 }
 
 /// A connection on which one request was answered.
 async fn used(world: &World) -> TcpStream {
     let mut stream = TcpStream::connect(world.address).await.expect("a connection");
-    ask(&mut stream, GET).await;
+    ask(&mut stream, &get()).await;
     stream
 }
 
@@ -85,12 +55,24 @@ async fn a_connection_rests_for_longer_than_a_head_may_take() {
     let mut stream = used(&world).await;
     let end = timeout(3 * SHORT, stream.read(&mut [0; 1])).await;
     assert!(end.is_err(), "{end:?}");
-    ask(&mut stream, GET).await;
+    ask(&mut stream, &get()).await;
     // A head that has begun has no more time than the first.
-    stream.write_all(&GET[..10]).await.expect("sent");
+    stream.write_all(&get()[..10]).await.expect("sent");
     assert_closed(&mut stream).await;
     let mut fresh = TcpStream::connect(world.address).await.expect("a connection");
     assert_closed(&mut fresh).await;
+}
+
+#[tokio::test]
+async fn who_has_shown_no_token_does_not_rest_for_long() {
+    let world = World::with_limits(|limits| {
+        limits.handshake_timeout = SHORT;
+        limits.keep_alive_timeout = LONG;
+    })
+    .await;
+    let mut stream = TcpStream::connect(world.address).await.expect("a connection");
+    ask(&mut stream, b"GET /healthz HTTP/1.1\r\nhost: edge\r\n\r\n").await;
+    assert_closed(&mut stream).await;
 }
 
 #[tokio::test]

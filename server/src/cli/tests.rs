@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 59] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 63] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -25,9 +25,10 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 59] = [
     ("jwt-secret", None, &["serve", "edge", "token"]),
     ("jwt-secret-file", None, &["serve", "edge", "token"]),
     ("allow-weak-secret", Some("false"), &["serve", "edge", "token"]),
-    ("jwt-public-key-file", None, &["serve", "edge"]),
+    ("jwt-public-key-file", None, &["serve", "edge", "token"]),
     ("jwks-url", None, &["serve", "edge"]),
     ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
+    ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token"]),
     ("jwt-issuer", None, &["serve", "edge", "token"]),
     ("jwt-audience", None, &["serve", "edge", "token"]),
     ("service-token", None, &["serve", "core", "edge"]),
@@ -53,11 +54,13 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 59] = [
     ("max-downloads", Some("1024"), &["serve", "edge"]),
     ("ping-interval", Some("25s"), &["serve", "edge"]),
     ("handshake-timeout", Some("10s"), &["serve", "edge"]),
+    ("keep-alive-timeout", Some("75s"), &["serve", "edge"]),
     ("body-idle-timeout", Some("30s"), &["serve", "edge"]),
     ("outgoing-queue-frames", Some("256"), &["serve", "edge"]),
     ("outgoing-queue-bytes", Some("1048576"), &["serve", "edge"]),
     ("store-wait", Some("10s"), &["serve", "core", "edge"]),
     ("drain-timeout", Some("10s"), &["serve", "core", "edge"]),
+    ("drain-delay", Some("0s"), &["serve", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
     ("from", None, &["migrate"]),
@@ -66,6 +69,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 59] = [
     ("user-id", None, &["token"]),
     ("email", None, &["token"]),
     ("ttl", Some("3600"), &["token"]),
+    ("check", Some("false"), &["token"]),
 ];
 
 fn flags(role: &Command) -> BTreeMap<&str, &Arg> {

@@ -15,7 +15,8 @@ pub(crate) fn warn(warnings: &mut Warnings) {
     let known = known();
     let names = env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
-        (!value.is_empty() && !known.contains(&name)).then_some(name)
+        let is_foreign = known.contains(&name) || is_of_kubernetes(&name);
+        (!value.is_empty() && !is_foreign).then_some(name)
     });
     for name in names.collect::<BTreeSet<_>>() {
         warnings.add(match nearest(&name, &known) {
@@ -23,6 +24,20 @@ pub(crate) fn warn(warnings: &mut Warnings) {
             None => format!("{name} is no setting, and is ignored"),
         });
     }
+}
+
+/// Of a service `netrox-chat`, which Kubernetes tells to every container beside it
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+fn is_of_kubernetes(name: &str) -> bool {
+    let rest = name.trim_start_matches(PREFIX);
+    // Also of services whose names begin like it.
+    let is_port = |rest: &str| {
+        let mut words = rest.rsplit('_');
+        let last = words.next();
+        last == Some("PORT") || words.any(|word| matches!(word, "TCP" | "UDP" | "SCTP"))
+    };
+    let is_protocol = ["_TCP", "_UDP", "_SCTP"].iter().any(|end| rest.ends_with(end));
+    rest.contains("SERVICE_HOST") || rest.contains("SERVICE_PORT") || is_protocol || is_port(rest)
 }
 
 /// Of all roles.
@@ -46,6 +61,24 @@ pub(super) fn nearest<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_kubernetes_tells_of_a_service_is_no_mistake() {
+        for name in [
+            "NETROX_CHAT_SERVICE_HOST",
+            "NETROX_CHAT_SERVICE_PORT_HTTP",
+            "NETROX_CHAT_PORT",
+            "NETROX_CHAT_PORT_8080_TCP",
+            "NETROX_CHAT_PORT_8080_TCP_ADDR",
+            "NETROX_CHAT_EDGE_SERVICE_HOST",
+            "NETROX_CHAT_EDGE_PORT_8080_TCP_PROTO",
+        ] {
+            assert!(is_of_kubernetes(name), "{name}");
+        }
+        for name in known().iter().map(String::as_str).chain(["NETROX_CHAT_HTPP_ADDR"]) {
+            assert!(!is_of_kubernetes(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_nearest_name_is_suggested_where_there_is_one() {

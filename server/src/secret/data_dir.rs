@@ -135,7 +135,8 @@ fn generate(dir: &Path, name: &str) -> io::Result<bool> {
 }
 
 fn leftover_prefix(name: &str) -> String {
-    format!(".{name}-")
+    // A name that nobody gives to a copy.
+    format!(".{name}-new-")
 }
 
 /// Removes what starts left behind that were killed while they made the secret `name`, which is there now: whoever makes

@@ -20,7 +20,8 @@ fn is_public_key(text: &str) -> bool {
     let jwk = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
     text.contains("-----BEGIN ")
         || ["ssh-", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind))
-        || text.starts_with('{') && jwk().is_ok_and(|key| key.contains_key("kty"))
+        || text.starts_with('{')
+            && jwk().is_ok_and(|key| key.get("kty").is_some_and(|kind| kind != "oct"))
 }
 
 /// Finds the credentials of a role.
@@ -100,6 +101,11 @@ impl<'a> Keys<'a> {
             None => self.kept(JWT_SECRET, alternatives)?,
         };
         let flag = if args.jwt_secret_file.is_some() { "jwt-secret-file" } else { "jwt-secret" };
+        if secret.reveal().contains("PRIVATE KEY-----") {
+            let reason = "it is a private key: give the public one that belongs to it as \
+                          --jwt-public-key-file";
+            return Err(self.sources.refuse(flag, reason));
+        }
         if is_public_key(secret.reveal()) {
             let reason = "it is a public key, with which anybody could sign tokens: give it as \
                           --jwt-public-key-file";

@@ -83,7 +83,7 @@ fn a_wrong_service_token_is_told_on_both_sides() {
 #[test]
 fn an_edge_that_ends_soon_says_so_and_serves_still() {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = Server::start(dir.path(), &["serve", "--drain-delay", "2s"]);
+    let mut server = Server::start(dir.path(), &["serve", "--drain-delay", "5s"]);
     assert!(get(&server, "/readyz").starts_with("HTTP/1.1 200 "));
     server.signal("TERM");
     server.wait_to_say("draining");

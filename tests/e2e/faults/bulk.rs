@@ -35,6 +35,7 @@ const MIB: u64 = 1024 * 1024;
 /// What all processes together may take for whatever stalls, and keep when it is over.
 const MOST_HELD_BYTES: u64 = 64 * MIB;
 const MOST_KEPT_BYTES: u64 = 16 * MIB;
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(60);
 
 fn is_full() -> bool {
     std::env::var_os("NETROX_CHAT_TEST_FULL").is_some()
@@ -68,8 +69,13 @@ impl<'a> Memory<'a> {
     }
 
     async fn is_given_back(&self) {
-        let given_back = async || (self.grown() <= MOST_KEPT_BYTES).then_some(());
-        eventually("memory that is given back", given_back).await;
+        let given_back = async {
+            while self.grown() > MOST_KEPT_BYTES {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let in_time = timeout(GIVEN_BACK_WITHIN, given_back).await;
+        assert!(in_time.is_ok(), "{} bytes are kept", self.grown());
         eprintln!("{} bytes are kept", self.grown());
     }
 }

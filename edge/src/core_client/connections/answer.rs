@@ -19,7 +19,7 @@ pub(super) fn judge<B>(
     standing: &Standing,
 ) -> Result<Response<B>, Status> {
     let status = response.status();
-    if status != StatusCode::OK || !is_grpc(response.headers()) {
+    if !is_of_core(&response) {
         standing.reach.foreign(address, status, standing.link.call());
         return Err(foreign(status, standing.link));
     }
@@ -30,6 +30,10 @@ pub(super) fn judge<B>(
         return Err(Failure::new(ErrorReason::StoreUnavailable, cause).into());
     }
     Ok(response)
+}
+
+pub(super) fn is_of_core<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::OK && is_grpc(response.headers())
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -52,7 +56,8 @@ fn foreign(status: StatusCode, link: Link) -> Status {
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Status::unavailable(message),
         status if status.is_server_error() => Status::unavailable(message),
-        _ => Status::unimplemented(message),
+        // Not UNIMPLEMENTED, by which a core says that it has no such service.
+        _ => Status::failed_precondition(message),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode, Uri, header, uri::Scheme};
+use http::{Request, Uri, header, uri::Scheme};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, body::Body};
@@ -117,8 +117,9 @@ async fn watch(
             let answer = requests.send_request(request).await;
             let answer = answer.map_err(|error| Status::unavailable(error.to_string()))?;
             let status = answer.status();
+            let is_of_core = answer::is_of_core(&answer);
             let judged = answer::judge(answer, member.address, standing);
-            if judged.is_err() && status != StatusCode::OK {
+            if !is_of_core {
                 let cause = format_args!("it answers with HTTP {status}");
                 standing.reach.fails(member.address, Trouble::NotACore, cause);
             }

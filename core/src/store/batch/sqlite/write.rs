@@ -14,8 +14,8 @@ use sqlx::{
 use super::{cache::Cache, hex, json};
 use crate::store::{
     batch::{
-        ActivityRow, DispatchRow, FORGOTTEN_REFUSALS, NewMessageRow, NewThreadRow, REFUSAL_KEPT,
-        RefusalRow, Rows, StoreError,
+        ActivityRow, DispatchRow, FORGOTTEN_REFUSALS, MAX_MESSAGES, NewMessageRow, NewThreadRow,
+        REFUSAL_KEPT, RefusalRow, Rows, StoreError,
     },
     history::FeedStartRow,
 };
@@ -117,7 +117,7 @@ const COMMIT: &str = "commit";
 /// For how many messages there is a statement: few, each compiled once, and not much longer than the batches that they are
 /// for.
 const SIZES: [usize; 20] =
-    [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024];
+    [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, MAX_MESSAGES];
 
 /// The statements of a batch to its end. Each but the commit ends in a semicolon, by which they are counted.
 struct Statements {
