@@ -63,7 +63,7 @@ enum Phase {
     },
     CatchingUp(BoxFuture<'static, Result<FeedPage, Error>>),
     /// A page that was read is being sent.
-    Sending(FeedPage),
+    Sending(Box<FeedPage>),
     Live,
     Ended,
 }
@@ -230,7 +230,7 @@ impl Stream for Subscription {
                             return Poll::Ready(Some(Err(error.into())));
                         }
                     };
-                    this.phase = Phase::Sending(page);
+                    this.phase = Phase::Sending(Box::new(page));
                 }
                 Phase::Sending(page) => {
                     if let Some((events, position)) = next_events(page) {

@@ -83,10 +83,10 @@ pub enum OpenError {
     #[error("{name} is \"{value}\": committed messages could be lost, or be seen out of order")]
     Setting { name: &'static str, value: String },
     #[error(
-        "a session has {name} = \"{value}\", and \"{wanted}\" was asked for: what is in between drops that, as \
-         poolers do; connect to the server itself"
+        "a session has none of the settings that it was opened with: what is in between drops them, as poolers \
+         do; connect to the server itself"
     )]
-    SessionSetting { name: &'static str, value: String, wanted: &'static str },
+    SessionSettings,
     #[error("{0}: a pooler is in between; connect to the server itself")]
     Pooler(String),
 }

@@ -20,7 +20,11 @@ mod schema;
 pub(super) mod sequences;
 mod server;
 
-use self::{schema::Schema, sequences::lift_sequences};
+use self::{
+    schema::Schema,
+    sequences::lift_sequences,
+    server::{Checked, MARK},
+};
 pub(super) use self::{
     schema::{Migrations, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
@@ -89,9 +93,9 @@ pub(super) struct Prepared {
     pub(super) is_new: bool,
 }
 
-/// As it was given, named in `pg_stat_activity`.
+/// As it was given, named in `pg_stat_activity`, and marked to see whether settings come through.
 fn named(given: &PgConnectOptions) -> PgConnectOptions {
-    given.clone().application_name("netrox-chat").disable_statement_logging()
+    given.clone().application_name("netrox-chat").options([MARK]).disable_statement_logging()
 }
 
 /// In our schema alone, whatever was given.
@@ -111,8 +115,8 @@ pub(super) async fn prepare(
     let given = &*database.url.0;
     let mut connection = first_connect(&named(given)).await?;
     let checked = async { Ok(server::check(&mut connection).await) };
-    let wait = within(FIRST_ANSWER_TIMEOUT, checked).await??;
-    match wait.overruled() {
+    let checked = within(FIRST_ANSWER_TIMEOUT, checked).await??;
+    match checked.wait.overruled() {
         // Whoever turns it off does not expect that it is overruled.
         Some("off") => {
             return Err(OpenError::Setting { name: "synchronous_commit", value: "off".into() });
@@ -124,7 +128,6 @@ pub(super) async fn prepare(
         }
         None => {}
     }
-    check_for_pooler(given).await?;
     let named = database.schema.as_deref();
     let schema::Prepared { schema, migrations, is_new } =
         schema::prepare(&mut connection, named, require_data).await?;
@@ -147,14 +150,6 @@ async fn try_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
         Some(error) => Err(error),
         None => Ok(()),
     }
-}
-
-/// Before anything is made in a database that cannot be used this way.
-async fn check_for_pooler(given: &PgConnectOptions) -> Result<(), OpenError> {
-    let mut connection = first_connect(&write_options(&named(given))).await?;
-    let checked = async { Ok(server::check_session(&mut connection, &SESSION).await) };
-    within(FIRST_ANSWER_TIMEOUT, checked).await??;
-    Ok(connection.close().await?)
 }
 
 async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
@@ -240,8 +235,9 @@ pub(super) async fn connect(
     let connected = async {
         let mut connection = PgConnection::connect_with(options).await?;
         let entered = async {
-            check_for_writing(&mut connection).await?;
-            server::tell_missing_standby(&mut connection, &known.notices).await?;
+            if check_for_writing(&mut connection).await?.has_standbys {
+                server::tell_missing_standby(&mut connection, &known.notices).await?;
+            }
             history::postgres::enter(&mut connection, known).await
         };
         let start = entered.await.map_err(unusable)?;
@@ -258,9 +254,8 @@ fn unusable(error: OpenError) -> sqlx::Error {
     }
 }
 
-async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
-    server::check(connection).await?;
-    server::check_session(connection, &SESSION).await?;
+async fn check_for_writing(connection: &mut PgConnection) -> Result<Checked, OpenError> {
+    let checked = server::check(connection).await?;
     let shared: bool = sqlx::query_scalar(SHARE_WITH_CORES).fetch_one(&mut *connection).await?;
     if !shared {
         return Err(OpenError::Copying);
@@ -270,7 +265,7 @@ async fn check_for_writing(connection: &mut PgConnection) -> Result<(), OpenErro
     for lifted in lift_sequences(connection, 0).await? {
         tracing::warn!(%lifted, "a sequence was behind the ids of its table");
     }
-    Ok(())
+    Ok(checked)
 }
 
 pub(super) fn readers(prepared: &PgConnectOptions, history: &History, most: u32) -> PgPool {
@@ -290,16 +285,7 @@ pub(super) fn readers(prepared: &PgConnectOptions, history: &History, most: u32)
         .after_connect(move |connection, _| {
             let history = of_opened.clone();
             Box::pin(async move {
-                // What a standby shows may be late, and in another order (Jepsen, RDS for PostgreSQL 17.4).
-                let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()")
-                    .fetch_one(&mut *connection)
-                    .await?;
-                if standby {
-                    let error =
-                        OpenError::Setting { name: "pg_is_in_recovery", value: "on".into() };
-                    return Err(sqlx::Error::Configuration(error.into()));
-                }
-                server::check_session(connection, &SESSION).await.map_err(unusable)?;
+                server::check_reader(connection).await.map_err(unusable)?;
                 history::postgres::check_reader(connection, &history).await.map_err(unusable)
             })
         })

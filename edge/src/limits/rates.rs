@@ -18,7 +18,9 @@ pub(crate) struct Rates<K> {
     amount: u64,
     /// What can be spent at once, as the time in which it is earned.
     burst: Duration,
-    earned: Mutex<HashMap<K, Instant>>,
+    start: Instant,
+    /// In nanoseconds after `start`.
+    earned: Mutex<HashMap<K, u64>>,
 }
 
 /// It would be due later than may be waited for; nothing was spent.
@@ -33,11 +35,20 @@ impl<K: Copy + Eq + Hash> Rates<K> {
     pub(crate) fn new(amount: u64, period: Duration, burst: u64) -> Self {
         let amount = amount.max(1);
         let burst = time_of(burst.max(1), amount, period);
-        Self { period, amount, burst, earned: Mutex::default() }
+        Self { period, amount, burst, start: Instant::now(), earned: Mutex::default() }
     }
 
-    fn earned(&self) -> MutexGuard<'_, HashMap<K, Instant>> {
+    fn earned(&self) -> MutexGuard<'_, HashMap<K, u64>> {
         self.earned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn instant(&self, after: u64) -> Instant {
+        self.start + Duration::from_nanos(after)
+    }
+
+    fn after(&self, instant: Instant) -> u64 {
+        let after = instant.saturating_duration_since(self.start).as_nanos();
+        u64::try_from(after).unwrap_or(u64::MAX)
     }
 
     /// Spends `count` of `key` for something that could have been done at `since`, and gives when it is due. Refuses
@@ -51,21 +62,21 @@ impl<K: Copy + Eq + Hash> Rates<K> {
     ) -> Result<Instant, TooMuch> {
         let now = Instant::now();
         let mut all = self.earned();
-        let before = all.get(&key).copied();
+        let before = all.get(&key).map(|after| self.instant(*after));
         let earned = before.map_or(since, |before| before.max(since));
         let earned = earned + time_of(count, self.amount, self.period);
         let wait = earned.saturating_duration_since(now + self.burst);
         if wait > longest {
             return Err(TooMuch { wait });
         }
-        all.insert(key, earned);
+        all.insert(key, self.after(earned));
         Ok(now + wait)
     }
 
     /// How long one more would have to wait.
     pub(crate) fn wait(&self, key: K) -> Duration {
         let now = Instant::now();
-        let earned = self.earned().get(&key).map_or(now, |earned| now.max(*earned));
+        let earned = self.earned().get(&key).map_or(now, |after| now.max(self.instant(*after)));
         let earned = earned + time_of(1, self.amount, self.period);
         earned.saturating_duration_since(now + self.burst)
     }
@@ -77,7 +88,7 @@ impl<K: Copy + Eq + Hash> Rates<K> {
 
     /// Drops what is kept of those who have spent nothing for a while. To be called regularly.
     pub(crate) fn forget_idle(&self) {
-        let now = Instant::now();
+        let now = self.after(Instant::now());
         let mut all = self.earned();
         all.retain(|_, earned| *earned > now);
         all.shrink_to_fit();

@@ -6,9 +6,10 @@
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
+    vec,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use netrox_proto::{
     ids::UserId,
     v1::{ErrorReason, Event, Failure, SubscribeRequest, SubscribeResponse, event::Change},
@@ -128,7 +129,12 @@ impl Feed {
     /// From now on the connection is given what the subscription brings.
     pub(super) fn add(&self, outgoing: Arc<Outgoing>) {
         let heard_at = outgoing.heard_at();
-        self.state().connections.push(Connected { outgoing, heard_at, counts: false });
+        let mut state = self.state();
+        // Most users have one.
+        if state.connections.is_empty() {
+            state.connections.reserve_exact(1);
+        }
+        state.connections.push(Connected { outgoing, heard_at, counts: false });
     }
 
     /// Counts a connection whose handshake succeeds. Beyond `max` the others are asked whether they live; beyond twice as
@@ -228,19 +234,40 @@ impl Feed {
         state.connections.iter().map(|connected| Arc::clone(&connected.outgoing)).collect()
     }
 
-    async fn deliver(&self, events: Vec<Event>, position: u64) {
+    /// Gives what has to be waited for, which is rare, and large beside the rest of the task.
+    fn deliver(&self, events: Vec<Event>, position: u64) -> Option<BoxFuture<'_, ()>> {
         if events.is_empty() {
-            return;
+            return None;
         }
         let connections = self.connections();
-        for event in events {
+        let mut events = events.into_iter();
+        while let Some(event) = events.next() {
             let Some(frame) = self.frame(event, position) else { continue };
-            let push = |outgoing: &&Arc<Outgoing>| outgoing.push(frame.clone()) != Push::Done;
-            let full: Vec<_> = connections.iter().filter(push).collect();
+            let full = push_to(&connections, &frame);
             if !full.is_empty() {
-                // Rare, and large beside the rest of the task.
-                let late = full.into_iter().map(|outgoing| push_late(outgoing, &frame));
-                Box::pin(join_all(late)).await;
+                let rest = self.deliver_late(connections, full, frame, events, position);
+                return Some(Box::pin(rest));
+            }
+        }
+        None
+    }
+
+    /// From a frame on that some connections have no room for.
+    async fn deliver_late(
+        &self,
+        connections: Vec<Arc<Outgoing>>,
+        mut full: Vec<Arc<Outgoing>>,
+        mut frame: Utf8Bytes,
+        mut events: vec::IntoIter<Event>,
+        position: u64,
+    ) {
+        loop {
+            join_all(full.iter().map(|outgoing| push_late(outgoing, &frame))).await;
+            let Some(event) = events.next() else { return };
+            full.clear();
+            if let Some(next) = self.frame(event, position) {
+                full = push_to(&connections, &next);
+                frame = next;
             }
         }
     }
@@ -259,6 +286,12 @@ impl Feed {
             Change::Message(_) => None,
         }
     }
+}
+
+/// Gives those that are full.
+fn push_to(connections: &[Arc<Outgoing>], frame: &Utf8Bytes) -> Vec<Arc<Outgoing>> {
+    let push = |outgoing: &&Arc<Outgoing>| outgoing.push(frame.clone()) != Push::Done;
+    connections.iter().filter(push).cloned().collect()
 }
 
 /// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
@@ -388,7 +421,9 @@ async fn follow(
             Ok(None) => return out_of_reach(),
             Err(status) => return Failure::from(&status),
         };
-        feed.deliver(events, position.seq).await;
+        if let Some(late) = feed.deliver(events, position.seq) {
+            late.await;
+        }
         position.seq = reached.max(position.seq);
     }
 }

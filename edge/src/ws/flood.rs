@@ -12,24 +12,30 @@ use tokio::{
     time::Instant,
 };
 
-/// A rate with a burst, as the instant by which what was spent is earned back.
+/// A rate of so many a second with a burst, as the instant by which what was spent is earned back. Every connection holds
+/// two.
 #[derive(Debug)]
-pub(super) struct Budget {
-    interval: Duration,
-    burst: Duration,
+pub(super) struct Budget<const PER_SECOND: u32, const BURST: u32> {
     earned_at: Instant,
 }
 
-impl Budget {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second;
-        Self { interval, burst: interval * burst, earned_at: Instant::now() }
+impl<const PER_SECOND: u32, const BURST: u32> Budget<PER_SECOND, BURST> {
+    pub(super) fn new() -> Self {
+        Self { earned_at: Instant::now() }
+    }
+
+    fn interval() -> Duration {
+        Duration::from_secs(1) / PER_SECOND
+    }
+
+    fn burst() -> Duration {
+        Self::interval() * BURST
     }
 
     /// Whether one more is within the budget.
     pub(super) fn spend(&mut self, now: Instant) -> bool {
-        let earned_at = self.earned_at.max(now) + self.interval;
-        if earned_at > now + self.burst {
+        let earned_at = self.earned_at.max(now) + Self::interval();
+        if earned_at > now + Self::burst() {
             return false;
         }
         self.earned_at = earned_at;
@@ -38,13 +44,13 @@ impl Budget {
 
     /// Spends one, within the budget or not.
     pub(super) fn charge(&mut self, now: Instant) {
-        self.earned_at = self.earned_at.max(now) + self.interval;
+        self.earned_at = self.earned_at.max(now) + Self::interval();
     }
 
     /// When there will be something to spend; `None` where there is now.
     pub(super) fn refilled_at(&self, now: Instant) -> Option<Instant> {
         let overdrawn =
-            (self.earned_at + self.interval).saturating_duration_since(now + self.burst);
+            (self.earned_at + Self::interval()).saturating_duration_since(now + Self::burst());
         (!overdrawn.is_zero()).then(|| now + overdrawn)
     }
 }
@@ -104,7 +110,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_budget_allows_its_burst_and_then_its_rate() {
-        let mut budget = Budget::new(10, 3);
+        let mut budget = Budget::<10, 3>::new();
         let mut spent = |now| (0..10).filter(|_| budget.spend(now)).count();
         let start = Instant::now();
         assert_eq!(spent(start), 3);
@@ -115,7 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_budget_that_is_overdrawn_takes_longer_to_refill() {
-        let mut budget = Budget::new(10, 3);
+        let mut budget = Budget::<10, 3>::new();
         let start = Instant::now();
         for _ in 0..2 {
             budget.charge(start);

@@ -117,8 +117,8 @@ struct Session<S> {
     full_since: Option<Instant>,
     /// From its first command on.
     sender: Option<Sender>,
-    errors: Budget,
-    controls: Budget,
+    errors: Budget<ERROR_RATE, ERROR_BURST>,
+    controls: Budget<CONTROL_RATE, CONTROL_BURST>,
     /// Bytes read before the message that is being received.
     message_start: u64,
     /// Bytes read until `heard_at`, when the peer was last heard.
@@ -169,8 +169,8 @@ where
             unread_since: None,
             full_since: None,
             sender: None,
-            errors: Budget::new(ERROR_RATE, ERROR_BURST),
-            controls: Budget::new(CONTROL_RATE, CONTROL_BURST),
+            errors: Budget::new(),
+            controls: Budget::new(),
             message_start: 0,
             heard_bytes: 0,
             heard_at: Instant::now(),

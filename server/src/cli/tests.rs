@@ -26,7 +26,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 63] = [
     ("jwt-secret-file", None, &["serve", "edge", "token"]),
     ("allow-weak-secret", Some("false"), &["serve", "edge", "token"]),
     ("jwt-public-key-file", None, &["serve", "edge", "token"]),
-    ("jwks-url", None, &["serve", "edge"]),
+    ("jwks-url", None, &["serve", "edge", "token"]),
     ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
     ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token"]),
     ("jwt-issuer", None, &["serve", "edge", "token"]),

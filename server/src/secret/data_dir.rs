@@ -205,14 +205,14 @@ mod tests {
             let mut dir = DataDir::new(root.path());
             dir.secret("jwt-secret", &mut Warnings::default()).unwrap().reveal().to_owned()
         };
-        fs::write(root.path().join(".jwt-secret-a1B2c3"), "half").unwrap();
-        fs::write(root.path().join(".service-token-a1B2c3"), "of another").unwrap();
-        fs::create_dir(root.path().join(".jwt-secret-directory")).unwrap();
+        fs::write(root.path().join(".jwt-secret-new-a1B2c3"), "half").unwrap();
+        fs::write(root.path().join(".service-token-new-a1B2c3"), "of another").unwrap();
+        fs::create_dir(root.path().join(".jwt-secret-new-directory")).unwrap();
         let first = secret();
-        let kept = [".jwt-secret-directory", ".service-token-a1B2c3", "jwt-secret"];
+        let kept = [".jwt-secret-new-directory", ".service-token-new-a1B2c3", "jwt-secret"];
         assert_eq!(list(), kept.map(Into::into).into());
         // Nor does it stay where the secret was there before.
-        fs::write(root.path().join(".jwt-secret-a1B2c3"), "half").unwrap();
+        fs::write(root.path().join(".jwt-secret-new-a1B2c3"), "half").unwrap();
         assert_eq!(secret(), first);
         assert_eq!(list(), kept.map(Into::into).into());
     }

@@ -53,11 +53,11 @@ struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     fn of(chat: &'a TestChat) -> Self {
-        Self { chat, bytes: chat.resident_bytes() }
+        Self { chat, bytes: chat.private_bytes() }
     }
 
     fn grown(&self) -> u64 {
-        self.chat.resident_bytes().saturating_sub(self.bytes)
+        self.chat.private_bytes().saturating_sub(self.bytes)
     }
 
     /// What beginning took beyond that has to go back, while they stall.

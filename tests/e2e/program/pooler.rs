@@ -93,7 +93,7 @@ fn refusal(text: &str) -> Vec<u8> {
 async fn sessions_without_their_settings_are_refused_by_name() {
     let postgres = PostgresServer::start().await;
     for (pooler, words) in [
-        (Pooler::Drops, r#"and "1500" was asked for"#),
+        (Pooler::Drops, "none of the settings that it was opened with"),
         (Pooler::Refuses, "unsupported startup parameter: "),
     ] {
         let address = pooler.start(postgres.address());

@@ -247,6 +247,11 @@ impl TestChat {
         self.processes.values().map(Process::resident_bytes).sum()
     }
 
+    /// The same without what is read of files, such as the program itself.
+    pub fn private_bytes(&self) -> u64 {
+        self.processes.values().map(Process::private_bytes).sum()
+    }
+
     /// Where the processes run, and where each keeps its data.
     pub fn directory(&self) -> &Path {
         self.directory.path()

@@ -30,13 +30,15 @@ const LOAD_THREADS: &str = "\
 /// Mostly nothing was refused, and then that is found out once. "offset 0" has the planner look each reference up, also where
 /// it planned while there were none: a join would read all of them for each.
 const LOAD_CLIENT_REFS: &str = "\
-    select w.sender, w.client_ref, m.id, m.thread_id, m.created
+    select m.sender, m.client_ref, m.id, m.thread_id, m.created
     from unnest($1::bigint[], $2::uuid[]) as w (sender, client_ref)
-    left join messages m on m.sender = w.sender and m.client_ref = w.client_ref
-    where m.id is not null
-        or (select exists (select 1 from refused_sends))
-            and exists (select 1 from refused_sends r
-                where r.sender = w.sender and r.client_ref = w.client_ref offset 0)";
+    join messages m on m.sender = w.sender and m.client_ref = w.client_ref
+    union all
+    select r.sender, r.client_ref, null, null, null
+    from unnest($1::bigint[], $2::uuid[]) as w (sender, client_ref),
+        lateral (select sender, client_ref from refused_sends
+            where sender = w.sender and client_ref = w.client_ref offset 0) r
+    where (select exists (select 1 from refused_sends))";
 /// Of the same version, whose digit is the 15th of the text.
 const LOAD_OVERTAKEN: &str = "\
     select w.sender, w.client_ref

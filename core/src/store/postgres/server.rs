@@ -24,6 +24,8 @@ struct Server {
     version: i32,
     version_text: String,
     encoding: String,
+    standbys: String,
+    mark: Option<String>,
     #[sqlx(flatten)]
     wait: Wait,
     #[sqlx(flatten)]
@@ -69,7 +71,9 @@ const SERVER: &str = concat!(
             case given.wait when 'remote_apply' then given.wait else 'on' end, false) as wait_set",
         "current_setting('server_version_num')::int as version",
         "current_setting('server_version') as version_text",
-        "current_setting('server_encoding') as encoding"
+        "current_setting('server_encoding') as encoding",
+        "current_setting('synchronous_standby_names') as standbys",
+        "current_setting('netrox_chat.session', true) as mark"
     ),
     " from (select current_setting('synchronous_commit') as wait offset 0) as given"
 );
@@ -77,8 +81,9 @@ const CONDITIONS: &str = conditions!();
 
 /// Refuses a server that could lose what was committed, or show it late. The session keeps what it waits for at a
 /// commit from here on, whatever is set later.
-pub(super) async fn check(connection: &mut PgConnection) -> Result<Wait, OpenError> {
+pub(super) async fn check(connection: &mut PgConnection) -> Result<Checked, OpenError> {
     let server: Server = sqlx::query_as(SERVER).fetch_one(connection).await?;
+    check_mark(server.mark.as_deref())?;
     if server.version < MIN_VERSION {
         return Err(OpenError::PostgresVersion(server.version_text));
     }
@@ -86,29 +91,37 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<Wait, OpenErr
     if server.encoding != "UTF8" {
         return Err(refused("server_encoding", server.encoding));
     }
-    Ok(server.wait)
+    Ok(Checked { wait: server.wait, has_standbys: !server.standbys.is_empty() })
 }
 
-/// As they are kept: times in the unit of the setting.
-const SETTINGS: &str = "select name, setting from pg_settings where name = any($1)";
+/// What else was found of a server that may be used.
+pub(super) struct Checked {
+    pub(super) wait: Wait,
+    /// Commits wait for some.
+    pub(super) has_standbys: bool,
+}
 
-/// Refuses a session without the settings that it was opened with. PgBouncer takes connections whose settings it was told to
-/// ignore (`ignore_startup_parameters`), and passes none of them on.
-pub(super) async fn check_session(
-    connection: &mut PgConnection,
-    wanted: &[(&'static str, &'static str)],
-) -> Result<(), OpenError> {
-    let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
-    let set: Vec<(String, String)> =
-        sqlx::query_as(SETTINGS).bind(names).fetch_all(connection).await?;
-    for (name, wanted) in wanted.iter().copied() {
-        let found = set.iter().find(|(found, _)| found == name).map(|(_, value)| &value[..]);
-        if found != Some(wanted) {
-            let value = found.unwrap_or_default().to_owned();
-            return Err(OpenError::SessionSetting { name, value, wanted });
-        }
+/// A setting of every session of ours, and of none else. PgBouncer takes connections whose settings it was told to ignore
+/// (`ignore_startup_parameters`), and passes none of them on.
+pub(super) const MARK: (&str, &str) = ("netrox_chat.session", "on");
+
+/// Of a reader.
+const RECOVERY_AND_MARK: &str =
+    "select pg_is_in_recovery(), current_setting('netrox_chat.session', true)";
+
+/// Refuses a standby, and a session without its settings.
+pub(super) async fn check_reader(connection: &mut PgConnection) -> Result<(), OpenError> {
+    let (in_recovery, mark): (bool, Option<String>) =
+        sqlx::query_as(RECOVERY_AND_MARK).fetch_one(connection).await?;
+    // What a standby shows may be late, and in another order (Jepsen, RDS for PostgreSQL 17.4).
+    if in_recovery {
+        return Err(refused("pg_is_in_recovery", "on".to_owned()));
     }
-    Ok(())
+    check_mark(mark.as_deref())
+}
+
+fn check_mark(mark: Option<&str>) -> Result<(), OpenError> {
+    if mark == Some(MARK.1) { Ok(()) } else { Err(OpenError::SessionSettings) }
 }
 
 /// Named only where a commit has waited for longer than one that is well does.

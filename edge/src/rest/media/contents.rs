@@ -1,6 +1,7 @@
 //! The bytes of a download on their way. Nothing of the core is held for a client that takes none.
 
 use std::{
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,9 +25,10 @@ use crate::{
 /// what they take of a connection that others use.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// What may wait to be written of a download when it is given another piece: less than one, so that a reader who stalls
-/// holds little more.
-const UNWRITTEN_BYTES: u64 = 4 * 1024;
+/// What may wait to be written of a download when it is given another piece. At first less than one, so that a reader who
+/// stalls holds little more; of one who has taken much a sixty-fourth of that.
+const UNWRITTEN_BYTES: RangeInclusive<u64> = 4 * 1024..=64 * 1024;
+const TAKEN_PER_UNWRITTEN: u64 = 64;
 
 type Pieces = Streaming<DownloadAttachmentResponse>;
 
@@ -117,7 +119,9 @@ impl Contents {
         }
         // What is given before it can be written is held in memory.
         if let Some((before, written)) = &self.written {
-            written.reaches((before + self.given).saturating_sub(UNWRITTEN_BYTES)).await;
+            let unwritten = (self.given / TAKEN_PER_UNWRITTEN)
+                .clamp(*UNWRITTEN_BYTES.start(), *UNWRITTEN_BYTES.end());
+            written.reaches((before + self.given).saturating_sub(unwritten)).await;
         }
         let pieces = source(&self.source).pieces.take();
         let is_new = pieces.is_none();
