@@ -227,10 +227,11 @@ pub(super) struct Known {
 }
 
 /// Connects to a server that may have been replaced or reconfigured since the start, for writing. Gives the start that
-/// the connection works in.
+/// the connection works in. At the start of a core there is time.
 pub(super) async fn connect(
     options: &PgConnectOptions,
     known: &Known,
+    is_first: bool,
 ) -> Result<(PgConnection, Start), sqlx::Error> {
     let connected = async {
         let mut connection = PgConnection::connect_with(options).await?;
@@ -243,7 +244,7 @@ pub(super) async fn connect(
         let start = entered.await.map_err(unusable)?;
         Ok((connection, start))
     };
-    within(CONNECT_TIMEOUT, connected).await
+    within(if is_first { FIRST_CONNECT_TIMEOUT } else { CONNECT_TIMEOUT }, connected).await
 }
 
 /// A server that may not be used counts as one that is away: it may be put right.

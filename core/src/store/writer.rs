@@ -126,8 +126,8 @@ impl Writer {
         known: postgres::Known,
     ) -> Result<Self, sqlx::Error> {
         let engine = Engine::Postgres { options, known, told: Start::default() };
-        let mut writer = Self { engine, open: None };
-        writer.connect().await?;
+        let open = Some(engine.open(true).await?);
+        let mut writer = Self { engine, open };
         writer.take_new_history();
         Ok(writer)
     }
@@ -157,7 +157,7 @@ impl Writer {
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
         if self.open.is_none() {
-            self.open = Some(self.engine.open().await?);
+            self.open = Some(self.engine.open(false).await?);
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Writer {
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
         Ok(match &mut self.open {
             Some(open) => open,
-            none => none.insert(self.engine.open().await?),
+            none => none.insert(self.engine.open(false).await?),
         })
     }
 
@@ -302,14 +302,14 @@ async fn connect_to_file(
 }
 
 impl Engine {
-    async fn open(&self) -> Result<Open, sqlx::Error> {
+    async fn open(&self, is_first: bool) -> Result<Open, sqlx::Error> {
         Ok(match self {
             Self::Sqlite { options, files, memory } => {
                 let connection = connect_to_file(options, files).await?;
                 Open::new(Connection::Sqlite(connection), memory.history().start())
             }
             Self::Postgres { options, known, .. } => {
-                let (connection, start) = postgres::connect(options, known).await?;
+                let (connection, start) = postgres::connect(options, known, is_first).await?;
                 Open::new(Connection::Postgres(connection), start)
             }
         })
