@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netrox_harness::{settings::SERVICE_TOKEN, within};
+use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
     DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest, EnsureUserRequest,
     GetAttachmentRequest, GetMessageRequest, GetUsersRequest, ListMessagesRequest,
@@ -195,7 +195,8 @@ async fn health_is_not_for_a_wrong_credential() {
             assert_unauthenticated(watched.map(|_| ()));
         }
     }
-    assert!(core.log_contains("shows one that this core does not have"));
+    let told = "shows one that this core does not have";
+    eventually("a line of the log", async || core.log_contains(told).then_some(())).await;
 }
 
 #[tokio::test]
