@@ -1,7 +1,5 @@
 //! Very many users of one edge, whose core is killed.
 
-use std::time::Duration;
-
 use futures_util::{StreamExt as _, stream};
 use netrox_harness::{Arrangement, Role, Socket, TestChat, User, each, eventually};
 use tokio::time::Instant;
@@ -16,7 +14,7 @@ const MIB: u64 = 1024 * 1024;
 async fn a_core_that_comes_back_under_a_crowd_stays_small(arrangement: Arrangement) {
     const CORE: Role = Role::Core(0);
     let is_full = std::env::var_os("NETROX_CHAT_TEST_FULL").is_some();
-    let (count, most_bytes) = if is_full { (18_000, 150 * MIB) } else { (2_000, 72 * MIB) };
+    let (count, most_bytes) = if is_full { (18_000, 150 * MIB) } else { (2_000, 48 * MIB) };
     let mut chat = TestChat::builder(arrangement).set("send-rate", "0").start().await;
     let (_, mut at_ada) = chat.join("ada").await;
     let mut crowd: Vec<(User, Socket)> = stream::iter(0..count)
@@ -31,7 +29,7 @@ async fn a_core_that_comes_back_under_a_crowd_stays_small(arrangement: Arrangeme
         .buffer_unordered(AT_A_TIME)
         .collect()
         .await;
-    let before = chat.process(CORE).resident_bytes();
+    let before = chat.process(CORE).private_bytes();
     chat.restart(CORE).await;
     let begun = Instant::now();
     let mut peak = 0;
@@ -43,15 +41,14 @@ async fn a_core_that_comes_back_under_a_crowd_stays_small(arrangement: Arrangeme
         for (_, socket) in part {
             socket.expect_body("back").await;
         }
-        peak = peak.max(chat.process(CORE).resident_bytes());
+        peak = peak.max(chat.process(CORE).private_bytes());
     }
     eprintln!("{count} are back after {:?}: {before} bytes before, {peak} then", begun.elapsed());
     let is_small = async || {
-        let bytes = chat.process(CORE).resident_bytes();
+        let bytes = chat.process(CORE).private_bytes();
         (bytes < most_bytes).then_some(bytes)
     };
     let bytes = eventually("a core that is small", is_small).await;
     eprintln!("{bytes} bytes {:?} later", begun.elapsed());
     assert!(peak < 2 * most_bytes, "{peak} bytes");
-    assert!(begun.elapsed() < Duration::from_secs(if is_full { 150 } else { 60 }));
 }

@@ -67,7 +67,12 @@ async fn a_copy_removes_no_file_of_the_original(arrangement: Arrangement) {
     let history = original.history(&ada, &bob).await;
     let path = history.last().expect("a message")["attached_file"].as_str().expect("a path");
     let is_whole = async |chat: &TestChat| {
-        let answer = chat.get(path).send().await;
+        // An edge connects anew to a core that came back, for each kind of call.
+        let answer = eventually("an answer of the core", async || {
+            let answer = chat.get(path).send().await;
+            (answer.status != 503).then_some(answer)
+        })
+        .await;
         assert_eq!((answer.status, answer.body.len()), (200, FILE_BYTES));
     };
 
