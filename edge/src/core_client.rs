@@ -25,7 +25,7 @@ use tower::{
     util::BoxCloneSyncService,
 };
 
-use connections::{Connections, Link};
+use connections::{Connections, Count, Link};
 use reach::Reach;
 pub(crate) use reach::Trouble;
 
@@ -81,15 +81,23 @@ impl CoreTransport {
     }
 
     /// What calls of one kind take. Those of chat stand at once, others from the first call that needs them.
-    fn open(&self, link: Link, authorization: &http::HeaderValue, reach: &Arc<Reach>) -> Transport {
+    fn open(
+        &self,
+        link: Link,
+        authorization: &http::HeaderValue,
+        reach: &Arc<Reach>,
+        chat: &Count,
+    ) -> Transport {
         let cores = match &self.0 {
             Way::InProcess(service) => return service.clone(),
             Way::Remote(cores) => cores.clone(),
         };
         let connections = Arc::new(OnceLock::new());
-        let (authorization, reach) = (authorization.clone(), Arc::clone(reach));
+        let (authorization, reach, chat) =
+            (authorization.clone(), Arc::clone(reach), Arc::clone(chat));
         let open = move || {
-            Connections::open(cores.clone(), link, authorization.clone(), Arc::clone(&reach))
+            let (reach, chat) = (Arc::clone(&reach), Arc::clone(&chat));
+            Connections::open(cores.clone(), link, authorization.clone(), reach, chat)
         };
         if link == Link::Chat {
             connections.get_or_init(&open);
@@ -130,10 +138,10 @@ impl CoreClient {
     /// `authorization` is the whole header: `Bearer <service token>`. Needs a running Tokio runtime.
     #[expect(clippy::needless_pass_by_value, reason = "opening takes over the way")]
     pub(crate) fn new(transport: CoreTransport, authorization: http::HeaderValue) -> Self {
-        let reach = Arc::default();
+        let (reach, chat_count) = (Arc::default(), Count::default());
         let authorized = |link| {
             let authorization = authorization.clone();
-            let opened = transport.open(link, &authorization, &reach);
+            let opened = transport.open(link, &authorization, &reach, &chat_count);
             let authorized = opened.map_request(move |mut request: http::Request<Body>| {
                 request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
                 request

@@ -18,6 +18,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::{
@@ -27,8 +28,9 @@ use http::{
 use hyper::client::conn::http2::SendRequest;
 use netrox_proto::v1::{ErrorReason, Failure};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
@@ -47,6 +49,12 @@ mod hang_up;
 mod health;
 mod link;
 
+/// How long a call waits for a connection of its own link where those of chat stand: an attempt, and its first answer.
+const FOLLOWS_CHAT_WITHIN: Duration = Duration::from_secs(1);
+
+/// How many connections stand, and when that changes.
+pub(super) type Count = Arc<watch::Sender<usize>>;
+
 /// Keeps the connections for as long as it lives.
 pub(super) struct Connections {
     standing: Arc<Standing>,
@@ -62,6 +70,9 @@ struct Standing {
     authorization: HeaderValue,
     reach: Arc<Reach>,
     connections: Mutex<Vec<Member>>,
+    count: Count,
+    /// That of chat, which tells whether cores can be reached.
+    chat: Count,
     next: AtomicUsize,
     next_id: AtomicUsize,
     /// Cancelled when all first attempts have ended or one has succeeded: until then calls wait.
@@ -89,18 +100,17 @@ impl Connections {
         link: Link,
         authorization: HeaderValue,
         reach: Arc<Reach>,
+        chat: Count,
     ) -> Self {
-        Self::open_with(cores, &SystemLookup, link, authorization, reach)
+        Self::open_with(cores, &SystemLookup, Standing::new(link, authorization, reach, chat))
     }
 
     fn open_with(
         cores: impl IntoIterator<Item = Uri>,
         lookup: &impl Lookup,
-        link: Link,
-        authorization: HeaderValue,
-        reach: Arc<Reach>,
+        standing: Standing,
     ) -> Self {
-        let standing = Arc::new(Standing::new(link, authorization, reach));
+        let standing = Arc::new(standing);
         let unsettled: Unsettled = Arc::new(standing.is_settled.clone().drop_guard());
         let mut tasks = JoinSet::new();
         for core in cores.into_iter().filter_map(|core| core.into_parts().authority) {
@@ -110,13 +120,20 @@ impl Connections {
         Self { standing, hang_ups: HangUps::default(), _tasks: tasks }
     }
 
-    /// Fails at once where no connection stands.
+    /// Fails at once where no connection of chat stands.
     pub(super) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
         self.standing.is_settled.cancelled().await;
+        let deadline = Instant::now() + FOLLOWS_CHAT_WITHIN;
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         // Ends, since a connection that takes no call is not asked again.
-        while let Some((mut member, place)) = self.standing.pick()? {
+        loop {
+            let Some((mut member, place)) = self.standing.pick()? else {
+                if self.standing.follows_chat(deadline).await {
+                    continue;
+                }
+                return Err(Status::unavailable("no core is connected"));
+            };
             let (id, address) = (member.id, member.address);
             *request.uri_mut() = Uri::builder()
                 .scheme(Scheme::HTTP)
@@ -141,14 +158,15 @@ impl Connections {
                 },
             }
         }
-        Err(Status::unavailable("no core is connected"))
     }
 }
 
 impl Standing {
-    fn new(link: Link, authorization: HeaderValue, reach: Arc<Reach>) -> Self {
+    fn new(link: Link, authorization: HeaderValue, reach: Arc<Reach>, chat: Count) -> Self {
         Self {
             link,
+            count: if link == Link::Chat { Arc::clone(&chat) } else { Count::default() },
+            chat,
             authorization,
             reach,
             connections: Mutex::default(),
@@ -183,7 +201,20 @@ impl Standing {
 
     fn insert(&self, member: Member) {
         self.connections().push(member);
+        self.count.send_modify(|count| *count += 1);
         self.is_settled.cancel();
+    }
+
+    /// Whether a connection comes to stand before the deadline. Where a core can be reached for chat, one does, unless
+    /// something is wrong with this link alone.
+    async fn follows_chat(&self, deadline: Instant) -> bool {
+        let (mut count, mut chat) = (self.count.subscribe(), self.chat.subscribe());
+        tokio::select! {
+            biased;
+            stands = count.wait_for(|count| *count > 0) => stands.is_ok(),
+            _ = chat.wait_for(|chat| *chat == 0) => false,
+            () = sleep_until(deadline) => false,
+        }
     }
 
     fn set_serving(&self, id: usize, is_serving: bool) {
@@ -201,7 +232,12 @@ impl Standing {
         let mut connections = self.connections();
         let count = connections.len();
         connections.retain(|member| member.id != id);
-        connections.len() < count
+        let was_there = connections.len() < count;
+        drop(connections);
+        if was_there {
+            self.count.send_modify(|count| *count -= 1);
+        }
+        was_there
     }
 }
 

@@ -89,7 +89,9 @@ impl Target {
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
         // Held until the first attempt has ended.
         let mut unsettled = unsettled;
+        let mut chat = self.standing.chat.subscribe();
         while !self.given_up.is_cancelled() {
+            chat.mark_unchanged();
             let connected = tokio::select! {
                 connected = connect(self.address) => connected,
                 () = self.given_up.cancelled() => return,
@@ -110,6 +112,8 @@ impl Target {
             self.broken.notify_one();
             tokio::select! {
                 () = sleep(backoff.next_delay()) => {}
+                // What chat has just found there is there for this one.
+                Ok(()) = chat.changed() => {}
                 () = self.given_up.cancelled() => return,
             }
         }

@@ -81,14 +81,20 @@ struct Client(HealthClient<crate::core_client::Transport>);
 
 impl Client {
     fn new(cores: &[SocketAddr]) -> Self {
+        Self::of(Link::Chat, cores, &Count::default())
+    }
+
+    fn of(link: Link, cores: &[SocketAddr], chat: &Count) -> Self {
         let cores = cores.iter().map(|core| format!("http://{core}").parse().expect("a URI"));
-        Self::over(Connections::open(cores, Link::Chat, AUTHORIZATION, Arc::default()))
+        let chat = Arc::clone(chat);
+        Self::over(Connections::open(cores, link, AUTHORIZATION, Arc::default(), chat))
     }
 
     /// Of cores that have one name.
     fn named(names: &Names) -> Self {
         let core = "http://core.test:50051".parse().expect("a URI");
-        Self::over(Connections::open_with([core], names, Link::Chat, AUTHORIZATION, Arc::default()))
+        let standing = Standing::new(Link::Chat, AUTHORIZATION, Arc::default(), Count::default());
+        Self::over(Connections::open_with([core], names, standing))
     }
 
     fn over(connections: Connections) -> Self {
@@ -167,6 +173,30 @@ async fn calls_fail_at_once_without_a_core_and_succeed_when_it_is_back() {
         }
         core.kill();
         client.until(Err(Code::Unavailable)).await;
+    }
+}
+
+#[tokio::test]
+async fn where_chat_gets_through_again_so_does_everything_else() {
+    let (address, count) = (unused_address(), Count::default());
+    let chat = Client::of(Link::Chat, &[address], &count);
+    let others = [Link::Bulk, Link::Uploads, Link::Strangers];
+    let others = others.map(|link| Client::of(link, &[address], &count));
+    for _ in 0..3 {
+        for other in &others {
+            // Until the attempts are far from each other.
+            for _ in 0..5 {
+                assert_eq!(other.call().await, Err(Code::Unavailable));
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        let core = Core::start(address).await;
+        chat.until(Ok(())).await;
+        for other in &others {
+            assert_eq!(other.call().await, Ok(()));
+        }
+        core.kill();
+        chat.until(Err(Code::Unavailable)).await;
     }
 }
 
