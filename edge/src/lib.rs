@@ -26,6 +26,7 @@ mod json;
 mod limits;
 #[cfg(test)]
 mod logs;
+mod notice;
 mod rest;
 mod sends;
 mod server;
@@ -67,6 +68,8 @@ struct Shared {
     strangers: Arc<server::Strangers>,
     /// The operator was told of a proxy that nobody named.
     unnamed_proxy: Once,
+    /// The operator is told of requests for a WebSocket that lack `Upgrade`.
+    lost_upgrade: notice::Notice,
     standstill: standstill::Standstill,
     /// The drain comes soon: not ready any more, and serving all the same.
     leaving: AtomicBool,
@@ -113,6 +116,7 @@ impl Edge {
             sockets: ws::Sockets::new(&config.limits),
             strangers: Arc::new(server::Strangers::new(&config)),
             unnamed_proxy: Once::new(),
+            lost_upgrade: notice::Notice::default(),
             standstill: standstill::Standstill::watch(&tasks, &draining),
             core,
             config,

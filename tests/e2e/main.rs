@@ -23,6 +23,7 @@ mod memory;
 mod migrate;
 mod program;
 mod promise;
+mod proxies;
 mod rest;
 mod restart;
 mod vanish;

@@ -4,13 +4,12 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use http::StatusCode;
 use tokio::time::Instant;
 
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+use crate::notice::is_due;
 
 /// Why a core cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,16 +130,10 @@ impl Reach {
     }
 }
 
-fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
-    let is_due = last.is_none_or(|last| now - last >= TOLD_EVERY);
-    if is_due {
-        *last = Some(now);
-    }
-    is_due
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::logs::Logs;
 
@@ -184,7 +177,7 @@ mod tests {
             reach.foreign("10.0.0.5:1", status, "an upload");
             assert_eq!(logs.take(), "");
         }
-        tokio::time::advance(TOLD_EVERY).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
         reach.foreign("10.0.0.5:1", StatusCode::BAD_GATEWAY, "an upload");
         assert!(logs.take().contains("502"));
     }

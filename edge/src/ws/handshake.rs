@@ -45,7 +45,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
     choose_websocket(request.headers_mut());
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
-        Err(error) => return not_a_handshake(&error),
+        Err(error) => return not_a_handshake(&edge, &error),
     };
     let handshake_timeout = edge.shared.config.limits.handshake_timeout;
     let connection = match timeout(handshake_timeout, Box::pin(connect(&edge, &identity))).await {
@@ -116,15 +116,25 @@ fn choose_websocket(headers: &mut HeaderMap) {
     }
 }
 
-fn not_a_handshake(error: &Error) -> Response {
-    let header = match error {
+fn not_a_handshake(edge: &Edge, error: &Error) -> Response {
+    let (header, message) = match error {
         Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
             | ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::WrongHttpVersion,
-        ) => (header::UPGRADE, HeaderValue::from_static("websocket")),
+        ) => {
+            if edge.shared.lost_upgrade.is_due() {
+                tracing::warn!(
+                    "a request for a WebSocket came without Upgrade: 426. Where its client sent one, a proxy in between \
+                     does not pass it on (docs/PROXIES.md)"
+                );
+            }
+            let header = (header::UPGRADE, HeaderValue::from_static("websocket"));
+            (header, "A WebSocket handshake is required; a proxy in between has to pass Upgrade")
+        }
         Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
-            (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+            let header = (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            (header, "A WebSocket handshake is required, of version 13")
         }
         Error::Protocol(ProtocolError::WrongHttpMethod) => {
             // HEAD, which the route takes for a kind of GET.
@@ -133,8 +143,7 @@ fn not_a_handshake(error: &Error) -> Response {
         }
         _ => return PublicError::bad_request("Invalid WebSocket handshake").into_response(),
     };
-    let mut response =
-        json::failure(StatusCode::UPGRADE_REQUIRED, "A WebSocket handshake is required");
+    let mut response = json::failure(StatusCode::UPGRADE_REQUIRED, message);
     response.headers_mut().insert(header.0, header.1);
     response
 }

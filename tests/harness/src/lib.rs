@@ -10,9 +10,10 @@
 //! * [`process`]: one process of the program and what it logs; [`process::run`] for one that ends.
 //! * [`user`] and [`token`]: end users and their access tokens.
 //! * [`rest`]: HTTP requests as bytes and answers as text; [`multipart`]: bodies of uploads.
+//! * [`reverse_proxy`]: proxies that end TLS, as `docs/PROXIES.md` shows them.
 //! * [`socket`]: a WebSocket client.
 //! * [`raw`]: a TCP connection, for what a well-behaved client cannot send.
-//! * [`certificate`]: an authority that signs certificates.
+//! * [`certificate`]: an authority that signs certificates; [`tls`]: a client of a server that shows one.
 //! * [`s3`]: a server that speaks S3.
 //! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang.
 //! * [`grpc`]: clients of the core, as an internal service has them.
@@ -34,10 +35,12 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod rest;
+pub mod reverse_proxy;
 pub mod s3;
 pub mod settings;
 pub mod small_disk;
 pub mod socket;
+pub mod tls;
 pub mod token;
 pub mod user;
 

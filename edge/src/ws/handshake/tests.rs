@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     Edge,
     config::{Config, Limits},
+    logs::Logs,
     stub_core::{SECRET, StubCore, config, user},
 };
 
@@ -148,6 +149,7 @@ async fn without_a_good_token_it_is_401_whatever_else_is_wrong() {
 
 #[tokio::test]
 async fn what_is_no_handshake_is_told_so() {
+    let logs = Logs::capture();
     let world = world(config(Limits::default())).await;
     let target =
         |method: &str| format!("{method} /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
@@ -174,6 +176,8 @@ async fn what_is_no_handshake_is_told_so() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head:?}: {answer}");
         assert!(answer.to_ascii_lowercase().contains(header), "{head:?}: {answer}");
     }
+    // Two of them came without it.
+    assert_eq!(logs.take().matches("came without Upgrade").count(), 1);
 }
 
 #[tokio::test]

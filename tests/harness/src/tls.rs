@@ -1,0 +1,84 @@
+//! A port that speaks plaintext in front of a server that speaks TLS, so that every client of the tests can talk to it.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
+
+use crate::Edge;
+
+/// Ends, with its connections, when it is dropped.
+#[derive(Debug)]
+pub struct TlsClient {
+    address: SocketAddr,
+    _connections: JoinSet<()>,
+}
+
+impl TlsClient {
+    /// Connections to a server come from `source` and have to be those of an authority.
+    pub async fn start(source: Ipv4Addr, server: SocketAddr, authority: &Path) -> Self {
+        let listener = TcpListener::bind((source, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let connector = connector(authority);
+        let mut connections = JoinSet::new();
+        connections.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((plain, _)) = listener.accept().await {
+                let connector = connector.clone();
+                connections.spawn(async move {
+                    // An error is seen by the client, as the end of its connection.
+                    let _ = pass(plain, source, server, connector).await;
+                });
+            }
+        });
+        Self { address, _connections: connections }
+    }
+
+    pub fn edge(&self) -> Edge {
+        Edge { address: self.address }
+    }
+}
+
+fn connector(authority: &Path) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(authority).expect("a certificate");
+    roots.add(certificate).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("versions of TLS");
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
+async fn pass(
+    mut plain: TcpStream,
+    source: Ipv4Addr,
+    server: SocketAddr,
+    connector: TlsConnector,
+) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    let stream = socket.connect(server).await?;
+    stream.set_nodelay(true)?;
+    plain.set_nodelay(true)?;
+    let name = ServerName::from(server.ip());
+    let mut encrypted = connector.connect(name, stream).await?;
+    copy_bidirectional(&mut plain, &mut encrypted).await?;
+    Ok(())
+}
