@@ -24,6 +24,7 @@ pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod history;
 mod log_growth;
+mod log_room;
 pub(crate) mod message;
 pub(crate) mod open_files;
 mod postgres;
@@ -106,12 +107,14 @@ impl Store {
     ) -> Result<Opened, OpenError> {
         match database {
             Database::Sqlite(path) => {
-                let is_new = sqlite::prepare(path, expected, require_data).await?;
+                let prepared = sqlite::prepare(path, expected, require_data).await?;
                 let open_files = OpenFiles::new(path, damaged.clone()).map_err(sqlx::Error::Io)?;
                 let options = sqlite::write_options(path);
                 let writer = Writer::sqlite(options, Arc::clone(&open_files)).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
                 let bulk = Readers::Sqlite(sqlite::readers(path).await?);
+                prepared.connection.close().await?;
+                let is_new = prepared.is_new;
                 let reach = Arc::default();
                 let history = writer.history().clone();
                 let open_files = Some(open_files);

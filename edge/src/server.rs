@@ -147,6 +147,9 @@ async fn serve_connection(
         }
     });
     let connection = http1::Builder::new()
+        // A client that has said all still gets its answer (RFC 9112 section 9.6). One that is gone looks alike until it is
+        // written to: what it asked for is done, within the time that requests may wait.
+        .half_close(true)
         .timer(HeadTimer::new(heads, limits.handshake_timeout, stranger))
         // From one request to the next; for the head of a request the timer has its own.
         .header_read_timeout(limits.keep_alive_timeout)

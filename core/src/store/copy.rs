@@ -93,9 +93,8 @@ pub(crate) async fn copy(
     target: &PostgresDatabase,
     mut progress: impl FnMut(&'static str, u64),
 ) -> Result<Copied, CopyError> {
-    sqlite::prepare(source, Expected::Database, true).await.map_err(CopyError::Source)?;
-    let options = sqlite::write_options(source);
-    let mut source = SqliteConnection::connect_with(&options).await.map_err(CopyError::Read)?;
+    let prepared = sqlite::prepare(source, Expected::Database, true).await;
+    let mut source = prepared.map_err(CopyError::Source)?.connection;
     let id: Uuid =
         sqlx::query_scalar(IDENTITY).fetch_one(&mut source).await.map_err(CopyError::Read)?;
 

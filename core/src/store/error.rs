@@ -1,5 +1,7 @@
 //! What the database's errors mean for those who called.
 
+use std::io;
+
 use sqlx::{
     error::DatabaseError,
     migrate::MigrateError,
@@ -296,8 +298,17 @@ impl Error {
         matches!(self, Self::Unavailable(sqlx::Error::PoolTimedOut))
     }
 
+    /// What is written could not be written back.
+    pub(super) fn no_room_for_log() -> Self {
+        let cause = "the disk has no room for what the log of the database holds";
+        Self::Unavailable(sqlx::Error::Io(io::Error::new(io::ErrorKind::StorageFull, cause)))
+    }
+
     /// Whether there was no room for what was to be written.
     pub(crate) fn is_full(&self) -> bool {
+        if let sqlx::Error::Io(error) = self.cause() {
+            return error.kind() == io::ErrorKind::StorageFull;
+        }
         let sqlx::Error::Database(database) = self.cause() else { return false };
         match database.try_downcast_ref::<PgDatabaseError>() {
             Some(postgres) => is_postgres_full(postgres),

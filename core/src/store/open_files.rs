@@ -11,7 +11,7 @@ use std::{
 use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, log_growth::LogGrowth};
+use super::{Error, log_growth::LogGrowth, log_room::LogRoom};
 use crate::lock::{FileId, LockFile};
 
 /// How often they are looked at.
@@ -26,6 +26,7 @@ pub(crate) struct OpenFiles {
     /// While the connection that writes is open: whoever has it open keeps the log from being removed by SQLite.
     open_log: Mutex<Option<FileId>>,
     growth: LogGrowth,
+    room: LogRoom,
     /// A second process could lock another file in the place of one.
     locks: OnceLock<Vec<(Arc<LockFile>, FileId)>>,
     last_look: Mutex<Instant>,
@@ -46,6 +47,7 @@ impl OpenFiles {
             log: log.into(),
             open_log: Mutex::default(),
             growth: LogGrowth::default(),
+            room: LogRoom::default(),
             locks: OnceLock::new(),
             last_look: Mutex::new(Instant::now()),
             gone: OnceLock::new(),
@@ -86,6 +88,22 @@ impl OpenFiles {
         }
     }
 
+    /// Whether another transaction could leave the log without room to be written back.
+    pub(super) async fn is_short_of_room(self: &Arc<Self>) -> bool {
+        if self.room.is_plenty() {
+            return false;
+        }
+        let this = Arc::clone(self);
+        let looked = spawn_blocking(move || this.look_for_room()).await;
+        looked.is_ok() && !self.room.takes_a_transaction()
+    }
+
+    fn look_for_room(&self) {
+        if let Err(error) = self.room.look(&self.log) {
+            tracing::debug!(%error, "cannot tell how much room the disk has");
+        }
+    }
+
     pub(crate) async fn look(self: &Arc<Self>) {
         let now = Instant::now();
         let this = Arc::clone(self);
@@ -121,6 +139,7 @@ impl OpenFiles {
         if let Ok(log) = self.log.metadata() {
             self.growth.look(log.len());
         }
+        self.look_for_room();
         // Unless it was closed meanwhile.
         (is_another(&self.log, open) && self.open_log() == Some(open)).then(|| self.log.clone())
     }

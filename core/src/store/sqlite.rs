@@ -63,13 +63,22 @@ const TRY_WRITING: &str = "\
     insert into write_probe (id, written) values (1, 0) on conflict (id) do update set written = 0;
     rollback";
 
+/// A database that is as it has to be.
+pub(super) struct Prepared {
+    /// To be kept until another is open: the last one to be closed writes back what the log holds, which takes its time, and
+    /// removes it.
+    pub(super) connection: SqliteConnection,
+    /// There was nothing of ours in it.
+    pub(super) is_new: bool,
+}
+
 /// Opens or, where that was found to be right, creates the database, checks that it is as durable as promised, and brings its
-/// schema up to date. Says whether there was nothing of ours in it.
+/// schema up to date.
 pub(super) async fn prepare(
     path: &Path,
     expected: Expected,
     require_data: bool,
-) -> Result<bool, OpenError> {
+) -> Result<Prepared, OpenError> {
     if expected == Expected::Nothing && require_data {
         return Err(OpenError::NoData);
     }
@@ -91,8 +100,7 @@ pub(super) async fn prepare(
     {
         return Err(error);
     }
-    connection.close().await?;
-    Ok(!has_schema)
+    Ok(Prepared { connection, is_new: !has_schema })
 }
 
 /// To a database that is there, whoever else uses it.
@@ -108,6 +116,16 @@ pub(super) async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options(path).read_only(true).pragma("query_only", "ON"))
         .await
+}
+
+/// Writes back what the log holds and makes its file empty, unless others read what was there before for longer than this
+/// waits: they hold it, and are asked again.
+pub(super) async fn empty_log(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const EMPTY: &str = "pragma busy_timeout = 200; pragma wal_checkpoint(truncate)";
+    sqlx::raw_sql(EMPTY).execute(&mut *connection).await?;
+    let usual = format!("pragma busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(usual)).execute(connection).await?;
+    Ok(())
 }
 
 async fn check_version(connection: &mut SqliteConnection) -> Result<(), OpenError> {

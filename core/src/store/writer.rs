@@ -20,7 +20,7 @@ use super::{
     engine::{Connection, by, on},
     history::{self, History, Start},
     open_files::OpenFiles,
-    postgres, upload,
+    postgres, sqlite, upload,
     user::{self, Upsert, UserRow},
 };
 
@@ -170,6 +170,7 @@ impl Writer {
     }
 
     pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
+        self.make_room().await?;
         let deadline = match &self.engine {
             Engine::Sqlite { files, .. } => {
                 files.check().await?;
@@ -204,6 +205,22 @@ impl Writer {
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
         Ok(WriteTransaction { open, memory, deadline, trace })
+    }
+
+    /// Of SQLite, whose log is on the same disk: what is in it must always have room in the database.
+    async fn make_room(&mut self) -> Result<(), Error> {
+        let Engine::Sqlite { files, .. } = &self.engine else { return Ok(()) };
+        let files = Arc::clone(files);
+        if !files.is_short_of_room().await {
+            return Ok(());
+        }
+        if let Connection::Sqlite(connection) = &mut self.connected().await?.connection
+            && let Err(error) = sqlite::empty_log(connection).await
+        {
+            self.discard().await;
+            return Err(error.into());
+        }
+        if files.is_short_of_room().await { Err(Error::no_room_for_log()) } else { Ok(()) }
     }
 
     /// `None` where the connection works on another history than it was opened on.

@@ -8,7 +8,10 @@ use netrox_harness::{
 };
 use serde_json::Value;
 
-each![; sqlite: a_full_disk_is_survived_without_a_restart];
+each![;
+    sqlite: a_full_disk_is_survived_without_a_restart,
+        the_log_alone_fills_no_disk
+];
 
 const CYCLES: usize = 5;
 /// Enough messages of [`LONG`] bytes to use up whatever room a full disk's files have inside.
@@ -115,6 +118,34 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
         (disk.files_below("data/media/attachments") == 1 + CYCLES).then_some(())
     })
     .await;
+}
+
+/// Small messages change the same pages again and again: their log is long before their data is.
+async fn the_log_alone_fills_no_disk(arrangement: Arrangement) {
+    let disk = SmallDisk::mount(24 * 1024 * 1024);
+    let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
+    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
+    let builder = builder.launcher(core, disk.launcher()).variable(
+        core,
+        "NETROX_CHAT_DATA_DIR",
+        disk.path().join("data"),
+    );
+    let mut chat = builder.start().await;
+    let (ada, mut at_ada) = chat.join("ada").await;
+    let (bob, mut at_bob) = chat.join("bob").await;
+    let mut acknowledged: Vec<Value> = Vec::new();
+    for number in 0..4_000 {
+        let body = number.to_string();
+        let sent = send(&mut at_ada, &bob, &mut at_bob, &body).await;
+        assert_eq!(sent, Ok(()), "message {number}");
+        acknowledged.push(body.into());
+    }
+    // Also where it is short from the start.
+    chat.restart(core).await;
+    let (mut at_ada, mut at_bob) = (chat.connect(&ada).await, chat.connect(&bob).await);
+    send(&mut at_ada, &bob, &mut at_bob, "one more").await.expect("stored");
+    acknowledged.push("one more".into());
+    assert_stored(&chat, &ada, &bob, &acknowledged).await;
 }
 
 async fn assert_stored(chat: &TestChat, ada: &User, bob: &User, acknowledged: &[Value]) {

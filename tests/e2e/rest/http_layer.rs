@@ -1,6 +1,8 @@
 //! What the HTTP layer refuses, without an envelope, and its time limits.
 
-use netrox_harness::{Arrangement, TestChat, each, multipart::Form, raw::Raw};
+use netrox_harness::{
+    Arrangement, TestChat, each, multipart::Form, process::Signal, raw::Raw,
+};
 
 each![
     bytes_that_are_not_http_are_400,
@@ -9,6 +11,7 @@ each![
     a_head_that_does_not_come_is_cut_off,
     a_body_that_stalls_is_cut_off,
     two_lengths_are_never_two_requests,
+    a_client_that_has_nothing_more_to_say_is_answered,
 ];
 
 /// The status of the next answer, and 0 where the connection was closed instead.
@@ -107,5 +110,40 @@ async fn two_lengths_are_never_two_requests(arrangement: Arrangement) {
         connection.finish().await;
         let answers = String::from_utf8(connection.rest().await).expect("text");
         assert!(!answers.contains("HTTP/1.1 200 "), "{lengths}: {answers}");
+    }
+}
+
+/// RFC 9112 section 9.6: it closes its side of the connection and reads on.
+async fn a_client_that_has_nothing_more_to_say_is_answered(arrangement: Arrangement) {
+    let mut chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let form = Form::new().text("receiver", &bob.id).file("a.txt", "a small file").finish();
+    let authorization = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", ada.token);
+    let list = format!("GET /chat/get-user-threads/ HTTP/1.1\r\n{authorization}\r\n");
+    let upload = format!(
+        "POST /chat/chat-attachment/ HTTP/1.1\r\n{authorization}Content-Type: {}\r\nContent-Length: {}\r\n\r\n",
+        Form::CONTENT_TYPE,
+        form.len()
+    );
+    // The end is there before any answer can be.
+    for role in chat.roles() {
+        chat.process(role).signal(Signal::STOP);
+    }
+    let mut connections = Vec::new();
+    for (head, body, status) in [(list, &b""[..], 200), (upload, &form, 201)] {
+        let mut connection = chat.edge().raw().await;
+        connection.write(head).await;
+        connection.write(body).await;
+        connection.finish().await;
+        connections.push((connection, status));
+    }
+    for role in chat.roles().into_iter().rev() {
+        chat.process(role).signal(Signal::CONT);
+        if role == chat.edge_role() {
+            assert_eq!(chat.get("/healthz").send().await.status, 200);
+        }
+    }
+    for (mut connection, expected) in connections {
+        assert_eq!(status(&mut connection).await, expected);
     }
 }

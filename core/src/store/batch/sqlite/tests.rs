@@ -31,9 +31,8 @@ impl World {
     async fn open() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("chat.db");
-        sqlite::prepare(&path, Expected::Nothing, false).await.expect("a database");
-        let options = sqlite::write_options(&path);
-        let mut connection = SqliteConnection::connect_with(&options).await.expect("open");
+        let prepared = sqlite::prepare(&path, Expected::Nothing, false).await;
+        let mut connection = prepared.expect("a database").connection;
         let memory = Memory::open(&mut connection).await.expect("a history");
         let options = SqliteConnectOptions::new().filename(&path);
         let foreign = SqliteConnection::connect_with(&options).await.expect("open");
