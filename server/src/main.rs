@@ -14,6 +14,7 @@ mod epoch;
 mod failure;
 mod file_mode;
 mod listener;
+mod memory;
 mod migrate;
 mod open_files;
 mod program;

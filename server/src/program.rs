@@ -6,7 +6,7 @@ use tokio::{runtime, select};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    failure::Failure, open_files, service::Service, settings::Settings, signals::Signals,
+    failure::Failure, memory, open_files, service::Service, settings::Settings, signals::Signals,
     start_line::StartLine, telemetry::Telemetry,
 };
 
@@ -43,6 +43,7 @@ async fn serve(settings: Settings, telemetry: &Telemetry) -> Result<(), Failure>
     select! {
         result = open_and_run(settings, telemetry, drain.clone()) => result,
         () = signals.watch(&drain) => Err(Failure::SecondSignal),
+        never = memory::give_back() => match never {},
     }
 }
 

@@ -2,7 +2,9 @@
 //! has waited for as long as it may is refused then (ARCHITECTURE.md, G7; PROTOCOL section 5, `--store-wait`).
 
 mod chaos;
+mod haste;
 mod load;
+mod switch;
 
 use std::time::{Duration, Instant};
 
@@ -45,15 +47,19 @@ async fn sends_wait_for_a_database_that_another_holds(arrangement: Arrangement) 
     for hold in Scale::get().holds {
         let load = Load::start(&chat, Scale::get()).await;
         sleep(Duration::from_millis(500)).await;
-        let path = chat.data_dir().join("chat.db");
-        let mut other = SqliteConnection::connect(&format!("sqlite://{}", path.display()))
-            .await
-            .expect("the database");
-        sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the write lock");
-        sleep(*hold).await;
-        other.close().await.expect("closed");
+        hold_file(&chat, *hold).await;
         unrefused(&chat, load, &format!("the database held for {hold:?}")).await;
     }
+}
+
+/// Another program has the file for itself.
+async fn hold_file(chat: &TestChat, hold: Duration) {
+    let path = chat.data_dir().join("chat.db");
+    let other = SqliteConnection::connect(&format!("sqlite://{}", path.display()));
+    let mut other = other.await.expect("the database");
+    sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the write lock");
+    sleep(hold).await;
+    other.close().await.expect("closed");
 }
 
 async fn sends_wait_for_a_core_that_starts_again(arrangement: Arrangement) {

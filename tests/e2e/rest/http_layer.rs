@@ -1,8 +1,6 @@
 //! What the HTTP layer refuses, without an envelope, and its time limits.
 
-use netrox_harness::{
-    Arrangement, TestChat, each, multipart::Form, process::Signal, raw::Raw,
-};
+use netrox_harness::{Arrangement, TestChat, each, multipart::Form, process::Signal, raw::Raw};
 
 each![
     bytes_that_are_not_http_are_400,

@@ -21,6 +21,9 @@ pub(super) fn is_full() -> bool {
 }
 
 impl Scale {
+    /// What runs each time.
+    pub(super) const LITTLE: Self = Self { pairs: 6, rate: 10, holds: &[Duration::from_secs(3)] };
+
     pub(super) fn get() -> Self {
         const HALF: Duration = Duration::from_millis(500);
         const THREE: Duration = Duration::from_secs(3);
@@ -28,7 +31,7 @@ impl Scale {
         if is_full() {
             Self { pairs: 50, rate: 10, holds: &[HALF, THREE, EIGHT] }
         } else {
-            Self { pairs: 6, rate: 10, holds: &[THREE] }
+            Self::LITTLE
         }
     }
 }

@@ -24,7 +24,7 @@ use tonic::body::Body;
 
 use super::{
     Member, Standing, Unsettled, health,
-    link::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES},
+    link::{CONNECTION_WINDOW_BYTES, Link},
 };
 use crate::{backoff::Backoff, core_client::reach::Trouble};
 
@@ -93,7 +93,7 @@ impl Target {
         while !self.given_up.is_cancelled() {
             chat.mark_unchanged();
             let connected = tokio::select! {
-                connected = connect(self.address) => connected,
+                connected = connect(self.address, self.standing.link) => connected,
                 () = self.given_up.cancelled() => return,
             };
             match connected {
@@ -173,7 +173,7 @@ impl Target {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<Connected> {
+async fn connect(address: SocketAddr, link: Link) -> io::Result<Connected> {
     let connected = timeout(CONNECT_TIMEOUT, async {
         let is_cut = CancellationToken::new();
         let stream = TcpStream::connect(address).await?;
@@ -184,7 +184,7 @@ async fn connect(address: SocketAddr) -> io::Result<Connected> {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_stream_window_size(link.stream_window_bytes())
             .max_concurrent_reset_streams(MAX_GIVEN_UP_STREAMS)
             .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(stream))

@@ -26,16 +26,14 @@ pub(in crate::core_client) enum Link {
     Strangers,
 }
 
-/// What a stream may hold of its connection, unread: all streams that the core admits have less than half of
-/// it.
-pub(super) const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
 /// The most that there is. The memory that it stands for is that of the streams.
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// As many streams as a core takes on a connection.
 const MAX_STREAMS: usize = 32_768;
-const _: () = assert!(
-    MAX_STREAMS as u64 * (STREAM_WINDOW_BYTES as u64) <= CONNECTION_WINDOW_BYTES as u64 / 2 + 1
-);
+const _: () = {
+    let most = Link::Chat.stream_window_bytes() as u64;
+    assert!(MAX_STREAMS as u64 * most <= CONNECTION_WINDOW_BYTES as u64 / 2 + 1);
+};
 /// Beyond what an edge is asked to take by default, and as many as it may be told to.
 const MAX_BULK: usize = 8_192;
 /// What they may hold is a quarter of what a connection may at the core.
@@ -49,6 +47,15 @@ impl Link {
         match self {
             Self::Chat | Self::Bulk => 2,
             Self::Uploads | Self::Strangers => 1,
+        }
+    }
+
+    /// What a stream may hold of its connection, unread: all streams that the core admits have less than half of it. Each
+    /// reader who stalls makes an edge hold as much.
+    pub(super) const fn stream_window_bytes(self) -> u32 {
+        match self {
+            Self::Bulk => 12 * 1024,
+            Self::Chat | Self::Uploads | Self::Strangers => 32 * 1024,
         }
     }
 

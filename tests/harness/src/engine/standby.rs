@@ -64,6 +64,16 @@ impl ReplicatedPostgres {
     /// writes.
     pub async fn fail_over(&mut self) {
         self.primary.kill();
+        self.promote().await;
+    }
+
+    /// The same where it is meant: the primary ends when the standby has all that it has committed.
+    pub async fn switch_over(&mut self) {
+        self.primary.stop().await;
+        self.promote().await;
+    }
+
+    async fn promote(&self) {
         let mut standby = connect(&self.standby).await;
         let promoted = sqlx::query_scalar("select pg_promote()").fetch_one(&mut standby).await;
         let promoted: bool = promoted.expect("a promotion");
