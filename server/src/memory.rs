@@ -15,7 +15,7 @@ const WORTH_PART: u64 = 8;
 /// An attempt that gives back less, or only what is taken again at once, makes the next ones rarer, down to one in so many
 /// looks.
 const LITTLE_BYTES: u64 = 2 * 1024 * 1024;
-const MOST_SKIPPED: u32 = 11;
+const MOST_SKIPPED: u32 = 5;
 /// While it grows by more from one look to the next, it is in use.
 const STEADY_BYTES: u64 = 1024 * 1024;
 
