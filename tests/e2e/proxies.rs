@@ -8,6 +8,7 @@ use netrox_harness::{
     multipart::Form,
     reverse_proxy::{Kind, ReverseProxy},
     socket::End,
+    tls::TlsClient,
 };
 use serde_json::Value;
 use tokio::time::sleep;
@@ -79,7 +80,9 @@ async fn everything_passes(kind: Kind) {
     // The largest file, and one that is too large.
     let stored = upload(client.edge(), &ada, &bob, 25 * MIB).await;
     assert_eq!(stored.status, 201, "{stored:?}");
-    upload(client.edge(), &ada, &bob, 25 * MIB + 1).await.assert_failure(413);
+    for too_large in [25 * MIB + 1, 31 * MIB] {
+        upload(client.edge(), &ada, &bob, too_large).await.assert_failure(413);
+    }
     let stored = stored.json();
     let path = stored["entity"]["message"]["attached_file"].as_str().expect("a path").to_owned();
     let whole = client.edge().get(&path).bearer(&bob.token).send().await;
@@ -187,6 +190,7 @@ async fn a_drain_costs_no_request(kind: Kind) {
     }
     assert!((1..8).contains(&closed), "{closed}");
     no_edge_is_missed(&proxy, &mut chat).await;
+    a_core_that_is_away_is_told_by_the_edge(kind, &client, &mut chat).await;
     let logs = proxy.logs();
     assert!(!logs.contains("eyJ"), "{logs}");
 }
@@ -197,12 +201,44 @@ async fn no_edge_is_missed(proxy: &ReverseProxy, chat: &mut TestChat) {
     chat.ready().await;
     chat.kill(Role::Edge(1));
     let client = proxy.client().await;
+    // As of files that have to be asked for; whatever the answer, it is not logged.
+    let path = format!("/mediafiles/attachments/a.txt?token={}", chat.stranger("dan").token);
+    for _ in 0..4 {
+        client.edge().get(&path).send().await;
+    }
     let cyd = chat.stranger("cyd");
     eventually("the edge that is back", async || {
         let path = format!("/ws/chat/room/?token={}", cyd.token);
         Socket::try_open(client.edge().address, &path, &[]).await.ok()
     })
     .await;
+}
+
+/// No edge is ready meanwhile, and one answers all the same.
+async fn a_core_that_is_away_is_told_by_the_edge(
+    kind: Kind,
+    client: &TlsClient,
+    chat: &mut TestChat,
+) {
+    chat.kill(Role::Core(0));
+    eventually("not ready", async || {
+        (chat.edge_at(0).get("/readyz").send().await.status == 503).then_some(())
+    })
+    .await;
+    let ada = chat.stranger("ada");
+    // For longer than proxies take to ask.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2_500) {
+        let answer = client.edge().get("/chat/get-user-threads/").bearer(&ada.token).send().await;
+        if kind == Kind::Caddy {
+            assert_eq!(answer.status, 503, "{answer:?}");
+        } else {
+            answer.assert_failure(503);
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    chat.spawn(Role::Core(0)).await;
 }
 
 /// The next frame, or how the connection ended.

@@ -94,14 +94,8 @@ impl OpenFiles {
             return false;
         }
         let this = Arc::clone(self);
-        let looked = spawn_blocking(move || this.look_for_room()).await;
+        let looked = spawn_blocking(move || this.room.look(&this.log)).await;
         looked.is_ok() && !self.room.takes_a_transaction()
-    }
-
-    fn look_for_room(&self) {
-        if let Err(error) = self.room.look(&self.log) {
-            tracing::debug!(%error, "cannot tell how much room the disk has");
-        }
     }
 
     pub(crate) async fn look(self: &Arc<Self>) {
@@ -139,7 +133,7 @@ impl OpenFiles {
         if let Ok(log) = self.log.metadata() {
             self.growth.look(log.len());
         }
-        self.look_for_room();
+        self.room.look(&self.log);
         // Unless it was closed meanwhile.
         (is_another(&self.log, open) && self.open_log() == Some(open)).then(|| self.log.clone())
     }

@@ -207,7 +207,7 @@ impl Writer {
         Ok(WriteTransaction { open, memory, deadline, trace })
     }
 
-    /// Of SQLite, whose log is on the same disk: what is in it must always have room in the database.
+    /// Of SQLite, whose log is on the same disk: what is in it needs room in the database.
     async fn make_room(&mut self) -> Result<(), Error> {
         let Engine::Sqlite { files, .. } = &self.engine else { return Ok(()) };
         let files = Arc::clone(files);

@@ -200,8 +200,11 @@ impl Standing {
     }
 
     fn insert(&self, member: Member) {
-        self.connections().push(member);
-        self.count.send_modify(|count| *count += 1);
+        {
+            let mut connections = self.connections();
+            connections.push(member);
+            self.count.send_replace(connections.len());
+        }
         self.is_settled.cancel();
     }
 
@@ -232,12 +235,8 @@ impl Standing {
         let mut connections = self.connections();
         let count = connections.len();
         connections.retain(|member| member.id != id);
-        let was_there = connections.len() < count;
-        drop(connections);
-        if was_there {
-            self.count.send_modify(|count| *count -= 1);
-        }
-        was_there
+        self.count.send_replace(connections.len());
+        connections.len() < count
     }
 }
 

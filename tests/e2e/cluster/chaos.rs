@@ -155,11 +155,7 @@ impl Chaos {
             }
             (Victim::Way(core, engine), _) => proxies[&(core, engine)].reset(),
             (Victim::Process(role), Kind::Stop) => {
-                let status = self.chat.terminate(role).await;
-                if status.code() != Some(0) {
-                    let violation = format!("SIGTERM ended {role:?} with {status}");
-                    self.record.violations.push(violation);
-                }
+                self.chat.process(role).signal(Signal::TERM);
             }
             (Victim::Process(role), Kind::Pause) => {
                 self.chat.process(role).signal(Signal::STOP);
@@ -185,7 +181,17 @@ impl Chaos {
             (Victim::Process(role), Kind::Pause) => {
                 self.chat.process(role).signal(Signal::CONT);
             }
-            (Victim::Process(role), _) => self.chat.spawn(role).await,
+            (Victim::Process(role), kind) => {
+                // Its drain takes what it takes, when what else had failed is back.
+                if kind == Kind::Stop {
+                    let status = self.chat.ended(role).await;
+                    if status.code() != Some(0) {
+                        let violation = format!("SIGTERM ended {role:?} with {status}");
+                        self.record.violations.push(violation);
+                    }
+                }
+                self.chat.spawn(role).await;
+            }
         }
     }
 

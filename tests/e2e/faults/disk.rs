@@ -122,7 +122,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
 
 /// Small messages change the same pages again and again: their log is long before their data is.
 async fn the_log_alone_fills_no_disk(arrangement: Arrangement) {
-    let disk = SmallDisk::mount(24 * 1024 * 1024);
+    let disk = SmallDisk::mount(40 * 1024 * 1024);
     let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
     let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
     let builder = builder.launcher(core, disk.launcher()).variable(
@@ -134,7 +134,7 @@ async fn the_log_alone_fills_no_disk(arrangement: Arrangement) {
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
     let mut acknowledged: Vec<Value> = Vec::new();
-    for number in 0..4_000 {
+    for number in 0..3_000 {
         let body = number.to_string();
         let sent = send(&mut at_ada, &bob, &mut at_bob, &body).await;
         assert_eq!(sent, Ok(()), "message {number}");

@@ -68,7 +68,11 @@ impl ReverseProxy {
         let log = fs::File::create(directory.path().join("stderr.log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         // As a service has it, without what a test was started with.
-        command.env_clear().env("HOME", directory.path()).env("LD_LIBRARY_PATH", libraries());
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", directory.path())
+            .env("LD_LIBRARY_PATH", libraries());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let own_logs = || logs(directory.path());
         eventually("a proxy that listens", async || {
@@ -126,7 +130,7 @@ impl Kind {
                 program("usr/bin/caddy", &["run", "--adapter", "caddyfile", "--config"], &own)
             }
             Self::Apache => {
-                let main = apache(&configuration, &places.directory);
+                let main = apache(&configuration, places);
                 let main = write("apache2.conf", &main);
                 program("usr/sbin/apache2", &["-D", "FOREGROUND", "-f"], &main)
             }
@@ -173,7 +177,6 @@ impl Kind {
             Self::Apache => {
                 changes.extend(pair);
                 changes.extend([
-                    ("Listen 443", format!("Listen {ip}:{port}")),
                     ("<VirtualHost *:443>", format!("<VirtualHost {ip}:{port}>")),
                     ("/var/log/apache2/", format!("{directory}/")),
                 ]);
@@ -207,15 +210,16 @@ impl Kind {
 
 /// The rest of what Debian's `apache2.conf` has, with the modules that the comment of the configuration names and those that
 /// they need.
-fn apache(configuration: &str, directory: &Path) -> String {
+fn apache(configuration: &str, places: &Places) -> String {
     let named = configuration.lines().find_map(|line| line.strip_prefix("# a2enmod "));
     let named = named.expect("a line of modules").split(' ');
     let others = ["mpm_event", "authz_core", "socache_shmcb", "slotmem_shm", "alias"];
     let modules: String = others.into_iter().chain(named).map(load).collect();
     format!(
         "{modules}ServerName localhost\nPidFile {0}/apache.pid\nErrorLog {0}/error.log\nMutex file:{0}\n\
-         DefaultRuntimeDir {0}\nUser nobody\nGroup nogroup\nIncludeOptional {0}/chat.conf\n",
-        directory.display()
+         DefaultRuntimeDir {0}\nUser nobody\nGroup nogroup\nListen {1}\nIncludeOptional {0}/chat.conf\n",
+        places.directory.display(),
+        places.address
     )
 }
 
@@ -225,8 +229,9 @@ fn load(module: &str) -> String {
 }
 
 fn program(path: &str, arguments: &[&str], configuration: &Path) -> Command {
-    let mut command = Command::new(root().join(path));
-    command.args(arguments).arg(configuration);
+    // Ends with the test, whatever ends that: as a group of its own it hears nothing from a terminal.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]).arg(root().join(path)).args(arguments).arg(configuration);
     command
 }
 
@@ -236,11 +241,12 @@ fn root() -> PathBuf {
     root.expect("NETROX_CHAT_TEST_PROXIES, which tests/run sets").into()
 }
 
+/// What they need beside what is installed, if anything.
 fn libraries() -> PathBuf {
-    let directories = fs::read_dir(root().join("usr/lib")).expect("libraries");
-    let mut directories = directories.map(|entry| entry.expect("an entry").path());
+    let directories = fs::read_dir(root().join("usr/lib")).into_iter().flatten().flatten();
+    let mut directories = directories.map(|entry| entry.path());
     let found = directories.find(|path| path.to_string_lossy().ends_with("-linux-gnu"));
-    found.expect("libraries of this machine")
+    found.unwrap_or_default()
 }
 
 /// What it wrote to any file of its own.

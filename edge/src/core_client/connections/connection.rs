@@ -91,7 +91,7 @@ impl Target {
         let mut unsettled = unsettled;
         let mut chat = self.standing.chat.subscribe();
         while !self.given_up.is_cancelled() {
-            chat.mark_unchanged();
+            let stood = *chat.borrow_and_update();
             let connected = tokio::select! {
                 connected = connect(self.address, self.standing.link) => connected,
                 () = self.given_up.cancelled() => return,
@@ -113,7 +113,7 @@ impl Target {
             tokio::select! {
                 () = sleep(backoff.next_delay()) => {}
                 // What chat has just found there is there for this one.
-                Ok(()) = chat.changed() => {}
+                Ok(_) = chat.wait_for(|stands| *stands > stood), if self.standing.link != Link::Chat => {}
                 () = self.given_up.cancelled() => return,
             }
         }
