@@ -8,20 +8,22 @@ use tokio::task::spawn_blocking;
 /// What the start left behind goes back first.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// So much more than the least that was left is worth an attempt, and an eighth of that least: how much of it is free is not
-/// told, and an attempt takes the longer the more there is. What two edges and two cores keep together stays below 16 MiB.
+/// So much more than the least that there ever was is worth an attempt, and an eighth of that least: how much of it is free is
+/// not told. What two edges and two cores keep together stays below 16 MiB.
 const WORTH_BYTES: u64 = 3 * 1024 * 1024;
 const WORTH_PART: u64 = 8;
 /// An attempt that gives back less, or only what is taken again at once, makes the next ones rarer, down to one in so many
-/// looks.
+/// looks, and one more for so many bytes, since it takes the longer the more there is.
 const LITTLE_BYTES: u64 = 2 * 1024 * 1024;
-const MOST_SKIPPED: u32 = 5;
+const MOST_SKIPPED: u64 = 5;
+const SKIPPED_MORE_BYTES: u64 = 64 * 1024 * 1024;
 /// While it grows by more from one look to the next, it is in use.
 const STEADY_BYTES: u64 = 1024 * 1024;
 
 /// Gives back what is no longer needed, for as long as it is polled.
 pub(crate) async fn give_back() -> Infallible {
-    let mut kept = Kept::default();
+    // A rush may begin before the first look.
+    let mut kept = Kept { least: netrox_heap::resident_bytes(), ..Kept::default() };
     let mut wait = FIRST_LOOK;
     loop {
         tokio::time::sleep(wait).await;
@@ -38,21 +40,22 @@ pub(crate) async fn give_back() -> Infallible {
 /// What was found, in bytes.
 #[derive(Debug, Default, Clone, Copy)]
 struct Kept {
-    /// The least that was left after an attempt.
+    /// The least that there ever was.
     least: Option<u64>,
+    has_tried: bool,
     last: u64,
     /// Before the last attempt, until the next look.
     before: Option<u64>,
     /// Looks between attempts, and those left until the next.
-    skipped: u32,
-    to_skip: u32,
+    skipped: u64,
+    to_skip: u64,
 }
 
 impl Kept {
     fn look(&mut self, resident: impl Fn() -> Option<u64>, give_back: impl FnOnce()) {
         let Some(now) = resident() else { return };
         match self.before.take() {
-            Some(before) if now.saturating_add(LITTLE_BYTES) > before => self.skip_more(),
+            Some(before) if now.saturating_add(LITTLE_BYTES) > before => self.skip_more(now),
             Some(_) => self.skipped = 0,
             None => {}
         }
@@ -63,14 +66,15 @@ impl Kept {
         let is_due = self.to_skip == 0;
         self.to_skip = self.to_skip.saturating_sub(1);
         self.last = now;
-        if self.least.is_some() && !(is_steady && is_much && is_due) {
+        if self.has_tried && !(is_steady && is_much && is_due) {
             return;
         }
+        self.has_tried = true;
         give_back();
         let left = resident().unwrap_or(now);
         let is_little = now.saturating_sub(left) < LITTLE_BYTES;
         if is_little {
-            self.skip_more();
+            self.skip_more(now);
         } else {
             self.before = Some(now);
         }
@@ -78,8 +82,9 @@ impl Kept {
         self.least = Some(self.least.map_or(left, |least| least.min(left)));
     }
 
-    fn skip_more(&mut self) {
-        self.skipped = (self.skipped * 2 + 1).min(MOST_SKIPPED);
+    fn skip_more(&mut self, now: u64) {
+        let most = MOST_SKIPPED + now / SKIPPED_MORE_BYTES;
+        self.skipped = (self.skipped * 2 + 1).min(most);
         self.to_skip = self.skipped;
     }
 }
@@ -131,5 +136,19 @@ mod tests {
             assert_eq!(given_back.get() == 1, expected, "{now} MiB, {free} free");
         }
         kept.look(|| None, || panic!("nothing is known"));
+    }
+
+    #[test]
+    fn a_rush_at_the_start_is_no_measure() {
+        let mut kept = Kept { least: Some(10 * MIB), ..Kept::default() };
+        let resident = Cell::new(60 * MIB);
+        let mut looks = 0;
+        // It is over after some looks, and nothing shows it.
+        while resident.get() > 20 * MIB {
+            looks += 1;
+            let give_back = || resident.set(if looks > 4 { 12 } else { 60 } * MIB);
+            kept.look(|| Some(resident.get()), give_back);
+            assert!(looks < 12, "never tried again");
+        }
     }
 }
