@@ -33,16 +33,19 @@ async fn send(from: &mut Socket, to: &User, at: &mut Socket, body: &str) -> Resu
     }
 }
 
+/// All that the core keeps is on this disk, and what finds no room is refused at once.
+async fn start_on(disk: &SmallDisk, arrangement: Arrangement) -> TestChat {
+    let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
+    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
+    let data = disk.path().join("data");
+    let builder = builder.launcher(core, disk.launcher());
+    builder.variable(core, "NETROX_CHAT_DATA_DIR", data).start().await
+}
+
 async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     let disk = SmallDisk::mount(48 * 1024 * 1024);
-    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
-    let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
-    let builder = builder.launcher(core, disk.launcher()).variable(
-        core,
-        "NETROX_CHAT_DATA_DIR",
-        disk.path().join("data"),
-    );
-    let mut chat = builder.start().await;
+    let mut chat = start_on(&disk, arrangement).await;
+    let core = chat.core_role();
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
     let small_file = || Form::new().text("receiver", &bob.id).file("canary.bin", vec![7; 300_000]);
@@ -123,14 +126,8 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
 /// Small messages change the same pages again and again: their log is long before their data is.
 async fn the_log_alone_fills_no_disk(arrangement: Arrangement) {
     let disk = SmallDisk::mount(40 * 1024 * 1024);
-    let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
-    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
-    let builder = builder.launcher(core, disk.launcher()).variable(
-        core,
-        "NETROX_CHAT_DATA_DIR",
-        disk.path().join("data"),
-    );
-    let mut chat = builder.start().await;
+    let mut chat = start_on(&disk, arrangement).await;
+    let core = chat.core_role();
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
     let mut acknowledged: Vec<Value> = Vec::new();
