@@ -108,13 +108,13 @@ impl Store {
         match database {
             Database::Sqlite(path) => {
                 let prepared = sqlite::prepare(path, expected, require_data).await?;
+                let is_new = prepared.is_new;
                 let open_files = OpenFiles::new(path, damaged.clone()).map_err(sqlx::Error::Io)?;
                 let options = sqlite::write_options(path);
-                let writer = Writer::sqlite(options, Arc::clone(&open_files)).await?;
+                let files = Arc::clone(&open_files);
+                let writer = Writer::sqlite(prepared.connection, options, files).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
-                let bulk = Readers::Sqlite(sqlite::readers(path).await?);
-                prepared.connection.close().await?;
-                let is_new = prepared.is_new;
+                let bulk = Readers::Sqlite(sqlite::bulk_readers(path));
                 let reach = Arc::default();
                 let history = writer.history().clone();
                 let open_files = Some(open_files);

@@ -65,8 +65,7 @@ const TRY_WRITING: &str = "\
 
 /// A database that is as it has to be.
 pub(super) struct Prepared {
-    /// To be kept until another is open: the last one to be closed writes back what the log holds, which takes its time, and
-    /// removes it.
+    /// For writing. Whoever closes it while no other is open writes back what the log holds, which takes its time.
     pub(super) connection: SqliteConnection,
     /// There was nothing of ours in it.
     pub(super) is_new: bool,
@@ -110,12 +109,22 @@ pub(super) async fn connect_to_existing(path: &Path) -> Result<SqliteConnection,
     Ok(connection)
 }
 
+/// The first of them is open, so that a start finds out whether one can be.
 pub(super) async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
-    SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options(path).read_only(true).pragma("query_only", "ON"))
-        .await
+    reader_pool().connect_with(read_options(path)).await
+}
+
+/// Opened as they are needed.
+pub(super) fn bulk_readers(path: &Path) -> SqlitePool {
+    reader_pool().connect_lazy_with(read_options(path))
+}
+
+fn reader_pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
+fn read_options(path: &Path) -> SqliteConnectOptions {
+    options(path).read_only(true).pragma("query_only", "ON")
 }
 
 /// Writes back what the log holds and makes its file empty, unless others read what was there before for longer than this

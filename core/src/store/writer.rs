@@ -103,10 +103,11 @@ impl Writer {
     /// The start of this core is noted with its first transaction: one that only reads needs none, and would write and
     /// sync for nothing before it is ready. The first of a database is noted at once, where that can be written.
     pub(super) async fn sqlite(
+        mut connection: SqliteConnection,
         options: SqliteConnectOptions,
         files: Arc<OpenFiles>,
     ) -> Result<Self, sqlx::Error> {
-        let mut connection = connect_to_file(&options, &files).await?;
+        files.opened().await?;
         let opened_at = Some(batch::sqlite::version(&mut connection).await?);
         let memory = history::sqlite::Memory::open(&mut connection).await?;
         let start = memory.history().start();
