@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     clock,
-    command::{self, Dispatch, NewAttachment, NewMessage},
+    command::{self, Dispatch},
     committer::{Committer, Write},
     error::Error,
     media::{Claim, Media, name},
@@ -24,9 +24,10 @@ use crate::{
 pub(crate) mod cleaner;
 mod damaged;
 mod draft;
+mod received;
 
 pub(crate) use self::damaged::DamagedFiles;
-use self::draft::Draft;
+use self::{draft::Draft, received::Received};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Attachments {
@@ -87,15 +88,15 @@ impl AttachmentService for Attachments {
                 return Err(Status::deadline_exceeded("the upload took more than an hour"));
             }
         };
-        let receiver = command::user_id("receiver_id", &finish.receiver_id)?;
-        let body = command::body(finish.body, self.max_body_bytes, true)?;
-        let users = self.check_users(start.sender, receiver).await?;
+        let Start { sender, file_name } = start;
+        let received = Received::parse(sender, file_name, finish, self.max_body_bytes)?;
+        let users = self.check_users(&received).await?;
 
         // From here on it is finished even if the caller goes away.
         let this = self.clone();
         let finished = self
             .tasks
-            .spawn(async move { this.finish(draft, start, receiver, body, users).await })
+            .spawn(async move { this.finish(draft, received, users).await })
             .await
             .unwrap_or(Err(Error::OutcomeUnknown))?;
         Ok(Response::new(finished))
@@ -204,78 +205,6 @@ impl Attachments {
                 Some(Part::Finish(finish)) => return Ok((draft, start, finish)),
                 Some(Part::Start(_)) => return Err(invalid("a second start").into()),
                 None => return Err(invalid("no finish").into()),
-            }
-        }
-    }
-
-    /// Spares a file that no message could refer to. The committer checks again.
-    async fn check_users(&self, sender: UserId, receiver: UserId) -> Result<Vec<v1::User>, Error> {
-        if sender == receiver {
-            return Err(Error::ReceiverIsSender);
-        }
-        let rows = self.store.find_users(&[sender, receiver]).await?;
-        let find = |id| rows.iter().find(|row| row.id() == id);
-        let sender = find(sender).ok_or(Error::UserUnknown)?;
-        if sender.deleted {
-            return Err(Error::UserDeleted);
-        }
-        let receiver = find(receiver).filter(|row| !row.deleted).ok_or(Error::ReceiverUnknown)?;
-        Ok(vec![sender.clone().into(), receiver.clone().into()])
-    }
-
-    /// Makes the file durable, then the message that refers to it.
-    async fn finish(
-        &self,
-        mut draft: Draft,
-        start: Start,
-        receiver: UserId,
-        body: String,
-        users: Vec<v1::User>,
-    ) -> Result<v1::UploadAttachmentResponse, Error> {
-        let Start { sender, file_name } = start;
-        let file = draft.finish().await?;
-        let attachment = NewAttachment {
-            path: draft.path().to_owned(),
-            file_name,
-            size: i64::try_from(file.size).map_err(|_| Error::Internal)?,
-            content_type: file.content_type.to_owned(),
-        };
-        let mut message = v1::Message {
-            sender_id: sender.to_string(),
-            receiver_id: receiver.to_string(),
-            body: body.clone(),
-            attachment: Some(attachment.undispatched()),
-            ..v1::Message::default()
-        };
-        let write = Write::Message(NewMessage {
-            sender,
-            receiver,
-            body,
-            client_ref: None,
-            is_repetition: false,
-            attachment: Some(attachment),
-        });
-        let stored = match draft.submit(write) {
-            Ok(pending) => pending.message().await,
-            Err(error) => Err(error),
-        };
-        match stored {
-            Ok(stored) => {
-                if let Some(claim) = &self.claim {
-                    claim.name(stored.id, draft.path().to_owned()).await;
-                }
-                draft.keep();
-                message.id = stored.id;
-                message.thread_id = stored.thread_id;
-                message.created = Some(timestamp(stored.created));
-                message.updated = message.created;
-                Ok(v1::UploadAttachmentResponse { message: Some(message), users })
-            }
-            Err(error) => {
-                if matches!(error, Error::OutcomeUnknown) {
-                    draft.keep();
-                }
-                Err(error)
             }
         }
     }

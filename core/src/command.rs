@@ -5,6 +5,8 @@ use netrox_proto::{
     v1,
 };
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::Error;
 
 const MAX_EMAIL_BYTES: usize = 320;
@@ -27,6 +29,8 @@ pub(crate) struct NewMessage {
     /// It is refused rather than stored after a later one of the sender's.
     pub(crate) is_repetition: bool,
     pub(crate) attachment: Option<NewAttachment>,
+    /// Of an upload that a library may send again by itself.
+    pub(crate) form: Option<SentForm>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,6 +51,32 @@ impl NewAttachment {
             content_type: self.content_type.clone(),
             dispatched: None,
         }
+    }
+}
+
+/// The beginning of a digest: as much as tells one thing from all others.
+pub(crate) type Digest = [u8; 16];
+
+/// A form that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SentForm {
+    pub(crate) boundary: Digest,
+    /// Of who sent it and of all its bytes.
+    pub(crate) content: Digest,
+}
+
+impl SentForm {
+    pub(crate) fn parse(form: &v1::FormDigest, sender: UserId) -> Result<Self, Error> {
+        let digest = |bytes: &[u8]| {
+            Digest::try_from(bytes)
+                .map_err(|_| Error::InvalidField { field: "form", problem: "not of 16 bytes" })
+        };
+        let boundary = digest(&form.boundary)?;
+        let content = Sha256::new()
+            .chain_update(sender.0.as_bytes())
+            .chain_update(digest(&form.content)?)
+            .finalize();
+        Ok(Self { boundary, content: std::array::from_fn(|index| content[index]) })
     }
 }
 
@@ -98,7 +128,15 @@ impl NewMessage {
             return Err(Error::ReceiverIsSender);
         }
         let body = body(request.body, max_bytes, false)?;
-        Ok(Self { sender, receiver, body, client_ref, is_repetition: false, attachment: None })
+        Ok(Self {
+            sender,
+            receiver,
+            body,
+            client_ref,
+            is_repetition: false,
+            attachment: None,
+            form: None,
+        })
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) enum Write {
 #[derive(Debug)]
 pub(crate) enum Written {
     Message(StoredMessage),
+    /// A form that was sent before: nothing, since it is this message.
+    SentBefore(i64),
     Dispatched(Dispatched),
     Users(Vec<UserRow>),
     Nothing,
@@ -82,6 +84,14 @@ pub(crate) struct Dispatched {
     /// Microseconds since the epoch.
     pub(crate) at: i64,
     pub(crate) already: bool,
+}
+
+/// Whether an upload was one for itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Uploaded {
+    Now(StoredMessage),
+    /// The library of the client sent it again: it is this message.
+    Before(i64),
 }
 
 type Answer = Result<Written, Error>;
@@ -115,6 +125,15 @@ impl Pending {
     pub(crate) async fn message(self) -> Result<StoredMessage, Error> {
         match self.answer().await? {
             Written::Message(stored) => Ok(stored),
+            _ => Err(Error::Internal),
+        }
+    }
+
+    /// Of a message with a file.
+    pub(crate) async fn uploaded(self) -> Result<Uploaded, Error> {
+        match self.answer().await? {
+            Written::Message(stored) => Ok(Uploaded::Now(stored)),
+            Written::SentBefore(id) => Ok(Uploaded::Before(id)),
             _ => Err(Error::Internal),
         }
     }

@@ -19,7 +19,7 @@ impl FromRequestParts<Edge> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
         let identity = edge.identify(&parts.headers, None).await?;
-        Visitor::is_known(&parts.extensions);
+        Visitor::become_known(&parts.extensions);
         Ok(Self(identity.user_id))
     }
 }

@@ -66,6 +66,7 @@ struct Shared {
     sends: sends::SendPipeline,
     sockets: ws::Sockets,
     strangers: Arc<server::Strangers>,
+    lingering: Arc<server::Lingering>,
     /// The operator was told of a proxy that nobody named.
     unnamed_proxy: Once,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
@@ -115,6 +116,7 @@ impl Edge {
             ),
             sockets: ws::Sockets::new(&config.limits),
             strangers: Arc::new(server::Strangers::new(&config)),
+            lingering: Arc::new(server::Lingering::new(&config)),
             unnamed_proxy: Once::new(),
             lost_upgrade: notice::Notice::default(),
             standstill: standstill::Standstill::watch(&tasks, &draining),

@@ -6,6 +6,7 @@
 mod head;
 mod head_timeout;
 mod linger;
+mod lingering;
 mod origin;
 mod strangers;
 mod write_timeout;
@@ -23,7 +24,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
-use http::{Request, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -36,12 +37,13 @@ use tower_http::timeout::TimeoutBody;
 
 use self::{
     head_timeout::{HeadTimer, Heads},
-    linger::LingeringBody,
+    linger::{End, LingeringBody},
     origin::Origin,
     strangers::Stranger,
     write_timeout::WriteTimeout,
 };
 pub(crate) use self::{
+    lingering::Lingering,
     origin::ClientAddress,
     strangers::{Occupied, Strangers, Visitor},
     write_timeout::Written,
@@ -139,11 +141,12 @@ async fn serve_connection(
             let visitor = Visitor::new(Arc::clone(&stranger), client);
             request.extensions_mut().insert(visitor.clone());
             let expects_continue = request.headers().contains_key(header::EXPECT);
-            let request = request.map(|body| {
-                let body = LingeringBody::new(body, expects_continue, visitor, edge.clone());
-                Body::new(TimeoutBody::new(edge.shared.config.limits.body_idle_timeout, body))
-            });
-            answer(router.clone(), request)
+            let (head, body) = request.into_parts();
+            let body = LingeringBody::new(body, expects_continue, visitor, edge.clone());
+            let end = body.end();
+            let idle_timeout = edge.shared.config.limits.body_idle_timeout;
+            let body = Body::new(TimeoutBody::new(idle_timeout, body));
+            answer(router.clone(), Request::from_parts(head, body), end)
         }
     });
     let connection = http1::Builder::new()
@@ -199,11 +202,16 @@ async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Ori
     Some(origin)
 }
 
-async fn answer(router: Router, request: Request<Body>) -> Result<Response, Infallible> {
-    match head::refusal(&request) {
-        Some(refusal) => Ok(refusal),
-        None => router.oneshot(request).await,
+async fn answer(router: Router, request: Request<Body>, end: End) -> Result<Response, Infallible> {
+    let mut response = match head::refusal(&request) {
+        Some(refusal) => refusal,
+        None => router.oneshot(request).await?,
+    };
+    // Else a client would send its next request on it, and find it cut.
+    if !end.is_reached() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    Ok(response)
 }
 
 async fn keep_house(edge: Edge) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use bytes::Bytes;
 use netrox_harness::{Store, eventually, within};
 use netrox_proto::v1::{
-    DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, Message,
+    DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, FormDigest, Message,
     UploadAttachmentRequest, UploadFinish, UploadStart, User, upload_attachment_request::Part,
 };
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ pub(crate) fn chunk(bytes: &[u8]) -> Part {
 }
 
 pub(crate) fn finish(receiver: &str, body: &str) -> Part {
-    Part::Finish(UploadFinish { receiver_id: receiver.into(), body: body.into() })
+    Part::Finish(UploadFinish { receiver_id: receiver.into(), body: body.into(), form: None })
 }
 
 /// Sends these parts and half-closes.
@@ -285,6 +285,29 @@ async fn a_chunk_holds_at_most_256_kib() {
 }
 
 /// An upload whose client goes away in the middle.
+#[tokio::test]
+async fn a_form_that_is_sent_again_is_answered_with_its_message() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let upload = |boundary: u8, content: &'static [u8]| {
+        let form = FormDigest { boundary: vec![boundary; 16], content: content.into() };
+        let mut finish = UploadFinish { receiver_id: bob.clone(), ..UploadFinish::default() };
+        finish.form = Some(form);
+        upload_parts(&core, vec![start(&ada, "a.txt"), chunk(b"content"), Part::Finish(finish)])
+    };
+    let (first, users) = upload(1, &[1; 16]).await.expect("stored");
+    dispatch(&core, &ada, first.id).await.expect("dispatched");
+    // As it was before it was dispatched.
+    assert_eq!(upload(1, &[1; 16]).await.expect("found"), (first.clone(), users));
+    let (other, _) = upload(2, &[1; 16]).await.expect("stored");
+    assert_ne!(other.id, first.id);
+    for content in [&[1; 15][..], &[1; 17], &[]] {
+        assert_invalid(upload(3, content).await, "form");
+    }
+    assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 2);
+    core.keeps_files(2).await;
+}
+
 #[tokio::test]
 async fn a_cancelled_upload_leaves_nothing_behind() {
     let core = Core::start().await;

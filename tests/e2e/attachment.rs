@@ -1,9 +1,11 @@
 //! PROTOCOL section 2: `POST /chat/chat-attachment/`.
 
 mod cut_off;
+mod early_answer;
 mod field;
 mod limit;
 mod name;
+mod repetition;
 mod size;
 
 use netrox_harness::{TestChat, User};

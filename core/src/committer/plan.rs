@@ -16,8 +16,8 @@ use crate::{
     hub::LiveEvent,
     store::{
         batch::{
-            ActivityRow, DispatchRow, Loaded, NewMessageRow, NewThreadRow, Pair, RefusalRow, Rows,
-            StoredMessage, ThreadState, UserState, Wanted,
+            ActivityRow, DispatchRow, FormRow, Loaded, NewMessageRow, NewThreadRow, Pair,
+            RefusalRow, Rows, StoredMessage, ThreadState, UserState, Wanted,
         },
         history::{FeedStartRow, Position, Start},
         user::UserKey,
@@ -39,6 +39,7 @@ pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted 
                         wanted.repetitions.push((message.sender, client_ref));
                     }
                 }
+                wanted.boundaries.extend(message.form.map(|form| form.boundary));
             }
             Write::Dispatch(dispatch) => {
                 wanted.users.push(dispatch.sender);
@@ -87,6 +88,11 @@ impl<'a> Plan<'a> {
                 return Err(Error::Overtaken);
             }
         }
+        if let Some(form) = &message.form
+            && let Some(id) = self.loaded.forms.find(form, self.now)
+        {
+            return Ok(Written::SentBefore(id));
+        }
         let receiver = match self.receiver(sender, message) {
             Ok(receiver) => receiver,
             Err(error) => {
@@ -116,6 +122,10 @@ impl<'a> Plan<'a> {
         let stored = StoredMessage { id, thread_id, created };
         if let Some(client_ref) = message.client_ref {
             self.loaded.client_refs.insert((sender.key, client_ref), stored);
+        }
+        if let Some(form) = message.form {
+            let row = FormRow { form, message_id: Some(id), sent: self.now };
+            self.rows.forms.extend(self.loaded.forms.keep(row));
         }
         let on_wire = Arc::new(v1::Message {
             id,

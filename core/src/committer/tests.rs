@@ -55,6 +55,7 @@ async fn no_more_text_waits_than_there_is_room_for() {
         client_ref: None,
         is_repetition: false,
         attachment: None,
+        form: None,
     };
     let taken = fill(&committer, || Write::Message(message()));
     assert_eq!(taken.len(), QUEUE_BYTES / (16_000 + WRITE_OVERHEAD_BYTES));

@@ -1,7 +1,8 @@
 //! What a batch of message writes loads and stores, each table in one statement whatever the size
 //! of the batch.
 //!
-//! * [`sqlite`], [`postgres`]: these statements, which differ most between the engines.
+//! * [`sqlite`], [`postgres`]: these statements, which differ most between the engines. * [`form`]: uploads that a library
+//!   sends again by itself.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,10 +19,13 @@ use super::{
     message::ParticipantsRow,
     user::UserKey,
 };
-use crate::command::NewAttachment;
+use crate::command::{Digest, NewAttachment};
 
+mod form;
 pub(super) mod postgres;
 pub(super) mod sqlite;
+
+pub(crate) use self::form::{FormRow, Forms};
 
 /// What the writes of a batch name.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub(crate) struct Wanted {
     /// Those of them that an earlier copy may have stored, if their client draws them in order.
     pub(crate) repetitions: Vec<(UserId, ClientRef)>,
     pub(crate) messages: Vec<i64>,
+    /// Of forms.
+    pub(crate) boundaries: Vec<Digest>,
     /// How many messages may be stored.
     pub(crate) new_messages: usize,
 }
@@ -48,6 +54,7 @@ pub(crate) struct Loaded {
     /// The repetitions whose sender has a later message.
     pub(crate) overtaken: HashSet<(UserKey, ClientRef)>,
     pub(crate) messages: HashMap<i64, ParticipantsRow>,
+    pub(crate) forms: Forms,
     /// Greater than all in use, as many as may be needed.
     pub(crate) message_ids: vec::IntoIter<i64>,
     pub(crate) thread_ids: vec::IntoIter<i64>,
@@ -138,6 +145,7 @@ pub(crate) struct Rows<'a> {
     /// Those that were written to.
     pub(crate) activities: Vec<ActivityRow>,
     pub(crate) refusals: Vec<RefusalRow>,
+    pub(crate) forms: Vec<FormRow>,
 }
 
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 mod table;
 
-use self::table::{Feed, FeedStart, Message, Start, Table, Thread, Upload, User};
+use self::table::{Feed, FeedStart, Message, SentForm, Start, Table, Thread, Upload, User};
 use super::{Expected, OpenError, postgres, sqlite};
 use crate::config::PostgresDatabase;
 
@@ -116,6 +116,7 @@ pub(crate) async fn copy(
     tables.push(copy_table::<FeedStart>(from, to, told).await?);
     tables.push(copy_table::<Thread>(from, to, told).await?);
     tables.push(copy_table::<Message>(from, to, told).await?);
+    tables.push(copy_table::<SentForm>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);
     // Not the refused sends: what is still on its way was sent to the core of the source, which has ended.
     for statement in SET_SEQUENCES {

@@ -35,7 +35,6 @@ use crate::{
     caller::Caller,
     error::PublicError,
     json::{self, Participants, Uploaded},
-    server::Visitor,
 };
 
 /// What the form may take beside the file.
@@ -57,7 +56,6 @@ pub(super) async fn upload(
 ) -> Result<Response, PublicError> {
     let limits = &edge.shared.config.limits;
     let boundary = Form::boundary(request.headers())?;
-    Visitor::is_uploading(request.extensions());
     let _place = edge.shared.limits.upload(sender_id).await?;
     edge.shared.limits.send_in_turn(sender_id).await?;
     let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
@@ -193,8 +191,11 @@ impl Upload {
         if !has_file {
             return Err(missing("attached_file"));
         }
-        let finish =
-            UploadFinish { receiver_id: receiver.to_string(), body: message.unwrap_or_default() };
+        let finish = UploadFinish {
+            receiver_id: receiver.to_string(),
+            body: message.unwrap_or_default(),
+            form: form.digest(),
+        };
         hand_over(&parts, UploadPart::Finish(finish)).await
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn download(
     let found = edge.shared.core.lookups.clone().get_attachment(lookup).await;
     let found = found.map_err(refusal)?.into_inner();
     if reader.is_some() {
-        Visitor::is_known(request.extensions());
+        Visitor::become_known(request.extensions());
     }
     let attachment =
         found.attachment.ok_or_else(|| PublicError::internal("an attachment without data"))?;

@@ -4,6 +4,7 @@
 //! `multer` finds the parts. It limits neither a part's headers nor what it reads ahead, and it
 //! misreads some file names, so that is done here.
 
+mod digest;
 mod scrub;
 
 use std::{
@@ -20,9 +21,10 @@ use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, header};
+use netrox_proto::v1::FormDigest;
 use tower_http::timeout::TimeoutError;
 
-use self::scrub::Scrubber;
+use self::{digest::Digester, scrub::Scrubber};
 use super::disposition::FormData;
 use crate::error::PublicError;
 
@@ -33,6 +35,7 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// The parts of a form.
 pub(super) struct Form {
     parts: multer::Multipart<'static>,
+    digester: Option<Digester>,
     budget: Arc<AtomicUsize>,
     count: usize,
 }
@@ -73,16 +76,23 @@ impl Form {
             return Err(PublicError::form_too_large());
         }
         let budget = Arc::new(AtomicUsize::new(0));
+        let digester = Digester::of(&boundary);
         let paced = PacedBody {
             body: body.into_data_stream(),
             scrubber: Scrubber::new(&boundary),
+            digester: digester.clone(),
             budget: Arc::clone(&budget),
             has_rested: true,
         };
         let limit = multer::SizeLimit::new().whole_stream(max_bytes);
         let constraints = multer::Constraints::new().size_limit(limit);
         let parts = multer::Multipart::with_constraints(paced, boundary, constraints);
-        Ok(Self { parts, budget, count: 0 })
+        Ok(Self { parts, digester, budget, count: 0 })
+    }
+
+    /// What tells it from others; to be asked for after its last part. Nothing where its boundary does not.
+    pub(super) fn digest(&self) -> Option<FormDigest> {
+        self.digester.as_ref().map(Digester::digest)
     }
 
     /// The next part; `None` after the last. The part before must have been read to its end.
@@ -161,6 +171,7 @@ struct HeadersTooLarge;
 struct PacedBody {
     body: BodyDataStream,
     scrubber: Scrubber,
+    digester: Option<Digester>,
     budget: Arc<AtomicUsize>,
     /// Whether it was pending since the last chunk.
     has_rested: bool,
@@ -184,7 +195,17 @@ impl Stream for PacedBody {
             self.budget.store(budget.saturating_sub(chunk.len()), Ordering::Relaxed);
             self.has_rested = false;
         }
-        let chunk = chunk.map(|chunk| chunk.map(|chunk| self.scrubber.scrub(chunk)));
+        let chunk = chunk.map(|chunk| chunk.map(|chunk| self.take(chunk)));
         Poll::Ready(chunk.map(|chunk| chunk.map_err(Into::into)))
+    }
+}
+
+impl PacedBody {
+    fn take(&mut self, chunk: Bytes) -> Bytes {
+        let scrubbed = self.scrubber.scrub(chunk.clone());
+        if let Some(digester) = &self.digester {
+            digester.update(&chunk[..self.scrubber.form_bytes()]);
+        }
+        scrubbed
     }
 }

@@ -1,28 +1,35 @@
 //! Request bodies that nobody reads to their end.
 //!
-//! A client that is refused in the middle of its upload must be able to read why. Were the
-//! connection closed with bytes unread, the kernel would reset it and the answer be lost.
+//! A client that is refused in the middle of its upload must be able to read why, also one that writes all before it
+//! reads. Were the connection closed with bytes unread, the kernel would reset it and the answer be lost
+//! (PROTOCOL section 2).
 
 use std::{
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::strangers::Visitor;
+use super::{lingering::Lingering, strangers::Visitor};
 use crate::Edge;
 
-/// How much of an upload is read for nothing at most; for as long as its body may be idle.
-const UPLOAD_LINGER_BYTES: usize = 64 * 1024 * 1024;
-/// As much for anybody else.
-const LINGER_BYTES: usize = 256 * 1024;
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much is read for nothing at most.
+const KNOWN_BYTES: u64 = 64 * 1024 * 1024;
+/// As much of somebody without a good token.
+const STRANGER_BYTES: u64 = 8 * 1024 * 1024;
+/// In each such time this much has to come: 4 KiB a second.
+const WINDOW: Duration = Duration::from_secs(30);
+const WINDOW_BYTES: u64 = 30 * 4 * 1024;
 
 /// A body whose rest is read and thrown away when it is dropped.
 pub(super) struct LingeringBody {
@@ -32,8 +39,23 @@ pub(super) struct LingeringBody {
     is_held_back: bool,
     /// Since when the next bytes are awaited, if they are.
     idle_since: Option<Instant>,
+    end: End,
     visitor: Visitor,
     edge: Edge,
+}
+
+/// Whether all of a body was read.
+#[derive(Clone, Default)]
+pub(super) struct End(Arc<AtomicBool>);
+
+impl End {
+    fn reach(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_reached(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl LingeringBody {
@@ -43,8 +65,27 @@ impl LingeringBody {
         visitor: Visitor,
         edge: Edge,
     ) -> Self {
-        let body = (!body.is_end_stream()).then_some(body);
-        Self { body, is_held_back: expects_continue, idle_since: None, visitor, edge }
+        let mut body = Self {
+            body: Some(body),
+            is_held_back: expects_continue,
+            idle_since: None,
+            end: End::default(),
+            visitor,
+            edge,
+        };
+        body.look_for_end();
+        body
+    }
+
+    pub(super) fn end(&self) -> End {
+        self.end.clone()
+    }
+
+    fn look_for_end(&mut self) {
+        if self.body.as_ref().is_none_or(Body::is_end_stream) {
+            self.body = None;
+            self.end.reach();
+        }
     }
 }
 
@@ -61,20 +102,26 @@ impl Body for LingeringBody {
             return Poll::Ready(None);
         };
         let frame = Pin::new(body).poll_frame(context);
-        match frame {
+        match &frame {
             Poll::Pending => {
                 self.idle_since.get_or_insert_with(Instant::now);
             }
-            Poll::Ready(_) => self.idle_since = None,
-        }
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.body = None;
+            Poll::Ready(Some(Ok(_))) => {
+                self.idle_since = None;
+                self.look_for_end();
+            }
+            Poll::Ready(None) => {
+                self.body = None;
+                self.end.reach();
+            }
+            // It broke off: there is nothing to wait for.
+            Poll::Ready(Some(Err(_))) => self.body = None,
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -85,7 +132,7 @@ impl Body for LingeringBody {
 impl Drop for LingeringBody {
     fn drop(&mut self) {
         let Some(body) = self.body.take() else { return };
-        if self.is_held_back || body.is_end_stream() {
+        if self.is_held_back {
             return;
         }
         let idle_timeout = self.edge.shared.config.limits.body_idle_timeout;
@@ -93,28 +140,100 @@ impl Drop for LingeringBody {
         if self.idle_since.is_some_and(|since| since.elapsed() >= idle_timeout) {
             return;
         }
-        let (bytes, deadline) = if self.visitor.uploads() {
-            (UPLOAD_LINGER_BYTES, idle_timeout)
-        } else {
-            (LINGER_BYTES, LINGER_TIMEOUT)
-        };
-        let edge = self.edge.clone();
+        let max_bytes = if self.visitor.is_known() { KNOWN_BYTES } else { STRANGER_BYTES };
+        let place = Lingering::enter(&self.edge.shared.lingering, self.visitor.origin());
+        let (edge, end) = (self.edge.clone(), self.end.clone());
         self.edge.spawn(async move {
-            let drained = tokio::time::timeout(deadline, drain(body, bytes));
+            let drained = drain(body, max_bytes, idle_timeout, |bytes| place.read(bytes));
+            let drained = place.until_cut(drained);
             // What comes later is not worth the wait: the connection is closed.
-            let _ = edge.shared.draining.run_until_cancelled(drained).await;
+            if edge.shared.draining.run_until_cancelled(drained).await == Some(Some(true)) {
+                end.reach();
+            }
         });
     }
 }
 
-async fn drain(body: Incoming, max_bytes: usize) {
+/// Reads a body for as long as it comes; gives whether it was read to its end.
+async fn drain<B>(
+    body: B,
+    max_bytes: u64,
+    idle_timeout: Duration,
+    mut tell: impl FnMut(u64),
+) -> bool
+where
+    B: Body,
+{
     let mut body = pin!(body);
-    let mut left = max_bytes;
-    while let Some(Ok(frame)) = body.frame().await {
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => return,
+    let mut bytes = 0;
+    loop {
+        let before = bytes;
+        let window = async {
+            loop {
+                match timeout(idle_timeout, body.frame()).await {
+                    Ok(Some(Ok(frame))) => {
+                        let read = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                        bytes += read;
+                        tell(read);
+                        if bytes > max_bytes {
+                            return false;
+                        }
+                    }
+                    Ok(None) => return true,
+                    Ok(Some(Err(_))) | Err(_) => return false,
+                }
+            }
+        };
+        match timeout(WINDOW, window).await {
+            Ok(is_whole) => return is_whole,
+            Err(_) if bytes - before < WINDOW_BYTES => return false,
+            Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// Pieces of a size, one each so many milliseconds, and whether there is an end.
+    async fn drained(pieces: usize, bytes: usize, every_ms: u64, ends: bool) -> (bool, u64) {
+        let pieces = stream::iter(0..pieces).then(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(every_ms)).await;
+            Ok::<_, hyper::Error>(Frame::data(Bytes::from(vec![0; bytes])))
+        });
+        let rest = stream::pending().take(usize::from(!ends));
+        let mut read = 0;
+        let body = StreamBody::new(pieces.chain(rest));
+        let idle_timeout = Duration::from_secs(30);
+        let is_whole = drain(body, STRANGER_BYTES, idle_timeout, |bytes| read += bytes).await;
+        (is_whole, read)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_slowly_is_read_for_as_long_as_it_comes() {
+        // 7 MiB at 8 KiB a second: a quarter of an hour.
+        assert_eq!(drained(896, 8 * 1024, 1_000, true).await, (true, 7 << 20));
+        assert_eq!(drained(0, 0, 0, true).await, (true, 0));
+        // What has ended but for the end itself.
+        assert_eq!(drained(4, 1024, 1, false).await, (false, 4 << 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_much_or_too_slow_is_cut() {
+        let (is_whole, read) = drained(10_000, 64 * 1024, 1, true).await;
+        assert!(!is_whole);
+        assert_eq!(read, STRANGER_BYTES + 64 * 1024);
+        // A byte a second, which is never idle.
+        let begun = Instant::now();
+        assert!(!drained(100_000, 1, 1_000, true).await.0);
+        assert_eq!(begun.elapsed().as_secs(), WINDOW.as_secs());
+        // Once fast and then slow.
+        let begun = Instant::now();
+        assert!(!drained(100_000, 4_000, 1_000, true).await.0);
+        assert_eq!(begun.elapsed().as_secs(), WINDOW.as_secs());
     }
 }

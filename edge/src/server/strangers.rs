@@ -219,30 +219,29 @@ impl Drop for Occupied {
 pub(crate) struct Visitor {
     connection: Arc<Stranger>,
     address: Option<ClientAddress>,
-    is_uploading: Arc<AtomicBool>,
+    /// Their request was authenticated.
+    is_known: Arc<AtomicBool>,
 }
 
 impl Visitor {
     pub(super) fn new(connection: Arc<Stranger>, address: Option<ClientAddress>) -> Self {
-        Self { connection, address, is_uploading: Arc::default() }
+        Self { connection, address, is_known: Arc::default() }
     }
 
     /// Their request was found to be somebody's.
-    pub(crate) fn is_known(request: &Extensions) {
+    pub(crate) fn become_known(request: &Extensions) {
         if let Some(visitor) = request.get::<Self>() {
+            visitor.is_known.store(true, Ordering::Relaxed);
             visitor.connection.become_known();
         }
     }
 
-    /// Their body is an upload of somebody known, who is owed an answer that they can read.
-    pub(crate) fn is_uploading(request: &Extensions) {
-        if let Some(visitor) = request.get::<Self>() {
-            visitor.is_uploading.store(true, Ordering::Relaxed);
-        }
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
     }
 
-    pub(super) fn uploads(&self) -> bool {
-        self.is_uploading.load(Ordering::Relaxed)
+    pub(super) fn origin(&self) -> Option<ClientAddress> {
+        self.address
     }
 
     /// What they do is counted elsewhere, until what it gives is dropped.

@@ -38,7 +38,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
         Ok(identity) => identity,
         Err(_) => return PublicError::unauthenticated().into_response(),
     };
-    Visitor::is_known(request.extensions());
+    Visitor::become_known(request.extensions());
     if let Some(too_much) = edge.shared.limits.has_too_many_handshakes(identity.user_id) {
         return PublicError::from(too_much).into_response();
     }

@@ -5,18 +5,34 @@ use bytes::Bytes;
 use crate::{Edge, Response, TestChat, User, rest::Request};
 
 /// A `multipart/form-data` body.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Form {
+    boundary: String,
     bytes: Vec<u8>,
 }
 
+impl Default for Form {
+    fn default() -> Self {
+        Self::with_boundary(Self::BOUNDARY)
+    }
+}
+
 impl Form {
-    pub const BOUNDARY: &str = "----netroxFormBoundary7MA4YWxkTrZu0gW";
+    /// Does not look random: a form with it counts for itself, however often it is sent.
+    pub const BOUNDARY: &str = "----------------netrox-form-boundary";
     pub const CONTENT_TYPE: &str =
-        "multipart/form-data; boundary=----netroxFormBoundary7MA4YWxkTrZu0gW";
+        "multipart/form-data; boundary=----------------netrox-form-boundary";
 
     pub fn new() -> Self {
         Self::default()
+    }
+
+    pub fn with_boundary(boundary: &str) -> Self {
+        Self { boundary: boundary.to_owned(), bytes: Vec::new() }
+    }
+
+    pub fn content_type(&self) -> String {
+        format!("multipart/form-data; boundary={}", self.boundary)
     }
 
     pub fn text(self, name: &str, value: &str) -> Self {
@@ -34,7 +50,7 @@ impl Form {
 
     /// A part with its header lines as they stand.
     pub fn part(mut self, head: &str, content: &[u8]) -> Self {
-        let head = format!("--{}\r\n{head}\r\n\r\n", Self::BOUNDARY);
+        let head = format!("--{}\r\n{head}\r\n\r\n", self.boundary);
         self.bytes.extend_from_slice(head.as_bytes());
         self.bytes.extend_from_slice(content);
         self.bytes.extend_from_slice(b"\r\n");
@@ -47,7 +63,7 @@ impl Form {
     }
 
     pub fn finish(mut self) -> Bytes {
-        self.bytes.extend_from_slice(format!("--{}--\r\n", Self::BOUNDARY).as_bytes());
+        self.bytes.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
         self.bytes.into()
     }
 }
@@ -57,7 +73,7 @@ impl Edge {
     pub fn upload_request(&self, sender: &User, form: Form) -> Request {
         self.request("POST", "/chat/chat-attachment/")
             .bearer(&sender.token)
-            .header("content-type", Form::CONTENT_TYPE)
+            .header("content-type", &form.content_type())
             .body(form.finish())
     }
 

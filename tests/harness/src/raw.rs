@@ -73,6 +73,16 @@ impl Raw {
         }
     }
 
+    /// Reads a whole answer, of which the length stands in its head; gives the head.
+    pub async fn answer(&mut self) -> String {
+        let head = self.head().await;
+        let lower = head.to_lowercase();
+        let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.and_then(|length| length.parse().ok()).expect("a Content-Length");
+        self.exactly(length).await;
+        head
+    }
+
     pub async fn exactly(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
             let read = self.fill().await;

@@ -45,6 +45,7 @@ fn text(sender: u8, receiver: u8) -> NewMessage {
         client_ref: None,
         is_repetition: false,
         attachment: None,
+        form: None,
     }
 }
 

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::{
     ClientRefRow, FORGOTTEN_REFUSALS, Loaded, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
-    ThreadState, UserState, Wanted, by_id, by_pair, key_refs, later_refs, overtaken,
+    ThreadState, UserState, Wanted, by_id, by_pair,
+    form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
+    key_refs, later_refs, overtaken,
 };
 use crate::store::{
     engine::by,
@@ -46,6 +48,8 @@ const LOAD_OVERTAKEN: &str = "\
     where exists (select 1 from messages m
         where m.sender = w.sender and m.client_ref > w.client_ref and m.client_ref <= w.last_later
             and substr(m.client_ref::text, 15, 1) = substr(w.client_ref::text, 15, 1))";
+const LOAD_FORMS: &str =
+    "select boundary, content, message_id, sent from sent_forms where boundary = any($1)";
 /// In one row: a row for each would cost more than the id.
 const NEXT_MESSAGE_IDS: &str =
     "select array_agg(nextval('message_ids')) from generate_series(1, $1)";
@@ -88,6 +92,11 @@ pub(in crate::store) async fn load(
             .fetch_all(&mut *connection)
             .await?;
         loaded.take_refs(rows);
+    }
+    if !wanted.boundaries.is_empty() {
+        let boundaries = column(&wanted.boundaries, |digest| digest.to_vec());
+        let query = sqlx::query_as(LOAD_FORMS).bind(boundaries);
+        loaded.forms.take(query.fetch_all(&mut *connection).await?);
     }
     let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {
@@ -180,6 +189,20 @@ const FORGET_REFUSALS: &str = "\
     delete from refused_sends where ctid = any (array(
         select ctid from refused_sends where refused < $1 limit $2 for update skip locked))";
 
+/// A core that stores the same form runs before or after, since it is the same sender's.
+const INSERT_FORMS: &str = "\
+    insert into sent_forms (boundary, content, message_id, sent)
+    select boundary, content, message_id, sent
+    from unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[])
+        as w (boundary, content, message_id, sent)
+    on conflict (boundary, content) do update
+        set message_id = excluded.message_id, sent = excluded.sent";
+/// Without waiting for another core that does the same.
+const FORGET_FORMS: &str = "\
+    update sent_forms set message_id = null where ctid = any (array(
+        select ctid from sent_forms where message_id is not null and sent < $1 limit $2
+            for update skip locked))";
+
 /// A column of `rows`.
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
@@ -250,7 +273,25 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .execute(&mut *connection)
             .await?;
     }
-    store_refusals(connection, &rows.refusals).await
+    store_refusals(connection, &rows.refusals).await?;
+    store_forms(connection, &rows.forms).await
+}
+
+async fn store_forms(connection: &mut PgConnection, forms: &[FormRow]) -> Result<(), sqlx::Error> {
+    let Some(newest) = forms.iter().map(|row| row.sent).max() else { return Ok(()) };
+    sqlx::query(INSERT_FORMS)
+        .bind(column(forms, |row| row.form.boundary.to_vec()))
+        .bind(column(forms, |row| row.form.content.to_vec()))
+        .bind(column(forms, |row| row.message_id))
+        .bind(column(forms, |row| row.sent))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(FORGET_FORMS)
+        .bind(newest - SAME_FOR)
+        .bind(FORGOTTEN_FORMS)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn store_refusals(

@@ -12,10 +12,13 @@ use super::{
     ClientRefRow, Loaded, ThreadState, UserState, Wanted, by_id, by_pair, key_refs, later_refs,
     overtaken,
 };
-use crate::store::{
-    history::sqlite::{Greatest, Memory},
-    message::{ParticipantsRow, with_participants},
-    user::{UserKey, hex_array},
+use crate::{
+    command::Digest,
+    store::{
+        history::sqlite::{Greatest, Memory},
+        message::{ParticipantsRow, with_participants},
+        user::{UserKey, hex_array},
+    },
 };
 
 pub(in crate::store) mod cache;
@@ -53,6 +56,9 @@ const LOAD_OVERTAKEN: &str = "\
         where m.sender = j.value ->> 0 and m.client_ref > unhex(j.value ->> 1)
             and m.client_ref <= unhex(j.value ->> 2)
             and substr(hex(m.client_ref), 13, 1) = substr(j.value ->> 1, 13, 1))";
+const LOAD_FORMS: &str = "\
+    select boundary, content, message_id, sent from sent_forms
+    where boundary in (select unhex(value) from json_each($1))";
 const VERSION: &str = "pragma data_version";
 const BEGIN: &str = "begin immediate; pragma data_version";
 
@@ -123,6 +129,12 @@ pub(in crate::store) async fn load(
         let rows: Vec<ClientRefRow> = query.fetch_all(&mut *connection).await?;
         loaded.take_refs(rows);
     }
+    if !wanted.boundaries.is_empty() {
+        let boundaries: Vec<_> =
+            wanted.boundaries.iter().map(|digest| digest_hex(digest)).collect();
+        let query = sqlx::query_as(LOAD_FORMS).bind(json(&boundaries)?);
+        loaded.forms.take(query.fetch_all(&mut *connection).await?);
+    }
     let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {
         let with_hex = |(sender, id, last)| (sender, hex(id), hex(last));
@@ -154,6 +166,10 @@ fn json<T: Serialize + ?Sized>(rows: &T) -> Result<String, sqlx::Error> {
 
 fn hex(id: Uuid) -> String {
     id.as_simple().to_string()
+}
+
+fn digest_hex(digest: &Digest) -> String {
+    hex(Uuid::from_bytes(*digest))
 }
 
 #[cfg(test)]

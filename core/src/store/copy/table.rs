@@ -217,6 +217,19 @@ table! {
     }
 }
 
+table! {
+    SentForm, "sent_forms",
+    after: "(boundary, content) > ($1, $2)", order: "boundary, content", limit: "$3",
+    last: "boundary desc, content desc",
+    key: { boundary: Vec<u8> = Vec::new(), content: Vec<u8> = Vec::new() },
+    {
+        boundary: Vec<u8>,
+        content: Vec<u8>,
+        message_id: Option<i64>,
+        sent: i64,
+    }
+}
+
 // Begun long ago: the cores that share the database remove these files.
 table! {
     Upload, "uploads",

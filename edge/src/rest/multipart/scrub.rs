@@ -13,6 +13,7 @@ pub(super) struct Scrubber {
     /// With the line end before it, of which it has the only CR.
     delimiter: Box<[u8]>,
     place: Place,
+    form_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -21,20 +22,30 @@ enum Place {
     Content {
         matched: usize,
     },
-    /// Behind a delimiter: headers follow its line.
-    Delimiter {
-        has_return: bool,
-    },
+    /// Just behind a delimiter.
+    Delimiter,
+    /// Behind the first dash of those that end the last one.
+    Dash,
+    /// Behind a delimiter, in its line: headers follow it.
+    Padding,
+    Return,
     Headers {
         is_line_empty: bool,
     },
+    /// Behind the last delimiter.
+    End,
 }
 
 impl Scrubber {
     pub(super) fn new(boundary: &str) -> Self {
         // The first delimiter has no line end before it.
         let place = Place::Content { matched: 2 };
-        Self { delimiter: format!("\r\n--{boundary}").into_bytes().into(), place }
+        Self { delimiter: format!("\r\n--{boundary}").into_bytes().into(), place, form_bytes: 0 }
+    }
+
+    /// Of the last chunk, what belongs to the form: all, unless it ended there.
+    pub(super) fn form_bytes(&self) -> usize {
+        self.form_bytes
     }
 
     /// The next chunk without what headers may not hold.
@@ -43,6 +54,7 @@ impl Scrubber {
         let mut index = 0;
         // What is kept from here on was not copied yet.
         let mut from = 0;
+        self.form_bytes = if matches!(self.place, Place::End) { 0 } else { chunk.len() };
         while let Some(&byte) = chunk.get(index) {
             if let Place::Content { matched: 0 } = self.place {
                 match memchr(b'\r', &chunk[index..]) {
@@ -51,6 +63,10 @@ impl Scrubber {
                 }
                 self.place = Place::Content { matched: 1 };
                 continue;
+            }
+            if matches!(self.place, Place::End) {
+                self.form_bytes = self.form_bytes.min(index);
+                break;
             }
             if !self.step(byte) {
                 kept.get_or_insert_with(|| BytesMut::with_capacity(chunk.len()))
@@ -73,22 +89,23 @@ impl Scrubber {
         self.place = match self.place {
             Place::Content { matched } if self.delimiter[matched] == byte => {
                 if matched + 1 == self.delimiter.len() {
-                    Place::Delimiter { has_return: false }
+                    Place::Delimiter
                 } else {
                     Place::Content { matched: matched + 1 }
                 }
             }
-            Place::Delimiter { has_return: false } if matches!(byte, b' ' | b'\t') => self.place,
-            Place::Delimiter { has_return: false } if byte == b'\r' => {
-                Place::Delimiter { has_return: true }
-            }
-            Place::Delimiter { has_return: true } if byte == b'\n' => {
-                Place::Headers { is_line_empty: true }
-            }
-            // It was none, or the last.
-            Place::Content { .. } | Place::Delimiter { .. } => {
-                Place::Content { matched: usize::from(byte == b'\r') }
-            }
+            Place::Delimiter if byte == b'-' => Place::Dash,
+            Place::Dash if byte == b'-' => Place::End,
+            Place::Delimiter | Place::Padding if matches!(byte, b' ' | b'\t') => Place::Padding,
+            Place::Delimiter | Place::Padding if byte == b'\r' => Place::Return,
+            Place::Return if byte == b'\n' => Place::Headers { is_line_empty: true },
+            // It was none.
+            Place::Content { .. }
+            | Place::Delimiter
+            | Place::Dash
+            | Place::Padding
+            | Place::Return => Place::Content { matched: usize::from(byte == b'\r') },
+            Place::End => Place::End,
             Place::Headers { is_line_empty } => match byte {
                 b'\n' if is_line_empty => Place::Content { matched: 0 },
                 b'\n' => Place::Headers { is_line_empty: true },
@@ -122,6 +139,21 @@ mod tests {
             \r\n\x7f\r\n--XX--\r\n\x01";
         for chunk_bytes in 1..=form.len() {
             assert_eq!(scrubbed(form, chunk_bytes), expected, "{chunk_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_form_ends_with_its_last_delimiter() {
+        let form = b"before\r\n--XX\r\nA: b\r\n\r\n\r\n--X\r\n--XX -- --XX--\r\n--XX-\r\n--XX--";
+        let epilogue = b"\r\n--XX\r\nC: \x01d\r\n\r\n";
+        let whole = [&form[..], epilogue].concat();
+        for chunk_bytes in 1..=whole.len() {
+            let mut scrubber = Scrubber::new("XX");
+            let of_form = whole.chunks(chunk_bytes).map(|chunk| {
+                assert_eq!(scrubber.scrub(Bytes::copy_from_slice(chunk)), chunk);
+                scrubber.form_bytes()
+            });
+            assert_eq!(of_form.sum::<usize>(), form.len(), "{chunk_bytes}");
         }
     }
 

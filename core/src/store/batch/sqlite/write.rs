@@ -11,13 +11,17 @@ use sqlx::{
     sqlite::SqliteArguments,
 };
 
-use super::{cache::Cache, hex, json};
-use crate::store::{
-    batch::{
-        ActivityRow, DispatchRow, FORGOTTEN_REFUSALS, MAX_MESSAGES, NewMessageRow, NewThreadRow,
-        REFUSAL_KEPT, RefusalRow, Rows, StoreError,
+use super::{cache::Cache, digest_hex, hex, json};
+use crate::{
+    command::SentForm,
+    store::{
+        batch::{
+            ActivityRow, DispatchRow, FORGOTTEN_REFUSALS, MAX_MESSAGES, NewMessageRow,
+            NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
+            form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
+        },
+        history::FeedStartRow,
     },
-    history::FeedStartRow,
 };
 
 /// What a message with a file has besides its text.
@@ -41,6 +45,14 @@ impl<'a> FileRow<'a> {
 impl Serialize for RefusalRow {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.sender, hex(self.client_ref.0), self.refused).serialize(serializer)
+    }
+}
+
+impl Serialize for FormRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let SentForm { boundary, content } = &self.form;
+        (digest_hex(boundary), digest_hex(content), self.message_id, self.sent)
+            .serialize(serializer)
     }
 }
 
@@ -151,6 +163,16 @@ const INSERT_REFUSALS: &str = "\
 const FORGET_REFUSALS: &str = "\
     delete from refused_sends where (sender, client_ref) in
         (select sender, client_ref from refused_sends where refused < $1 limit $2)";
+const INSERT_FORMS: &str = "\
+    insert into sent_forms (boundary, content, message_id, sent)
+    select unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3 from json_each($1)
+    where true
+    on conflict (boundary, content) do update
+        set message_id = excluded.message_id, sent = excluded.sent";
+const FORGET_FORMS: &str = "\
+    update sent_forms set message_id = null where (boundary, content) in
+        (select boundary, content from sent_forms
+            where message_id is not null and sent < $1 limit $2)";
 
 /// Stores a batch and commits it; durable when it returns.
 pub(in crate::store) async fn commit(
@@ -159,6 +181,7 @@ pub(in crate::store) async fn commit(
     cache: &mut Cache,
 ) -> Result<(), StoreError> {
     store_refusals(connection, &rows.refusals).await?;
+    store_forms(connection, &rows.forms).await?;
     let files: Vec<_> = rows.messages.iter().filter_map(FileRow::of).collect();
     let is_usual = rows.threads.is_empty()
         && files.is_empty()
@@ -234,6 +257,20 @@ pub(super) async fn store_refusals(
     sqlx::query(FORGET_REFUSALS)
         .bind(newest - REFUSAL_KEPT)
         .bind(FORGOTTEN_REFUSALS)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+async fn store_forms(
+    connection: &mut SqliteConnection,
+    forms: &[FormRow],
+) -> Result<(), sqlx::Error> {
+    let Some(newest) = forms.iter().map(|row| row.sent).max() else { return Ok(()) };
+    sqlx::query(INSERT_FORMS).bind(json(forms)?).execute(&mut *connection).await?;
+    sqlx::query(FORGET_FORMS)
+        .bind(newest - SAME_FOR)
+        .bind(FORGOTTEN_FORMS)
         .execute(connection)
         .await
         .map(drop)

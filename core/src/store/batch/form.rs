@@ -1,0 +1,110 @@
+//! Forms that an HTTP library may send again by itself, when its connection ends before the answer: byte for byte the
+//! same, with the boundary that it drew at random (PROTOCOL section 2).
+//!
+//! What was stored first counts, whichever copy that is: the later ones are answered with it, in whatever core they
+//! arrive, also when they began before it. So none has to wait for another that may never end.
+//!
+//! A boundary that came with other bytes, or from another user, is a fixed one of somebody's code. It is never forgotten,
+//! therefore: a row takes less than a tenth of what its message does, and tells nothing of it once the message is no
+//! longer named, since all that it has of the form is a digest that includes the boundary.
+
+use std::collections::HashMap;
+
+use crate::command::{Digest, SentForm};
+
+/// How long a form is taken for the same, in microseconds.
+pub(super) const SAME_FOR: i64 = 600 * 1_000_000;
+/// How many older ones forget their message where others are added.
+pub(super) const FORGOTTEN_FORMS: i64 = 1_024;
+
+/// Boundary, content, message and time.
+pub(super) type Columns = (Vec<u8>, Vec<u8>, Option<i64>, i64);
+
+/// A form that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FormRow {
+    pub(crate) form: SentForm,
+    /// Forgotten some time after [`SAME_FOR`].
+    pub(crate) message_id: Option<i64>,
+    /// Microseconds since the epoch.
+    pub(crate) sent: i64,
+}
+
+/// Those with the boundaries of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Forms(HashMap<Digest, Vec<FormRow>>);
+
+impl Forms {
+    pub(super) fn take(&mut self, rows: Vec<Columns>) {
+        for (boundary, content, message_id, sent) in rows {
+            if let (Ok(boundary), Ok(content)) = (boundary.try_into(), content.try_into()) {
+                let form = SentForm { boundary, content };
+                self.add(FormRow { form, message_id, sent });
+            }
+        }
+    }
+
+    fn add(&mut self, row: FormRow) {
+        self.0.entry(row.form.boundary).or_default().push(row);
+    }
+
+    /// The message that a form is, if it was sent before.
+    pub(crate) fn find(&self, form: &SentForm, now: i64) -> Option<i64> {
+        match self.0.get(&form.boundary)?.as_slice() {
+            [only] if only.form == *form && now - only.sent <= SAME_FOR => only.message_id,
+            _ => None,
+        }
+    }
+
+    /// Gives the row back where it has to be stored: two of a boundary show that it is a fixed one.
+    pub(crate) fn keep(&mut self, row: FormRow) -> Option<FormRow> {
+        let rows = self.0.entry(row.form.boundary).or_default();
+        match rows.as_mut_slice() {
+            [only] if only.form == row.form => *only = row,
+            [] | [_] => rows.push(row),
+            _ => return None,
+        }
+        Some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(content: u8, message_id: i64, sent: i64) -> FormRow {
+        let form = SentForm { boundary: [1; 16], content: [content; 16] };
+        FormRow { form, message_id: Some(message_id), sent }
+    }
+
+    fn find(forms: &Forms, content: u8, now: i64) -> Option<i64> {
+        forms.find(&row(content, 0, 0).form, now)
+    }
+
+    #[test]
+    fn a_form_is_the_same_for_ten_minutes() {
+        let mut forms = Forms::default();
+        assert_eq!(find(&forms, 1, 0), None);
+        assert_eq!(forms.keep(row(1, 7, 100)), Some(row(1, 7, 100)));
+        assert_eq!(find(&forms, 1, 100), Some(7));
+        // Also where the clock went back.
+        assert_eq!(find(&forms, 1, 0), Some(7));
+        assert_eq!(find(&forms, 1, 100 + SAME_FOR), Some(7));
+        assert_eq!(find(&forms, 1, 101 + SAME_FOR), None);
+        // One that is sent again later begins anew.
+        assert!(forms.keep(row(1, 8, 101 + SAME_FOR)).is_some());
+        assert_eq!(find(&forms, 1, 102 + SAME_FOR), Some(8));
+    }
+
+    #[test]
+    fn a_boundary_with_other_bytes_counts_for_nothing_from_then_on() {
+        let mut forms = Forms::default();
+        forms.add(row(1, 7, 0));
+        assert_eq!(find(&forms, 2, 0), None);
+        assert!(forms.keep(row(2, 8, 0)).is_some());
+        for content in [1, 2, 3] {
+            assert_eq!(find(&forms, content, 0), None);
+        }
+        assert_eq!(forms.keep(row(3, 9, 0)), None);
+    }
+}
