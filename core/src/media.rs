@@ -26,6 +26,7 @@ use tokio::{sync::Notify, time::timeout};
 
 mod claim;
 mod failure;
+mod kind;
 pub(crate) mod name;
 mod s3;
 mod trial;

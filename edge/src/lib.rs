@@ -68,6 +68,7 @@ struct Shared {
     strangers: Arc<server::Strangers>,
     lingering: Arc<server::Lingering>,
     /// The operator was told of a proxy that nobody named.
+    client_closes: ws::ClientCloses,
     unnamed_proxy: Once,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: notice::Notice,
@@ -117,6 +118,7 @@ impl Edge {
             sockets: ws::Sockets::new(&config.limits),
             strangers: Arc::new(server::Strangers::new(&config)),
             lingering: Arc::new(server::Lingering::new(&config)),
+            client_closes: ws::ClientCloses::default(),
             unnamed_proxy: Once::new(),
             lost_upgrade: notice::Notice::default(),
             standstill: standstill::Standstill::watch(&tasks, &draining),

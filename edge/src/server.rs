@@ -202,7 +202,12 @@ async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Ori
     Some(origin)
 }
 
-async fn answer(router: Router, request: Request<Body>, end: End) -> Result<Response, Infallible> {
+async fn answer(
+    router: Router,
+    mut request: Request<Body>,
+    end: End,
+) -> Result<Response, Infallible> {
+    head::take_doubled_slash(request.uri_mut());
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
         None => router.oneshot(request).await?,
@@ -220,5 +225,6 @@ async fn keep_house(edge: Edge) {
     while draining.run_until_cancelled(interval.tick()).await.is_some() {
         edge.shared.limits.forget_idle();
         edge.shared.authenticator.tell();
+        edge.shared.client_closes.tell();
     }
 }

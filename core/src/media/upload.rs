@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayloadMut, path::Path};
 
-use super::{Error, StoreError};
+use super::{
+    Error, StoreError,
+    kind::{self, SNIFF_BYTES},
+};
 
-/// How much of the beginning is looked at to tell the media type.
-const SNIFF_BYTES: usize = 8 * 1024;
-const UNKNOWN_TYPE: &str = "application/octet-stream";
 /// Allocated at a time of a part.
 const BLOCK_BYTES: usize = 64 * 1024;
 
@@ -83,8 +83,7 @@ impl Upload {
             let whole = std::mem::replace(&mut self.buffer, new_buffer());
             self.store.put(&self.path, whole.freeze()).await.map_err(failed)?;
         }
-        let content_type = infer::get(&self.head).map_or(UNKNOWN_TYPE, |kind| kind.mime_type());
-        Ok(Finished { size: self.size, content_type })
+        Ok(Finished { size: self.size, content_type: kind::media_type(&self.head) })
     }
 
     /// Removes the parts of a file that will not be finished.

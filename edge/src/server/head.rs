@@ -1,7 +1,10 @@
-//! What hyper takes and RFC 9112 does not let a server take.
+//! What hyper takes and RFC 9112 does not let a server take, and a path that clients put together badly.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Request, Version, header, uri::Authority};
+use http::{
+    HeaderMap, HeaderValue, Request, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 
 use crate::error::PublicError;
 
@@ -16,6 +19,23 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response> {
     // Where the next request begins is not known.
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     Some(response)
+}
+
+/// A host that was documented with a slash at its end, before a path that begins with one (PROTOCOL section 2).
+pub(super) fn take_doubled_slash(uri: &mut Uri) {
+    let Some(single) = uri.path_and_query().and_then(|path| path.as_str().strip_prefix('/')) else {
+        return;
+    };
+    if single.starts_with('/')
+        && !single.starts_with("//")
+        && let Ok(path_and_query) = PathAndQuery::try_from(single)
+    {
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(taken) = Uri::from_parts(parts) {
+            *uri = taken;
+        }
+    }
 }
 
 /// Section 3.2: one Host, which names a host.
@@ -51,5 +71,27 @@ fn check_coding(headers: &HeaderMap) -> Result<(), PublicError> {
         Err(PublicError::bad_request("Malformed Transfer-Encoding"))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubled_slash_at_the_start_counts_as_one() {
+        for (given, taken) in [
+            ("//ws/chat/room/?token=//a", "/ws/chat/room/?token=//a"),
+            ("//", "/"),
+            ("/chat//messages/", "/chat//messages/"),
+            ("///chat/", "///chat/"),
+            ("/", "/"),
+            ("*", "*"),
+            ("http://localhost//chat/?a", "http://localhost/chat/?a"),
+        ] {
+            let mut uri: Uri = given.parse().expect("a target");
+            take_doubled_slash(&mut uri);
+            assert_eq!(uri.to_string(), taken);
+        }
     }
 }

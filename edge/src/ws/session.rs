@@ -141,6 +141,8 @@ struct Session<S> {
     paused_until: Option<Instant>,
     /// Something was given to the socket that it may not have taken yet.
     unflushed: bool,
+    /// The largest frame of those that were given to it last, in bytes.
+    largest_frame: usize,
     /// Since when the socket has been taking nothing.
     stalled_since: Option<Instant>,
     closing: Option<Closing>,
@@ -180,6 +182,7 @@ where
             read_ended: false,
             paused_until: None,
             unflushed: false,
+            largest_frame: 0,
             stalled_since: None,
             closing: None,
             expires_at,

@@ -58,13 +58,22 @@ async fn plain_media_is_shown_inline(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
     let jpeg = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0".to_vec();
     let mp4 = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\0\x08free".to_vec();
-    let files: [(&str, &[u8], &str); 7] = [
+    let opus = [b"OggS\0\x02".as_slice(), &[0; 20], b"\x01\x13OpusHead"].concat();
+    let transport_stream = [b"G".as_slice(), &[0; 187]].concat().repeat(10);
+    let files: [(&str, &[u8], &str); 14] = [
         ("a.png", &png(), "image/png"),
         ("a.jpg", &jpeg, "image/jpeg"),
         ("a.gif", b"GIF89a\x01\0\x01\0\0\0\0;", "image/gif"),
         ("a.webp", b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\0\0\0", "image/webp"),
         ("a.mp3", b"ID3\x03\0\0\0\0\0\x0aTSSE", "audio/mpeg"),
         ("a.mp4", &mp4, "video/mp4"),
+        ("a.3gp", b"\0\0\0\x18ftyp3gp5\0\0\0\0isom3gp5", "video/3gpp"),
+        ("a.caf", b"caff\0\x01\0\0desc\0\0\0\0", "audio/x-caf"),
+        ("a.ts", &transport_stream, "video/mp2t"),
+        ("a.opus", &opus, "audio/ogg"),
+        ("a.m4a", b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom", "audio/mp4"),
+        ("a.flac", b"fLaC\0\0\0\x22\x10\0\x10\0", "audio/flac"),
+        ("a.wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0", "audio/wav"),
         ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "application/pdf"),
     ];
     for (name, content, content_type) in files {
@@ -86,6 +95,7 @@ async fn anything_else_is_a_download(arrangement: Arrangement) {
         ("b.svg", "<?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\"/>"),
         ("a.xml", "<?xml version=\"1.0\"?><a/>"),
         ("a.js", "alert(1)"),
+        ("a.ts", "Get.all = (names: string[]) => names.map(Get.one);\n"),
         ("a.txt", "plain text"),
         ("a.zip", "PK\x03\x04\x14\0\0\0\0\0"),
         ("a.exe", "MZ\u{90}\0\x03\0\0\0"),

@@ -4,6 +4,7 @@ use netrox_harness::{Arrangement, TestChat, each, multipart::Form};
 
 each![
     paths_are_served_with_and_without_their_last_slash,
+    paths_are_served_with_a_doubled_slash_at_their_start,
     an_unknown_route_is_404,
     a_known_route_with_another_method_is_405,
     no_token_is_401_before_the_body_is_read,
@@ -29,6 +30,23 @@ async fn paths_are_served_with_and_without_their_last_slash(arrangement: Arrange
         let mut connection = chat.edge().raw().await;
         connection.upgrade(&path).await;
     }
+}
+
+/// The documented host ends in a slash, and the paths begin with one.
+async fn paths_are_served_with_a_doubled_slash_at_their_start(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let message = chat.upload_file(&ada, &bob, "a.txt", "a small file").await;
+    let file = message["attached_file"].as_str().expect("a path");
+    for path in ["/chat/get-user-threads/", &format!("/chat/messages/{}/", bob.id), file, "/readyz"]
+    {
+        let single = chat.get(path).bearer(&ada.token).send().await;
+        let doubled = chat.get(&format!("/{path}")).bearer(&ada.token).send().await;
+        assert_eq!((single.status, doubled.status), (200, 200), "{path}");
+        assert_eq!(single.body, doubled.body);
+        chat.get(&format!("//{path}")).bearer(&ada.token).send().await.assert_failure(404);
+    }
+    chat.edge().raw().await.upgrade(&format!("//ws/chat/room/?token={}", ada.token)).await;
 }
 
 async fn an_unknown_route_is_404(arrangement: Arrangement) {

@@ -1,7 +1,7 @@
 //! Frames as bytes: what the protocol of RFC 6455 allows, and what closes the connection.
 
 use netrox_harness::{
-    Arrangement, Socket, TestChat, User, each,
+    Arrangement, Socket, TestChat, User, each, eventually,
     raw::{Raw, client_frame},
     socket::{End, chat_message},
 };
@@ -17,6 +17,7 @@ each![
     fragments_make_one_message,
     a_ping_is_answered_with_its_payload,
     a_close_is_answered,
+    a_client_that_takes_too_little_is_told_to_the_operator,
 ];
 
 const TEXT: u8 = 0x81;
@@ -181,4 +182,23 @@ async fn a_close_is_answered(arrangement: Arrangement) {
     assert_eq!(connection.close_code().await, 1000);
     // The server closes the connection first (RFC 6455 section 7.1.1).
     assert_eq!(connection.rest().await, b"");
+}
+
+/// As libraries do that take 8 KiB at most, unless told otherwise.
+async fn a_client_that_takes_too_little_is_told_to_the_operator(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, mut ada_socket, bob, _bob_socket) = pair(&chat).await;
+    let mut connection = upgraded(&chat, &bob).await;
+    ada_socket.say(&bob, &"x".repeat(8_193)).await;
+    let (_, frame) = connection.frame().await;
+    connection.write(client_frame(0x88, &1009_u16.to_be_bytes())).await;
+    assert_eq!(connection.close_code().await, 1009);
+    let edge = chat.edge_role();
+    eventually("a warning", || async {
+        let log = chat.log(edge);
+        let warned = log.contains("a client closed its WebSocket with 1009");
+        (warned && log.contains(&format!("of up to {} bytes", frame.len()))).then_some(())
+    })
+    .await;
+    assert!(!chat.log(edge).contains(&ada.id) && !chat.log(edge).contains(&bob.token));
 }

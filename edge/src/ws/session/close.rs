@@ -7,7 +7,10 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout},
 };
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::frame::coding::CloseCode},
+};
 
 use super::{End, Session};
 use crate::ws::{close::CloseReason, flood::Metered};
@@ -158,8 +161,10 @@ where
         matches!(self.closing, Some(Closing::Parting { frame: CloseFrame::Written, .. }))
     }
 
-    pub(super) fn closed_by_peer(&mut self) -> Result<(), End> {
+    pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
         if !self.is_parting() {
+            let closes = &self.connection.edge.shared.client_closes;
+            closes.note(code.unwrap_or(CloseCode::Status), self.largest_frame);
             return Err(End::Closed);
         }
         self.read_ended = true;

@@ -81,9 +81,10 @@ where
         }
         while !self.held.is_full() && !self.held.has_fault() {
             let frame = match Pin::new(&mut self.socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(Message::Close(_)))) => {
+                Poll::Ready(Some(Ok(Message::Close(frame)))) => {
                     self.drop_held();
-                    return self.closed_by_peer().map(|()| false);
+                    let code = frame.map(|frame| frame.code);
+                    return self.closed_by_peer(code).map(|()| false);
                 }
                 Poll::Ready(Some(Ok(message))) => Ok(message),
                 Poll::Ready(Some(Err(error))) => match CloseReason::of_read_error(&error) {

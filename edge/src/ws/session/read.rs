@@ -135,7 +135,7 @@ where
                 payload.len()
             }
             Message::Pong(payload) => payload.len(),
-            Message::Close(_) => return self.closed_by_peer(),
+            Message::Close(frame) => return self.closed_by_peer(frame.map(|frame| frame.code)),
             Message::Frame(frame) => frame.len(),
         };
         self.message_start += (CONTROL_HEADER_BYTES + control_bytes) as u64;

@@ -70,14 +70,18 @@ where
         if std::mem::take(&mut self.ping_due) {
             self.start_send(Message::Ping(Bytes::new()));
         }
-        let mut batch = 0;
+        let (mut batch, mut largest) = (0, 0);
         while batch < BATCH_BYTES
             && matches!(self.socket.poll_ready_unpin(cx), Poll::Ready(Ok(())))
             && let Some(frame) = self.connection.outgoing.pop()
         {
             batch += frame.len();
+            largest = frame.len().max(largest);
             self.has_sent = true;
             self.start_send(Message::Text(frame));
+        }
+        if largest > 0 {
+            self.largest_frame = largest;
         }
     }
 
