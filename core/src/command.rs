@@ -4,7 +4,6 @@ use netrox_proto::{
     ids::{ClientRef, UserId},
     v1,
 };
-
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
@@ -66,6 +65,7 @@ pub(crate) struct SentForm {
 }
 
 impl SentForm {
+    /// Whoever reads the form hashes all of it, and fast; who sent it is what the core knows for sure.
     pub(crate) fn parse(form: &v1::FormDigest, sender: UserId) -> Result<Self, Error> {
         let digest = |bytes: &[u8]| {
             Digest::try_from(bytes)

@@ -14,7 +14,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use netrox_proto::ids::UserId;
+use netrox_proto::{ids::UserId, v1};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -73,7 +73,7 @@ pub(crate) enum Write {
 pub(crate) enum Written {
     Message(StoredMessage),
     /// A form that was sent before: nothing, since it is this message.
-    SentBefore(i64),
+    SentBefore(Arc<v1::Message>),
     Dispatched(Dispatched),
     Users(Vec<UserRow>),
     Nothing,
@@ -87,11 +87,11 @@ pub(crate) struct Dispatched {
 }
 
 /// Whether an upload was one for itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) enum Uploaded {
     Now(StoredMessage),
     /// The library of the client sent it again: it is this message.
-    Before(i64),
+    Before(Arc<v1::Message>),
 }
 
 type Answer = Result<Written, Error>;
@@ -133,7 +133,7 @@ impl Pending {
     pub(crate) async fn uploaded(self) -> Result<Uploaded, Error> {
         match self.answer().await? {
             Written::Message(stored) => Ok(Uploaded::Now(stored)),
-            Written::SentBefore(id) => Ok(Uploaded::Before(id)),
+            Written::SentBefore(message) => Ok(Uploaded::Before(message)),
             _ => Err(Error::Internal),
         }
     }

@@ -109,7 +109,8 @@ impl Store {
             Database::Sqlite(path) => {
                 let prepared = sqlite::prepare(path, expected, require_data).await?;
                 let is_new = prepared.is_new;
-                let open_files = OpenFiles::new(path, damaged.clone()).map_err(sqlx::Error::Io)?;
+                let open_files = OpenFiles::new(path, prepared.file, damaged.clone());
+                let open_files = open_files.map_err(sqlx::Error::Io)?;
                 let options = sqlite::write_options(path);
                 let files = Arc::clone(&open_files);
                 let writer = Writer::sqlite(prepared.connection, options, files).await?;

@@ -67,8 +67,8 @@ struct Shared {
     sockets: ws::Sockets,
     strangers: Arc<server::Strangers>,
     lingering: Arc<server::Lingering>,
-    /// The operator was told of a proxy that nobody named.
     client_closes: ws::ClientCloses,
+    /// The operator was told of a proxy that nobody named.
     unnamed_proxy: Once,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: notice::Notice,

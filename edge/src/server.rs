@@ -37,7 +37,7 @@ use tower_http::timeout::TimeoutBody;
 
 use self::{
     head_timeout::{HeadTimer, Heads},
-    linger::{End, LingeringBody},
+    linger::{Course, LingeringBody},
     origin::Origin,
     strangers::Stranger,
     write_timeout::WriteTimeout,
@@ -143,10 +143,10 @@ async fn serve_connection(
             let expects_continue = request.headers().contains_key(header::EXPECT);
             let (head, body) = request.into_parts();
             let body = LingeringBody::new(body, expects_continue, visitor, edge.clone());
-            let end = body.end();
+            let course = body.course();
             let idle_timeout = edge.shared.config.limits.body_idle_timeout;
             let body = Body::new(TimeoutBody::new(idle_timeout, body));
-            answer(router.clone(), Request::from_parts(head, body), end)
+            answer(router.clone(), Request::from_parts(head, body), course)
         }
     });
     let connection = http1::Builder::new()
@@ -205,7 +205,7 @@ async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Ori
 async fn answer(
     router: Router,
     mut request: Request<Body>,
-    end: End,
+    course: Course,
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
     let mut response = match head::refusal(&request) {
@@ -213,9 +213,10 @@ async fn answer(
         None => router.oneshot(request).await?,
     };
     // Else a client would send its next request on it, and find it cut.
-    if !end.is_reached() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS && !course.has_ended().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    course.answer();
     Ok(response)
 }
 

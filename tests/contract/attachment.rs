@@ -284,7 +284,6 @@ async fn a_chunk_holds_at_most_256_kib() {
     core.keeps_files(1).await;
 }
 
-/// An upload whose client goes away in the middle.
 #[tokio::test]
 async fn a_form_that_is_sent_again_is_answered_with_its_message() {
     let core = Core::start().await;
@@ -308,6 +307,7 @@ async fn a_form_that_is_sent_again_is_answered_with_its_message() {
     core.keeps_files(2).await;
 }
 
+/// An upload whose client goes away in the middle.
 #[tokio::test]
 async fn a_cancelled_upload_leaves_nothing_behind() {
     let core = Core::start().await;

@@ -4,6 +4,7 @@ use netrox_harness::{
     Arrangement, Role, TestChat, User,
     database::Database,
     eventually,
+    multipart::Form,
     process::{self, Ended},
     run_test,
 };
@@ -20,6 +21,8 @@ struct Move {
     quiet: [User; 2],
     unsent_file: Value,
     histories: Vec<Value>,
+    /// Of the second user to the third, as a library sends it.
+    form: Form,
     target: Database,
 }
 
@@ -35,14 +38,15 @@ impl Move {
             cyd_socket.say(&ada, text).await;
             ada_socket.expect_body(text).await;
         }
-        old.upload_file(&bob, &cyd, "a.bin", FILE).await;
+        let form = form(&cyd);
+        assert_eq!(old.upload(&bob, form.clone()).await.status, 201);
         let quiet = [old.user("dee").await, old.user("eve").await];
         let unsent_file = old.upload_file(&ada, &quiet[1], "unsent.bin", FILE).await;
         let users = [ada, bob, cyd];
         let histories = histories(&old, &users).await;
         assert!(old.terminate(Role::Serve).await.success());
         let target = Database::create_on_shared().await;
-        Self { old, users, quiet, unsent_file, histories, target }
+        Self { old, users, quiet, unsent_file, histories, form, target }
     }
 
     fn source(&self) -> String {
@@ -67,6 +71,13 @@ impl Move {
         let mut connection = self.target.connect().await;
         sqlx::query(statement).execute(&mut connection).await.expect(statement);
     }
+}
+
+fn form(receiver: &User) -> Form {
+    Form::with_boundary("----FormBoundary7d81a1c1-95d3-4c1e-a2a3")
+        .text("receiver", &receiver.id)
+        .text("message", "see this")
+        .file("a.bin", FILE)
 }
 
 async fn migrate(chat: &TestChat, from: &str, to: &str) -> Ended {
@@ -139,6 +150,9 @@ async fn all_of_it_is_there_and_goes_on() {
         let file = new.history(cyd, bob).await;
         let path = file[0]["attached_file"].as_str().expect("a path");
         assert_eq!(new.get(path).send().await.body, FILE);
+        // What a library sends again was sent to the old machine.
+        let again = new.upload(bob, moving.form.clone()).await;
+        assert_eq!(again.json()["entity"]["message"]["id"], file[0]["id"]);
         // What is new comes after what is old, in the conversation and in the feeds.
         let mut ada_socket = new.connect(ada).await;
         let mut bob_socket = new.connect(bob).await;

@@ -5,7 +5,7 @@ create table sent_forms (
     boundary   bytea  not null check (length(boundary) = 16),
     -- Digest of who sent it and of all its bytes.
     content    bytea  not null check (length(content) = 16),
-    -- What was stored; null after ten minutes.
+    -- What was stored; set to null when another form is stored ten minutes later, or more.
     message_id bigint,
     -- Microseconds since the epoch.
     sent       bigint not null,

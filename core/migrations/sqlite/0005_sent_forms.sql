@@ -5,7 +5,7 @@ create table sent_forms (
     boundary   blob    not null check (length(boundary) = 16),
     -- Digest of who sent it and of all its bytes.
     content    blob    not null check (length(content) = 16),
-    -- What was stored; null after ten minutes.
+    -- What was stored; set to null when another form is stored ten minutes later, or more.
     message_id integer,
     -- Microseconds since the epoch.
     sent       integer not null,

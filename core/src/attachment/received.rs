@@ -1,5 +1,7 @@
 //! An upload that was received, and the message that it becomes.
 
+use std::sync::Arc;
+
 use netrox_proto::{ids::UserId, time::timestamp, v1};
 
 use super::{Attachments, draft::Draft};
@@ -96,7 +98,7 @@ impl Attachments {
                 message.updated = message.created;
             }
             // The file of this one goes.
-            Ok(Uploaded::Before(id)) => message = self.first_answer(id).await?,
+            Ok(Uploaded::Before(first)) => message = Arc::unwrap_or_clone(first),
             Err(error) => {
                 if matches!(error, Error::OutcomeUnknown) {
                     draft.keep();
@@ -105,16 +107,5 @@ impl Attachments {
             }
         }
         Ok(v1::UploadAttachmentResponse { message: Some(message), users })
-    }
-
-    /// What was said of a message when its file was uploaded.
-    async fn first_answer(&self, id: i64) -> Result<v1::Message, Error> {
-        let row = self.store.find_message(id).await?.ok_or(Error::MessageNotFound)?;
-        let mut message = row.into_wire();
-        message.updated = message.created;
-        if let Some(attachment) = &mut message.attachment {
-            attachment.dispatched = None;
-        }
-        Ok(message)
     }
 }

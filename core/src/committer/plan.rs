@@ -89,9 +89,9 @@ impl<'a> Plan<'a> {
             }
         }
         if let Some(form) = &message.form
-            && let Some(id) = self.loaded.forms.find(form, self.now)
+            && let Some(message) = self.loaded.forms.find(form, self.now)
         {
-            return Ok(Written::SentBefore(id));
+            return Ok(Written::SentBefore(message));
         }
         let receiver = match self.receiver(sender, message) {
             Ok(receiver) => receiver,
@@ -123,10 +123,6 @@ impl<'a> Plan<'a> {
         if let Some(client_ref) = message.client_ref {
             self.loaded.client_refs.insert((sender.key, client_ref), stored);
         }
-        if let Some(form) = message.form {
-            let row = FormRow { form, message_id: Some(id), sent: self.now };
-            self.rows.forms.extend(self.loaded.forms.keep(row));
-        }
         let on_wire = Arc::new(v1::Message {
             id,
             thread_id,
@@ -139,6 +135,10 @@ impl<'a> Plan<'a> {
             deleted: false,
             attachment: message.attachment.as_ref().map(NewAttachment::undispatched),
         });
+        if let Some(form) = message.form {
+            let row = FormRow { form, message_id: Some(id), sent: self.now };
+            self.rows.forms.extend(self.loaded.forms.keep(row, &on_wire));
+        }
         self.publish(message.sender, sender_place, None, true, &on_wire);
         if let Some(place) = receiver_place {
             self.publish(message.receiver, place, None, false, &on_wire);

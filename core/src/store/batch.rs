@@ -1,8 +1,8 @@
 //! What a batch of message writes loads and stores, each table in one statement whatever the size
 //! of the batch.
 //!
-//! * [`sqlite`], [`postgres`]: these statements, which differ most between the engines. * [`form`]: uploads that a library
-//!   sends again by itself.
+//! * [`sqlite`], [`postgres`]: these statements, which differ most between the engines.
+//! * [`form`]: uploads that a library sends again by itself.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -36,9 +36,13 @@ pub(crate) struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Of a database that was just opened. `damaged` is cancelled once they are no longer where they were.
-    pub(super) fn new(path: &Path, damaged: CancellationToken) -> io::Result<Arc<Self>> {
-        let id = FileId::of(path)?.ok_or(io::ErrorKind::NotFound)?;
+    /// Of a database that was just opened, with the file that is open. `damaged` is cancelled once they are no longer where
+    /// they were.
+    pub(super) fn new(
+        path: &Path,
+        id: FileId,
+        damaged: CancellationToken,
+    ) -> io::Result<Arc<Self>> {
         // SQLite follows links, too.
         let mut log = path.canonicalize()?.into_os_string();
         log.push("-wal");

@@ -12,6 +12,7 @@ use super::{
     Expected, OpenError,
     error::{migration_failed, not_writable},
 };
+use crate::lock::FileId;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -67,6 +68,8 @@ const TRY_WRITING: &str = "\
 pub(super) struct Prepared {
     /// For writing. Whoever closes it while no other is open writes back what the log holds, which takes its time.
     pub(super) connection: SqliteConnection,
+    /// Of the file that it has open.
+    pub(super) file: FileId,
     /// There was nothing of ours in it.
     pub(super) is_new: bool,
 }
@@ -83,6 +86,8 @@ pub(super) async fn prepare(
     }
     let options = write_options(path).create_if_missing(expected == Expected::Nothing);
     let mut connection = SqliteConnection::connect_with(&options).await?;
+    // At once: an upgrade may take its time, and another file be put in its place meanwhile.
+    let file = FileId::of(path).map_err(sqlx::Error::Io)?.ok_or(OpenError::OtherFile)?;
     check_version(&mut connection).await?;
     check_durability(&mut connection).await?;
     let has_schema: bool = sqlx::query_scalar(HAS_SCHEMA).fetch_one(&mut connection).await?;
@@ -99,7 +104,7 @@ pub(super) async fn prepare(
     {
         return Err(error);
     }
-    Ok(Prepared { connection, is_new: !has_schema })
+    Ok(Prepared { connection, file, is_new: !has_schema })
 }
 
 /// To a database that is there, whoever else uses it.

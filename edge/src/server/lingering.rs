@@ -1,7 +1,8 @@
-//! Whose rest of a body is read for nothing at the moment: so many of an address and in all, and the slowest of them has
-//! to make room for another.
+//! Whose rest of a body is read for nothing at the moment: so many of an address and in all. Who has to make room for another
+//! is a stranger before somebody known, of the address that has most, and the slowest of those.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,8 +20,10 @@ use crate::{config::Config, limits::share_of_files};
 const MAX: usize = 256;
 /// Of one address, where addresses are known.
 const MAX_OF_ADDRESS: usize = 32;
-/// Before that it cannot be told how fast one is.
-const LOOK: Duration = Duration::from_secs(1);
+/// Younger ones count as if they were as old: what they have sent was there already.
+const MIN_AGE: Duration = Duration::from_secs(1);
+/// A part of all that may be open: those of strangers are counted as theirs already.
+const SHARE: usize = 4;
 
 /// All of them.
 pub(crate) struct Lingering {
@@ -31,6 +34,7 @@ pub(crate) struct Lingering {
 
 struct One {
     address: Option<ClientAddress>,
+    is_known: bool,
     since: Instant,
     bytes: AtomicU64,
     cut: CancellationToken,
@@ -39,10 +43,7 @@ struct One {
 impl One {
     /// In bytes a second.
     fn rate(&self, now: Instant) -> u64 {
-        let age = now.duration_since(self.since);
-        if age < LOOK {
-            return u64::MAX;
-        }
+        let age = now.duration_since(self.since).max(MIN_AGE);
         let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.bytes.load(Ordering::Relaxed).saturating_mul(1_000) / millis
     }
@@ -51,7 +52,7 @@ impl One {
 impl Lingering {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            max: share_of_files(config, MAX),
+            max: (share_of_files(config, MAX * SHARE) / SHARE).max(1),
             bodies: Mutex::default(),
             next_id: AtomicU64::default(),
         }
@@ -62,36 +63,53 @@ impl Lingering {
     }
 
     /// Takes a place, for which another may have to go.
-    pub(super) fn enter(lingering: &Arc<Self>, address: Option<ClientAddress>) -> Place {
+    pub(super) fn enter(
+        lingering: &Arc<Self>,
+        address: Option<ClientAddress>,
+        is_known: bool,
+    ) -> Place {
         let now = Instant::now();
         let one = Arc::new(One {
             address,
+            is_known,
             since: now,
             bytes: AtomicU64::default(),
             cut: CancellationToken::new(),
         });
         let id = lingering.next_id.fetch_add(1, Ordering::Relaxed);
         let mut bodies = lingering.bodies();
-        let of_address = bodies.values().filter(|one| one.address == address).count();
-        let slowest = if address.is_some() && of_address >= MAX_OF_ADDRESS.min(lingering.max) {
-            slowest(bodies.iter().filter(|(_, one)| one.address == address), now)
-        } else if bodies.len() >= lingering.max {
-            slowest(bodies.iter(), now)
-        } else {
-            None
-        };
-        if let Some(slowest) = slowest.and_then(|id| bodies.remove(&id)) {
-            slowest.cut.cancel();
+        if let Some(excess) = lingering.excess(&bodies, address, now)
+            && let Some(cut) = bodies.remove(&excess)
+        {
+            cut.cut.cancel();
         }
         bodies.insert(id, Arc::clone(&one));
         drop(bodies);
         Place { lingering: Arc::clone(lingering), id, one }
     }
-}
 
-/// Where none can be told to be, the oldest.
-fn slowest<'a>(bodies: impl Iterator<Item = (&'a u64, &'a Arc<One>)>, now: Instant) -> Option<u64> {
-    bodies.min_by_key(|(id, one)| (one.rate(now), **id)).map(|(id, _)| *id)
+    /// Who has to go for another of this address.
+    fn excess(
+        &self,
+        bodies: &HashMap<u64, Arc<One>>,
+        address: Option<ClientAddress>,
+        now: Instant,
+    ) -> Option<u64> {
+        let mut counts: HashMap<_, usize> = HashMap::new();
+        for one in bodies.values() {
+            *counts.entry(one.address).or_default() += 1;
+        }
+        let count = |one: &One| counts.get(&one.address).copied().unwrap_or_default();
+        let of_address = counts.get(&address).copied().unwrap_or_default();
+        let is_of_address = address.is_some() && of_address >= MAX_OF_ADDRESS.min(self.max);
+        if !is_of_address && bodies.len() < self.max {
+            return None;
+        }
+        let may_go = bodies.iter().filter(|(_, one)| !is_of_address || one.address == address);
+        let excess =
+            may_go.min_by_key(|(id, one)| (one.is_known, Reverse(count(one)), one.rate(now), **id));
+        excess.map(|(id, _)| *id)
+    }
 }
 
 /// Of one body, until it is dropped.
@@ -138,37 +156,47 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_slowest_makes_room() {
         let lingering = Arc::new(Lingering::new(&config(Limits::default())));
-        let other = Lingering::enter(&lingering, address(1));
-        let places: Vec<_> =
-            (0..MAX_OF_ADDRESS).map(|_| Lingering::enter(&lingering, address(2))).collect();
-        tokio::time::advance(LOOK).await;
+        let enter = |number| Lingering::enter(&lingering, address(number), false);
+        let other = enter(1);
+        let places: Vec<_> = (0..MAX_OF_ADDRESS).map(|_| enter(2)).collect();
+        tokio::time::advance(MIN_AGE * 2).await;
         for (index, place) in places.iter().enumerate() {
-            place.read(if index == 7 { 10 } else { 1_000 });
+            place.read(if index == 7 { 1_000 } else { 10_000 });
         }
-        let newer = Lingering::enter(&lingering, address(2));
+        let newer = enter(2);
         assert_eq!(cut(&places), [7]);
-        // The newer ones have had no time to be fast.
-        let newest = Lingering::enter(&lingering, address(2));
-        assert_eq!(cut(&places), [0, 7]);
-        assert_eq!(cut(&[other, newer, newest]), [0_usize; 0]);
+        // One that has sent nothing yet is slower than all that have.
+        let newest = enter(2);
+        assert_eq!(cut(&places), [7]);
+        assert_eq!(cut(&[other, newer, newest]), [1]);
         drop(places);
         assert!(lingering.bodies().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn there_are_so_many_in_all() {
+    async fn a_flood_of_strangers_makes_room_for_itself() {
         let lingering = Arc::new(Lingering::new(&config(Limits::default())));
-        let enter = |number| Lingering::enter(&lingering, address(number));
-        let places: Vec<_> = (0..MAX as u32).map(enter).collect();
-        assert_eq!(cut(&places), [0_usize; 0]);
-        // None can be told to be slow yet.
-        let newer = enter(1 << 20);
-        assert_eq!(cut(&places), [0]);
+        let enter = |number, is_known| Lingering::enter(&lingering, address(number), is_known);
+        let known: Vec<_> = (0..20).map(|number| enter(number, true)).collect();
+        let honest: Vec<_> = (20..40).map(|number| enter(number, false)).collect();
+        honest.iter().for_each(|place| place.read(600_000));
+        tokio::time::advance(MIN_AGE * 3).await;
+        let flood: Vec<_> = (0..20_000).map(|number| enter(1_000 + number % 20, false)).collect();
+        assert_eq!(cut(&known), [0_usize; 0]);
+        assert_eq!(cut(&honest), [0_usize; 0]);
         assert_eq!(lingering.bodies().len(), MAX);
-        drop(newer);
+        drop(flood);
         // Where no address is known, there is no limit of one.
-        drop(places);
-        let places: Vec<_> = (0..MAX).map(|_| Lingering::enter(&lingering, None)).collect();
+        let places: Vec<_> =
+            (0..MAX - 40).map(|_| Lingering::enter(&lingering, None, false)).collect();
         assert_eq!(cut(&places), [0_usize; 0]);
+        drop(Lingering::enter(&lingering, None, false));
+        assert_eq!(cut(&places), [0]);
+    }
+
+    #[test]
+    fn few_of_the_open_files_are_for_it() {
+        let config = Config { open_files: Some(1_024), ..config(Limits::default()) };
+        assert_eq!(Lingering::new(&config).max, 64);
     }
 }

@@ -218,7 +218,8 @@ impl Drop for Occupied {
 #[derive(Clone)]
 pub(crate) struct Visitor {
     connection: Arc<Stranger>,
-    address: Option<ClientAddress>,
+    /// Where they are, as far as it is known.
+    pub(super) address: Option<ClientAddress>,
     /// Their request was authenticated.
     is_known: Arc<AtomicBool>,
 }
@@ -238,10 +239,6 @@ impl Visitor {
 
     pub(super) fn is_known(&self) -> bool {
         self.is_known.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn origin(&self) -> Option<ClientAddress> {
-        self.address
     }
 
     /// What they do is counted elsewhere, until what it gives is dropped.

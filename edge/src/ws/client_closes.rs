@@ -50,8 +50,9 @@ impl ClientCloses {
         if code == CloseCode::Size && self.too_large.is_due() {
             tracing::warn!(
                 largest_frame,
-                "a client closed its WebSocket with 1009: it takes no message as large as one that it got, of up to \
-                 {largest_frame} bytes, and misses what follows; its limit has to be raised in the client"
+                "a client closed its WebSocket with 1009: it takes no message as large as one that it got, and misses what \
+                 follows; the largest of those that were written last has {largest_frame} bytes; its limit has to be \
+                 raised in the client"
             );
         }
     }

@@ -70,8 +70,11 @@ async fn a_file_is_stored_and_answered_as_documented() {
     );
     assert_eq!(answer.text(), expected);
     let start = UploadStart { sender_id: ALICE.into(), file_name: "a b.jpg".into() };
-    let finish =
-        UploadFinish { receiver_id: BOB.into(), body: "Grüße, this is my message".into() };
+    let finish = UploadFinish {
+        receiver_id: BOB.into(),
+        body: "Grüße, this is my message".into(),
+        form: None,
+    };
     let upload = first_upload(&world).await;
     assert_eq!((upload.start, upload.finish), (Some(start), Some(finish)));
     assert_eq!(upload.content, FILE.1);

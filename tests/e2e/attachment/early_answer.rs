@@ -5,17 +5,26 @@ use std::time::Duration;
 
 use netrox_harness::{Arrangement, TestChat, each, multipart::Form, raw::Raw};
 
-each![a_refused_body_is_read_before_its_answer, an_answer_to_a_whole_body_keeps_the_connection,];
+each![
+    a_refused_body_is_read_before_its_answer,
+    a_client_that_does_not_wait_to_be_told_to_send_reads_its_answer,
+    an_answer_to_a_whole_body_keeps_the_connection,
+];
 
 const MIB: usize = 1 << 20;
 
 /// Sends a whole upload before it reads anything; gives the head of the answer.
-async fn send(connection: &mut Raw, token: &str, mib: usize, pause: Duration) -> String {
+async fn send(
+    connection: &mut Raw,
+    (token, headers): (&str, &str),
+    mib: usize,
+    pause: Duration,
+) -> String {
     let file = vec![b'a'; mib * MIB];
     let body = Form::new().file("a.txt", file).finish();
     let head = format!(
         "POST /chat/chat-attachment/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: {}\r\nContent-Length: {}\r\n\r\n",
+         Content-Type: {}\r\nContent-Length: {}\r\n{headers}\r\n",
         Form::CONTENT_TYPE,
         body.len()
     );
@@ -38,10 +47,19 @@ async fn a_refused_body_is_read_before_its_answer(arrangement: Arrangement) {
         [(forged, 1, 401), (forged, 7, 401), (&ada.token[..], 30, 413), (&ada.token, 48, 413)]
     {
         let mut connection = chat.edge().raw().await;
-        let head = send(&mut connection, token, mib, pause).await.to_lowercase();
+        let head = send(&mut connection, (token, ""), mib, pause).await.to_lowercase();
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{mib} MiB: {head}");
         assert!(head.contains("connection: close\r\n"), "{mib} MiB: {head}");
     }
+}
+
+/// RFC 9110 section 10.1.1: it need not wait for ever, and a second is much for many of them.
+async fn a_client_that_does_not_wait_to_be_told_to_send_reads_its_answer(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let expect = ("not a token", "Expect: 100-continue\r\n");
+    let mut connection = chat.edge().raw().await;
+    let head = send(&mut connection, expect, 7, Duration::ZERO).await.to_lowercase();
+    assert!(head.starts_with("http/1.1 401 ") && head.contains("connection: close\r\n"), "{head}");
 }
 
 async fn an_answer_to_a_whole_body_keeps_the_connection(arrangement: Arrangement) {

@@ -21,6 +21,7 @@ each![
     other_bytes_are_another_upload,
     another_user_is_another_upload,
     a_boundary_of_ones_own_says_nothing,
+    a_form_counts_for_ten_minutes,
 ];
 
 /// As libraries draw it.
@@ -195,4 +196,25 @@ async fn a_boundary_of_ones_own_says_nothing(arrangement: Arrangement) {
         );
     }
     assert_eq!(chat.history(&ada, &bob).await.len(), 4);
+}
+
+async fn a_form_counts_for_ten_minutes(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let [one, other] = [boundary(), boundary()].map(|boundary| form(&boundary, &bob, "later"));
+    let first = stored(&chat.upload(&ada, one.clone()).await);
+    let age = |micros| format!("update sent_forms set sent = sent - {micros}");
+    chat.change_rows(&[&age(590_000_000)]).await;
+    assert_eq!(stored(&chat.upload(&ada, one.clone()).await), first);
+    chat.change_rows(&[&age(600_000_000)]).await;
+    let second = stored(&chat.upload(&ada, one.clone()).await);
+    assert_ne!(second, first);
+    // From then on it is that one.
+    assert_eq!(stored(&chat.upload(&ada, one.clone()).await), second);
+    // What nobody can need any more is forgotten with the next.
+    chat.change_rows(&[&age(600_000_001)]).await;
+    stored(&chat.upload(&ada, other).await);
+    let forgotten = "select count(*) from sent_forms where message_id is null";
+    assert_eq!(chat.count(forgotten).await, 1);
+    assert_eq!(chat.history(&ada, &bob).await.len(), 3);
 }

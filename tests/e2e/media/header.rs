@@ -59,7 +59,7 @@ async fn plain_media_is_shown_inline(arrangement: Arrangement) {
     let jpeg = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0".to_vec();
     let mp4 = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\0\x08free".to_vec();
     let opus = [b"OggS\0\x02".as_slice(), &[0; 20], b"\x01\x13OpusHead"].concat();
-    let transport_stream = [b"G".as_slice(), &[0; 187]].concat().repeat(10);
+    let transport_stream = [b"G\x40\x11\x10".as_slice(), &[0; 184]].concat().repeat(10);
     let files: [(&str, &[u8], &str); 14] = [
         ("a.png", &png(), "image/png"),
         ("a.jpg", &jpeg, "image/jpeg"),

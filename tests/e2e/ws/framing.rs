@@ -197,7 +197,7 @@ async fn a_client_that_takes_too_little_is_told_to_the_operator(arrangement: Arr
     eventually("a warning", || async {
         let log = chat.log(edge);
         let warned = log.contains("a client closed its WebSocket with 1009");
-        (warned && log.contains(&format!("of up to {} bytes", frame.len()))).then_some(())
+        (warned && log.contains(&format!("written last has {} bytes", frame.len()))).then_some(())
     })
     .await;
     assert!(!chat.log(edge).contains(&ada.id) && !chat.log(edge).contains(&bob.token));

@@ -284,6 +284,14 @@ impl TestChat {
         }
     }
 
+    /// What a query gives that counts rows.
+    pub async fn count(&self, query: &str) -> i64 {
+        match &self.database {
+            Some(database) => database.count(query).await,
+            None => database::count_in_file(&self.data_dir().join("chat.db"), query).await,
+        }
+    }
+
     /// Every attachment below the media directory, unfinished ones included.
     pub fn media_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();

@@ -141,6 +141,11 @@ impl Database {
         run(&mut self.connect().await, statements).await;
     }
 
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        let count = sqlx::query_scalar(AssertSqlSafe(query));
+        count.fetch_one(&mut self.connect().await).await.expect("a count")
+    }
+
     /// A session of the test's own.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.expect("connect to the database")
@@ -181,6 +186,13 @@ pub(crate) async fn change_file(path: &Path, statements: &[&str]) {
     let options = SqliteConnectOptions::new().filename(path);
     run(&mut SqliteConnection::connect_with(&options).await.expect("open the file"), statements)
         .await;
+}
+
+/// What a query gives that counts rows of an SQLite file.
+pub(crate) async fn count_in_file(path: &Path, query: &str) -> i64 {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut file = SqliteConnection::connect_with(&options).await.expect("open the file");
+    sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut file).await.expect("a count")
 }
 
 async fn run<C: Connection>(connection: &mut C, statements: &[&str])

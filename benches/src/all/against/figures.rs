@@ -76,6 +76,7 @@ pub(super) fn upload(upload: &Upload) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::more("upload", upload.upload_mib_per_second, " MiB/s"),
         Figure::more("download", upload.download_mib_per_second, " MiB/s"),
+        Figure::less("CPU of an upload", upload.upload_cpu_ms.ok_or("no CPU figure")?, " ms"),
         memory("growth by upload", upload.upload_growth_bytes)?,
     ])
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     ClientRefRow, FORGOTTEN_REFUSALS, Loaded, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
     ThreadState, UserState, Wanted, by_id, by_pair,
-    form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
+    form::{self, FORGOTTEN_FORMS, FormRow, SAME_FOR},
     key_refs, later_refs, overtaken,
 };
 use crate::store::{
@@ -96,7 +96,9 @@ pub(in crate::store) async fn load(
     if !wanted.boundaries.is_empty() {
         let boundaries = column(&wanted.boundaries, |digest| digest.to_vec());
         let query = sqlx::query_as(LOAD_FORMS).bind(boundaries);
-        loaded.forms.take(query.fetch_all(&mut *connection).await?);
+        let rows = query.fetch_all(&mut *connection).await?;
+        let messages = load_messages(connection, &form::message_ids(&rows)).await?;
+        loaded.forms.take(rows, messages);
     }
     let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {

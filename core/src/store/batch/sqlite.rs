@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use self::cache::Cache;
 use super::{
-    ClientRefRow, Loaded, ThreadState, UserState, Wanted, by_id, by_pair, key_refs, later_refs,
-    overtaken,
+    ClientRefRow, Loaded, ThreadState, UserState, Wanted, by_id, by_pair, form, key_refs,
+    later_refs, overtaken,
 };
 use crate::{
     command::Digest,
@@ -133,7 +133,9 @@ pub(in crate::store) async fn load(
         let boundaries: Vec<_> =
             wanted.boundaries.iter().map(|digest| digest_hex(digest)).collect();
         let query = sqlx::query_as(LOAD_FORMS).bind(json(&boundaries)?);
-        loaded.forms.take(query.fetch_all(&mut *connection).await?);
+        let rows = query.fetch_all(&mut *connection).await?;
+        let query = sqlx::query_as(LOAD_MESSAGES).bind(json(&form::message_ids(&rows))?);
+        loaded.forms.take(rows, query.fetch_all(&mut *connection).await?);
     }
     let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {

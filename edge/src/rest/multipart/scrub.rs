@@ -7,6 +7,9 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
+/// As `multer` takes it.
+const END_OF_HEADERS: &[u8] = b"\r\n\r\n";
+
 /// Follows the parts of a form, chunk by chunk.
 #[derive(Debug)]
 pub(super) struct Scrubber {
@@ -29,8 +32,9 @@ enum Place {
     /// Behind a delimiter, in its line: headers follow it.
     Padding,
     Return,
+    /// What was read last is so much of the empty line that ends them, with the line end before it.
     Headers {
-        is_line_empty: bool,
+        matched: usize,
     },
     /// Behind the last delimiter.
     End,
@@ -98,7 +102,7 @@ impl Scrubber {
             Place::Dash if byte == b'-' => Place::End,
             Place::Delimiter | Place::Padding if matches!(byte, b' ' | b'\t') => Place::Padding,
             Place::Delimiter | Place::Padding if byte == b'\r' => Place::Return,
-            Place::Return if byte == b'\n' => Place::Headers { is_line_empty: true },
+            Place::Return if byte == b'\n' => Place::Headers { matched: 0 },
             // It was none.
             Place::Content { .. }
             | Place::Delimiter
@@ -106,13 +110,18 @@ impl Scrubber {
             | Place::Padding
             | Place::Return => Place::Content { matched: usize::from(byte == b'\r') },
             Place::End => Place::End,
-            Place::Headers { is_line_empty } => match byte {
-                b'\n' if is_line_empty => Place::Content { matched: 0 },
-                b'\n' => Place::Headers { is_line_empty: true },
-                b'\r' => self.place,
-                b'\t' => Place::Headers { is_line_empty: false },
+            Place::Headers { matched } if END_OF_HEADERS[matched] == byte => {
+                if matched + 1 == END_OF_HEADERS.len() {
+                    Place::Content { matched: 0 }
+                } else {
+                    Place::Headers { matched: matched + 1 }
+                }
+            }
+            Place::Headers { .. } => match byte {
+                b'\r' => Place::Headers { matched: 1 },
+                b'\n' | b'\t' => Place::Headers { matched: 0 },
                 byte if byte.is_ascii_control() => return false,
-                _ => Place::Headers { is_line_empty: false },
+                _ => Place::Headers { matched: 0 },
             },
         };
         true
@@ -140,6 +149,15 @@ mod tests {
         for chunk_bytes in 1..=form.len() {
             assert_eq!(scrubbed(form, chunk_bytes), expected, "{chunk_bytes}");
         }
+    }
+
+    /// What ends them for one reader, and not for the other, would hide what follows from one of them.
+    #[test]
+    fn headers_end_where_they_end_for_multer() {
+        let form = b"--XX\r\nA: b\n\n\r\n--XX--\r\n\r\nmore\r\n--XX--";
+        let mut scrubber = Scrubber::new("XX");
+        scrubber.scrub(Bytes::from_static(form));
+        assert_eq!(scrubber.form_bytes(), form.len());
     }
 
     #[test]
