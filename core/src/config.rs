@@ -2,9 +2,13 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+mod postgres_url;
 mod url;
 
-pub use self::url::{BusUrl, PostgresUrl, S3Url, UrlError};
+pub use self::{
+    postgres_url::PostgresUrl,
+    url::{BusUrl, S3Url, UrlError},
+};
 
 #[derive(Clone)]
 pub struct Config {

@@ -11,6 +11,7 @@ use crate::{
     cli::MigrateArgs,
     failure::Failure,
     secret::{self, Secret, Warnings},
+    settings,
     sources::{SettingError, Sources},
 };
 
@@ -54,7 +55,9 @@ fn target(
     let (value, file) = (args.to.as_ref(), args.to_file.as_ref());
     let given = secret::given_if_secret("to", value, file, has_password, sources, warnings)?;
     let url = given.ok_or_else(|| sources.refuse("to", "must be given, or --to-file"))?;
-    let url = url.reveal().parse().map_err(|error| sources.refuse("to", error))?;
+    let flag = if file.is_some() { "to-file" } else { "to" };
+    let url = url.reveal().trim().parse().map_err(|error| sources.refuse(flag, error))?;
+    settings::warn_of_ignored(flag, &url, warnings);
     Ok(PostgresDatabase { url, schema: args.schema.database_schema.clone() })
 }
 

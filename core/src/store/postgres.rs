@@ -37,6 +37,8 @@ use super::{
 };
 use crate::{config::PostgresDatabase, notice::Notices};
 
+/// Of our sessions, unless the URL has another.
+const NAME: &str = "netrox-chat";
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// At the start there is time, also for a server that is starting itself.
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,7 +97,8 @@ pub(super) struct Prepared {
 
 /// As it was given, named in `pg_stat_activity`, and marked to see whether settings come through.
 fn named(given: &PgConnectOptions) -> PgConnectOptions {
-    given.clone().application_name("netrox-chat").options([MARK]).disable_statement_logging()
+    let given = given.clone().options([MARK]).disable_statement_logging();
+    if given.get_application_name().is_some() { given } else { given.application_name(NAME) }
 }
 
 /// In our schema alone, whatever was given.
@@ -112,7 +115,7 @@ pub(super) async fn prepare(
     database: &PostgresDatabase,
     require_data: bool,
 ) -> Result<Prepared, OpenError> {
-    let given = &*database.url.0;
+    let given = &*database.url.options;
     let mut connection = first_connect(&named(given)).await?;
     let checked = async { Ok(server::check(&mut connection).await) };
     let checked = within(FIRST_ANSWER_TIMEOUT, checked).await??;
@@ -180,7 +183,7 @@ pub(super) async fn connect_to_existing(
     database: &PostgresDatabase,
 ) -> Result<(PgConnection, Migrations), OpenError> {
     // A command that is stopped must not hold up cores; one that has much to write takes its time.
-    let options = write_options(&named(&database.url.0))
+    let options = write_options(&named(&database.url.options))
         .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let mut connection = first_connect(&options).await?;
     let checked = async { Ok(server::check(&mut connection).await) };

@@ -28,9 +28,10 @@ pub(crate) struct DatabaseArgs {
     /// Database: sqlite://PATH, or postgres://… for several cores
     /// [default: sqlite://<data-dir>/chat.db]
     ///
-    /// postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE is PostgreSQL 15 or newer, with the parameters
-    /// sslmode, sslrootcert, sslcert and sslkey of libpq. A URL with a password is better given by
-    /// environment or file: a command line is seen by other users of the machine.
+    /// postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE is PostgreSQL 15 or newer, with the parameters of
+    /// libpq: sslmode, sslrootcert, sslcert, sslkey and so on. One that is not known, or promises what is
+    /// not kept, is refused by its name. A URL with a password is better given by environment or file: a
+    /// command line is seen by other users of the machine.
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<Secret>,
 

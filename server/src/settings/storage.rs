@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase};
+use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase, PostgresUrl};
 
 use crate::{
     cli::{BusArgs, DatabaseArgs, StorageArgs, path_of_url},
@@ -75,6 +75,11 @@ pub(crate) fn database(
     let (value, file) = (args.database_url.as_ref(), args.database_url_file.as_ref());
     let database = reader.url("database-url", value, file, parse_database_url)?;
     let mut database = database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db")));
+    if let Database::Postgres(database) = &database {
+        let is_file = args.database_url_file.is_some();
+        let flag = if is_file { "database-url-file" } else { "database-url" };
+        warn_of_ignored(flag, &database.url, warnings);
+    }
     match (&mut database, &args.schema.database_schema) {
         (Database::Postgres(database), schema) => database.schema.clone_from(schema),
         (Database::Sqlite(_), None) => {}
@@ -84,6 +89,14 @@ pub(crate) fn database(
         }
     }
     Ok(database)
+}
+
+/// Of what tunes, and has no effect.
+pub(crate) fn warn_of_ignored(flag: &str, url: &PostgresUrl, warnings: &mut Warnings) {
+    let ignored = url.ignored_parameters();
+    if !ignored.is_empty() {
+        warnings.add(format!("--{flag}: without effect: {}", ignored.join(", ")));
+    }
 }
 
 fn parse_database_url(url: &str) -> Result<Database, String> {
@@ -243,6 +256,20 @@ mod tests {
         let flags: Vec<_> = warnings.iter().map(|warning| warning.split(' ').next()).collect();
         assert_eq!(flags, [Some("--database-url"), Some("--bus-url")]);
         assert!(!warnings.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_has_no_effect_in_a_url_is_warned_about_and_what_is_not_known_is_refused() {
+        let url = "--database-url=postgres://chat@db/chat?connect_timeout=3&keepalives=1";
+        let (taken, warnings) = storage(&[url]);
+        taken.expect("settings");
+        assert_eq!(warnings, ["--database-url: without effect: connect_timeout, keepalives"]);
+        let refused = storage(&["--database-url=postgres://chat@db/chat?ssl_mode=verify-full"]).0;
+        let refused = refused.err().expect("an unknown parameter").to_string();
+        assert!(
+            refused.starts_with("--database-url: ") && refused.contains("ssl_mode"),
+            "{refused}"
+        );
     }
 
     #[test]
