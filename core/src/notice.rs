@@ -1,4 +1,5 @@
-//! Lines of the log that would come again and again: each kind is told once in a while, with how often it happened since.
+//! Lines of the log that would come again and again: each kind is told once in a while, with how often it happened since, and
+//! a state with its cause.
 
 use std::{
     collections::HashMap,
@@ -41,6 +42,29 @@ impl<K: Eq + Hash> Notices<K> {
     }
 }
 
+/// Why a state lasts, which is told when it begins, and again where that changes.
+#[derive(Debug, Default)]
+pub(crate) struct Cause {
+    told: Option<String>,
+    /// When a change was told last.
+    changed: Option<Instant>,
+}
+
+impl Cause {
+    /// Whether a cause is to be told: the first is, and one that differs from what was told last, once in a while.
+    pub(crate) fn is_news(&mut self, cause: &str) -> bool {
+        let now = Instant::now();
+        match &self.told {
+            None => {}
+            Some(told) if told == cause => return false,
+            Some(_) if self.changed.is_some_and(|at| now < at + INTERVAL) => return false,
+            Some(_) => self.changed = Some(now),
+        }
+        self.told = Some(cause.to_owned());
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
@@ -56,5 +80,20 @@ mod tests {
         advance(INTERVAL).await;
         assert_eq!(notices.happened('a'), Some(9));
         assert_eq!(notices.happened('a'), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_is_told_again_where_it_changes_and_not_more_than_once_a_minute() {
+        let mut cause = Cause::default();
+        let mut news = |text| cause.is_news(text);
+        assert!(news("refused"));
+        assert!(!news("refused"));
+        assert!(news("too many"), "the first change");
+        assert!(!news("too many"));
+        // To and fro.
+        assert!((0..9).all(|_| !news("refused") && !news("too many")));
+        advance(INTERVAL).await;
+        assert!(!news("too many"), "told already");
+        assert!(news("another password"));
     }
 }
