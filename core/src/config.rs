@@ -62,6 +62,54 @@ pub struct PostgresDatabase {
     /// The schema of the tables. Without one it is that which has them; a new database has them in the first schema
     /// of the role's search path.
     pub schema: Option<String>,
+    pub accepted: AcceptedSettings,
+}
+
+/// A setting of PostgreSQL that may be off where the server is durable otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DatabaseSetting {
+    Fsync,
+    FullPageWrites,
+}
+
+impl DatabaseSetting {
+    /// As PostgreSQL calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::FullPageWrites => "full_page_writes",
+        }
+    }
+}
+
+/// Those that the operator answers for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AcceptedSettings(Vec<DatabaseSetting>);
+
+impl FromIterator<DatabaseSetting> for AcceptedSettings {
+    fn from_iter<I: IntoIterator<Item = DatabaseSetting>>(settings: I) -> Self {
+        let mut settings: Vec<_> = settings.into_iter().collect();
+        settings.sort_unstable();
+        settings.dedup();
+        Self(settings)
+    }
+}
+
+impl AcceptedSettings {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|setting| setting.name() == name)
+    }
+}
+
+impl fmt::Display for AcceptedSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(|setting| setting.name()).collect();
+        f.write_str(&names.join(","))
+    }
 }
 
 /// Where the bytes of attachments are kept.

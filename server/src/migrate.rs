@@ -58,7 +58,8 @@ fn target(
     let flag = if file.is_some() { "to-file" } else { "to" };
     let url = url.reveal().trim().parse().map_err(|error| sources.refuse(flag, error))?;
     settings::warn_of_ignored(flag, &url, warnings);
-    Ok(PostgresDatabase { url, schema: args.schema.database_schema.clone() })
+    let schema = args.postgres.database_schema.clone();
+    Ok(PostgresDatabase { url, schema, accepted: args.postgres.accepted() })
 }
 
 /// What can be put right by other settings is told as a wrong setting.

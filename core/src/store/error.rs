@@ -280,6 +280,17 @@ fn is_postgres_full(error: &PgDatabaseError) -> bool {
             .any(|words| error.message().contains(words))
 }
 
+/// Whether a server takes no connection at the moment: others have all that there are, or it is starting.
+pub(super) fn is_refused_for_now(error: &sqlx::Error) -> bool {
+    const TOO_MANY_CONNECTIONS: &str = "53300";
+    const CANNOT_CONNECT_NOW: &str = "57P03";
+    let sqlx::Error::Database(database) = error else { return false };
+    let postgres = database.try_downcast_ref::<PgDatabaseError>();
+    postgres.is_some_and(|postgres| {
+        [TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW].contains(&postgres.code())
+    })
+}
+
 /// Whether a number was asked for that the server has not given to any transaction yet.
 pub(super) fn is_number_of_none(error: &sqlx::Error) -> bool {
     const INVALID_PARAMETER_VALUE: &str = "22023";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, builder::BoolishValueParser};
-use netrox_core::MediaLocation;
+use netrox_core::{AcceptedSettings, DatabaseSetting, MediaLocation};
 
 use super::value::{not_empty, path_of_url};
 use crate::secret::Secret;
@@ -40,7 +40,7 @@ pub(crate) struct DatabaseArgs {
     pub(crate) database_url_file: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) schema: DatabaseSchemaArgs,
+    pub(crate) postgres: PostgresArgs,
 }
 
 #[derive(Debug, Args)]
@@ -71,7 +71,7 @@ pub(crate) struct StorageArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
-pub(crate) struct DatabaseSchemaArgs {
+pub(crate) struct PostgresArgs {
     /// Schema of a PostgreSQL database that holds the tables [default: the one that has them, in a new
     /// database the first of the role's search_path]
     ///
@@ -79,6 +79,20 @@ pub(crate) struct DatabaseSchemaArgs {
     /// it is missing.
     #[arg(long, value_name = "NAME", value_parser = parse_schema)]
     pub(crate) database_schema: Option<String>,
+
+    /// Take a PostgreSQL whose fsync or full_page_writes is off, since its storage is durable otherwise;
+    /// may be repeated
+    ///
+    /// Some services make commits durable by other means and show these settings as off. Elsewhere what was
+    /// acknowledged is lost in a crash.
+    #[arg(long, value_name = "NAME", value_parser = parse_setting, value_delimiter = ',')]
+    pub(crate) accept_database_setting: Vec<DatabaseSetting>,
+}
+
+impl PostgresArgs {
+    pub(crate) fn accepted(&self) -> AcceptedSettings {
+        self.accept_database_setting.iter().copied().collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +137,17 @@ fn parse_media_url(url: &str) -> Result<MediaLocation, String> {
         return Err("must be file://PATH or s3://BUCKET[/PREFIX]".to_owned());
     }
     path_of_url(url, "file").map(MediaLocation::Directory)
+}
+
+fn parse_setting(name: &str) -> Result<DatabaseSetting, &'static str> {
+    let known = [DatabaseSetting::Fsync, DatabaseSetting::FullPageWrites];
+    match known.into_iter().find(|setting| setting.name() == name) {
+        Some(setting) => Ok(setting),
+        None if name == "synchronous_commit" => {
+            Err("a core waits for its commits in any case: fsync or full_page_writes")
+        }
+        None => Err("must be fsync or full_page_writes"),
+    }
 }
 
 fn parse_schema(name: &str) -> Result<String, String> {

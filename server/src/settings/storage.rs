@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase, PostgresUrl};
 
 use crate::{
-    cli::{BusArgs, DatabaseArgs, StorageArgs, path_of_url},
+    cli::{BusArgs, DatabaseArgs, PostgresArgs, StorageArgs, path_of_url},
     file_mode,
     secret::{self, Secret, Warnings},
     sources::{SettingError, Sources},
@@ -80,12 +80,29 @@ pub(crate) fn database(
         let flag = if is_file { "database-url-file" } else { "database-url" };
         warn_of_ignored(flag, &database.url, warnings);
     }
-    match (&mut database, &args.schema.database_schema) {
-        (Database::Postgres(database), schema) => database.schema.clone_from(schema),
-        (Database::Sqlite(_), None) => {}
-        (Database::Sqlite(_), Some(_)) => {
-            let reason = "a SQLite database has no schemas: it needs --database-url postgres://…";
-            return Err(sources.refuse("database-schema", reason));
+    let PostgresArgs { database_schema, .. } = &args.postgres;
+    let accepted = args.postgres.accepted();
+    match &mut database {
+        Database::Postgres(database) => {
+            if !accepted.is_empty() {
+                warnings.add(format!(
+                    "--accept-database-setting: {accepted} of PostgreSQL may be off: where its storage is not \
+                     durable by other means, what was acknowledged is lost in a crash"
+                ));
+            }
+            database.schema.clone_from(database_schema);
+            database.accepted = accepted;
+        }
+        Database::Sqlite(_) => {
+            let flags = [
+                ("database-schema", database_schema.is_some()),
+                ("accept-database-setting", !accepted.is_empty()),
+            ];
+            if let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) {
+                let reason =
+                    "is of PostgreSQL, and this is SQLite: it needs --database-url postgres://…";
+                return Err(sources.refuse(flag, reason));
+            }
         }
     }
     Ok(database)
@@ -102,7 +119,8 @@ pub(crate) fn warn_of_ignored(flag: &str, url: &PostgresUrl, warnings: &mut Warn
 fn parse_database_url(url: &str) -> Result<Database, String> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let url = url.parse().map_err(|error| format!("{error}"))?;
-        return Ok(Database::Postgres(PostgresDatabase { url, schema: None }));
+        let (schema, accepted) = Default::default();
+        return Ok(Database::Postgres(PostgresDatabase { url, schema, accepted }));
     }
     if !url.starts_with("sqlite://") {
         return Err(
@@ -288,6 +306,26 @@ mod tests {
             let refused = schema(&[others, &["--database-schema=chat"]].concat()).unwrap_err();
             assert!(refused.starts_with("--database-schema: "), "{refused}");
             assert!(refused.contains("SQLite"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn settings_of_postgres_are_accepted_one_by_one_and_loudly() {
+        let url = "--database-url=postgres://chat@db/chat";
+        let flag = "--accept-database-setting";
+        let (taken, warnings) =
+            storage(&[url, flag, "full_page_writes", flag, "fsync", &format!("{flag}=fsync")]);
+        let Database::Postgres(database) = taken.expect("settings").database else {
+            panic!("another database")
+        };
+        assert_eq!(database.accepted.to_string(), "fsync,full_page_writes");
+        assert!(warnings[0].contains("fsync,full_page_writes"), "{warnings:?}");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let refused = storage(&[flag, "fsync"]).0.err().expect("SQLite").to_string();
+        assert!(refused.starts_with("--accept-database-setting: "), "{refused}");
+        for unknown in ["synchronous_commit", "full-page-writes"] {
+            let arguments = ["netrox-chat", "core", url, flag, unknown].map(OsString::from);
+            assert!(cli::parse(arguments.into()).is_err(), "{unknown}");
         }
     }
 
