@@ -40,10 +40,14 @@ pub struct BusConfig {
     pub url: BusUrl,
     /// JWT and seed of a NATS user.
     pub credentials_file: Option<PathBuf>,
+    /// Seed of a NATS user that is known by its public key.
+    pub nkey_file: Option<PathBuf>,
     /// PEM: who signs the certificates of the servers, instead of the authorities of the system.
     pub tls_ca_file: Option<PathBuf>,
     /// PEM: certificate and private key that are shown to the servers.
     pub tls_client: Option<(PathBuf, PathBuf)>,
+    /// Whether TLS comes before the servers say who they are (`handshake_first`).
+    pub tls_first: bool,
 }
 
 /// Where users, threads and messages are kept.

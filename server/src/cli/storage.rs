@@ -115,6 +115,17 @@ pub(crate) struct BusArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) bus_credentials_file: Option<PathBuf>,
 
+    /// File with the seed of a NATS user that the servers know by its public key (nkey)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_nkey_file: Option<PathBuf>,
+
+    /// Begin each connection to NATS with TLS, before the server has said anything: for servers with
+    /// handshake_first
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) bus_tls_first: bool,
+
     /// PEM file of the authorities that sign the certificates of the NATS servers [default: those of
     /// the system]
     #[arg(long, value_name = "FILE")]

@@ -166,16 +166,19 @@ impl Reader<'_> {
         let parse = |url: &str| url.parse().map_err(|error| format!("{error}"));
         let url = self.url("bus-url", args.bus_url.as_ref(), args.bus_url_file.as_ref(), parse)?;
         let credentials_file = args.bus_credentials_file.as_ref();
+        let nkey_file = args.bus_nkey_file.as_ref();
         let tls_ca_file = args.bus_tls_ca_file.as_ref();
         let (cert, key) = (args.bus_tls_cert_file.as_ref(), args.bus_tls_key_file.as_ref());
         let Some(url) = url else {
-            let files = [
-                ("bus-credentials-file", credentials_file),
-                ("bus-tls-ca-file", tls_ca_file),
-                ("bus-tls-cert-file", cert),
-                ("bus-tls-key-file", key),
+            let others = [
+                ("bus-credentials-file", credentials_file.is_some()),
+                ("bus-nkey-file", nkey_file.is_some()),
+                ("bus-tls-ca-file", tls_ca_file.is_some()),
+                ("bus-tls-cert-file", cert.is_some()),
+                ("bus-tls-key-file", key.is_some()),
+                ("bus-tls-first", args.bus_tls_first),
             ];
-            return match files.into_iter().find(|(_, file)| file.is_some()) {
+            return match others.into_iter().find(|(_, is_given)| *is_given) {
                 Some((flag, _)) => {
                     Err(self.sources.refuse(flag, "takes effect with a bus-url alone"))
                 }
@@ -194,12 +197,18 @@ impl Reader<'_> {
                 secret::read_file(file).map_err(|error| self.sources.refuse(flag, error))?;
             }
         }
-        for (flag, file) in [("bus-credentials-file", credentials_file), ("bus-tls-key-file", key)]
-        {
+        for (flag, file) in [
+            ("bus-credentials-file", credentials_file),
+            ("bus-nkey-file", nkey_file),
+            ("bus-tls-key-file", key),
+        ] {
             if let Some(file) = file {
                 let read = secret::read_secret(file, self.warnings);
                 read.map_err(|error| self.sources.refuse(flag, error))?;
             }
+        }
+        if credentials_file.is_some() && nkey_file.is_some() {
+            return Err(self.sources.conflict("bus-nkey-file", "bus-credentials-file"));
         }
         let tls_client = match (cert, key) {
             (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
@@ -214,8 +223,10 @@ impl Reader<'_> {
         Ok(Some(BusConfig {
             url,
             credentials_file: credentials_file.cloned(),
+            nkey_file: nkey_file.cloned(),
             tls_ca_file: tls_ca_file.cloned(),
             tls_client,
+            tls_first: args.bus_tls_first,
         }))
     }
 }
@@ -307,6 +318,26 @@ mod tests {
             assert!(refused.starts_with("--database-schema: "), "{refused}");
             assert!(refused.contains("SQLite"), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_is_of_the_bus_needs_one_and_a_user_is_named_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seed");
+        fs::write(&path, "SU").unwrap();
+        let file = |flag: &str| format!("--{flag}={}", path.display());
+        let (nkey, credentials) = (file("bus-nkey-file"), file("bus-credentials-file"));
+        for given in [&nkey, "--bus-tls-first"] {
+            let refused = storage(&[given]).0.err().expect("no bus").to_string();
+            assert!(refused.contains("takes effect with a bus-url alone"), "{refused}");
+        }
+        let cluster = ["--database-url=postgres://chat@db/chat", "--bus-url=tls://bus"];
+        let arguments = [&cluster[..], &[&nkey, &credentials]].concat();
+        let refused = storage(&arguments).0.err().expect("two users").to_string();
+        assert!(refused.contains("bus-nkey-file") && refused.contains("bus-credentials-file"));
+        let bus = storage(&[&cluster[..], &[&nkey, "--bus-tls-first"]].concat()).0;
+        let bus = bus.expect("settings").bus.expect("a bus");
+        assert_eq!((bus.nkey_file, bus.tls_first), (Some(path.clone()), true));
     }
 
     #[test]
