@@ -98,7 +98,7 @@ impl Bus {
     /// Tells the other cores what users learn of. Never waits.
     pub(crate) fn publish(&self, events: &[(UserId, LiveEvent)]) {
         // What cannot be sent now would be late: the other cores look into the database meanwhile.
-        if self.client.connection_state() != State::Connected {
+        if !self.is_connected() {
             return;
         }
         let max_bytes = hint::MAX_BYTES.min(self.client.max_payload());
@@ -109,9 +109,13 @@ impl Bus {
 
     /// Makes the other cores look what became of a user.
     pub(crate) fn publish_look(&self, user: UserId) {
-        if self.client.connection_state() == State::Connected {
+        if self.is_connected() {
             self.send(user, hint::look());
         }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     fn send(&self, user: UserId, payload: Bytes) {
@@ -168,6 +172,7 @@ async fn listen(client: Client, subject: String, listener: Listener, stop: Cance
     let listening = async {
         let Ok(mut hints) = client.subscribe(subject).await else { return };
         while let Some(message) = hints.next().await {
+            hub.bus_brought();
             hint::take_in(&message.payload, user, &hub, &history);
         }
     };

@@ -76,11 +76,11 @@ impl Observer {
             Event::Connected => {
                 tracing::info!("the bus is connected");
                 self.connected.notify_one();
-                return self.hub.check_all();
+                return self.hub.bus_changed();
             }
             Event::SlowConsumer(_) => {
                 tracing::debug!("hints were dropped");
-                return self.hub.check_all();
+                return self.hub.bus_changed();
             }
             Event::Disconnected => Kind::Disconnected,
             Event::LameDuckMode => Kind::LameDuck,
