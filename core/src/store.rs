@@ -187,6 +187,13 @@ impl Store {
         result
     }
 
+    /// Warns where somebody keeps PostgreSQL from cleaning up what sends replace. Does not end by itself there.
+    pub(crate) async fn watch_snapshots(&self) {
+        if let Readers::Postgres(pool) = &self.bulk {
+            postgres::watch_snapshots(pool).await;
+        }
+    }
+
     pub(crate) async fn close(&self) {
         for readers in [&self.bulk, &self.readers] {
             match readers {

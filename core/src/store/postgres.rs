@@ -5,6 +5,7 @@
 //! * [`server`]: what has to be true of the server, looked at each second.
 //! * [`schema`]: which schema is ours, and its tables.
 //! * [`sequences`]: where ids come from.
+//! * [`snapshots`]: whether somebody keeps what was replaced from being cleaned up.
 //!
 //! A server that hangs, a core that was stopped in the middle of a transaction, a client that vanished: each
 //! may hold up the others for about a second, and no longer. Whatever the server does not end by itself
@@ -20,12 +21,14 @@ mod schema;
 pub(super) mod sequences;
 mod server;
 mod session;
+mod snapshots;
 
 pub(super) use self::{
     readers::{BULK_READERS, Pool, READERS},
     schema::{Migrations, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
     session::write_options,
+    snapshots::watch as watch_snapshots,
 };
 use self::{
     sequences::lift_sequences,
