@@ -57,7 +57,7 @@ fn target(
     let url = given.ok_or_else(|| sources.refuse("to", "must be given, or --to-file"))?;
     let flag = if file.is_some() { "to-file" } else { "to" };
     let url = url.reveal().trim().parse().map_err(|error| sources.refuse(flag, error))?;
-    settings::warn_of_ignored(flag, &url, warnings);
+    settings::warn_of_ignored(flag, &url, sources, warnings);
     let schema = args.postgres.database_schema.clone();
     Ok(PostgresDatabase { url, schema, accepted: args.postgres.accepted() })
 }

@@ -169,7 +169,8 @@ pub(super) async fn open_history(
     prepared: &PgConnectOptions,
     migrations: Migrations,
 ) -> Result<History, OpenError> {
-    let mut connection = connect_when_taken(prepared, Patience::ENDLESS).await?;
+    let options = unlimited(prepared.clone());
+    let mut connection = connect_when_taken(&options, Patience::ENDLESS).await?;
     let opened = async {
         let opened = async {
             refuse_unfinished_copy(&mut connection).await?;

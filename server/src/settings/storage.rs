@@ -78,7 +78,7 @@ pub(crate) fn database(
     if let Database::Postgres(database) = &database {
         let is_file = args.database_url_file.is_some();
         let flag = if is_file { "database-url-file" } else { "database-url" };
-        warn_of_ignored(flag, &database.url, warnings);
+        warn_of_ignored(flag, &database.url, sources, warnings);
     }
     let PostgresArgs { database_schema, .. } = &args.postgres;
     let accepted = args.postgres.accepted();
@@ -86,8 +86,9 @@ pub(crate) fn database(
         Database::Postgres(database) => {
             if !accepted.is_empty() {
                 warnings.add(format!(
-                    "--accept-database-setting: {accepted} of PostgreSQL may be off: where its storage is not \
-                     durable by other means, what was acknowledged is lost in a crash"
+                    "{}: {accepted} of PostgreSQL may be off: where its storage is not \
+                     durable by other means, what was acknowledged is lost in a crash",
+                    sources.name("accept-database-setting")
                 ));
             }
             database.schema.clone_from(database_schema);
@@ -109,10 +110,15 @@ pub(crate) fn database(
 }
 
 /// Of what tunes, and has no effect.
-pub(crate) fn warn_of_ignored(flag: &str, url: &PostgresUrl, warnings: &mut Warnings) {
+pub(crate) fn warn_of_ignored(
+    flag: &str,
+    url: &PostgresUrl,
+    sources: &Sources,
+    warnings: &mut Warnings,
+) {
     let ignored = url.ignored_parameters();
     if !ignored.is_empty() {
-        warnings.add(format!("--{flag}: without effect: {}", ignored.join(", ")));
+        warnings.add(format!("{}: without effect: {}", sources.name(flag), ignored.join(", ")));
     }
 }
 

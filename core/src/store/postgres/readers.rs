@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConne
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,6 +32,8 @@ pub(in crate::store) const BULK_READERS: usize = 3;
 const TAKE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// A session keeps what it has learnt of the tables, and so grows.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// How often those that nobody uses are asked whether they are still there.
+const ROUND_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two attempts to open one, which doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(400);
@@ -152,6 +154,7 @@ async fn keep(shared: Arc<Shared>) {
     let keeping = async {
         let mut opening = JoinSet::new();
         let mut pause = FIRST_PAUSE;
+        let mut next_round = Instant::now() + ROUND_INTERVAL;
         loop {
             // A server that has refused one is asked for one at a time.
             let at_once = if pause == FIRST_PAUSE { shared.most } else { 1 };
@@ -163,6 +166,11 @@ async fn keep(shared: Arc<Shared>) {
             let opened = tokio::select! {
                 Some(opened) = opening.join_next() => opened,
                 () = shared.lost.notified() => continue,
+                () = sleep_until(next_round) => {
+                    check_idle(&shared).await;
+                    next_round = Instant::now() + ROUND_INTERVAL;
+                    continue;
+                }
             };
             match opened {
                 Ok(Ok(reader)) => {
@@ -184,6 +192,25 @@ async fn keep(shared: Arc<Shared>) {
         }
     };
     stop.run_until_cancelled(keeping).await;
+}
+
+/// Those that have ended are opened again before somebody needs them: others may have taken their places by then. One at a
+/// time, so that the rest can be had.
+async fn check_idle(shared: &Arc<Shared>) {
+    for _ in 0..shared.most {
+        let Ok(free) = shared.free.try_acquire() else { return };
+        free.forget();
+        let longest = {
+            let mut idle = lock(&shared.idle);
+            if idle.is_empty() { None } else { Some(idle.remove(0)) }
+        };
+        let mut loan = Loan { reader: longest, shared: Arc::clone(shared) };
+        if loan.is_sound().await {
+            loan.give_back(&Ok(()));
+        } else {
+            loan.lose();
+        }
+    }
 }
 
 impl Shared {
