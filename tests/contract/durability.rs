@@ -143,7 +143,11 @@ async fn a_weaker_setting_of_the_server_is_overruled() {
         // With `remote_write` it waits for one that has written, too.
         if weaker == "local" {
             postgres.reload_with("synchronous_standby_names = 'nobody'").await;
-            core.send(&ada, &bob, "no standby has it").await.expect_err("acknowledged");
+            // The server's processes read it one after the other.
+            eventually("a send that waits for a standby", async || {
+                core.send(&ada, &bob, "no standby has it").await.err()
+            })
+            .await;
             postgres.reload_with("synchronous_standby_names = ''").await;
             has_health(&core, ServingStatus::Serving).await;
         }
