@@ -70,7 +70,7 @@ pub struct PostgresDatabase {
 }
 
 /// A setting of PostgreSQL that may be off where the server is durable otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseSetting {
     Fsync,
     FullPageWrites,
@@ -87,32 +87,44 @@ impl DatabaseSetting {
 }
 
 /// Those that the operator answers for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AcceptedSettings(Vec<DatabaseSetting>);
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AcceptedSettings {
+    fsync: bool,
+    full_page_writes: bool,
+}
 
 impl FromIterator<DatabaseSetting> for AcceptedSettings {
     fn from_iter<I: IntoIterator<Item = DatabaseSetting>>(settings: I) -> Self {
-        let mut settings: Vec<_> = settings.into_iter().collect();
-        settings.sort_unstable();
-        settings.dedup();
-        Self(settings)
+        let mut accepted = Self::default();
+        for setting in settings {
+            match setting {
+                DatabaseSetting::Fsync => accepted.fsync = true,
+                DatabaseSetting::FullPageWrites => accepted.full_page_writes = true,
+            }
+        }
+        accepted
     }
 }
 
 impl AcceptedSettings {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        let fsync = self.fsync.then_some(DatabaseSetting::Fsync);
+        let full_page_writes = self.full_page_writes.then_some(DatabaseSetting::FullPageWrites);
+        fsync.into_iter().chain(full_page_writes).map(DatabaseSetting::name)
     }
 
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|setting| setting.name() == name)
+    pub fn is_empty(self) -> bool {
+        self.names().next().is_none()
+    }
+
+    pub(crate) fn contains(self, name: &str) -> bool {
+        self.names().any(|accepted| accepted == name)
     }
 }
 
 impl fmt::Display for AcceptedSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.iter().map(|setting| setting.name()).collect();
-        f.write_str(&names.join(","))
+        f.write_str(&self.names().collect::<Vec<_>>().join(","))
     }
 }
 

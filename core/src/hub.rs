@@ -97,7 +97,8 @@ impl Listeners {
 
     /// Whether any of them had to learn from the store, when this was last called, what nobody has told it since.
     fn has_missed(&self) -> bool {
-        self.queues.iter().fold(false, |missed, queue| queue.take_missed() || missed)
+        // Each is asked.
+        self.queues.iter().filter(|queue| queue.take_missed()).count() > 0
     }
 }
 

@@ -135,7 +135,7 @@ impl Store {
                     migrations,
                     history: history.clone(),
                     notices: Arc::default(),
-                    accepted: database.accepted.clone(),
+                    accepted: database.accepted,
                 };
                 let writer = Writer::postgres(postgres::write_options(&options), known).await?;
                 let open = |most| Pool::open(&options, &history, most);

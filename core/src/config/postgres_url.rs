@@ -10,8 +10,11 @@ use super::UrlError;
 
 /// `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?PARAMETERS]`, as libpq reads it.
 #[derive(Clone)]
-pub struct PostgresUrl {
-    pub(crate) options: Box<PgConnectOptions>,
+pub struct PostgresUrl(Box<Parsed>);
+
+#[derive(Clone)]
+struct Parsed {
+    options: PgConnectOptions,
     ignored: Vec<&'static str>,
 }
 
@@ -241,20 +244,24 @@ impl FromStr for PostgresUrl {
         if options.get_port() == 0 {
             return Err(UrlError::new("port 0 is none"));
         }
-        Ok(Self { options: Box::new(options), ignored })
+        Ok(Self(Box::new(Parsed { options, ignored })))
     }
 }
 
 impl PostgresUrl {
     /// The names of its parameters that have no effect.
     pub fn ignored_parameters(&self) -> &[&'static str] {
-        &self.ignored
+        &self.0.ignored
+    }
+
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.0.options
     }
 }
 
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { options, .. } = self;
+        let options = self.options();
         let database = options.get_database().unwrap_or_else(|| options.get_username());
         write!(f, "postgres://{}:{}/{database}", options.get_host(), options.get_port())
     }

@@ -95,8 +95,8 @@ pub(super) async fn prepare(
     require_data: bool,
     patience: Patience,
 ) -> Result<Prepared, OpenError> {
-    let (mut connection, options) = first_session(&database.url.options, patience).await?;
-    let checked = async { Ok(server::check(&mut connection, &database.accepted).await) };
+    let (mut connection, options) = first_session(database.url.options(), patience).await?;
+    let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
     let checked = within(FIRST_ANSWER_TIMEOUT, checked).await??;
     match checked.wait.overruled() {
         // Whoever turns it off does not expect that it is overruled.
@@ -140,7 +140,7 @@ pub(super) async fn connect_for_copy(
 ) -> Result<PgConnection, OpenError> {
     let prepared = prepare(database, false, Patience::SHORT).await?;
     let mut connection = connect_when_taken(&unlimited(prepared.options), Patience::SHORT).await?;
-    server::check(&mut connection, &database.accepted).await?;
+    server::check(&mut connection, database.accepted).await?;
     Ok(connection)
 }
 
@@ -149,11 +149,11 @@ pub(super) async fn connect_to_existing(
     database: &PostgresDatabase,
 ) -> Result<(PgConnection, Migrations), OpenError> {
     // A command that is stopped must not hold up cores; one that has much to write takes its time.
-    let (_, options) = first_session(&database.url.options, Patience::SHORT).await?;
+    let (_, options) = first_session(database.url.options(), Patience::SHORT).await?;
     let options =
         write_options(&options).options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let mut connection = connect_when_taken(&options, Patience::SHORT).await?;
-    let checked = async { Ok(server::check(&mut connection, &database.accepted).await) };
+    let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
     within(FIRST_ANSWER_TIMEOUT, checked).await??;
     let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
     Ok((connection, migrations))
@@ -207,7 +207,7 @@ pub(super) async fn connect(
 ) -> Result<(PgConnection, Start), sqlx::Error> {
     let enter = async |mut connection: PgConnection| {
         let entered = async {
-            if check_for_writing(&mut connection, &known.accepted).await?.has_standbys {
+            if check_for_writing(&mut connection, known.accepted).await?.has_standbys {
                 server::tell_missing_standby(&mut connection, &known.notices).await?;
             }
             history::postgres::enter(&mut connection, known).await
@@ -234,7 +234,7 @@ fn unusable(error: OpenError) -> sqlx::Error {
 
 async fn check_for_writing(
     connection: &mut PgConnection,
-    accepted: &AcceptedSettings,
+    accepted: AcceptedSettings,
 ) -> Result<Checked, OpenError> {
     let checked = server::check(connection, accepted).await?;
     let shared: bool = sqlx::query_scalar(SHARE_WITH_CORES).fetch_one(&mut *connection).await?;

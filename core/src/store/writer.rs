@@ -343,7 +343,7 @@ impl Open {
         if let (Connection::Postgres(connection), Engine::Postgres { known, .. }) =
             (&mut self.connection, engine)
         {
-            postgres::look(connection, &known.accepted).await?;
+            postgres::look(connection, known.accepted).await?;
         }
         self.looked = Instant::now();
         Ok(())

@@ -89,14 +89,15 @@ fn what_only_tunes_is_named_once() {
 #[test]
 fn what_is_known_is_obeyed() {
     let url = parse("ssl%6dode=verify-full&application_name=my+chat&options=-c%20a.b%3Dc").unwrap();
-    assert!(matches!(url.options.get_ssl_mode(), PgSslMode::VerifyFull));
-    assert_eq!(url.options.get_application_name(), Some("my chat"));
-    assert_eq!(url.options.get_options(), Some("-c a.b=c"));
+    assert!(matches!(url.options().get_ssl_mode(), PgSslMode::VerifyFull));
+    assert_eq!(url.options().get_application_name(), Some("my chat"));
+    assert_eq!(url.options().get_options(), Some("-c a.b=c"));
     assert_eq!(url.to_string(), "postgres://db:5432/chat");
     for url in
         ["postgres://chat:pw@/db?host=/run/postgresql", "postgres:///db?host=/run/postgresql"]
     {
-        let options = url.parse::<PostgresUrl>().expect(url).options;
+        let url = url.parse::<PostgresUrl>().expect(url);
+        let options = url.options();
         assert_eq!(options.get_socket().and_then(|path| path.to_str()), Some("/run/postgresql"));
         assert_eq!(options.get_database(), Some("db"));
     }

@@ -83,7 +83,7 @@ const CONDITIONS: &str = conditions!();
 /// commit from here on, whatever is set later.
 pub(super) async fn check(
     connection: &mut PgConnection,
-    accepted: &AcceptedSettings,
+    accepted: AcceptedSettings,
 ) -> Result<Checked, OpenError> {
     let server: Server = sqlx::query_as(SERVER).fetch_one(connection).await?;
     check_mark(server.mark.as_deref())?;
@@ -157,7 +157,7 @@ pub(super) async fn tell_missing_standby(
 /// The same of what may have changed since.
 pub(in crate::store) async fn look(
     connection: &mut PgConnection,
-    accepted: &AcceptedSettings,
+    accepted: AcceptedSettings,
 ) -> Result<(), sqlx::Error> {
     let conditions: Conditions = sqlx::query_as(CONDITIONS).fetch_one(connection).await?;
     conditions.check(accepted).map_err(unusable)
@@ -171,7 +171,7 @@ impl Wait {
 }
 
 impl Conditions {
-    fn check(self, accepted: &AcceptedSettings) -> Result<(), OpenError> {
+    fn check(self, accepted: AcceptedSettings) -> Result<(), OpenError> {
         if self.in_recovery {
             return Err(refused("pg_is_in_recovery", "on".to_owned()));
         }
