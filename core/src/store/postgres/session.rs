@@ -85,7 +85,8 @@ pub(super) async fn first_session(
     if connection.server_version_num().is_none_or(|version| version < TRANSACTION_TIMEOUT_SINCE) {
         return Ok((connection, options));
     }
-    within(FIRST_CONNECT_TIMEOUT, connection.close()).await?;
+    // Its error would tell nobody anything.
+    let _ = within(FIRST_CONNECT_TIMEOUT, connection.close()).await;
     let options = options.options([TRANSACTION_TIMEOUT]);
     let connection = connect_when_taken(&unlimited(options.clone()), patience).await?;
     Ok((connection, options))
