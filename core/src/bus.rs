@@ -5,21 +5,19 @@
 //! or where the hint says no more than "look". What gets lost at the end of a feed is found by
 //! [`feed_check`](crate::feed_check). So nothing here is waited for, and everything is bounded.
 //!
+//! * [`entry`]: how the servers are entered; [`event`]: what the operator is told of them; [`hint`]: what is carried.
+//!
 //! A core listens to the subjects of those users alone that have live streams on it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use async_nats::{Client, ConnectOptions, connection::State};
+use async_nats::{Client, connection::State};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use netrox_proto::ids::UserId;
-use percent_encoding::percent_decode_str;
 use tokio::{
     io,
     sync::{Notify, mpsc},
@@ -30,6 +28,7 @@ use tokio_util::{
 };
 use uuid::Uuid;
 
+mod entry;
 mod event;
 mod hint;
 
@@ -42,15 +41,6 @@ use crate::{
 
 /// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped.
 const QUEUE_HINTS: usize = 1_024;
-/// Commands on their way to the connection.
-const CLIENT_CAPACITY: usize = 256;
-/// Hints of one user that wait to be taken in.
-const SUBSCRIPTION_CAPACITY: usize = 512;
-/// A server that is gone without a word is noticed after three of them.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
-
 /// Why the bus could not be entered at all; a server that does not answer is waited for instead.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -84,11 +74,19 @@ impl Bus {
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
         let connected = Arc::new(Notify::new());
-        let observer = Observer::new(hub, Arc::clone(&connected));
-        let options = options(config).await?.event_callback(move |event| {
-            observer.note(&event);
-            std::future::ready(())
-        });
+        let observer = Arc::new(Observer::new(hub, Arc::clone(&connected)));
+        let observed = Arc::clone(&observer);
+        let options = entry::options(config)
+            .await?
+            .event_callback(move |event| {
+                observer.note(&event);
+                std::future::ready(())
+            })
+            // An event has the kind of a failure alone; the servers, before each attempt, the cause of the one before.
+            .reconnect_to_server_callback(move |servers, _| {
+                observed.note_failures(&servers);
+                std::future::ready(None)
+            });
         let client = async_nats::connect_with_options(&config.url.0[..], options).await?;
         let prefix: Arc<str> = format!("netrox-chat.{}.feed.", cluster.as_simple()).into();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
@@ -100,7 +98,7 @@ impl Bus {
     /// Tells the other cores what users learn of. Never waits.
     pub(crate) fn publish(&self, events: &[(UserId, LiveEvent)]) {
         // What cannot be sent now would be late: the other cores look into the database meanwhile.
-        if self.client.connection_state() != State::Connected {
+        if !self.is_connected() {
             return;
         }
         let max_bytes = hint::MAX_BYTES.min(self.client.max_payload());
@@ -111,9 +109,13 @@ impl Bus {
 
     /// Makes the other cores look what became of a user.
     pub(crate) fn publish_look(&self, user: UserId) {
-        if self.client.connection_state() == State::Connected {
+        if self.is_connected() {
             self.send(user, hint::look());
         }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     fn send(&self, user: UserId, payload: Bytes) {
@@ -137,42 +139,6 @@ impl Bus {
 
 fn subject(prefix: &str, user: UserId) -> String {
     format!("{prefix}{}", user.0.as_simple())
-}
-
-async fn options(config: &BusConfig) -> Result<ConnectOptions, OpenError> {
-    let mut options = ConnectOptions::new()
-        .name("netrox-chat")
-        // The hub of this core is told directly.
-        .no_echo()
-        .retry_on_initial_connect()
-        .ping_interval(PING_INTERVAL)
-        .connection_timeout(CONNECTION_TIMEOUT)
-        .client_capacity(CLIENT_CAPACITY)
-        .subscription_capacity(SUBSCRIPTION_CAPACITY)
-        .reconnect_delay_callback(|attempts| {
-            MAX_RECONNECT_DELAY.min(Duration::from_millis(50) * attempts.min(100) as u32)
-        });
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    if let Some(server) = config.url.0.iter().find(|server| server.has_user_pass()) {
-        let user = server.username().map(decoded).unwrap_or_default();
-        options = match server.password() {
-            Some(password) => options.user_and_password(user, decoded(password)),
-            None => options.token(user),
-        };
-    }
-    if let Some(path) = &config.credentials_file {
-        options = options
-            .credentials_file(path)
-            .await
-            .map_err(|error| OpenError::File { path: path.clone(), error })?;
-    }
-    if let Some(path) = &config.tls_ca_file {
-        options = options.add_root_certificates(path.clone());
-    }
-    if let Some((certificate, key)) = &config.tls_client {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    Ok(options)
 }
 
 /// Hands hints to the connection, which may make it wait.
@@ -206,6 +172,7 @@ async fn listen(client: Client, subject: String, listener: Listener, stop: Cance
     let listening = async {
         let Ok(mut hints) = client.subscribe(subject).await else { return };
         while let Some(message) = hints.next().await {
+            hub.bus_brought();
             hint::take_in(&message.payload, user, &hub, &history);
         }
     };

@@ -2,9 +2,13 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+mod postgres_url;
 mod url;
 
-pub use self::url::{BusUrl, PostgresUrl, S3Url, UrlError};
+pub use self::{
+    postgres_url::PostgresUrl,
+    url::{BusUrl, S3Url, UrlError},
+};
 
 #[derive(Clone)]
 pub struct Config {
@@ -36,10 +40,14 @@ pub struct BusConfig {
     pub url: BusUrl,
     /// JWT and seed of a NATS user.
     pub credentials_file: Option<PathBuf>,
+    /// Seed of a NATS user that is known by its public key.
+    pub nkey_file: Option<PathBuf>,
     /// PEM: who signs the certificates of the servers, instead of the authorities of the system.
     pub tls_ca_file: Option<PathBuf>,
     /// PEM: certificate and private key that are shown to the servers.
     pub tls_client: Option<(PathBuf, PathBuf)>,
+    /// Whether TLS comes before the servers say who they are (`handshake_first`).
+    pub tls_first: bool,
 }
 
 /// Where users, threads and messages are kept.
@@ -58,6 +66,66 @@ pub struct PostgresDatabase {
     /// The schema of the tables. Without one it is that which has them; a new database has them in the first schema
     /// of the role's search path.
     pub schema: Option<String>,
+    pub accepted: AcceptedSettings,
+}
+
+/// A setting of PostgreSQL that may be off where the server is durable otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseSetting {
+    Fsync,
+    FullPageWrites,
+}
+
+impl DatabaseSetting {
+    /// As PostgreSQL calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::FullPageWrites => "full_page_writes",
+        }
+    }
+}
+
+/// Those that the operator answers for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AcceptedSettings {
+    fsync: bool,
+    full_page_writes: bool,
+}
+
+impl FromIterator<DatabaseSetting> for AcceptedSettings {
+    fn from_iter<I: IntoIterator<Item = DatabaseSetting>>(settings: I) -> Self {
+        let mut accepted = Self::default();
+        for setting in settings {
+            match setting {
+                DatabaseSetting::Fsync => accepted.fsync = true,
+                DatabaseSetting::FullPageWrites => accepted.full_page_writes = true,
+            }
+        }
+        accepted
+    }
+}
+
+impl AcceptedSettings {
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        let fsync = self.fsync.then_some(DatabaseSetting::Fsync);
+        let full_page_writes = self.full_page_writes.then_some(DatabaseSetting::FullPageWrites);
+        fsync.into_iter().chain(full_page_writes).map(DatabaseSetting::name)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.names().next().is_none()
+    }
+
+    pub(crate) fn contains(self, name: &str) -> bool {
+        self.names().any(|accepted| accepted == name)
+    }
+}
+
+impl fmt::Display for AcceptedSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().collect::<Vec<_>>().join(","))
+    }
 }
 
 /// Where the bytes of attachments are kept.

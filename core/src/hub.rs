@@ -7,6 +7,7 @@
 //! compared with the store.
 //!
 //! * [`queue`]: the queue of one subscription.
+//! * [`tally`]: whether the bus brings what it should.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +20,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 
 pub(crate) use self::queue::{Entry, Taken};
-use self::queue::{Queue, lock};
+use self::{
+    queue::{Queue, lock},
+    tally::Tally,
+};
 use crate::{
     bus::Bus,
     error::Error,
@@ -30,6 +34,7 @@ use crate::{
 };
 
 mod queue;
+mod tally;
 
 /// A change that one user should learn of.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +60,7 @@ struct Shared {
     is_clustered: bool,
     bus: OnceLock<Bus>,
     check_wanted: Notify,
+    tally: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +93,12 @@ impl Listeners {
     fn ask(&self) -> Start {
         let starts = self.queues.iter().filter_map(|queue| queue.ask());
         starts.min().unwrap_or(Start(i64::MAX))
+    }
+
+    /// Whether any of them had to learn from the store, when this was last called, what nobody has told it since.
+    fn has_missed(&self) -> bool {
+        // Each is asked.
+        self.queues.iter().filter(|queue| queue.take_missed()).count() > 0
     }
 }
 
@@ -195,6 +207,17 @@ impl Hub {
         let _ = self.0.bus.set(bus);
     }
 
+    /// The bus was connected, or is no more; or it has lost something, and has said so.
+    pub(crate) fn bus_changed(&self) {
+        self.0.tally.changed();
+        self.check_all();
+    }
+
+    /// The bus has brought something that another core stored.
+    pub(crate) fn bus_brought(&self) {
+        self.0.tally.came();
+    }
+
     /// Has the feed of a user compared with the store.
     pub(crate) fn check(&self, user: UserId) {
         if self.0.is_clustered {
@@ -218,8 +241,15 @@ impl Hub {
         let mut registry = lock(&self.0.registry);
         let some = std::mem::take(&mut registry.to_check);
         if std::mem::take(&mut registry.check_all) {
+            let missed = registry.users.values().filter(|listeners| listeners.has_missed());
+            let missed = missed.count() as u64;
             let all = registry.users.iter();
-            ToCheck::All(all.map(|(user, listeners)| (*user, listeners.ask())).collect())
+            let all = all.map(|(user, listeners)| (*user, listeners.ask())).collect();
+            drop(registry);
+            if self.0.bus.get().is_some_and(Bus::is_connected) {
+                self.0.tally.missed(missed);
+            }
+            ToCheck::All(all)
         } else {
             let listening = |user| Some((user, registry.users.get(&user)?.ask()));
             ToCheck::Some(some.into_iter().filter_map(listening).collect())

@@ -43,8 +43,8 @@ mod subscribe;
 
 pub use bus::OpenError as BusError;
 pub use config::{
-    BusConfig, BusUrl, Config, Database, MediaLocation, PostgresDatabase, PostgresUrl, S3Url,
-    UrlError,
+    AcceptedSettings, BusConfig, BusUrl, Config, Database, DatabaseSetting, MediaLocation,
+    PostgresDatabase, PostgresUrl, S3Url, UrlError,
 };
 pub use epoch::renew_epoch;
 pub use lifecycle::{Core, OpenError, Vanished};

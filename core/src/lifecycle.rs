@@ -166,6 +166,12 @@ impl Core {
             tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
         }
         {
+            let (store, draining) = (store.clone(), draining.clone());
+            tasks.spawn(async move {
+                draining.run_until_cancelled(store.watch_snapshots()).await;
+            });
+        }
+        {
             let health = health.clone();
             store.ask_first(move || *health.borrow() == Health::Serving);
         }

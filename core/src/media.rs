@@ -25,6 +25,7 @@ use object_store::{
 use tokio::{sync::Notify, time::timeout};
 
 mod claim;
+mod credentials;
 mod failure;
 mod kind;
 pub(crate) mod name;

@@ -36,7 +36,11 @@ pub(crate) mod user;
 pub(crate) mod writer;
 
 use self::{
-    engine::Readers, history::History, open_files::OpenFiles, postgres::Prepared, reach::Reach,
+    engine::Readers,
+    history::History,
+    open_files::OpenFiles,
+    postgres::{BULK_READERS, Patience, Pool, Prepared, READERS},
+    reach::Reach,
 };
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
@@ -125,17 +129,19 @@ impl Store {
             }
             Database::Postgres(database) => {
                 let Prepared { identity, options, migrations, is_new } =
-                    postgres::prepare(database, require_data).await?;
+                    postgres::prepare(database, require_data, Patience::ENDLESS).await?;
                 let history = postgres::open_history(&options, migrations).await?;
                 let known = postgres::Known {
                     cluster: identity,
                     migrations,
                     history: history.clone(),
                     notices: Arc::default(),
+                    accepted: database.accepted,
                 };
                 let writer = Writer::postgres(postgres::write_options(&options), known).await?;
-                let readers = |most| Readers::Postgres(postgres::readers(&options, &history, most));
-                let (readers, bulk) = (readers(postgres::READERS), readers(postgres::BULK_READERS));
+                let open = |most| Pool::open(&options, &history, most);
+                let (readers, bulk) = tokio::join!(open(READERS), open(BULK_READERS));
+                let (readers, bulk) = (Readers::Postgres(readers), Readers::Postgres(bulk));
                 let (cluster, open_files, reach) = (Some(identity), None, Arc::default());
                 let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
                 Ok(Opened { store, writer, is_new })
@@ -180,6 +186,13 @@ impl Store {
             self.damaged.cancel();
         }
         result
+    }
+
+    /// Warns where somebody keeps PostgreSQL from cleaning up what sends replace. Does not end by itself there.
+    pub(crate) async fn watch_snapshots(&self) {
+        if let Readers::Postgres(pool) = &self.bulk {
+            postgres::watch_snapshots(pool).await;
+        }
     }
 
     pub(crate) async fn close(&self) {

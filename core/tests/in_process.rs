@@ -111,7 +111,7 @@ impl World {
     /// A file, to its end.
     async fn upload(&self) -> Result<(), Status> {
         let start = UploadStart { sender_id: ALICE.into(), file_name: "a.txt".into() };
-        let finish = UploadFinish { receiver_id: BOB.into(), body: String::new() };
+        let finish = UploadFinish { receiver_id: BOB.into(), body: String::new(), form: None };
         let parts =
             [Part::Start(start), Part::Chunk(b"content".to_vec().into()), Part::Finish(finish)];
         let parts = parts.map(|part| UploadAttachmentRequest { part: Some(part) });

@@ -31,7 +31,7 @@ pub(crate) use self::{
     limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
-    storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, StorageArgs},
+    storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     token::MintArgs,
     value::path_of_url,
     variables::warn as warn_of_variables,

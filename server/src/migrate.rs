@@ -11,6 +11,7 @@ use crate::{
     cli::MigrateArgs,
     failure::Failure,
     secret::{self, Secret, Warnings},
+    settings,
     sources::{SettingError, Sources},
 };
 
@@ -54,8 +55,11 @@ fn target(
     let (value, file) = (args.to.as_ref(), args.to_file.as_ref());
     let given = secret::given_if_secret("to", value, file, has_password, sources, warnings)?;
     let url = given.ok_or_else(|| sources.refuse("to", "must be given, or --to-file"))?;
-    let url = url.reveal().parse().map_err(|error| sources.refuse("to", error))?;
-    Ok(PostgresDatabase { url, schema: args.schema.database_schema.clone() })
+    let flag = if file.is_some() { "to-file" } else { "to" };
+    let url = url.reveal().trim().parse().map_err(|error| sources.refuse(flag, error))?;
+    settings::warn_of_ignored(flag, &url, sources, warnings);
+    let schema = args.postgres.database_schema.clone();
+    Ok(PostgresDatabase { url, schema, accepted: args.postgres.accepted() })
 }
 
 /// What can be put right by other settings is told as a wrong setting.

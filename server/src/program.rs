@@ -53,7 +53,15 @@ async fn open_and_run(
     drain: CancellationToken,
 ) -> Result<(), Failure> {
     let line = StartLine::new(&settings.parts);
-    let service = Service::open(settings.parts, &settings.sources).await?;
+    let opened = select! {
+        opened = Service::open(settings.parts, &settings.sources) => Some(opened?),
+        // It may wait for a database for long.
+        () = drain.cancelled() => None,
+    };
+    let Some(service) = opened else {
+        tracing::info!("told to end before the start was over");
+        return Ok(());
+    };
     let addresses = service.addresses();
     if service.begins_new_chat() {
         line.warn_of_new_chat();

@@ -1,8 +1,8 @@
 //! The parts of this process, from bound sockets to the end of the drain.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, path::Path, time::Duration};
 
-use netrox_core::{Core, MediaLocation, OpenError};
+use netrox_core::{BusError, Core, MediaLocation, OpenError};
 use netrox_edge::{CoreTransport, Edge, config::JwtKey};
 use tokio::{net::TcpListener, select, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
@@ -146,7 +146,8 @@ fn blamed(error: &OpenError, config: &netrox_core::Config) -> &'static str {
             "database-url"
         }
         OpenError::Media { .. } => "media-url",
-        OpenError::Bus(_) => "bus-url",
+        OpenError::Bus(BusError::File { path, .. }) => blamed_of_bus(path, config),
+        OpenError::Bus(BusError::Connect(_)) => "bus-url",
         OpenError::Locked(path) | OpenError::File { path, .. } => {
             if path.starts_with(&config.data_dir) {
                 "data-dir"
@@ -159,6 +160,21 @@ fn blamed(error: &OpenError, config: &netrox_core::Config) -> &'static str {
         }
         OpenError::Reflection(_) => "data-dir",
     }
+}
+
+/// The flag that names a file of the bus.
+fn blamed_of_bus(path: &Path, config: &netrox_core::Config) -> &'static str {
+    let Some(bus) = &config.bus else { return "bus-url" };
+    let (certificate, key) = bus.tls_client.clone().unzip();
+    let files = [
+        ("bus-credentials-file", &bus.credentials_file),
+        ("bus-nkey-file", &bus.nkey_file),
+        ("bus-tls-ca-file", &bus.tls_ca_file),
+        ("bus-tls-cert-file", &certificate),
+        ("bus-tls-key-file", &key),
+    ];
+    let named = files.into_iter().find(|(_, file)| file.as_deref() == Some(path));
+    named.map_or("bus-url", |(flag, _)| flag)
 }
 
 fn new_edge(

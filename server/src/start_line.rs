@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use netrox_core::Database;
+
 use crate::{listener::Addresses, settings::Parts};
 
 /// What an operator would ask of a process that runs. Nothing of it shows a credential.
@@ -10,6 +12,8 @@ pub(crate) struct StartLine {
     roles: &'static str,
     /// Of a core.
     database: Option<String>,
+    /// Settings of the database that the operator answers for.
+    accepted: Option<String>,
     media: Option<String>,
     bus: Option<String>,
     /// Of an edge on its own.
@@ -27,6 +31,12 @@ impl StartLine {
         Self {
             roles,
             database: config.map(|config| config.database.to_string()),
+            accepted: config.and_then(|config| match &config.database {
+                Database::Postgres(database) if !database.accepted.is_empty() => {
+                    Some(database.accepted.to_string())
+                }
+                Database::Postgres(_) | Database::Sqlite(_) => None,
+            }),
             media: config.map(|config| config.media.to_string()),
             bus: config.map(|config| {
                 config.bus.as_ref().map_or("none".to_owned(), |bus| bus.url.to_string())
@@ -46,13 +56,14 @@ impl StartLine {
 
     /// Scripts find the addresses in it.
     pub(crate) fn log(&self, addresses: &Addresses) {
-        let Self { roles, database, media, bus, cores } = self;
+        let Self { roles, database, accepted, media, bus, cores } = self;
         tracing::info!(
             http.addr = addresses.http.map(tracing::field::display),
             grpc.addr = addresses.grpc.map(tracing::field::display),
             version = env!("CARGO_PKG_VERSION"),
             roles,
             database,
+            accepted_database_settings = accepted,
             media,
             bus,
             cores,

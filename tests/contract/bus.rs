@@ -11,12 +11,15 @@ use std::{
 use netrox_harness::{
     Arrangement, Builder, Engine, Role, TestChat,
     certificate::{Authority, Certificate},
+    database::Database,
     engine::{NatsServer, PostgresServer},
-    eventually,
+    eventually, process,
     proxy::{Network, Proxy},
     run_test,
     settings::variable_name,
+    tls::TlsServer,
 };
+use nkeys::KeyPair;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -25,6 +28,7 @@ use crate::{
     subscribe::Subscription,
 };
 
+mod apart;
 mod credentials;
 mod limits;
 
@@ -56,9 +60,13 @@ async fn listener(nats: &NatsServer, user: &str) -> Value {
 
 /// Fails where a message does not come by the bus. Gives how the server sees the connections of both cores.
 async fn carry(nats: &NatsServer, settings: &[(&str, &Path)]) -> [Value; 2] {
+    carry_with(nats, builder(nats), settings).await
+}
+
+async fn carry_with(nats: &NatsServer, builder: Builder, settings: &[(&str, &Path)]) -> [Value; 2] {
     let postgres = PostgresServer::start().await;
     let way = Proxy::start(postgres.address());
-    let builder = builder(nats).engine(Engine::Postgres, postgres.server());
+    let builder = builder.engine(Engine::Postgres, postgres.server());
     let builder = builder.route(RECEIVING, Engine::Postgres, way.address());
     let builder = settings.iter().fold(builder, |all, (flag, value)| all.set(flag, *value));
     let chat = builder.start().await;
@@ -78,7 +86,7 @@ async fn carry(nats: &NatsServer, settings: &[(&str, &Path)]) -> [Value; 2] {
 
 /// Fails where a core comes to the bus that gives another URL or leaves a setting out. It serves all the same, and
 /// learns from the database.
-async fn keep_out(nats: &NatsServer, settings: &[(&str, &Path)], url: &str) {
+async fn keep_out(nats: &NatsServer, settings: &[(&str, &Path)], url: &str, why: &str) {
     let builder = builder(nats).variable(RECEIVING, variable_name("bus-url"), url);
     let builder = settings
         .iter()
@@ -92,13 +100,33 @@ async fn keep_out(nats: &NatsServer, settings: &[(&str, &Path)], url: &str) {
     let id = sending.send(&ada, &bob, "hello").await.expect("stored").message_id;
     assert_eq!(subscription.message().await.id, id);
     let mut log = chat.log(RECEIVING);
-    let is_refusal = |event: &Value| {
-        let is_error = event["event"].as_str()?.starts_with("client error");
-        (event["message"] == "the bus" && is_error).then_some(())
+    let cause = |event: &Value| {
+        (event["message"] == "the bus does not connect").then(|| event["error"].to_string())
     };
-    log.event("a refusal by the bus", is_refusal).await;
+    let cause = log.event("why the bus does not connect", cause).await;
+    assert!(cause.contains(why), "{why} is not in {cause}");
+    // And not with each attempt.
+    assert_eq!(log.count_of("the bus does not connect"), 1);
     assert!(!log.contains("the bus is connected"), "a core was let in");
     assert!(!log.contains("s3cret"), "a password in the log");
+}
+
+/// A core that ends at once, with the setting that is wrong.
+async fn is_refused(nats: &NatsServer, settings: &[(&str, &Path)], variable: &str) {
+    let database = Database::create_on_shared().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let given = [
+        ("database-url", OsString::from(database.url())),
+        ("bus-url", nats.server().to_string().into()),
+        ("grpc-addr", "127.0.0.1:0".into()),
+    ];
+    let files = settings.iter().map(|(flag, path)| (*flag, path.as_os_str().to_owned()));
+    let given: Vec<_> =
+        given.into_iter().chain(files).map(|(flag, value)| (variable_name(flag), value)).collect();
+    let variables = given.iter().map(|(name, value)| (name.as_str(), value));
+    let ended = process::run(directory.path(), ["core"], variables).await;
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("NETROX_CHAT_{variable}: ")), "{ended:?}");
 }
 
 fn arguments<const N: usize>(words: [&str; N]) -> Vec<OsString> {
@@ -117,7 +145,8 @@ async fn a_user_and_password_in_the_url_open_the_bus() {
         for connection in carry(&nats, &[]).await {
             assert_eq!(connection["authorized_user"], "chat", "{connection}");
         }
-        keep_out(&nats, &[], &format!("nats://chat:s3cret@{}", nats.address())).await;
+        let url = format!("nats://chat:s3cret@{}", nats.address());
+        keep_out(&nats, &[], &url, "authorization violation").await;
     })
     .await;
 }
@@ -130,7 +159,8 @@ async fn a_token_in_the_url_opens_the_bus() {
         })
         .await;
         carry(&nats, &[]).await;
-        keep_out(&nats, &[], &format!("nats://{}", nats.address())).await;
+        let url = format!("nats://{}", nats.address());
+        keep_out(&nats, &[], &url, "authorization violation").await;
     })
     .await;
 }
@@ -158,7 +188,7 @@ async fn a_bus_with_tls_is_trusted_by_its_authority() {
             assert_eq!(connection["tls_version"], "1.3", "{connection}");
         }
         // Without it, the authorities of the system are asked, which know nothing of it.
-        keep_out(&nats, &settings, &nats.server().to_string()).await;
+        keep_out(&nats, &settings, &nats.server().to_string(), "UnknownIssuer").await;
     })
     .await;
 }
@@ -184,7 +214,13 @@ async fn a_client_certificate_opens_the_bus() {
             let shown = connection["tls_peer_certs"][0]["subject"].as_str();
             assert_eq!(shown, Some("CN=core"), "{connection}");
         }
-        keep_out(&nats, &settings, &nats.server().to_string()).await;
+        keep_out(&nats, &settings, &nats.server().to_string(), "UnknownIssuer").await;
+        // What does not fit is found at the start.
+        let other = authority.issue("other", nats.address().ip());
+        let unfit = [settings[0], settings[1], ("bus-tls-key-file", &*other.key)];
+        is_refused(&nats, &unfit, "BUS_TLS_CERT_FILE").await;
+        let no_authority = [("bus-tls-ca-file", &*key)];
+        is_refused(&nats, &no_authority, "BUS_TLS_CA_FILE").await;
     })
     .await;
 }
@@ -203,7 +239,56 @@ async fn a_credentials_file_opens_the_bus() {
         for connection in carry(&nats, &settings).await {
             assert_eq!(connection["authorized_user"], *credentials.user, "{connection}");
         }
-        keep_out(&nats, &settings, &nats.server().to_string()).await;
+        keep_out(&nats, &settings, &nats.server().to_string(), "authorization violation").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_nkey_opens_the_bus() {
+    run_test(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let user = KeyPair::new_user();
+        let configuration = directory.path().join("nats.conf");
+        let users = format!("authorization {{ users: [ {{ nkey: {} }} ] }}\n", user.public_key());
+        std::fs::write(&configuration, users).expect("write");
+        let nats = NatsServer::start_with(|address| {
+            let configuration = configuration.clone().into_os_string();
+            (format!("nats://{address}"), vec!["--config".into(), configuration])
+        })
+        .await;
+        let seed = |name: &str, pair: &KeyPair| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, pair.seed().expect("a seed") + "\n").expect("write");
+            path
+        };
+        let file = seed("user.nk", &user);
+        let settings = [("bus-nkey-file", &*file)];
+        for connection in carry(&nats, &settings).await {
+            assert_eq!(connection["authorized_user"], *user.public_key(), "{connection}");
+        }
+        keep_out(&nats, &settings, &nats.server().to_string(), "authorization violation").await;
+        let account = seed("account.nk", &KeyPair::new_account());
+        is_refused(&nats, &[("bus-nkey-file", &account)], "BUS_NKEY_FILE").await;
+    })
+    .await;
+}
+
+/// As with `handshake_first` of the server, which says nothing before TLS.
+#[tokio::test]
+async fn a_bus_that_begins_with_tls_is_entered_so() {
+    run_test(async {
+        let authority = Authority::new();
+        let nats = NatsServer::start().await;
+        let own = authority.issue("nats", nats.address().ip());
+        let first = TlsServer::start(&own, nats.address()).await;
+        let trusted = authority.certificate();
+        let settings = [("bus-tls-ca-file", &*trusted), ("bus-tls-first", Path::new("true"))];
+        let cores = [SENDING, RECEIVING].into_iter();
+        let route = |all: Builder, core| all.route(core, Engine::Nats, first.address());
+        let builder = cores.fold(builder(&nats), route);
+        carry_with(&nats, builder, &settings).await;
+        keep_out(&nats, &[], &format!("tls://{}", first.address()), "timed out").await;
     })
     .await;
 }

@@ -143,9 +143,60 @@ async fn a_weaker_setting_of_the_server_is_overruled() {
         // With `remote_write` it waits for one that has written, too.
         if weaker == "local" {
             postgres.reload_with("synchronous_standby_names = 'nobody'").await;
-            core.send(&ada, &bob, "no standby has it").await.expect_err("acknowledged");
+            // The server's processes read it one after the other.
+            eventually("a send that waits for a standby", async || {
+                core.send(&ada, &bob, "no standby has it").await.err()
+            })
+            .await;
             postgres.reload_with("synchronous_standby_names = ''").await;
             has_health(&core, ServingStatus::Serving).await;
         }
     }
+}
+
+/// It is away for one reason, and comes back unusable for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_that_changes_is_told() {
+    let mut postgres = PostgresServer::start().await;
+    let core = start_on(&postgres).await;
+    postgres.kill();
+    has_health(&core, ServingStatus::NotServing).await;
+    postgres.start_with(&["full_page_writes=off"]).await;
+    let mut log = core.process.log(Role::Core(0));
+    let is_told = |event: &Value| {
+        let is_change = event["message"] == "the database still does not take writes";
+        let error = event["error"].as_str()?;
+        (is_change && error.contains("full_page_writes is \"off\"")).then_some(())
+    };
+    log.event("the new cause", is_told).await;
+    // Only where it begins.
+    assert_eq!(lines(&core, "ERROR", "the database does not take writes"), 1);
+    // PostgreSQL's errors come without the line of its source.
+    assert_eq!(lines(&core, "ERROR", " at line "), 0);
+}
+
+/// Some services are durable by other means.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_is_accepted_may_be_off_and_no_other() {
+    let mut postgres = PostgresServer::start().await;
+    postgres.stop_immediately().await;
+    postgres.start_with(&["fsync=off"]).await;
+    let builder = Core::builder().engine(Engine::Postgres, postgres.server());
+    let core = Core::launch(builder.set("accept-database-setting", "fsync")).await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "one").await.expect("stored");
+    assert_eq!(
+        lines(&core, "WARN", "NETROX_CHAT_ACCEPT_DATABASE_SETTING: fsync of PostgreSQL may be off"),
+        1
+    );
+    let mut log = core.process.log(Role::Core(0));
+    let accepted = log.event("the start", |event| {
+        (event["message"] == "listening").then(|| event["accepted_database_settings"].clone())
+    });
+    assert_eq!(accepted.await, "fsync");
+    postgres.reload_with("full_page_writes = off").await;
+    has_health(&core, ServingStatus::NotServing).await;
+    postgres.reload_with("full_page_writes = on").await;
+    has_health(&core, ServingStatus::Serving).await;
+    core.send(&ada, &bob, "two").await.expect("stored");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Health, waiting::Load};
-use crate::{error::Error, hub::Hub, store};
+use crate::{error::Error, hub::Hub, notice::Cause, store};
 
 /// How often a database that failed is asked whether it takes writes again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,6 +21,7 @@ pub(super) struct Condition {
     pub(super) pauses_until: Option<Instant>,
     /// Since when that is so, or the database does not take writes.
     away_since: Option<Instant>,
+    cause: Cause,
     /// It had no room: until it has some for more than a batch, the next one would fail again.
     pub(super) is_full: bool,
     pub(super) next_look: Instant,
@@ -29,7 +30,8 @@ pub(super) struct Condition {
 impl Condition {
     pub(super) fn new(health: watch::Sender<Health>) -> Self {
         let next_look = Instant::now() + CHECK_INTERVAL;
-        Self { health, pauses_until: None, away_since: None, is_full: false, next_look }
+        let cause = Cause::default();
+        Self { health, pauses_until: None, away_since: None, cause, is_full: false, next_look }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -58,6 +60,7 @@ impl Condition {
     pub(super) fn recovered(&mut self, hub: &Hub, load: Load) {
         self.pauses_until = None;
         self.is_full = false;
+        self.cause = Cause::default();
         let Some(since) = self.away_since.take() else { return };
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(millis, waiting = load.writes, "the database takes writes again");
@@ -105,13 +108,18 @@ impl Condition {
 
     fn does_not_take_writes(&mut self, health: Health, error: &dyn std::fmt::Display, load: Load) {
         // What is damaged stays so.
-        if self.health() != health && self.health() != Health::Damaged {
-            tracing::error!(
-                %error, ?health, waiting = load.writes, "the database does not take writes"
-            );
+        if self.health() == Health::Damaged {
+            return;
+        }
+        let is_news = self.cause.is_news(&error.to_string());
+        let waiting = load.writes;
+        if self.health() != health {
+            tracing::error!(%error, ?health, waiting, "the database does not take writes");
             self.away_since.get_or_insert_with(Instant::now);
             self.health.send_replace(health);
             self.next_look = Instant::now() + PROBE_INTERVAL;
+        } else if is_news {
+            tracing::error!(%error, waiting, "the database still does not take writes");
         }
     }
 }

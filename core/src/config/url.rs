@@ -1,47 +1,17 @@
 //! The URLs of what a core may use over the network. None shows its credentials.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use async_nats::ServerAddr;
-use sqlx::postgres::PgConnectOptions;
 
 /// Why a text is no such URL. Never repeats the text, which may hold a password.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub struct UrlError(pub(super) &'static str);
+pub struct UrlError(pub(super) Cow<'static, str>);
 
-/// `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?PARAMETERS]`, as libpq reads it, with
-/// `sslmode`, `sslrootcert`, `sslcert`, `sslkey` among the parameters.
-#[derive(Clone)]
-pub struct PostgresUrl(pub(crate) Box<PgConnectOptions>);
-
-impl FromStr for PostgresUrl {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Err(UrlError("must be postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE"));
-        }
-        let options: PgConnectOptions = text.parse().map_err(|_| {
-            UrlError("is no valid URL: must be postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
-        })?;
-        if options.get_port() == 0 {
-            return Err(UrlError("port 0 is none"));
-        }
-        Ok(Self(Box::new(options)))
-    }
-}
-
-impl fmt::Display for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let database = self.0.get_database().unwrap_or_else(|| self.0.get_username());
-        write!(f, "postgres://{}:{}/{database}", self.0.get_host(), self.0.get_port())
-    }
-}
-
-impl fmt::Debug for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl UrlError {
+    pub(super) const fn new(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
     }
 }
 
@@ -54,7 +24,8 @@ impl FromStr for BusUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let invalid = UrlError("must be nats://HOST[:PORT] or tls://HOST[:PORT], comma separated");
+        let invalid =
+            UrlError::new("must be nats://HOST[:PORT] or tls://HOST[:PORT], comma separated");
         let servers = text.split(',').map(|server| {
             let known = server.starts_with("nats://") || server.starts_with("tls://");
             let parsed = server.parse().ok().filter(|parsed: &ServerAddr| parsed.port() > 0);
@@ -92,7 +63,7 @@ impl FromStr for S3Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let invalid = UrlError("must be s3://BUCKET[/PREFIX]");
+        let invalid = UrlError::new("must be s3://BUCKET[/PREFIX]");
         let rest = text.strip_prefix("s3://").ok_or(invalid.clone())?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_matches('/');

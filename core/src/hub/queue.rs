@@ -44,6 +44,10 @@ struct State {
     asked: Position,
     /// The last place that stands beyond such a hole.
     beyond: u64,
+    /// The place that the store was found to have, where the subscription had not been told of it; 0 if there is none.
+    found: u64,
+    /// How often all were compared since it began: what it lacks at first nobody had to tell it.
+    rounds: u8,
     closed: Option<Error>,
     waker: Option<Waker>,
 }
@@ -150,6 +154,7 @@ impl Queue {
     pub(super) fn push(&self, event: &LiveEvent) -> bool {
         let LiveEvent { place, prior, .. } = *event;
         let mut state = lock(&self.state);
+        state.is_told(place);
         if state.is_elsewhere(place, prior) {
             state.fall_behind(place);
         } else if self.received_only && (event.sent || event.first_seq != place.seq) {
@@ -165,6 +170,7 @@ impl Queue {
     /// The same.
     pub(super) fn push_sent(&self, place: Position, prior: Start) -> bool {
         let mut state = lock(&self.state);
+        state.is_told(place);
         if self.received_only && !state.is_elsewhere(place, prior) {
             return state.skip(place, prior);
         }
@@ -192,8 +198,20 @@ impl Queue {
             self.close(&Error::EpochChanged);
         } else if is_behind {
             // Otherwise there is no reason to wake anyone.
-            self.update(|state| state.fall_behind(place));
+            self.update(|state| {
+                if state.rounds > 1 {
+                    state.found = place.seq;
+                }
+                state.fall_behind(place);
+            });
         }
+    }
+
+    /// Whether it had to learn from the store what nobody has told it since. To be called before each comparison of all.
+    pub(super) fn take_missed(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.rounds = if state.started { state.rounds.saturating_add(1) } else { 0 };
+        std::mem::take(&mut state.found) > 0
     }
 
     pub(super) fn lost_start(&self, start: Start) {
@@ -218,6 +236,13 @@ impl State {
     fn is_elsewhere(&self, place: Position, prior: Start) -> bool {
         let is_next = prior == self.told.start && place.seq == self.told.seq + 1;
         self.started && self.here(place).start != self.told.start && !is_next
+    }
+
+    /// What was found just before it was told was not missed.
+    fn is_told(&mut self, place: Position) {
+        if place.seq <= self.found {
+            self.found = 0;
+        }
     }
 
     /// A core of 0.1.0 does not tell the start.

@@ -271,3 +271,31 @@ fn a_dropped_registration_leaves_nothing_behind() {
     hub.close(&Error::ShuttingDown);
     assert!(hub.register(user(), false).is_err());
 }
+
+#[test]
+fn what_the_store_shows_and_nobody_tells_is_missed() {
+    let hub = Hub::clustered();
+    let registration = hub.register(user(), true).expect("open");
+    registration.start(at(1));
+    // A comparison of all, which finds the end of the feed there.
+    let compare = |seq| {
+        let has_missed = lock(&hub.0.registry).users[&user()].has_missed();
+        hub.found_end(user(), &end(at(seq), &[]));
+        has_missed
+    };
+    // What it lacks at first is of the time before it listened.
+    assert!(!compare(2));
+    assert!(!compare(2));
+    assert!(!compare(3));
+    assert!(compare(3), "nobody told it");
+    // A hint that is a moment later than the comparison.
+    assert!(!compare(4));
+    hub.publish(user(), &event(4, false));
+    assert!(!compare(5));
+    hub.publish_sent(user(), at(5), START);
+    assert!(!compare(5));
+    // The next one is told, and this one never was.
+    assert!(!compare(6));
+    hub.publish(user(), &event(7, false));
+    assert!(compare(7));
+}

@@ -24,6 +24,9 @@ impl From<object_store::Error> for StoreError {
         if let Some(code) = code(&text) {
             return Self(format!("the server answered {code}"));
         }
+        if let Some(status) = status(&text) {
+            return Self(format!("the server answered {status}, and not as S3 does"));
+        }
         if !text.contains("://") {
             return Self(text);
         }
@@ -44,6 +47,17 @@ fn code(text: &str) -> Option<&str> {
     code.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(code)
 }
 
+/// Of an answer that is no such document.
+fn status(text: &str) -> Option<&str> {
+    if text.contains("Server returned error response: ") {
+        return Some("with an error");
+    }
+    let (_, rest) = text.split_once("non-2xx status code: ")?;
+    let status = rest.split(':').next()?.trim();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == ' ' || c == '-';
+    status.chars().all(is_plain).then_some(status)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +73,24 @@ mod tests {
                         <StringToSign>hunter2</StringToSign></Error>";
         let error = generic(document).to_string();
         assert_eq!(error, "the server answered SignatureDoesNotMatch");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_document_of_s3_is_its_status_alone() {
+        for (answer, told) in [
+            (
+                "non-2xx status code: 500 Internal Server Error: <?xml hunter2",
+                "500 Internal Server Error",
+            ),
+            ("non-2xx status code: 502 Bad Gateway: ", "502 Bad Gateway"),
+            ("error response: <html>hunter2", "with an error"),
+        ] {
+            let text = format!(
+                "Error performing PUT http://s3/bucket/x in 3ms - Server returned {answer}"
+            );
+            let error = generic(&text).to_string();
+            assert_eq!(error, format!("the server answered {told}, and not as S3 does"));
+        }
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
     path::Path,
     prefix::PrefixStore,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, credentials::Source};
 use crate::config::S3Url;
 
 /// Of all parts but the last: the least that S3 takes.
@@ -34,7 +34,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The bucket, where it can be written and read.
 pub(super) async fn open(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let bucket = build(url)?;
+    let builder = builder(url);
+    let source = Source::of(&builder);
+    let bucket = builder.build()?;
+    source.try_out(bucket.credentials()).await?;
     let store = PrefixStore::new(bucket, Path::from(url.prefix.as_str()));
     let checked = timeout(CHECK_TIMEOUT, check(&store)).await;
     let checked =
@@ -48,19 +51,18 @@ pub(super) async fn open(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError
     }
 }
 
-fn build(url: &S3Url) -> Result<AmazonS3, StoreError> {
+fn builder(url: &S3Url) -> AmazonS3Builder {
     let client = |key| AmazonS3ConfigKey::Client(key);
     let backoff = BackoffConfig { init_backoff: FIRST_RETRY, max_backoff: MAX_RETRY, base: 2.0 };
     let retry = RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT };
-    let builder = AmazonS3Builder::from_env()
+    AmazonS3Builder::from_env()
         .with_bucket_name(&url.bucket)
         .with_retry(retry)
         // Servers of other makers know the plain form best.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
         .with_config(client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
         .with_config(client(ClientConfigKey::ReadTimeout), SILENCE_TIMEOUT)
-        .with_config(client(ClientConfigKey::Timeout), WHOLE_TIMEOUT);
-    Ok(builder.build()?)
+        .with_config(client(ClientConfigKey::Timeout), WHOLE_TIMEOUT)
 }
 
 /// Writes, reads and removes an object of its own: that takes the permissions that files take.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 mod table;
 
 use self::table::{Feed, FeedStart, Message, SentForm, Start, Table, Thread, Upload, User};
-use super::{Expected, OpenError, postgres, sqlite};
+use super::{Expected, OpenError, error::Words, postgres, sqlite};
 use crate::config::PostgresDatabase;
 
 /// Rows read and written at a time.
@@ -63,9 +63,9 @@ pub enum CopyError {
     SourceChanged(&'static str),
     #[error("table {table} differs from the source: {source_rows} rows there, {target_rows} here")]
     Differs { table: &'static str, source_rows: u64, target_rows: u64 },
-    #[error("reading the source failed: {0}")]
+    #[error("reading the source failed: {}", Words(.0))]
     Read(sqlx::Error),
-    #[error("writing failed: {0}")]
+    #[error("writing failed: {}", Words(.0))]
     Write(sqlx::Error),
 }
 

@@ -3,11 +3,10 @@
 
 use std::{io, time::Duration};
 
-use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres, SqliteConnection, SqlitePool,
-    pool::PoolConnection,
-};
+use sqlx::{Connection as _, PgConnection, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
+
+use super::postgres::Pool;
 
 /// What a read may take, the wait for a connection included: a caller is better served by "unavailable"
 /// than by a wait. SQLite has no server that could hang.
@@ -19,7 +18,7 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(super) enum Readers {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(Pool),
 }
 
 /// One connection.
@@ -44,10 +43,12 @@ macro_rules! read {
 /// `read_postgres!(pool, fetch_all, query)`: runs a query on a connection of the pool, within the time for a read.
 macro_rules! read_postgres {
     ($pool:expr, $fetch:ident, $query:expr) => {{
-        use $crate::store::engine::{Loan, READ_TIMEOUT, within};
+        use $crate::store::engine::{READ_TIMEOUT, within};
         let read = async {
-            let mut loan = Loan::take($pool).await?;
-            $query.$fetch(loan.connection()).await
+            let mut loan = $pool.take().await?;
+            let read = $query.$fetch(loan.connection()?).await;
+            loan.give_back(&read);
+            read
         };
         within(READ_TIMEOUT, read).await
     }};
@@ -78,27 +79,6 @@ macro_rules! on {
 }
 
 pub(super) use {on, read, read_postgres};
-
-/// A connection of the pool, for one read. Before the driver puts one back, it asks the server for a word and waits as
-/// long as TCP does, a quarter of an hour where the host is gone; all the while the connection has its place in the pool.
-pub(super) struct Loan(PoolConnection<Postgres>);
-
-impl Loan {
-    pub(super) async fn take(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self(pool.acquire().await?))
-    }
-
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.0
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        // Cut short, it closes the connection and gives its place to another.
-        tokio::spawn(tokio::time::timeout(PING_TIMEOUT, self.0.return_to_pool()));
-    }
-}
 
 /// Fails where there is no answer within `limit`. What was asked for may still happen.
 pub(super) async fn within<T>(

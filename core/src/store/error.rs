@@ -1,4 +1,6 @@
 //! What the database's errors mean for those who called.
+//!
+//! * [`words`]: how they are told to the operator.
 
 use std::io;
 
@@ -8,34 +10,39 @@ use sqlx::{
     postgres::{PgDatabaseError, PgSeverity},
 };
 
+mod words;
+
+use self::words::MigrationWords;
+pub(crate) use self::words::Words;
+
 /// Why a read or a write failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// It may work later: the server is gone, the disk is full, a lock is held, an I/O error.
-    #[error("{0}")]
+    #[error("{}", Words(.0))]
     Unavailable(sqlx::Error),
     /// Another transaction was in the way; this one may be tried again at once.
-    #[error("{0}")]
+    #[error("{}", Words(.0))]
     Conflict(sqlx::Error),
     /// The file is not sound, or what was written may not have reached the disk: nothing must be
     /// acknowledged any more.
-    #[error("{0}")]
+    #[error("{}", Words(.0))]
     Damaged(sqlx::Error),
     /// The statement itself is at fault.
-    #[error("{0}")]
+    #[error("{}", Words(.0))]
     Rejected(sqlx::Error),
 }
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error(transparent)]
+    #[error("{}", Words(.0))]
     Connect(#[from] sqlx::Error),
     #[error("it cannot be read: {0}")]
     Unreadable(String),
-    #[error("it cannot be written: {0}")]
+    #[error("it cannot be written: {}", Words(.0))]
     NotWritable(sqlx::Error),
-    #[error("migration failed: {0}")]
+    #[error("migration failed: {}", MigrationWords(.0))]
     Migrate(MigrateError),
     #[error("it has no table of netrox-chat: another file is in its place")]
     OtherFile,
@@ -271,6 +278,17 @@ fn is_postgres_full(error: &PgDatabaseError) -> bool {
         || ["No space left on device", "Disk quota exceeded"]
             .iter()
             .any(|words| error.message().contains(words))
+}
+
+/// Whether a server takes no connection at the moment: others have all that there are, or it is starting.
+pub(super) fn is_refused_for_now(error: &sqlx::Error) -> bool {
+    const TOO_MANY_CONNECTIONS: &str = "53300";
+    const CANNOT_CONNECT_NOW: &str = "57P03";
+    let sqlx::Error::Database(database) = error else { return false };
+    let postgres = database.try_downcast_ref::<PgDatabaseError>();
+    postgres.is_some_and(|postgres| {
+        [TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW].contains(&postgres.code())
+    })
 }
 
 /// Whether a number was asked for that the server has not given to any transaction yet.

@@ -1,8 +1,11 @@
 //! Opening PostgreSQL: the settings of our sessions, and whether the server is as durable as promised.
 //!
+//! * [`session`]: the settings of our sessions, and the first of them.
+//! * [`readers`]: the connections that read.
 //! * [`server`]: what has to be true of the server, looked at each second.
 //! * [`schema`]: which schema is ours, and its tables.
 //! * [`sequences`]: where ids come from.
+//! * [`snapshots`]: whether somebody keeps what was replaced from being cleaned up.
 //!
 //! A server that hangs, a core that was stopped in the middle of a transaction, a client that vanished: each
 //! may hold up the others for about a second, and no longer. Whatever the server does not end by itself
@@ -10,62 +13,44 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
+mod readers;
 mod schema;
 pub(super) mod sequences;
 mod server;
+mod session;
+mod snapshots;
 
-use self::{
-    schema::Schema,
-    sequences::lift_sequences,
-    server::{Checked, MARK},
-};
 pub(super) use self::{
+    readers::{BULK_READERS, Pool, READERS},
     schema::{Migrations, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
+    session::write_options,
+    snapshots::watch as watch_snapshots,
+};
+use self::{
+    sequences::lift_sequences,
+    server::Checked,
+    session::{connect_when_taken, first_session, in_schema, unlimited},
 };
 use super::{
     OpenError,
-    engine::{PING_TIMEOUT, within},
+    engine::within,
     error::not_writable,
     history::{self, History, Start},
 };
-use crate::{config::PostgresDatabase, notice::Notices};
+use crate::{
+    config::{AcceptedSettings, PostgresDatabase},
+    notice::Notices,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// At the start there is time, also for a server that is starting itself.
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one answer then.
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Per core; one more connection writes.
-pub(super) const READERS: u32 = 5;
-/// For histories, lists and files.
-pub(super) const BULK_READERS: u32 = 3;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
-const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// Settings of every session; the limits in milliseconds.
-const SESSION: [(&str, &str); 9] = [
-    // Whoever waited for a lock then sees what its holder committed.
-    ("default_transaction_isolation", "read committed"),
-    ("statement_timeout", "1500"),
-    // Of a core that was stopped in the middle of a transaction: shorter than what others wait for its locks.
-    ("idle_in_transaction_session_timeout", "1000"),
-    ("lock_timeout", "1300"),
-    // A statement whose client has gone is ended.
-    ("client_connection_check_interval", "500"),
-    // Every statement is a few lookups by an index. While statistics still tell of the small table that was, the
-    // planner would rather read the whole one.
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("jit", "off"),
-];
-
 /// Every session that writes shares this lock for as long as it lives; a copy holds it alone.
 const SHARE_WITH_CORES: &str = "select pg_try_advisory_lock_shared(hashtext('netrox-chat cores'))";
 const LOCK_OUT_CORES: &str = "select pg_try_advisory_lock(hashtext('netrox-chat cores'))";
@@ -93,28 +78,25 @@ pub(super) struct Prepared {
     pub(super) is_new: bool,
 }
 
-/// As it was given, named in `pg_stat_activity`, and marked to see whether settings come through.
-fn named(given: &PgConnectOptions) -> PgConnectOptions {
-    given.clone().application_name("netrox-chat").options([MARK]).disable_statement_logging()
-}
+/// How long a start waits for a server that takes no connection at the moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience(pub(super) Duration);
 
-/// In our schema alone, whatever was given.
-fn in_schema(given: &PgConnectOptions, schema: &Schema) -> PgConnectOptions {
-    named(given).options([("search_path", schema.path())])
-}
-
-pub(super) fn write_options(prepared: &PgConnectOptions) -> PgConnectOptions {
-    prepared.clone().options(SESSION)
+impl Patience {
+    /// Of a core: it would come back to nothing else.
+    pub(super) const ENDLESS: Self = Self(Duration::MAX);
+    /// Of a command that somebody waits for.
+    const SHORT: Self = Self(Duration::from_secs(10));
 }
 
 /// Checks the server, finds our schema and brings it up to date.
 pub(super) async fn prepare(
     database: &PostgresDatabase,
     require_data: bool,
+    patience: Patience,
 ) -> Result<Prepared, OpenError> {
-    let given = &*database.url.0;
-    let mut connection = first_connect(&named(given)).await?;
-    let checked = async { Ok(server::check(&mut connection).await) };
+    let (mut connection, options) = first_session(database.url.options(), patience).await?;
+    let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
     let checked = within(FIRST_ANSWER_TIMEOUT, checked).await??;
     match checked.wait.overruled() {
         // Whoever turns it off does not expect that it is overruled.
@@ -138,7 +120,7 @@ pub(super) async fn prepare(
         Ok(id)
     };
     let identity = within(FIRST_ANSWER_TIMEOUT, identity).await?;
-    Ok(Prepared { identity, options: in_schema(given, &schema), migrations, is_new })
+    Ok(Prepared { identity, options: in_schema(options, &schema), migrations, is_new })
 }
 
 /// Whether the role may write. Nothing stays of it.
@@ -152,26 +134,13 @@ async fn try_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
     }
 }
 
-async fn first_connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
-    let connected = within(FIRST_CONNECT_TIMEOUT, PgConnection::connect_with(options)).await;
-    connected.map_err(|error| match &error {
-        // The words of PgBouncer: no server says so.
-        sqlx::Error::Database(refusal)
-            if refusal.message().contains("unsupported startup parameter") =>
-        {
-            OpenError::Pooler(refusal.message().to_owned())
-        }
-        _ => OpenError::Connect(error),
-    })
-}
-
 /// For a copy into the database, whose statements may take their time.
 pub(super) async fn connect_for_copy(
     database: &PostgresDatabase,
 ) -> Result<PgConnection, OpenError> {
-    let prepared = prepare(database, false).await?;
-    let mut connection = first_connect(&prepared.options).await?;
-    server::check(&mut connection).await?;
+    let prepared = prepare(database, false, Patience::SHORT).await?;
+    let mut connection = connect_when_taken(&unlimited(prepared.options), Patience::SHORT).await?;
+    server::check(&mut connection, database.accepted).await?;
     Ok(connection)
 }
 
@@ -180,10 +149,11 @@ pub(super) async fn connect_to_existing(
     database: &PostgresDatabase,
 ) -> Result<(PgConnection, Migrations), OpenError> {
     // A command that is stopped must not hold up cores; one that has much to write takes its time.
-    let options = write_options(&named(&database.url.0))
-        .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
-    let mut connection = first_connect(&options).await?;
-    let checked = async { Ok(server::check(&mut connection).await) };
+    let (_, options) = first_session(database.url.options(), Patience::SHORT).await?;
+    let options =
+        write_options(&options).options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    let mut connection = connect_when_taken(&options, Patience::SHORT).await?;
+    let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
     within(FIRST_ANSWER_TIMEOUT, checked).await??;
     let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
     Ok((connection, migrations))
@@ -199,7 +169,8 @@ pub(super) async fn open_history(
     prepared: &PgConnectOptions,
     migrations: Migrations,
 ) -> Result<History, OpenError> {
-    let mut connection = first_connect(prepared).await?;
+    let options = unlimited(prepared.clone());
+    let mut connection = connect_when_taken(&options, Patience::ENDLESS).await?;
     let opened = async {
         let opened = async {
             refuse_unfinished_copy(&mut connection).await?;
@@ -224,6 +195,7 @@ pub(super) struct Known {
     pub(super) migrations: Migrations,
     pub(super) history: History,
     pub(super) notices: Arc<Notices<Notice>>,
+    pub(super) accepted: AcceptedSettings,
 }
 
 /// Connects to a server that may have been replaced or reconfigured since the start, for writing. Gives the start that
@@ -233,10 +205,9 @@ pub(super) async fn connect(
     known: &Known,
     is_first: bool,
 ) -> Result<(PgConnection, Start), sqlx::Error> {
-    let connected = async {
-        let mut connection = PgConnection::connect_with(options).await?;
+    let enter = async |mut connection: PgConnection| {
         let entered = async {
-            if check_for_writing(&mut connection).await?.has_standbys {
+            if check_for_writing(&mut connection, known.accepted).await?.has_standbys {
                 server::tell_missing_standby(&mut connection, &known.notices).await?;
             }
             history::postgres::enter(&mut connection, known).await
@@ -244,7 +215,13 @@ pub(super) async fn connect(
         let start = entered.await.map_err(unusable)?;
         Ok((connection, start))
     };
-    within(if is_first { FIRST_CONNECT_TIMEOUT } else { CONNECT_TIMEOUT }, connected).await
+    if is_first {
+        let connected = connect_when_taken(options, Patience::ENDLESS).await;
+        let connection = connected.map_err(unusable)?;
+        return within(FIRST_CONNECT_TIMEOUT, enter(connection)).await;
+    }
+    let connected = async { enter(PgConnection::connect_with(options).await?).await };
+    within(CONNECT_TIMEOUT, connected).await
 }
 
 /// A server that may not be used counts as one that is away: it may be put right.
@@ -255,8 +232,11 @@ fn unusable(error: OpenError) -> sqlx::Error {
     }
 }
 
-async fn check_for_writing(connection: &mut PgConnection) -> Result<Checked, OpenError> {
-    let checked = server::check(connection).await?;
+async fn check_for_writing(
+    connection: &mut PgConnection,
+    accepted: AcceptedSettings,
+) -> Result<Checked, OpenError> {
+    let checked = server::check(connection, accepted).await?;
     let shared: bool = sqlx::query_scalar(SHARE_WITH_CORES).fetch_one(&mut *connection).await?;
     if !shared {
         return Err(OpenError::Copying);
@@ -267,30 +247,4 @@ async fn check_for_writing(connection: &mut PgConnection) -> Result<Checked, Ope
         tracing::warn!(%lifted, "a sequence was behind the ids of its table");
     }
     Ok(checked)
-}
-
-pub(super) fn readers(prepared: &PgConnectOptions, history: &History, most: u32) -> PgPool {
-    let (of_acquired, of_opened) = (history.clone(), history.clone());
-    PgPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .max_lifetime(MAX_LIFETIME)
-        // Ours has a limit, so that a read does not wait in vain for each connection to a host that is gone.
-        .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            let is_current = of_acquired.is_younger(meta.age);
-            Box::pin(
-                async move { within(PING_TIMEOUT, connection.ping()).await.map(|()| is_current) },
-            )
-        })
-        .after_connect(move |connection, _| {
-            let history = of_opened.clone();
-            Box::pin(async move {
-                server::check_reader(connection).await.map_err(unusable)?;
-                history::postgres::check_reader(connection, &history).await.map_err(unusable)
-            })
-        })
-        .connect_lazy_with(
-            prepared.clone().options(SESSION).options([("default_transaction_read_only", "on")]),
-        )
 }

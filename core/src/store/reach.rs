@@ -9,7 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Error;
+use super::{Error, error::Words};
+use crate::notice::Cause;
 
 /// How often a read is let through to a database that is away.
 const TRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -30,6 +31,7 @@ struct State {
     /// It is away; when the next read may try.
     next_try: Option<Instant>,
     said_busy_at: Option<Instant>,
+    cause: Cause,
 }
 
 impl fmt::Debug for Reach {
@@ -71,6 +73,7 @@ impl Reach {
             Ok(found) => {
                 state.served_at = Some(now);
                 if state.next_try.take().is_some() {
+                    state.cause = Cause::default();
                     tracing::info!("the database can be read again");
                 }
                 return Ok(found);
@@ -89,9 +92,14 @@ impl Reach {
         }
         let error = Error::from(error);
         let Error::Unavailable(cause) = error else { return Err(error) };
+        let words = Words(&cause).to_string();
+        // Whoever waited in vain does not know it.
+        let is_news = !matches!(cause, sqlx::Error::PoolTimedOut) && state.cause.is_news(&words);
         if state.next_try.is_none() {
-            tracing::warn!(error = %cause, "the database is unavailable");
+            tracing::warn!(error = %words, "the database is unavailable");
             state.next_try = Some(now + TRY_INTERVAL);
+        } else if is_news {
+            tracing::warn!(error = %words, "the database is still unavailable");
         }
         // Not for want of connections.
         Err(if let sqlx::Error::PoolTimedOut = cause { away() } else { Error::Unavailable(cause) })

@@ -187,7 +187,7 @@ impl Writer {
         if let Some(open) = &mut self.open
             && open.looked.elapsed() >= postgres::LOOK_INTERVAL
         {
-            by(deadline, open.look()).await?;
+            by(deadline, open.look(&self.engine)).await?;
         }
         let begun = by(deadline, self.begin_connected()).await?;
         let trace = match begun {
@@ -270,7 +270,7 @@ impl Writer {
         let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
         by(deadline, self.connect()).await?;
         if let Some(open) = &mut self.open {
-            by(deadline, open.look()).await?;
+            by(deadline, open.look(&self.engine)).await?;
         }
         let checked = by(deadline, self.has_history()).await?;
         if !checked {
@@ -340,9 +340,11 @@ impl Open {
     }
 
     /// Whether the server still is as durable as promised. SQLite has none that could change.
-    async fn look(&mut self) -> Result<(), sqlx::Error> {
-        if let Connection::Postgres(connection) = &mut self.connection {
-            postgres::look(connection).await?;
+    async fn look(&mut self, engine: &Engine) -> Result<(), sqlx::Error> {
+        if let (Connection::Postgres(connection), Engine::Postgres { known, .. }) =
+            (&mut self.connection, engine)
+        {
+            postgres::look(connection, known.accepted).await?;
         }
         self.looked = Instant::now();
         Ok(())

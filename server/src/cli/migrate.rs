@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{storage::DatabaseSchemaArgs, value::path_of_url};
+use super::{storage::PostgresArgs, value::path_of_url};
 use crate::secret::Secret;
 
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct MigrateArgs {
     pub(crate) to_file: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) schema: DatabaseSchemaArgs,
+    pub(crate) postgres: PostgresArgs,
 }
 
 fn parse_source(url: &str) -> Result<PathBuf, String> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, builder::BoolishValueParser};
-use netrox_core::MediaLocation;
+use netrox_core::{AcceptedSettings, DatabaseSetting, MediaLocation};
 
 use super::value::{not_empty, path_of_url};
 use crate::secret::Secret;
@@ -28,9 +28,10 @@ pub(crate) struct DatabaseArgs {
     /// Database: sqlite://PATH, or postgres://… for several cores
     /// [default: sqlite://<data-dir>/chat.db]
     ///
-    /// postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE is PostgreSQL 15 or newer, with the parameters
-    /// sslmode, sslrootcert, sslcert and sslkey of libpq. A URL with a password is better given by
-    /// environment or file: a command line is seen by other users of the machine.
+    /// postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE is PostgreSQL 15 or newer, with the parameters of
+    /// libpq: sslmode, sslrootcert, sslcert, sslkey and so on. One that is not known, or promises what is
+    /// not kept, is refused by its name. A URL with a password is better given by environment or file: a
+    /// command line is seen by other users of the machine.
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<Secret>,
 
@@ -39,7 +40,7 @@ pub(crate) struct DatabaseArgs {
     pub(crate) database_url_file: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) schema: DatabaseSchemaArgs,
+    pub(crate) postgres: PostgresArgs,
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +71,7 @@ pub(crate) struct StorageArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
-pub(crate) struct DatabaseSchemaArgs {
+pub(crate) struct PostgresArgs {
     /// Schema of a PostgreSQL database that holds the tables [default: the one that has them, in a new
     /// database the first of the role's search_path]
     ///
@@ -78,6 +79,20 @@ pub(crate) struct DatabaseSchemaArgs {
     /// it is missing.
     #[arg(long, value_name = "NAME", value_parser = parse_schema)]
     pub(crate) database_schema: Option<String>,
+
+    /// Take a PostgreSQL whose fsync or full_page_writes is off, since its storage is durable otherwise;
+    /// may be repeated
+    ///
+    /// Some services make commits durable by other means and show these settings as off. Elsewhere what was
+    /// acknowledged is lost in a crash.
+    #[arg(long, value_name = "NAME", value_parser = parse_setting, value_delimiter = ',')]
+    pub(crate) accept_database_setting: Vec<DatabaseSetting>,
+}
+
+impl PostgresArgs {
+    pub(crate) fn accepted(&self) -> AcceptedSettings {
+        self.accept_database_setting.iter().copied().collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +114,17 @@ pub(crate) struct BusArgs {
     /// File with the credentials of a NATS user: JWT and seed (.creds)
     #[arg(long, value_name = "FILE")]
     pub(crate) bus_credentials_file: Option<PathBuf>,
+
+    /// File with the seed of a NATS user that the servers know by its public key (nkey)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bus_nkey_file: Option<PathBuf>,
+
+    /// Begin each connection to NATS with TLS, before the server has said anything: for servers with
+    /// handshake_first
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) bus_tls_first: bool,
 
     /// PEM file of the authorities that sign the certificates of the NATS servers [default: those of
     /// the system]
@@ -122,6 +148,17 @@ fn parse_media_url(url: &str) -> Result<MediaLocation, String> {
         return Err("must be file://PATH or s3://BUCKET[/PREFIX]".to_owned());
     }
     path_of_url(url, "file").map(MediaLocation::Directory)
+}
+
+fn parse_setting(name: &str) -> Result<DatabaseSetting, &'static str> {
+    let known = [DatabaseSetting::Fsync, DatabaseSetting::FullPageWrites];
+    match known.into_iter().find(|setting| setting.name() == name) {
+        Some(setting) => Ok(setting),
+        None if name == "synchronous_commit" => {
+            Err("a core waits for its commits in any case: fsync or full_page_writes")
+        }
+        None => Err("must be fsync or full_page_writes"),
+    }
 }
 
 fn parse_schema(name: &str) -> Result<String, String> {

@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 63] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 66] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -14,9 +14,12 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 63] = [
     ("database-url", None, &["serve", "core", "epoch"]),
     ("database-url-file", None, &["serve", "core", "epoch"]),
     ("database-schema", None, &["serve", "core", "migrate", "epoch"]),
+    ("accept-database-setting", None, &["serve", "core", "migrate", "epoch"]),
     ("bus-url", None, &["serve", "core"]),
     ("bus-url-file", None, &["serve", "core"]),
     ("bus-credentials-file", None, &["serve", "core"]),
+    ("bus-nkey-file", None, &["serve", "core"]),
+    ("bus-tls-first", Some("false"), &["serve", "core"]),
     ("bus-tls-ca-file", None, &["serve", "core"]),
     ("bus-tls-cert-file", None, &["serve", "core"]),
     ("bus-tls-key-file", None, &["serve", "core"]),

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase};
+use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase, PostgresUrl};
 
 use crate::{
-    cli::{BusArgs, DatabaseArgs, StorageArgs, path_of_url},
+    cli::{BusArgs, DatabaseArgs, PostgresArgs, StorageArgs, path_of_url},
     file_mode,
     secret::{self, Secret, Warnings},
     sources::{SettingError, Sources},
@@ -75,21 +75,58 @@ pub(crate) fn database(
     let (value, file) = (args.database_url.as_ref(), args.database_url_file.as_ref());
     let database = reader.url("database-url", value, file, parse_database_url)?;
     let mut database = database.unwrap_or_else(|| Database::Sqlite(data_dir.join("chat.db")));
-    match (&mut database, &args.schema.database_schema) {
-        (Database::Postgres(database), schema) => database.schema.clone_from(schema),
-        (Database::Sqlite(_), None) => {}
-        (Database::Sqlite(_), Some(_)) => {
-            let reason = "a SQLite database has no schemas: it needs --database-url postgres://…";
-            return Err(sources.refuse("database-schema", reason));
+    if let Database::Postgres(database) = &database {
+        let is_file = args.database_url_file.is_some();
+        let flag = if is_file { "database-url-file" } else { "database-url" };
+        warn_of_ignored(flag, &database.url, sources, warnings);
+    }
+    let PostgresArgs { database_schema, .. } = &args.postgres;
+    let accepted = args.postgres.accepted();
+    match &mut database {
+        Database::Postgres(database) => {
+            if !accepted.is_empty() {
+                warnings.add(format!(
+                    "{}: {accepted} of PostgreSQL may be off: where its storage is not \
+                     durable by other means, what was acknowledged is lost in a crash",
+                    sources.name("accept-database-setting")
+                ));
+            }
+            database.schema.clone_from(database_schema);
+            database.accepted = accepted;
+        }
+        Database::Sqlite(_) => {
+            let flags = [
+                ("database-schema", database_schema.is_some()),
+                ("accept-database-setting", !accepted.is_empty()),
+            ];
+            if let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) {
+                let reason =
+                    "is of PostgreSQL, and this is SQLite: it needs --database-url postgres://…";
+                return Err(sources.refuse(flag, reason));
+            }
         }
     }
     Ok(database)
 }
 
+/// Of what tunes, and has no effect.
+pub(crate) fn warn_of_ignored(
+    flag: &str,
+    url: &PostgresUrl,
+    sources: &Sources,
+    warnings: &mut Warnings,
+) {
+    let ignored = url.ignored_parameters();
+    if !ignored.is_empty() {
+        warnings.add(format!("{}: without effect: {}", sources.name(flag), ignored.join(", ")));
+    }
+}
+
 fn parse_database_url(url: &str) -> Result<Database, String> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let url = url.parse().map_err(|error| format!("{error}"))?;
-        return Ok(Database::Postgres(PostgresDatabase { url, schema: None }));
+        let (schema, accepted) = Default::default();
+        return Ok(Database::Postgres(PostgresDatabase { url, schema, accepted }));
     }
     if !url.starts_with("sqlite://") {
         return Err(
@@ -135,16 +172,19 @@ impl Reader<'_> {
         let parse = |url: &str| url.parse().map_err(|error| format!("{error}"));
         let url = self.url("bus-url", args.bus_url.as_ref(), args.bus_url_file.as_ref(), parse)?;
         let credentials_file = args.bus_credentials_file.as_ref();
+        let nkey_file = args.bus_nkey_file.as_ref();
         let tls_ca_file = args.bus_tls_ca_file.as_ref();
         let (cert, key) = (args.bus_tls_cert_file.as_ref(), args.bus_tls_key_file.as_ref());
         let Some(url) = url else {
-            let files = [
-                ("bus-credentials-file", credentials_file),
-                ("bus-tls-ca-file", tls_ca_file),
-                ("bus-tls-cert-file", cert),
-                ("bus-tls-key-file", key),
+            let others = [
+                ("bus-credentials-file", credentials_file.is_some()),
+                ("bus-nkey-file", nkey_file.is_some()),
+                ("bus-tls-ca-file", tls_ca_file.is_some()),
+                ("bus-tls-cert-file", cert.is_some()),
+                ("bus-tls-key-file", key.is_some()),
+                ("bus-tls-first", args.bus_tls_first),
             ];
-            return match files.into_iter().find(|(_, file)| file.is_some()) {
+            return match others.into_iter().find(|(_, is_given)| *is_given) {
                 Some((flag, _)) => {
                     Err(self.sources.refuse(flag, "takes effect with a bus-url alone"))
                 }
@@ -163,12 +203,18 @@ impl Reader<'_> {
                 secret::read_file(file).map_err(|error| self.sources.refuse(flag, error))?;
             }
         }
-        for (flag, file) in [("bus-credentials-file", credentials_file), ("bus-tls-key-file", key)]
-        {
+        for (flag, file) in [
+            ("bus-credentials-file", credentials_file),
+            ("bus-nkey-file", nkey_file),
+            ("bus-tls-key-file", key),
+        ] {
             if let Some(file) = file {
                 let read = secret::read_secret(file, self.warnings);
                 read.map_err(|error| self.sources.refuse(flag, error))?;
             }
+        }
+        if credentials_file.is_some() && nkey_file.is_some() {
+            return Err(self.sources.conflict("bus-nkey-file", "bus-credentials-file"));
         }
         let tls_client = match (cert, key) {
             (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
@@ -183,8 +229,10 @@ impl Reader<'_> {
         Ok(Some(BusConfig {
             url,
             credentials_file: credentials_file.cloned(),
+            nkey_file: nkey_file.cloned(),
             tls_ca_file: tls_ca_file.cloned(),
             tls_client,
+            tls_first: args.bus_tls_first,
         }))
     }
 }
@@ -246,6 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_in_a_url_is_warned_about_and_what_is_not_known_is_refused() {
+        let url = "--database-url=postgres://chat@db/chat?connect_timeout=3&keepalives=1";
+        let (taken, warnings) = storage(&[url]);
+        taken.expect("settings");
+        assert_eq!(warnings, ["--database-url: without effect: connect_timeout, keepalives"]);
+        let refused = storage(&["--database-url=postgres://chat@db/chat?ssl_mode=verify-full"]).0;
+        let refused = refused.err().expect("an unknown parameter").to_string();
+        assert!(
+            refused.starts_with("--database-url: ") && refused.contains("ssl_mode"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn a_schema_is_one_of_postgres() {
         let schema = |arguments: &[&str]| match storage(arguments).0 {
             Ok(storage) => match storage.database {
@@ -261,6 +323,46 @@ mod tests {
             let refused = schema(&[others, &["--database-schema=chat"]].concat()).unwrap_err();
             assert!(refused.starts_with("--database-schema: "), "{refused}");
             assert!(refused.contains("SQLite"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_the_bus_needs_one_and_a_user_is_named_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seed");
+        fs::write(&path, "SU").unwrap();
+        let file = |flag: &str| format!("--{flag}={}", path.display());
+        let (nkey, credentials) = (file("bus-nkey-file"), file("bus-credentials-file"));
+        for given in [&nkey, "--bus-tls-first"] {
+            let refused = storage(&[given]).0.err().expect("no bus").to_string();
+            assert!(refused.contains("takes effect with a bus-url alone"), "{refused}");
+        }
+        let cluster = ["--database-url=postgres://chat@db/chat", "--bus-url=tls://bus"];
+        let arguments = [&cluster[..], &[&nkey, &credentials]].concat();
+        let refused = storage(&arguments).0.err().expect("two users").to_string();
+        assert!(refused.contains("bus-nkey-file") && refused.contains("bus-credentials-file"));
+        let bus = storage(&[&cluster[..], &[&nkey, "--bus-tls-first"]].concat()).0;
+        let bus = bus.expect("settings").bus.expect("a bus");
+        assert_eq!((bus.nkey_file, bus.tls_first), (Some(path.clone()), true));
+    }
+
+    #[test]
+    fn settings_of_postgres_are_accepted_one_by_one_and_loudly() {
+        let url = "--database-url=postgres://chat@db/chat";
+        let flag = "--accept-database-setting";
+        let (taken, warnings) =
+            storage(&[url, flag, "full_page_writes", flag, "fsync", &format!("{flag}=fsync")]);
+        let Database::Postgres(database) = taken.expect("settings").database else {
+            panic!("another database")
+        };
+        assert_eq!(database.accepted.to_string(), "fsync,full_page_writes");
+        assert!(warnings[0].contains("fsync,full_page_writes"), "{warnings:?}");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let refused = storage(&[flag, "fsync"]).0.err().expect("SQLite").to_string();
+        assert!(refused.starts_with("--accept-database-setting: "), "{refused}");
+        for unknown in ["synchronous_commit", "full-page-writes"] {
+            let arguments = ["netrox-chat", "core", url, flag, unknown].map(OsString::from);
+            assert!(cli::parse(arguments.into()).is_err(), "{unknown}");
         }
     }
 

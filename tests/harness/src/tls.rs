@@ -1,4 +1,5 @@
-//! A port that speaks plaintext in front of a server that speaks TLS, so that every client of the tests can talk to it.
+//! Ports in front of a server: one that speaks plaintext where the server speaks TLS, so that every client of the tests can
+//! talk to it, and the reverse.
 
 use std::{
     io,
@@ -13,15 +14,15 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_rustls::{
-    TlsConnector,
+    TlsAcceptor, TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
+        ClientConfig, RootCertStore, ServerConfig,
         crypto::aws_lc_rs,
-        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
 };
 
-use crate::Edge;
+use crate::{Edge, certificate::Certificate};
 
 /// Ends, with its connections, when it is dropped.
 #[derive(Debug)]
@@ -52,6 +53,47 @@ impl TlsClient {
 
     pub fn edge(&self) -> Edge {
         Edge { address: self.address }
+    }
+}
+
+/// A port that speaks TLS in front of a server that speaks plaintext, and says nothing before.
+#[derive(Debug)]
+pub struct TlsServer {
+    address: SocketAddr,
+    _connections: JoinSet<()>,
+}
+
+impl TlsServer {
+    pub async fn start(own: &Certificate, server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((server.ip(), 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let certificate = CertificateDer::from_pem_file(&own.certificate).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(&own.key).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("versions of TLS");
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate], key);
+        let acceptor = TlsAcceptor::from(Arc::new(config.expect("a certificate and its key")));
+        let mut connections = JoinSet::new();
+        connections.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((encrypted, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                connections.spawn(async move {
+                    let passed = async {
+                        let mut encrypted = acceptor.accept(encrypted).await?;
+                        let mut plain = TcpStream::connect(server).await?;
+                        copy_bidirectional(&mut encrypted, &mut plain).await
+                    };
+                    // An error is seen by the client, as the end of its connection.
+                    let _: io::Result<_> = passed.await;
+                });
+            }
+        });
+        Self { address, _connections: connections }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

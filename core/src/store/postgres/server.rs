@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{FromRow, PgConnection};
 
 use super::unusable;
-use crate::{notice::Notices, store::OpenError};
+use crate::{config::AcceptedSettings, notice::Notices, store::OpenError};
 
 /// How often the connection that writes looks, whether it has work or not.
 pub(in crate::store) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,13 +81,16 @@ const CONDITIONS: &str = conditions!();
 
 /// Refuses a server that could lose what was committed, or show it late. The session keeps what it waits for at a
 /// commit from here on, whatever is set later.
-pub(super) async fn check(connection: &mut PgConnection) -> Result<Checked, OpenError> {
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    accepted: AcceptedSettings,
+) -> Result<Checked, OpenError> {
     let server: Server = sqlx::query_as(SERVER).fetch_one(connection).await?;
     check_mark(server.mark.as_deref())?;
     if server.version < MIN_VERSION {
         return Err(OpenError::PostgresVersion(server.version_text));
     }
-    server.conditions.check()?;
+    server.conditions.check(accepted)?;
     if server.encoding != "UTF8" {
         return Err(refused("server_encoding", server.encoding));
     }
@@ -152,9 +155,12 @@ pub(super) async fn tell_missing_standby(
 }
 
 /// The same of what may have changed since.
-pub(in crate::store) async fn look(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(in crate::store) async fn look(
+    connection: &mut PgConnection,
+    accepted: AcceptedSettings,
+) -> Result<(), sqlx::Error> {
     let conditions: Conditions = sqlx::query_as(CONDITIONS).fetch_one(connection).await?;
-    conditions.check().map_err(unusable)
+    conditions.check(accepted).map_err(unusable)
 }
 
 impl Wait {
@@ -165,7 +171,7 @@ impl Wait {
 }
 
 impl Conditions {
-    fn check(self) -> Result<(), OpenError> {
+    fn check(self, accepted: AcceptedSettings) -> Result<(), OpenError> {
         if self.in_recovery {
             return Err(refused("pg_is_in_recovery", "on".to_owned()));
         }
@@ -175,7 +181,7 @@ impl Conditions {
             ("full_page_writes", self.full_page_writes, "off"),
             ("synchronous_commit", self.synchronous_commit, "off"),
         ] {
-            if value == refused_value {
+            if value == refused_value && !accepted.contains(name) {
                 return Err(refused(name, value));
             }
         }

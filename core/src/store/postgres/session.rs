@@ -1,0 +1,127 @@
+//! The settings of our sessions. None of the role's is left where it would cut off what we do.
+
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time::Instant;
+
+use super::{FIRST_CONNECT_TIMEOUT, Patience, schema::Schema, server::MARK};
+use crate::{
+    notice::Cause,
+    store::{
+        OpenError,
+        engine::within,
+        error::{Words, is_refused_for_now},
+    },
+};
+
+/// Of our sessions, unless the URL has another.
+const NAME: &str = "netrox-chat";
+/// Settings of every session; the limits in milliseconds.
+const SESSION: [(&str, &str); 10] = [
+    // Whoever waited for a lock then sees what its holder committed.
+    ("default_transaction_isolation", "read committed"),
+    ("statement_timeout", "1500"),
+    // Of a core that was stopped in the middle of a transaction: shorter than what others wait for its locks.
+    ("idle_in_transaction_session_timeout", "1000"),
+    ("lock_timeout", "1300"),
+    // A reader that nobody needs for a while is not to be ended.
+    ("idle_session_timeout", "0"),
+    // A statement whose client has gone is ended.
+    ("client_connection_check_interval", "500"),
+    // Every statement is a few lookups by an index. While statistics still tell of the small table that was, the
+    // planner would rather read the whole one.
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
+/// Of those that change the schema or copy: however long that takes.
+const UNLIMITED: [(&str, &str); 4] = [
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+];
+/// The first version that has it; those before refuse the name.
+const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
+/// Of all of them: the other limits are ours.
+const TRANSACTION_TIMEOUT: (&str, &str) = ("transaction_timeout", "0");
+/// How often a server is asked again that takes no connection.
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// As it was given, named in `pg_stat_activity`, and marked to see whether settings come through.
+fn named(given: &PgConnectOptions) -> PgConnectOptions {
+    let given = given.clone().options([MARK]).disable_statement_logging();
+    if given.get_application_name().is_some() { given } else { given.application_name(NAME) }
+}
+
+/// In our schema alone, whatever was given.
+pub(super) fn in_schema(options: PgConnectOptions, schema: &Schema) -> PgConnectOptions {
+    options.options([("search_path", schema.path())])
+}
+
+pub(super) fn unlimited(options: PgConnectOptions) -> PgConnectOptions {
+    options.options(UNLIMITED)
+}
+
+pub(in crate::store) fn write_options(prepared: &PgConnectOptions) -> PgConnectOptions {
+    prepared.clone().options(SESSION)
+}
+
+pub(super) fn read_options(prepared: &PgConnectOptions) -> PgConnectOptions {
+    prepared.clone().options(SESSION).options([("default_transaction_read_only", "on")])
+}
+
+/// A session without limits, and what further ones are opened with.
+pub(super) async fn first_session(
+    given: &PgConnectOptions,
+    patience: Patience,
+) -> Result<(PgConnection, PgConnectOptions), OpenError> {
+    let options = named(given);
+    let connection = connect_when_taken(&unlimited(options.clone()), patience).await?;
+    // It tells its version before it is asked anything.
+    if connection.server_version_num().is_none_or(|version| version < TRANSACTION_TIMEOUT_SINCE) {
+        return Ok((connection, options));
+    }
+    // Its error would tell nobody anything.
+    let _ = within(FIRST_CONNECT_TIMEOUT, connection.close()).await;
+    let options = options.options([TRANSACTION_TIMEOUT]);
+    let connection = connect_when_taken(&unlimited(options.clone()), patience).await?;
+    Ok((connection, options))
+}
+
+/// Waits for a server that takes no connection at the moment: it starts, or others have all that there are.
+pub(super) async fn connect_when_taken(
+    options: &PgConnectOptions,
+    patience: Patience,
+) -> Result<PgConnection, OpenError> {
+    let began = Instant::now();
+    let mut cause = Cause::default();
+    loop {
+        let connected = within(FIRST_CONNECT_TIMEOUT, PgConnection::connect_with(options)).await;
+        match connected {
+            Err(error) if is_refused_for_now(&error) && began.elapsed() < patience.0 => {
+                let words = Words(&error).to_string();
+                if cause.is_news(&words) {
+                    tracing::warn!(error = %words, "waiting for the database to take a connection");
+                }
+                tokio::time::sleep(ASK_INTERVAL).await;
+            }
+            connected => return connected.map_err(not_connected),
+        }
+    }
+}
+
+fn not_connected(error: sqlx::Error) -> OpenError {
+    match &error {
+        // The words of PgBouncer: no server says so.
+        sqlx::Error::Database(refusal)
+            if refusal.message().contains("unsupported startup parameter") =>
+        {
+            OpenError::Pooler(refusal.message().to_owned())
+        }
+        _ => OpenError::Connect(error),
+    }
+}

@@ -1,0 +1,158 @@
+//! The connections of a core to PostgreSQL, where others want them as well.
+
+use std::time::Duration;
+
+use netrox_harness::{
+    Builder, Role, Store, database::Database, engine::PostgresServer, eventually, process::Signal,
+};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinSet;
+
+use crate::running::{Core, authorized, connect_to};
+
+/// One writes, eight read.
+const CONNECTIONS: i64 = 9;
+const COUNT: &str = "\
+    select count(*) from pg_stat_activity
+    where application_name = 'netrox-chat' and datname = current_database()";
+
+/// A server with few connections.
+async fn start(connections: u32) -> PostgresServer {
+    let mut postgres = PostgresServer::start().await;
+    postgres.stop_immediately().await;
+    postgres.start_with(&[&format!("max_connections={connections}")]).await;
+    postgres.execute("create role netrox login").await;
+    postgres
+}
+
+/// A core whose role has none of the connections that are kept for a superuser.
+fn core_on(database: &Database) -> Builder {
+    let url = database.url().replace("postgres@", "netrox@");
+    Core::builder().store(Store::Sqlite).set("database-url", url)
+}
+
+async fn owned_database(postgres: &PostgresServer) -> Database {
+    let database = Database::create(postgres.server()).await;
+    postgres.execute(&format!("alter database {} owner to netrox", database.name())).await;
+    database
+}
+
+/// All that anybody but a superuser may have.
+async fn take_all(database: &Database) -> Vec<PgConnection> {
+    let url = database.url().replace("postgres@", "netrox@");
+    let mut taken = Vec::new();
+    while let Ok(connection) = PgConnection::connect(&url).await {
+        taken.push(connection);
+    }
+    taken
+}
+
+/// An idle core has them all, and gives none of them up.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_go_on_where_others_take_every_connection() {
+    let postgres = start(30).await;
+    let database = owned_database(&postgres).await;
+    let core = Core::launch(core_on(&database)).await;
+    let count = sqlx::query_scalar(COUNT).fetch_one(&mut database.connect().await).await;
+    let count: i64 = count.expect("a count");
+    assert_eq!(count, CONNECTIONS);
+    let taken = take_all(&database).await;
+    assert!(!taken.is_empty());
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "hello").await.expect("stored");
+    let mut readers = JoinSet::new();
+    for _ in 0..24 {
+        let (connection, ada, bob) = (core.connect().await, ada.clone(), bob.clone());
+        readers.spawn(async move {
+            for _ in 0..10 {
+                let history = connection.history(&bob, &ada).await.expect("a history");
+                assert_eq!(history.len(), 1);
+                assert_eq!(connection.threads(&ada).await.expect("threads").len(), 1);
+            }
+        });
+    }
+    readers.join_all().await;
+    drop(taken);
+}
+
+/// A session that somebody ends is replaced, and whoever reads meanwhile has another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_ended_is_opened_again() {
+    let postgres = start(30).await;
+    let database = owned_database(&postgres).await;
+    let core = Core::launch(core_on(&database)).await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "hello").await.expect("stored");
+    let mut connection = database.connect().await;
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+               where application_name = 'netrox-chat'";
+    for _ in 0..3 {
+        let ended: i64 = sqlx::query_scalar(end).fetch_one(&mut connection).await.expect("ended");
+        assert_eq!(ended, CONNECTIONS);
+        // Each read finds another one that has ended.
+        eventually("all connections", async || {
+            core.history(&bob, &ada).await.expect("a history");
+            core.threads(&ada).await.expect("threads");
+            let send = core.send(&ada, &bob, "again").await;
+            let count: i64 =
+                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.expect("a count");
+            (send.is_ok() && count == CONNECTIONS).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn waits(chat: &netrox_harness::TestChat, role: Role) {
+    let is_waiting = |event: &Value| {
+        let waits = event["message"] == "waiting for the database to take a connection";
+        (waits && event["error"].as_str()?.contains("connection")).then_some(())
+    };
+    chat.log(role).event("the wait for a connection", is_waiting).await;
+}
+
+/// It passes by itself, and is no wrong setting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_a_connection() {
+    let postgres = start(24).await;
+    let database = owned_database(&postgres).await;
+    let mut core = Core::launch(core_on(&database)).await;
+    let [ada, bob] = core.users().await;
+    let role = Role::Core(0);
+    core.process.kill(role);
+    let taken = eventually("the end of the core's sessions", async || {
+        let taken = take_all(&database).await;
+        (taken.len() > 12).then_some(taken)
+    })
+    .await;
+    // Told to end, it ends.
+    core.process.begin(role);
+    waits(&core.process, role).await;
+    core.process.process(role).signal(Signal::TERM);
+    assert!(core.process.ended(role).await.success());
+    core.process.begin(role);
+    waits(&core.process, role).await;
+    for connection in taken {
+        connection.close().await.expect("closed");
+    }
+    core.process.log(role).address("grpc.addr").await;
+    let connection = authorized(connect_to(core.process.grpc_address()).await);
+    tokio::time::timeout(Duration::from_secs(10), connection.send(&ada, &bob, "hello"))
+        .await
+        .expect("in time")
+        .expect("stored");
+}
+
+/// What of a URL has no effect is said, and the rest has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parameters_of_the_url_are_obeyed_or_named() {
+    let database = Database::create_on_shared().await;
+    let url = format!("{}?connect_timeout=3&application_name=of-a-test", database.url());
+    let core = Core::launch(Core::builder().store(Store::Sqlite).set("database-url", url)).await;
+    assert!(core.log_contains("NETROX_CHAT_DATABASE_URL: without effect: connect_timeout"));
+    let count = "select count(*) from pg_stat_activity where application_name = 'of-a-test' \
+                 and datname = current_database()";
+    let mut connection = database.connect().await;
+    let count: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("a count");
+    assert_eq!(count, CONNECTIONS);
+}
