@@ -16,6 +16,7 @@ mod hanging_disk;
 mod history;
 mod isolation;
 mod pipeline;
+mod protoc;
 mod python;
 mod reflection;
 mod refusal;
