@@ -1,5 +1,5 @@
-//! Compiles the protos without protoc, writes the descriptor set for reflection and tests, and tells the codec
-//! requests and responses apart.
+//! Compiles the protos without protoc, writes the descriptor sets for reflection and tests, tells the codec
+//! requests and responses apart, and lists the methods that take one request.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -7,20 +7,40 @@ use prost::Message;
 use protox::prost_reflect::prost_types::FileDescriptorSet;
 
 const PROTOS: [&str; 5] = ["attachment", "chat", "directory", "error", "message"];
+const HEALTH: &str = "grpc/health/v1/health.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto/grpc");
     println!("cargo::rerun-if-changed=proto/netrox");
     let files = PROTOS.map(|name| format!("netrox/chat/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
+    let health = protox::compile([HEALTH], ["proto"])?;
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    fs::write(out_dir.join("health.bin"), health.encode_to_vec())?;
     fs::write(out_dir.join("directions.rs"), directions(&descriptors))?;
+    fs::write(out_dir.join("one_request.rs"), one_request(&[&descriptors, &health]))?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::SmallBufferCodec")
         .bytes(".netrox.chat.v1.UploadAttachmentRequest.chunk")
         .bytes(".netrox.chat.v1.DownloadAttachmentResponse.chunk")
         .compile_fds(descriptors)?;
+    tonic_prost_build::configure().compile_fds(health)?;
     Ok(())
+}
+
+/// The paths of the methods whose client does not stream, as an array.
+fn one_request(sets: &[&FileDescriptorSet]) -> String {
+    let mut paths = Vec::new();
+    for file in sets.iter().flat_map(|set| &set.file) {
+        for service in &file.service {
+            let methods = service.method.iter().filter(|method| !method.client_streaming());
+            paths.extend(
+                methods.map(|it| format!("/{}.{}/{}", file.package(), service.name(), it.name())),
+            );
+        }
+    }
+    format!("{paths:?}")
 }
 
 /// An implementation of the codec's `OnWire` for what each method takes and gives.

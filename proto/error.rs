@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::v1::{ErrorReason, Failure};
@@ -11,6 +11,11 @@ use crate::v1::{ErrorReason, Failure};
 pub const DOMAIN: &str = "netrox.chat.v1";
 /// What every UNAVAILABLE advises to wait before the next try.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The trailer that retry policies obey (gRFC A6): milliseconds to wait before the next try, or -1 for no other.
+pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// Its value where a repetition cannot help.
+pub const NO_RETRY: i32 = -1;
 
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
@@ -35,6 +40,53 @@ impl ErrorReason {
             Self::Internal => Code::Internal,
             Self::Overtaken => Code::Aborted,
         }
+    }
+
+    /// What [`RETRY_PUSHBACK`] says. Nothing where the outcome is unknown: whether to repeat depends on the request.
+    fn retry_pushback(self) -> Option<i32> {
+        match self {
+            // Another core takes it.
+            Self::ShuttingDown => Some(0),
+            Self::Overloaded | Self::StoreUnavailable | Self::HandedBack => {
+                i32::try_from(RETRY_DELAY.as_millis()).ok()
+            }
+            Self::Unspecified | Self::OutcomeUnknown | Self::Internal => None,
+            Self::InvalidField
+            | Self::BodyTooLarge
+            | Self::AttachmentTooLarge
+            | Self::ReceiverUnknown
+            | Self::ReceiverIsSender
+            | Self::UserUnknown
+            | Self::UserDeleted
+            | Self::MessageNotFound
+            | Self::AttachmentNotFound
+            | Self::RangeNotSatisfiable
+            | Self::Overtaken
+            | Self::EpochChanged => Some(NO_RETRY),
+        }
+    }
+}
+
+/// [`RETRY_PUSHBACK`] of a status without a reason, which gRPC itself gave.
+pub fn retry_pushback(code: Code) -> Option<i32> {
+    match code {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::Unimplemented
+        | Code::ResourceExhausted => Some(NO_RETRY),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::AlreadyExists
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => None,
     }
 }
 
@@ -67,7 +119,12 @@ impl From<Failure> for Status {
         if code == Code::Unavailable {
             details.set_retry_info(Some(RETRY_DELAY));
         }
-        Status::with_error_details(code, failure.message, details)
+        let mut status = Status::with_error_details(code, failure.message, details);
+        if let Some(milliseconds) = reason.retry_pushback() {
+            let value = MetadataValue::from(milliseconds);
+            status.metadata_mut().insert(RETRY_PUSHBACK, value);
+        }
+        status
     }
 }
 
@@ -171,6 +228,26 @@ mod tests {
         assert_eq!(reason(Code::Unauthenticated), ErrorReason::Internal);
         for code in [Code::DeadlineExceeded, Code::Cancelled, Code::Unknown, Code::Internal] {
             assert_eq!(reason(code), ErrorReason::OutcomeUnknown);
+        }
+    }
+
+    #[test]
+    fn retry_policies_are_told_what_the_reason_says() {
+        for reason in all_reasons() {
+            let status = Status::from(Failure::new(reason, "why"));
+            let told = status.metadata().get(RETRY_PUSHBACK);
+            let told = told.map(|value| value.to_str().expect("a number"));
+            let expected = match reason {
+                ErrorReason::Overloaded
+                | ErrorReason::StoreUnavailable
+                | ErrorReason::HandedBack => Some("1000"),
+                ErrorReason::ShuttingDown => Some("0"),
+                ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
+                    None
+                }
+                _ => Some("-1"),
+            };
+            assert_eq!(told, expected, "{reason:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The gRPC contract between the edge, the core and internal services.
 //!
 //! * [`v1`]: the generated messages, clients and servers of `netrox.chat.v1`.
+//! * [`health`]: those of `grpc.health.v1`.
 //! * [`ids`]: the identifiers of the contract as types, with their wire form.
 //! * [`error`]: why a call was refused, as status details.
 //! * [`time`]: microseconds since the epoch and their wire form.
@@ -15,6 +16,17 @@ pub mod time;
 pub mod v1 {
     tonic::include_proto!("netrox.chat.v1");
 }
+
+#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+pub mod health {
+    tonic::include_proto!("grpc.health.v1");
+
+    /// The compiled proto.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/health.bin"));
+}
+
+/// The paths of all methods that take one request.
+pub const ONE_REQUEST: &[&str] = &include!(concat!(env!("OUT_DIR"), "/one_request.rs"));
 
 /// The compiled protos with their comments, as a `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -9,6 +9,7 @@ use std::{
 
 use netrox_proto::{
     FILE_DESCRIPTOR_SET,
+    health::health_server::HealthServer,
     v1::{
         attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
         directory_service_server::DirectoryServiceServer,
@@ -175,7 +176,7 @@ impl Core {
             let health = health.clone();
             store.ask_first(move || *health.borrow() == Health::Serving);
         }
-        let (reporter, health_service) = tonic_health::server::health_reporter();
+        let (reporter, health_service) = health::service();
         let commit_task = tasks.spawn(commit_task.run());
         let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
         let (takes_files, files_taken) = watch::channel(true);
@@ -224,7 +225,7 @@ impl Core {
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(netrox_proto::health::FILE_DESCRIPTOR_SET)
                 // What the details of a refusal are.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
@@ -250,7 +251,7 @@ impl Core {
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth.clone()))
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(InterceptedService::new(
-            health_service.max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
+            HealthServer::new(health_service).max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
             auth.open_to_all(),
         ))
         .prepare();

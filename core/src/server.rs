@@ -11,13 +11,17 @@ pub(crate) use self::strangers::Visitor;
 use self::{
     burst::Bursts,
     linger::{LINGER_TIMEOUT, Lingering},
+    protocol::{MAX_METADATA_BYTES, Protocol},
     remainder::ReadsOn,
     strangers::{PREFACE_TIMEOUT, Received, Strangers},
 };
 use crate::{Core, attachment::MAX_UPLOADS};
 
 mod burst;
+mod deadline;
 mod linger;
+mod one_request;
+mod protocol;
 mod remainder;
 mod strangers;
 
@@ -35,7 +39,10 @@ const _: () = assert!(
     MAX_UPLOADS as u64 * STREAM_WINDOW_BYTES as u64 <= CONNECTION_WINDOW_BYTES as u64 / 2,
     "uploads that are not read would stop chat"
 );
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// More than calls may have, so that what is a little over can be answered as gRPC. h2 answers 431 up to four times as much, and
+/// ends the connection beyond that.
+const MAX_HEADER_BYTES: u32 = 32 * 1024;
+const _: () = assert!(MAX_METADATA_BYTES < MAX_HEADER_BYTES as usize, "no room for a refusal");
 /// What a peer may open and reset before the core has looked at it; beyond that it is cut off (CVE-2023-44487). Callers whose
 /// deadline passes do that, many at a time where the core is slow; what is held for them are their heads.
 const MAX_PENDING_RESETS: usize = 1024;
@@ -80,6 +87,7 @@ impl Core {
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
             .http2_max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
             .layer(ReadsOn)
+            .layer(Protocol::default())
             .layer(Bursts::default())
             .add_routes(self.routes())
             .serve_with_incoming_shutdown(incoming, draining);

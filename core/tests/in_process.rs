@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use netrox_core::{Config, Core, Database, MediaLocation};
+use netrox_proto::health::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use netrox_proto::v1::{
     ListMessagesRequest, SendMessageRequest, SubscribeRequest, SubscribeResponse,
     UploadAttachmentRequest, UploadFinish, UploadStart, UpsertUsersRequest, UserChange,
@@ -19,9 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Status, Streaming,
     service::{Routes, interceptor::InterceptedService},
-};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 const TOKEN: &str = "token";

@@ -17,10 +17,13 @@ use tracing_subscriber::{
     prelude::*,
 };
 
+use self::sparse::{Sparse, is_ours};
 use crate::{
     cli::{LogArgs, LogFormat},
     failure::Failure,
 };
+
+mod sparse;
 
 /// Some MiB at most.
 const QUEUE_LINES: usize = 16_384;
@@ -46,8 +49,9 @@ impl Telemetry {
             LogFormat::Text => lines.with_ansi(wants_colour()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
         };
-        let filter = args.log_filter.into_filter().and(filter_fn(is_safe));
-        tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+        let (filter, named) = args.log_filter.into_parts();
+        let lines = Sparse::new(lines, named).with_filter(filter.and(filter_fn(is_safe)));
+        tracing_subscriber::registry().with(lines).init();
         panic::set_hook(Box::new(log_panic));
         Self { output, format: args.log_format, _writer: writer }
     }
@@ -80,7 +84,7 @@ fn wants_colour() -> bool {
 /// Libraries show whole requests and frames in their debug lines, with tokens and message bodies, and repeat in
 /// their info lines what ours say.
 fn is_safe(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::WARN || metadata.target().starts_with("netrox_")
+    *metadata.level() <= Level::WARN || is_ours(metadata)
 }
 
 /// Where, not what: the text of a panic may quote a message.

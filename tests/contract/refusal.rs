@@ -32,6 +32,21 @@ fn documented_code(reason: ErrorReason) -> Code {
     }
 }
 
+/// What retry policies are told, as documented.
+fn documented_pushback(reason: ErrorReason) -> Option<&'static str> {
+    match (reason, documented_code(reason)) {
+        (ErrorReason::ShuttingDown, _) => Some("0"),
+        (_, Code::Unavailable) => Some("1000"),
+        (_, Code::Unknown | Code::Internal) => None,
+        _ => Some("-1"),
+    }
+}
+
+pub(crate) fn retry_pushback(status: &Status) -> Option<&str> {
+    let value = status.metadata().get("grpc-retry-pushback-ms");
+    value.map(|value| value.to_str().expect("a number"))
+}
+
 /// The call was refused for this reason, with all the details that belong to it.
 #[track_caller]
 pub(crate) fn assert_refused<T: Debug>(result: Result<T, Status>, reason: ErrorReason) {
@@ -42,6 +57,7 @@ pub(crate) fn assert_refused<T: Debug>(result: Result<T, Status>, reason: ErrorR
     assert_eq!((info.reason.as_str(), info.domain.as_str()), (name, DOMAIN), "{status:?}");
     let retry = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
     assert_eq!(retry.is_some(), status.code() == Code::Unavailable, "{status:?}");
+    assert_eq!(retry_pushback(&status), documented_pushback(reason), "{status:?}");
     let names_a_field = status.get_details_bad_request().is_some();
     assert_eq!(names_a_field, reason == ErrorReason::InvalidField, "{status:?}");
     assert_for_people(status.message());
@@ -69,6 +85,7 @@ pub(crate) fn assert_unauthenticated<T: Debug>(result: Result<T, Status>) {
     let status = result.expect_err("a refusal");
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     assert!(status.details().is_empty(), "{status:?}");
+    assert_eq!(retry_pushback(&status), Some("-1"), "{status:?}");
 }
 
 /// Two refusals that a caller cannot tell from each other.

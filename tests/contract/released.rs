@@ -21,7 +21,7 @@ use crate::shape::Shape;
 const ACCEPT: &str = "NETROX_CHAT_ACCEPT_CONTRACT";
 const RELEASED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/contract/released.txt");
 
-fn current() -> FileDescriptorSet {
+pub(crate) fn current() -> FileDescriptorSet {
     FileDescriptorSet::decode(netrox_proto::FILE_DESCRIPTOR_SET).expect("a descriptor set")
 }
 

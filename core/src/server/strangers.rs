@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_millis(50);
 const PREFACE_BYTES: usize = 24;
 pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read at once of a peer that has shown no token, and how much of it more in each interval. What nobody looks at
-/// in time is held in memory: heads of 16 KiB may come by the thousand. The first calls of who has a token fit.
+/// in time is held in memory: heads of 32 KiB may come by the thousand. The first calls of who has a token fit.
 const READ_BURST_BYTES: usize = 256 * 1024;
 const READ_BYTES_AN_INTERVAL: usize = 16 * 1024;
 const READ_INTERVAL: Duration = Duration::from_millis(10);

@@ -195,13 +195,13 @@ impl Stream for PacedBody {
             self.budget.store(budget.saturating_sub(chunk.len()), Ordering::Relaxed);
             self.has_rested = false;
         }
-        let chunk = chunk.map(|chunk| chunk.map(|chunk| self.take(chunk)));
+        let chunk = chunk.map(|chunk| chunk.map(|chunk| self.take(&chunk)));
         Poll::Ready(chunk.map(|chunk| chunk.map_err(Into::into)))
     }
 }
 
 impl PacedBody {
-    fn take(&mut self, chunk: Bytes) -> Bytes {
+    fn take(&mut self, chunk: &Bytes) -> Bytes {
         let scrubbed = self.scrubber.scrub(chunk.clone());
         if let Some(digester) = &self.digester {
             digester.update(&chunk[..self.scrubber.form_bytes()]);

@@ -18,7 +18,8 @@ pub(crate) struct LogArgs {
     /// What is logged to stderr: a level, or levels by target (info,netrox_edge=debug)
     ///
     /// Levels: off, error, warn, info, debug, trace. What no level is given for stays at info. Libraries are
-    /// never logged below warn, since their debug lines can hold tokens and messages.
+    /// never logged below warn, since their debug lines can hold tokens and messages; each kind of their lines
+    /// is logged once a minute at most, unless the filter names the library (h2=warn).
     #[arg(long, value_name = "FILTER", default_value = DEFAULT_LEVEL)]
     pub(crate) log_filter: LogFilter,
 
@@ -37,11 +38,16 @@ pub(crate) enum LogFormat {
 
 /// Directives that are known to parse.
 #[derive(Debug, Clone)]
-pub(crate) struct LogFilter(EnvFilter);
+pub(crate) struct LogFilter {
+    filter: EnvFilter,
+    /// The targets that are named.
+    targets: Vec<String>,
+}
 
 impl LogFilter {
-    pub(crate) fn into_filter(self) -> EnvFilter {
-        self.0
+    /// With the targets that are named.
+    pub(crate) fn into_parts(self) -> (EnvFilter, Vec<String>) {
+        (self.filter, self.targets)
     }
 }
 
@@ -83,6 +89,7 @@ impl FromStr for LogFilter {
         }
         let parts: Vec<_> = text.split(',').map(str::trim).collect();
         let mut has_level = false;
+        let mut targets = Vec::new();
         for part in &parts {
             let part = *part;
             let (target, level) = part.split_once('=').unwrap_or((part, "trace"));
@@ -94,13 +101,14 @@ impl FromStr for LogFilter {
                 has_level = true;
             } else {
                 check_target(target, part == target)?;
+                targets.push(target.to_owned());
             }
         }
         // What is not named would be silent, the line of the start and all warnings included.
         let text = parts.join(",");
         let text = if has_level { text } else { format!("{DEFAULT_LEVEL},{text}") };
         let filter = EnvFilter::builder().parse(text);
-        filter.map(Self).map_err(|_| NO_FILTER.to_owned())
+        filter.map(|filter| Self { filter, targets }).map_err(|_| NO_FILTER.to_owned())
     }
 }
 
@@ -138,7 +146,20 @@ mod tests {
             ("a_library=error", "a_library=error,info"),
         ] {
             let filter: LogFilter = given.parse().expect(given);
-            assert_eq!(filter.into_filter().to_string(), kept, "{given}");
+            assert_eq!(filter.into_parts().0.to_string(), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_targets_that_are_named_are_known() {
+        for (given, named) in [
+            ("info", &[][..]),
+            ("warn,netrox_edge=debug", &["netrox_edge"]),
+            ("h2=warn, sqlx::query=error,off", &["h2", "sqlx::query"]),
+            ("hyper", &["hyper"]),
+        ] {
+            let filter: LogFilter = given.parse().expect(given);
+            assert_eq!(filter.into_parts().1, named, "{given}");
         }
     }
 

@@ -35,9 +35,12 @@ pub(crate) struct FormRow {
     pub(crate) sent: i64,
 }
 
-/// Those with the boundaries of a batch, each with its message, where that still counts.
+/// With its message, where that still counts.
+type Known = (FormRow, Option<Arc<v1::Message>>);
+
+/// Those with the boundaries of a batch.
 #[derive(Debug, Default)]
-pub(crate) struct Forms(HashMap<Digest, Vec<(FormRow, Option<Arc<v1::Message>>)>>);
+pub(crate) struct Forms(HashMap<Digest, Vec<Known>>);
 
 /// The messages that rows name.
 pub(super) fn message_ids(rows: &[Columns]) -> Vec<i64> {

@@ -130,8 +130,7 @@ pub(in crate::store) async fn load(
         loaded.take_refs(rows);
     }
     if !wanted.boundaries.is_empty() {
-        let boundaries: Vec<_> =
-            wanted.boundaries.iter().map(|digest| digest_hex(digest)).collect();
+        let boundaries: Vec<_> = wanted.boundaries.iter().map(digest_hex).collect();
         let query = sqlx::query_as(LOAD_FORMS).bind(json(&boundaries)?);
         let rows = query.fetch_all(&mut *connection).await?;
         let query = sqlx::query_as(LOAD_MESSAGES).bind(json(&form::message_ids(&rows))?);

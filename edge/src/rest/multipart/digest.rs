@@ -44,7 +44,7 @@ fn beginning(digest: &blake3::Hash) -> Vec<u8> {
 fn looks_random(boundary: &str) -> bool {
     let Some(last) = boundary.as_bytes().last_chunk::<16>() else { return false };
     let kinds = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
-    kinds.iter().filter(|is_of_kind| last.iter().any(|byte| is_of_kind(byte))).count() > 1
+    kinds.iter().filter(|is_of_kind| last.iter().any(is_of_kind)).count() > 1
 }
 
 #[cfg(test)]
