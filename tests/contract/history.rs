@@ -323,6 +323,7 @@ async fn an_older_database_is_brought_up_to_date() {
     };
     core.process
         .change_rows(&[
+            "drop table sent_forms",
             "alter table threads drop column last_message",
             "alter table threads drop column last_message_at",
             "alter table users drop column claims_issued",
