@@ -8,6 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 
+/// RFC 2046 section 5.1.1.
+const MAX_BOUNDARY_BYTES: usize = 70;
 const MAX_EMAIL_BYTES: usize = 320;
 const MAX_PROFILE_BYTES: usize = 16_384;
 const MAX_PROFILE_DEPTH: usize = 32;
@@ -65,19 +67,25 @@ pub(crate) struct SentForm {
 }
 
 impl SentForm {
-    /// Whoever reads the form hashes all of it, and fast; who sent it is what the core knows for sure.
-    pub(crate) fn parse(form: &v1::FormDigest, sender: UserId) -> Result<Self, Error> {
-        let digest = |bytes: &[u8]| {
-            Digest::try_from(bytes)
-                .map_err(|_| Error::InvalidField { field: "form", problem: "not of 16 bytes" })
-        };
-        let boundary = digest(&form.boundary)?;
-        let content = Sha256::new()
-            .chain_update(sender.0.as_bytes())
-            .chain_update(digest(&form.content)?)
-            .finalize();
-        Ok(Self { boundary, content: std::array::from_fn(|index| content[index]) })
+    /// Whoever reads the form takes a digest that is fast. It is one that can be turned back into what it is of, as the
+    /// boundary can be read: nothing of both is stored.
+    pub(crate) fn parse(form: &v1::SentForm, sender: UserId) -> Result<Self, Error> {
+        let invalid = |problem| Error::InvalidField { field: "form", problem };
+        if form.boundary.is_empty() || form.boundary.len() > MAX_BOUNDARY_BYTES {
+            return Err(invalid("a boundary has 1 to 70 characters"));
+        }
+        let digest = Digest::try_from(&*form.digest).map_err(|_| invalid("not of 16 bytes"))?;
+        let boundary = form.boundary.as_bytes();
+        Ok(Self {
+            boundary: beginning_of_sha256(&[boundary]),
+            content: beginning_of_sha256(&[sender.0.as_bytes(), &digest, boundary]),
+        })
     }
+}
+
+fn beginning_of_sha256(parts: &[&[u8]]) -> Digest {
+    let hash = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
+    std::array::from_fn(|index| hash[index])
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use bytes::Bytes;
 use netrox_harness::{Store, eventually, within};
 use netrox_proto::v1::{
-    DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, FormDigest, Message,
+    DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, Message, SentForm,
     UploadAttachmentRequest, UploadFinish, UploadStart, User, upload_attachment_request::Part,
 };
 use tokio::sync::mpsc;
@@ -289,7 +289,7 @@ async fn a_form_that_is_sent_again_is_answered_with_its_message() {
     let core = Core::start().await;
     let [ada, bob] = core.users().await;
     let upload = |boundary: u8, content: &'static [u8]| {
-        let form = FormDigest { boundary: vec![boundary; 16], content: content.into() };
+        let form = SentForm { boundary: format!("boundary-{boundary}"), digest: content.into() };
         let mut finish = UploadFinish { receiver_id: bob.clone(), ..UploadFinish::default() };
         finish.form = Some(form);
         upload_parts(&core, vec![start(&ada, "a.txt"), chunk(b"content"), Part::Finish(finish)])

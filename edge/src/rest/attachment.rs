@@ -194,7 +194,7 @@ impl Upload {
         let finish = UploadFinish {
             receiver_id: receiver.to_string(),
             body: message.unwrap_or_default(),
-            form: form.digest(),
+            form: form.sent_form(),
         };
         hand_over(&parts, UploadPart::Finish(finish)).await
     }

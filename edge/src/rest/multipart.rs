@@ -21,7 +21,7 @@ use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, header};
-use netrox_proto::v1::FormDigest;
+use netrox_proto::v1::SentForm;
 use tower_http::timeout::TimeoutError;
 
 use self::{digest::Digester, scrub::Scrubber};
@@ -91,8 +91,8 @@ impl Form {
     }
 
     /// What tells it from others; to be asked for after its last part. Nothing where its boundary does not.
-    pub(super) fn digest(&self) -> Option<FormDigest> {
-        self.digester.as_ref().map(Digester::digest)
+    pub(super) fn sent_form(&self) -> Option<SentForm> {
+        self.digester.as_ref().map(Digester::form)
     }
 
     /// The next part; `None` after the last. The part before must have been read to its end.

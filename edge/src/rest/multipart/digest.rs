@@ -2,41 +2,38 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use netrox_proto::v1::FormDigest;
+use netrox_proto::v1::SentForm;
+use twox_hash::XxHash3_128;
 
-/// As much of a digest as the core takes.
-const DIGEST_BYTES: usize = 16;
+/// RFC 2046 section 5.1.1.
+const MAX_BOUNDARY_BYTES: usize = 70;
 
 /// Follows a form, chunk by chunk.
 #[derive(Clone)]
 pub(super) struct Digester {
-    boundary: Arc<[u8]>,
-    /// With whoever reads the form.
-    content: Arc<Mutex<blake3::Hasher>>,
+    boundary: Arc<str>,
+    /// With whoever reads the form. It tells bytes apart that no attacker chose: who makes two forms alike, with the same
+    /// boundary, loses one of their own.
+    hasher: Arc<Mutex<XxHash3_128>>,
 }
 
 impl Digester {
     /// Nothing where the boundary is one that somebody chose: then a form may be the same and be meant again.
     pub(super) fn of(boundary: &str) -> Option<Self> {
-        looks_random(boundary)
-            .then(|| Self { boundary: boundary.as_bytes().into(), content: Arc::default() })
+        looks_random(boundary).then(|| Self {
+            boundary: boundary.into(),
+            hasher: Arc::new(Mutex::new(XxHash3_128::new())),
+        })
     }
 
     pub(super) fn update(&self, bytes: &[u8]) {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        self.hasher.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
     }
 
-    pub(super) fn digest(&self) -> FormDigest {
-        let content = self.content.lock().unwrap_or_else(PoisonError::into_inner).finalize();
-        FormDigest {
-            boundary: beginning(&blake3::hash(&self.boundary)),
-            content: beginning(&content),
-        }
+    pub(super) fn form(&self) -> SentForm {
+        let digest = self.hasher.lock().unwrap_or_else(PoisonError::into_inner).finish_128();
+        SentForm { boundary: self.boundary.to_string(), digest: digest.to_be_bytes().into() }
     }
-}
-
-fn beginning(digest: &blake3::Hash) -> Vec<u8> {
-    digest.as_bytes()[..DIGEST_BYTES].to_vec()
 }
 
 /// Whether its last 16 characters have letters and digits of more than one kind. What looks so and was not drawn at random
@@ -44,7 +41,8 @@ fn beginning(digest: &blake3::Hash) -> Vec<u8> {
 fn looks_random(boundary: &str) -> bool {
     let Some(last) = boundary.as_bytes().last_chunk::<16>() else { return false };
     let kinds = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
-    kinds.iter().filter(|is_of_kind| last.iter().any(is_of_kind)).count() > 1
+    boundary.len() <= MAX_BOUNDARY_BYTES
+        && kinds.iter().filter(|is_of_kind| last.iter().any(is_of_kind)).count() > 1
 }
 
 #[cfg(test)]
@@ -68,6 +66,7 @@ mod tests {
             "a1B2c3D4e5F6g7H",
             "-----------------------------9051914041544843365972754266",
             "my-form-boundary-of-mine",
+            &"a1".repeat(36),
         ] {
             assert!(!looks_random(boundary), "{boundary}");
         }
@@ -75,16 +74,15 @@ mod tests {
 
     #[test]
     fn a_digest_is_of_the_bytes_alone() {
-        let digest = |boundary, chunks: &[&str]| {
-            let digester = Digester::of(boundary).expect("it looks random");
+        let digest = |chunks: &[&str]| {
+            let digester = Digester::of("b9c7a352-b5e0-400c-9232-e9d431f1ca89");
+            let digester = digester.expect("it looks random");
             chunks.iter().for_each(|chunk| digester.update(chunk.as_bytes()));
-            digester.digest()
+            digester.form().digest
         };
-        let one = "b9c7a352-b5e0-400c-9232-e9d431f1ca89";
-        let other = "b9c7a352-b5e0-400c-9232-e9d431f1ca88";
-        assert_eq!(digest(one, &["some ", "bytes"]), digest(one, &["some bytes"]));
-        assert_eq!(digest(one, &[]).content.len(), DIGEST_BYTES);
-        assert_ne!(digest(one, &["some bytes"]).content, digest(one, &["some bytez"]).content);
-        assert_ne!(digest(one, &[]).boundary, digest(other, &[]).boundary);
+        assert_eq!(digest(&["some ", "bytes"]), digest(&["some bytes"]));
+        assert_ne!(digest(&["some bytes"]), digest(&["some bytez"]));
+        // As other edges have it: the value that the authors of XXH3 give for nothing.
+        assert_eq!(digest(&[]), 0x99aa_06d3_0147_98d8_6001_c324_468d_497f_u128.to_be_bytes());
     }
 }
