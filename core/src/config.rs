@@ -67,6 +67,12 @@ pub struct PostgresDatabase {
     /// of the role's search path.
     pub schema: Option<String>,
     pub accepted: AcceptedSettings,
+    /// After it, or a quarter of it sooner, a connection that reads is replaced.
+    pub connection_lifetime: Duration,
+}
+
+impl PostgresDatabase {
+    pub const DEFAULT_CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
 }
 
 /// A setting of PostgreSQL that may be off where the server is durable otherwise.

@@ -207,7 +207,7 @@ impl Hub {
         let _ = self.0.bus.set(bus);
     }
 
-    /// The bus was connected, or is no more; or it has lost something, and has said so.
+    /// The bus was connected, or has lost something and said so.
     pub(crate) fn bus_changed(&self) {
         self.0.tally.changed();
         self.check_all();

@@ -78,6 +78,19 @@ impl Cause {
         self.told_at = Some(now);
         true
     }
+
+    /// The same, and once in a while for as long as it lasts.
+    pub(crate) fn is_due(&mut self, cause: &str) -> bool {
+        if self.is_news(cause) {
+            return true;
+        }
+        let now = Instant::now();
+        let is_due = self.told_at.is_some_and(|at| now >= at + INTERVAL);
+        if is_due {
+            self.told_at = Some(now);
+        }
+        is_due
+    }
 }
 
 #[cfg(test)]
@@ -117,5 +130,16 @@ mod tests {
         advance(INTERVAL).await;
         assert!(news("99"));
         assert!(!news("100"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_that_lasts_is_told_once_a_minute() {
+        let mut cause = Cause::default();
+        assert!(cause.is_due("refused"));
+        assert!(!(0..9).any(|_| cause.is_due("refused")));
+        advance(INTERVAL).await;
+        assert!(cause.is_due("refused"));
+        assert!(!cause.is_due("refused"));
+        assert!(cause.is_due("another password"));
     }
 }

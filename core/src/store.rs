@@ -139,7 +139,8 @@ impl Store {
                     accepted: database.accepted,
                 };
                 let writer = Writer::postgres(postgres::write_options(&options), known).await?;
-                let open = |most| Pool::open(&options, &history, most);
+                let lifetime = database.connection_lifetime;
+                let open = |most| Pool::open(&options, &history, most, lifetime);
                 let (readers, bulk) = tokio::join!(open(READERS), open(BULK_READERS));
                 let (readers, bulk) = (Readers::Postgres(readers), Readers::Postgres(bulk));
                 let (cluster, open_files, reach) = (Some(identity), None, Arc::default());

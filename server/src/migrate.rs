@@ -59,7 +59,10 @@ fn target(
     let url = url.reveal().trim().parse().map_err(|error| sources.refuse(flag, error))?;
     settings::warn_of_ignored(flag, &url, sources, warnings);
     let schema = args.postgres.database_schema.clone();
-    Ok(PostgresDatabase { url, schema, accepted: args.postgres.accepted() })
+    let accepted = args.postgres.accepted();
+    settings::warn_of_accepted(accepted, sources, warnings);
+    let connection_lifetime = PostgresDatabase::DEFAULT_CONNECTION_LIFETIME;
+    Ok(PostgresDatabase { url, schema, accepted, connection_lifetime })
 }
 
 /// What can be put right by other settings is told as a wrong setting.

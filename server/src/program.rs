@@ -1,14 +1,17 @@
 //! A serving role, from its settings to its exit.
 
-use std::{io, process::ExitCode};
+use std::{io, pin::pin, process::ExitCode, time::Duration};
 
-use tokio::{runtime, select};
+use tokio::{runtime, select, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     failure::Failure, memory, open_files, service::Service, settings::Settings, signals::Signals,
     start_line::StartLine, telemetry::Telemetry,
 };
+
+/// Warnings of the settings come with what has started, or before it where that takes longer.
+const LONG_START: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to end, or fails and says why.
 pub(crate) fn run(mut settings: Settings) -> ExitCode {
@@ -53,10 +56,20 @@ async fn open_and_run(
     drain: CancellationToken,
 ) -> Result<(), Failure> {
     let line = StartLine::new(&settings.parts);
-    let opened = select! {
-        opened = Service::open(settings.parts, &settings.sources) => Some(opened?),
-        // It may wait for a database for long.
-        () = drain.cancelled() => None,
+    let mut warnings = settings.warnings.into_iter();
+    let mut opening = pin!(Service::open(settings.parts, &settings.sources));
+    let opened = loop {
+        select! {
+            opened = &mut opening => break Some(opened?),
+            // It may wait for a database for long.
+            () = drain.cancelled() => break None,
+            // What it waits for may be by what is warned of.
+            () = sleep(LONG_START), if warnings.len() > 0 => {
+                for warning in warnings.by_ref() {
+                    tracing::warn!("{warning}");
+                }
+            }
+        }
     };
     let Some(service) = opened else {
         tracing::info!("told to end before the start was over");
@@ -66,7 +79,7 @@ async fn open_and_run(
     if service.begins_new_chat() {
         line.warn_of_new_chat();
     }
-    for warning in settings.warnings {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     line.log(&addresses);

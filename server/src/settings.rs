@@ -13,7 +13,7 @@ use self::storage::Storage;
 pub(crate) use self::{
     key::{JWT_SECRET, Keys},
     part::{CoreLimits, CoreSettings, EdgeSettings},
-    storage::{database, warn_of_ignored},
+    storage::{database, warn_of_accepted, warn_of_ignored},
 };
 use crate::{
     cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, StorageArgs},

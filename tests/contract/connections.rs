@@ -1,6 +1,6 @@
 //! The connections of a core to PostgreSQL, where others want them as well.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use netrox_harness::{
     Builder, Role, Store, database::Database, engine::PostgresServer, eventually, process::Signal,
@@ -101,6 +101,87 @@ async fn a_reader_that_is_ended_is_opened_again() {
         })
         .await;
     }
+}
+
+/// The sessions of a core. A number comes again after all others.
+async fn sessions(connection: &mut PgConnection) -> HashSet<i32> {
+    let sessions = "select pid from pg_stat_activity where application_name = 'netrox-chat' \
+                    and datname = current_database()";
+    let sessions = sqlx::query_scalar(sessions).fetch_all(connection).await;
+    sessions.expect("the sessions").into_iter().collect()
+}
+
+/// How often the server has taken no connection.
+fn refusals(postgres: &PostgresServer) -> usize {
+    let log = postgres.log();
+    log.matches("too many clients").count() + log.matches("remaining connection slots").count()
+}
+
+/// Where others have every connection, one that is too old stays; where there is a place, another takes its.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_too_old_stays_until_there_is_another() {
+    let postgres = start(30).await;
+    let database = owned_database(&postgres).await;
+    let builder = core_on(&database).set("database-connection-lifetime", "1s");
+    let core = Core::launch(builder).await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "hello").await.expect("stored");
+    let mut connection = database.connect().await;
+    let taken = take_all(&database).await;
+    assert!(!taken.is_empty());
+    let (before, refused) = (sessions(&mut connection).await, refusals(&postgres));
+    assert_eq!(before.len(), 9);
+    eventually("an attempt to replace one", async || (refusals(&postgres) > refused).then_some(()))
+        .await;
+    assert_eq!(sessions(&mut connection).await, before);
+    core.history(&bob, &ada).await.expect("a history");
+    for connection in taken {
+        connection.close().await.expect("closed");
+    }
+    eventually("another instead of one", async || {
+        core.history(&bob, &ada).await.expect("a history");
+        let now = sessions(&mut connection).await;
+        let (has_new, has_all) = (!now.is_subset(&before), now.len() == 9);
+        (has_new && has_all && !before.is_subset(&now)).then_some(())
+    })
+    .await;
+}
+
+/// Reads go on with those that are left, and the operator reads why they are fewer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_place_was_taken_is_missed_aloud() {
+    let postgres = start(30).await;
+    let database = owned_database(&postgres).await;
+    let core = Core::launch(core_on(&database)).await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "hello").await.expect("stored");
+    let mut connection = database.connect().await;
+    let mut taken = take_all(&database).await;
+    // Whoever ends some is faster than the core now and then. Of two places one at least was a reader's.
+    let enough = taken.len() + 2;
+    let end = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
+               where application_name = 'netrox-chat' and datname = current_database() limit 4) as sessions";
+    eventually("places of the core", async || {
+        sqlx::query(end).execute(&mut connection).await.expect("ended");
+        taken.extend(take_all(&database).await);
+        (taken.len() >= enough).then_some(())
+    })
+    .await;
+    let mut log = core.process.log(Role::Core(0));
+    let missed = log.event("readers that are missing", |event: &Value| {
+        let is_told =
+            event["message"].as_str()?.starts_with("connections that read cannot be opened");
+        is_told.then(|| event.clone())
+    });
+    let missed = missed.await;
+    assert!(missed["error"].as_str().expect("a text").contains("connection"), "{missed}");
+    for connection in taken {
+        connection.close().await.expect("closed");
+    }
+    let is_mended = |event: &Value| {
+        (event["message"] == "all connections that read are open again").then_some(())
+    };
+    core.process.log(Role::Core(0)).event("all readers", is_mended).await;
 }
 
 async fn waits(chat: &netrox_harness::TestChat, role: Role) {

@@ -1,7 +1,13 @@
 //! Whether the bus brings what it should: what other cores stored is counted by how it came, as a hint or by the comparison
 //! with the store.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -17,6 +23,8 @@ const LEAST: u64 = 5;
 
 #[derive(Debug)]
 pub(super) struct Tally {
+    /// Counted with each hint, so without a lock.
+    by_bus: AtomicU64,
     state: Mutex<State>,
     told: Notices<()>,
 }
@@ -24,24 +32,24 @@ pub(super) struct Tally {
 #[derive(Debug)]
 struct State {
     from: Instant,
-    by_bus: u64,
     missed: u64,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        let state = State { from: Instant::now(), by_bus: 0, missed: 0 };
-        Self { state: Mutex::new(state), told: Notices::default() }
+        let state = State { from: Instant::now(), missed: 0 };
+        Self { by_bus: AtomicU64::new(0), state: Mutex::new(state), told: Notices::default() }
     }
 }
 
 impl Tally {
     pub(super) fn changed(&self) {
-        *lock(&self.state) = State { from: Instant::now() + UNSETTLED, by_bus: 0, missed: 0 };
+        *lock(&self.state) = State { from: Instant::now() + UNSETTLED, missed: 0 };
+        self.by_bus.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn came(&self) {
-        lock(&self.state).by_bus += 1;
+        self.by_bus.fetch_add(1, Ordering::Relaxed);
     }
 
     /// To be called now and then with the users who were not told by the bus of what the store had for them.
@@ -53,9 +61,10 @@ impl Tally {
                 return;
             }
             state.missed += users;
-            let counts = (state.missed, state.by_bus);
+            let counts = (state.missed, self.by_bus.load(Ordering::Relaxed));
             if now >= state.from + WINDOW {
-                *state = State { from: now, by_bus: 0, missed: 0 };
+                *state = State { from: now, missed: 0 };
+                self.by_bus.store(0, Ordering::Relaxed);
             }
             counts
         };

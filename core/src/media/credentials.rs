@@ -27,8 +27,9 @@ impl Source {
     pub(super) fn of(builder: &AmazonS3Builder) -> Self {
         use AmazonS3ConfigKey as Key;
         let has = |key| builder.get_config_value(&key).is_some();
-        let skips = builder.get_config_value(&Key::SkipSignature);
-        if skips.as_deref() == Some("true") || has(Key::AccessKeyId) || has(Key::SecretAccessKey) {
+        let skips =
+            builder.get_config_value(&Key::SkipSignature).is_some_and(|value| is_on(&value));
+        if skips || has(Key::AccessKeyId) || has(Key::SecretAccessKey) {
             Self::AtHand
         } else if has(Key::WebIdentityTokenFile) && has(Key::RoleArn) {
             Self::WebIdentity
@@ -70,6 +71,11 @@ impl Source {
     }
 }
 
+/// As the builder reads it.
+fn is_on(value: &str) -> bool {
+    ["1", "true", "on", "yes", "y"].iter().any(|on| value.eq_ignore_ascii_case(on))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,8 +94,12 @@ mod tests {
             (Key::ContainerCredentialsFullUri, Key::ContainerAuthorizationTokenFile);
         assert_eq!(of(&[]), Source::Instance);
         assert_eq!(of(&[(Key::AccessKeyId, "a"), (full, "http://b")]), Source::AtHand);
-        assert_eq!(of(&[(Key::SkipSignature, "true")]), Source::AtHand);
-        assert_eq!(of(&[(Key::SkipSignature, "false")]), Source::Instance);
+        for on in ["1", "true", "TRUE", "on", "yes", "Y"] {
+            assert_eq!(of(&[(Key::SkipSignature, on)]), Source::AtHand, "{on}");
+        }
+        for off in ["0", "false", "no"] {
+            assert_eq!(of(&[(Key::SkipSignature, off)]), Source::Instance, "{off}");
+        }
         let identity = [(Key::WebIdentityTokenFile, "/t"), (Key::RoleArn, "r")];
         assert_eq!(of(&identity), Source::WebIdentity);
         assert_eq!(of(&identity[..1]), Source::Instance);

@@ -283,12 +283,19 @@ fn is_postgres_full(error: &PgDatabaseError) -> bool {
 /// Whether a server takes no connection at the moment: others have all that there are, or it is starting.
 pub(super) fn is_refused_for_now(error: &sqlx::Error) -> bool {
     const TOO_MANY_CONNECTIONS: &str = "53300";
+    has_code(error, TOO_MANY_CONNECTIONS) || is_starting(error)
+}
+
+/// Whether the server starts, or ends.
+pub(super) fn is_starting(error: &sqlx::Error) -> bool {
     const CANNOT_CONNECT_NOW: &str = "57P03";
+    has_code(error, CANNOT_CONNECT_NOW)
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     let postgres = database.try_downcast_ref::<PgDatabaseError>();
-    postgres.is_some_and(|postgres| {
-        [TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW].contains(&postgres.code())
-    })
+    postgres.is_some_and(|postgres| postgres.code() == code)
 }
 
 /// Whether a number was asked for that the server has not given to any transaction yet.

@@ -33,7 +33,7 @@ pub(super) use self::{
 use self::{
     sequences::lift_sequences,
     server::Checked,
-    session::{connect_when_taken, first_session, in_schema, unlimited},
+    session::{connect_when_taken, first_session, in_schema, start_options, unlimited},
 };
 use super::{
     OpenError,
@@ -169,7 +169,7 @@ pub(super) async fn open_history(
     prepared: &PgConnectOptions,
     migrations: Migrations,
 ) -> Result<History, OpenError> {
-    let options = unlimited(prepared.clone());
+    let options = start_options(prepared.clone());
     let mut connection = connect_when_taken(&options, Patience::ENDLESS).await?;
     let opened = async {
         let opened = async {

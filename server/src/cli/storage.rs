@@ -1,15 +1,17 @@
 //! Where things are kept, and what connects several cores.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 use netrox_core::{AcceptedSettings, DatabaseSetting, MediaLocation};
 
-use super::value::{not_empty, path_of_url};
+use super::value::{duration, not_empty, path_of_url};
 use crate::secret::Secret;
 
 /// Of a name in PostgreSQL, which cuts off the rest.
 const MAX_SCHEMA_BYTES: usize = 63;
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(1);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) const DEFAULT_DATA_DIR: &str = "./data";
 
 #[derive(Debug, Args)]
@@ -48,6 +50,14 @@ pub(crate) struct DatabaseArgs {
 pub(crate) struct StorageArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
+
+    /// Age at which a connection that reads PostgreSQL is replaced, or up to a quarter of it sooner
+    ///
+    /// One at a time, and when another is open. A shorter one bounds the memory of the server's processes,
+    /// and fits a balancer that cuts old connections.
+    #[arg(long, value_name = "TIME", default_value = "30m")]
+    #[arg(value_parser = duration(SHORTEST_LIFETIME..=LONGEST_LIFETIME))]
+    pub(crate) database_connection_lifetime: Duration,
 
     /// Uploaded files: file://PATH or s3://BUCKET[/PREFIX] [default: file://<data-dir>/media]
     ///

@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 66] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 67] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -15,6 +15,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 66] = [
     ("database-url-file", None, &["serve", "core", "epoch"]),
     ("database-schema", None, &["serve", "core", "migrate", "epoch"]),
     ("accept-database-setting", None, &["serve", "core", "migrate", "epoch"]),
+    ("database-connection-lifetime", Some("30m"), &["serve", "core"]),
     ("bus-url", None, &["serve", "core"]),
     ("bus-url-file", None, &["serve", "core"]),
     ("bus-credentials-file", None, &["serve", "core"]),

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use netrox_core::{BusConfig, Database, MediaLocation, PostgresDatabase, PostgresUrl};
+use netrox_core::{
+    AcceptedSettings, BusConfig, Database, MediaLocation, PostgresDatabase, PostgresUrl,
+};
 
 use crate::{
     cli::{BusArgs, DatabaseArgs, PostgresArgs, StorageArgs, path_of_url},
@@ -28,7 +30,10 @@ impl Storage {
         warnings: &mut Warnings,
     ) -> Result<Self, SettingError> {
         let is_required = args.require_existing_data;
-        let database = database(&args.database, data_dir, sources, warnings)?;
+        let mut database = database(&args.database, data_dir, sources, warnings)?;
+        if let Database::Postgres(database) = &mut database {
+            database.connection_lifetime = args.database_connection_lifetime;
+        }
         if let (Database::Sqlite(path), true) = (&database, is_required) {
             require(path, sources)?;
         }
@@ -84,13 +89,7 @@ pub(crate) fn database(
     let accepted = args.postgres.accepted();
     match &mut database {
         Database::Postgres(database) => {
-            if !accepted.is_empty() {
-                warnings.add(format!(
-                    "{}: {accepted} of PostgreSQL may be off: where its storage is not \
-                     durable by other means, what was acknowledged is lost in a crash",
-                    sources.name("accept-database-setting")
-                ));
-            }
+            warn_of_accepted(accepted, sources, warnings);
             database.schema.clone_from(database_schema);
             database.accepted = accepted;
         }
@@ -122,11 +121,28 @@ pub(crate) fn warn_of_ignored(
     }
 }
 
+/// Of what the operator answers for.
+pub(crate) fn warn_of_accepted(
+    accepted: AcceptedSettings,
+    sources: &Sources,
+    warnings: &mut Warnings,
+) {
+    if !accepted.is_empty() {
+        warnings.add(format!(
+            "{}: {accepted} of PostgreSQL may be off: where its storage is not durable by other \
+             means, what was acknowledged is lost in a crash",
+            sources.name("accept-database-setting")
+        ));
+    }
+}
+
 fn parse_database_url(url: &str) -> Result<Database, String> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let url = url.parse().map_err(|error| format!("{error}"))?;
         let (schema, accepted) = Default::default();
-        return Ok(Database::Postgres(PostgresDatabase { url, schema, accepted }));
+        let connection_lifetime = PostgresDatabase::DEFAULT_CONNECTION_LIFETIME;
+        let database = PostgresDatabase { url, schema, accepted, connection_lifetime };
+        return Ok(Database::Postgres(database));
     }
     if !url.starts_with("sqlite://") {
         return Err(

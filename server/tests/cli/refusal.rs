@@ -247,6 +247,31 @@ fn damage_has_an_exit_status_of_its_own() {
     }
 }
 
+/// As by a core.
+#[test]
+fn a_setting_of_postgres_that_may_be_off_is_named_by_a_copy() {
+    let (from, to) = ("sqlite://missing.db", "postgres://127.0.0.1:1/nothing");
+    let outcome = run_in(
+        tempfile::tempdir().unwrap().path(),
+        &["migrate", "--from", from, "--to", to, "--accept-database-setting", "fsync"],
+        &[],
+    );
+    assert_eq!(outcome.status, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("fsync of PostgreSQL may be off"), "{outcome:?}");
+}
+
+/// It would be as if there were none.
+#[test]
+fn a_misspelt_variable_of_postgres_is_refused() {
+    let outcome = run_in(
+        tempfile::tempdir().unwrap().path(),
+        &["core", "--database-url", "postgres://127.0.0.1:1/nothing"],
+        &[("PGSSLMODE", "verify_full")],
+    );
+    assert_refused(&outcome, "--database-url");
+    assert!(outcome.stderr.contains("PGSSLMODE is none of"), "{outcome:?}");
+}
+
 /// A volume that is not mounted: its directory is there or not, and empty.
 #[test]
 fn a_new_chat_is_refused_where_data_are_required() {

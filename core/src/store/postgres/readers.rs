@@ -1,10 +1,12 @@
 //! The connections that read. All of them are opened at the start and kept. Whoever reads takes one that is free, or waits
-//! for the next that is, in turn: it opens none, since while it did it would not see one that is given back.
+//! for the next that is, in turn: it opens none, since while it did it would not see one that is given back. A place that is
+//! given up may be another's at once, so none is before there is another instead (`keep`).
 
 use std::{
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,15 +14,15 @@ use std::{
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{Notify, Semaphore},
-    task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+mod keep;
 
 use super::{CONNECT_TIMEOUT, history, server, session::read_options, unusable};
 use crate::store::{
     engine::{PING_TIMEOUT, within},
-    error::Words,
     history::History,
 };
 
@@ -30,13 +32,10 @@ pub(in crate::store) const READERS: usize = 5;
 pub(in crate::store) const BULK_READERS: usize = 3;
 /// How long a read waits for one that is free, and a start for all of them.
 const TAKE_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// A session keeps what it has learnt of the tables, and so grows.
-const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// How often those that nobody uses are asked whether they are still there.
-const ROUND_INTERVAL: Duration = Duration::from_secs(5);
-/// Between two attempts to open one, which doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_millis(400);
+/// How long is waited for one that does not answer in time: a server that was slow for a moment has it still.
+const LATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Those that were opened together are not to be replaced together.
+const SHORTEST_LIFETIME: f64 = 0.75;
 
 /// A cheap handle.
 #[derive(Debug, Clone)]
@@ -51,14 +50,20 @@ struct Shared {
     options: PgConnectOptions,
     history: History,
     most: usize,
+    /// A session keeps what it has learnt of the tables, and so grows.
+    lifetime: Duration,
     idle: Mutex<Vec<Reader>>,
     /// A permit for each that is idle. Those who wait get them in turn.
     free: Semaphore,
-    /// Those that are open, idle or not.
+    /// Those that are open, idle or not. One more than `most` while one that is lent out has been replaced.
     open: AtomicUsize,
+    /// Whether one that is too old was given back.
+    has_overdue: AtomicBool,
+    /// Those that did not answer in time, and may yet.
+    late: AtomicUsize,
     lost: Notify,
-    /// Why the last attempt to open one has failed, until somebody was told.
-    failure: Mutex<Option<sqlx::Error>>,
+    /// Why the last attempt to open one has failed, until one succeeds.
+    failure: Mutex<Option<String>>,
     stop: CancellationToken,
 }
 
@@ -66,6 +71,14 @@ struct Shared {
 struct Reader {
     connection: PgConnection,
     opened: Instant,
+    /// After it another is opened instead.
+    lifetime: Duration,
+}
+
+impl Reader {
+    fn is_overdue(&self) -> bool {
+        self.opened.elapsed() > self.lifetime
+    }
 }
 
 impl Pool {
@@ -74,24 +87,28 @@ impl Pool {
         prepared: &PgConnectOptions,
         history: &History,
         most: usize,
+        lifetime: Duration,
     ) -> Self {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
             options: read_options(prepared).disable_statement_logging(),
             history: history.clone(),
             most,
+            lifetime,
             idle: Mutex::default(),
             free: Semaphore::new(0),
             open: AtomicUsize::new(0),
+            has_overdue: AtomicBool::new(false),
+            late: AtomicUsize::new(0),
             lost: Notify::new(),
             failure: Mutex::default(),
             stop: stop.clone(),
         });
-        tokio::spawn(keep(Arc::clone(&shared)));
+        tokio::spawn(keep::keep(Arc::clone(&shared)));
         let all = u32::try_from(most).unwrap_or(u32::MAX);
         // Given back at once.
         if timeout(TAKE_TIMEOUT, shared.free.acquire_many(all)).await.is_err() {
-            let error = lock(&shared.failure).as_ref().map(|error| Words(error).to_string());
+            let error = lock(&shared.failure).clone();
             let open = shared.open.load(Ordering::Relaxed);
             tracing::warn!(
                 open,
@@ -117,19 +134,21 @@ impl Pool {
             let free = shared.free.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
             free.forget();
             let Some(reader) = lock(&shared.idle).pop() else { continue };
-            let mut loan = Loan { reader: Some(reader), shared: Arc::clone(shared) };
-            if loan.is_sound().await {
-                return Ok(loan);
+            let loan = Loan { reader: Some(reader), shared: Arc::clone(shared) };
+            if let Some(sound) = loan.asked().await {
+                return Ok(sound);
             }
-            loan.lose();
         }
     }
 
-    /// What kept somebody waiting in vain.
+    /// What kept somebody waiting in vain. Where some are open, too many wait for them.
     fn why_none(&self) -> sqlx::Error {
-        let failure = || lock(&self.shared.failure).take();
-        let none_is_open = self.shared.open.load(Ordering::Relaxed) == 0;
-        none_is_open.then(failure).flatten().unwrap_or(sqlx::Error::PoolTimedOut)
+        if self.shared.open.load(Ordering::Relaxed) > 0 {
+            return sqlx::Error::PoolTimedOut;
+        }
+        let refused =
+            |failure| sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, failure));
+        lock(&self.shared.failure).clone().map_or(sqlx::Error::PoolTimedOut, refused)
     }
 
     /// Those that are lent out end when they are given back.
@@ -148,71 +167,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens what is missing, until the last handle is gone.
-async fn keep(shared: Arc<Shared>) {
-    let stop = shared.stop.clone();
-    let keeping = async {
-        let mut opening = JoinSet::new();
-        let mut pause = FIRST_PAUSE;
-        let mut next_round = Instant::now() + ROUND_INTERVAL;
-        loop {
-            // A server that has refused one is asked for one at a time.
-            let at_once = if pause == FIRST_PAUSE { shared.most } else { 1 };
-            let open = shared.open.load(Ordering::Relaxed);
-            while opening.len() < at_once && open + opening.len() < shared.most {
-                let shared = Arc::clone(&shared);
-                opening.spawn(async move { shared.open_one().await });
-            }
-            let opened = tokio::select! {
-                Some(opened) = opening.join_next() => opened,
-                () = shared.lost.notified() => continue,
-                () = sleep_until(next_round) => {
-                    check_idle(&shared).await;
-                    next_round = Instant::now() + ROUND_INTERVAL;
-                    continue;
-                }
-            };
-            match opened {
-                Ok(Ok(reader)) => {
-                    pause = FIRST_PAUSE;
-                    *lock(&shared.failure) = None;
-                    shared.open.fetch_add(1, Ordering::Relaxed);
-                    shared.give(reader);
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(error = %Words(&error), "cannot open a connection that reads");
-                    *lock(&shared.failure) = Some(error);
-                    // The others of this attempt would tell no more.
-                    opening = JoinSet::new();
-                    sleep(pause).await;
-                    pause = MAX_PAUSE.min(2 * pause);
-                }
-                Err(error) => tracing::error!(%error, "a connection that reads was not opened"),
-            }
-        }
-    };
-    stop.run_until_cancelled(keeping).await;
-}
-
-/// Those that have ended are opened again before somebody needs them: others may have taken their places by then. One at a
-/// time, so that the rest can be had.
-async fn check_idle(shared: &Arc<Shared>) {
-    for _ in 0..shared.most {
-        let Ok(free) = shared.free.try_acquire() else { return };
-        free.forget();
-        let longest = {
-            let mut idle = lock(&shared.idle);
-            if idle.is_empty() { None } else { Some(idle.remove(0)) }
-        };
-        let mut loan = Loan { reader: longest, shared: Arc::clone(shared) };
-        if loan.is_sound().await {
-            loan.give_back(&Ok(()));
-        } else {
-            loan.lose();
-        }
-    }
-}
-
 impl Shared {
     async fn open_one(&self) -> Result<Reader, sqlx::Error> {
         let opened = Instant::now();
@@ -221,29 +175,82 @@ impl Shared {
             server::check_reader(&mut connection).await.map_err(unusable)?;
             let checked = history::postgres::check_reader(&mut connection, &self.history).await;
             checked.map_err(unusable)?;
-            Ok(Reader { connection, opened })
+            let part = rand::random_range(SHORTEST_LIFETIME..=1.0);
+            Ok(Reader { connection, opened, lifetime: self.lifetime.mul_f64(part) })
         };
         within(CONNECT_TIMEOUT, connected).await
     }
 
+    /// Fails where as many are open as there may be.
+    fn enter(&self) -> bool {
+        let entered = |open| (open < self.most).then_some(open + 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, entered).is_ok()
+    }
+
+    /// Fails where no other is open instead.
+    fn leave(&self) -> bool {
+        let left = |open| (open > self.most).then(|| open - 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+    }
+
     fn give(&self, reader: Reader) {
-        lock(&self.idle).push(reader);
+        if reader.is_overdue() {
+            if self.leave() {
+                return;
+            }
+            self.has_overdue.store(true, Ordering::Relaxed);
+        }
+        let mut idle = lock(&self.idle);
+        // Whoever closes the rest has said so before it takes them.
+        if self.stop.is_cancelled() {
+            return;
+        }
+        idle.push(reader);
         self.free.add_permits(1);
     }
 
-    fn lose(&self, readers: usize) {
-        self.open.fetch_sub(readers, Ordering::Relaxed);
+    /// One that is lent out ends when it is given back.
+    fn drop_overdue(&self) {
+        let Ok(free) = self.free.try_acquire() else { return };
+        let mut idle = lock(&self.idle);
+        let overdue = idle.iter().position(Reader::is_overdue);
+        if let Some(overdue) = overdue.filter(|_| self.leave()) {
+            free.forget();
+            idle.remove(overdue);
+        }
+    }
+
+    fn lose(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
         self.lost.notify_one();
     }
 
-    /// Those that are idle are of the same server as one that does not answer.
-    fn lose_idle(&self) {
-        let mut lost = Vec::new();
+    /// One that does not answer in time is lost, unless it answers after all before there is another in its place.
+    fn lose_for_now(self: &Arc<Self>, mut reader: Reader) {
+        self.lose();
+        let one_more = |late| (late < self.most).then_some(late + 1);
+        if self.late.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            return;
+        }
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let answer = timeout(LATE_TIMEOUT, reader.connection.ping());
+            let answer = shared.stop.run_until_cancelled(answer).await;
+            let is_of_history = shared.history.is_younger(reader.opened.elapsed());
+            if matches!(answer, Some(Ok(Ok(())))) && is_of_history && shared.enter() {
+                shared.give(reader);
+            }
+            shared.late.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Those that are idle are of the same server as one that does not answer. Those that do are back at once.
+    fn ask_idle(self: &Arc<Self>) {
         while let Ok(free) = self.free.try_acquire() {
             free.forget();
-            lost.extend(lock(&self.idle).pop());
+            let reader = lock(&self.idle).pop();
+            drop(Loan { reader, shared: Arc::clone(self) });
         }
-        self.lose(lost.len());
     }
 }
 
@@ -269,25 +276,25 @@ impl Loan {
         }
     }
 
-    async fn is_sound(&mut self) -> bool {
-        let Some(reader) = &mut self.reader else { return false };
-        let age = reader.opened.elapsed();
-        if age > MAX_LIFETIME || !self.shared.history.is_younger(age) {
-            return false;
+    /// Gives it back if it is alive and of the history that the core has; otherwise it is lost.
+    async fn asked(mut self) -> Option<Self> {
+        let reader = self.reader.as_mut()?;
+        let answer = if self.shared.history.is_younger(reader.opened.elapsed()) {
+            timeout(PING_TIMEOUT, reader.connection.ping()).await
+        } else {
+            Ok(Err(sqlx::Error::PoolClosed))
+        };
+        if let Ok(Ok(())) = answer {
+            return Some(self);
         }
-        match timeout(PING_TIMEOUT, reader.connection.ping()).await {
-            Ok(answer) => answer.is_ok(),
-            Err(_) => {
-                self.shared.lose_idle();
-                false
-            }
+        let reader = self.reader.take()?;
+        if answer.is_ok() {
+            self.shared.lose();
+        } else {
+            self.shared.lose_for_now(reader);
+            self.shared.ask_idle();
         }
-    }
-
-    fn lose(mut self) {
-        if self.reader.take().is_some() {
-            self.shared.lose(1);
-        }
+        None
     }
 }
 
@@ -298,7 +305,8 @@ impl Drop for Loan {
         tokio::spawn(async move {
             match timeout(PING_TIMEOUT, reader.connection.ping()).await {
                 Ok(Ok(())) => shared.give(reader),
-                Ok(Err(_)) | Err(_) => shared.lose(1),
+                Ok(Err(_)) => shared.lose(),
+                Err(_) => shared.lose_for_now(reader),
             }
         });
     }

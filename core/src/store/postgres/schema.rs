@@ -8,7 +8,7 @@ use std::{pin::pin, time::Duration};
 
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, migrate::Migrator};
 
-use super::FIRST_ANSWER_TIMEOUT;
+use super::{FIRST_ANSWER_TIMEOUT, session};
 use crate::store::{OpenError, engine::within, error::migration_failed};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -130,7 +130,9 @@ pub(super) async fn prepare(
     lock(connection).await?;
     let found = async { Ok(find(connection, named, require_data).await) };
     let (schema, is_new) = within(FIRST_ANSWER_TIMEOUT, found).await??;
+    session::lift_limits(connection).await?;
     let migrations = change(connection, &schema).await?;
+    session::limit(connection).await?;
     sqlx::query(UNLOCK).execute(connection).await?;
     Ok(Prepared { schema, migrations, is_new })
 }

@@ -37,8 +37,19 @@ const SESSION: [(&str, &str); 10] = [
     ("jit", "off"),
 ];
 
+/// Of those that a start begins with, in milliseconds. There is time then; but a start that is frozen holds up nobody for
+/// long, in a transaction or with the lock of the schema.
+const START: [(&str, &str); 6] = [
+    ("default_transaction_isolation", "read committed"),
+    ("statement_timeout", "4500"),
+    ("lock_timeout", "4000"),
+    ("idle_session_timeout", "10000"),
+    ("idle_in_transaction_session_timeout", "1000"),
+    ("client_connection_check_interval", "500"),
+];
 /// Of those that change the schema or copy: however long that takes.
-const UNLIMITED: [(&str, &str); 4] = [
+const UNLIMITED: [(&str, &str); 5] = [
+    ("client_connection_check_interval", "500"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_session_timeout", "0"),
@@ -62,6 +73,29 @@ pub(super) fn in_schema(options: PgConnectOptions, schema: &Schema) -> PgConnect
     options.options([("search_path", schema.path())])
 }
 
+/// For the start alone.
+pub(super) fn start_options(options: PgConnectOptions) -> PgConnectOptions {
+    options.options(START)
+}
+
+/// For one statement after another that takes its time, until [`limit`].
+pub(super) async fn lift_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    set(connection, &UNLIMITED).await
+}
+
+/// Of the start.
+pub(super) async fn limit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    set(connection, &START).await
+}
+
+async fn set(connection: &mut PgConnection, settings: &[(&str, &str)]) -> Result<(), sqlx::Error> {
+    for (name, value) in settings {
+        let set = sqlx::query("select set_config($1, $2, false)").bind(name).bind(value);
+        set.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
 pub(super) fn unlimited(options: PgConnectOptions) -> PgConnectOptions {
     options.options(UNLIMITED)
 }
@@ -74,13 +108,13 @@ pub(super) fn read_options(prepared: &PgConnectOptions) -> PgConnectOptions {
     prepared.clone().options(SESSION).options([("default_transaction_read_only", "on")])
 }
 
-/// A session without limits, and what further ones are opened with.
+/// A session of a start, and what further ones are opened with.
 pub(super) async fn first_session(
     given: &PgConnectOptions,
     patience: Patience,
 ) -> Result<(PgConnection, PgConnectOptions), OpenError> {
     let options = named(given);
-    let connection = connect_when_taken(&unlimited(options.clone()), patience).await?;
+    let connection = connect_when_taken(&start_options(options.clone()), patience).await?;
     // It tells its version before it is asked anything.
     if connection.server_version_num().is_none_or(|version| version < TRANSACTION_TIMEOUT_SINCE) {
         return Ok((connection, options));
@@ -88,7 +122,7 @@ pub(super) async fn first_session(
     // Its error would tell nobody anything.
     let _ = within(FIRST_CONNECT_TIMEOUT, connection.close()).await;
     let options = options.options([TRANSACTION_TIMEOUT]);
-    let connection = connect_when_taken(&unlimited(options.clone()), patience).await?;
+    let connection = connect_when_taken(&start_options(options.clone()), patience).await?;
     Ok((connection, options))
 }
 
@@ -104,7 +138,7 @@ pub(super) async fn connect_when_taken(
         match connected {
             Err(error) if is_refused_for_now(&error) && began.elapsed() < patience.0 => {
                 let words = Words(&error).to_string();
-                if cause.is_news(&words) {
+                if cause.is_due(&words) {
                     tracing::warn!(error = %words, "waiting for the database to take a connection");
                 }
                 tokio::time::sleep(ASK_INTERVAL).await;
@@ -123,5 +157,32 @@ fn not_connected(error: sqlx::Error) -> OpenError {
             OpenError::Pooler(refusal.message().to_owned())
         }
         _ => OpenError::Connect(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last one counts.
+    fn value<'a>(options: &'a PgConnectOptions, name: &str) -> Option<&'a str> {
+        let given = options.get_options()?.rsplit("-c ");
+        let mut given = given.filter_map(|setting| setting.trim().split_once('='));
+        given.find(|(given, _)| *given == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn a_session_of_a_start_that_is_frozen_ends_and_one_that_copies_does_not() {
+        let given = PgConnectOptions::new_without_pgpass();
+        let [start, copy] = [start_options(given.clone()), unlimited(given)];
+        let limits = ["statement_timeout", "lock_timeout", "idle_session_timeout"];
+        for limit in limits.into_iter().chain(["idle_in_transaction_session_timeout"]) {
+            let milliseconds = value(&start, limit).and_then(|limit| limit.parse().ok());
+            assert!(milliseconds.is_some_and(|limit| (1..=10_000).contains(&limit)), "{limit}");
+            assert_eq!(value(&copy, limit), Some("0"), "{limit}");
+        }
+        for options in [&start, &copy] {
+            assert_eq!(value(options, "client_connection_check_interval"), Some("500"));
+        }
     }
 }
