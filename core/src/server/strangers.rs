@@ -16,7 +16,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -27,6 +27,8 @@ const MAX_STRANGERS: usize = 16;
 /// For the first call: while none of them has had it, another connection waits to be accepted. Short, since strangers without
 /// end keep everybody waiting so.
 const GRACE: Duration = Duration::from_millis(50);
+/// At a time on a connection of a stranger: health is asked by one or two, and what shows a wrong token is answered at once.
+const MAX_CALLS: usize = 64;
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
 pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +104,8 @@ impl Strangers {
         }
         drop(state);
         let strangers = Arc::clone(strangers);
-        let stranger = Stranger { id, from, strangers, is_known: false.into() };
+        let calls = Arc::new(Semaphore::new(MAX_CALLS));
+        let stranger = Stranger { id, from, strangers, calls, is_known: false.into() };
         (Visitor(Arc::new(stranger)), closed)
     }
 }
@@ -112,6 +115,8 @@ struct Stranger {
     id: u64,
     from: Option<IpAddr>,
     strangers: Arc<Strangers>,
+    /// Free for calls without a token.
+    calls: Arc<Semaphore>,
     is_known: AtomicBool,
 }
 
@@ -141,7 +146,12 @@ impl Visitor {
         }
     }
 
-    fn is_known(&self) -> bool {
+    /// For one more call without a token.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.calls).try_acquire_owned().ok()
+    }
+
+    pub(super) fn is_known(&self) -> bool {
         self.0.is_known.load(Ordering::Relaxed)
     }
 }
