@@ -102,7 +102,8 @@ pub(crate) struct OpenToAll(ServiceAuth);
 impl Interceptor for OpenToAll {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         if self.0.is_in(request.metadata().as_ref())
-            || !request.metadata().contains_key("authorization") {
+            || !request.metadata().contains_key("authorization")
+        {
             return Ok(request);
         }
         Err(self.0.refuse(&request))

@@ -169,8 +169,7 @@ mod tests {
             let (database, of_database) = watch::channel(committer::Health::Serving);
             let (files, of_files) = watch::channel(true);
             let draining = CancellationToken::new();
-            let ends =
-                Ends { damaged: CancellationToken::new(), died: CancellationToken::new() };
+            let ends = Ends { damaged: CancellationToken::new(), died: CancellationToken::new() };
             tokio::spawn(report(reporter, of_database, of_files, draining.clone(), ends));
             Self { health, database, files, draining }
         }
