@@ -1,7 +1,7 @@
 //! Compiles the protos without protoc, writes the descriptor sets for reflection and tests, tells the codec
 //! requests and responses apart, and lists the methods that take one request.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{collections::BTreeSet, env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 use protox::prost_reflect::prost_types::FileDescriptorSet;
@@ -18,14 +18,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
     fs::write(out_dir.join("health.bin"), health.encode_to_vec())?;
-    fs::write(out_dir.join("directions.rs"), directions(&descriptors))?;
+    let directions = directions("v1", &descriptors) + &directions("health", &health);
+    fs::write(out_dir.join("directions.rs"), directions)?;
     fs::write(out_dir.join("one_request.rs"), one_request(&[&descriptors, &health]))?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::SmallBufferCodec")
         .bytes(".netrox.chat.v1.UploadAttachmentRequest.chunk")
         .bytes(".netrox.chat.v1.DownloadAttachmentResponse.chunk")
         .compile_fds(descriptors)?;
-    tonic_prost_build::configure().compile_fds(health)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::SmallBufferCodec")
+        .compile_fds(health)?;
     Ok(())
 }
 
@@ -44,13 +47,14 @@ fn one_request(sets: &[&FileDescriptorSet]) -> String {
 }
 
 /// An implementation of the codec's `OnWire` for what each method takes and gives.
-fn directions(descriptors: &FileDescriptorSet) -> String {
+fn directions(module: &str, descriptors: &FileDescriptorSet) -> String {
     let methods = descriptors.file.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
     let sent =
         methods.flat_map(|method| [(method.input_type(), true), (method.output_type(), false)]);
     let direction = |(name, is_request): (&str, bool)| {
         let name = name.rsplit('.').next().unwrap_or_default();
-        format!("impl OnWire for v1::{name} {{ const IS_REQUEST: bool = {is_request}; }}\n")
+        format!("impl OnWire for {module}::{name} {{ const IS_REQUEST: bool = {is_request}; }}\n")
     };
-    sent.map(direction).collect()
+    // Methods may share what they take.
+    sent.map(direction).collect::<BTreeSet<_>>().into_iter().collect()
 }

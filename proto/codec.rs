@@ -12,7 +12,10 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
 
-use crate::v1::{self, ErrorReason, Failure, SendMessagesRequest};
+use crate::{
+    health,
+    v1::{self, ErrorReason, Failure, SendMessagesRequest},
+};
 
 /// What a stream reserves at first; it grows as messages need.
 const INITIAL_BYTES: usize = 256;

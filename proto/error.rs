@@ -45,7 +45,7 @@ impl ErrorReason {
     /// What [`RETRY_PUSHBACK`] says. Nothing where the outcome is unknown: whether to repeat depends on the request.
     fn retry_pushback(self) -> Option<i32> {
         match self {
-            // Another core takes it.
+            // Another core takes it at once; RetryInfo is for who has but this one.
             Self::ShuttingDown => Some(0),
             Self::Overloaded | Self::StoreUnavailable | Self::HandedBack => {
                 i32::try_from(RETRY_DELAY.as_millis()).ok()
@@ -168,16 +168,20 @@ impl Failure {
 
 /// The reason that a status carries, or the nearest one of its code where it is not known here.
 ///
-/// The core always gives a reason. A status without one is of the transport, of something between, or of a core
-/// that failed beyond that: its INTERNAL says nothing of what was stored.
+/// The core always gives a reason for what it refuses itself. A status without one is of gRPC, of the transport, or of something
+/// between, whose codes for a connection that broke say nothing of what was stored.
 impl From<&Status> for Failure {
     fn from(status: &Status) -> Self {
         let details = status.get_error_details();
         let reason = match details.error_info().filter(|info| info.domain == DOMAIN) {
             Some(info) => ErrorReason::from_str_name(&format!("{REASON_PREFIX}{}", info.reason))
                 .unwrap_or_else(|| ErrorReason::nearest(status.code())),
-            None if status.code() == Code::Internal => ErrorReason::OutcomeUnknown,
-            None => ErrorReason::nearest(status.code()),
+            None => match status.code() {
+                Code::Unavailable | Code::ResourceExhausted | Code::Internal => {
+                    ErrorReason::OutcomeUnknown
+                }
+                code => ErrorReason::nearest(code),
+            },
         };
         let field = details
             .bad_request()
@@ -223,11 +227,29 @@ mod tests {
     #[test]
     fn a_status_of_the_transport_promises_no_more_than_its_code() {
         let reason = |code| Failure::from(&Status::new(code, "")).reason();
-        assert_eq!(reason(Code::Unavailable), ErrorReason::StoreUnavailable);
-        assert_eq!(reason(Code::ResourceExhausted), ErrorReason::Overloaded);
         assert_eq!(reason(Code::Unauthenticated), ErrorReason::Internal);
-        for code in [Code::DeadlineExceeded, Code::Cancelled, Code::Unknown, Code::Internal] {
-            assert_eq!(reason(code), ErrorReason::OutcomeUnknown);
+        for code in BROKEN {
+            assert_eq!(reason(code), ErrorReason::OutcomeUnknown, "{code:?}");
+        }
+    }
+
+    /// What libraries call a connection that broke.
+    const BROKEN: [Code; 6] = [
+        Code::Unavailable,
+        Code::ResourceExhausted,
+        Code::Internal,
+        Code::Unknown,
+        Code::Cancelled,
+        Code::DeadlineExceeded,
+    ];
+
+    #[test]
+    fn the_details_of_another_domain_are_none() {
+        for code in BROKEN {
+            let mut details = ErrorDetails::new();
+            details.set_error_info("OVERLOADED", "proxy.example.com", []);
+            let status = Status::with_error_details(code, "why", details);
+            assert_eq!(Failure::from(&status).reason(), ErrorReason::OutcomeUnknown, "{code:?}");
         }
     }
 

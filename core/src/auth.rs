@@ -1,7 +1,8 @@
 //! Which callers the core trusts: those with a service token.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
+use http::{HeaderMap, header::AUTHORIZATION};
 use subtle::{Choice, ConstantTimeEq};
 use tonic::{Request, Status, service::Interceptor};
 
@@ -14,6 +15,13 @@ const SCHEME: &str = "bearer";
 pub(crate) struct ServiceAuth {
     tokens: Arc<[String]>,
     refusals: Arc<Notices<()>>,
+}
+
+/// Without the tokens.
+impl fmt::Debug for ServiceAuth {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ServiceAuth").finish_non_exhaustive()
+    }
 }
 
 impl ServiceAuth {
@@ -34,16 +42,20 @@ impl ServiceAuth {
 }
 
 impl ServiceAuth {
-    /// Whether a call carries one of the tokens. Then its connection is that of somebody known.
-    fn recognizes(&self, request: &Request<()>) -> bool {
-        let given = request
-            .metadata()
-            .get("authorization")
+    /// Whether the head of a call carries one of the tokens.
+    fn is_in(&self, head: &HeaderMap) -> bool {
+        let given = head
+            .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
-        let is_known = given.is_some_and(|(_, token)| self.accepts(token));
-        if is_known && let Some(visitor) = request.extensions().get::<Visitor>() {
+        given.is_some_and(|(_, token)| self.accepts(token))
+    }
+
+    /// Whether the head of a call carries one of the tokens. Then its connection is that of somebody known.
+    pub(crate) fn recognizes(&self, head: &HeaderMap, visitor: &Visitor) -> bool {
+        let is_known = self.is_in(head);
+        if is_known {
             visitor.become_known();
         }
         is_known
@@ -75,7 +87,7 @@ impl ServiceAuth {
 
 impl Interceptor for ServiceAuth {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        if self.recognizes(&request) {
+        if self.is_in(request.metadata().as_ref()) {
             return Ok(request);
         }
         Err(self.refuse(&request))
@@ -89,7 +101,9 @@ pub(crate) struct OpenToAll(ServiceAuth);
 
 impl Interceptor for OpenToAll {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        if self.0.recognizes(&request) || !request.metadata().contains_key("authorization") {
+        if self.0.is_in(request.metadata().as_ref())
+            || !request.metadata().contains_key("authorization")
+        {
             return Ok(request);
         }
         Err(self.0.refuse(&request))

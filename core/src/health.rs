@@ -12,30 +12,53 @@ use tonic::{Request, Response, Status};
 
 use crate::committer;
 
-/// Of the whole server, and of each service. They share one state.
-const SERVICES: [&str; 4] = [
-    "",
-    "netrox.chat.v1.AttachmentService",
-    "netrox.chat.v1.ChatService",
-    "netrox.chat.v1.DirectoryService",
+/// What the state of a service follows.
+#[derive(Debug, Clone, Copy)]
+enum Follows {
+    Database,
+    /// The database as well: a file belongs to a message.
+    Files,
+}
+
+/// The whole server, and each service. Text goes on where no files are taken.
+const SERVICES: [(&str, Follows); 4] = [
+    ("", Follows::Files),
+    ("netrox.chat.v1.AttachmentService", Follows::Files),
+    ("netrox.chat.v1.ChatService", Follows::Database),
+    ("netrox.chat.v1.DirectoryService", Follows::Database),
 ];
 
+/// Whether there is service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    database: bool,
+    files: bool,
+}
+
+impl State {
+    fn of(self, service: Follows) -> ServingStatus {
+        let is_serving = match service {
+            Follows::Database => self.database,
+            Follows::Files => self.database && self.files,
+        };
+        if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing }
+    }
+}
+
 /// The service, and what it is told; watches end when that is dropped.
-pub(crate) fn service() -> (watch::Sender<ServingStatus>, Health) {
+pub(crate) fn service() -> (watch::Sender<State>, Health) {
     // As long as nobody has said otherwise: the database is open.
-    let (reporter, status) = watch::channel(ServingStatus::Serving);
-    (reporter, Health { status })
+    let (reporter, state) = watch::channel(State { database: true, files: true });
+    (reporter, Health { state })
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
-    status: watch::Receiver<ServingStatus>,
+    state: watch::Receiver<State>,
 }
 
-impl Health {
-    fn now(&self) -> HealthCheckResponse {
-        response(*self.status.borrow())
-    }
+fn find(service: &str) -> Option<Follows> {
+    SERVICES.iter().find(|(name, _)| *name == service).map(|(_, follows)| *follows)
 }
 
 fn response(status: ServingStatus) -> HealthCheckResponse {
@@ -48,17 +71,18 @@ impl health_server::Health for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        if !SERVICES.contains(&&*request.get_ref().service) {
-            return Err(Status::not_found("there is no such service"));
-        }
-        Ok(Response::new(self.now()))
+        let service = find(&request.get_ref().service);
+        let service = service.ok_or_else(|| Status::not_found("there is no such service"))?;
+        Ok(Response::new(response(self.state.borrow().of(service))))
     }
 
     async fn list(
         &self,
         _: Request<HealthListRequest>,
     ) -> Result<Response<HealthListResponse>, Status> {
-        let statuses = SERVICES.map(|service| (service.to_owned(), self.now()));
+        let state = *self.state.borrow();
+        let statuses =
+            SERVICES.map(|(name, service)| (name.to_owned(), response(state.of(service))));
         Ok(Response::new(HealthListResponse { statuses: statuses.into() }))
     }
 
@@ -68,15 +92,13 @@ impl health_server::Health for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let is_known = SERVICES.contains(&&*request.get_ref().service);
-        let changes = WatchStream::new(self.status.clone()).enumerate();
-        // One that is not known will not become so, but its stream lasts as long as any.
-        let told = changes.filter_map(move |(number, status)| {
-            let told = match is_known {
-                true => Some(status),
-                false => (number == 0).then_some(ServingStatus::ServiceUnknown),
-            };
-            std::future::ready(told.map(|status| Ok(response(status))))
+        let service = find(&request.get_ref().service);
+        let mut last = None;
+        let told = WatchStream::new(self.state.clone()).filter_map(move |state| {
+            // One that is not known will not become so, but its stream lasts as long as any.
+            let status = service.map_or(ServingStatus::ServiceUnknown, |service| state.of(service));
+            let is_news = last.replace(status) != Some(status);
+            std::future::ready(is_news.then(|| Ok(response(status))))
         });
         Ok(Response::new(told.boxed()))
     }
@@ -92,25 +114,25 @@ pub(crate) struct Ends {
 
 /// Follows the database, and whether the directory of files takes any, until the drain.
 pub(crate) async fn report(
-    reporter: watch::Sender<ServingStatus>,
+    reporter: watch::Sender<State>,
     mut health: watch::Receiver<committer::Health>,
     mut takes_files: watch::Receiver<bool>,
     draining: CancellationToken,
     ends: Ends,
 ) {
+    let tell = |state| {
+        reporter.send_if_modified(|told| std::mem::replace(told, state) != state);
+    };
     loop {
-        let status = match *health.borrow_and_update() {
-            committer::Health::Serving if *takes_files.borrow_and_update() => {
-                ServingStatus::Serving
-            }
-            committer::Health::Serving => ServingStatus::NotServing,
-            committer::Health::Unavailable => ServingStatus::NotServing,
+        let database = match *health.borrow_and_update() {
+            committer::Health::Serving => true,
+            committer::Health::Unavailable => false,
             committer::Health::Damaged => {
                 ends.damaged.cancel();
-                ServingStatus::NotServing
+                false
             }
         };
-        reporter.send_replace(status);
+        tell(State { database, files: *takes_files.borrow_and_update() });
         tokio::select! {
             changed = health.changed() => if changed.is_err() {
                 if !draining.is_cancelled() {
@@ -123,5 +145,107 @@ pub(crate) async fn report(
         }
     }
     // Watchers are told, and then their streams end: an open one would hold up the drain.
-    reporter.send_replace(ServingStatus::NotServing);
+    tell(State { database: false, files: false });
+}
+
+#[cfg(test)]
+mod tests {
+    use health_server::Health as _;
+
+    use super::*;
+
+    const CHAT: &str = "netrox.chat.v1.ChatService";
+
+    struct World {
+        health: Health,
+        database: watch::Sender<committer::Health>,
+        files: watch::Sender<bool>,
+        draining: CancellationToken,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (reporter, health) = service();
+            let (database, of_database) = watch::channel(committer::Health::Serving);
+            let (files, of_files) = watch::channel(true);
+            let draining = CancellationToken::new();
+            let ends = Ends { damaged: CancellationToken::new(), died: CancellationToken::new() };
+            tokio::spawn(report(reporter, of_database, of_files, draining.clone(), ends));
+            Self { health, database, files, draining }
+        }
+
+        /// What a watch is told next; `None` at its end.
+        async fn watch(&self, service: &str) -> impl FnMut() -> Told {
+            let request = HealthCheckRequest { service: service.into() };
+            let watched = self.health.watch(Request::new(request)).await.expect("a stream");
+            let mut watched = watched.into_inner();
+            move || {
+                let next = watched.next();
+                futures_util::FutureExt::now_or_never(next)
+                    .map(|told| told.map(|told| told.expect("a state").status()))
+            }
+        }
+
+        async fn check(&self, service: &str) -> ServingStatus {
+            let request = HealthCheckRequest { service: service.into() };
+            let answer = self.health.check(Request::new(request)).await;
+            answer.expect("an answer").into_inner().status()
+        }
+
+        /// Until all that is known is told.
+        async fn settle(&self) {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Nothing yet, the end, or a state.
+    type Told = Option<Option<ServingStatus>>;
+
+    #[tokio::test]
+    async fn text_is_served_while_no_files_are_taken() {
+        let world = World::new();
+        let (mut chat, mut whole) = (world.watch(CHAT).await, world.watch("").await);
+        assert_eq!(chat(), Some(Some(ServingStatus::Serving)));
+        assert_eq!(whole(), Some(Some(ServingStatus::Serving)));
+        world.files.send_replace(false);
+        world.settle().await;
+        assert_eq!(whole(), Some(Some(ServingStatus::NotServing)));
+        assert_eq!(chat(), None, "nothing has changed for text");
+        for (service, expected) in [
+            ("", ServingStatus::NotServing),
+            ("netrox.chat.v1.AttachmentService", ServingStatus::NotServing),
+            (CHAT, ServingStatus::Serving),
+            ("netrox.chat.v1.DirectoryService", ServingStatus::Serving),
+        ] {
+            assert_eq!(world.check(service).await, expected, "{service:?}");
+        }
+        world.database.send_replace(committer::Health::Unavailable);
+        world.settle().await;
+        assert_eq!(chat(), Some(Some(ServingStatus::NotServing)));
+        assert_eq!(whole(), None, "it was told");
+        world.files.send_replace(true);
+        world.database.send_replace(committer::Health::Serving);
+        world.settle().await;
+        assert_eq!(chat(), Some(Some(ServingStatus::Serving)));
+        assert_eq!(whole(), Some(Some(ServingStatus::Serving)));
+    }
+
+    #[tokio::test]
+    async fn a_state_is_told_once_and_the_drain_ends_watches() {
+        let world = World::new();
+        let (mut chat, mut unknown) = (world.watch(CHAT).await, world.watch("no.such").await);
+        assert_eq!(chat(), Some(Some(ServingStatus::Serving)));
+        assert_eq!(unknown(), Some(Some(ServingStatus::ServiceUnknown)));
+        for health in [committer::Health::Unavailable, committer::Health::Unavailable] {
+            world.database.send_replace(health);
+            world.settle().await;
+        }
+        assert_eq!(chat(), Some(Some(ServingStatus::NotServing)));
+        assert_eq!((chat(), unknown()), (None, None), "told again");
+        world.draining.cancel();
+        world.settle().await;
+        assert_eq!((chat(), unknown()), (Some(None), Some(None)), "told again, or it goes on");
+    }
 }

@@ -94,6 +94,7 @@ impl OpenError {
 #[derive(Debug, Clone)]
 pub struct Core {
     routes: Routes,
+    auth: ServiceAuth,
     store: Store,
     hub: Hub,
     tasks: TaskTracker,
@@ -252,17 +253,34 @@ impl Core {
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(InterceptedService::new(
             HealthServer::new(health_service).max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
-            auth.open_to_all(),
+            auth.clone().open_to_all(),
         ))
         .prepare();
         let shutdown = Shutdown { commit_task: Some(commit_task), locks, claim };
         let shutdown = Arc::new(Mutex::new(shutdown));
-        Ok(Self { routes, store, hub, tasks, hurries, draining, damaged, died, is_new, shutdown })
+        Ok(Self {
+            routes,
+            auth,
+            store,
+            hub,
+            tasks,
+            hurries,
+            draining,
+            damaged,
+            died,
+            is_new,
+            shutdown,
+        })
     }
 
     /// The services, to be called in process or served over a socket.
     pub fn routes(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// Who may call.
+    pub(crate) fn auth(&self) -> ServiceAuth {
+        self.auth.clone()
     }
 
     /// Whether the database had nothing of ours: a new chat begins.

@@ -10,6 +10,7 @@ use tonic::transport::{Server, server::TcpIncoming};
 pub(crate) use self::strangers::Visitor;
 use self::{
     burst::Bursts,
+    calls::FewOfStrangers,
     linger::{LINGER_TIMEOUT, Lingering},
     protocol::{MAX_METADATA_BYTES, Protocol},
     remainder::ReadsOn,
@@ -18,6 +19,7 @@ use self::{
 use crate::{Core, attachment::MAX_UPLOADS};
 
 mod burst;
+mod calls;
 mod deadline;
 mod linger;
 mod one_request;
@@ -86,6 +88,7 @@ impl Core {
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
             .http2_max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
+            .layer(FewOfStrangers::new(self.auth()))
             .layer(ReadsOn)
             .layer(Protocol::default())
             .layer(Bursts::default())

@@ -4,9 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use netrox_harness::{Role, eventually, settings::SERVICE_TOKEN, within};
-use netrox_proto::v1::{
-    ErrorReason, Failure, SubscribeRequest, UploadAttachmentRequest, UploadStart,
-    UpsertUsersRequest, UserChange, upload_attachment_request::Part,
+use netrox_proto::{
+    health::HealthCheckRequest,
+    v1::{
+        ErrorReason, Failure, ListThreadsRequest, SubscribeRequest, UploadAttachmentRequest,
+        UploadStart, UpsertUsersRequest, UserChange, chat_service_client::ChatServiceClient,
+        upload_attachment_request::Part,
+    },
 };
 use prost::Message as _;
 use tokio::{
@@ -20,6 +24,8 @@ use crate::running::Core;
 const GET_MESSAGE: &str = "/netrox.chat.v1.ChatService/GetMessage";
 const UPLOAD: &str = "/netrox.chat.v1.AttachmentService/UploadAttachment";
 const SUBSCRIBE: &str = "/netrox.chat.v1.ChatService/Subscribe";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
 const UPSERT: &str = "/netrox.chat.v1.DirectoryService/UpsertUsers";
 
 /// Of HTTP/2 (RFC 9113 section 6).
@@ -30,6 +36,9 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+/// Of a frame, by default.
+const MAX_FRAME_BYTES: usize = 16 * 1024;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -82,14 +91,21 @@ fn head(path: &str, token: Option<&str>) -> Vec<u8> {
     block
 }
 
-/// The same of a stranger, as long as a head may be.
+/// The same of a stranger, as long as a head may be for h2 to hold it, with 32 bytes a field besides.
 fn long_head(path: &str) -> Vec<u8> {
     let mut block = head(path, None);
-    let padding = vec![b'x'; 15_800 - block.len()];
+    let padding = vec![b'x'; 32_000 - block.len()];
     let name = "padding";
     let parts = [&[0], &length(name.len())[..], name.as_bytes(), &length(padding.len()), &padding];
     block.extend_from_slice(&parts.concat());
     block
+}
+
+/// A call that is a head alone, which takes more than a frame.
+fn long_call(stream: u32, head: &[u8]) -> Vec<u8> {
+    let (first, rest) = head.split_at(MAX_FRAME_BYTES);
+    let begun = frame(HEADERS, END_STREAM, stream, first);
+    [begun, frame(CONTINUATION, END_HEADERS, stream, rest)].concat()
 }
 
 /// A connection of frames.
@@ -171,7 +187,7 @@ async fn long_heads_that_are_reset_take_little_memory_and_give_it_back() {
     let storms = (0..CONNECTIONS).map(async |_| {
         let mut connection = Frames::connect(&core.address()).await;
         for stream in streams(heads / CONNECTIONS) {
-            let opened = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head);
+            let opened = long_call(stream, &head);
             let reset = frame(RST_STREAM, 0, stream, &CANCEL);
             let sent = tokio::time::timeout(Duration::from_secs(60), async {
                 connection.0.write_all(&[opened, reset].concat()).await
@@ -204,6 +220,74 @@ async fn long_heads_that_are_reset_take_little_memory_and_give_it_back() {
     );
     assert!(peak < most_bytes, "{peak} bytes");
     eventually("memory that is given back", async || (grown() < 16 * MIB).then_some(())).await;
+}
+
+/// As long as they like, and of a service that nobody knows: a stranger has few at a time, with little memory.
+#[tokio::test]
+async fn a_stranger_has_few_calls_at_a_time() {
+    const MOST: usize = 64;
+    const CONNECTIONS: usize = 16;
+    const MIB: u64 = 1024 * 1024;
+    let calls = if is_full() { 30_000 } else { 3_000 };
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let before = core.process.resident_bytes();
+    let request = HealthCheckRequest { service: "no.such.Service".into() }.encode_to_vec();
+    let length = u32::try_from(request.len()).expect("short").to_be_bytes();
+    let watch = [&[0], &length[..], &request].concat();
+    let mut connections = Vec::new();
+    for (path, body) in [(WATCH, Some(&watch)), (CHECK, None)].into_iter().cycle().take(CONNECTIONS)
+    {
+        let mut connection = Frames::connect(&core.address()).await;
+        let head = head(path, None);
+        let streams: Vec<_> = streams(calls).collect();
+        let mut ended = 0;
+        for streams in streams.chunks(500) {
+            let calls = streams.iter().map(|stream| {
+                let opened = frame(HEADERS, END_HEADERS, *stream, &head);
+                // The end of a Check never comes.
+                let body = body.map(|body| frame(DATA, END_STREAM, *stream, body));
+                [opened, body.unwrap_or_default()].concat()
+            });
+            connection.write(&calls.collect::<Vec<_>>().concat()).await;
+            let open = streams[streams.len() - 1] as usize / 2 + 1 - MOST;
+            while ended < open {
+                match connection.next().await.expect("an answer") {
+                    (HEADERS, flags, _) => ended += usize::from(flags & END_STREAM != 0),
+                    (PING, 0, _) => connection.write(&frame(PING, 1, 0, &[0; 8])).await,
+                    (kind, ..) => assert_ne!(kind, GOAWAY),
+                }
+            }
+        }
+        // Those that are let in stay.
+        assert!(connection.lives().await, "cut off");
+        assert_eq!(ended, calls as usize - MOST, "{path}");
+        connections.push(connection);
+    }
+    let grown = core.process.resident_bytes().saturating_sub(before);
+    eprintln!("{CONNECTIONS} strangers with {calls} calls each: {grown} bytes");
+    assert!(grown < 16 * MIB, "{grown} bytes");
+    core.send(&ada, &bob, "meanwhile").await.expect("stored");
+    assert!(core.log_contains("a question about health is refused"));
+}
+
+/// Those whose first call shows a token have as many as they like, and who shows a wrong one is told of that and of nothing else.
+#[tokio::test]
+async fn many_calls_at_once_are_refused_to_no_service() {
+    const CALLS: usize = 500;
+    let core = Core::start().await;
+    let [ada] = core.users().await;
+    let service = core.connect().await;
+    let threads = join_all((0..CALLS).map(async |_| service.threads(&ada).await)).await;
+    assert!(threads.iter().all(Result::is_ok), "{threads:?}");
+    let channel = core.channel().await;
+    let refused = join_all((0..CALLS).map(async |_| {
+        let request = ListThreadsRequest { user_id: ada.clone() };
+        ChatServiceClient::new(channel.clone()).list_threads(request).await.map(drop)
+    }));
+    for refused in refused.await {
+        assert_eq!(refused.expect_err("no token").code(), tonic::Code::Unauthenticated);
+    }
 }
 
 /// Many who say nothing of who they are leave room for those who do.

@@ -1,5 +1,5 @@
-//! Many subscriptions at once, as of an edge whose core came back: so many are opened at a time, and nothing is built for
-//! those that wait but their place in the queue.
+//! Many subscriptions at once, as of an edge whose core came back: so many are opened at a time. Of those
+//! that wait the request is held, and its place in the queue; what serves it is built when its turn has come.
 
 use std::{
     sync::Arc,

@@ -10,13 +10,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -27,6 +27,8 @@ const MAX_STRANGERS: usize = 16;
 /// For the first call: while none of them has had it, another connection waits to be accepted. Short, since strangers without
 /// end keep everybody waiting so.
 const GRACE: Duration = Duration::from_millis(50);
+/// At a time on a connection of a stranger: health is asked by one or two, and what shows a wrong token is answered at once.
+const MAX_CALLS: usize = 64;
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
 pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +104,8 @@ impl Strangers {
         }
         drop(state);
         let strangers = Arc::clone(strangers);
-        let stranger = Stranger { id, from, strangers, is_known: false.into() };
+        let calls = Arc::new(Semaphore::new(MAX_CALLS));
+        let stranger = Stranger { id, from, strangers, calls, is_known: false.into() };
         (Visitor(Arc::new(stranger)), closed)
     }
 }
@@ -112,6 +115,8 @@ struct Stranger {
     id: u64,
     from: Option<IpAddr>,
     strangers: Arc<Strangers>,
+    /// Free for calls without a token.
+    calls: Arc<Semaphore>,
     is_known: AtomicBool,
 }
 
@@ -141,7 +146,12 @@ impl Visitor {
         }
     }
 
-    fn is_known(&self) -> bool {
+    /// For one more call without a token.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.calls).try_acquire_owned().ok()
+    }
+
+    pub(super) fn is_known(&self) -> bool {
         self.0.is_known.load(Ordering::Relaxed)
     }
 }
@@ -167,11 +177,19 @@ struct Vetting {
     allowance: usize,
     /// When there is more.
     pause: Option<Pin<Box<Sleep>>>,
+    /// The peer does not take what it is answered: nothing more is read of it, or answers would pile up in memory.
+    is_unsent: bool,
+    /// Who reads on when it does.
+    reader: Option<Waker>,
 }
 
 impl Vetting {
     /// How much may be read; waits until it is something.
     fn poll_allowance(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        if self.is_unsent {
+            self.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
         while self.allowance == 0 {
             let pause = || Box::pin(tokio::time::sleep(READ_INTERVAL));
             ready!(self.pause.get_or_insert_with(pause).as_mut().poll(context));
@@ -179,6 +197,13 @@ impl Vetting {
             self.allowance = READ_BYTES_AN_INTERVAL;
         }
         Poll::Ready(self.allowance)
+    }
+
+    fn has_written(&mut self, is_unsent: bool) {
+        self.is_unsent = is_unsent;
+        if !is_unsent && let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 }
 
@@ -197,6 +222,8 @@ impl<S> Received<S> {
             deadline: Some(Box::pin(tokio::time::sleep(preface_timeout))),
             allowance: READ_BURST_BYTES,
             pause: None,
+            is_unsent: false,
+            reader: None,
         };
         let cut = Box::pin(cut.clone().cancelled_owned());
         Self { stream, visitor, cut, vetting: Some(Box::new(vetting)) }
@@ -214,10 +241,23 @@ impl<S> Received<S> {
         result
     }
 
+    /// What was written, or that the peer takes nothing.
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(vetting) = &mut self.vetting {
+            vetting.has_written(result.is_pending());
+        }
+        self.unless_cut(context, result)
+    }
+
     /// Fails where the connection is to be closed.
     fn vet(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Some(vetting) = &mut self.vetting else { return Ok(()) };
         if self.visitor.is_known() {
+            vetting.has_written(false);
             self.vetting = None;
             return Ok(());
         }
@@ -284,7 +324,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
     ) -> Poll<io::Result<usize>> {
         self.vet(context)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.unless_cut(context, written)
+        self.written(context, written)
     }
 
     fn poll_write_vectored(
@@ -294,7 +334,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
     ) -> Poll<io::Result<usize>> {
         self.vet(context)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.unless_cut(context, written)
+        self.written(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -361,6 +401,39 @@ mod tests {
         let known = Instant::now();
         stream.read_exact(&mut read).await.expect("read");
         assert_eq!(known.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_no_answer_is_not_read_until_it_is_known() {
+        let strangers = Arc::new(Strangers::default());
+        for becomes_known in [false, true] {
+            let (mut peer, stream) = duplex(8);
+            let received =
+                Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &CancellationToken::new());
+            let visitor = received.visitor.clone();
+            let (mut reader, mut writer) = tokio::io::split(received);
+            peer.write_all(&[7; 8]).await.expect("sent");
+            let writing = tokio::spawn(async move { writer.write_all(&[0; 16]).await });
+            tokio::task::yield_now().await;
+            let reading = tokio::spawn(async move { reader.read_u8().await });
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert!(!reading.is_finished() && !writing.is_finished());
+            if becomes_known {
+                visitor.become_known();
+            }
+            // One byte less waits, and the writer looks again.
+            let mut answers = [0; 16];
+            peer.read_exact(&mut answers[..if becomes_known { 1 } else { 16 }])
+                .await
+                .expect("read");
+            assert_eq!(reading.await.expect("a task").expect("read"), 7);
+            peer.read_exact(&mut answers[..if becomes_known { 15 } else { 0 }])
+                .await
+                .expect("read");
+            writing.await.expect("a task").expect("written");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use netrox_proto::{
+    error::DOMAIN,
     ids::UserId,
     v1::{
         ErrorReason, Failure, UploadAttachmentRequest, UploadAttachmentResponse, UploadFinish,
@@ -114,7 +115,8 @@ async fn in_time<T>(stored: impl Future<Output = Result<T, Status>>) -> Result<T
 /// Whether a refusal after the last part says that nothing was stored. The core always gives a reason; whoever else
 /// speaks does not know what it did.
 fn is_certain(status: &Status) -> bool {
-    let is_of_core = status.get_error_details().error_info().is_some();
+    let details = status.get_error_details();
+    let is_of_core = details.error_info().is_some_and(|info| info.domain == DOMAIN);
     is_of_core && Failure::from(status).reason() != ErrorReason::OutcomeUnknown
 }
 
@@ -287,6 +289,10 @@ mod tests {
         let late = in_time(std::future::pending::<Result<(), _>>()).await.expect_err("a deadline");
         assert!(!is_certain(&late));
         assert!(!is_certain(&Status::unavailable("the connection broke")));
+        let mut details = tonic_types::ErrorDetails::new();
+        details.set_error_info("FULL", "proxy.example.com", []);
+        let of_a_proxy = Status::with_error_details(tonic::Code::NotFound, "no route", details);
+        assert!(!is_certain(&of_a_proxy));
         assert!(!is_certain(&Failure::new(ErrorReason::OutcomeUnknown, "why").into()));
         assert!(is_certain(&Failure::new(ErrorReason::StoreUnavailable, "why").into()));
     }

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
+    hash::{Hash, Hasher},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
-    callsite::Identifier,
+    Event, Level, Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
@@ -25,7 +25,7 @@ pub(super) fn is_ours(metadata: &Metadata<'_>) -> bool {
 #[derive(Debug)]
 pub(super) struct Sparse<L> {
     layer: L,
-    kinds: Kinds<Identifier>,
+    kinds: Kinds<Place>,
     /// Libraries that the operator has asked for by name.
     wanted: Vec<String>,
 }
@@ -41,6 +41,24 @@ impl<L> Sparse<L> {
     }
 }
 
+/// A place in the code that logs.
+#[derive(Debug, Clone, Copy)]
+struct Place(&'static Metadata<'static>);
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.callsite() == other.0.callsite()
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.callsite().hash(state);
+    }
+}
+
 /// When each kind was written last, and how many of it were left out since. There are as many as places in the code that log.
 #[derive(Debug)]
 struct Kinds<K>(Mutex<HashMap<K, (Instant, u64)>>);
@@ -51,7 +69,7 @@ impl<K> Default for Kinds<K> {
     }
 }
 
-impl<K: Eq + std::hash::Hash> Kinds<K> {
+impl<K: Copy + Eq + Hash> Kinds<K> {
     /// How many were left out before this one, if it is to be written.
     fn happened(&self, kind: K, now: Instant) -> Option<u64> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,6 +84,37 @@ impl<K: Eq + std::hash::Hash> Kinds<K> {
         *written = now;
         Some(std::mem::take(left_out))
     }
+
+    /// What was left out and not told while its time passed.
+    fn take_overdue(&self, now: Instant) -> Vec<(K, u64)> {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let overdue = kinds.iter_mut().filter(|(_, (written, left_out))| {
+            *left_out > 0 && now.saturating_duration_since(*written) >= INTERVAL
+        });
+        overdue.map(|(kind, (_, left_out))| (*kind, std::mem::take(left_out))).collect()
+    }
+}
+
+/// As loud as the lines that it stands for, so that no filter has those and not this.
+fn tell(kind: &Metadata<'_>, left_out: u64) {
+    let library = kind.target();
+    macro_rules! at {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                library,
+                left_out,
+                "lines of the same kind were left out since the last; --log-filter {library}=warn has them all"
+            )
+        };
+    }
+    match *kind.level() {
+        Level::ERROR => at!(Level::ERROR),
+        Level::WARN => at!(Level::WARN),
+        Level::INFO => at!(Level::INFO),
+        Level::DEBUG => at!(Level::DEBUG),
+        Level::TRACE => at!(Level::TRACE),
+    }
 }
 
 impl<S, L> Layer<S> for Sparse<L>
@@ -74,21 +123,20 @@ where
     L: Layer<S>,
 {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let metadata = event.metadata();
-        if !self.is_limited(metadata) {
-            return self.layer.on_event(event, context);
-        }
-        let Some(left_out) = self.kinds.happened(metadata.callsite(), Instant::now()) else {
-            return;
+        let (metadata, now) = (event.metadata(), Instant::now());
+        let left_out = match self.is_limited(metadata) {
+            true => self.kinds.happened(Place(metadata), now),
+            false => Some(0),
         };
-        self.layer.on_event(event, context);
-        if left_out > 0 {
-            let library = metadata.target();
-            tracing::warn!(
-                library,
-                left_out,
-                "lines of the same kind were left out since the last; --log-filter {library}=warn has them all"
-            );
+        if let Some(left_out) = left_out {
+            self.layer.on_event(event, context);
+            if left_out > 0 {
+                tell(metadata, left_out);
+            }
+        }
+        // With whatever line comes next, since a kind may not come again.
+        for (place, left_out) in self.kinds.take_overdue(now) {
+            tell(place.0, left_out);
         }
     }
 
@@ -133,6 +181,46 @@ mod tests {
         assert_eq!(kinds.happened('a', start + INTERVAL), Some(2));
         assert_eq!(kinds.happened('a', start + INTERVAL + INTERVAL / 2), None);
         assert_eq!(kinds.happened('b', soon + INTERVAL), Some(0));
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_when_its_time_is_over() {
+        let kinds = Kinds::default();
+        let start = Instant::now();
+        for _ in 0..3 {
+            kinds.happened('a', start);
+        }
+        kinds.happened('b', start);
+        assert_eq!(kinds.take_overdue(start + INTERVAL / 2), []);
+        assert_eq!(kinds.take_overdue(start + INTERVAL), [('a', 2)]);
+        assert_eq!(kinds.take_overdue(start + INTERVAL), []);
+        assert_eq!(kinds.happened('a', start + INTERVAL), Some(0), "told already");
+    }
+
+    /// A layer that keeps the levels of what it is given.
+    struct Levels(std::sync::Arc<Mutex<Vec<Level>>>);
+
+    impl<S: Subscriber> Layer<S> for Levels {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            self.0.lock().expect("a lock").push(*event.metadata().level());
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_as_loud_as_it_was() {
+        use tracing_subscriber::prelude::*;
+
+        let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let loud = tracing_subscriber::registry().with(Levels(lines.clone()));
+        tracing::subscriber::with_default(loud, || {
+            for kind in [
+                tracing::error_span!(target: "h2", "a line").metadata(),
+                tracing::debug_span!(target: "h2", "a line").metadata(),
+            ] {
+                tell(kind.expect("enabled"), 7);
+            }
+        });
+        assert_eq!(*lines.lock().expect("a lock"), [Level::ERROR, Level::DEBUG]);
     }
 
     /// A layer that keeps the targets of what it is given.
