@@ -3,12 +3,17 @@
 
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     process::{Command, Output, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use netrox_harness::{settings::SERVICE_TOKEN, within};
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    time::timeout,
+};
 
 use crate::running::Core;
 
@@ -133,7 +138,18 @@ async fn the_program_of_the_page_goes_on_after_a_restart() {
         .expect("python runs");
     let output = program.stdout.take().expect("what it prints");
     let mut lines = BufReader::new(output).lines();
-    printed(&mut lines, "hello from Python").await;
+    printed(&mut lines, "sent message").await;
+    // Its subscription begins beside that, and shows what comes from then on.
+    within("the subscription of the program", async {
+        let mut heard = pin!(printed(&mut lines, "are you there"));
+        loop {
+            core.send(ALICE, BOB, "are you there").await.expect("stored");
+            if timeout(Duration::from_millis(500), &mut heard).await.is_ok() {
+                return;
+            }
+        }
+    })
+    .await;
     core.kill_and_restart().await;
     core.send(ALICE, BOB, "after the restart").await.expect("stored");
     printed(&mut lines, "after the restart").await;
