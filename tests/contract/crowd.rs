@@ -177,7 +177,7 @@ async fn a_thousand_calls_that_are_cancelled_at_once_cut_nobody_off() {
 async fn long_heads_that_are_reset_take_little_memory_and_give_it_back() {
     const CONNECTIONS: u32 = 10;
     const MIB: u64 = 1024 * 1024;
-    let (heads, most_bytes) = if is_full() { (32_768, 200 * MIB) } else { (1_500, 10 * MIB) };
+    let (heads, most_bytes) = if is_full() { (32_768, 64 * MIB) } else { (1_500, 10 * MIB) };
     let core = Core::start().await;
     let [ada, bob] = core.users().await;
     core.send(&ada, &bob, "before").await.expect("stored");
@@ -228,7 +228,7 @@ async fn a_stranger_has_few_calls_at_a_time() {
     const MOST: usize = 64;
     const CONNECTIONS: usize = 16;
     const MIB: u64 = 1024 * 1024;
-    let calls = if is_full() { 30_000 } else { 3_000 };
+    let calls = if is_full() { 30_000 } else { 1_000 };
     let core = Core::start().await;
     let [ada, bob] = core.users().await;
     let before = core.process.resident_bytes();
@@ -266,7 +266,7 @@ async fn a_stranger_has_few_calls_at_a_time() {
     }
     let grown = core.process.resident_bytes().saturating_sub(before);
     eprintln!("{CONNECTIONS} strangers with {calls} calls each: {grown} bytes");
-    assert!(grown < 16 * MIB, "{grown} bytes");
+    assert!(grown < 48 * MIB, "{grown} bytes");
     core.send(&ada, &bob, "meanwhile").await.expect("stored");
     assert!(core.log_contains("a question about health is refused"));
 }
