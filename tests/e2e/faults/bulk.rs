@@ -191,6 +191,10 @@ async fn readers_of_histories_that_stall_stop_no_text(arrangement: Arrangement) 
     let mut talk = Talk::begin(&chat).await;
     let path = format!("/chat/messages/{}/", carol.id);
     let edges = chat.edges();
+    // What connections to the database keep of what they have read is not held by those who stall.
+    for _ in 0..4 {
+        join_all((0..8).map(|_| chat.history(&dave, &carol))).await;
+    }
     let memory = Memory::of(&chat);
     let mut held = Vec::new();
     for number in 0..readers {
