@@ -2,11 +2,11 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
 };
 
 use tracing::{level_filters::LevelFilter, subscriber::DefaultGuard};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{Registry, fmt::MakeWriter};
 
 /// The lines of this thread, from its creation on.
 pub(crate) struct Logs {
@@ -14,11 +14,25 @@ pub(crate) struct Logs {
     _guard: DefaultGuard,
 }
 
+/// Lets nothing be off for good. While a process has one subscriber, tracing asks the thread that meets a line
+/// first whether anybody wants it and keeps the answer for all threads: a test that logs to nobody would
+/// silence the line here.
+fn enable_all_lines() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(Registry::default())
+            .expect("the first global subscriber");
+    });
+    // A line that another thread met just before.
+    tracing::callsite::rebuild_interest_cache();
+}
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
     pub(crate) fn capture() -> Self {
+        enable_all_lines();
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
