@@ -7,7 +7,7 @@ use netrox_proto::{
 
 use crate::{
     rest::{listing::Items, message::renderer},
-    ws::{client_frame, server_frame},
+    wire::v1::{client_frame, server_frame},
 };
 
 /// Whether a frame of a client is taken.

@@ -8,7 +8,8 @@
 //! * `ws`: the WebSocket sessions; `sends`: the pipeline that their messages take to the core.
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
-//! * `json`, `error`: the public wire format and the refusals, each in one place.
+//! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
+//!   logged of defects.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 
@@ -22,7 +23,7 @@ pub mod config;
 pub mod core_client;
 mod directory;
 mod error;
-mod json;
+mod internal_error;
 mod limits;
 #[cfg(test)]
 mod logs;
@@ -35,6 +36,7 @@ mod standstill;
 mod stub_core;
 #[cfg(test)]
 mod unused_address;
+mod wire;
 mod ws;
 
 use std::sync::{

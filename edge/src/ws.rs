@@ -4,17 +4,15 @@
 //! * `session`: one connection; `queue`: what waits to be written to it; `close`: why it is closed;
 //!   `flood`: what a client may make the server do for nothing.
 //! * `feed`: what a user receives, for all their connections; `position`: how far that is; `sockets`: all connections.
-//! * `client_frame`, `server_frame`: the JSON that comes and goes. * `client_closes`: with which codes clients close.
+//! * `client_closes`: with which codes clients close.
 
 mod client_closes;
-pub(crate) mod client_frame;
 mod close;
 mod feed;
 mod flood;
 mod handshake;
 mod position;
 mod queue;
-pub(crate) mod server_frame;
 mod session;
 mod sockets;
 

@@ -6,13 +6,13 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-use crate::{Edge, core_client::Trouble, error::PublicError, json};
+use crate::{Edge, core_client::Trouble, error::PublicError, wire::v1::rest};
 
 /// A probe must not wait for a core that hangs.
 const CORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn alive() -> Result<Response, PublicError> {
-    json::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
+    rest::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
 }
 
 /// Ready while it does not drain, the core serves, and messages can be sent to it. A refusal gives the reason in a

@@ -15,9 +15,9 @@ use crate::{
     Edge,
     caller::Caller,
     error::PublicError,
-    json::ListEnvelope,
     limits::{Pace, Place},
     server::Visitor,
+    wire::v1::rest::ListEnvelope,
 };
 
 /// From a place among the reads to the head of the answer: a refusal is to be read within two seconds. As much is for

@@ -29,9 +29,9 @@ use crate::{
     caller::query_token,
     config::MediaAccess,
     error::PublicError,
-    json,
     limits::{Download, NoDownload},
     server::{Occupied, Visitor, Written},
+    wire::v1::MEDIA_PREFIX,
 };
 
 pub(super) async fn download(
@@ -151,7 +151,7 @@ async fn contents(
 /// `attachments/YYYY/MM/DD/<uuid>[.<ext>]`, as the core names it, of a request's path; anything
 /// that is spelt in another way is not found.
 fn attachment_path(path: &str) -> Option<&str> {
-    let path = path.strip_prefix(json::MEDIA_PREFIX)?;
+    let path = path.strip_prefix(MEDIA_PREFIX)?;
     let mut segments = path.split('/');
     let digits = |segment: Option<&str>, count: usize| {
         segment.is_some_and(|segment| {

@@ -14,7 +14,7 @@ use super::listing::{self, Broken, Items, Reader, in_time};
 use crate::{
     Edge,
     error::PublicError,
-    json::{self, ListEnvelope, Participants},
+    wire::v1::rest::{self, ListEnvelope, Participants},
 };
 
 pub(super) async fn list(
@@ -28,8 +28,8 @@ pub(super) async fn list(
         .ok_or_else(PublicError::invalid_receiver)?;
     // Nobody has a conversation with themselves.
     if peer_id == user_id {
-        let ListEnvelope { open, close } = json::MESSAGES;
-        return Ok(json::respond(StatusCode::OK, [open, close].concat()));
+        let ListEnvelope { open, close } = rest::MESSAGES;
+        return Ok(rest::respond(StatusCode::OK, [open, close].concat()));
     }
     let request = ListMessagesRequest {
         user_id: user_id.to_string(),
@@ -53,8 +53,8 @@ pub(super) async fn list(
     let first = first.ok_or_else(|| PublicError::internal("no response to ListMessages"))?;
 
     let render = renderer(&first).map_err(PublicError::internal)?;
-    let body = listing::body(json::MESSAGES, Some(first), responses, render, read);
-    Ok(json::respond(StatusCode::OK, body))
+    let body = listing::body(rest::MESSAGES, Some(first), responses, render, read);
+    Ok(rest::respond(StatusCode::OK, body))
 }
 
 /// Writes messages of the two users of the first response.

@@ -8,7 +8,7 @@ use super::listing::{self, Items, Reader, in_time};
 use crate::{
     Edge,
     error::PublicError,
-    json::{self, Thread},
+    wire::v1::rest::{self, Thread},
 };
 
 pub(super) async fn list(
@@ -29,6 +29,6 @@ pub(super) async fn list(
             items.push(|json| serde_json::to_writer(json, &Thread::from(thread)))
         })
     };
-    let body = listing::body(json::THREADS, first, responses, render, read);
-    Ok(json::respond(StatusCode::OK, body))
+    let body = listing::body(rest::THREADS, first, responses, render, read);
+    Ok(rest::respond(StatusCode::OK, body))
 }

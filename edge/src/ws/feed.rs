@@ -26,9 +26,8 @@ use super::{
     close::CloseReason,
     position::{Epochs, Position},
     queue::{Outgoing, Push},
-    server_frame,
 };
-use crate::{Edge, backoff::Backoff};
+use crate::{Edge, backoff::Backoff, wire::v1::server_frame};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// A delay and the attempt after it stay within the 5 s in which a feed is promised to recover.

@@ -24,7 +24,9 @@ use super::{
     session,
     sockets::{Connection, NoPlace, Place, Sockets},
 };
-use crate::{Edge, auth::Identity, caller::query_token, error::PublicError, json, server::Visitor};
+use crate::{
+    Edge, auth::Identity, caller::query_token, error::PublicError, server::Visitor, wire::v1::rest,
+};
 
 /// Of a token, as when it is verified.
 const LEEWAY: Duration = Duration::from_secs(10);
@@ -143,7 +145,7 @@ fn not_a_handshake(edge: &Edge, error: &Error) -> Response {
         }
         _ => return PublicError::bad_request("Invalid WebSocket handshake").into_response(),
     };
-    let mut response = json::failure(StatusCode::UPGRADE_REQUIRED, message);
+    let mut response = rest::failure(StatusCode::UPGRADE_REQUIRED, message);
     response.headers_mut().insert(header.0, header.1);
     response
 }

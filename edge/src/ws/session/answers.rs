@@ -16,7 +16,8 @@ use super::Session;
 use crate::{
     auth::Identity,
     sends,
-    ws::{close::CloseReason, queue::Push, server_frame::Rejection},
+    wire::v1::server_frame::Rejection,
+    ws::{close::CloseReason, queue::Push},
 };
 
 /// What a client's frame led to.

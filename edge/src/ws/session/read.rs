@@ -14,7 +14,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{End, Session};
-use crate::ws::{client_frame, close::CloseReason};
+use crate::{wire::v1::client_frame, ws::close::CloseReason};
 
 /// Frame headers that a message may have beside its text.
 const FRAGMENT_OVERHEAD_BYTES: usize = 16 * 1024;

@@ -10,11 +10,12 @@ use netrox_proto::{
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{error::log_internal, json};
+use super::format::{MEDIA_PREFIX, attached_file_size, socket_timestamp};
+use crate::internal_error::log_internal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ErrorCode {
+pub(crate) enum ErrorCode {
     InvalidJson,
     UnknownAction,
     InvalidField,
@@ -30,41 +31,41 @@ pub(super) enum ErrorCode {
 /// Why a client's frame was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
-    pub(super) code: ErrorCode,
-    pub(super) message: Cow<'static, str>,
+    pub(crate) code: ErrorCode,
+    pub(crate) message: Cow<'static, str>,
 }
 
 impl Rejection {
-    pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }
     }
 
     /// `problem` completes "<field> ...".
-    pub(super) fn invalid_field(field: &str, problem: &str) -> Self {
+    pub(crate) fn invalid_field(field: &str, problem: &str) -> Self {
         Self::new(ErrorCode::InvalidField, format!("{field}: {problem}"))
     }
 
-    pub(super) fn invalid_receiver(message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn invalid_receiver(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::InvalidReceiver, message)
     }
 
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new(ErrorCode::NotFound, "chat_id: no such file message of this user")
     }
 
-    pub(super) fn rate_limited() -> Self {
+    pub(crate) fn rate_limited() -> Self {
         Self::new(ErrorCode::RateLimited, "too many messages, slow down")
     }
 
-    pub(super) fn unavailable() -> Self {
+    pub(crate) fn unavailable() -> Self {
         Self::new(ErrorCode::Unavailable, "nothing was stored, try again")
     }
 
-    pub(super) fn outcome_unknown() -> Self {
+    pub(crate) fn outcome_unknown() -> Self {
         Self::new(ErrorCode::OutcomeUnknown, "it may be stored: the history tells")
     }
 
-    pub(super) fn frame(&self) -> Utf8Bytes {
+    pub(crate) fn frame(&self) -> Utf8Bytes {
         render(&ErrorFrame { action: "error", code: self.code, message: &self.message })
     }
 }
@@ -124,7 +125,7 @@ pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
             message_body: &message.body,
             sender_id: &message.sender_id,
             receiver_id: &message.receiver_id,
-            timestamp: json::socket_timestamp(time::micros(created)),
+            timestamp: socket_timestamp(time::micros(created)),
             created_msg_id: message.id,
             action: "re_message",
         }));
@@ -133,11 +134,11 @@ pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
     Some(render(&FileFrame {
         message_body: &message.body,
         attached_file_name: &attachment.file_name,
-        attached_file_size: json::attached_file_size(Some(attachment.size)),
-        attached_file_url: format!("{}{}", json::MEDIA_PREFIX, attachment.path),
+        attached_file_size: attached_file_size(Some(attachment.size)),
+        attached_file_url: format!("{}{}", MEDIA_PREFIX, attachment.path),
         sender_id: &message.sender_id,
         receiver_id: &message.receiver_id,
-        timestamp: json::socket_timestamp(time::micros(dispatched)),
+        timestamp: socket_timestamp(time::micros(dispatched)),
         created_msg_id: message.id,
         action: "re_message_file",
     }))

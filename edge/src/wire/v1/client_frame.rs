@@ -57,7 +57,7 @@ pub(crate) fn parse(
 }
 
 /// The refusal of a frame that is not text.
-pub(super) fn binary() -> Rejection {
+pub(crate) fn binary() -> Rejection {
     Rejection::new(ErrorCode::InvalidJson, "the frame must be text, not binary")
 }
 

@@ -1,26 +1,16 @@
-//! The public wire format, in one place: what clients that know only the documented API read.
-//!
-//! Field names, their order and their spelling ("craeted", "retreived", "receipient") are the
-//! contract; nothing here may be corrected.
-
-use std::{borrow::Cow, ops::Range};
+//! The envelopes of REST answers and what is in them (PROTOCOL section 2).
 
 use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use jiff::{Timestamp, tz::Offset};
-use netrox_proto::{time, v1};
-use serde::{Serialize, Serializer};
+use netrox_proto::v1;
+use serde::Serialize;
 use serde_json::value::RawValue;
+
+use super::format::RestTimestamp;
 
 mod message;
 
 pub(crate) use self::message::Participants;
-
-const KIB: f64 = 1024.0;
-const MIB: f64 = 1024.0 * 1024.0;
-
-/// Where the core's attachment paths are served.
-pub(crate) const MEDIA_PREFIX: &str = "/mediafiles/";
 
 /// The wrapper of every REST answer.
 #[derive(Serialize)]
@@ -127,68 +117,6 @@ impl<'a> From<&'a v1::Thread> for Thread<'a> {
             user_two: thread.user_two.as_ref().map(User::from),
             craeted: thread.created.as_ref().into(),
         }
-    }
-}
-
-/// `2024-06-17T11:28:21.902531Z`, as in REST answers.
-#[derive(Clone, Copy)]
-struct RestTimestamp([u8; REST_TIMESTAMP.len()]);
-
-const REST_TIMESTAMP: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
-
-impl RestTimestamp {
-    /// Written digit by digit: two of them are half the work of a message's JSON otherwise.
-    fn new(micros: i64) -> Self {
-        // Later years than 9999 have no such form, and nothing was sent before 1970.
-        let instant = Timestamp::from_microsecond(micros.max(0)).unwrap_or(Timestamp::MAX);
-        let time = Offset::UTC.to_datetime(instant);
-        let mut text = *REST_TIMESTAMP;
-        let mut write = |range: Range<usize>, mut value: u32| {
-            for digit in text[range].iter_mut().rev() {
-                *digit = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
-        };
-        write(0..4, time.year().unsigned_abs().into());
-        write(5..7, time.month().unsigned_abs().into());
-        write(8..10, time.day().unsigned_abs().into());
-        write(11..13, time.hour().unsigned_abs().into());
-        write(14..16, time.minute().unsigned_abs().into());
-        write(17..19, time.second().unsigned_abs().into());
-        write(20..26, time.subsec_nanosecond().unsigned_abs() / 1000);
-        Self(text)
-    }
-
-    fn as_str(&self) -> &str {
-        // ASCII throughout.
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl From<Option<&prost_types::Timestamp>> for RestTimestamp {
-    fn from(timestamp: Option<&prost_types::Timestamp>) -> Self {
-        Self::new(timestamp.map(time::micros).unwrap_or_default())
-    }
-}
-
-impl Serialize for RestTimestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// `2024-06-17T12:48:28.228342+00:00`, as in WebSocket frames.
-pub(crate) fn socket_timestamp(micros: i64) -> String {
-    let text = RestTimestamp::new(micros);
-    [text.as_str().trim_end_matches('Z'), "+00:00"].concat()
-}
-
-/// `attached_file_size` of a message: `0kb` without a file.
-pub(crate) fn attached_file_size(bytes: Option<i64>) -> Cow<'static, str> {
-    match bytes {
-        None => "0kb".into(),
-        Some(bytes) if bytes as f64 / MIB > 1.0 => format!("{:.2}MB", bytes as f64 / MIB).into(),
-        Some(bytes) => format!("{:.2}KB", bytes as f64 / KIB).into(),
     }
 }
 
