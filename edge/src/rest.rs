@@ -3,7 +3,7 @@
 mod attachment;
 mod disposition;
 mod health;
-pub(crate) mod listing;
+mod listing;
 mod media;
 pub(crate) mod message;
 mod multipart;

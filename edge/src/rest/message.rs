@@ -10,11 +10,11 @@ use netrox_proto::{
     v1::{ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse},
 };
 
-use super::listing::{self, Broken, Items, Reader, in_time};
+use super::listing::{self, Broken, Reader, in_time};
 use crate::{
     Edge,
     error::PublicError,
-    wire::v1::rest::{self, ListEnvelope, Participants},
+    wire::v1::rest::{self, List, Participants},
 };
 
 pub(super) async fn list(
@@ -28,8 +28,7 @@ pub(super) async fn list(
         .ok_or_else(PublicError::invalid_receiver)?;
     // Nobody has a conversation with themselves.
     if peer_id == user_id {
-        let ListEnvelope { open, close } = rest::MESSAGES;
-        return Ok(rest::respond(StatusCode::OK, [open, close].concat()));
+        return Ok(rest::respond(StatusCode::OK, List::empty(rest::MESSAGES)));
     }
     let request = ListMessagesRequest {
         user_id: user_id.to_string(),
@@ -60,13 +59,13 @@ pub(super) async fn list(
 /// Writes messages of the two users of the first response.
 pub(crate) fn renderer(
     first: &ListMessagesResponse,
-) -> Result<impl FnMut(&ListMessagesResponse, &mut Items) -> Result<(), Broken> + use<>, Broken> {
+) -> Result<impl FnMut(&ListMessagesResponse, &mut List) -> Result<(), Broken> + use<>, Broken> {
     let [one, two] = first.users.as_slice() else {
         return Err(Broken::ForeignMessage);
     };
     let (from_one, from_two) = (Participants::new(one, two)?, Participants::new(two, one)?);
     let (one, two) = (one.id.clone(), two.id.clone());
-    Ok(move |response: &ListMessagesResponse, items: &mut Items| {
+    Ok(move |response: &ListMessagesResponse, list: &mut List| {
         for message in &response.messages {
             let participants = if message.sender_id == one && message.receiver_id == two {
                 &from_one
@@ -75,7 +74,7 @@ pub(crate) fn renderer(
             } else {
                 return Err(Broken::ForeignMessage);
             };
-            items.push(|json| participants.write(message, json))?;
+            list.push_message(participants, message)?;
         }
         Ok(())
     })

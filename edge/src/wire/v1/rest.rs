@@ -8,9 +8,13 @@ use serde_json::value::RawValue;
 
 use super::format::RestTimestamp;
 
+mod list;
 mod message;
 
-pub(crate) use self::message::Participants;
+pub(crate) use self::{
+    list::{List, ListEnvelope, MESSAGES, THREADS},
+    message::Participants,
+};
 
 /// The wrapper of every REST answer.
 #[derive(Serialize)]
@@ -59,23 +63,6 @@ pub(crate) fn respond(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
-/// An envelope around a list that is written item by item, so that it need not be held in memory.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ListEnvelope {
-    pub(crate) open: &'static str,
-    pub(crate) close: &'static str,
-}
-
-pub(crate) const MESSAGES: ListEnvelope = ListEnvelope {
-    open: r#"{"status":"success","entity":{"messages":["#,
-    close: r#"]},"message":"Messages retreived successfully","success":true}"#,
-};
-
-pub(crate) const THREADS: ListEnvelope = ListEnvelope {
-    open: r#"{"status":"success","entity":["#,
-    close: r#"],"message":null,"success":true}"#,
-};
-
 /// The message of the answer to an upload.
 pub(crate) const UPLOADED: &str = "File uploaded and chat created successfully";
 
@@ -87,7 +74,7 @@ pub(crate) struct Uploaded {
 
 /// `{"id": …, "email": …, "profile": …}`
 #[derive(Serialize)]
-pub(crate) struct User<'a> {
+struct User<'a> {
     id: &'a str,
     email: &'a str,
     profile: Option<&'a RawValue>,
@@ -102,7 +89,7 @@ impl<'a> From<&'a v1::User> for User<'a> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Thread<'a> {
+struct Thread<'a> {
     id: i64,
     user_one: Option<User<'a>>,
     user_two: Option<User<'a>>,

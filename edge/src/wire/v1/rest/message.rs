@@ -21,7 +21,7 @@ impl Participants {
     }
 
     /// Appends a message of theirs.
-    pub(crate) fn write(
+    pub(super) fn write(
         &self,
         message: &v1::Message,
         json: &mut Vec<u8>,

@@ -131,14 +131,24 @@ async fn envelopes_have_the_documented_keys_in_order() {
 }
 
 #[tokio::test]
-async fn a_list_envelope_is_the_envelope_of_the_whole_list() {
-    let expected = success(StatusCode::OK, Some([1, 2]), None).expect("JSON");
-    assert_eq!(format!("{}1,2{}", THREADS.open, THREADS.close), body(expected).await);
+async fn a_list_in_pieces_is_the_envelope_of_the_whole_list() {
+    let thread = |id| v1::Thread { id, ..Default::default() };
+    let mut list = List::open(THREADS);
+    list.push_thread(&thread(1)).expect("JSON");
+    let mut whole = list.take_piece();
+    list.push_thread(&thread(2)).expect("JSON");
+    list.close();
+    whole.extend(list.take_piece());
+    let entity = [thread(1), thread(2)];
+    let entity: Vec<_> = entity.iter().map(Thread::from).collect();
+    let expected = success(StatusCode::OK, Some(entity), None).expect("JSON");
+    assert_eq!(String::from_utf8(whole).expect("UTF-8"), body(expected).await);
 
-    let entity = serde_json::json!({"messages": [1]});
+    let none: [(); 0] = [];
+    let entity = serde_json::json!({"messages": none});
     let message = Some("Messages retreived successfully");
     let expected = success(StatusCode::OK, Some(entity), message).expect("JSON");
-    assert_eq!(format!("{}1{}", MESSAGES.open, MESSAGES.close), body(expected).await);
+    assert_eq!(List::empty(MESSAGES), body(expected).await);
 }
 
 #[test]
