@@ -8,7 +8,7 @@ use netrox_proto::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{Edge, auth::Identity, error::PublicError, server::Visitor};
+use crate::{Edge, auth::Identity, error::PublicError, strangers::Visitor};
 
 /// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,7 @@ mod backoff;
 #[doc(hidden)]
 pub mod bench;
 mod caller;
+mod client_address;
 pub mod config;
 pub mod core_client;
 mod directory;
@@ -32,11 +33,13 @@ mod rest;
 mod sends;
 mod server;
 mod standstill;
+mod strangers;
 #[cfg(test)]
 mod stub_core;
 #[cfg(test)]
 mod unused_address;
 mod wire;
+mod written;
 mod ws;
 
 use std::sync::{
@@ -67,7 +70,7 @@ struct Shared {
     limits: limits::Limits,
     sends: sends::SendPipeline,
     sockets: ws::Sockets,
-    strangers: Arc<server::Strangers>,
+    strangers: Arc<strangers::Strangers>,
     lingering: Arc<server::Lingering>,
     client_closes: ws::ClientCloses,
     /// The operator was told of a proxy that nobody named.
@@ -118,7 +121,7 @@ impl Edge {
                 &hard_stop,
             ),
             sockets: ws::Sockets::new(&config.limits),
-            strangers: Arc::new(server::Strangers::new(&config)),
+            strangers: Arc::new(strangers::Strangers::new(&config)),
             lingering: Arc::new(server::Lingering::new(&config)),
             client_closes: ws::ClientCloses::default(),
             unnamed_proxy: Once::new(),

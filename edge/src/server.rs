@@ -8,7 +8,6 @@ mod head_timeout;
 mod linger;
 mod lingering;
 mod origin;
-mod strangers;
 mod write_timeout;
 
 use std::{
@@ -35,20 +34,18 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
+pub(crate) use self::lingering::Lingering;
 use self::{
     head_timeout::{HeadTimer, Heads},
     linger::{Course, LingeringBody},
     origin::Origin,
-    strangers::Stranger,
     write_timeout::WriteTimeout,
 };
-pub(crate) use self::{
-    lingering::Lingering,
-    origin::ClientAddress,
-    strangers::{Occupied, Strangers, Visitor},
-    write_timeout::Written,
+use crate::{
+    Edge, rest,
+    strangers::{Stranger, Strangers, Visitor},
+    ws,
 };
-use crate::{Edge, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;

@@ -16,7 +16,7 @@ use crate::{
     caller::Caller,
     error::PublicError,
     limits::{Pace, Place},
-    server::Visitor,
+    strangers::Visitor,
     wire::v1::rest::{List, ListEnvelope},
 };
 

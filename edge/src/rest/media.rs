@@ -30,8 +30,9 @@ use crate::{
     config::MediaAccess,
     error::PublicError,
     limits::{Download, NoDownload},
-    server::{Occupied, Visitor, Written},
+    strangers::{Occupied, Visitor},
     wire::v1::MEDIA_PREFIX,
+    written::Written,
 };
 
 pub(super) async fn download(

@@ -23,8 +23,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{lingering::Lingering, strangers::Visitor};
-use crate::Edge;
+use super::lingering::Lingering;
+use crate::{Edge, strangers::Visitor};
 
 /// How much is read for nothing at most.
 const KNOWN_BYTES: u64 = 64 * 1024 * 1024;

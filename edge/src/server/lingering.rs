@@ -14,8 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::origin::ClientAddress;
-use crate::{config::Config, limits::share_of_files};
+use crate::{client_address::ClientAddress, config::Config, limits::share_of_files};
 
 const MAX: usize = 256;
 /// Of one address, where addresses are known.

@@ -25,7 +25,8 @@ use super::{
     sockets::{Connection, NoPlace, Place, Sockets},
 };
 use crate::{
-    Edge, auth::Identity, caller::query_token, error::PublicError, server::Visitor, wire::v1::rest,
+    Edge, auth::Identity, caller::query_token, error::PublicError, strangers::Visitor,
+    wire::v1::rest,
 };
 
 /// Of a token, as when it is verified.

@@ -14,12 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
-use crate::{
-    Edge,
-    limits::Download,
-    rest::listing,
-    server::{Occupied, Written},
-};
+use crate::{Edge, limits::Download, rest::listing, strangers::Occupied, written::Written};
 
 /// A client that takes nothing for so long holds no stream of the core's any more: neither its file nor its buffers, nor
 /// what they take of a connection that others use.
