@@ -12,6 +12,7 @@ use std::{
 use http::{HeaderMap, header};
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use netrox_proto::ids::UserId;
+use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
 use self::refusal::Tally;
@@ -142,6 +143,12 @@ impl Authenticator {
             profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
         })
     }
+}
+
+/// The `token` of a query.
+pub(crate) fn query_token(query: Option<&str>) -> Option<String> {
+    let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    percent_decode_str(token).decode_utf8().ok().map(Into::into)
 }
 
 fn token_of<'a>(headers: &'a HeaderMap, query_token: Option<&'a str>) -> Result<&'a str, Refusal> {

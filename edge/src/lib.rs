@@ -111,7 +111,7 @@ impl Edge {
         let draining = CancellationToken::new();
         let shared = Shared {
             authenticator,
-            known_users: directory::KnownUsers::new(),
+            known_users: directory::KnownUsers::new(core.clone()),
             limits: limits::Limits::new(&config),
             sends: sends::SendPipeline::new(
                 &core,

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Edge,
-    caller::query_token,
+    auth::query_token,
     config::MediaAccess,
     error::PublicError,
     limits::{Download, NoDownload},

@@ -25,7 +25,10 @@ use super::{
     sockets::{Connection, NoPlace, Place, Sockets},
 };
 use crate::{
-    Edge, auth::Identity, caller::query_token, error::PublicError, strangers::Visitor,
+    Edge,
+    auth::{Identity, query_token},
+    error::PublicError,
+    strangers::Visitor,
     wire::v1::rest,
 };
 
@@ -82,13 +85,13 @@ async fn connect(edge: &Edge, identity: &Identity) -> Result<Connection, PublicE
     let known_users = &edge.shared.known_users;
     let place = || edge.shared.sockets.place(identity.user_id).map_err(no_place);
     let first = place()?;
-    known_users.ensure(&edge.shared.core, identity).await?;
+    known_users.ensure(identity).await?;
     match join(edge, first).await {
         // Known here, but not to the core's database: it is another one than it was.
         Err(failure) if failure.reason() == ErrorReason::UserUnknown => {
             let second = place()?;
             known_users.forget(identity.user_id);
-            known_users.ensure(&edge.shared.core, identity).await?;
+            known_users.ensure(identity).await?;
             Ok(join(edge, second).await?)
         }
         result => Ok(result?),

@@ -94,7 +94,7 @@ where
                     email: None,
                     profile_json: None,
                 };
-                match known_users.ensure(&edge.shared.core, &identity).await {
+                match known_users.ensure(&identity).await {
                     // It was not stored, and will be if it is sent again.
                     Ok(()) => Rejection::unavailable(),
                     // What is unknown is whether the user is known now.
