@@ -7,7 +7,7 @@ use netrox_proto::{
     v1::{ErrorReason, Failure},
 };
 
-use crate::{Edge, auth::Identity, error::PublicError, strangers::Visitor};
+use crate::{auth::Identity, edge::Edge, error::PublicError, strangers::Visitor};
 
 /// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
 #[derive(Debug, Clone, Copy)]

@@ -24,14 +24,14 @@ use std::pin::pin;
 
 use tokio::time::timeout;
 
-use crate::Edge;
+use crate::edge::Edge;
 
 /// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
 /// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders are
 /// told.
 pub(crate) async fn drain(edge: Edge) {
     let shared = &edge.shared;
-    shared.draining.cancelled().await;
+    shared.tasks.draining().cancelled().await;
     let drained = async {
         shared.sockets.drain().await;
         shared.sends.close();

@@ -32,8 +32,8 @@ use tonic_types::StatusExt;
 
 use super::multipart::{Form, Part};
 use crate::{
-    Edge,
     caller::Caller,
+    edge::Edge,
     error::PublicError,
     wire::v1::rest::{self, Participants, Uploaded},
 };

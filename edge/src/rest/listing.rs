@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use crate::{
-    Edge,
     caller::Caller,
+    edge::Edge,
     error::PublicError,
     limits::{Pace, Place},
     strangers::Visitor,

@@ -25,9 +25,9 @@ use super::{
     range::{self, Selection},
 };
 use crate::{
-    Edge,
     auth::query_token,
     config::MediaAccess,
+    edge::Edge,
     error::PublicError,
     limits::{Download, NoDownload},
     strangers::{Occupied, Visitor},

@@ -12,7 +12,7 @@ use netrox_proto::{
 
 use super::listing::{self, Broken, Reader, in_time};
 use crate::{
-    Edge,
+    edge::Edge,
     error::PublicError,
     wire::v1::rest::{self, List, Participants},
 };

@@ -6,7 +6,7 @@ use netrox_proto::v1::{ListThreadsRequest, ListThreadsResponse};
 
 use super::listing::{self, Broken, Reader, in_time};
 use crate::{
-    Edge,
+    edge::Edge,
     error::PublicError,
     wire::v1::rest::{self, List},
 };

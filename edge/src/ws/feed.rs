@@ -27,7 +27,7 @@ use super::{
     position::{Epochs, Position},
     queue::{Outgoing, Push},
 };
-use crate::{Edge, backoff::Backoff, wire::v1::server_frame};
+use crate::{backoff::Backoff, edge::Edge, wire::v1::server_frame};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// A delay and the attempt after it stay within the 5 s in which a feed is promised to recover.

@@ -25,8 +25,8 @@ use super::{
     sockets::{Connection, NoPlace, Place, Sockets},
 };
 use crate::{
-    Edge,
     auth::{Identity, query_token},
+    edge::Edge,
     error::PublicError,
     strangers::Visitor,
     wire::v1::rest,
@@ -76,7 +76,7 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
             Err(_) => tracing::debug!("a WebSocket handshake took too long"),
         }
     };
-    edge.spawn(Box::pin(edge.shared.sockets.sessions.track_future(session)));
+    edge.shared.tasks.spawn(Box::pin(edge.shared.sockets.sessions.track_future(session)));
     response
 }
 

@@ -17,7 +17,7 @@ use super::{
     position::Epochs,
     queue::Outgoing,
 };
-use crate::{Edge, config};
+use crate::{config, edge::Edge};
 
 /// How long connections beyond a user's number have to answer a ping, before one of them is closed: a phone that sleeps
 /// takes that long.
@@ -156,7 +156,7 @@ impl Sockets {
                 let feed = Arc::new(Feed::new(user));
                 feed.add(Arc::clone(&outgoing));
                 let run = feed::run(edge.clone(), Arc::clone(&feed));
-                feed.set_task(edge.shared.tasks.spawn(run).abort_handle());
+                feed.set_task(edge.shared.tasks.spawn_abortable(run));
                 Arc::clone(entry.insert(feed))
             }
         };
@@ -242,8 +242,9 @@ impl Connection {
     pub(super) fn admit(&self) {
         let max = self.edge.shared.sockets.max_connections_per_user;
         if self.feed.admit(&self.outgoing, max) == Admission::Probing {
-            let (feed, draining) = (Arc::clone(&self.feed), self.edge.shared.draining.clone());
-            self.edge.spawn(async move {
+            let (feed, draining) =
+                (Arc::clone(&self.feed), self.edge.shared.tasks.draining().clone());
+            self.edge.shared.tasks.spawn(async move {
                 if draining.run_until_cancelled(sleep(PROBE_TIME)).await.is_some() {
                     feed.settle(max);
                 }

@@ -28,8 +28,8 @@ use tokio_tungstenite::{
 
 use super::{Connection, run};
 use crate::{
-    Edge,
     config::Limits,
+    edge::Edge,
     stub_core::{StubCore, config, user},
     ws::{self, Sockets},
 };
@@ -94,7 +94,10 @@ impl World {
     ) -> DuplexStream {
         let (client, server) = duplex(pipe_bytes);
         let session = run(connection, server, expires_at);
-        self.edge.spawn(Box::pin(self.edge.shared.sockets.sessions.track_future(session)));
+        self.edge
+            .shared
+            .tasks
+            .spawn(Box::pin(self.edge.shared.sockets.sessions.track_future(session)));
         client
     }
 }

@@ -237,15 +237,14 @@ async fn a_drain_stores_and_answers_what_was_read_and_closes_with_1001() {
     world.core.wait_for("b", |state| state.received.len() == 2).await;
 
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    world.edge.shared.tasks.spawn(ws::drain(world.edge.clone()));
+    shared.tasks.begin_drain();
     assert_eq!(bob.close_code().await, CloseCode::Away);
     assert!(shared.sockets.place(user(3)).is_err());
     world.core.refuse_unanswered(&Failure::new(ErrorReason::Overloaded, "busy"));
     assert_eq!(alice.error_code().await, "unavailable");
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,12 +255,11 @@ async fn a_drain_does_not_wait_for_a_core_that_hangs() {
     alice.send(text_to(user(BOB), "a")).await;
     world.core.wait_for("a", |state| state.received.len() == 1).await;
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    world.edge.shared.tasks.spawn(ws::drain(world.edge.clone()));
+    shared.tasks.begin_drain();
     let start = Instant::now();
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
     let took = start.elapsed();
     assert!(took < shared.config.limits.drain_timeout, "{took:?}");
 }
@@ -280,9 +278,8 @@ async fn what_a_client_sends_until_it_reads_the_close_is_stored() {
         send(&mut alice).await;
     }
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    world.edge.shared.tasks.spawn(ws::drain(world.edge.clone()));
+    shared.tasks.begin_drain();
     // The close frame is on its way, and the client has not read it.
     let mut last = 0;
     for _ in 0..300 {
@@ -290,7 +287,7 @@ async fn what_a_client_sends_until_it_reads_the_close_is_stored() {
         last = send(&mut alice).await;
     }
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
     assert_eq!(world.core.state().bodies(), numbers(0..last));
 }
 
