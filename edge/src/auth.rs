@@ -43,6 +43,17 @@ pub(crate) struct Identity {
     pub(crate) profile_json: Option<String>,
 }
 
+impl Identity {
+    /// Until when the token is taken, in Unix seconds.
+    pub(crate) fn accepted_until(&self) -> i64 {
+        accepted_until(self.expires_at)
+    }
+}
+
+fn accepted_until(expires_at: i64) -> i64 {
+    expires_at.saturating_add(LEEWAY_SECONDS)
+}
+
 /// Verifies access tokens with one key.
 pub(crate) struct Authenticator {
     key: DecodingKey,
@@ -117,7 +128,7 @@ impl Authenticator {
         let claims = token.claims;
         let expires_at =
             claims.get("exp").and_then(|claim| time(claim)).ok_or(Refusal::NoExpiry)?;
-        if expires_at < now.saturating_sub(LEEWAY_SECONDS) {
+        if accepted_until(expires_at) < now {
             return Err(Refusal::Expired);
         }
         if let Some(start) = claims.get("nbf").filter(|claim| claim.get() != "null") {

@@ -5,17 +5,17 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use axum::extract::FromRef;
+
 use crate::{
     auth::{Authenticator, ConfigError},
     config::Config,
     core_client::{CoreClient, CoreTransport},
     directory::KnownUsers,
     limits::Limits,
-    notice::Notice,
     sends::SendPipeline,
-    standstill::Standstill,
     tasks::Tasks,
-    ws::{ClientCloses, Sockets},
+    ws::WebSockets,
 };
 
 /// An edge: cheap to clone, every clone is the same edge.
@@ -28,15 +28,11 @@ pub struct Edge {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) core: CoreClient,
-    pub(crate) authenticator: Authenticator,
-    pub(crate) known_users: KnownUsers,
-    pub(crate) limits: Limits,
-    pub(crate) sends: SendPipeline,
-    pub(crate) sockets: Sockets,
-    pub(crate) client_closes: ClientCloses,
-    /// The operator is told of requests for a WebSocket that lack `Upgrade`.
-    pub(crate) lost_upgrade: Notice,
-    pub(crate) standstill: Standstill,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) known_users: Arc<KnownUsers>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) sends: Arc<SendPipeline>,
+    pub(crate) web_sockets: Arc<WebSockets>,
     /// The drain comes soon: not ready any more, and serving all the same.
     pub(crate) leaving: AtomicBool,
     pub(crate) tasks: Tasks,
@@ -57,19 +53,22 @@ impl Edge {
         authorization: http::HeaderValue,
     ) -> Result<Self, ConfigError> {
         // Before anything is connected.
-        let authenticator = Authenticator::new(&config.jwt)?;
+        let authenticator = Arc::new(Authenticator::new(&config.jwt)?);
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
+        let known_users = Arc::new(KnownUsers::new(core.clone()));
+        let limits = Arc::new(Limits::new(&config));
+        let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
+        let sends = Arc::new(sends);
+        let web_sockets =
+            WebSockets::new(&config, &core, &authenticator, &known_users, &limits, &sends, &tasks);
         let shared = Shared {
             authenticator,
-            known_users: KnownUsers::new(core.clone()),
-            limits: Limits::new(&config),
-            sends: SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks),
-            sockets: Sockets::new(&config.limits),
-            client_closes: ClientCloses::default(),
-            lost_upgrade: Notice::default(),
-            standstill: Standstill::watch(&tasks),
+            known_users,
+            limits,
+            sends,
+            web_sockets: Arc::new(web_sockets),
             core,
             config,
             leaving: AtomicBool::new(false),
@@ -81,5 +80,12 @@ impl Edge {
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.
     pub fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+}
+
+/// All that a handshake needs.
+impl FromRef<Edge> for Arc<WebSockets> {
+    fn from_ref(edge: &Edge) -> Self {
+        Arc::clone(&edge.shared.web_sockets)
     }
 }

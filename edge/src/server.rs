@@ -47,7 +47,6 @@ use crate::{
     rest,
     strangers::{Stranger, Strangers, Visitor},
     tasks::Tasks,
-    ws,
 };
 
 /// PROTOCOL section 5: not configurable.
@@ -69,7 +68,7 @@ impl Edge {
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
         let tasks = &self.shared.tasks;
         tasks.spawn(keep_house(self.clone()));
-        tasks.spawn(ws::drain(self.clone()));
+        tasks.spawn(Arc::clone(&self.shared.web_sockets).drain());
         let server = Arc::new(Server::new(self));
         shutdown.run_until_cancelled(server.accept(&listener)).await;
         // New connections are refused from here on.
@@ -254,6 +253,6 @@ async fn keep_house(edge: Edge) {
     while draining.run_until_cancelled(interval.tick()).await.is_some() {
         edge.shared.limits.forget_idle();
         edge.shared.authenticator.tell();
-        edge.shared.client_closes.tell();
+        edge.shared.web_sockets.tell();
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{close::CloseReason, sockets::Place};
+use super::{close::CloseReason, places::Place};
 
 /// A queue grown beyond it gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 16;

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -77,15 +78,14 @@ where
     /// What follows from a failure; nothing where it ends the session.
     fn refusal(&mut self, failure: Failure) -> Option<Answer> {
         let user = self.connection.user();
-        let edge = self.connection.edge.clone();
+        let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
             ErrorReason::UserDeleted => {
-                edge.shared.known_users.forget(user);
+                known_users.forget(user);
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
             ErrorReason::UserUnknown => Some(Answer::Provisioning(Box::pin(async move {
-                let known_users = &edge.shared.known_users;
                 known_users.forget(user);
                 let identity = Identity {
                     user_id: user,

@@ -163,7 +163,7 @@ where
 
     pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
         if !self.is_parting() {
-            let closes = &self.connection.edge.shared.client_closes;
+            let closes = &self.context.client_closes;
             closes.note(code.unwrap_or(CloseCode::Status), self.largest_frame);
             return Err(End::Closed);
         }

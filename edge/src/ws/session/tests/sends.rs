@@ -112,7 +112,7 @@ async fn what_waits_for_the_rate_is_stored_before_a_drain_ends_the_connection() 
     }
     world.core.wait_for("the burst", |state| state.stored.len() == 50).await;
     let shared = &world.edge.shared;
-    world.edge.shared.tasks.spawn(ws::drain(world.edge.clone()));
+    shared.tasks.spawn(Arc::clone(&shared.web_sockets).drain());
     shared.tasks.begin_drain();
     assert_eq!(alice.close_code().await, CloseCode::Away);
     shared.tasks.ended().await;
