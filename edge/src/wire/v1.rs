@@ -3,10 +3,12 @@
 //!
 //! * [`rest`]: the envelopes of REST answers and what is in them.
 //! * [`client_frame`], [`server_frame`]: what comes and goes over a WebSocket.
+//! * [`rejection`]: why a frame is refused.
 //! * `format`: times, sizes and addresses of files, which both have.
 
 pub(crate) mod client_frame;
 mod format;
+pub(crate) mod rejection;
 pub(crate) mod rest;
 pub(crate) mod server_frame;
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration, vec};
 
 use futures_util::future::{BoxFuture, join_all};
-use netrox_proto::v1::{Event, event::Change};
+use netrox_proto::v1::{Event, Message, event::Change};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -12,11 +12,14 @@ use super::{
     feed::Feed,
     queue::{Outgoing, Push},
 };
-use crate::wire::v1::server_frame;
+use crate::wire::MessageFrames;
 
 /// How long in total a socket may take nothing before its full queue is half empty again. Until then
 /// the user's other connections wait too: a burst, such as after a break, is not yet a slow consumer.
 const MAX_STALL: Duration = Duration::from_secs(1);
+
+/// A connection that has no room for a frame.
+type Late = (Arc<Outgoing>, Utf8Bytes);
 
 /// Delivers events after `position`. Gives what has to be waited for, which is rare, and large beside the rest of the task.
 pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<BoxFuture<'_, ()>> {
@@ -26,11 +29,10 @@ pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<
     let connections = feed.members.all();
     let mut events = events.into_iter();
     while let Some(event) = events.next() {
-        let Some(frame) = shown(feed, event, position) else { continue };
-        let full = push_to(&connections, &frame);
-        if !full.is_empty() {
-            let rest = deliver_late(feed, connections, full, frame, events, position);
-            return Some(Box::pin(rest));
+        let Some(message) = new_message(feed, event, position) else { continue };
+        let late = push(&connections, &message);
+        if !late.is_empty() {
+            return Some(Box::pin(deliver_late(feed, connections, late, events, position)));
         }
     }
     None
@@ -40,41 +42,42 @@ pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<
 async fn deliver_late(
     feed: &Feed,
     connections: Vec<Arc<Outgoing>>,
-    mut full: Vec<Arc<Outgoing>>,
-    mut frame: Utf8Bytes,
+    mut late: Vec<Late>,
     mut events: vec::IntoIter<Event>,
     position: u64,
 ) {
     loop {
-        join_all(full.iter().map(|outgoing| push_late(outgoing, &frame))).await;
+        join_all(late.iter().map(|(outgoing, frame)| push_late(outgoing, frame))).await;
         let Some(event) = events.next() else { return };
-        full.clear();
-        if let Some(next) = shown(feed, event, position) {
-            full = push_to(&connections, &next);
-            frame = next;
+        late.clear();
+        if let Some(message) = new_message(feed, event, position) {
+            late = push(&connections, &message);
         }
     }
 }
 
-/// What the user's connections are shown of an event after `position`, if anything.
-fn shown(feed: &Feed, event: Event, position: u64) -> Option<Utf8Bytes> {
+/// The message of an event after `position`, if it is one that is new to the user.
+fn new_message(feed: &Feed, event: Event, position: u64) -> Option<Message> {
     // A resumed stream begins after the position; this holds the core to it. What only changed has been shown, or
     // will be at its first place. A core of 0.1.0 tells of nothing else.
     if event.seq <= position || event.first_seq != 0 && event.first_seq != event.seq {
         return None;
     }
     match event.change? {
-        Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => {
-            server_frame::received(&message)
-        }
+        Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => Some(message),
         Change::Message(_) => None,
     }
 }
 
-/// Gives those that are full.
-fn push_to(connections: &[Arc<Outgoing>], frame: &Utf8Bytes) -> Vec<Arc<Outgoing>> {
-    let push = |outgoing: &&Arc<Outgoing>| outgoing.push(frame.clone()) != Push::Done;
-    connections.iter().filter(push).cloned().collect()
+/// Shows a message to each connection in its generation. Gives those that have no room for it.
+fn push(connections: &[Arc<Outgoing>], message: &Message) -> Vec<Late> {
+    let frames = MessageFrames::of(message);
+    let late = |outgoing: &Arc<Outgoing>| {
+        let frame = frames.get(outgoing.generation())?;
+        let is_late = outgoing.push(frame.clone()) != Push::Done;
+        is_late.then(|| (Arc::clone(outgoing), frame.clone()))
+    };
+    connections.iter().filter_map(late).collect()
 }
 
 /// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on

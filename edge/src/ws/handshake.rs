@@ -33,7 +33,7 @@ use crate::{
     auth::{Identity, query_token},
     error::PublicError,
     strangers::Visitor,
-    wire::v1::rest,
+    wire::{Generation, v1::rest},
 };
 
 /// Timers do not reach further than this.
@@ -117,7 +117,7 @@ fn no_place(refused: NoPlace) -> PublicError {
 
 async fn join(sockets: &Arc<Sockets>, place: Place) -> Result<Connection, Failure> {
     let connection = sockets
-        .join(place)
+        .join(place, Generation::V1)
         .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
     connection.live().await?;
     Ok(connection)

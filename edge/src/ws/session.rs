@@ -49,6 +49,7 @@ use super::{
 use crate::{
     config::Limits,
     sends::{SendPipeline, Sender},
+    wire::Generation,
 };
 
 /// Commands of one connection without an answer; beyond it the connection is not read, unless they wait for a core or database
@@ -198,6 +199,10 @@ where
             closing: None,
             expires_at,
         }
+    }
+
+    fn generation(&self) -> Generation {
+        self.connection.outgoing.generation()
     }
 
     fn sends(&self) -> &SendPipeline {

@@ -18,7 +18,9 @@ use super::{
     queue::Outgoing,
     subscription::{Ended, Subscriptions},
 };
-use crate::{config::Limits, core_client::CoreClient, directory::KnownUsers, tasks::Tasks};
+use crate::{
+    config::Limits, core_client::CoreClient, directory::KnownUsers, tasks::Tasks, wire::Generation,
+};
 
 /// How long connections beyond a user's number have to answer a ping, before one of them is closed: a phone that sleeps
 /// takes that long.
@@ -91,9 +93,13 @@ impl Sockets {
     }
 
     /// Adds a connection of the user who has the place, and who has a subscription from the first on.
-    pub(super) fn join(self: &Arc<Self>, place: Place) -> Result<Connection, NoPlace> {
+    pub(super) fn join(
+        self: &Arc<Self>,
+        place: Place,
+        generation: Generation,
+    ) -> Result<Connection, NoPlace> {
         let user = place.user;
-        let outgoing = Arc::new(Outgoing::new(self.max_frames, self.max_bytes, place));
+        let outgoing = Arc::new(Outgoing::new(generation, self.max_frames, self.max_bytes, place));
         let mut registry = self.registry();
         if registry.draining {
             return Err(NoPlace::Draining);

@@ -20,7 +20,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::server_frame::{ErrorCode, Rejection};
+use super::rejection::{ErrorCode, Rejection};
 use crate::sends::Command;
 
 const MAX_DEPTH: usize = 32;

@@ -17,7 +17,7 @@ use super::Session;
 use crate::{
     auth::Identity,
     sends,
-    wire::v1::server_frame::Rejection,
+    wire::Rejection,
     ws::{close::CloseReason, queue::Push},
 };
 
@@ -51,7 +51,7 @@ where
                     Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
                 },
                 Answer::Refused(rejection) => {
-                    let frame = rejection.frame();
+                    let frame = self.connection.outgoing.generation().rejected(rejection);
                     // It waits like any frame, and with it what comes after.
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
                         break;

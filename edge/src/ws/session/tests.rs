@@ -31,6 +31,7 @@ use crate::{
     config::Limits,
     edge::Edge,
     stub_core::{StubCore, config, user},
+    wire::Generation,
 };
 
 const ALICE: u128 = 1;
@@ -79,7 +80,8 @@ impl World {
 
     async fn join(&self, number: u128) -> Connection {
         let place = self.edge.shared.web_sockets.sockets.place(user(number)).expect("a place");
-        let connection = self.edge.shared.web_sockets.sockets.join(place).expect("no drain");
+        let connection =
+            self.edge.shared.web_sockets.sockets.join(place, Generation::V1).expect("no drain");
         connection.live().await.expect("a subscription");
         connection.admit();
         connection

@@ -12,7 +12,7 @@ use super::{MAX_IN_FLIGHT, Session, answers::Answer};
 use crate::{
     limits::{Held, TooMuch},
     sends::{Command, Submitted},
-    wire::v1::server_frame::Rejection,
+    wire::Rejection,
 };
 
 /// What one connection holds of it; beyond that it is not read.
