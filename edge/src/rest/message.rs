@@ -35,13 +35,11 @@ pub(super) async fn list(
         peer_id: peer_id.to_string(),
         ..Default::default()
     };
-    let refused = |status| match Failure::from(&status).reason() {
+    let refused = |status| {
+        let refusal = edge.refusal(user_id, &status);
         // Of the two the peer is the unknown one, but the user is ensured anew all the same.
-        ErrorReason::UserUnknown => {
-            edge.shared.known_users.forget(user_id);
-            PublicError::invalid_receiver()
-        }
-        _ => edge.refusal(user_id, &status),
+        let is_peer_unknown = Failure::from(&status).reason() == ErrorReason::UserUnknown;
+        if is_peer_unknown { PublicError::invalid_receiver() } else { refusal }
     };
     let (first, responses) = in_time(async {
         let responses = edge.shared.core.lists.clone().list_messages(request).await;

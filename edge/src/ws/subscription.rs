@@ -65,6 +65,40 @@ pub(super) struct Ended {
     pub(super) reason: CloseReason,
 }
 
+/// What a failure means for a subscription.
+enum Fate {
+    UserDeleted,
+    /// The database does not know the position or the user any more: it has gone back, or is another one.
+    PositionLost,
+    /// It can be opened again.
+    Broken,
+}
+
+impl Fate {
+    fn of(reason: ErrorReason) -> Self {
+        use ErrorReason as R;
+        match reason {
+            R::UserDeleted => Self::UserDeleted,
+            R::EpochChanged | R::InvalidField | R::UserUnknown => Self::PositionLost,
+            R::Unspecified
+            | R::BodyTooLarge
+            | R::AttachmentTooLarge
+            | R::ReceiverUnknown
+            | R::ReceiverIsSender
+            | R::MessageNotFound
+            | R::AttachmentNotFound
+            | R::RangeNotSatisfiable
+            | R::Overloaded
+            | R::StoreUnavailable
+            | R::HandedBack
+            | R::ShuttingDown
+            | R::OutcomeUnknown
+            | R::Overtaken
+            | R::Internal => Self::Broken,
+        }
+    }
+}
+
 impl Subscriptions {
     pub(super) fn new(core: CoreClient) -> Self {
         Self { core, openings: Openings::default(), epochs: Epochs::default() }
@@ -98,26 +132,20 @@ impl Subscriptions {
                 }
                 Err(failure) => failure,
             };
-            match failure.reason() {
-                ErrorReason::UserDeleted => {
-                    return Ended { failure, reason: CloseReason::UserDeleted };
-                }
+            let (failure, reason) = match Fate::of(failure.reason()) {
+                Fate::UserDeleted => (failure, CloseReason::UserDeleted),
                 // There is no connection yet that would stay open: the handshakes fail.
-                _ if position.is_none() => {
-                    return Ended { failure, reason: CloseReason::PositionLost };
+                Fate::PositionLost | Fate::Broken if position.is_none() => {
+                    (failure, CloseReason::PositionLost)
                 }
-                // The database does not know the position or the user any more: it has gone back, or is another one.
-                ErrorReason::EpochChanged
-                | ErrorReason::InvalidField
-                | ErrorReason::UserUnknown => {
+                Fate::PositionLost => {
                     tracing::warn!(
                         user.id = %user,
                         "the subscription of {user} cannot be resumed: {}", failure.message
                     );
-                    let (failure, reason) = (out_of_reach(), CloseReason::PositionLost);
-                    return Ended { failure, reason };
+                    (out_of_reach(), CloseReason::PositionLost)
                 }
-                _ => {
+                Fate::Broken => {
                     tracing::debug!(
                         user.id = %user,
                         "the subscription of {user} broke: {}", failure.message
@@ -128,8 +156,10 @@ impl Subscriptions {
                     };
                     // An error is the end of the delay.
                     let _ = timeout(backoff.next_delay(), wanted).await;
+                    continue;
                 }
-            }
+            };
+            return Ended { failure, reason };
         }
     }
 

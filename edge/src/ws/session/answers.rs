@@ -104,7 +104,23 @@ where
                     Err(failure) => Rejection::from(failure),
                 }
             }))),
-            _ => Some(Answer::Refused(Rejection::from(failure))),
+            ErrorReason::Unspecified
+            | ErrorReason::InvalidField
+            | ErrorReason::BodyTooLarge
+            | ErrorReason::AttachmentTooLarge
+            | ErrorReason::ReceiverUnknown
+            | ErrorReason::ReceiverIsSender
+            | ErrorReason::MessageNotFound
+            | ErrorReason::AttachmentNotFound
+            | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
+            | ErrorReason::ShuttingDown
+            | ErrorReason::EpochChanged
+            | ErrorReason::OutcomeUnknown
+            | ErrorReason::Overtaken
+            | ErrorReason::Internal => Some(Answer::Refused(Rejection::from(failure))),
         }
     }
 }

@@ -107,7 +107,7 @@ where
             {
                 Err(End::Closed)
             }
-            _ => Ok(false),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(false),
         }
     }
 
@@ -128,7 +128,7 @@ where
                 tracing::debug!("a client did not answer the close in time");
                 Err(End::Gone)
             }
-            _ => Ok(()),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(()),
         }
     }
 
@@ -142,7 +142,7 @@ where
         match &mut self.closing {
             Some(Closing::Parting { frame: given @ CloseFrame::Given, .. }) => *given = frame,
             Some(Closing::Parting { .. }) => {}
-            _ => {
+            None | Some(Closing::Finishing { .. }) => {
                 self.connection.outgoing.seal();
                 let until = Instant::now() + FINISH_TIMEOUT;
                 self.closing = Some(Closing::Parting { until, frame });
