@@ -37,6 +37,8 @@ mod standstill;
 mod strangers;
 #[cfg(test)]
 mod stub_core;
+#[cfg(test)]
+mod stub_edge;
 mod tasks;
 #[cfg(test)]
 mod unused_address;

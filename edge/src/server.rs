@@ -256,3 +256,6 @@ async fn keep_house(edge: Edge) {
         edge.shared.web_sockets.tell();
     }
 }
+
+#[cfg(test)]
+mod tests;
