@@ -1,0 +1,178 @@
+//! What the pages of this repository say about it: places that they name exist, links lead somewhere, and lines have a
+//! width that a terminal shows.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+const WIDTH: usize = 100;
+const PAGES: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/CALLING.md",
+    "docs/OPERATING.md",
+    "docs/PERFORMANCE.md",
+    "docs/PERFORMANCE-HISTORY.md",
+    "docs/PROXIES.md",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The text between two headings of the second level.
+fn section(page: &str, heading: &str) -> String {
+    let mut sections = page.split("\n## ");
+    let found = sections.find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'));
+    found.unwrap_or_else(|| panic!("no section {heading}")).to_owned()
+}
+
+/// The lines that are no code, with their numbers: code is fenced, or indented behind an empty line.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let (mut is_fenced, mut is_code, mut was_empty) = (false, false, true);
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.starts_with("```");
+        is_fenced ^= is_fence;
+        is_code = line.starts_with("    ") && (is_code || was_empty);
+        was_empty = line.is_empty();
+        !is_fence && !is_fenced && !is_code
+    })
+}
+
+/// What stands in backticks, line ends aside.
+fn spans(text: &str) -> Vec<String> {
+    let prose = prose(text).map(|(_, line)| line).collect::<Vec<_>>().join(" ");
+    let spans = prose.split('`').skip(1).step_by(2);
+    spans.map(|span| span.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// `file: function` of a text, each with whether the file has the function.
+fn functions(text: &str) -> Vec<(String, bool)> {
+    let spans = spans(text);
+    let named = spans.iter().filter_map(|span| span.split_once(".rs: "));
+    let looked_at = named.map(|(file, function)| {
+        let source = read(format!("{file}.rs"));
+        let starts = [format!("fn {function}("), format!("fn {function}<")];
+        (format!("{file}.rs: {function}"), starts.iter().any(|start| source.contains(start)))
+    });
+    looked_at.collect()
+}
+
+#[test]
+fn each_step_of_a_message_names_a_function_that_exists() {
+    let life = section(&read("ARCHITECTURE.md"), "Life of a message");
+    let is_step = |line: &str| {
+        line.split_once(". ").is_some_and(|(number, _)| number.parse::<usize>().is_ok())
+    };
+    let mut steps: Vec<String> = Vec::new();
+    for line in life.lines() {
+        if is_step(line) {
+            steps.push(line.trim_start_matches(|c: char| c.is_ascii_digit()).into());
+        } else if let (true, Some(step)) = (line.starts_with("   "), steps.last_mut()) {
+            // What is indented goes on with the step.
+            *step += " ";
+            *step += line.trim_start();
+        }
+    }
+    assert!(steps.len() >= 10, "{steps:?}");
+    for step in steps {
+        let functions = functions(&step);
+        assert!(!functions.is_empty(), "no `file: function` in: {step}");
+        for (function, exists) in functions {
+            assert!(exists, "{function} is gone, which ARCHITECTURE.md names in: {step}");
+        }
+    }
+}
+
+#[test]
+fn each_guarantee_names_tests_that_exist() {
+    let guarantees = section(&read("ARCHITECTURE.md"), "Guarantees");
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    for guarantee in guarantees.split("\n* **").skip(1) {
+        let name = guarantee.split_whitespace().next().expect("a name").to_owned();
+        for (test, exists) in functions(guarantee) {
+            assert!(exists, "{test} is gone, which ARCHITECTURE.md names for {name}");
+            assert!(test.starts_with("tests/"), "{test} is no test from outside");
+            *named.entry(name.clone()).or_default() += 1;
+        }
+    }
+    let expected: Vec<String> = (1..=8).map(|number| format!("G{number}")).collect();
+    assert_eq!(named.keys().cloned().collect::<Vec<_>>(), expected, "{named:?}");
+}
+
+#[test]
+fn each_path_that_is_named_exists() {
+    let mut count = 0;
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for span in spans(&read(page)) {
+            let places = ["proto/", "core/", "edge/", "server/", "benches/", "deploy/", "tests/"];
+            let path = span.split([' ', ':']).next().unwrap_or_default();
+            let is_path = places.iter().any(|place| path.starts_with(place));
+            if !is_path || path.contains("*.") || path.contains('…') {
+                continue;
+            }
+            count += 1;
+            // `name*` is the file, the directory or both.
+            let exists = match path.strip_suffix('*') {
+                Some(stem) => [stem.to_owned(), format!("{stem}.rs")]
+                    .iter()
+                    .any(|path| root().join(path).exists()),
+                None => root().join(path).exists(),
+            };
+            assert!(exists, "{page} names {path}, which does not exist");
+        }
+    }
+    assert!(count >= 50, "{count} paths");
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn each_link_leads_somewhere() {
+    for page in PAGES {
+        let text = read(page);
+        let text = prose(&text).map(|(_, line)| line).collect::<Vec<_>>().join(" ");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let file = match path {
+                "" => PathBuf::from(page),
+                path => Path::new(page).parent().unwrap_or(Path::new("")).join(path),
+            };
+            assert!(root().join(&file).exists(), "{page} links to {target}");
+            if !fragment.is_empty() {
+                let linked = read(&file);
+                let mut headings = linked.lines().filter(|line| line.starts_with('#'));
+                let is_there = headings.any(|heading| anchor(heading) == fragment);
+                assert!(is_there, "{page} links to {target}, which is no heading");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_line_of_prose_is_wider_than_a_terminal() {
+    for page in PAGES {
+        for (number, line) in prose(&read(page)) {
+            // A table and an address cannot be broken.
+            let is_fixed = line.starts_with('|') || line.contains("://");
+            let width = line.chars().count();
+            assert!(is_fixed || width <= WIDTH, "{page}:{number} has {width} columns");
+        }
+    }
+}
