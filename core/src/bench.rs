@@ -8,7 +8,7 @@ use std::{
 use netrox_proto::{ids::UserId, v1};
 use uuid::Uuid;
 
-use crate::hub::{Hub, LiveEvent, Registration};
+use crate::delivery::hub::{Hub, LiveEvent, Registration};
 
 /// A hub with so many subscriptions of one user.
 #[derive(Debug)]

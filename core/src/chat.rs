@@ -12,9 +12,9 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     command::{NewMessage, parse},
     committer::{Committer, Dispatched, Write},
+    delivery::hub::Hub,
     error::Error,
     feed_lookup::FeedLookup,
-    hub::Hub,
     store::{Store, batch::StoredMessage, history::Position},
     subscribe::{After, Subscription},
 };

@@ -22,8 +22,8 @@ pub(crate) use self::caller::{Returns, Terms};
 use self::{caller::Caller, task::CommitTask, waiting::Waiting};
 use crate::{
     command::{Claims, Dispatch, NewMessage, UserChange},
+    delivery::hub::Hub,
     error::Error,
-    hub::Hub,
     store::{Writer, batch::StoredMessage, user::UserRow},
 };
 

@@ -25,14 +25,17 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 use crate::{
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
     auth::ServiceAuth,
-    bus::{self, Bus},
     chat::Chat,
     committer::{self, Health, Waits},
     config::{Config, Database, MediaLocation},
+    delivery::{
+        bus::{self, Bus},
+        check,
+        hub::Hub,
+    },
     directory::{Budgeted, Directory},
     error::Error,
-    feed_check, feed_lookup, health,
-    hub::Hub,
+    feed_lookup, health,
     lock::{LockError, LockFile},
     media::{self, Claim, Media, StoreError},
     store::{self, Expected, Opened, Store, Writer},
@@ -165,7 +168,7 @@ impl Core {
             committer::new(writer, hub.clone(), draining.clone(), waits);
         if store.cluster().is_some() {
             let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
-            tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
+            tasks.spawn(check::run(store, hub, health, draining.clone()));
         }
         {
             let (store, draining) = (store.clone(), draining.clone());

@@ -15,9 +15,9 @@ use prost::Message as _;
 use tonic::Status;
 
 use crate::{
+    delivery::hub::{Entry, Hub, Registration, Taken},
     error::Error,
     feed_lookup::FeedLookup,
-    hub::{Entry, Hub, Registration, Taken},
     store::{
         Store,
         feed::FeedPage,

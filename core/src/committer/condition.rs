@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Health, waiting::Load};
-use crate::{error::Error, hub::Hub, notice::Cause, store};
+use crate::{delivery::hub::Hub, error::Error, notice::Cause, store};
 
 /// How often a database that failed is asked whether it takes writes again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);

@@ -12,8 +12,8 @@ use netrox_proto::{
 use super::{Dispatched, Write, Written};
 use crate::{
     command::{Dispatch, MAX_ID, NewAttachment, NewMessage},
+    delivery::hub::LiveEvent,
     error::Error,
-    hub::LiveEvent,
     store::{
         batch::{
             ActivityRow, DispatchRow, FormRow, Loaded, NewMessageRow, NewThreadRow, Pair,

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     clock,
+    delivery::hub::Hub,
     error::Error,
-    hub::Hub,
     store::{
         self, Writer,
         writer::{Outcome, Trace},

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     clock,
+    delivery::hub::LiveEvent,
     error::Error,
-    hub::LiveEvent,
     store::{
         self, Writer,
         batch::Loaded,

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{Health, batch::Callers, condition::Condition, waiting::Waiting};
-use crate::{error::Error, hub::Hub, store};
+use crate::{delivery::hub::Hub, error::Error, store};
 
 /// How long a transaction may take to begin, and to commit, before the database counts as away. Those of PostgreSQL are ended
 /// before that (`store::writer`), so that it goes by only while it is found out what became of one. SQLite has no server

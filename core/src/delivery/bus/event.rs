@@ -9,7 +9,7 @@ use async_nats::{Client, ClientError, ConnectErrorKind, Event, Server, ServerErr
 use tokio::sync::Notify;
 
 use super::hint;
-use crate::{hub::Hub, notice::Notices};
+use crate::{delivery::hub::Hub, notice::Notices};
 
 /// What is told of once a minute at most.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,6 @@
 //! compared with the store.
 //!
 //! * [`queue`]: the queue of one subscription.
-//! * [`tally`]: whether the bus brings what it should.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,12 +19,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 
 pub(crate) use self::queue::{Entry, Taken};
-use self::{
-    queue::{Queue, lock},
-    tally::Tally,
-};
+use self::queue::{Queue, lock};
 use crate::{
-    bus::Bus,
+    delivery::{bus::Bus, tally::Tally},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -34,7 +30,6 @@ use crate::{
 };
 
 mod queue;
-mod tally;
 
 /// A change that one user should learn of.
 #[derive(Debug, Clone, Default)]

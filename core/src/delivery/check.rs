@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     committer::Health,
-    hub::{Hub, ToCheck},
+    delivery::hub::{Hub, ToCheck},
     store::{Error, Store, history::Start},
 };
 

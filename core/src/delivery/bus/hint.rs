@@ -10,7 +10,7 @@ use netrox_proto::{ids::UserId, v1};
 use prost::Message as _;
 
 use crate::{
-    hub::{Hub, LiveEvent},
+    delivery::hub::{Hub, LiveEvent},
     store::history::{History, Position, Start},
 };
 
@@ -113,7 +113,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::hub::{Entry, Registration, Taken};
+    use crate::delivery::hub::{Entry, Registration, Taken};
 
     const START: Start = Start(5 << 22);
 
@@ -223,12 +223,12 @@ mod tests {
         take_in(&payload, user, &hub, &history());
         assert!(take(&listener).is_none(), "it is no message of the user's own");
         assert!(
-            matches!(hub.take_to_check(), crate::hub::ToCheck::Some(users) if users.len() == 1)
+            matches!(hub.take_to_check(), crate::delivery::hub::ToCheck::Some(users) if users.len() == 1)
         );
         payload.truncate(1);
         take_in(&payload, user, &hub, &history());
         assert!(
-            matches!(hub.take_to_check(), crate::hub::ToCheck::Some(users) if users.len() == 1)
+            matches!(hub.take_to_check(), crate::delivery::hub::ToCheck::Some(users) if users.len() == 1)
         );
     }
 }

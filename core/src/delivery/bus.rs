@@ -35,7 +35,7 @@ mod hint;
 use self::event::Observer;
 use crate::{
     config::BusConfig,
-    hub::{Hub, LiveEvent},
+    delivery::hub::{Hub, LiveEvent},
     store::history::History,
 };
 
