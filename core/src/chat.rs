@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     command::{NewMessage, parse},
     committer::{Committer, Dispatched, Write},
-    delivery::hub::Hub,
+    delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
     store::{Store, batch::StoredMessage, history::Position},
@@ -31,7 +31,7 @@ pub(crate) struct Chat {
     pub(crate) bulk: Store,
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
-    pub(crate) hub: Hub,
+    pub(crate) delivery: Delivery,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
 }
@@ -112,8 +112,14 @@ impl ChatService for Chat {
                 Some(After::Position(Position { start, seq }))
             }
         };
-        let subscription =
-            Subscription::open(&self.store, &self.lookup, &self.hub, user, after, received_only);
+        let subscription = Subscription::open(
+            &self.store,
+            &self.lookup,
+            &self.delivery,
+            user,
+            after,
+            received_only,
+        );
         let subscription = subscription.await?;
         Ok(Response::new(subscription))
     }

@@ -4,6 +4,7 @@
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
+//! * [`change`]: what users learn of.
 //! * [`delivery`]: tells this core's subscriptions and the other cores what was committed; [`subscribe`]: one
 //!   subscription; [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
@@ -19,6 +20,7 @@ mod auth;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+mod change;
 mod chat;
 mod clock;
 mod command;

@@ -10,7 +10,7 @@ use netrox_proto::{ids::UserId, v1};
 use prost::Message as _;
 
 use crate::{
-    delivery::hub::{Hub, LiveEvent},
+    change::{Change, Subject},
     store::history::{History, Position, Start},
 };
 
@@ -48,16 +48,16 @@ struct Event {
 
 /// One hint a user, whatever the number of events; one that is longer than `max_bytes` says "look".
 pub(super) fn encode(
-    events: &[(UserId, LiveEvent)],
+    changes: &[Change],
     history: &History,
     max_bytes: usize,
 ) -> Vec<(UserId, Bytes)> {
     let mut hints: BTreeMap<UserId, (Start, Hint)> = BTreeMap::new();
-    for (user, event) in events {
-        let (start, hint) = hints.entry(*user).or_default();
-        *start = event.place.start;
-        hint.last_seq = event.place.seq;
-        hint.events.push(to_wire(event));
+    for change in changes {
+        let (start, hint) = hints.entry(change.to).or_default();
+        *start = change.place.start;
+        hint.last_seq = change.place.seq;
+        hint.events.push(to_wire(change));
     }
     hints
         .into_iter()
@@ -69,140 +69,143 @@ pub(super) fn encode(
         .collect()
 }
 
-fn to_wire(event: &LiveEvent) -> Event {
-    Event {
-        seq: event.place.seq,
-        message: (!event.sent).then(|| v1::Message::clone(&event.message)),
-        first_seq: event.first_seq,
-        prior_start: (event.prior != event.place.start).then_some(event.prior.0),
-        is_sent: event.sent,
-    }
+fn to_wire(change: &Change) -> Event {
+    let (message, is_sent) = match &change.subject {
+        Subject::Received(message) => (Some(v1::Message::clone(message)), false),
+        Subject::Sent(_) | Subject::SentElsewhere => (None, true),
+    };
+    let Change { place, prior, first_seq, .. } = *change;
+    let prior_start = (prior != place.start).then_some(prior.0);
+    Event { seq: place.seq, message, first_seq, prior_start, is_sent }
 }
 
 pub(super) fn look() -> Bytes {
     Bytes::new()
 }
 
-/// Passes a hint to the subscriptions of a user. One that makes no sense says "look", too.
-pub(super) fn take_in(payload: &[u8], user: UserId, hub: &Hub, history: &History) {
+/// What a hint says.
+#[derive(Debug)]
+pub(in crate::delivery) enum Brought {
+    Change(Change),
+    /// Something changed for the user, which the store knows.
+    Look(UserId),
+}
+
+/// A hint that makes no sense says "look", too.
+pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Brought> {
     let hint = Hint::decode(payload).unwrap_or_default();
     let is_old = hint.epoch.is_empty();
     let start = if is_old { Some(Start::default()) } else { history.parse_epoch(&hint.epoch) };
     let Some(start) = start.filter(|_| !hint.events.is_empty()) else {
-        return hub.check(user);
+        return vec![Brought::Look(user)];
     };
-    for Event { seq, message, first_seq, prior_start, is_sent } in hint.events {
-        let place = Position { start, seq };
+    let from_wire = |Event { seq, message, first_seq, prior_start, is_sent }| {
+        let subject = match message {
+            Some(message) => Subject::Received(Arc::new(message)),
+            None if is_sent || is_old => Subject::SentElsewhere,
+            None => return Brought::Look(user),
+        };
+        let first_seq = if is_old { seq } else { first_seq };
         let prior = prior_start.map_or(start, Start);
-        match message {
-            Some(message) => {
-                let first_seq = if is_old { seq } else { first_seq };
-                let message = Arc::new(message);
-                hub.publish(user, &LiveEvent { place, prior, first_seq, sent: false, message });
-            }
-            None if is_sent || is_old => hub.publish_sent(user, place, prior),
-            None => hub.check(user),
-        }
-    }
+        Brought::Change(Change {
+            to: user,
+            place: Position { start, seq },
+            prior,
+            first_seq,
+            subject,
+        })
+    };
+    hint.events.into_iter().map(from_wire).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll, Waker};
-
     use uuid::Uuid;
 
     use super::*;
-    use crate::delivery::hub::{Entry, Registration, Taken};
 
     const START: Start = Start(5 << 22);
 
-    fn event(seq: u64, sent: bool, body: &str) -> LiveEvent {
-        let message = v1::Message { id: 7, body: body.into(), ..v1::Message::default() };
-        let place = Position { start: START, seq };
-        LiveEvent { place, prior: START, first_seq: seq, sent, message: Arc::new(message) }
+    fn user(number: u128) -> UserId {
+        UserId(Uuid::from_u128(number))
     }
 
-    fn is_skipped(taken: Option<&Taken>, seq: u64) -> bool {
-        let Some(Taken::Entry(Entry::Skipped(skipped))) = taken else { return false };
-        (skipped.first, skipped.last.seq) == (seq, seq)
+    fn change(to: UserId, seq: u64, sent: bool, body: &str) -> Change {
+        let message = v1::Message { id: 7, body: body.into(), ..v1::Message::default() };
+        let place = Position { start: START, seq };
+        let message = Arc::new(message);
+        let subject = if sent { Subject::Sent(message) } else { Subject::Received(message) };
+        Change { to, place, prior: START, first_seq: seq, subject }
     }
 
     fn history() -> History {
         History::of_test(START)
     }
 
-    fn take(registration: &Registration) -> Option<Taken> {
-        match registration.poll_take(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(taken) => Some(taken),
-            Poll::Pending => None,
-        }
+    /// The places and texts of what a hint says; no text is that of a message of the user's own.
+    fn brought(payload: &[u8]) -> Vec<(u64, Option<String>)> {
+        let place = |brought| match brought {
+            Brought::Change(Change { place, subject: Subject::Received(message), .. }) => {
+                (place.seq, Some(message.body.clone()))
+            }
+            Brought::Change(Change { place, subject: Subject::SentElsewhere, .. }) => {
+                (place.seq, None)
+            }
+            other => panic!("{other:?}"),
+        };
+        decode(payload, user(1), &history()).into_iter().map(place).collect()
+    }
+
+    fn says_look(payload: &[u8]) -> bool {
+        let brought = decode(payload, user(1), &history());
+        matches!(brought[..], [Brought::Look(whom)] if whom == user(1))
     }
 
     #[test]
     fn a_hint_carries_what_was_received_and_the_places_of_what_was_sent() {
-        let (one, two) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-        let events =
-            [(one, event(4, true, "a")), (two, event(9, false, "a")), (one, event(5, false, "b"))];
-        let hub = Hub::default();
-        let listener = hub.register(one, true).expect("open");
-        let hints = encode(&events, &history(), MAX_BYTES);
+        let (one, two) = (user(1), user(2));
+        let changes =
+            [change(one, 4, true, "a"), change(two, 9, false, "a"), change(one, 5, false, "b")];
+        let hints = encode(&changes, &history(), MAX_BYTES);
         assert_eq!(hints.iter().map(|(user, _)| *user).collect::<Vec<_>>(), [one, two]);
-        take_in(&hints[0].1, one, &hub, &history());
-        assert!(is_skipped(take(&listener).as_ref(), 4));
-        match take(&listener) {
-            Some(Taken::Entry(Entry::Event(event))) => {
-                assert_eq!((event.place, event.first_seq), (Position { start: START, seq: 5 }, 5));
-                assert_eq!((event.sent, &event.message.body[..]), (false, "b"));
-            }
-            other => panic!("{other:?}"),
+        assert_eq!(brought(&hints[0].1), [(4, None), (5, Some("b".to_owned()))]);
+        for one in decode(&hints[0].1, one, &history()) {
+            let Brought::Change(change) = one else { panic!("{one:?}") };
+            assert_eq!((change.to, change.place.start, change.prior), (user(1), START, START));
+            assert!(change.is_new());
         }
-    }
-
-    #[test]
-    fn a_subscriber_to_everything_reads_what_was_sent_from_the_database() {
-        let user = UserId(Uuid::from_u128(1));
-        let hub = Hub::default();
-        let listener = hub.register(user, false).expect("open");
-        let hints = encode(&[(user, event(4, true, "a"))], &history(), MAX_BYTES);
-        take_in(&hints[0].1, user, &hub, &history());
-        assert!(matches!(take(&listener), Some(Taken::Behind)));
     }
 
     #[test]
     fn what_is_too_long_is_to_be_looked_up() {
-        let user = UserId(Uuid::from_u128(1));
+        let user = user(1);
         for max_bytes in [MAX_BYTES, 1_000] {
             let encoded = |len| {
-                let events = [(user, event(4, false, &"x".repeat(len)))];
-                encode(&events, &history(), max_bytes)
+                let changes = [change(user, 4, false, &"x".repeat(len))];
+                encode(&changes, &history(), max_bytes)
             };
             assert_eq!(encoded(max_bytes), [(user, look())]);
             assert_ne!(encoded(max_bytes / 2), [(user, look())]);
         }
+        assert!(says_look(&look()));
     }
 
     /// What a core of 0.1.0 sends, and takes for its own.
     #[test]
     fn the_hints_of_an_older_core_are_understood_and_it_understands_ours() {
-        let user = UserId(Uuid::from_u128(1));
-        let hub = Hub::default();
-        let listener = hub.register(user, true).expect("open");
         let message = v1::Message { body: "a".into(), ..v1::Message::default() };
-        let change = Some(v1::event::Change::Message(message));
+        let change_of_old = Some(v1::event::Change::Message(message));
         let sent = v1::Event { seq: 3, ..v1::Event::default() };
-        let received = v1::Event { seq: 4, change, first_seq: 0 };
+        let received = v1::Event { seq: 4, change: change_of_old, first_seq: 0 };
         let hint = v1::SubscribeResponse {
             events: vec![sent, received],
             last_seq: 4,
             epoch: String::new(),
         };
-        take_in(&hint.encode_to_vec(), user, &hub, &history());
-        assert!(is_skipped(take(&listener).as_ref(), 3));
-        assert!(matches!(take(&listener), Some(Taken::Entry(Entry::Event(_)))));
+        assert_eq!(brought(&hint.encode_to_vec()), [(3, None), (4, Some("a".to_owned()))]);
 
-        let events = [(user, event(4, true, "a")), (user, event(5, false, "b"))];
-        let ours = encode(&events, &history(), MAX_BYTES);
+        let changes = [change(user(1), 4, true, "a"), change(user(1), 5, false, "b")];
+        let ours = encode(&changes, &history(), MAX_BYTES);
         let theirs = v1::SubscribeResponse::decode(&ours[0].1[..]).expect("a hint");
         let kinds: Vec<_> = theirs.events.iter().map(|event| event.change.is_some()).collect();
         assert_eq!((theirs.last_seq, kinds), (5, vec![false, true]));
@@ -210,25 +213,13 @@ mod tests {
 
     #[test]
     fn a_kind_of_change_that_is_not_known_is_to_be_looked_up() {
-        let user = UserId(Uuid::from_u128(1));
-        let hub = Hub::clustered();
-        let listener = hub.register(user, true).expect("open");
-        listener.start(Position { start: START, seq: 3 });
-        drop(hub.take_to_check());
         // A later version's change, as field 9, of the place 4.
         let event = Event { seq: 4, ..Event::default() };
         let mut hint = Hint { events: vec![event], last_seq: 4, ..Hint::default() };
         hint.epoch = history().epoch(START).to_string();
         let mut payload = hint.encode_to_vec();
-        take_in(&payload, user, &hub, &history());
-        assert!(take(&listener).is_none(), "it is no message of the user's own");
-        assert!(
-            matches!(hub.take_to_check(), crate::delivery::hub::ToCheck::Some(users) if users.len() == 1)
-        );
+        assert!(says_look(&payload), "it is no message of the user's own");
         payload.truncate(1);
-        take_in(&payload, user, &hub, &history());
-        assert!(
-            matches!(hub.take_to_check(), crate::delivery::hub::ToCheck::Some(users) if users.len() == 1)
-        );
+        assert!(says_look(&payload));
     }
 }
