@@ -21,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::caller::{Returns, Terms};
 use self::{caller::Caller, task::CommitTask, waiting::Waiting};
 use crate::{
+    change::Signal,
     command::{Claims, Dispatch, NewMessage, UserChange},
+    delivery::Delivery,
     error::Error,
-    hub::Hub,
-    store::{Writer, batch::StoredMessage, user::UserRow},
+    store::{DatabaseState, Writer, batch::StoredMessage, user::UserRow},
 };
 
 mod batch;
@@ -194,6 +195,22 @@ impl Committer {
 }
 
 impl Write {
+    /// What users are told of it besides changes.
+    fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::DeleteUser(user) => Some(Signal::UserDeleted(*user)),
+            Self::Message(_)
+            | Self::Dispatch(_)
+            | Self::UpsertUsers(_)
+            | Self::EnsureUser(_)
+            | Self::BeginUpload(_)
+            | Self::EndUpload(_)
+            | Self::Probe
+            | Self::TakeRoom
+            | Self::GiveRoomBack => None,
+        }
+    }
+
     fn changes_directory(&self) -> bool {
         matches!(self, Self::UpsertUsers(_) | Self::EnsureUser(_) | Self::DeleteUser(_))
     }
@@ -230,16 +247,6 @@ impl Write {
     }
 }
 
-/// The state of the database, as the last commit found it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Health {
-    Serving,
-    /// Writes fail; they may work later.
-    Unavailable,
-    /// Nothing must be acknowledged any more.
-    Damaged,
-}
-
 /// How long writes may wait for a database that is away.
 #[derive(Debug)]
 pub(crate) struct Waits {
@@ -254,15 +261,15 @@ pub(crate) struct Waits {
 /// [`CommitTask::run`] is to be spawned.
 pub(crate) fn new(
     writer: Writer,
-    hub: Hub,
+    delivery: Delivery,
     stop: CancellationToken,
     waits: Waits,
-) -> (Committer, CommitTask, watch::Receiver<Health>) {
+) -> (Committer, CommitTask, watch::Receiver<DatabaseState>) {
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
-    let (health, health_seen) = watch::channel(Health::Serving);
+    let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
-    let task = CommitTask::new(writer, hub, waiting, health);
+    let task = CommitTask::new(writer, delivery, waiting, health);
     (Committer { queue, room, stop, wait }, task, health_seen)
 }

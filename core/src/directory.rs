@@ -7,7 +7,10 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     clock::now_micros,
-    command::{self, Claims, MAX_USERS},
+    command::{
+        Claims,
+        parse::{self, MAX_USERS},
+    },
     committer::{Committer, Write},
     error::Error,
     store::Store,
@@ -29,7 +32,7 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::UpsertUsersRequest>,
     ) -> Result<Response<v1::UpsertUsersResponse>, Status> {
-        let changes = command::user_changes(request.into_inner().users)?;
+        let changes = parse::user_changes(request.into_inner().users)?;
         let users = self.committer.submit(Write::UpsertUsers(changes))?.users().await?;
         let users = users.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::UpsertUsersResponse { users }))
@@ -63,7 +66,7 @@ impl DirectoryService for Directory {
             return Err(Error::InvalidField { field: "user_ids", problem }.into());
         }
         let ids =
-            ids.iter().map(|id| command::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
+            ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
         let rows = self.store.find_users(&ids).await.map_err(Error::from)?;
         let mut found: HashMap<_, _> =
             rows.into_iter().filter(|row| !row.deleted).map(|row| (row.id(), row)).collect();
@@ -75,7 +78,7 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
-        let user = command::user_id("user_id", &request.into_inner().user_id)?;
+        let user = parse::user_id("user_id", &request.into_inner().user_id)?;
         self.committer.submit(Write::DeleteUser(user))?.answer().await?;
         Ok(Response::new(v1::DeleteUserResponse {}))
     }

@@ -6,7 +6,7 @@ use netrox_proto::{ids::UserId, time::timestamp, v1};
 
 use super::{Attachments, draft::Draft};
 use crate::{
-    command::{self, NewAttachment, NewMessage, SentForm},
+    command::{NewAttachment, NewMessage, SentForm, parse},
     committer::{Uploaded, Write},
     error::Error,
 };
@@ -27,8 +27,8 @@ impl Received {
         finish: v1::UploadFinish,
         max_body_bytes: usize,
     ) -> Result<Self, Error> {
-        let receiver = command::user_id("receiver_id", &finish.receiver_id)?;
-        let body = command::body(finish.body, max_body_bytes, true)?;
+        let receiver = parse::user_id("receiver_id", &finish.receiver_id)?;
+        let body = parse::body(finish.body, max_body_bytes, true)?;
         let form = finish.form.map(|form| SentForm::parse(&form, sender)).transpose()?;
         Ok(Self { sender, receiver, file_name, body, form })
     }

@@ -11,9 +11,9 @@ use netrox_proto::{
 
 use super::{Dispatched, Write, Written};
 use crate::{
+    change::{Change, Subject},
     command::{Dispatch, MAX_ID, NewAttachment, NewMessage},
     error::Error,
-    hub::LiveEvent,
     store::{
         batch::{
             ActivityRow, DispatchRow, FormRow, Loaded, NewMessageRow, NewThreadRow, Pair,
@@ -51,14 +51,14 @@ pub(super) fn wanted<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Wanted 
     wanted
 }
 
-/// The writes so far, as rows, answers and events.
+/// The writes so far, as rows, answers and changes.
 pub(super) struct Plan<'a> {
     loaded: Loaded,
     now: i64,
     /// The start that feeds move in.
     start: Start,
     pub(super) rows: Rows<'a>,
-    pub(super) events: Vec<(UserId, LiveEvent)>,
+    pub(super) changes: Vec<Change>,
     /// What the batch changes.
     feeds: BTreeMap<UserKey, UserState>,
     threads: BTreeMap<Pair, ActivityRow>,
@@ -71,7 +71,7 @@ impl<'a> Plan<'a> {
             now,
             start,
             rows: Rows::default(),
-            events: Vec::new(),
+            changes: Vec::new(),
             feeds: BTreeMap::new(),
             threads: BTreeMap::new(),
         }
@@ -139,9 +139,9 @@ impl<'a> Plan<'a> {
             let row = FormRow { form, message_id: Some(id), sent: self.now };
             self.rows.forms.extend(self.loaded.forms.keep(row, &on_wire));
         }
-        self.publish(message.sender, sender_place, None, true, &on_wire);
+        self.tell(message.sender, sender_place, None, Subject::Sent(Arc::clone(&on_wire)));
         if let Some(place) = receiver_place {
-            self.publish(message.receiver, place, None, false, &on_wire);
+            self.tell(message.receiver, place, None, Subject::Received(on_wire));
         }
         Ok(Written::Message(stored))
     }
@@ -211,8 +211,9 @@ impl<'a> Plan<'a> {
         });
         let sender_first_seq = row.sender_first_seq();
         let on_wire = Arc::new(row.into_wire());
-        self.publish(dispatch.sender, sender_place, Some(sender_first_seq), true, &on_wire);
-        self.publish(receiver_id, receiver_place, None, false, &on_wire);
+        let to_sender = Subject::Sent(Arc::clone(&on_wire));
+        self.tell(dispatch.sender, sender_place, Some(sender_first_seq), to_sender);
+        self.tell(receiver_id, receiver_place, None, Subject::Received(on_wire));
         Ok(Written::Dispatched(Dispatched { at: dispatched, already: false }))
     }
 
@@ -271,17 +272,16 @@ impl<'a> Plan<'a> {
         Ok((thread.id, thread.last_activity))
     }
 
-    /// `first_seq` is that of a message which has appeared before.
-    fn publish(
+    /// `first_seq` is that of a subject which has appeared before.
+    fn tell(
         &mut self,
-        user: UserId,
+        to: UserId,
         Place { at, prior }: Place,
         first_seq: Option<u64>,
-        sent: bool,
-        message: &Arc<v1::Message>,
+        subject: Subject,
     ) {
-        let (message, first_seq) = (Arc::clone(message), first_seq.unwrap_or(at.seq));
-        self.events.push((user, LiveEvent { place: at, prior, first_seq, sent, message }));
+        let first_seq = first_seq.unwrap_or(at.seq);
+        self.changes.push(Change { to, place: at, prior, first_seq, subject });
     }
 }
 

@@ -18,7 +18,7 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
         hurries: CancellationToken::new(),
         hurried: Duration::from_secs(5),
     };
-    let (committer, task, _) = new(writer, Hub::default(), CancellationToken::new(), waits);
+    let (committer, task, _) = new(writer, Delivery::default(), CancellationToken::new(), waits);
     (directory, committer, task)
 }
 

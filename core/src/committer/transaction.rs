@@ -1,16 +1,14 @@
 //! A batch as one transaction: load, plan, store and commit.
 
-use netrox_proto::ids::UserId;
-
 use super::{
     Answer, Write, directory,
     plan::{self, Plan},
     watchdog::{Phase, Progress},
 };
 use crate::{
+    change::{Change, Signal},
     clock,
     error::Error,
-    hub::LiveEvent,
     store::{
         self, Writer,
         batch::Loaded,
@@ -21,7 +19,8 @@ use crate::{
 /// What a committed batch is answered, and what users learn of it.
 pub(super) struct Committed {
     pub(super) answers: Vec<Answer>,
-    pub(super) events: Vec<(UserId, LiveEvent)>,
+    pub(super) changes: Vec<Change>,
+    pub(super) signals: Vec<Signal>,
 }
 
 pub(super) enum Failure {
@@ -67,7 +66,8 @@ pub(super) async fn run(
         .collect();
     plan.finish();
 
-    let committed = Committed { answers, events: plan.events };
+    let signals = writes.iter().filter_map(Write::signal).collect();
+    let committed = Committed { answers, changes: plan.changes, signals };
     progress.enter(Phase::Committing);
     match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),

@@ -85,8 +85,8 @@ fn every_change_takes_one_place_in_the_feed_of_each_participant() {
     plan.finish();
     assert_eq!(feeds(&plan), [(UserKey(1), 13), (UserKey(2), 13)]);
     for number in [1, 2] {
-        let seqs = plan.events.iter().filter(|(to, _)| *to == user(number));
-        assert_eq!(seqs.map(|(_, event)| event.place.seq).collect::<Vec<_>>(), [11, 12, 13]);
+        let seqs = plan.changes.iter().filter(|change| change.to == user(number));
+        assert_eq!(seqs.map(|change| change.place.seq).collect::<Vec<_>>(), [11, 12, 13]);
     }
 }
 
@@ -101,7 +101,7 @@ fn where_a_feed_stood_is_noted_when_it_first_moves_in_a_start() {
     let noted = |user| FeedStartRow { user: UserKey(user), start: Start(2), last_seq: 10 };
     assert_eq!(plan.rows.feed_starts, [noted(1), noted(2)]);
     assert!(plan.rows.feeds.iter().all(|user| user.start == Start(2)));
-    assert!(plan.events.iter().all(|(_, event)| event.place.start == Start(2)));
+    assert!(plan.changes.iter().all(|change| change.place.start == Start(2)));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_feed_that_moved_in_a_later_start_stays_in_it() {
     stored(plan.message(&write));
     plan.finish();
     assert!(plan.rows.feed_starts.is_empty());
-    assert!(plan.events.iter().all(|(_, event)| event.place.start == Start(1)));
+    assert!(plan.changes.iter().all(|change| change.place.start == Start(1)));
 }
 
 #[test]
