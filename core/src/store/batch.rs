@@ -29,7 +29,7 @@ pub(crate) use self::form::{FormRow, Forms};
 
 /// What the writes of a batch name.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct BatchQuery {
     pub(crate) users: Vec<UserId>,
     pub(crate) pairs: Vec<(UserId, UserId)>,
     pub(crate) client_refs: Vec<(UserId, ClientRef)>,
@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
 
 /// What the database holds of it.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
+pub(crate) struct BatchData {
     pub(crate) users: HashMap<UserId, UserState>,
     /// By the lower and the higher key.
     pub(crate) threads: HashMap<Pair, ThreadState>,
@@ -197,7 +197,7 @@ pub(crate) struct DispatchRow {
     pub(crate) receiver_seq: u64,
 }
 
-impl Wanted {
+impl BatchQuery {
     /// The pairs of keys of the users that were found, the lower key first, each once and in order.
     fn key_pairs(&self, users: &HashMap<UserId, UserState>) -> Vec<Pair> {
         let key = |id: &UserId| users.get(id).map(|user| user.key);
@@ -246,7 +246,7 @@ fn by_pair(rows: Vec<ThreadState>) -> HashMap<Pair, ThreadState> {
     rows.into_iter().map(|row| (row.pair(), row)).collect()
 }
 
-impl Loaded {
+impl BatchData {
     fn take_refs(&mut self, rows: Vec<ClientRefRow>) {
         for row in rows {
             let reference = (row.sender, ClientRef(row.client_ref));

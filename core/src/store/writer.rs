@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Error,
-    batch::{self, Loaded, Rows, StoreError, Wanted, sqlite::cache::Cache},
+    batch::{self, BatchData, BatchQuery, Rows, StoreError, sqlite::cache::Cache},
     engine::{Connection, by, on},
     history::{self, History, Start},
     open_files::OpenFiles,
@@ -413,7 +413,7 @@ impl WriteTransaction<'_> {
         Ok(by(self.deadline, user::delete(&mut self.open.connection, id, now)).await?)
     }
 
-    pub(crate) async fn load(&mut self, wanted: Wanted) -> Result<Loaded, Error> {
+    pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {
         let loaded = async {
             match &mut self.open.connection {
                 Connection::Sqlite(connection) => {

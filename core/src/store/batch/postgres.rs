@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    ClientRefRow, FORGOTTEN_REFUSALS, Loaded, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
-    ThreadState, UserState, Wanted, by_id, by_pair,
+    BatchData, BatchQuery, ClientRefRow, FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, Rows,
+    StoreError, ThreadState, UserState, by_id, by_pair,
     form::{self, FORGOTTEN_FORMS, FormRow, SAME_FOR},
     key_refs, later_refs, overtaken,
 };
@@ -57,9 +57,9 @@ const NEXT_THREAD_IDS: &str = "select array_agg(nextval('thread_ids')) from gene
 
 pub(in crate::store) async fn load(
     connection: &mut PgConnection,
-    wanted: Wanted,
-) -> Result<Loaded, sqlx::Error> {
-    let mut loaded = Loaded::default();
+    wanted: BatchQuery,
+) -> Result<BatchData, sqlx::Error> {
+    let mut loaded = BatchData::default();
     let mut users: Vec<_> = wanted.users.iter().map(|user| user.0).collect();
     if !wanted.messages.is_empty() {
         // Not locked yet: only who takes part in it is certain.
