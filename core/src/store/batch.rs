@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     history::{FeedStartRow, Start},
-    message::ParticipantsRow,
+    message::{MessageRow, ParticipantsRow},
     user::UserKey,
 };
 use crate::command::{Digest, NewAttachment};
@@ -137,7 +137,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) messages: Vec<NewMessageRow<'a>>,
     /// The bodies of the messages, in their order.
     pub(crate) bodies: Vec<u8>,
-    pub(crate) dispatches: Vec<DispatchRow>,
+    pub(crate) changed: Vec<ChangedMessageRow>,
     /// Those whose feeds moved, with the new end.
     pub(crate) feeds: Vec<UserState>,
     /// Those of them that move for the first time in this start.
@@ -188,13 +188,41 @@ const REFUSAL_KEPT: i64 = 3_600 * 1_000_000;
 /// How many older ones are removed where others are added.
 const FORGOTTEN_REFUSALS: i64 = 1_024;
 
+/// A message that has changed, whatever it was that changed, in its new state.
 #[derive(Debug)]
-pub(crate) struct DispatchRow {
+pub(crate) struct ChangedMessageRow {
     pub(crate) thread_id: i64,
     pub(crate) id: i64,
-    pub(crate) dispatched: i64,
-    pub(crate) sender_seq: u64,
-    pub(crate) receiver_seq: u64,
+    pub(crate) created: i64,
+    pub(crate) updated: i64,
+    pub(crate) seen: bool,
+    pub(crate) deleted: bool,
+    pub(crate) dispatched: Option<i64>,
+    /// The new places, if the feeds of the sender and the receiver moved.
+    pub(crate) sender_seq: Option<u64>,
+    pub(crate) receiver_seq: Option<u64>,
+}
+
+impl ChangedMessageRow {
+    pub(crate) fn of(
+        message: &MessageRow,
+        sender_seq: Option<u64>,
+        receiver_seq: Option<u64>,
+    ) -> Self {
+        let MessageRow { thread_id, id, created, updated, seen, deleted, .. } = *message;
+        let dispatched = message.attachment.dispatched;
+        Self {
+            thread_id,
+            id,
+            created,
+            updated,
+            seen,
+            deleted,
+            dispatched,
+            sender_seq,
+            receiver_seq,
+        }
+    }
 }
 
 impl BatchQuery {

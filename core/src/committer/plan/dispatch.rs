@@ -11,7 +11,7 @@ use crate::{
         write::{ChatWrite, Verb, Write},
     },
     error::Error,
-    store::batch::{BatchQuery, DispatchRow},
+    store::batch::{BatchQuery, ChangedMessageRow},
 };
 
 impl Verb for Dispatch {
@@ -54,13 +54,9 @@ impl Plan<'_> {
 
         let sender_place = self.next_place(sender);
         let receiver_place = self.next_place(receiver);
-        self.rows.dispatches.push(DispatchRow {
-            thread_id: row.message.thread_id,
-            id: row.message.id,
-            dispatched,
-            sender_seq: sender_place.seq(),
-            receiver_seq: receiver_place.seq(),
-        });
+        let (sender_seq, receiver_seq) = (sender_place.seq(), receiver_place.seq());
+        let changed = ChangedMessageRow::of(&row.message, Some(sender_seq), Some(receiver_seq));
+        self.rows.changed.push(changed);
         let sender_first_seq = row.sender_first_seq();
         let on_wire = Arc::new(row.into_wire());
         let to_sender = Subject::Sent(Arc::clone(&on_wire));

@@ -7,7 +7,10 @@ use super::*;
 use crate::{
     command::{Dispatch, NewAttachment, NewMessage},
     committer::Stored,
-    store::batch::StoredMessage,
+    store::{
+        batch::StoredMessage,
+        message::{AttachmentColumns, MessageRow, ParticipantsRow},
+    },
 };
 
 const NOW: i64 = 1_000_000;
@@ -315,6 +318,57 @@ fn a_file_is_announced_to_its_sender_only() {
     assert_eq!(feeds(&plan), [(UserKey(1), 11)]);
     let missing = Dispatch { sender: user(1), message_id: 5 };
     assert!(matches!(plan.dispatch(&missing), Err(Error::MessageNotFound)));
+}
+
+/// A file of user 1 for user 2, the message 50.
+fn with_file() -> BatchData {
+    let mut loaded = loaded(0);
+    let attachment =
+        AttachmentColumns { path: Some("attachments/a".into()), ..AttachmentColumns::default() };
+    let message = MessageRow {
+        id: 50,
+        thread_id: 7,
+        sender: UserKey(1),
+        body: "a file".into(),
+        created: NOW + 9,
+        updated: NOW + 9,
+        seen: false,
+        deleted: false,
+        attachment,
+    };
+    loaded.messages.insert(50, ParticipantsRow::of_test(message, user(1), user(2)));
+    loaded
+}
+
+#[test]
+fn a_dispatch_shows_the_file_to_its_receiver_as_new_and_to_its_sender_as_changed() {
+    let mut plan = Plan::new(with_file(), NOW, Start(1));
+    let dispatch = Dispatch { sender: user(1), message_id: 50 };
+    let done = plan.dispatch(&dispatch).expect("dispatched");
+    assert_eq!((done.at, done.already), (NOW + 9, false), "not before it was sent");
+    let again = plan.dispatch(&dispatch).expect("dispatched before");
+    assert_eq!((again.at, again.already), (NOW + 9, true));
+    plan.finish();
+    assert_eq!(feeds(&plan), [(UserKey(1), 11), (UserKey(2), 11)]);
+    let [row] = &plan.rows.changed[..] else { panic!("{:?}", plan.rows.changed) };
+    assert_eq!((row.id, row.dispatched, row.updated), (50, Some(NOW + 9), NOW + 9));
+    assert_eq!((row.sender_seq, row.receiver_seq), (Some(11), Some(11)));
+    let told: Vec<_> =
+        plan.changes.iter().map(|change| (change.to, change.first_seq, change.is_new())).collect();
+    assert_eq!(told, [(user(1), 9, false), (user(2), 11, true)]);
+}
+
+#[test]
+fn nobody_dispatches_the_file_of_another_or_one_that_is_deleted() {
+    let mut plan = Plan::new(with_file(), NOW, Start(1));
+    let of_another = plan.dispatch(&Dispatch { sender: user(2), message_id: 50 });
+    assert!(matches!(of_another, Err(Error::MessageNotFound)));
+    let mut loaded = with_file();
+    loaded.messages.get_mut(&50).expect("there").message.deleted = true;
+    let mut plan = Plan::new(loaded, NOW, Start(1));
+    let deleted = plan.dispatch(&Dispatch { sender: user(1), message_id: 50 });
+    assert!(matches!(deleted, Err(Error::MessageNotFound)));
+    assert!(plan.changes.is_empty() && plan.rows.changed.is_empty());
 }
 
 #[test]
