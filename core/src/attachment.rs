@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     clock,
     command::{Dispatch, parse},
-    committer::{Committer, Write},
+    committer::Committer,
     error::Error,
     media::{Claim, Media, name},
     store::{Store, message::ParticipantsRow},
@@ -107,7 +107,7 @@ impl AttachmentService for Attachments {
         request: Request<v1::DispatchAttachmentRequest>,
     ) -> Result<Response<v1::DispatchAttachmentResponse>, Status> {
         let dispatch = Dispatch::try_from(request.into_inner())?;
-        let dispatched = self.committer.submit(Write::Dispatch(dispatch))?.dispatched().await?;
+        let dispatched = self.committer.submit(dispatch)?.answer().await?;
         Ok(Response::new(dispatched.into()))
     }
 

@@ -11,11 +11,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     command::{NewMessage, parse},
-    committer::{Committer, Dispatched, Write},
+    committer::{Committer, Dispatched, Stored},
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
-    store::{Store, batch::StoredMessage, history::Position},
+    store::{Store, history::Position},
     subscribe::{After, Subscription},
 };
 
@@ -43,7 +43,7 @@ impl ChatService for Chat {
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
         let message = NewMessage::parse(request.into_inner(), self.max_body_bytes)?;
-        let stored = self.committer.submit(Write::Message(message))?.message().await?;
+        let stored = self.committer.submit(message)?.answer().await?;
         Ok(Response::new(stored.into()))
     }
 
@@ -125,12 +125,19 @@ impl ChatService for Chat {
     }
 }
 
-impl From<StoredMessage> for v1::SendMessageResponse {
-    fn from(stored: StoredMessage) -> Self {
-        Self {
-            message_id: stored.id,
-            thread_id: stored.thread_id,
-            created: Some(timestamp(stored.created)),
+impl From<Stored> for v1::SendMessageResponse {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Now(stored) => Self {
+                message_id: stored.id,
+                thread_id: stored.thread_id,
+                created: Some(timestamp(stored.created)),
+            },
+            Stored::Before(message) => Self {
+                message_id: message.id,
+                thread_id: message.thread_id,
+                created: message.created,
+            },
         }
     }
 }

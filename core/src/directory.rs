@@ -11,7 +11,7 @@ use crate::{
         Claims,
         parse::{self, MAX_USERS},
     },
-    committer::{Committer, Write},
+    committer::{Committer, DeleteUser, UpsertUsers},
     error::Error,
     store::Store,
 };
@@ -33,7 +33,7 @@ impl DirectoryService for Directory {
         request: Request<v1::UpsertUsersRequest>,
     ) -> Result<Response<v1::UpsertUsersResponse>, Status> {
         let changes = parse::user_changes(request.into_inner().users)?;
-        let users = self.committer.submit(Write::UpsertUsers(changes))?.users().await?;
+        let users = self.committer.submit(UpsertUsers(changes))?.answer().await?;
         let users = users.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::UpsertUsersResponse { users }))
     }
@@ -48,10 +48,7 @@ impl DirectoryService for Directory {
         let user = match stored {
             Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
             Some(user) if user.keeps(&claims.change, claims.issued, now) => user,
-            _ => {
-                let users = self.committer.submit(Write::EnsureUser(claims))?.users().await?;
-                users.into_iter().next().ok_or(Error::Internal)?
-            }
+            Some(_) | None => self.committer.submit(claims)?.answer().await?,
         };
         Ok(Response::new(v1::EnsureUserResponse { user: Some(user.into()) }))
     }
@@ -79,7 +76,7 @@ impl DirectoryService for Directory {
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
         let user = parse::user_id("user_id", &request.into_inner().user_id)?;
-        self.committer.submit(Write::DeleteUser(user))?.answer().await?;
+        self.committer.submit(DeleteUser(user))?.answer().await?;
         Ok(Response::new(v1::DeleteUserResponse {}))
     }
 }

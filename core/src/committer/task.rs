@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Answer, Write,
+    answer::WriteResult,
     batch::Batch,
     condition::Condition,
     transaction::{self, Committed, Failure},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
+    write::{UpkeepWrite, Write},
 };
 use crate::{
     change::Signal,
@@ -106,12 +107,12 @@ impl CommitTask {
 
     async fn probe(&mut self) {
         let probes = if self.watchdog.condition.is_full {
-            vec![Write::TakeRoom, Write::GiveRoomBack]
+            vec![UpkeepWrite::TakeRoom, UpkeepWrite::GiveRoomBack]
         } else {
-            vec![Write::Probe]
+            vec![UpkeepWrite::Probe]
         };
         for probe in probes {
-            if self.transact(&mut Batch::own(vec![probe])).await.is_err() {
+            if self.transact(&mut Batch::own(vec![Write::Upkeep(probe)])).await.is_err() {
                 return;
             }
         }
@@ -160,7 +161,7 @@ impl CommitTask {
     }
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
-    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Failed> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, Failed> {
         let committed = self.transact(batch).await?;
         self.watchdog.recovered(&self.delivery);
         self.tell_new_history();
