@@ -56,14 +56,23 @@ fn spans(text: &str) -> Vec<String> {
 
 /// `file: function` of a text, each with whether the file has the function.
 fn functions(text: &str) -> Vec<(String, bool)> {
+    named(text, &["fn"])
+}
+
+/// `file: name` of a text, each with whether the file has an item of that name and of one of these kinds.
+fn named(text: &str, kinds: &[&str]) -> Vec<(String, bool)> {
+    let has = |file: &str, name: &str| {
+        let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+        kinds.iter().any(|kind| {
+            let start = format!("{kind} {name}");
+            let mut rests = source.split(&start).skip(1);
+            rests.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    };
     let spans = spans(text);
     let named = spans.iter().filter_map(|span| span.split_once(".rs: "));
-    let looked_at = named.map(|(file, function)| {
-        let source = fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_default();
-        let starts = [format!("fn {function}("), format!("fn {function}<")];
-        (format!("{file}.rs: {function}"), starts.iter().any(|start| source.contains(start)))
-    });
-    looked_at.collect()
+    let named = named.map(|(file, name)| (format!("{file}.rs"), name));
+    named.map(|(file, name)| (format!("{file}: {name}"), has(&file, name))).collect()
 }
 
 #[test]
@@ -106,6 +115,14 @@ fn each_guarantee_names_tests_that_exist() {
     }
     let expected: Vec<String> = (1..=8).map(|number| format!("G{number}")).collect();
     assert_eq!(named.keys().cloned().collect::<Vec<_>>(), expected, "{named:?}");
+}
+
+#[test]
+fn each_step_of_an_example_names_what_exists() {
+    let named = named(&read("CONTRIBUTING.md"), &["fn", "struct", "enum", "trait", "const"]);
+    assert!(named.len() >= 5, "{named:?}");
+    let gone: Vec<_> = named.iter().filter(|(_, exists)| !exists).collect();
+    assert!(gone.is_empty(), "CONTRIBUTING.md names what is gone: {gone:#?}");
 }
 
 #[test]
