@@ -12,12 +12,26 @@ pub mod error;
 pub mod ids;
 pub mod time;
 
-#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+#[allow(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("netrox.chat.v1");
 }
 
-#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+#[allow(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "generated"
+)]
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
 

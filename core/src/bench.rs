@@ -21,6 +21,7 @@ pub struct FanOut {
 impl FanOut {
     const USER: UserId = UserId(Uuid::from_u128(1));
 
+    #[expect(clippy::expect_used, reason = "the hub was just made, and is open")]
     pub fn new(subscriptions: usize) -> Self {
         let hub = Hub::default();
         let register = |_| hub.register(Self::USER, true).expect("an open hub");

@@ -1,5 +1,7 @@
 //! The core through its generated clients, called in process as `serve` does.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

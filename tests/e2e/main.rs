@@ -1,6 +1,8 @@
 //! The documented behaviour, from outside: real processes, real sockets, each test in every
 //! arrangement (`serve`, `split`, `cluster`).
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod attachment;
 mod bucket;
 mod cluster;

@@ -1,5 +1,7 @@
 //! The program as a script sees it (PROTOCOL section 6).
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod process;
 mod reach;
 mod refusal;
