@@ -19,6 +19,7 @@ pub mod time;
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     missing_debug_implementations,
+    rustdoc::invalid_html_tags,
     unreachable_pub,
     reason = "generated"
 )]
@@ -31,6 +32,7 @@ pub mod v1 {
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     missing_debug_implementations,
+    rustdoc::invalid_html_tags,
     unreachable_pub,
     reason = "generated"
 )]

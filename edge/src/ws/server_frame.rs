@@ -39,7 +39,7 @@ impl Rejection {
         Self { code, message: message.into() }
     }
 
-    /// `problem` completes "<field> ...".
+    /// `problem` completes "FIELD ...".
     pub(super) fn invalid_field(field: &str, problem: &str) -> Self {
         Self::new(ErrorCode::InvalidField, format!("{field}: {problem}"))
     }
