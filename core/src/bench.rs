@@ -25,6 +25,7 @@ pub struct FanOut {
 impl FanOut {
     const USER: UserId = UserId(Uuid::from_u128(1));
 
+    #[expect(clippy::expect_used, reason = "the hub was just made, and is open")]
     pub fn new(subscriptions: usize) -> Self {
         let delivery = Delivery::default();
         let register = |_| delivery.register(Self::USER, true).expect("it is open");

@@ -39,7 +39,7 @@ impl Rejection {
         Self { code, message: message.into() }
     }
 
-    /// `problem` completes "<field> ...".
+    /// `problem` completes "FIELD ...".
     pub(super) fn invalid_field(field: &str, problem: &str) -> Self {
         Self::new(ErrorCode::InvalidField, format!("{field}: {problem}"))
     }
@@ -173,6 +173,7 @@ struct FileFrame<'a> {
     action: &'static str,
 }
 
+#[expect(clippy::expect_used, reason = "strings and integers can be written as JSON")]
 fn render(frame: &impl Serialize) -> Utf8Bytes {
     serde_json::to_string(frame).expect("strings and integers can be serialised").into()
 }

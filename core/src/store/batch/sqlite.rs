@@ -1,7 +1,7 @@
 //! A batch on SQLite. Rows travel as JSON arrays, UUIDs in them as hexadecimal digits; new messages, which are most of
 //! it, as a parameter a column.
 //!
-//! * [`write`]: what is stored. * [`cache`]: what need not be read.
+//! * [`mod@write`]: what is stored. * [`cache`]: what need not be read.
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
