@@ -102,8 +102,6 @@ fn with_cors(router: Router, cors: CorsLayer) -> Router {
 }
 
 /// The panic's text may quote a message: its place is logged by the program's panic hook.
-// The signature is tower-http's.
-#[allow(clippy::needless_pass_by_value)]
 fn internal_error(_: Box<dyn Any + Send>) -> Response {
     PublicError::internal("a handler panicked").into_response()
 }

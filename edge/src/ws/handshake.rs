@@ -133,6 +133,7 @@ fn choose_websocket(headers: &mut HeaderMap) {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tungstenite")]
 fn not_a_handshake(web_sockets: &WebSockets, error: &Error) -> Response {
     let (header, message) = match error {
         Error::Protocol(
@@ -165,6 +166,7 @@ fn not_a_handshake(web_sockets: &WebSockets, error: &Error) -> Response {
     response
 }
 
+#[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
 fn instant(unix_seconds: i64) -> Instant {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since_epoch = Duration::from_secs(unix_seconds.try_into().unwrap_or(0));

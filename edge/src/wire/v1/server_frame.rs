@@ -78,6 +78,7 @@ struct FileFrame<'a> {
     action: &'static str,
 }
 
+#[expect(clippy::expect_used, reason = "strings and integers can be written as JSON")]
 fn render(frame: &impl Serialize) -> Utf8Bytes {
     serde_json::to_string(frame).expect("strings and integers can be serialised").into()
 }
