@@ -36,8 +36,8 @@ use std::{
 use netrox_proto::{
     ids::UserId,
     v1::{
-        DispatchAttachmentRequest, ErrorReason, Failure, SendMessageRequest,
-        send_messages_request::Request,
+        DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, Failure,
+        SendMessageRequest, SendMessageResponse, send_messages_request::Request,
     },
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -70,17 +70,24 @@ impl Command {
     }
 }
 
-/// How a command ended.
-pub(crate) type Outcome = Result<(), Failure>;
+/// What the core answers to a command that took effect.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sent {
+    Message(SendMessageResponse),
+    Dispatch(DispatchAttachmentResponse),
+}
+
+/// What became of a command.
+pub(crate) type SendResult = Result<Sent, Failure>;
 
 /// Resolves when the command is answered, or cannot be. Dropping it cancels nothing.
 #[derive(Debug)]
-pub(crate) struct Pending(oneshot::Receiver<Outcome>);
+pub(crate) struct Pending(oneshot::Receiver<SendResult>);
 
 impl Future for Pending {
-    type Output = Outcome;
+    type Output = SendResult;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SendResult> {
         let answer = ready!(Pin::new(&mut self.0).poll(cx));
         Poll::Ready(answer.unwrap_or_else(|_| {
             Err(Failure::new(ErrorReason::OutcomeUnknown, "the pipeline of sends ended"))

@@ -75,7 +75,7 @@ pub(crate) struct State {
     /// All that came on streams, repetitions included.
     pub(crate) received: Vec<SendMessagesRequest>,
     pub(crate) stored: Vec<SendMessageRequest>,
-    client_refs: HashMap<String, i64>,
+    client_refs: HashMap<String, SendMessageResponse>,
     pub(crate) is_down: bool,
     /// So many streams of sends are still to be refused.
     pub(crate) refused_streams: usize,
@@ -229,7 +229,7 @@ impl State {
         self.stored.iter().map(|message| message.body.as_str()).collect()
     }
 
-    fn store(&mut self, sender: &str, receiver: &str, body: &str) -> (i64, Event) {
+    fn store(&mut self, sender: &str, receiver: &str, body: &str) -> (SendMessageResponse, Event) {
         let id = self.feeds.values().map(Vec::len).sum::<usize>() as i64 + 1;
         let created = Some(time::timestamp(1_718_628_508_228_342 + id));
         let message = Message {
@@ -246,7 +246,7 @@ impl State {
         let seq = feed.len() as u64 + 1;
         let event = Event { seq, change: Some(Change::Message(message)), first_seq: seq };
         feed.push(event.clone());
-        (id, event)
+        (SendMessageResponse { message_id: id, thread_id: 1, created }, event)
     }
 
     fn publish(&mut self, receiver: &str, events: &[Event]) {
@@ -293,20 +293,19 @@ impl State {
             return refuse(ErrorReason::ReceiverUnknown);
         }
         let known = message.client_ref.as_ref().and_then(|name| self.client_refs.get(name));
-        let message_id = match known {
-            Some(&id) => id,
+        Answer::Message(match known {
+            Some(answer) => *answer,
             None => {
                 let receiver = message.receiver_id.clone();
-                let (id, event) = self.store(&message.sender_id, &receiver, &message.body);
+                let (answer, event) = self.store(&message.sender_id, &receiver, &message.body);
                 if let Some(name) = message.client_ref.clone() {
-                    self.client_refs.insert(name, id);
+                    self.client_refs.insert(name, answer);
                 }
                 self.stored.push(message);
                 self.publish(&receiver, &[event]);
-                id
+                answer
             }
-        };
-        Answer::Message(SendMessageResponse { message_id, ..Default::default() })
+        })
     }
 
     fn refuse_if_down(&self) -> Result<(), Status> {

@@ -10,7 +10,7 @@ use netrox_proto::v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_
 use tokio::{sync::oneshot, time::Instant};
 use tonic::Code;
 
-use super::{Outcome, room::Room};
+use super::{SendResult, room::Room};
 
 /// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
 pub(super) const MAX_UNANSWERED: usize = 1_024;
@@ -85,13 +85,13 @@ pub(super) struct Entry {
 
 pub(super) struct Waiting {
     pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: oneshot::Sender<SendResult>,
     pub(super) entry: Entry,
 }
 
 pub(super) struct OnStream {
     /// Absent once the command was given up; the core has yet to answer it.
-    pub(super) answer: Option<oneshot::Sender<Outcome>>,
+    pub(super) answer: Option<oneshot::Sender<SendResult>>,
     /// What to send again, where that is kept.
     pub(super) request: Option<Request>,
     /// Whether an earlier copy may have been stored, or may be still.
@@ -113,7 +113,7 @@ impl Limits {
         now - entry.submitted >= wait
     }
 
-    fn give_up(&self, command: OnStream) -> Option<(oneshot::Sender<Outcome>, Failure)> {
+    fn give_up(&self, command: OnStream) -> Option<(oneshot::Sender<SendResult>, Failure)> {
         let failure = if command.repeated { outcome_unknown() } else { (self.failure)() };
         Some((command.answer?, failure))
     }
@@ -121,13 +121,13 @@ impl Limits {
 
 /// What an answer of the core says of a command.
 pub(super) enum Verdict {
-    Known(Outcome),
+    Known(SendResult),
     /// What became of it can only be found out by another repetition.
     InDoubt,
 }
 
 /// Answers to be given when the lock is released.
-pub(super) type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
+pub(super) type Answers = Vec<(oneshot::Sender<SendResult>, Failure)>;
 
 impl State {
     /// Gives up what is next to be put on a stream and has waited for as long as it may.

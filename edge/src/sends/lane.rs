@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outcome,
+    SendResult,
     commands::{Answers, Entry, Link, State, Terms, Waiting, unreachable_core},
     room::Room,
     stall::Stall,
@@ -58,7 +58,7 @@ impl Lane {
     pub(super) fn submit(
         &self,
         request: Request,
-        answer: oneshot::Sender<Outcome>,
+        answer: oneshot::Sender<SendResult>,
         submitted: Instant,
         room: Room,
     ) {
@@ -204,7 +204,7 @@ mod tests {
         Lane::new(Terms { keeps: true, wait: Duration::ZERO }, Arc::default())
     }
 
-    fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<Outcome> {
+    fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<SendResult> {
         let (answer, pending) = oneshot::channel();
         let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
         let room = Arc::new(Rooms::default()).of(user(1)).take(0).expect("room");
@@ -251,7 +251,7 @@ mod tests {
             let pending = dispatch(&lane, 1);
             let running = tokio::spawn(Arc::clone(&lane).run(core.client()));
             let outcome = pending.await.expect("an answer");
-            assert_eq!(outcome.map_err(|failure| failure.reason()), expected);
+            assert_eq!(outcome.map(drop).map_err(|failure| failure.reason()), expected);
             lane.close();
             running.await.expect("a task");
         }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tonic::{Status, Streaming};
 
 use super::{
+    Sent,
     commands::{Answers, Link, MAX_UNANSWERED, OnStream, Verdict, outcome_unknown},
     lane::{Lane, wake},
 };
@@ -118,35 +119,36 @@ impl Lane {
     }
 
     fn answer(&self, response: SendMessagesResponse) {
-        let (command, outcome, requests, is_back) = {
+        let (command, result, requests, is_back) = {
             let mut state = self.state();
             let command = state.unanswered.remove(&response.request_id);
             let was_probing = std::mem::take(&mut state.is_probing);
             let was_full = was_probing || state.unanswered.len() + 1 == MAX_UNANSWERED;
             let is_back = std::mem::take(&mut state.is_away).then(|| state.count());
-            let (command, outcome) = match command {
+            let (command, result) = match command {
                 Some(command @ OnStream { answer: Some(_), .. }) => {
                     match verdict(&command, response.result) {
-                        Verdict::Known(outcome) => (Some(command), outcome),
+                        Verdict::Known(result) => (Some(command), Some(result)),
                         Verdict::InDoubt => {
                             let command = OnStream { repeated: true, ..command };
                             state.again_later.push(command);
-                            (None, Ok(()))
+                            (None, None)
                         }
                     }
                 }
-                command => (command, Ok(())),
+                command => (command, None),
             };
             let is_awaited = was_full || (state.closing && state.is_idle());
             let requests = if is_awaited { state.requests.take() } else { None };
-            (command, outcome, requests, is_back)
+            (command, result, requests, is_back)
         };
         wake(requests);
         if let Some(waiting) = is_back {
             self.stall.end(waiting);
         }
-        if let Some(answer) = command.and_then(|command| command.answer) {
-            let _ = answer.send(outcome);
+        if let (Some(answer), Some(result)) = (command.and_then(|command| command.answer), result) {
+            // The sender may have gone.
+            let _ = answer.send(result);
         }
     }
 
@@ -254,7 +256,8 @@ impl Stream for Requests {
 
 fn verdict(command: &OnStream, answer: Option<Answer>) -> Verdict {
     match answer {
-        Some(Answer::Message(_) | Answer::Attachment(_)) => Verdict::Known(Ok(())),
+        Some(Answer::Message(message)) => Verdict::Known(Ok(Sent::Message(message))),
+        Some(Answer::Attachment(dispatch)) => Verdict::Known(Ok(Sent::Dispatch(dispatch))),
         Some(Answer::Failure(failure)) => command.failed(failure),
         None => {
             let failure = Failure::new(ErrorReason::OutcomeUnknown, "an answer of an unknown kind");

@@ -7,7 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use netrox_proto::v1::{ErrorReason, Failure};
+use netrox_proto::{
+    ids::UserId,
+    time,
+    v1::{DispatchAttachmentResponse, ErrorReason, Failure, SendMessageResponse},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -16,7 +20,7 @@ use tokio::{
 use super::Session;
 use crate::{
     auth::Identity,
-    sends,
+    sends::{self, Sent},
     wire::Rejection,
     ws::{close::CloseReason, queue::Push},
 };
@@ -40,7 +44,11 @@ where
             let next = match answer {
                 Answer::Sent(pending) => match Pin::new(pending).poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(())) => None,
+                    // Documented clients are told of refusals alone.
+                    Poll::Ready(Ok(sent)) => {
+                        note_sent(self.connection.user(), &sent);
+                        None
+                    }
                     Poll::Ready(Err(failure)) => match self.refusal(failure) {
                         Some(next) => Some(next),
                         None => return true,
@@ -121,6 +129,26 @@ where
             | ErrorReason::OutcomeUnknown
             | ErrorReason::Overtaken
             | ErrorReason::Internal => Some(Answer::Refused(Rejection::from(failure))),
+        }
+    }
+}
+
+fn note_sent(user: UserId, sent: &Sent) {
+    match sent {
+        Sent::Message(SendMessageResponse { message_id, thread_id, created }) => tracing::debug!(
+            user.id = %user,
+            message.id = message_id,
+            thread.id = thread_id,
+            created_micros = created.as_ref().map(time::micros),
+            "a message is stored"
+        ),
+        Sent::Dispatch(DispatchAttachmentResponse { dispatched, already_dispatched }) => {
+            tracing::debug!(
+                user.id = %user,
+                dispatched_micros = dispatched.as_ref().map(time::micros),
+                already_dispatched,
+                "a file is delivered"
+            );
         }
     }
 }
