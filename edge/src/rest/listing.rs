@@ -59,7 +59,7 @@ pub(super) async fn in_time<T>(
 /// Why the body of a list breaks off. The client sees an aborted connection, never a short list
 /// that looks whole.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum ListError {
     #[error("the core ended the list early: {}", .0.message())]
     Core(#[from] Status),
     #[error("the list cannot be rendered: {0}")]
@@ -90,10 +90,10 @@ struct Listing<T, R> {
 
 impl<T, R> Listing<T, R>
 where
-    R: FnMut(&T, &mut List) -> Result<(), Broken>,
+    R: FnMut(&T, &mut List) -> Result<(), ListError>,
 {
     /// The next piece of the body, and whether it is the last.
-    async fn piece(&mut self) -> Result<(Bytes, bool), Broken> {
+    async fn piece(&mut self) -> Result<(Bytes, bool), ListError> {
         loop {
             let response = match (self.first.take(), &mut self.rest) {
                 (Some(first), _) => Some(first),
@@ -132,7 +132,7 @@ pub(super) fn body<T, R>(
 ) -> Body
 where
     T: Send + 'static,
-    R: FnMut(&T, &mut List) -> Result<(), Broken> + Send + 'static,
+    R: FnMut(&T, &mut List) -> Result<(), ListError> + Send + 'static,
 {
     let list = List::open(envelope);
     let rest = first.is_some().then_some(rest);
@@ -142,9 +142,9 @@ where
         match listing.piece().await {
             Ok((piece, true)) => Some((Ok(piece), None)),
             Ok((piece, false)) => Some((Ok(piece), Some(listing))),
-            Err(broken) => {
-                tracing::warn!("a list breaks off: {broken}");
-                Some((Err(broken), None))
+            Err(error) => {
+                tracing::warn!("a list breaks off: {error}");
+                Some((Err(error), None))
             }
         }
     }))
