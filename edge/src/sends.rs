@@ -54,14 +54,14 @@ const LANES: usize = 2;
 
 /// What a user asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum SendCommand {
     /// Store a text message and deliver it.
     Message { receiver: UserId, body: String },
     /// Deliver an uploaded message.
     Dispatch { message_id: i64 },
 }
 
-impl Command {
+impl SendCommand {
     pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Message { body, .. } => body.len(),
@@ -82,9 +82,9 @@ pub(crate) type SendResult = Result<Sent, Failure>;
 
 /// Resolves when the command is answered, or cannot be. Dropping it cancels nothing.
 #[derive(Debug)]
-pub(crate) struct Pending(oneshot::Receiver<SendResult>);
+pub(crate) struct PendingSend(oneshot::Receiver<SendResult>);
 
-impl Future for Pending {
+impl Future for PendingSend {
     type Output = SendResult;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SendResult> {
@@ -97,11 +97,11 @@ impl Future for Pending {
 
 /// What becomes of a command that is submitted.
 #[derive(Debug)]
-pub(crate) enum Submitted {
+pub(crate) enum Submission {
     /// It takes effect whatever becomes of its sender.
-    Taken(Pending),
+    Accepted(PendingSend),
     /// The user has enough under way: it is to be submitted again in a moment.
-    NotYet(Command),
+    NoRoom(SendCommand),
 }
 
 /// One who sends, by [`SendPipeline::sender`].
@@ -139,20 +139,25 @@ impl SendPipeline {
     }
 
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
-    pub(crate) fn submit(&self, sender: &Sender, command: Command, since: Instant) -> Submitted {
+    pub(crate) fn submit(
+        &self,
+        sender: &Sender,
+        command: SendCommand,
+        since: Instant,
+    ) -> Submission {
         let Sender(room) = sender;
         let lane = self.lane(room.user());
         let (answer, pending) = oneshot::channel();
         match room.take(command.text_bytes()) {
             Ok(room) => lane.submit(self.request(sender, command), answer, since, room),
-            Err(Full::User) if !lane.is_stalled() => return Submitted::NotYet(command),
+            Err(Full::User) if !lane.is_stalled() => return Submission::NoRoom(command),
             Err(Full::User | Full::All) => lane.give(vec![(answer, overloaded())]),
         }
-        Submitted::Taken(Pending(pending))
+        Submission::Accepted(PendingSend(pending))
     }
 
     /// The last command of a connection, for which there is room although the user has enough under way.
-    pub(crate) fn submit_last(&self, sender: &Sender, command: Command, since: Instant) {
+    pub(crate) fn submit_last(&self, sender: &Sender, command: SendCommand, since: Instant) {
         let Sender(room) = sender;
         let lane = self.lane(room.user());
         let room = room.take_more(command.text_bytes());
@@ -160,19 +165,21 @@ impl SendPipeline {
         lane.submit(self.request(sender, command), answer, since, room);
     }
 
-    fn request(&self, sender: &Sender, command: Command) -> Request {
+    fn request(&self, sender: &Sender, command: SendCommand) -> Request {
         let sender = sender.0.user();
         match command {
-            Command::Message { receiver, body } => Request::Message(SendMessageRequest {
+            SendCommand::Message { receiver, body } => Request::Message(SendMessageRequest {
                 sender_id: sender.to_string(),
                 receiver_id: receiver.to_string(),
                 body,
                 client_ref: self.client_refs.as_ref().map(|refs| refs.draw().to_string()),
             }),
-            Command::Dispatch { message_id } => Request::Attachment(DispatchAttachmentRequest {
-                sender_id: sender.to_string(),
-                message_id,
-            }),
+            SendCommand::Dispatch { message_id } => {
+                Request::Attachment(DispatchAttachmentRequest {
+                    sender_id: sender.to_string(),
+                    message_id,
+                })
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     Sent,
-    commands::{Answers, Link, MAX_UNANSWERED, OnStream, Verdict, outcome_unknown},
+    commands::{Link, MAX_UNANSWERED, OnStream, Refusals, Verdict, outcome_unknown},
     lane::{Lane, wake},
 };
 use crate::{backoff::Backoff, core_client::CoreClient};
@@ -32,7 +32,7 @@ const USEFUL_LIFE: Duration = Duration::from_secs(2);
 const SLOW_HEAD: Duration = Duration::from_millis(500);
 
 /// How a stream ended.
-pub(super) enum End {
+pub(super) enum StreamEnd {
     /// With all that it has not answered in doubt.
     Broken(Option<Status>),
     /// Nothing of what it has not answered was or will be stored.
@@ -96,7 +96,10 @@ impl Lane {
     }
 
     /// Gives whether there was any answer, and how the stream ended.
-    async fn read_answers(&self, mut answers: Streaming<SendMessagesResponse>) -> (bool, End) {
+    async fn read_answers(
+        &self,
+        mut answers: Streaming<SendMessagesResponse>,
+    ) -> (bool, StreamEnd) {
         let mut answered = false;
         loop {
             match answers.message().await {
@@ -104,13 +107,13 @@ impl Lane {
                     answered = true;
                     self.answer(response);
                 }
-                Ok(None) => return (answered, End::Broken(None)),
+                Ok(None) => return (answered, StreamEnd::Broken(None)),
                 Err(status) => {
                     let failure = Failure::from(&status);
                     let end = if failure.reason() == ErrorReason::HandedBack {
-                        End::HandedBack(failure.message)
+                        StreamEnd::HandedBack(failure.message)
                     } else {
-                        End::Broken(Some(status))
+                        StreamEnd::Broken(Some(status))
                     };
                     return (answered, end);
                 }
@@ -165,7 +168,7 @@ impl Lane {
 
     /// Commands wait for as long as they may; what is not to wait is refused.
     fn set_down(&self, cause: &str) {
-        let (answers, is_new, waiting) = {
+        let (refusals, is_new, waiting) = {
             let mut state = self.state();
             state.link = Link::Down;
             let is_new = !std::mem::replace(&mut state.is_away, true);
@@ -174,25 +177,25 @@ impl Lane {
         if is_new {
             self.stall.begin(cause, waiting);
         }
-        self.give(answers);
+        self.give(refusals);
     }
 
     /// Puts what the stream left unanswered before what waits. Gives what it ended for.
-    pub(super) fn set_ended(&self, end: End) -> String {
-        let (answers, requests, cause) = {
+    pub(super) fn set_ended(&self, end: StreamEnd) -> String {
+        let (refusals, requests, cause) = {
             let mut state = self.state();
             state.link = Link::Connecting;
             state.generation += 1;
             let unanswered = std::mem::take(&mut state.unanswered).into_values();
-            let mut answers = Answers::new();
+            let mut refusals = Refusals::new();
             let cause = match end {
-                End::HandedBack(cause) => {
+                StreamEnd::HandedBack(cause) => {
                     state.is_probing = true;
                     state.send_again(unanswered.filter(|command| command.answer.is_some()));
                     state.repeat_later_ones();
                     cause
                 }
-                End::Broken(status) => {
+                StreamEnd::Broken(status) => {
                     if self.terms.keeps {
                         let in_doubt = unanswered
                             .filter(|command| command.answer.is_some())
@@ -201,7 +204,7 @@ impl Lane {
                         state.repeat_later_ones();
                     } else {
                         let failure = unanswered_in_process(status.as_ref());
-                        answers.extend(
+                        refusals.extend(
                             unanswered
                                 .filter_map(|command| Some((command.answer?, failure.clone()))),
                         );
@@ -212,10 +215,10 @@ impl Lane {
                     status.map(|status| status.message().to_owned()).unwrap_or_default()
                 }
             };
-            (answers, state.requests.take(), cause)
+            (refusals, state.requests.take(), cause)
         };
         wake(requests);
-        self.give(answers);
+        self.give(refusals);
         cause
     }
 }

@@ -42,14 +42,14 @@ fn world_with(in_process: bool, wait: Duration) -> World {
 }
 
 impl World {
-    fn send(&self, body: impl Into<String>) -> Pending {
-        self.submit(ALICE, Command::Message { receiver: user(BOB), body: body.into() })
+    fn send(&self, body: impl Into<String>) -> PendingSend {
+        self.submit(ALICE, SendCommand::Message { receiver: user(BOB), body: body.into() })
     }
 
-    fn submit(&self, sender: u128, command: Command) -> Pending {
+    fn submit(&self, sender: u128, command: SendCommand) -> PendingSend {
         match self.sends.submit(&self.sends.sender(user(sender)), command, Instant::now()) {
-            Submitted::Taken(pending) => pending,
-            Submitted::NotYet(command) => panic!("no room for {command:?}"),
+            Submission::Accepted(pending) => pending,
+            Submission::NoRoom(command) => panic!("no room for {command:?}"),
         }
     }
 
@@ -74,7 +74,7 @@ async fn keeps_what_the_core_answered() {
         assert_eq!((message_id, thread_id), (expected, 1));
         assert!(created.is_some());
     }
-    let delivered = world.submit(ALICE, Command::Dispatch { message_id: 35 }).await;
+    let delivered = world.submit(ALICE, SendCommand::Dispatch { message_id: 35 }).await;
     assert_eq!(delivered, Ok(Sent::Dispatch(DispatchAttachmentResponse::default())));
 }
 
@@ -82,9 +82,9 @@ async fn keeps_what_the_core_answered() {
 async fn keeps_the_order_of_a_user_and_answers_each() {
     let world = world(true);
     let pending: Vec<_> = (0..1_900).map(|number| world.send(number.to_string())).collect();
-    let unknown = Command::Message { receiver: user(99), body: "x".into() };
+    let unknown = SendCommand::Message { receiver: user(99), body: "x".into() };
     let unknown = world.submit(ALICE, unknown);
-    let dispatch = world.submit(ALICE, Command::Dispatch { message_id: 35 });
+    let dispatch = world.submit(ALICE, SendCommand::Dispatch { message_id: 35 });
     for outcome in join_all(pending).await {
         assert_eq!(outcome.map(drop), Ok(()));
     }
@@ -195,7 +195,7 @@ async fn doubt_ends_after_a_while() {
 }
 
 /// A message that is stored, whose stream breaks before the answer, and that is repeated.
-async fn repeated(world: &World) -> Pending {
+async fn repeated(world: &World) -> PendingSend {
     world.core.change(|state| state.sends = Sends::Unanswered);
     let pending = world.send("a");
     world.core.wait_for("a", |state| state.stored.len() == 1).await;
@@ -259,7 +259,7 @@ async fn an_outcome_that_the_core_does_not_know_is_asked_for_again() {
     for (code, expected) in [(unknown.code, Ok(())), (0, Err(ErrorReason::OutcomeUnknown))] {
         world.core.change(|state| state.sends = Sends::Ignored);
         let received = world.core.state().received.len();
-        let pending = world.submit(ALICE, Command::Dispatch { message_id: 35 });
+        let pending = world.submit(ALICE, SendCommand::Dispatch { message_id: 35 });
         world.core.wait_for("a dispatch", |state| state.received.len() == received + 1).await;
         // Of a core that does not give back what came after it, a dispatch has nothing that would keep it behind that.
         world.core.refuse_unanswered(&Failure { code, ..unknown.clone() });
@@ -372,7 +372,7 @@ async fn what_was_repeated_before_a_break_is_repeated_in_its_place_after_it() {
 async fn is_bounded_on_the_stream_and_for_each_user() {
     let world = world(false);
     world.core.change(|state| state.sends = Sends::Ignored);
-    let command = || Command::Message { receiver: user(BOB), body: "x".repeat(512) };
+    let command = || SendCommand::Message { receiver: user(BOB), body: "x".repeat(512) };
     // Nothing was taken onto the stream yet, and a user has a MiB.
     let start = Instant::now();
     let mut pending: Vec<_> = (0..1_100).map(|_| world.submit(ALICE, command())).collect();
@@ -383,7 +383,7 @@ async fn is_bounded_on_the_stream_and_for_each_user() {
     world.core.wait_for("1,024 requests", |state| state.received.len() == 1_024).await;
     // The stream is full, but nothing is known to be away yet: the next one stays with its sender.
     let next = world.sends.submit(&world.sends.sender(user(ALICE)), command(), Instant::now());
-    assert!(matches!(next, Submitted::NotYet(_)));
+    assert!(matches!(next, Submission::NoRoom(_)));
     // Another user of the same lane waits for a place on the stream.
     let other = world.submit(ALICE + 2 * LANES as u128, command());
     assert_eq!(reason(other.await), ErrorReason::Overloaded);
@@ -406,7 +406,7 @@ async fn what_is_sent_while_the_core_is_down_waits_and_keeps_its_order() {
     let mut pending = Vec::new();
     for number in 1..80 {
         pending.push(world.send(number.to_string()));
-        pending.push(world.submit(ALICE, Command::Dispatch { message_id: number }));
+        pending.push(world.submit(ALICE, SendCommand::Dispatch { message_id: number }));
         sleep(Duration::from_millis(100)).await;
     }
     world.core.change(|state| state.is_down = false);

@@ -21,7 +21,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::rejection::{ErrorCode, Rejection};
-use crate::sends::Command;
+use crate::sends::SendCommand;
 
 const MESSAGE_BODY: &str = "message_body";
 const RECEIVER_ID: &str = "receiver_id";
@@ -32,7 +32,7 @@ pub(crate) fn parse(
     text: &str,
     sender: UserId,
     max_body_bytes: usize,
-) -> Result<Command, Rejection> {
+) -> Result<SendCommand, Rejection> {
     let fields = fields(text).ok_or(Rejection::new(
         ErrorCode::InvalidJson,
         "the frame must be one JSON object without repeated keys, nested at most 32 deep",
@@ -42,10 +42,10 @@ pub(crate) fn parse(
         Some("chat_message") => {
             let body = message_body(fields.message_body, max_body_bytes)?;
             let receiver = receiver(fields.receiver_id, sender)?;
-            Ok(Command::Message { receiver, body })
+            Ok(SendCommand::Message { receiver, body })
         }
         Some("chat_message_file") => {
-            Ok(Command::Dispatch { message_id: message_id(fields.chat_id)? })
+            Ok(SendCommand::Dispatch { message_id: message_id(fields.chat_id)? })
         }
         _ => Err(Rejection::new(
             ErrorCode::UnknownAction,

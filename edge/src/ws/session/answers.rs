@@ -28,7 +28,7 @@ use crate::{
 /// What a client's frame led to.
 pub(super) enum Answer {
     Refused(Rejection),
-    Sent(sends::Pending),
+    Sent(sends::PendingSend),
     /// The core does not know the sender, who is being provisioned anew.
     Provisioning(Pin<Box<dyn Future<Output = Rejection> + Send>>),
 }

@@ -11,7 +11,7 @@ use tokio::{
 use super::{MAX_IN_FLIGHT, Session, answers::Answer};
 use crate::{
     limits::{Held, TooMuch},
-    sends::{Command, Submitted},
+    sends::{SendCommand, Submission},
     wire::Rejection,
 };
 
@@ -36,7 +36,7 @@ struct Frames {
 #[derive(Debug)]
 enum Frame {
     Command {
-        command: Command,
+        command: SendCommand,
         /// When it came.
         since: Instant,
         /// By the rate; absent where it waits for room alone.
@@ -103,7 +103,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// Takes a command in that was read, unless more wait for the user's rate than may.
-    pub(super) fn take_in(&mut self, command: Command, now: Instant) {
+    pub(super) fn take_in(&mut self, command: SendCommand, now: Instant) {
         let user = self.connection.user();
         let limits = &self.context.limits;
         // What could not be taken before for what is away counts from then.
@@ -153,15 +153,15 @@ where
     }
 
     /// Whether it was taken; else it is to be submitted again in a moment.
-    fn submit(&mut self, command: Command, since: Instant, held: Option<Held>) -> bool {
+    fn submit(&mut self, command: SendCommand, since: Instant, held: Option<Held>) -> bool {
         let sends = &self.context.sends;
         let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
         match sends.submit(sender, command, since) {
-            Submitted::Taken(pending) => {
+            Submission::Accepted(pending) => {
                 self.answers.push_back(Answer::Sent(pending));
                 true
             }
-            Submitted::NotYet(command) => {
+            Submission::NoRoom(command) => {
                 self.waiting.push_front(Frame::Command { command, since, due: None, held });
                 false
             }
