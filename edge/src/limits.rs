@@ -94,8 +94,8 @@ impl Limits {
     }
 
     /// Room for a command that waits for the rate, free again when it is dropped.
-    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        let held = Held { all: Arc::clone(&self.held_bytes), bytes };
+    pub(crate) fn hold(&self, bytes: usize) -> Option<HeldMemory> {
+        let held = HeldMemory { all: Arc::clone(&self.held_bytes), bytes };
         let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         (before + bytes <= MAX_HELD_BYTES).then_some(held)
     }
@@ -156,18 +156,18 @@ impl Limits {
 
 /// Memory of a command that waits for the rate.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldMemory {
     all: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Held {
+impl HeldMemory {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What a client's frame led to.
-pub(super) enum Answer {
+pub(super) enum Reply {
     Refused(Rejection),
     Sent(sends::PendingSend),
     /// The core does not know the sender, who is being provisioned anew.
@@ -42,7 +42,7 @@ where
         let mut progress = false;
         while let Some(answer) = self.answers.front_mut() {
             let next = match answer {
-                Answer::Sent(pending) => match Pin::new(pending).poll(cx) {
+                Reply::Sent(pending) => match Pin::new(pending).poll(cx) {
                     Poll::Pending => break,
                     // Documented clients are told of refusals alone.
                     Poll::Ready(Ok(sent)) => {
@@ -54,11 +54,11 @@ where
                         None => return true,
                     },
                 },
-                Answer::Provisioning(done) => match done.as_mut().poll(cx) {
+                Reply::Provisioning(done) => match done.as_mut().poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
+                    Poll::Ready(rejection) => Some(Reply::Refused(rejection)),
                 },
-                Answer::Refused(rejection) => {
+                Reply::Refused(rejection) => {
                     let frame = self.connection.outgoing.generation().rejected(rejection);
                     // It waits like any frame, and with it what comes after.
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
@@ -84,7 +84,7 @@ where
     }
 
     /// What follows from a failure; nothing where it ends the session.
-    fn refusal(&mut self, failure: Failure) -> Option<Answer> {
+    fn refusal(&mut self, failure: Failure) -> Option<Reply> {
         let user = self.connection.user();
         let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
@@ -93,7 +93,7 @@ where
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
-            ErrorReason::UserUnknown => Some(Answer::Provisioning(Box::pin(async move {
+            ErrorReason::UserUnknown => Some(Reply::Provisioning(Box::pin(async move {
                 known_users.forget(user);
                 let identity = Identity {
                     user_id: user,
@@ -128,7 +128,7 @@ where
             | ErrorReason::EpochChanged
             | ErrorReason::OutcomeUnknown
             | ErrorReason::Overtaken
-            | ErrorReason::Internal => Some(Answer::Refused(Rejection::from(failure))),
+            | ErrorReason::Internal => Some(Reply::Refused(Rejection::from(failure))),
         }
     }
 }

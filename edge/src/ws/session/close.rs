@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::frame::coding::CloseCode},
 };
 
-use super::{End, Session};
+use super::{Session, SessionEnd};
 use crate::ws::{close::CloseReason, flood::Metered};
 
 /// From the wish to close to the close frame, for what is on its way to the client; and from there
@@ -91,7 +91,7 @@ where
     }
 
     /// Takes the next step where it is time for it; gives whether it was.
-    pub(super) fn advance_close(&mut self) -> Result<bool, End> {
+    pub(super) fn advance_close(&mut self) -> Result<bool, SessionEnd> {
         match self.closing {
             Some(Closing::Finishing { reason, awaited: 0, .. })
                 // After it, a client that had gone could not be told from one that answers it.
@@ -105,14 +105,14 @@ where
             Some(Closing::Parting { .. })
                 if self.read_ended && self.answers.is_empty() && !self.unflushed =>
             {
-                Err(End::Closed)
+                Err(SessionEnd::Closed)
             }
             None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(false),
         }
     }
 
     /// Takes the next step where the time for this one is over.
-    pub(super) fn hurry_close(&mut self, now: Instant) -> Result<(), End> {
+    pub(super) fn hurry_close(&mut self, now: Instant) -> Result<(), SessionEnd> {
         match self.closing {
             Some(Closing::Finishing { reason, awaited, until }) if now >= until => {
                 // What waits for a core that is away is stored, or its sender is told.
@@ -126,7 +126,7 @@ where
             }
             Some(Closing::Parting { until, .. }) if now >= until => {
                 tracing::debug!("a client did not answer the close in time");
-                Err(End::Gone)
+                Err(SessionEnd::Gone)
             }
             None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(()),
         }
@@ -161,11 +161,11 @@ where
         matches!(self.closing, Some(Closing::Parting { frame: CloseFrame::Written, .. }))
     }
 
-    pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
+    pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), SessionEnd> {
         if !self.is_parting() {
             let closes = &self.context.client_closes;
             closes.note(code.unwrap_or(CloseCode::Status), self.largest_frame);
-            return Err(End::Closed);
+            return Err(SessionEnd::Closed);
         }
         self.read_ended = true;
         Ok(())

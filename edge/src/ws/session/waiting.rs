@@ -8,9 +8,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{MAX_IN_FLIGHT, Session, answers::Answer};
+use super::{MAX_IN_FLIGHT, Session, answers::Reply};
 use crate::{
-    limits::{Held, TooMuch},
+    limits::{HeldMemory, TooMuch},
     sends::{SendCommand, Submission},
     wire::Rejection,
 };
@@ -42,7 +42,7 @@ enum Frame {
         /// By the rate; absent where it waits for room alone.
         due: Option<Instant>,
         /// Absent where there was no room to hold it, or nothing that waits for the rate.
-        held: Option<Held>,
+        held: Option<HeldMemory>,
     },
     Refused(Rejection),
 }
@@ -124,7 +124,7 @@ where
     /// Refuses a frame that was read, after the answers to those before it.
     pub(super) fn refuse(&mut self, rejection: Rejection) {
         if self.waiting.is_empty() {
-            self.answers.push_back(Answer::Refused(rejection));
+            self.answers.push_back(Reply::Refused(rejection));
         } else {
             self.waiting.push(Frame::Refused(rejection));
         }
@@ -144,7 +144,7 @@ where
                     }
                 }
                 Some(Frame::Refused(rejection)) => {
-                    self.answers.push_back(Answer::Refused(rejection));
+                    self.answers.push_back(Reply::Refused(rejection));
                 }
                 None => {}
             }
@@ -153,12 +153,12 @@ where
     }
 
     /// Whether it was taken; else it is to be submitted again in a moment.
-    fn submit(&mut self, command: SendCommand, since: Instant, held: Option<Held>) -> bool {
+    fn submit(&mut self, command: SendCommand, since: Instant, held: Option<HeldMemory>) -> bool {
         let sends = &self.context.sends;
         let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
         match sends.submit(sender, command, since) {
             Submission::Accepted(pending) => {
-                self.answers.push_back(Answer::Sent(pending));
+                self.answers.push_back(Reply::Sent(pending));
                 true
             }
             Submission::NoRoom(command) => {
