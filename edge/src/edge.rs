@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     core_client::{CoreClient, CoreTransport},
     directory::KnownUsers,
-    limits::Limits,
+    limits::Limiter,
     sends::SendPipeline,
     tasks::Tasks,
     ws::WebSockets,
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) core: CoreClient,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) known_users: Arc<KnownUsers>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) sends: Arc<SendPipeline>,
     pub(crate) web_sockets: Arc<WebSockets>,
     /// The drain comes soon: not ready any more, and serving all the same.
@@ -58,15 +58,15 @@ impl Edge {
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
         let known_users = Arc::new(KnownUsers::new(core.clone()));
-        let limits = Arc::new(Limits::new(&config));
+        let limiter = Arc::new(Limiter::new(&config));
         let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
         let sends = Arc::new(sends);
         let web_sockets =
-            WebSockets::new(&config, &core, &authenticator, &known_users, &limits, &sends, &tasks);
+            WebSockets::new(&config, &core, &authenticator, &known_users, &limiter, &sends, &tasks);
         let shared = Shared {
             authenticator,
             known_users,
-            limits,
+            limiter,
             sends,
             web_sockets: Arc::new(web_sockets),
             core,

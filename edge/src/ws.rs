@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use self::{client_closes::ClientCloses, session::SessionContext, sockets::Sockets};
 use crate::{
     auth::Authenticator, config::Config, core_client::CoreClient, directory::KnownUsers,
-    limits::Limits, notice::Notice, sends::SendPipeline, standstill::Standstill, tasks::Tasks,
+    limits::Limiter, notice::Notice, sends::SendPipeline, standstill::Standstill, tasks::Tasks,
 };
 
 /// The WebSockets of an edge, from their handshakes on.
@@ -51,7 +51,7 @@ impl WebSockets {
         core: &CoreClient,
         authenticator: &Arc<Authenticator>,
         known_users: &Arc<KnownUsers>,
-        limits: &Arc<Limits>,
+        limiter: &Arc<Limiter>,
         sends: &Arc<SendPipeline>,
         tasks: &Tasks,
     ) -> Self {
@@ -61,7 +61,7 @@ impl WebSockets {
         let context = SessionContext {
             config: config.limits.clone(),
             known_users,
-            limits: Arc::clone(limits),
+            limiter: Arc::clone(limiter),
             sends: Arc::clone(sends),
             standstill: Standstill::watch(tasks),
             client_closes: ClientCloses::default(),

@@ -44,7 +44,7 @@ impl FromRequestParts<Edge> for Reader {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
         let Caller(user_id) = in_time(Caller::from_request_parts(parts, edge)).await?;
         let pace = Visitor::pace(&parts.extensions);
-        let place = edge.shared.limits.history_read(user_id, &pace).await?;
+        let place = edge.shared.limiter.history_read(user_id, &pace).await?;
         Ok(Self { user_id, read: Read { pace, _place: place } })
     }
 }

@@ -86,7 +86,7 @@ pub(super) async fn download(
     }
     let pace = Visitor::pace(request.extensions());
     let address = Visitor::address(request.extensions());
-    let download = edge.shared.limits.downloads.begin(reader, address, pace).await;
+    let download = edge.shared.limiter.downloads.begin(reader, address, pace).await;
     let download = download.map_err(|refused| match refused {
         NoDownload::OfTheirs => PublicError::too_many_requests(),
         NoDownload::OfAll => PublicError::unavailable(),

@@ -13,7 +13,7 @@ use tonic::{Code, transport::Server};
 use super::*;
 use crate::{
     core_client::CoreTransport,
-    stub_core::{self, Sends, StubCore, user},
+    stub_core::{self, Sends, StubCore, authorization, user},
     unused_address::unused_address,
 };
 
@@ -559,7 +559,7 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
     let transport = CoreTransport::remote([format!("http://{address}").parse().expect("a URI")]);
-    let client = CoreClient::new(transport, http::HeaderValue::from_static("Bearer test"));
+    let client = CoreClient::new(transport, authorization());
     let tasks = Tasks::default();
     let server = serve(&core, address);
     let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks);

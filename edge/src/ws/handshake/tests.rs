@@ -22,7 +22,7 @@ use crate::{
     config::{Config, Limits},
     edge::Edge,
     logs::Logs,
-    stub_core::{SECRET, StubCore, config, user},
+    stub_core::{SECRET, StubCore, authorization, config, user},
 };
 
 const BOB: u128 = 2;
@@ -37,8 +37,7 @@ struct World {
 
 async fn world(config: Config) -> World {
     let core = StubCore::default();
-    let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge = Edge::new(config, core.transport(), authorization).expect("a key");
+    let edge = Edge::new(config, core.transport(), authorization()).expect("a key");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();

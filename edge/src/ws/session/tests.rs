@@ -30,7 +30,7 @@ use super::{Connection, run};
 use crate::{
     config::Limits,
     edge::Edge,
-    stub_core::{StubCore, config, user},
+    stub_core::{StubCore, authorization, config, user},
     wire::Generation,
 };
 
@@ -54,8 +54,7 @@ fn world(limits: Limits) -> World {
     for number in [ALICE, BOB] {
         core.add_user(user(number));
     }
-    let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge = Edge::new(config(limits), core.transport(), authorization).expect("a key");
+    let edge = Edge::new(config(limits), core.transport(), authorization()).expect("a key");
     World { core, edge }
 }
 

@@ -105,9 +105,9 @@ where
     /// Takes a command in that was read, unless more wait for the user's rate than may.
     pub(super) fn take_in(&mut self, command: SendCommand, now: Instant) {
         let user = self.connection.user();
-        let limits = &self.context.limits;
+        let limiter = &self.context.limiter;
         // What could not be taken before for what is away counts from then.
-        let due = match limits.send(user, self.unread_since.unwrap_or(now)) {
+        let due = match limiter.send(user, self.unread_since.unwrap_or(now)) {
             Ok(due) => due,
             Err(TooMuch { .. }) => return self.refuse(Rejection::rate_limited()),
         };
@@ -117,7 +117,7 @@ where
             self.submit(command, now, None);
             return;
         }
-        let held = limits.hold(OVERHEAD_BYTES + command.text_bytes());
+        let held = limiter.hold(OVERHEAD_BYTES + command.text_bytes());
         self.waiting.push(Frame::Command { command, since: now, due, held });
     }
 
