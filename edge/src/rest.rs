@@ -3,7 +3,7 @@
 mod attachment;
 mod disposition;
 mod health;
-pub(crate) mod listing;
+mod listing;
 mod media;
 pub(crate) mod message;
 mod multipart;
@@ -26,7 +26,7 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use crate::{Edge, config::CorsAllowOrigin, error::PublicError, ws};
+use crate::{config::CorsAllowOrigin, edge::Edge, error::PublicError, ws};
 
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [

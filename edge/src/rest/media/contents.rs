@@ -14,12 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
-use crate::{
-    Edge,
-    limits::Download,
-    rest::listing,
-    server::{Occupied, Written},
-};
+use crate::{edge::Edge, limits::Download, rest::listing, strangers::Occupied, written::Written};
 
 /// A client that takes nothing for so long holds no stream of the core's any more: neither its file nor its buffers, nor
 /// what they take of a connection that others use.
@@ -88,7 +83,7 @@ impl Contents {
     /// Lets go of the core's stream when the client pauses.
     fn watch(&self) {
         let (done, source) = (self.done.clone(), Arc::clone(&self.source));
-        self.edge.spawn(async move {
+        self.edge.shared.tasks.spawn(async move {
             done.run_until_cancelled(let_go(source)).await;
         });
     }

@@ -19,8 +19,8 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Edge,
     config::{Config, Limits},
+    edge::Edge,
     logs::Logs,
     stub_core::{SECRET, StubCore, config, user},
 };

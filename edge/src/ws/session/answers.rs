@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -16,7 +17,8 @@ use super::Session;
 use crate::{
     auth::Identity,
     sends,
-    ws::{close::CloseReason, queue::Push, server_frame::Rejection},
+    wire::Rejection,
+    ws::{close::CloseReason, queue::Push},
 };
 
 /// What a client's frame led to.
@@ -49,7 +51,7 @@ where
                     Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
                 },
                 Answer::Refused(rejection) => {
-                    let frame = rejection.frame();
+                    let frame = self.connection.outgoing.generation().rejected(rejection);
                     // It waits like any frame, and with it what comes after.
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
                         break;
@@ -76,15 +78,14 @@ where
     /// What follows from a failure; nothing where it ends the session.
     fn refusal(&mut self, failure: Failure) -> Option<Answer> {
         let user = self.connection.user();
-        let edge = self.connection.edge.clone();
+        let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
             ErrorReason::UserDeleted => {
-                edge.shared.known_users.forget(user);
+                known_users.forget(user);
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
             ErrorReason::UserUnknown => Some(Answer::Provisioning(Box::pin(async move {
-                let known_users = &edge.shared.known_users;
                 known_users.forget(user);
                 let identity = Identity {
                     user_id: user,
@@ -93,7 +94,7 @@ where
                     email: None,
                     profile_json: None,
                 };
-                match known_users.ensure(&edge.shared.core, &identity).await {
+                match known_users.ensure(&identity).await {
                     // It was not stored, and will be if it is sent again.
                     Ok(()) => Rejection::unavailable(),
                     // What is unknown is whether the user is known now.
@@ -103,7 +104,23 @@ where
                     Err(failure) => Rejection::from(failure),
                 }
             }))),
-            _ => Some(Answer::Refused(Rejection::from(failure))),
+            ErrorReason::Unspecified
+            | ErrorReason::InvalidField
+            | ErrorReason::BodyTooLarge
+            | ErrorReason::AttachmentTooLarge
+            | ErrorReason::ReceiverUnknown
+            | ErrorReason::ReceiverIsSender
+            | ErrorReason::MessageNotFound
+            | ErrorReason::AttachmentNotFound
+            | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
+            | ErrorReason::ShuttingDown
+            | ErrorReason::EpochChanged
+            | ErrorReason::OutcomeUnknown
+            | ErrorReason::Overtaken
+            | ErrorReason::Internal => Some(Answer::Refused(Rejection::from(failure))),
         }
     }
 }

@@ -107,7 +107,7 @@ where
             {
                 Err(End::Closed)
             }
-            _ => Ok(false),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(false),
         }
     }
 
@@ -128,7 +128,7 @@ where
                 tracing::debug!("a client did not answer the close in time");
                 Err(End::Gone)
             }
-            _ => Ok(()),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(()),
         }
     }
 
@@ -142,7 +142,7 @@ where
         match &mut self.closing {
             Some(Closing::Parting { frame: given @ CloseFrame::Given, .. }) => *given = frame,
             Some(Closing::Parting { .. }) => {}
-            _ => {
+            None | Some(Closing::Finishing { .. }) => {
                 self.connection.outgoing.seal();
                 let until = Instant::now() + FINISH_TIMEOUT;
                 self.closing = Some(Closing::Parting { until, frame });
@@ -163,7 +163,7 @@ where
 
     pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
         if !self.is_parting() {
-            let closes = &self.connection.edge.shared.client_closes;
+            let closes = &self.context.client_closes;
             closes.note(code.unwrap_or(CloseCode::Status), self.largest_frame);
             return Err(End::Closed);
         }
