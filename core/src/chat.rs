@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     feed_lookup::FeedLookup,
     hub::Hub,
+    metrics::FeedReads,
     store::{Store, batch::StoredMessage, history::Position},
     subscribe::{After, Subscription},
 };
@@ -32,6 +33,7 @@ pub(crate) struct Chat {
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
     pub(crate) hub: Hub,
+    pub(crate) feed_reads: FeedReads,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
 }
@@ -112,8 +114,15 @@ impl ChatService for Chat {
                 Some(After::Position(Position { start, seq }))
             }
         };
-        let subscription =
-            Subscription::open(&self.store, &self.lookup, &self.hub, user, after, received_only);
+        let subscription = Subscription::open(
+            &self.store,
+            &self.lookup,
+            &self.hub,
+            user,
+            after,
+            received_only,
+            self.feed_reads.clone(),
+        );
         let subscription = subscription.await?;
         Ok(Response::new(subscription))
     }

@@ -24,6 +24,7 @@ use crate::{
     command::{Claims, Dispatch, NewMessage, UserChange},
     error::Error,
     hub::Hub,
+    metrics::Commits,
     store::{Writer, batch::StoredMessage, user::UserRow},
 };
 
@@ -110,6 +111,7 @@ pub(crate) struct Committer {
     stop: CancellationToken,
     /// How long a write may wait for a database that is away.
     wait: Duration,
+    metrics: Commits,
 }
 
 /// A write in the queue.
@@ -173,7 +175,8 @@ impl Committer {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
         let (answer, pending) = oneshot::channel();
-        let queued = Queued { write, caller: Caller::new(answer, terms, room) };
+        let queued =
+            Queued { write, caller: Caller::new(answer, terms, room, self.metrics.wait()) };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,
@@ -257,12 +260,13 @@ pub(crate) fn new(
     hub: Hub,
     stop: CancellationToken,
     waits: Waits,
+    metrics: Commits,
 ) -> (Committer, CommitTask, watch::Receiver<Health>) {
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
     let (health, health_seen) = watch::channel(Health::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
-    let task = CommitTask::new(writer, hub, waiting, health);
-    (Committer { queue, room, stop, wait }, task, health_seen)
+    let task = CommitTask::new(writer, hub, waiting, health, metrics.clone());
+    (Committer { queue, room, stop, wait, metrics }, task, health_seen)
 }

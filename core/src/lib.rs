@@ -9,6 +9,7 @@
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
+//! * [`metrics`]: what can be measured.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, hub and media; none of these knows gRPC's statuses or
@@ -35,6 +36,7 @@ mod hub;
 mod lifecycle;
 mod lock;
 mod media;
+mod metrics;
 mod migrate;
 mod notice;
 mod server;
@@ -49,6 +51,7 @@ pub use config::{
 pub use epoch::renew_epoch;
 pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;
+pub use metrics::Metrics;
 pub use migrate::{MigrateError, migrate};
 pub use store::{
     OpenError as DatabaseError,

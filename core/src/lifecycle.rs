@@ -27,14 +27,16 @@ use crate::{
     auth::ServiceAuth,
     bus::{self, Bus},
     chat::Chat,
-    committer::{self, Health, Waits},
+    committer::{self, Waits},
     config::{Config, Database, MediaLocation},
     directory::{Budgeted, Directory},
     error::Error,
-    feed_check, feed_lookup, health,
+    feed_check, feed_lookup,
+    health::{self, Health},
     hub::Hub,
     lock::{LockError, LockFile},
     media::{self, Claim, Media, StoreError},
+    metrics::Metrics,
     store::{self, Expected, Opened, Store, Writer},
 };
 
@@ -97,6 +99,7 @@ pub struct Core {
     auth: ServiceAuth,
     store: Store,
     hub: Hub,
+    health: Health,
     tasks: TaskTracker,
     /// What waits for the database does not wait for much longer.
     hurries: CancellationToken,
@@ -120,7 +123,7 @@ struct Shutdown {
 
 impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
-    pub async fn open(config: Config) -> Result<Self, OpenError> {
+    pub async fn open(config: Config, metrics: Metrics) -> Result<Self, OpenError> {
         let expected = presence::look(&config)?;
         let unopened = |error| OpenError::Database { database: config.database.clone(), error };
         if let (Database::Sqlite(_), Expected::Nothing, true) =
@@ -162,7 +165,7 @@ impl Core {
             hurried: config.drain_wait,
         };
         let (committer, commit_task, health) =
-            committer::new(writer, hub.clone(), draining.clone(), waits);
+            committer::new(writer, hub.clone(), draining.clone(), waits, metrics.commits);
         if store.cluster().is_some() {
             let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
             tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
@@ -175,14 +178,21 @@ impl Core {
         }
         {
             let health = health.clone();
-            store.ask_first(move || *health.borrow() == Health::Serving);
+            store.ask_first(move || *health.borrow() == committer::Health::Serving);
         }
         let (reporter, health_service) = health::service();
         let commit_task = tasks.spawn(commit_task.run());
         let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
         let (takes_files, files_taken) = watch::channel(true);
         tasks.spawn(media::watch(media.clone(), takes_files, draining.clone()));
-        tasks.spawn(health::report(reporter, health, files_taken, draining.clone(), ends));
+        tasks.spawn(health::report(
+            reporter,
+            health,
+            files_taken,
+            draining.clone(),
+            ends,
+            metrics.serving,
+        ));
         if let Some(open_files) = store.open_files() {
             open_files
                 .watch_locks(&locks)
@@ -207,6 +217,7 @@ impl Core {
             lookup,
             committer: committer.clone(),
             hub: hub.clone(),
+            feed_reads: metrics.feed_reads,
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
         };
@@ -252,7 +263,8 @@ impl Core {
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth.clone()))
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(InterceptedService::new(
-            HealthServer::new(health_service).max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
+            HealthServer::new(health_service.clone())
+                .max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
             auth.clone().open_to_all(),
         ))
         .prepare();
@@ -263,6 +275,7 @@ impl Core {
             auth,
             store,
             hub,
+            health: health_service,
             tasks,
             hurries,
             draining,
@@ -281,6 +294,14 @@ impl Core {
     /// Who may call.
     pub(crate) fn auth(&self) -> ServiceAuth {
         self.auth.clone()
+    }
+
+    /// Why it does not serve, in a word; nothing where it does. `grpc.health.v1` says the same of the empty name.
+    pub fn reason_against_serving(&self) -> Option<&'static str> {
+        if self.draining.is_cancelled() {
+            return Some("draining");
+        }
+        self.health.reason_against()
     }
 
     /// Whether the database had nothing of ours: a new chat begins.

@@ -18,6 +18,7 @@ use crate::{
     error::Error,
     feed_lookup::FeedLookup,
     hub::{Entry, Hub, Registration, Taken},
+    metrics::{FeedReads, ReadCause},
     store::{
         Store,
         feed::FeedPage,
@@ -46,6 +47,7 @@ pub(crate) struct Subscription {
     /// The start that the subscriber was told of last.
     told_start: Start,
     phase: Phase,
+    reads: FeedReads,
 }
 
 /// Where a subscription begins, if not at the end of the feed.
@@ -85,6 +87,7 @@ impl Subscription {
         user_id: UserId,
         after: Option<After>,
         received_only: bool,
+        reads: FeedReads,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
         let registration = hub.register(user_id, received_only)?;
@@ -121,10 +124,12 @@ impl Subscription {
             position,
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
+            reads,
         })
     }
 
-    fn catch_up(&mut self) {
+    fn catch_up(&mut self, cause: ReadCause) {
+        self.reads.read_for(cause);
         let (store, after) = (self.store.clone(), self.position);
         let (user_key, user_id, received_only) = (self.user_key, self.user_id, self.received_only);
         let page = async move {
@@ -168,7 +173,7 @@ impl Subscription {
                     return Poll::Ready(Some(Err(error.clone())));
                 }
                 Taken::Behind => {
-                    self.catch_up();
+                    self.catch_up(ReadCause::Behind);
                     break;
                 }
                 Taken::Entry(Entry::Event(event)) => (event.place.seq, event.place, event.prior),
@@ -186,7 +191,7 @@ impl Subscription {
                 if is_here { first <= next } else { first == next && prior == self.position.start };
             if !follows {
                 // The store tells which of two histories is ours, and what is missing.
-                self.catch_up();
+                self.catch_up(ReadCause::Hole);
                 break;
             }
             self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
@@ -216,7 +221,7 @@ impl Stream for Subscription {
             match &mut this.phase {
                 Phase::Starting { behind } => {
                     if *behind {
-                        this.catch_up();
+                        this.catch_up(ReadCause::Position);
                     } else {
                         this.phase = Phase::Live;
                     }
@@ -241,7 +246,7 @@ impl Stream for Subscription {
                     if page.is_complete {
                         this.phase = Phase::Live;
                     } else {
-                        this.catch_up();
+                        this.catch_up(ReadCause::Position);
                     }
                 }
                 Phase::Live => {

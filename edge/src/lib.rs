@@ -9,6 +9,7 @@
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
+//! * `metrics`: what can be measured.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 
@@ -26,6 +27,7 @@ mod json;
 mod limits;
 #[cfg(test)]
 mod logs;
+mod metrics;
 mod notice;
 mod rest;
 mod sends;
@@ -49,6 +51,7 @@ pub use auth::{ConfigError, Explanation, Refusal, explain};
 pub use config::Config;
 use core_client::CoreClient;
 pub use core_client::CoreTransport;
+pub use metrics::Metrics;
 
 /// An edge: cheap to clone, every clone is the same edge.
 #[derive(Clone)]
@@ -59,6 +62,7 @@ pub struct Edge {
 /// What every request and every session of an edge shares.
 struct Shared {
     config: Config,
+    metrics: Metrics,
     core: CoreClient,
     authenticator: auth::Authenticator,
     known_users: directory::KnownUsers,
@@ -96,6 +100,7 @@ impl Edge {
         config: Config,
         transport: CoreTransport,
         authorization: http::HeaderValue,
+        metrics: Metrics,
     ) -> Result<Self, ConfigError> {
         // Before anything is connected.
         let authenticator = auth::Authenticator::new(&config.jwt)?;
@@ -124,6 +129,7 @@ impl Edge {
             standstill: standstill::Standstill::watch(&tasks, &draining),
             core,
             config,
+            metrics,
             leaving: AtomicBool::new(false),
             draining,
             hard_stop,
@@ -146,6 +152,11 @@ impl Edge {
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.
     pub fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Why it is not ready, in a word; nothing where it is. `/readyz` says the same.
+    pub async fn reason_against_serving(&self) -> Option<&'static str> {
+        rest::health::reason_against(self).await
     }
 
     /// Serves connections of `listener` until `shutdown` is cancelled, then drains and returns: no

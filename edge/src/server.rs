@@ -146,7 +146,7 @@ async fn serve_connection(
             let course = body.course();
             let idle_timeout = edge.shared.config.limits.body_idle_timeout;
             let body = Body::new(TimeoutBody::new(idle_timeout, body));
-            answer(router.clone(), Request::from_parts(head, body), course)
+            answer(edge.clone(), router.clone(), Request::from_parts(head, body), course)
         }
     });
     let connection = http1::Builder::new()
@@ -203,15 +203,20 @@ async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Ori
 }
 
 async fn answer(
+    edge: Edge,
     router: Router,
     mut request: Request<Body>,
     course: Course,
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
+    let is_probe = rest::health::is_probe(request.uri().path());
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
         None => router.oneshot(request).await?,
     };
+    if !is_probe {
+        edge.shared.metrics.answered(response.status());
+    }
     // Else a client would send its next request on it, and find it cut.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS && !course.has_ended().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -4,6 +4,7 @@
 //! [`command`]. A role is given the variables of its own flags alone, so that one environment can be
 //! shared by all of them.
 
+mod admin;
 mod epoch;
 mod grpc;
 mod http;
@@ -24,6 +25,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::{
+    admin::{AdminAddress, AdminArgs},
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
@@ -121,6 +123,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
     #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(flatten)]
     pub(crate) log: LogArgs,
 }
 
@@ -141,6 +145,8 @@ pub(crate) struct CoreArgs {
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }
@@ -166,6 +172,8 @@ pub(crate) struct EdgeArgs {
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

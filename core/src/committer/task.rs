@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Answer, Health, Write,
+    Answer, Health, Write, Written,
     batch::Batch,
     condition::Condition,
     transaction::{self, Committed, Failure},
@@ -16,6 +16,7 @@ use crate::{
     clock,
     error::Error,
     hub::Hub,
+    metrics::{CommitFailure, Commits},
     store::{
         self, Writer,
         writer::{Outcome, Trace},
@@ -41,6 +42,7 @@ pub(crate) struct CommitTask {
     writer: Writer,
     hub: Hub,
     watchdog: Watchdog,
+    metrics: Commits,
 }
 
 impl CommitTask {
@@ -49,9 +51,10 @@ impl CommitTask {
         hub: Hub,
         waiting: Waiting,
         health: watch::Sender<Health>,
+        metrics: Commits,
     ) -> Self {
         let condition = Condition::new(health);
-        Self { writer, hub, watchdog: Watchdog { waiting, condition } }
+        Self { writer, hub, watchdog: Watchdog { waiting, condition }, metrics }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -160,7 +163,9 @@ impl CommitTask {
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
     async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Failed> {
+        let begun = Instant::now();
         let result = self.transact(batch).await;
+        self.measure(&result, begun);
         for write in &batch.writes {
             // Also where it is unknown whether the user was deleted: whoever was not comes back.
             if let (Write::DeleteUser(user), Ok(_) | Err(Failed::Told(Error::OutcomeUnknown))) =
@@ -174,6 +179,21 @@ impl CommitTask {
         self.tell_new_history();
         self.hub.publish_committed(&committed.events);
         Ok(committed.answers)
+    }
+
+    fn measure(&self, result: &Result<Committed, Failed>, begun: Instant) {
+        match result {
+            Ok(Committed { answers, .. }) => {
+                let is_message = |answer: &&Answer| matches!(answer, Ok(Written::Message(_)));
+                let messages = answers.iter().filter(is_message).count();
+                self.metrics.stored(answers.len(), messages, begun.elapsed());
+            }
+            Err(Failed::NotNow) => self.metrics.failed(CommitFailure::PutBack),
+            Err(Failed::Told(Error::OutcomeUnknown)) => {
+                self.metrics.failed(CommitFailure::Unknown);
+            }
+            Err(Failed::Told(_)) => self.metrics.failed(CommitFailure::Refused),
+        }
     }
 
     async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Failed> {

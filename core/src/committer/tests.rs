@@ -4,6 +4,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     config::Database,
+    metrics::Metrics,
     store::{Expected, Store},
 };
 
@@ -18,7 +19,8 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
         hurries: CancellationToken::new(),
         hurried: Duration::from_secs(5),
     };
-    let (committer, task, _) = new(writer, Hub::default(), CancellationToken::new(), waits);
+    let (committer, task, _) =
+        new(writer, Hub::default(), CancellationToken::new(), waits, Metrics::default().commits);
     (directory, committer, task)
 }
 

@@ -24,7 +24,12 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicEr
     }
 }
 
-async fn reason_against(edge: &Edge) -> Option<&'static str> {
+/// Whether it asks how this edge is: what is answered is no refusal.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
+}
+
+pub(crate) async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let shared = &edge.shared;
     if shared.leaving.load(Ordering::Relaxed) || shared.draining.is_cancelled() {
         return Some("draining");
@@ -51,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        CoreTransport,
+        CoreTransport, Metrics,
         config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     };
 
@@ -75,7 +80,12 @@ mod tests {
             limits: Limits::default(),
         };
         let transport = CoreTransport::in_process(Routes::new(core));
-        let edge = Edge::new(config, transport, HeaderValue::from_static("Bearer service"));
+        let edge = Edge::new(
+            config,
+            transport,
+            HeaderValue::from_static("Bearer service"),
+            Metrics::default(),
+        );
         let edge = edge.expect("a usable key");
         let readiness = async || ready(State(edge.clone())).await.into_response().status();
         assert_eq!(readiness().await, StatusCode::OK);

@@ -336,6 +336,7 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
                 feed.set_phase(Phase::Live);
                 let failure = follow(&feed, &mut responses, reached, epochs).await;
                 feed.set_phase(Phase::Opening);
+                edge.shared.metrics.subscription_broke(failure.reason());
                 if opened_at.elapsed() >= MAX_RETRY {
                     backoff.reset();
                 }

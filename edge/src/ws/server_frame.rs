@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::{error::log_internal, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "&'static str")]
 pub(super) enum ErrorCode {
     InvalidJson,
     UnknownAction,
@@ -25,6 +25,23 @@ pub(super) enum ErrorCode {
     Unavailable,
     OutcomeUnknown,
     Internal,
+}
+
+impl From<ErrorCode> for &'static str {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::InvalidJson => "invalid_json",
+            ErrorCode::UnknownAction => "unknown_action",
+            ErrorCode::InvalidField => "invalid_field",
+            ErrorCode::InvalidReceiver => "invalid_receiver",
+            ErrorCode::NotFound => "not_found",
+            ErrorCode::MessageTooLarge => "message_too_large",
+            ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::Unavailable => "unavailable",
+            ErrorCode::OutcomeUnknown => "outcome_unknown",
+            ErrorCode::Internal => "internal",
+        }
+    }
 }
 
 /// Why a client's frame was refused.

@@ -44,6 +44,7 @@ use super::{
 };
 use crate::{
     config::Limits,
+    metrics::Close,
     sends::{SendPipeline, Sender},
 };
 
@@ -76,6 +77,7 @@ where
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
         session.submit_last();
+        session.note_end(end);
         // The connection leaves the registry here.
         (session.socket, end)
     };
@@ -186,6 +188,13 @@ where
             stalled_since: None,
             closing: None,
             expires_at,
+        }
+    }
+
+    /// Counts an end that neither side has announced.
+    fn note_end(&self, end: End) {
+        if matches!(end, End::Gone) && self.closing.is_none() {
+            self.connection.edge.shared.metrics.closed(Close::of_connection());
         }
     }
 

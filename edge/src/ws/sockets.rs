@@ -17,7 +17,7 @@ use super::{
     position::Epochs,
     queue::Outgoing,
 };
-use crate::{Edge, config};
+use crate::{Edge, config, metrics::OpenSocket};
 
 /// How long connections beyond a user's number have to answer a ping, before one of them is closed: a phone that sleeps
 /// takes that long.
@@ -161,7 +161,8 @@ impl Sockets {
             }
         };
         drop(registry);
-        Ok(Connection { edge: edge.clone(), feed, outgoing })
+        let counted = edge.shared.metrics.open_socket();
+        Ok(Connection { edge: edge.clone(), feed, outgoing, _counted: counted })
     }
 
     /// Takes a feed that ends out of the registry, so that who comes next gets a new one.
@@ -225,6 +226,7 @@ pub(super) struct Connection {
     pub(super) edge: Edge,
     feed: Arc<Feed>,
     pub(super) outgoing: Arc<Outgoing>,
+    _counted: OpenSocket,
 }
 
 impl Connection {

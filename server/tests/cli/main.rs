@@ -1,5 +1,6 @@
 //! The program as a script sees it (PROTOCOL section 6).
 
+mod admin;
 mod process;
 mod reach;
 mod refusal;

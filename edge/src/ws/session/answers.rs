@@ -54,6 +54,7 @@ where
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
                         break;
                     }
+                    self.connection.edge.shared.metrics.refused_frame(rejection.code.into());
                     self.errors.charge(Instant::now());
                     None
                 }
