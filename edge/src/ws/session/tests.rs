@@ -28,6 +28,7 @@ use tokio_tungstenite::{
 
 use super::{Connection, run};
 use crate::{
+    Metrics,
     config::Limits,
     edge::Edge,
     stub_core::{StubCore, config, user},
@@ -55,7 +56,8 @@ fn world(limits: Limits) -> World {
         core.add_user(user(number));
     }
     let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge = Edge::new(config(limits), core.transport(), authorization).expect("a key");
+    let edge = Edge::new(config(limits), core.transport(), authorization, Metrics::default())
+        .expect("a key");
     World { core, edge }
 }
 
