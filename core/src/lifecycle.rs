@@ -31,9 +31,11 @@ use crate::{
     delivery::{Delivery, bus},
     directory::{Budgeted, Directory},
     error::Error,
-    feed_lookup, health,
+    feed_lookup,
+    health::{self, Health},
     lock::{LockError, LockFile},
     media::{self, Claim, Media, StoreError},
+    metrics::Metrics,
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
 
@@ -96,6 +98,7 @@ pub struct Core {
     auth: ServiceAuth,
     store: Store,
     delivery: Delivery,
+    health: Health,
     tasks: TaskTracker,
     /// What waits for the database does not wait for much longer.
     hurries: CancellationToken,
@@ -119,7 +122,7 @@ struct Shutdown {
 
 impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
-    pub async fn open(config: Config) -> Result<Self, OpenError> {
+    pub async fn open(config: Config, metrics: Metrics) -> Result<Self, OpenError> {
         let expected = presence::look(&config)?;
         let unopened = |error| OpenError::Database { database: config.database.clone(), error };
         if let (Database::Sqlite(_), Expected::Nothing, true) =
@@ -157,7 +160,7 @@ impl Core {
             hurried: config.drain_wait,
         };
         let (committer, commit_task, health) =
-            committer::new(writer, delivery.clone(), draining.clone(), waits);
+            committer::new(writer, delivery.clone(), draining.clone(), waits, metrics.commits);
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
@@ -174,7 +177,14 @@ impl Core {
         let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
         let (takes_files, files_taken) = watch::channel(true);
         tasks.spawn(media::watch(media.clone(), takes_files, draining.clone()));
-        tasks.spawn(health::report(reporter, health, files_taken, draining.clone(), ends));
+        tasks.spawn(health::report(
+            reporter,
+            health,
+            files_taken,
+            draining.clone(),
+            ends,
+            metrics.serving,
+        ));
         if let Some(open_files) = store.open_files() {
             open_files
                 .watch_locks(&locks)
@@ -199,6 +209,7 @@ impl Core {
             lookup,
             committer: committer.clone(),
             delivery: delivery.clone(),
+            feed_reads: metrics.feed_reads,
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
         };
@@ -244,7 +255,8 @@ impl Core {
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth.clone()))
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(InterceptedService::new(
-            HealthServer::new(health_service).max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
+            HealthServer::new(health_service.clone())
+                .max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
             auth.clone().open_to_all(),
         ))
         .prepare();
@@ -255,6 +267,7 @@ impl Core {
             auth,
             store,
             delivery,
+            health: health_service,
             tasks,
             hurries,
             draining,
@@ -273,6 +286,14 @@ impl Core {
     /// Who may call.
     pub(crate) fn auth(&self) -> ServiceAuth {
         self.auth.clone()
+    }
+
+    /// Why it does not serve, in a word; nothing where it does. `grpc.health.v1` says the same of the empty name.
+    pub fn reason_against_serving(&self) -> Option<&'static str> {
+        if self.draining.is_cancelled() {
+            return Some("draining");
+        }
+        self.health.reason_against()
     }
 
     /// Whether the database had nothing of ours: a new chat begins.

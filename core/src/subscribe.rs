@@ -21,6 +21,7 @@ use crate::{
     },
     error::Error,
     feed_lookup::FeedLookup,
+    metrics::{FeedReads, ReadCause},
     store::{
         Store,
         feed::FeedPage,
@@ -49,6 +50,7 @@ pub(crate) struct Subscription {
     /// The start that the subscriber was told of last.
     told_start: Start,
     phase: Phase,
+    reads: FeedReads,
 }
 
 /// Where a subscription begins, if not at the end of the feed.
@@ -88,6 +90,7 @@ impl Subscription {
         user_id: UserId,
         after: Option<After>,
         received_only: bool,
+        reads: FeedReads,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
         let registration = delivery.register(user_id, received_only)?;
@@ -124,10 +127,12 @@ impl Subscription {
             position,
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
+            reads,
         })
     }
 
-    fn catch_up(&mut self) {
+    fn catch_up(&mut self, cause: ReadCause) {
+        self.reads.read_for(cause);
         let (store, after) = (self.store.clone(), self.position);
         let (user_key, user_id, received_only) = (self.user_key, self.user_id, self.received_only);
         let page = async move {
@@ -171,7 +176,7 @@ impl Subscription {
                     return Poll::Ready(Some(Err(error.clone())));
                 }
                 Next::Behind => {
-                    self.catch_up();
+                    self.catch_up(ReadCause::Behind);
                     break;
                 }
                 Next::Entry(Entry::Change(change)) => {
@@ -194,7 +199,7 @@ impl Subscription {
             };
             if !follows {
                 // The store tells which of two histories is ours, and what is missing.
-                self.catch_up();
+                self.catch_up(ReadCause::Hole);
                 break;
             }
             self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
@@ -219,7 +224,7 @@ impl Stream for Subscription {
             match &mut this.phase {
                 Phase::Starting { behind } => {
                     if *behind {
-                        this.catch_up();
+                        this.catch_up(ReadCause::Position);
                     } else {
                         this.phase = Phase::Live;
                     }
@@ -244,7 +249,7 @@ impl Stream for Subscription {
                     if page.is_complete {
                         this.phase = Phase::Live;
                     } else {
-                        this.catch_up();
+                        this.catch_up(ReadCause::Position);
                     }
                 }
                 Phase::Live => {

@@ -13,9 +13,10 @@ use crate::{
     core_client::{CoreClient, CoreTransport},
     directory::KnownUsers,
     limits::Limiter,
+    metrics::Metrics,
     sends::SendPipeline,
     tasks::Tasks,
-    ws::WebSockets,
+    ws::{SessionContext, WebSockets},
 };
 
 /// An edge: cheap to clone, every clone is the same edge.
@@ -27,6 +28,7 @@ pub struct Edge {
 /// What every request and every session of an edge shares.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
     pub(crate) core: CoreClient,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) known_users: Arc<KnownUsers>,
@@ -51,6 +53,7 @@ impl Edge {
         config: Config,
         transport: CoreTransport,
         authorization: http::HeaderValue,
+        metrics: Metrics,
     ) -> Result<Self, ConfigError> {
         // Before anything is connected.
         let authenticator = Arc::new(Authenticator::new(&config.jwt)?);
@@ -61,8 +64,15 @@ impl Edge {
         let limiter = Arc::new(Limiter::new(&config));
         let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
         let sends = Arc::new(sends);
-        let web_sockets =
-            WebSockets::new(&config, &core, &authenticator, &known_users, &limiter, &sends, &tasks);
+        let context = SessionContext::new(
+            &config.limits,
+            &known_users,
+            &limiter,
+            &sends,
+            metrics.clone(),
+            &tasks,
+        );
+        let web_sockets = WebSockets::new(&config, &core, &authenticator, context, &tasks);
         let shared = Shared {
             authenticator,
             known_users,
@@ -71,6 +81,7 @@ impl Edge {
             web_sockets: Arc::new(web_sockets),
             core,
             config,
+            metrics,
             leaving: AtomicBool::new(false),
             tasks,
         };

@@ -11,6 +11,7 @@
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
 //!   logged of defects.
+//! * `metrics`: what can be measured.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 //!
@@ -34,6 +35,7 @@ mod internal_error;
 mod limits;
 #[cfg(test)]
 mod logs;
+mod metrics;
 mod notice;
 mod rest;
 mod sends;
@@ -55,3 +57,4 @@ pub use auth::{ConfigError, Explanation, Refusal, explain};
 pub use config::Config;
 pub use core_client::CoreTransport;
 pub use edge::Edge;
+pub use metrics::Metrics;

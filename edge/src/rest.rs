@@ -2,7 +2,7 @@
 
 mod attachment;
 mod disposition;
-mod health;
+pub(crate) mod health;
 mod listing;
 mod media;
 pub(crate) mod message;

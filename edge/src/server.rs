@@ -167,7 +167,7 @@ impl Server {
                 let course = body.course();
                 let idle_timeout = server.config().limits.body_idle_timeout;
                 let body = Body::new(TimeoutBody::new(idle_timeout, body));
-                answer(server.router.clone(), Request::from_parts(head, body), course)
+                answer(Arc::clone(&server), Request::from_parts(head, body), course)
             }
         });
         let connection = http1::Builder::new()
@@ -230,15 +230,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn answer(
-    router: Router,
+    server: Arc<Server>,
     mut request: Request<Body>,
     course: Course,
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
+    let is_probe = rest::health::is_probe(request.uri().path());
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
-        None => router.oneshot(request).await?,
+        None => server.router.clone().oneshot(request).await?,
     };
+    if !is_probe {
+        server.edge.shared.metrics.answered(response.status());
+    }
     // Else a client would send its next request on it, and find it cut.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS && !course.has_ended().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Limits},
     edge::Edge,
+    metrics::Metrics,
     stub_core::{SECRET, StubCore, authorization, config},
 };
 
@@ -44,7 +45,8 @@ impl StubEdge {
 
     pub(crate) async fn with(config: Config) -> Self {
         let core = StubCore::default();
-        let edge = Edge::new(config, core.transport(), authorization()).expect("a usable key");
+        let edge = Edge::new(config, core.transport(), authorization(), Metrics::default())
+            .expect("a usable key");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();

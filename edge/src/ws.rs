@@ -22,16 +22,15 @@ mod session;
 mod sockets;
 mod subscription;
 
-pub(crate) use handshake::handshake;
+pub(crate) use self::{handshake::handshake, session::SessionContext};
 
 use std::{pin::pin, sync::Arc};
 
 use tokio::time::timeout;
 
-use self::{client_closes::ClientCloses, session::SessionContext, sockets::Sockets};
+use self::sockets::Sockets;
 use crate::{
-    auth::Authenticator, config::Config, core_client::CoreClient, directory::KnownUsers,
-    limits::Limiter, notice::Notice, sends::SendPipeline, standstill::Standstill, tasks::Tasks,
+    auth::Authenticator, config::Config, core_client::CoreClient, notice::Notice, tasks::Tasks,
 };
 
 /// The WebSockets of an edge, from their handshakes on.
@@ -50,22 +49,17 @@ impl WebSockets {
         config: &Config,
         core: &CoreClient,
         authenticator: &Arc<Authenticator>,
-        known_users: &Arc<KnownUsers>,
-        limiter: &Arc<Limiter>,
-        sends: &Arc<SendPipeline>,
+        context: SessionContext,
         tasks: &Tasks,
     ) -> Self {
-        let known_users = Arc::clone(known_users);
-        let sockets =
-            Sockets::new(&config.limits, core.clone(), Arc::clone(&known_users), tasks.clone());
-        let context = SessionContext {
-            config: config.limits.clone(),
-            known_users,
-            limiter: Arc::clone(limiter),
-            sends: Arc::clone(sends),
-            standstill: Standstill::watch(tasks),
-            client_closes: ClientCloses::default(),
-        };
+        let SessionContext { known_users, metrics, .. } = &context;
+        let sockets = Sockets::new(
+            &config.limits,
+            core.clone(),
+            Arc::clone(known_users),
+            metrics.clone(),
+            tasks.clone(),
+        );
         Self {
             authenticator: Arc::clone(authenticator),
             tasks: tasks.clone(),

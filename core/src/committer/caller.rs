@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{MAX_AGE, answer::WriteResult};
-use crate::error::Error;
+use crate::{error::Error, metrics::WaitingWrite};
 
 /// How old a write is when it comes, and how long it may wait from then on that it was sent.
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub(super) struct Caller {
     returns: Option<Returns>,
     /// What the write holds in memory, also when its caller was told.
     _room: OwnedSemaphorePermit,
+    _counted: WaitingWrite,
 }
 
 impl Caller {
@@ -58,10 +59,11 @@ impl Caller {
         answer: oneshot::Sender<WriteResult>,
         terms: Terms,
         room: OwnedSemaphorePermit,
+        counted: WaitingWrite,
     ) -> Self {
         let (now, Terms { age, wait, returns }) = (Instant::now(), terms);
         let sent = now.checked_sub(age).unwrap_or(now);
-        Self { answer: Some(answer), sent, wait, returns, _room: room }
+        Self { answer: Some(answer), sent, wait, returns, _room: room, _counted: counted }
     }
 
     pub(super) fn tell(&mut self, answer: WriteResult) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    answer::WriteResult,
+    answer::{WriteResult, Written},
     batch::Batch,
     condition::Condition,
     transaction::{self, Committed, Failure},
@@ -18,6 +18,7 @@ use crate::{
     clock,
     delivery::Delivery,
     error::Error,
+    metrics::{CommitFailure, Commits},
     store::{
         self, DatabaseState, Writer,
         writer::{Outcome, Trace},
@@ -43,6 +44,7 @@ pub(crate) struct CommitTask {
     writer: Writer,
     delivery: Delivery,
     watchdog: Watchdog,
+    metrics: Commits,
 }
 
 impl CommitTask {
@@ -51,9 +53,10 @@ impl CommitTask {
         delivery: Delivery,
         waiting: Waiting,
         health: watch::Sender<DatabaseState>,
+        metrics: Commits,
     ) -> Self {
         let condition = Condition::new(health);
-        Self { writer, delivery, watchdog: Watchdog { waiting, condition } }
+        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -162,12 +165,30 @@ impl CommitTask {
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
     async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, Failed> {
-        let committed = self.transact(batch).await?;
+        let begun = Instant::now();
+        let result = self.transact(batch).await;
+        self.measure(&result, begun);
+        let committed = result?;
         self.watchdog.recovered(&self.delivery);
         self.tell_new_history();
         self.tell(&committed.signals);
         self.delivery.publish(&committed.changes);
         Ok(committed.answers)
+    }
+
+    fn measure(&self, result: &Result<Committed, Failed>, begun: Instant) {
+        match result {
+            Ok(Committed { answers, .. }) => {
+                let is_message = |answer: &&WriteResult| matches!(answer, Ok(Written::Message(_)));
+                let messages = answers.iter().filter(is_message).count();
+                self.metrics.stored(answers.len(), messages, begun.elapsed());
+            }
+            Err(Failed::NotNow) => self.metrics.failed(CommitFailure::PutBack),
+            Err(Failed::Told(Error::OutcomeUnknown)) => {
+                self.metrics.failed(CommitFailure::Unknown);
+            }
+            Err(Failed::Told(_)) => self.metrics.failed(CommitFailure::Refused),
+        }
     }
 
     async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Failed> {

@@ -24,6 +24,18 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicEr
     }
 }
 
+/// Whether it asks how this edge is: what is answered is no refusal.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
+}
+
+impl Edge {
+    /// Why it is not ready, in a word; nothing if it is. `/readyz` says the same.
+    pub async fn reason_against_serving(&self) -> Option<&'static str> {
+        reason_against(self).await
+    }
+}
+
 async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let shared = &edge.shared;
     if shared.leaving.load(Ordering::Relaxed) || shared.tasks.draining().is_cancelled() {
@@ -50,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        CoreTransport,
+        CoreTransport, Metrics,
         config::Limits,
         stub_core::{authorization, config},
     };
@@ -60,7 +72,8 @@ mod tests {
         // Serves as soon as it is there.
         let (_reporter, core) = tonic_health::server::health_reporter();
         let transport = CoreTransport::in_process(Routes::new(core));
-        let edge = Edge::new(config(Limits::default()), transport, authorization());
+        let edge =
+            Edge::new(config(Limits::default()), transport, authorization(), Metrics::default());
         let edge = edge.expect("a usable key");
         let readiness = async || ready(State(edge.clone())).await.into_response().status();
         assert_eq!(readiness().await, StatusCode::OK);

@@ -39,7 +39,7 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-pub(super) use self::context::SessionContext;
+pub(crate) use self::context::SessionContext;
 use self::{answers::Reply, close::Closing, read_ahead::ReadAhead, waiting::Waiting};
 use super::{
     close::CloseReason,
@@ -48,6 +48,7 @@ use super::{
 };
 use crate::{
     config::Limits,
+    metrics::Close,
     sends::{SendPipeline, Sender},
     wire::Generation,
 };
@@ -85,6 +86,7 @@ pub(super) async fn run<S>(
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
         session.submit_last();
+        session.note_end(end);
         // The connection leaves the registry here.
         (session.socket, end)
     };
@@ -203,6 +205,13 @@ where
 
     fn generation(&self) -> Generation {
         self.connection.outgoing.generation()
+    }
+
+    /// Counts an end that neither side has announced.
+    fn note_end(&self, end: SessionEnd) {
+        if matches!(end, SessionEnd::Gone) && self.closing.is_none() {
+            self.context.metrics.closed(Close::of_connection());
+        }
     }
 
     fn sends(&self) -> &SendPipeline {

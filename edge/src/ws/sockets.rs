@@ -19,7 +19,12 @@ use super::{
     subscription::{Ended, Subscriptions},
 };
 use crate::{
-    config::Limits, core_client::CoreClient, directory::KnownUsers, tasks::Tasks, wire::Generation,
+    config::Limits,
+    core_client::CoreClient,
+    directory::KnownUsers,
+    metrics::{Metrics, OpenSocket},
+    tasks::Tasks,
+    wire::Generation,
 };
 
 /// How long connections beyond a user's number have to answer a ping, before one of them is closed: a phone that sleeps
@@ -35,6 +40,7 @@ pub(super) struct Sockets {
     registry: Mutex<Registry>,
     subscriptions: Subscriptions,
     known_users: Arc<KnownUsers>,
+    metrics: Metrics,
     tasks: Tasks,
     /// The sessions, apart from the edge's other tasks: they end before what they depend on.
     pub(super) sessions: TaskTracker,
@@ -51,6 +57,7 @@ impl Sockets {
         limits: &Limits,
         core: CoreClient,
         known_users: Arc<KnownUsers>,
+        metrics: Metrics,
         tasks: Tasks,
     ) -> Self {
         Self {
@@ -59,8 +66,9 @@ impl Sockets {
             max_bytes: limits.outgoing_queue_bytes,
             places: Places::new(limits),
             registry: Mutex::default(),
-            subscriptions: Subscriptions::new(core),
+            subscriptions: Subscriptions::new(core, metrics.clone()),
             known_users,
+            metrics,
             tasks,
             sessions: TaskTracker::new(),
         }
@@ -118,7 +126,8 @@ impl Sockets {
             }
         };
         drop(registry);
-        Ok(Connection { sockets: Arc::clone(self), feed, outgoing })
+        let counted = self.metrics.open_socket();
+        Ok(Connection { sockets: Arc::clone(self), feed, outgoing, _counted: counted })
     }
 
     async fn subscribe(self: Arc<Self>, feed: Arc<Feed>) {
@@ -151,6 +160,7 @@ pub(super) struct Connection {
     sockets: Arc<Sockets>,
     feed: Arc<Feed>,
     pub(super) outgoing: Arc<Outgoing>,
+    _counted: OpenSocket,
 }
 
 impl Connection {

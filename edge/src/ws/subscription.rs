@@ -19,7 +19,7 @@ use super::{
     feed::{Feed, OPEN_TIMEOUT, out_of_reach},
     position::{Epochs, Position},
 };
-use crate::{backoff::Backoff, core_client::CoreClient};
+use crate::{backoff::Backoff, core_client::CoreClient, metrics::Metrics};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// A delay and the attempt after it stay within the 5 s in which a feed is promised to recover.
@@ -57,6 +57,7 @@ pub(super) struct Subscriptions {
     core: CoreClient,
     openings: Openings,
     epochs: Epochs,
+    metrics: Metrics,
 }
 
 /// Why a subscription cannot go on: what handshakes are told, and what connections.
@@ -100,8 +101,8 @@ impl Fate {
 }
 
 impl Subscriptions {
-    pub(super) fn new(core: CoreClient) -> Self {
-        Self { core, openings: Openings::default(), epochs: Epochs::default() }
+    pub(super) fn new(core: CoreClient, metrics: Metrics) -> Self {
+        Self { core, openings: Openings::default(), epochs: Epochs::default(), metrics }
     }
 
     /// Keeps a feed live until its last connection is gone, when this is aborted, or until the subscription cannot go on.
@@ -125,6 +126,7 @@ impl Subscriptions {
                     feed.begin();
                     let failure = self.follow(feed, &mut responses, reached).await;
                     feed.pause();
+                    self.metrics.subscription_broke(failure.reason());
                     if opened_at.elapsed() >= MAX_RETRY {
                         backoff.reset();
                     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::internal_error::log_internal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "&'static str")]
 pub(crate) enum ErrorCode {
     InvalidJson,
     UnknownAction,
@@ -20,6 +20,23 @@ pub(crate) enum ErrorCode {
     Unavailable,
     OutcomeUnknown,
     Internal,
+}
+
+impl From<ErrorCode> for &'static str {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::InvalidJson => "invalid_json",
+            ErrorCode::UnknownAction => "unknown_action",
+            ErrorCode::InvalidField => "invalid_field",
+            ErrorCode::InvalidReceiver => "invalid_receiver",
+            ErrorCode::NotFound => "not_found",
+            ErrorCode::MessageTooLarge => "message_too_large",
+            ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::Unavailable => "unavailable",
+            ErrorCode::OutcomeUnknown => "outcome_unknown",
+            ErrorCode::Internal => "internal",
+        }
+    }
 }
 
 /// Why a client's frame was refused.
@@ -34,7 +51,7 @@ impl Rejection {
         Self { code, message: message.into() }
     }
 
-    /// `problem` completes "<field> ...".
+    /// `problem` completes "FIELD ...".
     pub(crate) fn invalid_field(field: &str, problem: &str) -> Self {
         Self::new(ErrorCode::InvalidField, format!("{field}: {problem}"))
     }

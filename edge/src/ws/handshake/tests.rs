@@ -19,6 +19,7 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    Metrics,
     config::{Config, Limits},
     edge::Edge,
     logs::Logs,
@@ -37,7 +38,8 @@ struct World {
 
 async fn world(config: Config) -> World {
     let core = StubCore::default();
-    let edge = Edge::new(config, core.transport(), authorization()).expect("a key");
+    let edge =
+        Edge::new(config, core.transport(), authorization(), Metrics::default()).expect("a key");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();

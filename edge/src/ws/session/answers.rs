@@ -64,6 +64,7 @@ where
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
                         break;
                     }
+                    self.context.metrics.refused_frame(rejection.code.into());
                     self.errors.charge(Instant::now());
                     None
                 }

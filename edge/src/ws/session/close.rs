@@ -12,8 +12,11 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::frame::coding::CloseCode},
 };
 
-use super::{Session, SessionEnd};
-use crate::ws::{close::CloseReason, flood::Metered};
+use super::{Session, SessionContext, SessionEnd};
+use crate::{
+    metrics::Close,
+    ws::{close::CloseReason, flood::Metered},
+};
 
 /// From the wish to close to the close frame, for what is on its way to the client; and from there
 /// to the end, for what is on its way from it.
@@ -65,6 +68,8 @@ where
             return;
         }
         self.connection.outgoing.close(reason);
+        let close = Close::by_server(reason.frame().code.into(), reason.word());
+        self.context.metrics.closed(close);
         let until = Instant::now() + FINISH_TIMEOUT;
         self.closing = Some(Closing::Finishing { reason, awaited: 0, until });
         // What waits for the rate does so no longer.
@@ -163,8 +168,12 @@ where
 
     pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), SessionEnd> {
         if !self.is_parting() {
-            let closes = &self.context.client_closes;
-            closes.note(code.unwrap_or(CloseCode::Status), self.largest_frame);
+            let SessionContext { client_closes, metrics, .. } = &*self.context;
+            let code = code.unwrap_or(CloseCode::Status);
+            client_closes.note(code, self.largest_frame);
+            if self.closing.is_none() {
+                metrics.closed(Close::by_client(code.into()));
+            }
             return Err(SessionEnd::Closed);
         }
         self.read_ended = true;

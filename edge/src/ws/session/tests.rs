@@ -28,6 +28,7 @@ use tokio_tungstenite::{
 
 use super::{Connection, run};
 use crate::{
+    Metrics,
     config::Limits,
     edge::Edge,
     stub_core::{StubCore, authorization, config, user},
@@ -54,7 +55,8 @@ fn world(limits: Limits) -> World {
     for number in [ALICE, BOB] {
         core.add_user(user(number));
     }
-    let edge = Edge::new(config(limits), core.transport(), authorization()).expect("a key");
+    let edge = Edge::new(config(limits), core.transport(), authorization(), Metrics::default())
+        .expect("a key");
     World { core, edge }
 }
 
