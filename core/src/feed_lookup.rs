@@ -17,10 +17,10 @@ const WAITING: usize = 1_024;
 
 /// A cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct FeedLookup(mpsc::Sender<Wanted>);
+pub(crate) struct FeedLookup(mpsc::Sender<LookupRequest>);
 
 #[derive(Debug)]
-struct Wanted {
+struct LookupRequest {
     user: UserId,
     after: Position,
     found: oneshot::Sender<Result<Option<FeedOwner>, Error>>,
@@ -47,13 +47,13 @@ impl FeedLookup {
         after: Position,
     ) -> Result<Option<FeedOwner>, Error> {
         let (found, answer) = oneshot::channel();
-        let wanted = Wanted { user, after, found };
+        let wanted = LookupRequest { user, after, found };
         self.0.send(wanted).await.map_err(|_| Error::ShuttingDown)?;
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 }
 
-async fn answer(store: &Store, mut waiting: mpsc::Receiver<Wanted>) {
+async fn answer(store: &Store, mut waiting: mpsc::Receiver<LookupRequest>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, AT_ONCE).await > 0 {
         // Who has gone needs no answer.

@@ -25,17 +25,16 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 use crate::{
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
     auth::ServiceAuth,
-    bus::{self, Bus},
     chat::Chat,
-    committer::{self, Health, Waits},
+    committer::{self, Waits},
     config::{Config, Database, MediaLocation},
+    delivery::{Delivery, bus},
     directory::{Budgeted, Directory},
     error::Error,
-    feed_check, feed_lookup, health,
-    hub::Hub,
+    feed_lookup, health,
     lock::{LockError, LockFile},
     media::{self, Claim, Media, StoreError},
-    store::{self, Expected, Opened, Store, Writer},
+    store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
 
 mod presence;
@@ -96,7 +95,7 @@ pub struct Core {
     routes: Routes,
     auth: ServiceAuth,
     store: Store,
-    hub: Hub,
+    delivery: Delivery,
     tasks: TaskTracker,
     /// What waits for the database does not wait for much longer.
     hurries: CancellationToken,
@@ -143,16 +142,12 @@ impl Core {
 
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
-        let hub = match store.cluster() {
-            None => Hub::default(),
+        let delivery = match store.cluster() {
+            None => Delivery::default(),
             Some(cluster) => {
-                let hub = Hub::clustered();
-                if let Some(bus) = &config.bus {
-                    let (tasks, stop) = (tasks.clone(), draining.clone());
-                    let history = store.history().clone();
-                    hub.use_bus(Bus::open(bus, cluster, history, hub.clone(), tasks, stop).await?);
-                }
-                hub
+                let (tasks, stop) = (tasks.clone(), draining.clone());
+                let (bus, history) = (config.bus.as_ref(), store.history().clone());
+                Delivery::clustered(bus, cluster, history, tasks, stop).await?
             }
         };
         let hurries = CancellationToken::new();
@@ -162,11 +157,8 @@ impl Core {
             hurried: config.drain_wait,
         };
         let (committer, commit_task, health) =
-            committer::new(writer, hub.clone(), draining.clone(), waits);
-        if store.cluster().is_some() {
-            let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
-            tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
-        }
+            committer::new(writer, delivery.clone(), draining.clone(), waits);
+        tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
             tasks.spawn(async move {
@@ -175,7 +167,7 @@ impl Core {
         }
         {
             let health = health.clone();
-            store.ask_first(move || *health.borrow() == Health::Serving);
+            store.ask_first(move || *health.borrow() == DatabaseState::Serving);
         }
         let (reporter, health_service) = health::service();
         let commit_task = tasks.spawn(commit_task.run());
@@ -206,7 +198,7 @@ impl Core {
             bulk: store.for_bulk(),
             lookup,
             committer: committer.clone(),
-            hub: hub.clone(),
+            delivery: delivery.clone(),
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
         };
@@ -262,7 +254,7 @@ impl Core {
             routes,
             auth,
             store,
-            hub,
+            delivery,
             tasks,
             hurries,
             draining,
@@ -298,7 +290,7 @@ impl Core {
     pub fn drain(&self) {
         self.hurry();
         self.draining.cancel();
-        self.hub.close(&Error::ShuttingDown);
+        self.delivery.close(&Error::ShuttingDown);
     }
 
     /// Drains, waits for the work that was taken, and closes the database. A core that is only dropped

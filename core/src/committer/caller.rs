@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Answer, MAX_AGE};
+use super::{MAX_AGE, answer::WriteResult};
 use crate::error::Error;
 
 /// How old a write is when it comes, and how long it may wait from then on that it was sent.
@@ -45,7 +45,7 @@ impl Returns {
 #[derive(Debug)]
 pub(super) struct Caller {
     /// Absent once it was told.
-    answer: Option<oneshot::Sender<Answer>>,
+    answer: Option<oneshot::Sender<WriteResult>>,
     sent: Instant,
     wait: Duration,
     returns: Option<Returns>,
@@ -55,7 +55,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(
-        answer: oneshot::Sender<Answer>,
+        answer: oneshot::Sender<WriteResult>,
         terms: Terms,
         room: OwnedSemaphorePermit,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Caller {
         Self { answer: Some(answer), sent, wait, returns, _room: room }
     }
 
-    pub(super) fn tell(&mut self, answer: Answer) {
+    pub(super) fn tell(&mut self, answer: WriteResult) {
         if let (Err(Error::OutcomeUnknown), Some(returns)) = (&answer, &self.returns) {
             // It will be sent again, and so is what came after it.
             returns.begin();

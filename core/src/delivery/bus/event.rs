@@ -1,4 +1,4 @@
-//! What happens at the connection to the bus, told to the operator and to the hub.
+//! What happens at the connection to the bus, told to the operator and to the inbox.
 
 use std::{
     collections::HashMap,
@@ -8,8 +8,8 @@ use std::{
 use async_nats::{Client, ClientError, ConnectErrorKind, Event, Server, ServerError};
 use tokio::sync::Notify;
 
-use super::hint;
-use crate::{hub::Hub, notice::Notices};
+use super::{Inbox, hint};
+use crate::notice::Notices;
 
 /// What is told of once a minute at most.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -58,7 +58,7 @@ impl Failure {
 
 #[derive(Debug)]
 pub(super) struct Observer {
-    hub: Hub,
+    inbox: Arc<dyn Inbox>,
     notices: Notices<Kind>,
     connected: Arc<Notify>,
     /// The attempts at each server that failed, as far as was told.
@@ -67,8 +67,8 @@ pub(super) struct Observer {
 
 impl Observer {
     /// `connected` is notified at each connection.
-    pub(super) fn new(hub: Hub, connected: Arc<Notify>) -> Self {
-        Self { hub, notices: Notices::default(), connected, failed: Mutex::default() }
+    pub(super) fn new(inbox: Arc<dyn Inbox>, connected: Arc<Notify>) -> Self {
+        Self { inbox, notices: Notices::default(), connected, failed: Mutex::default() }
     }
 
     pub(super) fn note(&self, event: &Event) {
@@ -76,11 +76,11 @@ impl Observer {
             Event::Connected => {
                 tracing::info!("the bus is connected");
                 self.connected.notify_one();
-                return self.hub.bus_changed();
+                return self.inbox.changed();
             }
             Event::SlowConsumer(_) => {
                 tracing::debug!("hints were dropped");
-                return self.hub.bus_changed();
+                return self.inbox.changed();
             }
             Event::Disconnected => Kind::Disconnected,
             Event::LameDuckMode => Kind::LameDuck,

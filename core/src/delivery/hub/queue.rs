@@ -6,8 +6,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::LiveEvent;
 use crate::{
+    change::{Change, Subject},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// Events that wait for a slow subscriber: as many as a commit may have for one user, because reading
+/// Changes that wait for a slow subscriber: as many as a commit may have for one user, because reading
 /// them from the store again costs more than holding them.
-pub(super) const QUEUE_EVENTS: usize = 1_024;
-/// The same in bytes of text, beyond which no further event is queued.
+pub(super) const QUEUE_CHANGES: usize = 1_024;
+/// The same in bytes of text, beyond which no further change is queued.
 const QUEUE_BYTES: usize = 1024 * 1024;
 
 /// The queue of one subscription.
@@ -33,7 +33,7 @@ struct State {
     entries: VecDeque<Entry>,
     /// Text in the queue.
     bytes: usize,
-    /// Events were lost: the store has them.
+    /// Changes were lost: the store has them.
     behind: bool,
     /// Whether the subscription knows its position.
     started: bool,
@@ -52,10 +52,19 @@ struct State {
     waker: Option<Waker>,
 }
 
+/// What a subscription wants to have of a change.
+enum Interest {
+    Whole,
+    /// The same, but only the store has it.
+    InStore,
+    /// It did not ask for it.
+    Place,
+}
+
 /// What stands in a queue.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    Event(LiveEvent),
+    Change(Change),
     Skipped(Skipped),
 }
 
@@ -71,7 +80,7 @@ pub(crate) struct Skipped {
 impl Entry {
     fn bytes(&self) -> usize {
         match self {
-            Self::Event(event) => event.message.body.len(),
+            Self::Change(change) => change.text_len(),
             Self::Skipped(_) => 0,
         }
     }
@@ -79,7 +88,7 @@ impl Entry {
 
 /// What a subscription finds in its queue.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub(crate) enum Next {
     Entry(Entry),
     Behind,
     Closed(Error),
@@ -110,16 +119,16 @@ impl Queue {
         }
     }
 
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
+    pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Next> {
         let mut state = lock(&self.state);
         if let Some(error) = &state.closed {
-            return Poll::Ready(Taken::Closed(error.clone()));
+            return Poll::Ready(Next::Closed(error.clone()));
         }
         if state.behind {
             state.behind = false;
             state.entries.clear();
             state.bytes = 0;
-            return Poll::Ready(Taken::Behind);
+            return Poll::Ready(Next::Behind);
         }
         if let Some(entry) = state.entries.pop_front() {
             state.bytes -= entry.bytes();
@@ -127,7 +136,7 @@ impl Queue {
                 // Idle subscriptions are many; each keeps nothing it does not need.
                 state.entries = VecDeque::new();
             }
-            return Poll::Ready(Taken::Entry(entry));
+            return Poll::Ready(Next::Entry(entry));
         }
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.waker = Some(context.waker().clone());
@@ -151,32 +160,28 @@ impl Queue {
     }
 
     /// Whether it leaves a hole that the subscription is not woken for.
-    pub(super) fn push(&self, event: &LiveEvent) -> bool {
-        let LiveEvent { place, prior, .. } = *event;
+    pub(super) fn push(&self, change: &Change) -> bool {
+        let Change { place, prior, .. } = *change;
         let mut state = lock(&self.state);
         state.is_told(place);
-        if state.is_elsewhere(place, prior) {
-            state.fall_behind(place);
-        } else if self.received_only && (event.sent || event.first_seq != place.seq) {
+        match self.interest(change) {
+            _ if state.is_elsewhere(place, prior) => state.fall_behind(place),
+            Interest::Whole => state.push(Entry::Change(change.clone()), place),
+            Interest::InStore => state.fall_behind(place),
             // No reason to wake anyone.
-            return state.skip(place, prior);
-        } else {
-            state.push(Entry::Event(event.clone()), place);
+            Interest::Place => return state.skip(place, prior),
         }
         wake(state);
         false
     }
 
-    /// The same.
-    pub(super) fn push_sent(&self, place: Position, prior: Start) -> bool {
-        let mut state = lock(&self.state);
-        state.is_told(place);
-        if self.received_only && !state.is_elsewhere(place, prior) {
-            return state.skip(place, prior);
+    fn interest(&self, change: &Change) -> Interest {
+        match change.subject {
+            Subject::Received(_) if self.received_only && !change.is_new() => Interest::Place,
+            Subject::Sent(_) | Subject::SentElsewhere if self.received_only => Interest::Place,
+            Subject::Received(_) | Subject::Sent(_) => Interest::Whole,
+            Subject::SentElsewhere => Interest::InStore,
         }
-        state.fall_behind(place);
-        wake(state);
-        false
     }
 
     /// Keeps what it was told until the store has been read; gives the start of it.
@@ -272,7 +277,7 @@ impl State {
         if self.behind {
             return;
         }
-        if self.entries.len() >= QUEUE_EVENTS || self.bytes >= QUEUE_BYTES {
+        if self.entries.len() >= QUEUE_CHANGES || self.bytes >= QUEUE_BYTES {
             return self.fall_behind(Position { seq, ..self.told });
         }
         self.bytes += entry.bytes();

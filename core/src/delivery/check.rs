@@ -14,11 +14,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    committer::Health,
-    hub::{Hub, ToCheck},
-    store::{Error, Store, history::Start},
+use super::{
+    Delivery,
+    due::{Due, DueFeeds},
+    hub::Hub,
 };
+use crate::store::{DatabaseState, Error, Store, history::Start};
 
 /// What a lost hint delays delivery by, at most, while the database answers.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -29,38 +30,42 @@ const CHUNK: usize = 1_000;
 
 /// Runs until the drain. Nothing is looked up while the database takes no writes: what is visible may then be what still
 /// waits for a standby, without which nobody is to see it.
-pub(crate) async fn run(
-    store: Store,
-    hub: Hub,
-    mut health: watch::Receiver<Health>,
+pub(super) async fn run(
+    store: &Store,
+    delivery: &Delivery,
+    due: &Due,
+    mut health: watch::Receiver<DatabaseState>,
     stop: CancellationToken,
 ) {
+    let hub = &delivery.local.hub;
     let mut next = Instant::now() + INTERVAL;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep_until(next) => hub.check_all(),
-            () = hub.check_wanted() => {
+            () = sleep_until(next) => due.add_all(),
+            () = due.added() => {
                 tokio::time::sleep(GATHERING).await;
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            serving = health.wait_for(|health| *health == Health::Serving) => {
+            serving = health.wait_for(|health| *health == DatabaseState::Serving) => {
                 if serving.is_err() {
                     return;
                 }
             }
         }
         // What subscriptions were told before this is compared with what is read after it.
-        let users = match hub.take_to_check() {
-            ToCheck::All(users) => {
+        let users = match due.take() {
+            DueFeeds::All => {
                 next = Instant::now() + INTERVAL;
+                let (users, missed) = hub.ask_all();
+                delivery.missed(missed);
                 users
             }
-            ToCheck::Some(users) => users,
+            DueFeeds::Of(users) => hub.ask(users),
         };
-        if let Err(error) = check(&store, &hub, &users).await {
+        if let Err(error) = check(store, hub, &users).await {
             // The committer says so; here it is tried again in any case.
             tracing::debug!(%error, "cannot look up the ends of feeds");
         }

@@ -3,15 +3,18 @@
 //! The bus carries hints, the database has the truth. A hint may be lost, repeated, late or out of order: a
 //! subscription delivers the one that is next, drops what is older, and reads the database where there is a hole
 //! or where the hint says no more than "look". What gets lost at the end of a feed is found by
-//! [`feed_check`](crate::feed_check). So nothing here is waited for, and everything is bounded.
+//! [`check`](super::check). So nothing here is waited for, and everything is bounded.
 //!
 //! * [`entry`]: how the servers are entered; [`event`]: what the operator is told of them; [`hint`]: what is carried.
 //!
 //! A core listens to the subjects of those users alone that have live streams on it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_nats::{Client, connection::State};
@@ -33,11 +36,8 @@ mod event;
 mod hint;
 
 use self::event::Observer;
-use crate::{
-    config::BusConfig,
-    hub::{Hub, LiveEvent},
-    store::history::History,
-};
+pub(super) use self::hint::Brought;
+use crate::{change::Change, config::BusConfig, store::history::History};
 
 /// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped.
 const QUEUE_HINTS: usize = 1_024;
@@ -50,31 +50,40 @@ pub enum OpenError {
     Connect(#[from] async_nats::ConnectError),
 }
 
+/// Who is told what comes over the bus.
+pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
+    /// The bus was connected, or has lost something and said so.
+    fn changed(&self);
+
+    /// What one hint of another core says.
+    fn brought(&self, brought: &mut dyn Iterator<Item = Brought>);
+}
+
 /// A cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct Bus {
+pub(super) struct Bus {
     client: Client,
     /// What subjects begin with: deployments that share a server do not hear each other.
     prefix: Arc<str>,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
     is_lossy: Arc<AtomicBool>,
     history: History,
+    inbox: Arc<dyn Inbox>,
     tasks: TaskTracker,
 }
 
 impl Bus {
-    /// Connects in the background, and again whenever the connection breaks. `hub` is told when hints
-    /// may have been lost.
-    pub(crate) async fn open(
+    /// Connects in the background, and again whenever the connection breaks.
+    pub(super) async fn open(
         config: &BusConfig,
         cluster: Uuid,
         history: History,
-        hub: Hub,
+        inbox: Arc<dyn Inbox>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
         let connected = Arc::new(Notify::new());
-        let observer = Arc::new(Observer::new(hub, Arc::clone(&connected)));
+        let observer = Arc::new(Observer::new(Arc::clone(&inbox), Arc::clone(&connected)));
         let observed = Arc::clone(&observer);
         let options = entry::options(config)
             .await?
@@ -92,29 +101,29 @@ impl Bus {
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
         let publishing = publish(client.clone(), Arc::clone(&prefix), queue, connected);
         tasks.spawn(stop.run_until_cancelled_owned(publishing));
-        Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), history, tasks })
+        Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), history, inbox, tasks })
     }
 
     /// Tells the other cores what users learn of. Never waits.
-    pub(crate) fn publish(&self, events: &[(UserId, LiveEvent)]) {
+    pub(super) fn publish(&self, changes: &[Change]) {
         // What cannot be sent now would be late: the other cores look into the database meanwhile.
         if !self.is_connected() {
             return;
         }
         let max_bytes = hint::MAX_BYTES.min(self.client.max_payload());
-        for (user, payload) in hint::encode(events, &self.history, max_bytes) {
+        for (user, payload) in hint::encode(changes, &self.history, max_bytes) {
             self.send(user, payload);
         }
     }
 
     /// Makes the other cores look what became of a user.
-    pub(crate) fn publish_look(&self, user: UserId) {
+    pub(super) fn publish_look(&self, user: UserId) {
         if self.is_connected() {
             self.send(user, hint::look());
         }
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
@@ -127,11 +136,12 @@ impl Bus {
         }
     }
 
-    /// Passes what other cores publish for a user to the hub, until the guard is dropped.
-    pub(crate) fn listen(&self, user: UserId, hub: &Hub) -> DropGuard {
+    /// Passes on what other cores publish for a user, until the guard is dropped.
+    pub(super) fn listen(&self, user: UserId) -> DropGuard {
         let stop = CancellationToken::new();
         let subject = subject(&self.prefix, user);
-        let listener = Listener { user, hub: hub.clone(), history: self.history.clone() };
+        let listener =
+            Listener { user, inbox: Arc::clone(&self.inbox), history: self.history.clone() };
         self.tasks.spawn(listen(self.client.clone(), subject, listener, stop.clone()));
         stop.drop_guard()
     }
@@ -163,17 +173,16 @@ async fn publish(
 /// Whom hints are for.
 struct Listener {
     user: UserId,
-    hub: Hub,
+    inbox: Arc<dyn Inbox>,
     history: History,
 }
 
 async fn listen(client: Client, subject: String, listener: Listener, stop: CancellationToken) {
-    let Listener { user, hub, history } = listener;
+    let Listener { user, inbox, history } = listener;
     let listening = async {
         let Ok(mut hints) = client.subscribe(subject).await else { return };
         while let Some(message) = hints.next().await {
-            hub.bus_brought();
-            hint::take_in(&message.payload, user, &hub, &history);
+            inbox.brought(&mut hint::decode(&message.payload, user, &history).into_iter());
         }
     };
     tokio::select! {

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,7 +11,6 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::queue::lock;
 use crate::notice::Notices;
 
 /// For so long after a change of the connection things may come either way.
@@ -43,8 +42,13 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// A few instructions that do not panic.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn changed(&self) {
-        *lock(&self.state) = State { from: Instant::now() + UNSETTLED, missed: 0 };
+        *self.state() = State { from: Instant::now() + UNSETTLED, missed: 0 };
         self.by_bus.store(0, Ordering::Relaxed);
     }
 
@@ -56,7 +60,7 @@ impl Tally {
     pub(super) fn missed(&self, users: u64) {
         let (missed, by_bus) = {
             let now = Instant::now();
-            let mut state = lock(&self.state);
+            let mut state = self.state();
             if now < state.from {
                 return;
             }
