@@ -14,7 +14,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -160,7 +160,10 @@ impl Committer {
     /// directory is written with them takes effect before them.
     pub(crate) fn submit(&self, write: Write) -> Result<Pending, Error> {
         let wait = if write.may_wait() { self.wait } else { Duration::ZERO };
-        self.submit_on(write, Terms { age: Duration::ZERO, wait, returns: None })
+        self.submit_on(
+            write,
+            Terms { age: Duration::ZERO, wait, returns: None, request: RequestId::current() },
+        )
     }
 
     /// Queues a write that was sent before. One that is too old is refused.

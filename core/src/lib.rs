@@ -10,6 +10,7 @@
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
+//! * [`request`]: what a request is called on its way.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, hub and media; none of these knows gRPC's statuses or
@@ -39,6 +40,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod request;
 mod server;
 mod store;
 mod subscribe;

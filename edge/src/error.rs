@@ -2,14 +2,16 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
-use netrox_proto::v1::{ErrorReason, Failure};
-use uuid::Uuid;
-
 use crate::{
     json,
     limits::{Full, TooMuch},
+    request,
+};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{ErrorReason, Failure},
 };
 
 /// How long a refused client is advised to wait.
@@ -117,10 +119,10 @@ impl PublicError {
     }
 }
 
-/// Logs a defect, and gives the id that finds it in the log.
-pub(crate) fn log_internal(error: impl fmt::Display) -> Uuid {
-    let id = Uuid::new_v4();
-    tracing::error!(error.id = %id, "internal error {id}: {error}");
+/// Logs a defect, and gives the id that finds it in the log: that of the request, which the core's log has as well.
+pub(crate) fn log_internal(error: impl fmt::Display) -> RequestId {
+    let id = request::current();
+    tracing::error!(request_id = %id, "internal error {id}: {error}");
     id
 }
 

@@ -10,6 +10,7 @@
 //! * `limits`: how much a user may do at a time.
 //! * `json`, `error`: the public wire format and the refusals, each in one place.
 //! * `metrics`: what can be measured.
+//! * `request`: what a request is called on its way.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 
@@ -29,6 +30,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod notice;
+mod request;
 mod rest;
 mod sends;
 mod server;

@@ -27,6 +27,7 @@ use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use netrox_proto::request_id::{REQUEST_ID, RequestId};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
@@ -34,6 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
+use tracing::Instrument as _;
 
 use self::{
     head_timeout::{HeadTimer, Heads},
@@ -48,7 +50,7 @@ pub(crate) use self::{
     strangers::{Occupied, Strangers, Visitor},
     write_timeout::Written,
 };
-use crate::{Edge, rest, ws};
+use crate::{Edge, request, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -210,10 +212,15 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
     let is_probe = rest::health::is_probe(request.uri().path());
+    let id = RequestId::of(request.headers());
+    let span = request::span(&id, rest::route_of(request.uri().path()));
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
-        None => router.oneshot(request).await?,
+        None => id.clone().scope(router.oneshot(request)).instrument(span).await?,
     };
+    if let Some(id) = id.header_value() {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     if !is_probe {
         edge.shared.metrics.answered(response.status());
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
 
 use super::{
     Answer, Health, Write, Written,
@@ -164,7 +165,8 @@ impl CommitTask {
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
     async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Failed> {
         let begun = Instant::now();
-        let result = self.transact(batch).await;
+        let span = batch.span();
+        let result = self.transact(batch).instrument(span).await;
         self.measure(&result, begun);
         for write in &batch.writes {
             // Also where it is unknown whether the user was deleted: whoever was not comes back.

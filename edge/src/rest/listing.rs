@@ -10,6 +10,7 @@ use http::request::Parts;
 use netrox_proto::ids::UserId;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use crate::{
     Edge,
@@ -114,6 +115,7 @@ struct Listing<T, R> {
     /// The size of the last piece, as the best guess of the next.
     capacity: usize,
     read: Read,
+    span: Span,
 }
 
 impl<T, R> Listing<T, R>
@@ -171,6 +173,7 @@ where
         close: envelope.close,
         capacity: 0,
         read,
+        span: Span::current(),
     };
     Body::from_stream(stream::unfold(Some(listing), async |listing| {
         let mut listing = listing?;
@@ -178,7 +181,7 @@ where
             Ok((piece, true)) => Some((Ok(piece), None)),
             Ok((piece, false)) => Some((Ok(piece), Some(listing))),
             Err(broken) => {
-                tracing::warn!("a list breaks off: {broken}");
+                listing.span.in_scope(|| tracing::warn!("a list breaks off: {broken}"));
                 Some((Err(broken), None))
             }
         }

@@ -12,6 +12,7 @@ use std::{
 use futures_util::future::{BoxFuture, join_all};
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     v1::{ErrorReason, Event, Failure, SubscribeRequest, SubscribeResponse, event::Change},
 };
 use tokio::{
@@ -21,6 +22,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tonic::Streaming;
+use tracing::Instrument as _;
 
 use super::{
     close::CloseReason,
@@ -324,7 +326,10 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
         let turn = edge.shared.sockets.openings.turn(position.is_some()).await;
         let attempted_at = Instant::now();
         // The call's future is large and short-lived, the task's is small and long-lived.
-        let opened = Box::pin(open(&edge, user, position.as_ref())).await;
+        let id = RequestId::draw();
+        let span = tracing::info_span!("subscription", user.id = %user, request_id = %id);
+        let opened = id.clone().scope(open(&edge, user, position.as_ref())).instrument(span);
+        let opened = Box::pin(opened).await;
         drop(turn);
         let failure = match opened {
             Ok((mut responses, first)) => {
@@ -352,6 +357,7 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
             ErrorReason::EpochChanged | ErrorReason::InvalidField | ErrorReason::UserUnknown => {
                 tracing::warn!(
                     user.id = %user,
+                    request_id = %id,
                     "the subscription of {user} cannot be resumed: {}", failure.message
                 );
                 break (out_of_reach(), CloseReason::PositionLost);
@@ -359,6 +365,7 @@ pub(super) async fn run(edge: Edge, feed: Arc<Feed>) {
             _ => {
                 tracing::debug!(
                     user.id = %user,
+                    request_id = %id,
                     "the subscription of {user} broke: {}", failure.message
                 );
                 let wanted = async {
