@@ -1,5 +1,7 @@
 //! Metrics and health, as those see them who watch the processes.
 
+mod prometheus;
+
 use std::collections::BTreeMap;
 
 use netrox_harness::{
