@@ -178,6 +178,7 @@ impl Failure {
 /// The core always gives a reason for what it refuses itself. A status without one is of gRPC, of the transport, or of something
 /// between, whose codes for a connection that broke say nothing of what was stored.
 impl From<&Status> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tonic")]
     fn from(status: &Status) -> Self {
         let details = status.get_error_details();
         let reason = match details.error_info().filter(|info| info.domain == DOMAIN) {

@@ -8,18 +8,36 @@
 //! * [`time`]: microseconds since the epoch and their wire form.
 //! * [`codec`]: the codec of the generated code.
 
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
+
 pub mod codec;
 pub mod error;
 pub mod ids;
 pub mod request_id;
 pub mod time;
 
-#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+#[allow(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    rustdoc::invalid_html_tags,
+    unreachable_pub,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("netrox.chat.v1");
 }
 
-#[allow(clippy::all, missing_debug_implementations, unreachable_pub)]
+#[allow(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    missing_debug_implementations,
+    rustdoc::invalid_html_tags,
+    unreachable_pub,
+    reason = "generated"
+)]
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
 

@@ -22,6 +22,7 @@ pub(crate) struct Summary {
 }
 
 impl Latencies {
+    #[expect(clippy::expect_used, reason = "the bounds are constants")]
     pub(crate) fn new() -> Self {
         Self(Histogram::new_with_bounds(1_000, MAX_NANOS, 3).expect("sound bounds"))
     }
@@ -34,6 +35,7 @@ impl Latencies {
         self.record(duration.as_nanos().try_into().unwrap_or(MAX_NANOS));
     }
 
+    #[expect(clippy::expect_used, reason = "all have the same bounds")]
     pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("equal bounds");
     }

@@ -1,5 +1,7 @@
 //! The hot pieces of the core: `cargo bench -p netrox-core --features bench`.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark fails by a panic")]
+
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};

@@ -15,8 +15,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     clock,
-    command::{self, Dispatch},
-    committer::{Committer, Write},
+    command::{Dispatch, parse},
+    committer::Committer,
     error::Error,
     media::{Claim, Media, name},
     request,
@@ -65,7 +65,7 @@ impl TryFrom<&v1::UploadStart> for Start {
     type Error = Error;
 
     fn try_from(start: &v1::UploadStart) -> Result<Self, Error> {
-        let sender = command::user_id("sender_id", &start.sender_id)?;
+        let sender = parse::user_id("sender_id", &start.sender_id)?;
         if start.file_name.is_empty() {
             return Err(Error::InvalidField { field: "file_name", problem: "empty" });
         }
@@ -111,7 +111,7 @@ impl AttachmentService for Attachments {
         request: Request<v1::DispatchAttachmentRequest>,
     ) -> Result<Response<v1::DispatchAttachmentResponse>, Status> {
         let dispatch = Dispatch::try_from(request.into_inner())?;
-        let dispatched = self.committer.submit(Write::Dispatch(dispatch))?.dispatched().await?;
+        let dispatched = self.committer.submit(dispatch)?.answer().await?;
         Ok(Response::new(dispatched.into()))
     }
 
@@ -217,7 +217,7 @@ impl Attachments {
 
     /// The message that carries the file, where the user may know of it.
     async fn find(&self, path: &str, user_id: Option<&str>) -> Result<ParticipantsRow, Error> {
-        let user = user_id.map(|id| command::user_id("user_id", id)).transpose()?;
+        let user = user_id.map(|id| parse::user_id("user_id", id)).transpose()?;
         if !name::is_path(path) {
             return Err(Error::AttachmentNotFound);
         }

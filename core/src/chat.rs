@@ -10,13 +10,13 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    command::{self, NewMessage},
-    committer::{Committer, Dispatched, Write},
+    command::{NewMessage, parse},
+    committer::{Committer, Dispatched, Stored},
+    delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
-    hub::Hub,
     metrics::FeedReads,
-    store::{Store, batch::StoredMessage, history::Position},
+    store::{Store, history::Position},
     subscribe::{After, Subscription},
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Chat {
     pub(crate) bulk: Store,
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
-    pub(crate) hub: Hub,
+    pub(crate) delivery: Delivery,
     pub(crate) feed_reads: FeedReads,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
@@ -45,7 +45,7 @@ impl ChatService for Chat {
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
         let message = NewMessage::parse(request.into_inner(), self.max_body_bytes)?;
-        let stored = self.committer.submit(Write::Message(message))?.message().await?;
+        let stored = self.committer.submit(message)?.answer().await?;
         Ok(Response::new(stored.into()))
     }
 
@@ -64,7 +64,7 @@ impl ChatService for Chat {
         request: Request<v1::GetMessageRequest>,
     ) -> Result<Response<v1::GetMessageResponse>, Status> {
         let request = request.into_inner();
-        let user = command::user_id("user_id", &request.user_id)?;
+        let user = parse::user_id("user_id", &request.user_id)?;
         let message = self
             .store
             .find_message(request.message_id)
@@ -93,7 +93,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::ListThreadsRequest>,
     ) -> Result<Response<ThreadList>, Status> {
-        let user = command::user_id("user_id", &request.into_inner().user_id)?;
+        let user = parse::user_id("user_id", &request.into_inner().user_id)?;
         Ok(Response::new(list::threads(&self.bulk, user).await?))
     }
 
@@ -105,7 +105,7 @@ impl ChatService for Chat {
     ) -> Result<Response<Subscription>, Status> {
         let v1::SubscribeRequest { user_id, after_seq, received_only, epoch } =
             request.into_inner();
-        let user: UserId = command::user_id("user_id", &user_id)?;
+        let user: UserId = parse::user_id("user_id", &user_id)?;
         let after = match (after_seq, epoch) {
             (None, _) => None,
             (Some(seq), None) => Some(After::Seq(seq)),
@@ -117,7 +117,7 @@ impl ChatService for Chat {
         let subscription = Subscription::open(
             &self.store,
             &self.lookup,
-            &self.hub,
+            &self.delivery,
             user,
             after,
             received_only,
@@ -128,12 +128,19 @@ impl ChatService for Chat {
     }
 }
 
-impl From<StoredMessage> for v1::SendMessageResponse {
-    fn from(stored: StoredMessage) -> Self {
-        Self {
-            message_id: stored.id,
-            thread_id: stored.thread_id,
-            created: Some(timestamp(stored.created)),
+impl From<Stored> for v1::SendMessageResponse {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Now(stored) => Self {
+                message_id: stored.id,
+                thread_id: stored.thread_id,
+                created: Some(timestamp(stored.created)),
+            },
+            Stored::Before(message) => Self {
+                message_id: message.id,
+                thread_id: message.thread_id,
+                created: message.created,
+            },
         }
     }
 }

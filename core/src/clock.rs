@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the epoch. Never negative: a clock before 1970 reads as 0, and the order of a
 /// conversation does not depend on the clock.
-#[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+#[expect(clippy::disallowed_methods, reason = "the one place that dates what is stored")]
 pub(crate) fn now_micros() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

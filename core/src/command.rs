@@ -1,22 +1,12 @@
-//! Requests as validated commands: what is checked here is not checked again behind it.
+//! What callers ask for, as data that was checked: [`parse`] is the way from the wire.
 
 use netrox_proto::{
     ids::{ClientRef, UserId},
     v1,
 };
-use sha2::{Digest as _, Sha256};
 
-use crate::error::Error;
+pub(crate) mod parse;
 
-/// RFC 2046 section 5.1.1.
-const MAX_BOUNDARY_BYTES: usize = 70;
-const MAX_EMAIL_BYTES: usize = 320;
-const MAX_PROFILE_BYTES: usize = 16_384;
-const MAX_PROFILE_DEPTH: usize = 32;
-/// How far the clock of an issuer may be ahead of ours.
-const MAX_AHEAD_SECONDS: i64 = 24 * 3_600;
-/// Users in one request.
-pub(crate) const MAX_USERS: usize = 1_000;
 /// Identifiers are JSON integers that every client can hold (PROTOCOL section 2).
 pub(crate) const MAX_ID: i64 = (1 << 53) - 1;
 
@@ -66,28 +56,6 @@ pub(crate) struct SentForm {
     pub(crate) content: Digest,
 }
 
-impl SentForm {
-    /// Whoever reads the form takes a digest that is fast. It is one that can be turned back into what it is of, as the
-    /// boundary can be read: nothing of both is stored.
-    pub(crate) fn parse(form: &v1::SentForm, sender: UserId) -> Result<Self, Error> {
-        let invalid = |problem| Error::InvalidField { field: "form", problem };
-        if form.boundary.is_empty() || form.boundary.len() > MAX_BOUNDARY_BYTES {
-            return Err(invalid("a boundary has 1 to 70 characters"));
-        }
-        let digest = Digest::try_from(&*form.digest).map_err(|_| invalid("not of 16 bytes"))?;
-        let boundary = form.boundary.as_bytes();
-        Ok(Self {
-            boundary: beginning_of_sha256(&[boundary]),
-            content: beginning_of_sha256(&[sender.0.as_bytes(), &digest, boundary]),
-        })
-    }
-}
-
-fn beginning_of_sha256(parts: &[&[u8]]) -> Digest {
-    let hash = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
-    std::array::from_fn(|index| hash[index])
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dispatch {
     pub(crate) sender: UserId,
@@ -103,80 +71,6 @@ pub(crate) struct UserChange {
     pub(crate) profile: Option<Option<String>>,
 }
 
-pub(crate) fn user_id(field: &'static str, text: &str) -> Result<UserId, Error> {
-    text.parse().map_err(|_| Error::InvalidField { field, problem: "not a hyphenated UUID" })
-}
-
-/// The text of a message; only one with an attachment may be empty.
-pub(crate) fn body(text: String, max_bytes: usize, may_be_empty: bool) -> Result<String, Error> {
-    if text.len() > max_bytes {
-        return Err(Error::BodyTooLarge { limit: max_bytes });
-    }
-    if text.is_empty() && !may_be_empty {
-        return Err(Error::InvalidField { field: "body", problem: "empty" });
-    }
-    if text.contains('\0') {
-        return Err(Error::InvalidField { field: "body", problem: "contains NUL" });
-    }
-    Ok(text)
-}
-
-impl NewMessage {
-    pub(crate) fn parse(request: v1::SendMessageRequest, max_bytes: usize) -> Result<Self, Error> {
-        let sender = user_id("sender_id", &request.sender_id)?;
-        let receiver = user_id("receiver_id", &request.receiver_id)?;
-        let client_ref = match request.client_ref {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| Error::InvalidField {
-                field: "client_ref",
-                problem: "not a hyphenated UUID",
-            })?),
-        };
-        if sender == receiver {
-            return Err(Error::ReceiverIsSender);
-        }
-        let body = body(request.body, max_bytes, false)?;
-        Ok(Self {
-            sender,
-            receiver,
-            body,
-            client_ref,
-            is_repetition: false,
-            attachment: None,
-            form: None,
-        })
-    }
-}
-
-impl TryFrom<v1::DispatchAttachmentRequest> for Dispatch {
-    type Error = Error;
-
-    fn try_from(request: v1::DispatchAttachmentRequest) -> Result<Self, Error> {
-        let sender = user_id("sender_id", &request.sender_id)?;
-        Ok(Self { sender, message_id: request.message_id })
-    }
-}
-
-/// What a verified access token says of its user.
-#[derive(Debug, Clone)]
-pub(crate) struct Claims {
-    pub(crate) change: UserChange,
-    /// The `iat` of the token, in seconds since the epoch.
-    pub(crate) issued: Option<i64>,
-}
-
-impl Claims {
-    /// `now` is in microseconds since the epoch.
-    pub(crate) fn parse(request: v1::EnsureUserRequest, now: i64) -> Result<Self, Error> {
-        let missing = Error::InvalidField { field: "user", problem: "missing" };
-        let change = request.user.ok_or(missing)?.try_into()?;
-        // One that no clock tells, as in milliseconds, would be newer than all that come after it is mended.
-        let latest = (now / 1_000_000).saturating_add(MAX_AHEAD_SECONDS);
-        let issued = request.issued_at.filter(|at| *at <= latest);
-        Ok(Self { change, issued })
-    }
-}
-
 impl UserChange {
     /// Whether it has anything to store besides the user.
     pub(crate) fn says_something(&self) -> bool {
@@ -190,108 +84,10 @@ impl UserChange {
     }
 }
 
-impl TryFrom<v1::UserChange> for UserChange {
-    type Error = Error;
-
-    fn try_from(change: v1::UserChange) -> Result<Self, Error> {
-        let id = user_id("id", &change.id)?;
-        if let Some(email) = &change.email {
-            if email.len() > MAX_EMAIL_BYTES {
-                return Err(Error::InvalidField {
-                    field: "email",
-                    problem: "longer than 320 bytes",
-                });
-            }
-            if email.contains('\0') {
-                return Err(Error::InvalidField { field: "email", problem: "contains NUL" });
-            }
-        }
-        let profile = change.profile_json.as_deref().map(profile).transpose()?;
-        Ok(Self { id, email: change.email, profile })
-    }
-}
-
-fn profile(text: &str) -> Result<Option<String>, Error> {
-    let invalid = |problem| Error::InvalidField { field: "profile_json", problem };
-    if text.len() > MAX_PROFILE_BYTES {
-        return Err(invalid("longer than 16384 bytes"));
-    }
-    if deeper_than(text, MAX_PROFILE_DEPTH) {
-        return Err(invalid("nested deeper than 32"));
-    }
-    // Parsed in full: in strings that are skipped, lone surrogates would pass.
-    serde_json::from_str::<serde_json::Value>(text).map_err(|_| invalid("not a JSON text"))?;
-    let text = text.trim_ascii();
-    Ok((text != "null").then(|| text.to_owned()))
-}
-
-/// Whether a JSON text nests arrays and objects deeper than `limit`.
-fn deeper_than(text: &str, limit: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
-}
-
-/// The users of one request; each at most once.
-pub(crate) fn user_changes(users: Vec<v1::UserChange>) -> Result<Vec<UserChange>, Error> {
-    const FIELD: &str = "users";
-    if users.is_empty() || users.len() > MAX_USERS {
-        return Err(Error::InvalidField { field: FIELD, problem: "not 1 to 1000 users" });
-    }
-    let changes =
-        users.into_iter().map(TryInto::try_into).collect::<Result<Vec<UserChange>, _>>()?;
-    let mut ids: Vec<_> = changes.iter().map(|change| change.id).collect();
-    ids.sort_unstable();
-    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(Error::InvalidField { field: FIELD, problem: "a user twice" });
-    }
-    Ok(changes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn change(profile_json: &str) -> Result<UserChange, Error> {
-        let id = "96bf0d3f-720d-4620-8dee-0f59f997cb51".to_owned();
-        v1::UserChange { id, email: None, profile_json: Some(profile_json.into()) }.try_into()
-    }
-
-    #[test]
-    fn a_profile_is_any_json_text_within_the_limits() {
-        for text in ["{}", "[1, 2.50, 10000000000000000000000]", "\"[[\\\"[\"", "true"] {
-            let profile = change(text).expect("valid").profile;
-            assert_eq!(profile, Some(Some(text.to_owned())));
-        }
-        assert_eq!(change(" null ").expect("valid").profile, Some(None));
-        assert!(change(&format!("{}1{}", "[".repeat(32), "]".repeat(32))).is_ok());
-        for text in ["", "{", "{} {}", "nul", "{\"a\":}"] {
-            assert!(change(text).is_err(), "{text}");
-        }
-        assert!(change(&format!("{}1{}", "[".repeat(33), "]".repeat(33))).is_err());
-        assert!(change(&format!("\"{}\"", "x".repeat(MAX_PROFILE_BYTES - 1))).is_err());
-    }
-
-    #[test]
-    fn a_body_is_kept_as_it_is_or_refused() {
-        assert_eq!(body(" ü\n".into(), 4, false).expect("valid"), " ü\n");
-        assert!(matches!(body("12345".into(), 4, false), Err(Error::BodyTooLarge { limit: 4 })));
-        assert!(body(String::new(), 4, false).is_err());
-        assert!(body(String::new(), 4, true).is_ok());
-        assert!(body("a\0".into(), 4, true).is_err());
-    }
+/// What a verified access token says of its user.
+#[derive(Debug, Clone)]
+pub(crate) struct Claims {
+    pub(crate) change: UserChange,
+    /// The `iat` of the token, in seconds since the epoch.
+    pub(crate) issued: Option<i64>,
 }

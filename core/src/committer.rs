@@ -8,26 +8,33 @@
 //! * [`task`]: the task that commits.
 //! * [`waiting`]: what waits for it; [`batch`]: what it takes of that at a time; [`caller`]: who waits, and for how long.
 //! * [`watchdog`]: what becomes of both while the database hangs; [`condition`]: whether it takes writes.
+//! * [`write`](mod@write): what can be written; [`answer`]: what it is answered.
 //! * [`transaction`]: a batch as one transaction.
-//! * [`directory`]: the writes of a batch that are no messages.
-//! * [`plan`]: what a batch becomes, decided without a database.
+//! * [`plan`]: what takes places in feeds, decided without a database.
+//! * [`directory`]: what changes users; [`upkeep`]: what nobody sees.
 
 use std::{sync::Arc, time::Duration};
 
-use netrox_proto::{ids::UserId, request_id::RequestId, v1};
+use netrox_proto::request_id::RequestId;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::caller::{Returns, Terms};
-use self::{caller::Caller, task::CommitTask, waiting::Waiting};
+use self::{answer::WriteResult, caller::Caller, task::CommitTask, waiting::Waiting, write::Write};
+pub(crate) use self::{
+    answer::{Dispatched, Pending, Stored},
+    caller::{Returns, Terms},
+    directory::{DeleteUser, UpsertUsers},
+    upkeep::{BeginUpload, EndUpload},
+    write::Verb,
+};
 use crate::{
-    command::{Claims, Dispatch, NewMessage, UserChange},
+    delivery::Delivery,
     error::Error,
-    hub::Hub,
     metrics::Commits,
-    store::{Writer, batch::StoredMessage, user::UserRow},
+    store::{DatabaseState, Writer},
 };
 
+mod answer;
 mod batch;
 mod caller;
 mod condition;
@@ -35,8 +42,10 @@ mod directory;
 mod plan;
 mod task;
 mod transaction;
+mod upkeep;
 mod waiting;
 mod watchdog;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -48,55 +57,6 @@ const QUEUE_BYTES: usize = 32 * 1024 * 1024;
 /// How old a write may be when it is begun, unless it may wait for longer: what this core, stopped or starved meanwhile, stored
 /// after it was given up could overtake what the same user sent later by way of another.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(3);
-/// The cost of a write besides its text (PROTOCOL section 5, `--store-wait`).
-const WRITE_OVERHEAD_BYTES: usize = 512;
-
-#[derive(Debug)]
-pub(crate) enum Write {
-    Message(NewMessage),
-    Dispatch(Dispatch),
-    UpsertUsers(Vec<UserChange>),
-    /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
-    EnsureUser(Claims),
-    DeleteUser(UserId),
-    /// Notes a file before it is begun.
-    BeginUpload(String),
-    /// Forgets a file that was removed.
-    EndUpload(String),
-    /// Changes nothing that anyone sees.
-    Probe,
-    /// Nor does this, which needs more room than a batch; what it took is given back by the next.
-    TakeRoom,
-    GiveRoomBack,
-}
-
-#[derive(Debug)]
-pub(crate) enum Written {
-    Message(StoredMessage),
-    /// A form that was sent before: nothing, since it is this message.
-    SentBefore(Arc<v1::Message>),
-    Dispatched(Dispatched),
-    Users(Vec<UserRow>),
-    Nothing,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Dispatched {
-    /// Microseconds since the epoch.
-    pub(crate) at: i64,
-    pub(crate) already: bool,
-}
-
-/// Whether an upload was one for itself.
-#[derive(Debug)]
-pub(crate) enum Uploaded {
-    Now(StoredMessage),
-    /// The library of the client sent it again: it is this message.
-    Before(Arc<v1::Message>),
-}
-
-type Answer = Result<Written, Error>;
-
 #[derive(Debug)]
 struct Queued {
     write: Write,
@@ -114,60 +74,23 @@ pub(crate) struct Committer {
     metrics: Commits,
 }
 
-/// A write in the queue.
-#[derive(Debug)]
-pub(crate) struct Pending(oneshot::Receiver<Answer>);
-
-impl Pending {
-    pub(crate) async fn answer(self) -> Answer {
-        // The task answers all that it has taken, unless it died.
-        self.0.await.unwrap_or(Err(Error::OutcomeUnknown))
-    }
-
-    pub(crate) async fn message(self) -> Result<StoredMessage, Error> {
-        match self.answer().await? {
-            Written::Message(stored) => Ok(stored),
-            _ => Err(Error::Internal),
-        }
-    }
-
-    /// Of a message with a file.
-    pub(crate) async fn uploaded(self) -> Result<Uploaded, Error> {
-        match self.answer().await? {
-            Written::Message(stored) => Ok(Uploaded::Now(stored)),
-            Written::SentBefore(message) => Ok(Uploaded::Before(message)),
-            _ => Err(Error::Internal),
-        }
-    }
-
-    pub(crate) async fn dispatched(self) -> Result<Dispatched, Error> {
-        match self.answer().await? {
-            Written::Dispatched(dispatched) => Ok(dispatched),
-            _ => Err(Error::Internal),
-        }
-    }
-
-    pub(crate) async fn users(self) -> Result<Vec<UserRow>, Error> {
-        match self.answer().await? {
-            Written::Users(users) => Ok(users),
-            _ => Err(Error::Internal),
-        }
-    }
-}
-
 impl Committer {
     /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
     /// directory is written with them takes effect before them.
-    pub(crate) fn submit(&self, write: Write) -> Result<Pending, Error> {
+    pub(crate) fn submit<V: Verb>(&self, verb: V) -> Result<Pending<V>, Error> {
+        let write = verb.into_write();
         let wait = if write.may_wait() { self.wait } else { Duration::ZERO };
-        self.submit_on(
-            write,
-            Terms { age: Duration::ZERO, wait, returns: None, request: RequestId::current() },
-        )
+        let request = RequestId::current();
+        let terms = Terms { age: Duration::ZERO, wait, returns: None, request };
+        self.queue(write, terms).map(Pending::new)
     }
 
     /// Queues a write that was sent before. One that is too old is refused.
-    pub(crate) fn submit_on(&self, write: Write, terms: Terms) -> Result<Pending, Error> {
+    pub(crate) fn submit_on<V: Verb>(&self, verb: V, terms: Terms) -> Result<Pending<V>, Error> {
+        self.queue(verb.into_write(), terms).map(Pending::new)
+    }
+
+    fn queue(&self, write: Write, terms: Terms) -> Result<oneshot::Receiver<WriteResult>, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
         }
@@ -177,7 +100,7 @@ impl Committer {
         let bytes = u32::try_from(write.size()).map_err(|_| Error::Overloaded)?;
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
-        let (answer, pending) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let queued =
             Queued { write, caller: Caller::new(answer, terms, room, self.metrics.wait()) };
         self.queue.try_send(queued).map_err(|error| match error {
@@ -185,7 +108,7 @@ impl Committer {
             mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,
             mpsc::error::TrySendError::Closed(_) => Error::StoreUnavailable,
         })?;
-        Ok(Pending(pending))
+        Ok(answered)
     }
 
     /// How long a write may wait for a database that is away.
@@ -197,53 +120,6 @@ impl Committer {
     pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
     }
-}
-
-impl Write {
-    fn changes_directory(&self) -> bool {
-        matches!(self, Self::UpsertUsers(_) | Self::EnsureUser(_) | Self::DeleteUser(_))
-    }
-
-    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once.
-    fn may_wait(&self) -> bool {
-        !matches!(self, Self::EnsureUser(_))
-    }
-
-    /// Whose room it takes while it waits.
-    fn sender(&self) -> Option<UserId> {
-        match self {
-            Self::Message(message) => Some(message.sender),
-            Self::Dispatch(dispatch) => Some(dispatch.sender),
-            _ => None,
-        }
-    }
-
-    fn size(&self) -> usize {
-        WRITE_OVERHEAD_BYTES
-            + match self {
-                Self::Message(message) => message.body.len(),
-                Self::EnsureUser(claims) => claims.change.size(),
-                Self::UpsertUsers(changes) => {
-                    changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
-                }
-                Self::BeginUpload(path) | Self::EndUpload(path) => path.len(),
-                Self::Dispatch(_)
-                | Self::DeleteUser(_)
-                | Self::Probe
-                | Self::TakeRoom
-                | Self::GiveRoomBack => 0,
-            }
-    }
-}
-
-/// The state of the database, as the last commit found it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Health {
-    Serving,
-    /// Writes fail; they may work later.
-    Unavailable,
-    /// Nothing must be acknowledged any more.
-    Damaged,
 }
 
 /// How long writes may wait for a database that is away.
@@ -260,16 +136,16 @@ pub(crate) struct Waits {
 /// [`CommitTask::run`] is to be spawned.
 pub(crate) fn new(
     writer: Writer,
-    hub: Hub,
+    delivery: Delivery,
     stop: CancellationToken,
     waits: Waits,
     metrics: Commits,
-) -> (Committer, CommitTask, watch::Receiver<Health>) {
+) -> (Committer, CommitTask, watch::Receiver<DatabaseState>) {
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
-    let (health, health_seen) = watch::channel(Health::Serving);
+    let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
-    let task = CommitTask::new(writer, hub, waiting, health, metrics.clone());
+    let task = CommitTask::new(writer, delivery, waiting, health, metrics.clone());
     (Committer { queue, room, stop, wait, metrics }, task, health_seen)
 }

@@ -7,8 +7,11 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     clock::now_micros,
-    command::{self, Claims, MAX_USERS},
-    committer::{Committer, Write},
+    command::{
+        Claims,
+        parse::{self, MAX_USERS},
+    },
+    committer::{Committer, DeleteUser, UpsertUsers},
     error::Error,
     store::Store,
 };
@@ -29,8 +32,8 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::UpsertUsersRequest>,
     ) -> Result<Response<v1::UpsertUsersResponse>, Status> {
-        let changes = command::user_changes(request.into_inner().users)?;
-        let users = self.committer.submit(Write::UpsertUsers(changes))?.users().await?;
+        let changes = parse::user_changes(request.into_inner().users)?;
+        let users = self.committer.submit(UpsertUsers(changes))?.answer().await?;
         let users = users.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::UpsertUsersResponse { users }))
     }
@@ -45,10 +48,7 @@ impl DirectoryService for Directory {
         let user = match stored {
             Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
             Some(user) if user.keeps(&claims.change, claims.issued, now) => user,
-            _ => {
-                let users = self.committer.submit(Write::EnsureUser(claims))?.users().await?;
-                users.into_iter().next().ok_or(Error::Internal)?
-            }
+            Some(_) | None => self.committer.submit(claims)?.answer().await?,
         };
         Ok(Response::new(v1::EnsureUserResponse { user: Some(user.into()) }))
     }
@@ -63,7 +63,7 @@ impl DirectoryService for Directory {
             return Err(Error::InvalidField { field: "user_ids", problem }.into());
         }
         let ids =
-            ids.iter().map(|id| command::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
+            ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
         let rows = self.store.find_users(&ids).await.map_err(Error::from)?;
         let mut found: HashMap<_, _> =
             rows.into_iter().filter(|row| !row.deleted).map(|row| (row.id(), row)).collect();
@@ -75,8 +75,8 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
-        let user = command::user_id("user_id", &request.into_inner().user_id)?;
-        self.committer.submit(Write::DeleteUser(user))?.answer().await?;
+        let user = parse::user_id("user_id", &request.into_inner().user_id)?;
+        self.committer.submit(DeleteUser(user))?.answer().await?;
         Ok(Response::new(v1::DeleteUserResponse {}))
     }
 }

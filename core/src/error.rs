@@ -72,10 +72,10 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
-            Error::InvalidField { field, problem } => Self::invalid_field(field, problem),
-            _ => Self::new(error.reason(), error.to_string()),
+        if let Error::InvalidField { field, problem } = error {
+            return Self::invalid_field(field, problem);
         }
+        Self::new(error.reason(), error.to_string())
     }
 }
 

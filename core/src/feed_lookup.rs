@@ -18,10 +18,10 @@ const WAITING: usize = 1_024;
 
 /// A cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct FeedLookup(mpsc::Sender<Wanted>);
+pub(crate) struct FeedLookup(mpsc::Sender<LookupRequest>);
 
 #[derive(Debug)]
-struct Wanted {
+struct LookupRequest {
     user: UserId,
     after: Position,
     request: Option<RequestId>,
@@ -49,13 +49,13 @@ impl FeedLookup {
         after: Position,
     ) -> Result<Option<FeedOwner>, Error> {
         let (found, answer) = oneshot::channel();
-        let wanted = Wanted { user, after, request: RequestId::current(), found };
+        let wanted = LookupRequest { user, after, request: RequestId::current(), found };
         self.0.send(wanted).await.map_err(|_| Error::ShuttingDown)?;
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 }
 
-async fn answer(store: &Store, mut waiting: mpsc::Receiver<Wanted>) {
+async fn answer(store: &Store, mut waiting: mpsc::Receiver<LookupRequest>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, AT_ONCE).await > 0 {
         // Who has gone needs no answer.
@@ -76,7 +76,7 @@ async fn answer(store: &Store, mut waiting: mpsc::Receiver<Wanted>) {
 }
 
 /// For what is logged about all of them.
-fn span_of(batch: &[Wanted]) -> Span {
+fn span_of(batch: &[LookupRequest]) -> Span {
     let ids = batch.iter().filter_map(|wanted| Some(wanted.request.as_ref()?.to_string()));
     let ids = ids.collect::<Vec<_>>().join(",");
     tracing::info_span!("subscriptions", request_id = ids)

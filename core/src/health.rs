@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    committer,
     metrics::{Part, Serving},
+    store::DatabaseState,
 };
 
 /// What the state of a service follows.
@@ -132,7 +132,7 @@ pub(crate) struct Ends {
 /// Follows the database, and whether the directory of files takes any, until the drain.
 pub(crate) async fn report(
     reporter: watch::Sender<State>,
-    mut health: watch::Receiver<committer::Health>,
+    mut health: watch::Receiver<DatabaseState>,
     mut takes_files: watch::Receiver<bool>,
     draining: CancellationToken,
     ends: Ends,
@@ -145,9 +145,9 @@ pub(crate) async fn report(
     };
     loop {
         let database = match *health.borrow_and_update() {
-            committer::Health::Serving => true,
-            committer::Health::Unavailable => false,
-            committer::Health::Damaged => {
+            DatabaseState::Serving => true,
+            DatabaseState::Unavailable => false,
+            DatabaseState::Damaged => {
                 ends.damaged.cancel();
                 false
             }
@@ -179,7 +179,7 @@ mod tests {
 
     struct World {
         health: Health,
-        database: watch::Sender<committer::Health>,
+        database: watch::Sender<DatabaseState>,
         files: watch::Sender<bool>,
         draining: CancellationToken,
     }
@@ -187,7 +187,7 @@ mod tests {
     impl World {
         fn new() -> Self {
             let (reporter, health) = service();
-            let (database, of_database) = watch::channel(committer::Health::Serving);
+            let (database, of_database) = watch::channel(DatabaseState::Serving);
             let (files, of_files) = watch::channel(true);
             let draining = CancellationToken::new();
             let ends = Ends { damaged: CancellationToken::new(), died: CancellationToken::new() };
@@ -249,12 +249,12 @@ mod tests {
         ] {
             assert_eq!(world.check(service).await, expected, "{service:?}");
         }
-        world.database.send_replace(committer::Health::Unavailable);
+        world.database.send_replace(DatabaseState::Unavailable);
         world.settle().await;
         assert_eq!(chat(), Some(Some(ServingStatus::NotServing)));
         assert_eq!(whole(), None, "it was told");
         world.files.send_replace(true);
-        world.database.send_replace(committer::Health::Serving);
+        world.database.send_replace(DatabaseState::Serving);
         world.settle().await;
         assert_eq!(chat(), Some(Some(ServingStatus::Serving)));
         assert_eq!(whole(), Some(Some(ServingStatus::Serving)));
@@ -266,7 +266,7 @@ mod tests {
         let (mut chat, mut unknown) = (world.watch(CHAT).await, world.watch("no.such").await);
         assert_eq!(chat(), Some(Some(ServingStatus::Serving)));
         assert_eq!(unknown(), Some(Some(ServingStatus::ServiceUnknown)));
-        for health in [committer::Health::Unavailable, committer::Health::Unavailable] {
+        for health in [DatabaseState::Unavailable, DatabaseState::Unavailable] {
             world.database.send_replace(health);
             world.settle().await;
         }

@@ -4,8 +4,9 @@
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
-//! * [`hub`], [`subscribe`]: live delivery; [`bus`], [`feed_check`]: what other cores commit;
-//!   [`feed_lookup`]: where feeds end.
+//! * [`change`]: what users learn of.
+//! * [`delivery`]: tells this core's subscriptions and the other cores what was committed; [`subscribe`]: one
+//!   subscription; [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
@@ -13,27 +14,28 @@
 //! * [`request`]: what a request is called on its way.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
-//! The services depend on the committer, store, hub and media; none of these knows gRPC's statuses or
-//! each other, but for the committer, which writes the store and publishes to the hub.
+//! The services depend on the committer, store, delivery and media; none of these knows gRPC's statuses or
+//! each other, but for the committer, which writes the store and has what it wrote delivered.
+
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 
 mod attachment;
 mod auth;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
-mod bus;
+mod change;
 mod chat;
 mod clock;
 mod command;
 mod committer;
 mod config;
+mod delivery;
 mod directory;
 mod epoch;
 mod error;
-mod feed_check;
 mod feed_lookup;
 mod health;
-mod hub;
 mod lifecycle;
 mod lock;
 mod media;
@@ -45,11 +47,11 @@ mod server;
 mod store;
 mod subscribe;
 
-pub use bus::OpenError as BusError;
 pub use config::{
     AcceptedSettings, BusConfig, BusUrl, Config, Database, DatabaseSetting, MediaLocation,
     PostgresDatabase, PostgresUrl, S3Url, UrlError,
 };
+pub use delivery::bus::OpenError as BusError;
 pub use epoch::renew_epoch;
 pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;

@@ -25,20 +25,19 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 use crate::{
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
     auth::ServiceAuth,
-    bus::{self, Bus},
     chat::Chat,
     committer::{self, Waits},
     config::{Config, Database, MediaLocation},
+    delivery::{Delivery, bus},
     directory::{Budgeted, Directory},
     error::Error,
-    feed_check, feed_lookup,
+    feed_lookup,
     health::{self, Health},
-    hub::Hub,
     lock::{LockError, LockFile},
     media::{self, Claim, Media, StoreError},
     metrics::Metrics,
     request::Identified,
-    store::{self, Expected, Opened, Store, Writer},
+    store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
 
 mod presence;
@@ -99,7 +98,7 @@ pub struct Core {
     routes: Routes,
     auth: ServiceAuth,
     store: Store,
-    hub: Hub,
+    delivery: Delivery,
     health: Health,
     tasks: TaskTracker,
     /// What waits for the database does not wait for much longer.
@@ -147,16 +146,12 @@ impl Core {
 
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
-        let hub = match store.cluster() {
-            None => Hub::default(),
+        let delivery = match store.cluster() {
+            None => Delivery::default(),
             Some(cluster) => {
-                let hub = Hub::clustered();
-                if let Some(bus) = &config.bus {
-                    let (tasks, stop) = (tasks.clone(), draining.clone());
-                    let history = store.history().clone();
-                    hub.use_bus(Bus::open(bus, cluster, history, hub.clone(), tasks, stop).await?);
-                }
-                hub
+                let (tasks, stop) = (tasks.clone(), draining.clone());
+                let (bus, history) = (config.bus.as_ref(), store.history().clone());
+                Delivery::clustered(bus, cluster, history, tasks, stop).await?
             }
         };
         let hurries = CancellationToken::new();
@@ -166,11 +161,8 @@ impl Core {
             hurried: config.drain_wait,
         };
         let (committer, commit_task, health) =
-            committer::new(writer, hub.clone(), draining.clone(), waits, metrics.commits);
-        if store.cluster().is_some() {
-            let (store, hub, health) = (store.clone(), hub.clone(), health.clone());
-            tasks.spawn(feed_check::run(store, hub, health, draining.clone()));
-        }
+            committer::new(writer, delivery.clone(), draining.clone(), waits, metrics.commits);
+        tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
             tasks.spawn(async move {
@@ -179,7 +171,7 @@ impl Core {
         }
         {
             let health = health.clone();
-            store.ask_first(move || *health.borrow() == committer::Health::Serving);
+            store.ask_first(move || *health.borrow() == DatabaseState::Serving);
         }
         let (reporter, health_service) = health::service();
         let commit_task = tasks.spawn(commit_task.run());
@@ -217,7 +209,7 @@ impl Core {
             bulk: store.for_bulk(),
             lookup,
             committer: committer.clone(),
-            hub: hub.clone(),
+            delivery: delivery.clone(),
             feed_reads: metrics.feed_reads,
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
@@ -280,7 +272,7 @@ impl Core {
             routes,
             auth,
             store,
-            hub,
+            delivery,
             health: health_service,
             tasks,
             hurries,
@@ -325,7 +317,7 @@ impl Core {
     pub fn drain(&self) {
         self.hurry();
         self.draining.cancel();
-        self.hub.close(&Error::ShuttingDown);
+        self.delivery.close(&Error::ShuttingDown);
     }
 
     /// Drains, waits for the work that was taken, and closes the database. A core that is only dropped

@@ -33,7 +33,20 @@ impl MigrateError {
             Self::Locked(error) => error.is_damage(),
             Self::Source { error: CopyError::Source(error), .. } => error.is_damage(),
             Self::Source { error: CopyError::Read(error), .. } => store::error::is_damage(error),
-            _ => false,
+            Self::Missing(_)
+            | Self::Empty(_)
+            | Self::Source {
+                error:
+                    CopyError::Target(_)
+                    | CopyError::Busy
+                    | CopyError::InUse
+                    | CopyError::NotEmpty
+                    | CopyError::SourceChanged(_)
+                    | CopyError::Differs { .. }
+                    | CopyError::Write(_),
+                ..
+            }
+            | Self::Target { .. } => false,
         }
     }
 }
@@ -59,6 +72,12 @@ pub async fn migrate(
         CopyError::Source(_) | CopyError::Read(_) => {
             MigrateError::Source { path: source.to_owned(), error }
         }
-        error => MigrateError::Target { target: target.clone(), error },
+        CopyError::Target(_)
+        | CopyError::Busy
+        | CopyError::InUse
+        | CopyError::NotEmpty
+        | CopyError::SourceChanged(_)
+        | CopyError::Differs { .. }
+        | CopyError::Write(_) => MigrateError::Target { target: target.clone(), error },
     })
 }

@@ -66,6 +66,16 @@ pub(crate) async fn renew_history(database: &Database) -> Result<String, OpenErr
     Ok(history.epoch(history.start()).to_string())
 }
 
+/// Whether the database takes writes, as the last commit found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatabaseState {
+    Serving,
+    /// Writes fail; they may work later.
+    Unavailable,
+    /// Nothing must be acknowledged any more.
+    Damaged,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     readers: Readers,

@@ -16,9 +16,12 @@ use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::{
+    delivery::{
+        Delivery,
+        hub::{Entry, Next, Registration},
+    },
     error::Error,
     feed_lookup::FeedLookup,
-    hub::{Entry, Hub, Registration, Taken},
     metrics::{FeedReads, ReadCause},
     request,
     store::{
@@ -86,14 +89,14 @@ impl Subscription {
     pub(crate) async fn open(
         store: &Store,
         lookup: &FeedLookup,
-        hub: &Hub,
+        delivery: &Delivery,
         user_id: UserId,
         after: Option<After>,
         received_only: bool,
         reads: FeedReads,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
-        let registration = hub.register(user_id, received_only)?;
+        let registration = delivery.register(user_id, received_only)?;
         let known = match after {
             Some(After::Position(position)) => position,
             Some(After::Seq(_)) | None => Position::default(),
@@ -165,24 +168,26 @@ impl Subscription {
         let mut events = Vec::new();
         let mut bytes = 0;
         while events.len() < RESPONSE_EVENTS && bytes < RESPONSE_BYTES {
-            let taken = match self.registration.poll_take(context) {
-                Poll::Ready(taken) => taken,
+            let next = match self.registration.poll_next(context) {
+                Poll::Ready(next) => next,
                 Poll::Pending if events.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             };
-            let (first, last, prior) = match &taken {
+            let (first, last, prior) = match &next {
                 // Found again at the next poll.
-                Taken::Closed(_) if !events.is_empty() => break,
-                Taken::Closed(error) => {
+                Next::Closed(_) if !events.is_empty() => break,
+                Next::Closed(error) => {
                     self.phase = Phase::Ended;
                     return Poll::Ready(Some(Err(error.clone())));
                 }
-                Taken::Behind => {
+                Next::Behind => {
                     self.catch_up(ReadCause::Behind);
                     break;
                 }
-                Taken::Entry(Entry::Event(event)) => (event.place.seq, event.place, event.prior),
-                Taken::Entry(Entry::Skipped(skipped)) => {
+                Next::Entry(Entry::Change(change)) => {
+                    (change.place.seq, change.place, change.prior)
+                }
+                Next::Entry(Entry::Skipped(skipped)) => {
                     (skipped.first, skipped.last, skipped.prior)
                 }
             };
@@ -191,23 +196,21 @@ impl Subscription {
             if is_here && last.seq <= self.position.seq {
                 continue;
             }
-            let next = self.position.seq + 1;
-            let follows =
-                if is_here { first <= next } else { first == next && prior == self.position.start };
+            let next_seq = self.position.seq + 1;
+            let follows = if is_here {
+                first <= next_seq
+            } else {
+                first == next_seq && prior == self.position.start
+            };
             if !follows {
                 // The store tells which of two histories is ours, and what is missing.
                 self.catch_up(ReadCause::Hole);
                 break;
             }
             self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
-            if let Taken::Entry(Entry::Event(event)) = taken {
-                bytes += event.message.body.len();
-                let message = v1::Message::clone(&event.message);
-                events.push(v1::Event {
-                    seq: event.place.seq,
-                    change: Some(v1::event::Change::Message(message)),
-                    first_seq: event.first_seq,
-                });
+            if let Next::Entry(Entry::Change(change)) = next {
+                bytes += change.text_len();
+                events.extend(change.to_wire());
             }
         }
         if events.is_empty() {

@@ -1,5 +1,8 @@
 //! The core through its generated clients, called in process as `serve` does.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

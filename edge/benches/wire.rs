@@ -1,5 +1,7 @@
 //! The hot pieces of the public wire format: `cargo bench -p netrox-edge --features bench`.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark fails by a panic")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

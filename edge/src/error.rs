@@ -2,16 +2,14 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use crate::{
-    json,
-    limits::{Full, TooMuch},
-    request,
-};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use netrox_proto::{
-    request_id::RequestId,
-    v1::{ErrorReason, Failure},
+use netrox_proto::v1::{ErrorReason, Failure};
+
+use crate::{
+    internal_error::log_internal,
+    limits::{Full, TooMuch},
+    wire::v1::rest,
 };
 
 /// How long a refused client is advised to wait.
@@ -119,16 +117,9 @@ impl PublicError {
     }
 }
 
-/// Logs a defect, and gives the id that finds it in the log: that of the request, which the core's log has as well.
-pub(crate) fn log_internal(error: impl fmt::Display) -> RequestId {
-    let id = request::current();
-    tracing::error!(request_id = %id, "internal error {id}: {error}");
-    id
-}
-
 impl IntoResponse for PublicError {
     fn into_response(self) -> Response {
-        let mut response = json::failure(self.status, &self.message);
+        let mut response = rest::failure(self.status, &self.message);
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

@@ -2,13 +2,15 @@
 
 mod attachment;
 mod disposition;
-pub(crate) mod health;
-pub(crate) mod listing;
+mod health;
+mod listing;
 mod media;
 pub(crate) mod message;
 mod multipart;
 mod range;
 mod thread;
+
+pub(crate) use self::health::{is_probe, reason_against};
 
 use std::{any::Any, time::Duration};
 
@@ -26,7 +28,7 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use crate::{Edge, config::CorsAllowOrigin, error::PublicError, ws};
+use crate::{config::CorsAllowOrigin, edge::Edge, error::PublicError, ws};
 
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [
@@ -117,8 +119,6 @@ fn with_cors(router: Router, cors: CorsLayer) -> Router {
 }
 
 /// The panic's text may quote a message: its place is logged by the program's panic hook.
-// The signature is tower-http's.
-#[allow(clippy::needless_pass_by_value)]
 fn internal_error(_: Box<dyn Any + Send>) -> Response {
     PublicError::internal("a handler panicked").into_response()
 }

@@ -45,9 +45,9 @@ use netrox_proto::{
     },
 };
 use tokio::{sync::oneshot, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
-use crate::core_client::CoreClient;
+use crate::{core_client::CoreClient, tasks::Tasks};
 use client_refs::ClientRefs;
 use commands::{Terms, overloaded};
 use lane::Lane;
@@ -139,22 +139,13 @@ pub(crate) struct SendPipeline {
 }
 
 impl SendPipeline {
-    /// Starts to connect; the tasks of the pipeline run on `tasks` until [`Self::close`] or until
-    /// `hard_stop`. Commands wait for `wait` where the core or its database is away.
-    pub(crate) fn new(
-        core: &CoreClient,
-        in_process: bool,
-        wait: Duration,
-        tasks: &TaskTracker,
-        hard_stop: &CancellationToken,
-    ) -> Self {
+    /// Starts to connect; the tasks of the pipeline run until [`Self::close`] or the hard stop. Commands wait for `wait` where the core or its database is away.
+    pub(crate) fn new(core: &CoreClient, in_process: bool, wait: Duration, tasks: &Tasks) -> Self {
         let (terms, stall) = (Terms { keeps: !in_process, wait }, Arc::default());
         let of_lanes = TaskTracker::new();
         let lanes = std::array::from_fn(|_| {
             let lane = Arc::new(Lane::new(terms, Arc::clone(&stall)));
-            let run =
-                hard_stop.clone().run_until_cancelled_owned(Arc::clone(&lane).run(core.clone()));
-            tasks.spawn(of_lanes.track_future(run));
+            tasks.spawn(of_lanes.track_future(Arc::clone(&lane).run(core.clone())));
             lane
         });
         of_lanes.close();

@@ -4,6 +4,13 @@
 //! [`command`]. A role is given the variables of its own flags alone, so that one environment can be
 //! shared by all of them.
 
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "what is said of a flag is its help, which clap prints as it stands"
+)]
+
 mod admin;
 mod epoch;
 mod grpc;

@@ -32,7 +32,7 @@ impl Failure {
         match self {
             Self::Setting(_) => ExitCode::from(2),
             Self::Damaged | Self::Unsound(_) => ExitCode::from(3),
-            _ => ExitCode::FAILURE,
+            Self::System { .. } | Self::Ended { .. } | Self::SecondSignal => ExitCode::FAILURE,
         }
     }
 }

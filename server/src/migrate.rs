@@ -84,7 +84,9 @@ fn failure(error: MigrateError, sources: &Sources) -> Failure {
                 | CopyError::SourceChanged(_),
             ..
         } => sources.refuse("to", error).into(),
-        _ => Failure::System { what: "the copy", source: io::Error::other(error) },
+        MigrateError::Source { .. } | MigrateError::Target { .. } => {
+            Failure::System { what: "the copy", source: io::Error::other(error) }
+        }
     }
 }
 

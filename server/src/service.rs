@@ -195,7 +195,7 @@ fn blamed(error: &OpenError, config: &netrox_core::Config) -> &'static str {
             } else {
                 match &config.media {
                     MediaLocation::Directory(media) if path.starts_with(media) => "media-url",
-                    _ => "database-url",
+                    MediaLocation::Directory(_) | MediaLocation::S3(_) => "database-url",
                 }
             }
         }

@@ -65,9 +65,10 @@ impl Telemetry {
 
     /// Says why the program ends. A wrong setting is one plain line in either format.
     pub(crate) fn report(&self, failure: &Failure) {
-        match failure {
-            Failure::Setting(_) => self.write(&format!("{}\n", failure.line())),
-            _ => tracing::error!("{failure}"),
+        if let Failure::Setting(_) = failure {
+            self.write(&format!("{}\n", failure.line()));
+        } else {
+            tracing::error!("{failure}");
         }
     }
 

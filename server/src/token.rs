@@ -23,6 +23,7 @@ use crate::{
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
 /// Prints a token, or what is to be said of one, to stdout; what else the user should know goes to stderr.
+#[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
 pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
     if args.mint.check {
         return check(args, sources);

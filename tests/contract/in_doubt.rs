@@ -6,13 +6,14 @@ use std::{
 };
 
 use netrox_harness::{Engine, engine::PostgresServer, eventually, within};
-use netrox_proto::v1::{ErrorReason, SendMessageRequest};
+use netrox_proto::v1::{DispatchAttachmentRequest, ErrorReason, SendMessageRequest};
 use sqlx::{Connection as _, PgConnection};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    attachment::upload,
     refusal::assert_refused,
     running::{Core, text},
     subscribe::Subscription,
@@ -178,6 +179,43 @@ async fn the_outcome_is_found_when_the_server_comes_back() {
         match sent {
             Ok(id) => {
                 assert_eq!(id, repeated.message_id);
+                return;
+            }
+            Err(status) => assert_refused(Err::<(), _>(status), ErrorReason::OutcomeUnknown),
+        }
+        MissingStandby::forgotten_by(&postgres).await;
+        postgres.kill();
+        postgres.start_again().await;
+    }
+}
+
+/// The same of what is no new message.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outcome_of_a_change_is_found_when_the_server_comes_back() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut postgres = PostgresServer::start().await;
+    let core = core_on(&postgres).await;
+    let [ada, bob] = core.users().await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "the outcome was not found");
+        let warm = async || upload(&core, &ada, &bob, "a.txt", b"canary").await.ok();
+        let file = eventually("a database that takes writes", warm).await;
+        let mut standby = MissingStandby::wanted_by(&postgres).await;
+        let (mut attachments, sender_id) = (core.attachment(), ada.clone());
+        let request = DispatchAttachmentRequest { sender_id, message_id: file.id };
+        let dispatched =
+            tokio::spawn(async move { attachments.dispatch_attachment(request).await });
+        // It is committed, and not answered.
+        standby.awaited_by().await;
+        postgres.kill();
+        postgres.start_with(&["synchronous_standby_names="]).await;
+        match within("an answer", dispatched).await.expect("a call") {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                let message = core.message(&bob, file.id).await.expect("a message");
+                assert!(!answer.already_dispatched);
+                assert_eq!(message.attachment.expect("a file").dispatched, answer.dispatched);
                 return;
             }
             Err(status) => assert_refused(Err::<(), _>(status), ErrorReason::OutcomeUnknown),

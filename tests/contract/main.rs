@@ -1,6 +1,9 @@
 //! The gRPC contract (`proto/netrox/chat/v1/*.proto`), tried from outside on a running core; here on
 //! SQLite, in `postgres.rs` on PostgreSQL.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
+
 use netrox_harness::Store;
 
 /// Where the cores of these tests keep their data.

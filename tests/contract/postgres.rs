@@ -1,6 +1,9 @@
 //! What the contract says about data, on PostgreSQL: the tests of `main.rs`, and what only several cores on
 //! one database can show.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
+
 use netrox_harness::Store;
 
 /// Where the cores of these tests keep their data.

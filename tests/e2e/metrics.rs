@@ -121,7 +121,8 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
         comes_to(&chat, &edges, &series, 1.0).await;
     }
     ada_socket.close().await;
-    let closed = "socket_closes_total{by=\"client\",code=\"1000\",reason=\"\"}";
+    // A close frame without a code.
+    let closed = "socket_closes_total{by=\"client\",code=\"1005\",reason=\"\"}";
     comes_to(&chat, &edges, closed, 1.0).await;
     comes_to(&chat, &edges, "sockets_open", 1.0).await;
     drop(bob_socket);

@@ -43,9 +43,9 @@ async fn an_internal_error_is_found_by_one_id(arrangement: Arrangement) {
     let (bob, mut bob_socket) = chat.join("bob").await;
     ada_socket.say(&bob, "before").await;
     bob_socket.expect_body("before").await;
-    chat.change_rows(&["alter table messages rename to elsewhere"]).await;
+    chat.change_rows(&["alter table threads rename to elsewhere"]).await;
     let (cores, edges) = (chat.core_roles(), chat.edge_roles());
-    let cause = "relation \"messages\" does not exist";
+    let cause = "relation \"threads\" does not exist";
 
     // A read, under a name that the client gave, and under one of ours.
     for given in [None, Some("mine-2")] {
@@ -77,7 +77,7 @@ async fn an_internal_error_is_found_by_one_id(arrangement: Arrangement) {
     }
     assert_ne!(ids[0], ids[1]);
 
-    chat.change_rows(&["alter table elsewhere rename to messages"]).await;
+    chat.change_rows(&["alter table elsewhere rename to threads"]).await;
     ada_socket.say(&bob, "after").await;
     bob_socket.expect_body("after").await;
 }

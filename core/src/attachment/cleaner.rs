@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::draft;
 use crate::{
-    committer::{Committer, Write},
+    committer::{Committer, EndUpload},
     config::MediaLocation,
     media::{Claim, Media},
     store::Store,
@@ -74,7 +74,7 @@ impl Cleaner {
     }
 
     async fn forget(&self, path: String) -> bool {
-        match self.committer.submit(Write::EndUpload(path)) {
+        match self.committer.submit(EndUpload(path)) {
             Ok(pending) => pending.answer().await.is_ok(),
             Err(_) => false,
         }

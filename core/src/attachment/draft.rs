@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Attachments;
 use crate::{
-    committer::{Committer, Pending, Terms, Write},
+    committer::{BeginUpload, Committer, EndUpload, Pending, Terms, Verb},
     error::Error,
     media::{Finished, Media, Upload},
 };
@@ -40,21 +40,21 @@ impl Draft {
             kept: false,
         };
         let began_at = Instant::now();
-        draft.submit(Write::BeginUpload(draft.path.clone()))?.answer().await?;
+        draft.submit(BeginUpload(draft.path.clone()))?.answer().await?;
         draft.wait = draft.wait.saturating_sub(began_at.elapsed());
         draft.upload = Some(draft.media.create(&draft.path));
         Ok(draft)
     }
 
     /// Queues a write that waits for as long as the upload still may.
-    pub(super) fn submit(&self, write: Write) -> Result<Pending, Error> {
+    pub(super) fn submit<V: Verb>(&self, verb: V) -> Result<Pending<V>, Error> {
         let terms = Terms {
             age: Duration::ZERO,
             wait: self.wait,
             returns: None,
             request: RequestId::current(),
         };
-        self.committer.submit_on(write, terms)
+        self.committer.submit_on(verb, terms)
     }
 
     pub(super) fn path(&self) -> &str {
@@ -108,7 +108,7 @@ pub(super) async fn remove(
         tracing::warn!(path, %error, "failed to remove a file without a message");
         return;
     }
-    if let Ok(pending) = committer.submit(Write::EndUpload(path)) {
+    if let Ok(pending) = committer.submit(EndUpload(path)) {
         // Its failure leaves a note without a file, which does no harm.
         let _ = pending.answer().await;
     }

@@ -6,8 +6,8 @@ use netrox_proto::{ids::UserId, time::timestamp, v1};
 
 use super::{Attachments, draft::Draft};
 use crate::{
-    command::{self, NewAttachment, NewMessage, SentForm},
-    committer::{Uploaded, Write},
+    command::{NewAttachment, NewMessage, SentForm, parse},
+    committer::Stored,
     error::Error,
 };
 
@@ -27,8 +27,8 @@ impl Received {
         finish: v1::UploadFinish,
         max_body_bytes: usize,
     ) -> Result<Self, Error> {
-        let receiver = command::user_id("receiver_id", &finish.receiver_id)?;
-        let body = command::body(finish.body, max_body_bytes, true)?;
+        let receiver = parse::user_id("receiver_id", &finish.receiver_id)?;
+        let body = parse::body(finish.body, max_body_bytes, true)?;
         let form = finish.form.map(|form| SentForm::parse(&form, sender)).transpose()?;
         Ok(Self { sender, receiver, file_name, body, form })
     }
@@ -73,7 +73,7 @@ impl Attachments {
             attachment: Some(attachment.undispatched()),
             ..v1::Message::default()
         };
-        let write = Write::Message(NewMessage {
+        let send = NewMessage {
             sender,
             receiver,
             body,
@@ -81,13 +81,13 @@ impl Attachments {
             is_repetition: false,
             attachment: Some(attachment),
             form,
-        });
-        let uploaded = match draft.submit(write) {
-            Ok(pending) => pending.uploaded().await,
+        };
+        let stored = match draft.submit(send) {
+            Ok(pending) => pending.answer().await,
             Err(error) => Err(error),
         };
-        match uploaded {
-            Ok(Uploaded::Now(stored)) => {
+        match stored {
+            Ok(Stored::Now(stored)) => {
                 if let Some(claim) = &self.claim {
                     claim.name(stored.id, draft.path().to_owned()).await;
                 }
@@ -98,7 +98,7 @@ impl Attachments {
                 message.updated = message.created;
             }
             // The file of this one goes.
-            Ok(Uploaded::Before(first)) => message = Arc::unwrap_or_clone(first),
+            Ok(Stored::Before(first)) => message = Arc::unwrap_or_clone(first),
             Err(error) => {
                 if matches!(error, Error::OutcomeUnknown) {
                     draft.keep();

@@ -10,7 +10,7 @@ use prost::Message as _;
 use tonic::Status;
 
 use crate::{
-    command::{self, MAX_ID},
+    command::{MAX_ID, parse},
     error::Error,
     request,
     store::{
@@ -54,8 +54,8 @@ pub(super) async fn messages(
     store: &Store,
     request: v1::ListMessagesRequest,
 ) -> Result<MessageList, Error> {
-    let user_id = command::user_id("user_id", &request.user_id)?;
-    let peer_id = command::user_id("peer_id", &request.peer_id)?;
+    let user_id = parse::user_id("user_id", &request.user_id)?;
+    let peer_id = parse::user_id("peer_id", &request.peer_id)?;
     if request.limit < 0 {
         return Err(Error::InvalidField { field: "limit", problem: "negative" });
     }

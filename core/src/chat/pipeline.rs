@@ -18,7 +18,7 @@ use tonic::{Status, Streaming};
 use super::Chat;
 use crate::{
     command::{Dispatch, NewMessage},
-    committer::{MAX_AGE, Returns, Terms, Write},
+    committer::{MAX_AGE, Returns, Terms, Verb},
     error::Error,
 };
 
@@ -126,27 +126,45 @@ fn accept(
         returns: request.hand_back.then(|| returns.clone()),
         request: RequestId::parse(&request.log_id),
     };
-    let write = match request.request {
-        Some(Command::Message(message)) => NewMessage::parse(message, chat.max_body_bytes)
-            .map(|message| Write::Message(NewMessage { is_repetition, ..message })),
-        Some(Command::Attachment(dispatch)) => Dispatch::try_from(dispatch).map(Write::Dispatch),
-        None => Err(Error::InvalidField { field: "request", problem: "missing or unreadable" }),
-    };
-    let is_message = matches!(write, Ok(Write::Message(_)));
-    let pending = write.and_then(|write| chat.committer.submit_on(write, terms));
+    match request.request {
+        Some(Command::Message(message)) => {
+            let message = NewMessage::parse(message, chat.max_body_bytes)
+                .map(|message| NewMessage { is_repetition, ..message });
+            queue(chat, request_id, message, terms, |stored| Outcome::Message(stored.into()))
+        }
+        Some(Command::Attachment(dispatch)) => {
+            let dispatch = Dispatch::try_from(dispatch);
+            queue(chat, request_id, dispatch, terms, |done| Outcome::Attachment(done.into()))
+        }
+        None => {
+            let problem = "missing or unreadable";
+            let failure = Failure::from(Error::InvalidField { field: "request", problem });
+            let result = Some(Outcome::Failure(failure));
+            let response = v1::SendMessagesResponse { request_id, result };
+            Some(Box::pin(std::future::ready(Some(response))))
+        }
+    }
+}
+
+/// `to_wire` is how the verb's answer is told.
+fn queue<V: Verb + 'static>(
+    chat: &Chat,
+    request_id: u64,
+    verb: Result<V, Error>,
+    terms: Terms,
+    to_wire: impl FnOnce(V::Answer) -> Outcome + Send + 'static,
+) -> Option<Answer> {
+    let pending = verb.and_then(|verb| chat.committer.submit_on(verb, terms));
     if let Err(Error::ShuttingDown) = pending {
         return None;
     }
     Some(Box::pin(async move {
-        let outcome = match pending {
+        let answer = match pending {
+            Ok(pending) => pending.answer().await,
             Err(error) => Err(error),
-            Ok(pending) if is_message => {
-                pending.message().await.map(|stored| Outcome::Message(stored.into()))
-            }
-            Ok(pending) => pending.dispatched().await.map(|done| Outcome::Attachment(done.into())),
         };
-        let result = match outcome {
-            Ok(outcome) => outcome,
+        let result = match answer {
+            Ok(answer) => to_wire(answer),
             Err(Error::HandedBack) => return None,
             Err(error) => Outcome::Failure(Failure::from(error)),
         };

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Answer, Queued, Write, caller::Caller};
+use super::{Queued, answer::WriteResult, caller::Caller, write::Write};
 use crate::error::Error;
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Batch {
             .filter(|queued| queued.caller.is_awaited())
     }
 
-    pub(super) fn answer(&mut self, result: Result<Vec<Answer>, Error>) {
+    pub(super) fn answer(&mut self, result: Result<Vec<WriteResult>, Error>) {
         match result {
             Ok(answers) => self.callers.tell(answers),
             Err(error) => self.callers.tell_all(&error),
@@ -79,7 +79,7 @@ impl Callers {
         self.tell(std::iter::repeat_with(|| Err(error.clone())));
     }
 
-    fn tell(&mut self, answers: impl IntoIterator<Item = Answer>) {
+    fn tell(&mut self, answers: impl IntoIterator<Item = WriteResult>) {
         for (caller, answer) in self.0.iter_mut().zip(answers) {
             caller.tell(answer);
         }

@@ -16,7 +16,7 @@ use tokio::{
 
 use tracing::Span;
 
-use super::{Answer, MAX_AGE};
+use super::{MAX_AGE, answer::WriteResult};
 use crate::{error::Error, metrics::WaitingWrite};
 
 /// How old a write is when it comes, and how long it may wait from then on that it was sent.
@@ -50,7 +50,7 @@ impl Returns {
 #[derive(Debug)]
 pub(super) struct Caller {
     /// Absent once it was told.
-    answer: Option<oneshot::Sender<Answer>>,
+    answer: Option<oneshot::Sender<WriteResult>>,
     sent: Instant,
     wait: Duration,
     returns: Option<Returns>,
@@ -64,7 +64,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(
-        answer: oneshot::Sender<Answer>,
+        answer: oneshot::Sender<WriteResult>,
         terms: Terms,
         room: OwnedSemaphorePermit,
         counted: WaitingWrite,
@@ -92,7 +92,7 @@ impl Caller {
         &self.span
     }
 
-    pub(super) fn tell(&mut self, answer: Answer) {
+    pub(super) fn tell(&mut self, answer: WriteResult) {
         if let (Err(Error::OutcomeUnknown), Some(returns)) = (&answer, &self.returns) {
             // It will be sent again, and so is what came after it.
             returns.begin();

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Health, waiting::Load};
-use crate::{error::Error, hub::Hub, notice::Cause, store};
+use super::waiting::Load;
+use crate::{
+    delivery::Delivery,
+    error::Error,
+    notice::Cause,
+    store::{self, DatabaseState},
+};
 
 /// How often a database that failed is asked whether it takes writes again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
@@ -16,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Condition {
-    health: watch::Sender<Health>,
+    health: watch::Sender<DatabaseState>,
     /// Another transaction was in the way of the last batch for too long: the next attempt.
     pub(super) pauses_until: Option<Instant>,
     /// Since when that is so, or the database does not take writes.
@@ -28,13 +33,13 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    pub(super) fn new(health: watch::Sender<Health>) -> Self {
+    pub(super) fn new(health: watch::Sender<DatabaseState>) -> Self {
         let next_look = Instant::now() + CHECK_INTERVAL;
         let cause = Cause::default();
         Self { health, pauses_until: None, away_since: None, cause, is_full: false, next_look }
     }
 
-    pub(super) fn health(&self) -> Health {
+    pub(super) fn health(&self) -> DatabaseState {
         *self.health.borrow()
     }
 
@@ -44,36 +49,36 @@ impl Condition {
     }
 
     pub(super) fn takes_writes(&self) -> bool {
-        self.health() == Health::Serving
+        self.health() == DatabaseState::Serving
     }
 
     /// To be called after each look.
     pub(super) fn looked(&mut self) {
         let interval = match self.health() {
-            Health::Serving | Health::Damaged => CHECK_INTERVAL,
-            Health::Unavailable => PROBE_INTERVAL,
+            DatabaseState::Serving | DatabaseState::Damaged => CHECK_INTERVAL,
+            DatabaseState::Unavailable => PROBE_INTERVAL,
         };
         self.next_look = Instant::now() + interval;
     }
 
     /// Notes that the database takes writes.
-    pub(super) fn recovered(&mut self, hub: &Hub, load: Load) {
+    pub(super) fn recovered(&mut self, delivery: &Delivery, load: Load) {
         self.pauses_until = None;
         self.is_full = false;
         self.cause = Cause::default();
         let Some(since) = self.away_since.take() else { return };
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(millis, waiting = load.writes, "the database takes writes again");
-        if self.health() == Health::Unavailable {
-            self.health.send_replace(Health::Serving);
+        if self.health() == DatabaseState::Unavailable {
+            self.health.send_replace(DatabaseState::Serving);
             // A commit whose outcome was unknown may have been stored and not published.
-            hub.resync();
+            delivery.resync();
         }
     }
 
     /// Notes that it does not come to an end with what it is asked.
     pub(super) fn is_stuck(&mut self, load: Load) {
-        self.does_not_take_writes(Health::Unavailable, &"a transaction does not end", load);
+        self.does_not_take_writes(DatabaseState::Unavailable, &"a transaction does not end", load);
     }
 
     /// Notes what an error says of the database, which has stored nothing. Gives what those are told that asked for it; they
@@ -92,11 +97,11 @@ impl Condition {
                 None
             }
             store::Error::Unavailable(_) => {
-                self.does_not_take_writes(Health::Unavailable, error, load);
+                self.does_not_take_writes(DatabaseState::Unavailable, error, load);
                 None
             }
             store::Error::Damaged(_) => {
-                self.does_not_take_writes(Health::Damaged, error, load);
+                self.does_not_take_writes(DatabaseState::Damaged, error, load);
                 Some(Error::StoreUnavailable)
             }
             store::Error::Rejected(_) => {
@@ -106,9 +111,14 @@ impl Condition {
         }
     }
 
-    fn does_not_take_writes(&mut self, health: Health, error: &dyn std::fmt::Display, load: Load) {
+    fn does_not_take_writes(
+        &mut self,
+        health: DatabaseState,
+        error: &dyn std::fmt::Display,
+        load: Load,
+    ) {
         // What is damaged stays so.
-        if self.health() == Health::Damaged {
+        if self.health() == DatabaseState::Damaged {
             return;
         }
         let is_news = self.cause.is_news(&error.to_string());

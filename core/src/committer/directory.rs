@@ -1,15 +1,16 @@
-//! The writes of a batch that are no messages: users, each named once in a set, and what is too rare for sets.
+//! The writes of a batch that change users: those that are named once go together.
 
 use std::collections::HashSet;
 
 use netrox_proto::ids::UserId;
 
 use super::{
-    Answer, Write, Written,
+    answer::{Answers, Written},
     watchdog::{Phase, Progress},
+    write::{DirectoryWrite, Verb, Write},
 };
 use crate::{
-    command::UserChange,
+    command::{Claims, UserChange},
     error::Error,
     store::{
         self,
@@ -18,36 +19,88 @@ use crate::{
     },
 };
 
-/// Writes them in their order. Gives their answers, in the same order.
+/// Users as a service says that they are.
+#[derive(Debug)]
+pub(crate) struct UpsertUsers(pub(crate) Vec<UserChange>);
+
+#[derive(Debug)]
+pub(crate) struct DeleteUser(pub(crate) UserId);
+
+impl Verb for UpsertUsers {
+    type Answer = Vec<UserRow>;
+
+    fn into_write(self) -> Write {
+        Write::Directory(DirectoryWrite::UpsertUsers(self.0))
+    }
+
+    fn answer(written: Written) -> Option<Vec<UserRow>> {
+        let Written::Users(users) = written else { return None };
+        Some(users)
+    }
+}
+
+impl Verb for Claims {
+    type Answer = UserRow;
+
+    fn into_write(self) -> Write {
+        Write::Directory(DirectoryWrite::EnsureUser(self))
+    }
+
+    fn answer(written: Written) -> Option<UserRow> {
+        let Written::Users(users) = written else { return None };
+        users.into_iter().next()
+    }
+}
+
+impl Verb for DeleteUser {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Directory(DirectoryWrite::DeleteUser(self.0))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
+
+/// Writes them in their order.
 pub(super) async fn write(
     transaction: &mut WriteTransaction<'_>,
     writes: &[Write],
     now: i64,
     progress: &Progress,
-) -> Result<Vec<Answer>, store::Error> {
-    if writes.iter().any(Write::changes_directory) {
+    answers: &mut Answers,
+) -> Result<(), store::Error> {
+    if writes.iter().any(|write| matches!(write, Write::Directory(_))) {
         transaction.lock_directory().await?;
     }
-    let mut answers = Vec::new();
     let mut set = UserSet::default();
-    for write in writes {
-        let users: &[UserChange] = match write {
-            Write::Message(_) | Write::Dispatch(_) => continue,
-            Write::UpsertUsers(changes) => changes,
-            Write::EnsureUser(claims) => std::slice::from_ref(&claims.change),
-            other => {
-                answers.append(&mut set.write(transaction, now, progress).await?);
-                answers.push(write_singly(transaction, other, now).await?);
+    for (index, write) in writes.iter().enumerate() {
+        let write = match write {
+            Write::Directory(write) => write,
+            Write::Chat(_) | Write::Upkeep(_) => continue,
+        };
+        let (users, source) = match write {
+            DirectoryWrite::UpsertUsers(changes) => (&changes[..], Source::Service),
+            DirectoryWrite::EnsureUser(claims) => {
+                let source = Source::Claims { issued: claims.issued };
+                (std::slice::from_ref(&claims.change), source)
+            }
+            DirectoryWrite::DeleteUser(user) => {
+                set.write(transaction, now, progress, answers).await?;
+                let found = transaction.delete_user(*user, now).await?;
+                let answer = if found { Ok(Written::Nothing) } else { Err(Error::UserUnknown) };
+                answers.set(index, answer);
                 continue;
             }
         };
         if users.iter().any(|change| set.ids.contains(&change.id)) {
-            answers.append(&mut set.write(transaction, now, progress).await?);
+            set.write(transaction, now, progress, answers).await?;
         }
-        set.add(write, users);
+        set.add(index, users, source);
     }
-    answers.append(&mut set.write(transaction, now, progress).await?);
-    Ok(answers)
+    set.write(transaction, now, progress, answers).await
 }
 
 /// Changes of different users, which are written at once.
@@ -55,19 +108,15 @@ pub(super) async fn write(
 struct UserSet<'a> {
     ids: HashSet<UserId>,
     upserts: Vec<Upsert<'a>>,
-    /// The writes, with how many of the changes each has.
-    writes: Vec<(&'a Write, usize)>,
+    /// Which writes they are of, with how many of the changes each has.
+    writes: Vec<(usize, usize)>,
 }
 
 impl<'a> UserSet<'a> {
-    fn add(&mut self, write: &'a Write, users: &'a [UserChange]) {
-        let source = match write {
-            Write::EnsureUser(claims) => Source::Claims { issued: claims.issued },
-            _ => Source::Service,
-        };
+    fn add(&mut self, index: usize, users: &'a [UserChange], source: Source) {
         self.ids.extend(users.iter().map(|change| change.id));
         self.upserts.extend(users.iter().map(|change| Upsert { change, source }));
-        self.writes.push((write, users.len()));
+        self.writes.push((index, users.len()));
     }
 
     /// Writes what it has, and is empty again.
@@ -76,10 +125,11 @@ impl<'a> UserSet<'a> {
         transaction: &mut WriteTransaction<'_>,
         now: i64,
         progress: &Progress,
-    ) -> Result<Vec<Answer>, store::Error> {
+        answers: &mut Answers,
+    ) -> Result<(), store::Error> {
         let Self { upserts, writes, .. } = std::mem::take(self);
         if writes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let mut rows = Vec::with_capacity(upserts.len());
         for some in upserts.chunks(USERS_AT_A_TIME) {
@@ -87,31 +137,10 @@ impl<'a> UserSet<'a> {
             progress.enter(Phase::Working);
         }
         let mut rows = rows.into_iter();
-        let answers = writes.into_iter().map(|(_, count)| {
+        for (index, count) in writes {
             let rows: Option<Vec<UserRow>> = rows.by_ref().take(count).collect();
-            rows.map(Written::Users).ok_or(Error::UserDeleted)
-        });
-        Ok(answers.collect())
-    }
-}
-
-async fn write_singly(
-    transaction: &mut WriteTransaction<'_>,
-    write: &Write,
-    now: i64,
-) -> Result<Answer, store::Error> {
-    match write {
-        Write::DeleteUser(user) => {
-            let found = transaction.delete_user(*user, now).await?;
-            return Ok(if found { Ok(Written::Nothing) } else { Err(Error::UserUnknown) });
+            answers.set(index, rows.map(Written::Users).ok_or(Error::UserDeleted));
         }
-        Write::BeginUpload(path) => transaction.begin_upload(path).await?,
-        Write::EndUpload(path) => transaction.end_upload(path).await?,
-        Write::Probe => transaction.probe(now).await?,
-        Write::TakeRoom => transaction.take_room().await?,
-        Write::GiveRoomBack => transaction.give_room_back().await?,
-        // Written in sets.
-        Write::Message(_) | Write::Dispatch(_) | Write::UpsertUsers(_) | Write::EnsureUser(_) => {}
+        Ok(())
     }
-    Ok(Ok(Written::Nothing))
 }

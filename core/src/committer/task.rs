@@ -6,20 +6,22 @@ use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
 use super::{
-    Answer, Health, Write, Written,
+    answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
     transaction::{self, Committed, Failure},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
+    write::{UpkeepWrite, Write},
 };
 use crate::{
+    change::Signal,
     clock,
+    delivery::Delivery,
     error::Error,
-    hub::Hub,
     metrics::{CommitFailure, Commits},
     store::{
-        self, Writer,
+        self, DatabaseState, Writer,
         writer::{Outcome, Trace},
     },
 };
@@ -41,7 +43,7 @@ enum Failed {
 #[derive(Debug)]
 pub(crate) struct CommitTask {
     writer: Writer,
-    hub: Hub,
+    delivery: Delivery,
     watchdog: Watchdog,
     metrics: Commits,
 }
@@ -49,13 +51,13 @@ pub(crate) struct CommitTask {
 impl CommitTask {
     pub(super) fn new(
         writer: Writer,
-        hub: Hub,
+        delivery: Delivery,
         waiting: Waiting,
-        health: watch::Sender<Health>,
+        health: watch::Sender<DatabaseState>,
         metrics: Commits,
     ) -> Self {
         let condition = Condition::new(health);
-        Self { writer, hub, watchdog: Watchdog { waiting, condition }, metrics }
+        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -100,25 +102,25 @@ impl CommitTask {
 
     async fn look_at_database(&mut self) {
         match self.health() {
-            Health::Serving => self.check().await,
-            Health::Unavailable => self.probe().await,
-            Health::Damaged => {}
+            DatabaseState::Serving => self.check().await,
+            DatabaseState::Unavailable => self.probe().await,
+            DatabaseState::Damaged => {}
         }
         self.watchdog.condition.looked();
     }
 
     async fn probe(&mut self) {
         let probes = if self.watchdog.condition.is_full {
-            vec![Write::TakeRoom, Write::GiveRoomBack]
+            vec![UpkeepWrite::TakeRoom, UpkeepWrite::GiveRoomBack]
         } else {
-            vec![Write::Probe]
+            vec![UpkeepWrite::Probe]
         };
         for probe in probes {
-            if self.transact(&mut Batch::own(vec![probe])).await.is_err() {
+            if self.transact(&mut Batch::own(vec![Write::Upkeep(probe)])).await.is_err() {
                 return;
             }
         }
-        self.watchdog.recovered(&self.hub);
+        self.watchdog.recovered(&self.delivery);
     }
 
     async fn check(&mut self) {
@@ -163,30 +165,24 @@ impl CommitTask {
     }
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
-    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<Answer>, Failed> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, Failed> {
         let begun = Instant::now();
         let span = batch.span();
         let result = self.transact(batch).instrument(span).await;
         self.measure(&result, begun);
-        for write in &batch.writes {
-            // Also where it is unknown whether the user was deleted: whoever was not comes back.
-            if let (Write::DeleteUser(user), Ok(_) | Err(Failed::Told(Error::OutcomeUnknown))) =
-                (write, &result)
-            {
-                self.hub.user_deleted(*user);
-            }
-        }
         let committed = result?;
-        self.watchdog.recovered(&self.hub);
+        self.watchdog.recovered(&self.delivery);
         self.tell_new_history();
-        self.hub.publish_committed(&committed.events);
+        self.tell(&committed.signals);
+        self.delivery.publish(&committed.changes);
         Ok(committed.answers)
     }
 
     fn measure(&self, result: &Result<Committed, Failed>, begun: Instant) {
         match result {
             Ok(Committed { answers, .. }) => {
-                let is_message = |answer: &&Answer| matches!(answer, Ok(Written::Message(_)));
+                let is_message =
+                    |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(_))));
                 let messages = answers.iter().filter(is_message).count();
                 self.metrics.stored(answers.len(), messages, begun.elapsed());
             }
@@ -199,7 +195,7 @@ impl CommitTask {
     }
 
     async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Failed> {
-        if self.health() == Health::Damaged {
+        if self.health() == DatabaseState::Damaged {
             return Err(Failed::Told(Error::StoreUnavailable));
         }
         let Batch { writes, callers } = batch;
@@ -228,7 +224,11 @@ impl CommitTask {
                     return match self.settle(&mut work, &trace, &cause).await {
                         Outcome::Stored => Ok(committed),
                         Outcome::NotStored => Err(Failed::NotNow),
-                        Outcome::Unknown => Err(Failed::Told(Error::OutcomeUnknown)),
+                        Outcome::Unknown => {
+                            // Whoever was not deleted comes back.
+                            self.tell(&committed.signals);
+                            Err(Failed::Told(Error::OutcomeUnknown))
+                        }
                     };
                 }
                 None => {
@@ -256,7 +256,7 @@ impl CommitTask {
         let settled = self.writer.settle(trace, clock::now_micros(), settle_by);
         match self.watchdog.over(work, settled).await {
             Some(Ok(outcome)) => {
-                self.watchdog.recovered(&self.hub);
+                self.watchdog.recovered(&self.delivery);
                 outcome
             }
             Some(Err(error)) => {
@@ -268,10 +268,14 @@ impl CommitTask {
         }
     }
 
+    fn tell(&self, signals: &[Signal]) {
+        signals.iter().for_each(|signal| self.delivery.signal(*signal));
+    }
+
     /// Subscriptions go on from positions of the history before.
     fn tell_new_history(&mut self) {
         if self.writer.take_new_history() {
-            self.hub.resync();
+            self.delivery.resync();
         }
     }
 
@@ -281,7 +285,7 @@ impl CommitTask {
         self.watchdog.over(work, self.writer.discard()).await;
     }
 
-    fn health(&self) -> Health {
+    fn health(&self) -> DatabaseState {
         self.watchdog.condition.health()
     }
 }

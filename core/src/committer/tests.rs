@@ -1,8 +1,10 @@
+use netrox_proto::ids::UserId;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::*;
+use super::{write::WRITE_OVERHEAD_BYTES, *};
 use crate::{
+    command::NewMessage,
     config::Database,
     metrics::Metrics,
     store::{Expected, Store},
@@ -19,16 +21,21 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
         hurries: CancellationToken::new(),
         hurried: Duration::from_secs(5),
     };
-    let (committer, task, _) =
-        new(writer, Hub::default(), CancellationToken::new(), waits, Metrics::default().commits);
+    let (committer, task, _) = new(
+        writer,
+        Delivery::default(),
+        CancellationToken::new(),
+        waits,
+        Metrics::default().commits,
+    );
     (directory, committer, task)
 }
 
 /// As many as are taken.
-fn fill(committer: &Committer, write: impl Fn() -> Write) -> Vec<Pending> {
+fn fill<V: Verb>(committer: &Committer, verb: impl Fn() -> V) -> Vec<Pending<V>> {
     let mut taken = Vec::new();
     loop {
-        match committer.submit(write()) {
+        match committer.submit(verb()) {
             Ok(pending) => taken.push(pending),
             Err(error) => {
                 assert!(matches!(error, Error::Overloaded), "{error:?}");
@@ -42,9 +49,9 @@ fn fill(committer: &Committer, write: impl Fn() -> Write) -> Vec<Pending> {
 async fn no_more_writes_wait_than_there_are_places() {
     let (_directory, committer, task) = committer().await;
     let user = UserId(Uuid::from_u128(1));
-    assert_eq!(fill(&committer, || Write::DeleteUser(user)).len(), QUEUE_WRITES);
+    assert_eq!(fill(&committer, || DeleteUser(user)).len(), QUEUE_WRITES);
     drop(task);
-    assert!(matches!(committer.submit(Write::Probe), Err(Error::StoreUnavailable)));
+    assert!(matches!(committer.submit(DeleteUser(user)), Err(Error::StoreUnavailable)));
 }
 
 #[tokio::test]
@@ -59,7 +66,7 @@ async fn no_more_text_waits_than_there_is_room_for() {
         attachment: None,
         form: None,
     };
-    let taken = fill(&committer, || Write::Message(message()));
+    let taken = fill(&committer, message);
     assert_eq!(taken.len(), QUEUE_BYTES / (16_000 + WRITE_OVERHEAD_BYTES));
     // The room is given back with the answers, though nobody waits for them.
     drop(taken);

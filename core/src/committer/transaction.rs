@@ -1,27 +1,28 @@
 //! A batch as one transaction: load, plan, store and commit.
 
-use netrox_proto::ids::UserId;
-
 use super::{
-    Answer, Write, directory,
+    answer::{Answers, WriteResult},
+    directory,
     plan::{self, Plan},
+    upkeep,
     watchdog::{Phase, Progress},
+    write::Write,
 };
 use crate::{
+    change::{Change, Signal},
     clock,
-    error::Error,
-    hub::LiveEvent,
     store::{
         self, Writer,
-        batch::Loaded,
+        batch::BatchData,
         writer::{CommitError, Trace},
     },
 };
 
 /// What a committed batch is answered, and what users learn of it.
 pub(super) struct Committed {
-    pub(super) answers: Vec<Answer>,
-    pub(super) events: Vec<(UserId, LiveEvent)>,
+    pub(super) answers: Vec<WriteResult>,
+    pub(super) changes: Vec<Change>,
+    pub(super) signals: Vec<Signal>,
 }
 
 pub(super) enum Failure {
@@ -49,25 +50,28 @@ pub(super) async fn run(
     let now = clock::now_micros();
     let mut transaction = writer.begin().await?;
     progress.enter(Phase::Working);
+    let mut answers = Answers::to(writes.len());
     // Messages look users up, so that what changes these goes first.
-    let mut singly_written =
-        directory::write(&mut transaction, writes, now, progress).await?.into_iter();
+    directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
+    upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
-    let wanted = plan::wanted(writes);
-    let loaded =
-        if wanted.users.is_empty() { Loaded::default() } else { transaction.load(wanted).await? };
-    let mut plan = Plan::new(loaded, now, transaction.start());
-    let answers = writes
-        .iter()
-        .map(|write| match write {
-            Write::Message(message) => plan.message(message),
-            Write::Dispatch(dispatch) => plan.dispatch(dispatch),
-            _ => singly_written.next().unwrap_or(Err(Error::Internal)),
+    let chat = || {
+        writes.iter().enumerate().filter_map(|(index, write)| match write {
+            Write::Chat(write) => Some((index, write)),
+            Write::Directory(_) | Write::Upkeep(_) => None,
         })
-        .collect();
+    };
+    let query = plan::query(chat().map(|(_, write)| write));
+    let data =
+        if query.users.is_empty() { BatchData::default() } else { transaction.load(query).await? };
+    let mut plan = Plan::new(data, now, transaction.start());
+    for (index, write) in chat() {
+        answers.set(index, plan.decide(write));
+    }
     plan.finish();
 
-    let committed = Committed { answers, events: plan.events };
+    let signals = writes.iter().filter_map(Write::signal).collect();
+    let committed = Committed { answers: answers.into_vec(), changes: plan.changes, signals };
     progress.enter(Phase::Committing);
     match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),

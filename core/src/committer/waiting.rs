@@ -9,8 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, Queued, Waits, batch::Batch};
-use crate::{error::Error, store::batch::MAX_MESSAGES};
+use super::{Queued, Waits, batch::Batch};
+use crate::{
+    error::Error,
+    store::{DatabaseState, batch::MAX_MESSAGES},
+};
 
 const BATCH_WRITES: usize = MAX_MESSAGES;
 /// Text written in one transaction, so that a batch of the longest bodies delays nobody for long.
@@ -129,10 +132,10 @@ impl Waiting {
     }
 
     /// Lets what waits, and whatever comes, wait where that can help. Ends when it is stopped and nothing waits.
-    pub(super) async fn keep(&mut self, health: Health) {
+    pub(super) async fn keep(&mut self, health: DatabaseState) {
         match health {
-            Health::Damaged => self.refuse().await,
-            Health::Serving | Health::Unavailable => self.hold().await,
+            DatabaseState::Damaged => self.refuse().await,
+            DatabaseState::Serving | DatabaseState::Unavailable => self.hold().await,
         }
     }
 

@@ -9,8 +9,12 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Health, batch::Callers, condition::Condition, waiting::Waiting};
-use crate::{error::Error, hub::Hub, store};
+use super::{batch::Callers, condition::Condition, waiting::Waiting};
+use crate::{
+    delivery::Delivery,
+    error::Error,
+    store::{self, DatabaseState},
+};
 
 /// How long a transaction may take to begin, and to commit, before the database counts as away. Those of PostgreSQL are ended
 /// before that (`store::writer`), so that it goes by only while it is found out what became of one. SQLite has no server
@@ -123,8 +127,8 @@ impl<'a> Work<'a> {
 }
 
 impl Watchdog {
-    pub(super) fn recovered(&mut self, hub: &Hub) {
-        self.condition.recovered(hub, self.waiting.load());
+    pub(super) fn recovered(&mut self, delivery: &Delivery) {
+        self.condition.recovered(delivery, self.waiting.load());
     }
 
     pub(super) fn failed(&mut self, error: &store::Error) -> Option<Error> {
@@ -182,7 +186,7 @@ impl Watchdog {
 }
 
 /// Does not end, unlike what it awaits.
-async fn keep(waiting: &mut Waiting, health: Health) {
+async fn keep(waiting: &mut Waiting, health: DatabaseState) {
     waiting.keep(health).await;
     std::future::pending().await
 }

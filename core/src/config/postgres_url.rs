@@ -203,8 +203,11 @@ impl PostgresUrl {
         match options.get_ssl_mode() {
             PgSslMode::VerifyFull => {}
             PgSslMode::VerifyCa => return Err(VERIFY_CA),
-            _ if has_roots => return Err(ROOTS_WITHOUT_CHECK),
-            _ => {}
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require => {
+                if has_roots {
+                    return Err(ROOTS_WITHOUT_CHECK);
+                }
+            }
         }
         Ok(Self(Box::new(Parsed { options, ignored })))
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     history::{FeedStartRow, Start},
-    message::ParticipantsRow,
+    message::{MessageRow, ParticipantsRow},
     user::UserKey,
 };
 use crate::command::{Digest, NewAttachment};
@@ -29,7 +29,7 @@ pub(crate) use self::form::{FormRow, Forms};
 
 /// What the writes of a batch name.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct BatchQuery {
     pub(crate) users: Vec<UserId>,
     pub(crate) pairs: Vec<(UserId, UserId)>,
     pub(crate) client_refs: Vec<(UserId, ClientRef)>,
@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
 
 /// What the database holds of it.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
+pub(crate) struct BatchData {
     pub(crate) users: HashMap<UserId, UserState>,
     /// By the lower and the higher key.
     pub(crate) threads: HashMap<Pair, ThreadState>,
@@ -137,7 +137,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) messages: Vec<NewMessageRow<'a>>,
     /// The bodies of the messages, in their order.
     pub(crate) bodies: Vec<u8>,
-    pub(crate) dispatches: Vec<DispatchRow>,
+    pub(crate) changed: Vec<ChangedMessageRow>,
     /// Those whose feeds moved, with the new end.
     pub(crate) feeds: Vec<UserState>,
     /// Those of them that move for the first time in this start.
@@ -188,16 +188,44 @@ const REFUSAL_KEPT: i64 = 3_600 * 1_000_000;
 /// How many older ones are removed where others are added.
 const FORGOTTEN_REFUSALS: i64 = 1_024;
 
+/// A message that has changed, whatever it was that changed, in its new state.
 #[derive(Debug)]
-pub(crate) struct DispatchRow {
+pub(crate) struct ChangedMessageRow {
     pub(crate) thread_id: i64,
     pub(crate) id: i64,
-    pub(crate) dispatched: i64,
-    pub(crate) sender_seq: u64,
-    pub(crate) receiver_seq: u64,
+    pub(crate) created: i64,
+    pub(crate) updated: i64,
+    pub(crate) seen: bool,
+    pub(crate) deleted: bool,
+    pub(crate) dispatched: Option<i64>,
+    /// The new places, if the feeds of the sender and the receiver moved.
+    pub(crate) sender_seq: Option<u64>,
+    pub(crate) receiver_seq: Option<u64>,
 }
 
-impl Wanted {
+impl ChangedMessageRow {
+    pub(crate) fn of(
+        message: &MessageRow,
+        sender_seq: Option<u64>,
+        receiver_seq: Option<u64>,
+    ) -> Self {
+        let MessageRow { thread_id, id, created, updated, seen, deleted, .. } = *message;
+        let dispatched = message.attachment.dispatched;
+        Self {
+            thread_id,
+            id,
+            created,
+            updated,
+            seen,
+            deleted,
+            dispatched,
+            sender_seq,
+            receiver_seq,
+        }
+    }
+}
+
+impl BatchQuery {
     /// The pairs of keys of the users that were found, the lower key first, each once and in order.
     fn key_pairs(&self, users: &HashMap<UserId, UserState>) -> Vec<Pair> {
         let key = |id: &UserId| users.get(id).map(|user| user.key);
@@ -246,7 +274,7 @@ fn by_pair(rows: Vec<ThreadState>) -> HashMap<Pair, ThreadState> {
     rows.into_iter().map(|row| (row.pair(), row)).collect()
 }
 
-impl Loaded {
+impl BatchData {
     fn take_refs(&mut self, rows: Vec<ClientRefRow>) {
         for row in rows {
             let reference = (row.sender, ClientRef(row.client_ref));

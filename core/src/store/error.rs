@@ -110,6 +110,7 @@ impl OpenError {
     }
 
     /// Whether the database is there as far as is known, and may be in reach later.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
     pub(crate) fn is_out_of_reach(&self) -> bool {
         let Self::Connect(error) = self else { return false };
         let is_wrong = match error {
@@ -162,6 +163,7 @@ impl From<Error> for OpenError {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
 pub(super) fn migration_failed(error: MigrateError) -> OpenError {
     match error {
         MigrateError::VersionMissing(version) => OpenError::NewerSchema(version),
@@ -180,6 +182,7 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
 fn meaning(error: &sqlx::Error) -> Meaning {
     match error {
         sqlx::Error::Database(database) => {

@@ -88,6 +88,12 @@ pub(crate) struct ParticipantsRow {
 }
 
 impl ParticipantsRow {
+    #[cfg(test)]
+    pub(crate) fn of_test(message: MessageRow, sender: UserId, receiver: UserId) -> Self {
+        let (sender_id, receiver_id) = (sender.0, receiver.0);
+        Self { message, sender_id, receiver_id, sender_first_seq: 9 }
+    }
+
     pub(crate) fn sender_id(&self) -> UserId {
         UserId(self.sender_id)
     }

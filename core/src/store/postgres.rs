@@ -226,10 +226,10 @@ pub(super) async fn connect(
 
 /// A server that may not be used counts as one that is away: it may be put right.
 fn unusable(error: OpenError) -> sqlx::Error {
-    match error {
-        OpenError::Connect(error) => error,
-        other => sqlx::Error::Configuration(other.into()),
+    if let OpenError::Connect(error) = error {
+        return error;
     }
+    sqlx::Error::Configuration(error.into())
 }
 
 async fn check_for_writing(

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Error,
-    batch::{self, Loaded, Rows, StoreError, Wanted, sqlite::cache::Cache},
+    batch::{self, BatchData, BatchQuery, Rows, StoreError, sqlite::cache::Cache},
     engine::{Connection, by, on},
     history::{self, History, Start},
     open_files::OpenFiles,
@@ -26,7 +26,6 @@ use super::{
 
 mod settle;
 
-use self::settle::MessageTrace;
 pub(crate) use self::settle::{Outcome, Trace};
 
 #[derive(Debug)]
@@ -237,7 +236,7 @@ impl Writer {
                 sqlx::query(POSTGRES_BEGIN).execute(&mut *connection).await?;
                 let (number, start): (String, Start) =
                     sqlx::query_as(TRANSACTION_ID).fetch_one(connection).await?;
-                let trace = Trace { number: Some(number), message: None };
+                let trace = Trace::of_postgres(number);
                 Ok((start == open.start).then_some(trace))
             }
             (Connection::Sqlite(_), Engine::Postgres { .. }) => Ok(None),
@@ -413,7 +412,7 @@ impl WriteTransaction<'_> {
         Ok(by(self.deadline, user::delete(&mut self.open.connection, id, now)).await?)
     }
 
-    pub(crate) async fn load(&mut self, wanted: Wanted) -> Result<Loaded, Error> {
+    pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {
         let loaded = async {
             match &mut self.open.connection {
                 Connection::Sqlite(connection) => {
@@ -472,12 +471,7 @@ impl WriteTransaction<'_> {
 
     /// Stores what a batch inserts and changes, and commits; durable when it returns.
     pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
-        self.trace.message = rows.messages.last().map(|stored| MessageTrace {
-            thread_id: stored.thread_id,
-            id: stored.id,
-            created: stored.created,
-            sender_seq: stored.sender_seq,
-        });
+        self.trace.note(rows);
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await

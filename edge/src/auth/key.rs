@@ -81,6 +81,7 @@ pub(super) fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorit
 }
 
 /// Of an RSA public key as PKCS #1 has it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of simple_asn1")]
 fn modulus_bits(der: &[u8]) -> Option<u64> {
     let blocks = simple_asn1::from_der(der).ok()?;
     let [ASN1Block::Sequence(_, numbers)] = &blocks[..] else { return None };
@@ -122,6 +123,7 @@ fn unsupported(tree: &[ASN1Block]) -> Option<&'static str> {
 }
 
 /// The first identifier in the tree that `name` knows.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of simple_asn1")]
 fn find(
     tree: &[ASN1Block],
     name: impl Fn(&OID) -> Option<&'static str> + Copy,

@@ -66,6 +66,7 @@ impl Refusal {
 }
 
 impl From<Error> for Refusal {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of jsonwebtoken")]
     fn from(error: Error) -> Self {
         match error.kind() {
             ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => Self::Algorithm,

@@ -142,6 +142,7 @@ impl Part {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of multer")]
 fn refusal(error: &multer::Error) -> PublicError {
     match error {
         multer::Error::StreamSizeExceeded { .. } => PublicError::form_too_large(),

@@ -308,7 +308,6 @@ impl OnStream {
             // it gave codes.
             R::OutcomeUnknown if is_kept && failure.code != 0 => Verdict::InDoubt,
             R::OutcomeUnknown if is_message => Verdict::InDoubt,
-            _ if !self.repeated => Verdict::Known(Err(failure)),
             // Whichever copy: it is the same.
             R::InvalidField | R::ReceiverIsSender | R::MessageNotFound | R::UserDeleted
                 if is_known =>
@@ -318,8 +317,33 @@ impl OnStream {
             // The core sees to it that the other copies are refused as well; one of before it gave codes does not.
             R::ReceiverUnknown | R::Overtaken if failure.code != 0 => Verdict::Known(Err(failure)),
             // The rest speaks of this copy alone.
-            _ if is_message && reason.code() == Code::Unavailable => Verdict::InDoubt,
-            _ => Verdict::Known(Err(outcome_unknown())),
+            R::Unspecified
+            | R::InvalidField
+            | R::BodyTooLarge
+            | R::AttachmentTooLarge
+            | R::ReceiverUnknown
+            | R::ReceiverIsSender
+            | R::UserUnknown
+            | R::UserDeleted
+            | R::MessageNotFound
+            | R::AttachmentNotFound
+            | R::RangeNotSatisfiable
+            | R::Overloaded
+            | R::StoreUnavailable
+            | R::HandedBack
+            | R::ShuttingDown
+            | R::EpochChanged
+            | R::OutcomeUnknown
+            | R::Overtaken
+            | R::Internal => {
+                if !self.repeated {
+                    Verdict::Known(Err(failure))
+                } else if is_message && reason.code() == Code::Unavailable {
+                    Verdict::InDoubt
+                } else {
+                    Verdict::Known(Err(outcome_unknown()))
+                }
+            }
         }
     }
 }

@@ -40,6 +40,7 @@ impl CloseReason {
     }
 
     /// What to tell a peer whose bytes could not be read; `None` where it is gone.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tungstenite")]
     pub(super) fn of_read_error(error: &Error) -> Option<Self> {
         match error {
             Error::Capacity(_) => Some(Self::TooLarge),

@@ -12,6 +12,7 @@ use crate::sources::{SettingError, Sources};
 const SECRET_VALUES: [&str; 7] =
     ["core", "bus-url", "database-url", "jwks-url", "jwt-secret", "media-url", "service-token"];
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of clap")]
 pub(super) fn classify(error: clap::Error, arguments: &[OsString], sources: &Sources) -> Refusal {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Answer(error),
@@ -19,6 +20,7 @@ pub(super) fn classify(error: clap::Error, arguments: &[OsString], sources: &Sou
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of clap")]
 fn explain(error: &clap::Error, arguments: &[OsString], sources: &Sources) -> SettingError {
     let argument = text(error, ContextKind::InvalidArg).unwrap_or_default();
     let flag = flag_of(argument);

@@ -20,6 +20,9 @@
 //!
 //! A test of behaviour takes an [`Arrangement`] and is named in [`each!`], which runs it in each.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
+
 use std::{future::Future, pin::pin, time::Duration};
 
 pub mod backup;

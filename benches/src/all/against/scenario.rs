@@ -100,7 +100,7 @@ impl Scenario {
     pub(super) fn takes(&self, plan: &Plan) -> Duration {
         let timed = match self.place {
             Place::Fresh(_, Load::Closed(_) | Load::Steady) | Place::Postgres => plan.duration,
-            _ => Duration::ZERO,
+            Place::Fresh(..) | Place::LargeStart | Place::LargeHistory => Duration::ZERO,
         };
         timed + Duration::from_secs(self.seconds)
     }

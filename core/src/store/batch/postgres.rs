@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    ClientRefRow, FORGOTTEN_REFUSALS, Loaded, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
-    ThreadState, UserState, Wanted, by_id, by_pair,
+    BatchData, BatchQuery, ClientRefRow, FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, Rows,
+    StoreError, ThreadState, UserState, by_id, by_pair,
     form::{self, FORGOTTEN_FORMS, FormRow, SAME_FOR},
     key_refs, later_refs, overtaken,
 };
@@ -57,9 +57,9 @@ const NEXT_THREAD_IDS: &str = "select array_agg(nextval('thread_ids')) from gene
 
 pub(in crate::store) async fn load(
     connection: &mut PgConnection,
-    wanted: Wanted,
-) -> Result<Loaded, sqlx::Error> {
-    let mut loaded = Loaded::default();
+    wanted: BatchQuery,
+) -> Result<BatchData, sqlx::Error> {
+    let mut loaded = BatchData::default();
     let mut users: Vec<_> = wanted.users.iter().map(|user| user.0).collect();
     if !wanted.messages.is_empty() {
         // Not locked yet: only who takes part in it is certain.
@@ -155,12 +155,18 @@ const SET_ATTACHMENTS: &str = "\
         as w (thread_id, id, path, name, size, type)
     where m.thread_id = w.thread_id and m.id = w.id";
 const DELETE_UPLOADS: &str = "delete from uploads where path = any($1)";
-const UPDATE_DISPATCHED: &str = "\
-    update messages m set dispatched = w.dispatched,
-        sender_first_seq = coalesce(m.sender_first_seq, m.sender_seq), sender_seq = w.sender_seq,
-        receiver_seq = w.receiver_seq
-    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-        as w (thread_id, id, dispatched, sender_seq, receiver_seq)
+const UPDATE_MESSAGES: &str = "\
+    update messages m set updated = w.updated, seen = w.seen, deleted = w.deleted,
+        dispatched = w.dispatched,
+        sender_first_seq = case when w.sender_seq is null then m.sender_first_seq
+            else coalesce(m.sender_first_seq, m.sender_seq) end,
+        sender_seq = coalesce(w.sender_seq, m.sender_seq),
+        receiver_first_seq = case when w.receiver_seq is null then m.receiver_first_seq
+            else coalesce(m.receiver_first_seq, m.receiver_seq) end,
+        receiver_seq = coalesce(w.receiver_seq, m.receiver_seq)
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::boolean[],
+        $6::bigint[], $7::bigint[], $8::bigint[])
+        as w (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq)
     where m.thread_id = w.thread_id and m.id = w.id";
 const UPDATE_FEEDS: &str = "\
     update feeds f set last_seq = w.last_seq
@@ -236,14 +242,17 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .await?;
     }
     insert_messages(connection, rows).await?;
-    let dispatches = &rows.dispatches[..];
-    if !dispatches.is_empty() {
-        sqlx::query(UPDATE_DISPATCHED)
-            .bind(column(dispatches, |row| row.thread_id))
-            .bind(column(dispatches, |row| row.id))
-            .bind(column(dispatches, |row| row.dispatched))
-            .bind(column(dispatches, |row| row.sender_seq.cast_signed()))
-            .bind(column(dispatches, |row| row.receiver_seq.cast_signed()))
+    let changed = &rows.changed[..];
+    if !changed.is_empty() {
+        sqlx::query(UPDATE_MESSAGES)
+            .bind(column(changed, |row| row.thread_id))
+            .bind(column(changed, |row| row.id))
+            .bind(column(changed, |row| row.updated))
+            .bind(column(changed, |row| row.seen))
+            .bind(column(changed, |row| row.deleted))
+            .bind(column(changed, |row| row.dispatched))
+            .bind(column(changed, |row| row.sender_seq.map(u64::cast_signed)))
+            .bind(column(changed, |row| row.receiver_seq.map(u64::cast_signed)))
             .execute(&mut *connection)
             .await?;
     }

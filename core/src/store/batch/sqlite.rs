@@ -1,7 +1,7 @@
 //! A batch on SQLite. Rows travel as JSON arrays, UUIDs in them as hexadecimal digits; new messages, which are most of
 //! it, as a parameter a column.
 //!
-//! * [`write`]: what is stored. * [`cache`]: what need not be read.
+//! * [`mod@write`]: what is stored. * [`cache`]: what need not be read.
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use self::cache::Cache;
 use super::{
-    ClientRefRow, Loaded, ThreadState, UserState, Wanted, by_id, by_pair, form, key_refs,
+    BatchData, BatchQuery, ClientRefRow, ThreadState, UserState, by_id, by_pair, form, key_refs,
     later_refs, overtaken,
 };
 use crate::{
@@ -88,10 +88,10 @@ pub(in crate::store) async fn version(
 
 pub(in crate::store) async fn load(
     connection: &mut SqliteConnection,
-    wanted: Wanted,
+    wanted: BatchQuery,
     cache: &mut Cache,
-) -> Result<Loaded, sqlx::Error> {
-    let mut loaded = Loaded::default();
+) -> Result<BatchData, sqlx::Error> {
+    let mut loaded = BatchData::default();
     let mut users = wanted.users.clone();
     if !wanted.messages.is_empty() {
         let rows: Vec<ParticipantsRow> = sqlx::query_as(LOAD_MESSAGES)

@@ -22,6 +22,7 @@ impl fmt::Display for Words<'_> {
 pub(super) struct MigrationWords<'a>(pub(super) &'a MigrateError);
 
 impl fmt::Display for MigrationWords<'_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             MigrateError::Execute(error) => Words(error).fmt(f),

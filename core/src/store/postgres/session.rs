@@ -148,6 +148,7 @@ pub(super) async fn connect_when_taken(
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
 fn not_connected(error: sqlx::Error) -> OpenError {
     match &error {
         // The words of PgBouncer: no server says so.

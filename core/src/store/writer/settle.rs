@@ -1,6 +1,6 @@
 //! What became of a transaction whose commit failed.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
@@ -15,26 +15,89 @@ use crate::store::{
 /// How often a server is asked what became of a commit, also one that is gone and may come back.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
 const TRANSACTION_STATUS: &str = "select pg_xact_status($1::text::xid8)";
-const MESSAGE_EXISTS: &str = "\
-    select exists (select 1 from messages
-        where thread_id = $1 and id = $2 and created = $3 and sender_seq = $4)";
+const FIND_PLACES: &str = "\
+    select coalesce(sender_first_seq, sender_seq) as sender_first_seq, sender_seq, receiver_seq
+    from messages where thread_id = $1 and id = $2 and created = $3";
 
 /// What tells later whether a transaction was committed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trace {
     /// PostgreSQL knows it by this number. After a crash the server may give a number again, or an id,
     /// that was not written to the disk: neither proves anything alone.
-    pub(super) number: Option<String>,
-    /// The last message that it stored.
-    pub(super) message: Option<MessageTrace>,
+    number: Option<String>,
+    /// The last message that it stored or changed.
+    message: Option<MessageTrace>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MessageTrace {
-    pub(super) thread_id: i64,
-    pub(super) id: i64,
-    pub(super) created: i64,
-    pub(super) sender_seq: u64,
+struct MessageTrace {
+    thread_id: i64,
+    id: i64,
+    created: i64,
+    places: PlacesTrace,
+}
+
+/// The places that a message took.
+#[derive(Debug, Clone, Copy)]
+enum PlacesTrace {
+    /// Its first one with its sender, which it keeps whatever changes later.
+    New { sender_seq: u64 },
+    /// The latest ones, until it changes again.
+    Changed { sender_seq: Option<u64>, receiver_seq: Option<u64> },
+}
+
+/// The places of a message that is there.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+struct PlacesRow {
+    sender_first_seq: i64,
+    sender_seq: i64,
+    receiver_seq: Option<i64>,
+}
+
+impl Trace {
+    pub(super) fn of_postgres(number: String) -> Self {
+        Self { number: Some(number), message: None }
+    }
+
+    /// To be called before the commit.
+    pub(super) fn note(&mut self, rows: &Rows<'_>) {
+        let new = rows.messages.last().map(|row| MessageTrace {
+            thread_id: row.thread_id,
+            id: row.id,
+            created: row.created,
+            places: PlacesTrace::New { sender_seq: row.sender_seq },
+        });
+        let changed = rows.changed.last().map(|row| MessageTrace {
+            thread_id: row.thread_id,
+            id: row.id,
+            created: row.created,
+            places: PlacesTrace::Changed {
+                sender_seq: row.sender_seq,
+                receiver_seq: row.receiver_seq,
+            },
+        });
+        self.message = new.or(changed);
+    }
+}
+
+impl PlacesTrace {
+    /// What became of the transaction that took them, if it was not one that the server ended.
+    fn judge(self, found: Option<PlacesRow>) -> Outcome {
+        let Some(found) = found else { return Outcome::NotStored };
+        let (ours, theirs) = match self {
+            Self::New { sender_seq } => (Some(sender_seq), Some(found.sender_first_seq)),
+            Self::Changed { sender_seq: ours @ Some(_), .. } => (ours, Some(found.sender_seq)),
+            Self::Changed { sender_seq: None, receiver_seq } => (receiver_seq, found.receiver_seq),
+        };
+        let Some(ours) = ours else { return Outcome::Unknown };
+        let Some(theirs) = theirs else { return Outcome::NotStored };
+        match (theirs.cast_unsigned().cmp(&ours), self) {
+            (Ordering::Equal, _) => Outcome::Stored,
+            (Ordering::Less, _) | (Ordering::Greater, Self::New { .. }) => Outcome::NotStored,
+            // It has changed since, perhaps in a history that lost what was changed here.
+            (Ordering::Greater, Self::Changed { .. }) => Outcome::Unknown,
+        }
+    }
 }
 
 /// What became of a transaction.
@@ -73,8 +136,7 @@ impl Writer {
         probe.probe(now).await?;
         probe.commit(&Rows::default()).await.map_err(CommitError::into_inner)?;
         let Some(message) = message else { return Ok(Outcome::Unknown) };
-        let stored = self.connected().await?.has(message).await?;
-        Ok(if stored { Outcome::Stored } else { Outcome::NotStored })
+        Ok(self.connected().await?.judge(message).await?)
     }
 
     /// The server may be at work on it still, or be gone and come back.
@@ -121,8 +183,7 @@ impl Writer {
                 // nothing of it. What is committed after it returns when both are there.
                 on!(&mut open.connection, execute, sqlx::query(PROBE).bind(now))?;
                 Some(match message {
-                    Some(message) if open.has(message).await? => Outcome::Stored,
-                    Some(_) => Outcome::NotStored,
+                    Some(message) => open.judge(message).await?,
                     None => Outcome::Unknown,
                 })
             }
@@ -134,15 +195,48 @@ impl Writer {
 }
 
 impl Open {
-    async fn has(&mut self, message: MessageTrace) -> Result<bool, sqlx::Error> {
-        on!(
+    async fn judge(&mut self, message: MessageTrace) -> Result<Outcome, sqlx::Error> {
+        let MessageTrace { thread_id, id, created, places } = message;
+        let found = on!(
             &mut self.connection,
-            fetch_one,
-            sqlx::query_scalar(MESSAGE_EXISTS)
-                .bind(message.thread_id)
-                .bind(message.id)
-                .bind(message.created)
-                .bind(message.sender_seq.cast_signed())
-        )
+            fetch_optional,
+            sqlx::query_as(FIND_PLACES).bind(thread_id).bind(id).bind(created)
+        )?;
+        Ok(places.judge(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(sender_first_seq: i64, sender_seq: i64, receiver_seq: i64) -> Option<PlacesRow> {
+        Some(PlacesRow { sender_first_seq, sender_seq, receiver_seq: Some(receiver_seq) })
+    }
+
+    #[test]
+    fn a_new_message_is_known_by_its_first_place_whatever_changed_it_since() {
+        let new = PlacesTrace::New { sender_seq: 5 };
+        assert_eq!(new.judge(None), Outcome::NotStored);
+        assert_eq!(new.judge(found(5, 5, 3)), Outcome::Stored);
+        assert_eq!(new.judge(found(5, 8, 9)), Outcome::Stored);
+        assert_eq!(new.judge(found(4, 5, 3)), Outcome::NotStored);
+        assert_eq!(new.judge(found(6, 6, 3)), Outcome::NotStored);
+    }
+
+    #[test]
+    fn a_change_is_known_until_the_next() {
+        let of_sender = PlacesTrace::Changed { sender_seq: Some(5), receiver_seq: None };
+        let of_receiver = PlacesTrace::Changed { sender_seq: None, receiver_seq: Some(5) };
+        for (change, found) in [
+            (of_sender, [found(1, 4, 9), found(1, 5, 9), found(1, 6, 9)]),
+            (of_receiver, [found(1, 9, 4), found(1, 9, 5), found(1, 9, 6)]),
+        ] {
+            let outcomes = found.map(|found| change.judge(found));
+            assert_eq!(outcomes, [Outcome::NotStored, Outcome::Stored, Outcome::Unknown]);
+        }
+        // It had not been shown to its receiver before.
+        let unseen = PlacesRow { sender_first_seq: 1, sender_seq: 1, receiver_seq: None };
+        assert_eq!(of_receiver.judge(Some(unseen)), Outcome::NotStored);
     }
 }

@@ -15,12 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 use tracing::Span;
 
-use crate::{
-    Edge,
-    limits::Download,
-    rest::listing,
-    server::{Occupied, Written},
-};
+use crate::{edge::Edge, limits::Download, rest::listing, strangers::Occupied, written::Written};
 
 /// A client that takes nothing for so long holds no stream of the core's any more: neither its file nor its buffers, nor
 /// what they take of a connection that others use.
@@ -92,7 +87,7 @@ impl Contents {
     /// Lets go of the core's stream when the client pauses.
     fn watch(&self) {
         let (done, source) = (self.done.clone(), Arc::clone(&self.source));
-        self.edge.spawn(async move {
+        self.edge.shared.tasks.spawn(async move {
             done.run_until_cancelled(let_go(source)).await;
         });
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,7 +20,8 @@ use super::Session;
 use crate::{
     auth::Identity,
     sends,
-    ws::{close::CloseReason, queue::Push, server_frame::Rejection},
+    wire::Rejection,
+    ws::{close::CloseReason, queue::Push},
 };
 
 /// What a client's frame led to.
@@ -55,12 +57,12 @@ where
                     Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
                 },
                 Answer::Refused(rejection) => {
-                    let frame = rejection.frame();
+                    let frame = self.connection.outgoing.generation().rejected(rejection);
                     // It waits like any frame, and with it what comes after.
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
                         break;
                     }
-                    self.connection.edge.shared.metrics.refused_frame(rejection.code.into());
+                    self.context.metrics.refused_frame(rejection.code.into());
                     self.errors.charge(Instant::now());
                     None
                 }
@@ -83,16 +85,15 @@ where
     /// What follows from the failure of a command; nothing where it ends the session.
     fn refusal(&mut self, failure: Failure, id: &RequestId) -> Option<Answer> {
         let user = self.connection.user();
-        let edge = self.connection.edge.clone();
+        let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
             ErrorReason::UserDeleted => {
-                edge.shared.known_users.forget(user);
+                known_users.forget(user);
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
             ErrorReason::UserUnknown => {
                 Some(Answer::Provisioning(Box::pin(id.clone().scope(async move {
-                    let known_users = &edge.shared.known_users;
                     known_users.forget(user);
                     let identity = Identity {
                         user_id: user,
@@ -101,7 +102,7 @@ where
                         email: None,
                         profile_json: None,
                     };
-                    match known_users.ensure(&edge.shared.core, &identity).await {
+                    match known_users.ensure(&identity).await {
                         // It was not stored, and will be if it is sent again.
                         Ok(()) => Rejection::unavailable(),
                         // What is unknown is whether the user is known now.
@@ -112,7 +113,23 @@ where
                     }
                 }))))
             }
-            _ => {
+            ErrorReason::Unspecified
+            | ErrorReason::InvalidField
+            | ErrorReason::BodyTooLarge
+            | ErrorReason::AttachmentTooLarge
+            | ErrorReason::ReceiverUnknown
+            | ErrorReason::ReceiverIsSender
+            | ErrorReason::MessageNotFound
+            | ErrorReason::AttachmentNotFound
+            | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
+            | ErrorReason::ShuttingDown
+            | ErrorReason::EpochChanged
+            | ErrorReason::OutcomeUnknown
+            | ErrorReason::Overtaken
+            | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let rejection = || id.sync_scope(|| Rejection::from(failure));
                 Some(Answer::Refused(span.in_scope(rejection)))

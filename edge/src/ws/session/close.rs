@@ -69,7 +69,7 @@ where
         }
         self.connection.outgoing.close(reason);
         let close = Close::by_server(reason.frame().code.into(), reason.word());
-        self.connection.edge.shared.metrics.closed(close);
+        self.context.metrics.closed(close);
         let until = Instant::now() + FINISH_TIMEOUT;
         self.closing = Some(Closing::Finishing { reason, awaited: 0, until });
         // What waits for the rate does so no longer.
@@ -112,7 +112,7 @@ where
             {
                 Err(End::Closed)
             }
-            _ => Ok(false),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(false),
         }
     }
 
@@ -133,7 +133,7 @@ where
                 tracing::debug!("a client did not answer the close in time");
                 Err(End::Gone)
             }
-            _ => Ok(()),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(()),
         }
     }
 
@@ -147,7 +147,7 @@ where
         match &mut self.closing {
             Some(Closing::Parting { frame: given @ CloseFrame::Given, .. }) => *given = frame,
             Some(Closing::Parting { .. }) => {}
-            _ => {
+            None | Some(Closing::Finishing { .. }) => {
                 self.connection.outgoing.seal();
                 let until = Instant::now() + FINISH_TIMEOUT;
                 self.closing = Some(Closing::Parting { until, frame });
@@ -168,11 +168,10 @@ where
 
     pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
         if !self.is_parting() {
-            let shared = &self.connection.edge.shared;
             let code = code.unwrap_or(CloseCode::Status);
-            shared.client_closes.note(code, self.largest_frame);
+            self.context.client_closes.note(code, self.largest_frame);
             if self.closing.is_none() {
-                shared.metrics.closed(Close::by_client(code.into()));
+                self.context.metrics.closed(Close::by_client(code.into()));
             }
             return Err(End::Closed);
         }

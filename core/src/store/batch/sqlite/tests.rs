@@ -7,8 +7,8 @@ use super::{begin, cache::Cache, commit, load, write::store_refusals};
 use crate::store::{
     Expected,
     batch::{
-        ActivityRow, Loaded, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows,
-        ThreadState, Wanted,
+        ActivityRow, BatchData, BatchQuery, NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow,
+        Rows, ThreadState,
     },
     history::sqlite::Memory,
     sqlite,
@@ -52,12 +52,12 @@ impl World {
         sqlx::query(sql).execute(&mut self.foreign).await.expect("written");
     }
 
-    async fn load(&mut self) -> Loaded {
-        let wanted = Wanted {
+    async fn load(&mut self) -> BatchData {
+        let wanted = BatchQuery {
             users: vec![ADA, BOB],
             pairs: vec![(ADA, BOB)],
             new_messages: 1,
-            ..Wanted::default()
+            ..BatchQuery::default()
         };
         load(&mut self.connection, wanted, &mut self.cache).await.expect("loaded")
     }
@@ -145,10 +145,10 @@ async fn a_refusal_is_kept_for_an_hour() {
             store_refusals(&mut world.connection, &refusals).await.expect("stored");
         }
         commit(&mut world.connection, &Rows::default(), &mut world.cache).await.expect("stored");
-        let wanted = Wanted {
+        let wanted = BatchQuery {
             users: vec![ADA],
             client_refs: (1..=3).map(|it| (ADA, ClientRef(Uuid::from_u128(it)))).collect(),
-            ..Wanted::default()
+            ..BatchQuery::default()
         };
         begin(&mut world.connection, &mut world.cache, &mut world.memory).await.expect("begun");
         let loaded = load(&mut world.connection, wanted, &mut world.cache).await.expect("loaded");

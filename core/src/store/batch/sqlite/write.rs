@@ -16,7 +16,7 @@ use crate::{
     command::SentForm,
     store::{
         batch::{
-            ActivityRow, DispatchRow, FORGOTTEN_REFUSALS, MAX_MESSAGES, NewMessageRow,
+            ActivityRow, ChangedMessageRow, FORGOTTEN_REFUSALS, MAX_MESSAGES, NewMessageRow,
             NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
             form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
         },
@@ -68,9 +68,11 @@ impl Serialize for FeedStartRow {
     }
 }
 
-impl Serialize for DispatchRow {
+impl Serialize for ChangedMessageRow {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.thread_id, self.id, self.dispatched, self.sender_seq, self.receiver_seq)
+        let Self { thread_id, id, created: _, updated, seen, deleted, dispatched, .. } = *self;
+        let Self { sender_seq, receiver_seq, .. } = *self;
+        (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq)
             .serialize(serializer)
     }
 }
@@ -95,9 +97,14 @@ const RARER: &str = concat!(
     select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 4 from ",
     rows!("?"),
     ";
-    update or rollback messages set dispatched = v ->> 2,
-        sender_first_seq = coalesce(sender_first_seq, sender_seq), sender_seq = v ->> 3,
-        receiver_seq = v ->> 4 from ",
+    update or rollback messages set updated = v ->> 2, seen = v ->> 3, deleted = v ->> 4,
+        dispatched = v ->> 5,
+        sender_first_seq = case when v ->> 6 is null then sender_first_seq
+            else coalesce(sender_first_seq, sender_seq) end,
+        sender_seq = coalesce(v ->> 6, sender_seq),
+        receiver_first_seq = case when v ->> 7 is null then receiver_first_seq
+            else coalesce(receiver_first_seq, receiver_seq) end,
+        receiver_seq = coalesce(v ->> 7, receiver_seq) from ",
     rows!("?"),
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;
     delete from uploads where path in (select value ->> 2 from json_each(?));"
@@ -185,7 +192,7 @@ pub(in crate::store) async fn commit(
     let files: Vec<_> = rows.messages.iter().filter_map(FileRow::of).collect();
     let is_usual = rows.threads.is_empty()
         && files.is_empty()
-        && rows.dispatches.is_empty()
+        && rows.changed.is_empty()
         && rows.feed_starts.is_empty();
     let mut parameters = Parameters::default();
     if is_usual && rows.messages.is_empty() {
@@ -194,7 +201,7 @@ pub(in crate::store) async fn commit(
         let statements = Statements::of(rows.messages.len()).ok_or_else(too_many_messages)?;
         if !is_usual {
             parameters.add(json(&rows.threads)?)?;
-            parameters.add(json(&rows.dispatches)?)?;
+            parameters.add(json(&rows.changed)?)?;
             parameters.add(json(&files)?)?;
         }
         let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();

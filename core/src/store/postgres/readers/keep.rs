@@ -134,6 +134,7 @@ impl Opener {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
     fn came(&mut self, opened: Result<Result<Reader, sqlx::Error>, JoinError>) {
         let replaces = self.replaces && self.attempts.is_empty();
         self.replaces &= !self.attempts.is_empty();

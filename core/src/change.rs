@@ -1,0 +1,63 @@
+//! What users learn of: changes, which have a place in a feed and are never lost, and signals, which have none.
+
+use std::sync::Arc;
+
+use netrox_proto::{ids::UserId, v1};
+
+use crate::store::history::{Position, Start};
+
+/// What lands in the feed of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) to: UserId,
+    pub(crate) place: Position,
+    /// The start that the place before it is in.
+    pub(crate) prior: Start,
+    /// Where its subject first appeared to the user.
+    pub(crate) first_seq: u64,
+    pub(crate) subject: Subject,
+}
+
+/// What has changed, as the user sees it.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// A message that somebody sent to the user.
+    Received(Arc<v1::Message>),
+    /// A message of the user's own.
+    Sent(Arc<v1::Message>),
+    /// The same, of which another core told no more: edges do not ask for it.
+    SentElsewhere,
+}
+
+impl Change {
+    /// Whether its subject appears to the user for the first time.
+    pub(crate) fn is_new(&self) -> bool {
+        self.first_seq == self.place.seq
+    }
+
+    /// What it holds in memory besides itself, in bytes.
+    pub(crate) fn text_len(&self) -> usize {
+        match &self.subject {
+            Subject::Received(message) | Subject::Sent(message) => message.body.len(),
+            Subject::SentElsewhere => 0,
+        }
+    }
+
+    /// `None` if only the store has it.
+    pub(crate) fn to_wire(&self) -> Option<v1::Event> {
+        let change = match &self.subject {
+            Subject::Received(message) | Subject::Sent(message) => {
+                v1::event::Change::Message(v1::Message::clone(message))
+            }
+            Subject::SentElsewhere => return None,
+        };
+        let (seq, first_seq) = (self.place.seq, self.first_seq);
+        Some(v1::Event { seq, change: Some(change), first_seq })
+    }
+}
+
+/// What has no place in a feed: whoever misses it finds out otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    UserDeleted(UserId),
+}

@@ -1,0 +1,77 @@
+//! What writes are answered.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use netrox_proto::v1;
+use tokio::sync::oneshot;
+
+use super::write::Verb;
+use crate::{
+    error::Error,
+    store::{batch::StoredMessage, user::UserRow},
+};
+
+pub(super) type WriteResult = Result<Written, Error>;
+
+#[derive(Debug)]
+pub(crate) enum Written {
+    Message(Stored),
+    Dispatched(Dispatched),
+    Users(Vec<UserRow>),
+    Nothing,
+}
+
+/// Whether a message was stored for itself.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Now(StoredMessage),
+    /// A form that the library of the client sent again: it is this message.
+    Before(Arc<v1::Message>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dispatched {
+    /// Microseconds since the epoch.
+    pub(crate) at: i64,
+    pub(crate) already: bool,
+}
+
+/// The answers to the writes of a batch, each beside its write.
+#[derive(Debug)]
+pub(super) struct Answers(Vec<Option<WriteResult>>);
+
+impl Answers {
+    pub(super) fn to(writes: usize) -> Self {
+        Self(std::iter::repeat_with(|| None).take(writes).collect())
+    }
+
+    pub(super) fn set(&mut self, index: usize, answer: WriteResult) {
+        if let Some(place) = self.0.get_mut(index) {
+            *place = Some(answer);
+        }
+    }
+
+    /// In the order of the writes.
+    pub(super) fn into_vec(self) -> Vec<WriteResult> {
+        self.0.into_iter().map(|answer| answer.unwrap_or(Err(Error::Internal))).collect()
+    }
+}
+
+/// A write in the queue.
+#[derive(Debug)]
+pub(crate) struct Pending<V> {
+    answer: oneshot::Receiver<WriteResult>,
+    verb: PhantomData<fn() -> V>,
+}
+
+impl<V: Verb> Pending<V> {
+    pub(super) fn new(answer: oneshot::Receiver<WriteResult>) -> Self {
+        Self { answer, verb: PhantomData }
+    }
+
+    pub(crate) async fn answer(self) -> Result<V::Answer, Error> {
+        // The task answers all that it has taken, unless it died.
+        let written = self.answer.await.unwrap_or(Err(Error::OutcomeUnknown))?;
+        V::answer(written).ok_or(Error::Internal)
+    }
+}

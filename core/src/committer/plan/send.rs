@@ -1,0 +1,152 @@
+//! A message that is sent.
+
+use std::sync::Arc;
+
+use netrox_proto::{ids::ClientRef, time::timestamp, v1};
+
+use super::{Plan, next_id};
+use crate::{
+    change::Subject,
+    command::{NewAttachment, NewMessage},
+    committer::{
+        answer::{Stored, Written},
+        write::{ChatWrite, Verb, Write},
+    },
+    error::Error,
+    store::{
+        batch::{BatchQuery, FormRow, NewMessageRow, RefusalRow, StoredMessage, UserState},
+        user::UserKey,
+    },
+};
+
+impl Verb for NewMessage {
+    type Answer = Stored;
+
+    fn into_write(self) -> Write {
+        Write::Chat(ChatWrite::Message(self))
+    }
+
+    fn answer(written: Written) -> Option<Stored> {
+        let Written::Message(stored) = written else { return None };
+        Some(stored)
+    }
+}
+
+pub(super) fn ask(message: &NewMessage, query: &mut BatchQuery) {
+    query.users.extend([message.sender, message.receiver]);
+    query.pairs.push((message.sender, message.receiver));
+    query.new_messages += 1;
+    if let Some(client_ref) = message.client_ref {
+        query.client_refs.push((message.sender, client_ref));
+        if message.is_repetition {
+            query.repetitions.push((message.sender, client_ref));
+        }
+    }
+    query.boundaries.extend(message.form.map(|form| form.boundary));
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn send(&mut self, message: &'a NewMessage) -> Result<Stored, Error> {
+        let sender = self.user(message.sender).ok_or(Error::UserUnknown)?;
+        if let Some(client_ref) = message.client_ref {
+            let reference = (sender.key, client_ref);
+            if let Some(stored) = self.loaded.client_refs.get(&reference) {
+                return Ok(Stored::Now(*stored));
+            }
+            if self.loaded.refused.contains(&reference) {
+                return Err(Error::Overtaken);
+            }
+        }
+        if let Some(form) = &message.form
+            && let Some(message) = self.loaded.forms.find(form, self.now)
+        {
+            return Ok(Stored::Before(message));
+        }
+        let receiver = match self.receiver(sender, message) {
+            Ok(receiver) => receiver,
+            Err(error) => {
+                self.refuse(sender, message);
+                return Err(error);
+            }
+        };
+
+        let id = next_id(&mut self.loaded.message_ids)?;
+        let (thread_id, created) = self.thread_activity(sender.key, receiver.key, id)?;
+        let sender_place = self.next_place(sender);
+        let receiver_place = message.attachment.is_none().then(|| self.next_place(receiver));
+        let start = self.rows.bodies.len();
+        self.rows.bodies.extend_from_slice(message.body.as_bytes());
+        self.rows.messages.push(NewMessageRow {
+            thread_id,
+            id,
+            sender: sender.key,
+            receiver: receiver.key,
+            body: start..self.rows.bodies.len(),
+            created,
+            sender_seq: sender_place.seq(),
+            receiver_seq: receiver_place.map(|place| place.seq()),
+            client_ref: message.client_ref,
+            attachment: message.attachment.as_ref(),
+        });
+        let stored = StoredMessage { id, thread_id, created };
+        if let Some(client_ref) = message.client_ref {
+            self.loaded.client_refs.insert((sender.key, client_ref), stored);
+        }
+        let on_wire = Arc::new(v1::Message {
+            id,
+            thread_id,
+            sender_id: message.sender.to_string(),
+            receiver_id: message.receiver.to_string(),
+            body: message.body.clone(),
+            created: Some(timestamp(created)),
+            updated: Some(timestamp(created)),
+            seen: false,
+            deleted: false,
+            attachment: message.attachment.as_ref().map(NewAttachment::undispatched),
+        });
+        if let Some(form) = message.form {
+            let row = FormRow { form, message_id: Some(id), sent: self.now };
+            self.rows.forms.extend(self.loaded.forms.keep(row, &on_wire));
+        }
+        self.tell(message.sender, sender_place, None, Subject::Sent(Arc::clone(&on_wire)));
+        if let Some(place) = receiver_place {
+            self.tell(message.receiver, place, None, Subject::Received(on_wire));
+        }
+        Ok(Stored::Now(stored))
+    }
+
+    /// To whom it may be sent.
+    fn receiver(&self, sender: UserState, message: &NewMessage) -> Result<UserState, Error> {
+        if sender.deleted {
+            return Err(Error::UserDeleted);
+        }
+        if message.is_repetition && self.is_overtaken(sender.key, message) {
+            return Err(Error::Overtaken);
+        }
+        let receiver = self.user(message.receiver).filter(|receiver| !receiver.deleted);
+        receiver.ok_or(Error::ReceiverUnknown)
+    }
+
+    /// Whether a later message of the sender's is stored, or will be with this batch.
+    fn is_overtaken(&self, sender: UserKey, message: &NewMessage) -> bool {
+        let Some(client_ref) = message.client_ref else { return false };
+        let Some(last_later) = client_ref.last_later() else { return false };
+        let is_later = |other: ClientRef| {
+            let is_of_version = other.0.get_version_num() == client_ref.0.get_version_num();
+            is_of_version && client_ref < other && other <= last_later
+        };
+        self.loaded.overtaken.contains(&(sender, client_ref))
+            || self
+                .rows
+                .messages
+                .iter()
+                .any(|row| row.sender == sender && row.client_ref.is_some_and(is_later))
+    }
+
+    /// Makes the refusal of a repetition true: an earlier copy, which may be on its way still, finds it.
+    fn refuse(&mut self, sender: UserState, message: &NewMessage) {
+        let (Some(client_ref), true) = (message.client_ref, message.is_repetition) else { return };
+        self.loaded.refused.insert((sender.key, client_ref));
+        self.rows.refusals.push(RefusalRow { sender: sender.key, client_ref, refused: self.now });
+    }
+}

@@ -1,0 +1,62 @@
+//! The writes of a batch that nobody sees: notes of files, and what finds out whether the database takes writes.
+
+use super::{
+    answer::{Answers, Written},
+    write::{UpkeepWrite, Verb, Write},
+};
+use crate::store::{self, writer::WriteTransaction};
+
+/// Notes a file before it is begun.
+#[derive(Debug)]
+pub(crate) struct BeginUpload(pub(crate) String);
+
+/// Forgets a file that was removed.
+#[derive(Debug)]
+pub(crate) struct EndUpload(pub(crate) String);
+
+impl Verb for BeginUpload {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::BeginUpload(self.0))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
+
+impl Verb for EndUpload {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::EndUpload(self.0))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
+
+pub(super) async fn write(
+    transaction: &mut WriteTransaction<'_>,
+    writes: &[Write],
+    now: i64,
+    answers: &mut Answers,
+) -> Result<(), store::Error> {
+    for (index, write) in writes.iter().enumerate() {
+        let write = match write {
+            Write::Upkeep(write) => write,
+            Write::Chat(_) | Write::Directory(_) => continue,
+        };
+        match write {
+            UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,
+            UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,
+            UpkeepWrite::Probe => transaction.probe(now).await?,
+            UpkeepWrite::TakeRoom => transaction.take_room().await?,
+            UpkeepWrite::GiveRoomBack => transaction.give_room_back().await?,
+        }
+        answers.set(index, Ok(Written::Nothing));
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! What can be written, by who decides what becomes of it.
+
+use netrox_proto::ids::UserId;
+
+use super::answer::Written;
+use crate::{
+    change::Signal,
+    command::{Claims, Dispatch, NewMessage, UserChange},
+};
+
+/// The cost of a write besides its text (PROTOCOL section 5, `--store-wait`).
+pub(super) const WRITE_OVERHEAD_BYTES: usize = 512;
+
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// Takes places in feeds; decided by [`plan`](super::plan).
+    Chat(ChatWrite),
+    /// Done by [`directory`](super::directory).
+    Directory(DirectoryWrite),
+    /// Done by [`upkeep`](super::upkeep).
+    Upkeep(UpkeepWrite),
+}
+
+#[derive(Debug)]
+pub(crate) enum ChatWrite {
+    Message(NewMessage),
+    Dispatch(Dispatch),
+}
+
+#[derive(Debug)]
+pub(crate) enum DirectoryWrite {
+    UpsertUsers(Vec<UserChange>),
+    /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
+    EnsureUser(Claims),
+    DeleteUser(UserId),
+}
+
+/// What nobody sees.
+#[derive(Debug)]
+pub(crate) enum UpkeepWrite {
+    /// Notes a file before it is begun.
+    BeginUpload(String),
+    /// Forgets a file that was removed.
+    EndUpload(String),
+    Probe,
+    /// Needs more room than a batch; what it took is given back by the next.
+    TakeRoom,
+    GiveRoomBack,
+}
+
+/// What is asked of the committer, with the type of its answer.
+pub(crate) trait Verb {
+    type Answer;
+
+    fn into_write(self) -> Write;
+
+    /// `None` of the answer to another verb.
+    fn answer(written: Written) -> Option<Self::Answer>;
+}
+
+impl Write {
+    /// What is told of it besides changes.
+    pub(super) fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
+            Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::EnsureUser(_))
+            | Self::Chat(ChatWrite::Message(_) | ChatWrite::Dispatch(_))
+            | Self::Upkeep(_) => None,
+        }
+    }
+
+    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once.
+    pub(super) fn may_wait(&self) -> bool {
+        !matches!(self, Self::Directory(DirectoryWrite::EnsureUser(_)))
+    }
+
+    /// Whose room it takes while it waits.
+    pub(super) fn sender(&self) -> Option<UserId> {
+        match self {
+            Self::Chat(ChatWrite::Message(message)) => Some(message.sender),
+            Self::Chat(ChatWrite::Dispatch(dispatch)) => Some(dispatch.sender),
+            Self::Directory(_) | Self::Upkeep(_) => None,
+        }
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let text = match self {
+            Self::Chat(ChatWrite::Message(message)) => message.body.len(),
+            Self::Chat(ChatWrite::Dispatch(_)) => 0,
+            Self::Directory(DirectoryWrite::EnsureUser(claims)) => claims.change.size(),
+            Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
+                changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
+            }
+            Self::Directory(DirectoryWrite::DeleteUser(_)) => 0,
+            Self::Upkeep(UpkeepWrite::BeginUpload(path) | UpkeepWrite::EndUpload(path)) => {
+                path.len()
+            }
+            Self::Upkeep(
+                UpkeepWrite::Probe | UpkeepWrite::TakeRoom | UpkeepWrite::GiveRoomBack,
+            ) => 0,
+        };
+        WRITE_OVERHEAD_BYTES + text
+    }
+}

@@ -1,0 +1,156 @@
+//! Tells the world what was committed: the subscriptions of this core at once, the other cores by the bus.
+//!
+//! Nothing here waits or fails. A subscription that missed something reads the store.
+//!
+//! * [`hub`]: the subscriptions of this core.
+//! * [`bus`]: the way to the other cores and back.
+//! * [`due`]: whose feeds are to be compared with the store; [`check`]: the task that compares them.
+//! * [`tally`]: whether the bus brings what it should.
+
+use std::sync::Arc;
+
+use netrox_proto::ids::UserId;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use self::{
+    bus::{Brought, Bus, Inbox},
+    due::Due,
+    hub::{Hub, Registration},
+    tally::Tally,
+};
+use crate::{
+    change::{Change, Signal},
+    config::BusConfig,
+    error::Error,
+    store::{DatabaseState, Store, history::History},
+};
+
+pub(crate) mod bus;
+mod check;
+mod due;
+pub(crate) mod hub;
+mod tally;
+
+/// A cheap handle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Delivery {
+    local: Arc<Local>,
+    bus: Option<Bus>,
+}
+
+/// What this core's subscriptions are told, wherever it comes from.
+#[derive(Debug, Default)]
+struct Local {
+    hub: Hub,
+    /// Where other cores write to the database.
+    due: Option<Due>,
+    tally: Tally,
+}
+
+impl Delivery {
+    /// Among the cores of a cluster.
+    pub(crate) async fn clustered(
+        bus: Option<&BusConfig>,
+        cluster: Uuid,
+        history: History,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, bus::OpenError> {
+        let due = Due::default();
+        let hub = Hub::new(Some(due.clone()));
+        let local = Arc::new(Local { hub, due: Some(due), tally: Tally::default() });
+        let bus = match bus {
+            Some(config) => {
+                let inbox = Arc::clone(&local);
+                Some(Bus::open(config, cluster, history, inbox, tasks, stop).await?)
+            }
+            None => None,
+        };
+        Ok(Self { local, bus })
+    }
+
+    /// Compares what subscriptions were told with the store, where other cores write to it. Runs until `stop`.
+    pub(crate) async fn check(
+        self,
+        store: Store,
+        health: watch::Receiver<DatabaseState>,
+        stop: CancellationToken,
+    ) {
+        if let Some(due) = self.local.due.clone() {
+            check::run(&store, &self, &due, health, stop).await;
+        }
+    }
+
+    /// Changes published from now on are queued, until the registration is dropped.
+    pub(crate) fn register(
+        &self,
+        user: UserId,
+        received_only: bool,
+    ) -> Result<Registration, Error> {
+        let listen = || self.bus.as_ref().map(|bus| bus.listen(user));
+        self.local.hub.register(user, received_only, listen)
+    }
+
+    /// Tells everyone, on this core and on the others, what was committed.
+    pub(crate) fn publish(&self, changes: &[Change]) {
+        for change in changes {
+            self.local.hub.publish(change);
+        }
+        if let Some(bus) = &self.bus {
+            bus.publish(changes);
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        match signal {
+            Signal::UserDeleted(user) => {
+                self.local.hub.close_user(user, &Error::UserDeleted);
+                if let Some(bus) = &self.bus {
+                    bus.publish_look(user);
+                }
+            }
+        }
+    }
+
+    /// Makes every subscription look into the store where it may be behind.
+    pub(crate) fn resync(&self) {
+        match &self.local.due {
+            // One query for many, instead of one each all at once.
+            Some(due) => due.add_all(),
+            None => self.local.hub.resync(),
+        }
+    }
+
+    /// So many users learned from the store what the bus should have brought.
+    fn missed(&self, users: u64) {
+        if self.bus.as_ref().is_some_and(Bus::is_connected) {
+            self.local.tally.missed(users);
+        }
+    }
+
+    /// Ends all subscriptions, and refuses further ones.
+    pub(crate) fn close(&self, error: &Error) {
+        self.local.hub.close(error);
+    }
+}
+
+impl Inbox for Local {
+    fn changed(&self) {
+        self.tally.changed();
+        if let Some(due) = &self.due {
+            due.add_all();
+        }
+    }
+
+    fn brought(&self, brought: &mut dyn Iterator<Item = Brought>) {
+        self.tally.came();
+        for brought in brought {
+            match brought {
+                Brought::Change(change) => self.hub.publish(&change),
+                Brought::Look(user) => self.hub.look(user),
+            }
+        }
+    }
+}

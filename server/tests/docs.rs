@@ -1,0 +1,198 @@
+//! What the pages of this repository say about it: places that they name exist, links lead somewhere, and lines have a
+//! width that a terminal shows.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+const WIDTH: usize = 100;
+const PAGES: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/CALLING.md",
+    "docs/OPERATING.md",
+    "docs/PERFORMANCE.md",
+    "docs/PERFORMANCE-HISTORY.md",
+    "docs/PROXIES.md",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The text between two headings of the second level.
+fn section(page: &str, heading: &str) -> String {
+    let mut sections = page.split("\n## ");
+    let found = sections.find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'));
+    found.unwrap_or_else(|| panic!("no section {heading}")).to_owned()
+}
+
+/// The lines that are no code, with their numbers: code is fenced, or indented behind an empty line.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let (mut is_fenced, mut is_code, mut was_empty) = (false, false, true);
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.starts_with("```");
+        is_fenced ^= is_fence;
+        is_code = line.starts_with("    ") && (is_code || was_empty);
+        was_empty = line.is_empty();
+        !is_fence && !is_fenced && !is_code
+    })
+}
+
+/// What stands in backticks, line ends aside.
+fn spans(text: &str) -> Vec<String> {
+    let prose = prose(text).map(|(_, line)| line).collect::<Vec<_>>().join(" ");
+    let spans = prose.split('`').skip(1).step_by(2);
+    spans.map(|span| span.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// `file: function` of a text, each with whether the file has the function.
+fn functions(text: &str) -> Vec<(String, bool)> {
+    named(text, &["fn"])
+}
+
+/// `file: name` of a text, each with whether the file has an item of that name and of one of these kinds.
+fn named(text: &str, kinds: &[&str]) -> Vec<(String, bool)> {
+    let has = |file: &str, name: &str| {
+        let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+        kinds.iter().any(|kind| {
+            let start = format!("{kind} {name}");
+            let mut rests = source.split(&start).skip(1);
+            rests.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    };
+    let spans = spans(text);
+    let named = spans.iter().filter_map(|span| span.split_once(".rs: "));
+    let named = named.map(|(file, name)| (format!("{file}.rs"), name));
+    named.map(|(file, name)| (format!("{file}: {name}"), has(&file, name))).collect()
+}
+
+#[test]
+fn each_step_of_a_message_names_a_function_that_exists() {
+    let life = section(&read("ARCHITECTURE.md"), "Life of a message");
+    let is_step = |line: &str| {
+        line.split_once(". ").is_some_and(|(number, _)| number.parse::<usize>().is_ok())
+    };
+    let mut steps: Vec<String> = Vec::new();
+    for line in life.lines() {
+        if is_step(line) {
+            steps.push(line.trim_start_matches(|c: char| c.is_ascii_digit()).into());
+        } else if let (true, Some(step)) = (line.starts_with("   "), steps.last_mut()) {
+            // What is indented goes on with the step.
+            *step += " ";
+            *step += line.trim_start();
+        }
+    }
+    assert!(steps.len() >= 10, "{steps:?}");
+    let mut gone = Vec::new();
+    for step in steps {
+        let functions = functions(&step);
+        assert!(!functions.is_empty(), "no `file: function` in: {step}");
+        gone.extend(functions.into_iter().filter(|(_, exists)| !exists));
+    }
+    assert!(gone.is_empty(), "ARCHITECTURE.md names what is gone: {gone:#?}");
+}
+
+#[test]
+fn each_guarantee_names_tests_that_exist() {
+    let guarantees = section(&read("ARCHITECTURE.md"), "Guarantees");
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    for guarantee in guarantees.split("\n* **").skip(1) {
+        let name = guarantee.split_whitespace().next().expect("a name").to_owned();
+        for (test, exists) in functions(guarantee) {
+            assert!(exists, "{test} is gone, which ARCHITECTURE.md names for {name}");
+            assert!(test.starts_with("tests/"), "{test} is no test from outside");
+            *named.entry(name.clone()).or_default() += 1;
+        }
+    }
+    let expected: Vec<String> = (1..=8).map(|number| format!("G{number}")).collect();
+    assert_eq!(named.keys().cloned().collect::<Vec<_>>(), expected, "{named:?}");
+}
+
+#[test]
+fn each_step_of_an_example_names_what_exists() {
+    let named = named(&read("CONTRIBUTING.md"), &["fn", "struct", "enum", "trait", "const"]);
+    assert!(named.len() >= 5, "{named:?}");
+    let gone: Vec<_> = named.iter().filter(|(_, exists)| !exists).collect();
+    assert!(gone.is_empty(), "CONTRIBUTING.md names what is gone: {gone:#?}");
+}
+
+#[test]
+fn each_path_that_is_named_exists() {
+    let (mut count, mut gone) = (0, Vec::new());
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for span in spans(&read(page)) {
+            let places = ["proto/", "core/", "edge/", "server/", "benches/", "deploy/", "tests/"];
+            let path = span.split([' ', ':']).next().unwrap_or_default();
+            let is_path = places.iter().any(|place| path.starts_with(place));
+            if !is_path || path.contains("*.") || path.contains('…') {
+                continue;
+            }
+            count += 1;
+            // `name*` is the file, the directory or both.
+            let exists = match path.strip_suffix('*') {
+                Some(stem) => [stem.to_owned(), format!("{stem}.rs")]
+                    .iter()
+                    .any(|path| root().join(path).exists()),
+                None => root().join(path).exists(),
+            };
+            if !exists {
+                gone.push(format!("{page}: {path}"));
+            }
+        }
+    }
+    assert!(count >= 50, "{count} paths");
+    assert!(gone.is_empty(), "paths that do not exist: {gone:#?}");
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn each_link_leads_somewhere() {
+    for page in PAGES {
+        let text = read(page);
+        let text = prose(&text).map(|(_, line)| line).collect::<Vec<_>>().join(" ");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let file = match path {
+                "" => PathBuf::from(page),
+                path => Path::new(page).parent().unwrap_or(Path::new("")).join(path),
+            };
+            assert!(root().join(&file).exists(), "{page} links to {target}");
+            if !fragment.is_empty() {
+                let linked = read(&file);
+                let mut headings = linked.lines().filter(|line| line.starts_with('#'));
+                let is_there = headings.any(|heading| anchor(heading) == fragment);
+                assert!(is_there, "{page} links to {target}, which is no heading");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_line_of_prose_is_wider_than_a_terminal() {
+    for page in PAGES {
+        for (number, line) in prose(&read(page)) {
+            // A table and an address cannot be broken.
+            let is_fixed = line.starts_with('|') || line.contains("://");
+            let width = line.chars().count();
+            assert!(is_fixed || width <= WIDTH, "{page}:{number} has {width} columns");
+        }
+    }
+}
