@@ -31,6 +31,7 @@ use crate::{
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
     metrics::Metrics,
+    request::Identified,
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
 
@@ -233,18 +234,23 @@ impl Core {
         let max_request_bytes =
             MAX_CHUNK_BYTES.max(config.max_body_bytes) * 2 + REQUEST_OVERHEAD_BYTES;
         let routes = Routes::new(InterceptedService::new(
-            ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
+            Identified::new(
+                ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
+            ),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            AttachmentServiceServer::new(attachments).max_decoding_message_size(max_request_bytes),
+            Identified::new(
+                AttachmentServiceServer::new(attachments)
+                    .max_decoding_message_size(max_request_bytes),
+            ),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            Budgeted::new(
+            Identified::new(Budgeted::new(
                 DirectoryServiceServer::new(directory)
                     .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
-            ),
+            )),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))

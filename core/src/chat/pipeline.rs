@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use netrox_proto::v1::{
-    self, Failure, send_messages_request::Request as Command,
-    send_messages_response::Result as Outcome,
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{
+        self, Failure, send_messages_request::Request as Command,
+        send_messages_response::Result as Outcome,
+    },
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
@@ -121,6 +124,7 @@ fn accept(
         age: request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent)),
         wait: wait(&request, chat.committer.wait()),
         returns: request.hand_back.then(|| returns.clone()),
+        request: RequestId::parse(&request.log_id),
     };
     match request.request {
         Some(Command::Message(message)) => {

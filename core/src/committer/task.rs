@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
 
 use super::{
-    answer::{WriteResult, Written},
+    answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
     transaction::{self, Committed, TransactionError},
@@ -166,7 +167,8 @@ impl CommitTask {
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
     async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, BatchError> {
         let begun = Instant::now();
-        let result = self.transact(batch).await;
+        let span = batch.span();
+        let result = self.transact(batch).instrument(span).await;
         self.measure(&result, begun);
         let committed = result?;
         self.watchdog.recovered(&self.delivery);
@@ -179,7 +181,8 @@ impl CommitTask {
     fn measure(&self, result: &Result<Committed, BatchError>, begun: Instant) {
         match result {
             Ok(Committed { answers, .. }) => {
-                let is_message = |answer: &&WriteResult| matches!(answer, Ok(Written::Message(_)));
+                let is_message =
+                    |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(_))));
                 let messages = answers.iter().filter(is_message).count();
                 self.metrics.stored(answers.len(), messages, begun.elapsed());
             }

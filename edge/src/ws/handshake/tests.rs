@@ -19,10 +19,10 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Metrics,
     config::{Config, Limits},
     edge::Edge,
     logs::Logs,
+    metrics::Metrics,
     stub_core::{SECRET, StubCore, config, user},
 };
 
