@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     core_client::{CoreClient, CoreTransport},
     directory::KnownUsers,
-    limits::Limits,
+    limits::Limiter,
     metrics::Metrics,
     sends::SendPipeline,
     tasks::Tasks,
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) core: CoreClient,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) known_users: Arc<KnownUsers>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) sends: Arc<SendPipeline>,
     pub(crate) web_sockets: Arc<WebSockets>,
     /// The drain comes soon: not ready any more, and serving all the same.
@@ -61,13 +61,13 @@ impl Edge {
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
         let known_users = Arc::new(KnownUsers::new(core.clone()));
-        let limits = Arc::new(Limits::new(&config));
+        let limiter = Arc::new(Limiter::new(&config));
         let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
         let sends = Arc::new(sends);
         let context = SessionContext::new(
             &config.limits,
             &known_users,
-            &limits,
+            &limiter,
             &sends,
             metrics.clone(),
             &tasks,
@@ -76,7 +76,7 @@ impl Edge {
         let shared = Shared {
             authenticator,
             known_users,
-            limits,
+            limiter,
             sends,
             web_sockets: Arc::new(web_sockets),
             core,

@@ -23,7 +23,7 @@ use crate::{
     edge::Edge,
     logs::Logs,
     metrics::Metrics,
-    stub_core::{SECRET, StubCore, config, user},
+    stub_core::{SECRET, StubCore, authorization, config, user},
 };
 
 const BOB: u128 = 2;
@@ -38,9 +38,8 @@ struct World {
 
 async fn world(config: Config) -> World {
     let core = StubCore::default();
-    let authorization = http::HeaderValue::from_static("Bearer test");
     let edge =
-        Edge::new(config, core.transport(), authorization, Metrics::default()).expect("a key");
+        Edge::new(config, core.transport(), authorization(), Metrics::default()).expect("a key");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();
