@@ -4,6 +4,7 @@
 //! * [`health`]: those of `grpc.health.v1`.
 //! * [`ids`]: the identifiers of the contract as types, with their wire form.
 //! * [`error`]: why a call was refused, as status details.
+//! * [`request_id`]: what a request is called on its way.
 //! * [`attachment_path`], [`json`], [`limits`]: rules that both sides hold the world to.
 //! * [`time`]: microseconds since the epoch and their wire form.
 //! * [`codec`]: the codec of the generated code.
@@ -16,6 +17,7 @@ pub mod error;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod request_id;
 pub mod time;
 
 #[allow(

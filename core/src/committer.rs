@@ -15,6 +15,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use netrox_proto::request_id::RequestId;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +80,9 @@ impl Committer {
     pub(crate) fn submit<V: Verb>(&self, verb: V) -> Result<Pending<V>, Error> {
         let write = verb.into_write();
         let wait = if write.may_wait() { self.wait } else { Duration::ZERO };
-        self.queue(write, Terms { age: Duration::ZERO, wait, returns: None }).map(Pending::new)
+        let request = RequestId::current();
+        let terms = Terms { age: Duration::ZERO, wait, returns: None, request };
+        self.queue(write, terms).map(Pending::new)
     }
 
     /// Queues a write that was sent before. One that is too old is refused.

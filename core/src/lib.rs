@@ -11,6 +11,7 @@
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
+//! * [`request`]: what a request is called on its way.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, delivery and media; none of these knows gRPC's statuses or
@@ -41,6 +42,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod request;
 mod server;
 mod store;
 mod subscribe;

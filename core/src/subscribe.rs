@@ -10,9 +10,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, Stream, future::BoxFuture, ready};
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::{
     delivery::{
@@ -22,6 +23,7 @@ use crate::{
     error::Error,
     feed_lookup::FeedLookup,
     metrics::{FeedReads, ReadCause},
+    request,
     store::{
         Store,
         feed::FeedPage,
@@ -51,6 +53,7 @@ pub(crate) struct Subscription {
     told_start: Start,
     phase: Phase,
     reads: FeedReads,
+    request: Option<RequestId>,
 }
 
 /// Where a subscription begins, if not at the end of the feed.
@@ -128,6 +131,7 @@ impl Subscription {
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
             reads,
+            request: RequestId::current(),
         })
     }
 
@@ -139,7 +143,8 @@ impl Subscription {
             let page = store.read_feed(user_key, user_id, after, received_only, PAGE_EVENTS);
             page.await?.ok_or(Error::EpochChanged)
         };
-        self.phase = Phase::CatchingUp(page.boxed());
+        let span = request::span(self.request.as_ref());
+        self.phase = Phase::CatchingUp(page.instrument(span).boxed());
     }
 
     /// From the position before to the one now.
@@ -235,7 +240,9 @@ impl Stream for Subscription {
                         Ok(page) => page,
                         Err(error) => {
                             this.phase = Phase::Ended;
-                            return Poll::Ready(Some(Err(error.into())));
+                            let status = || Status::from(error);
+                            let status = request::about(this.request.as_ref(), status);
+                            return Poll::Ready(Some(Err(status)));
                         }
                     };
                     this.phase = Phase::Sending(Box::new(page));
@@ -254,7 +261,9 @@ impl Stream for Subscription {
                 }
                 Phase::Live => {
                     if let Some(response) = ready!(this.poll_live(context)) {
-                        return Poll::Ready(Some(response.map_err(Status::from)));
+                        let request = this.request.as_ref();
+                        let status = |error| request::about(request, || Status::from(error));
+                        return Poll::Ready(Some(response.map_err(status)));
                     }
                 }
                 Phase::Ended => return Poll::Ready(None),

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use uuid::Uuid;
+use netrox_proto::request_id::RequestId;
 
-/// Logs a defect, and gives the id that finds it in the log.
-pub(crate) fn log_internal(error: impl fmt::Display) -> Uuid {
-    let id = Uuid::new_v4();
-    tracing::error!(error.id = %id, "internal error {id}: {error}");
+use crate::request;
+
+/// Logs a defect, and gives the id that finds it in the log: that of the request, which the core's log has as well.
+pub(crate) fn log_internal(error: impl fmt::Display) -> RequestId {
+    let id = request::current();
+    tracing::error!(request_id = %id, "internal error {id}: {error}");
     id
 }

@@ -11,7 +11,7 @@
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
 //!   logged of defects.
-//! * `metrics`: what can be measured.
+//! * `metrics`: what can be measured; `request`: what a request is called on its way.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 //!
@@ -37,6 +37,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod notice;
+mod request;
 mod rest;
 mod sends;
 mod server;

@@ -28,13 +28,17 @@ mod stall;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     v1::{
         DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, Failure,
         SendMessageRequest, SendMessageResponse, send_messages_request::Request,
@@ -82,13 +86,23 @@ pub(crate) type SendResult = Result<Sent, Failure>;
 
 /// Resolves when the command is answered, or cannot be. Dropping it cancels nothing.
 #[derive(Debug)]
-pub(crate) struct PendingSend(oneshot::Receiver<SendResult>);
+pub(crate) struct PendingSend {
+    answer: oneshot::Receiver<SendResult>,
+    request_id: RequestId,
+}
+
+impl PendingSend {
+    /// What the command is called.
+    pub(crate) fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+}
 
 impl Future for PendingSend {
     type Output = SendResult;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SendResult> {
-        let answer = ready!(Pin::new(&mut self.0).poll(cx));
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
         Poll::Ready(answer.unwrap_or_else(|_| {
             Err(Failure::new(ErrorReason::OutcomeUnknown, "the pipeline of sends ended"))
         }))
@@ -106,7 +120,20 @@ pub(crate) enum Submission {
 
 /// One who sends, by [`SendPipeline::sender`].
 #[derive(Debug)]
-pub(crate) struct Sender(Arc<RoomOfUser>);
+pub(crate) struct Sender {
+    room: Arc<RoomOfUser>,
+    /// Random: what tells its commands from those of others.
+    session: u64,
+    /// Of the last command.
+    number: AtomicU64,
+}
+
+impl Sender {
+    /// What its next command is called.
+    fn next_id(&self) -> RequestId {
+        RequestId::numbered(self.session, self.number.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 /// The sends of all users of an edge.
 pub(crate) struct SendPipeline {
@@ -135,7 +162,7 @@ impl SendPipeline {
 
     /// What the commands of a user hold is counted together, also of several senders.
     pub(crate) fn sender(&self, user: UserId) -> Sender {
-        Sender(self.rooms.of(user))
+        Sender { room: self.rooms.of(user), session: rand::random(), number: AtomicU64::new(0) }
     }
 
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
@@ -145,28 +172,35 @@ impl SendPipeline {
         command: SendCommand,
         since: Instant,
     ) -> Submission {
-        let Sender(room) = sender;
+        let room = &sender.room;
         let lane = self.lane(room.user());
         let (answer, pending) = oneshot::channel();
         match room.take(command.text_bytes()) {
-            Ok(room) => lane.submit(self.request(sender, command), answer, since, room),
-            Err(Full::User) if !lane.is_stalled() => return Submission::NoRoom(command),
-            Err(Full::User | Full::All) => lane.give(vec![(answer, overloaded())]),
+            Ok(room) => {
+                let request_id = sender.next_id();
+                let request = self.request(sender, command);
+                lane.submit(request, request_id.clone(), answer, since, room);
+                Submission::Accepted(PendingSend { answer: pending, request_id })
+            }
+            Err(Full::User) if !lane.is_stalled() => Submission::NoRoom(command),
+            Err(Full::User | Full::All) => {
+                lane.give(vec![(answer, overloaded())]);
+                Submission::Accepted(PendingSend { answer: pending, request_id: sender.next_id() })
+            }
         }
-        Submission::Accepted(PendingSend(pending))
     }
 
     /// The last command of a connection, for which there is room although the user has enough under way.
     pub(crate) fn submit_last(&self, sender: &Sender, command: SendCommand, since: Instant) {
-        let Sender(room) = sender;
+        let room = &sender.room;
         let lane = self.lane(room.user());
         let room = room.take_more(command.text_bytes());
         let (answer, _) = oneshot::channel();
-        lane.submit(self.request(sender, command), answer, since, room);
+        lane.submit(self.request(sender, command), sender.next_id(), answer, since, room);
     }
 
     fn request(&self, sender: &Sender, command: SendCommand) -> Request {
-        let sender = sender.0.user();
+        let sender = sender.room.user();
         match command {
             SendCommand::Message { receiver, body } => Request::Message(SendMessageRequest {
                 sender_id: sender.to_string(),

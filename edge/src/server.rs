@@ -26,6 +26,7 @@ use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use netrox_proto::request_id::{REQUEST_ID, RequestId};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
@@ -33,6 +34,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
+use tracing::Instrument as _;
 
 use self::{
     head_timeout::{HeadTimer, Heads},
@@ -44,7 +46,7 @@ use self::{
 use crate::{
     config::Config,
     edge::Edge,
-    rest,
+    request, rest,
     strangers::{Stranger, Strangers, Visitor},
     tasks::Tasks,
 };
@@ -235,11 +237,16 @@ async fn answer(
     course: Course,
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
-    let is_probe = rest::health::is_probe(request.uri().path());
+    let is_probe = rest::is_probe(request.uri().path());
+    let id = RequestId::of(request.headers());
+    let span = request::span(&id, rest::route_of(request.uri().path()));
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
-        None => server.router.clone().oneshot(request).await?,
+        None => id.clone().scope(server.router.clone().oneshot(request)).instrument(span).await?,
     };
+    if let Some(id) = id.header_value() {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     if !is_probe {
         server.edge.shared.metrics.answered(response.status());
     }

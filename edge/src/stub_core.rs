@@ -90,6 +90,8 @@ pub(crate) struct State {
     pub(crate) ensured: Vec<EnsureUserRequest>,
     /// What is listed; nothing where it is absent.
     pub(crate) messages: Option<Answers<ListMessagesRequest, ListMessagesResponse>>,
+    /// What histories were asked for with.
+    pub(crate) request_ids: Vec<String>,
     pub(crate) threads: Option<Answers<ListThreadsRequest, ListThreadsResponse>>,
     pub(crate) uploads: Vec<Upload>,
     /// Refuses uploads before they begin.

@@ -8,7 +8,10 @@ use std::{
 
 use netrox_proto::attachment_path;
 
-use super::{LOCK_FILE, OpenError, real_path, with_suffix};
+use super::{
+    OpenError,
+    data_dir::{LOCK_FILE, real_path, with_suffix},
+};
 use crate::{
     config::{Config, Database, MediaLocation},
     lock::{self, FileId},

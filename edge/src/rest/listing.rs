@@ -10,6 +10,7 @@ use http::request::Parts;
 use netrox_proto::ids::UserId;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use crate::{
     caller::Caller,
@@ -86,6 +87,7 @@ struct Listing<T, R> {
     /// The size of the last piece, as the best guess of the next.
     capacity: usize,
     read: Read,
+    span: Span,
 }
 
 impl<T, R> Listing<T, R>
@@ -136,14 +138,14 @@ where
 {
     let list = List::open(envelope);
     let rest = first.is_some().then_some(rest);
-    let listing = Listing { rest, first, render, list, capacity: 0, read };
+    let listing = Listing { rest, first, render, list, capacity: 0, read, span: Span::current() };
     Body::from_stream(stream::unfold(Some(listing), async |listing| {
         let mut listing = listing?;
         match listing.piece().await {
             Ok((piece, true)) => Some((Ok(piece), None)),
             Ok((piece, false)) => Some((Ok(piece), Some(listing))),
             Err(error) => {
-                tracing::warn!("a list breaks off: {error}");
+                listing.span.in_scope(|| tracing::warn!("a list breaks off: {error}"));
                 Some((Err(error), None))
             }
         }

@@ -4,6 +4,7 @@
 mod attachment;
 mod media;
 mod message;
+mod request_id;
 
 use super::*;
 

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use netrox_proto::v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_request::Request};
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_request::Request},
+};
 use tokio::{sync::oneshot, time::Instant};
 use tonic::Code;
 
@@ -81,6 +84,7 @@ pub(super) struct Entry {
     pub(super) place: u64,
     /// Given back with the answer.
     pub(super) room: Option<Room>,
+    pub(super) request_id: RequestId,
 }
 
 pub(super) struct Waiting {
@@ -262,6 +266,7 @@ impl State {
         let kept = terms.keeps.then(|| request.clone());
         let is_repetition = command.repeated;
         let timing = self.opened.map(|opened| timing(command.entry.submitted, now, opened, terms));
+        let log_id = command.entry.request_id.to_string();
         self.unanswered.insert(request_id, OnStream { request: kept, ..command });
         Some(SendMessagesRequest {
             request_id,
@@ -270,6 +275,7 @@ impl State {
             sent_after_ms: timing.map(|(sent_after, _)| sent_after),
             wait_ms: timing.map(|(_, wait)| wait),
             hand_back: terms.keeps,
+            log_id,
         })
     }
 }

@@ -67,7 +67,9 @@ impl ChatService for StubCore {
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<Self::ListMessagesStream>, Status> {
-        let state = self.state();
+        let id = request.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+        let mut state = self.state();
+        state.request_ids.extend(id.map(str::to_owned));
         let Some(messages) = &state.messages else {
             return Ok(Response::new(answers([ListMessagesResponse::default()])));
         };

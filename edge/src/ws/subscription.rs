@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     v1::{ErrorReason, Failure, SubscribeRequest, SubscribeResponse},
 };
 use tokio::{
@@ -12,6 +13,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tonic::Streaming;
+use tracing::Instrument as _;
 
 use super::{
     close::CloseReason,
@@ -114,7 +116,10 @@ impl Subscriptions {
             let turn = self.openings.turn(position.is_some()).await;
             let attempted_at = Instant::now();
             // The call's future is large and short-lived, the task's is small and long-lived.
-            let opened = Box::pin(self.open(user, position.as_ref())).await;
+            let id = RequestId::draw();
+            let span = tracing::info_span!("subscription", user.id = %user, request_id = %id);
+            let opened = id.clone().scope(self.open(user, position.as_ref())).instrument(span);
+            let opened = Box::pin(opened).await;
             drop(turn);
             let failure = match opened {
                 Ok((mut responses, first)) => {
@@ -143,6 +148,7 @@ impl Subscriptions {
                 Fate::PositionLost => {
                     tracing::warn!(
                         user.id = %user,
+                        request_id = %id,
                         "the subscription of {user} cannot be resumed: {}", failure.message
                     );
                     (out_of_reach(), CloseReason::PositionLost)
@@ -150,6 +156,7 @@ impl Subscriptions {
                 Fate::Broken => {
                     tracing::debug!(
                         user.id = %user,
+                        request_id = %id,
                         "the subscription of {user} broke: {}", failure.message
                     );
                     let wanted = async {

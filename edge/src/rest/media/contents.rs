@@ -13,6 +13,7 @@ use netrox_proto::v1::{DownloadAttachmentRequest, DownloadAttachmentResponse};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use crate::{edge::Edge, limits::Download, rest::listing, strangers::Occupied, written::Written};
 
@@ -38,6 +39,8 @@ pub(super) struct Contents {
     /// What was written on the connection, and how much of it before.
     written: Option<(u64, Arc<Written>)>,
     given: u64,
+    /// Of the request.
+    span: Span,
     done: CancellationToken,
     _done: DropGuard,
 }
@@ -73,6 +76,7 @@ impl Contents {
             _occupied: occupied,
             written: written.map(|written| (written.bytes(), written)),
             given: 0,
+            span: Span::current(),
             _done: done.clone().drop_guard(),
             done,
         };
@@ -101,7 +105,8 @@ impl Contents {
                 Ok(Some(piece)) => Some((Ok(piece), Some((None, contents)))),
                 Ok(None) => None,
                 Err(status) => {
-                    tracing::warn!("a download breaks off: {}", status.message());
+                    let cause = status.message();
+                    contents.span.in_scope(|| tracing::warn!("a download breaks off: {cause}"));
                     Some((Err(status), None))
                 }
             }

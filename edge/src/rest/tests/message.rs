@@ -17,7 +17,7 @@ use crate::{
     stub_edge::{ALICE, BOB, StubEdge, bearer},
 };
 
-const PATH: &str = "/chat/messages/87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437/";
+pub(super) const PATH: &str = "/chat/messages/87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437/";
 
 fn message(id: i64, sender: &str, receiver: &str, body: &str) -> Message {
     let created = Some(timestamp(1_718_623_701_902_531 + id));

@@ -9,6 +9,7 @@ use std::{
 
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     time,
     v1::{DispatchAttachmentResponse, ErrorReason, Failure, SendMessageResponse},
 };
@@ -42,17 +43,20 @@ where
         let mut progress = false;
         while let Some(answer) = self.answers.front_mut() {
             let next = match answer {
-                Reply::Sent(pending) => match Pin::new(pending).poll(cx) {
+                Reply::Sent(pending) => match Pin::new(&mut *pending).poll(cx) {
                     Poll::Pending => break,
                     // Documented clients are told of refusals alone.
                     Poll::Ready(Ok(sent)) => {
-                        note_sent(self.connection.user(), &sent);
+                        note_sent(self.connection.user(), pending.request_id(), &sent);
                         None
                     }
-                    Poll::Ready(Err(failure)) => match self.refusal(failure) {
-                        Some(next) => Some(next),
-                        None => return true,
-                    },
+                    Poll::Ready(Err(failure)) => {
+                        let id = pending.request_id().clone();
+                        match self.refusal(failure, &id) {
+                            Some(next) => Some(next),
+                            None => return true,
+                        }
+                    }
                 },
                 Reply::Provisioning(done) => match done.as_mut().poll(cx) {
                     Poll::Pending => break,
@@ -84,8 +88,8 @@ where
         progress
     }
 
-    /// What follows from a failure; nothing where it ends the session.
-    fn refusal(&mut self, failure: Failure) -> Option<Reply> {
+    /// What follows from the failure of a command; nothing where it ends the session.
+    fn refusal(&mut self, failure: Failure, id: &RequestId) -> Option<Reply> {
         let user = self.connection.user();
         let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
@@ -94,25 +98,27 @@ where
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
-            ErrorReason::UserUnknown => Some(Reply::Provisioning(Box::pin(async move {
-                known_users.forget(user);
-                let identity = Identity {
-                    user_id: user,
-                    expires_at: 0,
-                    issued_at: None,
-                    email: None,
-                    profile_json: None,
-                };
-                match known_users.ensure(&identity).await {
-                    // It was not stored, and will be if it is sent again.
-                    Ok(()) => Rejection::unavailable(),
-                    // What is unknown is whether the user is known now.
-                    Err(failure) if failure.reason() == ErrorReason::OutcomeUnknown => {
-                        Rejection::unavailable()
+            ErrorReason::UserUnknown => {
+                Some(Reply::Provisioning(Box::pin(id.clone().scope(async move {
+                    known_users.forget(user);
+                    let identity = Identity {
+                        user_id: user,
+                        expires_at: 0,
+                        issued_at: None,
+                        email: None,
+                        profile_json: None,
+                    };
+                    match known_users.ensure(&identity).await {
+                        // It was not stored, and will be if it is sent again.
+                        Ok(()) => Rejection::unavailable(),
+                        // What is unknown is whether the user is known now.
+                        Err(failure) if failure.reason() == ErrorReason::OutcomeUnknown => {
+                            Rejection::unavailable()
+                        }
+                        Err(failure) => Rejection::from(failure),
                     }
-                    Err(failure) => Rejection::from(failure),
-                }
-            }))),
+                }))))
+            }
             ErrorReason::Unspecified
             | ErrorReason::InvalidField
             | ErrorReason::BodyTooLarge
@@ -129,15 +135,20 @@ where
             | ErrorReason::EpochChanged
             | ErrorReason::OutcomeUnknown
             | ErrorReason::Overtaken
-            | ErrorReason::Internal => Some(Reply::Refused(Rejection::from(failure))),
+            | ErrorReason::Internal => {
+                let span = tracing::info_span!("session", user.id = %user);
+                let rejection = || id.sync_scope(|| Rejection::from(failure));
+                Some(Reply::Refused(span.in_scope(rejection)))
+            }
         }
     }
 }
 
-fn note_sent(user: UserId, sent: &Sent) {
+fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
     match sent {
         Sent::Message(SendMessageResponse { message_id, thread_id, created }) => tracing::debug!(
             user.id = %user,
+            %request_id,
             message.id = message_id,
             thread.id = thread_id,
             created_micros = created.as_ref().map(time::micros),
@@ -146,6 +157,7 @@ fn note_sent(user: UserId, sent: &Sent) {
         Sent::Dispatch(DispatchAttachmentResponse { dispatched, already_dispatched }) => {
             tracing::debug!(
                 user.id = %user,
+                %request_id,
                 dispatched_micros = dispatched.as_ref().map(time::micros),
                 already_dispatched,
                 "a file is delivered"

@@ -28,9 +28,9 @@ use tokio_tungstenite::{
 
 use super::{Connection, run};
 use crate::{
-    Metrics,
     config::Limits,
     edge::Edge,
+    metrics::Metrics,
     stub_core::{StubCore, authorization, config, user},
     wire::Generation,
 };
