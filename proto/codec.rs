@@ -153,6 +153,7 @@ mod tests {
             sent_after_ms: Some(-1),
             wait_ms: Some(9),
             hand_back: true,
+            log_id: "mine".into(),
         };
         let unreadable = SendMessagesRequest { request_id: 7, ..Default::default() };
         let read = |bytes: &[u8]| read::<SendMessagesRequest>(bytes).expect("a request");

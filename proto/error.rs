@@ -1,14 +1,19 @@
 //! Why a call was refused: the reasons of `error.proto` in the details of a gRPC status.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::v1::{ErrorReason, Failure};
+use crate::{
+    request_id::RequestId,
+    v1::{ErrorReason, Failure},
+};
 
 /// The `domain` of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "netrox.chat.v1";
+/// What the `metadata` of a `google.rpc.ErrorInfo` calls the id of the request.
+const REQUEST_ID_KEY: &str = "request_id";
 /// What every UNAVAILABLE advises to wait before the next try.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -112,7 +117,9 @@ impl From<Failure> for Status {
         let code = reason.code();
         let name = reason.as_str_name().trim_start_matches(REASON_PREFIX);
         let mut details = ErrorDetails::new();
-        details.set_error_info(name, DOMAIN, []);
+        let request = RequestId::current();
+        let request = request.map(|id| (REQUEST_ID_KEY.to_owned(), id.to_string()));
+        details.set_error_info(name, DOMAIN, HashMap::from_iter(request));
         if !failure.field.is_empty() {
             details.add_bad_request_violation(failure.field, failure.message.as_str());
         }

@@ -4,6 +4,7 @@
 //! * [`health`]: those of `grpc.health.v1`.
 //! * [`ids`]: the identifiers of the contract as types, with their wire form.
 //! * [`error`]: why a call was refused, as status details.
+//! * [`request_id`]: what a request is called on its way.
 //! * [`time`]: microseconds since the epoch and their wire form.
 //! * [`codec`]: the codec of the generated code.
 
@@ -12,6 +13,7 @@
 pub mod codec;
 pub mod error;
 pub mod ids;
+pub mod request_id;
 pub mod time;
 
 #[allow(

@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::StreamExt as _;
-use netrox_core::{Config, Core, Database, MediaLocation, bench::FanOut};
+use netrox_core::{Config, Core, Database, MediaLocation, Metrics, bench::FanOut};
 use netrox_proto::v1::{
     ListMessagesRequest, SendMessageRequest, SendMessagesRequest, UpsertUsersRequest, UserChange,
     chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
@@ -34,18 +34,21 @@ fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
 
 /// A core on SQLite, called in process.
 async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
-    let core = Core::open(Config {
-        data_dir: directory.path().into(),
-        database: Database::Sqlite(directory.path().join("chat.db")),
-        require_existing_data: false,
-        media: MediaLocation::Directory(directory.path().join("media")),
-        bus: None,
-        service_tokens: vec![TOKEN.into()],
-        store_wait: Duration::from_secs(10),
-        drain_wait: Duration::from_secs(5),
-        max_body_bytes: 16_384,
-        max_attachment_bytes: 1 << 20,
-    });
+    let core = Core::open(
+        Config {
+            data_dir: directory.path().into(),
+            database: Database::Sqlite(directory.path().join("chat.db")),
+            require_existing_data: false,
+            media: MediaLocation::Directory(directory.path().join("media")),
+            bus: None,
+            service_tokens: vec![TOKEN.into()],
+            store_wait: Duration::from_secs(10),
+            drain_wait: Duration::from_secs(5),
+            max_body_bytes: 16_384,
+            max_attachment_bytes: 1 << 20,
+        },
+        Metrics::default(),
+    );
     let core = core.await.expect("a core");
     let transport = || InterceptedService::new(core.routes(), authorize as fn(_) -> _);
     let user = |id: &str| UserChange { id: id.into(), email: None, profile_json: None };

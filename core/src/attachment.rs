@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     time::timestamp,
     v1::{self, attachment_service_server::AttachmentService, upload_attachment_request::Part},
 };
@@ -18,6 +19,7 @@ use crate::{
     committer::Committer,
     error::Error,
     media::{Claim, Media, name},
+    request,
     store::{Store, message::ParticipantsRow},
 };
 
@@ -96,7 +98,9 @@ impl AttachmentService for Attachments {
         let this = self.clone();
         let finished = self
             .tasks
-            .spawn(async move { this.finish(draft, received, users).await })
+            .spawn(request::follow(RequestId::current(), async move {
+                this.finish(draft, received, users).await
+            }))
             .await
             .unwrap_or(Err(Error::OutcomeUnknown))?;
         Ok(Response::new(finished))
@@ -139,11 +143,13 @@ impl AttachmentService for Attachments {
         }
         let chunks = self.media.read(&path, range).await;
         let damaged = self.damaged.clone();
-        let unreadable = move |error| damaged.answer(&path, error);
+        let id = RequestId::current();
+        let unreadable =
+            move |error| request::about(id.as_ref(), || Status::from(damaged.answer(&path, error)));
         let responses = chunks
             .map_err(&unreadable)?
             .map_ok(|chunk| v1::DownloadAttachmentResponse { chunk })
-            .map_err(move |error| unreadable(error).into());
+            .map_err(unreadable);
         Ok(Response::new(responses.boxed()))
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
+    metrics::FeedReads,
     store::{Store, history::Position},
     subscribe::{After, Subscription},
 };
@@ -32,6 +33,7 @@ pub(crate) struct Chat {
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
     pub(crate) delivery: Delivery,
+    pub(crate) feed_reads: FeedReads,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
 }
@@ -119,6 +121,7 @@ impl ChatService for Chat {
             user,
             after,
             received_only,
+            self.feed_reads.clone(),
         );
         let subscription = subscription.await?;
         Ok(Response::new(subscription))

@@ -15,6 +15,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use netrox_proto::request_id::RequestId;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ pub(crate) use self::{
 use crate::{
     delivery::Delivery,
     error::Error,
+    metrics::Commits,
     store::{DatabaseState, Writer},
 };
 
@@ -69,6 +71,7 @@ pub(crate) struct Committer {
     stop: CancellationToken,
     /// How long a write may wait for a database that is away.
     wait: Duration,
+    metrics: Commits,
 }
 
 impl Committer {
@@ -77,7 +80,9 @@ impl Committer {
     pub(crate) fn submit<V: Verb>(&self, verb: V) -> Result<Pending<V>, Error> {
         let write = verb.into_write();
         let wait = if write.may_wait() { self.wait } else { Duration::ZERO };
-        self.queue(write, Terms { age: Duration::ZERO, wait, returns: None }).map(Pending::new)
+        let request = RequestId::current();
+        let terms = Terms { age: Duration::ZERO, wait, returns: None, request };
+        self.queue(write, terms).map(Pending::new)
     }
 
     /// Queues a write that was sent before. One that is too old is refused.
@@ -96,7 +101,8 @@ impl Committer {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
         let (answer, answered) = oneshot::channel();
-        let queued = Queued { write, caller: Caller::new(answer, terms, room) };
+        let queued =
+            Queued { write, caller: Caller::new(answer, terms, room, self.metrics.wait()) };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,
@@ -133,12 +139,13 @@ pub(crate) fn new(
     delivery: Delivery,
     stop: CancellationToken,
     waits: Waits,
+    metrics: Commits,
 ) -> (Committer, CommitTask, watch::Receiver<DatabaseState>) {
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
     let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
-    let task = CommitTask::new(writer, delivery, waiting, health);
-    (Committer { queue, room, stop, wait }, task, health_seen)
+    let task = CommitTask::new(writer, delivery, waiting, health, metrics.clone());
+    (Committer { queue, room, stop, wait, metrics }, task, health_seen)
 }

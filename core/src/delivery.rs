@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    bus::{Brought, Bus, Inbox},
+    bus::{Bus, HintItem, Inbox},
     due::Due,
     hub::{Hub, Registration},
     tally::Tally,
@@ -144,12 +144,12 @@ impl Inbox for Local {
         }
     }
 
-    fn brought(&self, brought: &mut dyn Iterator<Item = Brought>) {
+    fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>) {
         self.tally.came();
         for brought in brought {
             match brought {
-                Brought::Change(change) => self.hub.publish(&change),
-                Brought::Look(user) => self.hub.look(user),
+                HintItem::Change(change) => self.hub.publish(&change),
+                HintItem::Look(user) => self.hub.look(user),
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Looks up where feeds end for the subscriptions that begin: those that begin at once in one statement, so that a burst
 //! of them, as of an edge that lost its core, neither waits for a connection each nor takes those of other reads.
 
-use netrox_proto::ids::UserId;
+use netrox_proto::{ids::UserId, request_id::RequestId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::{
     error::Error,
@@ -23,6 +24,7 @@ pub(crate) struct FeedLookup(mpsc::Sender<LookupRequest>);
 struct LookupRequest {
     user: UserId,
     after: Position,
+    request: Option<RequestId>,
     found: oneshot::Sender<Result<Option<FeedOwner>, Error>>,
 }
 
@@ -47,7 +49,7 @@ impl FeedLookup {
         after: Position,
     ) -> Result<Option<FeedOwner>, Error> {
         let (found, answer) = oneshot::channel();
-        let wanted = LookupRequest { user, after, found };
+        let wanted = LookupRequest { user, after, request: RequestId::current(), found };
         self.0.send(wanted).await.map_err(|_| Error::ShuttingDown)?;
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
@@ -58,8 +60,9 @@ async fn answer(store: &Store, mut waiting: mpsc::Receiver<LookupRequest>) {
     while waiting.recv_many(&mut batch, AT_ONCE).await > 0 {
         // Who has gone needs no answer.
         batch.retain(|wanted| !wanted.found.is_closed());
-        let wanted: Vec<_> = batch.iter().map(|wanted| (wanted.user, wanted.after)).collect();
-        let found = store.find_feeds(&wanted).await.map_err(Error::from);
+        let asked: Vec<_> = batch.iter().map(|wanted| (wanted.user, wanted.after)).collect();
+        let found = store.find_feeds(&asked).await;
+        let found = found.map_err(|error| span_of(&batch).in_scope(|| Error::from(error)));
         let mut found = found.map(Vec::into_iter);
         for wanted in batch.drain(..) {
             let answer = match &mut found {
@@ -70,4 +73,11 @@ async fn answer(store: &Store, mut waiting: mpsc::Receiver<LookupRequest>) {
             let _ = wanted.found.send(answer);
         }
     }
+}
+
+/// For what is logged about all of them.
+fn span_of(batch: &[LookupRequest]) -> Span {
+    let ids = batch.iter().filter_map(|wanted| Some(wanted.request.as_ref()?.to_string()));
+    let ids = ids.collect::<Vec<_>>().join(",");
+    tracing::info_span!("subscriptions", request_id = ids)
 }

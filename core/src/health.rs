@@ -10,7 +10,10 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::store::DatabaseState;
+use crate::{
+    metrics::{Part, Serving},
+    store::DatabaseState,
+};
 
 /// What the state of a service follows.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +58,20 @@ pub(crate) fn service() -> (watch::Sender<State>, Health) {
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
     state: watch::Receiver<State>,
+}
+
+impl Health {
+    /// Why the whole server does not serve, in a word.
+    pub(crate) fn reason_against(&self) -> Option<&'static str> {
+        let State { database, files } = *self.state.borrow();
+        if !database {
+            Some("database")
+        } else if !files {
+            Some("files")
+        } else {
+            None
+        }
+    }
 }
 
 fn find(service: &str) -> Option<Follows> {
@@ -119,8 +136,11 @@ pub(crate) async fn report(
     mut takes_files: watch::Receiver<bool>,
     draining: CancellationToken,
     ends: Ends,
+    metrics: Serving,
 ) {
-    let tell = |state| {
+    let tell = |state: State| {
+        metrics.set(Part::Database, state.database);
+        metrics.set(Part::Files, state.files);
         reporter.send_if_modified(|told| std::mem::replace(told, state) != state);
     };
     loop {
@@ -153,6 +173,7 @@ mod tests {
     use health_server::Health as _;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     const CHAT: &str = "netrox.chat.v1.ChatService";
 
@@ -170,7 +191,14 @@ mod tests {
             let (files, of_files) = watch::channel(true);
             let draining = CancellationToken::new();
             let ends = Ends { damaged: CancellationToken::new(), died: CancellationToken::new() };
-            tokio::spawn(report(reporter, of_database, of_files, draining.clone(), ends));
+            tokio::spawn(report(
+                reporter,
+                of_database,
+                of_files,
+                draining.clone(),
+                ends,
+                Metrics::default().serving,
+            ));
             Self { health, database, files, draining }
         }
 

@@ -10,6 +10,8 @@
 //! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
+//! * [`metrics`]: what can be measured.
+//! * [`request`]: what a request is called on its way.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, delivery and media; none of these knows gRPC's statuses or
@@ -37,8 +39,10 @@ mod health;
 mod lifecycle;
 mod lock;
 mod media;
+mod metrics;
 mod migrate;
 mod notice;
+mod request;
 mod server;
 mod store;
 mod subscribe;
@@ -51,6 +55,7 @@ pub use delivery::bus::OpenError as BusError;
 pub use epoch::renew_epoch;
 pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;
+pub use metrics::Metrics;
 pub use migrate::{MigrateError, migrate};
 pub use store::{
     OpenError as DatabaseError,

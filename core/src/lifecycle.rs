@@ -1,11 +1,6 @@
 //! A core from its opening to its close.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use netrox_proto::{
     FILE_DESCRIPTOR_SET,
@@ -31,16 +26,21 @@ use crate::{
     delivery::{Delivery, bus},
     directory::{Budgeted, Directory},
     error::Error,
-    feed_lookup, health,
-    lock::{LockError, LockFile},
+    feed_lookup,
+    health::{self, Health},
+    lock::LockFile,
     media::{self, Claim, Media, StoreError},
+    metrics::Metrics,
+    request::Identified,
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
 
+mod data_dir;
 mod presence;
 
+use self::data_dir::{create_dir, lock, mark_made};
 pub use self::presence::Vanished;
-pub(crate) use self::presence::check_existing;
+pub(crate) use self::{data_dir::lock_database, presence::check_existing};
 
 /// Of a request besides its largest field.
 const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;
@@ -48,7 +48,6 @@ const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;
 const MAX_DIRECTORY_REQUEST_BYTES: usize = 20 * 1024 * 1024;
 /// The name of a service.
 const MAX_HEALTH_REQUEST_BYTES: usize = 1024;
-const LOCK_FILE: &str = "lock";
 
 /// Why a core could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +95,7 @@ pub struct Core {
     auth: ServiceAuth,
     store: Store,
     delivery: Delivery,
+    health: Health,
     tasks: TaskTracker,
     /// What waits for the database does not wait for much longer.
     hurries: CancellationToken,
@@ -119,7 +119,7 @@ struct Shutdown {
 
 impl Core {
     /// Locks the data directory, opens the database, removes what a crash left behind.
-    pub async fn open(config: Config) -> Result<Self, OpenError> {
+    pub async fn open(config: Config, metrics: Metrics) -> Result<Self, OpenError> {
         let expected = presence::look(&config)?;
         let unopened = |error| OpenError::Database { database: config.database.clone(), error };
         if let (Database::Sqlite(_), Expected::Nothing, true) =
@@ -157,7 +157,7 @@ impl Core {
             hurried: config.drain_wait,
         };
         let (committer, commit_task, health) =
-            committer::new(writer, delivery.clone(), draining.clone(), waits);
+            committer::new(writer, delivery.clone(), draining.clone(), waits, metrics.commits);
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
@@ -174,7 +174,14 @@ impl Core {
         let ends = health::Ends { damaged: damaged.clone(), died: died.clone() };
         let (takes_files, files_taken) = watch::channel(true);
         tasks.spawn(media::watch(media.clone(), takes_files, draining.clone()));
-        tasks.spawn(health::report(reporter, health, files_taken, draining.clone(), ends));
+        tasks.spawn(health::report(
+            reporter,
+            health,
+            files_taken,
+            draining.clone(),
+            ends,
+            metrics.serving,
+        ));
         if let Some(open_files) = store.open_files() {
             open_files
                 .watch_locks(&locks)
@@ -199,6 +206,7 @@ impl Core {
             lookup,
             committer: committer.clone(),
             delivery: delivery.clone(),
+            feed_reads: metrics.feed_reads,
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
         };
@@ -226,25 +234,31 @@ impl Core {
         let max_request_bytes =
             MAX_CHUNK_BYTES.max(config.max_body_bytes) * 2 + REQUEST_OVERHEAD_BYTES;
         let routes = Routes::new(InterceptedService::new(
-            ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
+            Identified::new(
+                ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
+            ),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            AttachmentServiceServer::new(attachments).max_decoding_message_size(max_request_bytes),
+            Identified::new(
+                AttachmentServiceServer::new(attachments)
+                    .max_decoding_message_size(max_request_bytes),
+            ),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(
-            Budgeted::new(
+            Identified::new(Budgeted::new(
                 DirectoryServiceServer::new(directory)
                     .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
-            ),
+            )),
             auth.clone(),
         ))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth.clone()))
         // Open to probes that cannot carry a credential; it tells nothing else.
         .add_service(InterceptedService::new(
-            HealthServer::new(health_service).max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
+            HealthServer::new(health_service.clone())
+                .max_decoding_message_size(MAX_HEALTH_REQUEST_BYTES),
             auth.clone().open_to_all(),
         ))
         .prepare();
@@ -255,6 +269,7 @@ impl Core {
             auth,
             store,
             delivery,
+            health: health_service,
             tasks,
             hurries,
             draining,
@@ -273,6 +288,14 @@ impl Core {
     /// Who may call.
     pub(crate) fn auth(&self) -> ServiceAuth {
         self.auth.clone()
+    }
+
+    /// Why it does not serve, in a word; nothing where it does. `grpc.health.v1` says the same of the empty name.
+    pub fn reason_against_serving(&self) -> Option<&'static str> {
+        if self.draining.is_cancelled() {
+            return Some("draining");
+        }
+        self.health.reason_against()
     }
 
     /// Whether the database had nothing of ours: a new chat begins.
@@ -339,37 +362,6 @@ impl Core {
     }
 }
 
-/// One process per data directory, and per database file wherever it lies: its writer keeps in memory
-/// what other writers would have it read anew for each batch.
-fn lock(config: &Config) -> Result<Vec<Arc<LockFile>>, OpenError> {
-    create_dir(&config.data_dir)?;
-    let mut locks = vec![Arc::new(take_lock(&config.data_dir, config.data_dir.join(LOCK_FILE))?)];
-    if let Database::Sqlite(path) = &config.database {
-        locks.push(Arc::new(lock_database(path)?));
-    }
-    Ok(locks)
-}
-
-pub(crate) fn lock_database(path: &Path) -> Result<LockFile, OpenError> {
-    take_lock(path, with_suffix(&real_path(path)?, ".lock"))
-}
-
-/// Has the locks say that there is a database: a start that does not find it will not make another.
-fn mark_made(config: &Config, locks: &[Arc<LockFile>]) {
-    let Database::Sqlite(path) = &config.database else { return };
-    let Ok(path) = real_path(path) else { return };
-    let name = path.to_string_lossy();
-    for (lock, text) in locks.iter().zip([&*name, presence::DATABASE_WAS_MADE]) {
-        if lock.text().is_ok_and(|there| there == text) {
-            continue;
-        }
-        // A full disk is no reason not to start.
-        if let Err(error) = lock.set_text(text).and_then(|()| lock.sync()) {
-            tracing::warn!(path = %lock.path().display(), %error, "cannot mark that a database was made");
-        }
-    }
-}
-
 /// Where it takes files, or will when there is room.
 async fn open_media(location: MediaLocation) -> Result<Media, OpenError> {
     let opened = match &location {
@@ -385,80 +377,4 @@ async fn open_media(location: MediaLocation) -> Result<Media, OpenError> {
         Ok(media)
     };
     tried.await.map_err(|error| OpenError::Media { media: location, error })
-}
-
-/// As many links as Linux follows.
-const MAX_LINKS: usize = 40;
-
-/// The path without links, of a file that may not exist yet.
-pub(crate) fn real_path(given: &Path) -> Result<PathBuf, OpenError> {
-    let unusable = |error| OpenError::File { path: given.to_owned(), error };
-    let mut path = given.to_owned();
-    for _ in 0..MAX_LINKS {
-        if let Ok(path) = path.canonicalize() {
-            return Ok(path);
-        }
-        let name = path.file_name().ok_or_else(|| unusable(io::ErrorKind::InvalidInput.into()))?;
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let place = directory.canonicalize().map_err(unusable)?.join(name);
-        // A link to what is not there: that is where it would be made.
-        let Ok(target) = fs::read_link(&place) else { return Ok(place) };
-        path = place.with_file_name(target);
-    }
-    Err(unusable(io::Error::other("too many symbolic links")))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-fn take_lock(guarded: &Path, path: PathBuf) -> Result<LockFile, OpenError> {
-    LockFile::take(path.clone()).map_err(|error| match error {
-        LockError::Held => OpenError::Locked(guarded.to_owned()),
-        LockError::File(error) => OpenError::File { path, error },
-    })
-}
-
-/// With the directories above it, whose entries survive a power cut.
-fn create_dir(path: &Path) -> Result<(), OpenError> {
-    let created = || {
-        let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
-        fs::create_dir_all(path)?;
-        for parent in missing.iter().filter_map(|path| path.parent()) {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            match File::open(parent) {
-                // One that cannot be read cannot be synced.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                opened => opened?.sync_all()?,
-            }
-        }
-        Ok(())
-    };
-    created().map_err(|error| OpenError::File { path: path.to_owned(), error })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_link_to_what_is_not_there_yet_leads_to_its_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        fs::create_dir(root.join("volume")).unwrap();
-        symlink("volume/chat.db", root.join("first")).unwrap();
-        symlink(root.join("first"), root.join("second")).unwrap();
-        for name in ["first", "second", "volume/chat.db"] {
-            assert_eq!(real_path(&root.join(name)).unwrap(), root.join("volume/chat.db"), "{name}");
-        }
-        symlink("circle", root.join("circle")).unwrap();
-        assert!(real_path(&root.join("circle")).is_err());
-    }
 }

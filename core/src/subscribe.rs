@@ -10,9 +10,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, Stream, future::BoxFuture, ready};
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::{
     delivery::{
@@ -21,6 +22,8 @@ use crate::{
     },
     error::Error,
     feed_lookup::FeedLookup,
+    metrics::{FeedReads, ReadCause},
+    request,
     store::{
         Store,
         feed::FeedPage,
@@ -49,6 +52,8 @@ pub(crate) struct Subscription {
     /// The start that the subscriber was told of last.
     told_start: Start,
     phase: Phase,
+    reads: FeedReads,
+    request: Option<RequestId>,
 }
 
 /// Where a subscription begins, if not at the end of the feed.
@@ -88,6 +93,7 @@ impl Subscription {
         user_id: UserId,
         after: Option<After>,
         received_only: bool,
+        reads: FeedReads,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
         let registration = delivery.register(user_id, received_only)?;
@@ -124,17 +130,21 @@ impl Subscription {
             position,
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
+            reads,
+            request: RequestId::current(),
         })
     }
 
-    fn catch_up(&mut self) {
+    fn catch_up(&mut self, cause: ReadCause) {
+        self.reads.read_for(cause);
         let (store, after) = (self.store.clone(), self.position);
         let (user_key, user_id, received_only) = (self.user_key, self.user_id, self.received_only);
         let page = async move {
             let page = store.read_feed(user_key, user_id, after, received_only, PAGE_EVENTS);
             page.await?.ok_or(Error::EpochChanged)
         };
-        self.phase = Phase::CatchingUp(page.boxed());
+        let span = request::span(self.request.as_ref());
+        self.phase = Phase::CatchingUp(page.instrument(span).boxed());
     }
 
     /// From the position before to the one now.
@@ -171,7 +181,7 @@ impl Subscription {
                     return Poll::Ready(Some(Err(error.clone())));
                 }
                 Next::Behind => {
-                    self.catch_up();
+                    self.catch_up(ReadCause::Behind);
                     break;
                 }
                 Next::Entry(Entry::Change(change)) => {
@@ -194,7 +204,7 @@ impl Subscription {
             };
             if !follows {
                 // The store tells which of two histories is ours, and what is missing.
-                self.catch_up();
+                self.catch_up(ReadCause::Hole);
                 break;
             }
             self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
@@ -219,7 +229,7 @@ impl Stream for Subscription {
             match &mut this.phase {
                 Phase::Starting { behind } => {
                     if *behind {
-                        this.catch_up();
+                        this.catch_up(ReadCause::Position);
                     } else {
                         this.phase = Phase::Live;
                     }
@@ -230,7 +240,9 @@ impl Stream for Subscription {
                         Ok(page) => page,
                         Err(error) => {
                             this.phase = Phase::Ended;
-                            return Poll::Ready(Some(Err(error.into())));
+                            let status = || Status::from(error);
+                            let status = request::about(this.request.as_ref(), status);
+                            return Poll::Ready(Some(Err(status)));
                         }
                     };
                     this.phase = Phase::Sending(Box::new(page));
@@ -244,12 +256,14 @@ impl Stream for Subscription {
                     if page.is_complete {
                         this.phase = Phase::Live;
                     } else {
-                        this.catch_up();
+                        this.catch_up(ReadCause::Position);
                     }
                 }
                 Phase::Live => {
                     if let Some(response) = ready!(this.poll_live(context)) {
-                        return Poll::Ready(Some(response.map_err(Status::from)));
+                        let request = this.request.as_ref();
+                        let status = |error| request::about(request, || Status::from(error));
+                        return Poll::Ready(Some(response.map_err(status)));
                     }
                 }
                 Phase::Ended => return Poll::Ready(None),

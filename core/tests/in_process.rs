@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use netrox_core::{Config, Core, Database, MediaLocation};
+use netrox_core::{Config, Core, Database, MediaLocation, Metrics};
 use netrox_proto::health::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -94,18 +94,21 @@ fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
 }
 
 async fn open(directory: &TempDir) -> Core {
-    Core::open(Config {
-        data_dir: directory.path().into(),
-        database: Database::Sqlite(directory.path().join("chat.db")),
-        require_existing_data: false,
-        media: MediaLocation::Directory(directory.path().join("media")),
-        bus: None,
-        service_tokens: vec![TOKEN.into()],
-        store_wait: Duration::from_secs(10),
-        drain_wait: Duration::from_secs(5),
-        max_body_bytes: 16_384,
-        max_attachment_bytes: 1 << 20,
-    })
+    Core::open(
+        Config {
+            data_dir: directory.path().into(),
+            database: Database::Sqlite(directory.path().join("chat.db")),
+            require_existing_data: false,
+            media: MediaLocation::Directory(directory.path().join("media")),
+            bus: None,
+            service_tokens: vec![TOKEN.into()],
+            store_wait: Duration::from_secs(10),
+            drain_wait: Duration::from_secs(5),
+            max_body_bytes: 16_384,
+            max_attachment_bytes: 1 << 20,
+        },
+        Metrics::default(),
+    )
     .await
     .expect("a core")
 }
@@ -245,17 +248,17 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         max_body_bytes: 1,
         max_attachment_bytes: 1,
     };
-    let second = Core::open(config(&world.directory, &world.directory)).await;
+    let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));
 
     // Also one that lies in the data directory of another.
-    let second = Core::open(config(&elsewhere, &world.directory)).await;
+    let second = Core::open(config(&elsewhere, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));
 
     let outside = tempfile::tempdir().expect("a directory");
-    let first = Core::open(config(&elsewhere, &outside)).await.expect("a core");
+    let first = Core::open(config(&elsewhere, &outside), Metrics::default()).await.expect("a core");
     let another = tempfile::tempdir().expect("a directory");
-    let second = Core::open(config(&another, &outside)).await;
+    let second = Core::open(config(&another, &outside), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));
     first.close().await;
 }

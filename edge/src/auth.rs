@@ -12,6 +12,7 @@ use std::{
 use http::{HeaderMap, header};
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use netrox_proto::ids::UserId;
+use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
 use self::refusal::Tally;
@@ -40,6 +41,17 @@ pub(crate) struct Identity {
     pub(crate) email: Option<String>,
     /// The `profile` claim as JSON text; "null" where it is null.
     pub(crate) profile_json: Option<String>,
+}
+
+impl Identity {
+    /// Until when the token is taken, in Unix seconds.
+    pub(crate) fn accepted_until(&self) -> i64 {
+        accepted_until(self.expires_at)
+    }
+}
+
+fn accepted_until(expires_at: i64) -> i64 {
+    expires_at.saturating_add(LEEWAY_SECONDS)
 }
 
 /// Verifies access tokens with one key.
@@ -116,7 +128,7 @@ impl Authenticator {
         let claims = token.claims;
         let expires_at =
             claims.get("exp").and_then(|claim| time(claim)).ok_or(Refusal::NoExpiry)?;
-        if expires_at < now.saturating_sub(LEEWAY_SECONDS) {
+        if accepted_until(expires_at) < now {
             return Err(Refusal::Expired);
         }
         if let Some(start) = claims.get("nbf").filter(|claim| claim.get() != "null") {
@@ -142,6 +154,12 @@ impl Authenticator {
             profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
         })
     }
+}
+
+/// The `token` of a query.
+pub(crate) fn query_token(query: Option<&str>) -> Option<String> {
+    let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    percent_decode_str(token).decode_utf8().ok().map(Into::into)
 }
 
 fn token_of<'a>(headers: &'a HeaderMap, query_token: Option<&'a str>) -> Result<&'a str, Refusal> {

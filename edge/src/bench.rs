@@ -6,8 +6,12 @@ use netrox_proto::{
 };
 
 use crate::{
-    rest::{listing::Items, message::renderer},
-    ws::{client_frame, server_frame},
+    rest::message::renderer,
+    wire::v1::{
+        client_frame,
+        rest::{List, MESSAGES},
+        server_frame,
+    },
 };
 
 /// Whether a frame of a client is taken.
@@ -20,9 +24,9 @@ pub fn render_server_frame(message: &Message) -> usize {
     server_frame::received(message).map_or(0, |frame| frame.len())
 }
 
-/// The length of the JSON of a page of a history, whose first response names the two users.
+/// The length of the JSON of a history of one page, without its end. `first` names the two users.
 pub fn render_history(first: &ListMessagesResponse, page: &ListMessagesResponse) -> usize {
-    let mut items = Items::after("");
-    let rendered = renderer(first).and_then(|mut render| render(page, &mut items));
-    rendered.map_or(0, |()| items.len())
+    let mut list = List::open(MESSAGES);
+    let rendered = renderer(first).and_then(|mut render| render(page, &mut list));
+    rendered.map_or(0, |()| list.take_piece().len())
 }

@@ -6,9 +6,8 @@ use netrox_proto::{
     ids::UserId,
     v1::{ErrorReason, Failure},
 };
-use percent_encoding::percent_decode_str;
 
-use crate::{Edge, auth::Identity, error::PublicError, server::Visitor};
+use crate::{auth::Identity, edge::Edge, error::PublicError, strangers::Visitor};
 
 /// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +36,7 @@ impl Edge {
             .authenticator
             .authenticate(headers, query_token)
             .map_err(|_| PublicError::unauthenticated())?;
-        shared.known_users.ensure(&shared.core, &identity).await?;
+        shared.known_users.ensure(&identity).await?;
         Ok(identity)
     }
 
@@ -49,33 +48,5 @@ impl Edge {
             self.shared.known_users.forget(user);
         }
         failure.into()
-    }
-}
-
-/// The `token` of a query.
-pub(crate) fn query_token(query: Option<&str>) -> Option<String> {
-    let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
-    percent_decode_str(token).decode_utf8().ok().map(Into::into)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_token_is_found_anywhere_in_the_query() {
-        for (query, token) in [
-            ("token=a.b.c", Some("a.b.c")),
-            ("x=1&token=a.b-_c&token=other", Some("a.b-_c")),
-            ("token=a%2Eb%2ec", Some("a.b.c")),
-            ("token=", Some("")),
-            ("mytoken=a", None),
-            ("token", None),
-            ("token=%ff", None),
-            ("", None),
-        ] {
-            assert_eq!(query_token(Some(query)).as_deref(), token, "{query}");
-        }
-        assert_eq!(query_token(None), None);
     }
 }

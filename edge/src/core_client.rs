@@ -13,9 +13,12 @@ use std::{
 
 use http::Uri;
 
-use netrox_proto::v1::{
-    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
-    directory_service_client::DirectoryServiceClient,
+use netrox_proto::{
+    request_id::{REQUEST_ID, RequestId},
+    v1::{
+        attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+        directory_service_client::DirectoryServiceClient,
+    },
 };
 use tonic::{Status, body::Body};
 use tonic_health::pb::health_client::HealthClient;
@@ -143,7 +146,12 @@ impl CoreClient {
             let authorization = authorization.clone();
             let opened = transport.open(link, &authorization, &reach, &chat_count);
             let authorized = opened.map_request(move |mut request: http::Request<Body>| {
-                request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
+                let headers = request.headers_mut();
+                headers.insert(http::header::AUTHORIZATION, authorization.clone());
+                // What the core logs about it is found by the same id.
+                if let Some(id) = RequestId::current().and_then(|id| id.header_value()) {
+                    headers.insert(REQUEST_ID, id);
+                }
                 request
             });
             BoxCloneSyncService::new(authorized)

@@ -41,23 +41,20 @@ impl Known {
 
 /// The users whom this edge knows to be in the directory, so that asking again costs no call.
 pub(crate) struct KnownUsers {
+    core: CoreClient,
     users: Cache<UserId, Known>,
     hasher: RandomState,
 }
 
 impl KnownUsers {
-    pub(crate) fn new() -> Self {
-        Self { users: Cache::new(CAPACITY), hasher: RandomState::new() }
+    pub(crate) fn new(core: CoreClient) -> Self {
+        Self { core, users: Cache::new(CAPACITY), hasher: RandomState::new() }
     }
 
     /// Makes sure that the user of a token is in the directory, with what the token says of them.
     ///
     /// Fails with `UserDeleted` where the user was deleted from it.
-    pub(crate) async fn ensure(
-        &self,
-        core: &CoreClient,
-        identity: &Identity,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn ensure(&self, identity: &Identity) -> Result<(), Failure> {
         let Identity { user_id, issued_at, email, profile_json, .. } = identity;
         let said = email.is_some() || profile_json.is_some();
         let claims = said.then(|| self.hasher.hash_one((email, profile_json)));
@@ -85,7 +82,7 @@ impl KnownUsers {
             profile_json: profile_json.clone(),
         };
         // Claims that the directory cannot hold are left out: the token is valid all the same.
-        while let Err(failure) = ensure_user(core, user.clone(), *issued_at).await {
+        while let Err(failure) = ensure_user(&self.core, user.clone(), *issued_at).await {
             if failure.reason() != ErrorReason::InvalidField || !leave_out(&mut user, &failure) {
                 self.users.remove(user_id);
                 return Err(failure);
@@ -150,10 +147,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_older_token_is_not_told_and_a_newer_one_at_once() {
         let stub = StubCore::default();
-        let core = stub.client();
-        let known_users = KnownUsers::new();
+        let known_users = KnownUsers::new(stub.client());
         let ensure = async |email, issued_at| {
-            known_users.ensure(&core, &said(Some(email), issued_at)).await.expect("ensured");
+            known_users.ensure(&said(Some(email), issued_at)).await.expect("ensured");
         };
         let email = |email: &str, issued_at| (Some(email.to_owned()), issued_at);
         ensure("old", Some(100)).await;
@@ -177,10 +173,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_that_disagree_refresh_a_user_once_a_minute() {
         let stub = StubCore::default();
-        let core = stub.client();
-        let known_users = KnownUsers::new();
+        let known_users = KnownUsers::new(stub.client());
         let ensure = async |email| {
-            known_users.ensure(&core, &said(Some(email), None)).await.expect("ensured");
+            known_users.ensure(&said(Some(email), None)).await.expect("ensured");
         };
         ensure("one").await;
         ensure("two").await;
@@ -206,11 +201,10 @@ mod tests {
     #[tokio::test]
     async fn requests_at_the_same_time_refresh_once() {
         let stub = StubCore::default();
-        let core = stub.client();
-        let known_users = KnownUsers::new();
-        known_users.ensure(&core, &said(Some("old"), None)).await.expect("ensured");
+        let known_users = KnownUsers::new(stub.client());
+        known_users.ensure(&said(Some("old"), None)).await.expect("ensured");
         let identity = said(Some("new"), None);
-        let calls = (0..50).map(|_| known_users.ensure(&core, &identity));
+        let calls = (0..50).map(|_| known_users.ensure(&identity));
         let ensured = futures_util::future::join_all(calls).await;
         assert!(ensured.iter().all(Result::is_ok));
         assert_eq!(told(&stub).len(), 2);
@@ -219,12 +213,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deleted_user_is_known_for_a_minute_at_most() {
         let stub = StubCore::default();
-        let core = stub.client();
-        let known_users = KnownUsers::new();
+        let known_users = KnownUsers::new(stub.client());
         let user_id = user(1);
         let identity = said(None, None);
         let ensure = async || {
-            let ensured = known_users.ensure(&core, &identity).await;
+            let ensured = known_users.ensure(&identity).await;
             ensured.map_err(|failure| failure.reason())
         };
         assert_eq!(ensure().await, Ok(()));
@@ -247,7 +240,7 @@ mod tests {
         stub.change(|state| state.refused_claim = Some("email"));
         let profile_json = Some("{}".into());
         let identity = Identity { profile_json, ..said(Some("no address"), None) };
-        let ensured = KnownUsers::new().ensure(&stub.client(), &identity).await;
+        let ensured = KnownUsers::new(stub.client()).ensure(&identity).await;
         assert_eq!(ensured.map_err(|failure| failure.reason()), Ok(()));
         let ensured = stub.state().ensured.clone();
         assert_eq!(ensured.len(), 2);
@@ -258,7 +251,7 @@ mod tests {
         // What names no claim of the token's ends it.
         stub.change(|state| state.refused_claim = Some("id"));
         let identity = Identity { email: None, profile_json: None, ..identity };
-        let ensured = KnownUsers::new().ensure(&stub.client(), &identity).await;
+        let ensured = KnownUsers::new(stub.client()).ensure(&identity).await;
         assert_eq!(ensured.map_err(|failure| failure.reason()), Err(ErrorReason::InvalidField));
     }
 }

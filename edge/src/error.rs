@@ -5,11 +5,11 @@ use std::{borrow::Cow, fmt, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use netrox_proto::v1::{ErrorReason, Failure};
-use uuid::Uuid;
 
 use crate::{
-    json,
+    internal_error::log_internal,
     limits::{Full, TooMuch},
+    wire::v1::rest,
 };
 
 /// How long a refused client is advised to wait.
@@ -117,16 +117,9 @@ impl PublicError {
     }
 }
 
-/// Logs a defect, and gives the id that finds it in the log.
-pub(crate) fn log_internal(error: impl fmt::Display) -> Uuid {
-    let id = Uuid::new_v4();
-    tracing::error!(error.id = %id, "internal error {id}: {error}");
-    id
-}
-
 impl IntoResponse for PublicError {
     fn into_response(self) -> Response {
-        let mut response = json::failure(self.status, &self.message);
+        let mut response = rest::failure(self.status, &self.message);
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

@@ -3,12 +3,14 @@
 mod attachment;
 mod disposition;
 mod health;
-pub(crate) mod listing;
+mod listing;
 mod media;
 pub(crate) mod message;
 mod multipart;
 mod range;
 mod thread;
+
+pub(crate) use self::health::is_probe;
 
 use std::{any::Any, time::Duration};
 
@@ -26,7 +28,7 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use crate::{Edge, config::CorsAllowOrigin, error::PublicError, ws};
+use crate::{config::CorsAllowOrigin, edge::Edge, error::PublicError, ws};
 
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [
@@ -47,6 +49,21 @@ const ALLOWED_HEADERS: [HeaderName; 8] = [
     header::IF_UNMODIFIED_SINCE,
     header::RANGE,
 ];
+
+/// Which route a path is of, in a word.
+pub(crate) fn route_of(path: &str) -> &'static str {
+    const ROUTES: [(&str, &str); 7] = [
+        ("/chat/messages/", "messages"),
+        ("/chat/get-user-threads", "threads"),
+        ("/chat/chat-attachment", "upload"),
+        ("/ws/chat/room", "websocket"),
+        ("/mediafiles/", "media"),
+        ("/healthz", "health"),
+        ("/readyz", "health"),
+    ];
+    let found = ROUTES.iter().find(|(prefix, _)| path.starts_with(prefix));
+    found.map_or("none", |(_, word)| word)
+}
 
 /// Every route, with and without its last slash, and without a redirect (PROTOCOL section 2).
 pub(crate) fn router(edge: Edge) -> Router {

@@ -28,22 +28,26 @@ mod stall;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     v1::{
         DispatchAttachmentRequest, ErrorReason, Failure, SendMessageRequest,
         send_messages_request::Request,
     },
 };
 use tokio::{sync::oneshot, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
-use crate::core_client::CoreClient;
+use crate::{core_client::CoreClient, tasks::Tasks};
 use client_refs::ClientRefs;
 use commands::{Terms, overloaded};
 use lane::Lane;
@@ -75,13 +79,23 @@ pub(crate) type Outcome = Result<(), Failure>;
 
 /// Resolves when the command is answered, or cannot be. Dropping it cancels nothing.
 #[derive(Debug)]
-pub(crate) struct Pending(oneshot::Receiver<Outcome>);
+pub(crate) struct Pending {
+    answer: oneshot::Receiver<Outcome>,
+    request_id: RequestId,
+}
+
+impl Pending {
+    /// What the command is called.
+    pub(crate) fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+}
 
 impl Future for Pending {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let answer = ready!(Pin::new(&mut self.0).poll(cx));
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
         Poll::Ready(answer.unwrap_or_else(|_| {
             Err(Failure::new(ErrorReason::OutcomeUnknown, "the pipeline of sends ended"))
         }))
@@ -99,7 +113,20 @@ pub(crate) enum Submitted {
 
 /// One who sends, by [`SendPipeline::sender`].
 #[derive(Debug)]
-pub(crate) struct Sender(Arc<RoomOfUser>);
+pub(crate) struct Sender {
+    room: Arc<RoomOfUser>,
+    /// Random: what tells its commands from those of others.
+    session: u64,
+    /// Of the last command.
+    number: AtomicU64,
+}
+
+impl Sender {
+    /// What its next command is called.
+    fn next_id(&self) -> RequestId {
+        RequestId::numbered(self.session, self.number.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 /// The sends of all users of an edge.
 pub(crate) struct SendPipeline {
@@ -112,22 +139,13 @@ pub(crate) struct SendPipeline {
 }
 
 impl SendPipeline {
-    /// Starts to connect; the tasks of the pipeline run on `tasks` until [`Self::close`] or until
-    /// `hard_stop`. Commands wait for `wait` where the core or its database is away.
-    pub(crate) fn new(
-        core: &CoreClient,
-        in_process: bool,
-        wait: Duration,
-        tasks: &TaskTracker,
-        hard_stop: &CancellationToken,
-    ) -> Self {
+    /// Starts to connect; the tasks of the pipeline run until [`Self::close`] or the hard stop. Commands wait for `wait` where the core or its database is away.
+    pub(crate) fn new(core: &CoreClient, in_process: bool, wait: Duration, tasks: &Tasks) -> Self {
         let (terms, stall) = (Terms { keeps: !in_process, wait }, Arc::default());
         let of_lanes = TaskTracker::new();
         let lanes = std::array::from_fn(|_| {
             let lane = Arc::new(Lane::new(terms, Arc::clone(&stall)));
-            let run =
-                hard_stop.clone().run_until_cancelled_owned(Arc::clone(&lane).run(core.clone()));
-            tasks.spawn(of_lanes.track_future(run));
+            tasks.spawn(of_lanes.track_future(Arc::clone(&lane).run(core.clone())));
             lane
         });
         of_lanes.close();
@@ -137,33 +155,40 @@ impl SendPipeline {
 
     /// What the commands of a user hold is counted together, also of several senders.
     pub(crate) fn sender(&self, user: UserId) -> Sender {
-        Sender(self.rooms.of(user))
+        Sender { room: self.rooms.of(user), session: rand::random(), number: AtomicU64::new(0) }
     }
 
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
     pub(crate) fn submit(&self, sender: &Sender, command: Command, since: Instant) -> Submitted {
-        let Sender(room) = sender;
+        let room = &sender.room;
         let lane = self.lane(room.user());
         let (answer, pending) = oneshot::channel();
         match room.take(command.text_bytes()) {
-            Ok(room) => lane.submit(self.request(sender, command), answer, since, room),
-            Err(Full::User) if !lane.is_stalled() => return Submitted::NotYet(command),
-            Err(Full::User | Full::All) => lane.give(vec![(answer, overloaded())]),
+            Ok(room) => {
+                let request_id = sender.next_id();
+                let request = self.request(sender, command);
+                lane.submit(request, request_id.clone(), answer, since, room);
+                Submitted::Taken(Pending { answer: pending, request_id })
+            }
+            Err(Full::User) if !lane.is_stalled() => Submitted::NotYet(command),
+            Err(Full::User | Full::All) => {
+                lane.give(vec![(answer, overloaded())]);
+                Submitted::Taken(Pending { answer: pending, request_id: sender.next_id() })
+            }
         }
-        Submitted::Taken(Pending(pending))
     }
 
     /// The last command of a connection, for which there is room although the user has enough under way.
     pub(crate) fn submit_last(&self, sender: &Sender, command: Command, since: Instant) {
-        let Sender(room) = sender;
+        let room = &sender.room;
         let lane = self.lane(room.user());
         let room = room.take_more(command.text_bytes());
         let (answer, _) = oneshot::channel();
-        lane.submit(self.request(sender, command), answer, since, room);
+        lane.submit(self.request(sender, command), sender.next_id(), answer, since, room);
     }
 
     fn request(&self, sender: &Sender, command: Command) -> Request {
-        let sender = sender.0.user();
+        let sender = sender.room.user();
         match command {
             Command::Message { receiver, body } => Request::Message(SendMessageRequest {
                 sender_id: sender.to_string(),

@@ -8,7 +8,6 @@ mod head_timeout;
 mod linger;
 mod lingering;
 mod origin;
-mod strangers;
 mod write_timeout;
 
 use std::{
@@ -17,7 +16,7 @@ use std::{
     net::IpAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -27,6 +26,7 @@ use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use netrox_proto::request_id::{REQUEST_ID, RequestId};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
@@ -34,21 +34,22 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
+use tracing::Instrument as _;
 
 use self::{
     head_timeout::{HeadTimer, Heads},
     linger::{Course, LingeringBody},
+    lingering::Lingering,
     origin::Origin,
-    strangers::Stranger,
     write_timeout::WriteTimeout,
 };
-pub(crate) use self::{
-    lingering::Lingering,
-    origin::ClientAddress,
-    strangers::{Occupied, Strangers, Visitor},
-    write_timeout::Written,
+use crate::{
+    config::Config,
+    edge::Edge,
+    request, rest,
+    strangers::{Stranger, Strangers, Visitor},
+    tasks::Tasks,
 };
-use crate::{Edge, rest, ws};
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -62,49 +63,166 @@ const CROWD_PAUSE: Duration = Duration::from_millis(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
-pub(crate) async fn serve(edge: &Edge, listener: TcpListener, shutdown: CancellationToken) {
-    let shared = &edge.shared;
-    edge.spawn(keep_house(edge.clone()));
-    edge.spawn(ws::drain(edge.clone()));
-    let router = rest::router(edge.clone());
-    shutdown.run_until_cancelled(accept(edge, &listener, &router)).await;
-    // New connections are refused from here on.
-    drop(listener);
-
-    shared.draining.cancel();
-    shared.tasks.close();
-    let drain_timeout = shared.config.limits.drain_timeout;
-    if timeout(drain_timeout, shared.tasks.wait()).await.is_err() {
-        tracing::warn!("{} tasks are cut off: the drain took too long", shared.tasks.len());
-        shared.hard_stop.cancel();
-        shared.tasks.wait().await;
+impl Edge {
+    /// Serves connections of `listener` until `shutdown` is cancelled, then drains and returns: no
+    /// new connections, requests in flight are finished, WebSockets closed with 1001. What is left
+    /// after `Limits::drain_timeout` is cut off.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
+        let tasks = &self.shared.tasks;
+        tasks.spawn(keep_house(self.clone()));
+        tasks.spawn(Arc::clone(&self.shared.web_sockets).drain());
+        let server = Arc::new(Server::new(self));
+        shutdown.run_until_cancelled(server.accept(&listener)).await;
+        // New connections are refused from here on.
+        drop(listener);
+        tasks.drain(self.shared.config.limits.drain_timeout).await;
     }
 }
 
-/// Never ends by itself: a server that no longer accepts is worse than one that waits.
-async fn accept(edge: &Edge, listener: &TcpListener, router: &Router) {
-    loop {
-        while edge.shared.strangers.is_crowded() {
-            tokio::time::sleep(CROWD_PAUSE).await;
+/// What the connections of a listener share.
+struct Server {
+    edge: Edge,
+    router: Router,
+    strangers: Arc<Strangers>,
+    lingering: Arc<Lingering>,
+    /// The operator was told of a proxy that nobody named.
+    unnamed_proxy: Once,
+}
+
+impl Server {
+    fn new(edge: &Edge) -> Self {
+        let shared = &edge.shared;
+        Self {
+            edge: edge.clone(),
+            router: rest::router(edge.clone()),
+            strangers: Arc::new(Strangers::new(&shared.config)),
+            lingering: Arc::new(Lingering::new(&shared.config, &shared.tasks)),
+            unnamed_proxy: Once::new(),
         }
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let (edge, router) = (edge.clone(), router.clone());
-                let stranger = Arc::new(Strangers::welcome(&edge.shared.strangers));
-                edge.clone().spawn(async move {
-                    let closed = stranger.closed().clone();
-                    let served = serve_connection(&edge, stream, peer.ip(), stranger, router);
-                    if closed.run_until_cancelled(served).await.is_none() {
-                        tracing::debug!("a connection made room for another");
-                    }
-                });
+    }
+
+    fn config(&self) -> &Config {
+        &self.edge.shared.config
+    }
+
+    fn tasks(&self) -> &Tasks {
+        &self.edge.shared.tasks
+    }
+
+    /// Never ends by itself: a server that no longer accepts is worse than one that waits.
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        loop {
+            while self.strangers.is_crowded() {
+                tokio::time::sleep(CROWD_PAUSE).await;
             }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!("cannot accept connections: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let server = Arc::clone(self);
+                    let stranger = Arc::new(Strangers::welcome(&self.strangers));
+                    self.tasks().spawn(async move {
+                        let closed = stranger.closed().clone();
+                        let served = server.serve_connection(stream, peer.ip(), stranger);
+                        if closed.run_until_cancelled(served).await.is_none() {
+                            tracing::debug!("a connection made room for another");
+                        }
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!("cannot accept connections: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
+    }
+
+    async fn serve_connection(
+        self: &Arc<Self>,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        stranger: Arc<Stranger>,
+    ) {
+        let limits = &self.config().limits;
+        let Some(origin) = self.origin(&mut stream, peer).await else { return };
+        stranger.comes_from(origin.address());
+        // Small frames must not wait for one another; without it they are only slower.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("cannot set TCP_NODELAY: {error}");
+        }
+        let heads = Arc::new(Heads::default());
+        let stream =
+            WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written(), Arc::clone(&heads));
+        let io = TokioIo::new(stream);
+        let has_served = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let (server, has_served) = (Arc::clone(self), Arc::clone(&has_served));
+            let stranger = Arc::clone(&stranger);
+            move |mut request: Request<Incoming>| {
+                has_served.store(true, Ordering::Relaxed);
+                let client = origin.client(request.headers(), &server.config().proxies);
+                stranger.comes_from(client);
+                let visitor = Visitor::new(Arc::clone(&stranger), client);
+                request.extensions_mut().insert(visitor.clone());
+                let expects_continue = request.headers().contains_key(header::EXPECT);
+                let (head, body) = request.into_parts();
+                let body = LingeringBody::new(body, expects_continue, visitor, &server.lingering);
+                let course = body.course();
+                let idle_timeout = server.config().limits.body_idle_timeout;
+                let body = Body::new(TimeoutBody::new(idle_timeout, body));
+                answer(Arc::clone(&server), Request::from_parts(head, body), course)
+            }
+        });
+        let connection = http1::Builder::new()
+            // A client that has said all still gets its answer (RFC 9112 section 9.6). One that is gone looks alike until it is
+            // written to: what it asked for is done, within the time that requests may wait.
+            .half_close(true)
+            .timer(HeadTimer::new(heads, limits.handshake_timeout, stranger))
+            // From one request to the next; for the head of a request the timer has its own.
+            .header_read_timeout(limits.keep_alive_timeout)
+            .max_header_size(MAX_HEADER_BYTES)
+            .max_buf_size(MAX_BUFFER_BYTES)
+            .serve_connection(io, service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let result = tokio::select! {
+            result = &mut connection => result,
+            () = self.tasks().draining().cancelled() => {
+                // hyper closes a connection between two requests, but not one before the first.
+                if !has_served.load(Ordering::Relaxed) {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!("a connection ended early: {error}");
+        }
+    }
+
+    /// Where a connection comes from; nothing where it does not say so as it should.
+    async fn origin(&self, stream: &mut TcpStream, peer: IpAddr) -> Option<Origin> {
+        let config = self.config();
+        let origin = Origin::of(stream, peer, &config.proxies);
+        let origin = timeout(config.limits.handshake_timeout, origin);
+        let origin = match self.tasks().draining().run_until_cancelled(origin).await? {
+            Ok(Ok(origin)) => origin,
+            Ok(Err(error)) => {
+                tracing::debug!("no PROXY header of {peer}: {error}");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        if let Origin::Unnamed(proxy) = origin {
+            self.unnamed_proxy.call_once(|| {
+                tracing::warn!(
+                    "connections come from {proxy}, which is taken for a proxy that nobody named: no limit per client \
+                     address holds for them. Name it in --trusted-proxies, and let it tell the clients' addresses by \
+                     X-Forwarded-For or Forwarded, or by the PROXY protocol with --proxy-protocol"
+                );
+            });
+        }
+        Some(origin)
     }
 }
 
@@ -113,105 +231,25 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(
-    edge: &Edge,
-    mut stream: TcpStream,
-    peer: IpAddr,
-    stranger: Arc<Stranger>,
-    router: Router,
-) {
-    let limits = &edge.shared.config.limits;
-    let Some(origin) = origin(edge, &mut stream, peer).await else { return };
-    stranger.comes_from(origin.address());
-    // Small frames must not wait for one another; without it they are only slower.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("cannot set TCP_NODELAY: {error}");
-    }
-    let heads = Arc::new(Heads::default());
-    let stream = WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written(), Arc::clone(&heads));
-    let io = TokioIo::new(stream);
-    let has_served = Arc::new(AtomicBool::new(false));
-    let service = service_fn({
-        let (edge, has_served) = (edge.clone(), Arc::clone(&has_served));
-        let stranger = Arc::clone(&stranger);
-        move |mut request: Request<Incoming>| {
-            has_served.store(true, Ordering::Relaxed);
-            let client = origin.client(request.headers(), &edge.shared.config.proxies);
-            stranger.comes_from(client);
-            let visitor = Visitor::new(Arc::clone(&stranger), client);
-            request.extensions_mut().insert(visitor.clone());
-            let expects_continue = request.headers().contains_key(header::EXPECT);
-            let (head, body) = request.into_parts();
-            let body = LingeringBody::new(body, expects_continue, visitor, edge.clone());
-            let course = body.course();
-            let idle_timeout = edge.shared.config.limits.body_idle_timeout;
-            let body = Body::new(TimeoutBody::new(idle_timeout, body));
-            answer(router.clone(), Request::from_parts(head, body), course)
-        }
-    });
-    let connection = http1::Builder::new()
-        // A client that has said all still gets its answer (RFC 9112 section 9.6). One that is gone looks alike until it is
-        // written to: what it asked for is done, within the time that requests may wait.
-        .half_close(true)
-        .timer(HeadTimer::new(heads, limits.handshake_timeout, stranger))
-        // From one request to the next; for the head of a request the timer has its own.
-        .header_read_timeout(limits.keep_alive_timeout)
-        .max_header_size(MAX_HEADER_BYTES)
-        .max_buf_size(MAX_BUFFER_BYTES)
-        .serve_connection(io, service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = edge.shared.draining.cancelled() => {
-            // hyper closes a connection between two requests, but not one before the first.
-            if !has_served.load(Ordering::Relaxed) {
-                return;
-            }
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!("a connection ended early: {error}");
-    }
-}
-
-/// Where a connection comes from; nothing where it does not say so as it should.
-async fn origin(edge: &Edge, stream: &mut TcpStream, peer: IpAddr) -> Option<Origin> {
-    let config = &edge.shared.config;
-    let origin = Origin::of(stream, peer, &config.proxies);
-    let origin = timeout(config.limits.handshake_timeout, origin);
-    let origin = match edge.shared.draining.run_until_cancelled(origin).await? {
-        Ok(Ok(origin)) => origin,
-        Ok(Err(error)) => {
-            tracing::debug!("no PROXY header of {peer}: {error}");
-            return None;
-        }
-        Err(_) => return None,
-    };
-    if let Origin::Unnamed(proxy) = origin {
-        edge.shared.unnamed_proxy.call_once(|| {
-            tracing::warn!(
-                "connections come from {proxy}, which is taken for a proxy that nobody named: no limit per client \
-                 address holds for them. Name it in --trusted-proxies, and let it tell the clients' addresses by \
-                 X-Forwarded-For or Forwarded, or by the PROXY protocol with --proxy-protocol"
-            );
-        });
-    }
-    Some(origin)
-}
-
 async fn answer(
-    router: Router,
+    server: Arc<Server>,
     mut request: Request<Body>,
     course: Course,
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
+    let is_probe = rest::is_probe(request.uri().path());
+    let id = RequestId::of(request.headers());
+    let span = request::span(&id, rest::route_of(request.uri().path()));
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
-        None => router.oneshot(request).await?,
+        None => id.clone().scope(server.router.clone().oneshot(request)).instrument(span).await?,
     };
+    if let Some(id) = id.header_value() {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if !is_probe {
+        server.edge.shared.metrics.answered(response.status());
+    }
     // Else a client would send its next request on it, and find it cut.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS && !course.has_ended().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -222,10 +260,10 @@ async fn answer(
 
 async fn keep_house(edge: Edge) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
-    let draining = &edge.shared.draining;
+    let draining = edge.shared.tasks.draining();
     while draining.run_until_cancelled(interval.tick()).await.is_some() {
         edge.shared.limits.forget_idle();
         edge.shared.authenticator.tell();
-        edge.shared.client_closes.tell();
+        edge.shared.web_sockets.tell();
     }
 }

@@ -10,10 +10,9 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::tasks::Tasks;
 
 /// How often it is seen that time passes here.
 const TICK: Duration = Duration::from_millis(500);
@@ -49,15 +48,15 @@ pub(crate) struct Seen {
 }
 
 impl Standstill {
-    /// Watches on `tasks` until this is dropped or `end` is cancelled.
-    pub(crate) fn watch(tasks: &TaskTracker, end: &CancellationToken) -> Self {
+    /// Watches until this is dropped or the drain begins.
+    pub(crate) fn watch(tasks: &Tasks) -> Self {
         let clock = Arc::new(Clock {
             start: Instant::now(),
             last_tick: AtomicU64::new(0),
             noticed: AtomicU64::new(NEVER),
             count: AtomicU64::new(0),
         });
-        let end = end.child_token();
+        let end = tasks.draining().child_token();
         let watch = Arc::clone(&clock).run(end.clone());
         tasks.spawn(watch);
         Self { clock, _end: end.drop_guard() }
@@ -118,8 +117,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_asks_first_notices_a_standstill() {
-        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
-        let standstill = Standstill::watch(&tasks, &end);
+        let tasks = Tasks::default();
+        let standstill = Standstill::watch(&tasks);
         let seen = |count, settles_at| Seen { count, settles_at };
         for _ in 0..20 {
             sleep(TICK).await;
@@ -134,23 +133,21 @@ mod tests {
         sleep_until(settles_at).await;
         assert_eq!(standstill.seen(Instant::now()), seen(1, None));
 
-        end.cancel();
-        tasks.close();
-        tasks.wait().await;
+        tasks.begin_drain();
+        tasks.ended().await;
         advance(LATE * 10).await;
         assert_eq!(standstill.seen(Instant::now()), seen(1, None), "nobody watches");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_standstill_is_noticed_though_the_end_waited_behind_it() {
-        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
-        let standstill = Standstill::watch(&tasks, &end);
+        let tasks = Tasks::default();
+        let standstill = Standstill::watch(&tasks);
         // It waits for its next tick.
         sleep(TICK * 2 + TICK / 2).await;
-        end.cancel();
-        tasks.close();
+        tasks.begin_drain();
         advance(TICK + LATE + Duration::from_millis(1)).await;
-        tasks.wait().await;
+        tasks.ended().await;
         assert_eq!(standstill.seen(Instant::now()).count, 1);
     }
 }

@@ -3,46 +3,100 @@
 //! * `handshake`: from a request to a session.
 //! * `session`: one connection; `queue`: what waits to be written to it; `close`: why it is closed;
 //!   `flood`: what a client may make the server do for nothing.
-//! * `feed`: what a user receives, for all their connections; `position`: how far that is; `sockets`: all connections.
-//! * `client_frame`, `server_frame`: the JSON that comes and goes. * `client_closes`: with which codes clients close.
+//! * `sockets`: all connections, by user; `places`: how many there may be.
+//! * `feed`: what a user receives; `members`: the connections that belong to them; `subscription`: the one to the core;
+//!   `position`: how far it is; `delivery`: from it to each connection.
+//! * `client_closes`: with which codes clients close.
 
 mod client_closes;
-pub(crate) mod client_frame;
 mod close;
+mod delivery;
 mod feed;
 mod flood;
 mod handshake;
+mod members;
+mod places;
 mod position;
 mod queue;
-pub(crate) mod server_frame;
 mod session;
 mod sockets;
+mod subscription;
 
-pub(crate) use client_closes::ClientCloses;
-pub(crate) use handshake::handshake;
-pub(crate) use sockets::Sockets;
+pub(crate) use self::{handshake::handshake, session::SessionContext};
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use tokio::time::timeout;
 
-use crate::Edge;
+use self::sockets::Sockets;
+use crate::{
+    auth::Authenticator, config::Config, core_client::CoreClient, notice::Notice, tasks::Tasks,
+};
 
-/// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
-/// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders are
-/// told.
-pub(crate) async fn drain(edge: Edge) {
-    let shared = &edge.shared;
-    shared.draining.cancelled().await;
-    let drained = async {
-        shared.sockets.drain().await;
-        shared.sends.close();
-        shared.sends.ended().await;
-    };
-    let mut drained = pin!(drained);
-    let patience = shared.config.limits.drain_timeout * 7 / 10;
-    if timeout(patience, &mut drained).await.is_err() {
-        shared.sends.lose_patience();
-        drained.await;
+/// The WebSockets of an edge, from their handshakes on.
+pub(crate) struct WebSockets {
+    authenticator: Arc<Authenticator>,
+    tasks: Tasks,
+    sockets: Arc<Sockets>,
+    context: Arc<SessionContext>,
+    close_on_token_expiry: bool,
+    /// The operator is told of requests for a WebSocket that lack `Upgrade`.
+    lost_upgrade: Notice,
+}
+
+impl WebSockets {
+    #[expect(clippy::too_many_arguments, reason = "an edge is put together in one place")]
+    pub(crate) fn new(
+        config: &Config,
+        core: &CoreClient,
+        authenticator: &Arc<Authenticator>,
+        context: SessionContext,
+        tasks: &Tasks,
+    ) -> Self {
+        let SessionContext { known_users, metrics, .. } = &context;
+        let sockets = Sockets::new(
+            &config.limits,
+            core.clone(),
+            Arc::clone(known_users),
+            metrics.clone(),
+            tasks.clone(),
+        );
+        Self {
+            authenticator: Arc::clone(authenticator),
+            tasks: tasks.clone(),
+            sockets: Arc::new(sockets),
+            context: Arc::new(context),
+            close_on_token_expiry: config.close_on_token_expiry,
+            lost_upgrade: Notice::default(),
+        }
+    }
+
+    /// Runs a session, which the drain ends before what it depends on.
+    fn spawn(&self, session: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(Box::pin(self.sockets.sessions.track_future(session)));
+    }
+
+    /// Tells the operator with which codes clients closed since the last time. To be called once a minute.
+    pub(crate) fn tell(&self) {
+        self.context.client_closes.tell();
+    }
+
+    /// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
+    /// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders
+    /// are told.
+    pub(crate) async fn drain(self: Arc<Self>) {
+        let SessionContext { sends, config, .. } = &*self.context;
+        self.tasks.draining().cancelled().await;
+        let drained = async {
+            self.sockets.drain().await;
+            sends.close();
+            sends.ended().await;
+        };
+        let mut drained = pin!(drained);
+        let patience = config.drain_timeout * 7 / 10;
+        if timeout(patience, &mut drained).await.is_err() {
+            sends.lose_patience();
+            drained.await;
+        }
     }
 }

@@ -11,6 +11,7 @@
     reason = "what is said of a flag is its help, which clap prints as it stands"
 )]
 
+mod admin;
 mod epoch;
 mod grpc;
 mod http;
@@ -31,6 +32,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::{
+    admin::{AdminAddress, AdminArgs},
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
@@ -128,6 +130,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
     #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(flatten)]
     pub(crate) log: LogArgs,
 }
 
@@ -148,6 +152,8 @@ pub(crate) struct CoreArgs {
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }
@@ -173,6 +179,8 @@ pub(crate) struct EdgeArgs {
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

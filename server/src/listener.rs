@@ -18,7 +18,7 @@ pub(crate) fn bind(
         .map_err(|error| sources.refuse(flag, format!("failed to listen on {addr}: {error}")))
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // What is left of the connections of a server that just ended doesn't hold the port.
     socket.set_reuseaddr(true)?;
@@ -26,9 +26,10 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Where this process is bound, of what it serves.
+/// Where this process is bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) grpc: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
 }

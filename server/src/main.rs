@@ -3,13 +3,14 @@
 //! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back;
-//!   [`start_line`]: what it says.
+//!   [`start_line`]: what it says; [`admin`]: metrics and health.
 //! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL;
 //!   [`epoch`]: a new history of the database.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 #![warn(clippy::print_stderr)]
 
+mod admin;
 mod cli;
 mod epoch;
 mod failure;

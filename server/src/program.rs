@@ -1,13 +1,19 @@
 //! A serving role, from its settings to its exit.
 
-use std::{io, pin::pin, process::ExitCode, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{runtime, select, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    failure::Failure, memory, open_files, service::Service, settings::Settings, signals::Signals,
-    start_line::StartLine, telemetry::Telemetry,
+    admin::{self, Admin, Observed},
+    failure::Failure,
+    memory, open_files,
+    service::{self, Service},
+    settings::Settings,
+    signals::Signals,
+    start_line::StartLine,
+    telemetry::Telemetry,
 };
 
 /// Warnings of the settings come with what has started, or before it where that takes longer.
@@ -44,20 +50,49 @@ async fn serve(settings: Settings, telemetry: &Telemetry) -> Result<(), Failure>
     let mut signals = Signals::listen().map_err(listen)?;
     let drain = CancellationToken::new();
     select! {
-        result = open_and_run(settings, telemetry, drain.clone()) => result,
+        result = observe(settings, telemetry, drain.clone()) => result,
         () = signals.watch(&drain) => Err(Failure::SecondSignal),
         never = memory::give_back() => match never {},
     }
+}
+
+/// With metrics and health, which are there from before all else until after it.
+async fn observe(
+    mut settings: Settings,
+    telemetry: &Telemetry,
+    drain: CancellationToken,
+) -> Result<(), Failure> {
+    let listener = settings.admin.bind(&settings.sources, &mut settings.warnings)?;
+    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let mut registry = admin::registry(settings.parts.role());
+    let metrics = service::Metrics::registered(&settings.parts, &mut registry);
+    let observed = Arc::new(Observed::new(registry, drain.clone()));
+    let admin = listener.map(|listener| Admin::start(listener, Arc::clone(&observed)));
+    let view = View { observed, metrics, address };
+    let result = open_and_run(settings, telemetry, drain, view).await;
+    if let Some(admin) = admin {
+        admin.stop().await;
+    }
+    result
+}
+
+/// How the process is seen from outside.
+struct View {
+    observed: Arc<Observed>,
+    metrics: service::Metrics,
+    /// Of metrics and health.
+    address: Option<SocketAddr>,
 }
 
 async fn open_and_run(
     settings: Settings,
     telemetry: &Telemetry,
     drain: CancellationToken,
+    view: View,
 ) -> Result<(), Failure> {
     let line = StartLine::new(&settings.parts);
     let mut warnings = settings.warnings.into_iter();
-    let mut opening = pin!(Service::open(settings.parts, &settings.sources));
+    let mut opening = pin!(Service::open(settings.parts, &settings.sources, view.metrics));
     let opened = loop {
         select! {
             opened = &mut opening => break Some(opened?),
@@ -75,7 +110,8 @@ async fn open_and_run(
         tracing::info!("told to end before the start was over");
         return Ok(());
     };
-    let addresses = service.addresses();
+    view.observed.opened(service.parts());
+    let addresses = service.addresses(view.address);
     if service.begins_new_chat() {
         line.warn_of_new_chat();
     }

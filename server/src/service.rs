@@ -1,18 +1,41 @@
 //! The parts of this process, from bound sockets to the end of the drain.
 
-use std::{future::pending, path::Path, time::Duration};
+use std::{future::pending, net::SocketAddr, path::Path, time::Duration};
 
 use netrox_core::{BusError, Core, MediaLocation, OpenError};
 use netrox_edge::{CoreTransport, Edge, config::JwtKey};
+use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, select, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::ObservedParts,
     failure::Failure,
     listener::{self, Addresses},
     settings::{EdgeSettings, Parts},
     sources::{SettingError, Sources},
 };
+
+/// What the parts of this process count.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    core: netrox_core::Metrics,
+    edge: netrox_edge::Metrics,
+}
+
+impl Metrics {
+    /// The registry shows those of the parts that there are.
+    pub(crate) fn registered(parts: &Parts, registry: &mut Registry) -> Self {
+        let mut metrics = Self::default();
+        if parts.has_core() {
+            metrics.core = netrox_core::Metrics::registered(registry);
+        }
+        if parts.edge().is_some() {
+            metrics.edge = netrox_edge::Metrics::registered(registry);
+        }
+        metrics
+    }
+}
 
 /// Core, edge or both, ready to serve.
 pub(crate) struct Service {
@@ -22,14 +45,18 @@ pub(crate) struct Service {
 
 impl Service {
     /// Binds first: a port that is taken is found before a database is opened.
-    pub(crate) async fn open(parts: Parts, sources: &Sources) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        parts: Parts,
+        sources: &Sources,
+        metrics: Metrics,
+    ) -> Result<Self, Failure> {
         match parts {
             Parts::Serve { core, edge } => {
                 let http = listener::bind("http-addr", edge.addr, sources)?;
                 let grpc = listener::bind("grpc-addr", core.addr, sources)?;
-                let core = open_core(core.config, sources).await?;
+                let core = open_core(core.config, metrics.core, sources).await?;
                 let transport = CoreTransport::in_process(core.routes());
-                match new_edge(edge, transport, sources) {
+                match new_edge(edge, transport, metrics.edge, sources) {
                     Ok(edge) => Ok(Self { core: Some((core, grpc)), edge: Some((edge, http)) }),
                     Err(error) => {
                         core.close().await;
@@ -39,12 +66,12 @@ impl Service {
             }
             Parts::Core { core } => {
                 let grpc = listener::bind("grpc-addr", core.addr, sources)?;
-                let core = open_core(core.config, sources).await?;
+                let core = open_core(core.config, metrics.core, sources).await?;
                 Ok(Self { core: Some((core, grpc)), edge: None })
             }
             Parts::Edge { edge, cores } => {
                 let http = listener::bind("http-addr", edge.addr, sources)?;
-                let edge = new_edge(edge, CoreTransport::remote(cores), sources)?;
+                let edge = new_edge(edge, CoreTransport::remote(cores), metrics.edge, sources)?;
                 Ok(Self { core: None, edge: Some((edge, http)) })
             }
         }
@@ -55,8 +82,18 @@ impl Service {
         self.core.as_ref().is_some_and(|(core, _)| core.is_new())
     }
 
-    pub(crate) fn addresses(&self) -> Addresses {
+    /// What there is to be observed.
+    pub(crate) fn parts(&self) -> ObservedParts {
+        ObservedParts {
+            core: self.core.as_ref().map(|(core, _)| core.clone()),
+            edge: self.edge.as_ref().map(|(edge, _)| edge.clone()),
+        }
+    }
+
+    /// Beside that of metrics and health.
+    pub(crate) fn addresses(&self, admin: Option<SocketAddr>) -> Addresses {
         Addresses {
+            admin,
             http: self.edge.as_ref().and_then(|(_, listener)| listener.local_addr().ok()),
             grpc: self.core.as_ref().and_then(|(_, listener)| listener.local_addr().ok()),
         }
@@ -124,8 +161,12 @@ impl Service {
     }
 }
 
-async fn open_core(config: netrox_core::Config, sources: &Sources) -> Result<Core, Failure> {
-    let opened = Core::open(config.clone()).await;
+async fn open_core(
+    config: netrox_core::Config,
+    metrics: netrox_core::Metrics,
+    sources: &Sources,
+) -> Result<Core, Failure> {
+    let opened = Core::open(config.clone(), metrics).await;
     opened.map_err(|error| not_opened(&error, blamed(&error, &config), sources))
 }
 
@@ -180,13 +221,14 @@ fn blamed_of_bus(path: &Path, config: &netrox_core::Config) -> &'static str {
 fn new_edge(
     settings: EdgeSettings,
     transport: CoreTransport,
+    metrics: netrox_edge::Metrics,
     sources: &Sources,
 ) -> Result<Edge, SettingError> {
     let key_flag = match settings.config.jwt.key {
         JwtKey::Secret(_) => "jwt-secret",
         JwtKey::PublicKeyPem(_) => "jwt-public-key-file",
     };
-    let edge = Edge::new(settings.config, transport, settings.authorization);
+    let edge = Edge::new(settings.config, transport, settings.authorization, metrics);
     edge.map_err(|error| sources.refuse(key_flag, error))
 }
 

@@ -16,6 +16,7 @@ pub(crate) use self::{
     storage::{database, warn_of_accepted, warn_of_ignored},
 };
 use crate::{
+    admin::AdminSettings,
     cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, StorageArgs},
     secret::{DataDir, Warnings},
     sources::{SettingError, Sources},
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) drain_delay: Duration,
     /// From the drain to the hard stop.
     pub(crate) drain_timeout: Duration,
+    pub(crate) admin: AdminSettings,
     pub(crate) log: LogArgs,
     pub(crate) warnings: Warnings,
     /// Said when everything runs; only where it can be tried out at once.
@@ -45,6 +47,22 @@ pub(crate) enum Parts {
 }
 
 impl Parts {
+    /// The role of the process, in a word.
+    pub(crate) fn role(&self) -> &'static str {
+        match self {
+            Self::Serve { .. } => "serve",
+            Self::Core { .. } => "core",
+            Self::Edge { .. } => "edge",
+        }
+    }
+
+    pub(crate) fn has_core(&self) -> bool {
+        match self {
+            Self::Serve { .. } | Self::Core { .. } => true,
+            Self::Edge { .. } => false,
+        }
+    }
+
     pub(crate) fn edge(&self) -> Option<&EdgeSettings> {
         match self {
             Self::Serve { edge, .. } | Self::Edge { edge, .. } => Some(edge),
@@ -63,6 +81,7 @@ impl Parts {
 pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, SettingError> {
     args.limits.check(&args.sizes, &sources)?;
     let mut warnings = Warnings::of_environment();
+    args.admin.warn(&mut warnings);
     let mut data_dir = data_dir(&args.data_dir, &args.storage);
     let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
@@ -85,6 +104,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
         parts: Parts::Serve { core, edge },
         drain_delay,
         drain_timeout: args.drain.drain_timeout,
+        admin: AdminSettings::of_edge(args.admin),
         log: args.log,
         warnings,
         welcome: Some(welcome),
@@ -94,6 +114,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
 
 pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, SettingError> {
     let mut warnings = Warnings::of_environment();
+    args.admin.warn(&mut warnings);
     let mut data_dir = data_dir(&args.data_dir, &args.storage);
     let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
@@ -108,6 +129,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
         // Its edges go elsewhere as soon as its health says so, and need no time for it.
         drain_delay: Duration::ZERO,
         drain_timeout: args.drain.drain_timeout,
+        admin: AdminSettings::of_core(args.admin),
         log: args.log,
         warnings,
         welcome: None,
@@ -118,6 +140,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
 pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, SettingError> {
     args.limits.check(&args.sizes, &sources)?;
     let mut warnings = Warnings::of_environment();
+    args.admin.warn(&mut warnings);
     let mut keys = Keys::new(&sources, None, &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
@@ -129,6 +152,7 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
         parts: Parts::Edge { edge, cores: args.core.core.0 },
         drain_delay,
         drain_timeout: args.drain.drain_timeout,
+        admin: AdminSettings::of_edge(args.admin),
         log: args.log,
         warnings,
         welcome: None,

@@ -60,6 +60,7 @@ impl StartLine {
         tracing::info!(
             http.addr = addresses.http.map(tracing::field::display),
             grpc.addr = addresses.grpc.map(tracing::field::display),
+            admin.addr = addresses.admin.map(tracing::field::display),
             version = env!("CARGO_PKG_VERSION"),
             roles,
             database,

@@ -45,11 +45,16 @@ impl Welcome {
         let http = addresses.http.map(reachable).unwrap_or_default();
         let grpc = addresses.grpc.map(reachable).unwrap_or_default();
         let data_dir = self.data_dir.display();
+        let admin = addresses.admin.map(reachable);
         if !self.is_first_start {
+            let admin = admin.map(|admin| format!(", metrics http://{admin}/metrics"));
             return format!(
-                "netrox-chat is ready: http://{http}, gRPC {grpc}, data in {data_dir}\n"
+                "netrox-chat is ready: http://{http}, gRPC {grpc}{}, data in {data_dir}\n",
+                admin.unwrap_or_default()
             );
         }
+        let admin = admin.map(|admin| format!("\n  metrics, health      http://{admin}/metrics"));
+        let admin = admin.unwrap_or_default();
         let secrets = match self.secrets.join(", ") {
             names if names.is_empty() => String::new(),
             names => format!("\n  generated secrets    {names}, in {data_dir}: keep them private"),
@@ -65,7 +70,7 @@ impl Welcome {
 netrox-chat is ready, for the first time on this data directory.
 
   REST and WebSocket   http://{http}
-  gRPC                 {grpc}
+  gRPC                 {grpc}{admin}
   database, uploads    {data_dir}{secrets}
 
 {next}

@@ -27,6 +27,7 @@ mod reflection;
 mod refusal;
 mod released;
 mod repetition;
+mod request_id;
 mod running;
 mod send;
 mod shape;

@@ -34,6 +34,7 @@ mod reflection;
 mod refusal;
 mod released;
 mod repetition;
+mod request_id;
 mod role_limits;
 mod running;
 mod schema;

@@ -115,6 +115,7 @@ impl Launcher {
         command
             .env("NETROX_CHAT_HTTP_ADDR", "127.0.0.1:0")
             .env("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0")
+            .env("NETROX_CHAT_ADMIN_ADDR", "127.0.0.1:0")
             .env("NETROX_CHAT_DATA_DIR", directory.join("data"))
             .env("NETROX_CHAT_JWT_SECRET", JWT_SECRET)
             .env("NETROX_CHAT_SERVICE_TOKEN", SERVICE_TOKEN)

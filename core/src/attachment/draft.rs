@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use netrox_proto::request_id::RequestId;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -47,7 +48,12 @@ impl Draft {
 
     /// Queues a write that waits for as long as the upload still may.
     pub(super) fn submit<V: Verb>(&self, verb: V) -> Result<Pending<V>, Error> {
-        let terms = Terms { age: Duration::ZERO, wait: self.wait, returns: None };
+        let terms = Terms {
+            age: Duration::ZERO,
+            wait: self.wait,
+            returns: None,
+            request: RequestId::current(),
+        };
         self.committer.submit_on(verb, terms)
     }
 

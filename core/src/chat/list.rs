@@ -5,13 +5,14 @@
 use std::collections::VecDeque;
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
 
 use crate::{
     command::{MAX_ID, parse},
     error::Error,
+    request,
     store::{
         Store,
         message::MessageRange,
@@ -88,9 +89,12 @@ pub(super) async fn messages(
         },
         size: PageSize::default(),
     };
-    let rest = stream::try_unfold(pages, |mut pages| async move {
-        let response = pages.next().await?;
-        Ok(response.map(|response| (response, pages)))
+    let request = RequestId::current();
+    let rest = stream::try_unfold(pages, move |mut pages| {
+        request::follow(request.clone(), async move {
+            let response = pages.next().await?;
+            Ok(response.map(|response| (response, pages)))
+        })
     });
     Ok(first.chain(rest).boxed())
 }
@@ -158,9 +162,12 @@ pub(super) async fn threads(store: &Store, user_id: UserId) -> Result<ThreadList
         ids: ids.into(),
         size: PageSize::default(),
     };
-    let pages = stream::try_unfold(pages, |mut pages| async move {
-        let response = pages.next().await?;
-        Ok(response.map(|response| (response, pages)))
+    let request = RequestId::current();
+    let pages = stream::try_unfold(pages, move |mut pages| {
+        request::follow(request.clone(), async move {
+            let response = pages.next().await?;
+            Ok(response.map(|response| (response, pages)))
+        })
     });
     Ok(pages.boxed())
 }

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use netrox_proto::v1::{
-    self, Failure, send_messages_request::Request as Command,
-    send_messages_response::Result as Outcome,
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{
+        self, Failure, send_messages_request::Request as Command,
+        send_messages_response::Result as Outcome,
+    },
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,7 +30,7 @@ const RESPONSES: usize = 256;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// `None` where the request is given back.
-type Answer = BoxFuture<'static, Option<v1::SendMessagesResponse>>;
+type Answering = BoxFuture<'static, Option<v1::SendMessagesResponse>>;
 
 /// Answers a stream from a task, which ends with the stream or when its caller has gone.
 pub(super) fn spawn(
@@ -115,12 +118,13 @@ fn accept(
     request: v1::SendMessagesRequest,
     elapsed: Duration,
     returns: &Returns,
-) -> Option<Answer> {
+) -> Option<Answering> {
     let (request_id, is_repetition) = (request.request_id, request.is_repetition);
     let terms = Terms {
         age: request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent)),
         wait: wait(&request, chat.committer.wait()),
         returns: request.hand_back.then(|| returns.clone()),
+        request: RequestId::parse(&request.log_id),
     };
     match request.request {
         Some(Command::Message(message)) => {
@@ -149,7 +153,7 @@ fn queue<V: Verb + 'static>(
     verb: Result<V, Error>,
     terms: Terms,
     to_wire: impl FnOnce(V::Answer) -> Outcome + Send + 'static,
-) -> Option<Answer> {
+) -> Option<Answering> {
     let pending = verb.and_then(|verb| chat.committer.submit_on(verb, terms));
     if let Err(Error::ShuttingDown) = pending {
         return None;

@@ -1,6 +1,7 @@
 //! Writes of one transaction, and who waits for them.
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Queued, answer::WriteResult, caller::Caller, write::Write};
 use crate::error::Error;
@@ -34,6 +35,21 @@ impl Batch {
     /// One that nobody waits for.
     pub(super) fn own(writes: Vec<Write>) -> Self {
         Self { writes, callers: Callers::default() }
+    }
+
+    /// What is logged about it: of one write it has the id, of several it follows what they have. Where one of several is at
+    /// fault, each is tried alone.
+    pub(super) fn span(&self) -> Span {
+        let Callers(callers) = &self.callers;
+        let request = match &callers[..] {
+            [caller] => caller.request().map(tracing::field::display),
+            _ => None,
+        };
+        let span = tracing::info_span!("batch", writes = self.writes.len(), request_id = request);
+        for caller in callers {
+            span.follows_from(caller.span());
+        }
+        span
     }
 
     /// The writes that somebody still waits for.

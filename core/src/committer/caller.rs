@@ -8,13 +8,16 @@ use std::{
     time::Duration,
 };
 
+use netrox_proto::request_id::RequestId;
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
     time::Instant,
 };
 
+use tracing::Span;
+
 use super::{MAX_AGE, answer::WriteResult};
-use crate::error::Error;
+use crate::{error::Error, metrics::WaitingWrite};
 
 /// How old a write is when it comes, and how long it may wait from then on that it was sent.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(crate) struct Terms {
     pub(crate) wait: Duration,
     /// Where its caller keeps what it sent.
     pub(crate) returns: Option<Returns>,
+    /// Of what is to be written.
+    pub(crate) request: Option<RequestId>,
 }
 
 /// Of a stream whose caller keeps what it sent, and can send it again, here or to another core: while the database is
@@ -49,8 +54,12 @@ pub(super) struct Caller {
     sent: Instant,
     wait: Duration,
     returns: Option<Returns>,
+    request: Option<RequestId>,
+    /// From when it was queued until it is answered.
+    span: Span,
     /// What the write holds in memory, also when its caller was told.
     _room: OwnedSemaphorePermit,
+    _counted: WaitingWrite,
 }
 
 impl Caller {
@@ -58,10 +67,29 @@ impl Caller {
         answer: oneshot::Sender<WriteResult>,
         terms: Terms,
         room: OwnedSemaphorePermit,
+        counted: WaitingWrite,
     ) -> Self {
-        let (now, Terms { age, wait, returns }) = (Instant::now(), terms);
+        let (now, Terms { age, wait, returns, request }) = (Instant::now(), terms);
         let sent = now.checked_sub(age).unwrap_or(now);
-        Self { answer: Some(answer), sent, wait, returns, _room: room }
+        let span = tracing::debug_span!("write", request_id = request.as_ref().map(display));
+        Self {
+            answer: Some(answer),
+            sent,
+            wait,
+            returns,
+            request,
+            span,
+            _room: room,
+            _counted: counted,
+        }
+    }
+
+    pub(super) fn request(&self) -> Option<&RequestId> {
+        self.request.as_ref()
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     pub(super) fn tell(&mut self, answer: WriteResult) {

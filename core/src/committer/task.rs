@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
 
 use super::{
-    answer::WriteResult,
+    answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
-    transaction::{self, Committed, Failure},
+    transaction::{self, Committed, TransactionError},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
     write::{UpkeepWrite, Write},
@@ -18,9 +19,10 @@ use crate::{
     clock,
     delivery::Delivery,
     error::Error,
+    metrics::{CommitFailure, Commits},
     store::{
         self, DatabaseState, Writer,
-        writer::{Outcome, Trace},
+        writer::{CommitOutcome, Trace},
     },
 };
 
@@ -32,7 +34,7 @@ const MIN_SETTLE_TIME: Duration = Duration::from_millis(450);
 
 /// Why a batch was not stored.
 #[derive(Debug)]
-enum Failed {
+enum BatchError {
     /// It can be, when the database takes writes again.
     NotNow,
     Told(Error),
@@ -43,6 +45,7 @@ pub(crate) struct CommitTask {
     writer: Writer,
     delivery: Delivery,
     watchdog: Watchdog,
+    metrics: Commits,
 }
 
 impl CommitTask {
@@ -51,9 +54,10 @@ impl CommitTask {
         delivery: Delivery,
         waiting: Waiting,
         health: watch::Sender<DatabaseState>,
+        metrics: Commits,
     ) -> Self {
         let condition = Condition::new(health);
-        Self { writer, delivery, watchdog: Watchdog { waiting, condition } }
+        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -135,14 +139,14 @@ impl CommitTask {
     async fn commit(&mut self, mut batch: Batch) {
         match self.write(&mut batch).await {
             Ok(answers) => batch.answer(Ok(answers)),
-            Err(Failed::NotNow) => self.watchdog.waiting.put_back(batch.into_queued()),
+            Err(BatchError::NotNow) => self.watchdog.waiting.put_back(batch.into_queued()),
             // One of them is at fault: it shall fail alone. Where nobody waits any more, all of them have failed.
-            Err(Failed::Told(Error::Internal))
+            Err(BatchError::Told(Error::Internal))
                 if batch.writes.len() > 1 && batch.callers.wait() =>
             {
                 self.commit_singly(batch).await;
             }
-            Err(Failed::Told(error)) => batch.answer(Err(error)),
+            Err(BatchError::Told(error)) => batch.answer(Err(error)),
         }
     }
 
@@ -152,8 +156,8 @@ impl CommitTask {
             let mut single = Batch::of(queued);
             match self.write(&mut single).await {
                 Ok(answers) => single.answer(Ok(answers)),
-                Err(Failed::Told(error)) => single.answer(Err(error)),
-                Err(Failed::NotNow) => {
+                Err(BatchError::Told(error)) => single.answer(Err(error)),
+                Err(BatchError::NotNow) => {
                     return self.watchdog.waiting.put_back(single.into_queued().chain(rest));
                 }
             }
@@ -161,8 +165,12 @@ impl CommitTask {
     }
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
-    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, Failed> {
-        let committed = self.transact(batch).await?;
+    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, BatchError> {
+        let begun = Instant::now();
+        let span = batch.span();
+        let result = self.transact(batch).instrument(span).await;
+        self.measure(&result, begun);
+        let committed = result?;
         self.watchdog.recovered(&self.delivery);
         self.tell_new_history();
         self.tell(&committed.signals);
@@ -170,9 +178,25 @@ impl CommitTask {
         Ok(committed.answers)
     }
 
-    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Failed> {
+    fn measure(&self, result: &Result<Committed, BatchError>, begun: Instant) {
+        match result {
+            Ok(Committed { answers, .. }) => {
+                let is_message =
+                    |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(_))));
+                let messages = answers.iter().filter(is_message).count();
+                self.metrics.stored(answers.len(), messages, begun.elapsed());
+            }
+            Err(BatchError::NotNow) => self.metrics.failed(CommitFailure::PutBack),
+            Err(BatchError::Told(Error::OutcomeUnknown)) => {
+                self.metrics.failed(CommitFailure::Unknown);
+            }
+            Err(BatchError::Told(_)) => self.metrics.failed(CommitFailure::Refused),
+        }
+    }
+
+    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, BatchError> {
         if self.health() == DatabaseState::Damaged {
-            return Err(Failed::Told(Error::StoreUnavailable));
+            return Err(BatchError::Told(Error::StoreUnavailable));
         }
         let Batch { writes, callers } = batch;
         let (begun, mut attempts) = (Instant::now(), 0);
@@ -183,7 +207,7 @@ impl CommitTask {
             let run = transaction::run(&mut self.writer, writes, &progress);
             match self.watchdog.over(&mut work, run).await {
                 Some(Ok(committed)) => return Ok(committed),
-                Some(Err(Failure::NotStored(error))) => {
+                Some(Err(TransactionError::NotStored(error))) => {
                     work.is_not_stored();
                     self.discard(&mut work).await;
                     let is_last = attempts == ATTEMPTS
@@ -191,25 +215,25 @@ impl CommitTask {
                         || !work.is_awaited();
                     if is_last || !matches!(error, store::Error::Conflict(_)) {
                         return Err(match self.watchdog.failed(&error) {
-                            Some(error) => Failed::Told(error),
-                            None => Failed::NotNow,
+                            Some(error) => BatchError::Told(error),
+                            None => BatchError::NotNow,
                         });
                     }
                 }
-                Some(Err(Failure::InDoubt { committed, trace, cause })) => {
+                Some(Err(TransactionError::InDoubt { committed, trace, cause })) => {
                     return match self.settle(&mut work, &trace, &cause).await {
-                        Outcome::Stored => Ok(committed),
-                        Outcome::NotStored => Err(Failed::NotNow),
-                        Outcome::Unknown => {
+                        CommitOutcome::Stored => Ok(committed),
+                        CommitOutcome::NotStored => Err(BatchError::NotNow),
+                        CommitOutcome::Unknown => {
                             // Whoever was not deleted comes back.
                             self.tell(&committed.signals);
-                            Err(Failed::Told(Error::OutcomeUnknown))
+                            Err(BatchError::Told(Error::OutcomeUnknown))
                         }
                     };
                 }
                 None => {
                     self.discard(&mut work).await;
-                    return Err(Failed::NotNow);
+                    return Err(BatchError::NotNow);
                 }
             }
         }
@@ -221,13 +245,13 @@ impl CommitTask {
         work: &mut Work<'_>,
         trace: &Trace,
         cause: &store::Error,
-    ) -> Outcome {
+    ) -> CommitOutcome {
         let settle_by = work.is_in_doubt(Instant::now() + MIN_SETTLE_TIME);
         self.discard(work).await;
         self.watchdog.failed(cause);
         // What was not synced may be read back from memory, and be gone after a power cut.
         if matches!(cause, store::Error::Damaged(_)) {
-            return Outcome::Unknown;
+            return CommitOutcome::Unknown;
         }
         let settled = self.writer.settle(trace, clock::now_micros(), settle_by);
         match self.watchdog.over(work, settled).await {
@@ -238,9 +262,9 @@ impl CommitTask {
             Some(Err(error)) => {
                 self.discard(work).await;
                 self.watchdog.failed(&error);
-                Outcome::Unknown
+                CommitOutcome::Unknown
             }
-            None => Outcome::Unknown,
+            None => CommitOutcome::Unknown,
         }
     }
 

@@ -6,6 +6,7 @@ use super::{write::WRITE_OVERHEAD_BYTES, *};
 use crate::{
     command::NewMessage,
     config::Database,
+    metrics::Metrics,
     store::{Expected, Store},
 };
 
@@ -20,7 +21,13 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
         hurries: CancellationToken::new(),
         hurried: Duration::from_secs(5),
     };
-    let (committer, task, _) = new(writer, Delivery::default(), CancellationToken::new(), waits);
+    let (committer, task, _) = new(
+        writer,
+        Delivery::default(),
+        CancellationToken::new(),
+        waits,
+        Metrics::default().commits,
+    );
     (directory, committer, task)
 }
 

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LOCK_FILE, OpenError, real_path, with_suffix};
+use super::{
+    OpenError,
+    data_dir::{LOCK_FILE, real_path, with_suffix},
+};
 use crate::{
     config::{Config, Database, MediaLocation},
     lock::{self, FileId},

@@ -385,3 +385,20 @@ proptest! {
         prop_assert!(!is_accepted(&secret_config(), &text));
     }
 }
+
+#[test]
+fn the_token_is_found_anywhere_in_the_query() {
+    for (query, token) in [
+        ("token=a.b.c", Some("a.b.c")),
+        ("x=1&token=a.b-_c&token=other", Some("a.b-_c")),
+        ("token=a%2Eb%2ec", Some("a.b.c")),
+        ("token=", Some("")),
+        ("mytoken=a", None),
+        ("token", None),
+        ("token=%ff", None),
+        ("", None),
+    ] {
+        assert_eq!(query_token(Some(query)).as_deref(), token, "{query}");
+    }
+    assert_eq!(query_token(None), None);
+}

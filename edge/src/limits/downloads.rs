@@ -6,7 +6,7 @@ use netrox_proto::ids::UserId;
 use tokio::time::Instant;
 
 use super::{PATIENCE, Pace, Place, Places, share_of_files};
-use crate::{config::Config, server::ClientAddress};
+use crate::{client_address::ClientAddress, config::Config};
 
 /// A file on its way holds a connection and, where the core is in this process, the file.
 const FILES_OF_DOWNLOAD: usize = 2;

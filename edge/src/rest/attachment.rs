@@ -32,10 +32,10 @@ use tonic_types::StatusExt;
 
 use super::multipart::{Form, Part};
 use crate::{
-    Edge,
     caller::Caller,
+    edge::Edge,
     error::PublicError,
-    json::{self, Participants, Uploaded},
+    wire::v1::rest::{self, Participants, Uploaded},
 };
 
 /// What the form may take beside the file.
@@ -152,7 +152,7 @@ fn render(answer: &UploadAttachmentResponse) -> Result<Response, PublicError> {
     let participants = Participants::new(user(&message.sender_id)?, user(&message.receiver_id)?);
     let message = participants.and_then(|participants| participants.render(message));
     let entity = Uploaded { message: message.map_err(PublicError::internal)? };
-    json::success(StatusCode::CREATED, Some(entity), Some(json::UPLOADED))
+    rest::success(StatusCode::CREATED, Some(entity), Some(rest::UPLOADED))
         .map_err(PublicError::internal)
 }
 

@@ -6,13 +6,13 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-use crate::{Edge, core_client::Trouble, error::PublicError, json};
+use crate::{core_client::Trouble, edge::Edge, error::PublicError, wire::v1::rest};
 
 /// A probe must not wait for a core that hangs.
 const CORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn alive() -> Result<Response, PublicError> {
-    json::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
+    rest::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
 }
 
 /// Ready while it does not drain, the core serves, and messages can be sent to it. A refusal gives the reason in a
@@ -24,9 +24,21 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicEr
     }
 }
 
+/// Whether it asks how this edge is: what is answered is no refusal.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
+}
+
+impl Edge {
+    /// Why it is not ready, in a word; nothing if it is. `/readyz` says the same.
+    pub async fn reason_against_serving(&self) -> Option<&'static str> {
+        reason_against(self).await
+    }
+}
+
 async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let shared = &edge.shared;
-    if shared.leaving.load(Ordering::Relaxed) || shared.draining.is_cancelled() {
+    if shared.leaving.load(Ordering::Relaxed) || shared.tasks.draining().is_cancelled() {
         return Some("draining");
     }
     let mut core = shared.core.health.clone();
@@ -51,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        CoreTransport,
+        CoreTransport, Metrics,
         config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     };
 
@@ -75,11 +87,16 @@ mod tests {
             limits: Limits::default(),
         };
         let transport = CoreTransport::in_process(Routes::new(core));
-        let edge = Edge::new(config, transport, HeaderValue::from_static("Bearer service"));
+        let edge = Edge::new(
+            config,
+            transport,
+            HeaderValue::from_static("Bearer service"),
+            Metrics::default(),
+        );
         let edge = edge.expect("a usable key");
         let readiness = async || ready(State(edge.clone())).await.into_response().status();
         assert_eq!(readiness().await, StatusCode::OK);
-        edge.shared.draining.cancel();
+        edge.shared.tasks.begin_drain();
         assert_eq!(readiness().await, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

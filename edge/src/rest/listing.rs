@@ -10,14 +10,15 @@ use http::request::Parts;
 use netrox_proto::ids::UserId;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use crate::{
-    Edge,
     caller::Caller,
+    edge::Edge,
     error::PublicError,
-    json::ListEnvelope,
     limits::{Pace, Place},
-    server::Visitor,
+    strangers::Visitor,
+    wire::v1::rest::{List, ListEnvelope},
 };
 
 /// From a place among the reads to the head of the answer: a refusal is to be read within two seconds. As much is for
@@ -68,33 +69,6 @@ pub(crate) enum Broken {
     ForeignMessage,
 }
 
-/// The JSON array under way.
-pub(crate) struct Items {
-    buffer: Vec<u8>,
-    separator: &'static [u8],
-}
-
-impl Items {
-    /// Nothing yet but what comes before the first.
-    pub(crate) fn after(open: &str) -> Self {
-        Self { buffer: open.as_bytes().to_vec(), separator: b"" }
-    }
-
-    #[cfg(feature = "bench")]
-    pub(crate) fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
-    pub(super) fn push(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
-    ) -> Result<(), Broken> {
-        self.buffer.extend_from_slice(self.separator);
-        self.separator = b",";
-        Ok(write(&mut self.buffer)?)
-    }
-}
-
 /// The next response of a stream of the core's; `None` at its end.
 pub(super) async fn next<T>(responses: &mut Streaming<T>) -> Result<Option<T>, Status> {
     match timeout(PIECE_DEADLINE, responses.message()).await {
@@ -109,16 +83,16 @@ struct Listing<T, R> {
     /// Absent where the stream has ended: it must not be asked again.
     rest: Option<Streaming<T>>,
     render: R,
-    items: Items,
-    close: &'static str,
+    list: List,
     /// The size of the last piece, as the best guess of the next.
     capacity: usize,
     read: Read,
+    span: Span,
 }
 
 impl<T, R> Listing<T, R>
 where
-    R: FnMut(&T, &mut Items) -> Result<(), Broken>,
+    R: FnMut(&T, &mut List) -> Result<(), Broken>,
 {
     /// The next piece of the body, and whether it is the last.
     async fn piece(&mut self) -> Result<(Bytes, bool), Broken> {
@@ -130,17 +104,17 @@ where
             };
             let last = match &response {
                 Some(response) => {
-                    self.items.buffer.reserve(self.capacity);
-                    (self.render)(response, &mut self.items)?;
+                    self.list.reserve(self.capacity);
+                    (self.render)(response, &mut self.list)?;
                     false
                 }
                 None => {
-                    self.items.buffer.extend_from_slice(self.close.as_bytes());
+                    self.list.close();
                     true
                 }
             };
-            if !self.items.buffer.is_empty() {
-                let piece = std::mem::take(&mut self.items.buffer);
+            let piece = self.list.take_piece();
+            if !piece.is_empty() {
                 self.capacity = piece.len();
                 self.read.pace.took(piece.len());
                 return Ok((piece.into(), last));
@@ -160,25 +134,18 @@ pub(super) fn body<T, R>(
 ) -> Body
 where
     T: Send + 'static,
-    R: FnMut(&T, &mut Items) -> Result<(), Broken> + Send + 'static,
+    R: FnMut(&T, &mut List) -> Result<(), Broken> + Send + 'static,
 {
-    let items = Items::after(envelope.open);
-    let listing = Listing {
-        rest: first.is_some().then_some(rest),
-        first,
-        render,
-        items,
-        close: envelope.close,
-        capacity: 0,
-        read,
-    };
+    let list = List::open(envelope);
+    let rest = first.is_some().then_some(rest);
+    let listing = Listing { rest, first, render, list, capacity: 0, read, span: Span::current() };
     Body::from_stream(stream::unfold(Some(listing), async |listing| {
         let mut listing = listing?;
         match listing.piece().await {
             Ok((piece, true)) => Some((Ok(piece), None)),
             Ok((piece, false)) => Some((Ok(piece), Some(listing))),
             Err(broken) => {
-                tracing::warn!("a list breaks off: {broken}");
+                listing.span.in_scope(|| tracing::warn!("a list breaks off: {broken}"));
                 Some((Err(broken), None))
             }
         }

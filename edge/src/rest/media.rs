@@ -25,13 +25,14 @@ use super::{
     range::{self, Selection},
 };
 use crate::{
-    Edge,
-    caller::query_token,
+    auth::query_token,
     config::MediaAccess,
+    edge::Edge,
     error::PublicError,
-    json,
     limits::{Download, NoDownload},
-    server::{Occupied, Visitor, Written},
+    strangers::{Occupied, Visitor},
+    wire::v1::MEDIA_PREFIX,
+    written::Written,
 };
 
 pub(super) async fn download(
@@ -44,7 +45,7 @@ pub(super) async fn download(
 
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
     let found = edge.shared.core.lookups.clone().get_attachment(lookup).await;
-    let found = found.map_err(refusal)?.into_inner();
+    let found = found.map_err(|status| refusal(&status))?.into_inner();
     if reader.is_some() {
         Visitor::become_known(request.extensions());
     }
@@ -123,13 +124,28 @@ async fn reader(
     }
 }
 
-fn refusal(status: Status) -> PublicError {
-    match Failure::from(&status).reason() {
+fn refusal(status: &Status) -> PublicError {
+    use ErrorReason as R;
+    let failure = Failure::from(status);
+    match failure.reason() {
         // As to anyone without a good token.
-        ErrorReason::AttachmentNotFound | ErrorReason::InvalidField | ErrorReason::UserDeleted => {
-            PublicError::not_found()
-        }
-        _ => status.into(),
+        R::AttachmentNotFound | R::InvalidField | R::UserDeleted => PublicError::not_found(),
+        R::Unspecified
+        | R::BodyTooLarge
+        | R::AttachmentTooLarge
+        | R::ReceiverUnknown
+        | R::ReceiverIsSender
+        | R::UserUnknown
+        | R::MessageNotFound
+        | R::RangeNotSatisfiable
+        | R::Overloaded
+        | R::StoreUnavailable
+        | R::HandedBack
+        | R::ShuttingDown
+        | R::EpochChanged
+        | R::OutcomeUnknown
+        | R::Overtaken
+        | R::Internal => failure.into(),
     }
 }
 
@@ -141,8 +157,8 @@ async fn contents(
     (download, occupied, written): (Download, Option<Occupied>, Option<Arc<Written>>),
 ) -> Result<Body, PublicError> {
     let pieces = edge.shared.core.downloads.clone().download_attachment(wanted.clone()).await;
-    let mut pieces = pieces.map_err(refusal)?.into_inner();
-    let first = listing::next(&mut pieces).await.map_err(refusal)?;
+    let mut pieces = pieces.map_err(|status| refusal(&status))?.into_inner();
+    let first = listing::next(&mut pieces).await.map_err(|status| refusal(&status))?;
     let first = first.ok_or_else(|| PublicError::internal("a file without its bytes"))?;
     let contents = Contents::new(edge, wanted, pieces, download, (occupied, written));
     Ok(contents.body(first.chunk))
@@ -151,7 +167,7 @@ async fn contents(
 /// `attachments/YYYY/MM/DD/<uuid>[.<ext>]`, as the core names it, of a request's path; anything
 /// that is spelt in another way is not found.
 fn attachment_path(path: &str) -> Option<&str> {
-    let path = path.strip_prefix(json::MEDIA_PREFIX)?;
+    let path = path.strip_prefix(MEDIA_PREFIX)?;
     let mut segments = path.split('/');
     let digits = |segment: Option<&str>, count: usize| {
         segment.is_some_and(|segment| {

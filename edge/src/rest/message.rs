@@ -10,11 +10,11 @@ use netrox_proto::{
     v1::{ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse},
 };
 
-use super::listing::{self, Broken, Items, Reader, in_time};
+use super::listing::{self, Broken, Reader, in_time};
 use crate::{
-    Edge,
+    edge::Edge,
     error::PublicError,
-    json::{self, ListEnvelope, Participants},
+    wire::v1::rest::{self, List, Participants},
 };
 
 pub(super) async fn list(
@@ -28,21 +28,18 @@ pub(super) async fn list(
         .ok_or_else(PublicError::invalid_receiver)?;
     // Nobody has a conversation with themselves.
     if peer_id == user_id {
-        let ListEnvelope { open, close } = json::MESSAGES;
-        return Ok(json::respond(StatusCode::OK, [open, close].concat()));
+        return Ok(rest::respond(StatusCode::OK, List::empty(rest::MESSAGES)));
     }
     let request = ListMessagesRequest {
         user_id: user_id.to_string(),
         peer_id: peer_id.to_string(),
         ..Default::default()
     };
-    let refused = |status| match Failure::from(&status).reason() {
+    let refused = |status| {
+        let refusal = edge.refusal(user_id, &status);
         // Of the two the peer is the unknown one, but the user is ensured anew all the same.
-        ErrorReason::UserUnknown => {
-            edge.shared.known_users.forget(user_id);
-            PublicError::invalid_receiver()
-        }
-        _ => edge.refusal(user_id, &status),
+        let is_peer_unknown = Failure::from(&status).reason() == ErrorReason::UserUnknown;
+        if is_peer_unknown { PublicError::invalid_receiver() } else { refusal }
     };
     let (first, responses) = in_time(async {
         let responses = edge.shared.core.lists.clone().list_messages(request).await;
@@ -53,20 +50,20 @@ pub(super) async fn list(
     let first = first.ok_or_else(|| PublicError::internal("no response to ListMessages"))?;
 
     let render = renderer(&first).map_err(PublicError::internal)?;
-    let body = listing::body(json::MESSAGES, Some(first), responses, render, read);
-    Ok(json::respond(StatusCode::OK, body))
+    let body = listing::body(rest::MESSAGES, Some(first), responses, render, read);
+    Ok(rest::respond(StatusCode::OK, body))
 }
 
 /// Writes messages of the two users of the first response.
 pub(crate) fn renderer(
     first: &ListMessagesResponse,
-) -> Result<impl FnMut(&ListMessagesResponse, &mut Items) -> Result<(), Broken> + use<>, Broken> {
+) -> Result<impl FnMut(&ListMessagesResponse, &mut List) -> Result<(), Broken> + use<>, Broken> {
     let [one, two] = first.users.as_slice() else {
         return Err(Broken::ForeignMessage);
     };
     let (from_one, from_two) = (Participants::new(one, two)?, Participants::new(two, one)?);
     let (one, two) = (one.id.clone(), two.id.clone());
-    Ok(move |response: &ListMessagesResponse, items: &mut Items| {
+    Ok(move |response: &ListMessagesResponse, list: &mut List| {
         for message in &response.messages {
             let participants = if message.sender_id == one && message.receiver_id == two {
                 &from_one
@@ -75,7 +72,7 @@ pub(crate) fn renderer(
             } else {
                 return Err(Broken::ForeignMessage);
             };
-            items.push(|json| participants.write(message, json))?;
+            list.push_message(participants, message)?;
         }
         Ok(())
     })

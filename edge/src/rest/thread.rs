@@ -4,11 +4,11 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use netrox_proto::v1::{ListThreadsRequest, ListThreadsResponse};
 
-use super::listing::{self, Items, Reader, in_time};
+use super::listing::{self, Broken, Reader, in_time};
 use crate::{
-    Edge,
+    edge::Edge,
     error::PublicError,
-    json::{self, Thread},
+    wire::v1::rest::{self, List},
 };
 
 pub(super) async fn list(
@@ -24,11 +24,10 @@ pub(super) async fn list(
     })
     .await?;
 
-    let render = |response: &ListThreadsResponse, items: &mut Items| {
-        response.threads.iter().try_for_each(|thread| {
-            items.push(|json| serde_json::to_writer(json, &Thread::from(thread)))
-        })
+    let render = |response: &ListThreadsResponse, list: &mut List| {
+        let pushed = response.threads.iter().try_for_each(|thread| list.push_thread(thread));
+        pushed.map_err(Broken::from)
     };
-    let body = listing::body(json::THREADS, first, responses, render, read);
-    Ok(json::respond(StatusCode::OK, body))
+    let body = listing::body(rest::THREADS, first, responses, render, read);
+    Ok(rest::respond(StatusCode::OK, body))
 }

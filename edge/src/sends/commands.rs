@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use netrox_proto::v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_request::Request};
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_request::Request},
+};
 use tokio::{sync::oneshot, time::Instant};
 use tonic::Code;
 
@@ -81,6 +84,7 @@ pub(super) struct Entry {
     pub(super) place: u64,
     /// Given back with the answer.
     pub(super) room: Option<Room>,
+    pub(super) request_id: RequestId,
 }
 
 pub(super) struct Waiting {
@@ -262,6 +266,7 @@ impl State {
         let kept = terms.keeps.then(|| request.clone());
         let is_repetition = command.repeated;
         let timing = self.opened.map(|opened| timing(command.entry.submitted, now, opened, terms));
+        let log_id = command.entry.request_id.to_string();
         self.unanswered.insert(request_id, OnStream { request: kept, ..command });
         Some(SendMessagesRequest {
             request_id,
@@ -270,6 +275,7 @@ impl State {
             sent_after_ms: timing.map(|(sent_after, _)| sent_after),
             wait_ms: timing.map(|(_, wait)| wait),
             hand_back: terms.keeps,
+            log_id,
         })
     }
 }
@@ -302,7 +308,6 @@ impl OnStream {
             // it gave codes.
             R::OutcomeUnknown if is_kept && failure.code != 0 => Verdict::InDoubt,
             R::OutcomeUnknown if is_message => Verdict::InDoubt,
-            _ if !self.repeated => Verdict::Known(Err(failure)),
             // Whichever copy: it is the same.
             R::InvalidField | R::ReceiverIsSender | R::MessageNotFound | R::UserDeleted
                 if is_known =>
@@ -312,8 +317,33 @@ impl OnStream {
             // The core sees to it that the other copies are refused as well; one of before it gave codes does not.
             R::ReceiverUnknown | R::Overtaken if failure.code != 0 => Verdict::Known(Err(failure)),
             // The rest speaks of this copy alone.
-            _ if is_message && reason.code() == Code::Unavailable => Verdict::InDoubt,
-            _ => Verdict::Known(Err(outcome_unknown())),
+            R::Unspecified
+            | R::InvalidField
+            | R::BodyTooLarge
+            | R::AttachmentTooLarge
+            | R::ReceiverUnknown
+            | R::ReceiverIsSender
+            | R::UserUnknown
+            | R::UserDeleted
+            | R::MessageNotFound
+            | R::AttachmentNotFound
+            | R::RangeNotSatisfiable
+            | R::Overloaded
+            | R::StoreUnavailable
+            | R::HandedBack
+            | R::ShuttingDown
+            | R::EpochChanged
+            | R::OutcomeUnknown
+            | R::Overtaken
+            | R::Internal => {
+                if !self.repeated {
+                    Verdict::Known(Err(failure))
+                } else if is_message && reason.code() == Code::Unavailable {
+                    Verdict::InDoubt
+                } else {
+                    Verdict::Known(Err(outcome_unknown()))
+                }
+            }
         }
     }
 }

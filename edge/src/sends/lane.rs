@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use netrox_proto::v1::{ErrorReason, Failure, send_messages_request::Request};
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{ErrorReason, Failure, send_messages_request::Request},
+};
 use tokio::{
     sync::oneshot,
     time::{Instant, MissedTickBehavior, interval},
@@ -58,6 +61,7 @@ impl Lane {
     pub(super) fn submit(
         &self,
         request: Request,
+        request_id: RequestId,
         answer: oneshot::Sender<Outcome>,
         submitted: Instant,
         room: Room,
@@ -76,7 +80,7 @@ impl Lane {
             return self.give(vec![(answer, failure)]);
         }
         state.last_place += 1;
-        let entry = Entry { submitted, place: state.last_place, room: Some(room) };
+        let entry = Entry { submitted, place: state.last_place, room: Some(room), request_id };
         state.waiting.push_back(Waiting { request, answer, entry });
         let requests = state.requests.take();
         drop(state);
@@ -208,7 +212,7 @@ mod tests {
         let (answer, pending) = oneshot::channel();
         let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
         let room = Arc::new(Rooms::default()).of(user(1)).take(0).expect("room");
-        lane.submit(Request::Attachment(dispatch), answer, Instant::now(), room);
+        lane.submit(Request::Attachment(dispatch), RequestId::draw(), answer, Instant::now(), room);
         pending
     }
 

@@ -24,7 +24,7 @@ const BOB: u128 = 2;
 struct World {
     core: StubCore,
     sends: SendPipeline,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -37,9 +37,8 @@ fn world_with(in_process: bool, wait: Duration) -> World {
     let core = StubCore::default();
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
-    let tasks = TaskTracker::new();
-    let hard_stop = CancellationToken::new();
-    let sends = SendPipeline::new(&core.client(), in_process, wait, &tasks, &hard_stop);
+    let tasks = Tasks::default();
+    let sends = SendPipeline::new(&core.client(), in_process, wait, &tasks);
     World { core, sends, tasks }
 }
 
@@ -502,12 +501,12 @@ async fn closes_after_the_last_answer() {
     world.core.wait_for("a", |state| state.stored.len() == 1).await;
     world.sends.close();
     assert_eq!(reason(world.send("b").await), ErrorReason::ShuttingDown);
-    world.tasks.close();
+    world.tasks.begin_drain();
     sleep(Duration::from_secs(1)).await;
-    assert!(!world.tasks.is_empty());
+    assert!(world.tasks.are_running());
     world.core.answer_all();
     assert_eq!(pending.await, Ok(()));
-    world.tasks.wait().await;
+    world.tasks.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -517,10 +516,10 @@ async fn a_core_that_hangs_does_not_keep_it_from_closing() {
     let pending = world.send("a");
     world.core.wait_for("a", |state| state.received.len() == 1).await;
     world.sends.close();
-    world.tasks.close();
+    world.tasks.begin_drain();
     advance(WAIT + Duration::from_secs(2)).await;
     assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
-    world.tasks.wait().await;
+    world.tasks.ended().await;
 }
 
 /// A core on a port of its own, whose runtime can be shut down with all its connections.
@@ -546,10 +545,9 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     core.add_user(user(BOB));
     let transport = CoreTransport::remote([format!("http://{address}").parse().expect("a URI")]);
     let client = CoreClient::new(transport, http::HeaderValue::from_static("Bearer test"));
-    let tasks = TaskTracker::new();
+    let tasks = Tasks::default();
     let server = serve(&core, address);
-    let hard_stop = CancellationToken::new();
-    let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks, &hard_stop);
+    let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks);
     let world = World { core, sends, tasks };
     // The server may not listen yet.
     let mut number = 0;

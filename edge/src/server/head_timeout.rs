@@ -16,7 +16,7 @@ use std::{
 use hyper::rt::{Sleep, Timer};
 use tokio::time::{Instant as TokioInstant, Sleep as TokioSleep, sleep_until};
 
-use super::strangers::Stranger;
+use crate::strangers::Stranger;
 
 /// What is known of the next head of a connection.
 #[derive(Debug, Default)]

@@ -23,8 +23,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{lingering::Lingering, strangers::Visitor};
-use crate::Edge;
+use super::lingering::Lingering;
+use crate::strangers::Visitor;
 
 /// How much is read for nothing at most.
 const KNOWN_BYTES: u64 = 64 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub(super) struct LingeringBody {
     idle_since: Option<Instant>,
     course: Course,
     visitor: Visitor,
-    edge: Edge,
+    lingering: Arc<Lingering>,
 }
 
 /// How far a request is.
@@ -83,7 +83,7 @@ impl LingeringBody {
         body: Incoming,
         expects_continue: bool,
         visitor: Visitor,
-        edge: Edge,
+        lingering: &Arc<Lingering>,
     ) -> Self {
         let mut body = Self {
             body: Some(body),
@@ -91,7 +91,7 @@ impl LingeringBody {
             idle_since: None,
             course: Course::default(),
             visitor,
-            edge,
+            lingering: Arc::clone(lingering),
         };
         body.look_for_end();
         body
@@ -152,17 +152,17 @@ impl Body for LingeringBody {
 impl Drop for LingeringBody {
     fn drop(&mut self) {
         let Some(body) = self.body.take() else { return };
-        let idle_timeout = self.edge.shared.config.limits.body_idle_timeout;
+        let idle_timeout = self.lingering.idle_timeout;
         // It was waited for already.
         if self.idle_since.is_some_and(|since| since.elapsed() >= idle_timeout) {
             return;
         }
         let is_known = self.visitor.is_known();
         let max_bytes = if is_known { KNOWN_BYTES } else { STRANGER_BYTES };
-        let place = Lingering::enter(&self.edge.shared.lingering, self.visitor.address, is_known);
-        let (edge, course) = (self.edge.clone(), self.course.clone());
+        let place = Lingering::enter(&self.lingering, self.visitor.address, is_known);
+        let (draining, course) = (self.lingering.tasks.draining().clone(), self.course.clone());
         let is_held_back = self.is_held_back;
-        self.edge.spawn(async move {
+        self.lingering.tasks.spawn(async move {
             let drained = async {
                 // Some do not wait for ever to be told to send it; reading it earlier would tell them to.
                 if is_held_back {
@@ -172,7 +172,7 @@ impl Drop for LingeringBody {
             };
             let drained = place.until_cut(drained);
             // What comes later is not worth the wait: the connection is closed.
-            if edge.shared.draining.run_until_cancelled(drained).await == Some(Some(true)) {
+            if draining.run_until_cancelled(drained).await == Some(Some(true)) {
                 course.end_body();
             }
         });

@@ -14,8 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::origin::ClientAddress;
-use crate::{config::Config, limits::share_of_files};
+use crate::{client_address::ClientAddress, config::Config, limits::share_of_files, tasks::Tasks};
 
 const MAX: usize = 256;
 /// Of one address, where addresses are known.
@@ -26,8 +25,12 @@ const MIN_AGE: Duration = Duration::from_secs(1);
 const SHARE: usize = 4;
 
 /// All of them.
-pub(crate) struct Lingering {
+pub(super) struct Lingering {
     max: usize,
+    /// How long the next bytes of a body are awaited.
+    pub(super) idle_timeout: Duration,
+    /// Where they are read.
+    pub(super) tasks: Tasks,
     bodies: Mutex<HashMap<u64, Arc<One>>>,
     next_id: AtomicU64,
 }
@@ -50,8 +53,10 @@ impl One {
 }
 
 impl Lingering {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, tasks: &Tasks) -> Self {
         Self {
+            idle_timeout: config.limits.body_idle_timeout,
+            tasks: tasks.clone(),
             max: (share_of_files(config, MAX * SHARE) / SHARE).max(1),
             bodies: Mutex::default(),
             next_id: AtomicU64::default(),
@@ -155,7 +160,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_slowest_makes_room() {
-        let lingering = Arc::new(Lingering::new(&config(Limits::default())));
+        let lingering = Arc::new(Lingering::new(&config(Limits::default()), &Tasks::default()));
         let enter = |number| Lingering::enter(&lingering, address(number), false);
         let other = enter(1);
         let places: Vec<_> = (0..MAX_OF_ADDRESS).map(|_| enter(2)).collect();
@@ -175,7 +180,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_strangers_makes_room_for_itself() {
-        let lingering = Arc::new(Lingering::new(&config(Limits::default())));
+        let lingering = Arc::new(Lingering::new(&config(Limits::default()), &Tasks::default()));
         let enter = |number, is_known| Lingering::enter(&lingering, address(number), is_known);
         let known: Vec<_> = (0..20).map(|number| enter(number, true)).collect();
         let honest: Vec<_> = (20..40).map(|number| enter(number, false)).collect();
@@ -197,6 +202,6 @@ mod tests {
     #[test]
     fn few_of_the_open_files_are_for_it() {
         let config = Config { open_files: Some(1_024), ..config(Limits::default()) };
-        assert_eq!(Lingering::new(&config).max, 64);
+        assert_eq!(Lingering::new(&config, &Tasks::default()).max, 64);
     }
 }

@@ -3,10 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,11 +11,11 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::Notify,
     time::{Sleep, sleep},
 };
 
 use super::head_timeout::Heads;
+use crate::written::Written;
 
 /// A stream of which the system may be told how much of what is written it takes before the peer does.
 pub(super) trait Unsent {
@@ -35,48 +32,6 @@ impl Unsent for TcpStream {
         #[cfg(target_os = "linux")]
         if let Err(error) = socket2::SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES) {
             tracing::debug!("cannot set TCP_NOTSENT_LOWAT: {error}");
-        }
-    }
-}
-
-/// How much of a connection's answers was written, for bodies that give no more than can be.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    /// What is written is bulk: a file or a list.
-    is_bulk: AtomicBool,
-    /// The system is to take little of it before the peer does.
-    keeps_little: AtomicBool,
-    bytes: AtomicU64,
-    more: Notify,
-}
-
-impl Written {
-    pub(super) fn begin_bulk(&self) {
-        self.is_bulk.store(true, Ordering::Relaxed);
-        self.keep_little();
-    }
-
-    /// From the next write on, so that a write that has to wait tells of a peer that does not read.
-    pub(crate) fn keep_little(&self) {
-        self.keeps_little.store(true, Ordering::Relaxed);
-    }
-
-    /// Bytes since the start of the connection.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Acquire)
-    }
-
-    /// Returns when so many bytes were written since the start of the connection. For one at a time.
-    pub(crate) async fn reaches(&self, bytes: u64) {
-        while self.bytes() < bytes {
-            self.more.notified().await;
-        }
-    }
-
-    fn wrote(&self, bytes: usize) {
-        if self.is_bulk.load(Ordering::Relaxed) {
-            self.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
-            self.more.notify_one();
         }
     }
 }
@@ -106,7 +61,7 @@ impl<T: Unsent> WriteTimeout<T> {
     }
 
     fn prepare(&mut self) {
-        if !self.keeps_little && self.written.keeps_little.load(Ordering::Relaxed) {
+        if !self.keeps_little && self.written.keeps_little() {
             self.keeps_little = true;
             self.stream.keep_little();
         }

@@ -51,6 +51,23 @@ impl CloseReason {
         }
     }
 
+    /// For metrics.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Replaced => "replaced",
+            Self::ReplacedSilent => "replaced_silent",
+            Self::TokenExpired => "token_expired",
+            Self::UserDeleted => "user_deleted",
+            Self::Flood => "flood",
+            Self::PositionLost => "position_lost",
+            Self::TooSlow => "too_slow",
+            Self::TooLarge => "too_large",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::ProtocolError => "protocol_error",
+        }
+    }
+
     pub(super) fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
             Self::Draining => (CloseCode::Away, "the server is shutting down"),

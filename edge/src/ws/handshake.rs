@@ -5,7 +5,10 @@
 //! is live, so that no message sent after it is missed. A subprotocol, an extension and an `Origin` are
 //! ignored.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     body::Body,
@@ -21,34 +24,44 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
+    WebSockets,
+    places::{NoPlace, Place},
     session,
-    sockets::{Connection, NoPlace, Place, Sockets},
+    sockets::{Connection, Sockets},
 };
-use crate::{Edge, auth::Identity, caller::query_token, error::PublicError, json, server::Visitor};
+use crate::{
+    auth::{Identity, query_token},
+    error::PublicError,
+    strangers::Visitor,
+    wire::{Generation, v1::rest},
+};
 
-/// Of a token, as when it is verified.
-const LEEWAY: Duration = Duration::from_secs(10);
 /// Timers do not reach further than this.
 const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) -> Response {
+pub(crate) async fn handshake(
+    State(web_sockets): State<Arc<WebSockets>>,
+    mut request: Request,
+) -> Response {
     let token = query_token(request.uri().query());
-    let authenticator = &edge.shared.authenticator;
-    let identity = match authenticator.authenticate(request.headers(), token.as_deref()) {
+    let identity = match web_sockets.authenticator.authenticate(request.headers(), token.as_deref())
+    {
         Ok(identity) => identity,
         Err(_) => return PublicError::unauthenticated().into_response(),
     };
     Visitor::become_known(request.extensions());
-    if let Some(too_much) = edge.shared.limits.has_too_many_handshakes(identity.user_id) {
+    let context = &web_sockets.context;
+    if let Some(too_much) = context.limits.has_too_many_handshakes(identity.user_id) {
         return PublicError::from(too_much).into_response();
     }
     choose_websocket(request.headers_mut());
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
-        Err(error) => return not_a_handshake(&edge, &error),
+        Err(error) => return not_a_handshake(&web_sockets, &error),
     };
-    let handshake_timeout = edge.shared.config.limits.handshake_timeout;
-    let connection = match timeout(handshake_timeout, Box::pin(connect(&edge, &identity))).await {
+    let handshake_timeout = context.config.handshake_timeout;
+    let connecting = Box::pin(connect(&web_sockets, &identity));
+    let connection = match timeout(handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return error.into_response(),
         Err(_) => {
@@ -59,34 +72,37 @@ pub(crate) async fn handshake(State(edge): State<Edge>, mut request: Request) ->
     if let Some(written) = Visitor::written(request.extensions()) {
         written.keep_little();
     }
-    edge.shared.limits.count_handshake(identity.user_id);
+    context.limits.count_handshake(identity.user_id);
     connection.admit();
     let upgrade = hyper::upgrade::on(&mut request);
-    let expires_at = edge.shared.config.close_on_token_expiry.then(|| expiry(identity.expires_at));
+    let closes_at = web_sockets.close_on_token_expiry.then(|| instant(identity.accepted_until()));
+    let context = Arc::clone(context);
     let session = async move {
         match timeout(handshake_timeout, upgrade).await {
-            Ok(Ok(upgraded)) => session::run(connection, TokioIo::new(upgraded), expires_at).await,
+            Ok(Ok(upgraded)) => {
+                session::run(connection, context, TokioIo::new(upgraded), closes_at).await;
+            }
             Ok(Err(error)) => tracing::debug!("a WebSocket handshake was not finished: {error}"),
             Err(_) => tracing::debug!("a WebSocket handshake took too long"),
         }
     };
-    edge.spawn(Box::pin(edge.shared.sockets.sessions.track_future(session)));
+    web_sockets.spawn(session);
     response
 }
 
 /// A connection in the registry whose user is provisioned and whose subscription is live.
-async fn connect(edge: &Edge, identity: &Identity) -> Result<Connection, PublicError> {
-    let known_users = &edge.shared.known_users;
-    let place = || edge.shared.sockets.place(identity.user_id).map_err(no_place);
+async fn connect(web_sockets: &WebSockets, identity: &Identity) -> Result<Connection, PublicError> {
+    let (sockets, known_users) = (&web_sockets.sockets, &web_sockets.context.known_users);
+    let place = || sockets.place(identity.user_id).map_err(no_place);
     let first = place()?;
-    known_users.ensure(&edge.shared.core, identity).await?;
-    match join(edge, first).await {
+    known_users.ensure(identity).await?;
+    match join(sockets, first).await {
         // Known here, but not to the core's database: it is another one than it was.
         Err(failure) if failure.reason() == ErrorReason::UserUnknown => {
             let second = place()?;
             known_users.forget(identity.user_id);
-            known_users.ensure(&edge.shared.core, identity).await?;
-            Ok(join(edge, second).await?)
+            known_users.ensure(identity).await?;
+            Ok(join(sockets, second).await?)
         }
         result => Ok(result?),
     }
@@ -99,8 +115,9 @@ fn no_place(refused: NoPlace) -> PublicError {
     }
 }
 
-async fn join(edge: &Edge, place: Place) -> Result<Connection, Failure> {
-    let connection = Sockets::join(edge, place)
+async fn join(sockets: &Arc<Sockets>, place: Place) -> Result<Connection, Failure> {
+    let connection = sockets
+        .join(place, Generation::V1)
         .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
     connection.live().await?;
     Ok(connection)
@@ -117,14 +134,14 @@ fn choose_websocket(headers: &mut HeaderMap) {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tungstenite")]
-fn not_a_handshake(edge: &Edge, error: &Error) -> Response {
+fn not_a_handshake(web_sockets: &WebSockets, error: &Error) -> Response {
     let (header, message) = match error {
         Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
             | ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::WrongHttpVersion,
         ) => {
-            if edge.shared.lost_upgrade.is_due() {
+            if web_sockets.lost_upgrade.is_due() {
                 tracing::warn!(
                     "a request for a WebSocket came without Upgrade: 426. Where its client sent one, a proxy in between \
                      does not pass it on (docs/PROXIES.md)"
@@ -144,16 +161,16 @@ fn not_a_handshake(edge: &Edge, error: &Error) -> Response {
         }
         _ => return PublicError::bad_request("Invalid WebSocket handshake").into_response(),
     };
-    let mut response = json::failure(StatusCode::UPGRADE_REQUIRED, message);
+    let mut response = rest::failure(StatusCode::UPGRADE_REQUIRED, message);
     response.headers_mut().insert(header.0, header.1);
     response
 }
 
 #[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
-fn expiry(unix_seconds: i64) -> Instant {
+fn instant(unix_seconds: i64) -> Instant {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let expires = Duration::from_secs(unix_seconds.try_into().unwrap_or(0)) + LEEWAY;
-    Instant::now() + expires.saturating_sub(now).min(MAX_LIFE)
+    let since_epoch = Duration::from_secs(unix_seconds.try_into().unwrap_or(0));
+    Instant::now() + since_epoch.saturating_sub(now).min(MAX_LIFE)
 }
 
 #[cfg(test)]

@@ -14,13 +14,15 @@ use std::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{close::CloseReason, sockets::Place};
+use super::{close::CloseReason, places::Place};
+use crate::wire::Generation;
 
 /// A queue grown beyond it gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 16;
 
 /// Bounded in frames and in bytes. The feed and the session push, the session pops, any may close.
 pub(super) struct Outgoing {
+    generation: Generation,
     max_frames: usize,
     max_bytes: usize,
     created_at: Instant,
@@ -60,7 +62,12 @@ pub(super) enum Push {
 
 impl Outgoing {
     /// Counts as stalled until a session takes frames from it.
-    pub(super) fn new(max_frames: usize, max_bytes: usize, place: Place) -> Self {
+    pub(super) fn new(
+        generation: Generation,
+        max_frames: usize,
+        max_bytes: usize,
+        place: Place,
+    ) -> Self {
         let state = State {
             place: Some(place),
             frames: VecDeque::new(),
@@ -73,6 +80,7 @@ impl Outgoing {
             feed: None,
         };
         Self {
+            generation,
             max_frames,
             max_bytes,
             created_at: Instant::now(),
@@ -81,6 +89,11 @@ impl Outgoing {
             has_answered: AtomicBool::new(true),
             state: Mutex::new(state),
         }
+    }
+
+    /// What its frames are rendered for.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -299,7 +312,7 @@ mod tests {
 
     #[test]
     fn is_bounded_in_frames_and_in_bytes() {
-        let queue = Outgoing::new(2, 10, Place::of_nobody());
+        let queue = Outgoing::new(Generation::V1, 2, 10, Place::of_nobody());
         queue.set_stalled(None);
         assert_eq!(queue.push("12345678901234567890".into()), Push::Done);
         assert_eq!(queue.push("1".into()), Push::Full { stalled_since: None });
@@ -315,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_close_counts_and_takes_answers_only() {
-        let queue = Outgoing::new(4, 10, Place::of_nobody());
+        let queue = Outgoing::new(Generation::V1, 4, 10, Place::of_nobody());
         queue.push("1".into());
         queue.close(CloseReason::Draining);
         queue.close(CloseReason::TooSlow);
@@ -329,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_consumer_too_slow_gets_nothing_more() {
-        let queue = Outgoing::new(2, 10, Place::of_nobody());
+        let queue = Outgoing::new(Generation::V1, 2, 10, Place::of_nobody());
         queue.push("1".into());
         queue.close(CloseReason::TooSlow);
         assert!(queue.is_empty());
@@ -337,7 +350,7 @@ mod tests {
 
     #[test]
     fn wakes_the_session_for_a_first_frame_and_for_a_close() {
-        let queue = Outgoing::new(4, 10, Place::of_nobody());
+        let queue = Outgoing::new(Generation::V1, 4, 10, Place::of_nobody());
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let cx = Context::from_waker(&waker);
@@ -354,7 +367,7 @@ mod tests {
     #[test]
     fn the_feed_waits_for_room_for_a_stall_or_for_the_end() {
         let full = || {
-            let queue = Outgoing::new(2, 10, Place::of_nobody());
+            let queue = Outgoing::new(Generation::V1, 2, 10, Place::of_nobody());
             queue.set_stalled(None);
             queue.push("1".into());
             queue.push("2".into());

@@ -11,9 +11,11 @@
 //! * `answers`: what its frames led to.
 //! * `write`: what goes out.
 //! * `close`: the end, step by step.
+//! * `context`: what all sessions share.
 
 mod answers;
 mod close;
+mod context;
 mod held;
 mod read;
 mod waiting;
@@ -23,6 +25,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,6 +39,7 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
+pub(crate) use self::context::SessionContext;
 use self::{answers::Answer, close::Closing, held::Held, waiting::Waiting};
 use super::{
     close::CloseReason,
@@ -44,7 +48,9 @@ use super::{
 };
 use crate::{
     config::Limits,
+    metrics::Close,
     sends::{SendPipeline, Sender},
+    wire::Generation,
 };
 
 /// Commands of one connection without an answer; beyond it the connection is not read, unless they wait for a core or database
@@ -63,19 +69,24 @@ const CONTROL_RATE: u32 = 20;
 const CONTROL_BURST: u32 = 100;
 
 /// Serves a connection until it ends, and closes it properly.
-pub(super) async fn run<S>(connection: Connection, stream: S, expires_at: Option<Instant>)
-where
+pub(super) async fn run<S>(
+    connection: Connection,
+    context: Arc<SessionContext>,
+    stream: S,
+    expires_at: Option<Instant>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = websocket_config(&connection.edge.shared.config.limits);
+    let config = websocket_config(&context.config);
     let stream = Metered::new(stream);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let (socket, end) = {
-        let mut session = Session::new(connection, socket, expires_at);
+        let mut session = Session::new(connection, context, socket, expires_at);
         let timer = sleep_until(session.next_deadline());
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
         session.submit_last();
+        session.note_end(end);
         // The connection leaves the registry here.
         (session.socket, end)
     };
@@ -107,6 +118,7 @@ enum End {
 
 struct Session<S> {
     connection: Connection,
+    context: Arc<SessionContext>,
     socket: WebSocketStream<Metered<S>>,
     /// In the order of the frames that they answer.
     answers: VecDeque<Answer>,
@@ -155,16 +167,18 @@ where
 {
     fn new(
         connection: Connection,
+        context: Arc<SessionContext>,
         socket: WebSocketStream<Metered<S>>,
         expires_at: Option<Instant>,
     ) -> Self {
         connection.outgoing.set_stalled(None);
-        let standstills = connection.edge.shared.standstill.seen(Instant::now()).count;
+        let standstills = context.standstill.seen(Instant::now()).count;
         Self {
             standstills,
             looks_until: None,
             held: Held::default(),
             connection,
+            context,
             socket,
             answers: VecDeque::new(),
             waiting: Waiting::default(),
@@ -189,12 +203,23 @@ where
         }
     }
 
+    fn generation(&self) -> Generation {
+        self.connection.outgoing.generation()
+    }
+
+    /// Counts an end that neither side has announced.
+    fn note_end(&self, end: End) {
+        if matches!(end, End::Gone) && self.closing.is_none() {
+            self.context.metrics.closed(Close::of_connection());
+        }
+    }
+
     fn sends(&self) -> &SendPipeline {
-        &self.connection.edge.shared.sends
+        &self.context.sends
     }
 
     fn limits(&self) -> &Limits {
-        &self.connection.edge.shared.config.limits
+        &self.context.config
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {

@@ -9,6 +9,7 @@ mod client;
 mod http_layer;
 mod media;
 mod message;
+mod request_id;
 mod server;
 mod stub;
 mod thread;

@@ -17,7 +17,7 @@ use crate::{
     world::{ALICE, BOB, World, bearer},
 };
 
-const PATH: &str = "/chat/messages/87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437/";
+pub(crate) const PATH: &str = "/chat/messages/87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437/";
 const EMPTY: &str = concat!(
     r#"{"status":"success","entity":{"messages":[]},"#,
     r#""message":"Messages retreived successfully","success":true}"#
@@ -47,7 +47,7 @@ fn more(messages: Vec<Message>) -> ListMessagesResponse {
     ListMessagesResponse { users: vec![], messages }
 }
 
-fn refuse(world: &World, reason: ErrorReason) {
+pub(crate) fn refuse(world: &World, reason: ErrorReason) {
     let failure = Failure::new(reason, "why");
     world.core.state().list_messages = Arc::new(move |_| Err(failure.clone().into()));
 }

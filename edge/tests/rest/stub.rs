@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) upload_end: Option<Status>,
     pub(crate) files: HashMap<String, StoredFile>,
     pub(crate) is_healthy: bool,
+    /// What lists were asked for with.
+    pub(crate) request_ids: Vec<String>,
     /// After how many bytes a download breaks off.
     pub(crate) break_downloads_after: Option<usize>,
 }
@@ -72,6 +74,7 @@ impl Default for StubCore {
             upload_end: None,
             files: HashMap::new(),
             is_healthy: true,
+            request_ids: Vec::new(),
             break_downloads_after: None,
         };
         Self { state: Arc::new(Mutex::new(state)), uploads: watch::Sender::default() }
@@ -137,6 +140,8 @@ impl ChatService for StubCore {
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<Self::ListMessagesStream>, Status> {
+        let id = request.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+        self.state().request_ids.extend(id.map(str::to_owned));
         let respond = Arc::clone(&self.state().list_messages);
         respond(request.into_inner()).map(Response::new)
     }

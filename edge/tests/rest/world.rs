@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::HeaderValue;
 use netrox_edge::{
-    Config, CoreTransport, Edge,
+    Config, CoreTransport, Edge, Metrics,
     config::{CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess},
 };
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ impl World {
         let core = StubCore::default();
         let transport = CoreTransport::in_process(core.routes());
         let service = HeaderValue::from_static("Bearer service");
-        let edge = Edge::new(config, transport, service).expect("a usable key");
+        let edge = Edge::new(config, transport, service, Metrics::default()).expect("a usable key");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();

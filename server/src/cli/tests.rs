@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 67] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 68] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -65,6 +65,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 67] = [
     ("store-wait", Some("10s"), &["serve", "core", "edge"]),
     ("drain-timeout", Some("10s"), &["serve", "core", "edge"]),
     ("drain-delay", Some("0s"), &["serve", "edge"]),
+    ("admin-addr", None, &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
     ("from", None, &["migrate"]),

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by a panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
 
+mod admin;
 mod process;
 mod reach;
 mod refusal;

@@ -26,6 +26,8 @@ pub(crate) fn program(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]
             command.env_remove(name);
         }
     }
+    // The default is for one process of a machine.
+    command.env("NETROX_CHAT_ADMIN_ADDR", "127.0.0.1:0");
     command.current_dir(dir).args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
     command
 }
@@ -150,6 +152,10 @@ impl Server {
 
     pub(crate) fn grpc_addr(&self) -> String {
         self.field("grpc.addr=")
+    }
+
+    pub(crate) fn admin_addr(&self) -> String {
+        self.field("admin.addr=")
     }
 
     fn field(&self, name: &str) -> String {

@@ -53,6 +53,8 @@ pub struct TestChat {
     logs: Vec<(Role, Log)>,
     http: BTreeMap<Role, SocketAddr>,
     grpc: BTreeMap<Role, SocketAddr>,
+    /// Of metrics and health.
+    admin: BTreeMap<Role, SocketAddr>,
     /// The edges of users, by their ids.
     homes: Mutex<HashMap<String, usize>>,
     /// Where that is on a server. Dropped after the processes have ended.
@@ -79,6 +81,7 @@ impl TestChat {
             logs: Vec::new(),
             http: BTreeMap::new(),
             grpc: BTreeMap::new(),
+            admin: BTreeMap::new(),
             homes: Mutex::default(),
             database,
         };
@@ -137,6 +140,9 @@ impl TestChat {
         if matches!(role, Role::Serve | Role::Core(_)) {
             self.grpc.insert(role, log.address("grpc.addr").await);
         }
+        if self.builder.get("admin-addr") != Some("none") {
+            self.admin.insert(role, log.address("admin.addr").await);
+        }
     }
 
     /// What an edge is told of the cores: each begins with another one.
@@ -161,6 +167,12 @@ impl TestChat {
                 .await;
             }
         }
+    }
+
+    /// Metrics and health of one process.
+    pub fn admin(&self, role: Role) -> Edge {
+        let address = self.admin.get(&role);
+        Edge { address: *address.unwrap_or_else(|| panic!("{role:?} shows no metrics")) }
     }
 
     pub fn arrangement(&self) -> Arrangement {

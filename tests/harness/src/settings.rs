@@ -75,6 +75,7 @@ impl Builder {
         };
         builder
             .set("log-format", "json")
+            .set("admin-addr", "127.0.0.1:0")
             .set("jwt-secret", JWT_SECRET)
             .set("service-token", SERVICE_TOKEN)
     }

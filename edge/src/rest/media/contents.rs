@@ -13,13 +13,9 @@ use netrox_proto::v1::{DownloadAttachmentRequest, DownloadAttachmentResponse};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
+use tracing::Span;
 
-use crate::{
-    Edge,
-    limits::Download,
-    rest::listing,
-    server::{Occupied, Written},
-};
+use crate::{edge::Edge, limits::Download, rest::listing, strangers::Occupied, written::Written};
 
 /// A client that takes nothing for so long holds no stream of the core's any more: neither its file nor its buffers, nor
 /// what they take of a connection that others use.
@@ -43,6 +39,8 @@ pub(super) struct Contents {
     /// What was written on the connection, and how much of it before.
     written: Option<(u64, Arc<Written>)>,
     given: u64,
+    /// Of the request.
+    span: Span,
     done: CancellationToken,
     _done: DropGuard,
 }
@@ -78,6 +76,7 @@ impl Contents {
             _occupied: occupied,
             written: written.map(|written| (written.bytes(), written)),
             given: 0,
+            span: Span::current(),
             _done: done.clone().drop_guard(),
             done,
         };
@@ -88,7 +87,7 @@ impl Contents {
     /// Lets go of the core's stream when the client pauses.
     fn watch(&self) {
         let (done, source) = (self.done.clone(), Arc::clone(&self.source));
-        self.edge.spawn(async move {
+        self.edge.shared.tasks.spawn(async move {
             done.run_until_cancelled(let_go(source)).await;
         });
     }
@@ -106,7 +105,8 @@ impl Contents {
                 Ok(Some(piece)) => Some((Ok(piece), Some((None, contents)))),
                 Ok(None) => None,
                 Err(status) => {
-                    tracing::warn!("a download breaks off: {}", status.message());
+                    let cause = status.message();
+                    contents.span.in_scope(|| tracing::warn!("a download breaks off: {cause}"));
                     Some((Err(status), None))
                 }
             }

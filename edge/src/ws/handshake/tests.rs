@@ -19,9 +19,10 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Edge,
     config::{Config, Limits},
+    edge::Edge,
     logs::Logs,
+    metrics::Metrics,
     stub_core::{SECRET, StubCore, config, user},
 };
 
@@ -38,7 +39,8 @@ struct World {
 async fn world(config: Config) -> World {
     let core = StubCore::default();
     let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge = Edge::new(config, core.transport(), authorization).expect("a key");
+    let edge =
+        Edge::new(config, core.transport(), authorization, Metrics::default()).expect("a key");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();

@@ -3,10 +3,14 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use netrox_proto::v1::{ErrorReason, Failure};
+use netrox_proto::{
+    request_id::RequestId,
+    v1::{ErrorReason, Failure},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -16,7 +20,8 @@ use super::Session;
 use crate::{
     auth::Identity,
     sends,
-    ws::{close::CloseReason, queue::Push, server_frame::Rejection},
+    wire::Rejection,
+    ws::{close::CloseReason, queue::Push},
 };
 
 /// What a client's frame led to.
@@ -36,24 +41,28 @@ where
         let mut progress = false;
         while let Some(answer) = self.answers.front_mut() {
             let next = match answer {
-                Answer::Sent(pending) => match Pin::new(pending).poll(cx) {
+                Answer::Sent(pending) => match Pin::new(&mut *pending).poll(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(())) => None,
-                    Poll::Ready(Err(failure)) => match self.refusal(failure) {
-                        Some(next) => Some(next),
-                        None => return true,
-                    },
+                    Poll::Ready(Err(failure)) => {
+                        let id = pending.request_id().clone();
+                        match self.refusal(failure, &id) {
+                            Some(next) => Some(next),
+                            None => return true,
+                        }
+                    }
                 },
                 Answer::Provisioning(done) => match done.as_mut().poll(cx) {
                     Poll::Pending => break,
                     Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
                 },
                 Answer::Refused(rejection) => {
-                    let frame = rejection.frame();
+                    let frame = self.connection.outgoing.generation().rejected(rejection);
                     // It waits like any frame, and with it what comes after.
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
                         break;
                     }
+                    self.context.metrics.refused_frame(rejection.code.into());
                     self.errors.charge(Instant::now());
                     None
                 }
@@ -73,37 +82,58 @@ where
         progress
     }
 
-    /// What follows from a failure; nothing where it ends the session.
-    fn refusal(&mut self, failure: Failure) -> Option<Answer> {
+    /// What follows from the failure of a command; nothing where it ends the session.
+    fn refusal(&mut self, failure: Failure, id: &RequestId) -> Option<Answer> {
         let user = self.connection.user();
-        let edge = self.connection.edge.clone();
+        let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
             ErrorReason::UserDeleted => {
-                edge.shared.known_users.forget(user);
+                known_users.forget(user);
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
-            ErrorReason::UserUnknown => Some(Answer::Provisioning(Box::pin(async move {
-                let known_users = &edge.shared.known_users;
-                known_users.forget(user);
-                let identity = Identity {
-                    user_id: user,
-                    expires_at: 0,
-                    issued_at: None,
-                    email: None,
-                    profile_json: None,
-                };
-                match known_users.ensure(&edge.shared.core, &identity).await {
-                    // It was not stored, and will be if it is sent again.
-                    Ok(()) => Rejection::unavailable(),
-                    // What is unknown is whether the user is known now.
-                    Err(failure) if failure.reason() == ErrorReason::OutcomeUnknown => {
-                        Rejection::unavailable()
+            ErrorReason::UserUnknown => {
+                Some(Answer::Provisioning(Box::pin(id.clone().scope(async move {
+                    known_users.forget(user);
+                    let identity = Identity {
+                        user_id: user,
+                        expires_at: 0,
+                        issued_at: None,
+                        email: None,
+                        profile_json: None,
+                    };
+                    match known_users.ensure(&identity).await {
+                        // It was not stored, and will be if it is sent again.
+                        Ok(()) => Rejection::unavailable(),
+                        // What is unknown is whether the user is known now.
+                        Err(failure) if failure.reason() == ErrorReason::OutcomeUnknown => {
+                            Rejection::unavailable()
+                        }
+                        Err(failure) => Rejection::from(failure),
                     }
-                    Err(failure) => Rejection::from(failure),
-                }
-            }))),
-            _ => Some(Answer::Refused(Rejection::from(failure))),
+                }))))
+            }
+            ErrorReason::Unspecified
+            | ErrorReason::InvalidField
+            | ErrorReason::BodyTooLarge
+            | ErrorReason::AttachmentTooLarge
+            | ErrorReason::ReceiverUnknown
+            | ErrorReason::ReceiverIsSender
+            | ErrorReason::MessageNotFound
+            | ErrorReason::AttachmentNotFound
+            | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
+            | ErrorReason::ShuttingDown
+            | ErrorReason::EpochChanged
+            | ErrorReason::OutcomeUnknown
+            | ErrorReason::Overtaken
+            | ErrorReason::Internal => {
+                let span = tracing::info_span!("session", user.id = %user);
+                let rejection = || id.sync_scope(|| Rejection::from(failure));
+                Some(Answer::Refused(span.in_scope(rejection)))
+            }
         }
     }
 }

@@ -12,8 +12,11 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::frame::coding::CloseCode},
 };
 
-use super::{End, Session};
-use crate::ws::{close::CloseReason, flood::Metered};
+use super::{End, Session, SessionContext};
+use crate::{
+    metrics::Close,
+    ws::{close::CloseReason, flood::Metered},
+};
 
 /// From the wish to close to the close frame, for what is on its way to the client; and from there
 /// to the end, for what is on its way from it.
@@ -65,6 +68,8 @@ where
             return;
         }
         self.connection.outgoing.close(reason);
+        let close = Close::by_server(reason.frame().code.into(), reason.word());
+        self.context.metrics.closed(close);
         let until = Instant::now() + FINISH_TIMEOUT;
         self.closing = Some(Closing::Finishing { reason, awaited: 0, until });
         // What waits for the rate does so no longer.
@@ -107,7 +112,7 @@ where
             {
                 Err(End::Closed)
             }
-            _ => Ok(false),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(false),
         }
     }
 
@@ -128,7 +133,7 @@ where
                 tracing::debug!("a client did not answer the close in time");
                 Err(End::Gone)
             }
-            _ => Ok(()),
+            None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(()),
         }
     }
 
@@ -142,7 +147,7 @@ where
         match &mut self.closing {
             Some(Closing::Parting { frame: given @ CloseFrame::Given, .. }) => *given = frame,
             Some(Closing::Parting { .. }) => {}
-            _ => {
+            None | Some(Closing::Finishing { .. }) => {
                 self.connection.outgoing.seal();
                 let until = Instant::now() + FINISH_TIMEOUT;
                 self.closing = Some(Closing::Parting { until, frame });
@@ -163,8 +168,12 @@ where
 
     pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
         if !self.is_parting() {
-            let closes = &self.connection.edge.shared.client_closes;
-            closes.note(code.unwrap_or(CloseCode::Status), self.largest_frame);
+            let SessionContext { client_closes, metrics, .. } = &*self.context;
+            let code = code.unwrap_or(CloseCode::Status);
+            client_closes.note(code, self.largest_frame);
+            if self.closing.is_none() {
+                metrics.closed(Close::by_client(code.into()));
+            }
             return Err(End::Closed);
         }
         self.read_ended = true;

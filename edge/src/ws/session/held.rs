@@ -73,7 +73,7 @@ where
 {
     /// After a standstill, reads what the socket gives at once. Gives whether what was read may be acted upon.
     pub(super) fn look_for_end(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
-        let seen = self.connection.edge.shared.standstill.seen(now);
+        let seen = self.context.standstill.seen(now);
         // What comes before the answer to our own close counts, whatever follows it.
         if seen.count == self.standstills || self.read_ended || self.has_written_close() {
             self.looks_until = None;

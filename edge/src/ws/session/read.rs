@@ -14,7 +14,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{End, Session};
-use crate::ws::{client_frame, close::CloseReason};
+use crate::ws::close::CloseReason;
 
 /// Frame headers that a message may have beside its text.
 const FRAGMENT_OVERHEAD_BYTES: usize = 16 * 1024;
@@ -126,7 +126,7 @@ where
             }
             Message::Binary(_) => {
                 self.message_start = self.socket.get_ref().bytes_read();
-                self.refuse(client_frame::binary());
+                self.refuse(self.generation().not_text());
                 return Ok(());
             }
             Message::Ping(payload) => {
@@ -162,7 +162,7 @@ where
     fn act(&mut self, text: &str, now: Instant) {
         let user = self.connection.user();
         let max_body_bytes = self.limits().max_body_bytes;
-        match client_frame::parse(text, user, max_body_bytes) {
+        match self.generation().parse(text, user, max_body_bytes) {
             Ok(command) => self.take_in(command, now),
             Err(rejection) => self.refuse(rejection),
         }

@@ -6,7 +6,7 @@ mod faults;
 mod sends;
 mod standstill;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use netrox_proto::{
@@ -28,10 +28,11 @@ use tokio_tungstenite::{
 
 use super::{Connection, run};
 use crate::{
-    Edge,
     config::Limits,
+    edge::Edge,
+    metrics::Metrics,
     stub_core::{StubCore, config, user},
-    ws::{self, Sockets},
+    wire::Generation,
 };
 
 const ALICE: u128 = 1;
@@ -55,7 +56,8 @@ fn world(limits: Limits) -> World {
         core.add_user(user(number));
     }
     let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge = Edge::new(config(limits), core.transport(), authorization).expect("a key");
+    let edge = Edge::new(config(limits), core.transport(), authorization, Metrics::default())
+        .expect("a key");
     World { core, edge }
 }
 
@@ -79,8 +81,9 @@ impl World {
     }
 
     async fn join(&self, number: u128) -> Connection {
-        let place = self.edge.shared.sockets.place(user(number)).expect("a place");
-        let connection = Sockets::join(&self.edge, place).expect("no drain");
+        let place = self.edge.shared.web_sockets.sockets.place(user(number)).expect("a place");
+        let connection =
+            self.edge.shared.web_sockets.sockets.join(place, Generation::V1).expect("no drain");
         connection.live().await.expect("a subscription");
         connection.admit();
         connection
@@ -93,8 +96,9 @@ impl World {
         expires_at: Option<Instant>,
     ) -> DuplexStream {
         let (client, server) = duplex(pipe_bytes);
-        let session = run(connection, server, expires_at);
-        self.edge.spawn(Box::pin(self.edge.shared.sockets.sessions.track_future(session)));
+        let web_sockets = &self.edge.shared.web_sockets;
+        let context = Arc::clone(&web_sockets.context);
+        web_sockets.spawn(run(connection, context, server, expires_at));
         client
     }
 }

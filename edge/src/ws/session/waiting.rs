@@ -12,7 +12,7 @@ use super::{MAX_IN_FLIGHT, Session, answers::Answer};
 use crate::{
     limits::{Held, TooMuch},
     sends::{Command, Submitted},
-    ws::server_frame::Rejection,
+    wire::Rejection,
 };
 
 /// What one connection holds of it; beyond that it is not read.
@@ -105,7 +105,7 @@ where
     /// Takes a command in that was read, unless more wait for the user's rate than may.
     pub(super) fn take_in(&mut self, command: Command, now: Instant) {
         let user = self.connection.user();
-        let limits = &self.connection.edge.shared.limits;
+        let limits = &self.context.limits;
         // What could not be taken before for what is away counts from then.
         let due = match limits.send(user, self.unread_since.unwrap_or(now)) {
             Ok(due) => due,
@@ -154,7 +154,7 @@ where
 
     /// Whether it was taken; else it is to be submitted again in a moment.
     fn submit(&mut self, command: Command, since: Instant, held: Option<Held>) -> bool {
-        let sends = &self.connection.edge.shared.sends;
+        let sends = &self.context.sends;
         let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
         match sends.submit(sender, command, since) {
             Submitted::Taken(pending) => {
@@ -172,7 +172,7 @@ where
     pub(super) fn submit_last(&mut self) {
         while let Some(frame) = self.waiting.pop() {
             if let Frame::Command { command, since, .. } = frame {
-                let sends = &self.connection.edge.shared.sends;
+                let sends = &self.context.sends;
                 let sender =
                     self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
                 sends.submit_last(sender, command, since);

@@ -119,8 +119,9 @@ async fn handshakes_without_end_do_not_ask_the_core_without_end() {
     world.core.wait_for("an attempt", |state| state.refused > 0).await;
     let before = world.core.state().refused;
     for _ in 0..1_000 {
-        let place = world.edge.shared.sockets.place(user(BOB)).expect("a place");
-        let connection = Sockets::join(&world.edge, place).expect("no drain");
+        let place = world.edge.shared.web_sockets.sockets.place(user(BOB)).expect("a place");
+        let connection =
+            world.edge.shared.web_sockets.sockets.join(place, Generation::V1).expect("no drain");
         let _ = timeout(Duration::from_millis(1), connection.live()).await;
     }
     let refused = world.core.state().refused - before;

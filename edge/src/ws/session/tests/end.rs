@@ -52,7 +52,7 @@ async fn of_connections_that_all_answer_who_was_silent_longest_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn a_user_holds_no_more_places_than_a_few_times_the_limit() {
     let world = world(Limits { max_connections_per_user: 2, ..unlimited() });
-    let sockets = &world.edge.shared.sockets;
+    let sockets = &world.edge.shared.web_sockets.sockets;
     let mut connections = Vec::new();
     for _ in 0..100 {
         connections.push(world.connect_raw(BOB, PIPE_BYTES).await);
@@ -70,7 +70,7 @@ async fn a_place_is_free_again_after_a_connection() {
     let world = world(Limits { max_connections: 2, ..unlimited() });
     let first = world.connect(ALICE).await;
     let _second = world.connect(BOB).await;
-    let sockets = &world.edge.shared.sockets;
+    let sockets = &world.edge.shared.web_sockets.sockets;
     assert!(sockets.place(user(3)).is_err());
     assert!(sockets.place(user(3)).is_err());
     drop(first);
@@ -198,7 +198,7 @@ async fn a_client_that_does_not_answer_the_close_is_not_awaited_long() {
     let bob = world.connect_raw(BOB, PIPE_BYTES).await;
     let _newer = world.connect(BOB).await;
     let start = Instant::now();
-    while world.edge.shared.sockets.sessions.len() > 1 {
+    while world.edge.shared.web_sockets.sockets.sessions.len() > 1 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // It is probed before, and holds no place from when it is to close.
@@ -237,15 +237,14 @@ async fn a_drain_stores_and_answers_what_was_read_and_closes_with_1001() {
     world.core.wait_for("b", |state| state.received.len() == 2).await;
 
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    shared.tasks.spawn(Arc::clone(&shared.web_sockets).drain());
+    shared.tasks.begin_drain();
     assert_eq!(bob.close_code().await, CloseCode::Away);
-    assert!(shared.sockets.place(user(3)).is_err());
+    assert!(shared.web_sockets.sockets.place(user(3)).is_err());
     world.core.refuse_unanswered(&Failure::new(ErrorReason::Overloaded, "busy"));
     assert_eq!(alice.error_code().await, "unavailable");
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,12 +255,11 @@ async fn a_drain_does_not_wait_for_a_core_that_hangs() {
     alice.send(text_to(user(BOB), "a")).await;
     world.core.wait_for("a", |state| state.received.len() == 1).await;
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    shared.tasks.spawn(Arc::clone(&shared.web_sockets).drain());
+    shared.tasks.begin_drain();
     let start = Instant::now();
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
     let took = start.elapsed();
     assert!(took < shared.config.limits.drain_timeout, "{took:?}");
 }
@@ -280,9 +278,8 @@ async fn what_a_client_sends_until_it_reads_the_close_is_stored() {
         send(&mut alice).await;
     }
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    shared.tasks.spawn(Arc::clone(&shared.web_sockets).drain());
+    shared.tasks.begin_drain();
     // The close frame is on its way, and the client has not read it.
     let mut last = 0;
     for _ in 0..300 {
@@ -290,7 +287,7 @@ async fn what_a_client_sends_until_it_reads_the_close_is_stored() {
         last = send(&mut alice).await;
     }
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
     assert_eq!(world.core.state().bodies(), numbers(0..last));
 }
 

@@ -112,11 +112,10 @@ async fn what_waits_for_the_rate_is_stored_before_a_drain_ends_the_connection() 
     }
     world.core.wait_for("the burst", |state| state.stored.len() == 50).await;
     let shared = &world.edge.shared;
-    world.edge.spawn(ws::drain(world.edge.clone()));
-    shared.draining.cancel();
-    shared.tasks.close();
+    shared.tasks.spawn(Arc::clone(&shared.web_sockets).drain());
+    shared.tasks.begin_drain();
     assert_eq!(alice.close_code().await, CloseCode::Away);
-    shared.tasks.wait().await;
+    shared.tasks.ended().await;
     assert_eq!(world.core.state().bodies(), numbers(0..100));
 }
 

@@ -3,113 +3,18 @@
 
 use std::borrow::Cow;
 
-use netrox_proto::{
-    time,
-    v1::{ErrorReason, Failure, Message},
-};
+use netrox_proto::{time, v1::Message};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::{error::log_internal, json};
+use super::{
+    format::{MEDIA_PREFIX, attached_file_size, socket_timestamp},
+    rejection::{ErrorCode, Rejection},
+};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ErrorCode {
-    InvalidJson,
-    UnknownAction,
-    InvalidField,
-    InvalidReceiver,
-    NotFound,
-    MessageTooLarge,
-    RateLimited,
-    Unavailable,
-    OutcomeUnknown,
-    Internal,
-}
-
-/// Why a client's frame was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rejection {
-    pub(super) code: ErrorCode,
-    pub(super) message: Cow<'static, str>,
-}
-
-impl Rejection {
-    pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
-    }
-
-    /// `problem` completes "FIELD ...".
-    pub(super) fn invalid_field(field: &str, problem: &str) -> Self {
-        Self::new(ErrorCode::InvalidField, format!("{field}: {problem}"))
-    }
-
-    pub(super) fn invalid_receiver(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(ErrorCode::InvalidReceiver, message)
-    }
-
-    pub(super) fn not_found() -> Self {
-        Self::new(ErrorCode::NotFound, "chat_id: no such file message of this user")
-    }
-
-    pub(super) fn rate_limited() -> Self {
-        Self::new(ErrorCode::RateLimited, "too many messages, slow down")
-    }
-
-    pub(super) fn unavailable() -> Self {
-        Self::new(ErrorCode::Unavailable, "nothing was stored, try again")
-    }
-
-    pub(super) fn outcome_unknown() -> Self {
-        Self::new(ErrorCode::OutcomeUnknown, "it may be stored: the history tells")
-    }
-
-    pub(super) fn frame(&self) -> Utf8Bytes {
-        render(&ErrorFrame { action: "error", code: self.code, message: &self.message })
-    }
-}
-
-/// The refusal of the core in the terms of the client. Logs what the client cannot help.
-impl From<Failure> for Rejection {
-    fn from(failure: Failure) -> Self {
-        match failure.reason() {
-            ErrorReason::ReceiverUnknown => Self::invalid_receiver("receiver_id: no such user"),
-            ErrorReason::ReceiverIsSender => {
-                Self::invalid_receiver("receiver_id: must be another user")
-            }
-            ErrorReason::BodyTooLarge => Self::new(ErrorCode::MessageTooLarge, failure.message),
-            ErrorReason::InvalidField => {
-                let field = match failure.field.as_str() {
-                    "body" => "message_body",
-                    "message_id" => "chat_id",
-                    field => field,
-                };
-                Self::invalid_field(field, &failure.message)
-            }
-            ErrorReason::MessageNotFound => Self::not_found(),
-            ErrorReason::Overloaded
-            | ErrorReason::StoreUnavailable
-            | ErrorReason::HandedBack
-            | ErrorReason::ShuttingDown
-            | ErrorReason::EpochChanged
-            | ErrorReason::Overtaken => Self::unavailable(),
-            ErrorReason::OutcomeUnknown => Self::outcome_unknown(),
-            ErrorReason::Unspecified
-            | ErrorReason::AttachmentTooLarge
-            | ErrorReason::UserUnknown
-            | ErrorReason::UserDeleted
-            | ErrorReason::AttachmentNotFound
-            | ErrorReason::RangeNotSatisfiable
-            | ErrorReason::Internal => {
-                let id = log_internal(format_args!(
-                    "a send failed with {}: {}",
-                    failure.reason().as_str_name(),
-                    failure.message
-                ));
-                Self::new(ErrorCode::Internal, format!("internal error {id}"))
-            }
-        }
-    }
+/// The frame that tells a client why its own was refused.
+pub(crate) fn rejected(rejection: &Rejection) -> Utf8Bytes {
+    render(&ErrorFrame { action: "error", code: rejection.code, message: &rejection.message })
 }
 
 /// The frame that brings a message to its receiver; `None` for what receivers are not shown: a
@@ -124,7 +29,7 @@ pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
             message_body: &message.body,
             sender_id: &message.sender_id,
             receiver_id: &message.receiver_id,
-            timestamp: json::socket_timestamp(time::micros(created)),
+            timestamp: socket_timestamp(time::micros(created)),
             created_msg_id: message.id,
             action: "re_message",
         }));
@@ -133,11 +38,11 @@ pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
     Some(render(&FileFrame {
         message_body: &message.body,
         attached_file_name: &attachment.file_name,
-        attached_file_size: json::attached_file_size(Some(attachment.size)),
-        attached_file_url: format!("{}{}", json::MEDIA_PREFIX, attachment.path),
+        attached_file_size: attached_file_size(Some(attachment.size)),
+        attached_file_url: format!("{}{}", MEDIA_PREFIX, attachment.path),
         sender_id: &message.sender_id,
         receiver_id: &message.receiver_id,
-        timestamp: json::socket_timestamp(time::micros(dispatched)),
+        timestamp: socket_timestamp(time::micros(dispatched)),
         created_msg_id: message.id,
         action: "re_message_file",
     }))
@@ -180,7 +85,7 @@ fn render(frame: &impl Serialize) -> Utf8Bytes {
 
 #[cfg(test)]
 mod tests {
-    use netrox_proto::v1::Attachment;
+    use netrox_proto::v1::{Attachment, ErrorReason, Failure};
 
     use super::*;
 
@@ -275,25 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_of_the_core_has_its_code() {
-        let code = |reason| Rejection::from(Failure::new(reason, "why")).code;
-        assert_eq!(code(ErrorReason::ReceiverUnknown), ErrorCode::InvalidReceiver);
-        assert_eq!(code(ErrorReason::ReceiverIsSender), ErrorCode::InvalidReceiver);
-        assert_eq!(code(ErrorReason::BodyTooLarge), ErrorCode::MessageTooLarge);
-        assert_eq!(code(ErrorReason::MessageNotFound), ErrorCode::NotFound);
-        assert_eq!(code(ErrorReason::Overloaded), ErrorCode::Unavailable);
-        assert_eq!(code(ErrorReason::StoreUnavailable), ErrorCode::Unavailable);
-        assert_eq!(code(ErrorReason::ShuttingDown), ErrorCode::Unavailable);
-        assert_eq!(code(ErrorReason::Overtaken), ErrorCode::Unavailable);
-        assert_eq!(code(ErrorReason::OutcomeUnknown), ErrorCode::OutcomeUnknown);
-        assert_eq!(code(ErrorReason::Internal), ErrorCode::Internal);
-    }
-
-    #[test]
     fn an_error_frame_names_the_field_in_public_terms() {
         let rejection = Rejection::from(Failure::invalid_field("body", "must not be empty"));
         assert_eq!(
-            rejection.frame().as_str(),
+            rejected(&rejection).as_str(),
             r#"{"action":"error","code":"invalid_field","message":"message_body: must not be empty"}"#
         );
     }
@@ -302,15 +192,8 @@ mod tests {
     fn what_may_be_stored_is_the_documented_frame() {
         let rejection = Rejection::from(Failure::new(ErrorReason::OutcomeUnknown, "why"));
         assert_eq!(
-            rejection.frame().as_str(),
+            rejected(&rejection).as_str(),
             r#"{"action":"error","code":"outcome_unknown","message":"it may be stored: the history tells"}"#
         );
-    }
-
-    #[test]
-    fn an_internal_error_repeats_the_id_of_the_log() {
-        let rejection = Rejection::from(Failure::new(ErrorReason::Internal, "secret"));
-        let id = rejection.message.strip_prefix("internal error ").expect("an id");
-        assert!(id.parse::<uuid::Uuid>().is_ok(), "{id}");
     }
 }

@@ -7,7 +7,8 @@ use netrox_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{MEDIA_PREFIX, RestTimestamp, User, attached_file_size};
+use super::User;
+use crate::wire::v1::format::{MEDIA_PREFIX, RestTimestamp, attached_file_size};
 
 /// The sender and the receiver of messages, rendered once for all of them.
 pub(crate) struct Participants(String);
@@ -20,7 +21,7 @@ impl Participants {
     }
 
     /// Appends a message of theirs.
-    pub(crate) fn write(
+    pub(super) fn write(
         &self,
         message: &v1::Message,
         json: &mut Vec<u8>,

@@ -1,20 +1,20 @@
-//! Connections that have yet to show that somebody known is behind them.
+//! Connections that have yet to show that somebody known is behind them; `visitor`: what goes with each of their requests.
+
+mod visitor;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
-use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
-use super::{origin::ClientAddress, write_timeout::Written};
+pub(crate) use self::visitor::{Occupied, Visitor};
 use crate::{
-    config::Config,
-    limits::{Pace, share_of_files},
+    client_address::ClientAddress, config::Config, limits::share_of_files, written::Written,
 };
 
 /// Beyond it the oldest is closed: who is known says so at once, who is not has had their time.
@@ -88,12 +88,12 @@ impl Strangers {
     }
 
     /// Whether connections that have to go still hold what others need: none is to be accepted before.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         self.closing.load(Ordering::Relaxed) > self.max / 8
     }
 
     /// A new connection, which is a stranger's until it is dropped or a request is authenticated.
-    pub(super) fn welcome(strangers: &Arc<Self>) -> Stranger {
+    pub(crate) fn welcome(strangers: &Arc<Self>) -> Stranger {
         let stranger = Stranger {
             strangers: Arc::clone(strangers),
             closed: CancellationToken::new(),
@@ -106,7 +106,7 @@ impl Strangers {
 }
 
 /// One of the connections.
-pub(super) struct Stranger {
+pub(crate) struct Stranger {
     strangers: Arc<Strangers>,
     closed: CancellationToken,
     written: Arc<Written>,
@@ -124,12 +124,12 @@ struct Standing {
 
 impl Stranger {
     /// Cancelled when the connection has to make room for another.
-    pub(super) fn closed(&self) -> &CancellationToken {
+    pub(crate) fn closed(&self) -> &CancellationToken {
         &self.closed
     }
 
     /// What was written to it.
-    pub(super) fn written(&self) -> Arc<Written> {
+    pub(crate) fn written(&self) -> Arc<Written> {
         Arc::clone(&self.written)
     }
 
@@ -138,7 +138,7 @@ impl Stranger {
     }
 
     /// Whether a request on it was authenticated.
-    pub(super) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.standing().is_known
     }
 
@@ -164,7 +164,7 @@ impl Stranger {
     }
 
     /// It is known now where it comes from.
-    pub(super) fn comes_from(&self, address: Option<ClientAddress>) {
+    pub(crate) fn comes_from(&self, address: Option<ClientAddress>) {
         let mut standing = self.standing();
         if standing.address == address {
             return;
@@ -192,77 +192,6 @@ impl Drop for Stranger {
             let _ =
                 self.strangers.closing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
         }
-    }
-}
-
-/// A connection does not count as a stranger's, because what it does is counted elsewhere; until it is dropped.
-pub(crate) struct Occupied(Arc<Stranger>);
-
-impl Occupied {
-    fn new(stranger: &Arc<Stranger>) -> Self {
-        stranger.count_no_more(&mut stranger.standing());
-        Self(Arc::clone(stranger))
-    }
-}
-
-impl Drop for Occupied {
-    fn drop(&mut self) {
-        let mut standing = self.0.standing();
-        if !standing.is_known && standing.id.is_none() {
-            self.0.count(&mut standing);
-        }
-    }
-}
-
-/// What is known of who sent a request; goes with the request.
-#[derive(Clone)]
-pub(crate) struct Visitor {
-    connection: Arc<Stranger>,
-    /// Where they are, as far as it is known.
-    pub(super) address: Option<ClientAddress>,
-    /// Their request was authenticated.
-    is_known: Arc<AtomicBool>,
-}
-
-impl Visitor {
-    pub(super) fn new(connection: Arc<Stranger>, address: Option<ClientAddress>) -> Self {
-        Self { connection, address, is_known: Arc::default() }
-    }
-
-    /// Their request was found to be somebody's.
-    pub(crate) fn become_known(request: &Extensions) {
-        if let Some(visitor) = request.get::<Self>() {
-            visitor.is_known.store(true, Ordering::Relaxed);
-            visitor.connection.become_known();
-        }
-    }
-
-    pub(super) fn is_known(&self) -> bool {
-        self.is_known.load(Ordering::Relaxed)
-    }
-
-    /// What they do is counted elsewhere, until what it gives is dropped.
-    pub(crate) fn is_occupied(request: &Extensions) -> Option<Occupied> {
-        request.get::<Self>().map(|visitor| Occupied::new(&visitor.connection))
-    }
-
-    /// What was written of the answers to them.
-    pub(crate) fn written(request: &Extensions) -> Option<Arc<Written>> {
-        request.get::<Self>().map(|visitor| visitor.connection.written())
-    }
-
-    /// Where they are, as far as it is known.
-    pub(crate) fn address(request: &Extensions) -> Option<ClientAddress> {
-        request.get::<Self>().and_then(|visitor| visitor.address)
-    }
-
-    /// The pace at which they take a file or a list; their connection is closed where that has to end.
-    pub(crate) fn pace(request: &Extensions) -> Arc<Pace> {
-        let closed = request.get::<Self>().map(|visitor| {
-            visitor.connection.written.begin_bulk();
-            visitor.connection.closed.clone()
-        });
-        Arc::new(Pace::new(closed.unwrap_or_default()))
     }
 }
 

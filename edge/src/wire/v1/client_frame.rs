@@ -20,7 +20,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::server_frame::{ErrorCode, Rejection};
+use super::rejection::{ErrorCode, Rejection};
 use crate::sends::Command;
 
 const MAX_DEPTH: usize = 32;
@@ -57,7 +57,7 @@ pub(crate) fn parse(
 }
 
 /// The refusal of a frame that is not text.
-pub(super) fn binary() -> Rejection {
+pub(crate) fn binary() -> Rejection {
     Rejection::new(ErrorCode::InvalidJson, "the frame must be text, not binary")
 }
 

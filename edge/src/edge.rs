@@ -1,0 +1,102 @@
+//! An edge as a whole: its parts, put together once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::extract::FromRef;
+
+use crate::{
+    auth::{Authenticator, ConfigError},
+    config::Config,
+    core_client::{CoreClient, CoreTransport},
+    directory::KnownUsers,
+    limits::Limits,
+    metrics::Metrics,
+    sends::SendPipeline,
+    tasks::Tasks,
+    ws::{SessionContext, WebSockets},
+};
+
+/// An edge: cheap to clone, every clone is the same edge.
+#[derive(Clone)]
+pub struct Edge {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What every request and every session of an edge shares.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
+    pub(crate) core: CoreClient,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) known_users: Arc<KnownUsers>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) sends: Arc<SendPipeline>,
+    pub(crate) web_sockets: Arc<WebSockets>,
+    /// The drain comes soon: not ready any more, and serving all the same.
+    pub(crate) leaving: AtomicBool,
+    pub(crate) tasks: Tasks,
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Edge {
+    /// `authorization` is the whole header that the core asks of its callers: `Bearer <service
+    /// token>`. Needs a running Tokio runtime.
+    pub fn new(
+        config: Config,
+        transport: CoreTransport,
+        authorization: http::HeaderValue,
+        metrics: Metrics,
+    ) -> Result<Self, ConfigError> {
+        // Before anything is connected.
+        let authenticator = Arc::new(Authenticator::new(&config.jwt)?);
+        let in_process = transport.is_in_process();
+        let core = CoreClient::new(transport, authorization);
+        let tasks = Tasks::default();
+        let known_users = Arc::new(KnownUsers::new(core.clone()));
+        let limits = Arc::new(Limits::new(&config));
+        let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
+        let sends = Arc::new(sends);
+        let context = SessionContext::new(
+            &config.limits,
+            &known_users,
+            &limits,
+            &sends,
+            metrics.clone(),
+            &tasks,
+        );
+        let web_sockets = WebSockets::new(&config, &core, &authenticator, context, &tasks);
+        let shared = Shared {
+            authenticator,
+            known_users,
+            limits,
+            sends,
+            web_sockets: Arc::new(web_sockets),
+            core,
+            config,
+            metrics,
+            leaving: AtomicBool::new(false),
+            tasks,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.
+    pub fn leave(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+}
+
+/// All that a handshake needs.
+impl FromRef<Edge> for Arc<WebSockets> {
+    fn from_ref(edge: &Edge) -> Self {
+        Arc::clone(&edge.shared.web_sockets)
+    }
+}

@@ -1,0 +1,251 @@
+//! What can be measured of an edge. Labels are words of ours or codes of HTTP and WebSocket, never what a client made up.
+//!
+//! docs/OPERATING.md tells what each metric means, and what to do about it.
+
+use std::fmt::{self, Write as _};
+
+use http::StatusCode;
+use netrox_proto::v1::ErrorReason;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// What an edge counts: cheap handles. Those that are in no registry are counted for nobody.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    sockets: Gauge,
+    closes: Family<Close, Counter>,
+    refusals: Family<Refusal, Counter>,
+    subscriptions_broken: Family<BrokenSubscription, Counter>,
+}
+
+impl Metrics {
+    /// Metrics that the registry shows.
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let Self { sockets, closes, refusals, subscriptions_broken } = &metrics;
+        registry.register(
+            "sockets_open",
+            "WebSockets that are open, or whose handshake waits for the core",
+            sockets.clone(),
+        );
+        registry.register(
+            "socket_closes",
+            "WebSockets that were closed, by whom and why",
+            closes.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Requests over HTTP and frames over WebSockets that were refused",
+            refusals.clone(),
+        );
+        registry.register(
+            "subscriptions_broken",
+            "Subscriptions to a core that ended while somebody was connected, by what they ended with",
+            subscriptions_broken.clone(),
+        );
+        metrics
+    }
+
+    /// Counts a WebSocket as open until what is given is dropped.
+    pub(crate) fn open_socket(&self) -> OpenSocket {
+        self.sockets.inc();
+        OpenSocket(self.sockets.clone())
+    }
+
+    pub(crate) fn closed(&self, close: Close) {
+        self.closes.get_or_create(&close).inc();
+    }
+
+    /// Counts an answer to a request, if it is a refusal.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        if status.is_client_error() || status.is_server_error() {
+            self.refused(Refusal { over: Over::Http, reason: reason_of(status) });
+        }
+    }
+
+    /// `reason` is the code of the frame that tells it.
+    pub(crate) fn refused_frame(&self, reason: &'static str) {
+        self.refused(Refusal { over: Over::WebSocket, reason });
+    }
+
+    fn refused(&self, refusal: Refusal) {
+        self.refusals.get_or_create(&refusal).inc();
+    }
+
+    pub(crate) fn subscription_broke(&self, reason: ErrorReason) {
+        let labels = BrokenSubscription { reason: Reason(reason) };
+        self.subscriptions_broken.get_or_create(&labels).inc();
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct OpenSocket(Gauge);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// How a WebSocket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Close {
+    by: By,
+    code: Code,
+    reason: &'static str,
+}
+
+impl Close {
+    pub(crate) fn by_server(code: u16, reason: &'static str) -> Self {
+        Self { by: By::Server, code: code.into(), reason }
+    }
+
+    pub(crate) fn by_client(code: u16) -> Self {
+        Self { by: By::Client, code: code.into(), reason: "" }
+    }
+
+    /// Without a close frame of either side.
+    pub(crate) fn of_connection() -> Self {
+        Self { by: By::Nobody, code: 1006.into(), reason: "" }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum By {
+    Server,
+    Client,
+    /// The connection broke, or its client fell silent.
+    Nobody,
+}
+
+impl EncodeLabelValue for By {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Nobody => "nobody",
+        })
+    }
+}
+
+/// A code of RFC 6455 section 7.4.1; nothing for all others, which clients may make up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Code(Option<u16>);
+
+impl From<u16> for Code {
+    fn from(code: u16) -> Self {
+        Self((1000..=1015).contains(&code).then_some(code))
+    }
+}
+
+impl EncodeLabelValue for Code {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self.0 {
+            Some(code) => write!(encoder, "{code}"),
+            None => encoder.write_str("other"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refusal {
+    over: Over,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Over {
+    Http,
+    WebSocket,
+}
+
+impl EncodeLabelValue for Over {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Http => "http",
+            Self::WebSocket => "websocket",
+        })
+    }
+}
+
+/// A status as a word.
+fn reason_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::REQUEST_TIMEOUT => "timeout",
+        StatusCode::PRECONDITION_FAILED => "precondition_failed",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+        StatusCode::RANGE_NOT_SATISFIABLE => "range_not_satisfiable",
+        StatusCode::UPGRADE_REQUIRED => "upgrade_required",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limited",
+        StatusCode::INTERNAL_SERVER_ERROR => "internal",
+        StatusCode::NOT_IMPLEMENTED => "not_implemented",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        _ => "other",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BrokenSubscription {
+    reason: Reason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Reason(ErrorReason);
+
+/// As error.proto names it, in lower case and without what all have in common.
+impl EncodeLabelValue for Reason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let name = self.0.as_str_name().trim_start_matches("ERROR_REASON_");
+        name.chars().try_for_each(|letter| encoder.write_char(letter.to_ascii_lowercase()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text;
+
+    use super::*;
+
+    #[test]
+    fn what_happens_is_counted_under_words_of_ours() {
+        let mut registry = Registry::with_prefix("netrox_chat");
+        let metrics = Metrics::registered(&mut registry);
+        let first = metrics.open_socket();
+        let _second = metrics.open_socket();
+        drop(first);
+        for status in [200, 304, 401, 429, 418] {
+            metrics.answered(StatusCode::from_u16(status).expect("a status"));
+        }
+        metrics.refused_frame("rate_limited");
+        metrics.subscription_broke(ErrorReason::ShuttingDown);
+        for code in [1000, 3000, 4999] {
+            metrics.closed(Close::by_client(code));
+        }
+        metrics.closed(Close::by_server(1013, "too_slow"));
+        metrics.closed(Close::of_connection());
+        let mut shown = String::new();
+        text::encode(&mut shown, &registry).expect("a string takes it");
+        for line in [
+            "netrox_chat_sockets_open 1",
+            "netrox_chat_refusals_total{over=\"http\",reason=\"unauthorized\"} 1",
+            "netrox_chat_refusals_total{over=\"http\",reason=\"rate_limited\"} 1",
+            "netrox_chat_refusals_total{over=\"http\",reason=\"other\"} 1",
+            "netrox_chat_refusals_total{over=\"websocket\",reason=\"rate_limited\"} 1",
+            "netrox_chat_subscriptions_broken_total{reason=\"shutting_down\"} 1",
+            "netrox_chat_socket_closes_total{by=\"client\",code=\"1000\",reason=\"\"} 1",
+            "netrox_chat_socket_closes_total{by=\"client\",code=\"other\",reason=\"\"} 2",
+            "netrox_chat_socket_closes_total{by=\"server\",code=\"1013\",reason=\"too_slow\"} 1",
+            "netrox_chat_socket_closes_total{by=\"nobody\",code=\"1006\",reason=\"\"} 1",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Who sent a request, as far as its connection tells: it travels in the extensions of the request.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::Extensions;
+
+use super::Stranger;
+use crate::{client_address::ClientAddress, limits::Pace, written::Written};
+
+/// A connection does not count as a stranger's, because what it does is counted elsewhere; until it is dropped.
+pub(crate) struct Occupied(Arc<Stranger>);
+
+impl Occupied {
+    pub(super) fn new(stranger: &Arc<Stranger>) -> Self {
+        stranger.count_no_more(&mut stranger.standing());
+        Self(Arc::clone(stranger))
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        let mut standing = self.0.standing();
+        if !standing.is_known && standing.id.is_none() {
+            self.0.count(&mut standing);
+        }
+    }
+}
+
+/// What is known of who sent a request; goes with the request.
+#[derive(Clone)]
+pub(crate) struct Visitor {
+    connection: Arc<Stranger>,
+    /// Where they are, as far as it is known.
+    pub(crate) address: Option<ClientAddress>,
+    /// Their request was authenticated.
+    is_known: Arc<AtomicBool>,
+}
+
+impl Visitor {
+    pub(crate) fn new(connection: Arc<Stranger>, address: Option<ClientAddress>) -> Self {
+        Self { connection, address, is_known: Arc::default() }
+    }
+
+    /// Their request was found to be somebody's.
+    pub(crate) fn become_known(request: &Extensions) {
+        if let Some(visitor) = request.get::<Self>() {
+            visitor.is_known.store(true, Ordering::Relaxed);
+            visitor.connection.become_known();
+        }
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
+    /// What they do is counted elsewhere, until what it gives is dropped.
+    pub(crate) fn is_occupied(request: &Extensions) -> Option<Occupied> {
+        request.get::<Self>().map(|visitor| Occupied::new(&visitor.connection))
+    }
+
+    /// What was written of the answers to them.
+    pub(crate) fn written(request: &Extensions) -> Option<Arc<Written>> {
+        request.get::<Self>().map(|visitor| visitor.connection.written())
+    }
+
+    /// Where they are, as far as it is known.
+    pub(crate) fn address(request: &Extensions) -> Option<ClientAddress> {
+        request.get::<Self>().and_then(|visitor| visitor.address)
+    }
+
+    /// The pace at which they take a file or a list; their connection is closed where that has to end.
+    pub(crate) fn pace(request: &Extensions) -> Arc<Pace> {
+        let closed = request.get::<Self>().map(|visitor| {
+            visitor.connection.written.begin_bulk();
+            visitor.connection.closed.clone()
+        });
+        Arc::new(Pace::new(closed.unwrap_or_default()))
+    }
+}

@@ -1,0 +1,102 @@
+//! Gives what a user receives to each of their connections, and waits for those that are slow, but not for ever.
+
+use std::{sync::Arc, time::Duration, vec};
+
+use futures_util::future::{BoxFuture, join_all};
+use netrox_proto::v1::{Event, Message, event::Change};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    close::CloseReason,
+    feed::Feed,
+    queue::{Outgoing, Push},
+};
+use crate::wire::MessageFrames;
+
+/// How long in total a socket may take nothing before its full queue is half empty again. Until then
+/// the user's other connections wait too: a burst, such as after a break, is not yet a slow consumer.
+const MAX_STALL: Duration = Duration::from_secs(1);
+
+/// A connection that has no room for a frame.
+type Late = (Arc<Outgoing>, Utf8Bytes);
+
+/// Delivers events after `position`. Gives what has to be waited for, which is rare, and large beside the rest of the task.
+pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<BoxFuture<'_, ()>> {
+    if events.is_empty() {
+        return None;
+    }
+    let connections = feed.members.all();
+    let mut events = events.into_iter();
+    while let Some(event) = events.next() {
+        let Some(message) = new_message(feed, event, position) else { continue };
+        let late = push(&connections, &message);
+        if !late.is_empty() {
+            return Some(Box::pin(deliver_late(feed, connections, late, events, position)));
+        }
+    }
+    None
+}
+
+/// From a frame on that some connections have no room for.
+async fn deliver_late(
+    feed: &Feed,
+    connections: Vec<Arc<Outgoing>>,
+    mut late: Vec<Late>,
+    mut events: vec::IntoIter<Event>,
+    position: u64,
+) {
+    loop {
+        join_all(late.iter().map(|(outgoing, frame)| push_late(outgoing, frame))).await;
+        let Some(event) = events.next() else { return };
+        late.clear();
+        if let Some(message) = new_message(feed, event, position) {
+            late = push(&connections, &message);
+        }
+    }
+}
+
+/// The message of an event after `position`, if it is one that is new to the user.
+fn new_message(feed: &Feed, event: Event, position: u64) -> Option<Message> {
+    // A resumed stream begins after the position; this holds the core to it. What only changed has been shown, or
+    // will be at its first place. A core of 0.1.0 tells of nothing else.
+    if event.seq <= position || event.first_seq != 0 && event.first_seq != event.seq {
+        return None;
+    }
+    match event.change? {
+        Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => Some(message),
+        Change::Message(_) => None,
+    }
+}
+
+/// Shows a message to each connection in its generation. Gives those that have no room for it.
+fn push(connections: &[Arc<Outgoing>], message: &Message) -> Vec<Late> {
+    let frames = MessageFrames::of(message);
+    let late = |outgoing: &Arc<Outgoing>| {
+        let frame = frames.get(outgoing.generation())?;
+        let is_late = outgoing.push(frame.clone()) != Push::Done;
+        is_late.then(|| (Arc::clone(outgoing), frame.clone()))
+    };
+    connections.iter().filter_map(late).collect()
+}
+
+/// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
+/// one that is stuck, or hardly takes any.
+async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
+    while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
+        let changed = outgoing.changed(frame.len(), stalled_since);
+        if stalled_since.is_none() {
+            changed.await;
+            continue;
+        }
+        let left = MAX_STALL.saturating_sub(outgoing.waited());
+        if left.is_zero() {
+            outgoing.close(CloseReason::TooSlow);
+            continue;
+        }
+        let start = Instant::now();
+        // An error is the end of the time.
+        let _ = timeout(left, changed).await;
+        outgoing.add_wait(start.elapsed());
+    }
+}
