@@ -45,7 +45,6 @@ pub(crate) struct WebSockets {
 }
 
 impl WebSockets {
-    #[expect(clippy::too_many_arguments, reason = "an edge is put together in one place")]
     pub(crate) fn new(
         config: &Config,
         core: &CoreClient,
