@@ -45,7 +45,7 @@ impl CommitError {
     }
 }
 
-/// Not committed, it ends with the connection: [`Writer::discard`].
+/// Not committed, it ends with the connection: [`super::Writer::discard`].
 #[derive(Debug)]
 pub(crate) struct WriteTransaction<'a> {
     open: &'a mut Open,
