@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
-use uuid::{Builder, Uuid};
+use uuid::{Builder, Uuid, fmt::Hyphenated};
 
 /// Of public requests and answers, and of gRPC metadata.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,7 +42,15 @@ impl RequestId {
     pub fn parse(text: &str) -> Option<Self> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_one = (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(is_plain);
-        is_one.then(|| Self(Form::Given(text.into())))
+        if !is_one {
+            return None;
+        }
+        // The form that those have which are drawn: another core drew it, or an edge.
+        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        match Uuid::try_parse(text) {
+            Ok(id) if text.len() == Hyphenated::LENGTH && is_lower => Some(Self(Form::Drawn(id))),
+            Ok(_) | Err(_) => Some(Self(Form::Given(text.into()))),
+        }
     }
 
     /// `X-Request-Id`, else the trace of a `traceparent`, if they are what they should be; else one that is drawn.
@@ -120,7 +128,13 @@ mod tests {
 
     #[test]
     fn what_a_caller_gives_is_taken_if_it_is_short_and_plain() {
-        for given in ["a", "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90", &"x".repeat(64)] {
+        for given in [
+            "a",
+            "3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90",
+            "3F6E0B52-8C7E-4E7F-9D0A-5D2F6C1B7A90",
+            "3f6e0b528c7e4e7f9d0a5d2f6c1b7a90",
+            &"x".repeat(64),
+        ] {
             let id = RequestId::of(&headers(&[("x-request-id", given)]));
             assert_eq!(id.to_string(), given);
             assert_eq!(id.header_value().expect("a value"), given);

@@ -37,6 +37,7 @@ impl FanOut {
             prior: Start::default(),
             first_seq: 0,
             subject: Subject::Received(message),
+            request: None,
         };
         Self { delivery, registrations, change }
     }

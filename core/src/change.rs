@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 
 use crate::store::history::{Position, Start};
 
@@ -16,6 +16,8 @@ pub(crate) struct Change {
     /// Where its subject first appeared to the user.
     pub(crate) first_seq: u64,
     pub(crate) subject: Subject,
+    /// What made it, where that is known.
+    pub(crate) request: Option<RequestId>,
 }
 
 /// What has changed, as the user sees it.
@@ -30,6 +32,12 @@ pub(crate) enum Subject {
 }
 
 impl Change {
+    /// Shows the operator who asks for it that it comes by here.
+    pub(crate) fn trace(&self, event: &'static str) {
+        let (seq, request) = (self.place.seq, self.request.as_ref());
+        tracing::debug!(user.id = %self.to, seq, request_id = request.map(display), event, "a change");
+    }
+
     /// Whether its subject appears to the user for the first time.
     pub(crate) fn is_new(&self) -> bool {
         self.first_seq == self.place.seq

@@ -96,6 +96,7 @@ impl Delivery {
     /// Tells everyone, on this core and on the others, what was committed.
     pub(crate) fn publish(&self, changes: &[Change]) {
         for change in changes {
+            change.trace("committed");
             self.local.hub.publish(change);
         }
         if let Some(bus) = &self.bus {
@@ -148,7 +149,10 @@ impl Inbox for Local {
         self.tally.came();
         for brought in brought {
             match brought {
-                HintItem::Change(change) => self.hub.publish(&change),
+                HintItem::Change(change) => {
+                    change.trace("brought by the bus");
+                    self.hub.publish(&change);
+                }
                 HintItem::Look(user) => self.hub.look(user),
             }
         }

@@ -43,9 +43,10 @@ async fn an_internal_error_is_found_by_one_id(arrangement: Arrangement) {
     let (bob, mut bob_socket) = chat.join("bob").await;
     ada_socket.say(&bob, "before").await;
     bob_socket.expect_body("before").await;
-    chat.change_rows(&["alter table threads rename to elsewhere"]).await;
+    // A table that is gone counts as a database that is away; one that has changed is a defect.
+    chat.change_rows(&["alter table threads rename column low_key to elsewhere"]).await;
     let (cores, edges) = (chat.core_roles(), chat.edge_roles());
-    let cause = "relation \"threads\" does not exist";
+    let cause = "low_key";
 
     // A read, under a name that the client gave, and under one of ours.
     for given in [None, Some("mine-2")] {
@@ -77,7 +78,7 @@ async fn an_internal_error_is_found_by_one_id(arrangement: Arrangement) {
     }
     assert_ne!(ids[0], ids[1]);
 
-    chat.change_rows(&["alter table elsewhere rename to threads"]).await;
+    chat.change_rows(&["alter table threads rename column elsewhere to low_key"]).await;
     ada_socket.say(&bob, "after").await;
     bob_socket.expect_body("after").await;
 }

@@ -1,5 +1,6 @@
 //! Writes of one transaction, and who waits for them.
 
+use netrox_proto::request_id::RequestId;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -70,6 +71,11 @@ impl Batch {
 }
 
 impl Callers {
+    /// What asked for each of the writes.
+    pub(super) fn requests(&self) -> Vec<Option<RequestId>> {
+        self.0.iter().map(|caller| caller.request().cloned()).collect()
+    }
+
     /// Whether somebody still waits for an answer.
     pub(super) fn wait(&self) -> bool {
         self.0.iter().any(Caller::is_awaited)

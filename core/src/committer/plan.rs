@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use netrox_proto::ids::UserId;
+use netrox_proto::{ids::UserId, request_id::RequestId};
 
 use super::{
     answer::{WriteResult, Written},
@@ -47,6 +47,8 @@ pub(super) struct Plan<'a> {
     start: Start,
     pub(super) rows: Rows<'a>,
     pub(super) changes: Vec<Change>,
+    /// Of the write that is decided.
+    pub(super) request: Option<RequestId>,
     /// What the batch changes.
     feeds: BTreeMap<UserKey, UserState>,
     threads: BTreeMap<Pair, ActivityRow>,
@@ -60,6 +62,7 @@ impl<'a> Plan<'a> {
             start,
             rows: Rows::default(),
             changes: Vec::new(),
+            request: None,
             feeds: BTreeMap::new(),
             threads: BTreeMap::new(),
         }
@@ -137,7 +140,14 @@ impl<'a> Plan<'a> {
         subject: Subject,
     ) {
         let first_seq = first_seq.unwrap_or(at.seq);
-        self.changes.push(Change { to, place: at, prior, first_seq, subject });
+        self.changes.push(Change {
+            to,
+            place: at,
+            prior,
+            first_seq,
+            subject,
+            request: self.request.clone(),
+        });
     }
 }
 

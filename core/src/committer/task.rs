@@ -199,12 +199,13 @@ impl CommitTask {
             return Err(BatchError::Told(Error::StoreUnavailable));
         }
         let Batch { writes, callers } = batch;
+        let requests = callers.requests();
         let (begun, mut attempts) = (Instant::now(), 0);
         loop {
             attempts += 1;
             let progress = Progress::new();
             let mut work = Work::begin(callers, &progress, &self.watchdog.condition);
-            let run = transaction::run(&mut self.writer, writes, &progress);
+            let run = transaction::run(&mut self.writer, writes, &requests, &progress);
             match self.watchdog.over(&mut work, run).await {
                 Some(Ok(committed)) => return Ok(committed),
                 Some(Err(TransactionError::NotStored(error))) => {

@@ -1,5 +1,7 @@
 //! A batch as one transaction: load, plan, store and commit.
 
+use netrox_proto::request_id::RequestId;
+
 use super::{
     answer::{Answers, WriteResult},
     directory,
@@ -41,10 +43,11 @@ impl From<store::Error> for TransactionError {
     }
 }
 
-/// Says how far it is.
+/// Says how far it is. `requests` are what asked for the writes, beside them.
 pub(super) async fn run(
     writer: &mut Writer,
     writes: &[Write],
+    requests: &[Option<RequestId>],
     progress: &Progress,
 ) -> Result<Committed, TransactionError> {
     let now = clock::now_micros();
@@ -66,6 +69,7 @@ pub(super) async fn run(
         if query.users.is_empty() { BatchData::default() } else { transaction.load(query).await? };
     let mut plan = Plan::new(data, now, transaction.start());
     for (index, write) in chat() {
+        plan.request = requests.get(index).cloned().flatten();
         answers.set(index, plan.decide(write));
     }
     plan.finish();

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 
 use crate::{
@@ -38,6 +38,9 @@ struct Event {
     message: Option<v1::Message>,
     #[prost(uint64, tag = "3")]
     first_seq: u64,
+    /// What asked for the change; empty where that is not known.
+    #[prost(string, tag = "2045")]
+    request_id: String,
     /// The start that the place before it is in, where that is another one.
     #[prost(int64, optional, tag = "2046")]
     prior_start: Option<i64>,
@@ -76,7 +79,8 @@ fn to_wire(change: &Change) -> Event {
     };
     let Change { place, prior, first_seq, .. } = *change;
     let prior_start = (prior != place.start).then_some(prior.0);
-    Event { seq: place.seq, message, first_seq, prior_start, is_sent }
+    let request_id = change.request.as_ref().map(ToString::to_string).unwrap_or_default();
+    Event { seq: place.seq, message, first_seq, request_id, prior_start, is_sent }
 }
 
 pub(super) fn look() -> Bytes {
@@ -99,7 +103,7 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
     let Some(start) = start.filter(|_| !hint.events.is_empty()) else {
         return vec![HintItem::Look(user)];
     };
-    let from_wire = |Event { seq, message, first_seq, prior_start, is_sent }| {
+    let from_wire = |Event { seq, message, first_seq, request_id, prior_start, is_sent }| {
         let subject = match message {
             Some(message) => Subject::Received(Arc::new(message)),
             None if is_sent || is_old => Subject::SentElsewhere,
@@ -113,6 +117,7 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
             prior,
             first_seq,
             subject,
+            request: RequestId::parse(&request_id),
         })
     };
     hint.events.into_iter().map(from_wire).collect()
@@ -130,12 +135,16 @@ mod tests {
         UserId(Uuid::from_u128(number))
     }
 
+    fn request() -> RequestId {
+        RequestId::parse("mine").expect("an id")
+    }
+
     fn change(to: UserId, seq: u64, sent: bool, body: &str) -> Change {
         let message = v1::Message { id: 7, body: body.into(), ..v1::Message::default() };
         let place = Position { start: START, seq };
         let message = Arc::new(message);
         let subject = if sent { Subject::Sent(message) } else { Subject::Received(message) };
-        Change { to, place, prior: START, first_seq: seq, subject }
+        Change { to, place, prior: START, first_seq: seq, subject, request: Some(request()) }
     }
 
     fn history() -> History {
@@ -173,6 +182,7 @@ mod tests {
             let HintItem::Change(change) = one else { panic!("{one:?}") };
             assert_eq!((change.to, change.place.start, change.prior), (user(1), START, START));
             assert!(change.is_new());
+            assert_eq!(change.request, Some(request()));
         }
     }
 

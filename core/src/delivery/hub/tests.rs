@@ -18,7 +18,7 @@ fn at(seq: u64) -> Position {
 fn change(seq: u64, sent: bool) -> Change {
     let subject =
         if sent { Subject::Sent(Arc::default()) } else { Subject::Received(Arc::default()) };
-    Change { to: user(), place: at(seq), prior: START, first_seq: seq, subject }
+    Change { to: user(), place: at(seq), prior: START, first_seq: seq, subject, request: None }
 }
 
 /// As another core tells of it.
