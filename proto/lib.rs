@@ -5,14 +5,18 @@
 //! * [`ids`]: the identifiers of the contract as types, with their wire form.
 //! * [`error`]: why a call was refused, as status details.
 //! * [`request_id`]: what a request is called on its way.
+//! * [`attachment_path`], [`json`], [`limits`]: rules that both sides hold the world to.
 //! * [`time`]: microseconds since the epoch and their wire form.
 //! * [`codec`]: the codec of the generated code.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 
+pub mod attachment_path;
 pub mod codec;
 pub mod error;
 pub mod ids;
+pub mod json;
+pub mod limits;
 pub mod request_id;
 pub mod time;
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use netrox_proto::{
+    attachment_path,
     ids::UserId,
     request_id::RequestId,
     time::timestamp,
@@ -218,7 +219,7 @@ impl Attachments {
     /// The message that carries the file, where the user may know of it.
     async fn find(&self, path: &str, user_id: Option<&str>) -> Result<ParticipantsRow, Error> {
         let user = user_id.map(|id| parse::user_id("user_id", id)).transpose()?;
-        if !name::is_path(path) {
+        if !attachment_path::is_valid(path) {
             return Err(Error::AttachmentNotFound);
         }
         let row = self

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    bus::{Brought, Bus, Inbox},
+    bus::{Bus, HintItem, Inbox},
     due::Due,
     hub::{Hub, Registration},
     tally::Tally,
@@ -145,15 +145,15 @@ impl Inbox for Local {
         }
     }
 
-    fn brought(&self, brought: &mut dyn Iterator<Item = Brought>) {
+    fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>) {
         self.tally.came();
         for brought in brought {
             match brought {
-                Brought::Change(change) => {
+                HintItem::Change(change) => {
                     change.trace("brought by the bus");
                     self.hub.publish(&change);
                 }
-                Brought::Look(user) => self.hub.look(user),
+                HintItem::Look(user) => self.hub.look(user),
             }
         }
     }

@@ -104,7 +104,7 @@ async fn open(directory: &TempDir) -> Core {
             service_tokens: vec![TOKEN.into()],
             store_wait: Duration::from_secs(10),
             drain_wait: Duration::from_secs(5),
-            max_body_bytes: 16_384,
+            max_body_bytes: netrox_proto::limits::DEFAULT_MAX_BODY_BYTES,
             max_attachment_bytes: 1 << 20,
         },
         Metrics::default(),

@@ -2,6 +2,7 @@
 
 use netrox_proto::{
     ids::UserId,
+    limits::DEFAULT_MAX_BODY_BYTES,
     v1::{ListMessagesResponse, Message},
 };
 
@@ -16,7 +17,7 @@ use crate::{
 
 /// Whether a frame of a client is taken.
 pub fn parse_client_frame(text: &str, sender: UserId) -> bool {
-    client_frame::parse(text, sender, 16_384).is_ok()
+    client_frame::parse(text, sender, DEFAULT_MAX_BODY_BYTES).is_ok()
 }
 
 /// The length of the frame that brings a message to its receiver.

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
+use netrox_proto::limits::DEFAULT_MAX_BODY_BYTES;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -158,7 +159,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_body_bytes: 16_384,
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             max_frame_bytes: 65_536,
             max_attachment_bytes: 26_214_400,
             send_rate: 50,

@@ -20,7 +20,7 @@ const CAPACITY: usize = 100_000;
 const TRUST: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
-struct Known {
+struct KnownUser {
     /// Of the claims that the directory was given last, of those that are not older than others. `None` where
     /// no token said anything.
     claims: Option<u64>,
@@ -32,7 +32,7 @@ struct Known {
     was_refresh: bool,
 }
 
-impl Known {
+impl KnownUser {
     /// Whether claims are to replace those that the directory was given: they differ, and are not older.
     fn is_outdated_by(&self, claims: Option<u64>, issued_at: Option<i64>) -> bool {
         claims.is_some() && claims != self.claims && issued_at >= self.issued_at
@@ -42,7 +42,7 @@ impl Known {
 /// The users whom this edge knows to be in the directory, so that asking again costs no call.
 pub(crate) struct KnownUsers {
     core: CoreClient,
-    users: Cache<UserId, Known>,
+    users: Cache<UserId, KnownUser>,
     hasher: RandomState,
 }
 
@@ -66,15 +66,15 @@ impl KnownUsers {
         }
         let since = Instant::now();
         let asked = match known {
-            Some(known) if !is_outdated => Known { since, was_refresh: false, ..known },
+            Some(known) if !is_outdated => KnownUser { since, was_refresh: false, ..known },
             _ => {
                 let issued_at = claims.and(*issued_at);
-                Known { claims, issued_at, since, was_refresh: is_outdated }
+                KnownUser { claims, issued_at, since, was_refresh: is_outdated }
             }
         };
         if let Some(trusted) = trusted {
             // Requests that come meanwhile need not ask the same.
-            self.users.insert(*user_id, Known { since: trusted.since, ..asked });
+            self.users.insert(*user_id, KnownUser { since: trusted.since, ..asked });
         }
         let mut user = UserChange {
             id: user_id.to_string(),

@@ -12,12 +12,11 @@ use crate::{
     config::Config,
     core_client::{CoreClient, CoreTransport},
     directory::KnownUsers,
-    limits::Limits,
+    limits::Limiter,
     metrics::Metrics,
-    rest,
     sends::SendPipeline,
     tasks::Tasks,
-    ws::WebSockets,
+    ws::{SessionContext, WebSockets},
 };
 
 /// An edge: cheap to clone, every clone is the same edge.
@@ -33,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) core: CoreClient,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) known_users: Arc<KnownUsers>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) sends: Arc<SendPipeline>,
     pub(crate) web_sockets: Arc<WebSockets>,
     /// The drain comes soon: not ready any more, and serving all the same.
@@ -62,23 +61,22 @@ impl Edge {
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
         let known_users = Arc::new(KnownUsers::new(core.clone()));
-        let limits = Arc::new(Limits::new(&config));
+        let limiter = Arc::new(Limiter::new(&config));
         let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
         let sends = Arc::new(sends);
-        let web_sockets = WebSockets::new(
-            &config,
-            &core,
-            &authenticator,
+        let context = SessionContext::new(
+            &config.limits,
             &known_users,
-            &limits,
+            &limiter,
             &sends,
+            metrics.clone(),
             &tasks,
-            &metrics,
         );
+        let web_sockets = WebSockets::new(&config, &core, &authenticator, context, &tasks);
         let shared = Shared {
             authenticator,
             known_users,
-            limits,
+            limiter,
             sends,
             web_sockets: Arc::new(web_sockets),
             core,
@@ -93,11 +91,6 @@ impl Edge {
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.
     pub fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Relaxed);
-    }
-
-    /// Why it is not ready, in a word; nothing where it is. `/readyz` says the same.
-    pub async fn reason_against_serving(&self) -> Option<&'static str> {
-        rest::reason_against(self).await
     }
 }
 

@@ -3,9 +3,10 @@
 //!
 //! * [`config`]: what an operator can set.
 //! * [`core_client`]: the way to the core, over the network or in process.
-//! * `server`: the accept loop, its timeouts and the drain.
+//! * `edge`: its parts, put together; `tasks`: what runs, and how it ends.
+//! * `server`: the accept loop, its timeouts and the drain; `strangers`: connections on which nobody has shown a token.
 //! * `rest`: the routes, one file per resource.
-//! * `ws`: the WebSocket sessions; `sends`: the pipeline that their messages take to the core.
+//! * `ws`: WebSockets, from their handshakes on; `sends`: the pipeline that their messages take to the core.
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
@@ -13,6 +14,8 @@
 //! * `metrics`: what can be measured; `request`: what a request is called on its way.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
+//!
+//! Imports among these go one way.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 
@@ -42,6 +45,8 @@ mod standstill;
 mod strangers;
 #[cfg(test)]
 mod stub_core;
+#[cfg(test)]
+mod stub_edge;
 mod tasks;
 #[cfg(test)]
 mod unused_address;

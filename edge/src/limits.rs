@@ -40,7 +40,7 @@ const HANDSHAKES_A_MINUTE: u64 = 4;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-pub(crate) struct Limits {
+pub(crate) struct Limiter {
     /// Absent for no limit.
     sends: Option<Rates<UserId>>,
     held_bytes: Arc<AtomicUsize>,
@@ -52,7 +52,7 @@ pub(crate) struct Limits {
     pub(crate) downloads: Downloads,
 }
 
-impl Limits {
+impl Limiter {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = &config.limits;
         let second = Duration::from_secs(1);
@@ -94,8 +94,8 @@ impl Limits {
     }
 
     /// Room for a command that waits for the rate, free again when it is dropped.
-    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        let held = Held { all: Arc::clone(&self.held_bytes), bytes };
+    pub(crate) fn hold(&self, bytes: usize) -> Option<HeldMemory> {
+        let held = HeldMemory { all: Arc::clone(&self.held_bytes), bytes };
         let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         (before + bytes <= MAX_HELD_BYTES).then_some(held)
     }
@@ -156,18 +156,18 @@ impl Limits {
 
 /// Memory of a command that waits for the rate.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldMemory {
     all: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Held {
+impl HeldMemory {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -193,47 +193,47 @@ mod tests {
 
     const ALICE: UserId = UserId(Uuid::from_u128(1));
 
-    fn limits(change: impl FnOnce(&mut config::Limits)) -> Limits {
+    fn limiter(change: impl FnOnce(&mut config::Limits)) -> Limiter {
         let mut limits = config::Limits::default();
         change(&mut limits);
-        Limits::new(&stub_core::config(limits))
+        Limiter::new(&stub_core::config(limits))
     }
 
     #[tokio::test(start_paused = true)]
     async fn as_many_sends_as_a_burst_wait_for_the_rate() {
-        let limits = limits(|config| (config.send_rate, config.send_burst) = (10, 3));
+        let limiter = limiter(|config| (config.send_rate, config.send_burst) = (10, 3));
         let now = Instant::now();
-        let sent: Vec<_> = (0..8).map(|_| limits.send(ALICE, now)).collect();
+        let sent: Vec<_> = (0..8).map(|_| limiter.send(ALICE, now)).collect();
         assert_eq!(sent[..3], [Ok(None), Ok(None), Ok(None)]);
         for (number, due) in [(3, 100), (4, 200), (5, 300)] {
             assert_eq!(sent[number], Ok(Some(now + Duration::from_millis(due))));
         }
         assert!(sent[6].is_err() && sent[7].is_err());
         // Who comes by REST has the same rate.
-        assert!(limits.send_in_turn(ALICE).await.is_err());
+        assert!(limiter.send_in_turn(ALICE).await.is_err());
         tokio::time::advance(Duration::from_millis(100)).await;
-        assert!(limits.send_in_turn(ALICE).await.is_ok());
+        assert!(limiter.send_in_turn(ALICE).await.is_ok());
         assert_eq!(now.elapsed(), Duration::from_millis(400));
     }
 
     #[tokio::test]
     async fn rate_zero_is_no_limit() {
-        let limits = limits(|config| config.send_rate = 0);
-        assert!((0..10_000).all(|_| limits.send(ALICE, Instant::now()) == Ok(None)));
-        assert!(limits.send_in_turn(ALICE).await.is_ok());
-        limits.forget_idle();
+        let limiter = limiter(|config| config.send_rate = 0);
+        assert!((0..10_000).all(|_| limiter.send(ALICE, Instant::now()) == Ok(None)));
+        assert!(limiter.send_in_turn(ALICE).await.is_ok());
+        limiter.forget_idle();
     }
 
     #[test]
     fn what_waits_in_memory_is_bounded() {
-        let limits = limits(|_| ());
-        let half = limits.hold(MAX_HELD_BYTES / 2).expect("room");
-        let other = limits.hold(MAX_HELD_BYTES / 2).expect("room");
-        assert!(limits.hold(1).is_none());
+        let limiter = limiter(|_| ());
+        let half = limiter.hold(MAX_HELD_BYTES / 2).expect("room");
+        let other = limiter.hold(MAX_HELD_BYTES / 2).expect("room");
+        assert!(limiter.hold(1).is_none());
         drop(half);
-        assert!(limits.hold(1).is_some());
+        assert!(limiter.hold(1).is_some());
         drop(other);
-        assert_eq!(limits.held_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(limiter.held_bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -248,14 +248,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn uploads_are_counted_by_the_day_and_read_at_their_rate() {
-        let limits = limits(|config| {
+        let limiter = limiter(|config| {
             (config.upload_bytes_per_day, config.upload_bytes_rate) = (Some(1_000), Some(100));
         });
-        assert!(limits.upload_bytes(ALICE, 600).is_ok());
-        assert_eq!(limits.upload_bytes(ALICE, 600), Err(TooMuch { wait: DAY / 5 }));
+        assert!(limiter.upload_bytes(ALICE, 600).is_ok());
+        assert_eq!(limiter.upload_bytes(ALICE, 600), Err(TooMuch { wait: DAY / 5 }));
         let start = Instant::now();
         for _ in 0..5 {
-            limits.pace_upload(ALICE, 100).await;
+            limiter.pace_upload(ALICE, 100).await;
         }
         assert_eq!(start.elapsed(), Duration::from_secs(4));
     }

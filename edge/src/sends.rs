@@ -40,8 +40,8 @@ use netrox_proto::{
     ids::UserId,
     request_id::RequestId,
     v1::{
-        DispatchAttachmentRequest, ErrorReason, Failure, SendMessageRequest,
-        send_messages_request::Request,
+        DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, Failure,
+        SendMessageRequest, SendMessageResponse, send_messages_request::Request,
     },
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -58,14 +58,14 @@ const LANES: usize = 2;
 
 /// What a user asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum SendCommand {
     /// Store a text message and deliver it.
     Message { receiver: UserId, body: String },
     /// Deliver an uploaded message.
     Dispatch { message_id: i64 },
 }
 
-impl Command {
+impl SendCommand {
     pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Message { body, .. } => body.len(),
@@ -74,27 +74,34 @@ impl Command {
     }
 }
 
-/// How a command ended.
-pub(crate) type Outcome = Result<(), Failure>;
+/// What the core answers to a command that took effect.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sent {
+    Message(SendMessageResponse),
+    Dispatch(DispatchAttachmentResponse),
+}
+
+/// What became of a command.
+pub(crate) type SendResult = Result<Sent, Failure>;
 
 /// Resolves when the command is answered, or cannot be. Dropping it cancels nothing.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    answer: oneshot::Receiver<Outcome>,
+pub(crate) struct PendingSend {
+    answer: oneshot::Receiver<SendResult>,
     request_id: RequestId,
 }
 
-impl Pending {
+impl PendingSend {
     /// What the command is called.
     pub(crate) fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 }
 
-impl Future for Pending {
-    type Output = Outcome;
+impl Future for PendingSend {
+    type Output = SendResult;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SendResult> {
         let answer = ready!(Pin::new(&mut self.answer).poll(cx));
         Poll::Ready(answer.unwrap_or_else(|_| {
             Err(Failure::new(ErrorReason::OutcomeUnknown, "the pipeline of sends ended"))
@@ -104,11 +111,11 @@ impl Future for Pending {
 
 /// What becomes of a command that is submitted.
 #[derive(Debug)]
-pub(crate) enum Submitted {
+pub(crate) enum Submission {
     /// It takes effect whatever becomes of its sender.
-    Taken(Pending),
+    Accepted(PendingSend),
     /// The user has enough under way: it is to be submitted again in a moment.
-    NotYet(Command),
+    NoRoom(SendCommand),
 }
 
 /// One who sends, by [`SendPipeline::sender`].
@@ -159,7 +166,12 @@ impl SendPipeline {
     }
 
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
-    pub(crate) fn submit(&self, sender: &Sender, command: Command, since: Instant) -> Submitted {
+    pub(crate) fn submit(
+        &self,
+        sender: &Sender,
+        command: SendCommand,
+        since: Instant,
+    ) -> Submission {
         let room = &sender.room;
         let lane = self.lane(room.user());
         let (answer, pending) = oneshot::channel();
@@ -168,18 +180,18 @@ impl SendPipeline {
                 let request_id = sender.next_id();
                 let request = self.request(sender, command);
                 lane.submit(request, request_id.clone(), answer, since, room);
-                Submitted::Taken(Pending { answer: pending, request_id })
+                Submission::Accepted(PendingSend { answer: pending, request_id })
             }
-            Err(Full::User) if !lane.is_stalled() => Submitted::NotYet(command),
+            Err(Full::User) if !lane.is_stalled() => Submission::NoRoom(command),
             Err(Full::User | Full::All) => {
                 lane.give(vec![(answer, overloaded())]);
-                Submitted::Taken(Pending { answer: pending, request_id: sender.next_id() })
+                Submission::Accepted(PendingSend { answer: pending, request_id: sender.next_id() })
             }
         }
     }
 
     /// The last command of a connection, for which there is room although the user has enough under way.
-    pub(crate) fn submit_last(&self, sender: &Sender, command: Command, since: Instant) {
+    pub(crate) fn submit_last(&self, sender: &Sender, command: SendCommand, since: Instant) {
         let room = &sender.room;
         let lane = self.lane(room.user());
         let room = room.take_more(command.text_bytes());
@@ -187,19 +199,21 @@ impl SendPipeline {
         lane.submit(self.request(sender, command), sender.next_id(), answer, since, room);
     }
 
-    fn request(&self, sender: &Sender, command: Command) -> Request {
+    fn request(&self, sender: &Sender, command: SendCommand) -> Request {
         let sender = sender.room.user();
         match command {
-            Command::Message { receiver, body } => Request::Message(SendMessageRequest {
+            SendCommand::Message { receiver, body } => Request::Message(SendMessageRequest {
                 sender_id: sender.to_string(),
                 receiver_id: receiver.to_string(),
                 body,
                 client_ref: self.client_refs.as_ref().map(|refs| refs.draw().to_string()),
             }),
-            Command::Dispatch { message_id } => Request::Attachment(DispatchAttachmentRequest {
-                sender_id: sender.to_string(),
-                message_id,
-            }),
+            SendCommand::Dispatch { message_id } => {
+                Request::Attachment(DispatchAttachmentRequest {
+                    sender_id: sender.to_string(),
+                    message_id,
+                })
+            }
         }
     }
 

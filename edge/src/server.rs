@@ -262,8 +262,11 @@ async fn keep_house(edge: Edge) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     let draining = edge.shared.tasks.draining();
     while draining.run_until_cancelled(interval.tick()).await.is_some() {
-        edge.shared.limits.forget_idle();
+        edge.shared.limiter.forget_idle();
         edge.shared.authenticator.tell();
         edge.shared.web_sockets.tell();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ struct Clock {
 
 /// What is known of standstills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Standstills {
     /// How many there were.
     pub(crate) count: u64,
     /// From when on it can be seen what the last one left in the sockets, unless it can be now.
@@ -63,7 +63,7 @@ impl Standstill {
     }
 
     /// To be asked before acting on what a socket gives: whoever asks first after a standstill notices it.
-    pub(crate) fn seen(&self, now: Instant) -> Seen {
+    pub(crate) fn seen(&self, now: Instant) -> Standstills {
         self.clock.seen(now)
     }
 }
@@ -89,7 +89,7 @@ impl Clock {
         u64::try_from(since_start.as_millis()).unwrap_or(NEVER)
     }
 
-    fn seen(&self, now: Instant) -> Seen {
+    fn seen(&self, now: Instant) -> Standstills {
         let now = self.millis(now);
         let since_tick = now.saturating_sub(self.last_tick.load(Ordering::Acquire));
         if u128::from(since_tick) > (TICK + LATE).as_millis() {
@@ -105,7 +105,7 @@ impl Clock {
             count == 0 || u128::from(now.saturating_sub(noticed)) >= SETTLED_AFTER.as_millis();
         let settles_at =
             (!is_settled).then(|| self.start + Duration::from_millis(noticed) + SETTLED_AFTER);
-        Seen { count, settles_at }
+        Standstills { count, settles_at }
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     async fn whoever_asks_first_notices_a_standstill() {
         let tasks = Tasks::default();
         let standstill = Standstill::watch(&tasks);
-        let seen = |count, settles_at| Seen { count, settles_at };
+        let seen = |count, settles_at| Standstills { count, settles_at };
         for _ in 0..20 {
             sleep(TICK).await;
             assert_eq!(standstill.seen(Instant::now()), seen(0, None));

@@ -98,9 +98,9 @@ impl Strangers {
             strangers: Arc::clone(strangers),
             closed: CancellationToken::new(),
             written: Arc::default(),
-            standing: Mutex::default(),
+            own: Mutex::default(),
         };
-        stranger.count(&mut stranger.standing());
+        stranger.count(&mut stranger.own());
         stranger
     }
 }
@@ -110,11 +110,11 @@ pub(crate) struct Stranger {
     strangers: Arc<Strangers>,
     closed: CancellationToken,
     written: Arc<Written>,
-    standing: Mutex<Standing>,
+    own: Mutex<StrangerState>,
 }
 
 #[derive(Default)]
-struct Standing {
+struct StrangerState {
     address: Option<ClientAddress>,
     /// As which it counts; absent where it does not.
     id: Option<u64>,
@@ -133,23 +133,23 @@ impl Stranger {
         Arc::clone(&self.written)
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self) -> MutexGuard<'_, StrangerState> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request on it was authenticated.
     pub(crate) fn is_known(&self) -> bool {
-        self.standing().is_known
+        self.own().is_known
     }
 
     /// Counts it as the newest, for which another may have to go.
-    fn count(&self, standing: &mut Standing) {
+    fn count(&self, own: &mut StrangerState) {
         let oldest = {
             let mut state = self.strangers.state();
             let id = state.next_id;
             state.next_id += 1;
-            standing.id = Some(id);
-            state.add(standing.address, id, self.closed.clone(), self.strangers.max)
+            own.id = Some(id);
+            state.add(own.address, id, self.closed.clone(), self.strangers.max)
         };
         if let Some(oldest) = oldest {
             oldest.cancel();
@@ -158,28 +158,28 @@ impl Stranger {
     }
 
     /// Gives whether it did count.
-    fn count_no_more(&self, standing: &mut Standing) -> bool {
-        let id = standing.id.take();
-        id.is_some_and(|id| self.strangers.state().remove(standing.address, id).is_some())
+    fn count_no_more(&self, own: &mut StrangerState) -> bool {
+        let id = own.id.take();
+        id.is_some_and(|id| self.strangers.state().remove(own.address, id).is_some())
     }
 
     /// It is known now where it comes from.
     pub(crate) fn comes_from(&self, address: Option<ClientAddress>) {
-        let mut standing = self.standing();
-        if standing.address == address {
+        let mut own = self.own();
+        if own.address == address {
             return;
         }
-        let counted = self.count_no_more(&mut standing);
-        standing.address = address;
+        let counted = self.count_no_more(&mut own);
+        own.address = address;
         if counted {
-            self.count(&mut standing);
+            self.count(&mut own);
         }
     }
 
     fn become_known(&self) {
-        let mut standing = self.standing();
-        standing.is_known = true;
-        self.count_no_more(&mut standing);
+        let mut own = self.own();
+        own.is_known = true;
+        self.count_no_more(&mut own);
     }
 }
 

@@ -1,5 +1,10 @@
 //! A core in memory, with the faults that tests need.
 
+mod attachments;
+mod chat;
+mod directory;
+mod health;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     pin::Pin,
@@ -7,29 +12,26 @@ use std::{
     time::Duration,
 };
 
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use http::HeaderValue;
 use netrox_proto::{
     ids::UserId,
     time,
     v1::{
-        DeleteUserRequest, DeleteUserResponse, DispatchAttachmentResponse, EnsureUserRequest,
-        EnsureUserResponse, ErrorReason, Event, Failure, GetMessageRequest, GetMessageResponse,
-        GetUsersRequest, GetUsersResponse, ListMessagesRequest, ListMessagesResponse,
-        ListThreadsRequest, ListThreadsResponse, Message, SendMessageRequest, SendMessageResponse,
-        SendMessagesRequest, SendMessagesResponse, SubscribeRequest, SubscribeResponse,
-        UpsertUsersRequest, UpsertUsersResponse, User,
-        chat_service_server::{ChatService, ChatServiceServer},
-        directory_service_server::{DirectoryService, DirectoryServiceServer},
-        event::Change,
-        send_messages_request::Request as Command,
-        send_messages_response::Result as Answer,
+        DispatchAttachmentResponse, EnsureUserRequest, ErrorReason, Event, Failure,
+        ListMessagesRequest, ListMessagesResponse, ListThreadsRequest, ListThreadsResponse,
+        Message, SendMessageRequest, SendMessageResponse, SendMessagesRequest,
+        SendMessagesResponse, SubscribeResponse,
+        attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
+        directory_service_server::DirectoryServiceServer, event::Change,
+        send_messages_request::Request as Command, send_messages_response::Result as Answer,
     },
 };
 use tokio::sync::{Notify, mpsc};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status, Streaming, service::Routes};
+use tonic::{Status, service::Routes};
+use tonic_health::pb::health_server::HealthServer;
 
+pub(crate) use self::attachments::{StoredFile, Upload};
 use crate::{
     config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     core_client::{CoreClient, CoreTransport},
@@ -73,7 +75,7 @@ pub(crate) struct State {
     /// All that came on streams, repetitions included.
     pub(crate) received: Vec<SendMessagesRequest>,
     pub(crate) stored: Vec<SendMessageRequest>,
-    client_refs: HashMap<String, i64>,
+    client_refs: HashMap<String, SendMessageResponse>,
     pub(crate) is_down: bool,
     /// So many streams of sends are still to be refused.
     pub(crate) refused_streams: usize,
@@ -86,7 +88,25 @@ pub(crate) struct State {
     /// A claim that the directory cannot hold.
     pub(crate) refused_claim: Option<&'static str>,
     pub(crate) ensured: Vec<EnsureUserRequest>,
+    /// What is listed; nothing where it is absent.
+    pub(crate) messages: Option<Answers<ListMessagesRequest, ListMessagesResponse>>,
+    /// What histories were asked for with.
+    pub(crate) request_ids: Vec<String>,
+    pub(crate) threads: Option<Answers<ListThreadsRequest, ListThreadsResponse>>,
+    pub(crate) uploads: Vec<Upload>,
+    /// Refuses uploads before they begin.
+    pub(crate) upload_failure: Option<Failure>,
+    /// What an upload ends with after its last part.
+    pub(crate) upload_end: Option<Status>,
+    pub(crate) files: HashMap<String, StoredFile>,
+    /// After how many bytes a download breaks off.
+    pub(crate) break_downloads_after: Option<usize>,
+    /// It says of itself that it does not serve.
+    pub(crate) is_unhealthy: bool,
 }
+
+/// The stream that answers a request.
+type Answers<Q, A> = Box<dyn Fn(Q) -> Result<BoxStream<A>, Status> + Send>;
 
 type Sender<T> = mpsc::Sender<Result<T, Status>>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -94,12 +114,14 @@ type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl StubCore {
     pub(crate) fn transport(&self) -> CoreTransport {
         let routes = Routes::new(ChatServiceServer::new(self.clone()))
-            .add_service(DirectoryServiceServer::new(self.clone()));
+            .add_service(DirectoryServiceServer::new(self.clone()))
+            .add_service(AttachmentServiceServer::new(self.clone()))
+            .add_service(HealthServer::new(self.clone()));
         CoreTransport::in_process(routes)
     }
 
     pub(crate) fn client(&self) -> CoreClient {
-        CoreClient::new(self.transport(), HeaderValue::from_static("Bearer test"))
+        CoreClient::new(self.transport(), authorization())
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -209,7 +231,7 @@ impl State {
         self.stored.iter().map(|message| message.body.as_str()).collect()
     }
 
-    fn store(&mut self, sender: &str, receiver: &str, body: &str) -> (i64, Event) {
+    fn store(&mut self, sender: &str, receiver: &str, body: &str) -> (SendMessageResponse, Event) {
         let id = self.feeds.values().map(Vec::len).sum::<usize>() as i64 + 1;
         let created = Some(time::timestamp(1_718_628_508_228_342 + id));
         let message = Message {
@@ -226,7 +248,7 @@ impl State {
         let seq = feed.len() as u64 + 1;
         let event = Event { seq, change: Some(Change::Message(message)), first_seq: seq };
         feed.push(event.clone());
-        (id, event)
+        (SendMessageResponse { message_id: id, thread_id: 1, created }, event)
     }
 
     fn publish(&mut self, receiver: &str, events: &[Event]) {
@@ -273,20 +295,19 @@ impl State {
             return refuse(ErrorReason::ReceiverUnknown);
         }
         let known = message.client_ref.as_ref().and_then(|name| self.client_refs.get(name));
-        let message_id = match known {
-            Some(&id) => id,
+        Answer::Message(match known {
+            Some(answer) => *answer,
             None => {
                 let receiver = message.receiver_id.clone();
-                let (id, event) = self.store(&message.sender_id, &receiver, &message.body);
+                let (answer, event) = self.store(&message.sender_id, &receiver, &message.body);
                 if let Some(name) = message.client_ref.clone() {
-                    self.client_refs.insert(name, id);
+                    self.client_refs.insert(name, answer);
                 }
                 self.stored.push(message);
                 self.publish(&receiver, &[event]);
-                id
+                answer
             }
-        };
-        Answer::Message(SendMessageResponse { message_id, ..Default::default() })
+        })
     }
 
     fn refuse_if_down(&self) -> Result<(), Status> {
@@ -294,172 +315,6 @@ impl State {
             return Err(Failure::new(ErrorReason::StoreUnavailable, "down").into());
         }
         Ok(())
-    }
-}
-
-#[tonic::async_trait]
-impl ChatService for StubCore {
-    async fn send_message(
-        &self,
-        _: Request<SendMessageRequest>,
-    ) -> Result<Response<SendMessageResponse>, Status> {
-        Err(Status::unimplemented("not a pipeline"))
-    }
-
-    type SendMessagesStream = BoxStream<SendMessagesResponse>;
-
-    async fn send_messages(
-        &self,
-        request: Request<Streaming<SendMessagesRequest>>,
-    ) -> Result<Response<Self::SendMessagesStream>, Status> {
-        let (stream, answers) = mpsc::channel(QUEUE);
-        let slow_head = self.state().slow_heads.pop_front();
-        if let Some(delay) = slow_head {
-            tokio::time::sleep(delay).await;
-        }
-        self.change(|state| {
-            state.refuse_if_down()?;
-            if let Some(left) = state.refused_streams.checked_sub(1) {
-                state.refused_streams = left;
-                return Err(Status::unavailable("the connection broke"));
-            }
-            state.streams.push(stream.clone());
-            Ok::<_, Status>(())
-        })?;
-        let (core, mut requests) = (self.clone(), request.into_inner());
-        tokio::spawn(async move {
-            while let Some(Ok(request)) = requests.next().await {
-                if !core.state().streams.iter().any(|open| open.same_channel(&stream)) {
-                    return;
-                }
-                core.change(|state| state.take(request, &stream));
-            }
-            core.change(|state| state.streams.retain(|open| !open.same_channel(&stream)));
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
-    }
-
-    async fn get_message(
-        &self,
-        _: Request<GetMessageRequest>,
-    ) -> Result<Response<GetMessageResponse>, Status> {
-        Err(Status::unimplemented("not of sessions"))
-    }
-
-    type ListMessagesStream = BoxStream<ListMessagesResponse>;
-
-    async fn list_messages(
-        &self,
-        _: Request<ListMessagesRequest>,
-    ) -> Result<Response<Self::ListMessagesStream>, Status> {
-        Err(Status::unimplemented("not of sessions"))
-    }
-
-    type ListThreadsStream = BoxStream<ListThreadsResponse>;
-
-    async fn list_threads(
-        &self,
-        _: Request<ListThreadsRequest>,
-    ) -> Result<Response<Self::ListThreadsStream>, Status> {
-        Err(Status::unimplemented("not of sessions"))
-    }
-
-    type SubscribeStream = BoxStream<SubscribeResponse>;
-
-    async fn subscribe(
-        &self,
-        request: Request<SubscribeRequest>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
-        assert!(received_only, "own messages are not wanted");
-        let (subscriber, responses) = mpsc::channel(QUEUE);
-        self.change(|state| {
-            state.refused += usize::from(state.is_down);
-            state.refuse_if_down()?;
-            if state.deleted.contains(&user_id) {
-                return Err(Status::from(Failure::new(ErrorReason::UserDeleted, "deleted")));
-            }
-            if !state.users.contains(&user_id) {
-                return Err(Failure::new(ErrorReason::UserUnknown, "unknown").into());
-            }
-            let feed = state.feeds.entry(user_id.clone()).or_default();
-            let last_seq = feed.len() as u64;
-            let start = after_seq.unwrap_or(last_seq);
-            if start > last_seq {
-                return Err(Failure::invalid_field("after_seq", "beyond the last").into());
-            }
-            let missed = feed[start as usize..].to_vec();
-            let first = SubscribeResponse { last_seq: start, ..SubscribeResponse::default() };
-            let _ = subscriber.try_send(Ok(first));
-            if !missed.is_empty() {
-                let _ = subscriber.try_send(Ok(SubscribeResponse {
-                    events: missed,
-                    last_seq,
-                    ..SubscribeResponse::default()
-                }));
-            }
-            state.subscriptions += 1;
-            state.subscribers.push((user_id, subscriber.clone()));
-            Ok(())
-        })?;
-        let core = self.clone();
-        tokio::spawn(async move {
-            subscriber.closed().await;
-            core.changed.notify_waiters();
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
-    }
-}
-
-#[tonic::async_trait]
-impl DirectoryService for StubCore {
-    async fn upsert_users(
-        &self,
-        _: Request<UpsertUsersRequest>,
-    ) -> Result<Response<UpsertUsersResponse>, Status> {
-        Err(Status::unimplemented("not of sessions"))
-    }
-
-    async fn ensure_user(
-        &self,
-        request: Request<EnsureUserRequest>,
-    ) -> Result<Response<EnsureUserResponse>, Status> {
-        let request = request.into_inner();
-        let user = request.user.clone().expect("a user");
-        if self.state().hangs {
-            std::future::pending().await
-        }
-        let id = user.id.clone();
-        self.change(|state| {
-            state.refuse_if_down()?;
-            let has_email = user.email.is_some();
-            state.ensured.push(request);
-            if let Some(claim) = state.refused_claim
-                && (claim != "email" || has_email)
-            {
-                return Err(Failure::invalid_field(claim, "refused").into());
-            }
-            if state.deleted.contains(&id) {
-                return Err(Status::from(Failure::new(ErrorReason::UserDeleted, "deleted")));
-            }
-            state.users.insert(id.clone());
-            Ok(())
-        })?;
-        Ok(Response::new(EnsureUserResponse { user: Some(User { id, ..Default::default() }) }))
-    }
-
-    async fn get_users(
-        &self,
-        _: Request<GetUsersRequest>,
-    ) -> Result<Response<GetUsersResponse>, Status> {
-        Err(Status::unimplemented("not of sessions"))
-    }
-
-    async fn delete_user(
-        &self,
-        _: Request<DeleteUserRequest>,
-    ) -> Result<Response<DeleteUserResponse>, Status> {
-        Err(Status::unimplemented("not of sessions"))
     }
 }
 
@@ -484,4 +339,16 @@ pub(crate) fn config(limits: Limits) -> Config {
 /// A user known to no core yet.
 pub(crate) fn user(number: u128) -> UserId {
     UserId(uuid::Uuid::from_u128(number))
+}
+
+/// What the core asks of its callers.
+pub(crate) fn authorization() -> HeaderValue {
+    HeaderValue::from_static("Bearer test")
+}
+
+/// A stream of what is there already.
+pub(crate) fn answers<A: Send + 'static>(
+    items: impl IntoIterator<Item = A, IntoIter: Send + 'static>,
+) -> BoxStream<A> {
+    Box::pin(stream::iter(items.into_iter().map(Ok)))
 }

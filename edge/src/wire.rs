@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub(crate) use self::v1::rejection::Rejection;
 use self::v1::{client_frame, server_frame};
-use crate::sends::Command;
+use crate::sends::SendCommand;
 
 /// Which public API a WebSocket speaks, from its handshake to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Generation {
         text: &str,
         sender: UserId,
         max_body_bytes: usize,
-    ) -> Result<Command, Rejection> {
+    ) -> Result<SendCommand, Rejection> {
         match self {
             Self::V1 => client_frame::parse(text, sender, max_body_bytes),
         }

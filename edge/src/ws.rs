@@ -22,17 +22,15 @@ mod session;
 mod sockets;
 mod subscription;
 
-pub(crate) use handshake::handshake;
+pub(crate) use self::{handshake::handshake, session::SessionContext};
 
 use std::{pin::pin, sync::Arc};
 
 use tokio::time::timeout;
 
-use self::{client_closes::ClientCloses, session::SessionContext, sockets::Sockets};
+use self::sockets::Sockets;
 use crate::{
-    auth::Authenticator, config::Config, core_client::CoreClient, directory::KnownUsers,
-    limits::Limits, metrics::Metrics, notice::Notice, sends::SendPipeline, standstill::Standstill,
-    tasks::Tasks,
+    auth::Authenticator, config::Config, core_client::CoreClient, notice::Notice, tasks::Tasks,
 };
 
 /// The WebSockets of an edge, from their handshakes on.
@@ -47,30 +45,21 @@ pub(crate) struct WebSockets {
 }
 
 impl WebSockets {
-    #[expect(clippy::too_many_arguments, reason = "an edge is put together in one place")]
     pub(crate) fn new(
         config: &Config,
         core: &CoreClient,
         authenticator: &Arc<Authenticator>,
-        known_users: &Arc<KnownUsers>,
-        limits: &Arc<Limits>,
-        sends: &Arc<SendPipeline>,
+        context: SessionContext,
         tasks: &Tasks,
-        metrics: &Metrics,
     ) -> Self {
-        let known_users = Arc::clone(known_users);
-        let (users, tasks_of_sockets) = (Arc::clone(&known_users), tasks.clone());
-        let sockets =
-            Sockets::new(&config.limits, core.clone(), users, tasks_of_sockets, metrics.clone());
-        let context = SessionContext {
-            config: config.limits.clone(),
-            known_users,
-            limits: Arc::clone(limits),
-            sends: Arc::clone(sends),
-            standstill: Standstill::watch(tasks),
-            client_closes: ClientCloses::default(),
-            metrics: metrics.clone(),
-        };
+        let SessionContext { known_users, metrics, .. } = &context;
+        let sockets = Sockets::new(
+            &config.limits,
+            core.clone(),
+            Arc::clone(known_users),
+            metrics.clone(),
+            tasks.clone(),
+        );
         Self {
             authenticator: Arc::clone(authenticator),
             tasks: tasks.clone(),

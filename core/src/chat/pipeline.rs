@@ -30,7 +30,7 @@ const RESPONSES: usize = 256;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// `None` where the request is given back.
-type Answer = BoxFuture<'static, Option<v1::SendMessagesResponse>>;
+type Answering = BoxFuture<'static, Option<v1::SendMessagesResponse>>;
 
 /// Answers a stream from a task, which ends with the stream or when its caller has gone.
 pub(super) fn spawn(
@@ -118,7 +118,7 @@ fn accept(
     request: v1::SendMessagesRequest,
     elapsed: Duration,
     returns: &Returns,
-) -> Option<Answer> {
+) -> Option<Answering> {
     let (request_id, is_repetition) = (request.request_id, request.is_repetition);
     let terms = Terms {
         age: request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent)),
@@ -153,7 +153,7 @@ fn queue<V: Verb + 'static>(
     verb: Result<V, Error>,
     terms: Terms,
     to_wire: impl FnOnce(V::Answer) -> Outcome + Send + 'static,
-) -> Option<Answer> {
+) -> Option<Answering> {
     let pending = verb.and_then(|verb| chat.committer.submit_on(verb, terms));
     if let Err(Error::ShuttingDown) = pending {
         return None;

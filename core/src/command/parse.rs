@@ -1,6 +1,6 @@
 //! Requests as commands: what is checked here is not checked again behind it.
 
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{ids::UserId, json, v1};
 use sha2::{Digest as _, Sha256};
 
 use super::{Claims, Digest, Dispatch, NewMessage, SentForm, UserChange};
@@ -10,7 +10,6 @@ use crate::error::Error;
 const MAX_BOUNDARY_BYTES: usize = 70;
 const MAX_EMAIL_BYTES: usize = 320;
 const MAX_PROFILE_BYTES: usize = 16_384;
-const MAX_PROFILE_DEPTH: usize = 32;
 /// How far the clock of an issuer may be ahead of ours.
 const MAX_AHEAD_SECONDS: i64 = 24 * 3_600;
 /// Users in one request.
@@ -130,34 +129,13 @@ fn profile(text: &str) -> Result<Option<String>, Error> {
     if text.len() > MAX_PROFILE_BYTES {
         return Err(invalid("longer than 16384 bytes"));
     }
-    if deeper_than(text, MAX_PROFILE_DEPTH) {
+    if json::is_too_deep(text) {
         return Err(invalid("nested deeper than 32"));
     }
     // Parsed in full: in strings that are skipped, lone surrogates would pass.
     serde_json::from_str::<serde_json::Value>(text).map_err(|_| invalid("not a JSON text"))?;
     let text = text.trim_ascii();
     Ok((text != "null").then(|| text.to_owned()))
-}
-
-/// Whether a JSON text nests arrays and objects deeper than `limit`.
-fn deeper_than(text: &str, limit: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }
 
 /// The users of one request; each at most once.

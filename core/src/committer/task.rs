@@ -9,7 +9,7 @@ use super::{
     answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
-    transaction::{self, Committed, Failure},
+    transaction::{self, Committed, TransactionError},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
     write::{UpkeepWrite, Write},
@@ -22,7 +22,7 @@ use crate::{
     metrics::{CommitFailure, Commits},
     store::{
         self, DatabaseState, Writer,
-        writer::{Outcome, Trace},
+        writer::{CommitOutcome, Trace},
     },
 };
 
@@ -34,7 +34,7 @@ const MIN_SETTLE_TIME: Duration = Duration::from_millis(450);
 
 /// Why a batch was not stored.
 #[derive(Debug)]
-enum Failed {
+enum BatchError {
     /// It can be, when the database takes writes again.
     NotNow,
     Told(Error),
@@ -139,14 +139,14 @@ impl CommitTask {
     async fn commit(&mut self, mut batch: Batch) {
         match self.write(&mut batch).await {
             Ok(answers) => batch.answer(Ok(answers)),
-            Err(Failed::NotNow) => self.watchdog.waiting.put_back(batch.into_queued()),
+            Err(BatchError::NotNow) => self.watchdog.waiting.put_back(batch.into_queued()),
             // One of them is at fault: it shall fail alone. Where nobody waits any more, all of them have failed.
-            Err(Failed::Told(Error::Internal))
+            Err(BatchError::Told(Error::Internal))
                 if batch.writes.len() > 1 && batch.callers.wait() =>
             {
                 self.commit_singly(batch).await;
             }
-            Err(Failed::Told(error)) => batch.answer(Err(error)),
+            Err(BatchError::Told(error)) => batch.answer(Err(error)),
         }
     }
 
@@ -156,8 +156,8 @@ impl CommitTask {
             let mut single = Batch::of(queued);
             match self.write(&mut single).await {
                 Ok(answers) => single.answer(Ok(answers)),
-                Err(Failed::Told(error)) => single.answer(Err(error)),
-                Err(Failed::NotNow) => {
+                Err(BatchError::Told(error)) => single.answer(Err(error)),
+                Err(BatchError::NotNow) => {
                     return self.watchdog.waiting.put_back(single.into_queued().chain(rest));
                 }
             }
@@ -165,7 +165,7 @@ impl CommitTask {
     }
 
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
-    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, Failed> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, BatchError> {
         let begun = Instant::now();
         let span = batch.span();
         let result = self.transact(batch).instrument(span).await;
@@ -178,7 +178,7 @@ impl CommitTask {
         Ok(committed.answers)
     }
 
-    fn measure(&self, result: &Result<Committed, Failed>, begun: Instant) {
+    fn measure(&self, result: &Result<Committed, BatchError>, begun: Instant) {
         match result {
             Ok(Committed { answers, .. }) => {
                 let is_message =
@@ -186,17 +186,17 @@ impl CommitTask {
                 let messages = answers.iter().filter(is_message).count();
                 self.metrics.stored(answers.len(), messages, begun.elapsed());
             }
-            Err(Failed::NotNow) => self.metrics.failed(CommitFailure::PutBack),
-            Err(Failed::Told(Error::OutcomeUnknown)) => {
+            Err(BatchError::NotNow) => self.metrics.failed(CommitFailure::PutBack),
+            Err(BatchError::Told(Error::OutcomeUnknown)) => {
                 self.metrics.failed(CommitFailure::Unknown);
             }
-            Err(Failed::Told(_)) => self.metrics.failed(CommitFailure::Refused),
+            Err(BatchError::Told(_)) => self.metrics.failed(CommitFailure::Refused),
         }
     }
 
-    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, Failed> {
+    async fn transact(&mut self, batch: &mut Batch) -> Result<Committed, BatchError> {
         if self.health() == DatabaseState::Damaged {
-            return Err(Failed::Told(Error::StoreUnavailable));
+            return Err(BatchError::Told(Error::StoreUnavailable));
         }
         let Batch { writes, callers } = batch;
         let requests = callers.requests();
@@ -208,7 +208,7 @@ impl CommitTask {
             let run = transaction::run(&mut self.writer, writes, &requests, &progress);
             match self.watchdog.over(&mut work, run).await {
                 Some(Ok(committed)) => return Ok(committed),
-                Some(Err(Failure::NotStored(error))) => {
+                Some(Err(TransactionError::NotStored(error))) => {
                     work.is_not_stored();
                     self.discard(&mut work).await;
                     let is_last = attempts == ATTEMPTS
@@ -216,25 +216,25 @@ impl CommitTask {
                         || !work.is_awaited();
                     if is_last || !matches!(error, store::Error::Conflict(_)) {
                         return Err(match self.watchdog.failed(&error) {
-                            Some(error) => Failed::Told(error),
-                            None => Failed::NotNow,
+                            Some(error) => BatchError::Told(error),
+                            None => BatchError::NotNow,
                         });
                     }
                 }
-                Some(Err(Failure::InDoubt { committed, trace, cause })) => {
+                Some(Err(TransactionError::InDoubt { committed, trace, cause })) => {
                     return match self.settle(&mut work, &trace, &cause).await {
-                        Outcome::Stored => Ok(committed),
-                        Outcome::NotStored => Err(Failed::NotNow),
-                        Outcome::Unknown => {
+                        CommitOutcome::Stored => Ok(committed),
+                        CommitOutcome::NotStored => Err(BatchError::NotNow),
+                        CommitOutcome::Unknown => {
                             // Whoever was not deleted comes back.
                             self.tell(&committed.signals);
-                            Err(Failed::Told(Error::OutcomeUnknown))
+                            Err(BatchError::Told(Error::OutcomeUnknown))
                         }
                     };
                 }
                 None => {
                     self.discard(&mut work).await;
-                    return Err(Failed::NotNow);
+                    return Err(BatchError::NotNow);
                 }
             }
         }
@@ -246,13 +246,13 @@ impl CommitTask {
         work: &mut Work<'_>,
         trace: &Trace,
         cause: &store::Error,
-    ) -> Outcome {
+    ) -> CommitOutcome {
         let settle_by = work.is_in_doubt(Instant::now() + MIN_SETTLE_TIME);
         self.discard(work).await;
         self.watchdog.failed(cause);
         // What was not synced may be read back from memory, and be gone after a power cut.
         if matches!(cause, store::Error::Damaged(_)) {
-            return Outcome::Unknown;
+            return CommitOutcome::Unknown;
         }
         let settled = self.writer.settle(trace, clock::now_micros(), settle_by);
         match self.watchdog.over(work, settled).await {
@@ -263,9 +263,9 @@ impl CommitTask {
             Some(Err(error)) => {
                 self.discard(work).await;
                 self.watchdog.failed(&error);
-                Outcome::Unknown
+                CommitOutcome::Unknown
             }
-            None => Outcome::Unknown,
+            None => CommitOutcome::Unknown,
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Committed {
     pub(super) signals: Vec<Signal>,
 }
 
-pub(super) enum Failure {
+pub(super) enum TransactionError {
     NotStored(store::Error),
     /// The commit itself failed.
     InDoubt {
@@ -37,7 +37,7 @@ pub(super) enum Failure {
     },
 }
 
-impl From<store::Error> for Failure {
+impl From<store::Error> for TransactionError {
     fn from(error: store::Error) -> Self {
         Self::NotStored(error)
     }
@@ -49,7 +49,7 @@ pub(super) async fn run(
     writes: &[Write],
     requests: &[Option<RequestId>],
     progress: &Progress,
-) -> Result<Committed, Failure> {
+) -> Result<Committed, TransactionError> {
     let now = clock::now_micros();
     let mut transaction = writer.begin().await?;
     progress.enter(Phase::Working);
@@ -79,9 +79,9 @@ pub(super) async fn run(
     progress.enter(Phase::Committing);
     match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),
-        Err(CommitError::NotStored(cause)) => Err(Failure::NotStored(cause)),
+        Err(CommitError::NotStored(cause)) => Err(TransactionError::NotStored(cause)),
         Err(CommitError::InDoubt(cause, trace)) => {
-            Err(Failure::InDoubt { committed, trace, cause })
+            Err(TransactionError::InDoubt { committed, trace, cause })
         }
     }
 }

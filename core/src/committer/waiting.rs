@@ -28,7 +28,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Waiting {
     queue: mpsc::Receiver<Queued>,
     taken: Vec<Queued>,
-    held: Held,
+    held: HeldBytes,
     stop: CancellationToken,
     waits: Waits,
     /// From then on nothing is held any more.
@@ -37,12 +37,12 @@ pub(super) struct Waiting {
 
 /// What the writes that wait while the database is away take.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBytes {
     bytes: usize,
     by_user: HashMap<UserId, usize>,
 }
 
-impl Held {
+impl HeldBytes {
     /// Whether there is room for one more.
     fn take(&mut self, queued: &Queued) -> bool {
         let bytes = queued.write.size();
@@ -72,7 +72,7 @@ impl Waiting {
         waits: Waits,
     ) -> Self {
         let taken = Vec::with_capacity(BATCH_WRITES);
-        Self { queue, taken, held: Held::default(), stop, waits, refuses_from: None }
+        Self { queue, taken, held: HeldBytes::default(), stop, waits, refuses_from: None }
     }
 
     /// Cancelled when the process begins to end.
@@ -170,7 +170,7 @@ impl Waiting {
     fn look(&mut self) {
         let now = Instant::now();
         let refuses = self.hurried_at().is_some_and(|at| now >= at);
-        self.held = Held::default();
+        self.held = HeldBytes::default();
         let held = &mut self.held;
         self.taken.retain_mut(|queued| {
             if refuses {

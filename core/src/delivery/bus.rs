@@ -36,7 +36,7 @@ mod event;
 mod hint;
 
 use self::event::Observer;
-pub(super) use self::hint::Brought;
+pub(super) use self::hint::HintItem;
 use crate::{change::Change, config::BusConfig, store::history::History};
 
 /// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped.
@@ -56,7 +56,7 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn changed(&self);
 
     /// What one hint of another core says.
-    fn brought(&self, brought: &mut dyn Iterator<Item = Brought>);
+    fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>);
 }
 
 /// A cheap handle.

@@ -54,7 +54,7 @@ struct Listeners {
 }
 
 /// Users with live subscriptions, each with the earliest start that one of these was told of last.
-pub(super) type Told = Vec<(UserId, Start)>;
+pub(super) type FeedStarts = Vec<(UserId, Start)>;
 
 impl Listeners {
     /// Has their queues keep what they were told, to be compared with what is read after this.
@@ -146,7 +146,7 @@ impl Hub {
 /// Compared with the store.
 impl Hub {
     /// Of all users, with how many of them missed something since this was last called.
-    pub(super) fn ask_all(&self) -> (Told, u64) {
+    pub(super) fn ask_all(&self) -> (FeedStarts, u64) {
         let registry = lock(&self.0.registry);
         let missed = registry.users.values().filter(|listeners| listeners.has_missed()).count();
         let told = registry.users.iter().map(|(user, listeners)| (*user, listeners.ask()));
@@ -154,7 +154,7 @@ impl Hub {
     }
 
     /// Of those users that somebody listens for.
-    pub(super) fn ask(&self, users: HashSet<UserId>) -> Told {
+    pub(super) fn ask(&self, users: HashSet<UserId>) -> FeedStarts {
         let registry = lock(&self.0.registry);
         let listening = |user| Some((user, registry.users.get(&user)?.ask()));
         users.into_iter().filter_map(listening).collect()

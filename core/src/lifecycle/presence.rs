@@ -6,11 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LOCK_FILE, OpenError, real_path, with_suffix};
+use netrox_proto::attachment_path;
+
+use super::{
+    OpenError,
+    data_dir::{LOCK_FILE, real_path, with_suffix},
+};
 use crate::{
     config::{Config, Database, MediaLocation},
     lock::{self, FileId},
-    media::name,
     store::{Expected, open_files},
 };
 
@@ -103,7 +107,7 @@ pub(super) fn look(config: &Config) -> Result<Expected, OpenError> {
         found("its log", log, true);
     }
     if let MediaLocation::Directory(media) = &config.media {
-        let attachments = media.join(name::PREFIX);
+        let attachments = media.join(attachment_path::PREFIX);
         if has_file(&attachments).map_err(unusable(&attachments))? {
             found("what was attached to its messages in", attachments, false);
         }

@@ -37,20 +37,20 @@ impl FewOfStrangers {
 }
 
 impl<S> Layer<S> for FewOfStrangers {
-    type Service = Counted<S>;
+    type Service = LimitedCalls<S>;
 
-    fn layer(&self, service: S) -> Counted<S> {
-        Counted { service, strangers: self.clone() }
+    fn layer(&self, service: S) -> LimitedCalls<S> {
+        LimitedCalls { service, strangers: self.clone() }
     }
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Counted<S> {
+pub(super) struct LimitedCalls<S> {
     service: S,
     strangers: FewOfStrangers,
 }
 
-impl<S> Service<Request<Body>> for Counted<S>
+impl<S> Service<Request<Body>> for LimitedCalls<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
@@ -76,13 +76,13 @@ where
             Some(place) => {
                 let place = Arc::new(place);
                 let held = Arc::clone(&place);
-                let request =
-                    request.map(|body| Body::new(Held { body, _place: Arc::clone(&place) }));
+                let request = request
+                    .map(|body| Body::new(BodyWithPlace { body, _place: Arc::clone(&place) }));
                 let answer = self.service.call(request);
                 Either::Right(
                     async move {
                         let answer = answer.await?;
-                        Ok(answer.map(|body| Body::new(Held { body, _place: held })))
+                        Ok(answer.map(|body| Body::new(BodyWithPlace { body, _place: held })))
                     }
                     .boxed(),
                 )
@@ -108,12 +108,12 @@ where
 }
 
 /// A body, at whose end a place is free again.
-struct Held {
+struct BodyWithPlace {
     body: Body,
     _place: Arc<OwnedSemaphorePermit>,
 }
 
-impl HttpBody for Held {
+impl HttpBody for BodyWithPlace {
     type Data = Bytes;
     type Error = Status;
 

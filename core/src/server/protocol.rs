@@ -100,7 +100,7 @@ impl<S> Layer<S> for Protocol {
     }
 }
 
-type Answer<E> = Result<Response<Body>, E>;
+type HttpResult<E> = Result<Response<Body>, E>;
 
 /// Lets those calls pass that are gRPC.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<Ready<Answer<S::Error>>, BoxFuture<'static, Answer<S::Error>>>;
+    type Future = Either<Ready<HttpResult<S::Error>>, BoxFuture<'static, HttpResult<S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)

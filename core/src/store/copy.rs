@@ -101,7 +101,7 @@ pub(crate) async fn copy(
     let mut target = postgres::connect_for_copy(target).await.map_err(CopyError::Target)?;
     let mut tables = Vec::new();
     let (from, to, told) = (&mut source, &mut target, &mut progress);
-    if begin(to, id).await? == Begun::Finished {
+    if begin(to, id).await? == EarlierCopy::Finished {
         check_unchanged::<User>(from, to).await?;
         check_unchanged::<Feed>(from, to).await?;
         check_unchanged::<FeedStart>(from, to).await?;
@@ -130,7 +130,7 @@ pub(crate) async fn copy(
 }
 
 #[derive(PartialEq, Eq)]
-enum Begun {
+enum EarlierCopy {
     Copying,
     Finished,
 }
@@ -150,13 +150,13 @@ async fn lock(target: &mut PgConnection) -> Result<(), CopyError> {
 }
 
 /// Notes whose copy the target is, or finds that it is the copy of something else.
-async fn begin(target: &mut PgConnection, source: Uuid) -> Result<Begun, CopyError> {
+async fn begin(target: &mut PgConnection, source: Uuid) -> Result<EarlierCopy, CopyError> {
     lock(target).await?;
     let copies: Vec<(Uuid, bool)> =
         sqlx::query_as(FIND_COPIES).fetch_all(&mut *target).await.map_err(CopyError::Write)?;
     match copies.first() {
         Some((of, _)) if *of != source => return Err(CopyError::NotEmpty),
-        Some((_, true)) => return Ok(Begun::Finished),
+        Some((_, true)) => return Ok(EarlierCopy::Finished),
         Some(_) | None => {}
     }
     // Before looking: from here on the first user of a core comes after the copy.
@@ -177,7 +177,7 @@ async fn begin(target: &mut PgConnection, source: Uuid) -> Result<Begun, CopyErr
         sqlx::query(FORGET_STARTS).execute(&mut *target).await.map_err(CopyError::Write)?;
         sqlx::query(BEGIN_COPY).bind(source).execute(target).await.map_err(CopyError::Write)?;
     }
-    Ok(Begun::Copying)
+    Ok(EarlierCopy::Copying)
 }
 
 async fn copy_table<T: Table>(

@@ -4,11 +4,11 @@
 //! SQLite may have rolled back by itself while the driver still counts the transaction, so that what would be
 //! committed on it would never be stored; a PostgreSQL server that did not answer in time may answer later.
 //!
+//! * [`transaction`]: what is done between the beginning and the commit.
 //! * [`settle`]: what became of a transaction whose commit failed.
 
 use std::{sync::Arc, time::Duration};
 
-use netrox_proto::ids::UserId;
 use sqlx::{
     Connection as _, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
 };
@@ -16,17 +16,20 @@ use tokio::time::Instant;
 
 use super::{
     Error,
-    batch::{self, BatchData, BatchQuery, Rows, StoreError, sqlite::cache::Cache},
-    engine::{Connection, by, on},
+    batch::{self, Rows, sqlite::cache::Cache},
+    engine::{Connection, by},
     history::{self, History, Start},
     open_files::OpenFiles,
-    postgres, sqlite, upload,
-    user::{self, Upsert, UserRow},
+    postgres, sqlite,
 };
 
 mod settle;
+mod transaction;
 
-pub(crate) use self::settle::{Outcome, Trace};
+pub(crate) use self::{
+    settle::{CommitOutcome, Trace},
+    transaction::{CommitError, USERS_AT_A_TIME, WriteTransaction},
+};
 
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -63,8 +66,6 @@ struct Open {
     opened_at: Option<i64>,
 }
 
-/// Users that one call changes: up to a megabyte, and no long time without a sign of the database.
-pub(crate) const USERS_AT_A_TIME: usize = 64;
 /// From the beginning of a transaction to the end of its commit. SQLite has no server that could hang; its disk is watched by
 /// the committer. With the time that a write may have waited behind a lock, callers are answered within two seconds, unless
 /// the commit is in doubt.
@@ -84,19 +85,6 @@ const LATEST_START: &str = concat!("select ", latest_start!());
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
-/// As a batch does: a table that somebody else keeps locked takes no batch.
-const LOCK_TABLES: &str = "lock table users, threads, feeds, messages in row exclusive mode";
-/// 8 MiB, twice the text of a batch, that no file system makes smaller. On PostgreSQL the table is not logged: a full disk
-/// may have no room for another file of the log either, and then the server ends. What is not committed, the server gives
-/// back by itself, because the transaction began with a new file.
-const TAKE_ROOM_POSTGRES: &str = "\
-    with part as materialized (
-        select string_agg(sha256(random()::text::bytea), '') as bytes from generate_series(1, 32768))
-    insert into write_room (bytes) select bytes from part, generate_series(1, 8)";
-const TAKE_ROOM_SQLITE: &str =
-    "insert into write_room (bytes) values (randomblob(8 * 1024 * 1024))";
-const GIVE_ROOM_BACK_POSTGRES: &str = "truncate write_room";
-const GIVE_ROOM_BACK_SQLITE: &str = "delete from write_room";
 
 impl Writer {
     /// The start of this core is noted with its first transaction: one that only reads needs none, and would write and
@@ -204,7 +192,7 @@ impl Writer {
             Engine::Postgres { .. } => None,
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
-        Ok(WriteTransaction { open, memory, deadline, trace })
+        Ok(WriteTransaction::new(open, memory, deadline, trace))
     }
 
     /// Of SQLite, whose log is on the same disk: what is in it needs room in the database.
@@ -352,143 +340,4 @@ impl Open {
 
 fn history_changed() -> sqlx::Error {
     sqlx::Error::Protocol("the history of the database has changed".to_owned())
-}
-
-/// What a failed commit left behind.
-#[derive(Debug)]
-pub(crate) enum CommitError {
-    NotStored(Error),
-    /// It may have been stored, and may not be durable.
-    InDoubt(Error, Trace),
-}
-
-impl CommitError {
-    fn into_inner(self) -> Error {
-        match self {
-            Self::NotStored(error) | Self::InDoubt(error, _) => error,
-        }
-    }
-}
-
-/// Not committed, it ends with the connection: [`Writer::discard`].
-#[derive(Debug)]
-pub(crate) struct WriteTransaction<'a> {
-    open: &'a mut Open,
-    /// Of SQLite.
-    memory: Option<&'a mut history::sqlite::Memory>,
-    deadline: Option<Instant>,
-    trace: Trace,
-}
-
-impl WriteTransaction<'_> {
-    /// What feeds move in.
-    pub(crate) fn start(&self) -> Start {
-        self.open.start
-    }
-
-    /// To be called before the directory is changed.
-    pub(crate) async fn lock_directory(&mut self) -> Result<(), Error> {
-        Ok(by(self.deadline, user::lock(&mut self.open.connection)).await?)
-    }
-
-    /// Users that are named once, at most [`USERS_AT_A_TIME`]. `None` where one was deleted and stays so.
-    pub(crate) async fn upsert_users(
-        &mut self,
-        upserts: &[Upsert<'_>],
-        now: i64,
-    ) -> Result<Vec<Option<UserRow>>, Error> {
-        for upsert in upserts {
-            self.open.cache.forget_user(upsert.change.id);
-        }
-        let rows = by(self.deadline, user::upsert(&mut self.open.connection, upserts, now)).await?;
-        // A server that answers is not one that hangs: what is left has as much time again.
-        self.deadline = self.deadline.map(|_| Instant::now() + TRANSACTION_TIMEOUT);
-        Ok(rows)
-    }
-
-    /// Whether there was such a user.
-    pub(crate) async fn delete_user(&mut self, id: UserId, now: i64) -> Result<bool, Error> {
-        self.open.cache.forget_user(id);
-        Ok(by(self.deadline, user::delete(&mut self.open.connection, id, now)).await?)
-    }
-
-    pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {
-        let loaded = async {
-            match &mut self.open.connection {
-                Connection::Sqlite(connection) => {
-                    batch::sqlite::load(connection, wanted, &mut self.open.cache).await
-                }
-                Connection::Postgres(connection) => batch::postgres::load(connection, wanted).await,
-            }
-        };
-        Ok(by(self.deadline, loaded).await?)
-    }
-
-    pub(crate) async fn begin_upload(&mut self, path: &str) -> Result<(), Error> {
-        Ok(by(self.deadline, upload::begin(&mut self.open.connection, path, self.open.start))
-            .await?)
-    }
-
-    pub(crate) async fn end_upload(&mut self, path: &str) -> Result<(), Error> {
-        Ok(by(self.deadline, upload::end(&mut self.open.connection, path)).await?)
-    }
-
-    /// Writes what nobody reads, to see whether it can be written.
-    pub(crate) async fn probe(&mut self, now: i64) -> Result<(), Error> {
-        let probed = async {
-            if let Connection::Postgres(connection) = &mut self.open.connection {
-                sqlx::query(LOCK_TABLES).execute(connection).await?;
-            }
-            on!(&mut self.open.connection, execute, sqlx::query(PROBE).bind(now))
-        };
-        Ok(by(self.deadline, probed).await?)
-    }
-
-    /// Writes more than a batch may have.
-    pub(crate) async fn take_room(&mut self) -> Result<(), Error> {
-        // What an attempt before left.
-        self.give_room_back().await?;
-        self.run(TAKE_ROOM_SQLITE, TAKE_ROOM_POSTGRES).await
-    }
-
-    pub(crate) async fn give_room_back(&mut self) -> Result<(), Error> {
-        self.run(GIVE_ROOM_BACK_SQLITE, GIVE_ROOM_BACK_POSTGRES).await
-    }
-
-    async fn run(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), Error> {
-        let ran = async {
-            match &mut self.open.connection {
-                Connection::Sqlite(connection) => {
-                    sqlx::query(sqlite).execute(connection).await.map(drop)
-                }
-                Connection::Postgres(connection) => {
-                    sqlx::query(postgres).execute(connection).await.map(drop)
-                }
-            }
-        };
-        Ok(by(self.deadline, ran).await?)
-    }
-
-    /// Stores what a batch inserts and changes, and commits; durable when it returns.
-    pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
-        self.trace.note(rows);
-        let stored = match &mut self.open.connection {
-            Connection::Sqlite(connection) => {
-                batch::sqlite::commit(connection, rows, &mut self.open.cache).await
-            }
-            Connection::Postgres(connection) => {
-                batch::postgres::commit(connection, rows, self.deadline).await
-            }
-        };
-        if let (Ok(()), Some(memory)) = (&stored, self.memory) {
-            memory.committed(rows.messages.last().map(|last| last.id));
-        }
-        stored.map_err(|error| match error {
-            StoreError::Statement(error) => CommitError::NotStored(error.into()),
-            StoreError::Commit(error) => match Error::from(error) {
-                error if error.leaves_nothing() => CommitError::NotStored(error),
-                error => CommitError::InDoubt(error, self.trace),
-            },
-        })
-    }
 }

@@ -96,7 +96,7 @@ pub(super) struct Tally {
 
 /// What became of the requests of a while.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(super) struct RefusalCounts {
     accepted: u64,
     refused: Vec<(Refusal, u64)>,
 }
@@ -112,14 +112,17 @@ impl Tally {
     }
 
     /// Begins to count anew.
-    pub(super) fn take(&self) -> Counted {
+    pub(super) fn take(&self) -> RefusalCounts {
         let counts = self.refused.iter().map(|count| count.swap(0, Ordering::Relaxed));
         let refused = Refusal::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0);
-        Counted { refused: refused.collect(), accepted: self.accepted.swap(0, Ordering::Relaxed) }
+        RefusalCounts {
+            refused: refused.collect(),
+            accepted: self.accepted.swap(0, Ordering::Relaxed),
+        }
     }
 }
 
-impl Counted {
+impl RefusalCounts {
     /// Tells the operator where nobody was let in: then it is hardly the clients' fault.
     pub(super) fn tell(&self) {
         if self.refused.is_empty() {
@@ -140,7 +143,7 @@ impl Counted {
 }
 
 /// `3 times the token has expired, once no token was given`
-impl fmt::Display for Counted {
+impl fmt::Display for RefusalCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (refusal, count)) in self.refused.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };

@@ -57,19 +57,19 @@ pub(super) type Count = Arc<watch::Sender<usize>>;
 
 /// Keeps the connections for as long as it lives.
 pub(super) struct Connections {
-    standing: Arc<Standing>,
+    pool: Arc<Pool>,
     hang_ups: HangUps,
     /// Aborted when they are dropped.
     _tasks: JoinSet<()>,
 }
 
 /// The connections that can take calls.
-struct Standing {
+struct Pool {
     link: Link,
     /// What each connection shows to its core, before any call.
     authorization: HeaderValue,
     reach: Arc<Reach>,
-    connections: Mutex<Vec<Member>>,
+    connections: Mutex<Vec<PooledConnection>>,
     count: Count,
     /// That of chat, which tells whether cores can be reached.
     chat: Count,
@@ -80,10 +80,10 @@ struct Standing {
 }
 
 /// Held by what may still bring about a first connection.
-type Unsettled = Arc<DropGuard>;
+type FirstAttempt = Arc<DropGuard>;
 
 #[derive(Clone)]
-struct Member {
+struct PooledConnection {
     id: usize,
     core: Authority,
     address: SocketAddr,
@@ -102,56 +102,52 @@ impl Connections {
         reach: Arc<Reach>,
         chat: Count,
     ) -> Self {
-        Self::open_with(cores, &SystemLookup, Standing::new(link, authorization, reach, chat))
+        Self::open_with(cores, &SystemLookup, Pool::new(link, authorization, reach, chat))
     }
 
-    fn open_with(
-        cores: impl IntoIterator<Item = Uri>,
-        lookup: &impl Lookup,
-        standing: Standing,
-    ) -> Self {
-        let standing = Arc::new(standing);
-        let unsettled: Unsettled = Arc::new(standing.is_settled.clone().drop_guard());
+    fn open_with(cores: impl IntoIterator<Item = Uri>, lookup: &impl Lookup, pool: Pool) -> Self {
+        let pool = Arc::new(pool);
+        let first_attempt: FirstAttempt = Arc::new(pool.is_settled.clone().drop_guard());
         let mut tasks = JoinSet::new();
         for core in cores.into_iter().filter_map(|core| core.into_parts().authority) {
-            let (standing, unsettled) = (Arc::clone(&standing), Arc::clone(&unsettled));
-            tasks.spawn(addresses::follow(core, lookup.clone(), standing, unsettled));
+            let (pool, first_attempt) = (Arc::clone(&pool), Arc::clone(&first_attempt));
+            tasks.spawn(addresses::follow(core, lookup.clone(), pool, first_attempt));
         }
-        Self { standing, hang_ups: HangUps::default(), _tasks: tasks }
+        Self { pool, hang_ups: HangUps::default(), _tasks: tasks }
     }
 
     /// Fails at once where no connection of chat stands.
     pub(super) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
-        self.standing.is_settled.cancelled().await;
+        self.pool.is_settled.cancelled().await;
         let deadline = Instant::now() + FOLLOWS_CHAT_WITHIN;
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         // Ends, since a connection that takes no call is not asked again.
         loop {
-            let Some((mut member, place)) = self.standing.pick()? else {
-                if self.standing.follows_chat(deadline).await {
+            let Some((mut pooled, place)) = self.pool.pick()? else {
+                if self.pool.follows_chat(deadline).await {
                     continue;
                 }
                 return Err(Status::unavailable("no core is connected"));
             };
-            let (id, address) = (member.id, member.address);
+            let (id, address) = (pooled.id, pooled.address);
             *request.uri_mut() = Uri::builder()
                 .scheme(Scheme::HTTP)
-                .authority(member.core)
+                .authority(pooled.core)
                 .path_and_query(path.clone())
                 .build()
                 .map_err(|error| Status::internal(error.to_string()))?;
             let answer = async move {
-                let answer = member.requests.try_send_request(request).await;
+                let answer = pooled.requests.try_send_request(request).await;
                 // What lasts keeps its place.
                 answer.map(|answer| link::holding(answer, place))
             };
             match self.hang_ups.keep(answer).await? {
-                Ok(response) => return answer::judge(response, address, &self.standing),
+                Ok(response) => return answer::judge(response, address, &self.pool),
                 Err(mut error) => match error.take_message() {
                     // Nothing of it was sent.
                     Some(unsent) => {
-                        self.standing.remove(id);
+                        self.pool.remove(id);
                         request = unsent;
                     }
                     None => return Err(broken::status(error.error())),
@@ -161,7 +157,7 @@ impl Connections {
     }
 }
 
-impl Standing {
+impl Pool {
     fn new(link: Link, authorization: HeaderValue, reach: Arc<Reach>, chat: Count) -> Self {
         Self {
             link,
@@ -176,33 +172,33 @@ impl Standing {
         }
     }
 
-    fn connections(&self) -> MutexGuard<'_, Vec<Member>> {
+    fn connections(&self) -> MutexGuard<'_, Vec<PooledConnection>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One after the other, so that streams opened at once are on different ones; with a place on it. Where no core
     /// says that it serves, any of them can say why.
-    fn pick(&self) -> Result<Option<(Member, OwnedSemaphorePermit)>, Status> {
+    fn pick(&self) -> Result<Option<(PooledConnection, OwnedSemaphorePermit)>, Status> {
         let connections = self.connections();
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let serving = connections.iter().filter(|member| member.is_serving).count();
-        let is_choice = |member: &&Member| member.is_serving || serving == 0;
+        let serving = connections.iter().filter(|pooled| pooled.is_serving).count();
+        let is_choice = |pooled: &&PooledConnection| pooled.is_serving || serving == 0;
         let choices = if serving == 0 { connections.len() } else { serving };
         let Some(first) = next.checked_rem(choices) else { return Ok(None) };
         let from_first = connections.iter().filter(is_choice).cycle().skip(first).take(choices);
-        for member in from_first {
-            if let Ok(place) = Arc::clone(&member.places).try_acquire_owned() {
-                return Ok(Some((member.clone(), place)));
+        for pooled in from_first {
+            if let Ok(place) = Arc::clone(&pooled.places).try_acquire_owned() {
+                return Ok(Some((pooled.clone(), place)));
             }
         }
         Err(Failure::new(ErrorReason::Overloaded, "too many calls of this kind are under way")
             .into())
     }
 
-    fn insert(&self, member: Member) {
+    fn insert(&self, pooled: PooledConnection) {
         {
             let mut connections = self.connections();
-            connections.push(member);
+            connections.push(pooled);
             self.count.send_replace(connections.len());
         }
         self.is_settled.cancel();
@@ -221,20 +217,20 @@ impl Standing {
     }
 
     fn set_serving(&self, id: usize, is_serving: bool) {
-        if let Some(member) = self.connections().iter_mut().find(|member| member.id == id) {
-            member.is_serving = is_serving;
+        if let Some(pooled) = self.connections().iter_mut().find(|pooled| pooled.id == id) {
+            pooled.is_serving = is_serving;
         }
     }
 
     fn is_any_serving(&self) -> bool {
-        self.connections().iter().any(|member| member.is_serving)
+        self.connections().iter().any(|pooled| pooled.is_serving)
     }
 
     /// Gives whether it was there.
     fn remove(&self, id: usize) -> bool {
         let mut connections = self.connections();
         let count = connections.len();
-        connections.retain(|member| member.id != id);
+        connections.retain(|pooled| pooled.id != id);
         self.count.send_replace(connections.len());
         connections.len() < count
     }

@@ -18,13 +18,13 @@ const WINDOW: Duration = SLOT.saturating_mul(SLOTS as u32);
 #[derive(Debug)]
 pub(crate) struct Pace {
     begun: Instant,
-    taken: Mutex<Taken>,
+    taken: Mutex<TakenBytes>,
     end: CancellationToken,
 }
 
 /// Bytes by slots of time, the present one included.
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenBytes {
     slots: [u64; SLOTS + 1],
     latest: u64,
 }
@@ -35,7 +35,7 @@ impl Pace {
         Self { begun: Instant::now(), taken: Mutex::default(), end }
     }
 
-    fn taken(&self, now: Instant) -> MutexGuard<'_, Taken> {
+    fn taken(&self, now: Instant) -> MutexGuard<'_, TakenBytes> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = now.saturating_duration_since(self.begun);
         let slot = elapsed.as_secs() / SLOT.as_secs();
@@ -73,7 +73,7 @@ impl Pace {
     }
 }
 
-impl Taken {
+impl TakenBytes {
     fn index(&self, slot: u64) -> usize {
         (slot % self.slots.len() as u64) as usize
     }

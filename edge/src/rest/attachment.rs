@@ -57,8 +57,8 @@ pub(super) async fn upload(
 ) -> Result<Response, PublicError> {
     let limits = &edge.shared.config.limits;
     let boundary = Form::boundary(request.headers())?;
-    let _place = edge.shared.limits.upload(sender_id).await?;
-    edge.shared.limits.send_in_turn(sender_id).await?;
+    let _place = edge.shared.limiter.upload(sender_id).await?;
+    edge.shared.limiter.send_in_turn(sender_id).await?;
     let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();
     let body = at_the_rate_of(edge.clone(), sender_id, body);
@@ -99,7 +99,7 @@ fn at_the_rate_of(edge: Edge, user: UserId, body: Body) -> Body {
         let edge = edge.clone();
         async move {
             let bytes = chunk.as_ref().map_or(0, Bytes::len);
-            edge.shared.limits.pace_upload(user, bytes).await;
+            edge.shared.limiter.pace_upload(user, bytes).await;
             chunk
         }
     });
@@ -239,7 +239,7 @@ impl Upload {
             if size > self.max_file_bytes {
                 return Err(PublicError::file_too_large());
             }
-            self.edge.shared.limits.upload_bytes(self.sender_id, bytes.len() as u64)?;
+            self.edge.shared.limiter.upload_bytes(self.sender_id, bytes.len() as u64)?;
             while !bytes.is_empty() {
                 let chunk: Bytes = bytes.split_to(bytes.len().min(CHUNK_BYTES));
                 hand_over(parts, UploadPart::Chunk(chunk)).await?;

@@ -29,7 +29,14 @@ pub(crate) fn is_probe(path: &str) -> bool {
     matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
 }
 
-pub(crate) async fn reason_against(edge: &Edge) -> Option<&'static str> {
+impl Edge {
+    /// Why it is not ready, in a word; nothing if it is. `/readyz` says the same.
+    pub async fn reason_against_serving(&self) -> Option<&'static str> {
+        reason_against(self).await
+    }
+}
+
+async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let shared = &edge.shared;
     if shared.leaving.load(Ordering::Relaxed) || shared.tasks.draining().is_cancelled() {
         return Some("draining");
@@ -51,41 +58,22 @@ pub(crate) async fn reason_against(edge: &Edge) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
-    use http::HeaderValue;
     use tonic::service::Routes;
 
     use super::*;
     use crate::{
         CoreTransport, Metrics,
-        config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
+        config::Limits,
+        stub_core::{authorization, config},
     };
 
     #[tokio::test]
     async fn a_draining_edge_is_not_ready() {
         // Serves as soon as it is there.
         let (_reporter, core) = tonic_health::server::health_reporter();
-        let config = Config {
-            jwt: Jwt {
-                key: JwtKey::Secret(b"secret".to_vec()),
-                user_claim: "user_id".into(),
-                type_claim: "token_type".into(),
-                issuer: None,
-                audience: None,
-            },
-            media_access: MediaAccess::Capability,
-            cors_allow_origin: CorsAllowOrigin::None,
-            close_on_token_expiry: false,
-            proxies: Proxies::default(),
-            open_files: None,
-            limits: Limits::default(),
-        };
         let transport = CoreTransport::in_process(Routes::new(core));
-        let edge = Edge::new(
-            config,
-            transport,
-            HeaderValue::from_static("Bearer service"),
-            Metrics::default(),
-        );
+        let edge =
+            Edge::new(config(Limits::default()), transport, authorization(), Metrics::default());
         let edge = edge.expect("a usable key");
         let readiness = async || ready(State(edge.clone())).await.into_response().status();
         assert_eq!(readiness().await, StatusCode::OK);

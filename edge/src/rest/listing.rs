@@ -45,7 +45,7 @@ impl FromRequestParts<Edge> for Reader {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
         let Caller(user_id) = in_time(Caller::from_request_parts(parts, edge)).await?;
         let pace = Visitor::pace(&parts.extensions);
-        let place = edge.shared.limits.history_read(user_id, &pace).await?;
+        let place = edge.shared.limiter.history_read(user_id, &pace).await?;
         Ok(Self { user_id, read: Read { pace, _place: place } })
     }
 }
@@ -60,7 +60,7 @@ pub(super) async fn in_time<T>(
 /// Why the body of a list breaks off. The client sees an aborted connection, never a short list
 /// that looks whole.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum ListError {
     #[error("the core ended the list early: {}", .0.message())]
     Core(#[from] Status),
     #[error("the list cannot be rendered: {0}")]
@@ -92,10 +92,10 @@ struct Listing<T, R> {
 
 impl<T, R> Listing<T, R>
 where
-    R: FnMut(&T, &mut List) -> Result<(), Broken>,
+    R: FnMut(&T, &mut List) -> Result<(), ListError>,
 {
     /// The next piece of the body, and whether it is the last.
-    async fn piece(&mut self) -> Result<(Bytes, bool), Broken> {
+    async fn piece(&mut self) -> Result<(Bytes, bool), ListError> {
         loop {
             let response = match (self.first.take(), &mut self.rest) {
                 (Some(first), _) => Some(first),
@@ -134,7 +134,7 @@ pub(super) fn body<T, R>(
 ) -> Body
 where
     T: Send + 'static,
-    R: FnMut(&T, &mut List) -> Result<(), Broken> + Send + 'static,
+    R: FnMut(&T, &mut List) -> Result<(), ListError> + Send + 'static,
 {
     let list = List::open(envelope);
     let rest = first.is_some().then_some(rest);
@@ -144,9 +144,9 @@ where
         match listing.piece().await {
             Ok((piece, true)) => Some((Ok(piece), None)),
             Ok((piece, false)) => Some((Ok(piece), Some(listing))),
-            Err(broken) => {
-                listing.span.in_scope(|| tracing::warn!("a list breaks off: {broken}"));
-                Some((Err(broken), None))
+            Err(error) => {
+                listing.span.in_scope(|| tracing::warn!("a list breaks off: {error}"));
+                Some((Err(error), None))
             }
         }
     }))

@@ -13,6 +13,7 @@ use axum::{
 use headers::{AcceptRanges, ContentLength, ContentRange, HeaderMapExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use netrox_proto::{
+    attachment_path,
     ids::UserId,
     time,
     v1::{Attachment, DownloadAttachmentRequest, ErrorReason, Failure, GetAttachmentRequest},
@@ -39,7 +40,7 @@ pub(super) async fn download(
     State(edge): State<Edge>,
     request: Request,
 ) -> Result<Response, PublicError> {
-    let path = attachment_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
+    let path = core_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
     let reader = reader(&edge, request.headers(), request.uri().query()).await?;
     let user_id = reader.map(|user_id| user_id.to_string());
 
@@ -85,7 +86,7 @@ pub(super) async fn download(
     }
     let pace = Visitor::pace(request.extensions());
     let address = Visitor::address(request.extensions());
-    let download = edge.shared.limits.downloads.begin(reader, address, pace).await;
+    let download = edge.shared.limiter.downloads.begin(reader, address, pace).await;
     let download = download.map_err(|refused| match refused {
         NoDownload::OfTheirs => PublicError::too_many_requests(),
         NoDownload::OfAll => PublicError::unavailable(),
@@ -164,35 +165,9 @@ async fn contents(
     Ok(contents.body(first.chunk))
 }
 
-/// `attachments/YYYY/MM/DD/<uuid>[.<ext>]`, as the core names it, of a request's path; anything
-/// that is spelt in another way is not found.
-fn attachment_path(path: &str) -> Option<&str> {
-    let path = path.strip_prefix(MEDIA_PREFIX)?;
-    let mut segments = path.split('/');
-    let digits = |segment: Option<&str>, count: usize| {
-        segment.is_some_and(|segment| {
-            segment.len() == count && segment.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
-    let is_dated = segments.next() == Some("attachments")
-        && digits(segments.next(), 4)
-        && digits(segments.next(), 2)
-        && digits(segments.next(), 2);
-    let file = segments.next()?;
-    if !is_dated || segments.next().is_some() {
-        return None;
-    }
-    let (uuid, extension) = match file.split_once('.') {
-        Some((uuid, extension)) => (uuid, Some(extension)),
-        None => (file, None),
-    };
-    // Of the same form as a user's id, and lower case.
-    let is_uuid = uuid.parse::<UserId>().is_ok_and(|id| id.to_string() == uuid);
-    let is_extension = extension.is_none_or(|extension| {
-        (1..=10).contains(&extension.len())
-            && extension.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
-    (is_uuid && is_extension).then_some(path)
+/// The core's path in that of a request, where it has the one spelling of one.
+fn core_path(path: &str) -> Option<&str> {
+    path.strip_prefix(MEDIA_PREFIX).filter(|path| attachment_path::is_valid(path))
 }
 
 const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");

@@ -10,7 +10,7 @@ use netrox_proto::{
     v1::{ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse},
 };
 
-use super::listing::{self, Broken, Reader, in_time};
+use super::listing::{self, ListError, Reader, in_time};
 use crate::{
     edge::Edge,
     error::PublicError,
@@ -57,9 +57,10 @@ pub(super) async fn list(
 /// Writes messages of the two users of the first response.
 pub(crate) fn renderer(
     first: &ListMessagesResponse,
-) -> Result<impl FnMut(&ListMessagesResponse, &mut List) -> Result<(), Broken> + use<>, Broken> {
+) -> Result<impl FnMut(&ListMessagesResponse, &mut List) -> Result<(), ListError> + use<>, ListError>
+{
     let [one, two] = first.users.as_slice() else {
-        return Err(Broken::ForeignMessage);
+        return Err(ListError::ForeignMessage);
     };
     let (from_one, from_two) = (Participants::new(one, two)?, Participants::new(two, one)?);
     let (one, two) = (one.id.clone(), two.id.clone());
@@ -70,7 +71,7 @@ pub(crate) fn renderer(
             } else if message.sender_id == two && message.receiver_id == one {
                 &from_two
             } else {
-                return Err(Broken::ForeignMessage);
+                return Err(ListError::ForeignMessage);
             };
             list.push_message(participants, message)?;
         }

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use netrox_proto::v1::{ListThreadsRequest, ListThreadsResponse};
 
-use super::listing::{self, Broken, Reader, in_time};
+use super::listing::{self, ListError, Reader, in_time};
 use crate::{
     edge::Edge,
     error::PublicError,
@@ -26,7 +26,7 @@ pub(super) async fn list(
 
     let render = |response: &ListThreadsResponse, list: &mut List| {
         let pushed = response.threads.iter().try_for_each(|thread| list.push_thread(thread));
-        pushed.map_err(Broken::from)
+        pushed.map_err(ListError::from)
     };
     let body = listing::body(rest::THREADS, first, responses, render, read);
     Ok(rest::respond(StatusCode::OK, body))

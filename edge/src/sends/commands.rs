@@ -13,7 +13,7 @@ use netrox_proto::{
 use tokio::{sync::oneshot, time::Instant};
 use tonic::Code;
 
-use super::{Outcome, room::Room};
+use super::{SendResult, room::Room};
 
 /// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
 pub(super) const MAX_UNANSWERED: usize = 1_024;
@@ -89,13 +89,13 @@ pub(super) struct Entry {
 
 pub(super) struct Waiting {
     pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: oneshot::Sender<SendResult>,
     pub(super) entry: Entry,
 }
 
 pub(super) struct OnStream {
     /// Absent once the command was given up; the core has yet to answer it.
-    pub(super) answer: Option<oneshot::Sender<Outcome>>,
+    pub(super) answer: Option<oneshot::Sender<SendResult>>,
     /// What to send again, where that is kept.
     pub(super) request: Option<Request>,
     /// Whether an earlier copy may have been stored, or may be still.
@@ -104,20 +104,20 @@ pub(super) struct OnStream {
 }
 
 /// How long commands that are on no stream may wait.
-struct Limits {
+struct WaitLimits {
     wait: Duration,
     /// Where nothing of a command was or will be stored, and what its sender is told then.
     unsent: Duration,
     failure: fn() -> Failure,
 }
 
-impl Limits {
+impl WaitLimits {
     fn is_over(&self, repeated: bool, entry: &Entry, now: Instant) -> bool {
         let wait = if repeated { self.wait.max(MIN_DOUBT) } else { self.unsent };
         now - entry.submitted >= wait
     }
 
-    fn give_up(&self, command: OnStream) -> Option<(oneshot::Sender<Outcome>, Failure)> {
+    fn give_up(&self, command: OnStream) -> Option<(oneshot::Sender<SendResult>, Failure)> {
         let failure = if command.repeated { outcome_unknown() } else { (self.failure)() };
         Some((command.answer?, failure))
     }
@@ -125,43 +125,43 @@ impl Limits {
 
 /// What an answer of the core says of a command.
 pub(super) enum Verdict {
-    Known(Outcome),
+    Known(SendResult),
     /// What became of it can only be found out by another repetition.
     InDoubt,
 }
 
-/// Answers to be given when the lock is released.
-pub(super) type Answers = Vec<(oneshot::Sender<Outcome>, Failure)>;
+/// Refusals to be given when the lock is released.
+pub(super) type Refusals = Vec<(oneshot::Sender<SendResult>, Failure)>;
 
 impl State {
     /// Gives up what is next to be put on a stream and has waited for as long as it may.
-    pub(super) fn expire_next(&mut self, wait: Duration, now: Instant) -> Answers {
-        let limits = self.limits(wait);
-        let mut answers = Answers::new();
+    pub(super) fn expire_next(&mut self, wait: Duration, now: Instant) -> Refusals {
+        let limits = self.wait_limits(wait);
+        let mut refusals = Refusals::new();
         while let Some(command) =
             self.again.pop_front_if(|command| limits.is_over(command.repeated, &command.entry, now))
         {
-            answers.extend(limits.give_up(command));
+            refusals.extend(limits.give_up(command));
         }
         while let Some(command) =
             self.waiting.pop_front_if(|command| limits.is_over(false, &command.entry, now))
         {
-            answers.push((command.answer, (limits.failure)()));
+            refusals.push((command.answer, (limits.failure)()));
         }
-        answers
+        refusals
     }
 
     /// Gives up all that has waited for as long as it may, and what was on a stream for long enough.
-    pub(super) fn expire(&mut self, wait: Duration, now: Instant) -> Answers {
-        let limits = self.limits(wait);
+    pub(super) fn expire(&mut self, wait: Duration, now: Instant) -> Refusals {
+        let limits = self.wait_limits(wait);
         let is_over = |command: &OnStream| limits.is_over(command.repeated, &command.entry, now);
-        let mut answers = Answers::new();
+        let mut refusals = Refusals::new();
         if self.again.iter().any(is_over) {
             let (over, rest): (VecDeque<_>, _) = self.again.drain(..).partition(is_over);
             self.again = rest;
-            answers.extend(over.into_iter().filter_map(|command| limits.give_up(command)));
+            refusals.extend(over.into_iter().filter_map(|command| limits.give_up(command)));
         }
-        answers.append(&mut self.expire_next(wait, now));
+        refusals.append(&mut self.expire_next(wait, now));
         let wait = limits.wait.max(MIN_NEW) + ANSWER_TIME;
         for command in self.unanswered.values_mut() {
             if now - command.entry.submitted >= wait
@@ -169,13 +169,13 @@ impl State {
             {
                 // It keeps its place on the stream, and nothing else: the core has not answered it.
                 (command.request, command.entry.room) = (None, None);
-                answers.push((answer, outcome_unknown()));
+                refusals.push((answer, outcome_unknown()));
             }
         }
-        answers
+        refusals
     }
 
-    fn limits(&self, wait: Duration) -> Limits {
+    fn wait_limits(&self, wait: Duration) -> WaitLimits {
         let wait = if self.has_no_patience { Duration::ZERO } else { wait };
         // A stream that is not known to be gone may take it in a moment.
         let (unsent, failure): (_, fn() -> Failure) = match self.link {
@@ -183,7 +183,7 @@ impl State {
             Link::Connecting => (wait.max(MIN_WAIT), unreachable_core),
             Link::Up => (wait.max(MIN_WAIT), overloaded),
         };
-        Limits { wait, unsent, failure }
+        WaitLimits { wait, unsent, failure }
     }
 
     /// Whether commands are not just under way, but wait for something.
@@ -225,7 +225,7 @@ impl State {
     }
 
     /// Nothing will be sent or answered any more.
-    pub(super) fn give_up(&mut self) -> Answers {
+    pub(super) fn give_up(&mut self) -> Refusals {
         let waiting = std::mem::take(&mut self.waiting);
         let again = std::mem::take(&mut self.again);
         let again_later = std::mem::take(&mut self.again_later);

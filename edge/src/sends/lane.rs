@@ -17,8 +17,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outcome,
-    commands::{Answers, Entry, Link, State, Terms, Waiting, unreachable_core},
+    SendResult,
+    commands::{Entry, Link, Refusals, State, Terms, Waiting, unreachable_core},
     room::Room,
     stall::Stall,
 };
@@ -34,18 +34,18 @@ pub(super) struct Lane {
 }
 
 /// Refuses commands from when it is dropped.
-struct End(Arc<Lane>);
+struct RefuseOnDrop(Arc<Lane>);
 
-impl Drop for End {
+impl Drop for RefuseOnDrop {
     fn drop(&mut self) {
-        let answers = {
+        let refusals = {
             let mut state = self.0.state();
             state.link = Link::Down;
             state.closing = true;
             state.generation += 1;
             state.give_up()
         };
-        self.0.give(answers);
+        self.0.give(refusals);
     }
 }
 
@@ -62,7 +62,7 @@ impl Lane {
         &self,
         request: Request,
         request_id: RequestId,
-        answer: oneshot::Sender<Outcome>,
+        answer: oneshot::Sender<SendResult>,
         submitted: Instant,
         room: Room,
     ) {
@@ -120,7 +120,7 @@ impl Lane {
     ///
     /// However it ends, even before it has begun, nobody waits for it any more.
     pub(super) fn run(self: Arc<Self>, core: CoreClient) -> impl Future<Output = ()> + Send {
-        let end = End(Arc::clone(&self));
+        let end = RefuseOnDrop(Arc::clone(&self));
         async move {
             self.serve(&core).await;
             drop(end);
@@ -146,33 +146,33 @@ impl Lane {
     /// Gives what became too old; gives whether nothing is left to wait for. What was to be repeated later is repeated
     /// now.
     fn expire(&self) -> bool {
-        let (answers, done, requests) = {
+        let (refusals, done, requests) = {
             let mut state = self.state();
             let repeats = state.repeat_later_ones();
-            let answers = state.expire(self.terms.wait, Instant::now());
+            let refusals = state.expire(self.terms.wait, Instant::now());
             let requests = if repeats { state.requests.take() } else { None };
-            (answers, state.closing && state.is_idle(), requests)
+            (refusals, state.closing && state.is_idle(), requests)
         };
         wake(requests);
-        self.give(answers);
+        self.give(refusals);
         done
     }
 
-    pub(super) fn give(&self, answers: Answers) {
-        if answers.is_empty() {
+    pub(super) fn give(&self, refusals: Refusals) {
+        if refusals.is_empty() {
             return;
         }
         let is_unknown =
             |(_, failure): &&(_, Failure)| failure.reason() == ErrorReason::OutcomeUnknown;
-        let unknown = answers.iter().filter(is_unknown).count();
+        let unknown = refusals.iter().filter(is_unknown).count();
         if unknown > 0 {
             tracing::warn!(
                 count = unknown,
                 "whether sends are stored could not be found out in time"
             );
         }
-        self.stall.refused(answers.len() - unknown);
-        for (answer, failure) in answers {
+        self.stall.refused(refusals.len() - unknown);
+        for (answer, failure) in refusals {
             // The sender may have gone.
             let _ = answer.send(Err(failure));
         }
@@ -197,7 +197,7 @@ mod tests {
 
     use super::{
         super::{
-            link::{End as Broken, Requests},
+            link::{Requests, StreamEnd},
             room::Rooms,
         },
         *,
@@ -208,7 +208,7 @@ mod tests {
         Lane::new(Terms { keeps: true, wait: Duration::ZERO }, Arc::default())
     }
 
-    fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<Outcome> {
+    fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<SendResult> {
         let (answer, pending) = oneshot::channel();
         let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
         let room = Arc::new(Rooms::default()).of(user(1)).take(0).expect("room");
@@ -255,7 +255,7 @@ mod tests {
             let pending = dispatch(&lane, 1);
             let running = tokio::spawn(Arc::clone(&lane).run(core.client()));
             let outcome = pending.await.expect("an answer");
-            assert_eq!(outcome.map_err(|failure| failure.reason()), expected);
+            assert_eq!(outcome.map(drop).map_err(|failure| failure.reason()), expected);
             lane.close();
             running.await.expect("a task");
         }
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_order_survives_breaks_in_the_middle_of_a_repetition() {
-        let broken = [|| Broken::Broken(None), || Broken::HandedBack(String::new())];
+        let broken = [|| StreamEnd::Broken(None), || StreamEnd::HandedBack(String::new())];
         for (end, is_probing) in broken.into_iter().zip([false, true]) {
             let lane = lane();
             let pending: Vec<_> = (0..6).map(|number| dispatch(&lane, number)).collect();

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep};
 use tonic::{Status, Streaming};
 
 use super::{
-    commands::{Answers, Link, MAX_UNANSWERED, OnStream, Verdict, outcome_unknown},
+    Sent,
+    commands::{Link, MAX_UNANSWERED, OnStream, Refusals, Verdict, outcome_unknown},
     lane::{Lane, wake},
 };
 use crate::{backoff::Backoff, core_client::CoreClient};
@@ -31,7 +32,7 @@ const USEFUL_LIFE: Duration = Duration::from_secs(2);
 const SLOW_HEAD: Duration = Duration::from_millis(500);
 
 /// How a stream ended.
-pub(super) enum End {
+pub(super) enum StreamEnd {
     /// With all that it has not answered in doubt.
     Broken(Option<Status>),
     /// Nothing of what it has not answered was or will be stored.
@@ -95,7 +96,10 @@ impl Lane {
     }
 
     /// Gives whether there was any answer, and how the stream ended.
-    async fn read_answers(&self, mut answers: Streaming<SendMessagesResponse>) -> (bool, End) {
+    async fn read_answers(
+        &self,
+        mut answers: Streaming<SendMessagesResponse>,
+    ) -> (bool, StreamEnd) {
         let mut answered = false;
         loop {
             match answers.message().await {
@@ -103,13 +107,13 @@ impl Lane {
                     answered = true;
                     self.answer(response);
                 }
-                Ok(None) => return (answered, End::Broken(None)),
+                Ok(None) => return (answered, StreamEnd::Broken(None)),
                 Err(status) => {
                     let failure = Failure::from(&status);
                     let end = if failure.reason() == ErrorReason::HandedBack {
-                        End::HandedBack(failure.message)
+                        StreamEnd::HandedBack(failure.message)
                     } else {
-                        End::Broken(Some(status))
+                        StreamEnd::Broken(Some(status))
                     };
                     return (answered, end);
                 }
@@ -118,35 +122,36 @@ impl Lane {
     }
 
     fn answer(&self, response: SendMessagesResponse) {
-        let (command, outcome, requests, is_back) = {
+        let (command, result, requests, is_back) = {
             let mut state = self.state();
             let command = state.unanswered.remove(&response.request_id);
             let was_probing = std::mem::take(&mut state.is_probing);
             let was_full = was_probing || state.unanswered.len() + 1 == MAX_UNANSWERED;
             let is_back = std::mem::take(&mut state.is_away).then(|| state.count());
-            let (command, outcome) = match command {
+            let (command, result) = match command {
                 Some(command @ OnStream { answer: Some(_), .. }) => {
                     match verdict(&command, response.result) {
-                        Verdict::Known(outcome) => (Some(command), outcome),
+                        Verdict::Known(result) => (Some(command), Some(result)),
                         Verdict::InDoubt => {
                             let command = OnStream { repeated: true, ..command };
                             state.again_later.push(command);
-                            (None, Ok(()))
+                            (None, None)
                         }
                     }
                 }
-                command => (command, Ok(())),
+                command => (command, None),
             };
             let is_awaited = was_full || (state.closing && state.is_idle());
             let requests = if is_awaited { state.requests.take() } else { None };
-            (command, outcome, requests, is_back)
+            (command, result, requests, is_back)
         };
         wake(requests);
         if let Some(waiting) = is_back {
             self.stall.end(waiting);
         }
-        if let Some(answer) = command.and_then(|command| command.answer) {
-            let _ = answer.send(outcome);
+        if let (Some(answer), Some(result)) = (command.and_then(|command| command.answer), result) {
+            // The sender may have gone.
+            let _ = answer.send(result);
         }
     }
 
@@ -163,7 +168,7 @@ impl Lane {
 
     /// Commands wait for as long as they may; what is not to wait is refused.
     fn set_down(&self, cause: &str) {
-        let (answers, is_new, waiting) = {
+        let (refusals, is_new, waiting) = {
             let mut state = self.state();
             state.link = Link::Down;
             let is_new = !std::mem::replace(&mut state.is_away, true);
@@ -172,25 +177,25 @@ impl Lane {
         if is_new {
             self.stall.begin(cause, waiting);
         }
-        self.give(answers);
+        self.give(refusals);
     }
 
     /// Puts what the stream left unanswered before what waits. Gives what it ended for.
-    pub(super) fn set_ended(&self, end: End) -> String {
-        let (answers, requests, cause) = {
+    pub(super) fn set_ended(&self, end: StreamEnd) -> String {
+        let (refusals, requests, cause) = {
             let mut state = self.state();
             state.link = Link::Connecting;
             state.generation += 1;
             let unanswered = std::mem::take(&mut state.unanswered).into_values();
-            let mut answers = Answers::new();
+            let mut refusals = Refusals::new();
             let cause = match end {
-                End::HandedBack(cause) => {
+                StreamEnd::HandedBack(cause) => {
                     state.is_probing = true;
                     state.send_again(unanswered.filter(|command| command.answer.is_some()));
                     state.repeat_later_ones();
                     cause
                 }
-                End::Broken(status) => {
+                StreamEnd::Broken(status) => {
                     if self.terms.keeps {
                         let in_doubt = unanswered
                             .filter(|command| command.answer.is_some())
@@ -199,7 +204,7 @@ impl Lane {
                         state.repeat_later_ones();
                     } else {
                         let failure = unanswered_in_process(status.as_ref());
-                        answers.extend(
+                        refusals.extend(
                             unanswered
                                 .filter_map(|command| Some((command.answer?, failure.clone()))),
                         );
@@ -210,10 +215,10 @@ impl Lane {
                     status.map(|status| status.message().to_owned()).unwrap_or_default()
                 }
             };
-            (answers, state.requests.take(), cause)
+            (refusals, state.requests.take(), cause)
         };
         wake(requests);
-        self.give(answers);
+        self.give(refusals);
         cause
     }
 }
@@ -254,7 +259,8 @@ impl Stream for Requests {
 
 fn verdict(command: &OnStream, answer: Option<Answer>) -> Verdict {
     match answer {
-        Some(Answer::Message(_) | Answer::Attachment(_)) => Verdict::Known(Ok(())),
+        Some(Answer::Message(message)) => Verdict::Known(Ok(Sent::Message(message))),
+        Some(Answer::Attachment(dispatch)) => Verdict::Known(Ok(Sent::Dispatch(dispatch))),
         Some(Answer::Failure(failure)) => command.failed(failure),
         None => {
             let failure = Failure::new(ErrorReason::OutcomeUnknown, "an answer of an unknown kind");

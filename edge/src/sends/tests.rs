@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use netrox_proto::v1::send_messages_request::Request as Sent;
 use netrox_proto::v1::{
     chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
 };
@@ -14,7 +13,7 @@ use tonic::{Code, transport::Server};
 use super::*;
 use crate::{
     core_client::CoreTransport,
-    stub_core::{self, Sends, StubCore, user},
+    stub_core::{self, Sends, StubCore, authorization, user},
     unused_address::unused_address,
 };
 
@@ -43,14 +42,14 @@ fn world_with(in_process: bool, wait: Duration) -> World {
 }
 
 impl World {
-    fn send(&self, body: impl Into<String>) -> Pending {
-        self.submit(ALICE, Command::Message { receiver: user(BOB), body: body.into() })
+    fn send(&self, body: impl Into<String>) -> PendingSend {
+        self.submit(ALICE, SendCommand::Message { receiver: user(BOB), body: body.into() })
     }
 
-    fn submit(&self, sender: u128, command: Command) -> Pending {
+    fn submit(&self, sender: u128, command: SendCommand) -> PendingSend {
         match self.sends.submit(&self.sends.sender(user(sender)), command, Instant::now()) {
-            Submitted::Taken(pending) => pending,
-            Submitted::NotYet(command) => panic!("no room for {command:?}"),
+            Submission::Accepted(pending) => pending,
+            Submission::NoRoom(command) => panic!("no room for {command:?}"),
         }
     }
 
@@ -60,28 +59,43 @@ impl World {
     }
 }
 
-fn reason(outcome: Outcome) -> ErrorReason {
+fn reason(outcome: SendResult) -> ErrorReason {
     outcome.expect_err("a failure").reason()
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_what_the_core_answered() {
+    let world = world(true);
+    for expected in [1, 2] {
+        let sent = world.send("a").await;
+        let Ok(Sent::Message(SendMessageResponse { message_id, thread_id, created })) = sent else {
+            panic!("not stored: {sent:?}");
+        };
+        assert_eq!((message_id, thread_id), (expected, 1));
+        assert!(created.is_some());
+    }
+    let delivered = world.submit(ALICE, SendCommand::Dispatch { message_id: 35 }).await;
+    assert_eq!(delivered, Ok(Sent::Dispatch(DispatchAttachmentResponse::default())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn keeps_the_order_of_a_user_and_answers_each() {
     let world = world(true);
     let pending: Vec<_> = (0..1_900).map(|number| world.send(number.to_string())).collect();
-    let unknown = Command::Message { receiver: user(99), body: "x".into() };
+    let unknown = SendCommand::Message { receiver: user(99), body: "x".into() };
     let unknown = world.submit(ALICE, unknown);
-    let dispatch = world.submit(ALICE, Command::Dispatch { message_id: 35 });
+    let dispatch = world.submit(ALICE, SendCommand::Dispatch { message_id: 35 });
     for outcome in join_all(pending).await {
-        assert_eq!(outcome, Ok(()));
+        assert_eq!(outcome.map(drop), Ok(()));
     }
     assert_eq!(reason(unknown.await), ErrorReason::ReceiverUnknown);
-    assert_eq!(dispatch.await, Ok(()));
+    assert_eq!(dispatch.await.map(drop), Ok(()));
     let state = world.core.state();
     let expected: Vec<_> = (0..1_900).map(|number| number.to_string()).collect();
     assert_eq!(state.bodies(), expected);
     assert!(matches!(
         &state.received.last().expect("a request").request,
-        Some(Sent::Attachment(dispatch)) if dispatch.message_id == 35
+        Some(Request::Attachment(dispatch)) if dispatch.message_id == 35
     ));
 }
 
@@ -89,7 +103,7 @@ async fn keeps_the_order_of_a_user_and_answers_each() {
 async fn sets_a_client_ref_over_the_network_only() {
     for in_process in [true, false] {
         let world = world(in_process);
-        assert_eq!(world.send("a").await, Ok(()));
+        assert_eq!(world.send("a").await.map(drop), Ok(()));
         assert_eq!(world.core.state().stored[0].client_ref.is_none(), in_process);
     }
 }
@@ -108,7 +122,7 @@ async fn repeats_what_is_in_doubt_once_in_order_and_before_anything_newer() {
     world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
     pending.extend((20..30).map(|number| world.send(number.to_string())));
     for outcome in join_all(pending).await {
-        assert_eq!(outcome, Ok(()));
+        assert_eq!(outcome.map(drop), Ok(()));
     }
     let state = world.core.state();
     let expected: Vec<_> = (0..30).map(|number| number.to_string()).collect();
@@ -125,7 +139,7 @@ async fn in_process_what_is_in_doubt_is_not_repeated() {
     world.core.change(|state| state.sends = Sends::Answered);
     world.core.break_streams(&Failure::new(ErrorReason::Internal, "a panic"));
     assert_eq!(reason(pending.await), ErrorReason::OutcomeUnknown);
-    assert_eq!(world.send("b").await, Ok(()));
+    assert_eq!(world.send("b").await.map(drop), Ok(()));
     assert_eq!(world.core.state().bodies(), ["a", "b"]);
 }
 
@@ -142,7 +156,7 @@ async fn a_core_that_shuts_down_in_process_has_not_read_what_it_did_not_answer()
 #[tokio::test(start_paused = true)]
 async fn without_a_wait_it_refuses_at_once_while_the_core_is_down_and_recovers_by_itself() {
     let world = world_with(false, Duration::ZERO);
-    assert_eq!(world.send("a").await, Ok(()));
+    assert_eq!(world.send("a").await.map(drop), Ok(()));
     world.core.change(|state| {
         state.is_down = true;
         state.sends = Sends::Unanswered;
@@ -162,8 +176,8 @@ async fn without_a_wait_it_refuses_at_once_while_the_core_is_down_and_recovers_b
         state.is_down = false;
         state.sends = Sends::Answered;
     });
-    assert_eq!(in_doubt.await, Ok(()));
-    assert_eq!(world.send("e").await, Ok(()));
+    assert_eq!(in_doubt.await.map(drop), Ok(()));
+    assert_eq!(world.send("e").await.map(drop), Ok(()));
     assert_eq!(world.core.state().bodies(), ["a", "b", "e"]);
 }
 
@@ -181,7 +195,7 @@ async fn doubt_ends_after_a_while() {
 }
 
 /// A message that is stored, whose stream breaks before the answer, and that is repeated.
-async fn repeated(world: &World) -> Pending {
+async fn repeated(world: &World) -> PendingSend {
     world.core.change(|state| state.sends = Sends::Unanswered);
     let pending = world.send("a");
     world.core.wait_for("a", |state| state.stored.len() == 1).await;
@@ -222,7 +236,7 @@ async fn what_can_be_found_out_in_time_is() {
         world.core.wait_for("another", |state| state.received.len() == 3).await;
         world.core.refuse_unanswered(&Failure::new(told, "not yet"));
         world.core.change(|state| state.sends = Sends::Answered);
-        assert_eq!(pending.await, Ok(()));
+        assert_eq!(pending.await.map(drop), Ok(()));
         assert_eq!(world.core.state().stored.len(), 1);
     }
 }
@@ -236,7 +250,7 @@ async fn an_outcome_that_the_core_does_not_know_is_asked_for_again() {
     let unknown = Failure::new(ErrorReason::OutcomeUnknown, "the database failed");
     world.core.refuse_unanswered(&unknown);
     world.core.change(|state| state.sends = Sends::Answered);
-    assert_eq!(pending.await, Ok(()));
+    assert_eq!(pending.await.map(drop), Ok(()));
     {
         let state = world.core.state();
         let repetitions: Vec<_> = state.received.iter().map(|it| it.is_repetition).collect();
@@ -245,12 +259,12 @@ async fn an_outcome_that_the_core_does_not_know_is_asked_for_again() {
     for (code, expected) in [(unknown.code, Ok(())), (0, Err(ErrorReason::OutcomeUnknown))] {
         world.core.change(|state| state.sends = Sends::Ignored);
         let received = world.core.state().received.len();
-        let pending = world.submit(ALICE, Command::Dispatch { message_id: 35 });
+        let pending = world.submit(ALICE, SendCommand::Dispatch { message_id: 35 });
         world.core.wait_for("a dispatch", |state| state.received.len() == received + 1).await;
         // Of a core that does not give back what came after it, a dispatch has nothing that would keep it behind that.
         world.core.refuse_unanswered(&Failure { code, ..unknown.clone() });
         world.core.change(|state| state.sends = Sends::Answered);
-        assert_eq!(pending.await.map_err(|failure| failure.reason()), expected);
+        assert_eq!(pending.await.map(drop).map_err(|failure| failure.reason()), expected);
     }
 }
 
@@ -278,7 +292,7 @@ async fn the_core_is_told_how_old_a_request_is_and_how_long_it_may_wait() {
         [true, false].into_iter().flat_map(|it| [(it, WAIT), (it, Duration::ZERO)])
     {
         let world = world_with(in_process, wait);
-        assert_eq!(world.send("a").await, Ok(()));
+        assert_eq!(world.send("a").await.map(drop), Ok(()));
         sleep(Duration::from_secs(10)).await;
         world.core.change(|state| state.sends = Sends::Unanswered);
         let pending = world.send("b");
@@ -318,7 +332,7 @@ async fn a_stream_whose_head_was_slow_is_ended_and_another_tells_the_age() {
         world.core.change(|state| state.slow_heads = heads.collect());
         world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
         world.core.wait_for("the heads", |state| state.slow_heads.is_empty()).await;
-        assert_eq!(world.send("a").await, Ok(()));
+        assert_eq!(world.send("a").await.map(drop), Ok(()));
         let told = world.core.state().received.last().map(|request| request.sent_after_ms);
         assert!(matches!(told, Some(Some(_))), "{told:?}");
         let left = |state: &stub_core::State| state.open_streams() == LANES;
@@ -328,7 +342,7 @@ async fn a_stream_whose_head_was_slow_is_ended_and_another_tells_the_age() {
     world.core.change(|state| state.slow_heads = [slow; 2 * LANES].into());
     world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
     world.core.wait_for("the heads", |state| state.slow_heads.is_empty()).await;
-    assert_eq!(world.send("a").await, Ok(()));
+    assert_eq!(world.send("a").await.map(drop), Ok(()));
     assert_eq!(world.core.state().received.last().map(|it| it.sent_after_ms), Some(None));
 }
 
@@ -346,7 +360,8 @@ async fn what_was_repeated_before_a_break_is_repeated_in_its_place_after_it() {
         world.core.wait_for("both", |state| state.received.len() == count).await;
         world.core.change(|state| state.sends = Sends::Answered);
         world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "restart"));
-        assert_eq!(join_all([older, newer]).await, [Ok(()), Ok(())]);
+        let results = join_all([older, newer]).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
         let state = world.core.state();
         assert_eq!(state.bodies(), ["older", "newer"], "{is_repeated}");
         assert_eq!(state.received.len(), count + 2);
@@ -357,7 +372,7 @@ async fn what_was_repeated_before_a_break_is_repeated_in_its_place_after_it() {
 async fn is_bounded_on_the_stream_and_for_each_user() {
     let world = world(false);
     world.core.change(|state| state.sends = Sends::Ignored);
-    let command = || Command::Message { receiver: user(BOB), body: "x".repeat(512) };
+    let command = || SendCommand::Message { receiver: user(BOB), body: "x".repeat(512) };
     // Nothing was taken onto the stream yet, and a user has a MiB.
     let start = Instant::now();
     let mut pending: Vec<_> = (0..1_100).map(|_| world.submit(ALICE, command())).collect();
@@ -368,7 +383,7 @@ async fn is_bounded_on_the_stream_and_for_each_user() {
     world.core.wait_for("1,024 requests", |state| state.received.len() == 1_024).await;
     // The stream is full, but nothing is known to be away yet: the next one stays with its sender.
     let next = world.sends.submit(&world.sends.sender(user(ALICE)), command(), Instant::now());
-    assert!(matches!(next, Submitted::NotYet(_)));
+    assert!(matches!(next, Submission::NoRoom(_)));
     // Another user of the same lane waits for a place on the stream.
     let other = world.submit(ALICE + 2 * LANES as u128, command());
     assert_eq!(reason(other.await), ErrorReason::Overloaded);
@@ -379,30 +394,30 @@ async fn is_bounded_on_the_stream_and_for_each_user() {
     assert_eq!(world.core.state().received.len(), 1_024);
     // The places are free when the core answers, though late.
     world.core.answer_all();
-    assert_eq!(world.send("a").await, Ok(()));
+    assert_eq!(world.send("a").await.map(drop), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_while_the_core_is_down_waits_and_keeps_its_order() {
     let world = world(false);
-    assert_eq!(world.send("0").await, Ok(()));
+    assert_eq!(world.send("0").await.map(drop), Ok(()));
     world.core.change(|state| state.is_down = true);
     world.core.break_streams(&Failure::new(ErrorReason::StoreUnavailable, "down"));
     let mut pending = Vec::new();
     for number in 1..80 {
         pending.push(world.send(number.to_string()));
-        pending.push(world.submit(ALICE, Command::Dispatch { message_id: number }));
+        pending.push(world.submit(ALICE, SendCommand::Dispatch { message_id: number }));
         sleep(Duration::from_millis(100)).await;
     }
     world.core.change(|state| state.is_down = false);
     for outcome in join_all(pending).await {
-        assert_eq!(outcome, Ok(()));
+        assert_eq!(outcome.map(drop), Ok(()));
     }
     let state = world.core.state();
     let bodies: Vec<_> = (0..80).map(|number| number.to_string()).collect();
     assert_eq!(state.bodies(), bodies);
     let dispatched = state.received.iter().filter_map(|it| match &it.request {
-        Some(Sent::Attachment(dispatch)) => Some(dispatch.message_id),
+        Some(Request::Attachment(dispatch)) => Some(dispatch.message_id),
         _ => None,
     });
     assert!(dispatched.eq(1..80));
@@ -425,7 +440,7 @@ async fn what_has_waited_for_as_long_as_it_may_is_refused_and_nothing_else() {
     let mut stored = Vec::new();
     for (number, (sent, outcome)) in pending.into_iter().enumerate() {
         match outcome.await.expect("a task") {
-            Ok(()) => stored.push(number.to_string()),
+            Ok(_) => stored.push(number.to_string()),
             Err(failure) => {
                 assert_eq!(failure.reason(), ErrorReason::StoreUnavailable);
                 assert!(sent - start < Duration::from_millis(10_500), "{number}");
@@ -451,7 +466,7 @@ async fn what_the_core_gives_back_is_sent_again_one_first_and_is_no_repetition()
     world.core.change(|state| state.sends = Sends::Answered);
     world.hand_back();
     for outcome in join_all(pending).await {
-        assert_eq!(outcome, Ok(()));
+        assert_eq!(outcome.map(drop), Ok(()));
     }
     let state = world.core.state();
     let expected: Vec<_> = (0..10).map(|number| number.to_string()).collect();
@@ -467,7 +482,7 @@ async fn what_is_given_back_of_a_repetition_stays_one() {
     world.core.wait_for("another", |state| state.received.len() == 3).await;
     world.core.change(|state| state.sends = Sends::Answered);
     world.hand_back();
-    assert_eq!(pending.await, Ok(()));
+    assert_eq!(pending.await.map(drop), Ok(()));
     let state = world.core.state();
     let repetitions: Vec<_> = state.received.iter().map(|it| it.is_repetition).collect();
     assert_eq!((state.stored.len(), &repetitions[..]), (1, &[false, true, true, true][..]));
@@ -505,7 +520,7 @@ async fn closes_after_the_last_answer() {
     sleep(Duration::from_secs(1)).await;
     assert!(world.tasks.are_running());
     world.core.answer_all();
-    assert_eq!(pending.await, Ok(()));
+    assert_eq!(pending.await.map(drop), Ok(()));
     world.tasks.ended().await;
 }
 
@@ -544,7 +559,7 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
     let transport = CoreTransport::remote([format!("http://{address}").parse().expect("a URI")]);
-    let client = CoreClient::new(transport, http::HeaderValue::from_static("Bearer test"));
+    let client = CoreClient::new(transport, authorization());
     let tasks = Tasks::default();
     let server = serve(&core, address);
     let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks);
@@ -572,9 +587,9 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     let server = serve(&world.core, address);
     let count = 1 + in_doubt.len() + 1;
     for outcome in join_all(in_doubt).await {
-        assert_eq!(outcome, Ok(()));
+        assert_eq!(outcome.map(drop), Ok(()));
     }
-    assert_eq!(world.send("after").await, Ok(()));
+    assert_eq!(world.send("after").await.map(drop), Ok(()));
     {
         let state = world.core.state();
         assert_eq!(state.stored.len(), count);

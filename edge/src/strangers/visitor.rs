@@ -15,16 +15,16 @@ pub(crate) struct Occupied(Arc<Stranger>);
 
 impl Occupied {
     pub(super) fn new(stranger: &Arc<Stranger>) -> Self {
-        stranger.count_no_more(&mut stranger.standing());
+        stranger.count_no_more(&mut stranger.own());
         Self(Arc::clone(stranger))
     }
 }
 
 impl Drop for Occupied {
     fn drop(&mut self) {
-        let mut standing = self.0.standing();
-        if !standing.is_known && standing.id.is_none() {
-            self.0.count(&mut standing);
+        let mut own = self.0.own();
+        if !own.is_known && own.id.is_none() {
+            self.0.count(&mut own);
         }
     }
 }

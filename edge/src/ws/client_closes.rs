@@ -18,17 +18,17 @@ const ORDINARY: [u16; 3] = [1000, 1001, 1005];
 /// Since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct ClientCloses {
-    counted: Mutex<Counted>,
+    counts: Mutex<CloseCounts>,
     too_large: Notice,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
+struct CloseCounts {
     by_code: BTreeMap<u16, u64>,
     others: u64,
 }
 
-impl Counted {
+impl CloseCounts {
     fn note(&mut self, code: u16) {
         if self.by_code.len() < MAX_CODES || self.by_code.contains_key(&code) {
             *self.by_code.entry(code).or_default() += 1;
@@ -46,7 +46,7 @@ impl ClientCloses {
     /// A client closed its connection, without being told to. `largest_frame` is the largest of those that were written
     /// last, in bytes.
     pub(super) fn note(&self, code: CloseCode, largest_frame: usize) {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).note(code.into());
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).note(code.into());
         if code == CloseCode::Size && self.too_large.is_due() {
             tracing::warn!(
                 largest_frame,
@@ -59,21 +59,21 @@ impl ClientCloses {
 
     /// Tells the operator of what was counted, and begins anew.
     pub(crate) fn tell(&self) {
-        let counted =
-            std::mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner));
-        if counted == Counted::default() {
+        let counts =
+            std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        if counts == CloseCounts::default() {
             return;
         }
-        if counted.is_ordinary() {
-            tracing::debug!("WebSockets that clients closed in the last minute: {counted}");
+        if counts.is_ordinary() {
+            tracing::debug!("WebSockets that clients closed in the last minute: {counts}");
         } else {
-            tracing::info!("WebSockets that clients closed in the last minute: {counted}");
+            tracing::info!("WebSockets that clients closed in the last minute: {counts}");
         }
     }
 }
 
 /// `3 with 1000, 1 with 1009`
-impl fmt::Display for Counted {
+impl fmt::Display for CloseCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (code, count)) in self.by_code.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn codes_that_clients_make_up_take_no_memory() {
-        let mut counted = Counted::default();
-        (3000..4000).for_each(|code| counted.note(code));
-        assert_eq!(counted.by_code.len(), MAX_CODES);
-        assert_eq!(counted.others, 1_000 - MAX_CODES as u64);
+        let mut counts = CloseCounts::default();
+        (3000..4000).for_each(|code| counts.note(code));
+        assert_eq!(counts.by_code.len(), MAX_CODES);
+        assert_eq!(counts.others, 1_000 - MAX_CODES as u64);
     }
 }

@@ -36,7 +36,18 @@ pub(super) enum CloseReason {
 impl CloseReason {
     /// Whether what is queued is sent before the close.
     pub(super) fn finishes_queue(self) -> bool {
-        !matches!(self, Self::TooSlow | Self::UserDeleted)
+        match self {
+            Self::TooSlow | Self::UserDeleted => false,
+            Self::Draining
+            | Self::Replaced
+            | Self::ReplacedSilent
+            | Self::TokenExpired
+            | Self::Flood
+            | Self::PositionLost
+            | Self::TooLarge
+            | Self::InvalidUtf8
+            | Self::ProtocolError => true,
+        }
     }
 
     /// What to tell a peer whose bytes could not be read; `None` where it is gone.

@@ -51,7 +51,7 @@ pub(crate) async fn handshake(
     };
     Visitor::become_known(request.extensions());
     let context = &web_sockets.context;
-    if let Some(too_much) = context.limits.has_too_many_handshakes(identity.user_id) {
+    if let Some(too_much) = context.limiter.has_too_many_handshakes(identity.user_id) {
         return PublicError::from(too_much).into_response();
     }
     choose_websocket(request.headers_mut());
@@ -72,7 +72,7 @@ pub(crate) async fn handshake(
     if let Some(written) = Visitor::written(request.extensions()) {
         written.keep_little();
     }
-    context.limits.count_handshake(identity.user_id);
+    context.limiter.count_handshake(identity.user_id);
     connection.admit();
     let upgrade = hyper::upgrade::on(&mut request);
     let closes_at = web_sockets.close_on_token_expiry.then(|| instant(identity.accepted_until()));

@@ -7,7 +7,7 @@
 //!
 //! * `read`: what the client sends, and the bounds on it.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
-//! * `held`: what is read after a standstill of this edge, of clients that may have gone.
+//! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
 //! * `write`: what goes out.
 //! * `close`: the end, step by step.
@@ -16,8 +16,8 @@
 mod answers;
 mod close;
 mod context;
-mod held;
 mod read;
+mod read_ahead;
 mod waiting;
 mod write;
 
@@ -39,8 +39,8 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-pub(super) use self::context::SessionContext;
-use self::{answers::Answer, close::Closing, held::Held, waiting::Waiting};
+pub(crate) use self::context::SessionContext;
+use self::{answers::Reply, close::Closing, read_ahead::ReadAhead, waiting::Waiting};
 use super::{
     close::CloseReason,
     flood::{Budget, Metered},
@@ -91,8 +91,8 @@ pub(super) async fn run<S>(
         (session.socket, end)
     };
     match end {
-        End::Closed => Box::pin(close::finish(socket)).await,
-        End::Gone => {}
+        SessionEnd::Closed => Box::pin(close::finish(socket)).await,
+        SessionEnd::Gone => {}
     }
 }
 
@@ -109,7 +109,7 @@ fn websocket_config(limits: &Limits) -> WebSocketConfig {
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy)]
-enum End {
+enum SessionEnd {
     /// With a close frame of each side, or with what could be had of them.
     Closed,
     /// Without a close handshake, or silent, or not taking what is written.
@@ -121,7 +121,7 @@ struct Session<S> {
     context: Arc<SessionContext>,
     socket: WebSocketStream<Metered<S>>,
     /// In the order of the frames that they answer.
-    answers: VecDeque<Answer>,
+    answers: VecDeque<Reply>,
     waiting: Waiting,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
     unread_since: Option<Instant>,
@@ -148,7 +148,7 @@ struct Session<S> {
     /// Until then the socket is looked at again: what the last one left may not have come here yet.
     looks_until: Option<Instant>,
     /// What was read after one, until it is known whether the client is still there.
-    held: Held,
+    read_ahead: ReadAhead,
     /// Nothing is read until then, for the errors that it led to.
     paused_until: Option<Instant>,
     /// Something was given to the socket that it may not have taken yet.
@@ -176,7 +176,7 @@ where
         Self {
             standstills,
             looks_until: None,
-            held: Held::default(),
+            read_ahead: ReadAhead::default(),
             connection,
             context,
             socket,
@@ -208,8 +208,8 @@ where
     }
 
     /// Counts an end that neither side has announced.
-    fn note_end(&self, end: End) {
-        if matches!(end, End::Gone) && self.closing.is_none() {
+    fn note_end(&self, end: SessionEnd) {
+        if matches!(end, SessionEnd::Gone) && self.closing.is_none() {
             self.context.metrics.closed(Close::of_connection());
         }
     }
@@ -222,7 +222,7 @@ where
         &self.context.config
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
+    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<SessionEnd> {
         loop {
             let progress = match self.advance(cx) {
                 Ok(progress) => progress,
@@ -243,7 +243,7 @@ where
     }
 
     /// Does what can be done now; gives whether that was anything.
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         // Before a close or a failed write hides that the client had gone.
         if !self.look_for_end(cx, Instant::now())? {
             return Ok(self.read_ended);
@@ -287,9 +287,9 @@ where
         self.pinged_at = None;
     }
 
-    fn on_timer(&mut self, now: Instant) -> Result<(), End> {
+    fn on_timer(&mut self, now: Instant) -> Result<(), SessionEnd> {
         if self.stalled_since.is_some_and(|since| now >= since + WRITE_TIMEOUT) {
-            return Err(End::Gone);
+            return Err(SessionEnd::Gone);
         }
         self.hurry_close(now)?;
         if self.expires_at.is_some_and(|at| now >= at) {
@@ -313,7 +313,7 @@ where
             // It may be reading still, and not have come to the ping yet: it is to find out why this ends.
             self.begin_close(CloseReason::TooSlow);
         } else {
-            return Err(End::Gone);
+            return Err(SessionEnd::Gone);
         }
         Ok(())
     }

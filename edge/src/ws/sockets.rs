@@ -40,8 +40,8 @@ pub(super) struct Sockets {
     registry: Mutex<Registry>,
     subscriptions: Subscriptions,
     known_users: Arc<KnownUsers>,
-    tasks: Tasks,
     metrics: Metrics,
+    tasks: Tasks,
     /// The sessions, apart from the edge's other tasks: they end before what they depend on.
     pub(super) sessions: TaskTracker,
 }
@@ -57,8 +57,8 @@ impl Sockets {
         limits: &Limits,
         core: CoreClient,
         known_users: Arc<KnownUsers>,
-        tasks: Tasks,
         metrics: Metrics,
+        tasks: Tasks,
     ) -> Self {
         Self {
             max_connections_per_user: limits.max_connections_per_user,
@@ -68,8 +68,8 @@ impl Sockets {
             registry: Mutex::default(),
             subscriptions: Subscriptions::new(core, metrics.clone()),
             known_users,
-            tasks,
             metrics,
+            tasks,
             sessions: TaskTracker::new(),
         }
     }

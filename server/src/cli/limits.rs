@@ -17,7 +17,8 @@ const MIB: u64 = 1024 * 1024;
 #[command(next_help_heading = "Limits")]
 pub(crate) struct SizeLimitArgs {
     /// Bytes of UTF-8 of a message body; beyond it `message_too_large`, 400 on upload
-    #[arg(long, value_name = "BYTES", default_value = "16384", value_parser = number::<usize>(1..=MIB))]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_body_bytes)]
+    #[arg(value_parser = number::<usize>(1..=MIB))]
     pub(crate) max_body_bytes: usize,
 
     /// Bytes of an uploaded file; beyond it 413

@@ -20,7 +20,7 @@ pub(crate) struct Outcome {
 
 /// Without what the environment of the tests may hold of its settings.
 pub(crate) fn program(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netrox-chat"));
+    let mut command = bound_to_its_test(env!("CARGO_BIN_EXE_netrox-chat"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("NETROX_CHAT_") {
             command.env_remove(name);
@@ -29,6 +29,13 @@ pub(crate) fn program(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]
     // The default is for one process of a machine.
     command.env("NETROX_CHAT_ADMIN_ADDR", "127.0.0.1:0");
     command.current_dir(dir).args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+/// A program that the kernel ends with the thread of its test, and so with one that is killed.
+pub(crate) fn bound_to_its_test(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]);
     command
 }
 

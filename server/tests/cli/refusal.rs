@@ -4,12 +4,12 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::fs::{FileExt as _, MetadataExt as _},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use crate::{
     SECRET,
-    process::{Outcome, Server, run, run_in},
+    process::{Outcome, Server, bound_to_its_test, run, run_in},
 };
 
 /// A refusal: exit status 2, and one line on stderr that begins with the setting.
@@ -222,7 +222,7 @@ fn a_database_that_cannot_be_written_is_refused() {
     let namespace: &[&str] = if is_root { &["--mount"] } else { &["--map-root-user", "--mount"] };
     let script = "mount --bind data/chat.db data/chat.db && \
                   mount -o remount,ro,bind data/chat.db && exec \"$0\" core --grpc-addr 127.0.0.1:0";
-    let mut command = Command::new("unshare");
+    let mut command = bound_to_its_test("unshare");
     let program = env!("CARGO_BIN_EXE_netrox-chat");
     command.args(namespace).args(["sh", "-c", script, program]).current_dir(dir.path());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     SECRET,
-    process::{Server, eventually, program, run_in},
+    process::{Server, bound_to_its_test, eventually, program, run_in},
     token::{USER, claims},
 };
 
@@ -240,7 +240,7 @@ fn an_exposed_secret_is_warned_about_but_not_shown() {
 fn too_few_open_files_are_warned_about() {
     let dir = tempfile::tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_netrox-chat");
-    let mut command = Command::new("sh");
+    let mut command = bound_to_its_test("sh");
     command.args([
         "-c",
         "ulimit -n 200 && exec \"$0\" --http-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0",

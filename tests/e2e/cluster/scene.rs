@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use netrox_harness::{
     Arrangement, Builder, Engine, Role, TestChat,
+    crowding::crowded,
     engine::{NatsServer, PostgresServer},
     proxy::Proxy,
 };
@@ -16,8 +17,7 @@ use crate::flow::{Flow, Mark, seed};
 pub(super) const LONGEST_RECOVERY: Duration = Duration::from_secs(5);
 /// What is promised: from a request to its refusal.
 pub(super) const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
-/// On top of both, for a debug build that shares a machine with whatever other tests do at that moment: on two
-/// processors with 14 processes in line, a takeover took up to 3.8 s and a refusal 1.96 s.
+/// On top of both, for a debug build on an idle machine; more where it shares the machine.
 const SLACK: Duration = Duration::from_secs(1);
 /// Messages that have to get through between faults.
 const STEADY: usize = 200;
@@ -108,8 +108,9 @@ impl Scene {
     pub(super) async fn verify(&mut self) {
         self.flow.verify_live(&self.chat).await;
         let (refused, slowest) = self.flow.refusals();
-        eprintln!("{refused} sends refused, the slowest after {slowest:?}");
-        assert!(slowest < LONGEST_REFUSAL + SLACK, "{slowest:?} for a refusal");
+        let longest = LONGEST_REFUSAL + crowded(SLACK);
+        eprintln!("{refused} sends refused, the slowest after {slowest:?} of {longest:?}");
+        assert!(slowest < longest, "{slowest:?} for a refusal, at most {longest:?}");
         self.flow.verify(&self.chat).await;
     }
 }
@@ -123,7 +124,8 @@ pub(super) fn builder() -> Builder {
 /// for some quiet traffic.
 pub(super) async fn recovered(flow: &mut Flow, mark: &Mark, after: &str) {
     let took = flow.through(mark).await;
-    eprintln!("recovered from {after} after {took:?}");
-    assert!(took < LONGEST_RECOVERY + SLACK, "{took:?} to recover from {after}");
+    let longest = LONGEST_RECOVERY + crowded(SLACK);
+    eprintln!("recovered from {after} after {took:?} of {longest:?}");
+    assert!(took < longest, "{took:?} to recover from {after}, at most {longest:?}");
     flow.progress(STEADY).await;
 }

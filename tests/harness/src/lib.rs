@@ -6,6 +6,7 @@
 //! * [`settings`]: [`Builder`], what a deployment is started with.
 //! * [`database`] and [`engine`]: PostgreSQL and NATS, shared or of a test's own; [`proxy`]: the network
 //!   before them.
+//! * [`crowding`]: how much the machine's other work holds up a test.
 //! * [`backup`]: databases that are copied, and that go back to their copy.
 //! * [`process`]: one process of the program and what it logs; [`process::run`] for one that ends.
 //! * [`user`] and [`token`]: end users and their access tokens.
@@ -28,6 +29,7 @@ use std::{future::Future, pin::pin, time::Duration};
 pub mod backup;
 pub mod certificate;
 pub mod chat;
+pub mod crowding;
 pub mod database;
 pub mod edge;
 pub mod engine;

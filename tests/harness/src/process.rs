@@ -37,10 +37,17 @@ pub fn command(directory: &Path) -> Command {
     command_by(&[], directory)
 }
 
+/// What starts a process that the kernel ends with the thread that started it, and so with a test that is killed. Started
+/// in a test, or in a task that lives as long: no thread of a pool may start it, which ends when it was idle for a while.
+pub(crate) fn bound_to_its_test(signal: &str) -> [OsString; 3] {
+    ["setpriv", "--pdeathsig", signal].map(OsString::from)
+}
+
 /// The same, started by another program: the words of its command line come first, and it is to
 /// `exec` what follows them.
 pub fn command_by(launcher: &[OsString], directory: &Path) -> Command {
-    let mut words = launcher.iter().cloned().chain([program().into()]);
+    let launcher = launcher.iter().cloned().chain(bound_to_its_test("KILL"));
+    let mut words = launcher.chain([program().into()]);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words).current_dir(directory).stdin(Stdio::null());
     for (key, _) in std::env::vars_os() {

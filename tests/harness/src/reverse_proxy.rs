@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::{
     certificate::Authority,
     eventually,
+    process::bound_to_its_test,
     settings::{free_address, own_address},
     tls::TlsClient,
 };
@@ -229,9 +230,10 @@ fn load(module: &str) -> String {
 }
 
 fn program(path: &str, arguments: &[&str], configuration: &Path) -> Command {
-    // Ends with the test, whatever ends that: as a group of its own it hears nothing from a terminal.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM"]).arg(root().join(path)).args(arguments).arg(configuration);
+    // As a group of its own it hears nothing from a terminal.
+    let [setpriv, words @ ..] = bound_to_its_test("TERM");
+    let mut command = Command::new(setpriv);
+    command.args(words).arg(root().join(path)).args(arguments).arg(configuration);
     command
 }
 

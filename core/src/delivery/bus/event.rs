@@ -21,13 +21,13 @@ enum Kind {
     MayNotListen,
     ServerError,
     ClientError,
-    NotConnected(Failure),
+    NotConnected(ConnectFailure),
     Ended,
 }
 
 /// Why a server cannot be connected to, as its error says: the rest of that differs from one attempt to the next.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Failure {
+enum ConnectFailure {
     Certificate,
     Tls,
     Denied,
@@ -36,7 +36,7 @@ enum Failure {
     Other,
 }
 
-impl Failure {
+impl ConnectFailure {
     fn of(error: &str) -> Self {
         let error = error.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| error.contains(word));
@@ -107,7 +107,8 @@ impl Observer {
             drop(failed);
             let Some(error) = &server.last_error else { continue };
             if before.unwrap_or(0) != server.failed_attempts
-                && let Some(untold) = self.notices.happened(Kind::NotConnected(Failure::of(error)))
+                && let Some(untold) =
+                    self.notices.happened(Kind::NotConnected(ConnectFailure::of(error)))
             {
                 tracing::warn!(server = address, error, untold, "the bus does not connect");
             }
@@ -155,18 +156,18 @@ mod tests {
     #[test]
     fn the_kind_of_a_failure_does_not_depend_on_its_details() {
         for (error, kind) in [
-            ("IO error: invalid peer certificate: UnknownIssuer", Failure::Certificate),
+            ("IO error: invalid peer certificate: UnknownIssuer", ConnectFailure::Certificate),
             (
                 "IO error: invalid peer certificate: certificate expired: at 17",
-                Failure::Certificate,
+                ConnectFailure::Certificate,
             ),
-            ("IO error: Connection refused (os error 111)", Failure::Refused),
-            ("authorization violation: nats: authorization violation", Failure::Denied),
-            ("timed out", Failure::TimedOut),
-            ("IO error: received corrupt message of type InvalidContentType", Failure::Tls),
-            ("IO error: nats: maximum connections exceeded", Failure::Other),
+            ("IO error: Connection refused (os error 111)", ConnectFailure::Refused),
+            ("authorization violation: nats: authorization violation", ConnectFailure::Denied),
+            ("timed out", ConnectFailure::TimedOut),
+            ("IO error: received corrupt message of type InvalidContentType", ConnectFailure::Tls),
+            ("IO error: nats: maximum connections exceeded", ConnectFailure::Other),
         ] {
-            assert_eq!(Failure::of(error), kind, "{error}");
+            assert_eq!(ConnectFailure::of(error), kind, "{error}");
         }
     }
 }

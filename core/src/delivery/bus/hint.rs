@@ -89,29 +89,29 @@ pub(super) fn look() -> Bytes {
 
 /// What a hint says.
 #[derive(Debug)]
-pub(in crate::delivery) enum Brought {
+pub(in crate::delivery) enum HintItem {
     Change(Change),
     /// Something changed for the user, which the store knows.
     Look(UserId),
 }
 
 /// A hint that makes no sense says "look", too.
-pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Brought> {
+pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<HintItem> {
     let hint = Hint::decode(payload).unwrap_or_default();
     let is_old = hint.epoch.is_empty();
     let start = if is_old { Some(Start::default()) } else { history.parse_epoch(&hint.epoch) };
     let Some(start) = start.filter(|_| !hint.events.is_empty()) else {
-        return vec![Brought::Look(user)];
+        return vec![HintItem::Look(user)];
     };
     let from_wire = |Event { seq, message, first_seq, request_id, prior_start, is_sent }| {
         let subject = match message {
             Some(message) => Subject::Received(Arc::new(message)),
             None if is_sent || is_old => Subject::SentElsewhere,
-            None => return Brought::Look(user),
+            None => return HintItem::Look(user),
         };
         let first_seq = if is_old { seq } else { first_seq };
         let prior = prior_start.map_or(start, Start);
-        Brought::Change(Change {
+        HintItem::Change(Change {
             to: user,
             place: Position { start, seq },
             prior,
@@ -154,10 +154,10 @@ mod tests {
     /// The places and texts of what a hint says; no text is that of a message of the user's own.
     fn brought(payload: &[u8]) -> Vec<(u64, Option<String>)> {
         let place = |brought| match brought {
-            Brought::Change(Change { place, subject: Subject::Received(message), .. }) => {
+            HintItem::Change(Change { place, subject: Subject::Received(message), .. }) => {
                 (place.seq, Some(message.body.clone()))
             }
-            Brought::Change(Change { place, subject: Subject::SentElsewhere, .. }) => {
+            HintItem::Change(Change { place, subject: Subject::SentElsewhere, .. }) => {
                 (place.seq, None)
             }
             other => panic!("{other:?}"),
@@ -167,7 +167,7 @@ mod tests {
 
     fn says_look(payload: &[u8]) -> bool {
         let brought = decode(payload, user(1), &history());
-        matches!(brought[..], [Brought::Look(whom)] if whom == user(1))
+        matches!(brought[..], [HintItem::Look(whom)] if whom == user(1))
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(hints.iter().map(|(user, _)| *user).collect::<Vec<_>>(), [one, two]);
         assert_eq!(brought(&hints[0].1), [(4, None), (5, Some("b".to_owned()))]);
         for one in decode(&hints[0].1, one, &history()) {
-            let Brought::Change(change) = one else { panic!("{one:?}") };
+            let HintItem::Change(change) = one else { panic!("{one:?}") };
             assert_eq!((change.to, change.place.start, change.prior), (user(1), START, START));
             assert!(change.is_new());
             assert_eq!(change.request, Some(request()));

@@ -37,7 +37,7 @@ fn register(hub: &Hub, received_only: bool) -> Registration {
 }
 
 /// What is asked of the store; the hub remembers what it was told until then.
-fn ask(hub: &Hub, due: &Due) -> Told {
+fn ask(hub: &Hub, due: &Due) -> FeedStarts {
     match due.take() {
         DueFeeds::All => hub.ask_all().0,
         DueFeeds::Of(users) => hub.ask(users),

@@ -79,7 +79,7 @@ const IS_KNOWN: &str = concat!(
 );
 
 #[derive(Debug, FromRow)]
-struct Found {
+struct LatestRow {
     #[sqlx(flatten)]
     server: Server,
     /// None while the tables are being restored.
@@ -191,7 +191,10 @@ impl Server {
     }
 }
 
-async fn find(connection: &mut PgConnection, migrations: Migrations) -> Result<Found, sqlx::Error> {
+async fn find(
+    connection: &mut PgConnection,
+    migrations: Migrations,
+) -> Result<LatestRow, sqlx::Error> {
     let statement = match migrations {
         Migrations::Usual => FIND,
         Migrations::Own => FIND_BESIDE_ANOTHER,
@@ -209,9 +212,9 @@ struct Noted {
 /// Which one core notes, and the others find.
 async fn find_or_note(
     connection: &mut PgConnection,
-    found: Found,
+    found: LatestRow,
     migrations: Migrations,
-) -> Result<(Found, Noted), OpenError> {
+) -> Result<(LatestRow, Noted), OpenError> {
     if found.is_of_this_run {
         let noted = Noted { start: found.latest, lifted: None };
         return Ok((found, noted));

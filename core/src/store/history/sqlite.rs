@@ -28,7 +28,7 @@ pub(in crate::store) struct Memory {
     /// Whether the start of this core is noted.
     is_noted: bool,
     /// What begins with the next commit.
-    pending: Option<Pending>,
+    pending: Option<UncommittedStart>,
     /// Whether another history has begun since that was last asked.
     is_another: bool,
     /// Identifiers are given above these.
@@ -40,7 +40,7 @@ pub(in crate::store) struct Memory {
 
 /// A start that is noted in a transaction which is not committed yet.
 #[derive(Debug, Clone, Copy)]
-struct Pending {
+struct UncommittedStart {
     start: Start,
     /// The greatest in use.
     message_id: i64,
@@ -56,7 +56,7 @@ pub(in crate::store) struct Greatest {
 }
 
 #[derive(FromRow)]
-struct Found {
+struct LatestRow {
     latest: Start,
     message_id: i64,
     thread_id: i64,
@@ -77,7 +77,7 @@ impl Memory {
         Ok(Self {
             history: History::new(first, latest, None),
             is_noted: false,
-            pending: Some(Pending { start, message_id: 0, cause: None }),
+            pending: Some(UncommittedStart { start, message_id: 0, cause: None }),
             is_another: false,
             message_floor: 0,
             thread_floor: 0,
@@ -106,7 +106,7 @@ impl Memory {
 
     /// To be called when a transaction is committed, with the greatest identifier of its messages.
     pub(in crate::store) fn committed(&mut self, message_id: Option<i64>) {
-        if let Some(Pending { start, message_id, cause }) = self.pending.take() {
+        if let Some(UncommittedStart { start, message_id, cause }) = self.pending.take() {
             if let Some(cause) = cause {
                 tracing::warn!(
                     epoch = %self.history.epoch(start), above = self.message_floor,
@@ -128,7 +128,7 @@ impl Memory {
         &mut self,
         connection: &mut SqliteConnection,
     ) -> Result<Greatest, sqlx::Error> {
-        let found: Found = sqlx::query_as(LATEST).fetch_one(&mut *connection).await?;
+        let found: LatestRow = sqlx::query_as(LATEST).fetch_one(&mut *connection).await?;
         let known = self.history.start();
         let goes_on = self.is_noted
             && self.stored_message <= found.message_id
@@ -159,7 +159,7 @@ impl Memory {
 
     /// Whether what callers were told before the first transaction goes on: nobody has noted a start but this core, whose
     /// commit may have failed after it, and no message is missing.
-    fn is_as_opened(&self, found: &Found, drawn: Option<Start>) -> bool {
+    fn is_as_opened(&self, found: &LatestRow, drawn: Option<Start>) -> bool {
         let latest = found.latest;
         let is_latest_known = latest == self.history.start()
             || Some(latest) == drawn
@@ -167,7 +167,7 @@ impl Memory {
         is_latest_known && self.stored_message <= found.message_id
     }
 
-    fn begin(&mut self, start: Start, found: &Found, cause: Option<&'static str>) {
+    fn begin(&mut self, start: Start, found: &LatestRow, cause: Option<&'static str>) {
         // Only a database that is new has given none.
         if found.latest != Start::default() || found.message_id > 0 {
             let newest = if found.newest > 0 { found.newest } else { found.latest.micros() };
@@ -176,7 +176,7 @@ impl Memory {
             self.message_floor = self.message_floor.max(stored + margin);
             self.thread_floor = self.thread_floor.max(found.thread_id + margin);
         }
-        self.pending = Some(Pending { start, message_id: found.message_id, cause });
+        self.pending = Some(UncommittedStart { start, message_id: found.message_id, cause });
     }
 }
 

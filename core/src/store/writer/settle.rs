@@ -82,27 +82,27 @@ impl Trace {
 
 impl PlacesTrace {
     /// What became of the transaction that took them, if it was not one that the server ended.
-    fn judge(self, found: Option<PlacesRow>) -> Outcome {
-        let Some(found) = found else { return Outcome::NotStored };
+    fn judge(self, found: Option<PlacesRow>) -> CommitOutcome {
+        let Some(found) = found else { return CommitOutcome::NotStored };
         let (ours, theirs) = match self {
             Self::New { sender_seq } => (Some(sender_seq), Some(found.sender_first_seq)),
             Self::Changed { sender_seq: ours @ Some(_), .. } => (ours, Some(found.sender_seq)),
             Self::Changed { sender_seq: None, receiver_seq } => (receiver_seq, found.receiver_seq),
         };
-        let Some(ours) = ours else { return Outcome::Unknown };
-        let Some(theirs) = theirs else { return Outcome::NotStored };
+        let Some(ours) = ours else { return CommitOutcome::Unknown };
+        let Some(theirs) = theirs else { return CommitOutcome::NotStored };
         match (theirs.cast_unsigned().cmp(&ours), self) {
-            (Ordering::Equal, _) => Outcome::Stored,
-            (Ordering::Less, _) | (Ordering::Greater, Self::New { .. }) => Outcome::NotStored,
+            (Ordering::Equal, _) => CommitOutcome::Stored,
+            (Ordering::Less, _) | (Ordering::Greater, Self::New { .. }) => CommitOutcome::NotStored,
             // It has changed since, perhaps in a history that lost what was changed here.
-            (Ordering::Greater, Self::Changed { .. }) => Outcome::Unknown,
+            (Ordering::Greater, Self::Changed { .. }) => CommitOutcome::Unknown,
         }
     }
 }
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommitOutcome {
     Stored,
     NotStored,
     Unknown,
@@ -115,7 +115,7 @@ impl Writer {
         trace: &Trace,
         now: i64,
         deadline: Instant,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<CommitOutcome, Error> {
         match &trace.number {
             None => self.settle_sqlite(trace.message, now).await,
             Some(number) => {
@@ -131,11 +131,11 @@ impl Writer {
         &mut self,
         message: Option<MessageTrace>,
         now: i64,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<CommitOutcome, Error> {
         let mut probe = self.begin().await?;
         probe.probe(now).await?;
         probe.commit(&Rows::default()).await.map_err(CommitError::into_inner)?;
-        let Some(message) = message else { return Ok(Outcome::Unknown) };
+        let Some(message) = message else { return Ok(CommitOutcome::Unknown) };
         Ok(self.connected().await?.judge(message).await?)
     }
 
@@ -145,7 +145,7 @@ impl Writer {
         number: &str,
         message: Option<MessageTrace>,
         now: i64,
-    ) -> Result<Outcome, sqlx::Error> {
+    ) -> Result<CommitOutcome, sqlx::Error> {
         loop {
             match self.ask_postgres(number, message, now).await {
                 Ok(Some(outcome)) => return Ok(outcome),
@@ -165,7 +165,7 @@ impl Writer {
         number: &str,
         message: Option<MessageTrace>,
         now: i64,
-    ) -> Result<Option<Outcome>, sqlx::Error> {
+    ) -> Result<Option<CommitOutcome>, sqlx::Error> {
         let open = self.connected().await?;
         let status = on!(
             &mut open.connection,
@@ -174,7 +174,7 @@ impl Writer {
         );
         let status: Option<String> = match status {
             // It did not reach the disk of a server that crashed.
-            Err(error) if is_number_of_none(&error) => return Ok(Some(Outcome::NotStored)),
+            Err(error) if is_number_of_none(&error) => return Ok(Some(CommitOutcome::NotStored)),
             status => status?,
         };
         Ok(match status.as_deref() {
@@ -184,18 +184,18 @@ impl Writer {
                 on!(&mut open.connection, execute, sqlx::query(PROBE).bind(now))?;
                 Some(match message {
                     Some(message) => open.judge(message).await?,
-                    None => Outcome::Unknown,
+                    None => CommitOutcome::Unknown,
                 })
             }
-            Some("aborted") => Some(Outcome::NotStored),
+            Some("aborted") => Some(CommitOutcome::NotStored),
             Some("in progress") => None,
-            _ => Some(Outcome::Unknown),
+            _ => Some(CommitOutcome::Unknown),
         })
     }
 }
 
 impl Open {
-    async fn judge(&mut self, message: MessageTrace) -> Result<Outcome, sqlx::Error> {
+    async fn judge(&mut self, message: MessageTrace) -> Result<CommitOutcome, sqlx::Error> {
         let MessageTrace { thread_id, id, created, places } = message;
         let found = on!(
             &mut self.connection,
@@ -217,11 +217,11 @@ mod tests {
     #[test]
     fn a_new_message_is_known_by_its_first_place_whatever_changed_it_since() {
         let new = PlacesTrace::New { sender_seq: 5 };
-        assert_eq!(new.judge(None), Outcome::NotStored);
-        assert_eq!(new.judge(found(5, 5, 3)), Outcome::Stored);
-        assert_eq!(new.judge(found(5, 8, 9)), Outcome::Stored);
-        assert_eq!(new.judge(found(4, 5, 3)), Outcome::NotStored);
-        assert_eq!(new.judge(found(6, 6, 3)), Outcome::NotStored);
+        assert_eq!(new.judge(None), CommitOutcome::NotStored);
+        assert_eq!(new.judge(found(5, 5, 3)), CommitOutcome::Stored);
+        assert_eq!(new.judge(found(5, 8, 9)), CommitOutcome::Stored);
+        assert_eq!(new.judge(found(4, 5, 3)), CommitOutcome::NotStored);
+        assert_eq!(new.judge(found(6, 6, 3)), CommitOutcome::NotStored);
     }
 
     #[test]
@@ -233,10 +233,13 @@ mod tests {
             (of_receiver, [found(1, 9, 4), found(1, 9, 5), found(1, 9, 6)]),
         ] {
             let outcomes = found.map(|found| change.judge(found));
-            assert_eq!(outcomes, [Outcome::NotStored, Outcome::Stored, Outcome::Unknown]);
+            assert_eq!(
+                outcomes,
+                [CommitOutcome::NotStored, CommitOutcome::Stored, CommitOutcome::Unknown]
+            );
         }
         // It had not been shown to its receiver before.
         let unseen = PlacesRow { sender_first_seq: 1, sender_seq: 1, receiver_seq: None };
-        assert_eq!(of_receiver.judge(Some(unseen)), Outcome::NotStored);
+        assert_eq!(of_receiver.judge(Some(unseen)), CommitOutcome::NotStored);
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Standing, Unsettled, connection::Target};
+use super::{FirstAttempt, Pool, connection::Target};
 use crate::core_client::reach::Trouble;
 
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ impl Lookup for SystemLookup {
     }
 }
 
-impl Standing {
+impl Pool {
     /// A lookup failed, which matters only where nothing is known from an earlier one.
     fn is_not_found(&self, core: &Authority, matters: bool, cause: impl std::fmt::Display) {
         if matters && self.link.is_told() {
@@ -64,8 +64,8 @@ impl Standing {
 pub(super) async fn follow(
     core: Authority,
     lookup: impl Lookup,
-    standing: Arc<Standing>,
-    unsettled: Unsettled,
+    pool: Arc<Pool>,
+    first_attempt: FirstAttempt,
 ) {
     let host = core.host().trim_start_matches('[').trim_end_matches(']');
     let port = core.port_u16().unwrap_or(DEFAULT_PORT);
@@ -74,41 +74,41 @@ pub(super) async fn follow(
     let mut connections = JoinSet::new();
     // Cancelled when they are given up.
     let mut kept: BTreeMap<SocketAddr, CancellationToken> = BTreeMap::new();
-    let mut unsettled = Some(unsettled);
+    let mut first_attempt = Some(first_attempt);
     loop {
         let looked_up_at = Instant::now();
         match lookup.lookup(host, port).await {
             Ok(found) if found.is_empty() => {
-                standing.is_not_found(&core, kept.is_empty(), "its name has no addresses");
+                pool.is_not_found(&core, kept.is_empty(), "its name has no addresses");
             }
             Ok(found) => {
-                if standing.link.is_told() {
-                    standing.reach.works(&core);
+                if pool.link.is_told() {
+                    pool.reach.works(&core);
                 }
                 let found: BTreeSet<_> = found.into_iter().take(MAX_ADDRESSES).collect();
                 kept.retain(|address, given_up| {
                     let stays = found.contains(address);
                     if !stays {
-                        if standing.link.is_told() {
+                        if pool.link.is_told() {
                             tracing::info!("the core {core} is no longer at {address}");
                         }
                         given_up.cancel();
-                        standing.reach.forget(address);
+                        pool.reach.forget(address);
                     }
                     stays
                 });
                 for address in found {
                     kept.entry(address).or_insert_with(|| {
                         let given_up = CancellationToken::new();
-                        for _ in 0..standing.link.connections() {
+                        for _ in 0..pool.link.connections() {
                             let target = Target {
                                 core: core.clone(),
                                 address,
                                 given_up: given_up.clone(),
                                 broken: Arc::clone(&broken),
-                                standing: Arc::clone(&standing),
+                                pool: Arc::clone(&pool),
                             };
-                            connections.spawn(target.keep(unsettled.clone()));
+                            connections.spawn(target.keep(first_attempt.clone()));
                         }
                         given_up
                     });
@@ -116,10 +116,10 @@ pub(super) async fn follow(
             }
             Err(error) => {
                 let cause = format_args!("its name cannot be looked up: {error}");
-                standing.is_not_found(&core, kept.is_empty(), cause);
+                pool.is_not_found(&core, kept.is_empty(), cause);
             }
         }
-        unsettled = None;
+        first_attempt = None;
         while connections.try_join_next().is_some() {}
         if is_address && !kept.is_empty() {
             std::future::pending::<()>().await;

@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 use netrox_proto::v1::{ErrorReason, Failure};
 use tonic::{Code, Status};
 
-use super::{Standing, link::Link};
+use super::{Pool, link::Link};
 use crate::core_client::reach::Trouble;
 
 const GRPC_STATUS: &str = "grpc-status";
@@ -16,16 +16,16 @@ const GRPC: &[u8] = b"application/grpc";
 pub(super) fn judge<B>(
     response: Response<B>,
     address: SocketAddr,
-    standing: &Standing,
+    pool: &Pool,
 ) -> Result<Response<B>, Status> {
     let status = response.status();
     if !is_of_core(&response) {
-        standing.reach.foreign(address, status, standing.link.call());
-        return Err(foreign(status, standing.link));
+        pool.reach.foreign(address, status, pool.link.call());
+        return Err(foreign(status, pool.link));
     }
     if code(response.headers()) == Some(Code::Unauthenticated) {
         let cause = "it refuses a call";
-        standing.reach.fails(address, Trouble::Unauthorized, cause);
+        pool.reach.fails(address, Trouble::Unauthorized, cause);
         let cause = "the core does not know the service token of this edge";
         return Err(Failure::new(ErrorReason::StoreUnavailable, cause).into());
     }

@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 
 use super::{
-    Member, Standing, Unsettled, health,
+    FirstAttempt, Pool, PooledConnection, health,
     link::{CONNECTION_WINDOW_BYTES, Link},
 };
 use crate::{backoff::Backoff, core_client::reach::Trouble};
@@ -51,7 +51,7 @@ pub(super) struct Target {
     pub(super) given_up: CancellationToken,
     /// Told when a connection broke or could not be made.
     pub(super) broken: Arc<Notify>,
-    pub(super) standing: Arc<Standing>,
+    pub(super) pool: Arc<Pool>,
 }
 
 type Http2 = Connection<TokioIo<TcpStream>, Body, Tasks>;
@@ -84,16 +84,16 @@ where
 }
 
 impl Target {
-    /// Keeps a connection among the standing ones until the address is given up.
-    pub(super) async fn keep(self, unsettled: Option<Unsettled>) {
+    /// Keeps a connection in the pool until the address is given up.
+    pub(super) async fn keep(self, first_attempt: Option<FirstAttempt>) {
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
         // Held until the first attempt has ended.
-        let mut unsettled = unsettled;
-        let mut chat = self.standing.chat.subscribe();
+        let mut first_attempt = first_attempt;
+        let mut chat = self.pool.chat.subscribe();
         while !self.given_up.is_cancelled() {
             let stood = *chat.borrow_and_update();
             let connected = tokio::select! {
-                connected = connect(self.address, self.standing.link) => connected,
+                connected = connect(self.address, self.pool.link) => connected,
                 () = self.given_up.cancelled() => return,
             };
             match connected {
@@ -108,12 +108,12 @@ impl Target {
                     self.fails(&error);
                 }
             }
-            unsettled.take();
+            first_attempt.take();
             self.broken.notify_one();
             tokio::select! {
                 () = sleep(backoff.next_delay()) => {}
                 // What chat has just found there is there for this one.
-                Ok(_) = chat.wait_for(|stands| *stands > stood), if self.standing.link != Link::Chat => {}
+                Ok(_) = chat.wait_for(|stands| *stands > stood), if self.pool.link != Link::Chat => {}
                 () = self.given_up.cancelled() => return,
             }
         }
@@ -121,8 +121,8 @@ impl Target {
 
     /// The core cannot be used.
     fn fails(&self, cause: impl std::fmt::Display) {
-        if self.standing.link.is_told() {
-            self.standing.reach.fails(self.address, Trouble::Unreachable, cause);
+        if self.pool.link.is_told() {
+            self.pool.reach.fails(self.address, Trouble::Unreachable, cause);
         }
     }
 
@@ -130,26 +130,26 @@ impl Target {
     async fn stand(&self, connected: Connected) {
         let Connected { requests, connection, cut } = connected;
         let mut connection = pin!(connection);
-        let member = Member {
-            id: self.standing.next_id.fetch_add(1, Ordering::Relaxed),
+        let pooled = PooledConnection {
+            id: self.pool.next_id.fetch_add(1, Ordering::Relaxed),
             core: self.core.clone(),
             address: self.address,
             requests,
-            places: Arc::new(Semaphore::new(self.standing.link.places())),
+            places: Arc::new(Semaphore::new(self.pool.link.places())),
             is_serving: true,
         };
-        let id = member.id;
+        let id = pooled.id;
         let grace = async {
             self.given_up.cancelled().await;
-            self.standing.remove(id);
+            self.pool.remove(id);
             sleep(GIVEN_UP_GRACE).await;
         };
         let result = tokio::select! {
             // It ends when the core takes no more calls; those under way may go on.
             result = &mut connection => result,
-            () = health::follow(member, &self.standing, &self.given_up) => {
-                if self.standing.remove(id) {
-                    if self.standing.link.is_told() {
+            () = health::follow(pooled, &self.pool, &self.given_up) => {
+                if self.pool.remove(id) {
+                    if self.pool.link.is_told() {
                         tracing::info!("the core at {} does not serve: giving it up", self.address);
                     }
                 } else if !self.given_up.is_cancelled() {
@@ -158,13 +158,13 @@ impl Target {
                 return;
             }
             () = grace => {
-                if self.standing.link.is_told() {
+                if self.pool.link.is_told() {
                     tracing::info!("the core at {} is still in use: cutting it off", self.address);
                 }
                 return;
             }
         };
-        if !self.standing.remove(id) && !self.given_up.is_cancelled() {
+        if !self.pool.remove(id) && !self.given_up.is_cancelled() {
             self.fails("the connection ended before it said how it is");
         }
         // The calls under way may go on still.

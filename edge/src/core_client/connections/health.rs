@@ -12,7 +12,7 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use super::{Member, Standing, answer};
+use super::{Pool, PooledConnection, answer};
 use crate::core_client::reach::Trouble;
 
 /// A core that does not even say how it is gets no calls.
@@ -23,46 +23,46 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a core that says that it cannot serve keeps the streams it has, while another can.
 pub(super) const SHED_AFTER: Duration = Duration::from_secs(1);
 
-/// Puts a new connection among the standing ones when its core has said how it is, and keeps what it
+/// Puts a new connection into the pool when its core has said how it is, and keeps what it
 /// says. Returns where the connection is to be given up: the core says nothing, or it says that it cannot serve any
 /// more, while another can. Its streams go there; a core that drains ends them itself. Nor does a connection
 /// come to stand whose address was given up meanwhile.
-pub(super) async fn follow(member: Member, standing: &Standing, given_up: &CancellationToken) {
-    let first = timeout(FIRST_ANSWER_TIMEOUT, watch(&member, standing)).await;
+pub(super) async fn follow(pooled: PooledConnection, pool: &Pool, given_up: &CancellationToken) {
+    let first = timeout(FIRST_ANSWER_TIMEOUT, watch(&pooled, pool)).await;
     if given_up.is_cancelled() {
         return;
     }
     if matches!(&first, Ok(Err(status)) if status.code() == Code::Unimplemented) {
-        has_answered(&member, standing);
+        has_answered(&pooled, pool);
     }
     let mut watch = match first {
         Ok(Ok((is_serving, watch))) => {
-            standing.insert(Member { is_serving, ..member.clone() });
+            pool.insert(PooledConnection { is_serving, ..pooled.clone() });
             Some(watch)
         }
         // A core without that service serves.
         Ok(Err(status)) if status.code() == Code::Unimplemented => {
-            standing.insert(member);
+            pool.insert(pooled);
             return std::future::pending().await;
         }
         Ok(Err(_)) => {
-            standing.insert(Member { is_serving: false, ..member.clone() });
+            pool.insert(PooledConnection { is_serving: false, ..pooled.clone() });
             None
         }
         Err(_) => return,
     };
     loop {
         if let Some(watch) = &mut watch
-            && has_stopped_serving(watch, member.id, standing).await
+            && has_stopped_serving(watch, pooled.id, pool).await
         {
             return;
         }
         // It drains, or something has come between.
-        standing.set_serving(member.id, false);
+        pool.set_serving(pooled.id, false);
         sleep(WATCH_INTERVAL).await;
-        watch = match self::watch(&member, standing).await {
+        watch = match self::watch(&pooled, pool).await {
             Ok((is_serving, watch)) => {
-                standing.set_serving(member.id, is_serving);
+                pool.set_serving(pooled.id, is_serving);
                 Some(watch)
             }
             Err(_) => None,
@@ -74,7 +74,7 @@ pub(super) async fn follow(member: Member, standing: &Standing, given_up: &Cance
 async fn has_stopped_serving(
     watch: &mut Streaming<HealthCheckResponse>,
     id: usize,
-    standing: &Standing,
+    pool: &Pool,
 ) -> bool {
     let mut shed_at = None;
     loop {
@@ -88,11 +88,11 @@ async fn has_stopped_serving(
             answer = watch.message() => {
                 let Ok(Some(answer)) = answer else { return false };
                 let is_serving = is_serving(&answer);
-                standing.set_serving(id, is_serving);
+                pool.set_serving(id, is_serving);
                 shed_at = (!is_serving).then(|| Instant::now() + SHED_AFTER);
             }
             () = shed => {
-                if standing.is_any_serving() {
+                if pool.is_any_serving() {
                     return true;
                 }
                 shed_at = Some(Instant::now() + SHED_AFTER);
@@ -104,24 +104,24 @@ async fn has_stopped_serving(
 /// The first answer, and those to come. The call shows who we are, before any other is made on the connection: health needs
 /// no token, but a core keeps few connections that have shown none.
 async fn watch(
-    member: &Member,
-    standing: &Standing,
+    pooled: &PooledConnection,
+    pool: &Pool,
 ) -> Result<(bool, Streaming<HealthCheckResponse>), Status> {
-    let origin = Uri::builder().scheme(Scheme::HTTP).authority(member.core.clone());
+    let origin = Uri::builder().scheme(Scheme::HTTP).authority(pooled.core.clone());
     let origin = origin.path_and_query("/").build();
     let origin = origin.map_err(|error| Status::internal(error.to_string()))?;
     let connection = service_fn(|mut request: Request<Body>| {
-        let mut requests = member.requests.clone();
-        request.headers_mut().insert(header::AUTHORIZATION, standing.authorization.clone());
+        let mut requests = pooled.requests.clone();
+        request.headers_mut().insert(header::AUTHORIZATION, pool.authorization.clone());
         async move {
             let answer = requests.send_request(request).await;
             let answer = answer.map_err(|error| Status::unavailable(error.to_string()))?;
             let status = answer.status();
             let is_of_core = answer::is_of_core(&answer);
-            let judged = answer::judge(answer, member.address, standing);
+            let judged = answer::judge(answer, pooled.address, pool);
             if !is_of_core {
                 let cause = format_args!("it answers with HTTP {status}");
-                standing.reach.fails(member.address, Trouble::NotACore, cause);
+                pool.reach.fails(pooled.address, Trouble::NotACore, cause);
             }
             judged
         }
@@ -132,13 +132,13 @@ async fn watch(
     let mut answers = client.watch(request).await?.into_inner();
     let first = answers.message().await?;
     let first = first.ok_or_else(|| Status::unavailable("the watch ended at once"))?;
-    has_answered(member, standing);
+    has_answered(pooled, pool);
     Ok((is_serving(&first), answers))
 }
 
-fn has_answered(member: &Member, standing: &Standing) {
-    if standing.link.is_told() {
-        standing.reach.works(member.address);
+fn has_answered(pooled: &PooledConnection, pool: &Pool) {
+    if pool.link.is_told() {
+        pool.reach.works(pooled.address);
     }
 }
 

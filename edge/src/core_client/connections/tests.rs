@@ -93,8 +93,8 @@ impl Client {
     /// Of cores that have one name.
     fn named(names: &Names) -> Self {
         let core = "http://core.test:50051".parse().expect("a URI");
-        let standing = Standing::new(Link::Chat, AUTHORIZATION, Arc::default(), Count::default());
-        Self::over(Connections::open_with([core], names, standing))
+        let pool = Pool::new(Link::Chat, AUTHORIZATION, Arc::default(), Count::default());
+        Self::over(Connections::open_with([core], names, pool))
     }
 
     fn over(connections: Connections) -> Self {

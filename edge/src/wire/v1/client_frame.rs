@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use netrox_proto::ids::UserId;
+use netrox_proto::{ids::UserId, json};
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
@@ -21,9 +21,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::rejection::{ErrorCode, Rejection};
-use crate::sends::Command;
-
-const MAX_DEPTH: usize = 32;
+use crate::sends::SendCommand;
 
 const MESSAGE_BODY: &str = "message_body";
 const RECEIVER_ID: &str = "receiver_id";
@@ -34,7 +32,7 @@ pub(crate) fn parse(
     text: &str,
     sender: UserId,
     max_body_bytes: usize,
-) -> Result<Command, Rejection> {
+) -> Result<SendCommand, Rejection> {
     let fields = fields(text).ok_or(Rejection::new(
         ErrorCode::InvalidJson,
         "the frame must be one JSON object without repeated keys, nested at most 32 deep",
@@ -44,10 +42,10 @@ pub(crate) fn parse(
         Some("chat_message") => {
             let body = message_body(fields.message_body, max_body_bytes)?;
             let receiver = receiver(fields.receiver_id, sender)?;
-            Ok(Command::Message { receiver, body })
+            Ok(SendCommand::Message { receiver, body })
         }
         Some("chat_message_file") => {
-            Ok(Command::Dispatch { message_id: message_id(fields.chat_id)? })
+            Ok(SendCommand::Dispatch { message_id: message_id(fields.chat_id)? })
         }
         _ => Err(Rejection::new(
             ErrorCode::UnknownAction,
@@ -117,7 +115,7 @@ struct Fields<'a> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if !is_within_bounds(text) {
+    if json::is_too_deep(text) || has_lone_surrogate(text) {
         return None;
     }
     // Not a derived struct: that would take an array for it.
@@ -168,32 +166,18 @@ enum Key {
     Unknown,
 }
 
-/// Whether `text` is nested at most [`MAX_DEPTH`] deep and every surrogate escape has its other half,
-/// neither of which serde checks where it skips a value. Says nothing of a text that is not JSON.
-fn is_within_bounds(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut depth = 0;
-    let mut in_string = false;
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        at += 1;
-        match byte {
-            b'"' => in_string = !in_string,
-            b'\\' if in_string => match escape_length(&bytes[at..]) {
-                Some(length) => at += length,
-                None => return false,
-            },
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return false;
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
+/// Whether a surrogate escape lacks its other half, which serde does not look at where it skips a value. Says nothing of a
+/// text that is not JSON.
+fn has_lone_surrogate(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some(backslash) = memchr::memchr(b'\\', rest) {
+        rest = &rest[backslash + 1..];
+        match escape_length(rest) {
+            Some(length) => rest = rest.get(length..).unwrap_or_default(),
+            None => return true,
         }
     }
-    true
+    false
 }
 
 /// How long the escape is whose backslash precedes `rest`, a pair of surrogates being one; `None` for

@@ -1,13 +1,13 @@
 //! Handshakes over loopback, as clients do them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt, future::join_all};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -16,38 +16,16 @@ use tokio_tungstenite::{
         protocol::frame::coding::CloseCode,
     },
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     config::{Config, Limits},
-    edge::Edge,
     logs::Logs,
-    metrics::Metrics,
-    stub_core::{SECRET, StubCore, config, user},
+    stub_core::{SECRET, config, user},
+    stub_edge::StubEdge,
 };
 
 const BOB: u128 = 2;
 const LINE_END: &str = "\r\n";
-
-struct World {
-    core: StubCore,
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    server: AbortOnDropHandle<()>,
-}
-
-async fn world(config: Config) -> World {
-    let core = StubCore::default();
-    let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge =
-        Edge::new(config, core.transport(), authorization, Metrics::default()).expect("a key");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
-    let server = tokio::spawn(async move { edge.serve(listener, token).await });
-    World { core, address, shutdown, server: AbortOnDropHandle::new(server) }
-}
 
 fn token(number: u128, lifetime: i64) -> String {
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
@@ -57,7 +35,7 @@ fn token(number: u128, lifetime: i64) -> String {
 
 type Socket = WebSocketStream<TcpStream>;
 
-impl World {
+impl StubEdge {
     async fn connect_to(&self, path: &str) -> Result<(Socket, Response), Error> {
         let request = format!("ws://{}{path}", self.address).into_client_request()?;
         client_async(request, TcpStream::connect(self.address).await?).await
@@ -103,12 +81,12 @@ async fn frame(socket: &mut Socket) -> Message {
 
 #[tokio::test]
 async fn both_spellings_of_the_path_lead_to_a_session_that_misses_nothing() {
-    let world = world(config(Limits::default())).await;
+    let edge = StubEdge::with(config(Limits::default())).await;
     for (number, path) in [(2, "/ws/chat/room/"), (3, "/ws/chat/room")] {
         let path = format!("{path}?x=1&token={}", token(number, 60));
-        let (mut socket, response) = world.connect_to(&path).await.expect("a session");
+        let (mut socket, response) = edge.connect_to(&path).await.expect("a session");
         assert_eq!(response.status(), 101);
-        world.core.deliver(user(1), user(number), &["hello"]);
+        edge.core.deliver(user(1), user(number), &["hello"]);
         let Message::Text(text) = frame(&mut socket).await else { panic!("not text") };
         assert!(text.contains("hello"), "{text}");
     }
@@ -116,8 +94,8 @@ async fn both_spellings_of_the_path_lead_to_a_session_that_misses_nothing() {
 
 #[tokio::test]
 async fn extensions_and_subprotocols_are_not_negotiated() {
-    let world = world(config(Limits::default())).await;
-    let answer = world
+    let edge = StubEdge::with(config(Limits::default())).await;
+    let answer = edge
         .answer(&[
             &format!("GET /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60)),
             "Upgrade: websocket",
@@ -136,15 +114,15 @@ async fn extensions_and_subprotocols_are_not_negotiated() {
 
 #[tokio::test]
 async fn without_a_good_token_it_is_401_whatever_else_is_wrong() {
-    let world = world(config(Limits { max_connections: 0, ..Limits::default() })).await;
-    world.core.change(|state| state.is_down = true);
+    let edge = StubEdge::with(config(Limits { max_connections: 0, ..Limits::default() })).await;
+    edge.core.change(|state| state.is_down = true);
     let expired = token(BOB, -60);
     for query in ["", "?token=", "?token=x", &format!("?token={expired}")] {
         let path = format!("/ws/chat/room/{query}");
-        let headers = assert_refused(world.connect_to(&path).await, 401);
+        let headers = assert_refused(edge.connect_to(&path).await, 401);
         assert_eq!(headers["www-authenticate"], "Bearer");
     }
-    let answer = world.answer(&["GET /ws/chat/room/ HTTP/1.1"]).await;
+    let answer = edge.answer(&["GET /ws/chat/room/ HTTP/1.1"]).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     assert!(answer.contains(r#"{"status":"failure","entity":null,"#), "{answer}");
 }
@@ -152,7 +130,7 @@ async fn without_a_good_token_it_is_401_whatever_else_is_wrong() {
 #[tokio::test]
 async fn what_is_no_handshake_is_told_so() {
     let logs = Logs::capture();
-    let world = world(config(Limits::default())).await;
+    let edge = StubEdge::with(config(Limits::default())).await;
     let target =
         |method: &str| format!("{method} /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
     let version = "Sec-WebSocket-Version: 13";
@@ -174,7 +152,7 @@ async fn what_is_no_handshake_is_told_so() {
     ] {
         let target = target(method);
         let head: Vec<_> = std::iter::once(target.as_str()).chain(headers).collect();
-        let answer = world.answer(&head).await;
+        let answer = edge.answer(&head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head:?}: {answer}");
         assert!(answer.to_ascii_lowercase().contains(header), "{head:?}: {answer}");
     }
@@ -184,47 +162,47 @@ async fn what_is_no_handshake_is_told_so() {
 
 #[tokio::test]
 async fn over_the_limit_and_with_the_core_away_it_is_503_with_retry_after() {
-    let world = world(config(Limits { max_connections: 1, ..Limits::default() })).await;
+    let edge = StubEdge::with(config(Limits { max_connections: 1, ..Limits::default() })).await;
     let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
-    world.core.change(|state| state.is_down = true);
-    let headers = assert_refused(world.connect_to(&path).await, 503);
+    edge.core.change(|state| state.is_down = true);
+    let headers = assert_refused(edge.connect_to(&path).await, 503);
     assert_eq!(headers["retry-after"], "1");
 
-    world.core.change(|state| state.is_down = false);
-    let first = world.connect(BOB).await.expect("a session");
-    let headers = assert_refused(world.connect_to(&path).await, 503);
+    edge.core.change(|state| state.is_down = false);
+    let first = edge.connect(BOB).await.expect("a session");
+    let headers = assert_refused(edge.connect_to(&path).await, 503);
     assert_eq!(headers["retry-after"], "1");
     drop(first);
-    world.core.wait_for("end of the first", |state| state.subscribers() == 0).await;
-    world.connect(BOB).await.expect("a session");
+    edge.core.wait_for("end of the first", |state| state.subscribers() == 0).await;
+    edge.connect(BOB).await.expect("a session");
 }
 
 #[tokio::test]
 async fn a_deleted_user_is_not_let_in() {
-    let world = world(config(Limits::default())).await;
-    world.core.change(|state| state.deleted.insert(user(BOB).to_string()));
+    let edge = StubEdge::with(config(Limits::default())).await;
+    edge.core.change(|state| state.deleted.insert(user(BOB).to_string()));
     let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
-    assert_refused(world.connect_to(&path).await, 401);
+    assert_refused(edge.connect_to(&path).await, 401);
 }
 
 #[tokio::test]
 async fn a_user_whom_only_the_edge_still_knows_is_provisioned_anew() {
-    let world = world(config(Limits::default())).await;
-    drop(world.connect(BOB).await.expect("a session"));
-    world.core.wait_for("end of the first", |state| state.subscribers() == 0).await;
-    world.core.remove_user(user(BOB));
-    world.connect(BOB).await.expect("a session");
+    let edge = StubEdge::with(config(Limits::default())).await;
+    drop(edge.connect(BOB).await.expect("a session"));
+    edge.core.wait_for("end of the first", |state| state.subscribers() == 0).await;
+    edge.core.remove_user(user(BOB));
+    edge.connect(BOB).await.expect("a session");
 }
 
 #[tokio::test]
 async fn many_handshakes_at_once_share_one_subscription() {
-    let world = world(config(Limits::default())).await;
+    let edge = StubEdge::with(config(Limits::default())).await;
     let mut sockets = Vec::new();
-    for socket in join_all((0..16).map(|_| world.connect(BOB))).await {
+    for socket in join_all((0..16).map(|_| edge.connect(BOB))).await {
         sockets.push(socket.expect("a session"));
     }
-    assert_eq!(world.core.state().subscriptions, 1);
-    world.core.deliver(user(1), user(BOB), &["hello"]);
+    assert_eq!(edge.core.state().subscriptions, 1);
+    edge.core.deliver(user(1), user(BOB), &["hello"]);
     for socket in &mut sockets {
         assert!(matches!(frame(socket).await, Message::Text(_)));
     }
@@ -233,45 +211,45 @@ async fn many_handshakes_at_once_share_one_subscription() {
 #[tokio::test]
 async fn a_user_who_opens_one_connection_after_another_is_told_to_wait() {
     let limits = Limits { max_connections_per_user: 3, ..Limits::default() };
-    let world = world(config(limits)).await;
+    let edge = StubEdge::with(config(limits)).await;
     for _ in 0..24 {
-        drop(world.connect(BOB).await.expect("a session"));
+        drop(edge.connect(BOB).await.expect("a session"));
     }
     let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
     // Another may come in meanwhile.
-    let mut answer = world.connect_to(&path).await;
+    let mut answer = edge.connect_to(&path).await;
     for _ in 0..12 {
         if answer.is_err() {
             break;
         }
-        answer = world.connect_to(&path).await;
+        answer = edge.connect_to(&path).await;
     }
     let headers = assert_refused(answer, 429);
     let seconds: u64 = headers["retry-after"].to_str().expect("text").parse().expect("seconds");
     // Twelve in a minute.
     assert!((1..=5).contains(&seconds), "{seconds}");
-    world.connect(BOB + 1).await.expect("a session of somebody else");
+    edge.connect(BOB + 1).await.expect("a session of somebody else");
 }
 
 #[tokio::test]
 async fn a_shutdown_closes_sessions_with_1001_and_ends_the_server() {
-    let world = world(config(Limits::default())).await;
-    let mut socket = world.connect(BOB).await.expect("a session");
-    world.shutdown.cancel();
+    let edge = StubEdge::with(config(Limits::default())).await;
+    let mut socket = edge.connect(BOB).await.expect("a session");
+    edge.shutdown.cancel();
     let Message::Close(Some(close)) = frame(&mut socket).await else { panic!("not a close") };
     assert_eq!(close.code, CloseCode::Away);
     socket.flush().await.expect("open");
     drop(socket);
-    world.server.await.expect("the end of the server");
+    edge.served.await.expect("the end of the server");
 }
 
 #[tokio::test]
 async fn a_token_that_expires_closes_where_that_is_wanted() {
     let config = Config { close_on_token_expiry: true, ..config(Limits::default()) };
-    let world = world(config).await;
+    let edge = StubEdge::with(config).await;
     // Good for the rest of the leeway.
     let path = format!("/ws/chat/room/?token={}", token(BOB, -9));
-    let (mut socket, _) = world.connect_to(&path).await.expect("a session");
+    let (mut socket, _) = edge.connect_to(&path).await.expect("a session");
     let Message::Close(Some(close)) = frame(&mut socket).await else { panic!("not a close") };
     assert_eq!(close.code, CloseCode::Policy);
 }
@@ -279,18 +257,18 @@ async fn a_token_that_expires_closes_where_that_is_wanted() {
 #[tokio::test]
 async fn a_core_that_hangs_is_not_awaited_beyond_the_handshake_timeout() {
     let limits = Limits { handshake_timeout: Duration::from_millis(100), ..Limits::default() };
-    let world = world(config(limits)).await;
-    world.core.change(|state| state.hangs = true);
+    let edge = StubEdge::with(config(limits)).await;
+    edge.core.change(|state| state.hangs = true);
     let path = format!("/ws/chat/room/?token={}", token(BOB, 60));
-    let headers = assert_refused(world.connect_to(&path).await, 503);
+    let headers = assert_refused(edge.connect_to(&path).await, 503);
     assert!(headers.contains_key("retry-after"));
-    world.core.change(|state| state.hangs = false);
-    world.connect(BOB).await.expect("a session");
+    edge.core.change(|state| state.hangs = false);
+    edge.connect(BOB).await.expect("a session");
 }
 
 #[tokio::test]
 async fn websocket_may_be_one_of_several_offers() {
-    let world = world(config(Limits::default())).await;
+    let edge = StubEdge::with(config(Limits::default())).await;
     let get = format!("GET /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
     let (version, key) =
         ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
@@ -301,7 +279,7 @@ async fn websocket_may_be_one_of_several_offers() {
         (&["Upgrade: h2c"], "426"),
         (&["Upgrade: websocket/1"], "426"),
     ] {
-        let answer = world.answer(&[&[get.as_str(), version, key], upgrade].concat()).await;
+        let answer = edge.answer(&[&[get.as_str(), version, key], upgrade].concat()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{upgrade:?}: {answer}");
     }
 }

@@ -8,8 +8,10 @@ use std::{
 };
 
 use netrox_proto::{
+    ids::UserId,
     request_id::RequestId,
-    v1::{ErrorReason, Failure},
+    time,
+    v1::{DispatchAttachmentResponse, ErrorReason, Failure, SendMessageResponse},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,15 +21,15 @@ use tokio::{
 use super::Session;
 use crate::{
     auth::Identity,
-    sends,
+    sends::{self, Sent},
     wire::Rejection,
     ws::{close::CloseReason, queue::Push},
 };
 
 /// What a client's frame led to.
-pub(super) enum Answer {
+pub(super) enum Reply {
     Refused(Rejection),
-    Sent(sends::Pending),
+    Sent(sends::PendingSend),
     /// The core does not know the sender, who is being provisioned anew.
     Provisioning(Pin<Box<dyn Future<Output = Rejection> + Send>>),
 }
@@ -41,9 +43,13 @@ where
         let mut progress = false;
         while let Some(answer) = self.answers.front_mut() {
             let next = match answer {
-                Answer::Sent(pending) => match Pin::new(&mut *pending).poll(cx) {
+                Reply::Sent(pending) => match Pin::new(&mut *pending).poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(())) => None,
+                    // Documented clients are told of refusals alone.
+                    Poll::Ready(Ok(sent)) => {
+                        note_sent(self.connection.user(), pending.request_id(), &sent);
+                        None
+                    }
                     Poll::Ready(Err(failure)) => {
                         let id = pending.request_id().clone();
                         match self.refusal(failure, &id) {
@@ -52,11 +58,11 @@ where
                         }
                     }
                 },
-                Answer::Provisioning(done) => match done.as_mut().poll(cx) {
+                Reply::Provisioning(done) => match done.as_mut().poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(rejection) => Some(Answer::Refused(rejection)),
+                    Poll::Ready(rejection) => Some(Reply::Refused(rejection)),
                 },
-                Answer::Refused(rejection) => {
+                Reply::Refused(rejection) => {
                     let frame = self.connection.outgoing.generation().rejected(rejection);
                     // It waits like any frame, and with it what comes after.
                     if self.connection.outgoing.push_answer(frame) != Push::Done {
@@ -83,7 +89,7 @@ where
     }
 
     /// What follows from the failure of a command; nothing where it ends the session.
-    fn refusal(&mut self, failure: Failure, id: &RequestId) -> Option<Answer> {
+    fn refusal(&mut self, failure: Failure, id: &RequestId) -> Option<Reply> {
         let user = self.connection.user();
         let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
@@ -93,7 +99,7 @@ where
                 None
             }
             ErrorReason::UserUnknown => {
-                Some(Answer::Provisioning(Box::pin(id.clone().scope(async move {
+                Some(Reply::Provisioning(Box::pin(id.clone().scope(async move {
                     known_users.forget(user);
                     let identity = Identity {
                         user_id: user,
@@ -132,8 +138,30 @@ where
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let rejection = || id.sync_scope(|| Rejection::from(failure));
-                Some(Answer::Refused(span.in_scope(rejection)))
+                Some(Reply::Refused(span.in_scope(rejection)))
             }
+        }
+    }
+}
+
+fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
+    match sent {
+        Sent::Message(SendMessageResponse { message_id, thread_id, created }) => tracing::debug!(
+            user.id = %user,
+            %request_id,
+            message.id = message_id,
+            thread.id = thread_id,
+            created_micros = created.as_ref().map(time::micros),
+            "a message is stored"
+        ),
+        Sent::Dispatch(DispatchAttachmentResponse { dispatched, already_dispatched }) => {
+            tracing::debug!(
+                user.id = %user,
+                %request_id,
+                dispatched_micros = dispatched.as_ref().map(time::micros),
+                already_dispatched,
+                "a file is delivered"
+            );
         }
     }
 }

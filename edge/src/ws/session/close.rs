@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::frame::coding::CloseCode},
 };
 
-use super::{End, Session};
+use super::{Session, SessionContext, SessionEnd};
 use crate::{
     metrics::Close,
     ws::{close::CloseReason, flood::Metered},
@@ -96,7 +96,7 @@ where
     }
 
     /// Takes the next step where it is time for it; gives whether it was.
-    pub(super) fn advance_close(&mut self) -> Result<bool, End> {
+    pub(super) fn advance_close(&mut self) -> Result<bool, SessionEnd> {
         match self.closing {
             Some(Closing::Finishing { reason, awaited: 0, .. })
                 // After it, a client that had gone could not be told from one that answers it.
@@ -110,14 +110,14 @@ where
             Some(Closing::Parting { .. })
                 if self.read_ended && self.answers.is_empty() && !self.unflushed =>
             {
-                Err(End::Closed)
+                Err(SessionEnd::Closed)
             }
             None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(false),
         }
     }
 
     /// Takes the next step where the time for this one is over.
-    pub(super) fn hurry_close(&mut self, now: Instant) -> Result<(), End> {
+    pub(super) fn hurry_close(&mut self, now: Instant) -> Result<(), SessionEnd> {
         match self.closing {
             Some(Closing::Finishing { reason, awaited, until }) if now >= until => {
                 // What waits for a core that is away is stored, or its sender is told.
@@ -131,7 +131,7 @@ where
             }
             Some(Closing::Parting { until, .. }) if now >= until => {
                 tracing::debug!("a client did not answer the close in time");
-                Err(End::Gone)
+                Err(SessionEnd::Gone)
             }
             None | Some(Closing::Finishing { .. } | Closing::Parting { .. }) => Ok(()),
         }
@@ -166,14 +166,15 @@ where
         matches!(self.closing, Some(Closing::Parting { frame: CloseFrame::Written, .. }))
     }
 
-    pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), End> {
+    pub(super) fn closed_by_peer(&mut self, code: Option<CloseCode>) -> Result<(), SessionEnd> {
         if !self.is_parting() {
+            let SessionContext { client_closes, metrics, .. } = &*self.context;
             let code = code.unwrap_or(CloseCode::Status);
-            self.context.client_closes.note(code, self.largest_frame);
+            client_closes.note(code, self.largest_frame);
             if self.closing.is_none() {
-                self.context.metrics.closed(Close::by_client(code.into()));
+                metrics.closed(Close::by_client(code.into()));
             }
-            return Err(End::Closed);
+            return Err(SessionEnd::Closed);
         }
         self.read_ended = true;
         Ok(())

@@ -3,16 +3,37 @@
 use std::sync::Arc;
 
 use crate::{
-    config, directory::KnownUsers, limits::Limits, metrics::Metrics, sends::SendPipeline,
-    standstill::Standstill, ws::client_closes::ClientCloses,
+    config, directory::KnownUsers, limits::Limiter, metrics::Metrics, sends::SendPipeline,
+    standstill::Standstill, tasks::Tasks, ws::client_closes::ClientCloses,
 };
 
-pub(in crate::ws) struct SessionContext {
+pub(crate) struct SessionContext {
     pub(in crate::ws) config: config::Limits,
     pub(in crate::ws) known_users: Arc<KnownUsers>,
-    pub(in crate::ws) limits: Arc<Limits>,
+    pub(in crate::ws) limiter: Arc<Limiter>,
     pub(in crate::ws) sends: Arc<SendPipeline>,
     pub(in crate::ws) standstill: Standstill,
     pub(in crate::ws) client_closes: ClientCloses,
     pub(in crate::ws) metrics: Metrics,
+}
+
+impl SessionContext {
+    pub(crate) fn new(
+        config: &config::Limits,
+        known_users: &Arc<KnownUsers>,
+        limiter: &Arc<Limiter>,
+        sends: &Arc<SendPipeline>,
+        metrics: Metrics,
+        tasks: &Tasks,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            known_users: Arc::clone(known_users),
+            limiter: Arc::clone(limiter),
+            sends: Arc::clone(sends),
+            standstill: Standstill::watch(tasks),
+            client_closes: ClientCloses::default(),
+            metrics,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{End, Session};
+use super::{Session, SessionEnd};
 use crate::ws::close::CloseReason;
 
 /// Frame headers that a message may have beside its text.
@@ -30,7 +30,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// Gives whether there was anything to read.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         let (mut now, mut progress) = (Instant::now(), false);
         while self.may_read(now) && self.read_frame(cx, now)? {
             (now, progress) = (Instant::now(), true);
@@ -46,11 +46,11 @@ where
     }
 
     /// Gives whether there was one.
-    fn read_frame(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
+    fn read_frame(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, SessionEnd> {
         if !self.look_for_end(cx, now)? {
             return Ok(false);
         }
-        if let Some(held) = self.held.pop() {
+        if let Some(held) = self.read_ahead.pop() {
             match held {
                 Ok(message) => self.receive(message, now)?,
                 Err(reason) => self.stop_reading(reason),
@@ -103,9 +103,9 @@ where
         now - full_since >= STALL_LOOK_INTERVAL && self.sends().is_stalled(self.connection.user())
     }
 
-    pub(super) fn end_of_stream(&mut self) -> Result<(), End> {
+    pub(super) fn end_of_stream(&mut self) -> Result<(), SessionEnd> {
         if !self.is_parting() {
-            return Err(End::Gone);
+            return Err(SessionEnd::Gone);
         }
         self.read_ended = true;
         Ok(())
@@ -117,7 +117,7 @@ where
         self.begin_close(reason);
     }
 
-    fn receive(&mut self, message: Message, now: Instant) -> Result<(), End> {
+    fn receive(&mut self, message: Message, now: Instant) -> Result<(), SessionEnd> {
         let control_bytes = match message {
             Message::Text(text) => {
                 self.message_start = self.socket.get_ref().bytes_read();
@@ -150,7 +150,7 @@ where
     /// Bounds what is read for one message: its text, and headers of fragments.
     fn check_fragments(&mut self) {
         // What is held was read as well, and is of other messages.
-        if !self.held.is_empty() {
+        if !self.read_ahead.is_empty() {
             return;
         }
         let read = self.socket.get_ref().bytes_read().saturating_sub(self.message_start);

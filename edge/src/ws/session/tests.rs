@@ -31,7 +31,7 @@ use crate::{
     config::Limits,
     edge::Edge,
     metrics::Metrics,
-    stub_core::{StubCore, config, user},
+    stub_core::{StubCore, authorization, config, user},
     wire::Generation,
 };
 
@@ -55,8 +55,7 @@ fn world(limits: Limits) -> World {
     for number in [ALICE, BOB] {
         core.add_user(user(number));
     }
-    let authorization = http::HeaderValue::from_static("Bearer test");
-    let edge = Edge::new(config(limits), core.transport(), authorization, Metrics::default())
+    let edge = Edge::new(config(limits), core.transport(), authorization(), Metrics::default())
         .expect("a key");
     World { core, edge }
 }

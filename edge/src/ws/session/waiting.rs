@@ -8,10 +8,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{MAX_IN_FLIGHT, Session, answers::Answer};
+use super::{MAX_IN_FLIGHT, Session, answers::Reply};
 use crate::{
-    limits::{Held, TooMuch},
-    sends::{Command, Submitted},
+    limits::{HeldMemory, TooMuch},
+    sends::{SendCommand, Submission},
     wire::Rejection,
 };
 
@@ -36,13 +36,13 @@ struct Frames {
 #[derive(Debug)]
 enum Frame {
     Command {
-        command: Command,
+        command: SendCommand,
         /// When it came.
         since: Instant,
         /// By the rate; absent where it waits for room alone.
         due: Option<Instant>,
         /// Absent where there was no room to hold it, or nothing that waits for the rate.
-        held: Option<Held>,
+        held: Option<HeldMemory>,
     },
     Refused(Rejection),
 }
@@ -103,11 +103,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// Takes a command in that was read, unless more wait for the user's rate than may.
-    pub(super) fn take_in(&mut self, command: Command, now: Instant) {
+    pub(super) fn take_in(&mut self, command: SendCommand, now: Instant) {
         let user = self.connection.user();
-        let limits = &self.context.limits;
+        let limiter = &self.context.limiter;
         // What could not be taken before for what is away counts from then.
-        let due = match limits.send(user, self.unread_since.unwrap_or(now)) {
+        let due = match limiter.send(user, self.unread_since.unwrap_or(now)) {
             Ok(due) => due,
             Err(TooMuch { .. }) => return self.refuse(Rejection::rate_limited()),
         };
@@ -117,14 +117,14 @@ where
             self.submit(command, now, None);
             return;
         }
-        let held = limits.hold(OVERHEAD_BYTES + command.text_bytes());
+        let held = limiter.hold(OVERHEAD_BYTES + command.text_bytes());
         self.waiting.push(Frame::Command { command, since: now, due, held });
     }
 
     /// Refuses a frame that was read, after the answers to those before it.
     pub(super) fn refuse(&mut self, rejection: Rejection) {
         if self.waiting.is_empty() {
-            self.answers.push_back(Answer::Refused(rejection));
+            self.answers.push_back(Reply::Refused(rejection));
         } else {
             self.waiting.push(Frame::Refused(rejection));
         }
@@ -144,7 +144,7 @@ where
                     }
                 }
                 Some(Frame::Refused(rejection)) => {
-                    self.answers.push_back(Answer::Refused(rejection));
+                    self.answers.push_back(Reply::Refused(rejection));
                 }
                 None => {}
             }
@@ -153,15 +153,15 @@ where
     }
 
     /// Whether it was taken; else it is to be submitted again in a moment.
-    fn submit(&mut self, command: Command, since: Instant, held: Option<Held>) -> bool {
+    fn submit(&mut self, command: SendCommand, since: Instant, held: Option<HeldMemory>) -> bool {
         let sends = &self.context.sends;
         let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
         match sends.submit(sender, command, since) {
-            Submitted::Taken(pending) => {
-                self.answers.push_back(Answer::Sent(pending));
+            Submission::Accepted(pending) => {
+                self.answers.push_back(Reply::Sent(pending));
                 true
             }
-            Submitted::NotYet(command) => {
+            Submission::NoRoom(command) => {
                 self.waiting.push_front(Frame::Command { command, since, due: None, held });
                 false
             }

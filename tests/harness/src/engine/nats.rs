@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 use super::{process::ServerProcess, provided_path};
-use crate::{database::Server, eventually, rest::Request, settings};
+use crate::{database::Server, eventually, process::bound_to_its_test, rest::Request, settings};
 
 /// A nats-server on an address of its own.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ impl NatsServer {
     /// Starts it where it has ended, on the same address, and waits until it answers.
     pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "nats-server is running already");
-        let mut command = Command::new(provided_path("NETROX_CHAT_TEST_NATS_SERVER"));
+        let [setpriv, words @ ..] = bound_to_its_test("KILL");
+        let mut command = Command::new(setpriv);
+        command.args(words).arg(provided_path("NETROX_CHAT_TEST_NATS_SERVER"));
         command.args(["--addr", &self.address.ip().to_string()]);
         command.args(["--port", &self.address.port().to_string()]);
         command.args(["--http_port", &self.monitor.port().to_string()]);

@@ -14,7 +14,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use super::{postgres_program, process::ServerProcess};
-use crate::{database::Server, eventually, settings, small_disk::SmallDisk};
+use crate::{
+    database::Server, eventually, process::bound_to_its_test, settings, small_disk::SmallDisk,
+};
 
 /// A PostgreSQL server on an address and with data of its own, as durable as a real one.
 #[derive(Debug)]
@@ -227,10 +229,12 @@ fn command(program: &str, directory: &Path) -> Command {
 fn command_by(launcher: &[OsString], program: &str, directory: &Path) -> Command {
     let program = postgres_program(program);
     let mut words = launcher.to_vec();
+    // All of it ends at once; nobody needs its data.
+    words.extend(bound_to_its_test("QUIT"));
     if let Some((user, group)) = unprivileged() {
         let (user, group) = (user.to_string(), group.to_string());
-        let setpriv = ["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups"];
-        words.extend(setpriv.map(OsString::from));
+        let unprivileged = ["--reuid", &user, "--regid", &group, "--clear-groups"];
+        words.extend(unprivileged.map(OsString::from));
     }
     words.push(program.into());
     let mut words = words.into_iter();

@@ -12,7 +12,7 @@ fn user(id: &str) -> UserId {
     id.parse().expect("a UUID")
 }
 
-fn parsed(text: &str) -> Result<Command, Rejection> {
+fn parsed(text: &str) -> Result<SendCommand, Rejection> {
     parse(text, user(SENDER), MAX_BODY_BYTES)
 }
 
@@ -29,8 +29,8 @@ fn assert_field(text: &str, field: &str) {
     assert!(message.starts_with(field), "{text}: {message}");
 }
 
-fn message(body: &str) -> Result<Command, Rejection> {
-    Ok(Command::Message { receiver: user(RECEIVER), body: body.to_owned() })
+fn message(body: &str) -> Result<SendCommand, Rejection> {
+    Ok(SendCommand::Message { receiver: user(RECEIVER), body: body.to_owned() })
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn takes_the_documented_frames() {
       "message_body": "hello there",
       "chat_id": "35"
     }"#;
-    assert_eq!(parsed(file), Ok(Command::Dispatch { message_id: 35 }));
+    assert_eq!(parsed(file), Ok(SendCommand::Dispatch { message_id: 35 }));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn refuses_a_known_key_twice_and_takes_an_unknown_one() {
         ErrorCode::InvalidJson,
     );
     let text = r#"{"action":"chat_message_file","chat_id":1,"x":1,"x":2}"#;
-    assert_eq!(parsed(text), Ok(Command::Dispatch { message_id: 1 }));
+    assert_eq!(parsed(text), Ok(SendCommand::Dispatch { message_id: 1 }));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn refuses_half_a_surrogate_pair_anywhere() {
     }
     // No escape at all: a backslash, then text.
     let text = r#"{"action":"chat_message_file","chat_id":1,"x":"\\ud83d"}"#;
-    assert_eq!(parsed(text), Ok(Command::Dispatch { message_id: 1 }));
+    assert_eq!(parsed(text), Ok(SendCommand::Dispatch { message_id: 1 }));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn nests_32_deep_and_no_deeper() {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         format!(r#"{{"action":"chat_message_file","chat_id":1,"x":{open}{close}}}"#)
     };
-    assert_eq!(parsed(&nested(31)), Ok(Command::Dispatch { message_id: 1 }));
+    assert_eq!(parsed(&nested(31)), Ok(SendCommand::Dispatch { message_id: 1 }));
     assert_code(&nested(32), ErrorCode::InvalidJson);
     assert_code(&nested(30_000), ErrorCode::InvalidJson);
     assert_code(&r#"{"x":"#.repeat(30_000), ErrorCode::InvalidJson);
@@ -143,7 +143,7 @@ fn nests_32_deep_and_no_deeper() {
         r#"{{"action":"chat_message_file","chat_id":1,"x":"\"{}","message_body":[[]]}}"#,
         "[{".repeat(100)
     );
-    assert_eq!(parsed(&text), Ok(Command::Dispatch { message_id: 1 }));
+    assert_eq!(parsed(&text), Ok(SendCommand::Dispatch { message_id: 1 }));
 }
 
 #[test]
@@ -225,10 +225,10 @@ fn a_body_may_be_as_long_as_the_limit_in_utf8() {
 fn a_chat_id_is_a_decimal_integer() {
     let frame = |id: &str| format!(r#"{{"action":"chat_message_file","chat_id":{id}}}"#);
     for id in ["35", "\"35\"", "\"035\"", r#""\u00335""#] {
-        assert_eq!(parsed(&frame(id)), Ok(Command::Dispatch { message_id: 35 }), "{id}");
+        assert_eq!(parsed(&frame(id)), Ok(SendCommand::Dispatch { message_id: 35 }), "{id}");
     }
     let max = i64::MAX;
-    assert_eq!(parsed(&frame(&max.to_string())), Ok(Command::Dispatch { message_id: max }));
+    assert_eq!(parsed(&frame(&max.to_string())), Ok(SendCommand::Dispatch { message_id: max }));
     for id in [
         "35.0", "35e0", "3.5e1", "-35", "-0", "\"-35\"", "\"+35\"", "\" 35\"", "\"35 \"", "\"\"",
         "\"0x23\"", "\"35.0\"", "\"٣٥\"", "null", "true", "[35]", "{}",
@@ -308,6 +308,6 @@ proptest! {
         prop_assert_eq!(parsed(&text), message(&body));
         let file = json!({"action": "chat_message_file", "chat_id": id});
         let file = shuffled(file.as_object().expect("an object"), extra, seed);
-        prop_assert_eq!(parsed(&file), Ok(Command::Dispatch { message_id: id }));
+        prop_assert_eq!(parsed(&file), Ok(SendCommand::Dispatch { message_id: id }));
     }
 }

@@ -74,13 +74,13 @@ async fn what_is_over_the_rate_waits_in_order_and_is_bounded_in_memory() {
     let receive = async {
         for number in 0..200 {
             assert_eq!(bob.bodies(1).await, [body(number)]);
-            let held = world.edge.shared.limits.held_bytes();
+            let held = world.edge.shared.limiter.held_bytes();
             assert!(held <= 128 * 1024 + 17_000, "{held} bytes");
         }
     };
     tokio::join!(send, receive);
     assert_eq!(start.elapsed().as_secs(), 10);
-    assert_eq!(world.edge.shared.limits.held_bytes(), 0);
+    assert_eq!(world.edge.shared.limiter.held_bytes(), 0);
     alice.send("{}").await;
     assert_eq!(alice.error_code().await, "unknown_action");
 }
@@ -99,7 +99,7 @@ async fn what_waits_for_the_rate_is_stored_though_the_client_goes() {
         drop(alice);
         world.core.wait_for("100 messages", |state| state.stored.len() == 100).await;
         assert_eq!(world.core.state().bodies(), numbers(0..100));
-        assert_eq!(world.edge.shared.limits.held_bytes(), 0);
+        assert_eq!(world.edge.shared.limiter.held_bytes(), 0);
     }
 }
 

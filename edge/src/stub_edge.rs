@@ -1,17 +1,70 @@
-//! Plain HTTP/1.1 requests, one connection each.
+//! An edge on a free port of the loopback, with a stub for its core, and plain HTTP/1.1 requests to it, one connection each.
+
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Limits},
+    edge::Edge,
+    metrics::Metrics,
+    stub_core::{SECRET, StubCore, authorization, config},
 };
 
-use crate::world::World;
+pub(crate) const ALICE: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
+pub(crate) const BOB: &str = "87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437";
+
+pub(crate) struct StubEdge {
+    pub(crate) core: StubCore,
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) served: JoinHandle<()>,
+}
+
+impl StubEdge {
+    pub(crate) async fn start() -> Self {
+        Self::with_limits(|_| ()).await
+    }
+
+    pub(crate) async fn with_limits(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        Self::with(config(limits)).await
+    }
+
+    pub(crate) async fn with(config: Config) -> Self {
+        let core = StubCore::default();
+        let edge = Edge::new(config, core.transport(), authorization(), Metrics::default())
+            .expect("a usable key");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { edge.serve(listener, shutdown).await }
+        });
+        Self { core, address, shutdown, served }
+    }
+}
+
+/// The value of an `Authorization` header of a user.
+pub(crate) fn bearer(user: &str) -> String {
+    let claims = json!({"token_type": "access", "exp": 9_999_999_999_i64, "user_id": user});
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key);
+    format!("Bearer {}", token.expect("a token"))
+}
 
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -50,7 +103,7 @@ impl Answer {
     }
 }
 
-impl World {
+impl StubEdge {
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.request(Method::GET, path, headers, Bytes::new()).await
     }

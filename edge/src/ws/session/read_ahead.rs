@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{End, Session};
+use super::{Session, SessionEnd};
 use crate::ws::close::CloseReason;
 
 /// What is held of a socket to see whether it has ended, beside the last frame. One that has more to give counts as
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 16 * 1024;
 
 /// Frames in the order read, and a fault that ends them. Connections are many, and hardly any ever holds a frame.
 #[derive(Debug, Default)]
-pub(super) struct Held(Option<Box<Frames>>);
+pub(super) struct ReadAhead(Option<Box<Frames>>);
 
 #[derive(Debug, Default)]
 struct Frames {
@@ -32,7 +32,7 @@ struct Frames {
     bytes: usize,
 }
 
-impl Held {
+impl ReadAhead {
     fn push(&mut self, frame: Result<Message, CloseReason>) {
         let held = self.0.get_or_insert_default();
         held.bytes += size_of_val(&frame) + frame.as_ref().map_or(0, Message::len);
@@ -72,14 +72,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// After a standstill, reads what the socket gives at once. Gives whether what was read may be acted upon.
-    pub(super) fn look_for_end(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
+    pub(super) fn look_for_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<bool, SessionEnd> {
         let seen = self.context.standstill.seen(now);
         // What comes before the answer to our own close counts, whatever follows it.
         if seen.count == self.standstills || self.read_ended || self.has_written_close() {
             self.looks_until = None;
             return Ok(true);
         }
-        while !self.held.is_full() && !self.held.has_fault() {
+        while !self.read_ahead.is_full() && !self.read_ahead.has_fault() {
             let frame = match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Close(frame)))) => {
                     self.drop_held();
@@ -96,7 +100,7 @@ where
                 Poll::Pending if !coop::has_budget_remaining() => return Ok(false),
                 Poll::Pending => break,
             };
-            self.held.push(frame);
+            self.read_ahead.push(frame);
         }
         self.looks_until = seen.settles_at;
         if seen.settles_at.is_none() {
@@ -105,13 +109,13 @@ where
         Ok(true)
     }
 
-    fn ended_unseen(&mut self) -> Result<bool, End> {
+    fn ended_unseen(&mut self) -> Result<bool, SessionEnd> {
         self.drop_held();
         self.end_of_stream().map(|()| false)
     }
 
     fn drop_held(&mut self) {
-        let frames = self.held.clear();
+        let frames = self.read_ahead.clear();
         tracing::debug!(frames, "a client had gone when this edge stood still");
     }
 }

@@ -1,13 +1,10 @@
 //! What a request is called: by who makes it, by who answers, and by whom the core is asked.
 
-use netrox_proto::v1::ErrorReason;
+use netrox_proto::v1::{ErrorReason, Failure};
 use uuid::Uuid;
 
-use crate::{
-    client::Answer,
-    message::{PATH, refuse},
-    world::{ALICE, World, bearer},
-};
+use super::message::PATH;
+use crate::stub_edge::{ALICE, Answer, StubEdge, bearer};
 
 fn id_of(answer: &Answer) -> String {
     let mut values = answer.headers.get_all("x-request-id").iter();
@@ -18,7 +15,7 @@ fn id_of(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn every_answer_has_one() {
-    let world = World::start().await;
+    let edge = StubEdge::start().await;
     let alice = bearer(ALICE);
     let authorization = ("authorization", &*alice);
     for (path, headers, status) in [
@@ -28,7 +25,7 @@ async fn every_answer_has_one() {
         ("/ws/chat/room/", vec![authorization], 426),
         ("/chat/get-user-threads/", vec![authorization], 200),
     ] {
-        let answer = world.get(path, &headers).await;
+        let answer = edge.get(path, &headers).await;
         assert_eq!(answer.status, status, "{path}");
         assert!(id_of(&answer).parse::<Uuid>().is_ok(), "{path}");
     }
@@ -36,7 +33,7 @@ async fn every_answer_has_one() {
 
 #[tokio::test]
 async fn the_one_of_a_client_is_taken_if_it_is_short_and_plain() {
-    let world = World::start().await;
+    let edge = StubEdge::start().await;
     let (short, long) = ("x".repeat(64), "x".repeat(65));
     for (name, value, taken) in [
         ("x-request-id", "mine-1", Some("mine-1")),
@@ -52,7 +49,7 @@ async fn the_one_of_a_client_is_taken_if_it_is_short_and_plain() {
         ),
         ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736", None),
     ] {
-        let id = id_of(&world.get("/healthz", &[(name, value)]).await);
+        let id = id_of(&edge.get("/healthz", &[(name, value)]).await);
         match taken {
             Some(taken) => assert_eq!(id, taken),
             None => assert!(id.parse::<Uuid>().is_ok(), "{name}: {value}: {id}"),
@@ -62,18 +59,19 @@ async fn the_one_of_a_client_is_taken_if_it_is_short_and_plain() {
 
 #[tokio::test]
 async fn an_internal_error_repeats_it() {
-    let world = World::start().await;
-    refuse(&world, ErrorReason::Internal);
+    let edge = StubEdge::start().await;
+    edge.core.state().messages =
+        Some(Box::new(|_| Err(Failure::new(ErrorReason::Internal, "why").into())));
     let alice = bearer(ALICE);
     for given in [None, Some("mine-2")] {
         let mut headers = vec![("authorization", &*alice)];
         headers.extend(given.map(|given| ("x-request-id", given)));
-        let answer = world.get(PATH, &headers).await;
+        let answer = edge.get(PATH, &headers).await;
         assert_eq!(answer.status, 500);
         let id = id_of(&answer);
         assert_eq!(answer.json()["message"], format!("Internal error {id}"));
         assert!(given.is_none_or(|given| given == id), "{id}");
-        let asked = world.core.state().request_ids.last().cloned();
+        let asked = edge.core.state().request_ids.last().cloned();
         assert_eq!(asked.as_deref(), Some(&*id), "what the core was asked with");
     }
 }

@@ -1,0 +1,135 @@
+//! Sends, subscriptions and lists.
+
+use netrox_proto::v1::{
+    ErrorReason, Failure, GetMessageRequest, GetMessageResponse, ListMessagesRequest,
+    ListMessagesResponse, ListThreadsRequest, ListThreadsResponse, SendMessageRequest,
+    SendMessageResponse, SendMessagesRequest, SendMessagesResponse, SubscribeRequest,
+    SubscribeResponse, chat_service_server::ChatService,
+};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{BoxStream, QUEUE, StubCore, answers};
+
+#[tonic::async_trait]
+impl ChatService for StubCore {
+    async fn send_message(
+        &self,
+        _: Request<SendMessageRequest>,
+    ) -> Result<Response<SendMessageResponse>, Status> {
+        Err(Status::unimplemented("not a pipeline"))
+    }
+
+    type SendMessagesStream = BoxStream<SendMessagesResponse>;
+
+    async fn send_messages(
+        &self,
+        request: Request<Streaming<SendMessagesRequest>>,
+    ) -> Result<Response<Self::SendMessagesStream>, Status> {
+        let (stream, answers) = mpsc::channel(QUEUE);
+        let slow_head = self.state().slow_heads.pop_front();
+        if let Some(delay) = slow_head {
+            tokio::time::sleep(delay).await;
+        }
+        self.change(|state| {
+            state.refuse_if_down()?;
+            if let Some(left) = state.refused_streams.checked_sub(1) {
+                state.refused_streams = left;
+                return Err(Status::unavailable("the connection broke"));
+            }
+            state.streams.push(stream.clone());
+            Ok::<_, Status>(())
+        })?;
+        let (core, mut requests) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            while let Some(Ok(request)) = requests.next().await {
+                if !core.state().streams.iter().any(|open| open.same_channel(&stream)) {
+                    return;
+                }
+                core.change(|state| state.take(request, &stream));
+            }
+            core.change(|state| state.streams.retain(|open| !open.same_channel(&stream)));
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+
+    async fn get_message(
+        &self,
+        _: Request<GetMessageRequest>,
+    ) -> Result<Response<GetMessageResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    type ListMessagesStream = BoxStream<ListMessagesResponse>;
+
+    async fn list_messages(
+        &self,
+        request: Request<ListMessagesRequest>,
+    ) -> Result<Response<Self::ListMessagesStream>, Status> {
+        let id = request.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+        let mut state = self.state();
+        state.request_ids.extend(id.map(str::to_owned));
+        let Some(messages) = &state.messages else {
+            return Ok(Response::new(answers([ListMessagesResponse::default()])));
+        };
+        messages(request.into_inner()).map(Response::new)
+    }
+
+    type ListThreadsStream = BoxStream<ListThreadsResponse>;
+
+    async fn list_threads(
+        &self,
+        request: Request<ListThreadsRequest>,
+    ) -> Result<Response<Self::ListThreadsStream>, Status> {
+        let state = self.state();
+        let Some(threads) = &state.threads else { return Ok(Response::new(answers([]))) };
+        threads(request.into_inner()).map(Response::new)
+    }
+
+    type SubscribeStream = BoxStream<SubscribeResponse>;
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
+        assert!(received_only, "own messages are not wanted");
+        let (subscriber, responses) = mpsc::channel(QUEUE);
+        self.change(|state| {
+            state.refused += usize::from(state.is_down);
+            state.refuse_if_down()?;
+            if state.deleted.contains(&user_id) {
+                return Err(Status::from(Failure::new(ErrorReason::UserDeleted, "deleted")));
+            }
+            if !state.users.contains(&user_id) {
+                return Err(Failure::new(ErrorReason::UserUnknown, "unknown").into());
+            }
+            let feed = state.feeds.entry(user_id.clone()).or_default();
+            let last_seq = feed.len() as u64;
+            let start = after_seq.unwrap_or(last_seq);
+            if start > last_seq {
+                return Err(Failure::invalid_field("after_seq", "beyond the last").into());
+            }
+            let missed = feed[start as usize..].to_vec();
+            let first = SubscribeResponse { last_seq: start, ..SubscribeResponse::default() };
+            let _ = subscriber.try_send(Ok(first));
+            if !missed.is_empty() {
+                let _ = subscriber.try_send(Ok(SubscribeResponse {
+                    events: missed,
+                    last_seq,
+                    ..SubscribeResponse::default()
+                }));
+            }
+            state.subscriptions += 1;
+            state.subscribers.push((user_id, subscriber.clone()));
+            Ok(())
+        })?;
+        let core = self.clone();
+        tokio::spawn(async move {
+            subscriber.closed().await;
+            core.changed.notify_waiters();
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
+    }
+}
