@@ -12,6 +12,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
+/// Refusals that somebody may want to be woken for: their first one is seen by a rate only if there was a zero before.
+const WATCHED_REFUSALS: [&str; 3] = ["internal", "rate_limited", "unavailable"];
+
 /// What an edge counts: cheap handles. Those that are in no registry are counted for nobody.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -26,6 +29,11 @@ impl Metrics {
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let Self { sockets, closes, refusals, subscriptions_broken } = &metrics;
+        for over in [Over::Http, Over::WebSocket] {
+            for reason in WATCHED_REFUSALS {
+                drop(refusals.get_or_create(&Refusal { over, reason }));
+            }
+        }
         registry.register(
             "sockets_open",
             "WebSockets that are open, or whose handshake waits for the core",
@@ -235,6 +243,7 @@ mod tests {
         text::encode(&mut shown, &registry).expect("a string takes it");
         for line in [
             "netrox_chat_sockets_open 1",
+            "netrox_chat_refusals_total{over=\"http\",reason=\"internal\"} 0",
             "netrox_chat_refusals_total{over=\"http\",reason=\"unauthorized\"} 1",
             "netrox_chat_refusals_total{over=\"http\",reason=\"rate_limited\"} 1",
             "netrox_chat_refusals_total{over=\"http\",reason=\"other\"} 1",
