@@ -196,3 +196,19 @@ fn no_line_of_prose_is_wider_than_a_terminal() {
         }
     }
 }
+
+#[test]
+fn each_metric_is_explained() {
+    let watch = section(&read("docs/OPERATING.md"), "Watch it");
+    let mut count = 0;
+    for file in ["core/src/metrics.rs", "edge/src/metrics.rs", "server/src/admin.rs"] {
+        let source = read(file);
+        let registered = source.split("registry.register").skip(1);
+        // The unit, or `_total`, comes behind the name.
+        for name in registered.filter_map(|rest| rest.split('"').nth(1)) {
+            count += 1;
+            assert!(watch.contains(&format!("\n* `{name}")), "{file} registers {name}");
+        }
+    }
+    assert!(count >= 12, "{count} metrics");
+}
