@@ -11,6 +11,9 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C Trace Context.
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_BYTES: usize = 64;
+/// What the bytes of one begin with.
+const DRAWN: u8 = 0;
+const GIVEN: u8 = 1;
 
 /// 1 to 64 letters, digits and hyphens of ASCII: those of a caller, or a UUID that was drawn.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -75,6 +78,28 @@ impl RequestId {
             && (version != "00" || parts.next().is_none());
         let is_trace = is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0');
         (is_valid && is_trace).then(|| Self(Form::Given(trace.into())))
+    }
+
+    /// As short as may be, for cores alone.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.0 {
+            Form::Drawn(id) => [&[DRAWN][..], id.as_bytes()].concat(),
+            Form::Given(text) => [&[GIVEN][..], text.as_bytes()].concat(),
+        }
+    }
+
+    /// What [`Self::to_bytes`] gave; nothing of anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [DRAWN, id @ ..] => Uuid::from_slice(id).ok().map(|id| Self(Form::Drawn(id))),
+            [GIVEN, text @ ..] => Self::parse(str::from_utf8(text).ok()?),
+            [] | [..] => None,
+        }
+    }
+
+    /// Whether whoever makes the request has named it.
+    pub fn is_named_by(headers: &HeaderMap) -> bool {
+        headers.contains_key(REQUEST_ID) || headers.contains_key(TRACE_PARENT)
     }
 
     pub fn header_value(&self) -> Option<HeaderValue> {
@@ -183,6 +208,16 @@ mod tests {
         });
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
         assert_eq!(ids[0][..18], ids[1][..18]);
+    }
+
+    #[test]
+    fn bytes_are_read_back() {
+        for id in [RequestId::draw(), RequestId::parse("mine-1").expect("one")] {
+            assert_eq!(RequestId::from_bytes(&id.to_bytes()), Some(id));
+        }
+        for odd in [&b""[..], b"\0too short", b"\x01a b", b"\x01\xff", b"\x02a", b"\x01"] {
+            assert_eq!(RequestId::from_bytes(odd), None, "{odd:?}");
+        }
     }
 
     #[tokio::test]

@@ -158,3 +158,21 @@ impl Inbox for Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::due::DueFeeds;
+
+    #[test]
+    fn what_the_bus_cannot_tell_is_to_be_compared_with_the_store() {
+        let (due, user) = (Due::default(), UserId(Uuid::from_u128(1)));
+        let hub = Hub::new(Some(due.clone()));
+        let local = Local { hub, due: Some(due.clone()), tally: Tally::default() };
+        local.brought(&mut [HintItem::Look(user)].into_iter());
+        assert_eq!(due.take(), DueFeeds::Of([user].into()));
+        local.changed();
+        local.brought(&mut [HintItem::Look(user)].into_iter());
+        assert_eq!(due.take(), DueFeeds::All);
+    }
+}

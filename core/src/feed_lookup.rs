@@ -13,6 +13,8 @@ use crate::{
 
 /// In one statement.
 const AT_ONCE: usize = 256;
+/// Of those, how many are named in a line that is logged about all.
+const NAMED_AT_ONCE: usize = 16;
 /// For the next ones. Further ones wait to be taken in.
 const WAITING: usize = 1_024;
 
@@ -78,6 +80,6 @@ async fn answer(store: &Store, mut waiting: mpsc::Receiver<LookupRequest>) {
 /// For what is logged about all of them.
 fn span_of(batch: &[LookupRequest]) -> Span {
     let ids = batch.iter().filter_map(|wanted| Some(wanted.request.as_ref()?.to_string()));
-    let ids = ids.collect::<Vec<_>>().join(",");
+    let ids = ids.take(NAMED_AT_ONCE).collect::<Vec<_>>().join(",");
     tracing::info_span!("subscriptions", request_id = ids)
 }

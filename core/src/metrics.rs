@@ -35,6 +35,7 @@ impl Default for Metrics {
             writes: Histogram::new(BATCH_WRITES),
             failed: by_label(CommitFailure::ALL, |outcome| CommitFailed { outcome }),
             waiting: Gauge::default(),
+            unknown: Counter::default(),
             messages: Counter::default(),
         };
         let feed_reads = FeedReads(by_label(ReadCause::ALL, |cause| FeedRead { cause }));
@@ -70,10 +71,11 @@ impl Metrics {
             commits.waiting.clone(),
         );
         registry.register(
-            "messages_stored",
-            "Messages that were answered as stored",
-            commits.messages.clone(),
+            "writes_unknown",
+            "Writes whose callers were told that nobody knows whether they are stored",
+            commits.unknown.clone(),
         );
+        registry.register("messages_stored", "Messages that were stored", commits.messages.clone());
         registry.register(
             "feed_reads",
             "Reads of the database for a subscription, by why it was read",
@@ -108,6 +110,7 @@ pub(crate) struct Commits {
     writes: Histogram,
     failed: Family<CommitFailed, Counter>,
     waiting: Gauge,
+    unknown: Counter,
     messages: Counter,
 }
 
@@ -126,16 +129,26 @@ impl Commits {
     /// Counts a write as waiting until what is given is dropped.
     pub(crate) fn wait(&self) -> WaitingWrite {
         self.waiting.inc();
-        WaitingWrite(self.waiting.clone())
+        WaitingWrite { waiting: self.waiting.clone(), unknown: self.unknown.clone() }
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct WaitingWrite(Gauge);
+pub(crate) struct WaitingWrite {
+    waiting: Gauge,
+    unknown: Counter,
+}
+
+impl WaitingWrite {
+    /// Its caller is told that nobody knows whether it is stored.
+    pub(crate) fn is_unknown(&self) {
+        self.unknown.inc();
+    }
+}
 
 impl Drop for WaitingWrite {
     fn drop(&mut self) {
-        self.0.dec();
+        self.waiting.dec();
     }
 }
 
@@ -276,6 +289,7 @@ mod tests {
         }
         let first = metrics.commits.wait();
         let _second = metrics.commits.wait();
+        first.is_unknown();
         drop(first);
         metrics.commits.stored(3, 2, Duration::from_millis(2));
         metrics.commits.failed(CommitFailure::Refused);
@@ -288,6 +302,7 @@ mod tests {
             "netrox_chat_commit_writes_sum 3.0",
             "netrox_chat_commits_failed_total{outcome=\"refused\"} 1",
             "netrox_chat_writes_waiting 1",
+            "netrox_chat_writes_unknown_total 1",
             "netrox_chat_messages_stored_total 2",
             "netrox_chat_feed_reads_total{cause=\"behind\"} 1",
             "netrox_chat_serving{part=\"database\"} 1",

@@ -45,7 +45,7 @@ where
         let id = RequestId::of(request.headers());
         let method = request.uri().path().rsplit('/').next().unwrap_or_default();
         // There is none as long, but who calls may ask for it.
-        let method = method.get(..MAX_METHOD_BYTES).unwrap_or(method);
+        let method = &method[..method.floor_char_boundary(MAX_METHOD_BYTES)];
         let span = tracing::info_span!("grpc", method, request_id = %id);
         let answer = id.sync_scope(|| span.in_scope(|| self.0.call(request)));
         id.scope(answer).instrument(span).boxed()

@@ -207,11 +207,21 @@ impl Subscription {
                 self.catch_up(ReadCause::Hole);
                 break;
             }
+            let event = match &next {
+                Next::Entry(Entry::Change(change)) => {
+                    let event = change.to_wire();
+                    if event.is_none() {
+                        // Only the store has it.
+                        self.catch_up(ReadCause::Hole);
+                        break;
+                    }
+                    bytes += change.text_len();
+                    event
+                }
+                Next::Entry(Entry::Skipped(_)) | Next::Behind | Next::Closed(_) => None,
+            };
             self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
-            if let Next::Entry(Entry::Change(change)) = next {
-                bytes += change.text_len();
-                events.extend(change.to_wire());
-            }
+            events.extend(event);
         }
         if events.is_empty() {
             return Poll::Ready(None);

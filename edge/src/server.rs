@@ -239,12 +239,17 @@ async fn answer(
     head::take_doubled_slash(request.uri_mut());
     let is_probe = rest::is_probe(request.uri().path());
     let id = RequestId::of(request.headers());
+    let is_named = RequestId::is_named_by(request.headers());
     let span = request::span(&id, rest::route_of(request.uri().path()));
     let mut response = match head::refusal(&request) {
         Some(refusal) => refusal,
         None => id.clone().scope(server.router.clone().oneshot(request)).instrument(span).await?,
     };
-    if let Some(id) = id.header_value() {
+    // Documented clients know no such header: it is for who asks for it, or has a reason to.
+    let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+    if (is_refusal || is_named)
+        && let Some(id) = id.header_value()
+    {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     if !is_probe {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     attachment::upload,
+    refusal::told,
     running::{Connection, Core, collect},
     subscribe::Subscription,
 };
@@ -29,9 +30,7 @@ type Seen = Vec<(&'static str, String)>;
 fn seen<T: Debug>(result: Result<T, Status>) -> String {
     match result {
         Ok(answer) => format!("{answer:?}"),
-        Err(status) => {
-            format!("{:?} {} {:?}", status.code(), status.message(), status.details())
-        }
+        Err(status) => told(&status),
     }
 }
 

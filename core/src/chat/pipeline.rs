@@ -20,6 +20,7 @@ use crate::{
     command::{Dispatch, NewMessage},
     committer::{MAX_AGE, Returns, Terms, Verb},
     error::Error,
+    request,
 };
 
 /// Requests read and not answered; beyond it the stream is not read.
@@ -39,7 +40,8 @@ pub(super) fn spawn(
 ) -> ReceiverStream<Result<v1::SendMessagesResponse, Status>> {
     let (responses, receiver) = mpsc::channel(RESPONSES);
     let tasks = chat.tasks.clone();
-    tasks.spawn(run(chat, requests, responses, Instant::now()));
+    let run = run(chat, requests, responses, Instant::now());
+    tasks.spawn(request::follow(RequestId::current(), run));
     ReceiverStream::new(receiver)
 }
 

@@ -59,7 +59,8 @@ pub(super) struct Caller {
     span: Span,
     /// What the write holds in memory, also when its caller was told.
     _room: OwnedSemaphorePermit,
-    _counted: WaitingWrite,
+    /// Until it was told.
+    counted: Option<WaitingWrite>,
 }
 
 impl Caller {
@@ -80,7 +81,7 @@ impl Caller {
             request,
             span,
             _room: room,
-            _counted: counted,
+            counted: Some(counted),
         }
     }
 
@@ -96,6 +97,12 @@ impl Caller {
         if let (Err(Error::OutcomeUnknown), Some(returns)) = (&answer, &self.returns) {
             // It will be sent again, and so is what came after it.
             returns.begin();
+        }
+        let is_unknown = matches!(answer, Err(Error::OutcomeUnknown));
+        if let Some(counted) = self.counted.take()
+            && is_unknown
+        {
+            counted.is_unknown();
         }
         if let Some(caller) = self.answer.take() {
             // A caller that went away does not want it.

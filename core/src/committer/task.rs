@@ -184,7 +184,8 @@ impl CommitTask {
                 let is_message =
                     |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(_))));
                 let messages = answers.iter().filter(is_message).count();
-                self.metrics.stored(answers.len(), messages, begun.elapsed());
+                let writes = answers.iter().filter(|answer| answer.is_ok()).count();
+                self.metrics.stored(writes, messages, begun.elapsed());
             }
             Err(BatchError::NotNow) => self.metrics.failed(CommitFailure::PutBack),
             Err(BatchError::Told(Error::OutcomeUnknown)) => {

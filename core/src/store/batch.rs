@@ -5,7 +5,7 @@
 //! * [`form`]: uploads that a library sends again by itself.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     vec,
 };
@@ -137,7 +137,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) messages: Vec<NewMessageRow<'a>>,
     /// The bodies of the messages, in their order.
     pub(crate) bodies: Vec<u8>,
-    pub(crate) changed: Vec<ChangedMessageRow>,
+    /// Each message once, by its id: a statement that changes a row twice keeps one of both.
+    pub(crate) changed: BTreeMap<i64, ChangedMessageRow>,
     /// Those whose feeds moved, with the new end.
     pub(crate) feeds: Vec<UserState>,
     /// Those of them that move for the first time in this start.
@@ -201,6 +202,17 @@ pub(crate) struct ChangedMessageRow {
     /// The new places, if the feeds of the sender and the receiver moved.
     pub(crate) sender_seq: Option<u64>,
     pub(crate) receiver_seq: Option<u64>,
+}
+
+impl Rows<'_> {
+    /// A message that the batch changes again keeps the places that it has in feeds which have not moved since.
+    pub(crate) fn change(&mut self, mut row: ChangedMessageRow) {
+        if let Some(before) = self.changed.get(&row.id) {
+            row.sender_seq = row.sender_seq.or(before.sender_seq);
+            row.receiver_seq = row.receiver_seq.or(before.receiver_seq);
+        }
+        self.changed.insert(row.id, row);
+    }
 }
 
 impl ChangedMessageRow {

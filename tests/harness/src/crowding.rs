@@ -2,6 +2,9 @@
 
 use std::{fs, time::Duration};
 
+/// Beyond it a bound would say nothing any more.
+const MOST: f64 = 3.0;
+
 /// How many threads shared a processor in the last minute, and 1 at least. What is computed lasts that much longer than on an
 /// idle machine.
 pub fn crowding() -> f64 {
@@ -12,7 +15,7 @@ pub fn crowding() -> f64 {
     // "0.20 0.18 0.12 1/80 11206": the first is the average of one minute.
     let load = fs::read_to_string("/proc/loadavg").expect("/proc/loadavg");
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).expect("a load");
-    (load / processors).max(1.0)
+    (load / processors).clamp(1.0, MOST)
 }
 
 /// What lasts that long on an idle machine, on this one.

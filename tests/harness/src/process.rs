@@ -39,7 +39,7 @@ pub fn command(directory: &Path) -> Command {
 
 /// What starts a process that the kernel ends with the thread that started it, and so with a test that is killed. Started
 /// in a test, or in a task that lives as long: no thread of a pool may start it, which ends when it was idle for a while.
-pub(crate) fn bound_to_its_test(signal: &str) -> [OsString; 3] {
+pub fn bound_to_its_test(signal: &str) -> [OsString; 3] {
     ["setpriv", "--pdeathsig", signal].map(OsString::from)
 }
 

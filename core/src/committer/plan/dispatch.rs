@@ -56,7 +56,7 @@ impl Plan<'_> {
         let receiver_place = self.next_place(receiver);
         let (sender_seq, receiver_seq) = (sender_place.seq(), receiver_place.seq());
         let changed = ChangedMessageRow::of(&row.message, Some(sender_seq), Some(receiver_seq));
-        self.rows.changed.push(changed);
+        self.rows.change(changed);
         let sender_first_seq = row.sender_first_seq();
         let on_wire = Arc::new(row.into_wire());
         let to_sender = Subject::Sent(Arc::clone(&on_wire));

@@ -350,7 +350,7 @@ fn a_dispatch_shows_the_file_to_its_receiver_as_new_and_to_its_sender_as_changed
     assert_eq!((again.at, again.already), (NOW + 9, true));
     plan.finish();
     assert_eq!(feeds(&plan), [(UserKey(1), 11), (UserKey(2), 11)]);
-    let [row] = &plan.rows.changed[..] else { panic!("{:?}", plan.rows.changed) };
+    let row = &plan.rows.changed[&50];
     assert_eq!((row.id, row.dispatched, row.updated), (50, Some(NOW + 9), NOW + 9));
     assert_eq!((row.sender_seq, row.receiver_seq), (Some(11), Some(11)));
     let told: Vec<_> =

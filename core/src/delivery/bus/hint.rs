@@ -39,8 +39,8 @@ struct Event {
     #[prost(uint64, tag = "3")]
     first_seq: u64,
     /// What asked for the change; empty where that is not known.
-    #[prost(string, tag = "2045")]
-    request_id: String,
+    #[prost(bytes = "vec", tag = "2045")]
+    request_id: Vec<u8>,
     /// The start that the place before it is in, where that is another one.
     #[prost(int64, optional, tag = "2046")]
     prior_start: Option<i64>,
@@ -79,7 +79,7 @@ fn to_wire(change: &Change) -> Event {
     };
     let Change { place, prior, first_seq, .. } = *change;
     let prior_start = (prior != place.start).then_some(prior.0);
-    let request_id = change.request.as_ref().map(ToString::to_string).unwrap_or_default();
+    let request_id = change.request.as_ref().map(RequestId::to_bytes).unwrap_or_default();
     Event { seq: place.seq, message, first_seq, request_id, prior_start, is_sent }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
             prior,
             first_seq,
             subject,
-            request: RequestId::parse(&request_id),
+            request: RequestId::from_bytes(&request_id),
         })
     };
     hint.events.into_iter().map(from_wire).collect()

@@ -242,17 +242,17 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .await?;
     }
     insert_messages(connection, rows).await?;
-    let changed = &rows.changed[..];
+    let changed: Vec<_> = rows.changed.values().collect();
     if !changed.is_empty() {
         sqlx::query(UPDATE_MESSAGES)
-            .bind(column(changed, |row| row.thread_id))
-            .bind(column(changed, |row| row.id))
-            .bind(column(changed, |row| row.updated))
-            .bind(column(changed, |row| row.seen))
-            .bind(column(changed, |row| row.deleted))
-            .bind(column(changed, |row| row.dispatched))
-            .bind(column(changed, |row| row.sender_seq.map(u64::cast_signed)))
-            .bind(column(changed, |row| row.receiver_seq.map(u64::cast_signed)))
+            .bind(column(&changed, |row| row.thread_id))
+            .bind(column(&changed, |row| row.id))
+            .bind(column(&changed, |row| row.updated))
+            .bind(column(&changed, |row| row.seen))
+            .bind(column(&changed, |row| row.deleted))
+            .bind(column(&changed, |row| row.dispatched))
+            .bind(column(&changed, |row| row.sender_seq.map(u64::cast_signed)))
+            .bind(column(&changed, |row| row.receiver_seq.map(u64::cast_signed)))
             .execute(&mut *connection)
             .await?;
     }

@@ -16,7 +16,8 @@ use crate::store::{
 const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
 const TRANSACTION_STATUS: &str = "select pg_xact_status($1::text::xid8)";
 const FIND_PLACES: &str = "\
-    select coalesce(sender_first_seq, sender_seq) as sender_first_seq, sender_seq, receiver_seq
+    select coalesce(sender_first_seq, sender_seq) as sender_first_seq, sender_seq, receiver_seq,
+        updated, seen, deleted, dispatched
     from messages where thread_id = $1 and id = $2 and created = $3";
 
 /// What tells later whether a transaction was committed.
@@ -42,8 +43,17 @@ struct MessageTrace {
 enum PlacesTrace {
     /// Its first one with its sender, which it keeps whatever changes later.
     New { sender_seq: u64 },
-    /// The latest ones, until it changes again.
-    Changed { sender_seq: Option<u64>, receiver_seq: Option<u64> },
+    /// The latest ones, until it changes again, and what it was changed to.
+    Changed { sender_seq: Option<u64>, receiver_seq: Option<u64>, state: MessageState },
+}
+
+/// What changes of a message may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+struct MessageState {
+    updated: i64,
+    seen: bool,
+    deleted: bool,
+    dispatched: Option<i64>,
 }
 
 /// The places of a message that is there.
@@ -52,6 +62,8 @@ struct PlacesRow {
     sender_first_seq: i64,
     sender_seq: i64,
     receiver_seq: Option<i64>,
+    #[sqlx(flatten)]
+    state: MessageState,
 }
 
 impl Trace {
@@ -67,13 +79,19 @@ impl Trace {
             created: row.created,
             places: PlacesTrace::New { sender_seq: row.sender_seq },
         });
-        let changed = rows.changed.last().map(|row| MessageTrace {
+        let changed = rows.changed.values().last().map(|row| MessageTrace {
             thread_id: row.thread_id,
             id: row.id,
             created: row.created,
             places: PlacesTrace::Changed {
                 sender_seq: row.sender_seq,
                 receiver_seq: row.receiver_seq,
+                state: MessageState {
+                    updated: row.updated,
+                    seen: row.seen,
+                    deleted: row.deleted,
+                    dispatched: row.dispatched,
+                },
             },
         });
         self.message = new.or(changed);
@@ -87,11 +105,17 @@ impl PlacesTrace {
         let (ours, theirs) = match self {
             Self::New { sender_seq } => (Some(sender_seq), Some(found.sender_first_seq)),
             Self::Changed { sender_seq: ours @ Some(_), .. } => (ours, Some(found.sender_seq)),
-            Self::Changed { sender_seq: None, receiver_seq } => (receiver_seq, found.receiver_seq),
+            Self::Changed { sender_seq: None, receiver_seq, .. } => {
+                (receiver_seq, found.receiver_seq)
+            }
         };
         let Some(ours) = ours else { return CommitOutcome::Unknown };
         let Some(theirs) = theirs else { return CommitOutcome::NotStored };
         match (theirs.cast_unsigned().cmp(&ours), self) {
+            // Another change has taken the place, in a history that lost this one.
+            (Ordering::Equal, Self::Changed { state, .. }) if state != found.state => {
+                CommitOutcome::Unknown
+            }
             (Ordering::Equal, _) => CommitOutcome::Stored,
             (Ordering::Less, _) | (Ordering::Greater, Self::New { .. }) => CommitOutcome::NotStored,
             // It has changed since, perhaps in a history that lost what was changed here.
@@ -210,8 +234,12 @@ impl Open {
 mod tests {
     use super::*;
 
+    const STATE: MessageState =
+        MessageState { updated: 7, seen: false, deleted: false, dispatched: Some(9) };
+
     fn found(sender_first_seq: i64, sender_seq: i64, receiver_seq: i64) -> Option<PlacesRow> {
-        Some(PlacesRow { sender_first_seq, sender_seq, receiver_seq: Some(receiver_seq) })
+        let receiver_seq = Some(receiver_seq);
+        Some(PlacesRow { sender_first_seq, sender_seq, receiver_seq, state: STATE })
     }
 
     #[test]
@@ -226,8 +254,12 @@ mod tests {
 
     #[test]
     fn a_change_is_known_until_the_next() {
-        let of_sender = PlacesTrace::Changed { sender_seq: Some(5), receiver_seq: None };
-        let of_receiver = PlacesTrace::Changed { sender_seq: None, receiver_seq: Some(5) };
+        let changed = |sender_seq, receiver_seq| PlacesTrace::Changed {
+            sender_seq,
+            receiver_seq,
+            state: STATE,
+        };
+        let (of_sender, of_receiver) = (changed(Some(5), None), changed(None, Some(5)));
         for (change, found) in [
             (of_sender, [found(1, 4, 9), found(1, 5, 9), found(1, 6, 9)]),
             (of_receiver, [found(1, 9, 4), found(1, 9, 5), found(1, 9, 6)]),
@@ -239,7 +271,15 @@ mod tests {
             );
         }
         // It had not been shown to its receiver before.
-        let unseen = PlacesRow { sender_first_seq: 1, sender_seq: 1, receiver_seq: None };
+        let unseen =
+            PlacesRow { sender_first_seq: 1, sender_seq: 1, receiver_seq: None, state: STATE };
         assert_eq!(of_receiver.judge(Some(unseen)), CommitOutcome::NotStored);
+    }
+
+    #[test]
+    fn a_place_that_another_change_has_taken_proves_nothing() {
+        let state = MessageState { dispatched: Some(8), ..STATE };
+        let change = PlacesTrace::Changed { sender_seq: Some(5), receiver_seq: None, state };
+        assert_eq!(change.judge(found(1, 5, 9)), CommitOutcome::Unknown);
     }
 }

@@ -148,6 +148,10 @@ where
             Some(Closing::Parting { frame: given @ CloseFrame::Given, .. }) => *given = frame,
             Some(Closing::Parting { .. }) => {}
             None | Some(Closing::Finishing { .. }) => {
+                if self.closing.is_none() {
+                    // Its writing side broke.
+                    self.context.metrics.closed(Close::of_connection());
+                }
                 self.connection.outgoing.seal();
                 let until = Instant::now() + FINISH_TIMEOUT;
                 self.closing = Some(Closing::Parting { until, frame });

@@ -201,7 +201,7 @@ pub(in crate::store) async fn commit(
         let statements = Statements::of(rows.messages.len()).ok_or_else(too_many_messages)?;
         if !is_usual {
             parameters.add(json(&rows.threads)?)?;
-            parameters.add(json(&rows.changed)?)?;
+            parameters.add(json(&rows.changed.values().collect::<Vec<_>>())?)?;
             parameters.add(json(&files)?)?;
         }
         let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();
