@@ -245,9 +245,8 @@ async fn answer(
         Some(refusal) => refusal,
         None => id.clone().scope(server.router.clone().oneshot(request)).instrument(span).await?,
     };
-    // Documented clients know no such header: it is for who asks for it, or has a reason to.
-    let is_refusal = response.status().is_client_error() || response.status().is_server_error();
-    if (is_refusal || is_named)
+    // Documented clients know no such header: it is for who gave a name, or has a reason to ask an operator.
+    if (response.status().is_server_error() || is_named)
         && let Some(id) = id.header_value()
     {
         response.headers_mut().insert(REQUEST_ID, id);

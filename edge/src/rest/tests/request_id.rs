@@ -14,25 +14,27 @@ fn id_of(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn every_refusal_has_one_and_what_a_documented_client_is_given_has_none() {
+async fn what_a_documented_client_is_given_has_none_unless_the_server_failed() {
     let edge = StubEdge::start().await;
     let alice = bearer(ALICE);
     let authorization = ("authorization", &*alice);
     for (path, headers, status) in [
+        ("/healthz", vec![], 200),
         ("/nowhere", vec![], 404),
         (PATH, vec![], 401),
         ("/ws/chat/room/", vec![authorization], 426),
+        ("/chat/get-user-threads/", vec![authorization], 200),
     ] {
         let answer = edge.get(path, &headers).await;
         assert_eq!(answer.status, status, "{path}");
-        assert!(id_of(&answer).parse::<Uuid>().is_ok(), "{path}");
-    }
-    for (path, headers) in [("/healthz", vec![]), ("/chat/get-user-threads/", vec![authorization])]
-    {
-        let answer = edge.get(path, &headers).await;
-        assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.headers.contains_key("x-request-id"), "{path}");
+        let named = [headers, vec![("x-request-id", "mine")]].concat();
+        assert_eq!(id_of(&edge.get(path, &named).await), "mine", "{path}");
     }
+    edge.core.state().is_unhealthy = true;
+    let answer = edge.get("/readyz", &[]).await;
+    assert_eq!(answer.status, 503);
+    assert!(id_of(&answer).parse::<Uuid>().is_ok());
 }
 
 #[tokio::test]
