@@ -133,7 +133,9 @@ impl Subscriptions {
                     feed.begin();
                     let failure = self.follow(feed, &mut responses, reached).await;
                     feed.pause();
-                    self.metrics.subscription_broke(failure.reason());
+                    if !feed.is_left() {
+                        self.metrics.subscription_broke(failure.reason());
+                    }
                     if opened_at.elapsed() >= MAX_RETRY {
                         backoff.reset();
                     }
