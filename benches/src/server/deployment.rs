@@ -1,13 +1,14 @@
 //! netrox-chat, started by the bench in a directory of its own.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use super::{Target, child::Running, process::Processes, program};
 use crate::{Result, client::http};
@@ -90,7 +91,7 @@ impl Launcher {
             Arrangement::Split | Arrangement::Postgres | Arrangement::Cluster => {
                 let mut core = self.command("core", directory.path());
                 if arrangement == Arrangement::Cluster {
-                    let (nats, address) = self.start_nats()?;
+                    let (nats, address) = self.start_nats().await?;
                     core.env("NETROX_CHAT_BUS_URL", format!("nats://{address}"));
                     processes.push(nats);
                 }
@@ -120,7 +121,7 @@ impl Launcher {
     }
 
     /// A server of NATS that takes connections.
-    fn start_nats(&self) -> Result<(Running, SocketAddr)> {
+    async fn start_nats(&self) -> Result<(Running, SocketAddr)> {
         // Free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(&self.nats_server);
@@ -128,11 +129,11 @@ impl Launcher {
         let nats = Running::spawn(command)
             .map_err(|error| format!("{}: {error}", self.nats_server.display()))?;
         let deadline = Instant::now() + READY_TIMEOUT;
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(address).await.is_err() {
             if Instant::now() > deadline {
                 return Err(format!("no server of NATS answers at {address}").into());
             }
-            std::thread::sleep(READY_POLL);
+            tokio::time::sleep(READY_POLL).await;
         }
         Ok((nats, address))
     }
