@@ -76,7 +76,10 @@ impl Strangers {
     }
 
     /// With what is cancelled where the connection has to make room.
-    pub(crate) fn welcome(strangers: &Arc<Self>, from: Option<IpAddr>) -> (Visitor, CancellationToken) {
+    pub(crate) fn welcome(
+        strangers: &Arc<Self>,
+        from: Option<IpAddr>,
+    ) -> (Visitor, CancellationToken) {
         let closed = CancellationToken::new();
         let mut state = strangers.state();
         let id = state.next_id;

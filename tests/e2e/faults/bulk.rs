@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use futures_util::future::join_all;
 use netrox_harness::{
-    Arrangement, Edge, Role, Socket, TestChat, User, crowding::crowded, each, eventually,
+    Arrangement, Builder, Edge, Role, Socket, TestChat, User, crowding::crowded, each, eventually,
     multipart::Form, raw::Raw, s3::S3Server,
 };
 use tokio::{
@@ -74,6 +74,11 @@ impl<'a> Memory<'a> {
     }
 }
 
+/// Nobody reads a socket while others are made to stall, which takes a slow machine longer than pings wait.
+fn builder(arrangement: Arrangement) -> Builder {
+    TestChat::builder(arrangement).set("ping-interval", "10m")
+}
+
 /// Two users who talk, and an edge that says whether it is ready.
 struct Talk {
     bob: User,
@@ -130,7 +135,7 @@ async fn stalled(edge: &Edge, path: &str, token: Option<&str>) -> Raw {
 
 async fn readers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
     let readers = many(300, 1_000);
-    let chat = TestChat::start(arrangement).await;
+    let chat = builder(arrangement).start().await;
     let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
     let message = chat.upload_file(&carol, &dave, "a.bin", &vec![7; 8 * 1024 * 1024]).await;
     let path = message["attached_file"].as_str().expect("a path");
@@ -158,7 +163,7 @@ async fn raised_bounds_stop_no_text(arrangement: Arrangement) {
     if !is_full() {
         return;
     }
-    let chat = TestChat::builder(arrangement).set("max-downloads", "4096").start().await;
+    let chat = builder(arrangement).set("max-downloads", "4096").start().await;
     let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
     let message = chat.upload_file(&carol, &dave, "a.bin", &vec![7; 8 * 1024 * 1024]).await;
     let path = message["attached_file"].as_str().expect("a path");
@@ -177,7 +182,7 @@ async fn raised_bounds_stop_no_text(arrangement: Arrangement) {
 
 async fn readers_of_histories_that_stall_stop_no_text(arrangement: Arrangement) {
     let readers = many(100, 100);
-    let chat = TestChat::builder(arrangement).set("max-history-reads-per-user", "1000");
+    let chat = builder(arrangement).set("max-history-reads-per-user", "1000");
     let chat = chat.set("send-rate", "0").start().await;
     let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
     let mut at_carol = chat.connect(&carol).await;
@@ -207,7 +212,7 @@ async fn readers_of_histories_that_stall_stop_no_text(arrangement: Arrangement) 
 
 async fn writers_of_files_that_stall_stop_no_text(arrangement: Arrangement) {
     let writers = many(100, 100);
-    let chat = TestChat::builder(arrangement).set("max-uploads-per-user", "1000").start().await;
+    let chat = builder(arrangement).set("max-uploads-per-user", "1000").start().await;
     let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
     let mut talk = Talk::begin(&chat).await;
     let form = Form::new().text("receiver", &dave.id).file("a.bin", vec![7; 2 * 1024 * 1024]);
@@ -238,7 +243,7 @@ async fn a_bucket_that_hangs_stops_no_text(arrangement: Arrangement) {
     let writers = many(40, 40);
     let s3 = S3Server::start();
     let roles = [Role::Serve, Role::Core(0), Role::Core(1)];
-    let chat = TestChat::builder(arrangement).set("max-uploads-per-user", "1000");
+    let chat = builder(arrangement).set("max-uploads-per-user", "1000");
     let chat = s3.serves(chat, &roles, "some/prefix").start().await;
     let (carol, dave) = (chat.user("carol").await, chat.user("dave").await);
     let mut talk = Talk::begin(&chat).await;
@@ -266,7 +271,7 @@ async fn strangers_who_hang_up_stop_no_text(arrangement: Arrangement) {
         "/mediafiles/attachments/2026/11/22/b9c7a352-b5e0-400c-9232-e9d431f1ca89.txt";
     // More than the twenty that once were too many.
     let at_once = many(30, 60);
-    let chat = TestChat::start(arrangement).await;
+    let chat = builder(arrangement).start().await;
     let mut talk = Talk::begin(&chat).await;
     let edges = chat.edges();
     let hang_up = async || {
