@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// What `--only` knows.
-pub(crate) const NUMBERS: [&str; 11] =
-    ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "uploads"];
+pub(crate) const NUMBERS: [&str; 14] =
+    ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "T8", "T9", "T10", "uploads"];
 
 /// What of the table is wanted, and how.
 #[derive(Debug)]
@@ -58,7 +58,10 @@ pub(crate) async fn run(plan: Plan) -> Result<Report> {
     run.split().await?;
     run.postgres().await?;
     run.large().await?;
-    run.report.lines.sort_by_key(|line| line.number[1..].parse::<u8>().unwrap_or(u8::MAX));
+    run.report.lines.sort_by_key(|line| {
+        let (kind, number) = line.number.split_at(1);
+        (kind, number.parse::<u8>().unwrap_or(u8::MAX))
+    });
     Ok(run.report)
 }
 
@@ -226,13 +229,50 @@ impl Run {
     }
 
     async fn postgres(&mut self) -> Result<()> {
-        let Some(url) = self.plan.postgres_url.clone().filter(|_| self.wants(&["S3"])) else {
-            return Ok(());
-        };
-        let database = TemporaryDatabase::create(&url).await?;
-        let measured = self.on_postgres(&database.url).await;
-        database.remove().await?;
-        measured
+        let Some(url) = self.plan.postgres_url.clone() else { return Ok(()) };
+        if self.wants(&["S3"]) {
+            let database = TemporaryDatabase::create(&url).await?;
+            let measured = self.on_postgres(&database.url).await;
+            database.remove().await?;
+            measured?;
+        }
+        if self.wants(&["T8", "T9", "T10"]) {
+            let database = TemporaryDatabase::create(&url).await?;
+            let measured = self.in_a_cluster(&database.url).await;
+            database.remove().await?;
+            measured?;
+        }
+        Ok(())
+    }
+
+    async fn in_a_cluster(&mut self, url: &str) -> Result<()> {
+        let launcher =
+            Launcher { database_url: Some(url.to_owned()), ..self.plan.launcher.clone() };
+        if self.wants(&["T8"]) {
+            note("T8: idle connections, core, edge and NATS");
+            let deployment = launcher.start(Arrangement::Cluster).await?;
+            let idle = idle::run(&deployment.target, loads::IDLE_CONNECTIONS).await?;
+            self.report.wrong += idle.verdict.wrong();
+            self.report.detail("t8", &idle)?;
+            self.report.lines.extend(targets::t8(&idle));
+        }
+        if self.wants(&["T9"]) {
+            note("T9: everybody cut off and back, core, edge and NATS");
+            let deployment = launcher.start(Arrangement::Cluster).await?;
+            let storm = storm::run(&deployment.target, loads::STORM_CLIENTS).await?;
+            self.report.wrong += storm.verdict.wrong();
+            self.report.detail("t9", &storm)?;
+            self.report.lines.extend(targets::t9(&storm));
+        }
+        if self.wants(&["T10"]) {
+            note("T10: 1,000 pairs, 8 messages in flight each, core, edge and NATS");
+            let deployment = launcher.start(Arrangement::Cluster).await?;
+            // A refusal ends it.
+            let outcome = closed::run(&deployment.target, loads::crowd(self.plan.duration)).await?;
+            self.keep("t10", &outcome)?;
+            self.report.lines.push(targets::t10(&outcome));
+        }
+        Ok(())
     }
 
     async fn on_postgres(&mut self, url: &str) -> Result<()> {

@@ -86,6 +86,9 @@ pub(crate) struct Start {
     /// A PostgreSQL server on which a database may be made: postgres://…
     #[arg(long)]
     pub(crate) postgres_url: Option<String>,
+    /// The program that a cluster has its bus from
+    #[arg(long, value_name = "PROGRAM", default_value = "nats-server")]
+    nats_server: PathBuf,
 }
 
 impl Start {
@@ -103,6 +106,7 @@ impl Start {
             program: program.canonicalize()?,
             directory: self.directory()?.canonicalize()?,
             database_url: None,
+            nats_server: self.nats_server.clone(),
         })
     }
 }
@@ -139,7 +143,7 @@ impl TargetArgs {
         }
         let mut launcher = self.start.launcher()?;
         let mut database = None;
-        if self.arrangement == Arrangement::Postgres {
+        if self.arrangement.is_on_postgres() {
             let url = self.start.postgres_url.as_ref().ok_or("--postgres-url is missing")?;
             let created = TemporaryDatabase::create(url).await?;
             launcher.database_url = Some(created.url.clone());

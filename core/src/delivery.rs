@@ -145,6 +145,10 @@ impl Inbox for Local {
         }
     }
 
+    fn is_awaited_by(&self, user: UserId) -> bool {
+        self.hub.is_awaited_by(user)
+    }
+
     fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>) {
         self.tally.came();
         for brought in brought {

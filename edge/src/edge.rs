@@ -62,7 +62,8 @@ impl Edge {
         let tasks = Tasks::default();
         let known_users = Arc::new(KnownUsers::new(core.clone()));
         let limiter = Arc::new(Limiter::new(&config));
-        let sends = SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks);
+        let sends =
+            SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks, &metrics);
         let sends = Arc::new(sends);
         let context = SessionContext::new(
             &config.limits,

@@ -9,8 +9,10 @@ use netrox_proto::v1::ErrorReason;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
+
+use crate::sends::MAX_BYTES;
 
 /// Refusals that somebody may want to be woken for: their first one is seen by a rate only if there was a zero before.
 const WATCHED_REFUSALS: [&str; 3] = ["internal", "rate_limited", "unavailable"];
@@ -22,13 +24,16 @@ pub struct Metrics {
     closes: Family<Close, Counter>,
     refusals: Family<Refusal, Counter>,
     subscriptions_broken: Family<BrokenSubscription, Counter>,
+    bytes_of_sends: Gauge,
+    refused_sends: RefusedSends,
 }
 
 impl Metrics {
     /// Metrics that the registry shows.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { sockets, closes, refusals, subscriptions_broken } = &metrics;
+        let Self { sockets, closes, refusals, subscriptions_broken, bytes_of_sends, refused_sends } =
+            &metrics;
         for over in [Over::Http, Over::WebSocket] {
             for reason in WATCHED_REFUSALS {
                 drop(refusals.get_or_create(&Refusal { over, reason }));
@@ -54,6 +59,28 @@ impl Metrics {
             "Subscriptions to a core that ended while somebody was connected, by what they ended with",
             subscriptions_broken.clone(),
         );
+        registry.register_with_unit(
+            "sends_held",
+            "Memory of sends that were taken and are not answered",
+            Unit::Bytes,
+            bytes_of_sends.clone(),
+        );
+        let max_bytes = Gauge::<i64>::default();
+        max_bytes.set(MAX_BYTES as i64);
+        registry.register_with_unit(
+            "sends_held_limit",
+            "What it may be: beyond it sockets are not read, or sends refused",
+            Unit::Bytes,
+            max_bytes,
+        );
+        for refusal in SendRefusal::ALL {
+            drop(refused_sends.0.get_or_create(&SendRefused { reason: refusal }));
+        }
+        registry.register(
+            "sends_refused",
+            "Sends that were not known to be stored, by what their senders were told",
+            refused_sends.0.clone(),
+        );
         metrics
     }
 
@@ -61,6 +88,11 @@ impl Metrics {
     pub(crate) fn open_socket(&self) -> OpenSocket {
         self.sockets.inc();
         OpenSocket(self.sockets.clone())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_sockets(&self) -> i64 {
+        self.sockets.get()
     }
 
     pub(crate) fn closed(&self, close: Close) {
@@ -81,6 +113,14 @@ impl Metrics {
 
     fn refused(&self, refusal: Refusal) {
         self.refusals.get_or_create(&refusal).inc();
+    }
+
+    pub(crate) fn bytes_of_sends(&self) -> Gauge {
+        self.bytes_of_sends.clone()
+    }
+
+    pub(crate) fn refused_sends(&self) -> RefusedSends {
+        self.refused_sends.clone()
     }
 
     pub(crate) fn subscription_broke(&self, reason: ErrorReason) {
@@ -216,6 +256,45 @@ impl EncodeLabelValue for Reason {
     }
 }
 
+/// Sends that were refused for nothing that is wrong with them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RefusedSends(Family<SendRefused, Counter>);
+
+impl RefusedSends {
+    pub(crate) fn count(&self, reason: SendRefusal) {
+        self.0.get_or_create(&SendRefused { reason }).inc();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SendRefused {
+    reason: SendRefusal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SendRefusal {
+    /// More were under way than may be, or than were stored in time.
+    Overloaded,
+    /// The core or its database was away.
+    Unavailable,
+    /// It may be stored.
+    OutcomeUnknown,
+}
+
+impl SendRefusal {
+    const ALL: [Self; 3] = [Self::Overloaded, Self::Unavailable, Self::OutcomeUnknown];
+}
+
+impl EncodeLabelValue for SendRefusal {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::OutcomeUnknown => "outcome_unknown",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prometheus_client::encoding::text;
@@ -239,6 +318,8 @@ mod tests {
         }
         metrics.closed(Close::by_server(1013, "too_slow"));
         metrics.closed(Close::of_connection());
+        metrics.bytes_of_sends().inc_by(600);
+        metrics.refused_sends().count(SendRefusal::Overloaded);
         let mut shown = String::new();
         text::encode(&mut shown, &registry).expect("a string takes it");
         for line in [
@@ -252,6 +333,10 @@ mod tests {
             "netrox_chat_socket_closes_total{by=\"client\",code=\"1000\",reason=\"\"} 1",
             "netrox_chat_socket_closes_total{by=\"client\",code=\"other\",reason=\"\"} 2",
             "netrox_chat_socket_closes_total{by=\"server\",code=\"1013\",reason=\"too_slow\"} 1",
+            "netrox_chat_sends_held_bytes 600",
+            "netrox_chat_sends_held_limit_bytes 16777216",
+            "netrox_chat_sends_refused_total{reason=\"overloaded\"} 1",
+            "netrox_chat_sends_refused_total{reason=\"unavailable\"} 0",
             "netrox_chat_socket_closes_total{by=\"nobody\",code=\"1006\",reason=\"\"} 1",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");

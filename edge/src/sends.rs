@@ -3,7 +3,7 @@
 //!
 //! * A user's commands always go over the same stream, in the order submitted.
 //! * What commands hold in memory until they are answered is bounded, in all and for each user; beyond that they are
-//!   refused with `OVERLOADED`, or left with the user where nothing is away.
+//!   left with the user where nothing is away, who is not read meanwhile, and else refused with `OVERLOADED`.
 //! * While the core or its database is away, commands wait here, for `--store-wait` at most: then they are refused with
 //!   `STORE_UNAVAILABLE`. Over the network a core gives back what it cannot store, and is asked for no more than one until it
 //!   stores it. In process the core keeps what it was given. The link is established again without being asked.
@@ -17,7 +17,8 @@
 //!   starved.
 //!
 //! * [`lane`]: what is submitted, and what becomes of it; [`commands`]: how far each is; [`link`]: the streams.
-//! * [`room`]: what they hold in memory; [`stall`]: what the operator is told; [`client_refs`]: what repetitions are known by.
+//! * [`room`]: what they hold in memory; [`stall`] and [`tally`]: what the operator is told.
+//! * [`client_refs`]: what repetitions are known by.
 
 mod client_refs;
 mod commands;
@@ -25,6 +26,7 @@ mod lane;
 mod link;
 mod room;
 mod stall;
+mod tally;
 
 use std::{
     pin::Pin,
@@ -47,11 +49,13 @@ use netrox_proto::{
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use crate::{core_client::CoreClient, tasks::Tasks};
+use crate::{core_client::CoreClient, metrics::Metrics, tasks::Tasks};
 use client_refs::ClientRefs;
 use commands::{Terms, overloaded};
 use lane::Lane;
+pub(crate) use room::MAX_BYTES;
 use room::{Full, RoomOfUser, Rooms};
+use tally::Tally;
 
 /// Streams to the core: as many as connections to one, so that one that breaks takes only its share along.
 const LANES: usize = 2;
@@ -114,7 +118,7 @@ impl Future for PendingSend {
 pub(crate) enum Submission {
     /// It takes effect whatever becomes of its sender.
     Accepted(PendingSend),
-    /// The user has enough under way: it is to be submitted again in a moment.
+    /// The user has enough under way, or all have: it is to be submitted again in a moment.
     NoRoom(SendCommand),
 }
 
@@ -147,17 +151,25 @@ pub(crate) struct SendPipeline {
 
 impl SendPipeline {
     /// Starts to connect; the tasks of the pipeline run until [`Self::close`] or the hard stop. Commands wait for `wait` where the core or its database is away.
-    pub(crate) fn new(core: &CoreClient, in_process: bool, wait: Duration, tasks: &Tasks) -> Self {
+    pub(crate) fn new(
+        core: &CoreClient,
+        in_process: bool,
+        wait: Duration,
+        tasks: &Tasks,
+        metrics: &Metrics,
+    ) -> Self {
         let (terms, stall) = (Terms { keeps: !in_process, wait }, Arc::default());
+        let tally = Arc::new(Tally::new(metrics.refused_sends()));
         let of_lanes = TaskTracker::new();
         let lanes = std::array::from_fn(|_| {
-            let lane = Arc::new(Lane::new(terms, Arc::clone(&stall)));
+            let lane = Arc::new(Lane::new(terms, Arc::clone(&stall), Arc::clone(&tally)));
             tasks.spawn(of_lanes.track_future(Arc::clone(&lane).run(core.clone())));
             lane
         });
         of_lanes.close();
         let client_refs = (!in_process).then(ClientRefs::new);
-        Self { lanes, rooms: Arc::default(), client_refs, tasks: of_lanes }
+        let rooms = Arc::new(Rooms::new(metrics.bytes_of_sends()));
+        Self { lanes, rooms, client_refs, tasks: of_lanes }
     }
 
     /// What the commands of a user hold is counted together, also of several senders.
@@ -182,7 +194,7 @@ impl SendPipeline {
                 lane.submit(request, request_id.clone(), answer, since, room);
                 Submission::Accepted(PendingSend { answer: pending, request_id })
             }
-            Err(Full::User) if !lane.is_stalled() => Submission::NoRoom(command),
+            Err(Full::User | Full::All) if !lane.is_stalled() => Submission::NoRoom(command),
             Err(Full::User | Full::All) => {
                 lane.give(vec![(answer, overloaded())]);
                 Submission::Accepted(PendingSend { answer: pending, request_id: sender.next_id() })

@@ -5,7 +5,7 @@
 //!   `flood`: what a client may make the server do for nothing.
 //! * `sockets`: all connections, by user; `places`: how many there may be.
 //! * `feed`: what a user receives; `members`: the connections that belong to them; `subscription`: the one to the core;
-//!   `position`: how far it is; `delivery`: from it to each connection.
+//!   `position`: how far it is; `lingering`: feeds that were left; `delivery`: from it to each connection.
 //! * `client_closes`: with which codes clients close.
 
 mod client_closes;
@@ -14,6 +14,7 @@ mod delivery;
 mod feed;
 mod flood;
 mod handshake;
+mod lingering;
 mod members;
 mod places;
 mod position;
@@ -60,10 +61,12 @@ impl WebSockets {
             metrics.clone(),
             tasks.clone(),
         );
+        let sockets = Arc::new(sockets);
+        tasks.spawn(Arc::clone(&sockets).stop_left());
         Self {
             authenticator: Arc::clone(authenticator),
             tasks: tasks.clone(),
-            sockets: Arc::new(sockets),
+            sockets,
             context: Arc::new(context),
             close_on_token_expiry: config.close_on_token_expiry,
             lost_upgrade: Notice::default(),

@@ -1,7 +1,7 @@
 //! Beside cores of another version on the same database and bus: what one of 0.1.0 writes, and hints that a later one
 //! sends.
 
-use netrox_harness::{Arrangement, Engine, TestChat, engine::NatsServer, run_test};
+use netrox_harness::{Arrangement, Engine, TestChat, engine::NatsServer, run_test, within};
 use netrox_proto::v1::{Event, SubscribeRequest, SubscribeResponse, event::Change};
 use prost::Message as _;
 use tokio::{
@@ -14,6 +14,9 @@ use crate::{
     running::{Connection, authorized, connect_to},
     subscribe::Subscription,
 };
+
+/// Of what a core of now publishes for older ones: true as field 2044.
+const MARK: &[u8] = &[0xe0, 0x7f, 1];
 
 /// A message as a core of 0.1.0 stores it: it knows neither first places nor starts.
 async fn store(chat: &TestChat, id: i64, body: &str) {
@@ -30,26 +33,77 @@ async fn store(chat: &TestChat, id: i64, body: &str) {
     chat.change_rows(&[&row, feeds]).await;
 }
 
-/// Hands a hint to the bus, as another core would.
-async fn publish(nats: &NatsServer, chat: &TestChat, user: &str, hint: &[u8]) {
-    let cluster: Uuid = sqlx::query_scalar("select id from cluster")
-        .fetch_one(&mut chat.database().connect().await)
-        .await
-        .expect("the identity of the database");
-    let user = user.parse::<Uuid>().expect("a UUID");
-    let subject = format!("netrox-chat.{}.feed.{}", cluster.as_simple(), user.as_simple());
-    let mut server = BufReader::new(TcpStream::connect(nats.address()).await.expect("connect"));
-    let mut line = String::new();
-    server.read_line(&mut line).await.expect("the server's greeting");
-    let mut command = b"CONNECT {\"verbose\":false}\r\n".to_vec();
-    command.extend(format!("PUB {subject} {}\r\n", hint.len()).as_bytes());
-    command.extend(hint);
-    command.extend(b"\r\nPING\r\n");
-    server.write_all(&command).await.expect("published");
-    // Answered behind what was published.
-    let mut pong = [0; 6];
-    server.read_exact(&mut pong).await.expect("an answer");
-    assert_eq!(&pong, b"PONG\r\n");
+/// A connection to the bus, as another core has.
+struct Bus {
+    server: BufReader<TcpStream>,
+    prefix: String,
+}
+
+impl Bus {
+    async fn connect(nats: &NatsServer, chat: &TestChat) -> Self {
+        let cluster: Uuid = sqlx::query_scalar("select id from cluster")
+            .fetch_one(&mut chat.database().connect().await)
+            .await
+            .expect("the identity of the database");
+        let stream = TcpStream::connect(nats.address()).await.expect("connect");
+        let mut bus = Self {
+            server: BufReader::new(stream),
+            prefix: format!("netrox-chat.{}.", cluster.as_simple()),
+        };
+        bus.line().await;
+        bus.command(b"CONNECT {\"verbose\":false}\r\n").await;
+        bus
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.server.read_line(&mut line);
+        within("a line of the bus", read).await.expect("a line");
+        line
+    }
+
+    /// Returns once it took effect; nothing may be on its way here.
+    async fn command(&mut self, command: &[u8]) {
+        let command = [command, b"PING\r\n"].concat();
+        self.server.write_all(&command).await.expect("sent");
+        assert_eq!(self.line().await, "PONG\r\n");
+    }
+
+    /// What an older core publishes, or one of a later version for it.
+    async fn publish(&mut self, user: &str, hint: &[u8]) {
+        let subject = format!("{}{}", self.prefix, feed_of(user));
+        let command = format!("PUB {subject} {}\r\n", hint.len());
+        self.command(&[command.as_bytes(), hint, b"\r\n"].concat()).await;
+    }
+
+    async fn subscribe_to_all(&mut self) {
+        let command = format!("SUB {}> 1\r\n", self.prefix);
+        self.command(command.as_bytes()).await;
+    }
+
+    /// The next subject after what all have in common, and what is published under it.
+    async fn next(&mut self) -> (String, Vec<u8>) {
+        let line = loop {
+            let line = self.line().await;
+            if line != "PING\r\n" {
+                break line;
+            }
+            self.server.write_all(b"PONG\r\n").await.expect("sent");
+        };
+        let words: Vec<_> = line.split_whitespace().collect();
+        let ["MSG", subject, "1", len] = words[..] else { panic!("{line}") };
+        let mut payload = vec![0; len.parse::<usize>().expect("a length") + 2];
+        let read = self.server.read_exact(&mut payload);
+        within("a payload", read).await.expect("a payload");
+        payload.truncate(payload.len() - 2);
+        let subject = subject.strip_prefix(&self.prefix).expect("a subject of this chat");
+        (subject.to_owned(), payload)
+    }
+}
+
+/// Under which an older core publishes and listens.
+fn feed_of(user: &str) -> String {
+    format!("feed.{}", user.parse::<Uuid>().expect("a UUID").as_simple())
 }
 
 async fn start(nats: &NatsServer) -> (TestChat, Connection) {
@@ -133,15 +187,67 @@ async fn a_hint_of_an_unknown_kind_hides_nothing() {
         let event = Event { seq: place, ..Event::default() };
         let mut hint =
             SubscribeResponse { events: vec![event], last_seq: place, epoch: first.epoch };
+        let mut bus = Bus::connect(&nats, &chat).await;
         store(&chat, 500_000, "of a later kind").await;
-        publish(&nats, &chat, &bob, &hint.encode_to_vec()).await;
+        bus.publish(&bob, &hint.encode_to_vec()).await;
         assert_eq!(live.message().await.body, "of a later kind");
         // Nor does one of an unknown history.
         hint.epoch = "no epoch".to_owned();
         hint.events[0].seq = place + 1;
         store(&chat, 500_001, "of another history").await;
-        publish(&nats, &chat, &bob, &hint.encode_to_vec()).await;
+        bus.publish(&bob, &hint.encode_to_vec()).await;
         assert_eq!(live.message().await.body, "of another history");
+    })
+    .await;
+}
+
+/// It listens to a subject for each of its users. As soon as it has stored something it is published for.
+#[tokio::test]
+async fn an_older_core_hears_what_others_store_once_it_was_heard() {
+    run_test(async {
+        let nats = NatsServer::start().await;
+        let (chat, core) = start(&nats).await;
+        let [ada, bob] = core.users().await;
+        let mut live = received_only(&core, &bob, None).await;
+        let mut bus = Bus::connect(&nats, &chat).await;
+        bus.subscribe_to_all().await;
+        core.send(&ada, &bob, "first").await.expect("stored");
+        assert_eq!(live.message().await.body, "first");
+        for _ in [&ada, &bob] {
+            let (subject, _) = bus.next().await;
+            assert!(subject.starts_with("share."), "{subject}: nobody else is known");
+        }
+
+        let mut older = Bus::connect(&nats, &chat).await;
+        store(&chat, 500_000, "older").await;
+        older.publish(&bob, b"").await;
+        assert_eq!(live.message().await.body, "older");
+        assert_eq!(bus.next().await, (feed_of(&bob), Vec::new()));
+        core.send(&ada, &bob, "newer").await.expect("stored");
+        assert_eq!(live.message().await.body, "newer");
+        let mut copies = Vec::new();
+        for _ in [&ada, &bob] {
+            let (subject, _) = bus.next().await;
+            assert!(subject.starts_with("share."), "{subject}: cores of now come first");
+            copies.push(bus.next().await);
+        }
+        let of_bob = copies.iter().find(|(subject, _)| *subject == feed_of(&bob));
+        let (_, copy) = of_bob.expect("what the older core hears");
+        let mut hint = SubscribeResponse::decode(&copy[..]).expect("what it understands");
+        let [Event { seq: 3, change: Some(Change::Message(message)), .. }] = &hint.events[..]
+        else {
+            panic!("{hint:?}")
+        };
+        assert_eq!(message.body, "newer");
+
+        // A core of now, which hears it by the share, does not take the copy for what an older one says.
+        assert!(copy.ends_with(MARK), "{copy:?}");
+        hint.events[0].seq = 4;
+        let Some(Change::Message(message)) = &mut hint.events[0].change else { unreachable!() };
+        message.body = "a copy".to_owned();
+        older.publish(&bob, &[&hint.encode_to_vec(), MARK].concat()).await;
+        core.send(&ada, &bob, "last").await.expect("stored");
+        assert_eq!(live.message().await.body, "last");
     })
     .await;
 }

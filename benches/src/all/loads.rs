@@ -56,6 +56,11 @@ pub(super) fn spread(duration: Duration) -> Closed {
     Closed { receivers: HOT_SENDERS, senders_each: 1, ..single(duration) }
 }
 
+/// T10: as many as an edge may have under way, of which it is to refuse none.
+pub(super) fn crowd(duration: Duration) -> Closed {
+    Closed { receivers: 1_000, ..pairs(duration) }
+}
+
 /// What one pipelined sender left.
 #[derive(Debug)]
 pub(super) struct Conversation {

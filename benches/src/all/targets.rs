@@ -103,6 +103,25 @@ pub(super) fn s9(startup: &Startup) -> Vec<Line> {
     ]
 }
 
+pub(super) fn t8(idle: &Idle) -> Option<Line> {
+    let each = idle.bytes_each.map(|each| each / KIB)?;
+    Some(Line::at_most("T8", "memory of an idle connection, cluster", 12.0, each, " KiB"))
+}
+
+/// The targets are half of what 6eeeedb needs on the machine of docs/PERFORMANCE.md, and 0.6 of S8's time.
+pub(super) fn t9(storm: &Storm) -> Vec<Line> {
+    let mut lines =
+        vec![Line::at_most("T9", "5,000 back, cluster", 3.0, storm.connected_seconds, " s")];
+    let cpu = storm.server_cpu_us_per_client;
+    lines.extend(cpu.map(|each| Line::at_most("T9", "CPU of a reconnect", 335.0, each, " us")));
+    lines
+}
+
+pub(super) fn t10(outcome: &Outcome) -> Line {
+    let rate = outcome.messages_per_second;
+    Line::at_least("T10", "1,000 pairs, 8 each, none refused, cluster", 10_000.0, rate, "/s")
+}
+
 /// Of S1's kind with one message in flight each: what the one receiver costs, beside as many pairs.
 pub(super) fn s10_single(single: &Outcome, spread: &Outcome) -> Line {
     let share = single.messages_per_second / spread.messages_per_second;

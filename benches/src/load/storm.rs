@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{task::JoinSet, time::sleep};
 
-use super::crowd;
+use super::{closed::used, crowd};
 use crate::{
     Result,
     client::{Socket, User},
@@ -28,6 +28,8 @@ pub(crate) struct Storm {
     pub(crate) connected_seconds: f64,
     /// Until the last had also received a message.
     pub(crate) received_seconds: f64,
+    /// Of all processes, for each client: to notice that it went, and to take it in again.
+    pub(crate) server_cpu_us_per_client: Option<f64>,
     /// Attempts that failed and were repeated.
     pub(crate) retries: usize,
     /// Whether the reconnects changed the database at all, where it is at hand.
@@ -46,17 +48,28 @@ pub(crate) async fn run(target: &Target, clients: usize) -> Result<Storm> {
     };
 
     note("  cutting them off");
+    let cpu = target.cpu_seconds()?;
     let start = Instant::now();
     sockets.into_iter().try_for_each(Socket::cut)?;
     let (mut sockets, retries) = reconnect(target, &users).await?;
     let connected_seconds = start.elapsed().as_secs_f64();
+    let cpu = used(cpu, target.cpu_seconds()?);
+    let server_cpu_us_per_client = cpu.map(|cpu| cpu * 1e6 / clients as f64);
     let database_written = match &mut watch {
         Some(watch) => Some(watch.has_changed().await?),
         None => None,
     };
     verdict += crowd::reach(target, &users, &mut sockets).await?;
     let received_seconds = start.elapsed().as_secs_f64();
-    Ok(Storm { clients, connected_seconds, received_seconds, retries, database_written, verdict })
+    Ok(Storm {
+        clients,
+        connected_seconds,
+        received_seconds,
+        server_cpu_us_per_client,
+        retries,
+        database_written,
+        verdict,
+    })
 }
 
 /// Everyone at the same time, and again where it failed.

@@ -1,7 +1,7 @@
 //! netrox-chat, started by the bench in a directory of its own.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -26,6 +26,15 @@ pub(crate) enum Arrangement {
     Split,
     /// As `split`, on PostgreSQL.
     Postgres,
+    /// As `postgres`, with NATS for a bus.
+    Cluster,
+}
+
+impl Arrangement {
+    /// Whether it wants a database of a PostgreSQL server.
+    pub(crate) fn is_on_postgres(self) -> bool {
+        matches!(self, Self::Postgres | Self::Cluster)
+    }
 }
 
 /// What deployments are started from.
@@ -34,8 +43,10 @@ pub(crate) struct Launcher {
     pub(crate) program: PathBuf,
     /// Where data directories are made; on the disk that is to be measured.
     pub(crate) directory: PathBuf,
-    /// A database that the deployment may fill, for [`Arrangement::Postgres`].
+    /// A database that the deployment may fill, where it is on PostgreSQL.
     pub(crate) database_url: Option<String>,
+    /// The program of [`Arrangement::Cluster`].
+    pub(crate) nats_server: PathBuf,
 }
 
 /// A running deployment. Dropping it kills its processes and removes its data.
@@ -76,9 +87,14 @@ impl Launcher {
                 processes.push(serve);
                 http
             }
-            Arrangement::Split | Arrangement::Postgres => {
+            Arrangement::Split | Arrangement::Postgres | Arrangement::Cluster => {
                 let mut core = self.command("core", directory.path());
-                if arrangement == Arrangement::Postgres {
+                if arrangement == Arrangement::Cluster {
+                    let (nats, address) = self.start_nats()?;
+                    core.env("NETROX_CHAT_BUS_URL", format!("nats://{address}"));
+                    processes.push(nats);
+                }
+                if arrangement.is_on_postgres() {
                     let url = self.database_url.as_ref().ok_or("--postgres-url is missing")?;
                     core.env("NETROX_CHAT_DATABASE_URL", url);
                 }
@@ -98,9 +114,27 @@ impl Launcher {
             addresses: vec![http_address],
             jwt_secret: JWT_SECRET.to_owned(),
             processes: Some(Processes(processes.iter().map(Running::id).collect())),
-            database: (arrangement != Arrangement::Postgres).then(|| database(directory.path())),
+            database: (!arrangement.is_on_postgres()).then(|| database(directory.path())),
         };
         Ok(Deployment { target, started_in, processes, directory })
+    }
+
+    /// A server of NATS that takes connections.
+    fn start_nats(&self) -> Result<(Running, SocketAddr)> {
+        // Free a moment ago.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = Command::new(&self.nats_server);
+        command.args(["--addr", "127.0.0.1", "--port", &address.port().to_string()]);
+        let nats = Running::spawn(command)
+            .map_err(|error| format!("{}: {error}", self.nats_server.display()))?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        while TcpStream::connect(address).is_err() {
+            if Instant::now() > deadline {
+                return Err(format!("no server of NATS answers at {address}").into());
+            }
+            std::thread::sleep(READY_POLL);
+        }
+        Ok((nats, address))
     }
 
     fn command(&self, role: &str, directory: &Path) -> Command {

@@ -6,8 +6,7 @@
 //! [`check`](super::check). So nothing here is waited for, and everything is bounded.
 //!
 //! * [`entry`]: how the servers are entered; [`event`]: what the operator is told of them; [`hint`]: what is carried.
-//!
-//! A core listens to the subjects of those users alone that have live streams on it.
+//! * [`subject`]: what it is published under; [`listening`]: what this core hears; [`older`]: cores of before.
 
 use std::{
     fmt,
@@ -19,28 +18,34 @@ use std::{
 
 use async_nats::{Client, connection::State};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use netrox_proto::ids::UserId;
 use tokio::{
     io,
     sync::{Notify, mpsc},
 };
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 mod entry;
 mod event;
 mod hint;
+mod listening;
+mod older;
+mod subject;
 
-use self::event::Observer;
-pub(super) use self::hint::HintItem;
+use self::{
+    event::Observer,
+    listening::{Ear, Shares},
+    older::OlderCores,
+    subject::{Subjects, share_of},
+};
+pub(super) use self::{hint::HintItem, listening::Listening};
 use crate::{change::Change, config::BusConfig, store::history::History};
 
-/// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped.
-const QUEUE_HINTS: usize = 1_024;
+/// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped. As many as the largest commit
+/// may have participants.
+const QUEUE_HINTS: usize = 2_048;
+
 /// Why the bus could not be entered at all; a server that does not answer is waited for instead.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -55,6 +60,9 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// The bus was connected, or has lost something and said so.
     fn changed(&self);
 
+    /// Whether anyone listens for the user.
+    fn is_awaited_by(&self, user: UserId) -> bool;
+
     /// What one hint of another core says.
     fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>);
 }
@@ -63,13 +71,10 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub(super) struct Bus {
     client: Client,
-    /// What subjects begin with: deployments that share a server do not hear each other.
-    prefix: Arc<str>,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
     is_lossy: Arc<AtomicBool>,
     history: History,
-    inbox: Arc<dyn Inbox>,
-    tasks: TaskTracker,
+    shares: Arc<Shares>,
 }
 
 impl Bus {
@@ -97,11 +102,19 @@ impl Bus {
                 std::future::ready(None)
             });
         let client = async_nats::connect_with_options(&config.url.0[..], options).await?;
-        let prefix: Arc<str> = format!("netrox-chat.{}.feed.", cluster.as_simple()).into();
+        let subjects = Arc::new(Subjects::new(cluster));
+        let older = Arc::<OlderCores>::default();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
-        let publishing = publish(client.clone(), Arc::clone(&prefix), queue, connected);
-        tasks.spawn(stop.run_until_cancelled_owned(publishing));
-        Ok(Self { client, prefix, outgoing, is_lossy: Arc::default(), history, inbox, tasks })
+        let outlet = Outlet {
+            client: client.clone(),
+            subjects: Arc::clone(&subjects),
+            older: Arc::clone(&older),
+        };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(queue, connected)));
+        let ear = Ear { inbox, history: history.clone(), subjects, older };
+        let shares = Arc::new(Shares::new(client.clone(), ear, tasks));
+        shares.listen_to_older(stop);
+        Ok(Self { client, outgoing, is_lossy: Arc::default(), history, shares })
     }
 
     /// Tells the other cores what users learn of. Never waits.
@@ -119,7 +132,7 @@ impl Bus {
     /// Makes the other cores look what became of a user.
     pub(super) fn publish_look(&self, user: UserId) {
         if self.is_connected() {
-            self.send(user, hint::look());
+            self.send(user, hint::address(user));
         }
     }
 
@@ -136,57 +149,39 @@ impl Bus {
         }
     }
 
-    /// Passes on what other cores publish for a user, until the guard is dropped.
-    pub(super) fn listen(&self, user: UserId) -> DropGuard {
-        let stop = CancellationToken::new();
-        let subject = subject(&self.prefix, user);
-        let listener =
-            Listener { user, inbox: Arc::clone(&self.inbox), history: self.history.clone() };
-        self.tasks.spawn(listen(self.client.clone(), subject, listener, stop.clone()));
-        stop.drop_guard()
+    /// Passes on what other cores publish for a user, until what is given is dropped.
+    pub(super) fn listen(&self, user: UserId) -> Listening {
+        self.shares.listen(user)
     }
 }
 
-fn subject(prefix: &str, user: UserId) -> String {
-    format!("{prefix}{}", user.0.as_simple())
-}
-
-/// Hands hints to the connection, which may make it wait.
-async fn publish(
+/// Where hints leave this core.
+struct Outlet {
     client: Client,
-    prefix: Arc<str>,
-    mut queue: mpsc::Receiver<(UserId, Bytes)>,
-    connected: Arc<Notify>,
-) {
-    loop {
-        tokio::select! {
-            next = queue.recv() => {
-                let Some((user, payload)) = next else { return };
-                // It fails when the client has ended, and then nobody hears it anyway.
-                let _ = client.publish(subject(&prefix, user), payload).await;
+    subjects: Arc<Subjects>,
+    older: Arc<OlderCores>,
+}
+
+impl Outlet {
+    /// Hands hints to the connection, which may make it wait.
+    async fn run(self, mut queue: mpsc::Receiver<(UserId, Bytes)>, connected: Arc<Notify>) {
+        loop {
+            tokio::select! {
+                next = queue.recv() => {
+                    let Some((user, payload)) = next else { return };
+                    self.publish(user, payload).await;
+                }
+                () = connected.notified() => event::tell_small_payload(&self.client),
             }
-            () = connected.notified() => event::tell_small_payload(&client),
         }
     }
-}
 
-/// Whom hints are for.
-struct Listener {
-    user: UserId,
-    inbox: Arc<dyn Inbox>,
-    history: History,
-}
-
-async fn listen(client: Client, subject: String, listener: Listener, stop: CancellationToken) {
-    let Listener { user, inbox, history } = listener;
-    let listening = async {
-        let Ok(mut hints) = client.subscribe(subject).await else { return };
-        while let Some(message) = hints.next().await {
-            inbox.brought(&mut hint::decode(&message.payload, user, &history).into_iter());
+    /// It fails when the client has ended, and then nobody hears it anyway.
+    async fn publish(&self, user: UserId, payload: Bytes) {
+        let copy = self.older.are_there().then(|| hint::copy(&payload));
+        let _ = self.client.publish(self.subjects.of_share(share_of(user)), payload).await;
+        if let Some(copy) = copy {
+            let _ = self.client.publish(self.subjects.of_user(user), copy).await;
         }
-    };
-    tokio::select! {
-        () = listening => {}
-        () = stop.cancelled() => {}
     }
 }

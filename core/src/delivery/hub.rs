@@ -12,11 +12,10 @@ use std::{
 };
 
 use netrox_proto::ids::UserId;
-use tokio_util::sync::DropGuard;
 
 pub(crate) use self::queue::{Entry, Next};
 use self::queue::{Queue, lock};
-use super::due::Due;
+use super::{bus::Listening, due::Due};
 use crate::{
     change::Change,
     error::Error,
@@ -50,7 +49,7 @@ struct Registry {
 struct Listeners {
     queues: Vec<Arc<Queue>>,
     /// Held while anyone listens.
-    _on_bus: Option<DropGuard>,
+    _on_bus: Option<Listening>,
 }
 
 /// Users with live subscriptions, each with the earliest start that one of these was told of last.
@@ -81,7 +80,7 @@ impl Hub {
         &self,
         user: UserId,
         received_only: bool,
-        listen: impl FnOnce() -> Option<DropGuard>,
+        listen: impl FnOnce() -> Option<Listening>,
     ) -> Result<Registration, Error> {
         let queue = Arc::new(Queue::new(received_only));
         let mut registry = lock(&self.0.registry);
@@ -113,6 +112,11 @@ impl Hub {
         if let Some(due) = &self.0.due {
             due.add(user);
         }
+    }
+
+    /// Whether anyone listens for the user.
+    pub(super) fn is_awaited_by(&self, user: UserId) -> bool {
+        lock(&self.0.registry).users.contains_key(&user)
     }
 
     fn each_queue(&self, user: UserId, mut act: impl FnMut(&Queue)) {

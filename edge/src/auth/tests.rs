@@ -402,3 +402,31 @@ fn the_token_is_found_anywhere_in_the_query() {
     }
     assert_eq!(query_token(None), None);
 }
+
+/// What was verified before says nothing of the time.
+#[test]
+fn a_token_that_is_remembered_ends_and_begins_like_any_other() {
+    let authenticator =
+        Authenticator::new(&config(JwtKey::PublicKeyPem(key!("p256.pub").to_vec())));
+    let authenticator = authenticator.expect("a usable key");
+    let key = EncodingKey::from_ec_pem(key!("p256")).expect("a key");
+    let start = now();
+    let claims = claims(&json!({"exp": start + 60, "nbf": start}));
+    let token = encode(&Header::new(Algorithm::ES256), &claims, &key).expect("a token");
+    let verify = |token: &str, now| authenticator.verify(token, now).map(drop);
+    // Refused, it is not remembered as anything.
+    assert_eq!(verify(&token, start + 71), Err(Refusal::Expired));
+    for _ in 0..2 {
+        for now in [start - 10, start, start + 70] {
+            assert_eq!(verify(&token, now), Ok(()), "{}", now - start);
+        }
+        assert_eq!(verify(&token, start + 71), Err(Refusal::Expired));
+        assert_eq!(verify(&token, start - 11), Err(Refusal::NotYetValid));
+    }
+    // One with another signature is another one.
+    let (signed, signature) = token.rsplit_once('.').expect("a signature");
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let forged = format!("{signed}.{other}{}", &signature[1..]);
+    assert_eq!(verify(&forged, start), Err(Refusal::Signature));
+    assert_eq!(verify(&token, start), Ok(()));
+}

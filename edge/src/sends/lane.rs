@@ -21,6 +21,7 @@ use super::{
     commands::{Entry, Link, Refusals, State, Terms, Waiting, unreachable_core},
     room::Room,
     stall::Stall,
+    tally::Tally,
 };
 use crate::core_client::CoreClient;
 
@@ -30,6 +31,7 @@ pub(super) struct Lane {
     pub(super) terms: Terms,
     state: Mutex<State>,
     pub(super) stall: Arc<Stall>,
+    pub(super) tally: Arc<Tally>,
     pub(super) closing: CancellationToken,
 }
 
@@ -50,8 +52,8 @@ impl Drop for RefuseOnDrop {
 }
 
 impl Lane {
-    pub(super) fn new(terms: Terms, stall: Arc<Stall>) -> Self {
-        Self { terms, state: Mutex::default(), stall, closing: CancellationToken::new() }
+    pub(super) fn new(terms: Terms, stall: Arc<Stall>, tally: Arc<Tally>) -> Self {
+        Self { terms, state: Mutex::default(), stall, tally, closing: CancellationToken::new() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -173,6 +175,7 @@ impl Lane {
         }
         self.stall.refused(refusals.len() - unknown);
         for (answer, failure) in refusals {
+            self.tally.refused(&failure);
             // The sender may have gone.
             let _ = answer.send(Err(failure));
         }
@@ -205,7 +208,7 @@ mod tests {
     use crate::stub_core::{StubCore, user};
 
     fn lane() -> Lane {
-        Lane::new(Terms { keeps: true, wait: Duration::ZERO }, Arc::default())
+        Lane::new(Terms { keeps: true, wait: Duration::ZERO }, Arc::default(), Arc::default())
     }
 
     fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<SendResult> {

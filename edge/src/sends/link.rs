@@ -150,6 +150,9 @@ impl Lane {
             self.stall.end(waiting);
         }
         if let (Some(answer), Some(result)) = (command.and_then(|command| command.answer), result) {
+            if let Err(failure) = &result {
+                self.tally.refused(failure);
+            }
             // The sender may have gone.
             let _ = answer.send(result);
         }

@@ -9,16 +9,17 @@ use std::{
 };
 
 use netrox_proto::ids::UserId;
+use prometheus_client::metrics::gauge::Gauge;
 
 /// Of all users.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_BYTES_PER_USER: usize = MAX_BYTES / 16;
 /// Of a command besides its text.
 const OVERHEAD_BYTES: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    bytes: AtomicUsize,
+    bytes: Gauge,
     /// Of those who send.
     by_user: Mutex<HashMap<UserId, Weak<RoomOfUser>>>,
 }
@@ -48,6 +49,26 @@ pub(super) struct Room {
 }
 
 impl Rooms {
+    /// `bytes` shows what commands hold.
+    pub(super) fn new(bytes: Gauge) -> Self {
+        Self { bytes, by_user: Mutex::default() }
+    }
+
+    /// Whether there was so much room.
+    fn take(&self, bytes: usize) -> bool {
+        let max = MAX_BYTES as i64 - bytes as i64;
+        let within = |held| (held <= max).then_some(held + bytes as i64);
+        self.bytes.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok()
+    }
+
+    fn take_more(&self, bytes: usize) {
+        self.bytes.inc_by(bytes as i64);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.bytes.dec_by(bytes as i64);
+    }
+
     fn by_user(&self) -> MutexGuard<'_, HashMap<UserId, Weak<RoomOfUser>>> {
         self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,8 +86,8 @@ impl Rooms {
     }
 
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+    pub(super) fn bytes(&self) -> i64 {
+        self.bytes.get()
     }
 }
 
@@ -81,11 +102,11 @@ impl RoomOfUser {
         let within = |max| move |held: usize| (held + bytes <= max).then_some(held + bytes);
         // One command has room whatever its length.
         let of_user = |held| if held == 0 { Some(bytes) } else { within(MAX_BYTES_PER_USER)(held) };
-        let all = &self.rooms.bytes;
-        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within(MAX_BYTES))
-            .map_err(|_| Full::All)?;
+        if !self.rooms.take(bytes) {
+            return Err(Full::All);
+        }
         if self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, of_user).is_err() {
-            all.fetch_sub(bytes, Ordering::Relaxed);
+            self.rooms.give_back(bytes);
             return Err(Full::User);
         }
         Ok(Room { of_user: Arc::clone(self), bytes })
@@ -94,7 +115,7 @@ impl RoomOfUser {
     /// The same beyond all limits.
     pub(super) fn take_more(self: &Arc<Self>, text_bytes: usize) -> Room {
         let bytes = OVERHEAD_BYTES + text_bytes;
-        self.rooms.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.rooms.take_more(bytes);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Room { of_user: Arc::clone(self), bytes }
     }
@@ -114,7 +135,7 @@ impl Drop for RoomOfUser {
 impl Drop for Room {
     fn drop(&mut self) {
         self.of_user.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.of_user.rooms.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of_user.rooms.give_back(self.bytes);
     }
 }
 

@@ -37,7 +37,7 @@ fn world_with(in_process: bool, wait: Duration) -> World {
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
     let tasks = Tasks::default();
-    let sends = SendPipeline::new(&core.client(), in_process, wait, &tasks);
+    let sends = SendPipeline::new(&core.client(), in_process, wait, &tasks, &Metrics::default());
     World { core, sends, tasks }
 }
 
@@ -397,6 +397,38 @@ async fn is_bounded_on_the_stream_and_for_each_user() {
     assert_eq!(world.send("a").await.map(drop), Ok(()));
 }
 
+/// As many as 1,000 users with 8 long messages each, of a core that is slow and not away.
+#[tokio::test(start_paused = true)]
+async fn what_has_no_room_for_anyone_stays_with_its_sender_until_something_is_away() {
+    let world = world(false);
+    assert_eq!(world.send("first").await.map(drop), Ok(()));
+    world.core.change(|state| state.sends = Sends::Ignored);
+    let submit = |sender: u128| {
+        let body = "x".repeat(16 * 1024);
+        let command = SendCommand::Message { receiver: user(BOB), body };
+        world.sends.submit(&world.sends.sender(user(sender)), command, Instant::now())
+    };
+    let mut pending = Vec::new();
+    let full = (1_000..).find_map(|number| match submit(number / 8) {
+        Submission::Accepted(accepted) => {
+            pending.push(accepted);
+            None
+        }
+        Submission::NoRoom(command) => Some(command),
+    });
+    assert!(full.is_some() && pending.len() > 900, "{}", pending.len());
+    // Nothing is answered for longer than what is just under way takes.
+    sleep(Duration::from_secs(1)).await;
+    let Submission::Accepted(refused) = submit(1) else { panic!("it is not refused") };
+    assert_eq!(reason(refused.await), ErrorReason::Overloaded);
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.core.answer_all();
+    for outcome in join_all(pending).await {
+        assert_eq!(outcome.map(drop), Ok(()));
+    }
+    assert!(matches!(submit(1), Submission::Accepted(_)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_while_the_core_is_down_waits_and_keeps_its_order() {
     let world = world(false);
@@ -562,7 +594,7 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     let client = CoreClient::new(transport, authorization());
     let tasks = Tasks::default();
     let server = serve(&core, address);
-    let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks);
+    let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks, &Metrics::default());
     let world = World { core, sends, tasks };
     // The server may not listen yet.
     let mut number = 0;

@@ -12,7 +12,7 @@ use netrox_proto::{
 use tokio::{
     sync::{Notify, oneshot},
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{close::CloseReason, members::Members, queue::Outgoing};
@@ -36,6 +36,8 @@ struct State {
     waiters: Vec<oneshot::Sender<Result<(), Failure>>>,
     /// Keeps the subscription.
     task: Option<AbortHandle>,
+    /// When the last connection left, if nobody has joined since.
+    left_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -60,13 +62,39 @@ impl Feed {
         self.state().task = Some(task);
     }
 
-    /// Takes a connection out. Drops the subscription with the last one, and gives whether it was.
-    pub(super) fn leave(&self, outgoing: &Arc<Outgoing>) -> bool {
+    /// Adds a connection, which is given what the user receives from now on.
+    pub(super) fn join(&self, outgoing: Arc<Outgoing>) {
+        self.state().left_at = None;
+        self.members.add(outgoing);
+    }
+
+    /// Takes a connection out; gives whether it was the last.
+    pub(super) fn leave(&self, outgoing: &Arc<Outgoing>, now: Instant) -> bool {
         let is_last = self.members.remove(outgoing);
-        if is_last && let Some(task) = self.state().task.take() {
-            task.abort();
+        if is_last {
+            self.state().left_at = Some(now);
         }
         is_last
+    }
+
+    /// Whether the last connection left then, and nobody has joined since.
+    pub(super) fn was_left_at(&self, at: Instant) -> bool {
+        self.state().left_at == Some(at)
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.state().left_at.is_some()
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.state().phase, Phase::Live)
+    }
+
+    /// Drops the subscription. To be called when nobody can join any more.
+    pub(super) fn stop(&self) {
+        if let Some(task) = self.state().task.take() {
+            task.abort();
+        }
     }
 
     /// Resolves when no message sent from now on can be missed.

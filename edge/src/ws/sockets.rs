@@ -7,12 +7,13 @@ use std::{
 };
 
 use netrox_proto::{ids::UserId, v1::Failure};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::{
     close::CloseReason,
     feed::Feed,
+    lingering::{Left, Lingering},
     members::Admission,
     places::{NoPlace, Place, Places},
     queue::Outgoing,
@@ -38,6 +39,7 @@ pub(super) struct Sockets {
     max_bytes: usize,
     places: Places,
     registry: Mutex<Registry>,
+    lingering: Lingering,
     subscriptions: Subscriptions,
     known_users: Arc<KnownUsers>,
     metrics: Metrics,
@@ -66,6 +68,7 @@ impl Sockets {
             max_bytes: limits.outgoing_queue_bytes,
             places: Places::new(limits),
             registry: Mutex::default(),
+            lingering: Lingering::default(),
             subscriptions: Subscriptions::new(core, metrics.clone()),
             known_users,
             metrics,
@@ -88,6 +91,7 @@ impl Sockets {
         for feed in feeds {
             feed.members.close_all(CloseReason::Draining);
         }
+        self.lingering.take_all().iter().for_each(|left| self.stop(left));
         self.sessions.close();
         self.sessions.wait().await;
     }
@@ -114,12 +118,12 @@ impl Sockets {
         }
         let feed = match registry.feeds.entry(user) {
             Entry::Occupied(entry) => {
-                entry.get().members.add(Arc::clone(&outgoing));
+                entry.get().join(Arc::clone(&outgoing));
                 Arc::clone(entry.get())
             }
             Entry::Vacant(entry) => {
                 let feed = Arc::new(Feed::new(user));
-                feed.members.add(Arc::clone(&outgoing));
+                feed.join(Arc::clone(&outgoing));
                 let subscribed = Arc::clone(self).subscribe(Arc::clone(&feed));
                 feed.set_task(self.tasks.spawn_abortable(subscribed));
                 Arc::clone(entry.insert(feed))
@@ -131,18 +135,56 @@ impl Sockets {
     }
 
     async fn subscribe(self: Arc<Self>, feed: Arc<Feed>) {
-        let Ended { failure, reason } = self.subscriptions.keep(&feed).await;
+        let Ended { failure, reason } =
+            self.subscriptions.keep(&feed, || self.give_up(&feed)).await;
         self.known_users.forget(feed.user);
         // Nobody joins from here on, so that all who did are closed: who comes next gets a new feed.
         self.registry().forget(&feed);
         feed.end(failure, reason);
     }
 
+    /// Whether nobody is connected; then nobody joins the feed any more.
+    fn give_up(&self, feed: &Arc<Feed>) -> bool {
+        let mut registry = self.registry();
+        let is_left = feed.is_left();
+        if is_left {
+            registry.forget(feed);
+        }
+        is_left
+    }
+
     fn leave(&self, feed: &Arc<Feed>, outgoing: &Arc<Outgoing>) {
+        let at = Instant::now();
+        let over = {
+            // Under the lock of the registry, so that the drain leaves nobody out.
+            let registry = self.registry();
+            if !feed.leave(outgoing, at) {
+                return;
+            }
+            let left = Left { feed: Arc::clone(feed), at };
+            let lingers = !registry.draining && feed.is_live();
+            if lingers { self.lingering.add(left) } else { Some(left) }
+        };
+        over.iter().for_each(|left| self.stop(left));
+    }
+
+    /// Ends the subscriptions of users who do not come back, until the drain.
+    pub(super) async fn stop_left(self: Arc<Self>) {
+        let stopping = async {
+            loop {
+                self.stop(&self.lingering.next().await);
+            }
+        };
+        self.tasks.draining().run_until_cancelled(stopping).await;
+    }
+
+    /// Ends a subscription, unless somebody has joined since.
+    fn stop(&self, left: &Left) {
         // Under the lock of the registry, so that nobody joins a feed that is about to stop.
         let mut registry = self.registry();
-        if feed.leave(outgoing) {
-            registry.forget(feed);
+        if left.feed.was_left_at(left.at) {
+            left.feed.stop();
+            registry.forget(&left.feed);
         }
     }
 }

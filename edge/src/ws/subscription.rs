@@ -107,8 +107,10 @@ impl Subscriptions {
         Self { core, openings: Openings::default(), epochs: Epochs::default(), metrics }
     }
 
-    /// Keeps a feed live until its last connection is gone, when this is aborted, or until the subscription cannot go on.
-    pub(super) async fn keep(&self, feed: &Feed) -> Ended {
+    /// Keeps a feed live until nobody comes back to it, when this is aborted, or until the subscription cannot go on. One
+    /// that breaks is opened again, unless `is_given_up` says that nobody is there and nobody joins any more: what was
+    /// missed would be shown to who came later.
+    pub(super) async fn keep(&self, feed: &Feed, is_given_up: impl Fn() -> bool) -> Ended {
         let user = feed.user;
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
         let mut position: Option<Position> = None;
@@ -153,6 +155,7 @@ impl Subscriptions {
                     );
                     (out_of_reach(), CloseReason::PositionLost)
                 }
+                Fate::Broken if is_given_up() => (failure, CloseReason::PositionLost),
                 Fate::Broken => {
                     tracing::debug!(
                         user.id = %user,

@@ -6,7 +6,7 @@ use netrox_harness::{engine::NatsServer, eventually, run_test};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{RECEIVING, SENDING, arguments, builder, connect, listener};
+use super::{RECEIVING, SENDING, arguments, builder, connect, listener, users_apart};
 use crate::subscribe::Subscription;
 
 struct Configuration {
@@ -39,7 +39,7 @@ async fn what_is_too_long_for_the_bus_is_looked_up_and_the_operator_knows() {
         let chat = builder(&nats).start().await;
         let sending = connect(&chat, SENDING).await;
         let receiving = connect(&chat, RECEIVING).await;
-        let [ada, bob] = sending.users().await;
+        let [ada, bob] = users_apart(&sending).await;
         let mut subscription = Subscription::open(&receiving, &bob).await;
         let _ada = Subscription::open(&sending, &ada).await;
         listener(&nats, &bob).await;
@@ -76,7 +76,7 @@ async fn a_core_that_may_not_publish_is_warned_about_once() {
         let chat = builder(&nats).start().await;
         let sending = connect(&chat, SENDING).await;
         let receiving = connect(&chat, RECEIVING).await;
-        let [ada, bob] = sending.users().await;
+        let [ada, bob] = users_apart(&sending).await;
         let mut subscription = Subscription::open(&receiving, &bob).await;
         listener(&nats, &bob).await;
         let is_refusal = |event: &Value| {

@@ -52,11 +52,16 @@ pub(super) fn idle(idle: &Idle) -> Result<Vec<Figure>> {
 
 pub(super) fn storm(storm: &Storm) -> Result<Vec<Figure>> {
     sound(storm)?;
-    let written = storm.database_written.ok_or("no database at hand")?;
-    Ok(vec![
+    let each = storm.server_cpu_us_per_client.ok_or("no CPU figure")?;
+    let mut figures = vec![
+        Figure::less("back", storm.connected_seconds, " s"),
         Figure::less("back and receiving", storm.received_seconds, " s"),
-        Figure::less("database written", u8::from(written).into(), ""),
-    ])
+        Figure::less("CPU of a reconnect", each, " us"),
+    ];
+    // Of a database that is at hand.
+    let written = storm.database_written.map(|written| u8::from(written).into());
+    figures.extend(written.map(|written| Figure::less("database written", written, "")));
+    Ok(figures)
 }
 
 pub(super) fn startup(startup: &Startup) -> Result<Vec<Figure>> {

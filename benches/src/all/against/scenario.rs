@@ -39,6 +39,8 @@ enum Place {
     Fresh(Arrangement, Load),
     /// In a fresh database, of the load of S1.
     Postgres,
+    /// In a fresh database, with a bus.
+    Cluster(Load),
     LargeStart,
     LargeHistory,
 }
@@ -55,9 +57,9 @@ enum Load {
     Upload,
 }
 
-pub(super) static ALL: [Scenario; 18] = {
+pub(super) static ALL: [Scenario; 22] = {
     use Load::{Closed, History, Idle, Pipeline, Steady, Storm, Threads, Upload};
-    use Place::{Fresh, LargeHistory, LargeStart, Postgres};
+    use Place::{Cluster, Fresh, LargeHistory, LargeStart, Postgres};
     [
         scenario("S1", "50 pairs, serve", Fresh(Serve, Closed(loads::pairs)), 3),
         scenario("S2", "50 pairs, split", Fresh(Split, Closed(loads::pairs)), 3),
@@ -77,6 +79,10 @@ pub(super) static ALL: [Scenario; 18] = {
         scenario("S10", "500 pairs, 1 each", Fresh(Serve, Closed(loads::spread)), 3),
         scenario("S10", "10,000 threads", Fresh(Serve, Threads), 6),
         scenario("uploads", "25 MiB", Fresh(Serve, Upload), 3),
+        scenario("T8", "idle connection, cluster", Cluster(Idle), 10),
+        scenario("T9", "5,000 cut off, split", Fresh(Split, Storm), 6),
+        scenario("T9", "5,000 cut off, cluster", Cluster(Storm), 8),
+        scenario("T10", "1,000 pairs, 8 each, cluster", Cluster(Closed(loads::crowd)), 8),
     ]
 };
 
@@ -92,15 +98,20 @@ const fn scenario(
 impl Scenario {
     /// What keeps it from being measured on any build.
     pub(super) fn lacks(&self, plan: &Plan) -> Option<&'static str> {
-        let missing = matches!(self.place, Place::Postgres) && plan.postgres_url.is_none();
+        let missing = matches!(self.place, Place::Postgres | Place::Cluster(_))
+            && plan.postgres_url.is_none();
         missing.then_some("--postgres-url is missing")
     }
 
     /// Roughly what one measurement takes.
     pub(super) fn takes(&self, plan: &Plan) -> Duration {
         let timed = match self.place {
-            Place::Fresh(_, Load::Closed(_) | Load::Steady) | Place::Postgres => plan.duration,
-            Place::Fresh(..) | Place::LargeStart | Place::LargeHistory => Duration::ZERO,
+            Place::Fresh(_, Load::Closed(_) | Load::Steady)
+            | Place::Cluster(Load::Closed(_) | Load::Steady)
+            | Place::Postgres => plan.duration,
+            Place::Fresh(..) | Place::Cluster(_) | Place::LargeStart | Place::LargeHistory => {
+                Duration::ZERO
+            }
         };
         timed + Duration::from_secs(self.seconds)
     }
@@ -113,6 +124,7 @@ impl Scenario {
                 load.measure(&deployment.target, plan.duration).await
             }
             Place::Postgres => postgres(plan, &build.launcher).await,
+            Place::Cluster(load) => cluster(plan, &build.launcher, load).await,
             Place::LargeStart => figures::startup(&build.start_large(plan.rows).await?),
             Place::LargeHistory => figures::history(&build.read_large(plan.rows).await?),
         }
@@ -144,6 +156,19 @@ async fn postgres(plan: &Plan, launcher: &Launcher) -> Result<Vec<Figure>> {
     let measured = loads::postgres(launcher, &database.url, plan.duration).await;
     database.remove().await?;
     figures::postgres(measured?)
+}
+
+async fn cluster(plan: &Plan, launcher: &Launcher, load: Load) -> Result<Vec<Figure>> {
+    let url = plan.postgres_url.as_ref().ok_or("--postgres-url is missing")?;
+    let database = TemporaryDatabase::create(url).await?;
+    let launcher = Launcher { database_url: Some(database.url.clone()), ..launcher.clone() };
+    let measured = async {
+        let deployment = launcher.start(Arrangement::Cluster).await?;
+        load.measure(&deployment.target, plan.duration).await
+    };
+    let measured = measured.await;
+    database.remove().await?;
+    measured
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use crate::config::BusConfig;
 
 /// Commands on their way to the connection.
 const CLIENT_CAPACITY: usize = 256;
-/// Hints of one user that wait to be taken in.
-const SUBSCRIPTION_CAPACITY: usize = 512;
+/// Hints of one subject that wait to be taken in: as many as the largest commit may have participants.
+const SUBSCRIPTION_CAPACITY: usize = 2_048;
 /// A server that is gone without a word is noticed after three of them.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);

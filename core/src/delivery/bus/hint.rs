@@ -1,6 +1,9 @@
 //! What travels on the bus, one hint a user: a `SubscribeResponse`, as a subscription itself would send it, with what only cores
 //! tell each other beside it. A hint without events says "look", and so does an event whose kind is not known.
 //!
+//! Before it stands whom it is for: the 16 bytes of the user's id, by which a core drops what nobody there waits for. A core
+//! of before there were shares has the user in the subject instead; a copy for it is marked, and is none for other cores.
+//!
 //! A core of 0.1.0 tells no epoch. It knows messages alone, and leaves the message out where the user sent it.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -8,6 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
+use uuid::Uuid;
 
 use crate::{
     change::{Change, Subject},
@@ -27,6 +31,9 @@ struct Hint {
     /// Of the last event.
     #[prost(string, tag = "3")]
     epoch: String,
+    /// It was published under the share of the user as well.
+    #[prost(bool, tag = "2044")]
+    is_copy: bool,
 }
 
 /// An `Event`.
@@ -49,7 +56,12 @@ struct Event {
     is_sent: bool,
 }
 
-/// One hint a user, whatever the number of events; one that is longer than `max_bytes` says "look".
+/// Of an address.
+const ADDRESS_BYTES: usize = 16;
+/// Of the mark of a copy.
+const MARK_BYTES: usize = 8;
+
+/// One hint a user, whatever the number of events, after whom it is for; one that is longer than `max_bytes` says "look".
 pub(super) fn encode(
     changes: &[Change],
     history: &History,
@@ -66,10 +78,39 @@ pub(super) fn encode(
         .into_iter()
         .map(|(user, (start, mut hint))| {
             hint.epoch = history.epoch(start).to_string();
-            let fits = hint.encoded_len() <= max_bytes;
-            (user, if fits { hint.encode_to_vec().into() } else { look() })
+            let len = ADDRESS_BYTES + hint.encoded_len();
+            if len + MARK_BYTES > max_bytes {
+                return (user, address(user));
+            }
+            let mut payload = Vec::with_capacity(len);
+            payload.extend_from_slice(user.0.as_bytes());
+            hint.encode_raw(&mut payload);
+            (user, payload.into())
         })
         .collect()
+}
+
+/// Whom a hint is for, which says "look" where nothing follows.
+pub(super) fn address(user: UserId) -> Bytes {
+    Bytes::copy_from_slice(user.0.as_bytes())
+}
+
+/// Whom a hint is for, and what it says.
+pub(super) fn addressee(payload: &[u8]) -> Option<(UserId, &[u8])> {
+    let (user, payload) = payload.split_first_chunk::<ADDRESS_BYTES>()?;
+    Some((UserId(Uuid::from_bytes(*user)), payload))
+}
+
+/// A hint as it goes to cores that have the user in the subject. Messages of Protocol Buffers that stand one after another
+/// are one.
+pub(super) fn copy(payload: &[u8]) -> Bytes {
+    let mut copy = payload.get(ADDRESS_BYTES..).unwrap_or_default().to_vec();
+    Hint { is_copy: true, ..Hint::default() }.encode_raw(&mut copy);
+    copy.into()
+}
+
+pub(super) fn is_copy(payload: &[u8]) -> bool {
+    Hint::decode(payload).is_ok_and(|hint| hint.is_copy)
 }
 
 fn to_wire(change: &Change) -> Event {
@@ -81,10 +122,6 @@ fn to_wire(change: &Change) -> Event {
     let prior_start = (prior != place.start).then_some(prior.0);
     let request_id = change.request.as_ref().map(RequestId::to_bytes).unwrap_or_default();
     Event { seq: place.seq, message, first_seq, request_id, prior_start, is_sent }
-}
-
-pub(super) fn look() -> Bytes {
-    Bytes::new()
 }
 
 /// What a hint says.
@@ -125,8 +162,6 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     const START: Start = Start(5 << 22);
@@ -149,6 +184,13 @@ mod tests {
 
     fn history() -> History {
         History::of_test(START)
+    }
+
+    /// What is said to whom.
+    fn opened(hints: &[(UserId, Bytes)], place: usize) -> &[u8] {
+        let (user, payload) = addressee(&hints[place].1).expect("whom it is for");
+        assert_eq!(user, hints[place].0);
+        payload
     }
 
     /// The places and texts of what a hint says; no text is that of a message of the user's own.
@@ -177,8 +219,8 @@ mod tests {
             [change(one, 4, true, "a"), change(two, 9, false, "a"), change(one, 5, false, "b")];
         let hints = encode(&changes, &history(), MAX_BYTES);
         assert_eq!(hints.iter().map(|(user, _)| *user).collect::<Vec<_>>(), [one, two]);
-        assert_eq!(brought(&hints[0].1), [(4, None), (5, Some("b".to_owned()))]);
-        for one in decode(&hints[0].1, one, &history()) {
+        assert_eq!(brought(opened(&hints, 0)), [(4, None), (5, Some("b".to_owned()))]);
+        for one in decode(opened(&hints, 0), one, &history()) {
             let HintItem::Change(change) = one else { panic!("{one:?}") };
             assert_eq!((change.to, change.place.start, change.prior), (user(1), START, START));
             assert!(change.is_new());
@@ -194,10 +236,12 @@ mod tests {
                 let changes = [change(user, 4, false, &"x".repeat(len))];
                 encode(&changes, &history(), max_bytes)
             };
-            assert_eq!(encoded(max_bytes), [(user, look())]);
-            assert_ne!(encoded(max_bytes / 2), [(user, look())]);
+            assert_eq!(encoded(max_bytes), [(user, address(user))]);
+            assert_ne!(encoded(max_bytes / 2), [(user, address(user))]);
         }
-        assert!(says_look(&look()));
+        assert!(says_look(opened(&[(user, address(user))], 0)));
+        assert!(says_look(&copy(&address(user))), "and so does its copy");
+        assert_eq!(addressee(&address(user)[1..]), None);
     }
 
     /// What a core of 0.1.0 sends, and takes for its own.
@@ -216,9 +260,12 @@ mod tests {
 
         let changes = [change(user(1), 4, true, "a"), change(user(1), 5, false, "b")];
         let ours = encode(&changes, &history(), MAX_BYTES);
-        let theirs = v1::SubscribeResponse::decode(&ours[0].1[..]).expect("a hint");
+        let ours = copy(&ours[0].1);
+        let theirs = v1::SubscribeResponse::decode(&ours[..]).expect("a hint");
         let kinds: Vec<_> = theirs.events.iter().map(|event| event.change.is_some()).collect();
         assert_eq!((theirs.last_seq, kinds), (5, vec![false, true]));
+        assert!(is_copy(&ours) && !is_copy(&hint.encode_to_vec()) && !is_copy(b""));
+        assert_eq!(brought(&ours), [(4, None), (5, Some("b".to_owned()))]);
     }
 
     #[test]

@@ -88,6 +88,13 @@ impl World {
         connection
     }
 
+    /// Until the last connection has left, though its socket may still be closing.
+    async fn emptied(&self) {
+        while self.edge.shared.metrics.open_sockets() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     fn serve(
         &self,
         connection: Connection,

@@ -173,6 +173,56 @@ async fn a_user_is_subscribed_while_connected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_back_in_a_moment_finds_the_subscription_and_nothing_of_before() {
+    let world = world(unlimited());
+    for body in ["a", "b", "c"] {
+        let mut bob = world.connect(BOB).await;
+        world.core.deliver(user(ALICE), user(BOB), &[body]);
+        assert_eq!(bob.bodies(1).await, [body]);
+        drop(bob);
+        // Longer in all than each time, with something that nobody is there for.
+        tokio::time::sleep(seconds(6)).await;
+        world.core.deliver(user(ALICE), user(BOB), &["missed"]);
+        tokio::time::sleep(seconds(1)).await;
+    }
+    assert_eq!(world.core.state().subscriptions, 1);
+    world.core.wait_for("end of the subscription", |state| state.subscribers() == 0).await;
+}
+
+/// It would be shown what was sent before it came.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_breaks_while_nobody_is_there_is_not_opened_again() {
+    let world = world(unlimited());
+    drop(world.connect(BOB).await);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(world.core.state().subscribers(), 1);
+    world.core.break_subscriptions(&unavailable());
+    world.core.deliver(user(ALICE), user(BOB), &["missed"]);
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(world.core.state().subscriptions, 1);
+    let mut bob = world.connect(BOB).await;
+    world.core.deliver(user(ALICE), user(BOB), &["a"]);
+    assert_eq!(bob.bodies(1).await, ["a"]);
+    assert_eq!(world.core.state().subscriptions, 2);
+}
+
+/// As when it was the subscription's last one.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_user_does_not_come_back_to_a_subscription() {
+    let world = world(unlimited());
+    drop(world.connect(BOB).await);
+    tokio::time::sleep(seconds(1)).await;
+    world.core.change(|state| state.deleted.insert(user(BOB).to_string()));
+    world.core.break_subscriptions(&Failure::new(ErrorReason::UserDeleted, "deleted"));
+    tokio::time::sleep(seconds(1)).await;
+    let sockets = &world.edge.shared.web_sockets.sockets;
+    let place = sockets.place(user(BOB)).expect("a place");
+    let connection = sockets.join(place, Generation::V1).expect("no drain");
+    let refused = connection.live().await.expect_err("a refusal");
+    assert_eq!(refused.reason(), ErrorReason::UserDeleted);
+}
+
+#[tokio::test(start_paused = true)]
 async fn handshakes_at_once_share_a_subscription_and_miss_nothing() {
     let world = world(unlimited());
     let mut bobs = futures_util::future::join_all((0..10).map(|_| world.connect(BOB))).await;

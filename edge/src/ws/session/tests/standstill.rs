@@ -32,8 +32,7 @@ async fn what_waited_while_this_edge_stood_still_counts_only_of_a_client_that_is
             world.core.wait_for("all", |state| state.stored.len() == 101).await;
             assert_eq!(world.core.state().bodies()[1..], numbers(0..100));
         } else {
-            let gone = |state: &crate::stub_core::State| state.subscribers() == 0;
-            world.core.wait_for("the end of the session", gone).await;
+            world.emptied().await;
             assert_eq!(world.core.state().bodies(), ["before"], "{end}");
         }
         drop(client);
@@ -85,8 +84,7 @@ async fn a_client_that_has_gone_is_seen_before_a_close_and_before_a_write() {
             drop(alice);
             change(&outgoing);
             tokio::time::advance(seconds(5)).await;
-            let gone = |state: &crate::stub_core::State| state.subscribers() == 0;
-            world.core.wait_for("the end of the session", gone).await;
+            world.emptied().await;
             // Behind whatever the session has sent.
             world.connect(ALICE).await.send(text_to(user(BOB), "after")).await;
             let after = |state: &crate::stub_core::State| state.bodies().contains(&"after");
