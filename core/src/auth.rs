@@ -6,7 +6,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use subtle::{Choice, ConstantTimeEq};
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::{notice::Notices, server::Visitor};
+use crate::{notice::Notices, strangers::Visitor};
 
 const SCHEME: &str = "bearer";
 

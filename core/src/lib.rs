@@ -7,7 +7,7 @@
 //! * [`change`]: what users learn of.
 //! * [`delivery`]: tells this core's subscriptions and the other cores what was committed; [`subscribe`]: one
 //!   subscription; [`feed_lookup`]: where feeds end.
-//! * [`auth`], [`server`], [`health`]: who may call, over which socket, and whether it makes sense.
+//! * [`auth`], [`server`], [`strangers`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
@@ -45,6 +45,7 @@ mod notice;
 mod request;
 mod server;
 mod store;
+mod strangers;
 mod subscribe;
 
 pub use config::{

@@ -7,16 +7,15 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
-pub(crate) use self::strangers::Visitor;
 use self::{
     burst::Bursts,
     calls::FewOfStrangers,
     linger::{LINGER_TIMEOUT, Lingering},
     protocol::{MAX_METADATA_BYTES, Protocol},
+    received::{PREFACE_TIMEOUT, Received},
     remainder::ReadsOn,
-    strangers::{PREFACE_TIMEOUT, Received, Strangers},
 };
-use crate::{Core, attachment::MAX_UPLOADS};
+use crate::{Core, attachment::MAX_UPLOADS, strangers::Strangers};
 
 mod burst;
 mod calls;
@@ -24,8 +23,8 @@ mod deadline;
 mod linger;
 mod one_request;
 mod protocol;
+mod received;
 mod remainder;
-mod strangers;
 
 /// An edge holds one stream a connected user, over a few connections.
 const MAX_STREAMS: u32 = 32_768;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netrox_harness::{Role, eventually, hanging_disk::HangingDisk, within};
+use netrox_harness::{Role, crowding::crowded, eventually, hanging_disk::HangingDisk, within};
 use netrox_proto::v1::{ErrorReason, SendMessageRequest, send_messages_response::Result as Answer};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -63,14 +63,14 @@ async fn nobody_waits_for_a_commit_that_hangs() {
         }
         has_health(&core, ServingStatus::NotServing).await;
         let took = began_at.elapsed();
-        assert!(took < LONGEST, "{took:?} until all were told");
+        assert!(took < crowded(LONGEST), "{took:?} until all were told");
         let asked_at = Instant::now();
         for _ in 0..10 {
             let refused = core.send(&ada, &bob, "later").await;
             assert_refused(refused, ErrorReason::StoreUnavailable);
         }
         let took = asked_at.elapsed();
-        assert!(took < Duration::from_secs(2), "{took:?} for refusals of what is known");
+        assert!(took < crowded(Duration::from_secs(2)), "{took:?} for refusals of what is known");
         // Reading goes on, and does not show what may be gone after a power cut.
         assert_eq!(core.history(&bob, &ada).await.expect("a history").len(), round);
         assert_eq!(health(&core).await, ServingStatus::NotServing);
@@ -106,7 +106,7 @@ async fn a_disk_that_hangs_does_not_hold_up_the_end() {
     core.terminate();
     assert_eq!(core.exit_code().await, Some(0));
     let took = began_at.elapsed();
-    assert!(took < LONGEST, "{took:?} until the end");
+    assert!(took < crowded(LONGEST), "{took:?} until the end");
     assert_refused(within("an answer", hung).await.expect("a send"), ErrorReason::OutcomeUnknown);
     disk.go_on();
     core.start_again().await;

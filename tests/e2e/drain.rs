@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use netrox_harness::{
-    Arrangement, Role, TestChat, each, multipart::Form, process::Signal, raw::Raw, socket::End,
+    Arrangement, Role, TestChat, crowding::crowded, each, multipart::Form, process::Signal,
+    raw::Raw, socket::End,
 };
 
 use crate::flow::{self, Flow, seed};
@@ -15,15 +16,18 @@ each![
     an_upload_under_way_is_stored_or_leaves_nothing,
 ];
 
-/// What the program promises, and the time that a busy machine takes to tell.
-const PROMISED: Duration = Duration::from_secs(12);
+/// What the program promises.
+const PROMISED: Duration = Duration::from_secs(10);
+/// What an idle machine takes to tell.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Drains one process under whatever goes on.
 async fn drain(chat: &mut TestChat, role: Role) {
     let begun = Instant::now();
     let status = chat.terminate(role).await;
     assert_eq!(status.code(), Some(0), "{status:?}");
-    assert!(begun.elapsed() < PROMISED, "{:?}", begun.elapsed());
+    let (took, most) = (begun.elapsed(), PROMISED + crowded(SLACK));
+    assert!(took < most, "{took:?}");
 }
 
 async fn a_drain_under_load_closes_every_socket_and_loses_nothing(arrangement: Arrangement) {

@@ -9,7 +9,9 @@ mod switch;
 use std::time::{Duration, Instant};
 
 use netrox_harness::{
-    Arrangement, Engine, Role, Socket, TestChat, each,
+    Arrangement, Engine, Role, Socket, TestChat,
+    crowding::crowded,
+    each,
     engine::PostgresServer,
     eventually,
     process::Signal,
@@ -31,7 +33,7 @@ each![
 
 /// What is between a message and its refusal is this exact.
 const EXACT: Duration = Duration::from_millis(500);
-/// For a debug build that shares its machine.
+/// For a debug build on an idle machine.
 const SLACK: Duration = Duration::from_millis(700);
 
 /// Traffic before and after, and what it was told.
@@ -190,7 +192,7 @@ async fn a_core_that_is_killed_cut_off_or_drains_in_a_stall_costs_no_send() {
 #[tokio::test]
 async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
     run_test(async {
-        let (wait, away) = if is_full() { (10, 20) } else { (3, 6) };
+        let (wait, away) = if is_full() { (10, 20) } else { (5, 9) };
         let [wait, away] = [wait, away].map(Duration::from_secs);
         let mut scene = Scene::start_with(&[("store-wait", &format!("{}s", wait.as_secs()))]).await;
         let load = scene.load().await;
@@ -206,6 +208,7 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
         let resumed_at = Instant::now();
         sleep(Duration::from_secs(1)).await;
         let pairs = load.stop().await;
+        let exact = EXACT + crowded(SLACK);
         let (mut refused, mut unknown, mut late) = (0, 0, 0);
         for pair in &pairs {
             for sent in &pair.sent {
@@ -213,13 +216,14 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
                 match sent.refused.as_deref() {
                     Some("unavailable") => {
                         refused += 1;
-                        assert!(took.abs_diff(wait) < EXACT + SLACK, "refused after {took:?}");
+                        assert!(took + EXACT > wait, "refused after {took:?} already");
+                        assert!(took < wait + exact, "refused after {took:?}");
                     }
                     // The commit was under way when the server stopped.
                     Some("outcome_unknown") => {
                         unknown += 1;
                         assert!(
-                            sent.at < paused_at + EXACT,
+                            sent.at < paused_at + exact,
                             "unknown, sent {:?} later",
                             sent.at - paused_at
                         );
@@ -227,7 +231,7 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
                     Some(code) => panic!("{code}"),
                     None => {
                         late += usize::from(sent.at > paused_at && sent.at < resumed_at);
-                        assert!(took < wait + EXACT + SLACK, "stored after {took:?}");
+                        assert!(took < wait + exact, "stored after {took:?}");
                     }
                 }
             }
@@ -243,7 +247,10 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
             let log = scene.chat.log(edge);
             let begins = log.count_of("no core takes sends: they wait");
             assert!(begins <= 1, "{begins} of {edge:?}");
-            assert_eq!(log.count_of("a core takes sends again"), begins, "{edge:?}");
+            eventually("a core that takes sends again", async || {
+                (log.count_of("a core takes sends again") == begins).then_some(())
+            })
+            .await;
             begun += begins;
         }
         assert!(begun > 0);

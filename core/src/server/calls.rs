@@ -18,8 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::Visitor;
-use crate::{auth::ServiceAuth, error::Error, notice::Notices};
+use crate::{auth::ServiceAuth, error::Error, notice::Notices, strangers::Visitor};
 
 /// What is open to those who show no token (`ServiceAuth::open_to_all`).
 const HEALTH: &str = "/grpc.health.v1.Health/";

@@ -23,8 +23,8 @@ use netrox_proto::{
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{Visitor, deadline, one_request::OneRequest};
-use crate::notice::Notices;
+use super::{deadline, one_request::OneRequest};
+use crate::{notice::Notices, strangers::Visitor};
 
 /// Of the metadata of a call, each entry with 32 bytes besides (RFC 9113 section 10.5.1).
 pub(super) const MAX_METADATA_BYTES: usize = 16 * 1024;

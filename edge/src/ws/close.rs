@@ -50,6 +50,22 @@ impl CloseReason {
         }
     }
 
+    /// Whether another connection has its place already.
+    pub(super) fn gives_up_place(self) -> bool {
+        match self {
+            Self::Replaced | Self::ReplacedSilent => true,
+            Self::Draining
+            | Self::TokenExpired
+            | Self::UserDeleted
+            | Self::Flood
+            | Self::PositionLost
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::InvalidUtf8
+            | Self::ProtocolError => false,
+        }
+    }
+
     /// What to tell a peer whose bytes could not be read; `None` where it is gone.
     #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tungstenite")]
     pub(super) fn of_read_error(error: &Error) -> Option<Self> {

@@ -202,8 +202,7 @@ impl Outgoing {
                 return;
             }
             state.close = Some(reason);
-            let is_replaced = matches!(reason, CloseReason::Replaced | CloseReason::ReplacedSilent);
-            let place = if is_replaced { state.place.take() } else { None };
+            let place = if reason.gives_up_place() { state.place.take() } else { None };
             if !reason.finishes_queue() {
                 state.clear();
             }

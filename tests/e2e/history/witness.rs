@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use netrox_harness::Socket;
+use netrox_harness::{Socket, crowding::crowded};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
@@ -57,7 +57,7 @@ impl Witness {
     /// be the next of them.
     pub(super) async fn follow(&mut self, book: &Book, ids: &[i64]) -> Fate {
         for (count, expected) in ids.iter().enumerate() {
-            match tokio::time::timeout(LONGEST_SILENCE, self.next()).await {
+            match tokio::time::timeout(crowded(LONGEST_SILENCE), self.next()).await {
                 Ok(ControlFlow::Continue((id, text))) => {
                     let due = (*expected, book.text(*expected));
                     assert!(

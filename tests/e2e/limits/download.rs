@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use netrox_harness::{
-    Arrangement, Edge, Role, TestChat, User, each, eventually, multipart::Form, raw::Raw,
+    Arrangement, Edge, Role, TestChat, User, crowding::crowded, each, eventually, multipart::Form,
+    raw::Raw,
 };
 
 each![
@@ -178,8 +179,8 @@ async fn stalled_downloads_take_nothing_that_chat_needs(arrangement: Arrangement
         let grown = chat.resident_bytes().saturating_sub(before);
         let each = grown / held.len() as u64;
         eprintln!("{} stalled: {grown} bytes, {each} each; slowest {slowest:?}", held.len());
-        // The bound is a debug build's, on a busy machine.
-        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+        // The bound is a debug build's.
+        assert!(slowest < crowded(Duration::from_secs(1)), "{slowest:?}");
         if arrangement == Arrangement::Serve {
             assert!(grown < 64 * 1024 * 1024, "{grown} bytes for {}", held.len());
         }

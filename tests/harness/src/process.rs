@@ -123,6 +123,7 @@ pub struct Log {
 impl Process {
     /// Starts `command`, whose stderr is kept line by line.
     pub fn spawn(mut command: Command) -> Self {
+        crate::crowding::watch();
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start the program");
         let stderr = child.stderr.take().expect("a pipe");
