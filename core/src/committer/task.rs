@@ -9,6 +9,7 @@ use super::{
     answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
+    sends,
     transaction::{self, Committed, TransactionError},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
@@ -200,6 +201,9 @@ impl CommitTask {
             return Err(BatchError::Told(Error::StoreUnavailable));
         }
         let Batch { writes, callers } = batch;
+        if self.writer.stores_at_once() {
+            sends::name(writes);
+        }
         let requests = callers.requests();
         let (begun, mut attempts) = (Instant::now(), 0);
         loop {
@@ -225,6 +229,11 @@ impl CommitTask {
                 Some(Err(TransactionError::InDoubt { committed, trace, cause })) => {
                     return match self.settle(&mut work, &trace, &cause).await {
                         CommitOutcome::Stored => Ok(committed),
+                        CommitOutcome::Found(messages) => {
+                            // Subscriptions read what they were not told.
+                            self.delivery.resync();
+                            Ok(Committed::found(messages))
+                        }
                         CommitOutcome::NotStored => Err(BatchError::NotNow),
                         CommitOutcome::Unknown => {
                             // Whoever was not deleted comes back.

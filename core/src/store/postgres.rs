@@ -27,7 +27,7 @@ pub(super) use self::{
     readers::{BULK_READERS, Pool, READERS},
     schema::{Migrations, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
-    session::write_options,
+    session::{Session, write_options},
     snapshots::watch as watch_snapshots,
 };
 use self::{
@@ -199,21 +199,22 @@ pub(super) struct Known {
 }
 
 /// Connects to a server that may have been replaced or reconfigured since the start, for writing. Gives the start that
-/// the connection works in. At the start of a core there is time.
+/// the connection works in, and its session. At the start of a core there is time.
 pub(super) async fn connect(
     options: &PgConnectOptions,
     known: &Known,
     is_first: bool,
-) -> Result<(PgConnection, Start), sqlx::Error> {
+) -> Result<(PgConnection, Start, Session), sqlx::Error> {
     let enter = async |mut connection: PgConnection| {
         let entered = async {
             if check_for_writing(&mut connection, known.accepted).await?.has_standbys {
                 server::tell_missing_standby(&mut connection, &known.notices).await?;
             }
-            history::postgres::enter(&mut connection, known).await
+            let start = history::postgres::enter(&mut connection, known).await?;
+            Ok((start, Session::of(&mut connection).await?))
         };
-        let start = entered.await.map_err(unusable)?;
-        Ok((connection, start))
+        let (start, session) = entered.await.map_err(unusable)?;
+        Ok((connection, start, session))
     };
     if is_first {
         let connected = connect_when_taken(options, Patience::ENDLESS).await;

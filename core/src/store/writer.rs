@@ -5,6 +5,7 @@
 //! committed on it would never be stored; a PostgreSQL server that did not answer in time may answer later.
 //!
 //! * [`transaction`]: what is done between the beginning and the commit.
+//! * [`at_once`]: a transaction that is one call.
 //! * [`settle`]: what became of a transaction whose commit failed.
 
 use std::{sync::Arc, time::Duration};
@@ -20,9 +21,11 @@ use super::{
     engine::{Connection, by},
     history::{self, History, Start},
     open_files::OpenFiles,
-    postgres, sqlite,
+    postgres::{self, Session},
+    sqlite,
 };
 
+mod at_once;
 mod settle;
 mod transaction;
 
@@ -60,6 +63,10 @@ struct Open {
     cache: Cache,
     /// The history that the connection writes to.
     start: Start,
+    /// Of PostgreSQL.
+    session: Option<Session>,
+    /// When a server last answered.
+    heard: Instant,
     /// When a server was last found to be as durable as promised.
     looked: Instant,
     /// Of SQLite: the version of the data when it was opened, where it has written nothing yet that a cache would be of.
@@ -150,6 +157,21 @@ impl Writer {
         Ok(())
     }
 
+    /// To a server that is as durable as promised, as far as was looked.
+    async fn connect_soundly(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
+        if self.history().take_suspicion() {
+            self.discard().await;
+        }
+        by(deadline, self.connect()).await?;
+        // While one transaction follows the other, nothing else looks.
+        if let Some(open) = &mut self.open
+            && open.looked.elapsed() >= postgres::LOOK_INTERVAL
+        {
+            by(deadline, open.look(&self.engine)).await?;
+        }
+        Ok(())
+    }
+
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
         Ok(match &mut self.open {
             Some(open) => open,
@@ -166,16 +188,7 @@ impl Writer {
             }
             Engine::Postgres { .. } => Some(Instant::now() + TRANSACTION_TIMEOUT),
         };
-        if self.history().take_suspicion() {
-            self.discard().await;
-        }
-        by(deadline, self.connect()).await?;
-        // While one transaction follows the other, nothing else looks.
-        if let Some(open) = &mut self.open
-            && open.looked.elapsed() >= postgres::LOOK_INTERVAL
-        {
-            by(deadline, open.look(&self.engine)).await?;
-        }
+        self.connect_soundly(deadline).await?;
         let begun = by(deadline, self.begin_connected()).await?;
         let trace = match begun {
             Some(trace) => trace,
@@ -314,8 +327,10 @@ impl Engine {
                 Open::new(Connection::Sqlite(connection), memory.history().start())
             }
             Self::Postgres { options, known, .. } => {
-                let (connection, start) = postgres::connect(options, known, is_first).await?;
-                Open::new(Connection::Postgres(connection), start)
+                let (connection, start, session) =
+                    postgres::connect(options, known, is_first).await?;
+                let open = Open::new(Connection::Postgres(connection), start);
+                Open { session: Some(session), ..open }
             }
         })
     }
@@ -323,7 +338,9 @@ impl Engine {
 
 impl Open {
     fn new(connection: Connection, start: Start) -> Self {
-        Self { connection, cache: Cache::default(), start, looked: Instant::now(), opened_at: None }
+        let now = Instant::now();
+        let cache = Cache::default();
+        Self { connection, cache, start, session: None, heard: now, looked: now, opened_at: None }
     }
 
     /// Whether the server still is as durable as promised. SQLite has none that could change.
