@@ -59,8 +59,10 @@ const CONTRADICTIONS: &str = "
                 is distinct from (n.created, n.id, n.created)) as threads";
 
 async fn assert_sound(database: &Database) {
-    let found: Contradictions =
-        sqlx::query_as(CONTRADICTIONS).fetch_one(&mut database.connect().await).await.expect("rows");
+    let found: Contradictions = sqlx::query_as(CONTRADICTIONS)
+        .fetch_one(&mut database.connect().await)
+        .await
+        .expect("rows");
     assert_eq!(found, Contradictions::default());
 }
 

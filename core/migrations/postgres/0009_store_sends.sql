@@ -1,14 +1,17 @@
 -- Stores messages of which nothing is to be decided, in one call: each reference is new, and each user known. It does what a
 -- core does step by step, in the same order: it locks the feeds of all users by their keys before it reads anything, so that
--- it and any core take their turns. Where something is to be decided it stores nothing, and gives no row. A reference that
+-- it and any core take their turns. Where something is to be decided it stores nothing, and gives no ids. A reference that
 -- is taken violates messages_client_ref.
+--
+-- A call may reach the server long after whoever made it gave up on it, and behind what was stored since. So it stores nothing
+-- once the clock of the server is past not_after. Whoever has the locks by then is before all that comes later.
 --
 -- Users and threads are named once. Messages name them by their places in those arrays, from 1. What they take is counted
 -- from what there was: one with sender_step 1 takes the next place in its sender's feed, and with thread_step 1 the next
 -- instant of its thread.
 create or replace function store_sends(
-    -- The start that the caller works in, and microseconds since the epoch.
-    current_start bigint, now bigint,
+    -- The start that the caller works in; microseconds since the epoch by the caller's clock, and by the server's.
+    current_start bigint, now bigint, not_after bigint,
     -- In ascending order, with how many places each takes.
     user_ids uuid[], steps bigint[],
     -- Of each thread who wrote first in the batch, to whom, how many messages, and which of them is the last.
@@ -16,10 +19,11 @@ create or replace function store_sends(
     -- Of each message.
     threads_of int[], senders int[], receivers int[], thread_step bigint[], sender_step bigint[], receiver_step bigint[],
     bodies text[], client_refs uuid[],
-    -- What there was: of users, and of threads, whose activity is null where they are new. The ids of the messages.
-    out user_keys bigint[], out last_seqs bigint[], out starts bigint[],
+    -- What the server's clock said behind the locks. What there was: of users, and of threads, whose activity is null where
+    -- they are new. The ids of the messages, null where nothing was stored.
+    out clock bigint, out user_keys bigint[], out last_seqs bigint[], out starts bigint[],
     out thread_ids bigint[], out activities bigint[], out message_ids bigint[]
-) returns setof record language plpgsql as $$
+) returns record language plpgsql as $$
 #variable_conflict use_column
 declare
     -- The greatest id that every client can read.
@@ -35,6 +39,10 @@ begin
             select u.id, u.key, u.deleted, f.last_seq, f.start
             from users u join feeds f on f.user_key = u.key where u.id = any(user_ids)
             order by f.user_key for update of f) as locked order by locked.id) as l;
+    clock := extract(epoch from clock_timestamp()) * 1000000;
+    if clock > not_after then
+        return;
+    end if;
     if is_deleted is distinct from false or cardinality(user_keys) <> cardinality(user_ids) then
         return;
     end if;
@@ -106,6 +114,5 @@ begin
                 with ordinality
                 as v (thread, sender, receiver, thread_step, sender_step, receiver_step, body, client_ref, place)
         ) as w;
-    return next;
 end
 $$;

@@ -257,7 +257,9 @@ impl CommitTask {
         trace: &Trace,
         cause: &store::Error,
     ) -> CommitOutcome {
-        let settle_by = work.is_in_doubt(Instant::now() + MIN_SETTLE_TIME);
+        let settle_by = Instant::now() + MIN_SETTLE_TIME;
+        let settle_by = trace.may_begin_until().map_or(settle_by, |until| until.max(settle_by));
+        let settle_by = work.is_in_doubt(settle_by);
         self.discard(work).await;
         self.watchdog.failed(cause);
         // What was not synced may be read back from memory, and be gone after a power cut.

@@ -112,6 +112,14 @@ impl<'a> Work<'a> {
         !matches!(self.stage, Stage::Running if self.progress.state().0 != Phase::Committing)
     }
 
+    /// Before that callers are told nothing, also where the process ends: what is sent after that they were told comes later.
+    fn not_before(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::InDoubt(settle_by) => Some(settle_by),
+            Stage::Running | Stage::Ending => None,
+        }
+    }
+
     /// What callers are told that have waited for long enough, and when the next one has.
     fn patience(&self) -> Option<(Error, Instant)> {
         let (error, not_before) = match self.stage {
@@ -146,7 +154,8 @@ impl Watchdog {
         let mut step = pin!(step);
         loop {
             let Self { waiting, condition } = self;
-            let hurried_at = waiting.hurried_at();
+            let hurries_at = waiting.hurried_at();
+            let hurried_at = hurries_at.map(|at| work.not_before().map_or(at, |by| by.max(at)));
             let patience = work.patience();
             let is_over = async {
                 match (&patience, hurried_at) {

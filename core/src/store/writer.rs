@@ -21,7 +21,7 @@ use super::{
     engine::{Connection, by},
     history::{self, History, Start},
     open_files::OpenFiles,
-    postgres::{self, Session},
+    postgres::{self, SessionName, server_clock},
     sqlite,
 };
 
@@ -29,6 +29,7 @@ mod at_once;
 mod settle;
 mod transaction;
 
+use self::at_once::CallSession;
 pub(crate) use self::{
     settle::{CommitOutcome, Trace},
     transaction::{CommitError, USERS_AT_A_TIME, WriteTransaction},
@@ -38,6 +39,8 @@ pub(crate) use self::{
 pub(crate) struct Writer {
     engine: Engine,
     open: Option<Open>,
+    /// Of PostgreSQL: one that was asked for more than it has answered. Nothing is written until it has ended.
+    unanswered: Option<SessionName>,
 }
 
 /// How to connect.
@@ -64,7 +67,7 @@ struct Open {
     /// The history that the connection writes to.
     start: Start,
     /// Of PostgreSQL.
-    session: Option<Session>,
+    session: Option<CallSession>,
     /// When a server last answered.
     heard: Instant,
     /// When a server was last found to be as durable as promised.
@@ -89,6 +92,7 @@ const POSTGRES_BEGIN: &str = "begin";
 /// Assigns the number, by which the server knows later what became of the transaction.
 const TRANSACTION_ID: &str = concat!("select pg_current_xact_id()::text, ", latest_start!());
 const LATEST_START: &str = concat!("select ", latest_start!());
+const LATEST_START_AND_CLOCK: &str = concat!("select ", latest_start!(), ", ", server_clock!());
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
@@ -108,7 +112,7 @@ impl Writer {
         let open = Open { opened_at, ..Open::new(Connection::Sqlite(connection), start) };
         let is_nameless = memory.is_nameless();
         let engine = Engine::Sqlite { options, files, memory };
-        let mut writer = Self { engine, open: Some(open) };
+        let mut writer = Self { engine, open: Some(open), unanswered: None };
         if is_nameless && let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
             writer.discard().await;
@@ -122,7 +126,7 @@ impl Writer {
     ) -> Result<Self, sqlx::Error> {
         let engine = Engine::Postgres { options, known, told: Start::default() };
         let open = Some(engine.open(true).await?);
-        let mut writer = Self { engine, open };
+        let mut writer = Self { engine, open, unanswered: None };
         writer.take_new_history();
         Ok(writer)
     }
@@ -151,15 +155,12 @@ impl Writer {
     }
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
-        if self.open.is_none() {
-            self.open = Some(self.engine.open(false).await?);
-        }
-        Ok(())
+        self.connected().await.map(drop)
     }
 
     /// To a server that is as durable as promised, as far as was looked.
     async fn connect_soundly(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
-        if self.history().take_suspicion() {
+        if self.history().take_suspicion() || self.unanswered.is_some() {
             self.discard().await;
         }
         by(deadline, self.connect()).await?;
@@ -173,9 +174,14 @@ impl Writer {
     }
 
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
-        Ok(match &mut self.open {
+        let Self { engine, open, unanswered } = self;
+        Ok(match open {
             Some(open) => open,
-            none => none.insert(self.engine.open(false).await?),
+            none => {
+                let mut opened = engine.open(false).await?;
+                opened.end(unanswered).await?;
+                none.insert(opened)
+            }
         })
     }
 
@@ -327,10 +333,10 @@ impl Engine {
                 Open::new(Connection::Sqlite(connection), memory.history().start())
             }
             Self::Postgres { options, known, .. } => {
-                let (connection, start, session) =
-                    postgres::connect(options, known, is_first).await?;
-                let open = Open::new(Connection::Postgres(connection), start);
-                Open { session: Some(session), ..open }
+                let connected = postgres::connect(options, known, is_first).await?;
+                let session = Some(CallSession::of(&connected));
+                let open = Open::new(Connection::Postgres(connected.connection), connected.start);
+                Open { session, ..open }
             }
         })
     }
@@ -341,6 +347,17 @@ impl Open {
         let now = Instant::now();
         let cache = Cache::default();
         Self { connection, cache, start, session: None, heard: now, looked: now, opened_at: None }
+    }
+
+    /// Ends a session before anything is written in this one: what it was asked for would be stored behind that.
+    async fn end(&mut self, unanswered: &mut Option<SessionName>) -> Result<(), sqlx::Error> {
+        if let (Connection::Postgres(connection), Some(session)) =
+            (&mut self.connection, *unanswered)
+        {
+            session.end(connection).await?;
+        }
+        *unanswered = None;
+        Ok(())
     }
 
     /// Whether the server still is as durable as promised. SQLite has none that could change.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection, FromRow, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::Instant;
 
 use super::{FIRST_CONNECT_TIMEOUT, Patience, schema::Schema, server::MARK};
@@ -66,39 +66,6 @@ const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
 const TRANSACTION_TIMEOUT: (&str, &str) = ("transaction_timeout", "0");
 /// How often a server is asked again that takes no connection.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Names a session, also among those of other runs of the server. While it is there, its last statement may be at work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
-pub(in crate::store) struct Session {
-    pid: i32,
-    /// Microseconds since the epoch.
-    began: i64,
-}
-
-macro_rules! sessions {
-    () => {
-        "select pid, (extract(epoch from backend_start) * 1000000)::bigint as began
-        from pg_stat_activity where pid = "
-    };
-}
-const OWN_SESSION: &str = concat!(sessions!(), "pg_backend_pid()");
-const SESSION_OF: &str = concat!(sessions!(), "$1");
-
-impl Session {
-    pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        sqlx::query_as(OWN_SESSION).fetch_one(connection).await
-    }
-
-    /// Whether it has ended. What it committed is seen by every statement from then on.
-    pub(in crate::store) async fn has_ended(
-        self,
-        connection: &mut PgConnection,
-    ) -> Result<bool, sqlx::Error> {
-        let query = sqlx::query_as(SESSION_OF).bind(self.pid);
-        let found: Option<Self> = query.fetch_optional(connection).await?;
-        Ok(found != Some(self))
-    }
-}
 
 /// As it was given, named in `pg_stat_activity`, and marked to see whether settings come through.
 fn named(given: &PgConnectOptions) -> PgConnectOptions {

@@ -2,28 +2,48 @@
 //!
 //! Whoever is not answered does not know whether it was committed, whatever the server was at. So a server that was silent
 //! for a moment is asked first whether it is there.
+//!
+//! Unlike a transaction that has begun, a call that is on its way holds no lock: what comes later could be stored before it.
+//! So the server carries it out until a time only, by its own clock, and its session is ended before the next one writes.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{
-    Engine, LATEST_START, Open, TRANSACTION_TIMEOUT, Trace, Writer, transaction::CommitError,
+    Engine, LATEST_START_AND_CLOCK, Open, TRANSACTION_TIMEOUT, Trace, Writer,
+    transaction::CommitError,
 };
 use crate::store::{
     Error,
     batch::{BatchData, Sends},
     engine::{Connection, by},
     history::Start,
+    postgres::{Connected, ServerClock, SessionName},
 };
 
 /// How long the last answer of a server proves that it is there.
 const HEARD_FOR: Duration = Duration::from_millis(10);
 
+/// What is known of a session that calls are made in.
+#[derive(Debug)]
+pub(super) struct CallSession {
+    name: SessionName,
+    clock: ServerClock,
+}
+
+impl CallSession {
+    pub(super) fn of(connected: &Connected) -> Self {
+        Self { name: connected.session, clock: connected.clock }
+    }
+}
+
 /// A connection that a call can be made on.
 #[derive(Debug)]
 pub(crate) struct AtOnce<'a> {
     open: &'a mut Open,
+    unanswered: &'a mut Option<SessionName>,
+    deadline: Instant,
 }
 
 impl Writer {
@@ -37,21 +57,33 @@ impl Writer {
         if !self.stores_at_once() {
             return Ok(None);
         }
-        let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
-        self.connect_soundly(deadline).await?;
-        let Some(open) = &mut self.open else { return Ok(None) };
-        if open.heard.elapsed() > HEARD_FOR && !by(deadline, open.answers()).await? {
+        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+        self.connect_soundly(Some(deadline)).await?;
+        let Self { open: Some(open), unanswered, .. } = self else { return Ok(None) };
+        if !open.was_heard() && !by(Some(deadline), open.answers()).await? {
             return Ok(None);
         }
-        Ok(Some(AtOnce { open }))
+        Ok(Some(AtOnce { open, unanswered, deadline }))
     }
 }
 
 impl Open {
+    /// Whether the server was there a moment ago, and its clock is known.
+    fn was_heard(&self) -> bool {
+        self.heard.elapsed() <= HEARD_FOR
+            && self.session.as_ref().is_some_and(|session| session.clock.is_fresh())
+    }
+
     /// Whether the server is there, with the history that the connection was opened on.
     async fn answers(&mut self) -> Result<bool, sqlx::Error> {
-        let Connection::Postgres(connection) = &mut self.connection else { return Ok(false) };
-        let start: Start = sqlx::query_scalar(LATEST_START).fetch_one(connection).await?;
+        let (Connection::Postgres(connection), Some(session)) =
+            (&mut self.connection, &mut self.session)
+        else {
+            return Ok(false);
+        };
+        let (start, clock): (Start, _) =
+            sqlx::query_as(LATEST_START_AND_CLOCK).fetch_one(connection).await?;
+        session.clock = ServerClock::heard(clock);
         Ok(start == self.start)
     }
 }
@@ -63,26 +95,34 @@ impl AtOnce<'_> {
     }
 
     /// Stores and commits them; gives what was there before. `None` where nothing was stored, because something is to be
-    /// decided.
+    /// decided, or it came too late.
     pub(crate) async fn store(
         self,
         sends: &Sends<'_>,
         now: i64,
     ) -> Result<Option<BatchData>, CommitError> {
-        let Open { connection, start, session, heard, .. } = self.open;
+        let Self { open, unanswered, deadline } = self;
+        let Open { connection, start, session, heard, .. } = open;
         let (Connection::Postgres(connection), Some(session)) = (connection, session) else {
             return Ok(None);
         };
-        let deadline = Some(Instant::now() + TRANSACTION_TIMEOUT);
-        match by(deadline, sends.store(connection, *start, now)).await {
-            Ok(found) => {
+        *unanswered = Some(session.name);
+        let not_after = session.clock.at(deadline);
+        let stored = sends.store(connection, *start, now, not_after);
+        match by(Some(deadline), stored).await {
+            Ok((found, clock)) => {
+                *unanswered = None;
                 *heard = Instant::now();
+                session.clock = clock.unwrap_or(session.clock);
                 Ok(found)
             }
             Err(error) => match Error::from(error) {
-                error if error.leaves_nothing() => Err(CommitError::NotStored(error)),
+                error if error.leaves_nothing() => {
+                    *unanswered = None;
+                    Err(CommitError::NotStored(error))
+                }
                 error => {
-                    let trace = Trace::of_sends(*session, sends.references());
+                    let trace = Trace::of_sends(deadline, sends.references());
                     Err(CommitError::InDoubt(error, trace))
                 }
             },

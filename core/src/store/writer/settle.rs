@@ -13,7 +13,6 @@ use crate::store::{
     batch::{Rows, StoredMessage},
     engine::{Connection, by, on},
     error::is_number_of_none,
-    postgres::Session,
 };
 
 /// How often a server is asked what became of a commit, also one that is gone and may come back.
@@ -45,8 +44,8 @@ pub(crate) struct Trace {
 
 #[derive(Debug, Clone)]
 struct SendsTrace {
-    /// In which it was made.
-    session: Session,
+    /// The server carries it out before that, or not at all.
+    until: Instant,
     references: Vec<(UserId, ClientRef)>,
 }
 
@@ -99,8 +98,13 @@ impl Trace {
         Self { number: Some(number), ..Self::default() }
     }
 
-    pub(super) fn of_sends(session: Session, references: Vec<(UserId, ClientRef)>) -> Self {
-        Self { sends: Some(SendsTrace { session, references }), ..Self::default() }
+    pub(super) fn of_sends(until: Instant, references: Vec<(UserId, ClientRef)>) -> Self {
+        Self { sends: Some(SendsTrace { until, references }), ..Self::default() }
+    }
+
+    /// Until when it may take its turn behind what comes later. Nobody is told before that that its outcome is unknown.
+    pub(crate) fn may_begin_until(&self) -> Option<Instant> {
+        self.sends.as_ref().map(|sends| sends.until)
     }
 
     /// To be called before the commit.
@@ -221,7 +225,7 @@ impl Writer {
         }
     }
 
-    /// The same of a call, which may be at work as long as its session is there.
+    /// The same of a call. A connection is open only where its session has ended.
     async fn settle_sends(
         &mut self,
         sends: &SendsTrace,
@@ -229,8 +233,7 @@ impl Writer {
     ) -> Result<CommitOutcome, sqlx::Error> {
         loop {
             match self.ask_for_sends(sends, now).await {
-                Ok(Some(outcome)) => return Ok(outcome),
-                Ok(None) => {}
+                Ok(outcome) => return Ok(outcome),
                 Err(error) => {
                     tracing::debug!(%error, "cannot find out what became of a call");
                     self.discard().await;
@@ -240,19 +243,15 @@ impl Writer {
         }
     }
 
-    /// `None` while it may be in progress. All of it was stored, or nothing: where one reference is not there, those that are
-    /// came by another way.
+    /// All of it was stored, or nothing: where one reference is not there, those that are came by another way.
     async fn ask_for_sends(
         &mut self,
-        SendsTrace { session, references }: &SendsTrace,
+        SendsTrace { references, .. }: &SendsTrace,
         now: i64,
-    ) -> Result<Option<CommitOutcome>, sqlx::Error> {
+    ) -> Result<CommitOutcome, sqlx::Error> {
         let Connection::Postgres(connection) = &mut self.connected().await?.connection else {
-            return Ok(Some(CommitOutcome::Unknown));
+            return Ok(CommitOutcome::Unknown);
         };
-        if !session.has_ended(connection).await? {
-            return Ok(None);
-        }
         // As of any commit: what no standby may have is no outcome.
         sqlx::query(PROBE).bind(now).execute(&mut *connection).await?;
         let (senders, names): (Vec<_>, Vec<_>) =
@@ -264,10 +263,10 @@ impl Writer {
             .map(|row| ((UserId(row.sender_id), ClientRef(row.client_ref)), row.message))
             .collect();
         let messages = references.iter().map(|reference| found.get(reference).copied());
-        Ok(Some(match messages.collect::<Option<Vec<_>>>() {
+        Ok(match messages.collect::<Option<Vec<_>>>() {
             Some(messages) => CommitOutcome::Found(messages),
             None => CommitOutcome::NotStored,
-        }))
+        })
     }
 
     /// `None` while the transaction is in progress.

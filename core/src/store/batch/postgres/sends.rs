@@ -13,13 +13,16 @@ use crate::{
     store::{
         batch::{BatchData, Pair, ThreadState, UserState},
         history::Start,
+        postgres::ServerClock,
         user::UserKey,
     },
 };
 
 const STORE: &str = "\
-    select user_keys, last_seqs, starts, thread_ids, activities, message_ids
-    from store_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    select clock, coalesce(user_keys, '{}') as user_keys, coalesce(last_seqs, '{}') as last_seqs,
+        coalesce(starts, '{}') as starts, coalesce(thread_ids, '{}') as thread_ids,
+        coalesce(activities, '{}') as activities, coalesce(message_ids, '{}') as message_ids
+    from store_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 /// What the function is called with, a column a field. Users, threads and messages are named by their places, from 1.
 #[derive(Debug, Default)]
@@ -43,11 +46,13 @@ pub(crate) struct Sends<'a> {
 
 #[derive(Debug, FromRow)]
 struct StoredRow {
+    clock: i64,
     user_keys: Vec<UserKey>,
     last_seqs: Vec<i64>,
     starts: Vec<Start>,
     thread_ids: Vec<i64>,
     activities: Vec<Option<i64>>,
+    /// None where nothing was stored.
     message_ids: Vec<i64>,
 }
 
@@ -101,18 +106,20 @@ impl<'a> Sends<'a> {
         }
     }
 
-    /// `None` where nothing was stored, because something is to be decided. Whatever else fails, the commit may have been what
-    /// failed.
+    /// `None` where nothing was stored, because something is to be decided, or the server has taken it up after `not_after` by
+    /// its clock. Whatever else fails, the commit may have been what failed. Gives what the clock said, where it was read.
     pub(in crate::store) async fn store(
         &self,
         connection: &mut PgConnection,
         start: Start,
         now: i64,
-    ) -> Result<Option<BatchData>, sqlx::Error> {
+        not_after: i64,
+    ) -> Result<(Option<BatchData>, Option<ServerClock>), sqlx::Error> {
         let (ones, twos): (Vec<_>, Vec<_>) = self.threads.iter().copied().unzip();
         let query = sqlx::query_as(STORE)
             .bind(start)
             .bind(now)
+            .bind(not_after)
             .bind(&self.users)
             .bind(&self.steps)
             .bind(ones)
@@ -128,9 +135,15 @@ impl<'a> Sends<'a> {
             .bind(&self.bodies)
             .bind(&self.client_refs);
         // The row comes before the commit: this waits for the end of it.
-        match query.fetch_all(connection).await {
-            Ok(mut rows) => Ok(rows.pop().map(|row| self.found(row))),
-            Err(error) if is_to_be_decided(&error) => Ok(None),
+        let rows: Result<Vec<StoredRow>, _> = query.fetch_all(connection).await;
+        match rows {
+            Ok(mut rows) => {
+                let row = rows.pop();
+                let clock = row.as_ref().map(|row| ServerClock::heard(row.clock));
+                let stored = row.filter(|row| !row.message_ids.is_empty());
+                Ok((stored.map(|row| self.found(row)), clock))
+            }
+            Err(error) if is_to_be_decided(&error) => Ok((None, None)),
             Err(error) => Err(error),
         }
     }
