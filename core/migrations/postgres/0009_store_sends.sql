@@ -1,7 +1,6 @@
 -- Stores messages of which nothing is to be decided, in one call: each reference is new, and each user known. It does what a
 -- core does step by step, in the same order: it locks the feeds of all users by their keys before it reads anything, so that
--- it and any core take their turns. Where something is to be decided it stores nothing, and gives no ids. A reference that
--- is taken violates messages_client_ref.
+-- it and any core take their turns. Where something is to be decided it stores nothing, and gives no ids.
 --
 -- A call may reach the server long after whoever made it gave up on it, and behind what was stored since. So it stores nothing
 -- once the clock of the server is past not_after. Whoever has the locks by then is before all that comes later.
@@ -59,6 +58,13 @@ begin
             where r.sender = user_keys[w.sender] and r.client_ref = w.client_ref offset 0) as refused) then
         return;
     end if;
+    -- "offset 0" has the planner look each one up.
+    if exists (
+        select 1 from unnest(senders, client_refs) as w (sender, client_ref), lateral (
+            select 1 from messages m
+            where m.sender = user_keys[w.sender] and m.client_ref = w.client_ref offset 0) as taken) then
+        return;
+    end if;
 
     select array_agg(known.id), array_agg(known.last_activity) into thread_ids, activities
         from (select t.id, t.last_activity
@@ -81,7 +87,7 @@ begin
     else
         message_ids := array(select nextval('message_ids') from generate_series(1, messages));
     end if;
-    if message_ids[messages] > max_id or thread_ids[cardinality(thread_ids)] > max_id then
+    if max_id < any (message_ids) or max_id < any (thread_ids) then
         raise exception 'identifiers are used up' using errcode = 'program_limit_exceeded';
     end if;
 
