@@ -1,7 +1,13 @@
 //! A batch of nothing but new messages, of which nothing is to be decided: where the database can, it stores it in one call,
 //! and says what it numbered it by. A batch of anything else goes its way step by step, as does one that turns out to be.
 
-use netrox_proto::{ids::ClientRef, request_id::RequestId};
+use std::collections::BTreeSet;
+
+use netrox_proto::{
+    ids::{ClientRef, UserId},
+    request_id::RequestId,
+};
+use tokio::time::Instant;
 
 use super::{
     answer::Answers,
@@ -20,6 +26,11 @@ fn message(write: &Write) -> Option<&NewMessage> {
         Write::Chat(ChatWrite::Message(message)) => Some(message),
         Write::Chat(ChatWrite::Dispatch(_)) | Write::Directory(_) | Write::Upkeep(_) => None,
     }
+}
+
+/// Who sends and who receives.
+pub(super) fn participants(writes: &[Write]) -> BTreeSet<UserId> {
+    writes.iter().filter_map(message).flat_map(|sent| [sent.sender, sent.receiver]).collect()
 }
 
 /// Gives those a reference that have none, by which it is found what became of them. At random: it tells no order.
@@ -44,18 +55,19 @@ pub(super) async fn run(
     requests: &[Option<RequestId>],
     progress: &Progress,
     now: i64,
+    deadline: Option<Instant>,
 ) -> Result<Option<Committed>, TransactionError> {
     let Some(messages) = writes.iter().map(message).collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
     let Some(sends) = Sends::of(messages).filter(|_| !writes.is_empty()) else { return Ok(None) };
-    let Some(call) = writer.at_once().await? else { return Ok(None) };
+    let Some(call) = writer.at_once(deadline).await? else { return Ok(None) };
     let start = call.start();
     progress.enter(Phase::Committing);
     let found = match call.store(&sends, now).await {
         Ok(Some(found)) => found,
         Ok(None) => {
-            progress.enter(Phase::Beginning);
+            progress.begin_otherwise();
             return Ok(None);
         }
         Err(CommitError::NotStored(cause)) => return Err(TransactionError::NotStored(cause)),

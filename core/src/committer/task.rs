@@ -230,8 +230,9 @@ impl CommitTask {
                     return match self.settle(&mut work, &trace, &cause).await {
                         CommitOutcome::Stored => Ok(committed),
                         CommitOutcome::Found(messages) => {
-                            // Subscriptions read what they were not told.
+                            // Subscriptions read what they were not told, those on other cores too.
                             self.delivery.resync();
+                            self.delivery.look(sends::participants(writes));
                             Ok(Committed::found(messages))
                         }
                         CommitOutcome::NotStored => Err(BatchError::NotNow),

@@ -60,10 +60,11 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Committed, TransactionError> {
     let now = clock::now_micros();
-    if let Some(committed) = sends::run(writer, writes, requests, progress, now).await? {
+    let deadline = writer.deadline();
+    if let Some(committed) = sends::run(writer, writes, requests, progress, now, deadline).await? {
         return Ok(committed);
     }
-    let mut transaction = writer.begin().await?;
+    let mut transaction = writer.begin_by(deadline).await?;
     progress.enter(Phase::Working);
     let mut answers = Answers::to(writes.len());
     // Messages look users up, so that what changes these goes first.

@@ -185,15 +185,27 @@ impl Writer {
         })
     }
 
-    pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
-        self.make_room().await?;
-        let deadline = match &self.engine {
-            Engine::Sqlite { files, .. } => {
-                files.check().await?;
-                None
-            }
+    /// Until when a transaction has to be committed that begins now.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.engine {
+            Engine::Sqlite { .. } => None,
             Engine::Postgres { .. } => Some(Instant::now() + TRANSACTION_TIMEOUT),
-        };
+        }
+    }
+
+    pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
+        self.begin_by(self.deadline()).await
+    }
+
+    /// The same where something was tried before.
+    pub(crate) async fn begin_by(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<WriteTransaction<'_>, Error> {
+        self.make_room().await?;
+        if let Engine::Sqlite { files, .. } = &self.engine {
+            files.check().await?;
+        }
         self.connect_soundly(deadline).await?;
         let begun = by(deadline, self.begin_connected()).await?;
         let trace = match begun {

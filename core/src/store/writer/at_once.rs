@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    Engine, LATEST_START_AND_CLOCK, Open, TRANSACTION_TIMEOUT, Trace, Writer,
-    transaction::CommitError,
-};
-use crate::store::{
-    Error,
-    batch::{BatchData, Sends},
-    engine::{Connection, by},
-    history::Start,
-    postgres::{Connected, ServerClock, SessionName},
+use super::{Engine, LATEST_START_AND_CLOCK, Open, Trace, Writer, transaction::CommitError};
+use crate::{
+    notice::Notices,
+    store::{
+        Error,
+        batch::{BatchData, Sends},
+        engine::{Connection, by},
+        history::Start,
+        postgres::{Connected, Notice, ServerClock, SessionName},
+    },
 };
 
 /// How long the last answer of a server proves that it is there.
@@ -30,11 +30,33 @@ const HEARD_FOR: Duration = Duration::from_millis(10);
 pub(super) struct CallSession {
     name: SessionName,
     clock: ServerClock,
+    /// Whether the function is there, as far as is known.
+    takes_calls: bool,
 }
 
 impl CallSession {
+    /// What the function cannot do, or not do now, is done step by step where that may be another matter.
+    fn refused(
+        &mut self,
+        error: Error,
+        notices: &Notices<Notice>,
+    ) -> Result<Option<BatchData>, CommitError> {
+        let is_missing = error.is_about_a_function();
+        if !is_missing && !matches!(error, Error::Rejected(_)) {
+            return Err(CommitError::NotStored(error));
+        }
+        self.takes_calls = !is_missing;
+        if notices.happened(Notice::StepByStep).is_some() {
+            tracing::warn!(
+                %error,
+                "the function store_sends fails: batches of messages are stored step by step, which is slower"
+            );
+        }
+        Ok(None)
+    }
+
     pub(super) fn of(connected: &Connected) -> Self {
-        Self { name: connected.session, clock: connected.clock }
+        Self { name: connected.session, clock: connected.clock, takes_calls: true }
     }
 }
 
@@ -44,6 +66,7 @@ pub(crate) struct AtOnce<'a> {
     open: &'a mut Open,
     unanswered: &'a mut Option<SessionName>,
     deadline: Instant,
+    notices: &'a Notices<Notice>,
 }
 
 impl Writer {
@@ -53,17 +76,23 @@ impl Writer {
     }
 
     /// `None` where it cannot be done at once.
-    pub(crate) async fn at_once(&mut self) -> Result<Option<AtOnce<'_>>, Error> {
-        if !self.stores_at_once() {
+    pub(crate) async fn at_once(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<AtOnce<'_>>, Error> {
+        let Some(deadline) = deadline.filter(|_| self.stores_at_once()) else { return Ok(None) };
+        self.connect_soundly(Some(deadline)).await?;
+        let Self { open: Some(open), unanswered, engine: Engine::Postgres { known, .. } } = self
+        else {
+            return Ok(None);
+        };
+        if !open.session.as_ref().is_some_and(|session| session.takes_calls) {
             return Ok(None);
         }
-        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
-        self.connect_soundly(Some(deadline)).await?;
-        let Self { open: Some(open), unanswered, .. } = self else { return Ok(None) };
         if !open.was_heard() && !by(Some(deadline), open.answers()).await? {
             return Ok(None);
         }
-        Ok(Some(AtOnce { open, unanswered, deadline }))
+        Ok(Some(AtOnce { open, unanswered, deadline, notices: &known.notices }))
     }
 }
 
@@ -101,7 +130,7 @@ impl AtOnce<'_> {
         sends: &Sends<'_>,
         now: i64,
     ) -> Result<Option<BatchData>, CommitError> {
-        let Self { open, unanswered, deadline } = self;
+        let Self { open, unanswered, deadline, notices } = self;
         let Open { connection, start, session, heard, .. } = open;
         let (Connection::Postgres(connection), Some(session)) = (connection, session) else {
             return Ok(None);
@@ -119,7 +148,8 @@ impl AtOnce<'_> {
             Err(error) => match Error::from(error) {
                 error if error.leaves_nothing() => {
                     *unanswered = None;
-                    Err(CommitError::NotStored(error))
+                    *heard = Instant::now();
+                    session.refused(error, notices)
                 }
                 error => {
                     let trace = Trace::of_sends(deadline, sends.references());

@@ -2,10 +2,10 @@
 //! to the server, the commit included. What the function numbers, and what [`crate::committer`] plans of what it found, are
 //! the same numbers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use netrox_proto::ids::{ClientRef, UserId};
-use sqlx::{FromRow, PgConnection, postgres::PgDatabaseError};
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -61,12 +61,17 @@ impl<'a> Sends<'a> {
     pub(crate) fn of(messages: impl IntoIterator<Item = &'a NewMessage>) -> Option<Self> {
         let mut sends = Self::default();
         let mut participants = Vec::new();
+        // The second of a name is a repetition.
+        let mut named = HashSet::new();
         for message in messages {
             let is_plain = message.attachment.is_none()
                 && message.form.is_none()
                 && !message.is_repetition
                 && message.sender != message.receiver;
             let client_ref = message.client_ref.filter(|_| is_plain)?;
+            if !named.insert((message.sender, client_ref)) {
+                return None;
+            }
             participants.push((message.sender.0, message.receiver.0));
             sends.bodies.push(&message.body);
             sends.client_refs.push(client_ref.0);
@@ -107,7 +112,7 @@ impl<'a> Sends<'a> {
     }
 
     /// `None` where nothing was stored, because something is to be decided, or the server has taken it up after `not_after` by
-    /// its clock. Whatever else fails, the commit may have been what failed. Gives what the clock said, where it was read.
+    /// its clock. Gives what the clock said, where it was read. Where it fails, the commit may have been what failed.
     pub(in crate::store) async fn store(
         &self,
         connection: &mut PgConnection,
@@ -135,17 +140,11 @@ impl<'a> Sends<'a> {
             .bind(&self.bodies)
             .bind(&self.client_refs);
         // The row comes before the commit: this waits for the end of it.
-        let rows: Result<Vec<StoredRow>, _> = query.fetch_all(connection).await;
-        match rows {
-            Ok(mut rows) => {
-                let row = rows.pop();
-                let clock = row.as_ref().map(|row| ServerClock::heard(row.clock));
-                let stored = row.filter(|row| !row.message_ids.is_empty());
-                Ok((stored.map(|row| self.found(row)), clock))
-            }
-            Err(error) if is_to_be_decided(&error) => Ok((None, None)),
-            Err(error) => Err(error),
-        }
+        let mut rows: Vec<StoredRow> = query.fetch_all(connection).await?;
+        let row = rows.pop();
+        let clock = row.as_ref().map(|row| ServerClock::heard(row.clock));
+        let stored = row.filter(|row| !row.message_ids.is_empty());
+        Ok((stored.map(|row| self.found(row)), clock))
     }
 
     /// What was there before, as it would have been loaded.
@@ -194,22 +193,4 @@ impl<'a> Sends<'a> {
 fn next(steps: &mut [i64], place: usize) -> i64 {
     steps[place] += 1;
     steps[place]
-}
-
-/// A reference is taken, or the function is not there or not ours to execute: what can be done, can be done step by step.
-fn is_to_be_decided(error: &sqlx::Error) -> bool {
-    const UNIQUE_VIOLATION: &str = "23505";
-    const UNDEFINED_FUNCTION: &str = "42883";
-    const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    let sqlx::Error::Database(database) = error else { return false };
-    let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() else { return false };
-    match postgres.code() {
-        UNIQUE_VIOLATION => {
-            matches!(
-                postgres.constraint(),
-                Some("messages_client_ref" | "threads_low_key_high_key_key")
-            )
-        }
-        code => [UNDEFINED_FUNCTION, INSUFFICIENT_PRIVILEGE].contains(&code),
-    }
 }
