@@ -1,7 +1,7 @@
 //! Batches of new messages are one call to the database, all others go step by step. Both number alike, on any core.
 
-use netrox_harness::{Arrangement, TestChat, database::Database, run_test};
-use sqlx::FromRow;
+use netrox_harness::{Arrangement, Role, TestChat, database::Database, eventually, run_test};
+use sqlx::{FromRow, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -149,7 +149,85 @@ async fn without_the_function_sends_go_step_by_step() {
     core.send(&ada, &bob, "canary").await.expect("stored");
     let mut database = core.process.database().connect().await;
     sqlx::raw_sql("drop function store_sends").execute(&mut database).await.expect("dropped");
-    core.send(&ada, &bob, "canary").await.expect("stored");
-    assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 2);
+    for _ in 0..2 {
+        core.send(&ada, &bob, "canary").await.expect("stored");
+    }
+    assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 3);
+    assert_sound(core.process.database()).await;
+    let told = core.process.log(Role::Core(0)).count_of("the function store_sends fails");
+    assert_eq!(told, 1, "the operator is told");
+}
+
+/// It is found out before anything is written: identifiers are drawn once, by what goes step by step.
+#[tokio::test]
+async fn a_repetition_is_found_before_anything_is_written() {
+    const REPETITIONS: i64 = 5;
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let mut request = text(&ada, &bob, "canary");
+    request.client_ref = Some(Uuid::new_v4().to_string());
+    let first = core.chat().send_message(request.clone()).await.expect("stored").into_inner();
+    for _ in 0..REPETITIONS {
+        let again = core.chat().send_message(request.clone()).await.expect("stored").into_inner();
+        assert_eq!(again.message_id, first.message_id);
+    }
+    let mut database = core.process.database().connect().await;
+    let drawn: i64 = sqlx::query_scalar("select last_value from message_ids")
+        .fetch_one(&mut database)
+        .await
+        .expect("a sequence");
+    assert!(drawn - first.message_id <= REPETITIONS, "{drawn} after {}", first.message_id);
+}
+
+/// One message, stored until so many microseconds from now. Gives its id.
+async fn call(database: &mut PgConnection, users: &[Uuid], within: i64) -> Option<Vec<i64>> {
+    const CALL: &str = "
+        select s.message_ids
+        from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as at) as now,
+            lateral store_sends(
+                (select max(start) from starts), now.at, now.at + $2, $1, array[1, 1]::bigint[],
+                array[1], array[2], array[1]::bigint[], array[1], array[1], array[1], array[2],
+                array[1]::bigint[], array[1]::bigint[], array[1]::bigint[], array['canary'],
+                array[gen_random_uuid()]) as s";
+    let call = sqlx::query_scalar(CALL).bind(users).bind(within);
+    call.fetch_one(database).await.expect("an answer")
+}
+
+/// As what lay in a socket, or waited for the locks of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_comes_late_stores_nothing() {
+    const A_SECOND: i64 = 1_000_000;
+    const WAITS: &str = "
+        select exists (select 1 from pg_locks where not granted
+            and database = (select oid from pg_database where datname = current_database()))";
+    let core = Core::start().await;
+    let users: [String; 2] = core.users().await;
+    let mut users = users.map(|user| user.parse::<Uuid>().expect("an id")).to_vec();
+    users.sort();
+    let mut database = core.process.database().connect().await;
+    assert_eq!(call(&mut database, &users, -1).await, None);
+
+    let mut holder = core.process.database().connect().await;
+    let lock = "begin; lock table feeds in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut holder).await.expect("locked");
+    let late = tokio::spawn({
+        let users = users.clone();
+        async move {
+            let called = call(&mut database, &users, A_SECOND).await;
+            (called, database)
+        }
+    });
+    eventually("a call that waits", async || {
+        let waits: bool =
+            sqlx::query_scalar(WAITS).fetch_one(&mut holder).await.expect("the locks");
+        waits.then_some(())
+    })
+    .await;
+    sqlx::raw_sql("select pg_sleep(1.1); commit").execute(&mut holder).await.expect("released");
+    let (called, mut database) = late.await.expect("a call");
+    assert_eq!(called, None);
+    assert!(call(&mut database, &users, A_SECOND).await.is_some());
+    let [ada, bob] = [users[0].to_string(), users[1].to_string()];
+    assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
     assert_sound(core.process.database()).await;
 }
