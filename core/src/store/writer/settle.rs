@@ -39,7 +39,7 @@ pub(crate) struct Trace {
     /// The last message that it stored or changed.
     message: Option<MessageTrace>,
     /// Of a call that was to store and commit all of it.
-    sends: Option<SendsTrace>,
+    sends: Option<Box<SendsTrace>>,
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Trace {
     }
 
     pub(super) fn of_sends(until: Instant, references: Vec<(UserId, ClientRef)>) -> Self {
-        Self { sends: Some(SendsTrace { until, references }), ..Self::default() }
+        Self { sends: Some(Box::new(SendsTrace { until, references })), ..Self::default() }
     }
 
     /// Until when it may take its turn behind what comes later. Nobody is told before that that its outcome is unknown.
