@@ -9,7 +9,7 @@
 //! * [`waiting`]: what waits for it; [`batch`]: what it takes of that at a time; [`caller`]: who waits, and for how long.
 //! * [`watchdog`]: what becomes of both while the database hangs; [`condition`]: whether it takes writes.
 //! * [`write`](mod@write): what can be written; [`answer`]: what it is answered.
-//! * [`transaction`]: a batch as one transaction.
+//! * [`transaction`]: a batch as one transaction; [`sends`]: one of nothing but new messages.
 //! * [`plan`]: what takes places in feeds, decided without a database.
 //! * [`directory`]: what changes users; [`upkeep`]: what nobody sees.
 
@@ -40,6 +40,7 @@ mod caller;
 mod condition;
 mod directory;
 mod plan;
+mod sends;
 mod task;
 mod transaction;
 mod upkeep;

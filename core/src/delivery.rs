@@ -115,6 +115,16 @@ impl Delivery {
         }
     }
 
+    /// Has feeds compared with the store, on this core and on the others.
+    pub(crate) fn look(&self, users: impl IntoIterator<Item = UserId>) {
+        for user in users {
+            self.local.hub.look(user);
+            if let Some(bus) = &self.bus {
+                bus.publish_look(user);
+            }
+        }
+    }
+
     /// Makes every subscription look into the store where it may be behind.
     pub(crate) fn resync(&self) {
         match &self.local.due {

@@ -227,7 +227,11 @@ async fn the_outcome_of_a_change_is_found_when_the_server_comes_back() {
 }
 
 /// Senders that do not stop, each with one message at a time. Each says what it sent, and what it was told.
-fn load(core: &Core, ada: &str, bob: &str) -> mpsc::Receiver<(String, Result<i64, Status>)> {
+pub(crate) fn load(
+    core: &Core,
+    ada: &str,
+    bob: &str,
+) -> mpsc::Receiver<(String, Result<i64, Status>)> {
     const SENDERS: usize = 16;
     let (told, tales) = mpsc::channel(1_024);
     for sender in 0..SENDERS {

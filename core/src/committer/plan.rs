@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use netrox_proto::{ids::UserId, request_id::RequestId};
 
 use super::{
-    answer::{WriteResult, Written},
-    write::ChatWrite,
+    answer::{Answers, WriteResult, Written},
+    write::{ChatWrite, Write},
 };
 use crate::{
     change::{Change, Subject},
@@ -28,12 +28,13 @@ mod dispatch;
 mod send;
 
 /// What the writes of a batch have to know of the database.
-pub(super) fn query<'a>(writes: impl IntoIterator<Item = &'a ChatWrite>) -> BatchQuery {
+pub(super) fn query(writes: &[Write]) -> BatchQuery {
     let mut query = BatchQuery::default();
     for write in writes {
         match write {
-            ChatWrite::Message(message) => send::ask(message, &mut query),
-            ChatWrite::Dispatch(dispatch) => dispatch::ask(dispatch, &mut query),
+            Write::Chat(ChatWrite::Message(message)) => send::ask(message, &mut query),
+            Write::Chat(ChatWrite::Dispatch(dispatch)) => dispatch::ask(dispatch, &mut query),
+            Write::Directory(_) | Write::Upkeep(_) => {}
         }
     }
     query
@@ -68,8 +69,22 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Those of a batch that are decided here. `requests` are what asked for the writes, beside them.
+    pub(super) fn decide_all(
+        &mut self,
+        writes: &'a [Write],
+        requests: &[Option<RequestId>],
+        answers: &mut Answers,
+    ) {
+        for (index, write) in writes.iter().enumerate() {
+            let Write::Chat(write) = write else { continue };
+            self.request = requests.get(index).cloned().flatten();
+            answers.set(index, self.decide(write));
+        }
+    }
+
     /// To be called for each write, in their order.
-    pub(super) fn decide(&mut self, write: &'a ChatWrite) -> WriteResult {
+    fn decide(&mut self, write: &'a ChatWrite) -> WriteResult {
         match write {
             ChatWrite::Message(message) => self.send(message).map(Written::Message),
             ChatWrite::Dispatch(dispatch) => self.dispatch(dispatch).map(Written::Dispatched),

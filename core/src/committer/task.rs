@@ -9,6 +9,7 @@ use super::{
     answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
+    sends,
     transaction::{self, Committed, TransactionError},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
@@ -200,6 +201,9 @@ impl CommitTask {
             return Err(BatchError::Told(Error::StoreUnavailable));
         }
         let Batch { writes, callers } = batch;
+        if self.writer.stores_at_once() {
+            sends::name(writes);
+        }
         let requests = callers.requests();
         let (begun, mut attempts) = (Instant::now(), 0);
         loop {
@@ -225,6 +229,12 @@ impl CommitTask {
                 Some(Err(TransactionError::InDoubt { committed, trace, cause })) => {
                     return match self.settle(&mut work, &trace, &cause).await {
                         CommitOutcome::Stored => Ok(committed),
+                        CommitOutcome::Found(messages) => {
+                            // Subscriptions read what they were not told, those on other cores too.
+                            self.delivery.resync();
+                            self.delivery.look(sends::participants(writes));
+                            Ok(Committed::found(messages))
+                        }
                         CommitOutcome::NotStored => Err(BatchError::NotNow),
                         CommitOutcome::Unknown => {
                             // Whoever was not deleted comes back.
@@ -248,7 +258,9 @@ impl CommitTask {
         trace: &Trace,
         cause: &store::Error,
     ) -> CommitOutcome {
-        let settle_by = work.is_in_doubt(Instant::now() + MIN_SETTLE_TIME);
+        let settle_by = Instant::now() + MIN_SETTLE_TIME;
+        let settle_by = trace.may_begin_until().map_or(settle_by, |until| until.max(settle_by));
+        let settle_by = work.is_in_doubt(settle_by);
         self.discard(work).await;
         self.watchdog.failed(cause);
         // What was not synced may be read back from memory, and be gone after a power cut.

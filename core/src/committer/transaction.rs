@@ -3,10 +3,10 @@
 use netrox_proto::request_id::RequestId;
 
 use super::{
-    answer::{Answers, WriteResult},
+    answer::{Answers, Stored, WriteResult, Written},
     directory,
     plan::{self, Plan},
-    upkeep,
+    sends, upkeep,
     watchdog::{Phase, Progress},
     write::Write,
 };
@@ -15,16 +15,25 @@ use crate::{
     clock,
     store::{
         self, Writer,
-        batch::BatchData,
+        batch::{BatchData, StoredMessage},
         writer::{CommitError, Trace},
     },
 };
 
 /// What a committed batch is answered, and what users learn of it.
+#[derive(Default)]
 pub(super) struct Committed {
     pub(super) answers: Vec<WriteResult>,
     pub(super) changes: Vec<Change>,
     pub(super) signals: Vec<Signal>,
+}
+
+impl Committed {
+    /// What is known of new messages whose numbers were not told.
+    pub(super) fn found(messages: Vec<StoredMessage>) -> Self {
+        let answer = |message| Ok(Written::Message(Stored::Now(message)));
+        Self { answers: messages.into_iter().map(answer).collect(), ..Self::default() }
+    }
 }
 
 pub(super) enum TransactionError {
@@ -51,27 +60,22 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Committed, TransactionError> {
     let now = clock::now_micros();
-    let mut transaction = writer.begin().await?;
+    let deadline = writer.deadline();
+    if let Some(committed) = sends::run(writer, writes, requests, progress, now, deadline).await? {
+        return Ok(committed);
+    }
+    let mut transaction = writer.begin_by(deadline).await?;
     progress.enter(Phase::Working);
     let mut answers = Answers::to(writes.len());
     // Messages look users up, so that what changes these goes first.
     directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
     upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
-    let chat = || {
-        writes.iter().enumerate().filter_map(|(index, write)| match write {
-            Write::Chat(write) => Some((index, write)),
-            Write::Directory(_) | Write::Upkeep(_) => None,
-        })
-    };
-    let query = plan::query(chat().map(|(_, write)| write));
+    let query = plan::query(writes);
     let data =
         if query.users.is_empty() { BatchData::default() } else { transaction.load(query).await? };
     let mut plan = Plan::new(data, now, transaction.start());
-    for (index, write) in chat() {
-        plan.request = requests.get(index).cloned().flatten();
-        answers.set(index, plan.decide(write));
-    }
+    plan.decide_all(writes, requests, &mut answers);
     plan.finish();
 
     let signals = writes.iter().filter_map(Write::signal).collect();

@@ -25,7 +25,10 @@ const WORK_OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
 /// How far a transaction is.
 #[derive(Debug)]
-pub(super) struct Progress(Mutex<(Phase, Instant)>);
+pub(super) struct Progress {
+    begun: Instant,
+    state: Mutex<(Phase, Instant)>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -38,15 +41,25 @@ pub(super) enum Phase {
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Mutex::new((Phase::Beginning, Instant::now())))
+        let begun = Instant::now();
+        Self { begun, state: Mutex::new((Phase::Beginning, begun)) }
     }
 
     fn state(&self) -> (Phase, Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+        self.set(phase, Instant::now());
+    }
+
+    /// Nothing was stored, and it begins in another way, with no more time than it had.
+    pub(super) fn begin_otherwise(&self) {
+        self.set(Phase::Beginning, self.begun);
+    }
+
+    fn set(&self, phase: Phase, since: Instant) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (phase, since);
     }
 
     fn overdue_at(&self) -> Instant {
@@ -112,6 +125,14 @@ impl<'a> Work<'a> {
         !matches!(self.stage, Stage::Running if self.progress.state().0 != Phase::Committing)
     }
 
+    /// Before that callers are told nothing, also where the process ends: what is sent after that they were told comes later.
+    fn not_before(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::InDoubt(settle_by) => Some(settle_by),
+            Stage::Running | Stage::Ending => None,
+        }
+    }
+
     /// What callers are told that have waited for long enough, and when the next one has.
     fn patience(&self) -> Option<(Error, Instant)> {
         let (error, not_before) = match self.stage {
@@ -146,7 +167,8 @@ impl Watchdog {
         let mut step = pin!(step);
         loop {
             let Self { waiting, condition } = self;
-            let hurried_at = waiting.hurried_at();
+            let hurries_at = waiting.hurried_at();
+            let hurried_at = hurries_at.map(|at| work.not_before().map_or(at, |by| by.max(at)));
             let patience = work.patience();
             let is_over = async {
                 match (&patience, hurried_at) {

@@ -25,7 +25,10 @@ mod form;
 pub(super) mod postgres;
 pub(super) mod sqlite;
 
-pub(crate) use self::form::{FormRow, Forms};
+pub(crate) use self::{
+    form::{FormRow, Forms},
+    postgres::sends::Sends,
+};
 
 /// What the writes of a batch name.
 #[derive(Debug, Default)]
@@ -98,7 +101,7 @@ pub(crate) struct ActivityRow {
 }
 
 /// The answer to a send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub(crate) struct StoredMessage {
     pub(crate) id: i64,
     pub(crate) thread_id: i64,

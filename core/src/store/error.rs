@@ -321,6 +321,13 @@ impl Error {
         error
     }
 
+    /// Whether a function is not there, or not ours to execute. A right to a table may be missing, too.
+    pub(super) fn is_about_a_function(&self) -> bool {
+        const UNDEFINED_FUNCTION: &str = "42883";
+        const INSUFFICIENT_PRIVILEGE: &str = "42501";
+        [UNDEFINED_FUNCTION, INSUFFICIENT_PRIVILEGE].iter().any(|code| has_code(self.cause(), code))
+    }
+
     /// Whether too many reads waited for a connection, of a database that is well.
     pub(crate) fn is_for_want_of_readers(&self) -> bool {
         matches!(self, Self::Unavailable(sqlx::Error::PoolTimedOut))

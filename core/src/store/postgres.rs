@@ -1,6 +1,7 @@
 //! Opening PostgreSQL: the settings of our sessions, and whether the server is as durable as promised.
 //!
 //! * [`session`]: the settings of our sessions, and the first of them.
+//! * [`session_name`]: which session a call was made in; [`clock`]: until when it may be carried out.
 //! * [`readers`]: the connections that read.
 //! * [`server`]: what has to be true of the server, looked at each second.
 //! * [`schema`]: which schema is ours, and its tables.
@@ -16,18 +17,22 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
+mod clock;
 mod readers;
 mod schema;
 pub(super) mod sequences;
 mod server;
 mod session;
+mod session_name;
 mod snapshots;
 
 pub(super) use self::{
+    clock::{ServerClock, server_clock},
     readers::{BULK_READERS, Pool, READERS},
     schema::{Migrations, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
     session::write_options,
+    session_name::SessionName,
     snapshots::watch as watch_snapshots,
 };
 use self::{
@@ -198,22 +203,33 @@ pub(super) struct Known {
     pub(super) accepted: AcceptedSettings,
 }
 
-/// Connects to a server that may have been replaced or reconfigured since the start, for writing. Gives the start that
-/// the connection works in. At the start of a core there is time.
+/// A connection that writes.
+pub(super) struct Connected {
+    pub(super) connection: PgConnection,
+    /// What it works in.
+    pub(super) start: Start,
+    pub(super) session: SessionName,
+    pub(super) clock: ServerClock,
+}
+
+/// Connects to a server that may have been replaced or reconfigured since the start, for writing. At the start of a core
+/// there is time.
 pub(super) async fn connect(
     options: &PgConnectOptions,
     known: &Known,
     is_first: bool,
-) -> Result<(PgConnection, Start), sqlx::Error> {
+) -> Result<Connected, sqlx::Error> {
     let enter = async |mut connection: PgConnection| {
         let entered = async {
             if check_for_writing(&mut connection, known.accepted).await?.has_standbys {
                 server::tell_missing_standby(&mut connection, &known.notices).await?;
             }
-            history::postgres::enter(&mut connection, known).await
+            let start = history::postgres::enter(&mut connection, known).await?;
+            let (session, clock) = SessionName::take(&mut connection).await?;
+            Ok((start, session, clock))
         };
-        let start = entered.await.map_err(unusable)?;
-        Ok((connection, start))
+        let (start, session, clock) = entered.await.map_err(unusable)?;
+        Ok(Connected { connection, start, session, clock })
     };
     if is_first {
         let connected = connect_when_taken(options, Patience::ENDLESS).await;

@@ -5,6 +5,7 @@
 //! committed on it would never be stored; a PostgreSQL server that did not answer in time may answer later.
 //!
 //! * [`transaction`]: what is done between the beginning and the commit.
+//! * [`at_once`]: a transaction that is one call.
 //! * [`settle`]: what became of a transaction whose commit failed.
 
 use std::{sync::Arc, time::Duration};
@@ -20,12 +21,15 @@ use super::{
     engine::{Connection, by},
     history::{self, History, Start},
     open_files::OpenFiles,
-    postgres, sqlite,
+    postgres::{self, SessionName, server_clock},
+    sqlite,
 };
 
+mod at_once;
 mod settle;
 mod transaction;
 
+use self::at_once::CallSession;
 pub(crate) use self::{
     settle::{CommitOutcome, Trace},
     transaction::{CommitError, USERS_AT_A_TIME, WriteTransaction},
@@ -35,6 +39,8 @@ pub(crate) use self::{
 pub(crate) struct Writer {
     engine: Engine,
     open: Option<Open>,
+    /// Of PostgreSQL: one that was asked for more than it has answered. Nothing is written until it has ended.
+    unanswered: Option<SessionName>,
 }
 
 /// How to connect.
@@ -60,6 +66,10 @@ struct Open {
     cache: Cache,
     /// The history that the connection writes to.
     start: Start,
+    /// Of PostgreSQL.
+    session: Option<CallSession>,
+    /// When a server last answered.
+    heard: Instant,
     /// When a server was last found to be as durable as promised.
     looked: Instant,
     /// Of SQLite: the version of the data when it was opened, where it has written nothing yet that a cache would be of.
@@ -82,6 +92,7 @@ const POSTGRES_BEGIN: &str = "begin";
 /// Assigns the number, by which the server knows later what became of the transaction.
 const TRANSACTION_ID: &str = concat!("select pg_current_xact_id()::text, ", latest_start!());
 const LATEST_START: &str = concat!("select ", latest_start!());
+const LATEST_START_AND_CLOCK: &str = concat!("select ", latest_start!(), ", ", server_clock!());
 const PROBE: &str = "\
     insert into write_probe (id, written) values (1, $1)
     on conflict (id) do update set written = excluded.written";
@@ -101,7 +112,7 @@ impl Writer {
         let open = Open { opened_at, ..Open::new(Connection::Sqlite(connection), start) };
         let is_nameless = memory.is_nameless();
         let engine = Engine::Sqlite { options, files, memory };
-        let mut writer = Self { engine, open: Some(open) };
+        let mut writer = Self { engine, open: Some(open), unanswered: None };
         if is_nameless && let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
             writer.discard().await;
@@ -115,7 +126,7 @@ impl Writer {
     ) -> Result<Self, sqlx::Error> {
         let engine = Engine::Postgres { options, known, told: Start::default() };
         let open = Some(engine.open(true).await?);
-        let mut writer = Self { engine, open };
+        let mut writer = Self { engine, open, unanswered: None };
         writer.take_new_history();
         Ok(writer)
     }
@@ -144,29 +155,12 @@ impl Writer {
     }
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
-        if self.open.is_none() {
-            self.open = Some(self.engine.open(false).await?);
-        }
-        Ok(())
+        self.connected().await.map(drop)
     }
 
-    async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
-        Ok(match &mut self.open {
-            Some(open) => open,
-            none => none.insert(self.engine.open(false).await?),
-        })
-    }
-
-    pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
-        self.make_room().await?;
-        let deadline = match &self.engine {
-            Engine::Sqlite { files, .. } => {
-                files.check().await?;
-                None
-            }
-            Engine::Postgres { .. } => Some(Instant::now() + TRANSACTION_TIMEOUT),
-        };
-        if self.history().take_suspicion() {
+    /// To a server that is as durable as promised, as far as was looked.
+    async fn connect_soundly(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
+        if self.history().take_suspicion() || self.unanswered.is_some() {
             self.discard().await;
         }
         by(deadline, self.connect()).await?;
@@ -176,6 +170,43 @@ impl Writer {
         {
             by(deadline, open.look(&self.engine)).await?;
         }
+        Ok(())
+    }
+
+    async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
+        let Self { engine, open, unanswered } = self;
+        Ok(match open {
+            Some(open) => open,
+            none => {
+                let mut opened = engine.open(false).await?;
+                opened.end(unanswered).await?;
+                none.insert(opened)
+            }
+        })
+    }
+
+    /// Until when a transaction has to be committed that begins now.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.engine {
+            Engine::Sqlite { .. } => None,
+            Engine::Postgres { .. } => Some(Instant::now() + TRANSACTION_TIMEOUT),
+        }
+    }
+
+    pub(crate) async fn begin(&mut self) -> Result<WriteTransaction<'_>, Error> {
+        self.begin_by(self.deadline()).await
+    }
+
+    /// The same where something was tried before.
+    pub(crate) async fn begin_by(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<WriteTransaction<'_>, Error> {
+        self.make_room().await?;
+        if let Engine::Sqlite { files, .. } = &self.engine {
+            files.check().await?;
+        }
+        self.connect_soundly(deadline).await?;
         let begun = by(deadline, self.begin_connected()).await?;
         let trace = match begun {
             Some(trace) => trace,
@@ -314,8 +345,10 @@ impl Engine {
                 Open::new(Connection::Sqlite(connection), memory.history().start())
             }
             Self::Postgres { options, known, .. } => {
-                let (connection, start) = postgres::connect(options, known, is_first).await?;
-                Open::new(Connection::Postgres(connection), start)
+                let connected = postgres::connect(options, known, is_first).await?;
+                let session = Some(CallSession::of(&connected));
+                let open = Open::new(Connection::Postgres(connected.connection), connected.start);
+                Open { session, ..open }
             }
         })
     }
@@ -323,7 +356,20 @@ impl Engine {
 
 impl Open {
     fn new(connection: Connection, start: Start) -> Self {
-        Self { connection, cache: Cache::default(), start, looked: Instant::now(), opened_at: None }
+        let now = Instant::now();
+        let cache = Cache::default();
+        Self { connection, cache, start, session: None, heard: now, looked: now, opened_at: None }
+    }
+
+    /// Ends a session before anything is written in this one: what it was asked for would be stored behind that.
+    async fn end(&mut self, unanswered: &mut Option<SessionName>) -> Result<(), sqlx::Error> {
+        if let (Connection::Postgres(connection), Some(session)) =
+            (&mut self.connection, *unanswered)
+        {
+            session.end(connection).await?;
+        }
+        *unanswered = None;
+        Ok(())
     }
 
     /// Whether the server still is as durable as promised. SQLite has none that could change.

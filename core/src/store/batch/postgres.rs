@@ -4,6 +4,8 @@
 //! writes to, in the order of their keys, before it reads anything it decides upon and before it takes an id. So two
 //! transactions that share a user run one after the other, ids and sequence numbers of a user grow in the order of
 //! commits, and nobody ever waits in a circle.
+//!
+//! * [`sends`]: what needs no deciding, in one call.
 
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -18,6 +20,8 @@ use crate::store::{
     engine::by,
     message::{ParticipantsRow, with_participants},
 };
+
+pub(super) mod sends;
 
 const LOAD_MESSAGES: &str = with_participants!("m.id = any($1)");
 /// A row that another transaction has changed is read again once it is locked.

@@ -16,6 +16,8 @@ const MIN_VERSION: i32 = 150_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::store) enum Notice {
     MissingStandby,
+    /// `store_sends` cannot be used.
+    StepByStep,
 }
 
 /// What does not change while a server runs.

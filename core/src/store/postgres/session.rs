@@ -37,6 +37,11 @@ const SESSION: [(&str, &str); 10] = [
     ("jit", "off"),
 ];
 
+/// Of those that write. A call that stores and commits is ended before whoever made it gives up on it (`store::writer`). Every
+/// statement is the same lookups whatever it is given.
+const WRITE: [(&str, &str); 2] =
+    [("statement_timeout", "1350"), ("plan_cache_mode", "force_generic_plan")];
+
 /// Of those that a start begins with, in milliseconds. There is time then; but a start that is frozen holds up nobody for
 /// long, in a transaction or with the lock of the schema.
 const START: [(&str, &str); 6] = [
@@ -101,7 +106,7 @@ pub(super) fn unlimited(options: PgConnectOptions) -> PgConnectOptions {
 }
 
 pub(in crate::store) fn write_options(prepared: &PgConnectOptions) -> PgConnectOptions {
-    prepared.clone().options(SESSION)
+    prepared.clone().options(SESSION).options(WRITE)
 }
 
 pub(super) fn read_options(prepared: &PgConnectOptions) -> PgConnectOptions {

@@ -1,14 +1,17 @@
 //! What became of a transaction whose commit failed.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{cmp::Ordering, collections::HashMap, time::Duration};
 
+use netrox_proto::ids::{ClientRef, UserId};
+use sqlx::FromRow;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{CommitError, Open, PROBE, Writer};
 use crate::store::{
     Error,
-    batch::Rows,
-    engine::{by, on},
+    batch::{Rows, StoredMessage},
+    engine::{Connection, by, on},
     error::is_number_of_none,
 };
 
@@ -20,6 +23,13 @@ const FIND_PLACES: &str = "\
         updated, seen, deleted, dispatched
     from messages where thread_id = $1 and id = $2 and created = $3";
 
+/// Of senders that are named by their ids: a call that was not answered has told no keys.
+const FIND_REFERENCES: &str = "\
+    select u.id as sender_id, m.client_ref, m.id, m.thread_id, m.created
+    from unnest($1::uuid[], $2::uuid[]) as w (sender, client_ref)
+    join users u on u.id = w.sender
+    join messages m on m.sender = u.key and m.client_ref = w.client_ref";
+
 /// What tells later whether a transaction was committed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trace {
@@ -28,6 +38,23 @@ pub(crate) struct Trace {
     number: Option<String>,
     /// The last message that it stored or changed.
     message: Option<MessageTrace>,
+    /// Of a call that was to store and commit all of it.
+    sends: Option<Box<SendsTrace>>,
+}
+
+#[derive(Debug, Clone)]
+struct SendsTrace {
+    /// The server carries it out before that, or not at all.
+    until: Instant,
+    references: Vec<(UserId, ClientRef)>,
+}
+
+#[derive(Debug, FromRow)]
+struct ReferenceRow {
+    sender_id: Uuid,
+    client_ref: Uuid,
+    #[sqlx(flatten)]
+    message: StoredMessage,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +95,16 @@ struct PlacesRow {
 
 impl Trace {
     pub(super) fn of_postgres(number: String) -> Self {
-        Self { number: Some(number), message: None }
+        Self { number: Some(number), ..Self::default() }
+    }
+
+    pub(super) fn of_sends(until: Instant, references: Vec<(UserId, ClientRef)>) -> Self {
+        Self { sends: Some(Box::new(SendsTrace { until, references })), ..Self::default() }
+    }
+
+    /// Until when it may take its turn behind what comes later. Nobody is told before that that its outcome is unknown.
+    pub(crate) fn may_begin_until(&self) -> Option<Instant> {
+        self.sends.as_ref().map(|sends| sends.until)
     }
 
     /// To be called before the commit.
@@ -125,9 +161,11 @@ impl PlacesTrace {
 }
 
 /// What became of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CommitOutcome {
     Stored,
+    /// Of new messages whose numbers were not told, in their order.
+    Found(Vec<StoredMessage>),
     NotStored,
     Unknown,
 }
@@ -140,6 +178,10 @@ impl Writer {
         now: i64,
         deadline: Instant,
     ) -> Result<CommitOutcome, Error> {
+        if let Some(sends) = &trace.sends {
+            let settled = self.settle_sends(sends, now);
+            return Ok(by(Some(deadline), settled).await?);
+        }
         match &trace.number {
             None => self.settle_sqlite(trace.message, now).await,
             Some(number) => {
@@ -181,6 +223,50 @@ impl Writer {
             }
             tokio::time::sleep(SETTLE_INTERVAL).await;
         }
+    }
+
+    /// The same of a call. A connection is open only where its session has ended.
+    async fn settle_sends(
+        &mut self,
+        sends: &SendsTrace,
+        now: i64,
+    ) -> Result<CommitOutcome, sqlx::Error> {
+        loop {
+            match self.ask_for_sends(sends, now).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot find out what became of a call");
+                    self.discard().await;
+                }
+            }
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+        }
+    }
+
+    /// All of it was stored, or nothing: where one reference is not there, those that are came by another way.
+    async fn ask_for_sends(
+        &mut self,
+        SendsTrace { references, .. }: &SendsTrace,
+        now: i64,
+    ) -> Result<CommitOutcome, sqlx::Error> {
+        let Connection::Postgres(connection) = &mut self.connected().await?.connection else {
+            return Ok(CommitOutcome::Unknown);
+        };
+        // As of any commit: what no standby may have is no outcome.
+        sqlx::query(PROBE).bind(now).execute(&mut *connection).await?;
+        let (senders, names): (Vec<_>, Vec<_>) =
+            references.iter().map(|(sender, name)| (sender.0, name.0)).unzip();
+        let query = sqlx::query_as(FIND_REFERENCES).bind(senders).bind(names);
+        let rows: Vec<ReferenceRow> = query.fetch_all(connection).await?;
+        let found: HashMap<_, _> = rows
+            .into_iter()
+            .map(|row| ((UserId(row.sender_id), ClientRef(row.client_ref)), row.message))
+            .collect();
+        let messages = references.iter().map(|reference| found.get(reference).copied());
+        Ok(match messages.collect::<Option<Vec<_>>>() {
+            Some(messages) => CommitOutcome::Found(messages),
+            None => CommitOutcome::NotStored,
+        })
     }
 
     /// `None` while the transaction is in progress.

@@ -167,6 +167,9 @@ impl<'a> WriteTransaction<'a> {
         if let (Ok(()), Some(memory)) = (&stored, self.memory) {
             memory.committed(rows.messages.last().map(|last| last.id));
         }
+        if stored.is_ok() {
+            self.open.heard = Instant::now();
+        }
         stored.map_err(|error| match error {
             StoreError::Statement(error) => CommitError::NotStored(error.into()),
             StoreError::Commit(error) => match Error::from(error) {

@@ -196,6 +196,16 @@ impl PostgresServer {
         self.running().signal_all(Signal::CONT);
     }
 
+    /// SIGSTOP to the process of one session.
+    pub fn pause_session(&mut self, process: i32) {
+        self.running().signal_child(process, Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume_session(&mut self, process: i32) {
+        self.running().signal_child(process, Signal::CONT);
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         let log = std::fs::read(self.log_path()).unwrap_or_default();

@@ -29,6 +29,12 @@ impl ServerProcess {
         kill_process(Pid::from_child(&self.child), signal).expect("signal a server");
     }
 
+    /// One that it started.
+    pub(super) fn signal_child(&self, process: i32, signal: Signal) {
+        let child = Pid::from_raw(process).filter(|child| self.children().contains(child));
+        kill_process(child.expect("a process of the server"), signal).expect("signal a process");
+    }
+
     /// All of its processes, the first one first.
     pub(super) fn signal_all(&self, signal: Signal) {
         self.signal(signal);
