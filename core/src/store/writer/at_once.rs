@@ -36,14 +36,10 @@ pub(super) struct CallSession {
 
 impl CallSession {
     /// What the function cannot do, or not do now, is done step by step where that may be another matter.
-    fn refused(
-        &mut self,
-        error: Error,
-        notices: &Notices<Notice>,
-    ) -> Result<Option<BatchData>, CommitError> {
+    fn refused(&mut self, error: Error, notices: &Notices<Notice>) -> Result<(), Error> {
         let is_missing = error.is_about_a_function();
         if !is_missing && !matches!(error, Error::Rejected(_)) {
-            return Err(CommitError::NotStored(error));
+            return Err(error);
         }
         self.takes_calls = !is_missing;
         if notices.happened(Notice::StepByStep).is_some() {
@@ -52,7 +48,7 @@ impl CallSession {
                 "the function store_sends fails: batches of messages are stored step by step, which is slower"
             );
         }
-        Ok(None)
+        Ok(())
     }
 
     pub(super) fn of(connected: &Connected) -> Self {
@@ -149,7 +145,8 @@ impl AtOnce<'_> {
                 error if error.leaves_nothing() => {
                     *unanswered = None;
                     *heard = Instant::now();
-                    session.refused(error, notices)
+                    session.refused(error, notices).map_err(CommitError::NotStored)?;
+                    Ok(None)
                 }
                 error => {
                     let trace = Trace::of_sends(deadline, sends.references());
