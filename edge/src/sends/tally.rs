@@ -18,14 +18,30 @@ impl Tally {
         Self { refused, notice: Notice::default() }
     }
 
-    /// Too many wait, here or at the core: nothing is away.
+    /// Counts a refusal, and warns where too many sends wait, here or at the core, and nothing is away.
     pub(super) fn refused(&self, failure: &Failure) {
+        use ErrorReason as R;
         let refusal = match failure.reason() {
-            ErrorReason::Overloaded => SendRefusal::Overloaded,
-            ErrorReason::OutcomeUnknown => SendRefusal::OutcomeUnknown,
-            ErrorReason::StoreUnavailable => SendRefusal::Unavailable,
+            R::Overloaded => SendRefusal::Overloaded,
+            R::OutcomeUnknown => SendRefusal::OutcomeUnknown,
+            R::StoreUnavailable => SendRefusal::Unavailable,
             // Of single messages, or of this edge that ends.
-            _ => return,
+            R::Unspecified
+            | R::InvalidField
+            | R::BodyTooLarge
+            | R::AttachmentTooLarge
+            | R::ReceiverUnknown
+            | R::ReceiverIsSender
+            | R::UserUnknown
+            | R::UserDeleted
+            | R::MessageNotFound
+            | R::AttachmentNotFound
+            | R::RangeNotSatisfiable
+            | R::HandedBack
+            | R::ShuttingDown
+            | R::EpochChanged
+            | R::Overtaken
+            | R::Internal => return,
         };
         self.refused.count(refusal);
         if refusal == SendRefusal::Overloaded && self.notice.is_due() {
