@@ -154,8 +154,7 @@ async fn without_the_function_sends_go_step_by_step() {
     }
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 3);
     assert_sound(core.process.database()).await;
-    let told = core.process.log(Role::Core(0)).count_of("the function store_sends fails");
-    assert_eq!(told, 1, "the operator is told");
+    core.process.log(Role::Core(0)).counts("the function store_sends fails", 1).await;
 }
 
 /// It is found out before anything is written: identifiers are drawn once, by what goes step by step.

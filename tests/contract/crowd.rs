@@ -275,7 +275,7 @@ async fn a_stranger_has_few_calls_at_a_time() {
 #[tokio::test]
 async fn many_calls_at_once_are_refused_to_no_service() {
     /// More than a stranger has, and few enough for the readers of a machine that is busy.
-    const CALLS: usize = 200;
+    const CALLS: usize = 100;
     let core = Core::start().await;
     let [ada] = core.users().await;
     let service = core.connect().await;

@@ -80,7 +80,7 @@ async fn a_full_disk_is_not_taken_for_one_with_room() {
             subscription.event().await;
         }
         assert_eq!(subscription.message().await.id, id);
-        assert_eq!(log.count_of(AGAIN), round);
+        log.counts(AGAIN, round).await;
         let taken: i64 = sqlx::query_scalar("select pg_total_relation_size('write_room')")
             .fetch_one(&mut database)
             .await

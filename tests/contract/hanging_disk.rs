@@ -85,8 +85,8 @@ async fn nobody_waits_for_a_commit_that_hangs() {
         let repeated = core.chat().send_message(request).await.expect("the same answer");
         assert_eq!(repeated.into_inner().message_id, history[round].id);
         let log = core.process.log(Role::Core(0));
-        assert_eq!(log.count_of("the database does not take writes"), round);
-        assert_eq!(log.count_of("the database takes writes again"), round);
+        log.counts("the database does not take writes", round).await;
+        log.counts("the database takes writes again", round).await;
     }
 }
 

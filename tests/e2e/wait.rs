@@ -247,10 +247,7 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
             let log = scene.chat.log(edge);
             let begins = log.count_of("no core takes sends: they wait");
             assert!(begins <= 1, "{begins} of {edge:?}");
-            eventually("a core that takes sends again", async || {
-                (log.count_of("a core takes sends again") == begins).then_some(())
-            })
-            .await;
+            log.counts("a core takes sends again", begins).await;
             begun += begins;
         }
         assert!(begun > 0);

@@ -134,7 +134,7 @@ async fn without_a_named_proxy_an_address_has_no_limit(arrangement: Arrangement)
         held.push(stalled(chat.edge(), &path, &from("198.51.100.1")).await);
     }
     let log = chat.log(chat.edge_role());
-    assert_eq!(log.count_of("--trusted-proxies"), 1, "{:#?}", log.lines());
+    log.counts("--trusted-proxies", 1).await;
     let new_chat = log.count_of("there was no data");
     assert_eq!(log.count_of("\"WARN\""), 1 + new_chat, "{:#?}", log.lines());
 }

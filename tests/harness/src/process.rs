@@ -260,6 +260,12 @@ impl Log {
     pub fn count_of(&self, text: &str) -> usize {
         lock(&self.lines).iter().filter(|line| line.contains(text)).count()
     }
+
+    /// Waits until so many lines have the text: what is seen of a program may come before its log.
+    pub async fn counts(&self, text: &str, lines: usize) {
+        let what = format!("{lines} lines with {text:?}");
+        eventually(&what, async || (self.count_of(text) == lines).then_some(())).await;
+    }
 }
 
 fn lock(lines: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
