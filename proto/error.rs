@@ -35,8 +35,10 @@ impl ErrorReason {
             Self::ReceiverUnknown
             | Self::UserUnknown
             | Self::MessageNotFound
-            | Self::AttachmentNotFound => Code::NotFound,
-            Self::UserDeleted => Code::FailedPrecondition,
+            | Self::AttachmentNotFound
+            | Self::ThreadNotFound => Code::NotFound,
+            Self::MessageNotAllowed => Code::PermissionDenied,
+            Self::UserDeleted | Self::TooLate => Code::FailedPrecondition,
             Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
             Self::Overloaded | Self::StoreUnavailable | Self::HandedBack | Self::ShuttingDown => {
                 Code::Unavailable
@@ -67,7 +69,10 @@ impl ErrorReason {
             | Self::AttachmentNotFound
             | Self::RangeNotSatisfiable
             | Self::Overtaken
-            | Self::EpochChanged => Some(NO_RETRY),
+            | Self::EpochChanged
+            | Self::MessageNotAllowed
+            | Self::TooLate
+            | Self::ThreadNotFound => Some(NO_RETRY),
         }
     }
 }

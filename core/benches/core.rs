@@ -66,6 +66,7 @@ fn messages(count: usize) -> Vec<SendMessagesRequest> {
             receiver_id: BOB.into(),
             body: "x".repeat(64),
             client_ref: None,
+            ..Default::default()
         })),
         ..Default::default()
     };

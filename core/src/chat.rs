@@ -78,6 +78,48 @@ impl ChatService for Chat {
         Ok(Response::new(v1::GetMessageResponse { message: Some(message.into_wire()) }))
     }
 
+    async fn edit_message(
+        &self,
+        _request: Request<v1::EditMessageRequest>,
+    ) -> Result<Response<v1::EditMessageResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn delete_message(
+        &self,
+        _request: Request<v1::DeleteMessageRequest>,
+    ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn mark_seen(
+        &self,
+        _request: Request<v1::MarkSeenRequest>,
+    ) -> Result<Response<v1::MarkSeenResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn mark_delivered(
+        &self,
+        _request: Request<v1::MarkDeliveredRequest>,
+    ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn get_thread(
+        &self,
+        _request: Request<v1::GetThreadRequest>,
+    ) -> Result<Response<v1::GetThreadResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn get_send(
+        &self,
+        _request: Request<v1::GetSendRequest>,
+    ) -> Result<Response<v1::GetSendResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
     type ListMessagesStream = MessageList;
 
     async fn list_messages(
@@ -103,7 +145,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Subscription>, Status> {
-        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch } =
+        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, .. } =
             request.into_inner();
         let user: UserId = parse::user_id("user_id", &user_id)?;
         let after = match (after_seq, epoch) {
@@ -135,11 +177,13 @@ impl From<Stored> for v1::SendMessageResponse {
                 message_id: stored.id,
                 thread_id: stored.thread_id,
                 created: Some(timestamp(stored.created)),
+                repeated: false,
             },
             Stored::Before(message) => Self {
                 message_id: message.id,
                 thread_id: message.thread_id,
                 created: message.created,
+                repeated: true,
             },
         }
     }

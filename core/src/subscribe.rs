@@ -156,7 +156,7 @@ impl Subscription {
             self.told_start = start;
             self.store.history().epoch(start).to_string()
         };
-        v1::SubscribeResponse { events, last_seq: seq, epoch }
+        v1::SubscribeResponse { events, last_seq: seq, epoch, ..Default::default() }
     }
 
     /// What is ready in the queue, as far as one response goes; `None` where there is nothing to send and the

@@ -76,13 +76,19 @@ impl World {
             receiver_id: BOB.into(),
             body: body.into(),
             client_ref: None,
+            ..Default::default()
         };
         self.chat().send_message(request).await.expect("sent").into_inner().message_id
     }
 
     async fn subscribe(&self, after_seq: Option<u64>) -> Streaming<SubscribeResponse> {
-        let request =
-            SubscribeRequest { user_id: BOB.into(), after_seq, received_only: true, epoch: None };
+        let request = SubscribeRequest {
+            user_id: BOB.into(),
+            after_seq,
+            received_only: true,
+            epoch: None,
+            ..Default::default()
+        };
         self.chat().subscribe(request).await.expect("subscribed").into_inner()
     }
 }
@@ -116,7 +122,11 @@ async fn open(directory: &TempDir) -> Core {
 impl World {
     /// A file, to its end.
     async fn upload(&self) -> Result<(), Status> {
-        let start = UploadStart { sender_id: ALICE.into(), file_name: "a.txt".into() };
+        let start = UploadStart {
+            sender_id: ALICE.into(),
+            file_name: "a.txt".into(),
+            ..Default::default()
+        };
         let finish = UploadFinish { receiver_id: BOB.into(), body: String::new(), form: None };
         let parts =
             [Part::Start(start), Part::Chunk(b"content".to_vec().into()), Part::Finish(finish)];

@@ -169,7 +169,12 @@ impl From<Failure> for PublicError {
                 Self::invalid_field("receiver", "Must not be the sender")
             }
             ErrorReason::UserDeleted => Self::unauthenticated(),
-            ErrorReason::MessageNotFound | ErrorReason::AttachmentNotFound => Self::not_found(),
+            ErrorReason::MessageNotFound
+            | ErrorReason::AttachmentNotFound
+            | ErrorReason::ThreadNotFound => Self::not_found(),
+            ErrorReason::MessageNotAllowed | ErrorReason::TooLate => {
+                Self::internal(failure.message)
+            }
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
             // The acting user is ensured anew by the next request.
             ErrorReason::UserUnknown

@@ -219,6 +219,7 @@ impl SendPipeline {
                 receiver_id: receiver.to_string(),
                 body,
                 client_ref: self.client_refs.as_ref().map(|refs| refs.draw().to_string()),
+                ..Default::default()
             }),
             SendCommand::Dispatch { message_id } => {
                 Request::Attachment(DispatchAttachmentRequest {

@@ -248,7 +248,7 @@ impl State {
         let seq = feed.len() as u64 + 1;
         let event = Event { seq, change: Some(Change::Message(message)), first_seq: seq };
         feed.push(event.clone());
-        (SendMessageResponse { message_id: id, thread_id: 1, created }, event)
+        (SendMessageResponse { message_id: id, thread_id: 1, created, ..Default::default() }, event)
     }
 
     fn publish(&mut self, receiver: &str, events: &[Event]) {
@@ -275,6 +275,10 @@ impl State {
         let result = match request.request.expect("a request") {
             Command::Message(message) => self.send(message),
             Command::Attachment(_) => Answer::Attachment(DispatchAttachmentResponse::default()),
+            Command::Edit(_) => Answer::Edit(Default::default()),
+            Command::Delete(_) => Answer::Delete(Default::default()),
+            Command::Seen(_) => Answer::Seen(Default::default()),
+            Command::Delivered(_) => Answer::Delivered(Default::default()),
         };
         if self.sends == Sends::Unanswered {
             self.unanswered.push((stream.clone(), request_id));

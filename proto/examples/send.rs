@@ -50,6 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         receiver_id: BOB.into(),
         body: "hello from a service".into(),
         client_ref: Some(Uuid::new_v4().to_string()),
+        ..Default::default()
     };
     let sent = chat.send_message(message).await?.into_inner();
     println!("sent message {}", sent.message_id);

@@ -24,7 +24,11 @@ use crate::{
 const MAX_CHUNK_BYTES: usize = 256 * 1024;
 
 pub(crate) fn start(sender: &str, file_name: &str) -> Part {
-    Part::Start(UploadStart { sender_id: sender.into(), file_name: file_name.into() })
+    Part::Start(UploadStart {
+        sender_id: sender.into(),
+        file_name: file_name.into(),
+        ..Default::default()
+    })
 }
 
 pub(crate) fn chunk(bytes: &[u8]) -> Part {

@@ -110,6 +110,7 @@ async fn observe_in_pieces(connections: Vec<Connection>, user: String, count: us
             after_seq,
             received_only: false,
             epoch: None,
+            ..Default::default()
         };
         let connection = &connections[piece % CORES];
         let Ok(mut subscription) = Subscription::try_open(connection, request).await else {
@@ -187,6 +188,7 @@ async fn all_cores_write_and_show_one_order() {
                         after_seq: Some(0),
                         received_only,
                         epoch: None,
+                        ..Default::default()
                     };
                     let count = if received_only { received } else { sent + received };
                     let observing = observe(cluster.connect(core).await, request, count);

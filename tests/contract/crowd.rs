@@ -283,7 +283,7 @@ async fn many_calls_at_once_are_refused_to_no_service() {
     assert!(threads.iter().all(Result::is_ok), "{threads:?}");
     let channel = core.channel().await;
     let refused = join_all((0..CALLS).map(async |_| {
-        let request = ListThreadsRequest { user_id: ada.clone() };
+        let request = ListThreadsRequest { user_id: ada.clone(), ..Default::default() };
         ChatServiceClient::new(channel.clone()).list_threads(request).await.map(drop)
     }));
     for refused in refused.await {
@@ -341,7 +341,8 @@ async fn a_connection_that_never_speaks_is_closed() {
 async fn refused_uploads_cut_nobody_off() {
     let (rounds, uploads) = if is_full() { (25, 400) } else { (1, 400) };
     let core = Core::start().await;
-    let start = UploadStart { sender_id: "bad".into(), file_name: "a.txt".into() };
+    let start =
+        UploadStart { sender_id: "bad".into(), file_name: "a.txt".into(), ..Default::default() };
     let part = |part| {
         let message = UploadAttachmentRequest { part: Some(part) }.encode_to_vec();
         let length = u32::try_from(message.len()).expect("short").to_be_bytes();

@@ -42,6 +42,7 @@ async fn a_drain_does_not_wait_forever_for_anybody() {
         after_seq: Some(0),
         received_only: false,
         epoch: None,
+        ..Default::default()
     };
     let subscription = core.connect().await.chat().subscribe(subscribe).await;
     let (parts, receiver) = mpsc::channel(4);

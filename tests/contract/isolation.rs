@@ -153,7 +153,7 @@ async fn what_is_not_yours_is_not_there() {
         };
         assert_eq!(core.list(request).await.expect("a list"), []);
     }
-    let threads = ListThreadsRequest { user_id: cyd.clone() };
+    let threads = ListThreadsRequest { user_id: cyd.clone(), ..Default::default() };
     let threads = streamed(core.chat().list_threads(threads).await).await;
     assert!(threads.contains(&dan) && !threads.contains(&ada) && !threads.contains(&bob));
 
@@ -166,6 +166,7 @@ async fn what_is_not_yours_is_not_there() {
         after_seq: Some(2),
         received_only: false,
         epoch: None,
+        ..Default::default()
     };
     core.chat().subscribe(request).await.expect_err("no position that others moved");
 }

@@ -185,8 +185,12 @@ async fn a_hint_of_an_unknown_kind_hides_nothing() {
         assert!(!first.epoch.is_empty());
         let place = first.last_seq + 1;
         let event = Event { seq: place, ..Event::default() };
-        let mut hint =
-            SubscribeResponse { events: vec![event], last_seq: place, epoch: first.epoch };
+        let mut hint = SubscribeResponse {
+            events: vec![event],
+            last_seq: place,
+            epoch: first.epoch,
+            ..Default::default()
+        };
         let mut bus = Bus::connect(&nats, &chat).await;
         store(&chat, 500_000, "of a later kind").await;
         bus.publish(&bob, &hint.encode_to_vec()).await;

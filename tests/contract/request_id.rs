@@ -46,7 +46,7 @@ async fn a_refusal_names_the_request() {
     let refused = chat.get_message(unknown).await.expect_err("no such message");
     assert!(id_of(&refused).parse::<Uuid>().is_ok(), "{refused:?}");
 
-    let stranger = ListThreadsRequest { user_id: Uuid::new_v4().to_string() };
+    let stranger = ListThreadsRequest { user_id: Uuid::new_v4().to_string(), ..Default::default() };
     let refused = chat.list_threads(named(stranger, "x-request-id", "mine-2")).await;
     assert_eq!(id_of(&refused.expect_err("no such user")), "mine-2");
 }

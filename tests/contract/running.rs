@@ -100,7 +100,7 @@ impl Connection {
     }
 
     pub(crate) async fn threads(&self, user: &str) -> Result<Vec<Thread>, Status> {
-        let request = ListThreadsRequest { user_id: user.into() };
+        let request = ListThreadsRequest { user_id: user.into(), ..Default::default() };
         let pages = collect(self.chat().list_threads(request).await?.into_inner()).await?;
         Ok(pages.into_iter().flat_map(|page| page.threads).collect())
     }
@@ -227,6 +227,7 @@ pub(crate) fn text(sender: &str, receiver: &str, body: &str) -> SendMessageReque
         receiver_id: receiver.into(),
         body: body.into(),
         client_ref: None,
+        ..Default::default()
     }
 }
 

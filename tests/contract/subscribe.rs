@@ -34,8 +34,13 @@ impl Subscription {
     }
 
     pub(crate) async fn after(connection: &Connection, user: &str, after_seq: Option<u64>) -> Self {
-        let request =
-            SubscribeRequest { user_id: user.into(), after_seq, received_only: false, epoch: None };
+        let request = SubscribeRequest {
+            user_id: user.into(),
+            after_seq,
+            received_only: false,
+            epoch: None,
+            ..Default::default()
+        };
         Self::try_open(connection, request).await.expect("a subscription")
     }
 
@@ -129,6 +134,7 @@ async fn received_only_leaves_out_what_the_user_sent() {
         after_seq: Some(0),
         received_only: true,
         epoch: None,
+        ..Default::default()
     };
     let mut live = Subscription::try_open(&core, request.clone()).await.expect("a subscription");
     for number in 0..20 {
@@ -177,6 +183,7 @@ async fn a_change_is_told_from_a_first_appearance() {
             after_seq: Some(start),
             received_only,
             epoch: None,
+            ..Default::default()
         };
         let mut subscription = Subscription::try_open(&core, request).await.expect("open");
         let mut shown = Vec::new();
@@ -214,6 +221,7 @@ async fn an_epoch_is_kept_beside_a_position() {
         after_seq: Some(after_seq),
         epoch: Some(epoch.to_owned()),
         received_only: false,
+        ..
     };
     let mut resumed =
         Subscription::try_open(&core, after(&epoch, first.last_seq)).await.expect("it is good");
@@ -245,8 +253,13 @@ async fn a_position_beyond_the_end_is_refused() {
 
 /// Opens a subscription that is to be refused.
 async fn open(core: &Core, user: &str, after_seq: Option<u64>) -> Result<(), Status> {
-    let request =
-        SubscribeRequest { user_id: user.into(), after_seq, received_only: false, epoch: None };
+    let request = SubscribeRequest {
+        user_id: user.into(),
+        after_seq,
+        received_only: false,
+        epoch: None,
+        ..Default::default()
+    };
     Subscription::try_open(core, request).await.map(|_| ())
 }
 

@@ -41,6 +41,7 @@ async fn a_long_history_is_streamed(arrangement: Arrangement) {
             receiver_id: bob.id.clone(),
             body: format!("canary {number} {}", "z".repeat(BODY_BYTES)),
             client_ref: None,
+            ..Default::default()
         };
         SendMessagesRequest {
             request_id: number as u64,

@@ -106,6 +106,6 @@ impl Attachments {
                 return Err(error);
             }
         }
-        Ok(v1::UploadAttachmentResponse { message: Some(message), users })
+        Ok(v1::UploadAttachmentResponse { message: Some(message), users, ..Default::default() })
     }
 }

@@ -194,7 +194,7 @@ impl ThreadPages {
         self.ids.drain(..next.unwrap_or(page.len()));
         threads.truncate(taken);
         self.size.learn(taken, bytes);
-        Ok((taken > 0).then_some(v1::ListThreadsResponse { threads }))
+        Ok((taken > 0).then_some(v1::ListThreadsResponse { threads, ..Default::default() }))
     }
 }
 

@@ -138,7 +138,8 @@ fn accept(
             let dispatch = Dispatch::try_from(dispatch);
             queue(chat, request_id, dispatch, terms, |done| Outcome::Attachment(done.into()))
         }
-        None => {
+        Some(Command::Edit(_) | Command::Delete(_) | Command::Seen(_) | Command::Delivered(_))
+        | None => {
             let problem = "missing or unreadable";
             let failure = Failure::from(Error::InvalidField { field: "request", problem });
             let result = Some(Outcome::Failure(failure));

@@ -73,6 +73,7 @@ impl MessageRow {
             seen: self.seen,
             deleted: self.deleted,
             attachment: self.attachment.into_wire(),
+            ..Default::default()
         }
     }
 }

@@ -85,6 +85,7 @@ impl ThreadRow {
             user_two: Some(two),
             created: Some(timestamp(self.created)),
             last_activity: Some(timestamp(self.last_activity)),
+            ..Default::default()
         }
     }
 }

@@ -231,7 +231,8 @@ impl Upload {
         let file_name = part.form_data.file_name.take().filter(|name| !name.is_empty());
         let file_name = file_name
             .ok_or_else(|| PublicError::invalid_field("attached_file", "Needs a file name"))?;
-        let start = UploadStart { sender_id: self.sender_id.to_string(), file_name };
+        let start =
+            UploadStart { sender_id: self.sender_id.to_string(), file_name, ..Default::default() };
         hand_over(parts, UploadPart::Start(start)).await?;
         let mut size = 0;
         while let Some(mut bytes) = part.chunk().await? {

@@ -146,6 +146,9 @@ fn refusal(status: &Status) -> PublicError {
         | R::EpochChanged
         | R::OutcomeUnknown
         | R::Overtaken
+        | R::MessageNotAllowed
+        | R::TooLate
+        | R::ThreadNotFound
         | R::Internal => failure.into(),
     }
 }

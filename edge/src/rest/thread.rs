@@ -15,7 +15,7 @@ pub(super) async fn list(
     State(edge): State<Edge>,
     Reader { user_id, read }: Reader,
 ) -> Result<Response, PublicError> {
-    let request = ListThreadsRequest { user_id: user_id.to_string() };
+    let request = ListThreadsRequest { user_id: user_id.to_string(), ..Default::default() };
     let refused = |status| edge.refusal(user_id, &status);
     let (first, responses) = in_time(async {
         let responses = edge.shared.core.lists.clone().list_threads(request).await;

@@ -309,7 +309,13 @@ impl OnStream {
             R::OutcomeUnknown if is_kept && failure.code != 0 => Verdict::InDoubt,
             R::OutcomeUnknown if is_message => Verdict::InDoubt,
             // Whichever copy: it is the same.
-            R::InvalidField | R::ReceiverIsSender | R::MessageNotFound | R::UserDeleted
+            R::InvalidField
+            | R::ReceiverIsSender
+            | R::MessageNotFound
+            | R::MessageNotAllowed
+            | R::TooLate
+            | R::ThreadNotFound
+            | R::UserDeleted
                 if is_known =>
             {
                 Verdict::Known(Err(failure))
@@ -335,6 +341,9 @@ impl OnStream {
             | R::EpochChanged
             | R::OutcomeUnknown
             | R::Overtaken
+            | R::MessageNotAllowed
+            | R::TooLate
+            | R::ThreadNotFound
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

@@ -226,7 +226,13 @@ mod tests {
             .map_while(next)
             .map(|request| match request {
                 Request::Attachment(dispatch) => dispatch.message_id,
-                Request::Message(_) => unreachable!("only dispatches were submitted"),
+                other @ (Request::Message(_)
+                | Request::Edit(_)
+                | Request::Delete(_)
+                | Request::Seen(_)
+                | Request::Delivered(_)) => {
+                    unreachable!("only dispatches were submitted: {other:?}")
+                }
             })
             .collect()
     }

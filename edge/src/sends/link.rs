@@ -265,7 +265,8 @@ fn verdict(command: &OnStream, answer: Option<Answer>) -> Verdict {
         Some(Answer::Message(message)) => Verdict::Known(Ok(Sent::Message(message))),
         Some(Answer::Attachment(dispatch)) => Verdict::Known(Ok(Sent::Dispatch(dispatch))),
         Some(Answer::Failure(failure)) => command.failed(failure),
-        None => {
+        Some(Answer::Edit(_) | Answer::Delete(_) | Answer::Seen(_) | Answer::Delivered(_))
+        | None => {
             let failure = Failure::new(ErrorReason::OutcomeUnknown, "an answer of an unknown kind");
             Verdict::Known(Err(failure))
         }

@@ -41,6 +41,9 @@ impl Tally {
             | R::ShuttingDown
             | R::EpochChanged
             | R::Overtaken
+            | R::MessageNotAllowed
+            | R::TooLate
+            | R::ThreadNotFound
             | R::Internal => return,
         };
         self.refused.count(refusal);

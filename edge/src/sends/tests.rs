@@ -68,7 +68,8 @@ async fn keeps_what_the_core_answered() {
     let world = world(true);
     for expected in [1, 2] {
         let sent = world.send("a").await;
-        let Ok(Sent::Message(SendMessageResponse { message_id, thread_id, created })) = sent else {
+        let Ok(Sent::Message(SendMessageResponse { message_id, thread_id, created, .. })) = sent
+        else {
             panic!("not stored: {sent:?}");
         };
         assert_eq!((message_id, thread_id), (expected, 1));

@@ -123,7 +123,7 @@ async fn the_oldest_connections_without_a_user_make_room() {
 fn list_slowly(edge: &StubEdge, go_on: Arc<Notify>) {
     edge.core.state().threads = Some(Box::new(move |_| {
         let go_on = Arc::clone(&go_on);
-        let first = ListThreadsResponse { threads: vec![Thread::default()] };
+        let first = ListThreadsResponse { threads: vec![Thread::default()], ..Default::default() };
         let second = first.clone();
         let rest = stream::once(async move {
             go_on.notified().await;

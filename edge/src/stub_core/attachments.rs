@@ -89,10 +89,15 @@ impl AttachmentService for StubCore {
                 content_type: "application/octet-stream".into(),
                 dispatched: None,
             }),
+            ..Default::default()
         };
         let users = [&start.sender_id, &finish.receiver_id]
             .map(|id| User { id: id.clone(), ..User::default() });
-        Ok(Response::new(UploadAttachmentResponse { message: Some(message), users: users.into() }))
+        Ok(Response::new(UploadAttachmentResponse {
+            message: Some(message),
+            users: users.into(),
+            ..Default::default()
+        }))
     }
 
     async fn dispatch_attachment(

@@ -1,7 +1,7 @@
 //! Sends, subscriptions and lists.
 
 use netrox_proto::v1::{
-    ErrorReason, Failure, GetMessageRequest, GetMessageResponse, ListMessagesRequest,
+    self, ErrorReason, Failure, GetMessageRequest, GetMessageResponse, ListMessagesRequest,
     ListMessagesResponse, ListThreadsRequest, ListThreadsResponse, SendMessageRequest,
     SendMessageResponse, SendMessagesRequest, SendMessagesResponse, SubscribeRequest,
     SubscribeResponse, chat_service_server::ChatService,
@@ -58,6 +58,48 @@ impl ChatService for StubCore {
         &self,
         _: Request<GetMessageRequest>,
     ) -> Result<Response<GetMessageResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    async fn edit_message(
+        &self,
+        _request: Request<v1::EditMessageRequest>,
+    ) -> Result<Response<v1::EditMessageResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    async fn delete_message(
+        &self,
+        _request: Request<v1::DeleteMessageRequest>,
+    ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    async fn mark_seen(
+        &self,
+        _request: Request<v1::MarkSeenRequest>,
+    ) -> Result<Response<v1::MarkSeenResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    async fn mark_delivered(
+        &self,
+        _request: Request<v1::MarkDeliveredRequest>,
+    ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    async fn get_thread(
+        &self,
+        _request: Request<v1::GetThreadRequest>,
+    ) -> Result<Response<v1::GetThreadResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
+    }
+
+    async fn get_send(
+        &self,
+        _request: Request<v1::GetSendRequest>,
+    ) -> Result<Response<v1::GetSendResponse>, Status> {
         Err(Status::unimplemented("not of an edge"))
     }
 

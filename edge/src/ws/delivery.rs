@@ -65,7 +65,7 @@ fn new_message(feed: &Feed, event: Event, position: u64) -> Option<Message> {
     }
     match event.change? {
         Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => Some(message),
-        Change::Message(_) => None,
+        Change::Message(_) | Change::Thread(_) => None,
     }
 }
 

@@ -97,6 +97,9 @@ impl Fate {
             | R::ShuttingDown
             | R::OutcomeUnknown
             | R::Overtaken
+            | R::MessageNotAllowed
+            | R::TooLate
+            | R::ThreadNotFound
             | R::Internal => Self::Broken,
         }
     }
@@ -188,6 +191,7 @@ impl Subscriptions {
             after_seq: after.map(|position| position.seq),
             received_only: true,
             epoch: after.and_then(|position| position.epoch.as_deref()).map(str::to_owned),
+            ..Default::default()
         };
         let opened = timeout(OPEN_TIMEOUT, async {
             let responses = self.core.chat.clone().subscribe(request).await?.into_inner();
@@ -212,7 +216,7 @@ impl Subscriptions {
     ) -> Failure {
         loop {
             let (events, reached) = match responses.message().await {
-                Ok(Some(SubscribeResponse { events, last_seq, epoch })) => {
+                Ok(Some(SubscribeResponse { events, last_seq, epoch, .. })) => {
                     position.enter(&epoch, &self.epochs);
                     (events, last_seq)
                 }

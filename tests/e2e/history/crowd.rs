@@ -98,6 +98,7 @@ impl Crowd {
             receiver_id: user.id.clone(),
             body: format!("canary {what} {}", self.sent),
             client_ref: Some(Uuid::new_v4().to_string()),
+            ..Default::default()
         }
     }
 

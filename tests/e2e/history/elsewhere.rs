@@ -159,6 +159,7 @@ async fn another_deployment(crowd: &Crowd, builder: Builder) -> TestChat {
                 receiver_id: reader.id.clone(),
                 body: format!("canary of another deployment {number}"),
                 client_ref: None,
+                ..Default::default()
             };
             service.send_message(request).await.expect("stored");
         }

@@ -116,6 +116,7 @@ impl Stream {
             after_seq,
             received_only: self.received_only,
             epoch: epoch.filter(|epoch| !epoch.is_empty()),
+            ..Default::default()
         };
         let mut responses = self.chat.subscribe(request).await?.into_inner();
         let first = responses.message().await?;
@@ -130,7 +131,7 @@ impl Stream {
     }
 
     fn take_in(&mut self, response: SubscribeResponse) {
-        let SubscribeResponse { events, last_seq, epoch } = response;
+        let SubscribeResponse { events, last_seq, epoch, .. } = response;
         let before = self.position.take();
         let kept = || before.map(|position| position.epoch).unwrap_or_default();
         let epoch = if epoch.is_empty() { kept() } else { epoch };

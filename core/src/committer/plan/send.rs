@@ -103,6 +103,7 @@ impl<'a> Plan<'a> {
             seen: false,
             deleted: false,
             attachment: message.attachment.as_ref().map(NewAttachment::undispatched),
+            ..Default::default()
         });
         if let Some(form) = message.form {
             let row = FormRow { form, message_id: Some(id), sent: self.now };

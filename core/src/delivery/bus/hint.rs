@@ -255,6 +255,7 @@ mod tests {
             events: vec![sent, received],
             last_seq: 4,
             epoch: String::new(),
+            ..Default::default()
         };
         assert_eq!(brought(&hint.encode_to_vec()), [(3, None), (4, Some("a".to_owned()))]);
 

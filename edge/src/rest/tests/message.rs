@@ -32,6 +32,7 @@ fn message(id: i64, sender: &str, receiver: &str, body: &str) -> Message {
         seen: id == 1,
         deleted: false,
         attachment: None,
+        ..Default::default()
     }
 }
 

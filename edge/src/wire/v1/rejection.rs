@@ -108,6 +108,9 @@ impl From<Failure> for Rejection {
             | ErrorReason::UserDeleted
             | ErrorReason::AttachmentNotFound
             | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::MessageNotAllowed
+            | ErrorReason::TooLate
+            | ErrorReason::ThreadNotFound
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

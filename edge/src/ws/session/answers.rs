@@ -135,6 +135,9 @@ where
             | ErrorReason::EpochChanged
             | ErrorReason::OutcomeUnknown
             | ErrorReason::Overtaken
+            | ErrorReason::MessageNotAllowed
+            | ErrorReason::TooLate
+            | ErrorReason::ThreadNotFound
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let rejection = || id.sync_scope(|| Rejection::from(failure));
@@ -146,14 +149,16 @@ where
 
 fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
     match sent {
-        Sent::Message(SendMessageResponse { message_id, thread_id, created }) => tracing::debug!(
-            user.id = %user,
-            %request_id,
-            message.id = message_id,
-            thread.id = thread_id,
-            created_micros = created.as_ref().map(time::micros),
-            "a message is stored"
-        ),
+        Sent::Message(SendMessageResponse { message_id, thread_id, created, .. }) => {
+            tracing::debug!(
+                user.id = %user,
+                %request_id,
+                message.id = message_id,
+                thread.id = thread_id,
+                created_micros = created.as_ref().map(time::micros),
+                "a message is stored"
+            )
+        }
         Sent::Dispatch(DispatchAttachmentResponse { dispatched, already_dispatched }) => {
             tracing::debug!(
                 user.id = %user,

@@ -21,6 +21,7 @@ fn message() -> v1::Message {
         seen: false,
         deleted: false,
         attachment: None,
+        ..Default::default()
     }
 }
 
@@ -98,6 +99,7 @@ fn a_thread_has_the_documented_keys_in_order() {
         user_two: Some(user("96bf0d3f-720d-4620-8dee-0f59f997cb51", None)),
         created: Some(timestamp(CREATED)),
         last_activity: Some(timestamp(CREATED + 1)),
+        ..Default::default()
     };
     assert_eq!(
         serde_json::to_string(&Thread::from(&thread)).expect("JSON"),
