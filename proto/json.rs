@@ -5,6 +5,11 @@ pub const MAX_DEPTH: usize = 32;
 
 /// Whether a JSON text is nested deeper than [`MAX_DEPTH`]. Says nothing of a text that is not JSON.
 pub fn is_too_deep(text: &str) -> bool {
+    is_deeper_than(text, MAX_DEPTH)
+}
+
+/// The same of another depth.
+pub fn is_deeper_than(text: &str, max_depth: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         match byte {
@@ -13,7 +18,7 @@ pub fn is_too_deep(text: &str) -> bool {
             b'"' => in_string = !in_string,
             b'[' | b'{' if !in_string => {
                 depth += 1;
-                if depth > MAX_DEPTH {
+                if depth > max_depth {
                     return true;
                 }
             }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use netrox_proto::{
     attachment_path,
-    ids::UserId,
     request_id::RequestId,
     time::timestamp,
     v1::{self, attachment_service_server::AttachmentService, upload_attachment_request::Part},
@@ -30,7 +29,13 @@ mod draft;
 mod received;
 
 pub(crate) use self::damaged::DamagedFiles;
-use self::{draft::Draft, received::Received};
+use self::{
+    draft::Draft,
+    received::{Received, Start},
+};
+
+/// Removes a file that no message refers to any more.
+pub(crate) use self::draft::erase;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Attachments {
@@ -56,22 +61,11 @@ pub(crate) const MAX_UPLOADS: usize = 512;
 /// Of a whole upload; half of the age at which its file counts as cut off.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What a `start` announces.
-struct Start {
-    sender: UserId,
-    file_name: String,
-}
-
-impl TryFrom<&v1::UploadStart> for Start {
-    type Error = Error;
-
-    fn try_from(start: &v1::UploadStart) -> Result<Self, Error> {
-        let sender = parse::user_id("sender_id", &start.sender_id)?;
-        if start.file_name.is_empty() {
-            return Err(Error::InvalidField { field: "file_name", problem: "empty" });
-        }
-        Ok(Self { sender, file_name: name::clean(&start.file_name) })
-    }
+/// What an upload is, once it was received.
+enum Upload {
+    Whole(Draft, Start, v1::UploadFinish),
+    /// An earlier one was stored, and this one is not needed.
+    Repeated(Box<v1::UploadAttachmentResponse>),
 }
 
 #[tonic::async_trait]
@@ -83,7 +77,7 @@ impl AttachmentService for Attachments {
         let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         let mut parts = request.into_inner();
         // A client that says nothing must not hold up the shutdown.
-        let (draft, start, finish) = tokio::select! {
+        let upload = tokio::select! {
             received = self.receive(&mut parts) => received?,
             () = self.committer.stopped() => return Err(Error::ShuttingDown.into()),
             // By then the file counts as cut off soon.
@@ -91,8 +85,11 @@ impl AttachmentService for Attachments {
                 return Err(Status::deadline_exceeded("the upload took more than an hour"));
             }
         };
-        let Start { sender, file_name } = start;
-        let received = Received::parse(sender, file_name, finish, self.max_body_bytes)?;
+        let (draft, start, finish) = match upload {
+            Upload::Whole(draft, start, finish) => (draft, start, finish),
+            Upload::Repeated(response) => return Ok(Response::new(*response)),
+        };
+        let received = Received::parse(start, finish, self.max_body_bytes)?;
         let users = self.check_users(&received).await?;
 
         // From here on it is finished even if the caller goes away.
@@ -188,12 +185,15 @@ impl Attachments {
     async fn receive(
         &self,
         parts: &mut Streaming<v1::UploadAttachmentRequest>,
-    ) -> Result<(Draft, Start, v1::UploadFinish), Status> {
+    ) -> Result<Upload, Status> {
         let invalid = |problem| Error::InvalidField { field: "part", problem };
         let Some(Part::Start(start)) = next_part(parts).await? else {
             return Err(invalid("not a start").into());
         };
-        let start = Start::try_from(&start)?;
+        let start = Start::try_from(start)?;
+        if let Some(response) = self.answered_before(&start).await? {
+            return Ok(Upload::Repeated(Box::new(response)));
+        }
         let path = name::path(clock::now_micros(), &start.file_name);
         let mut draft = Draft::begin(self, path).await?;
         loop {
@@ -209,7 +209,7 @@ impl Attachments {
                     }
                     draft.write(&chunk).await?;
                 }
-                Some(Part::Finish(finish)) => return Ok((draft, start, finish)),
+                Some(Part::Finish(finish)) => return Ok(Upload::Whole(draft, start, finish)),
                 Some(Part::Start(_)) => return Err(invalid("a second start").into()),
                 None => return Err(invalid("no finish").into()),
             }

@@ -29,6 +29,8 @@ pub(crate) enum Subject {
     Sent(Arc<v1::Message>),
     /// The same, of which another core told no more: edges do not ask for it.
     SentElsewhere,
+    /// The state of a thread, which the store has.
+    Thread,
 }
 
 impl Change {
@@ -47,21 +49,36 @@ impl Change {
     pub(crate) fn text_len(&self) -> usize {
         match &self.subject {
             Subject::Received(message) | Subject::Sent(message) => message.body.len(),
-            Subject::SentElsewhere => 0,
+            Subject::SentElsewhere | Subject::Thread => 0,
         }
     }
 
     /// `None` if only the store has it.
     pub(crate) fn to_wire(&self) -> Option<v1::Event> {
-        let change = match &self.subject {
-            Subject::Received(message) | Subject::Sent(message) => {
-                v1::event::Change::Message(v1::Message::clone(message))
-            }
-            Subject::SentElsewhere => return None,
-        };
         let (seq, first_seq) = (self.place.seq, self.first_seq);
-        Some(v1::Event { seq, change: Some(change), first_seq })
+        let mut message = match &self.subject {
+            Subject::Sent(message) => v1::Message::clone(message),
+            Subject::Received(message) => {
+                // It is shared with the sender, whose reference is nobody else's business.
+                v1::Message { client_ref: None, ..v1::Message::clone(message) }
+            }
+            Subject::SentElsewhere | Subject::Thread => return None,
+        };
+        message.rev = seq;
+        let change = Some(v1::event::Change::Message(message));
+        Some(v1::Event { seq, change, first_seq })
     }
+}
+
+/// What of a feed is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FeedScope {
+    /// Messages that are new to the user as their receiver, at the place where they first appeared.
+    Received,
+    /// All messages, at the place where they last changed.
+    Messages,
+    /// The same with states of threads.
+    MessagesAndThreads,
 }
 
 /// What has no place in a feed: whoever misses it finds out otherwise.

@@ -1,5 +1,7 @@
 //! `ChatService`: checks, asks the committer or the store, answers.
 
+use std::{sync::Arc, time::Duration};
+
 use netrox_proto::{
     ids::UserId,
     time::timestamp,
@@ -10,18 +12,22 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    command::{NewMessage, parse},
+    attachment,
+    change::FeedScope,
+    command::{Deletion, Edit, Mark, MarkKind, NewMessage, parse},
     committer::{Committer, Dispatched, Stored},
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
+    media::Media,
     metrics::FeedReads,
-    store::{Store, history::Position},
+    store::{Store, history::Position, message::ParticipantsRow, user::UserKey},
     subscribe::{After, Subscription},
 };
 
 mod list;
 mod pipeline;
+mod thread_page;
 
 use self::list::{MessageList, ThreadList};
 
@@ -36,6 +42,9 @@ pub(crate) struct Chat {
     pub(crate) feed_reads: FeedReads,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
+    pub(crate) windows: Windows,
+    /// Where the files are of messages that are deleted.
+    pub(crate) media: Media,
 }
 
 #[tonic::async_trait]
@@ -59,65 +68,82 @@ impl ChatService for Chat {
         Ok(Response::new(responses))
     }
 
+    async fn edit_message(
+        &self,
+        request: Request<v1::EditMessageRequest>,
+    ) -> Result<Response<v1::EditMessageResponse>, Status> {
+        let edit = Edit::parse(request.into_inner(), self.max_body_bytes, self.windows.edit)?;
+        let message = self.committer.submit(edit)?.answer().await?;
+        Ok(Response::new(v1::EditMessageResponse { message: Some(Arc::unwrap_or_clone(message)) }))
+    }
+
+    async fn delete_message(
+        &self,
+        request: Request<v1::DeleteMessageRequest>,
+    ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
+        let deletion = Deletion::parse(&request.into_inner(), self.windows.delete)?;
+        let file = self.committer.submit(deletion)?.answer().await?;
+        self.erase(file);
+        Ok(Response::new(v1::DeleteMessageResponse {}))
+    }
+
+    async fn mark_seen(
+        &self,
+        request: Request<v1::MarkSeenRequest>,
+    ) -> Result<Response<v1::MarkSeenResponse>, Status> {
+        let v1::MarkSeenRequest { user_id, peer_id, up_to_id } = request.into_inner();
+        let mark = Mark::parse(&user_id, &peer_id, up_to_id, MarkKind::Seen)?;
+        let (user, thread_id) = self.committer.submit(mark)?.answer().await?;
+        let state = self.marked_state(user, thread_id).await?;
+        Ok(Response::new(v1::MarkSeenResponse { state: Some(state) }))
+    }
+
+    async fn mark_delivered(
+        &self,
+        request: Request<v1::MarkDeliveredRequest>,
+    ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
+        let v1::MarkDeliveredRequest { user_id, peer_id, up_to_id } = request.into_inner();
+        let mark = Mark::parse(&user_id, &peer_id, up_to_id, MarkKind::Delivered)?;
+        let (user, thread_id) = self.committer.submit(mark)?.answer().await?;
+        let state = self.marked_state(user, thread_id).await?;
+        Ok(Response::new(v1::MarkDeliveredResponse { state: Some(state) }))
+    }
+
+    async fn get_thread(
+        &self,
+        request: Request<v1::GetThreadRequest>,
+    ) -> Result<Response<v1::GetThreadResponse>, Status> {
+        let v1::GetThreadRequest { user_id, peer_id } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
+        let peer = parse::user_id("peer_id", &peer_id)?;
+        let thread = thread_page::find(&self.store, user, peer).await?;
+        Ok(Response::new(v1::GetThreadResponse { thread: Some(thread) }))
+    }
+
+    async fn get_send(
+        &self,
+        request: Request<v1::GetSendRequest>,
+    ) -> Result<Response<v1::GetSendResponse>, Status> {
+        let v1::GetSendRequest { user_id, client_ref } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
+        let client_ref = parse::client_ref(&client_ref)?;
+        let found = self.store.find_send(user, client_ref).await.map_err(Error::from)?;
+        let message = self.seen_by(user, found).await?;
+        Ok(Response::new(v1::GetSendResponse { message: Some(message) }))
+    }
+
     async fn get_message(
         &self,
         request: Request<v1::GetMessageRequest>,
     ) -> Result<Response<v1::GetMessageResponse>, Status> {
         let request = request.into_inner();
         let user = parse::user_id("user_id", &request.user_id)?;
-        let message = self
-            .store
-            .find_message(request.message_id)
-            .await
-            .map_err(Error::from)?
-            .filter(|message| message.has_participant(user))
-            .ok_or(Error::MessageNotFound)?;
-        if self.store.is_deleted(user).await.map_err(Error::from)? {
-            return Err(Error::UserDeleted.into());
+        let found = self.store.find_message(request.message_id).await.map_err(Error::from)?;
+        let message = self.seen_by(user, found).await?;
+        if message.hidden {
+            return Err(Error::MessageNotFound.into());
         }
-        Ok(Response::new(v1::GetMessageResponse { message: Some(message.into_wire()) }))
-    }
-
-    async fn edit_message(
-        &self,
-        _request: Request<v1::EditMessageRequest>,
-    ) -> Result<Response<v1::EditMessageResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
-    }
-
-    async fn delete_message(
-        &self,
-        _request: Request<v1::DeleteMessageRequest>,
-    ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
-    }
-
-    async fn mark_seen(
-        &self,
-        _request: Request<v1::MarkSeenRequest>,
-    ) -> Result<Response<v1::MarkSeenResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
-    }
-
-    async fn mark_delivered(
-        &self,
-        _request: Request<v1::MarkDeliveredRequest>,
-    ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
-    }
-
-    async fn get_thread(
-        &self,
-        _request: Request<v1::GetThreadRequest>,
-    ) -> Result<Response<v1::GetThreadResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
-    }
-
-    async fn get_send(
-        &self,
-        _request: Request<v1::GetSendRequest>,
-    ) -> Result<Response<v1::GetSendResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        Ok(Response::new(v1::GetMessageResponse { message: Some(message) }))
     }
 
     type ListMessagesStream = MessageList;
@@ -135,8 +161,13 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::ListThreadsRequest>,
     ) -> Result<Response<ThreadList>, Status> {
-        let user = parse::user_id("user_id", &request.into_inner().user_id)?;
-        Ok(Response::new(list::threads(&self.bulk, user).await?))
+        let v1::ListThreadsRequest { user_id, limit, page_token } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
+        let threads = match limit {
+            None => list::threads(&self.bulk, user).await?,
+            Some(limit) => thread_page::page(&self.bulk, user, limit, &page_token).await?,
+        };
+        Ok(Response::new(threads))
     }
 
     type SubscribeStream = Subscription;
@@ -145,8 +176,9 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Subscription>, Status> {
-        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, .. } =
+        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds } =
             request.into_inner();
+        let scope = scope(received_only, &kinds)?;
         let user: UserId = parse::user_id("user_id", &user_id)?;
         let after = match (after_seq, epoch) {
             (None, _) => None,
@@ -162,7 +194,7 @@ impl ChatService for Chat {
             &self.delivery,
             user,
             after,
-            received_only,
+            scope,
             self.feed_reads.clone(),
         );
         let subscription = subscription.await?;
@@ -170,14 +202,71 @@ impl ChatService for Chat {
     }
 }
 
+impl Chat {
+    /// A message as a user sees it who takes part in it.
+    async fn seen_by(
+        &self,
+        user: UserId,
+        found: Option<ParticipantsRow>,
+    ) -> Result<v1::Message, Error> {
+        let row = found.ok_or(Error::MessageNotFound)?;
+        let viewer = row.participant(user).ok_or(Error::MessageNotFound)?;
+        if self.store.is_deleted(user).await? {
+            return Err(Error::UserDeleted);
+        }
+        let file = &row.message.attachment;
+        let is_shown = file.path.is_none() || file.dispatched.is_some();
+        let (sender, receiver) = (row.message.sender, row.message.receiver);
+        let thread = self.store.find_thread(receiver, sender).await?;
+        let seen = thread.is_some_and(|thread| row.message.id <= thread.seen_id);
+        Ok(v1::Message { seen: seen && is_shown, ..row.into_wire(viewer) })
+    }
+
+    /// What a mark has become. It is stored, whatever becomes of this.
+    async fn marked_state(&self, user: UserKey, thread_id: i64) -> Result<v1::ThreadState, Error> {
+        let states = self.store.thread_states(user, &[thread_id]).await;
+        let state = states.map_err(|_| Error::OutcomeUnknown)?.pop();
+        state.map(Into::into).ok_or(Error::OutcomeUnknown)
+    }
+
+    /// Removes the file of a message that was deleted. It is noted, and removed later, if this fails.
+    fn erase(&self, file: Option<String>) {
+        if let Some(path) = file {
+            let (media, committer) = (self.media.clone(), self.committer.clone());
+            self.tasks.spawn(attachment::erase(media, committer, path));
+        }
+    }
+}
+
+/// How old a message may be when it is changed; without end if there is none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    pub(crate) edit: Option<Duration>,
+    pub(crate) delete: Option<Duration>,
+}
+
+fn scope(received_only: bool, kinds: &[i32]) -> Result<FeedScope, Error> {
+    let invalid = |problem| Error::InvalidField { field: "kinds", problem };
+    let has_threads = kinds.contains(&v1::EventKind::Thread.into());
+    if received_only && !kinds.is_empty() {
+        return Err(invalid("not with received_only"));
+    }
+    // What is not known is not carried, which is all that a caller of a later version can ask for.
+    Ok(match (received_only, has_threads) {
+        (true, _) => FeedScope::Received,
+        (false, false) => FeedScope::Messages,
+        (false, true) => FeedScope::MessagesAndThreads,
+    })
+}
+
 impl From<Stored> for v1::SendMessageResponse {
     fn from(stored: Stored) -> Self {
         match stored {
-            Stored::Now(stored) => Self {
-                message_id: stored.id,
-                thread_id: stored.thread_id,
-                created: Some(timestamp(stored.created)),
-                repeated: false,
+            Stored::Now(message) | Stored::Again(message) => Self {
+                message_id: message.id,
+                thread_id: message.thread_id,
+                created: Some(timestamp(message.created)),
+                repeated: matches!(stored, Stored::Again(_)),
             },
             Stored::Before(message) => Self {
                 message_id: message.id,

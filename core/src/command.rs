@@ -19,9 +19,36 @@ pub(crate) struct NewMessage {
     pub(crate) client_ref: Option<ClientRef>,
     /// It is refused rather than stored after a later one of the sender's.
     pub(crate) is_repetition: bool,
+    /// The sender's own client chose the reference: it says nothing of an order.
+    pub(crate) ref_from_client: bool,
+    /// The message that it answers.
+    pub(crate) reply_to: Option<i64>,
+    /// A JSON object of the client's.
+    pub(crate) meta: Option<String>,
     pub(crate) attachment: Option<NewAttachment>,
+    /// Its file is dispatched when it is stored.
+    pub(crate) dispatch: bool,
     /// Of an upload that a library may send again by itself.
     pub(crate) form: Option<SentForm>,
+}
+
+impl NewMessage {
+    /// With nothing but its text.
+    pub(crate) fn text(sender: UserId, receiver: UserId, body: String) -> Self {
+        Self {
+            sender,
+            receiver,
+            body,
+            client_ref: None,
+            is_repetition: false,
+            ref_from_client: false,
+            reply_to: None,
+            meta: None,
+            attachment: None,
+            dispatch: false,
+            form: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +87,45 @@ pub(crate) struct SentForm {
 pub(crate) struct Dispatch {
     pub(crate) sender: UserId,
     pub(crate) message_id: i64,
+}
+
+/// A message that its sender changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    pub(crate) user: UserId,
+    pub(crate) message_id: i64,
+    /// Empty of a message with a file only.
+    pub(crate) body: String,
+    /// `Some(None)` removes what there is.
+    pub(crate) meta: Option<Option<String>>,
+    /// How old the message may be, in microseconds.
+    pub(crate) window: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deletion {
+    pub(crate) user: UserId,
+    pub(crate) message_id: i64,
+    /// For both users, not for the one alone.
+    pub(crate) for_everyone: bool,
+    /// How old the message may be then, in microseconds.
+    pub(crate) window: Option<i64>,
+}
+
+/// How far a user got in a thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) user: UserId,
+    pub(crate) peer: UserId,
+    pub(crate) up_to: i64,
+    pub(crate) kind: MarkKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MarkKind {
+    Delivered,
+    /// Which it was delivered for.
+    Seen,
 }
 
 /// An absent field leaves what is stored.

@@ -21,7 +21,7 @@ use self::{
     tally::Tally,
 };
 use crate::{
-    change::{Change, Signal},
+    change::{Change, FeedScope, Signal},
     config::BusConfig,
     error::Error,
     store::{DatabaseState, Store, history::History},
@@ -84,13 +84,9 @@ impl Delivery {
     }
 
     /// Changes published from now on are queued, until the registration is dropped.
-    pub(crate) fn register(
-        &self,
-        user: UserId,
-        received_only: bool,
-    ) -> Result<Registration, Error> {
+    pub(crate) fn register(&self, user: UserId, scope: FeedScope) -> Result<Registration, Error> {
         let listen = || self.bus.as_ref().map(|bus| bus.listen(user));
-        self.local.hub.register(user, received_only, listen)
+        self.local.hub.register(user, scope, listen)
     }
 
     /// Tells everyone, on this core and on the others, what was committed.

@@ -41,6 +41,12 @@ pub(crate) enum Error {
     Overtaken,
     #[error("the position is no part of the history that the database has now")]
     EpochChanged,
+    #[error("the message is another's")]
+    MessageNotAllowed,
+    #[error("the message is too old, or was deleted")]
+    TooLate,
+    #[error("no such thread")]
+    ThreadNotFound,
     #[error("internal error")]
     Internal,
 }
@@ -65,6 +71,9 @@ impl Error {
             Self::OutcomeUnknown => ErrorReason::OutcomeUnknown,
             Self::Overtaken => ErrorReason::Overtaken,
             Self::EpochChanged => ErrorReason::EpochChanged,
+            Self::MessageNotAllowed => ErrorReason::MessageNotAllowed,
+            Self::TooLate => ErrorReason::TooLate,
+            Self::ThreadNotFound => ErrorReason::ThreadNotFound,
             Self::Internal => ErrorReason::Internal,
         }
     }

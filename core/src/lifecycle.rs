@@ -20,7 +20,7 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 use crate::{
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
     auth::ServiceAuth,
-    chat::Chat,
+    chat::{Chat, Windows},
     committer::{self, Waits},
     config::{Config, Database, MediaLocation},
     delivery::{Delivery, bus},
@@ -209,6 +209,8 @@ impl Core {
             feed_reads: metrics.feed_reads,
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
+            windows: Windows { edit: config.edit_window, delete: config.delete_window },
+            media: media.clone(),
         };
         let attachments = Attachments {
             store: store.for_bulk(),

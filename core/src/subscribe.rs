@@ -16,6 +16,7 @@ use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::{
+    change::FeedScope,
     delivery::{
         Delivery,
         hub::{Entry, Next, Registration},
@@ -46,9 +47,11 @@ pub(crate) struct Subscription {
     registration: Registration,
     user_key: UserKey,
     user_id: UserId,
-    received_only: bool,
+    scope: FeedScope,
     /// The position after what was sent.
     position: Position,
+    /// Where the feed ended when it began.
+    end_seq: u64,
     /// The start that the subscriber was told of last.
     told_start: Start,
     phase: Phase,
@@ -92,11 +95,11 @@ impl Subscription {
         delivery: &Delivery,
         user_id: UserId,
         after: Option<After>,
-        received_only: bool,
+        scope: FeedScope,
         reads: FeedReads,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
-        let registration = delivery.register(user_id, received_only)?;
+        let registration = delivery.register(user_id, scope)?;
         let known = match after {
             Some(After::Position(position)) => position,
             Some(After::Seq(_)) | None => Position::default(),
@@ -126,8 +129,9 @@ impl Subscription {
             registration,
             user_key: user.key,
             user_id,
-            received_only,
+            scope,
             position,
+            end_seq: end.seq,
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
             reads,
@@ -138,9 +142,9 @@ impl Subscription {
     fn catch_up(&mut self, cause: ReadCause) {
         self.reads.read_for(cause);
         let (store, after) = (self.store.clone(), self.position);
-        let (user_key, user_id, received_only) = (self.user_key, self.user_id, self.received_only);
+        let (user_key, user_id, scope) = (self.user_key, self.user_id, self.scope);
         let page = async move {
-            let page = store.read_feed(user_key, user_id, after, received_only, PAGE_EVENTS);
+            let page = store.read_feed(user_key, user_id, after, scope, PAGE_EVENTS);
             page.await?.ok_or(Error::EpochChanged)
         };
         let span = request::span(self.request.as_ref());
@@ -156,7 +160,7 @@ impl Subscription {
             self.told_start = start;
             self.store.history().epoch(start).to_string()
         };
-        v1::SubscribeResponse { events, last_seq: seq, epoch, ..Default::default() }
+        v1::SubscribeResponse { events, last_seq: seq, epoch, end_seq: 0 }
     }
 
     /// What is ready in the queue, as far as one response goes; `None` where there is nothing to send and the
@@ -243,7 +247,9 @@ impl Stream for Subscription {
                     } else {
                         this.phase = Phase::Live;
                     }
-                    return Poll::Ready(Some(Ok(this.response(Vec::new()))));
+                    let end_seq = this.end_seq;
+                    let first = v1::SubscribeResponse { end_seq, ..this.response(Vec::new()) };
+                    return Poll::Ready(Some(Ok(first)));
                 }
                 Phase::CatchingUp(page) => {
                     let page = match ready!(page.as_mut().poll(context)) {

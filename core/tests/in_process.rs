@@ -111,6 +111,8 @@ async fn open(directory: &TempDir) -> Core {
             store_wait: Duration::from_secs(10),
             drain_wait: Duration::from_secs(5),
             max_body_bytes: netrox_proto::limits::DEFAULT_MAX_BODY_BYTES,
+            edit_window: None,
+            delete_window: None,
             max_attachment_bytes: 1 << 20,
         },
         Metrics::default(),
@@ -256,6 +258,8 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         store_wait: Duration::from_secs(10),
         drain_wait: Duration::from_secs(5),
         max_body_bytes: 1,
+        edit_window: None,
+        delete_window: None,
         max_attachment_bytes: 1,
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;

@@ -225,7 +225,11 @@ async fn texts_and_files_take_effect_in_the_order_sent() {
                 assert!(!dispatched.already_dispatched);
                 assert!(dispatched.dispatched.is_some());
             }
-            Answer::Failure(failure) => panic!("{failure:?}"),
+            other @ (Answer::Edit(_)
+            | Answer::Delete(_)
+            | Answer::Seen(_)
+            | Answer::Delivered(_)
+            | Answer::Failure(_)) => panic!("{other:?}"),
         }
     }
     for (number, file) in files.iter().enumerate() {

@@ -188,6 +188,10 @@ impl Case {
                     };
                     assert!(copies.is_empty() || !is_known, "{context}");
                 }
+                other @ (Answer::Edit(_)
+                | Answer::Delete(_)
+                | Answer::Seen(_)
+                | Answer::Delivered(_)) => panic!("{other:?} {context}"),
                 Answer::Attachment(_) => panic!("{context}"),
             }
         }

@@ -18,8 +18,10 @@ fn documented_code(reason: ErrorReason) -> Code {
         ErrorReason::ReceiverUnknown
         | ErrorReason::UserUnknown
         | ErrorReason::MessageNotFound
-        | ErrorReason::AttachmentNotFound => Code::NotFound,
-        ErrorReason::UserDeleted => Code::FailedPrecondition,
+        | ErrorReason::AttachmentNotFound
+        | ErrorReason::ThreadNotFound => Code::NotFound,
+        ErrorReason::MessageNotAllowed => Code::PermissionDenied,
+        ErrorReason::UserDeleted | ErrorReason::TooLate => Code::FailedPrecondition,
         ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,
         ErrorReason::Overloaded
         | ErrorReason::StoreUnavailable

@@ -221,7 +221,7 @@ async fn an_epoch_is_kept_beside_a_position() {
         after_seq: Some(after_seq),
         epoch: Some(epoch.to_owned()),
         received_only: false,
-        ..
+        ..Default::default()
     };
     let mut resumed =
         Subscription::try_open(&core, after(&epoch, first.last_seq)).await.expect("it is good");
@@ -378,7 +378,7 @@ async fn all_subscribers_see_the_same_sequence() {
     let history = core.history(&ada, &bob).await.expect("a history");
     let seen = sequences[0].iter().map(|event| match &event.change {
         Some(Change::Message(message)) => message.clone(),
-        None => panic!("no message"),
+        other @ (Some(Change::Thread(_)) | None) => panic!("no message: {other:?}"),
     });
     assert_eq!(seen.collect::<Vec<_>>(), history);
 }

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use netrox_proto::{ids::UserId, time::timestamp, v1};
+use netrox_proto::{
+    ids::{ClientRef, UserId},
+    time::timestamp,
+    v1,
+};
 
 use super::{Attachments, draft::Draft};
 use crate::{
     command::{NewAttachment, NewMessage, SentForm, parse},
     committer::Stored,
     error::Error,
+    media::name,
+    store::message::Participant,
 };
 
 /// Besides its content.
@@ -18,19 +24,64 @@ pub(super) struct Received {
     file_name: String,
     body: String,
     form: Option<SentForm>,
+    reference: Option<Reference>,
+    reply_to: Option<i64>,
+    meta: Option<String>,
+    dispatch: bool,
+}
+
+/// By which an upload is known when it is repeated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reference {
+    pub(super) client_ref: ClientRef,
+    /// The sender's own client chose it.
+    pub(super) from_client: bool,
+}
+
+/// What a `start` announces.
+pub(super) struct Start {
+    pub(super) sender: UserId,
+    pub(super) file_name: String,
+    pub(super) reference: Option<Reference>,
+    reply_to: Option<i64>,
+    meta: Option<String>,
+    dispatch: bool,
+}
+
+impl TryFrom<v1::UploadStart> for Start {
+    type Error = Error;
+
+    fn try_from(start: v1::UploadStart) -> Result<Self, Error> {
+        let sender = parse::user_id("sender_id", &start.sender_id)?;
+        if start.file_name.is_empty() {
+            return Err(Error::InvalidField { field: "file_name", problem: "empty" });
+        }
+        let client_ref = start.client_ref.as_deref().map(parse::client_ref).transpose()?;
+        let from_client = start.from_client;
+        let reply_to = start.reply_to_id.map(|id| parse::message_id("reply_to_id", id));
+        Ok(Self {
+            sender,
+            file_name: name::clean(&start.file_name),
+            reference: client_ref.map(|client_ref| Reference { client_ref, from_client }),
+            reply_to: reply_to.transpose()?,
+            meta: start.meta_json.map(parse::meta).transpose()?,
+            dispatch: start.dispatch,
+        })
+    }
 }
 
 impl Received {
     pub(super) fn parse(
-        sender: UserId,
-        file_name: String,
+        start: Start,
         finish: v1::UploadFinish,
         max_body_bytes: usize,
     ) -> Result<Self, Error> {
+        let sender = start.sender;
         let receiver = parse::user_id("receiver_id", &finish.receiver_id)?;
         let body = parse::body(finish.body, max_body_bytes, true)?;
         let form = finish.form.map(|form| SentForm::parse(&form, sender)).transpose()?;
-        Ok(Self { sender, receiver, file_name, body, form })
+        let Start { file_name, reference, reply_to, meta, dispatch, .. } = start;
+        Ok(Self { sender, receiver, file_name, body, form, reference, reply_to, meta, dispatch })
     }
 }
 
@@ -58,7 +109,8 @@ impl Attachments {
         received: Received,
         users: Vec<v1::User>,
     ) -> Result<v1::UploadAttachmentResponse, Error> {
-        let Received { sender, receiver, file_name, body, form } = received;
+        let Received { sender, receiver, file_name, body, form, reference, .. } = received;
+        let Received { reply_to, meta, dispatch, .. } = received;
         let file = draft.finish().await?;
         let attachment = NewAttachment {
             path: draft.path().to_owned(),
@@ -74,18 +126,20 @@ impl Attachments {
             ..v1::Message::default()
         };
         let send = NewMessage {
-            sender,
-            receiver,
-            body,
-            client_ref: None,
-            is_repetition: false,
+            client_ref: reference.map(|reference| reference.client_ref),
+            ref_from_client: reference.is_some_and(|reference| reference.from_client),
+            reply_to,
+            meta,
             attachment: Some(attachment),
+            dispatch,
             form,
+            ..NewMessage::text(sender, receiver, body)
         };
         let stored = match draft.submit(send) {
             Ok(pending) => pending.answer().await,
             Err(error) => Err(error),
         };
+        let mut repeated = false;
         match stored {
             Ok(Stored::Now(stored)) => {
                 if let Some(claim) = &self.claim {
@@ -96,8 +150,16 @@ impl Attachments {
                 message.thread_id = stored.thread_id;
                 message.created = Some(timestamp(stored.created));
                 message.updated = message.created;
+                if reference.is_some() || dispatch {
+                    // Places in feeds are not told by the commit.
+                    message = self.newest(stored.id).await?;
+                }
             }
             // The file of this one goes.
+            Ok(Stored::Again(first)) => {
+                message = self.newest(first.id).await?;
+                repeated = true;
+            }
             Ok(Stored::Before(first)) => message = Arc::unwrap_or_clone(first),
             Err(error) => {
                 if matches!(error, Error::OutcomeUnknown) {
@@ -106,6 +168,32 @@ impl Attachments {
                 return Err(error);
             }
         }
-        Ok(v1::UploadAttachmentResponse { message: Some(message), users, ..Default::default() })
+        Ok(v1::UploadAttachmentResponse { message: Some(message), users, repeated })
+    }
+
+    /// A message that is stored, as its sender sees it now. Who cannot be told does not know that it is.
+    async fn newest(&self, id: i64) -> Result<v1::Message, Error> {
+        let found = self.store.find_message(id).await.map_err(|_| Error::OutcomeUnknown)?;
+        Ok(found.ok_or(Error::OutcomeUnknown)?.into_wire(Participant::Sender))
+    }
+
+    /// The answer to an upload that was stored before, which needs nothing more of it.
+    pub(super) async fn answered_before(
+        &self,
+        start: &Start,
+    ) -> Result<Option<v1::UploadAttachmentResponse>, Error> {
+        let Some(Reference { client_ref, .. }) = start.reference else { return Ok(None) };
+        let Some(row) = self.store.find_send(start.sender, client_ref).await? else {
+            return Ok(None);
+        };
+        let ids = [row.sender_id(), row.receiver_id()];
+        let rows = self.store.find_users(&ids).await?;
+        let find = |id| rows.iter().find(|row| row.id() == id).cloned();
+        if find(start.sender).is_none_or(|sender| sender.deleted) {
+            return Err(Error::UserDeleted);
+        }
+        let users = ids.into_iter().filter_map(find).map(Into::into).collect();
+        let message = Some(row.into_wire(Participant::Sender));
+        Ok(Some(v1::UploadAttachmentResponse { message, users, repeated: true }))
     }
 }

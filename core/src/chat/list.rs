@@ -15,7 +15,8 @@ use crate::{
     request,
     store::{
         Store,
-        message::MessageRange,
+        message::{MessageRange, Participant},
+        thread::FoundThread,
         user::{UserKey, UserRow},
     },
 };
@@ -24,7 +25,7 @@ pub(super) type MessageList = BoxStream<'static, Result<v1::ListMessagesResponse
 pub(super) type ThreadList = BoxStream<'static, Result<v1::ListThreadsResponse, Status>>;
 
 /// What one response may carry. It is held, on its way, for each caller that stalls.
-const RESPONSE_BYTES: usize = 64 * 1024;
+pub(super) const RESPONSE_BYTES: usize = 64 * 1024;
 /// About what a message takes besides its body.
 const MESSAGE_BYTES: usize = 128;
 
@@ -65,21 +66,24 @@ pub(super) async fn messages(
     if user.deleted {
         return Err(Error::UserDeleted);
     }
-    let thread_id =
+    let thread =
         if user_id == peer_id { None } else { store.find_thread(user.key, peer.key).await? };
-    let user_key = user.key;
+    let (user_key, peer_key) = (user.key, peer.key);
     let users =
         v1::ListMessagesResponse { users: vec![user.into(), peer.into()], messages: Vec::new() };
     let first = stream::once(std::future::ready(Ok(users)));
-    let Some(thread_id) = thread_id else { return Ok(first.boxed()) };
+    let Some(thread) = thread else { return Ok(first.boxed()) };
 
     let pages = MessagePages {
         store: store.clone(),
         range: MessageRange {
-            thread_id,
+            thread_id: thread.id,
             after: request.after_id.unwrap_or(0),
             before: request.before_id.unwrap_or(MAX_ID + 1),
             newest_first: request.newest_first,
+            viewer: user_key,
+            peer: peer_key,
+            visible_only: request.visible_only,
         },
         remaining: if request.limit == 0 { i64::MAX } else { i64::from(request.limit) },
         participants: Participants {
@@ -87,6 +91,7 @@ pub(super) async fn messages(
             user_id: user_id.to_string(),
             peer_id: peer_id.to_string(),
         },
+        thread,
         size: PageSize::default(),
     };
     let request = RequestId::current();
@@ -111,6 +116,7 @@ struct MessagePages {
     range: MessageRange,
     remaining: i64,
     participants: Participants,
+    thread: FoundThread,
     size: PageSize,
 }
 
@@ -138,7 +144,13 @@ impl MessagePages {
             *bound = row.id;
             let sent = row.sender == *user_key;
             let (sender, receiver) = if sent { (user_id, peer_id) } else { (peer_id, user_id) };
-            messages.push(row.into_wire(sender.clone(), receiver.clone()));
+            let viewer = if sent { Participant::Sender } else { Participant::Receiver };
+            let file = &row.attachment;
+            let is_shown = file.path.is_none() || file.dispatched.is_some();
+            let mut message = row.into_wire(viewer, sender.clone(), receiver.clone());
+            let seen_id = if sent { self.thread.peer_seen_id } else { self.thread.seen_id };
+            message.seen = is_shown && message.id <= seen_id;
+            messages.push(message);
         }
         let taken = messages.len();
         // A short page is the last one.

@@ -1,7 +1,11 @@
 //! `SendMessages`: requests are queued in the order they are read, and answered as they are
 //! committed.
 
-use std::time::Duration;
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use netrox_proto::{
@@ -17,10 +21,11 @@ use tonic::{Status, Streaming};
 
 use super::Chat;
 use crate::{
-    command::{Dispatch, NewMessage},
-    committer::{MAX_AGE, Returns, Terms, Verb},
+    command::{Deletion, Dispatch, Edit, Mark, MarkKind, NewMessage},
+    committer::{Dispatched, MAX_AGE, Returns, Stored, Terms, Verb},
     error::Error,
     request,
+    store::user::UserKey,
 };
 
 /// Requests read and not answered; beyond it the stream is not read.
@@ -132,14 +137,41 @@ fn accept(
         Some(Command::Message(message)) => {
             let message = NewMessage::parse(message, chat.max_body_bytes)
                 .map(|message| NewMessage { is_repetition, ..message });
-            queue(chat, request_id, message, terms, |stored| Outcome::Message(stored.into()))
+            let sent = told(|stored: Stored| Outcome::Message(stored.into()));
+            queue(chat, request_id, message, terms, sent)
         }
         Some(Command::Attachment(dispatch)) => {
             let dispatch = Dispatch::try_from(dispatch);
-            queue(chat, request_id, dispatch, terms, |done| Outcome::Attachment(done.into()))
+            let dispatched = told(|done: Dispatched| Outcome::Attachment(done.into()));
+            queue(chat, request_id, dispatch, terms, dispatched)
         }
-        Some(Command::Edit(_) | Command::Delete(_) | Command::Seen(_) | Command::Delivered(_))
-        | None => {
+        Some(Command::Edit(edit)) => {
+            let edit = Edit::parse(edit, chat.max_body_bytes, chat.windows.edit);
+            queue(chat, request_id, edit, terms, told(edited))
+        }
+        Some(Command::Delete(deletion)) => {
+            let deletion = Deletion::parse(&deletion, chat.windows.delete);
+            let eraser = chat.clone();
+            let deleted = told(move |file| {
+                eraser.erase(file);
+                Outcome::Delete(v1::DeleteMessageResponse {})
+            });
+            queue(chat, request_id, deletion, terms, deleted)
+        }
+        Some(Command::Seen(seen)) => {
+            let v1::MarkSeenRequest { user_id, peer_id, up_to_id } = seen;
+            let mark = Mark::parse(&user_id, &peer_id, up_to_id, MarkKind::Seen);
+            let state = |state| Outcome::Seen(v1::MarkSeenResponse { state: Some(state) });
+            queue(chat, request_id, mark, terms, marked(chat, state))
+        }
+        Some(Command::Delivered(delivered)) => {
+            let v1::MarkDeliveredRequest { user_id, peer_id, up_to_id } = delivered;
+            let mark = Mark::parse(&user_id, &peer_id, up_to_id, MarkKind::Delivered);
+            let state =
+                |state| Outcome::Delivered(v1::MarkDeliveredResponse { state: Some(state) });
+            queue(chat, request_id, mark, terms, marked(chat, state))
+        }
+        None => {
             let problem = "missing or unreadable";
             let failure = Failure::from(Error::InvalidField { field: "request", problem });
             let result = Some(Outcome::Failure(failure));
@@ -150,29 +182,49 @@ fn accept(
 }
 
 /// `to_wire` is how the verb's answer is told.
-fn queue<V: Verb + 'static>(
+fn queue<
+    V: Verb<Answer: Send> + 'static,
+    Told: Future<Output = Result<Outcome, Error>> + Send + 'static,
+>(
     chat: &Chat,
     request_id: u64,
     verb: Result<V, Error>,
     terms: Terms,
-    to_wire: impl FnOnce(V::Answer) -> Outcome + Send + 'static,
+    to_wire: impl FnOnce(V::Answer) -> Told + Send + 'static,
 ) -> Option<Answering> {
     let pending = verb.and_then(|verb| chat.committer.submit_on(verb, terms));
     if let Err(Error::ShuttingDown) = pending {
         return None;
     }
     Some(Box::pin(async move {
-        let answer = match pending {
-            Ok(pending) => pending.answer().await,
-            Err(error) => Err(error),
-        };
-        let result = match answer {
-            Ok(answer) => to_wire(answer),
+        let told = async move { to_wire(pending?.answer().await?).await };
+        let result = match told.await {
+            Ok(result) => result,
             Err(Error::HandedBack) => return None,
             Err(error) => Outcome::Failure(Failure::from(error)),
         };
         Some(v1::SendMessagesResponse { request_id, result: Some(result) })
     }))
+}
+
+/// What is told without asking anybody.
+fn told<A>(to_wire: impl FnOnce(A) -> Outcome) -> impl FnOnce(A) -> Ready<Result<Outcome, Error>> {
+    |answer| ready(Ok(to_wire(answer)))
+}
+
+fn edited(message: Arc<v1::Message>) -> Outcome {
+    Outcome::Edit(v1::EditMessageResponse { message: Some(Arc::unwrap_or_clone(message)) })
+}
+
+/// The state of the thread, as it is after a mark was stored.
+fn marked(
+    chat: &Chat,
+    to_wire: fn(v1::ThreadState) -> Outcome,
+) -> impl FnOnce((UserKey, i64)) -> BoxFuture<'static, Result<Outcome, Error>> + use<> {
+    let chat = chat.clone();
+    move |(user, thread_id)| {
+        Box::pin(async move { chat.marked_state(user, thread_id).await.map(to_wire) })
+    }
 }
 
 /// How long a request may wait from when it was sent. What is handed back waits with its caller.

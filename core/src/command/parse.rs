@@ -1,13 +1,24 @@
 //! Requests as commands: what is checked here is not checked again behind it.
 
-use netrox_proto::{ids::UserId, json, v1};
+use std::time::Duration;
+
+use netrox_proto::{
+    ids::{ClientRef, UserId},
+    json, v1,
+};
 use sha2::{Digest as _, Sha256};
 
-use super::{Claims, Digest, Dispatch, NewMessage, SentForm, UserChange};
+use super::{
+    Claims, Deletion, Digest, Dispatch, Edit, MAX_ID, Mark, MarkKind, NewMessage, SentForm,
+    UserChange,
+};
 use crate::error::Error;
 
 /// RFC 2046 section 5.1.1.
 const MAX_BOUNDARY_BYTES: usize = 70;
+/// PROTOCOL-2 section 3.
+const MAX_META_BYTES: usize = 4_096;
+const MAX_META_DEPTH: usize = 8;
 const MAX_EMAIL_BYTES: usize = 320;
 const MAX_PROFILE_BYTES: usize = 16_384;
 /// How far the clock of an issuer may be ahead of ours.
@@ -37,26 +48,101 @@ impl NewMessage {
     pub(crate) fn parse(request: v1::SendMessageRequest, max_bytes: usize) -> Result<Self, Error> {
         let sender = user_id("sender_id", &request.sender_id)?;
         let receiver = user_id("receiver_id", &request.receiver_id)?;
-        let client_ref = match request.client_ref {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| Error::InvalidField {
-                field: "client_ref",
-                problem: "not a hyphenated UUID",
-            })?),
-        };
+        let client_ref = request.client_ref.as_deref().map(client_ref).transpose()?;
         if sender == receiver {
             return Err(Error::ReceiverIsSender);
         }
         let body = body(request.body, max_bytes, false)?;
         Ok(Self {
-            sender,
-            receiver,
-            body,
             client_ref,
-            is_repetition: false,
-            attachment: None,
-            form: None,
+            ref_from_client: request.from_client,
+            reply_to: request.reply_to_id.map(|id| message_id("reply_to_id", id)).transpose()?,
+            meta: request.meta_json.map(meta).transpose()?,
+            ..Self::text(sender, receiver, body)
         })
+    }
+}
+
+pub(crate) fn client_ref(text: &str) -> Result<ClientRef, Error> {
+    let problem = "not a hyphenated UUID";
+    text.parse().map_err(|_| Error::InvalidField { field: "client_ref", problem })
+}
+
+pub(crate) fn message_id(field: &'static str, id: i64) -> Result<i64, Error> {
+    let problem = "not from 1 to 2^53 - 1";
+    if (1..=MAX_ID).contains(&id) { Ok(id) } else { Err(Error::InvalidField { field, problem }) }
+}
+
+/// Where a page of threads goes on.
+pub(crate) fn page_token(token: &str) -> Result<i64, Error> {
+    let id = token.parse().ok().filter(|id| (1..=MAX_ID).contains(id));
+    id.ok_or(Error::InvalidField { field: "page_token", problem: "not one of ours" })
+}
+
+/// A JSON object, kept as it was sent.
+pub(crate) fn meta(text: String) -> Result<String, Error> {
+    let invalid = |problem| Error::InvalidField { field: "meta_json", problem };
+    if text.len() > MAX_META_BYTES {
+        return Err(invalid("longer than 4096 bytes"));
+    }
+    if json::is_deeper_than(&text, MAX_META_DEPTH) {
+        return Err(invalid("nested deeper than 8"));
+    }
+    // Parsed in full: in strings that are skipped, lone surrogates would pass. PostgreSQL keeps no NUL.
+    let is_object = matches!(serde_json::from_str(&text), Ok(serde_json::Value::Object(_)));
+    if !is_object || text.contains('\0') {
+        return Err(invalid("not a JSON object"));
+    }
+    Ok(text)
+}
+
+/// What a window of time is in microseconds.
+fn micros(window: Option<Duration>) -> Option<i64> {
+    window.map(|window| i64::try_from(window.as_micros()).unwrap_or(i64::MAX))
+}
+
+impl Edit {
+    pub(crate) fn parse(
+        request: v1::EditMessageRequest,
+        max_bytes: usize,
+        window: Option<Duration>,
+    ) -> Result<Self, Error> {
+        let meta = match request.meta_json {
+            None => None,
+            Some(text) if text.is_empty() => Some(None),
+            Some(text) => Some(Some(meta(text)?)),
+        };
+        Ok(Self {
+            user: user_id("user_id", &request.user_id)?,
+            message_id: request.message_id,
+            body: body(request.body, max_bytes, true)?,
+            meta,
+            window: micros(window),
+        })
+    }
+}
+
+impl Deletion {
+    pub(crate) fn parse(
+        request: &v1::DeleteMessageRequest,
+        window: Option<Duration>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            user: user_id("user_id", &request.user_id)?,
+            message_id: request.message_id,
+            for_everyone: request.for_everyone,
+            window: micros(window),
+        })
+    }
+}
+
+impl Mark {
+    pub(crate) fn parse(user: &str, peer: &str, up_to: i64, kind: MarkKind) -> Result<Self, Error> {
+        let (user, peer) = (user_id("user_id", user)?, user_id("peer_id", peer)?);
+        if user == peer {
+            return Err(Error::UserUnknown);
+        }
+        Ok(Self { user, peer, up_to: message_id("up_to_id", up_to)?, kind })
     }
 }
 

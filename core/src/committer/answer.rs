@@ -8,7 +8,10 @@ use tokio::sync::oneshot;
 use super::write::Verb;
 use crate::{
     error::Error,
-    store::{batch::StoredMessage, user::UserRow},
+    store::{
+        batch::StoredMessage,
+        user::{UserKey, UserRow},
+    },
 };
 
 pub(super) type WriteResult = Result<Written, Error>;
@@ -17,6 +20,12 @@ pub(super) type WriteResult = Result<Written, Error>;
 pub(crate) enum Written {
     Message(Stored),
     Dispatched(Dispatched),
+    /// As its sender sees it.
+    Edited(Arc<v1::Message>),
+    /// The file of what was deleted, if it had one.
+    Deleted(Option<String>),
+    /// The keys of the user and of the thread.
+    Marked(UserKey, i64),
     Users(Vec<UserRow>),
     Nothing,
 }
@@ -25,6 +34,8 @@ pub(crate) enum Written {
 #[derive(Debug)]
 pub(crate) enum Stored {
     Now(StoredMessage),
+    /// An earlier copy has the same reference: it is this message.
+    Again(StoredMessage),
     /// A form that the library of the client sent again: it is this message.
     Before(Arc<v1::Message>),
 }

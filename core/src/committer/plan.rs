@@ -1,7 +1,7 @@
 //! What a batch of writes becomes, decided in memory: who may write, which ids and sequence numbers are
 //! given, what each caller is answered and what each user learns. No database in here.
 //!
-//! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`].
+//! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`], [`edit`], [`delete`], [`mark`].
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,19 @@ use crate::{
     error::Error,
     store::{
         batch::{
-            ActivityRow, BatchData, BatchQuery, NewThreadRow, Pair, Rows, ThreadState, UserState,
+            ActivityRow, BatchData, BatchQuery, ChangedMessageRow, NewThreadRow, Pair, Progress,
+            Rows, ThreadState, ThreadStateRow, UserState,
         },
         history::{FeedStartRow, Position, Start},
+        message::{Participant, ParticipantsRow},
         user::UserKey,
     },
 };
 
+mod delete;
 mod dispatch;
+mod edit;
+mod mark;
 mod send;
 
 /// What the writes of a batch have to know of the database.
@@ -34,6 +39,9 @@ pub(super) fn query(writes: &[Write]) -> BatchQuery {
         match write {
             Write::Chat(ChatWrite::Message(message)) => send::ask(message, &mut query),
             Write::Chat(ChatWrite::Dispatch(dispatch)) => dispatch::ask(dispatch, &mut query),
+            Write::Chat(ChatWrite::Edit(edit)) => edit::ask(edit, &mut query),
+            Write::Chat(ChatWrite::Delete(deletion)) => delete::ask(deletion, &mut query),
+            Write::Chat(ChatWrite::Mark(mark)) => mark::ask(mark, &mut query),
             Write::Directory(_) | Write::Upkeep(_) => {}
         }
     }
@@ -53,6 +61,7 @@ pub(super) struct Plan<'a> {
     /// What the batch changes.
     feeds: BTreeMap<UserKey, UserState>,
     threads: BTreeMap<Pair, ActivityRow>,
+    states: BTreeMap<(UserKey, i64), ThreadStateRow>,
 }
 
 impl<'a> Plan<'a> {
@@ -66,6 +75,7 @@ impl<'a> Plan<'a> {
             request: None,
             feeds: BTreeMap::new(),
             threads: BTreeMap::new(),
+            states: BTreeMap::new(),
         }
     }
 
@@ -88,6 +98,11 @@ impl<'a> Plan<'a> {
         match write {
             ChatWrite::Message(message) => self.send(message).map(Written::Message),
             ChatWrite::Dispatch(dispatch) => self.dispatch(dispatch).map(Written::Dispatched),
+            ChatWrite::Edit(edit) => self.edit(edit).map(Written::Edited),
+            ChatWrite::Delete(deletion) => self.delete(deletion).map(Written::Deleted),
+            ChatWrite::Mark(mark) => {
+                self.mark(mark).map(|(user, thread_id)| Written::Marked(user, thread_id))
+            }
         }
     }
 
@@ -95,6 +110,7 @@ impl<'a> Plan<'a> {
     pub(super) fn finish(&mut self) {
         self.rows.feeds = self.feeds.values().copied().collect();
         self.rows.activities = self.threads.values().copied().collect();
+        self.rows.thread_states = self.states.values().copied().collect();
     }
 
     fn user(&self, id: UserId) -> Option<UserState> {
@@ -114,18 +130,20 @@ impl<'a> Plan<'a> {
         Place { at, prior }
     }
 
-    /// The thread of a pair, and the instant of its next message, which has the id `last_message`: later than that of the
-    /// last one, also when the clock steps back.
+    /// The thread of a pair with its next message, which `one` sends to `two`, and whose instant is later than that of the last
+    /// one, also when the clock steps back. One with a file may not be shown to `two` yet.
     fn thread_activity(
         &mut self,
         one: UserKey,
         two: UserKey,
-        last_message: i64,
-    ) -> Result<(i64, i64), Error> {
+        message: i64,
+        is_shown: bool,
+    ) -> Result<Activity, Error> {
         let pair @ (low_key, high_key) = (one.min(two), one.max(two));
         let known = self.threads.get(&pair).map(|row| &row.thread);
         let known = known.or_else(|| self.loaded.threads.get(&pair));
-        let thread = match known {
+        let continues = known.is_some_and(|thread| thread.is_turn_of(one));
+        let mut thread = match known {
             Some(thread) => {
                 ThreadState { last_activity: self.now.max(thread.last_activity + 1), ..*thread }
             }
@@ -139,11 +157,90 @@ impl<'a> Plan<'a> {
                     user_one: one,
                     created,
                 });
-                ThreadState { id, low_key, high_key, last_activity: created }
+                ThreadState::new(id, pair, created)
             }
         };
-        self.threads.insert(pair, ActivityRow { thread, last_message });
-        Ok((thread.id, thread.last_activity))
+        thread.sent(one, message, is_shown);
+        self.threads.insert(pair, ActivityRow { thread, last_message: message });
+        if let Some(progress) = self.loaded.progress.get_mut(&pair) {
+            progress.of(one).last_id = message;
+            if is_shown {
+                progress.of(two).last_id = message;
+            }
+        }
+        Ok(Activity { thread_id: thread.id, at: thread.last_activity, continues })
+    }
+
+    /// Notes that a file is shown to its receiver, where what is noted of the thread is known to be true.
+    fn thread_shows(&mut self, sender: UserKey, receiver: UserKey, message: i64) {
+        let pair = (sender.min(receiver), sender.max(receiver));
+        let known = self.threads.get(&pair).map(|row| &row.thread);
+        let Some(thread) = known.or_else(|| self.loaded.threads.get(&pair)) else { return };
+        if let (mut thread, Some(last_message)) = (*thread, thread.last_message) {
+            thread.shown(sender, message);
+            self.threads.insert(pair, ActivityRow { thread, last_message });
+        }
+    }
+
+    /// Tells a user that the state of a thread has changed for them.
+    fn tell_thread(&mut self, user: UserState, peer: UserKey) {
+        let Some(thread_id) = self.keep_marks(user.key, peer) else { return };
+        let place = self.next_place(user);
+        if let Some(row) = self.states.get_mut(&(user.key, thread_id)) {
+            row.seq = Some(place.seq());
+        }
+        self.tell(UserId(user.id), place, Some(0), Subject::Thread);
+    }
+
+    /// Stores how far a user got in the thread with a peer; gives the thread.
+    fn keep_marks(&mut self, user: UserKey, peer: UserKey) -> Option<i64> {
+        let progress = self.loaded.progress.get_mut(&(user.min(peer), user.max(peer)))?;
+        let (thread_id, own) = (progress.thread_id, *progress.of(user));
+        let Progress { seen_id, delivered_id, .. } = own;
+        let state = self.states.entry((user, thread_id));
+        let row = ThreadStateRow { user, thread_id, seen_id, delivered_id, seq: None };
+        let seq = state.or_insert(row).seq;
+        self.states.insert((user, thread_id), ThreadStateRow { seq, ..row });
+        Some(thread_id)
+    }
+
+    /// The user who asks, if they are there.
+    fn acting(&self, id: UserId) -> Result<UserState, Error> {
+        let user = self.user(id).ok_or(Error::UserUnknown)?;
+        if user.deleted { Err(Error::UserDeleted) } else { Ok(user) }
+    }
+
+    /// A message that the user has sent, or was shown.
+    fn shown_message(
+        &self,
+        user: UserId,
+        id: i64,
+    ) -> Result<(Participant, ParticipantsRow), Error> {
+        let row = self.loaded.messages.get(&id).ok_or(Error::MessageNotFound)?;
+        match row.participant(user) {
+            Some(Participant::Sender) => Ok((Participant::Sender, row.clone())),
+            Some(Participant::Receiver) if row.message.receiver_seq.is_some() => {
+                Ok((Participant::Receiver, row.clone()))
+            }
+            Some(Participant::Receiver) | None => Err(Error::MessageNotFound),
+        }
+    }
+
+    /// Stores a changed message, with its new places; gives it with these.
+    fn store_change(
+        &mut self,
+        mut row: ParticipantsRow,
+        (sender_seq, receiver_seq): (Option<u64>, Option<u64>),
+    ) -> ParticipantsRow {
+        self.rows.change(ChangedMessageRow::of(&row.message, sender_seq, receiver_seq));
+        row.take_places(sender_seq, receiver_seq);
+        self.loaded.messages.insert(row.message.id, row.clone());
+        row
+    }
+
+    /// Whether a message is too old to be changed; never if the window is 0.
+    fn is_past(&self, created: i64, window: Option<i64>) -> bool {
+        window.is_some_and(|window| window == 0 || self.now.saturating_sub(created) > window)
     }
 
     /// `first_seq` is that of a subject which has appeared before.
@@ -164,6 +261,16 @@ impl<'a> Plan<'a> {
             request: self.request.clone(),
         });
     }
+}
+
+/// What a thread becomes with its next message.
+#[derive(Clone, Copy)]
+struct Activity {
+    thread_id: i64,
+    /// The instant of the message.
+    at: i64,
+    /// The message before it is of the same sender.
+    continues: bool,
 }
 
 /// A new place in a feed.

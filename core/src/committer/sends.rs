@@ -24,7 +24,11 @@ use crate::{
 fn message(write: &Write) -> Option<&NewMessage> {
     match write {
         Write::Chat(ChatWrite::Message(message)) => Some(message),
-        Write::Chat(ChatWrite::Dispatch(_)) | Write::Directory(_) | Write::Upkeep(_) => None,
+        Write::Chat(
+            ChatWrite::Dispatch(_) | ChatWrite::Edit(_) | ChatWrite::Delete(_) | ChatWrite::Mark(_),
+        )
+        | Write::Directory(_)
+        | Write::Upkeep(_) => None,
     }
 }
 

@@ -57,15 +57,8 @@ async fn no_more_writes_wait_than_there_are_places() {
 #[tokio::test]
 async fn no_more_text_waits_than_there_is_room_for() {
     let (_directory, committer, task) = committer().await;
-    let message = || NewMessage {
-        sender: UserId(Uuid::from_u128(1)),
-        receiver: UserId(Uuid::from_u128(2)),
-        body: "x".repeat(16_000),
-        client_ref: None,
-        is_repetition: false,
-        attachment: None,
-        form: None,
-    };
+    let (sender, receiver) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+    let message = || NewMessage::text(sender, receiver, "x".repeat(16_000));
     let taken = fill(&committer, message);
     assert_eq!(taken.len(), QUEUE_BYTES / (16_000 + WRITE_OVERHEAD_BYTES));
     // The room is given back with the answers, though nobody waits for them.

@@ -5,7 +5,7 @@ use netrox_proto::ids::UserId;
 use super::answer::Written;
 use crate::{
     change::Signal,
-    command::{Claims, Dispatch, NewMessage, UserChange},
+    command::{Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
 };
 
 /// The cost of a write besides its text (PROTOCOL section 5, `--store-wait`).
@@ -25,6 +25,9 @@ pub(crate) enum Write {
 pub(crate) enum ChatWrite {
     Message(NewMessage),
     Dispatch(Dispatch),
+    Edit(Edit),
+    Delete(Deletion),
+    Mark(Mark),
 }
 
 #[derive(Debug)]
@@ -64,7 +67,13 @@ impl Write {
         match self {
             Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
             Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::EnsureUser(_))
-            | Self::Chat(ChatWrite::Message(_) | ChatWrite::Dispatch(_))
+            | Self::Chat(
+                ChatWrite::Message(_)
+                | ChatWrite::Dispatch(_)
+                | ChatWrite::Edit(_)
+                | ChatWrite::Delete(_)
+                | ChatWrite::Mark(_),
+            )
             | Self::Upkeep(_) => None,
         }
     }
@@ -79,6 +88,9 @@ impl Write {
         match self {
             Self::Chat(ChatWrite::Message(message)) => Some(message.sender),
             Self::Chat(ChatWrite::Dispatch(dispatch)) => Some(dispatch.sender),
+            Self::Chat(ChatWrite::Edit(edit)) => Some(edit.user),
+            Self::Chat(ChatWrite::Delete(deletion)) => Some(deletion.user),
+            Self::Chat(ChatWrite::Mark(mark)) => Some(mark.user),
             Self::Directory(_) | Self::Upkeep(_) => None,
         }
     }
@@ -86,8 +98,13 @@ impl Write {
     /// What it takes in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         let text = match self {
-            Self::Chat(ChatWrite::Message(message)) => message.body.len(),
-            Self::Chat(ChatWrite::Dispatch(_)) => 0,
+            Self::Chat(ChatWrite::Message(message)) => {
+                message.body.len() + message.meta.as_ref().map_or(0, String::len)
+            }
+            Self::Chat(ChatWrite::Edit(edit)) => {
+                edit.body.len() + edit.meta.iter().flatten().map(String::len).sum::<usize>()
+            }
+            Self::Chat(ChatWrite::Dispatch(_) | ChatWrite::Delete(_) | ChatWrite::Mark(_)) => 0,
             Self::Directory(DirectoryWrite::EnsureUser(claims)) => claims.change.size(),
             Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()

@@ -17,7 +17,7 @@ pub(crate) use self::queue::{Entry, Next};
 use self::queue::{Queue, lock};
 use super::{bus::Listening, due::Due};
 use crate::{
-    change::Change,
+    change::{Change, FeedScope},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -79,10 +79,10 @@ impl Hub {
     pub(super) fn register(
         &self,
         user: UserId,
-        received_only: bool,
+        scope: FeedScope,
         listen: impl FnOnce() -> Option<Listening>,
     ) -> Result<Registration, Error> {
-        let queue = Arc::new(Queue::new(received_only));
+        let queue = Arc::new(Queue::new(scope));
         let mut registry = lock(&self.0.registry);
         if let Some(error) = &registry.closed {
             return Err(error.clone());

@@ -25,6 +25,7 @@ mod form;
 pub(super) mod postgres;
 pub(super) mod sqlite;
 
+pub(super) use self::postgres::sends::Turn;
 pub(crate) use self::{
     form::{FormRow, Forms},
     postgres::sends::Sends,
@@ -39,6 +40,12 @@ pub(crate) struct BatchQuery {
     /// Those of them that an earlier copy may have stored, if their client draws them in order.
     pub(crate) repetitions: Vec<(UserId, ClientRef)>,
     pub(crate) messages: Vec<i64>,
+    /// Messages that are answered by new ones.
+    pub(crate) reply_targets: Vec<i64>,
+    /// Those whose threads are to be known with how far their users got.
+    pub(crate) marked_pairs: Vec<(UserId, UserId)>,
+    /// The same of messages.
+    pub(crate) marked_messages: Vec<i64>,
     /// Of forms.
     pub(crate) boundaries: Vec<Digest>,
     /// How many messages may be stored.
@@ -57,6 +64,8 @@ pub(crate) struct BatchData {
     /// The repetitions whose sender has a later message.
     pub(crate) overtaken: HashSet<(UserKey, ClientRef)>,
     pub(crate) messages: HashMap<i64, ParticipantsRow>,
+    pub(crate) reply_targets: HashMap<i64, ReplyTarget>,
+    pub(crate) progress: HashMap<Pair, ThreadProgress>,
     pub(crate) forms: Forms,
     /// Greater than all in use, as many as may be needed.
     pub(crate) message_ids: vec::IntoIter<i64>,
@@ -83,13 +92,192 @@ pub(crate) struct ThreadState {
     pub(crate) low_key: UserKey,
     pub(crate) high_key: UserKey,
     pub(crate) last_activity: i64,
+    /// The newest message, if it was noted.
+    pub(crate) last_message: Option<i64>,
+    pub(crate) low_sent: Option<i64>,
+    pub(crate) low_shown: Option<i64>,
+    pub(crate) high_sent: Option<i64>,
+    pub(crate) high_shown: Option<i64>,
 }
 
 impl ThreadState {
+    /// One without messages.
+    pub(crate) fn new(id: i64, (low_key, high_key): Pair, created: i64) -> Self {
+        let none = Some(0);
+        Self {
+            id,
+            low_key,
+            high_key,
+            last_activity: created,
+            last_message: None,
+            low_sent: none,
+            low_shown: none,
+            high_sent: none,
+            high_shown: none,
+        }
+    }
+
     pub(crate) fn pair(&self) -> Pair {
         (self.low_key, self.high_key)
     }
+
+    /// Whether its newest message is of this user, as far as is known.
+    pub(crate) fn is_turn_of(&self, user: UserKey) -> bool {
+        let sent = if user == self.low_key { self.low_sent } else { self.high_sent };
+        self.last_message.is_some() && self.last_message == sent
+    }
+
+    /// Notes a message that the user has sent; one with a file is not shown yet.
+    pub(crate) fn sent(&mut self, user: UserKey, id: i64, is_shown: bool) {
+        let (sent, shown) = if user == self.low_key {
+            (&mut self.low_sent, &mut self.low_shown)
+        } else {
+            (&mut self.high_sent, &mut self.high_shown)
+        };
+        *sent = Some(id);
+        if is_shown {
+            *shown = Some(id);
+        }
+        self.last_message = Some(id);
+    }
+
+    /// Notes that the other one is shown a message of the user's.
+    pub(crate) fn shown(&mut self, user: UserKey, id: i64) {
+        let shown = if user == self.low_key { &mut self.low_shown } else { &mut self.high_shown };
+        *shown = shown.map(|shown| shown.max(id));
+    }
 }
+
+/// A message that a new one answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub(crate) struct ReplyTarget {
+    pub(crate) id: i64,
+    pub(crate) sender: UserKey,
+    pub(crate) receiver: UserKey,
+    is_shown: bool,
+    hidden_for_sender: bool,
+    hidden_for_receiver: bool,
+}
+
+impl ReplyTarget {
+    /// Whether a user who sends to another may name it.
+    pub(crate) fn is_visible_between(&self, user: UserKey, peer: UserKey) -> bool {
+        let of_user = (self.sender, self.receiver) == (user, peer) && !self.hidden_for_sender;
+        let of_peer = (self.sender, self.receiver) == (peer, user)
+            && self.is_shown
+            && !self.hidden_for_receiver;
+        of_user || of_peer
+    }
+}
+
+/// How far the two users of a thread got in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadProgress {
+    pub(crate) thread_id: i64,
+    pub(crate) low_key: UserKey,
+    pub(crate) low: Progress,
+    pub(crate) high: Progress,
+}
+
+/// How far one of them did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The greatest id that was ever visible to the user.
+    pub(crate) last_id: i64,
+    pub(crate) seen_id: i64,
+    pub(crate) delivered_id: i64,
+}
+
+impl ThreadProgress {
+    pub(crate) fn of(&mut self, user: UserKey) -> &mut Progress {
+        if user == self.low_key { &mut self.low } else { &mut self.high }
+    }
+}
+
+/// The same as it is read.
+#[derive(Debug, Clone, Copy, FromRow)]
+struct ThreadProgressRow {
+    id: i64,
+    low_key: UserKey,
+    high_key: UserKey,
+    low_last_id: i64,
+    low_seen_id: i64,
+    low_delivered_id: i64,
+    high_last_id: i64,
+    high_seen_id: i64,
+    high_delivered_id: i64,
+}
+
+/// Of pairs `j`, the lower key first.
+macro_rules! progress {
+    ($pairs:literal, $low:literal, $high:literal) => {
+        concat!(
+            "select t.id, t.low_key, t.high_key, ",
+            progress!(@last "low_sent", "high_sent", "high_shown", "low_key"),
+            " as low_last_id, ",
+            progress!(@last "high_sent", "low_sent", "low_shown", "high_key"),
+            " as high_last_id, coalesce(l.seen_id, 0) as low_seen_id,
+            coalesce(l.delivered_id, 0) as low_delivered_id, coalesce(h.seen_id, 0) as high_seen_id,
+            coalesce(h.delivered_id, 0) as high_delivered_id
+            from ",
+            $pairs,
+            " join threads t on t.low_key = ",
+            $low,
+            " and t.high_key = ",
+            $high,
+            " left join thread_states l on l.user_key = t.low_key and l.thread_id = t.id
+            left join thread_states h on h.user_key = t.high_key and h.thread_id = t.id"
+        )
+    };
+    (@last $own_sent:literal, $peer_sent:literal, $peer_shown:literal, $own_key:literal) => {
+        concat!(
+            "coalesce(case when t.last_message_at = t.last_activity and t.",
+            $peer_sent,
+            " = t.",
+            $peer_shown,
+            " then case when t.",
+            $own_sent,
+            " > t.",
+            $peer_shown,
+            " then t.",
+            $own_sent,
+            " when t.",
+            $own_sent,
+            " <= t.",
+            $peer_shown,
+            " then t.",
+            $peer_shown,
+            " end end, (select m.id from messages m where m.thread_id = t.id
+                and (m.sender = t.",
+            $own_key,
+            " or m.receiver_seq is not null) order by m.id desc limit 1), 0)"
+        )
+    };
+}
+use progress;
+
+/// The columns of [`ThreadState`].
+macro_rules! thread_columns {
+    () => {
+        "t.id, t.low_key, t.high_key, t.last_activity,
+            case when t.last_message_at = t.last_activity then t.last_message end as last_message,
+            case when t.last_message_at = t.last_activity then t.low_sent end as low_sent,
+            case when t.last_message_at = t.last_activity then t.low_shown end as low_shown,
+            case when t.last_message_at = t.last_activity then t.high_sent end as high_sent,
+            case when t.last_message_at = t.last_activity then t.high_shown end as high_shown"
+    };
+}
+use thread_columns;
+
+/// The columns of [`ReplyTarget`].
+macro_rules! reply_target_columns {
+    () => {
+        "id, sender, receiver, receiver_seq is not null as is_shown,
+            hidden_for_sender is not null as hidden_for_sender,
+            hidden_for_receiver is not null as hidden_for_receiver"
+    };
+}
+use reply_target_columns;
 
 /// A thread that was written to.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +336,10 @@ pub(crate) struct Rows<'a> {
     pub(crate) feed_starts: Vec<FeedStartRow>,
     /// Those that were written to.
     pub(crate) activities: Vec<ActivityRow>,
+    /// Those whose marks moved, or whose state changed otherwise.
+    pub(crate) thread_states: Vec<ThreadStateRow>,
+    /// Files whose messages were deleted.
+    pub(crate) erased_files: Vec<ErasedFileRow>,
     pub(crate) refusals: Vec<RefusalRow>,
     pub(crate) forms: Vec<FormRow>,
 }
@@ -173,7 +365,33 @@ pub(crate) struct NewMessageRow<'a> {
     pub(crate) sender_seq: u64,
     pub(crate) receiver_seq: Option<u64>,
     pub(crate) client_ref: Option<ClientRef>,
+    /// The sender's own client chose it.
+    pub(crate) ref_from_client: bool,
+    pub(crate) reply_to: Option<i64>,
+    pub(crate) meta: Option<&'a str>,
+    /// The message before it in its thread is of the same sender.
+    pub(crate) continues: bool,
     pub(crate) attachment: Option<&'a NewAttachment>,
+    /// If the file is shown to its receiver at once.
+    pub(crate) dispatched: Option<i64>,
+}
+
+/// A file to be removed, as if its upload had been cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasedFileRow {
+    pub(crate) path: String,
+    pub(crate) start: Start,
+}
+
+/// What a user is to see of a thread, in its new state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadStateRow {
+    pub(crate) user: UserKey,
+    pub(crate) thread_id: i64,
+    pub(crate) seen_id: i64,
+    pub(crate) delivered_id: i64,
+    /// The new place, if the feed of the user moved for it.
+    pub(crate) seq: Option<u64>,
 }
 
 /// In one batch.
@@ -202,6 +420,10 @@ pub(crate) struct ChangedMessageRow {
     pub(crate) seen: bool,
     pub(crate) deleted: bool,
     pub(crate) dispatched: Option<i64>,
+    pub(crate) body: String,
+    pub(crate) meta: Option<String>,
+    pub(crate) hidden_for_sender: bool,
+    pub(crate) hidden_for_receiver: bool,
     /// The new places, if the feeds of the sender and the receiver moved.
     pub(crate) sender_seq: Option<u64>,
     pub(crate) receiver_seq: Option<u64>,
@@ -225,6 +447,7 @@ impl ChangedMessageRow {
         receiver_seq: Option<u64>,
     ) -> Self {
         let MessageRow { thread_id, id, created, updated, seen, deleted, .. } = *message;
+        let MessageRow { hidden_for_sender, hidden_for_receiver, .. } = *message;
         let dispatched = message.attachment.dispatched;
         Self {
             thread_id,
@@ -234,25 +457,33 @@ impl ChangedMessageRow {
             seen,
             deleted,
             dispatched,
+            body: message.body.clone(),
+            meta: message.meta.clone(),
+            hidden_for_sender,
+            hidden_for_receiver,
             sender_seq,
             receiver_seq,
         }
     }
 }
 
+/// The pairs of keys of the users that were found, the lower key first, each once and in order.
+fn key_pairs(pairs: &[(UserId, UserId)], users: &HashMap<UserId, UserState>) -> Vec<Pair> {
+    let key = |id: &UserId| users.get(id).map(|user| user.key);
+    let keys = pairs.iter().filter_map(|(one, two)| Some((key(one)?, key(two)?)));
+    let mut keys: Vec<_> = keys.map(|(one, two)| (one.min(two), one.max(two))).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 impl BatchQuery {
-    /// The pairs of keys of the users that were found, the lower key first, each once and in order.
-    fn key_pairs(&self, users: &HashMap<UserId, UserState>) -> Vec<Pair> {
-        let key = |id: &UserId| users.get(id).map(|user| user.key);
-        let mut pairs: Vec<_> = self
-            .pairs
-            .iter()
-            .filter_map(|(one, two)| Some((key(one)?, key(two)?)))
-            .map(|(one, two)| (one.min(two), one.max(two)))
-            .collect();
-        pairs.sort_unstable();
-        pairs.dedup();
-        pairs
+    /// Adds the pairs of the messages that were found.
+    fn add_pairs(&mut self, messages: &HashMap<i64, ParticipantsRow>) {
+        let pair = |row: &ParticipantsRow| (row.sender_id(), row.receiver_id());
+        self.pairs.extend(messages.values().map(pair));
+        let marked = self.marked_messages.iter().filter_map(|id| messages.get(id));
+        self.marked_pairs.extend(marked.map(pair));
     }
 }
 
@@ -290,6 +521,26 @@ fn by_pair(rows: Vec<ThreadState>) -> HashMap<Pair, ThreadState> {
 }
 
 impl BatchData {
+    fn take_progress(&mut self, rows: Vec<ThreadProgressRow>) {
+        for row in rows {
+            let progress = ThreadProgress {
+                thread_id: row.id,
+                low_key: row.low_key,
+                low: Progress {
+                    last_id: row.low_last_id,
+                    seen_id: row.low_seen_id,
+                    delivered_id: row.low_delivered_id,
+                },
+                high: Progress {
+                    last_id: row.high_last_id,
+                    seen_id: row.high_seen_id,
+                    delivered_id: row.high_delivered_id,
+                },
+            };
+            self.progress.insert((row.low_key, row.high_key), progress);
+        }
+    }
+
     fn take_refs(&mut self, rows: Vec<ClientRefRow>) {
         for row in rows {
             let reference = (row.sender, ClientRef(row.client_ref));

@@ -14,7 +14,9 @@ use uuid::Uuid;
 
 mod table;
 
-use self::table::{Feed, FeedStart, Message, SentForm, Start, Table, Thread, Upload, User};
+use self::table::{
+    Feed, FeedStart, Message, SentForm, Start, Table, Thread, ThreadState, Upload, User,
+};
 use super::{Expected, OpenError, error::Words, postgres, sqlite};
 use crate::config::PostgresDatabase;
 
@@ -107,6 +109,7 @@ pub(crate) async fn copy(
         check_unchanged::<FeedStart>(from, to).await?;
         check_unchanged::<Thread>(from, to).await?;
         check_unchanged::<Message>(from, to).await?;
+        check_unchanged::<ThreadState>(from, to).await?;
         // Not the starts and the uploads: a core that was only started adds its own, and removes what was cut off.
         return Ok(Copied::Already);
     }
@@ -116,6 +119,7 @@ pub(crate) async fn copy(
     tables.push(copy_table::<FeedStart>(from, to, told).await?);
     tables.push(copy_table::<Thread>(from, to, told).await?);
     tables.push(copy_table::<Message>(from, to, told).await?);
+    tables.push(copy_table::<ThreadState>(from, to, told).await?);
     tables.push(copy_table::<SentForm>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);
     // Not the refused sends: what is still on its way was sent to the core of the source, which has ended.

@@ -1,16 +1,19 @@
-//! The change feed of a user: the messages that have a place in the user's sequence.
+//! The change feed of a user: the messages and states of threads that have a place in the user's sequence. [`page`] reads it.
 
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::ids::UserId;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{
     Error, Store,
-    engine::{Readers, read, read_postgres},
+    engine::{Readers, read_postgres},
     history::{Position, Start},
-    message::{MessageRow, message_columns},
     user::UserKey,
 };
+
+mod page;
+
+pub(crate) use self::page::FeedPage;
 
 /// A user, and where the user's feed ends; seq 0 before the first change.
 #[derive(Debug, FromRow)]
@@ -69,17 +72,6 @@ impl FeedEnd {
     }
 }
 
-#[derive(Debug, FromRow)]
-struct FeedRow {
-    seq: i64,
-    first_seq: i64,
-    start: Start,
-    is_lost: bool,
-    #[sqlx(flatten)]
-    message: MessageRow,
-    peer_id: Uuid,
-}
-
 /// Whether the position of a user is lost; `f` is the feed or null.
 macro_rules! is_lost {
     ($user_key:literal) => {
@@ -105,6 +97,8 @@ macro_rules! is_lost {
         )
     };
 }
+use is_lost;
+
 /// Of many users, each with the position that is asked for; `place` tells which of them a row is for.
 macro_rules! find_many {
     ($wanted:literal, $place:literal, $id:literal, $start:literal, $seq:literal) => {
@@ -148,84 +142,6 @@ const FIND_ENDS: &str = "\
     from unnest($1::uuid[], $2::bigint[]) as w (id, start)
     join users u on u.id = w.id join feeds f on f.user_key = u.key";
 const KNOWN_STARTS: &str = "select start from starts where start = any($1)";
-const END: &str = concat!(
-    "select f.last_seq, f.start, ",
-    is_lost!("$1"),
-    " as is_lost from feeds f where f.user_key = $1"
-);
-
-/// The limit is cast so that SQLite does not compile the statement again for each value of it. Each row tells of the
-/// history that it was read in: a server may be another one than for the statement before.
-macro_rules! feed_of {
-    ($user:literal, $peer:literal, $seq:literal, $first_seq:literal, $condition:literal) => {
-        concat!(
-            "select m.",
-            $seq,
-            " as seq, ",
-            $first_seq,
-            " as first_seq, f.start, ",
-            is_lost!("$1"),
-            " as is_lost, u.id as peer_id, ",
-            message_columns!(),
-            " from messages m join users u on u.key = m.",
-            $peer,
-            " join feeds f on f.user_key = $1",
-            " where m.",
-            $user,
-            " = $1 and m.",
-            $seq,
-            " > $3",
-            $condition,
-            " order by m.",
-            $seq,
-            " limit cast($4 as bigint)"
-        )
-    };
-}
-macro_rules! both {
-    ($one:expr, $other:expr) => {
-        concat!(
-            "select * from (",
-            $one,
-            ") as one union all select * from (",
-            $other,
-            ") as other order by seq limit cast($4 as bigint)"
-        )
-    };
-}
-/// What is new, at its first place: most messages have no other.
-const NEW: &str = both!(
-    feed_of!(
-        "receiver",
-        "sender",
-        "receiver_seq",
-        "m.receiver_seq",
-        " and m.receiver_first_seq is null"
-    ),
-    feed_of!("receiver", "sender", "receiver_first_seq", "m.receiver_first_seq", "")
-);
-/// What is new or changed, at its latest place.
-const ALL: &str = both!(
-    feed_of!(
-        "receiver",
-        "sender",
-        "receiver_seq",
-        "coalesce(m.receiver_first_seq, m.receiver_seq)",
-        ""
-    ),
-    feed_of!("sender", "receiver", "sender_seq", "coalesce(m.sender_first_seq, m.sender_seq)", "")
-);
-
-/// Part of a feed, from a position on.
-#[derive(Debug)]
-pub(crate) struct FeedPage {
-    pub(crate) events: Vec<v1::Event>,
-    /// The position after the page.
-    pub(crate) end: Position,
-    /// Whether it reaches the end of the feed.
-    pub(crate) is_complete: bool,
-}
-
 impl Store {
     /// Of each user, in their order, with the position that is asked for, if one is. In one statement.
     pub(crate) async fn find_feeds(
@@ -280,61 +196,5 @@ impl Store {
         let query = sqlx::query_scalar(KNOWN_STARTS).bind(starts);
         let found = read_postgres!(pool, fetch_all, query);
         self.known(found)
-    }
-
-    /// What came after a position, in order, at most `limit` events; `None` where the position is no part of the history.
-    pub(crate) async fn read_feed(
-        &self,
-        user: UserKey,
-        user_id: UserId,
-        after: Position,
-        received_only: bool,
-        limit: usize,
-    ) -> Result<Option<FeedPage>, Error> {
-        let (start, seq) = (after.start, after.seq.cast_signed());
-        // Read before the page: whatever has a place up to here is then in the page, or left out
-        // of it for good.
-        let end: Option<(i64, Start, bool)> =
-            read!(self, fetch_optional, sqlx::query_as(END).bind(user).bind(start).bind(seq))?;
-        let (last_seq, end_start, is_lost) = end.unwrap_or((0, Start::default(), seq > 0));
-        if is_lost {
-            return Ok(None);
-        }
-        let statement = if received_only { NEW } else { ALL };
-        let rows: Vec<FeedRow> = read!(
-            self,
-            fetch_all,
-            sqlx::query_as(statement).bind(user).bind(start).bind(seq).bind(limit as i64)
-        )?;
-        if rows.iter().any(|row| row.is_lost) {
-            return Ok(None);
-        }
-        let is_complete = rows.len() < limit;
-        let end = Position { start: end_start, seq: last_seq.cast_unsigned() };
-        let end = match rows.last() {
-            None => end,
-            Some(newest) => {
-                let read = Position { start: newest.start, seq: newest.seq.cast_unsigned() };
-                // The end is of the same history.
-                let goes_on = is_complete && read.start == end.start && read.seq < end.seq;
-                if goes_on { end } else { read }
-            }
-        };
-        let events = rows.into_iter().map(|row| row.into_event(user, user_id)).collect();
-        Ok(Some(FeedPage { events, end, is_complete }))
-    }
-}
-
-impl FeedRow {
-    fn into_event(self, user: UserKey, user_id: UserId) -> v1::Event {
-        let peer_id = UserId(self.peer_id);
-        let (sender, receiver) =
-            if self.message.sender == user { (user_id, peer_id) } else { (peer_id, user_id) };
-        let message = self.message.into_wire(sender.to_string(), receiver.to_string());
-        v1::Event {
-            seq: self.seq.cast_unsigned(),
-            change: Some(v1::event::Change::Message(message)),
-            first_seq: self.first_seq.cast_unsigned(),
-        }
     }
 }

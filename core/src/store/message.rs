@@ -1,6 +1,10 @@
 //! Messages.
 
-use netrox_proto::{ids::UserId, time::timestamp, v1};
+use netrox_proto::{
+    ids::{ClientRef, UserId},
+    time::timestamp,
+    v1,
+};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -15,8 +19,12 @@ mod page;
 /// The columns of [`MessageRow`].
 macro_rules! message_columns {
     () => {
-        "m.id, m.thread_id, m.sender, m.body, m.created, m.updated, m.seen, m.deleted, \
-         m.attachment_path, m.attachment_name, m.attachment_size, m.attachment_type, m.dispatched"
+        "m.id, m.thread_id, m.sender, m.receiver, m.body, m.created, m.updated, m.seen, m.deleted, \
+         m.attachment_path, m.attachment_name, m.attachment_size, m.attachment_type, m.dispatched, \
+         m.reply_to, m.meta, m.sender_seq, m.receiver_seq, \
+         m.hidden_for_sender is not null as hidden_for_sender, \
+         m.hidden_for_receiver is not null as hidden_for_receiver, \
+         case when m.ref_from_client is not null then m.client_ref end as client_ref"
     };
 }
 pub(super) use message_columns;
@@ -26,6 +34,7 @@ pub(crate) struct MessageRow {
     pub(crate) id: i64,
     pub(crate) thread_id: i64,
     pub(crate) sender: UserKey,
+    pub(crate) receiver: UserKey,
     pub(crate) body: String,
     pub(crate) created: i64,
     pub(crate) updated: i64,
@@ -33,6 +42,23 @@ pub(crate) struct MessageRow {
     pub(crate) deleted: bool,
     #[sqlx(flatten)]
     pub(crate) attachment: AttachmentColumns,
+    pub(crate) reply_to: Option<i64>,
+    pub(crate) meta: Option<String>,
+    /// The place of its latest change in the feed of each participant.
+    pub(crate) sender_seq: i64,
+    /// `None` until the receiver is shown it.
+    pub(crate) receiver_seq: Option<i64>,
+    pub(crate) hidden_for_sender: bool,
+    pub(crate) hidden_for_receiver: bool,
+    /// If the sender's own client chose it.
+    pub(crate) client_ref: Option<Uuid>,
+}
+
+/// As whom a user takes part in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Participant {
+    Sender,
+    Receiver,
 }
 
 #[derive(Debug, Clone, Default, FromRow)]
@@ -61,19 +87,53 @@ impl AttachmentColumns {
 }
 
 impl MessageRow {
-    pub(crate) fn into_wire(self, sender_id: String, receiver_id: String) -> v1::Message {
-        v1::Message {
+    pub(crate) fn is_hidden_for(&self, viewer: Participant) -> bool {
+        match viewer {
+            Participant::Sender => self.hidden_for_sender,
+            Participant::Receiver => self.hidden_for_receiver,
+        }
+    }
+
+    /// Whether it is to be counted as unread while the receiver has not seen it.
+    pub(crate) fn counts_for_receiver(&self) -> bool {
+        self.receiver_seq.is_some() && !self.deleted && !self.hidden_for_receiver
+    }
+
+    /// As one of its participants sees it.
+    pub(crate) fn into_wire(
+        self,
+        viewer: Participant,
+        sender_id: String,
+        receiver_id: String,
+    ) -> v1::Message {
+        let hidden = self.is_hidden_for(viewer);
+        let (seq, client_ref) = match viewer {
+            Participant::Sender => (Some(self.sender_seq), self.client_ref),
+            Participant::Receiver => (self.receiver_seq, None),
+        };
+        let message = v1::Message {
             id: self.id,
             thread_id: self.thread_id,
             sender_id,
             receiver_id,
-            body: self.body,
             created: Some(timestamp(self.created)),
             updated: Some(timestamp(self.updated)),
             seen: self.seen,
             deleted: self.deleted,
+            hidden,
+            client_ref: client_ref.map(|client_ref| ClientRef(client_ref).to_string()),
+            rev: seq.unwrap_or_default().cast_unsigned(),
+            ..v1::Message::default()
+        };
+        if hidden || self.deleted {
+            return message;
+        }
+        v1::Message {
+            body: self.body,
             attachment: self.attachment.into_wire(),
-            ..Default::default()
+            reply_to_id: self.reply_to,
+            meta_json: self.meta,
+            ..message
         }
     }
 }
@@ -86,13 +146,15 @@ pub(crate) struct ParticipantsRow {
     sender_id: Uuid,
     receiver_id: Uuid,
     sender_first_seq: i64,
+    receiver_first_seq: Option<i64>,
 }
 
 impl ParticipantsRow {
     #[cfg(test)]
     pub(crate) fn of_test(message: MessageRow, sender: UserId, receiver: UserId) -> Self {
         let (sender_id, receiver_id) = (sender.0, receiver.0);
-        Self { message, sender_id, receiver_id, sender_first_seq: 9 }
+        let receiver_first_seq = message.receiver_seq.map(|_| 8);
+        Self { message, sender_id, receiver_id, sender_first_seq: 9, receiver_first_seq }
     }
 
     pub(crate) fn sender_id(&self) -> UserId {
@@ -108,13 +170,39 @@ impl ParticipantsRow {
         self.sender_first_seq.cast_unsigned()
     }
 
-    pub(crate) fn has_participant(&self, user: UserId) -> bool {
-        user == self.sender_id() || user == self.receiver_id()
+    /// Its latest places, as far as they are new.
+    pub(crate) fn take_places(&mut self, sender_seq: Option<u64>, receiver_seq: Option<u64>) {
+        if let Some(seq) = sender_seq {
+            self.message.sender_seq = seq.cast_signed();
+        }
+        if let Some(seq) = receiver_seq.map(u64::cast_signed) {
+            self.message.receiver_seq = Some(seq);
+            self.receiver_first_seq.get_or_insert(seq);
+        }
     }
 
-    pub(crate) fn into_wire(self) -> v1::Message {
+    /// The same with its receiver, if it has.
+    pub(crate) fn receiver_first_seq(&self) -> Option<u64> {
+        self.receiver_first_seq.map(i64::cast_unsigned)
+    }
+
+    pub(crate) fn has_participant(&self, user: UserId) -> bool {
+        self.participant(user).is_some()
+    }
+
+    pub(crate) fn participant(&self, user: UserId) -> Option<Participant> {
+        if user == self.sender_id() {
+            Some(Participant::Sender)
+        } else if user == self.receiver_id() {
+            Some(Participant::Receiver)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn into_wire(self, viewer: Participant) -> v1::Message {
         let (sender, receiver) = (self.sender_id(), self.receiver_id());
-        self.message.into_wire(sender.to_string(), receiver.to_string())
+        self.message.into_wire(viewer, sender.to_string(), receiver.to_string())
     }
 }
 
@@ -125,6 +213,11 @@ pub(crate) struct MessageRange {
     pub(crate) after: i64,
     pub(crate) before: i64,
     pub(crate) newest_first: bool,
+    /// Who asks: what this participant has hidden is left out.
+    pub(crate) viewer: UserKey,
+    pub(crate) peer: UserKey,
+    /// Without the files of the other that are not dispatched.
+    pub(crate) visible_only: bool,
 }
 
 macro_rules! page {
@@ -132,7 +225,10 @@ macro_rules! page {
         concat!(
             "select ",
             message_columns!(),
-            " from messages m where m.thread_id = $1 and m.id > $2 and m.id < $3 order by m.id ",
+            " from messages m where m.thread_id = $1 and m.id > $2 and m.id < $3
+                and case m.sender when $5 then m.hidden_for_sender else m.hidden_for_receiver end is null
+                and (m.sender = $5 or m.receiver_seq is not null or not $6)
+            order by m.id ",
             $order,
             " limit $4"
         )
@@ -148,7 +244,8 @@ macro_rules! with_participants {
             "select ",
             $crate::store::message::message_columns!(),
             ", s.id as sender_id, r.id as receiver_id,",
-            " coalesce(m.sender_first_seq, m.sender_seq) as sender_first_seq from messages m",
+            " coalesce(m.sender_first_seq, m.sender_seq) as sender_first_seq,",
+            " coalesce(m.receiver_first_seq, m.receiver_seq) as receiver_first_seq from messages m",
             " join users s on s.key = m.sender join users r on r.key = m.receiver where ",
             $condition
         )
@@ -157,6 +254,27 @@ macro_rules! with_participants {
 pub(super) use with_participants;
 
 const FIND: &str = with_participants!("m.id = $1");
+const FIND_BY_REF: &str =
+    with_participants!("m.sender = (select key from users where id = $1) and m.client_ref = $2");
+/// The newest message of each thread that is visible to the user $1.
+macro_rules! last_of_threads {
+    ($threads:literal) => {
+        concat!(
+            "select ",
+            message_columns!(),
+            " from ",
+            $threads,
+            " join messages m on m.thread_id = j.value and m.id = (
+                select v.id from messages v where v.thread_id = j.value
+                    and (v.sender = $1 and v.hidden_for_sender is null
+                        or v.sender <> $1 and v.hidden_for_receiver is null
+                            and v.receiver_seq is not null)
+                order by v.id desc limit 1)"
+        )
+    };
+}
+const SQLITE_LAST_OF_THREADS: &str = last_of_threads!("json_each($2) j");
+const POSTGRES_LAST_OF_THREADS: &str = last_of_threads!("unnest($2::bigint[]) as j (value)");
 const FIND_BY_PATH: &str = with_participants!("m.attachment_path = $1");
 
 impl Store {
@@ -173,7 +291,9 @@ impl Store {
                     .bind(range.thread_id)
                     .bind(range.after)
                     .bind(range.before)
-                    .bind(limit);
+                    .bind(limit)
+                    .bind(range.viewer)
+                    .bind(range.visible_only);
                 read_postgres!(pool, fetch_all, rows)
             }
         };
@@ -182,6 +302,35 @@ impl Store {
 
     pub(crate) async fn find_message(&self, id: i64) -> Result<Option<ParticipantsRow>, Error> {
         read!(self, fetch_optional, sqlx::query_as(FIND).bind(id))
+    }
+
+    /// The newest message of each thread that a user may see, in no order.
+    pub(crate) async fn last_messages(
+        &self,
+        user: UserKey,
+        threads: &[i64],
+    ) -> Result<Vec<MessageRow>, Error> {
+        let rows = match self.readers()? {
+            Readers::Sqlite(pool) => {
+                let threads = serde_json::json!(threads).to_string();
+                let query = sqlx::query_as(SQLITE_LAST_OF_THREADS).bind(user).bind(threads);
+                query.fetch_all(pool).await
+            }
+            Readers::Postgres(pool) => {
+                let query = sqlx::query_as(POSTGRES_LAST_OF_THREADS).bind(user).bind(threads);
+                read_postgres!(pool, fetch_all, query)
+            }
+        };
+        self.known(rows)
+    }
+
+    /// What a user has sent with a reference.
+    pub(crate) async fn find_send(
+        &self,
+        sender: UserId,
+        client_ref: ClientRef,
+    ) -> Result<Option<ParticipantsRow>, Error> {
+        read!(self, fetch_optional, sqlx::query_as(FIND_BY_REF).bind(sender.0).bind(client_ref.0))
     }
 
     pub(crate) async fn find_attachment(

@@ -11,7 +11,11 @@ use crate::{
         write::{ChatWrite, Verb, Write},
     },
     error::Error,
-    store::batch::{BatchQuery, ChangedMessageRow},
+    store::{
+        batch::{BatchQuery, UserState},
+        message::Participant,
+        user::UserKey,
+    },
 };
 
 impl Verb for Dispatch {
@@ -30,18 +34,19 @@ impl Verb for Dispatch {
 pub(super) fn ask(dispatch: &Dispatch, query: &mut BatchQuery) {
     query.users.push(dispatch.sender);
     query.messages.push(dispatch.message_id);
+    query.marked_messages.push(dispatch.message_id);
 }
 
 impl Plan<'_> {
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Result<Dispatched, Error> {
-        let sender = self.user(dispatch.sender).ok_or(Error::UserUnknown)?;
-        if sender.deleted {
-            return Err(Error::UserDeleted);
-        }
-        let row =
-            self.loaded.messages.get_mut(&dispatch.message_id).ok_or(Error::MessageNotFound)?;
+        let sender = self.acting(dispatch.sender)?;
+        let (participant, mut row) = self.shown_message(dispatch.sender, dispatch.message_id)?;
         let message = &mut row.message;
-        if message.sender != sender.key || message.deleted || message.attachment.path.is_none() {
+        let is_own_file = participant == Participant::Sender
+            && !message.deleted
+            && !message.hidden_for_sender
+            && message.attachment.path.is_some();
+        if !is_own_file {
             return Err(Error::MessageNotFound);
         }
         if let Some(dispatched) = message.attachment.dispatched {
@@ -49,19 +54,31 @@ impl Plan<'_> {
         }
         let dispatched = self.now.max(message.created);
         message.attachment.dispatched = Some(dispatched);
-        let (receiver_id, row) = (row.receiver_id(), row.clone());
+        let (receiver_id, sender_first_seq) = (row.receiver_id(), row.sender_first_seq());
         let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
 
         let sender_place = self.next_place(sender);
         let receiver_place = self.next_place(receiver);
-        let (sender_seq, receiver_seq) = (sender_place.seq(), receiver_place.seq());
-        let changed = ChangedMessageRow::of(&row.message, Some(sender_seq), Some(receiver_seq));
-        self.rows.change(changed);
-        let sender_first_seq = row.sender_first_seq();
-        let on_wire = Arc::new(row.into_wire());
+        let places = (Some(sender_place.seq()), Some(receiver_place.seq()));
+        let on_wire = Arc::new(self.store_change(row, places).into_wire(participant));
+        self.thread_shows(sender.key, receiver.key, dispatch.message_id);
         let to_sender = Subject::Sent(Arc::clone(&on_wire));
         self.tell(dispatch.sender, sender_place, Some(sender_first_seq), to_sender);
         self.tell(receiver_id, receiver_place, None, Subject::Received(on_wire));
+        self.passes_dispatched(receiver, sender.key, dispatch.message_id);
         Ok(Dispatched { at: dispatched, already: false })
+    }
+
+    /// A file that appears below what its receiver has been shown is not counted by who counts on from there: the state is told
+    /// anew (PROTOCOL-2 section 2).
+    fn passes_dispatched(&mut self, receiver: UserState, sender: UserKey, message: i64) {
+        let pair = (receiver.key.min(sender), receiver.key.max(sender));
+        let Some(progress) = self.loaded.progress.get_mut(&pair) else { return };
+        let last_id = &mut progress.of(receiver.key).last_id;
+        if message < *last_id {
+            self.tell_thread(receiver, sender);
+        } else {
+            *last_id = message;
+        }
     }
 }

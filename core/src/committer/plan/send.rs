@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use netrox_proto::{ids::ClientRef, time::timestamp, v1};
 
-use super::{Plan, next_id};
+use super::{Activity, Plan, next_id};
 use crate::{
     change::Subject,
-    command::{NewAttachment, NewMessage},
+    command::NewMessage,
     committer::{
         answer::{Stored, Written},
         write::{ChatWrite, Verb, Write},
@@ -38,10 +38,11 @@ pub(super) fn ask(message: &NewMessage, query: &mut BatchQuery) {
     query.new_messages += 1;
     if let Some(client_ref) = message.client_ref {
         query.client_refs.push((message.sender, client_ref));
-        if message.is_repetition {
+        if message.is_repetition && !message.ref_from_client {
             query.repetitions.push((message.sender, client_ref));
         }
     }
+    query.reply_targets.extend(message.reply_to);
     query.boundaries.extend(message.form.map(|form| form.boundary));
 }
 
@@ -51,7 +52,7 @@ impl<'a> Plan<'a> {
         if let Some(client_ref) = message.client_ref {
             let reference = (sender.key, client_ref);
             if let Some(stored) = self.loaded.client_refs.get(&reference) {
-                return Ok(Stored::Now(*stored));
+                return Ok(Stored::Again(*stored));
             }
             if self.loaded.refused.contains(&reference) {
                 return Err(Error::Overtaken);
@@ -70,10 +71,19 @@ impl<'a> Plan<'a> {
             }
         };
 
+        if let Some(target) = message.reply_to {
+            let target = self.loaded.reply_targets.get(&target);
+            let target = target.filter(|it| it.is_visible_between(sender.key, receiver.key));
+            target.ok_or(Error::MessageNotFound)?;
+        }
+
         let id = next_id(&mut self.loaded.message_ids)?;
-        let (thread_id, created) = self.thread_activity(sender.key, receiver.key, id)?;
+        let is_shown = message.attachment.is_none() || message.dispatch;
+        let Activity { thread_id, at: created, continues } =
+            self.thread_activity(sender.key, receiver.key, id, is_shown)?;
         let sender_place = self.next_place(sender);
-        let receiver_place = message.attachment.is_none().then(|| self.next_place(receiver));
+        let receiver_place = is_shown.then(|| self.next_place(receiver));
+        let dispatched = (message.attachment.is_some() && is_shown).then_some(created);
         let start = self.rows.bodies.len();
         self.rows.bodies.extend_from_slice(message.body.as_bytes());
         self.rows.messages.push(NewMessageRow {
@@ -86,7 +96,12 @@ impl<'a> Plan<'a> {
             sender_seq: sender_place.seq(),
             receiver_seq: receiver_place.map(|place| place.seq()),
             client_ref: message.client_ref,
+            ref_from_client: message.ref_from_client,
+            reply_to: message.reply_to,
+            meta: message.meta.as_deref(),
+            continues,
             attachment: message.attachment.as_ref(),
+            dispatched,
         });
         let stored = StoredMessage { id, thread_id, created };
         if let Some(client_ref) = message.client_ref {
@@ -102,8 +117,18 @@ impl<'a> Plan<'a> {
             updated: Some(timestamp(created)),
             seen: false,
             deleted: false,
-            attachment: message.attachment.as_ref().map(NewAttachment::undispatched),
-            ..Default::default()
+            attachment: message.attachment.as_ref().map(|file| v1::Attachment {
+                dispatched: dispatched.map(timestamp),
+                ..file.undispatched()
+            }),
+            client_ref: message
+                .client_ref
+                .filter(|_| message.ref_from_client)
+                .map(|client_ref| client_ref.to_string()),
+            reply_to_id: message.reply_to,
+            meta_json: message.meta.clone(),
+            hidden: false,
+            rev: 0,
         });
         if let Some(form) = message.form {
             let row = FormRow { form, message_id: Some(id), sent: self.now };
@@ -130,7 +155,9 @@ impl<'a> Plan<'a> {
 
     /// Whether a later message of the sender's is stored, or will be with this batch.
     fn is_overtaken(&self, sender: UserKey, message: &NewMessage) -> bool {
-        let Some(client_ref) = message.client_ref else { return false };
+        let Some(client_ref) = message.client_ref.filter(|_| !message.ref_from_client) else {
+            return false;
+        };
         let Some(last_later) = client_ref.last_later() else { return false };
         let is_later = |other: ClientRef| {
             let is_of_version = other.0.get_version_num() == client_ref.0.get_version_num();
@@ -141,12 +168,15 @@ impl<'a> Plan<'a> {
                 .rows
                 .messages
                 .iter()
-                .any(|row| row.sender == sender && row.client_ref.is_some_and(is_later))
+                .filter(|row| row.sender == sender && !row.ref_from_client)
+                .any(|row| row.client_ref.is_some_and(is_later))
     }
 
     /// Makes the refusal of a repetition true: an earlier copy, which may be on its way still, finds it.
     fn refuse(&mut self, sender: UserState, message: &NewMessage) {
-        let (Some(client_ref), true) = (message.client_ref, message.is_repetition) else { return };
+        // A client that chose its reference may send it again, to one who is known then.
+        let is_final = message.is_repetition && !message.ref_from_client;
+        let (Some(client_ref), true) = (message.client_ref, is_final) else { return };
         self.loaded.refused.insert((sender.key, client_ref));
         self.rows.refusals.push(RefusalRow { sender: sender.key, client_ref, refused: self.now });
     }

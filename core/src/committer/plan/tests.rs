@@ -33,10 +33,8 @@ fn loaded(last_activity: i64) -> BatchData {
         };
         loaded.users.insert(user(number), row);
     }
-    let (low_key, high_key) = (UserKey(1), UserKey(2));
-    loaded
-        .threads
-        .insert((low_key, high_key), ThreadState { id: 7, low_key, high_key, last_activity });
+    let pair = (UserKey(1), UserKey(2));
+    loaded.threads.insert(pair, ThreadState::new(7, pair, last_activity));
     loaded.message_ids = vec![101, 102, 103].into_iter();
     loaded.thread_ids = vec![8].into_iter();
     loaded
@@ -47,15 +45,7 @@ fn plan<'a>(last_activity: i64) -> Plan<'a> {
 }
 
 fn text(sender: u8, receiver: u8) -> NewMessage {
-    NewMessage {
-        sender: user(sender),
-        receiver: user(receiver),
-        body: "hello".into(),
-        client_ref: None,
-        is_repetition: false,
-        attachment: None,
-        form: None,
-    }
+    NewMessage::text(user(sender), user(receiver), "hello".into())
 }
 
 fn stored(stored: Result<Stored, Error>) -> StoredMessage {
@@ -329,12 +319,20 @@ fn with_file() -> BatchData {
         id: 50,
         thread_id: 7,
         sender: UserKey(1),
+        receiver: UserKey(2),
         body: "a file".into(),
         created: NOW + 9,
         updated: NOW + 9,
         seen: false,
         deleted: false,
         attachment,
+        reply_to: None,
+        meta: None,
+        sender_seq: 9,
+        receiver_seq: None,
+        hidden_for_sender: false,
+        hidden_for_receiver: false,
+        client_ref: None,
     };
     loaded.messages.insert(50, ParticipantsRow::of_test(message, user(1), user(2)));
     loaded

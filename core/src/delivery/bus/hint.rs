@@ -45,6 +45,9 @@ struct Event {
     message: Option<v1::Message>,
     #[prost(uint64, tag = "3")]
     first_seq: u64,
+    /// The state of a thread has changed, which the store has.
+    #[prost(bool, tag = "2044")]
+    is_thread: bool,
     /// What asked for the change; empty where that is not known.
     #[prost(bytes = "vec", tag = "2045")]
     request_id: Vec<u8>,
@@ -117,11 +120,13 @@ fn to_wire(change: &Change) -> Event {
     let (message, is_sent) = match &change.subject {
         Subject::Received(message) => (Some(v1::Message::clone(message)), false),
         Subject::Sent(_) | Subject::SentElsewhere => (None, true),
+        Subject::Thread => (None, false),
     };
+    let is_thread = matches!(change.subject, Subject::Thread);
     let Change { place, prior, first_seq, .. } = *change;
     let prior_start = (prior != place.start).then_some(prior.0);
     let request_id = change.request.as_ref().map(RequestId::to_bytes).unwrap_or_default();
-    Event { seq: place.seq, message, first_seq, request_id, prior_start, is_sent }
+    Event { seq: place.seq, message, first_seq, is_thread, request_id, prior_start, is_sent }
 }
 
 /// What a hint says.
@@ -140,10 +145,12 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
     let Some(start) = start.filter(|_| !hint.events.is_empty()) else {
         return vec![HintItem::Look(user)];
     };
-    let from_wire = |Event { seq, message, first_seq, request_id, prior_start, is_sent }| {
+    let from_wire = |event: Event| {
+        let Event { seq, message, first_seq, is_thread, request_id, prior_start, is_sent } = event;
         let subject = match message {
             Some(message) => Subject::Received(Arc::new(message)),
             None if is_sent || is_old => Subject::SentElsewhere,
+            None if is_thread => Subject::Thread,
             None => return HintItem::Look(user),
         };
         let first_seq = if is_old { seq } else { first_seq };

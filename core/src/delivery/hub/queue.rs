@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    change::{Change, Subject},
+    change::{Change, FeedScope, Subject},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -24,7 +24,7 @@ const QUEUE_BYTES: usize = 1024 * 1024;
 /// The queue of one subscription.
 #[derive(Debug)]
 pub(super) struct Queue {
-    received_only: bool,
+    scope: FeedScope,
     state: Mutex<State>,
 }
 
@@ -100,8 +100,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Queue {
-    pub(super) fn new(received_only: bool) -> Self {
-        Self { received_only, state: Mutex::default() }
+    pub(super) fn new(scope: FeedScope) -> Self {
+        Self { scope, state: Mutex::default() }
     }
 
     pub(super) fn start(&self, end: Position) {
@@ -176,11 +176,19 @@ impl Queue {
     }
 
     fn interest(&self, change: &Change) -> Interest {
-        match change.subject {
-            Subject::Received(_) if self.received_only && !change.is_new() => Interest::Place,
-            Subject::Sent(_) | Subject::SentElsewhere if self.received_only => Interest::Place,
-            Subject::Received(_) | Subject::Sent(_) => Interest::Whole,
-            Subject::SentElsewhere => Interest::InStore,
+        match (&change.subject, self.scope) {
+            (Subject::Received(_), FeedScope::Received) if change.is_new() => Interest::Whole,
+            (
+                Subject::Received(_) | Subject::Sent(_) | Subject::SentElsewhere,
+                FeedScope::Received,
+            )
+            | (Subject::Thread, FeedScope::Received | FeedScope::Messages) => Interest::Place,
+            (
+                Subject::Received(_) | Subject::Sent(_),
+                FeedScope::Messages | FeedScope::MessagesAndThreads,
+            ) => Interest::Whole,
+            (Subject::SentElsewhere, FeedScope::Messages | FeedScope::MessagesAndThreads)
+            | (Subject::Thread, FeedScope::MessagesAndThreads) => Interest::InStore,
         }
     }
 

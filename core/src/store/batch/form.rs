@@ -14,7 +14,7 @@ use netrox_proto::v1;
 
 use crate::{
     command::{Digest, SentForm},
-    store::message::ParticipantsRow,
+    store::message::{Participant, ParticipantsRow},
 };
 
 /// How long a form is taken for the same, in microseconds.
@@ -89,7 +89,7 @@ impl Forms {
 
 /// What was said of a message when its file was uploaded.
 fn as_first_answered(row: ParticipantsRow) -> v1::Message {
-    let mut message = row.into_wire();
+    let mut message = row.into_wire(Participant::Sender);
     message.updated = message.created;
     if let Some(attachment) = &mut message.attachment {
         attachment.dispatched = None;

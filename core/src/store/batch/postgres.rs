@@ -11,10 +11,10 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    BatchData, BatchQuery, ClientRefRow, FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, Rows,
-    StoreError, ThreadState, UserState, by_id, by_pair,
+    BatchData, BatchQuery, ClientRefRow, FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, ReplyTarget,
+    Rows, StoreError, ThreadState, UserState, by_id, by_pair,
     form::{self, FORGOTTEN_FORMS, FormRow, SAME_FOR},
-    key_refs, later_refs, overtaken,
+    key_pairs, key_refs, later_refs, overtaken, progress, reply_target_columns, thread_columns,
 };
 use crate::store::{
     engine::by,
@@ -29,10 +29,19 @@ const LOCK_USERS: &str = "\
     select u.id, u.key, u.deleted, f.last_seq, f.start
     from users u join feeds f on f.user_key = u.key where u.id = any($1)
     order by f.user_key for update of f";
-const LOAD_THREADS: &str = "\
-    select t.id, t.low_key, t.high_key, t.last_activity
-    from unnest($1::bigint[], $2::bigint[]) as w (low_key, high_key)
-    join threads t on t.low_key = w.low_key and t.high_key = w.high_key";
+const LOAD_THREADS: &str = concat!(
+    "select ",
+    thread_columns!(),
+    " from unnest($1::bigint[], $2::bigint[]) as w (low_key, high_key)
+    join threads t on t.low_key = w.low_key and t.high_key = w.high_key"
+);
+const LOAD_PROGRESS: &str = progress!(
+    "unnest($1::bigint[], $2::bigint[]) as j (low_key, high_key)",
+    "j.low_key",
+    "j.high_key"
+);
+const LOAD_REPLY_TARGETS: &str =
+    concat!("select ", reply_target_columns!(), " from messages where id = any($1)");
 /// Mostly nothing was refused, and then that is found out once. "offset 0" has the planner look each reference up, also where
 /// it planned while there were none: a join would read all of them for each.
 const LOAD_CLIENT_REFS: &str = "\
@@ -50,7 +59,7 @@ const LOAD_OVERTAKEN: &str = "\
     select w.sender, w.client_ref
     from unnest($1::bigint[], $2::uuid[], $3::uuid[]) as w (sender, client_ref, last_later)
     where exists (select 1 from messages m
-        where m.sender = w.sender and m.client_ref > w.client_ref and m.client_ref <= w.last_later
+        where m.ref_from_client is null and m.sender = w.sender and m.client_ref > w.client_ref and m.client_ref <= w.last_later
             and substr(m.client_ref::text, 15, 1) = substr(w.client_ref::text, 15, 1))";
 const LOAD_FORMS: &str =
     "select boundary, content, message_id, sent from sent_forms where boundary = any($1)";
@@ -61,14 +70,14 @@ const NEXT_THREAD_IDS: &str = "select array_agg(nextval('thread_ids')) from gene
 
 pub(in crate::store) async fn load(
     connection: &mut PgConnection,
-    wanted: BatchQuery,
+    mut wanted: BatchQuery,
 ) -> Result<BatchData, sqlx::Error> {
     let mut loaded = BatchData::default();
     let mut users: Vec<_> = wanted.users.iter().map(|user| user.0).collect();
     if !wanted.messages.is_empty() {
         // Not locked yet: only who takes part in it is certain.
         let rows = load_messages(connection, &wanted.messages).await?;
-        users.extend(rows.iter().map(|row| row.receiver_id().0));
+        users.extend(rows.iter().flat_map(|row| [row.sender_id().0, row.receiver_id().0]));
     }
     users.sort_unstable();
     users.dedup();
@@ -79,13 +88,25 @@ pub(in crate::store) async fn load(
     if !wanted.messages.is_empty() {
         let rows = load_messages(connection, &wanted.messages).await?;
         loaded.messages = rows.into_iter().map(|row| (row.message.id, row)).collect();
+        wanted.add_pairs(&loaded.messages);
     }
-    let pairs = wanted.key_pairs(&loaded.users);
+    let pairs = key_pairs(&wanted.pairs, &loaded.users);
     if !pairs.is_empty() {
         let (low, high): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
         let rows: Vec<ThreadState> =
             sqlx::query_as(LOAD_THREADS).bind(low).bind(high).fetch_all(&mut *connection).await?;
         loaded.threads = by_pair(rows);
+    }
+    let marked = key_pairs(&wanted.marked_pairs, &loaded.users);
+    if !marked.is_empty() {
+        let (low, high): (Vec<_>, Vec<_>) = marked.into_iter().unzip();
+        let query = sqlx::query_as(LOAD_PROGRESS).bind(low).bind(high);
+        loaded.take_progress(query.fetch_all(&mut *connection).await?);
+    }
+    if !wanted.reply_targets.is_empty() {
+        let query = sqlx::query_as(LOAD_REPLY_TARGETS).bind(&wanted.reply_targets);
+        let rows: Vec<ReplyTarget> = query.fetch_all(&mut *connection).await?;
+        loaded.reply_targets = rows.into_iter().map(|row| (row.id, row)).collect();
     }
     let refs = key_refs(&wanted.client_refs, &loaded.users);
     if !refs.is_empty() {
@@ -145,23 +166,29 @@ const INSERT_THREADS: &str = "\
         as w (id, low_key, high_key, user_one, created)";
 const INSERT_MESSAGES: &str = "\
     insert into messages (thread_id, id, sender, receiver, body, created, updated,
-        sender_seq, receiver_seq, client_ref)
+        sender_seq, receiver_seq, client_ref, ref_from_client, continues, reply_to, meta)
     select thread_id, id, sender, receiver, body, created, created,
-        sender_seq, receiver_seq, client_ref
+        sender_seq, receiver_seq, client_ref, ref_from_client, continues, reply_to, meta
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
-        $7::bigint[], $8::bigint[], $9::uuid[])
-        as w (thread_id, id, sender, receiver, body, created, sender_seq, receiver_seq, client_ref)";
+        $7::bigint[], $8::bigint[], $9::uuid[], $10::boolean[], $11::boolean[], $12::bigint[],
+        $13::text[])
+        as w (thread_id, id, sender, receiver, body, created, sender_seq, receiver_seq, client_ref,
+            ref_from_client, continues, reply_to, meta)";
 /// Rare, and apart: the other messages need not carry four empty columns.
 const SET_ATTACHMENTS: &str = "\
     update messages m set attachment_path = w.path, attachment_name = w.name,
-        attachment_size = w.size, attachment_type = w.type
-    from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-        as w (thread_id, id, path, name, size, type)
+        attachment_size = w.size, attachment_type = w.type, dispatched = w.dispatched
+    from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[],
+        $7::bigint[])
+        as w (thread_id, id, path, name, size, type, dispatched)
     where m.thread_id = w.thread_id and m.id = w.id";
 const DELETE_UPLOADS: &str = "delete from uploads where path = any($1)";
 const UPDATE_MESSAGES: &str = "\
     update messages m set updated = w.updated, seen = w.seen, deleted = w.deleted,
-        dispatched = w.dispatched,
+        dispatched = w.dispatched, body = w.body, meta = w.meta,
+        hidden_for_sender = w.hidden_for_sender, hidden_for_receiver = w.hidden_for_receiver,
+        attachment_name = case when w.deleted then null else m.attachment_name end,
+        reply_to = case when w.deleted then null else m.reply_to end,
         sender_first_seq = case when w.sender_seq is null then m.sender_first_seq
             else coalesce(m.sender_first_seq, m.sender_seq) end,
         sender_seq = coalesce(w.sender_seq, m.sender_seq),
@@ -169,8 +196,10 @@ const UPDATE_MESSAGES: &str = "\
             else coalesce(m.receiver_first_seq, m.receiver_seq) end,
         receiver_seq = coalesce(w.receiver_seq, m.receiver_seq)
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::boolean[],
-        $6::bigint[], $7::bigint[], $8::bigint[])
-        as w (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq)
+        $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::boolean[],
+        $12::boolean[])
+        as w (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq, body, meta,
+            hidden_for_sender, hidden_for_receiver)
     where m.thread_id = w.thread_id and m.id = w.id";
 const UPDATE_FEEDS: &str = "\
     update feeds f set last_seq = w.last_seq
@@ -187,9 +216,24 @@ const INSERT_FEED_STARTS: &str = "\
     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (user_key, start, last_seq)";
 const UPDATE_ACTIVITIES: &str = "\
     update threads t set last_activity = w.last_activity, last_message = w.last_message,
-        last_message_at = w.last_activity
-    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (id, last_activity, last_message)
+        last_message_at = w.last_activity, low_sent = w.low_sent, low_shown = w.low_shown,
+        high_sent = w.high_sent, high_shown = w.high_shown
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::bigint[])
+        as w (id, last_activity, last_message, low_sent, low_shown, high_sent, high_shown)
     where t.id = w.id";
+const UPSERT_THREAD_STATES: &str = "\
+    insert into thread_states as s (user_key, thread_id, seen_id, delivered_id, seq)
+    select user_key, thread_id, seen_id, delivered_id, seq
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        as w (user_key, thread_id, seen_id, delivered_id, seq)
+    on conflict (user_key, thread_id) do update set seen_id = excluded.seen_id,
+        delivered_id = excluded.delivered_id, seq = coalesce(excluded.seq, s.seq)";
+/// Begun so long ago that any core removes them.
+const ERASE_FILES: &str = "\
+    insert into uploads (path, begun, start)
+    select path, 0, start from unnest($1::text[], $2::bigint[]) as w (path, start)
+    on conflict (path) do nothing";
 
 const INSERT_REFUSALS: &str = "\
     insert into refused_sends (sender, client_ref, refused)
@@ -257,6 +301,10 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .bind(column(&changed, |row| row.dispatched))
             .bind(column(&changed, |row| row.sender_seq.map(u64::cast_signed)))
             .bind(column(&changed, |row| row.receiver_seq.map(u64::cast_signed)))
+            .bind(column(&changed, |row| row.body.as_str()))
+            .bind(column(&changed, |row| row.meta.as_deref()))
+            .bind(column(&changed, |row| row.hidden_for_sender.then_some(true)))
+            .bind(column(&changed, |row| row.hidden_for_receiver.then_some(true)))
             .execute(&mut *connection)
             .await?;
     }
@@ -285,6 +333,28 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .bind(column(&rows.activities, |row| row.thread.id))
             .bind(column(&rows.activities, |row| row.thread.last_activity))
             .bind(column(&rows.activities, |row| row.last_message))
+            .bind(column(&rows.activities, |row| row.thread.low_sent))
+            .bind(column(&rows.activities, |row| row.thread.low_shown))
+            .bind(column(&rows.activities, |row| row.thread.high_sent))
+            .bind(column(&rows.activities, |row| row.thread.high_shown))
+            .execute(&mut *connection)
+            .await?;
+    }
+    let states = &rows.thread_states[..];
+    if !states.is_empty() {
+        sqlx::query(UPSERT_THREAD_STATES)
+            .bind(column(states, |row| row.user))
+            .bind(column(states, |row| row.thread_id))
+            .bind(column(states, |row| row.seen_id))
+            .bind(column(states, |row| row.delivered_id))
+            .bind(column(states, |row| row.seq.map(u64::cast_signed)))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !rows.erased_files.is_empty() {
+        sqlx::query(ERASE_FILES)
+            .bind(column(&rows.erased_files, |row| row.path.as_str()))
+            .bind(column(&rows.erased_files, |row| row.start))
             .execute(&mut *connection)
             .await?;
     }
@@ -351,21 +421,28 @@ async fn insert_messages(
         .bind(column(messages, |row| row.sender_seq.cast_signed()))
         .bind(column(messages, |row| row.receiver_seq.map(u64::cast_signed)))
         .bind(column(messages, |row| row.client_ref.map(|client_ref| client_ref.0)))
+        .bind(column(messages, |row| row.ref_from_client.then_some(true)))
+        .bind(column(messages, |row| row.continues.then_some(true)))
+        .bind(column(messages, |row| row.reply_to))
+        .bind(column(messages, |row| row.meta))
         .execute(&mut *connection)
         .await?;
 
-    let files: Vec<_> =
-        messages.iter().filter_map(|row| Some((row.thread_id, row.id, row.attachment?))).collect();
+    let files: Vec<_> = messages
+        .iter()
+        .filter_map(|row| Some((row.thread_id, row.id, row.dispatched, row.attachment?)))
+        .collect();
     if files.is_empty() {
         return Ok(());
     }
     sqlx::query(SET_ATTACHMENTS)
         .bind(column(&files, |(thread_id, ..)| *thread_id))
-        .bind(column(&files, |(_, id, _)| *id))
+        .bind(column(&files, |(_, id, ..)| *id))
         .bind(column(&files, |(.., file)| file.path.as_str()))
         .bind(column(&files, |(.., file)| file.file_name.as_str()))
         .bind(column(&files, |(.., file)| file.size))
         .bind(column(&files, |(.., file)| file.content_type.as_str()))
+        .bind(column(&files, |(_, _, dispatched, _)| *dispatched))
         .execute(&mut *connection)
         .await?;
     sqlx::query(DELETE_UPLOADS)

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use self::cache::Cache;
 use super::{
-    BatchData, BatchQuery, ClientRefRow, ThreadState, UserState, by_id, by_pair, form, key_refs,
-    later_refs, overtaken,
+    BatchData, BatchQuery, ClientRefRow, ReplyTarget, ThreadState, UserState, by_id, by_pair, form,
+    key_pairs, key_refs, later_refs, overtaken, progress, reply_target_columns, thread_columns,
 };
 use crate::{
     command::Digest,
@@ -33,10 +33,18 @@ const LOAD_USERS: &str = "\
     from json_each($1) j
     join users u on u.id = unhex(j.value)
     left join feeds f on f.user_key = u.key";
-const LOAD_THREADS: &str = "\
-    select t.id, t.low_key, t.high_key, t.last_activity
-    from json_each($1) j
-    join threads t on t.low_key = j.value ->> 0 and t.high_key = j.value ->> 1";
+const LOAD_THREADS: &str = concat!(
+    "select ",
+    thread_columns!(),
+    " from json_each($1) j
+    join threads t on t.low_key = j.value ->> 0 and t.high_key = j.value ->> 1"
+);
+const LOAD_PROGRESS: &str = progress!("json_each($1) j", "j.value ->> 0", "j.value ->> 1");
+const LOAD_REPLY_TARGETS: &str = concat!(
+    "select ",
+    reply_target_columns!(),
+    " from messages where id in (select value from json_each($1))"
+);
 /// By an object of references and senders, which needs no parsing for each of its members. Mostly nothing was refused,
 /// and then that is found out once.
 const LOAD_CLIENT_REFS: &str = "\
@@ -53,7 +61,7 @@ const LOAD_OVERTAKEN: &str = "\
     select j.value ->> 0, unhex(j.value ->> 1)
     from json_each($1) j
     where exists (select 1 from messages m
-        where m.sender = j.value ->> 0 and m.client_ref > unhex(j.value ->> 1)
+        where m.ref_from_client is null and m.sender = j.value ->> 0 and m.client_ref > unhex(j.value ->> 1)
             and m.client_ref <= unhex(j.value ->> 2)
             and substr(hex(m.client_ref), 13, 1) = substr(j.value ->> 1, 13, 1))";
 const LOAD_FORMS: &str = "\
@@ -88,7 +96,7 @@ pub(in crate::store) async fn version(
 
 pub(in crate::store) async fn load(
     connection: &mut SqliteConnection,
-    wanted: BatchQuery,
+    mut wanted: BatchQuery,
     cache: &mut Cache,
 ) -> Result<BatchData, sqlx::Error> {
     let mut loaded = BatchData::default();
@@ -99,9 +107,10 @@ pub(in crate::store) async fn load(
             .fetch_all(&mut *connection)
             .await?;
         for row in rows {
-            users.push(row.receiver_id());
+            users.extend([row.sender_id(), row.receiver_id()]);
             loaded.messages.insert(row.message.id, row);
         }
+        wanted.add_pairs(&loaded.messages);
     }
     users.sort_unstable();
     users.dedup();
@@ -114,7 +123,7 @@ pub(in crate::store) async fn load(
         loaded.users.extend(by_id(rows));
     }
 
-    let pairs = wanted.key_pairs(&loaded.users);
+    let pairs = key_pairs(&wanted.pairs, &loaded.users);
     let (known, unknown) = cache.threads(&pairs);
     loaded.threads = known;
     if !unknown.is_empty() {
@@ -122,6 +131,16 @@ pub(in crate::store) async fn load(
         let rows: Vec<ThreadState> = query.fetch_all(&mut *connection).await?;
         cache.keep_threads(rows.iter().copied());
         loaded.threads.extend(by_pair(rows));
+    }
+    let marked = key_pairs(&wanted.marked_pairs, &loaded.users);
+    if !marked.is_empty() {
+        let query = sqlx::query_as(LOAD_PROGRESS).bind(json(&marked)?);
+        loaded.take_progress(query.fetch_all(&mut *connection).await?);
+    }
+    if !wanted.reply_targets.is_empty() {
+        let query = sqlx::query_as(LOAD_REPLY_TARGETS).bind(json(&wanted.reply_targets)?);
+        let rows: Vec<ReplyTarget> = query.fetch_all(&mut *connection).await?;
+        loaded.reply_targets = rows.into_iter().map(|row| (row.id, row)).collect();
     }
     let refs = key_refs(&wanted.client_refs, &loaded.users);
     if !refs.is_empty() {

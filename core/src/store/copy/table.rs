@@ -187,6 +187,10 @@ table! {
         last_activity: i64,
         last_message: Option<i64>,
         last_message_at: Option<i64>,
+        low_sent: Option<i64>,
+        low_shown: Option<i64>,
+        high_sent: Option<i64>,
+        high_shown: Option<i64>,
     }
 }
 
@@ -214,6 +218,26 @@ table! {
         attachment_size: Option<i64>,
         attachment_type: Option<String>,
         dispatched: Option<i64>,
+        reply_to: Option<i64>,
+        meta: Option<String>,
+        hidden_for_sender: Option<bool>,
+        hidden_for_receiver: Option<bool>,
+        ref_from_client: Option<bool>,
+        continues: Option<bool>,
+    }
+}
+
+table! {
+    ThreadState, "thread_states",
+    after: "(user_key, thread_id) > ($1, $2)", order: "user_key, thread_id", limit: "$3",
+    last: "user_key desc, thread_id desc",
+    key: { user_key: i64 = 0, thread_id: i64 = 0 },
+    {
+        user_key: i64,
+        thread_id: i64,
+        seen_id: i64,
+        delivered_id: i64,
+        seq: Option<i64>,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 use sqlx::SqlitePool;
+use uuid::Uuid;
 
 use super::{AttachmentColumns, MessageRange, MessageRow};
 use crate::store::user::UserKey;
@@ -15,14 +16,21 @@ use crate::store::user::UserKey;
 macro_rules! packed {
     ($order:literal) => {
         concat!(
-            "select json_group_array(json_array(id, sender, octet_length(body), created,
-                iif(updated = created and seen = 0 and deleted = 0 and attachment_path is null, null,
+            "select json_group_array(json_array(id, sender, octet_length(body), created, seq,
+                iif(updated = created and seen = 0 and deleted = 0 and attachment_path is null
+                        and reply_to is null and meta is null and client_ref is null, null,
                     json_array(updated, seen, deleted, attachment_path, attachment_name,
-                        attachment_size, attachment_type, dispatched)))),
+                        attachment_size, attachment_type, dispatched, reply_to, meta,
+                        client_ref)))),
                 coalesce(group_concat(body, ''), '')
             from (select id, sender, body, created, updated, seen, deleted, attachment_path,
-                    attachment_name, attachment_size, attachment_type, dispatched
-                from messages where thread_id = $1 and id > $2 and id < $3 order by id ",
+                    attachment_name, attachment_size, attachment_type, dispatched, reply_to, meta,
+                    iif(ref_from_client is null, null, hex(client_ref)) as client_ref,
+                    iif(sender = $5, sender_seq, receiver_seq) as seq
+                from messages where thread_id = $1 and id > $2 and id < $3
+                    and iif(sender = $5, hidden_for_sender, hidden_for_receiver) is null
+                    and (sender = $5 or receiver_seq is not null or not $6)
+                order by id ",
             $order,
             " limit cast($4 as bigint))"
         )
@@ -32,7 +40,7 @@ const OLDEST_FIRST: &str = packed!("asc");
 const NEWEST_FIRST: &str = packed!("desc");
 
 #[derive(Deserialize)]
-struct Packed(i64, UserKey, usize, i64, Option<Rest>);
+struct Packed(i64, UserKey, usize, i64, Option<i64>, Option<Rest>);
 
 #[derive(Deserialize)]
 struct Rest(
@@ -44,6 +52,9 @@ struct Rest(
     Option<i64>,    // attachment_size
     Option<String>, // attachment_type
     Option<i64>,    // dispatched
+    Option<i64>,    // reply_to
+    Option<String>, // meta
+    Option<Uuid>,   // client_ref
 );
 
 #[derive(Debug, thiserror::Error)]
@@ -61,34 +72,58 @@ pub(super) async fn read(
         .bind(range.after)
         .bind(range.before)
         .bind(limit)
+        .bind(range.viewer)
+        .bind(range.visible_only)
         .fetch_one(readers)
         .await?;
     let packed: Vec<Packed> =
         serde_json::from_str(&packed).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let mut bodies = bodies.as_str();
-    packed.into_iter().map(|row| row.unpack(range.thread_id, &mut bodies)).collect()
+    packed.into_iter().map(|row| row.unpack(range, &mut bodies)).collect()
 }
 
 impl Packed {
     /// Takes the body off the front of `bodies`.
-    fn unpack(self, thread_id: i64, bodies: &mut &str) -> Result<MessageRow, sqlx::Error> {
-        let Self(id, sender, length, created, rest) = self;
+    fn unpack(self, range: MessageRange, bodies: &mut &str) -> Result<MessageRow, sqlx::Error> {
+        let Self(id, sender, length, created, seq, rest) = self;
         let (body, others) =
             bodies.split_at_checked(length).ok_or(sqlx::Error::Decode(BodiesMismatch.into()))?;
         *bodies = others;
-        let plain = Rest(created, 0, 0, None, None, None, None, None);
-        let Rest(updated, seen, deleted, path, name, size, content_type, dispatched) =
-            rest.unwrap_or(plain);
+        let plain = Rest(created, 0, 0, None, None, None, None, None, None, None, None);
+        let Rest(
+            updated,
+            seen,
+            deleted,
+            path,
+            name,
+            size,
+            content_type,
+            dispatched,
+            reply_to,
+            meta,
+            client_ref,
+        ) = rest.unwrap_or(plain);
+        // The place in the feed of who asks; the other's is not told.
+        let (sender_seq, receiver_seq) =
+            if sender == range.viewer { (seq.unwrap_or_default(), None) } else { (0, seq) };
         Ok(MessageRow {
             id,
-            thread_id,
+            thread_id: range.thread_id,
             sender,
+            receiver: if sender == range.viewer { range.peer } else { range.viewer },
             body: body.to_owned(),
             created,
             updated,
             seen: seen != 0,
             deleted: deleted != 0,
             attachment: AttachmentColumns { path, name, size, content_type, dispatched },
+            reply_to,
+            meta,
+            sender_seq,
+            receiver_seq,
+            hidden_for_sender: false,
+            hidden_for_receiver: false,
+            client_ref,
         })
     }
 }

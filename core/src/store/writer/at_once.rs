@@ -15,7 +15,7 @@ use crate::{
     notice::Notices,
     store::{
         Error,
-        batch::{BatchData, Sends},
+        batch::{BatchData, Sends, Turn},
         engine::{Connection, by},
         history::Start,
         postgres::{Connected, Notice, ServerClock, SessionName},
@@ -24,6 +24,9 @@ use crate::{
 
 /// How long the last answer of a server proves that it is there.
 const HEARD_FOR: Duration = Duration::from_millis(10);
+
+/// What a call may take to the server. Later, what its sender sent by another core may have been stored before it.
+const BEGINS_WITHIN: Duration = Duration::from_millis(250);
 
 /// What is known of a session that calls are made in.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl CallSession {
         if notices.happened(Notice::StepByStep).is_some() {
             tracing::warn!(
                 %error,
-                "the function store_sends fails: batches of messages are stored step by step, which is slower"
+                "the function store_messages fails: batches of messages are stored step by step, which is slower"
             );
         }
         Ok(())
@@ -132,8 +135,9 @@ impl AtOnce<'_> {
             return Ok(None);
         };
         *unanswered = Some(session.name);
-        let not_after = session.clock.at(deadline);
-        let stored = sends.store(connection, *start, now, not_after);
+        let begin_by = session.clock.at(deadline.min(Instant::now() + BEGINS_WITHIN));
+        let turn = Turn { begin_by, not_after: session.clock.at(deadline) };
+        let stored = sends.store(connection, *start, now, turn);
         match by(Some(deadline), stored).await {
             Ok((found, clock)) => {
                 *unanswered = None;

@@ -20,7 +20,8 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
 const TRANSACTION_STATUS: &str = "select pg_xact_status($1::text::xid8)";
 const FIND_PLACES: &str = "\
     select coalesce(sender_first_seq, sender_seq) as sender_first_seq, sender_seq, receiver_seq,
-        updated, seen, deleted, dispatched
+        updated, seen, deleted, dispatched, hidden_for_sender is not null as hidden_for_sender,
+        hidden_for_receiver is not null as hidden_for_receiver
     from messages where thread_id = $1 and id = $2 and created = $3";
 
 /// Of senders that are named by their ids: a call that was not answered has told no keys.
@@ -81,6 +82,8 @@ struct MessageState {
     seen: bool,
     deleted: bool,
     dispatched: Option<i64>,
+    hidden_for_sender: bool,
+    hidden_for_receiver: bool,
 }
 
 /// The places of a message that is there.
@@ -127,6 +130,8 @@ impl Trace {
                     seen: row.seen,
                     deleted: row.deleted,
                     dispatched: row.dispatched,
+                    hidden_for_sender: row.hidden_for_sender,
+                    hidden_for_receiver: row.hidden_for_receiver,
                 },
             },
         });
@@ -320,8 +325,14 @@ impl Open {
 mod tests {
     use super::*;
 
-    const STATE: MessageState =
-        MessageState { updated: 7, seen: false, deleted: false, dispatched: Some(9) };
+    const STATE: MessageState = MessageState {
+        updated: 7,
+        seen: false,
+        deleted: false,
+        dispatched: Some(9),
+        hidden_for_sender: false,
+        hidden_for_receiver: false,
+    };
 
     fn found(sender_first_seq: i64, sender_seq: i64, receiver_seq: i64) -> Option<PlacesRow> {
         let receiver_seq = Some(receiver_seq);

@@ -16,7 +16,8 @@ use crate::store::{
 /// Users that one call changes: up to a megabyte, and no long time without a sign of the database.
 pub(crate) const USERS_AT_A_TIME: usize = 64;
 /// As a batch does: a table that somebody else keeps locked takes no batch.
-const LOCK_TABLES: &str = "lock table users, threads, feeds, messages in row exclusive mode";
+const LOCK_TABLES: &str =
+    "lock table users, threads, feeds, messages, thread_states in row exclusive mode";
 /// 8 MiB, twice the text of a batch, that no file system makes smaller. On PostgreSQL the table is not logged: a full disk
 /// may have no room for another file of the log either, and then the server ends. What is not committed, the server gives
 /// back by itself, because the transaction began with a new file.

@@ -1,4 +1,4 @@
-//! New messages of which nothing is to be decided, stored in one call (`store_sends`, which a migration makes): one round trip
+//! New messages of which nothing is to be decided, stored in one call (`store_messages`, which a migration makes): one round trip
 //! to the server, the commit included. What the function numbers, and what [`crate::committer`] plans of what it found, are
 //! the same numbers.
 
@@ -22,7 +22,8 @@ const STORE: &str = "\
     select clock, coalesce(user_keys, '{}') as user_keys, coalesce(last_seqs, '{}') as last_seqs,
         coalesce(starts, '{}') as starts, coalesce(thread_ids, '{}') as thread_ids,
         coalesce(activities, '{}') as activities, coalesce(message_ids, '{}') as message_ids
-    from store_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+    from store_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+        $19, $20, $21, $22, $23)";
 
 /// What the function is called with, a column a field. Users, threads and messages are named by their places, from 1.
 #[derive(Debug, Default)]
@@ -33,6 +34,9 @@ pub(crate) struct Sends<'a> {
     threads: Vec<(i32, i32)>,
     thread_steps: Vec<i64>,
     last_messages: Vec<i32>,
+    /// Of each of the two, the last message; 0 if there is none.
+    last_of_one: Vec<i32>,
+    last_of_two: Vec<i32>,
     threads_of: Vec<i32>,
     senders: Vec<i32>,
     receivers: Vec<i32>,
@@ -40,8 +44,19 @@ pub(crate) struct Sends<'a> {
     thread_step: Vec<i64>,
     sender_step: Vec<i64>,
     receiver_step: Vec<i64>,
+    /// Whether the message before it in its thread is of the same sender; `None` of the first.
+    follows: Vec<Option<bool>>,
     bodies: Vec<&'a str>,
+    metas: Vec<Option<&'a str>>,
     client_refs: Vec<Uuid>,
+    from_client: Vec<bool>,
+}
+
+/// By when the server has to take a call up, and by when it has to have the locks, by its clock, microseconds since the epoch.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Turn {
+    pub(in crate::store) begin_by: i64,
+    pub(in crate::store) not_after: i64,
 }
 
 #[derive(Debug, FromRow)]
@@ -66,6 +81,7 @@ impl<'a> Sends<'a> {
         for message in messages {
             let is_plain = message.attachment.is_none()
                 && message.form.is_none()
+                && message.reply_to.is_none()
                 && !message.is_repetition
                 && message.sender != message.receiver;
             let client_ref = message.client_ref.filter(|_| is_plain)?;
@@ -74,7 +90,9 @@ impl<'a> Sends<'a> {
             }
             participants.push((message.sender.0, message.receiver.0));
             sends.bodies.push(&message.body);
+            sends.metas.push(message.meta.as_deref());
             sends.client_refs.push(client_ref.0);
+            sends.from_client.push(message.ref_from_client);
         }
         sends.number(&participants);
         Some(sends)
@@ -99,8 +117,19 @@ impl<'a> Sends<'a> {
                 self.threads.push((sender, receiver));
                 self.thread_steps.push(0);
                 self.last_messages.push(0);
+                self.last_of_one.push(0);
+                self.last_of_two.push(0);
                 self.threads.len() - 1
             });
+            let is_one = self.threads[thread].0 == sender;
+            let last = self.last_messages[thread];
+            let (own, other) = if is_one {
+                (&mut self.last_of_one[thread], self.last_of_two[thread])
+            } else {
+                (&mut self.last_of_two[thread], self.last_of_one[thread])
+            };
+            self.follows.push((last != 0).then_some(last != other));
+            *own = message;
             self.last_messages[thread] = message;
             self.threads_of.push(thread as i32 + 1);
             self.thread_step.push(next(&mut self.thread_steps, thread));
@@ -118,12 +147,13 @@ impl<'a> Sends<'a> {
         connection: &mut PgConnection,
         start: Start,
         now: i64,
-        not_after: i64,
+        Turn { begin_by, not_after }: Turn,
     ) -> Result<(Option<BatchData>, Option<ServerClock>), sqlx::Error> {
         let (ones, twos): (Vec<_>, Vec<_>) = self.threads.iter().copied().unzip();
         let query = sqlx::query_as(STORE)
             .bind(start)
             .bind(now)
+            .bind(begin_by)
             .bind(not_after)
             .bind(&self.users)
             .bind(&self.steps)
@@ -131,14 +161,19 @@ impl<'a> Sends<'a> {
             .bind(twos)
             .bind(&self.thread_steps)
             .bind(&self.last_messages)
+            .bind(&self.last_of_one)
+            .bind(&self.last_of_two)
             .bind(&self.threads_of)
             .bind(&self.senders)
             .bind(&self.receivers)
             .bind(&self.thread_step)
             .bind(&self.sender_step)
             .bind(&self.receiver_step)
+            .bind(&self.follows)
             .bind(&self.bodies)
-            .bind(&self.client_refs);
+            .bind(&self.metas)
+            .bind(&self.client_refs)
+            .bind(&self.from_client);
         // The row comes before the commit: this waits for the end of it.
         let mut rows: Vec<StoredRow> = query.fetch_all(connection).await?;
         let row = rows.pop();
@@ -165,7 +200,19 @@ impl<'a> Sends<'a> {
                 continue;
             };
             let (low_key, high_key) = pair;
-            found.threads.insert(pair, ThreadState { id, low_key, high_key, last_activity });
+            // What is noted of it the function knows, and nobody asks for here.
+            let thread = ThreadState {
+                id,
+                low_key,
+                high_key,
+                last_activity,
+                last_message: None,
+                low_sent: None,
+                low_shown: None,
+                high_sent: None,
+                high_shown: None,
+            };
+            found.threads.insert(pair, thread);
         }
         found.thread_ids = new.into_iter();
         found.message_ids = row.message_ids.into_iter();

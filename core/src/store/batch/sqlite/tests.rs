@@ -71,12 +71,8 @@ impl World {
         bob.last_seq += 1;
         let pair @ (low_key, high_key) = (ada.key, bob.key);
         let known = loaded.threads.get(&pair).copied();
-        let thread = known.unwrap_or_else(|| ThreadState {
-            id: loaded.thread_ids.next().expect("an id"),
-            low_key,
-            high_key,
-            last_activity: 0,
-        });
+        let thread = known
+            .unwrap_or_else(|| ThreadState::new(loaded.thread_ids.next().expect("an id"), pair, 0));
         let id = loaded.message_ids.next().expect("an id");
         let activities = vec![ActivityRow { thread, last_message: id }];
         let mut rows = Rows { feeds: vec![ada, bob], activities, ..Rows::default() };
@@ -95,7 +91,12 @@ impl World {
             sender_seq: ada.last_seq.cast_unsigned(),
             receiver_seq: Some(bob.last_seq.cast_unsigned()),
             client_ref: None,
+            ref_from_client: false,
+            reply_to: None,
+            meta: None,
+            continues: false,
             attachment: None,
+            dispatched: None,
         });
         commit(&mut self.connection, &rows, &mut self.cache).await.expect("stored");
         self.memory.committed(Some(id));

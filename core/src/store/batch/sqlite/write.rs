@@ -16,8 +16,9 @@ use crate::{
     command::SentForm,
     store::{
         batch::{
-            ActivityRow, ChangedMessageRow, FORGOTTEN_REFUSALS, MAX_MESSAGES, NewMessageRow,
-            NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
+            ActivityRow, ChangedMessageRow, ErasedFileRow, FORGOTTEN_REFUSALS, MAX_MESSAGES,
+            NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError, ThreadState,
+            ThreadStateRow,
             form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
         },
         history::FeedStartRow,
@@ -26,7 +27,7 @@ use crate::{
 
 /// What a message with a file has besides its text.
 #[derive(Serialize)]
-struct FileRow<'a>(i64, i64, &'a str, &'a str, i64, &'a str);
+struct FileRow<'a>(i64, i64, &'a str, &'a str, i64, &'a str, Option<i64>);
 
 impl<'a> FileRow<'a> {
     fn of(row: &NewMessageRow<'a>) -> Option<Self> {
@@ -38,6 +39,7 @@ impl<'a> FileRow<'a> {
             &file.file_name,
             file.size,
             &file.content_type,
+            row.dispatched,
         ))
     }
 }
@@ -71,9 +73,41 @@ impl Serialize for FeedStartRow {
 impl Serialize for ChangedMessageRow {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { thread_id, id, created: _, updated, seen, deleted, dispatched, .. } = *self;
-        let Self { sender_seq, receiver_seq, .. } = *self;
-        (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq)
+        let Self { sender_seq, receiver_seq, hidden_for_sender, hidden_for_receiver, .. } = *self;
+        let Self { body, meta, .. } = self;
+        let hidden = |hidden: bool| hidden.then_some(1);
+        let hidden = (hidden(hidden_for_sender), hidden(hidden_for_receiver));
+        let places = (sender_seq, receiver_seq);
+        (
+            thread_id, id, updated, seen, deleted, dispatched, places.0, places.1, body, meta,
+            hidden.0, hidden.1,
+        )
             .serialize(serializer)
+    }
+}
+
+impl Serialize for ThreadStateRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { user, thread_id, seen_id, delivered_id, seq } = *self;
+        (user, thread_id, seen_id, delivered_id, seq).serialize(serializer)
+    }
+}
+
+impl Serialize for ErasedFileRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.path, self.start).serialize(serializer)
+    }
+}
+
+/// A thread that was written to.
+#[derive(Serialize)]
+struct Activity(i64, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
+impl Activity {
+    fn of(ActivityRow { thread, last_message }: &ActivityRow) -> Self {
+        let ThreadState { id, last_activity, low_sent, low_shown, high_sent, high_shown, .. } =
+            *thread;
+        Self(id, last_activity, *last_message, low_sent, low_shown, high_sent, high_shown)
     }
 }
 
@@ -89,7 +123,9 @@ const MOVE: &str = "\
     select value ->> 0, value ->> 1 from json_each(?) where true
     on conflict (user_key) do update set last_seq = excluded.last_seq;
     update or rollback threads set last_activity = j.value ->> 1,
-        last_message = j.value ->> 2, last_message_at = j.value ->> 1
+        last_message = j.value ->> 2, last_message_at = j.value ->> 1,
+        low_sent = j.value ->> 3, low_shown = j.value ->> 4,
+        high_sent = j.value ->> 5, high_shown = j.value ->> 6
     from json_each(?) j where threads.id = j.value ->> 0;";
 /// What is rarer, and goes before that.
 const RARER: &str = concat!(
@@ -98,7 +134,10 @@ const RARER: &str = concat!(
     rows!("?"),
     ";
     update or rollback messages set updated = v ->> 2, seen = v ->> 3, deleted = v ->> 4,
-        dispatched = v ->> 5,
+        dispatched = v ->> 5, body = v ->> 8, meta = v ->> 9,
+        hidden_for_sender = v ->> 10, hidden_for_receiver = v ->> 11,
+        attachment_name = case when v ->> 4 then null else attachment_name end,
+        reply_to = case when v ->> 4 then null else reply_to end,
         sender_first_seq = case when v ->> 6 is null then sender_first_seq
             else coalesce(sender_first_seq, sender_seq) end,
         sender_seq = coalesce(v ->> 6, sender_seq),
@@ -115,21 +154,33 @@ const ENTER_START: &str = "\
     where feeds.user_key = value ->> 0;
     insert or rollback into feed_starts (user_key, start, last_seq)
     select value ->> 0, value ->> 1, value ->> 2 from json_each($6);";
+/// The same of marks, and of files that are to be removed.
+const MARK: &str = concat!(
+    "insert or rollback into thread_states (user_key, thread_id, seen_id, delivered_id, seq)
+    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4 from ",
+    rows!("?"),
+    " where true
+    on conflict (user_key, thread_id) do update set seen_id = excluded.seen_id,
+        delivered_id = excluded.delivered_id, seq = coalesce(excluded.seq, thread_states.seq);
+    insert or ignore into uploads (path, start)
+    select value ->> 0, value ->> 1 from json_each(?);"
+);
 /// What is as rare, and goes after the messages, with the third parameter.
 const SET_FILES: &str = concat!(
     "update or rollback messages set attachment_path = v ->> 2, attachment_name = v ->> 3,
-        attachment_size = v ->> 4, attachment_type = v ->> 5 from ",
+        attachment_size = v ->> 4, attachment_type = v ->> 5, dispatched = v ->> 6 from ",
     rows!("$3"),
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;"
 );
 /// Messages with their text alone. All parameters that are left are theirs; the driver leaves null what it has none for.
 const INSERT_MESSAGES: &str = "\
     insert or rollback into messages (thread_id, id, sender, receiver, body, created, updated,
-        sender_seq, receiver_seq, client_ref)
-    select column1, column2, column3, column4, column5, column6, column6, column7, column8, column9
+        sender_seq, receiver_seq, client_ref, ref_from_client, continues, reply_to, meta)
+    select column1, column2, column3, column4, column5, column6, column6, column7, column8, column9,
+        column10, column11, column12, column13
     from (values ";
-const MESSAGE: &str = "(?,?,?,?,?,?,?,?,?)";
-const MESSAGE_PARAMETERS: usize = 9;
+const MESSAGE: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const MESSAGE_PARAMETERS: usize = 13;
 const END_OF_MESSAGES: &str = ") where column1 is not null;";
 const COMMIT: &str = "commit";
 
@@ -158,7 +209,7 @@ impl Statements {
         let insert = [INSERT_MESSAGES, &messages, END_OF_MESSAGES].concat();
         Self {
             usual: [MOVE, &insert, COMMIT].concat(),
-            with_rarer: [RARER, MOVE, ENTER_START, &insert, SET_FILES, COMMIT].concat(),
+            with_rarer: [RARER, MOVE, ENTER_START, MARK, &insert, SET_FILES, COMMIT].concat(),
         }
     }
 }
@@ -193,7 +244,9 @@ pub(in crate::store) async fn commit(
     let is_usual = rows.threads.is_empty()
         && files.is_empty()
         && rows.changed.is_empty()
-        && rows.feed_starts.is_empty();
+        && rows.feed_starts.is_empty()
+        && rows.thread_states.is_empty()
+        && rows.erased_files.is_empty();
     let mut parameters = Parameters::default();
     if is_usual && rows.messages.is_empty() {
         run(connection, COMMIT, parameters).await?;
@@ -205,13 +258,13 @@ pub(in crate::store) async fn commit(
             parameters.add(json(&files)?)?;
         }
         let feeds: Vec<_> = rows.feeds.iter().map(|user| (user.key, user.last_seq)).collect();
-        let activity =
-            |row: &ActivityRow| (row.thread.id, row.thread.last_activity, row.last_message);
-        let activities: Vec<_> = rows.activities.iter().map(activity).collect();
+        let activities: Vec<_> = rows.activities.iter().map(Activity::of).collect();
         parameters.add(json(&feeds)?)?;
         parameters.add(json(&activities)?)?;
         if !is_usual {
             parameters.add(json(&rows.feed_starts)?)?;
+            parameters.add(json(&rows.thread_states)?)?;
+            parameters.add(json(&rows.erased_files)?)?;
         }
         parameters.add_messages(rows)?;
         let sql = if is_usual { &statements.usual } else { &statements.with_rarer };
@@ -250,6 +303,10 @@ impl Parameters {
             self.add(row.sender_seq.cast_signed())?;
             self.add(row.receiver_seq.map(u64::cast_signed))?;
             self.add(row.client_ref.map(|client_ref| client_ref.0))?;
+            self.add(row.ref_from_client.then_some(1))?;
+            self.add(row.continues.then_some(1))?;
+            self.add(row.reply_to)?;
+            self.add(row.meta)?;
         }
         Ok(())
     }

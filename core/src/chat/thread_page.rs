@@ -1,0 +1,125 @@
+//! Threads with what a user is to see of them: one, or a page of all.
+
+use futures_util::{StreamExt, stream};
+use netrox_proto::{ids::UserId, v1};
+use prost::Message as _;
+
+use super::list::{RESPONSE_BYTES, ThreadList};
+use crate::{
+    command::{MAX_ID, parse},
+    error::Error,
+    store::{
+        Store,
+        history::Position,
+        message::{MessageRow, Participant},
+        user::UserRow,
+    },
+};
+
+const MAX_LIMIT: i32 = 200;
+
+/// A page of the threads of a user. Where the feed ends is read first: what happens meanwhile is found from there on.
+pub(super) async fn page(
+    store: &Store,
+    user_id: UserId,
+    limit: i32,
+    token: &str,
+) -> Result<ThreadList, Error> {
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Error::InvalidField { field: "limit", problem: "not from 1 to 200" });
+    }
+    let before = before(token)?;
+    let feed = store.find_feeds(&[(user_id, Position::default())]).await?.pop().flatten();
+    let end = feed.ok_or(Error::UserUnknown)?.end();
+    let user = acting(store, user_id).await?;
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let mut listed = store.list_thread_page(user.key, before, limit + 1).await?;
+    let has_more = listed.len() > limit;
+    listed.truncate(limit);
+    let ids: Vec<_> = listed.iter().map(|(id, _)| *id).collect();
+    let threads = with_state(store, &user, &ids).await?;
+    let mut responses = split(threads);
+    if let Some(first) = responses.first_mut() {
+        let unread = store.unread_total(user.key).await?;
+        first.unread_total = i32::try_from(unread).unwrap_or(i32::MAX);
+        first.last_seq = end.seq;
+        first.epoch = store.history().epoch(end.start).to_string();
+    }
+    if let (Some(last), Some((_, last_id)), true) = (responses.last_mut(), listed.last(), has_more)
+    {
+        last.next_page_token = last_id.to_string();
+    }
+    Ok(stream::iter(responses.into_iter().map(Ok)).boxed())
+}
+
+/// The id before which a page begins.
+fn before(token: &str) -> Result<i64, Error> {
+    if token.is_empty() {
+        return Ok(MAX_ID + 1);
+    }
+    parse::page_token(token)
+}
+
+/// The thread of two users.
+pub(super) async fn find(
+    store: &Store,
+    user_id: UserId,
+    peer_id: UserId,
+) -> Result<v1::Thread, Error> {
+    let user = acting(store, user_id).await?;
+    let peer = store.find_user(peer_id).await?.filter(|_| peer_id != user_id);
+    let peer = peer.ok_or(Error::UserUnknown)?;
+    let thread = store.find_thread(user.key, peer.key).await?.ok_or(Error::ThreadNotFound)?;
+    let thread = with_state(store, &user, &[thread.id]).await?.pop();
+    let is_visible = |thread: &v1::Thread| thread.state.as_ref().is_some_and(|it| it.last_id > 0);
+    thread.filter(is_visible).ok_or(Error::ThreadNotFound)
+}
+
+async fn acting(store: &Store, id: UserId) -> Result<UserRow, Error> {
+    let user = store.find_user(id).await?.ok_or(Error::UserUnknown)?;
+    if user.deleted { Err(Error::UserDeleted) } else { Ok(user) }
+}
+
+/// In the order of the ids.
+async fn with_state(store: &Store, user: &UserRow, ids: &[i64]) -> Result<Vec<v1::Thread>, Error> {
+    let mut threads = store.get_threads(ids, user, &user.clone().into()).await?;
+    let states = store.thread_states(user.key, ids).await?;
+    let mut last_messages = store.last_messages(user.key, ids).await?;
+    for thread in &mut threads {
+        let state = states.iter().find(|state| state.thread_id == thread.id);
+        let state: Option<v1::ThreadState> = state.cloned().map(Into::into);
+        let last = last_messages.iter().position(|row| row.thread_id == thread.id);
+        let last = last.map(|place| last_messages.swap_remove(place));
+        let peer = state.as_ref().map(|state| state.peer_id.clone()).unwrap_or_default();
+        thread.last_message = last.map(|row| on_wire(row, user, peer));
+        thread.state = state;
+    }
+    Ok(threads)
+}
+
+fn on_wire(row: MessageRow, user: &UserRow, peer: String) -> v1::Message {
+    let user_id = user.id().to_string();
+    if row.sender == user.key {
+        row.into_wire(Participant::Sender, user_id, peer)
+    } else {
+        row.into_wire(Participant::Receiver, peer, user_id)
+    }
+}
+
+/// At least one response.
+fn split(threads: Vec<v1::Thread>) -> Vec<v1::ListThreadsResponse> {
+    let mut responses = vec![v1::ListThreadsResponse::default()];
+    let mut bytes = 0;
+    for thread in threads {
+        let size = thread.encoded_len();
+        if bytes > 0 && bytes + size > RESPONSE_BYTES {
+            responses.push(v1::ListThreadsResponse::default());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(last) = responses.last_mut() {
+            last.threads.push(thread);
+        }
+    }
+    responses
+}

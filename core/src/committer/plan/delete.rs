@@ -1,0 +1,138 @@
+//! A message that is deleted: for both of its users, or for the one who asks.
+
+use std::sync::Arc;
+
+use netrox_proto::ids::UserId;
+
+use super::Plan;
+use crate::{
+    change::Subject,
+    command::Deletion,
+    committer::{
+        answer::Written,
+        write::{ChatWrite, Verb, Write},
+    },
+    error::Error,
+    store::{
+        batch::{BatchQuery, ErasedFileRow, UserState},
+        message::{Participant, ParticipantsRow},
+    },
+};
+
+impl Verb for Deletion {
+    type Answer = Option<String>;
+
+    fn into_write(self) -> Write {
+        Write::Chat(ChatWrite::Delete(self))
+    }
+
+    /// The file that is to be removed.
+    fn answer(written: Written) -> Option<Option<String>> {
+        let Written::Deleted(file) = written else { return None };
+        Some(file)
+    }
+}
+
+pub(super) fn ask(deletion: &Deletion, query: &mut BatchQuery) {
+    query.users.push(deletion.user);
+    query.messages.push(deletion.message_id);
+    query.marked_messages.push(deletion.message_id);
+}
+
+impl Plan<'_> {
+    pub(super) fn delete(&mut self, deletion: &Deletion) -> Result<Option<String>, Error> {
+        let user = self.acting(deletion.user)?;
+        let (participant, row) = self.shown_message(deletion.user, deletion.message_id)?;
+        if deletion.for_everyone {
+            self.delete_for_everyone(deletion, participant, row)
+        } else {
+            self.hide(user, participant, row).map(|()| None)
+        }
+    }
+
+    fn delete_for_everyone(
+        &mut self,
+        deletion: &Deletion,
+        participant: Participant,
+        row: ParticipantsRow,
+    ) -> Result<Option<String>, Error> {
+        let message = &row.message;
+        if message.deleted {
+            return Ok(None);
+        }
+        if message.is_hidden_for(participant) {
+            return Err(Error::MessageNotFound);
+        }
+        if participant == Participant::Receiver {
+            return Err(Error::MessageNotAllowed);
+        }
+        if self.is_past(message.created, deletion.window) {
+            return Err(Error::TooLate);
+        }
+        let file = message.attachment.path.clone();
+        let start = self.start;
+        self.rows.erased_files.extend(file.clone().map(|path| ErasedFileRow { path, start }));
+        let counted = message.counts_for_receiver().then_some(row.clone());
+        // The path stays in the row: it tells a directory of files that it is of this database.
+        self.change_message(row, |message| {
+            message.deleted = true;
+            message.body = String::new();
+            message.meta = None;
+            message.reply_to = None;
+            message.attachment.name = None;
+        })?;
+        if let Some(row) = counted {
+            self.is_no_longer_unread(&row)?;
+        }
+        Ok(file)
+    }
+
+    /// For one of the two, for ever.
+    fn hide(
+        &mut self,
+        user: UserState,
+        participant: Participant,
+        mut row: ParticipantsRow,
+    ) -> Result<(), Error> {
+        if row.message.is_hidden_for(participant) {
+            return Ok(());
+        }
+        let counted = participant == Participant::Receiver && row.message.counts_for_receiver();
+        let before = row.clone();
+        let place = self.next_place(user);
+        let seq = Some(place.seq());
+        let (places, first_seq) = match participant {
+            Participant::Sender => {
+                row.message.hidden_for_sender = true;
+                ((seq, None), Some(row.sender_first_seq()))
+            }
+            Participant::Receiver => {
+                row.message.hidden_for_receiver = true;
+                ((None, seq), row.receiver_first_seq())
+            }
+        };
+        let on_wire = Arc::new(self.store_change(row, places).into_wire(participant));
+        let subject = match participant {
+            Participant::Sender => Subject::Sent(on_wire),
+            Participant::Receiver => Subject::Received(on_wire),
+        };
+        self.tell(UserId(user.id), place, first_seq, subject);
+        if counted {
+            self.is_no_longer_unread(&before)?;
+        }
+        Ok(())
+    }
+
+    /// The state of the receiver's thread has changed, if the message had not been seen.
+    fn is_no_longer_unread(&mut self, row: &ParticipantsRow) -> Result<(), Error> {
+        let receiver = self.user(row.receiver_id()).ok_or(Error::Internal)?;
+        let sender = row.message.sender;
+        let pair = (receiver.key.min(sender), receiver.key.max(sender));
+        let progress = self.loaded.progress.get_mut(&pair);
+        let seen_id = progress.map(|progress| progress.of(receiver.key).seen_id);
+        if seen_id.is_some_and(|seen_id| seen_id < row.message.id) {
+            self.tell_thread(receiver, sender);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! A message that its sender changes.
+
+use std::sync::Arc;
+
+use netrox_proto::v1;
+
+use super::Plan;
+use crate::{
+    change::Subject,
+    command::Edit,
+    committer::{
+        answer::Written,
+        write::{ChatWrite, Verb, Write},
+    },
+    error::Error,
+    store::{
+        batch::BatchQuery,
+        message::{MessageRow, Participant, ParticipantsRow},
+    },
+};
+
+impl Verb for Edit {
+    type Answer = Arc<v1::Message>;
+
+    fn into_write(self) -> Write {
+        Write::Chat(ChatWrite::Edit(self))
+    }
+
+    fn answer(written: Written) -> Option<Arc<v1::Message>> {
+        let Written::Edited(message) = written else { return None };
+        Some(message)
+    }
+}
+
+pub(super) fn ask(edit: &Edit, query: &mut BatchQuery) {
+    query.users.push(edit.user);
+    query.messages.push(edit.message_id);
+}
+
+impl Plan<'_> {
+    pub(super) fn edit(&mut self, edit: &Edit) -> Result<Arc<v1::Message>, Error> {
+        self.acting(edit.user)?;
+        let (participant, row) = self.shown_message(edit.user, edit.message_id)?;
+        let message = &row.message;
+        if message.is_hidden_for(participant) {
+            return Err(Error::MessageNotFound);
+        }
+        if participant == Participant::Receiver {
+            return Err(Error::MessageNotAllowed);
+        }
+        if message.deleted || self.is_past(message.created, edit.window) {
+            return Err(Error::TooLate);
+        }
+        if edit.body.is_empty() && message.attachment.path.is_none() {
+            return Err(Error::InvalidField { field: "body", problem: "empty" });
+        }
+        let meta = edit.meta.as_ref().unwrap_or(&message.meta).clone();
+        if message.body == edit.body && message.meta == meta {
+            return Ok(Arc::new(row.into_wire(participant)));
+        }
+        let body = edit.body.clone();
+        self.change_message(row, |message| {
+            message.body = body;
+            message.meta = meta;
+        })
+    }
+
+    /// Changes a message for both of its users: its sender learns of it, and its receiver, if they were shown it and have not
+    /// hidden it. Gives it as its sender sees it.
+    pub(super) fn change_message(
+        &mut self,
+        mut row: ParticipantsRow,
+        change: impl FnOnce(&mut MessageRow),
+    ) -> Result<Arc<v1::Message>, Error> {
+        change(&mut row.message);
+        row.message.updated = self.now.max(row.message.updated + 1);
+        let (sender_id, receiver_id) = (row.sender_id(), row.receiver_id());
+        let sender = self.user(sender_id).ok_or(Error::Internal)?;
+        let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
+        let is_shown = row.message.receiver_seq.is_some() && !row.message.hidden_for_receiver;
+        let sender_place = self.next_place(sender);
+        let receiver_place = is_shown.then(|| self.next_place(receiver));
+        let places = (Some(sender_place.seq()), receiver_place.map(|place| place.seq()));
+        let (sender_first_seq, receiver_first_seq) =
+            (row.sender_first_seq(), row.receiver_first_seq());
+        let on_wire = self.store_change(row, places).into_wire(Participant::Sender);
+        let on_wire = Arc::new(on_wire);
+        let to_sender = Subject::Sent(Arc::clone(&on_wire));
+        self.tell(sender_id, sender_place, Some(sender_first_seq), to_sender);
+        if let Some(place) = receiver_place {
+            let to_receiver = Subject::Received(Arc::clone(&on_wire));
+            self.tell(receiver_id, place, receiver_first_seq, to_receiver);
+        }
+        Ok(on_wire)
+    }
+}

@@ -1,0 +1,65 @@
+//! How far a user got in a thread: what reached a device, what was seen.
+
+use super::Plan;
+use crate::{
+    command::{Mark, MarkKind},
+    committer::{
+        answer::Written,
+        write::{ChatWrite, Verb, Write},
+    },
+    error::Error,
+    store::{batch::BatchQuery, user::UserKey},
+};
+
+impl Verb for Mark {
+    type Answer = (UserKey, i64);
+
+    fn into_write(self) -> Write {
+        Write::Chat(ChatWrite::Mark(self))
+    }
+
+    /// The keys of the user and of the thread.
+    fn answer(written: Written) -> Option<(UserKey, i64)> {
+        let Written::Marked(user, thread_id) = written else { return None };
+        Some((user, thread_id))
+    }
+}
+
+pub(super) fn ask(mark: &Mark, query: &mut BatchQuery) {
+    query.users.extend([mark.user, mark.peer]);
+    query.marked_pairs.push((mark.user, mark.peer));
+}
+
+impl Plan<'_> {
+    /// Marks never go back. The user's other devices learn of what was seen, the peer of both.
+    pub(super) fn mark(&mut self, mark: &Mark) -> Result<(UserKey, i64), Error> {
+        let user = self.acting(mark.user)?;
+        let peer = self.user(mark.peer).ok_or(Error::UserUnknown)?;
+        let pair = (user.key.min(peer.key), user.key.max(peer.key));
+        let progress = self.loaded.progress.get_mut(&pair).ok_or(Error::ThreadNotFound)?;
+        let thread_id = progress.thread_id;
+        let own = progress.of(user.key);
+        if own.last_id == 0 {
+            return Err(Error::ThreadNotFound);
+        }
+        if mark.up_to > own.last_id {
+            let problem = "beyond the last message of the thread";
+            return Err(Error::InvalidField { field: "up_to_id", problem });
+        }
+        let before = *own;
+        own.delivered_id = own.delivered_id.max(mark.up_to);
+        if mark.kind == MarkKind::Seen {
+            own.seen_id = own.seen_id.max(mark.up_to);
+        }
+        let after = *own;
+        if after.seen_id != before.seen_id {
+            self.tell_thread(user, peer.key);
+        } else if after.delivered_id != before.delivered_id {
+            self.keep_marks(user.key, peer.key);
+        } else {
+            return Ok((user.key, thread_id));
+        }
+        self.tell_thread(peer, user.key);
+        Ok((user.key, thread_id))
+    }
+}

@@ -1,0 +1,162 @@
+//! What one user is to see of a thread: who got how far, and how much is unread (PROTOCOL-2 section 2).
+//!
+//! Nothing of it is counted on the way of a message. A thread notes the newest message of each side. Where that says that
+//! nothing can be unread, nothing is counted. Elsewhere the messages above the mark are, up to [`MOST_UNREAD`]: turn by turn,
+//! so that what the user wrote meanwhile, however much, is passed over.
+
+use netrox_proto::{ids::UserId, v1};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{
+    Error, Store,
+    engine::{Readers, read_postgres},
+    user::UserKey,
+};
+
+/// Beyond it nobody counts (PROTOCOL-2 section 2).
+pub(crate) const MOST_UNREAD: i64 = 1_000;
+
+/// Threads `t` of a user $1, with what is the user's and what is the peer's. What an older core wrote is not noted: null.
+macro_rules! own_threads {
+    ($condition:literal) => {
+        concat!(
+            "(select id, peer_key, own_sent, peer_sent, peer_shown,
+                case when own_sent > peer_shown then own_sent else peer_shown end as noted_last_id
+            from (
+                select id, high_key as peer_key,
+                    case when last_message_at = last_activity then low_sent end as own_sent,
+                    case when last_message_at = last_activity then high_sent end as peer_sent,
+                    case when last_message_at = last_activity then high_shown end as peer_shown
+                from threads where low_key = $1",
+            $condition,
+            " union all
+                select id, low_key, case when last_message_at = last_activity then high_sent end,
+                    case when last_message_at = last_activity then low_sent end,
+                    case when last_message_at = last_activity then low_shown end
+                from threads where high_key = $1",
+            $condition,
+            ") as sides)"
+        )
+    };
+}
+pub(super) use own_threads;
+
+/// The greatest id in `t` that was ever visible to the user. A file that an older core dispatched is not noted as shown: what is
+/// shown counts only where all is.
+macro_rules! last_id {
+    () => {
+        "coalesce(case when t.peer_sent = t.peer_shown then t.noted_last_id end,
+            (select m.id from messages m
+            where m.thread_id = t.id and (m.sender = $1 or m.receiver_seq is not null)
+            order by m.id desc limit 1), 0)"
+    };
+}
+pub(super) use last_id;
+
+/// Messages of the peer above the mark `s`, in `t`. A step goes from one turn to the next: `start` is where the next begins.
+macro_rules! unread {
+    () => {
+        "case when t.peer_sent <= coalesce(s.seen_id, 0) then 0 else (
+            with recursive turn (start, counted) as (
+                select (select min(m.id) from messages m
+                        where m.thread_id = t.id and m.id > coalesce(s.seen_id, 0)),
+                    cast(0 as bigint)
+                union all
+                select (select min(n.id) from messages n where n.thread_id = t.id
+                        and n.id > turn.start and n.continues is null),
+                    turn.counted + case when (select m.sender from messages m
+                            where m.thread_id = t.id and m.id = turn.start) = t.peer_key
+                        then (select count(*) from (
+                            select 1 from messages m where m.thread_id = t.id
+                                and m.id >= turn.start
+                                and m.id < coalesce((select min(n.id) from messages n
+                                    where n.thread_id = t.id and n.id > turn.start
+                                        and n.continues is null), 9223372036854775807)
+                                and not m.deleted and m.hidden_for_receiver is null
+                                and m.receiver_seq is not null
+                            limit 1000) as counted)
+                        else 0 end
+                from turn where turn.start is not null and turn.counted < 1000)
+            select case when max(counted) > 1000 then 1000 else max(counted) end from turn) end"
+    };
+}
+pub(super) use unread;
+
+macro_rules! states {
+    ($threads:expr, $join:literal) => {
+        concat!(
+            "select t.id as thread_id, u.id as peer_id, ",
+            last_id!(),
+            " as last_id, cast(",
+            unread!(),
+            " as bigint) as unread, coalesce(s.seen_id, 0) as seen_id,
+            coalesce(s.delivered_id, 0) as delivered_id, coalesce(p.seen_id, 0) as peer_seen_id,
+            coalesce(p.delivered_id, 0) as peer_delivered_id,
+            coalesce((select f.last_seq from feeds f where f.user_key = $1), 0) as rev
+            from ",
+            $threads,
+            " t ",
+            $join,
+            " join users u on u.key = t.peer_key
+            left join thread_states s on s.user_key = $1 and s.thread_id = t.id
+            left join thread_states p on p.user_key = t.peer_key and p.thread_id = t.id"
+        )
+    };
+}
+const SQLITE_STATES: &str =
+    states!(own_threads!(" and id in (select value from json_each($2))"), "");
+const POSTGRES_STATES: &str = states!(own_threads!(" and id = any($2)"), "");
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ThreadStateRow {
+    pub(crate) thread_id: i64,
+    peer_id: Uuid,
+    pub(crate) last_id: i64,
+    unread: i64,
+    seen_id: i64,
+    delivered_id: i64,
+    peer_seen_id: i64,
+    peer_delivered_id: i64,
+    rev: i64,
+}
+
+impl From<ThreadStateRow> for v1::ThreadState {
+    fn from(row: ThreadStateRow) -> Self {
+        Self {
+            thread_id: row.thread_id,
+            peer_id: UserId(row.peer_id).to_string(),
+            last_id: row.last_id,
+            unread: i32::try_from(row.unread).unwrap_or(i32::MAX),
+            seen_id: row.seen_id,
+            delivered_id: row.delivered_id,
+            peer_seen_id: row.peer_seen_id,
+            peer_delivered_id: row.peer_delivered_id,
+            blocked: false,
+            rev: row.rev.cast_unsigned(),
+        }
+    }
+}
+
+impl Store {
+    /// The states of some threads of a user, in no order, as they are at one instant.
+    pub(crate) async fn thread_states(
+        &self,
+        user: UserKey,
+        ids: &[i64],
+    ) -> Result<Vec<ThreadStateRow>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = match self.readers()? {
+            Readers::Sqlite(pool) => {
+                let ids = serde_json::json!(ids).to_string();
+                sqlx::query_as(SQLITE_STATES).bind(user).bind(ids).fetch_all(pool).await
+            }
+            Readers::Postgres(pool) => {
+                let query = sqlx::query_as(POSTGRES_STATES).bind(user).bind(ids);
+                read_postgres!(pool, fetch_all, query)
+            }
+        };
+        self.known(rows)
+    }
+}
