@@ -46,6 +46,8 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
             drain_wait: Duration::from_secs(5),
             max_body_bytes: netrox_proto::limits::DEFAULT_MAX_BODY_BYTES,
             max_attachment_bytes: 1 << 20,
+            edit_window: Some(Duration::from_secs(24 * 3600)),
+            delete_window: None,
         },
         Metrics::default(),
     );

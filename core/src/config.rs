@@ -34,6 +34,10 @@ pub struct Config {
     pub delete_window: Option<Duration>,
     /// Bytes of an uploaded file.
     pub max_attachment_bytes: u64,
+    /// How long after it was sent a message may be edited; absent for ever, 0 for never.
+    pub edit_window: Option<Duration>,
+    /// The same of its deletion for everyone.
+    pub delete_window: Option<Duration>,
 }
 
 /// The bus between the cores of a cluster, and how it is entered.
@@ -179,6 +183,8 @@ impl fmt::Debug for Config {
             .field("bus", &self.bus)
             .field("max_body_bytes", &self.max_body_bytes)
             .field("max_attachment_bytes", &self.max_attachment_bytes)
+            .field("edit_window", &self.edit_window)
+            .field("delete_window", &self.delete_window)
             .finish_non_exhaustive()
     }
 }

@@ -114,6 +114,8 @@ async fn open(directory: &TempDir) -> Core {
             edit_window: None,
             delete_window: None,
             max_attachment_bytes: 1 << 20,
+            edit_window: Some(Duration::from_secs(24 * 3600)),
+            delete_window: None,
         },
         Metrics::default(),
     )
@@ -261,6 +263,8 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         edit_window: None,
         delete_window: None,
         max_attachment_bytes: 1,
+        edit_window: Some(Duration::from_secs(24 * 3600)),
+        delete_window: None,
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));

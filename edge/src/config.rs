@@ -122,6 +122,11 @@ pub struct Limits {
     pub max_frame_bytes: usize,
     /// Bytes of an uploaded file.
     pub max_attachment_bytes: u64,
+    /// How long after it was sent a message may be edited; absent for ever, 0 for never. The core judges it, the edge tells
+    /// it.
+    pub edit_window: Option<Duration>,
+    /// The same of its deletion for everyone.
+    pub delete_window: Option<Duration>,
     /// Sends a second and user; 0 for no limit.
     pub send_rate: u32,
     pub send_burst: u32,
@@ -162,6 +167,8 @@ impl Default for Limits {
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             max_frame_bytes: 65_536,
             max_attachment_bytes: 26_214_400,
+            edit_window: Some(Duration::from_secs(24 * 3600)),
+            delete_window: None,
             send_rate: 50,
             send_burst: 100,
             max_connections_per_user: 16,

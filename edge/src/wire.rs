@@ -4,6 +4,7 @@
 //! `wire/v2/`, and a variant of [`Generation`]: each place that has to tell them apart does not compile without it.
 
 pub(crate) mod v1;
+pub(crate) mod v2;
 
 use std::cell::OnceCell;
 

@@ -37,7 +37,7 @@ pub(crate) use self::{
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
     jwt::{DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs},
-    limits::{DrainArgs, EdgeLimitArgs, SizeLimitArgs, WaitArgs},
+    limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
@@ -121,7 +121,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) jwt_claims: JwtClaimArgs,
     #[command(flatten)]
-    pub(crate) sizes: SizeLimitArgs,
+    pub(crate) common: CommonLimitArgs,
     #[command(flatten)]
     pub(crate) limits: EdgeLimitArgs,
     #[command(flatten)]
@@ -146,7 +146,7 @@ pub(crate) struct CoreArgs {
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    pub(crate) sizes: SizeLimitArgs,
+    pub(crate) common: CommonLimitArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 
@@ -171,7 +171,7 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     pub(crate) jwt_claims: JwtClaimArgs,
     #[command(flatten)]
-    pub(crate) sizes: SizeLimitArgs,
+    pub(crate) common: CommonLimitArgs,
     #[command(flatten)]
     pub(crate) limits: EdgeLimitArgs,
     #[command(flatten)]

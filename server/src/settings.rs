@@ -79,7 +79,7 @@ impl Parts {
 }
 
 pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, SettingError> {
-    args.limits.check(&args.sizes, &sources)?;
+    args.limits.check(&args.common, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut data_dir = data_dir(&args.data_dir, &args.storage);
@@ -90,10 +90,10 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
-    let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
     let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
-    let limits = CoreLimits { sizes: &args.sizes, wait: &args.wait, drain: &args.drain };
+    let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
     let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
     let is_first_start = match &core.config.database {
         Database::Sqlite(path) => !path.exists(),
@@ -122,7 +122,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
-    let limits = CoreLimits { sizes: &args.sizes, wait: &args.wait, drain: &args.drain };
+    let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
     let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
     Ok(Settings {
         parts: Parts::Core { core },
@@ -138,14 +138,14 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
 }
 
 pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, SettingError> {
-    args.limits.check(&args.sizes, &sources)?;
+    args.limits.check(&args.common, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut keys = Keys::new(&sources, None, &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
 
-    let edge_limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
     let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
     Ok(Settings {

@@ -12,4 +12,4 @@ pub(crate) mod rejection;
 pub(crate) mod rest;
 pub(crate) mod server_frame;
 
-pub(crate) use format::MEDIA_PREFIX;
+pub(crate) use format::{MEDIA_PREFIX, RestTimestamp};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use netrox_edge::config::Limits;
 
-use super::value::{duration, number};
+use super::value::{Window, duration, number, window};
 use crate::sources::{SettingError, Sources};
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -15,7 +15,7 @@ const MIB: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub(crate) struct SizeLimitArgs {
+pub(crate) struct CommonLimitArgs {
     /// Bytes of UTF-8 of a message body; beyond it `message_too_large`, 400 on upload
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_body_bytes)]
     #[arg(value_parser = number::<usize>(1..=MIB))]
@@ -25,6 +25,14 @@ pub(crate) struct SizeLimitArgs {
     #[arg(long, value_name = "BYTES", default_value = "26214400")]
     #[arg(value_parser = number::<u64>(1..=MIB * MIB))]
     pub(crate) max_attachment_bytes: u64,
+
+    /// Time after its sending in which a message may be edited; beyond it `too_late`; 0 is never, `unlimited` has no end
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = window)]
+    pub(crate) edit_window: Window,
+
+    /// Time after its sending in which a message may be deleted for both; beyond it `too_late`; as --edit-window
+    #[arg(long, value_name = "TIME", default_value = "unlimited", value_parser = window)]
+    pub(crate) delete_window: Window,
 }
 
 #[derive(Debug, Args)]
@@ -145,14 +153,16 @@ impl DrainArgs {
 impl EdgeLimitArgs {
     pub(crate) fn to_limits(
         &self,
-        sizes: &SizeLimitArgs,
+        common: &CommonLimitArgs,
         wait: &WaitArgs,
         drain: &DrainArgs,
     ) -> Limits {
         Limits {
-            max_body_bytes: sizes.max_body_bytes,
+            max_body_bytes: common.max_body_bytes,
             max_frame_bytes: self.max_frame_bytes,
-            max_attachment_bytes: sizes.max_attachment_bytes,
+            max_attachment_bytes: common.max_attachment_bytes,
+            edit_window: common.edit_window.0,
+            delete_window: common.delete_window.0,
             send_rate: self.send_rate,
             send_burst: self.send_burst,
             max_connections_per_user: self.max_connections_per_user,
@@ -178,12 +188,12 @@ impl EdgeLimitArgs {
     /// The limits that depend on one another.
     pub(crate) fn check(
         &self,
-        sizes: &SizeLimitArgs,
+        common: &CommonLimitArgs,
         sources: &Sources,
     ) -> Result<(), SettingError> {
         at_most(
             sources,
-            ("max-body-bytes", sizes.max_body_bytes),
+            ("max-body-bytes", common.max_body_bytes),
             ("max-frame-bytes", self.max_frame_bytes),
         )?;
         at_most(

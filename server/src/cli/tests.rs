@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 68] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 70] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -45,6 +45,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 68] = [
     ("max-body-bytes", Some("16384"), &["serve", "core", "edge"]),
     ("max-frame-bytes", Some("65536"), &["serve", "edge"]),
     ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
+    ("edit-window", Some("24h"), &["serve", "core", "edge"]),
+    ("delete-window", Some("unlimited"), &["serve", "core", "edge"]),
     ("send-rate", Some("50"), &["serve", "edge"]),
     ("send-burst", Some("100"), &["serve", "edge"]),
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
@@ -136,7 +138,7 @@ fn serve(flags: &[&str]) -> ServeArgs {
 #[test]
 fn the_edge_gets_its_own_defaults_and_three_quarters_of_the_drain() {
     let args = serve(&[]);
-    let limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let expected = Limits { drain_timeout: Duration::from_millis(7_500), ..Limits::default() };
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
     assert!(!args.http.close_on_token_expiry);
@@ -167,11 +169,15 @@ fn every_limit_reaches_the_edge() {
         "--max-downloads-per-address=29",
         "--max-downloads=30",
         "--keep-alive-timeout=31s",
+        "--edit-window=32s",
+        "--delete-window=33m",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
         max_frame_bytes: 12,
         max_attachment_bytes: 13,
+        edit_window: Some(Duration::from_secs(32)),
+        delete_window: Some(Duration::from_secs(33 * 60)),
         send_rate: 14,
         send_burst: 15,
         max_connections_per_user: 16,
@@ -192,7 +198,7 @@ fn every_limit_reaches_the_edge() {
         store_wait: Duration::from_secs(25),
         drain_timeout: Duration::from_secs(180),
     };
-    let limits = args.limits.to_limits(&args.sizes, &args.wait, &args.drain);
+    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
 }
 
@@ -214,7 +220,7 @@ fn limits_that_contradict_one_another_are_refused() {
     ] {
         let args = serve(&flags);
         let sources = Sources::new(&flags.iter().map(OsString::from).collect::<Vec<_>>());
-        let error = args.limits.check(&args.sizes, &sources).unwrap_err().to_string();
+        let error = args.limits.check(&args.common, &sources).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{named}: ")), "{flags:?}: {error}");
     }
 }

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use clap::builder::RangedU64ValueParser;
 use http::Uri;
 
+const LONGEST_WINDOW: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A time within `range`: a bare number is seconds, else the number has a unit.
 pub(super) fn duration(
     range: RangeInclusive<Duration>,
@@ -17,6 +19,18 @@ pub(super) fn duration(
         let [low, high] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
         Err(format!("not within {low} and {high}"))
     }
+}
+
+/// How long something may still be done; absent for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window(pub(crate) Option<Duration>);
+
+/// A time of at most a hundred years, 0 included, or `unlimited`.
+pub(super) fn window(text: &str) -> Result<Window, String> {
+    if text == "unlimited" {
+        return Ok(Window(None));
+    }
+    duration(Duration::ZERO..=LONGEST_WINDOW)(text).map(|time| Window(Some(time)))
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -88,6 +102,16 @@ mod tests {
             ["", "s", "-1", "1.5", "25 parsecs", "0", "9ms", "3601", "99999999999999999999"]
         {
             assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_shut_ends_or_does_not() {
+        assert_eq!(window("0"), Ok(Window(Some(Duration::ZERO))));
+        assert_eq!(window("24h"), Ok(Window(Some(Duration::from_secs(86_400)))));
+        assert_eq!(window("unlimited"), Ok(Window(None)));
+        for wrong in ["", "never", "-1", "101y"] {
+            assert!(window(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits, Proxies};
 
 use crate::{
-    cli::{DrainArgs, GrpcArgs, HttpArgs, SizeLimitArgs, WaitArgs},
+    cli::{CommonLimitArgs, DrainArgs, GrpcArgs, HttpArgs, WaitArgs},
     secret::{DataDir, ServiceTokens},
     settings::storage::Storage,
 };
@@ -19,7 +19,7 @@ pub(crate) struct CoreSettings {
 /// The limits of a core.
 #[derive(Clone, Copy)]
 pub(crate) struct CoreLimits<'a> {
-    pub(crate) sizes: &'a SizeLimitArgs,
+    pub(crate) common: &'a CommonLimitArgs,
     pub(crate) wait: &'a WaitArgs,
     pub(crate) drain: &'a DrainArgs,
 }
@@ -41,8 +41,10 @@ impl CoreSettings {
             service_tokens: service_tokens.accepted,
             store_wait: limits.wait.store_wait,
             drain_wait: limits.drain.for_waits(),
-            max_body_bytes: limits.sizes.max_body_bytes,
-            max_attachment_bytes: limits.sizes.max_attachment_bytes,
+            max_body_bytes: limits.common.max_body_bytes,
+            max_attachment_bytes: limits.common.max_attachment_bytes,
+            edit_window: limits.common.edit_window.0,
+            delete_window: limits.common.delete_window.0,
         };
         Self { addr: grpc.grpc_addr, config }
     }

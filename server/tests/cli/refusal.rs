@@ -82,6 +82,7 @@ fn a_wrong_flag_is_named() {
         ("--max-body-bytes", "serve --max-body-bytes 70000"),
         ("--max-frame-bytes", "serve --max-frame-bytes 1000"),
         ("--max-attachment-bytes", "core --max-attachment-bytes 25MB"),
+        ("--edit-window", "core --edit-window never"),
         ("--send-rate", "edge --send-rate=-1"),
         ("--send-burst", "edge --send-burst 0"),
         ("--max-connections", "edge --max-connections 0"),

@@ -14,7 +14,7 @@ pub(crate) const MEDIA_PREFIX: &str = "/mediafiles/";
 
 /// `2024-06-17T11:28:21.902531Z`, as in REST answers.
 #[derive(Clone, Copy)]
-pub(super) struct RestTimestamp([u8; REST_TIMESTAMP.len()]);
+pub(crate) struct RestTimestamp([u8; REST_TIMESTAMP.len()]);
 
 const REST_TIMESTAMP: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
 
@@ -41,7 +41,7 @@ impl RestTimestamp {
         Self(text)
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         // ASCII throughout.
         str::from_utf8(&self.0).unwrap_or_default()
     }
