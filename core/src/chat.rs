@@ -262,7 +262,7 @@ fn scope(received_only: bool, kinds: &[i32]) -> Result<FeedScope, Error> {
 impl From<Stored> for v1::SendMessageResponse {
     fn from(stored: Stored) -> Self {
         match stored {
-            Stored::Now(message) | Stored::Again(message) => Self {
+            Stored::Now(message, _) | Stored::Again(message) => Self {
                 message_id: message.id,
                 thread_id: message.thread_id,
                 created: Some(timestamp(message.created)),

@@ -29,9 +29,6 @@ pub struct Config {
     pub drain_wait: Duration,
     /// Bytes of UTF-8 of a message body.
     pub max_body_bytes: usize,
-    /// How old a message may be when it is edited, and when it is deleted for both of its users. Zero: never. `None`: without end.
-    pub edit_window: Option<Duration>,
-    pub delete_window: Option<Duration>,
     /// Bytes of an uploaded file.
     pub max_attachment_bytes: u64,
     /// How long after it was sent a message may be edited; absent for ever, 0 for never.

@@ -148,13 +148,13 @@ async fn without_the_function_sends_go_step_by_step() {
     let [ada, bob] = core.users().await;
     core.send(&ada, &bob, "canary").await.expect("stored");
     let mut database = core.process.database().connect().await;
-    sqlx::raw_sql("drop function store_sends").execute(&mut database).await.expect("dropped");
+    sqlx::raw_sql("drop function store_messages").execute(&mut database).await.expect("dropped");
     for _ in 0..2 {
         core.send(&ada, &bob, "canary").await.expect("stored");
     }
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 3);
     assert_sound(core.process.database()).await;
-    core.process.log(Role::Core(0)).counts("the function store_sends fails", 1).await;
+    core.process.log(Role::Core(0)).counts("the function store_messages fails", 1).await;
 }
 
 /// It is found out before anything is written: identifiers are drawn once, by what goes step by step.
@@ -178,17 +178,23 @@ async fn a_repetition_is_found_before_anything_is_written() {
     assert!(drawn - first.message_id <= REPETITIONS, "{drawn} after {}", first.message_id);
 }
 
-/// One message, stored until so many microseconds from now. Gives its id.
-async fn call(database: &mut PgConnection, users: &[Uuid], within: i64) -> Option<Vec<i64>> {
+/// One message, which is begun and stored until so many microseconds from now. Gives its id.
+async fn call(
+    database: &mut PgConnection,
+    users: &[Uuid],
+    begun_within: i64,
+    within: i64,
+) -> Option<Vec<i64>> {
     const CALL: &str = "
         select s.message_ids
         from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as at) as now,
-            lateral store_sends(
-                (select max(start) from starts), now.at, now.at + $2, $1, array[1, 1]::bigint[],
-                array[1], array[2], array[1]::bigint[], array[1], array[1], array[1], array[2],
-                array[1]::bigint[], array[1]::bigint[], array[1]::bigint[], array['canary'],
-                array[gen_random_uuid()]) as s";
-    let call = sqlx::query_scalar(CALL).bind(users).bind(within);
+            lateral store_messages(
+                (select max(start) from starts), now.at, now.at + $2, now.at + $3, $1,
+                array[1, 1]::bigint[], array[1], array[2], array[1]::bigint[], array[1], array[1],
+                array[0], array[1], array[1], array[2], array[1]::bigint[], array[1]::bigint[],
+                array[1]::bigint[], array[null]::boolean[], array['canary'], array[null]::text[],
+                array[gen_random_uuid()], array[false]) as s";
+    let call = sqlx::query_scalar(CALL).bind(users).bind(begun_within).bind(within);
     call.fetch_one(database).await.expect("an answer")
 }
 
@@ -204,7 +210,8 @@ async fn a_call_that_comes_late_stores_nothing() {
     let mut users = users.map(|user| user.parse::<Uuid>().expect("an id")).to_vec();
     users.sort();
     let mut database = core.process.database().connect().await;
-    assert_eq!(call(&mut database, &users, -1).await, None);
+    assert_eq!(call(&mut database, &users, A_SECOND, -1).await, None);
+    assert_eq!(call(&mut database, &users, -1, A_SECOND).await, None);
 
     let mut holder = core.process.database().connect().await;
     let lock = "begin; lock table feeds in access exclusive mode";
@@ -212,7 +219,7 @@ async fn a_call_that_comes_late_stores_nothing() {
     let late = tokio::spawn({
         let users = users.clone();
         async move {
-            let called = call(&mut database, &users, A_SECOND).await;
+            let called = call(&mut database, &users, A_SECOND, A_SECOND).await;
             (called, database)
         }
     });
@@ -225,7 +232,7 @@ async fn a_call_that_comes_late_stores_nothing() {
     sqlx::raw_sql("select pg_sleep(1.1); commit").execute(&mut holder).await.expect("released");
     let (called, mut database) = late.await.expect("a call");
     assert_eq!(called, None);
-    assert!(call(&mut database, &users, A_SECOND).await.is_some());
+    assert!(call(&mut database, &users, A_SECOND, A_SECOND).await.is_some());
     let [ada, bob] = [users[0].to_string(), users[1].to_string()];
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
     assert_sound(core.process.database()).await;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
-    DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest, EnsureUserRequest,
-    GetAttachmentRequest, GetMessageRequest, GetUsersRequest, ListMessagesRequest,
-    ListThreadsRequest, SendMessageRequest, SubscribeRequest, UpsertUsersRequest,
-    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
-    directory_service_client::DirectoryServiceClient,
+    DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest,
+    EditMessageRequest, EnsureUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest,
+    GetThreadRequest, GetUsersRequest, ListMessagesRequest, ListThreadsRequest,
+    MarkDeliveredRequest, MarkSeenRequest, SendMessageRequest, SubscribeRequest,
+    UpsertUsersRequest, attachment_service_client::AttachmentServiceClient,
+    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -62,6 +63,12 @@ async fn call_all(
     vec![
         ("SendMessage", done(unit(chat.send_message(SendMessageRequest::default()).await))),
         ("SendMessages", drained(chat.send_messages(tokio_stream::empty()).await).await),
+        ("EditMessage", done(unit(chat.edit_message(EditMessageRequest::default()).await))),
+        ("DeleteMessage", done(unit(chat.delete_message(DeleteMessageRequest::default()).await))),
+        ("MarkSeen", done(unit(chat.mark_seen(MarkSeenRequest::default()).await))),
+        ("MarkDelivered", done(unit(chat.mark_delivered(MarkDeliveredRequest::default()).await))),
+        ("GetThread", done(unit(chat.get_thread(GetThreadRequest::default()).await))),
+        ("GetSend", done(unit(chat.get_send(GetSendRequest::default()).await))),
         ("GetMessage", done(unit(chat.get_message(GetMessageRequest::default()).await))),
         ("ListMessages", drained(chat.list_messages(ListMessagesRequest::default()).await).await),
         ("ListThreads", drained(chat.list_threads(ListThreadsRequest::default()).await).await),

@@ -323,6 +323,18 @@ async fn an_older_database_is_brought_up_to_date() {
     };
     core.process
         .change_rows(&[
+            "drop table thread_states",
+            "drop index messages_turns",
+            "alter table messages drop column reply_to",
+            "alter table messages drop column meta",
+            "alter table messages drop column hidden_for_sender",
+            "alter table messages drop column hidden_for_receiver",
+            "alter table messages drop column ref_from_client",
+            "alter table messages drop column continues",
+            "alter table threads drop column low_sent",
+            "alter table threads drop column low_shown",
+            "alter table threads drop column high_sent",
+            "alter table threads drop column high_shown",
             "drop table sent_forms",
             "alter table threads drop column last_message",
             "alter table threads drop column last_message_at",
@@ -334,7 +346,12 @@ async fn an_older_database_is_brought_up_to_date() {
     core.start_again().await;
     assert_eq!(peers(&core, &ada).await, [bob.clone(), dee.clone(), cyd.clone()]);
     core.send(&ada, &cyd, "after").await.expect("stored");
-    assert_eq!(peers(&core, &ada).await, [cyd, bob, dee]);
+    assert_eq!(peers(&core, &ada).await, [cyd.clone(), bob.clone(), dee]);
+    // What was not noted of what was there is counted.
+    let state = core.state(&ada, &bob).await;
+    assert_eq!((state.unread, state.last_id > 0), (1, true));
+    assert_eq!(core.state(&cyd, &ada).await.unread, 1);
+    assert_eq!(core.thread_page(&ada, 200, "").await.expect("a page").unread_total, 2);
 }
 
 #[tokio::test]

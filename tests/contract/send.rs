@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use netrox_proto::v1::{ErrorReason, SendMessageRequest};
+use netrox_proto::v1::{ErrorReason, SendMessageRequest, SendMessageResponse};
 use uuid::Uuid;
 
 use crate::{
@@ -166,6 +166,8 @@ async fn a_repetition_gets_the_original_answer() {
         SendMessageRequest { body: "another".into(), ..original.clone() },
         SendMessageRequest { receiver_id: cyd.clone(), ..original.clone() },
     ];
+    assert!(!answer.repeated);
+    let answer = SendMessageResponse { repeated: true, ..answer };
     for repetition in repetitions {
         assert_eq!(send(repetition).await.expect("the answer"), answer);
     }
@@ -238,7 +240,7 @@ async fn a_repetition_after_a_restart_gets_the_original_answer() {
     let answer = core.chat().send_message(request.clone()).await.expect("stored").into_inner();
     core.kill_and_restart().await;
     let repeated = core.chat().send_message(request).await.expect("the answer").into_inner();
-    assert_eq!(repeated, answer);
+    assert_eq!(repeated, SendMessageResponse { repeated: true, ..answer });
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
 }
 

@@ -79,6 +79,16 @@ impl Subscription {
         Ok(Some(event))
     }
 
+    /// The position after all that was read.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Whether something was read that was not taken.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     pub(crate) async fn event(&mut self) -> Event {
         self.try_next().await.expect("an event").expect("an event")
     }

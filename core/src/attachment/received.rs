@@ -38,6 +38,13 @@ pub(super) struct Reference {
     pub(super) from_client: bool,
 }
 
+impl Reference {
+    /// As its sender is told it.
+    fn to_wire(&self) -> Option<String> {
+        self.from_client.then(|| self.client_ref.to_string())
+    }
+}
+
 /// What a `start` announces.
 pub(super) struct Start {
     pub(super) sender: UserId,
@@ -123,6 +130,9 @@ impl Attachments {
             receiver_id: receiver.to_string(),
             body: body.clone(),
             attachment: Some(attachment.undispatched()),
+            client_ref: reference.as_ref().and_then(Reference::to_wire),
+            reply_to_id: reply_to,
+            meta_json: meta.clone(),
             ..v1::Message::default()
         };
         let send = NewMessage {
@@ -141,7 +151,7 @@ impl Attachments {
         };
         let mut repeated = false;
         match stored {
-            Ok(Stored::Now(stored)) => {
+            Ok(Stored::Now(stored, rev)) => {
                 if let Some(claim) = &self.claim {
                     claim.name(stored.id, draft.path().to_owned()).await;
                 }
@@ -150,10 +160,10 @@ impl Attachments {
                 message.thread_id = stored.thread_id;
                 message.created = Some(timestamp(stored.created));
                 message.updated = message.created;
-                if reference.is_some() || dispatch {
-                    // Places in feeds are not told by the commit.
-                    message = self.newest(stored.id).await?;
+                if let (Some(attachment), true) = (&mut message.attachment, dispatch) {
+                    attachment.dispatched = message.created;
                 }
+                message.rev = rev;
             }
             // The file of this one goes.
             Ok(Stored::Again(first)) => {

@@ -33,7 +33,8 @@ pub(crate) enum Written {
 /// Whether a message was stored for itself.
 #[derive(Debug)]
 pub(crate) enum Stored {
-    Now(StoredMessage),
+    /// With its place in the feed of its sender; 0 if that is not known.
+    Now(StoredMessage, u64),
     /// An earlier copy has the same reference: it is this message.
     Again(StoredMessage),
     /// A form that the library of the client sent again: it is this message.

@@ -183,7 +183,7 @@ impl CommitTask {
         match result {
             Ok(Committed { answers, .. }) => {
                 let is_message =
-                    |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(_))));
+                    |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(..))));
                 let messages = answers.iter().filter(is_message).count();
                 let writes = answers.iter().filter(|answer| answer.is_ok()).count();
                 self.metrics.stored(writes, messages, begun.elapsed());

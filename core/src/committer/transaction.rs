@@ -31,7 +31,7 @@ pub(super) struct Committed {
 impl Committed {
     /// What is known of new messages whose numbers were not told.
     pub(super) fn found(messages: Vec<StoredMessage>) -> Self {
-        let answer = |message| Ok(Written::Message(Stored::Now(message)));
+        let answer = |message| Ok(Written::Message(Stored::Now(message, 0)));
         Self { answers: messages.into_iter().map(answer).collect(), ..Self::default() }
     }
 }

@@ -138,7 +138,7 @@ impl<'a> Plan<'a> {
         if let Some(place) = receiver_place {
             self.tell(message.receiver, place, None, Subject::Received(on_wire));
         }
-        Ok(Stored::Now(stored))
+        Ok(Stored::Now(stored, sender_place.seq()))
     }
 
     /// To whom it may be sent.

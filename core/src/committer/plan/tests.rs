@@ -50,7 +50,7 @@ fn text(sender: u8, receiver: u8) -> NewMessage {
 
 fn stored(stored: Result<Stored, Error>) -> StoredMessage {
     match stored {
-        Ok(Stored::Now(stored)) => stored,
+        Ok(Stored::Now(stored, _) | Stored::Again(stored)) => stored,
         other => panic!("{other:?}"),
     }
 }

@@ -89,7 +89,8 @@ impl Forms {
 
 /// What was said of a message when its file was uploaded.
 fn as_first_answered(row: ParticipantsRow) -> v1::Message {
-    let mut message = row.into_wire(Participant::Sender);
+    let rev = row.sender_first_seq();
+    let mut message = v1::Message { rev, ..row.into_wire(Participant::Sender) };
     message.updated = message.created;
     if let Some(attachment) = &mut message.attachment {
         attachment.dispatched = None;

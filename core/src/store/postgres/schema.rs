@@ -69,6 +69,14 @@ const MIGRATIONS_ARE_OURS: &str = "\
     select not exists (select 1 from _sqlx_migrations)
         or exists (select 1 from _sqlx_migrations where version = $1 and checksum = $2)";
 
+/// Indexes of ours that are not complete, quoted.
+const UNFINISHED_INDEXES: &str = "\
+    select format('%I.%I', n.nspname, c.relname)
+    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
+    join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = $1 and t.relname = 'messages' and c.relname = 'messages_turns'
+        and not i.indisvalid";
+
 /// The schema that holds, or is to hold, our tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Schema(String);
@@ -256,6 +264,14 @@ async fn make(
 /// However long it takes: a change of a large table must not be given up half-way at each attempt.
 async fn change(connection: &mut PgConnection, schema: &Schema) -> Result<Migrations, OpenError> {
     let (migrator, migrations) = migrator(connection, schema).await?;
+    let unfinished: Vec<String> =
+        sqlx::query_scalar(UNFINISHED_INDEXES).bind(&schema.0).fetch_all(&mut *connection).await?;
+    for index in unfinished {
+        // A start that was ended while it built it left it. The migration makes it anew.
+        sqlx::query(AssertSqlSafe(format!("drop index concurrently {index}")))
+            .execute(&mut *connection)
+            .await?;
+    }
     let mut changed = pin!(migrator.run(connection));
     let in_time = tokio::time::timeout(FIRST_ANSWER_TIMEOUT, &mut changed).await;
     let changed = match in_time {

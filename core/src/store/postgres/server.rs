@@ -16,7 +16,7 @@ const MIN_VERSION: i32 = 150_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::store) enum Notice {
     MissingStandby,
-    /// `store_sends` cannot be used.
+    /// `store_messages` cannot be used.
     StepByStep,
 }
 

@@ -1,0 +1,412 @@
+//! Random actions of three users against a model of what the contract says: after them histories, states of threads and lists are
+//! what the model says, and whoever folds the feed has them all.
+
+use std::collections::BTreeMap;
+
+use netrox_proto::v1::{
+    ErrorReason, Message, SendMessageRequest, SubscribeRequest, ThreadState, event::Change,
+};
+use proptest::{
+    prelude::*,
+    sample::Index,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::{
+    attachment::{dispatch, upload},
+    running::{Core, text},
+    subscribe::Subscription,
+};
+
+const USERS: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Action {
+    Send { from: usize, to: usize, reply_to: Option<Index> },
+    Upload { from: usize, to: usize },
+    Dispatch { user: usize, message: Index },
+    Edit { user: usize, message: Index, text: u8 },
+    Delete { user: usize, message: Index, for_everyone: bool },
+    Mark { user: usize, peer: usize, message: Index, is_seen: bool },
+}
+
+fn pair() -> impl Strategy<Value = (usize, usize)> {
+    (0..USERS, 1..USERS).prop_map(|(one, step)| (one, (one + step) % USERS))
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let message = any::<Index>;
+    prop_oneof![
+        6 => (pair(), proptest::option::weighted(0.2, message()))
+            .prop_map(|((from, to), reply_to)| Action::Send { from, to, reply_to }),
+        1 => pair().prop_map(|(from, to)| Action::Upload { from, to }),
+        1 => (0..USERS, message()).prop_map(|(user, message)| Action::Dispatch { user, message }),
+        2 => (0..USERS, message(), 0..3u8)
+            .prop_map(|(user, message, text)| Action::Edit { user, message, text }),
+        3 => (0..USERS, message(), any::<bool>())
+            .prop_map(|(user, message, for_everyone)| Action::Delete { user, message, for_everyone }),
+        4 => (pair(), message(), any::<bool>())
+            .prop_map(|((user, peer), message, is_seen)| Action::Mark { user, peer, message, is_seen }),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    id: i64,
+    sender: usize,
+    receiver: usize,
+    body: String,
+    is_file: bool,
+    is_shown: bool,
+    is_deleted: bool,
+    hidden: [bool; USERS],
+}
+
+impl Stored {
+    fn is_of(&self, user: usize) -> bool {
+        user == self.sender || user == self.receiver
+    }
+
+    /// Whether it was ever visible to the user.
+    fn is_known_to(&self, user: usize) -> bool {
+        user == self.sender || user == self.receiver && self.is_shown
+    }
+
+    fn is_visible_to(&self, user: usize) -> bool {
+        self.is_known_to(user) && !self.hidden[user]
+    }
+
+    fn is_between(&self, one: usize, two: usize) -> bool {
+        self.is_of(one) && self.is_of(two)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    messages: Vec<Stored>,
+    /// Of a user and a peer: what was seen, and what was delivered.
+    marks: BTreeMap<(usize, usize), (i64, i64)>,
+}
+
+impl Model {
+    fn last_id(&self, user: usize, peer: usize) -> i64 {
+        let known = self.messages.iter().filter(|it| it.is_between(user, peer));
+        known.filter(|it| it.is_known_to(user)).map(|it| it.id).max().unwrap_or(0)
+    }
+
+    fn marks(&self, user: usize, peer: usize) -> (i64, i64) {
+        self.marks.get(&(user, peer)).copied().unwrap_or_default()
+    }
+
+    fn unread(&self, user: usize, peer: usize) -> usize {
+        let above = self.messages.iter().filter(|it| (it.sender, it.receiver) == (peer, user));
+        let (seen, _) = self.marks(user, peer);
+        above.filter(|it| it.id > seen && it.is_visible_to(user) && !it.is_deleted).count()
+    }
+
+    /// What an action is refused with.
+    fn refusal(&self, action: &Action) -> Option<ErrorReason> {
+        let find =
+            |message: &Index| (!self.messages.is_empty()).then(|| message.get(&self.messages));
+        match action {
+            Action::Send { from, to, reply_to: Some(target) } => {
+                let target = find(target)?;
+                let fits = target.is_between(*from, *to) && target.is_visible_to(*from);
+                (!fits).then_some(ErrorReason::MessageNotFound)
+            }
+            Action::Send { .. } | Action::Upload { .. } => None,
+            Action::Dispatch { user, message } => {
+                let it = find(message)?;
+                let fits = it.sender == *user && it.is_file && !it.is_deleted && !it.hidden[*user];
+                (!fits).then_some(ErrorReason::MessageNotFound)
+            }
+            Action::Edit { user, message, .. } => {
+                let it = find(message)?;
+                if !it.is_visible_to(*user) {
+                    Some(ErrorReason::MessageNotFound)
+                } else if it.sender != *user {
+                    Some(ErrorReason::MessageNotAllowed)
+                } else {
+                    it.is_deleted.then_some(ErrorReason::TooLate)
+                }
+            }
+            Action::Delete { user, message, for_everyone } => {
+                let it = find(message)?;
+                let is_done = if *for_everyone { it.is_deleted } else { it.hidden[*user] };
+                if !it.is_known_to(*user) {
+                    Some(ErrorReason::MessageNotFound)
+                } else if is_done || !for_everyone {
+                    None
+                } else if it.hidden[*user] {
+                    Some(ErrorReason::MessageNotFound)
+                } else {
+                    (it.sender != *user).then_some(ErrorReason::MessageNotAllowed)
+                }
+            }
+            Action::Mark { user, peer, message, .. } => {
+                let up_to = find(message)?.id;
+                match self.last_id(*user, *peer) {
+                    0 => Some(ErrorReason::ThreadNotFound),
+                    last_id => (up_to > last_id).then_some(ErrorReason::InvalidField),
+                }
+            }
+        }
+    }
+}
+
+struct World {
+    core: Core,
+    users: [String; USERS],
+    model: Model,
+}
+
+fn reason(status: &Status) -> Option<ErrorReason> {
+    let name = status.get_details_error_info()?.reason;
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{name}"))
+}
+
+impl World {
+    /// Does it, and holds what it is answered to the model.
+    async fn act(&mut self, action: &Action) -> Result<(), TestCaseError> {
+        let needs_message =
+            !matches!(action, Action::Send { reply_to: None, .. } | Action::Upload { .. });
+        if needs_message && self.model.messages.is_empty() {
+            return Ok(());
+        }
+        let expected = self.model.refusal(action);
+        let refused = self.try_act(action).await.err();
+        prop_assert_eq!(refused.as_ref().and_then(reason), expected, "{:?} {:?}", action, refused);
+        Ok(())
+    }
+
+    async fn try_act(&mut self, action: &Action) -> Result<(), Status> {
+        let Self { core, users, model } = self;
+        let place = |message: &Index| message.index(model.messages.len());
+        match action {
+            Action::Send { from, to, reply_to } => {
+                let body = format!("text {}", model.messages.len());
+                let reply_to_id = reply_to.as_ref().map(|it| model.messages[place(it)].id);
+                let request =
+                    SendMessageRequest { reply_to_id, ..text(&users[*from], &users[*to], &body) };
+                let id = core.chat().send_message(request).await?.into_inner().message_id;
+                model.messages.push(stored(id, *from, *to, body, false));
+            }
+            Action::Upload { from, to } => {
+                let file = upload(core, &users[*from], &users[*to], "a.txt", b"text").await?;
+                model.messages.push(stored(file.id, *from, *to, "a file".into(), true));
+            }
+            Action::Dispatch { user, message } => {
+                let place = place(message);
+                dispatch(core, &users[*user], model.messages[place].id).await?;
+                model.messages[place].is_shown = true;
+            }
+            Action::Edit { user, message, text } => {
+                let place = place(message);
+                let body = format!("edited {text}");
+                core.edit(&users[*user], model.messages[place].id, &body).await?;
+                model.messages[place].body = body;
+            }
+            Action::Delete { user, message, for_everyone } => {
+                let place = place(message);
+                core.delete(&users[*user], model.messages[place].id, *for_everyone).await?;
+                let it = &mut model.messages[place];
+                if *for_everyone {
+                    it.is_deleted = true;
+                } else {
+                    it.hidden[*user] = true;
+                }
+            }
+            Action::Mark { user, peer, message, is_seen } => {
+                let up_to = model.messages[place(message)].id;
+                let (one, two) = (&users[*user], &users[*peer]);
+                let (mut seen, mut delivered) = model.marks(*user, *peer);
+                delivered = delivered.max(up_to);
+                let state = if *is_seen {
+                    seen = seen.max(up_to);
+                    core.seen(one, two, up_to).await?
+                } else {
+                    core.delivered(one, two, up_to).await?
+                };
+                model.marks.insert((*user, *peer), (seen, delivered));
+                assert_eq!((state.seen_id, state.delivered_id), (seen, delivered));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a conversation is what the model says, for one of its users.
+    async fn check(&self, user: usize, peer: usize) -> Result<(), TestCaseError> {
+        let Self { core, users, model } = self;
+        let history = core.history(&users[user], &users[peer]).await.expect("a history");
+        let (seen, delivered) = model.marks(user, peer);
+        let (peer_seen, peer_delivered) = model.marks(peer, user);
+        // Both see a file from its upload on.
+        let expected =
+            model.messages.iter().filter(|it| it.is_between(user, peer) && !it.hidden[user]);
+        let expected: Vec<_> = expected
+            .map(|it| {
+                let mark = if it.sender == user { peer_seen } else { seen };
+                let body = if it.is_deleted { "" } else { &it.body };
+                (it.id, body, it.is_deleted, it.is_shown && it.id <= mark)
+            })
+            .collect();
+        let found = history.iter().map(|it| (it.id, it.body.as_str(), it.deleted, it.seen));
+        prop_assert_eq!(found.collect::<Vec<_>>(), expected);
+        let last_id = model.last_id(user, peer);
+        if last_id == 0 {
+            prop_assert!(core.thread(&users[user], &users[peer]).await.is_err());
+            return Ok(());
+        }
+        let state = core.state(&users[user], &users[peer]).await;
+        let expected = ThreadState {
+            thread_id: state.thread_id,
+            peer_id: users[peer].clone(),
+            last_id,
+            unread: i32::try_from(model.unread(user, peer)).expect("few"),
+            seen_id: seen,
+            delivered_id: delivered,
+            peer_seen_id: peer_seen,
+            peer_delivered_id: peer_delivered,
+            blocked: false,
+            rev: state.rev,
+        };
+        prop_assert_eq!(state, expected);
+        Ok(())
+    }
+
+    async fn check_list(&self, user: usize) -> Result<(), TestCaseError> {
+        let Self { core, users, model } = self;
+        let page = core.thread_page(&users[user], 200, "").await.expect("a page");
+        let mut expected: Vec<_> = (0..USERS)
+            .filter(|peer| *peer != user)
+            .map(|peer| (model.last_id(user, peer), users[peer].clone()))
+            .filter(|(last_id, _)| *last_id > 0)
+            .collect();
+        expected.sort_unstable_by(|one, other| other.cmp(one));
+        let state = |thread: netrox_proto::v1::Thread| thread.state.expect("a state");
+        let found = page.threads.into_iter().map(state).map(|state| (state.last_id, state.peer_id));
+        prop_assert_eq!(found.collect::<Vec<_>>(), expected);
+        let unread: usize =
+            (0..USERS).filter(|peer| *peer != user).map(|peer| model.unread(user, peer)).sum();
+        prop_assert_eq!(page.unread_total as usize, unread);
+        Ok(())
+    }
+
+    /// Folds what a subscription brings on top of what is held.
+    async fn follow(&self, user: usize, held: &mut Held) -> Result<(), TestCaseError> {
+        let Self { core, users, model } = self;
+        let request = SubscribeRequest { user_id: users[user].clone(), ..Default::default() };
+        let end = Subscription::try_open(core, request).await.expect("open").last_seq();
+        let mut feed = Subscription::with_threads(core, &users[user], Some(held.seq)).await;
+        while feed.last_seq() < end || feed.has_more() {
+            let event = feed.event().await;
+            held.take(event.change.expect("a change"));
+        }
+        held.seq = end;
+        for it in &model.messages {
+            let has = held.messages.get(&it.id);
+            prop_assert_eq!(has.is_some(), it.is_known_to(user), "{:?}", it);
+            let Some(has) = has else { continue };
+            let body = if it.is_deleted || it.hidden[user] { "" } else { &it.body };
+            prop_assert_eq!(
+                (has.body.as_str(), has.deleted, has.hidden),
+                (body, it.is_deleted, it.hidden[user])
+            );
+        }
+        for peer in (0..USERS).filter(|peer| *peer != user) {
+            let id = &users[peer];
+            prop_assert_eq!(held.unread(id), model.unread(user, peer), "{} of {}", user, peer);
+            if let Some(state) = held.states.get(id) {
+                let marks = (state.seen_id, state.delivered_id);
+                let peers = (state.peer_seen_id, state.peer_delivered_id);
+                prop_assert_eq!(peers, model.marks(peer, user));
+                // One's own "delivered" is no change for one's devices.
+                prop_assert_eq!(marks.0, model.marks(user, peer).0);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn stored(id: i64, sender: usize, receiver: usize, body: String, is_file: bool) -> Stored {
+    let hidden = [false; USERS];
+    Stored { id, sender, receiver, body, is_file, is_shown: !is_file, is_deleted: false, hidden }
+}
+
+/// What a client holds (PROTOCOL-2 section 10).
+#[derive(Debug, Default)]
+struct Held {
+    seq: u64,
+    messages: BTreeMap<i64, Message>,
+    /// By peer.
+    states: BTreeMap<String, ThreadState>,
+}
+
+impl Held {
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Message(message) => {
+                let newer = self.messages.get(&message.id).is_none_or(|it| it.rev <= message.rev);
+                if newer {
+                    self.messages.insert(message.id, message);
+                }
+            }
+            Change::Thread(state) => {
+                let newer = self.states.get(&state.peer_id).is_none_or(|it| it.rev <= state.rev);
+                if newer {
+                    self.states.insert(state.peer_id.clone(), state);
+                }
+            }
+        }
+    }
+
+    /// That of the newest state, and what is held above it (PROTOCOL-2 section 4).
+    fn unread(&self, peer: &str) -> usize {
+        let state = self.states.get(peer);
+        let (last_id, unread) =
+            state.map_or((0, 0), |state| (state.last_id, state.unread.unsigned_abs() as usize));
+        let above = self.messages.values().filter(|it| it.sender_id == peer && it.id > last_id);
+        unread + above.filter(|it| !it.deleted && !it.hidden).count()
+    }
+}
+
+#[test]
+fn random_actions_leave_what_the_contract_says() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let core = runtime.block_on(Core::start());
+    let world =
+        std::cell::RefCell::new(World { core, users: Default::default(), model: Model::default() });
+    let cases = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let actions = (proptest::collection::vec(action(), 1..40), any::<Index>());
+    let ran = TestRunner::new(cases).run(&actions, |(actions, break_at)| {
+        runtime.block_on(async {
+            let mut world = world.borrow_mut();
+            world.users = world.core.users().await;
+            world.model = Model::default();
+            let mut held: [Held; USERS] = Default::default();
+            let break_at = break_at.index(actions.len());
+            for (place, action) in actions.iter().enumerate() {
+                world.act(action).await?;
+                if place == break_at {
+                    for user in 0..USERS {
+                        world.follow(user, &mut held[user]).await?;
+                    }
+                }
+            }
+            for user in 0..USERS {
+                for peer in (0..USERS).filter(|peer| *peer != user) {
+                    world.check(user, peer).await?;
+                }
+                world.check_list(user).await?;
+                world.follow(user, &mut held[user]).await?;
+                world.follow(user, &mut Held::default()).await?;
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = ran {
+        panic!("{error}");
+    }
+}
