@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::{CommitError, Open, PROBE, Writer};
 use crate::store::{
     Error,
-    batch::{Rows, StoredMessage},
+    batch::{Rows, StoredMessage, ThreadStateRow},
     engine::{Connection, by, on},
     error::is_number_of_none,
+    user::UserKey,
 };
 
 /// How often a server is asked what became of a commit, also one that is gone and may come back.
@@ -24,6 +25,8 @@ const FIND_PLACES: &str = "\
         hidden_for_receiver is not null as hidden_for_receiver
     from messages where thread_id = $1 and id = $2 and created = $3";
 
+const FIND_STATE_PLACE: &str =
+    "select seq from thread_states where user_key = $1 and thread_id = $2";
 /// Of senders that are named by their ids: a call that was not answered has told no keys.
 const FIND_REFERENCES: &str = "\
     select u.id as sender_id, m.client_ref, m.id, m.thread_id, m.created
@@ -37,8 +40,8 @@ pub(crate) struct Trace {
     /// PostgreSQL knows it by this number. After a crash the server may give a number again, or an id,
     /// that was not written to the disk: neither proves anything alone.
     number: Option<String>,
-    /// The last message that it stored or changed.
-    message: Option<MessageTrace>,
+    /// The last row that it stored or changed.
+    row: Option<RowTrace>,
     /// Of a call that was to store and commit all of it.
     sends: Option<Box<SendsTrace>>,
 }
@@ -56,6 +59,17 @@ struct ReferenceRow {
     client_ref: Uuid,
     #[sqlx(flatten)]
     message: StoredMessage,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum RowTrace {
+    Message(MessageTrace),
+    /// The place that the state of a thread took.
+    ThreadState {
+        user: UserKey,
+        thread_id: i64,
+        seq: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +149,12 @@ impl Trace {
                 },
             },
         });
-        self.message = new.or(changed);
+        let state = |row: &ThreadStateRow| {
+            let ThreadStateRow { user, thread_id, seq, .. } = *row;
+            Some(RowTrace::ThreadState { user, thread_id, seq: seq? })
+        };
+        let state = rows.thread_states.iter().rev().find_map(state);
+        self.row = new.or(changed).map(RowTrace::Message).or(state);
     }
 }
 
@@ -188,9 +207,9 @@ impl Writer {
             return Ok(by(Some(deadline), settled).await?);
         }
         match &trace.number {
-            None => self.settle_sqlite(trace.message, now).await,
+            None => self.settle_sqlite(trace.row, now).await,
             Some(number) => {
-                let settled = self.settle_postgres(number, trace.message, now);
+                let settled = self.settle_postgres(number, trace.row, now);
                 Ok(by(Some(deadline), settled).await?)
             }
         }
@@ -200,25 +219,25 @@ impl Writer {
     /// what is not.
     async fn settle_sqlite(
         &mut self,
-        message: Option<MessageTrace>,
+        row: Option<RowTrace>,
         now: i64,
     ) -> Result<CommitOutcome, Error> {
         let mut probe = self.begin().await?;
         probe.probe(now).await?;
         probe.commit(&Rows::default()).await.map_err(CommitError::into_inner)?;
-        let Some(message) = message else { return Ok(CommitOutcome::Unknown) };
-        Ok(self.connected().await?.judge(message).await?)
+        let Some(row) = row else { return Ok(CommitOutcome::Unknown) };
+        Ok(self.connected().await?.judge(row).await?)
     }
 
     /// The server may be at work on it still, or be gone and come back.
     async fn settle_postgres(
         &mut self,
         number: &str,
-        message: Option<MessageTrace>,
+        row: Option<RowTrace>,
         now: i64,
     ) -> Result<CommitOutcome, sqlx::Error> {
         loop {
-            match self.ask_postgres(number, message, now).await {
+            match self.ask_postgres(number, row, now).await {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Ok(None) => {}
                 Err(error) => {
@@ -278,7 +297,7 @@ impl Writer {
     async fn ask_postgres(
         &mut self,
         number: &str,
-        message: Option<MessageTrace>,
+        row: Option<RowTrace>,
         now: i64,
     ) -> Result<Option<CommitOutcome>, sqlx::Error> {
         let open = self.connected().await?;
@@ -297,8 +316,8 @@ impl Writer {
                 // A session that was ended while it waited for a standby has committed, and the standby may have
                 // nothing of it. What is committed after it returns when both are there.
                 on!(&mut open.connection, execute, sqlx::query(PROBE).bind(now))?;
-                Some(match message {
-                    Some(message) => open.judge(message).await?,
+                Some(match row {
+                    Some(row) => open.judge(row).await?,
                     None => CommitOutcome::Unknown,
                 })
             }
@@ -309,9 +328,28 @@ impl Writer {
     }
 }
 
+/// Marks do not tell what they were set by: one that has a later place may have ours before it, or not.
+fn judge_state(ours: u64, found: Option<i64>) -> CommitOutcome {
+    match found.map(|found| found.cast_unsigned().cmp(&ours)) {
+        None | Some(Ordering::Less) => CommitOutcome::NotStored,
+        Some(Ordering::Equal) => CommitOutcome::Stored,
+        Some(Ordering::Greater) => CommitOutcome::Unknown,
+    }
+}
+
 impl Open {
-    async fn judge(&mut self, message: MessageTrace) -> Result<CommitOutcome, sqlx::Error> {
-        let MessageTrace { thread_id, id, created, places } = message;
+    async fn judge(&mut self, row: RowTrace) -> Result<CommitOutcome, sqlx::Error> {
+        let MessageTrace { thread_id, id, created, places } = match row {
+            RowTrace::Message(message) => message,
+            RowTrace::ThreadState { user, thread_id, seq } => {
+                let found: Option<Option<i64>> = on!(
+                    &mut self.connection,
+                    fetch_optional,
+                    sqlx::query_scalar(FIND_STATE_PLACE).bind(user).bind(thread_id)
+                )?;
+                return Ok(judge_state(seq, found.flatten()));
+            }
+        };
         let found = on!(
             &mut self.connection,
             fetch_optional,
@@ -371,6 +409,20 @@ mod tests {
         let unseen =
             PlacesRow { sender_first_seq: 1, sender_seq: 1, receiver_seq: None, state: STATE };
         assert_eq!(of_receiver.judge(Some(unseen)), CommitOutcome::NotStored);
+    }
+
+    #[test]
+    fn a_mark_is_known_until_the_next() {
+        let judge = |found| judge_state(5, found);
+        assert_eq!(
+            [judge(None), judge(Some(4)), judge(Some(5)), judge(Some(6))],
+            [
+                CommitOutcome::NotStored,
+                CommitOutcome::NotStored,
+                CommitOutcome::Stored,
+                CommitOutcome::Unknown
+            ]
+        );
     }
 
     #[test]
