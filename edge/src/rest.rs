@@ -24,7 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, Uri, header};
 use tower::ServiceExt as _;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -32,7 +32,9 @@ use tower_http::{
 };
 
 use self::compression::Turns;
-use crate::{config::CorsAllowOrigin, edge::Edge, error::PublicError, ws};
+use crate::{
+    config::CorsAllowOrigin, edge::Edge, error::PublicError, wire::v2::problem::Problem, ws,
+};
 
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [
@@ -94,13 +96,22 @@ pub(crate) fn router(edge: Edge) -> Router {
         .nest(v2::PREFIX, v2::router())
         .layer(compressed)
         .route("/mediafiles/{*path}", get(media::download))
-        .fallback(|| async { PublicError::not_found() })
+        .fallback(no_route)
         .method_not_allowed_fallback(|| async { PublicError::method_not_allowed() })
         .with_state(edge)
         .layer(CatchPanicLayer::custom(internal_error));
     match cors {
         Some(cors) => with_cors(router, cors),
         None => router,
+    }
+}
+
+/// Also of what is below the prefix of the second generation and is no path of a route.
+async fn no_route(uri: Uri) -> Response {
+    if v2::is_of(uri.path()) {
+        Problem::not_found().into_response()
+    } else {
+        PublicError::not_found().into_response()
     }
 }
 

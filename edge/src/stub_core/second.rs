@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::{BoxStream, State, answers};
 
-pub(crate) const EPOCH: &str = "e1";
+pub(crate) const EPOCH: &str = "0140004d.0000000002400000";
 /// 2024-06-17T11:28:21.902531Z
 const CREATED: i64 = 1_718_623_701_902_531;
 

@@ -45,7 +45,7 @@ pub(super) async fn me(
         user: UserObject::of(&user),
         presence: "peers",
         unread_total: threads.unread_total,
-        limits: LimitsObject::from(&edge.shared.config.limits),
+        limits: LimitsObject::of(&edge.shared.config.limits),
     };
     answer::value(StatusCode::OK, &me)
 }

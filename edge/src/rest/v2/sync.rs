@@ -18,11 +18,12 @@ use super::{
 };
 use crate::{
     edge::Edge,
+    error::PublicError,
     rest::listing::{self, Read, in_time},
     wire::v2::{
-        cursor::Cursor,
+        cursor::{Cursor, Epoch, Reset},
         object::{MessageObject, ThreadStateObject},
-        problem::{Problem, Reset},
+        problem::Problem,
         query::Query,
     },
 };
@@ -53,11 +54,8 @@ async fn snapshot(edge: &Edge, user: UserId, limit: u16, read: Read) -> Result<R
         unread_total: i32,
     }
     let threads = Threads::read(edge, user, ThreadsPlace::default(), limit).await?;
-    if threads.epoch.is_empty() {
-        return Err(of_another_version());
-    }
-    let seq = threads.last_seq;
-    let cursor = Cursor { epoch: threads.epoch, seq, began: seq }.encode(user);
+    let (epoch, seq) = (epoch(&threads.epoch)?, threads.last_seq);
+    let cursor = Cursor { epoch, seq, began: seq }.encode(user);
     let rest = Rest { next: threads.next, cursor, unread_total: threads.unread_total };
     threads.items.page("threads", &rest, read)
 }
@@ -75,16 +73,48 @@ async fn changes(
         more: bool,
         unread_total: i32,
     }
-    // The total comes with the first thread.
+    // The total comes with the first thread, and what the database is now.
     let total = Threads::read(edge, user, ThreadsPlace::default(), 1);
-    let feed = Feed::read(edge, user, after, limit);
-    let (feed, total) = tokio::try_join!(feed, total)?;
+    let (feed, total) = tokio::join!(Feed::read(edge, user, after, limit), total);
+    let total = total?;
+    let feed = match feed {
+        Ok(feed) => feed,
+        Err(NoFeed::AnotherHistory) => {
+            let reset = Reset::of(after.epoch, epoch(&total.epoch)?);
+            return Err(Problem::reset(reset));
+        }
+        Err(NoFeed::Refused(problem)) => return Err(problem),
+    };
     let rest = Rest {
         cursor: feed.reached.encode(user),
         more: feed.more,
         unread_total: total.unread_total,
     };
     feed.items.page("changes", &rest, read)
+}
+
+fn epoch(text: &str) -> Result<Epoch, Problem> {
+    text.parse().map_err(|_| of_another_version())
+}
+
+/// Why no feed is read.
+enum NoFeed {
+    /// The position is no part of the history that the database has now.
+    AnotherHistory,
+    Refused(Problem),
+}
+
+impl From<Problem> for NoFeed {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+/// The head of an answer that comes too late.
+impl From<PublicError> for NoFeed {
+    fn from(error: PublicError) -> Self {
+        Self::Refused(error.into())
+    }
 }
 
 /// A page of a user's feed.
@@ -95,18 +125,18 @@ struct Feed {
 }
 
 impl Feed {
-    async fn read(edge: &Edge, user: UserId, after: Cursor, limit: u16) -> Result<Self, Problem> {
+    async fn read(edge: &Edge, user: UserId, after: Cursor, limit: u16) -> Result<Self, NoFeed> {
         let began = after.began;
         let (first, mut responses) = in_time(open(edge, user, &after)).await?;
         let end = first.end_seq;
-        let epoch = if first.epoch.is_empty() { after.epoch } else { first.epoch };
-        let mut reached = Cursor { epoch, seq: first.last_seq.max(after.seq), began };
+        let seq = first.last_seq.max(after.seq);
+        let mut reached = Cursor { epoch: epoch(&first.epoch)?, seq, began };
         let mut items = Items::default();
         'page: while reached.seq < end && items.count < limit.into() {
             let response = listing::next(&mut responses).await;
             let response = response.map_err(|status| refusal(edge, user, &status))?;
             // Only a break of the link ends it.
-            let Some(response) = response else { return Err(Problem::unavailable()) };
+            let Some(response) = response else { return Err(Problem::unavailable().into()) };
             for event in &response.events {
                 let has_room = items.count < limit.into() && push(&mut items, event, began, user)?;
                 if !has_room {
@@ -116,7 +146,7 @@ impl Feed {
             }
             reached.seq = reached.seq.max(response.last_seq);
             if !response.epoch.is_empty() {
-                reached.epoch = response.epoch;
+                reached.epoch = epoch(&response.epoch)?;
             }
         }
         let more = reached.seq < end;
@@ -132,12 +162,12 @@ async fn open(
     edge: &Edge,
     user: UserId,
     after: &Cursor,
-) -> Result<(SubscribeResponse, Streaming<SubscribeResponse>), Problem> {
+) -> Result<(SubscribeResponse, Streaming<SubscribeResponse>), NoFeed> {
     let request = SubscribeRequest {
         user_id: user.to_string(),
         after_seq: Some(after.seq),
         received_only: false,
-        epoch: Some(after.epoch.clone()),
+        epoch: Some(after.epoch.to_string()),
         kinds: vec![EventKind::Thread.into()],
     };
     let refused = |status| refusal(edge, user, &status);
@@ -145,19 +175,15 @@ async fn open(
     let mut responses = responses.map_err(refused)?.into_inner();
     match listing::next(&mut responses).await.map_err(refused)? {
         Some(first) => Ok((first, responses)),
-        None => Err(Problem::unavailable()),
+        None => Err(Problem::unavailable().into()),
     }
 }
 
-fn refusal(edge: &Edge, user: UserId, status: &Status) -> Problem {
+fn refusal(edge: &Edge, user: UserId, status: &Status) -> NoFeed {
     let failure = edge.failure(user, status);
-    let reason = failure.reason();
-    if reason == ErrorReason::EpochChanged {
-        return Problem::reset(Reset::Epoch);
-    }
-    // What the cursor holds is no place of any history.
-    let is_foreign = reason == ErrorReason::InvalidField;
-    if is_foreign { Problem::reset(Reset::Unknown) } else { Problem::of_read(failure) }
+    // A place that the database has not, or not any more.
+    let is_lost = matches!(failure.reason(), ErrorReason::EpochChanged | ErrorReason::InvalidField);
+    if is_lost { NoFeed::AnotherHistory } else { NoFeed::Refused(Problem::of_read(failure)) }
 }
 
 /// A change, as its frame is without a cursor.

@@ -8,6 +8,7 @@ use netrox_proto::v1::{ErrorReason, Failure};
 use serde::Serialize;
 use tonic::Code;
 
+use super::cursor::Reset;
 use crate::{
     error::{PublicError, RETRY_AFTER, explain},
     internal_error::log_internal,
@@ -53,16 +54,6 @@ impl ProblemCode {
             Self::Unavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
-}
-
-/// Why a cursor is not gone on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Reset {
-    /// It names this deployment, but no place in its history.
-    Epoch,
-    /// It is of elsewhere.
-    Unknown,
 }
 
 /// A refusal of the second generation.
@@ -203,7 +194,7 @@ struct Body<'a> {
     detail: &'a str,
     code: ProblemCode,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reset: Option<Reset>,
+    reset: Option<&'static str>,
 }
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -217,7 +208,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             code: self.code,
-            reset: self.reset,
+            reset: self.reset.map(Reset::word),
         };
         // A struct of strings: writing it to memory cannot fail.
         let json = serde_json::to_vec(&body).unwrap_or_default();

@@ -46,7 +46,7 @@ async fn threads_come_page_by_page() {
 #[tokio::test]
 async fn a_page_is_cut_where_it_is_long_and_goes_on_behind_that() {
     let edge = StubEdge::start().await;
-    threads(&edge, 20);
+    threads(&edge, 25);
     edge.core.change(|state| {
         for thread in &mut state.second.threads {
             // 96 KiB of JSON.
@@ -78,7 +78,7 @@ async fn a_page_is_cut_where_it_is_long_and_goes_on_behind_that() {
         });
         path = format!("/v2/threads?next={next}&limit=15");
     }
-    assert_eq!(seen, (1..=20).rev().map(|id| id * 10).collect::<Vec<_>>());
+    assert_eq!(seen, (1..=25).rev().map(|id| id * 10).collect::<Vec<_>>());
     assert_eq!(pages, 3);
 }
 
