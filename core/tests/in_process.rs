@@ -129,7 +129,7 @@ impl World {
             file_name: "a.txt".into(),
             ..Default::default()
         };
-        let finish = UploadFinish { receiver_id: BOB.into(), body: String::new(), form: None };
+        let finish = UploadFinish { receiver_id: BOB.into(), ..Default::default() };
         let parts =
             [Part::Start(start), Part::Chunk(b"content".to_vec().into()), Part::Finish(finish)];
         let parts = parts.map(|part| UploadAttachmentRequest { part: Some(part) });

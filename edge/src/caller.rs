@@ -43,10 +43,15 @@ impl Edge {
     /// What the core's refusal of a user's call is to the user. Where it says that this edge's
     /// knowledge of the user is out of date, the next request asks anew.
     pub(crate) fn refusal(&self, user: UserId, status: &tonic::Status) -> PublicError {
+        self.failure(user, status).into()
+    }
+
+    /// The same in the core's words.
+    pub(crate) fn failure(&self, user: UserId, status: &tonic::Status) -> Failure {
         let failure = Failure::from(status);
         if matches!(failure.reason(), ErrorReason::UserUnknown | ErrorReason::UserDeleted) {
             self.shared.known_users.forget(user);
         }
-        failure.into()
+        failure
     }
 }

@@ -124,6 +124,8 @@ impl CoreTransport {
 #[derive(Clone)]
 pub(crate) struct CoreClient {
     pub(crate) chat: ChatServiceClient<Transport>,
+    /// Of files what takes no time.
+    pub(crate) attachments: AttachmentServiceClient<Transport>,
     pub(crate) directory: DirectoryServiceClient<Transport>,
     pub(crate) health: HealthClient<Transport>,
     /// Histories and thread lists, which their readers pace.
@@ -166,6 +168,7 @@ impl CoreClient {
         let (chat, bulk) = (bounded(Link::Chat), bounded(Link::Bulk));
         Self {
             chat: ChatServiceClient::new(chat.clone()),
+            attachments: AttachmentServiceClient::new(chat.clone()),
             directory: DirectoryServiceClient::new(chat.clone()),
             health: HealthClient::new(chat),
             lists: ChatServiceClient::new(bulk.clone()),

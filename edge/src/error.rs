@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long a refused client is advised to wait.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// A refusal on the REST side (PROTOCOL section 2).
@@ -106,6 +106,18 @@ impl PublicError {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable")
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &Cow<'static, str> {
+        &self.message
+    }
+
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
     pub(crate) fn is_unauthenticated(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }
@@ -120,23 +132,29 @@ impl PublicError {
 impl IntoResponse for PublicError {
     fn into_response(self) -> Response {
         let mut response = rest::failure(self.status, &self.message);
-        let headers = response.headers_mut();
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, BEARER);
-            }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let begun = u64::from(self.retry_after.subsec_nanos() > 0);
-                let seconds = self.retry_after.as_secs() + begun;
-                headers.insert(header::RETRY_AFTER, seconds.max(1).into());
-            }
-            // The rest of the body, should it ever come, is not another request.
-            StatusCode::REQUEST_TIMEOUT => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
+        explain(&mut response, self.retry_after);
         response
+    }
+}
+
+/// Adds the headers of a refusal, in either generation.
+pub(crate) fn explain(response: &mut Response, retry_after: Duration) {
+    let status = response.status();
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(header::WWW_AUTHENTICATE, BEARER);
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let begun = u64::from(retry_after.subsec_nanos() > 0);
+            let seconds = retry_after.as_secs() + begun;
+            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+        }
+        // The rest of the body, should it ever come, is not another request.
+        StatusCode::REQUEST_TIMEOUT => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
     }
 }
 

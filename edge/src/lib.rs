@@ -28,6 +28,8 @@ mod caller;
 mod client_address;
 pub mod config;
 pub mod core_client;
+#[cfg(test)]
+mod described;
 mod directory;
 mod edge;
 mod error;

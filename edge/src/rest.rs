@@ -1,6 +1,7 @@
 //! The route table, and what every answer has in common.
 
 mod attachment;
+mod compression;
 mod disposition;
 mod health;
 mod listing;
@@ -9,8 +10,9 @@ pub(crate) mod message;
 mod multipart;
 mod range;
 mod thread;
+mod v2;
 
-pub(crate) use self::health::is_probe;
+pub(crate) use self::{health::is_probe, v2::is_of as is_second_generation};
 
 use std::{any::Any, time::Duration};
 
@@ -18,17 +20,21 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
+    middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, Uri, header};
 use tower::ServiceExt as _;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
 };
 
-use crate::{config::CorsAllowOrigin, edge::Edge, error::PublicError, ws};
+use self::compression::Turns;
+use crate::{
+    config::CorsAllowOrigin, edge::Edge, error::PublicError, wire::v2::problem::Problem, ws,
+};
 
 /// What a browser may read of an answer, and send with a request, beyond the unconditional.
 const EXPOSED_HEADERS: [HeaderName; 6] = [
@@ -50,14 +56,19 @@ const ALLOWED_HEADERS: [HeaderName; 8] = [
     header::RANGE,
 ];
 
+/// Of the second generation.
+const SECOND_METHODS: [Method; 5] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
 /// Which route a path is of, in a word.
 pub(crate) fn route_of(path: &str) -> &'static str {
-    const ROUTES: [(&str, &str); 7] = [
+    const ROUTES: [(&str, &str); 8] = [
         ("/chat/messages/", "messages"),
         ("/chat/get-user-threads", "threads"),
         ("/chat/chat-attachment", "upload"),
         ("/ws/chat/room", "websocket"),
         ("/mediafiles/", "media"),
+        ("/v2/", "second generation"),
         ("/healthz", "health"),
         ("/readyz", "health"),
     ];
@@ -67,7 +78,7 @@ pub(crate) fn route_of(path: &str) -> &'static str {
 
 /// Every route, with and without its last slash, and without a redirect (PROTOCOL section 2).
 pub(crate) fn router(edge: Edge) -> Router {
-    let cors = cors_layer(&edge.shared.config.cors_allow_origin);
+    let cors = Cors::of(&edge.shared.config.cors_allow_origin);
     let mut router = Router::new();
     let routes: [(&str, MethodRouter<Edge>); 6] = [
         ("/chat/messages/{uid}", get(message::list)),
@@ -80,9 +91,12 @@ pub(crate) fn router(edge: Edge) -> Router {
     for (path, methods) in routes {
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
     }
+    let compressed = middleware::from_fn_with_state(Turns::default(), compression::compress);
     let router = router
+        .nest(v2::PREFIX, v2::router())
+        .layer(compressed)
         .route("/mediafiles/{*path}", get(media::download))
-        .fallback(|| async { PublicError::not_found() })
+        .fallback(no_route)
         .method_not_allowed_fallback(|| async { PublicError::method_not_allowed() })
         .with_state(edge)
         .layer(CatchPanicLayer::custom(internal_error));
@@ -92,13 +106,25 @@ pub(crate) fn router(edge: Edge) -> Router {
     }
 }
 
+/// Also of what is below the prefix of the second generation and is no path of a route.
+async fn no_route(uri: Uri) -> Response {
+    if v2::is_of(uri.path()) {
+        Problem::not_found().into_response()
+    } else {
+        PublicError::not_found().into_response()
+    }
+}
+
 /// The layer answers every OPTIONS itself, of whatever path. A preflight of a route is its own; all others are requests
 /// as any.
-fn with_cors(router: Router, cors: CorsLayer) -> Router {
+fn with_cors(router: Router, cors: Cors) -> Router {
     let plain = router.clone();
-    let answered = router.layer(cors);
+    let second = router.clone().layer(cors.second);
+    let documented = router.layer(cors.documented);
     Router::new().fallback(move |request: Request| {
-        let (plain, answered) = (plain.clone(), answered.clone());
+        let is_second = v2::is_of(request.uri().path());
+        let answered = if is_second { second.clone() } else { documented.clone() };
+        let plain = plain.clone();
         async move {
             if request.method() == Method::OPTIONS {
                 let probe = Request::builder().method(Method::OPTIONS).uri(request.uri().clone());
@@ -123,22 +149,33 @@ fn internal_error(_: Box<dyn Any + Send>) -> Response {
     PublicError::internal("a handler panicked").into_response()
 }
 
-/// Tokens travel in headers, never in cookies, so that no origin needs to be trusted with
-/// credentials.
-fn cors_layer(config: &CorsAllowOrigin) -> Option<CorsLayer> {
-    let origin = match config {
-        CorsAllowOrigin::None => return None,
-        CorsAllowOrigin::Any => AllowOrigin::any(),
-        CorsAllowOrigin::List(origins) => AllowOrigin::list(origins.iter().cloned()),
-    };
-    Some(
-        CorsLayer::new()
-            .allow_origin(origin)
+/// What browsers are told of each generation.
+struct Cors {
+    documented: CorsLayer,
+    second: CorsLayer,
+}
+
+impl Cors {
+    /// Tokens travel in headers, never in cookies, so that no origin needs to be trusted with
+    /// credentials.
+    fn of(config: &CorsAllowOrigin) -> Option<Self> {
+        let origin = match config {
+            CorsAllowOrigin::None => return None,
+            CorsAllowOrigin::Any => AllowOrigin::any(),
+            CorsAllowOrigin::List(origins) => AllowOrigin::list(origins.iter().cloned()),
+        };
+        let both = CorsLayer::new().allow_origin(origin).max_age(Duration::from_secs(3600));
+        let documented = both
+            .clone()
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
             .allow_headers(ALLOWED_HEADERS)
-            .expose_headers(EXPOSED_HEADERS)
-            .max_age(Duration::from_secs(3600)),
-    )
+            .expose_headers(EXPOSED_HEADERS);
+        let second = both
+            .allow_methods(SECOND_METHODS)
+            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+            .expose_headers([header::RETRY_AFTER]);
+        Some(Self { documented, second })
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod attachments;
 mod chat;
 mod directory;
 mod health;
+mod second;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -31,7 +32,10 @@ use tokio::sync::{Notify, mpsc};
 use tonic::{Status, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 
-pub(crate) use self::attachments::{StoredFile, Upload};
+pub(crate) use self::{
+    attachments::{StoredFile, Upload},
+    second::{Asked, EPOCH, Second},
+};
 use crate::{
     config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     core_client::{CoreClient, CoreTransport},
@@ -101,6 +105,7 @@ pub(crate) struct State {
     pub(crate) files: HashMap<String, StoredFile>,
     /// After how many bytes a download breaks off.
     pub(crate) break_downloads_after: Option<usize>,
+    pub(crate) second: Second,
     /// It says of itself that it does not serve.
     pub(crate) is_unhealthy: bool,
 }

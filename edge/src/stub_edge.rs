@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Limits},
+    described,
     edge::Edge,
     metrics::Metrics,
     stub_core::{SECRET, StubCore, authorization, config},
@@ -126,8 +127,12 @@ impl StubEdge {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> hyper::Result<Answer> {
-        let (head, body) = self.send(method, path, headers, body).await?.into_parts();
+        let (head, body) = self.send(method.clone(), path, headers, body).await?.into_parts();
         let body = body.collect().await?.to_bytes();
+        if !head.headers.contains_key("content-encoding") {
+            let content_type = head.headers.get("content-type").and_then(|kind| kind.to_str().ok());
+            described::check(&method, path, head.status, content_type, &body);
+        }
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 

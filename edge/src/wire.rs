@@ -3,6 +3,7 @@
 //! A generation of the public API has a folder: [`v1`] is what every client gets today, and is frozen. The next one is
 //! `wire/v2/`, and a variant of [`Generation`]: each place that has to tell them apart does not compile without it.
 
+mod json;
 pub(crate) mod v1;
 pub(crate) mod v2;
 

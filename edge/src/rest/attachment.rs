@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// What the form may take beside the file.
-const FORM_BYTES: u64 = 64 * 1024;
+pub(super) const FORM_BYTES: u64 = 64 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How many chunks wait for the core before the client has to wait.
 const WAITING_CHUNKS: usize = 2;
@@ -63,38 +63,54 @@ pub(super) async fn upload(
     let (head, body) = request.into_parts();
     let body = at_the_rate_of(edge.clone(), sender_id, body);
     let form = Form::new(boundary, &head.headers, body, max_bytes)?;
-    let upload = Upload {
-        edge: edge.clone(),
-        sender_id,
-        max_file_bytes: limits.max_attachment_bytes,
-        max_body_bytes: limits.max_body_bytes,
-    };
+    let upload = Upload { edge: edge.clone(), sender_id, max_body_bytes: limits.max_body_bytes };
+    match carry(&edge, |parts| async move { upload.send(form, &parts).await }).await {
+        Ok(answer) => render(&answer),
+        Err(NotStored::Form(refusal)) => Err(refusal),
+        Err(NotStored::Core(status)) => Err(edge.refusal(sender_id, &status)),
+        Err(NotStored::Unknown(status)) => Err(PublicError::outcome_unknown(status.message())),
+    }
+}
 
+/// Why an upload has no answer of the core's.
+pub(super) enum NotStored<E> {
+    /// The form is not good.
+    Form(E),
+    Core(Status),
+    /// It may be stored.
+    Unknown(Status),
+}
+
+/// Hands the core the parts that `send` makes of a form, and gives its answer.
+pub(super) async fn carry<S, E>(
+    edge: &Edge,
+    send: impl FnOnce(Parts) -> S,
+) -> Result<UploadAttachmentResponse, NotStored<E>>
+where
+    S: Future<Output = Result<(), E>>,
+{
     let (parts, waiting) = mpsc::channel(WAITING_CHUNKS);
     let is_finished = Arc::new(AtomicBool::new(false));
-    let mut stored = pin!(store(&edge, waiting, Arc::clone(&is_finished)));
-    let mut sent = pin!(upload.send(form, parts));
+    let mut stored = pin!(store(edge, waiting, Arc::clone(&is_finished)));
+    let mut sent = pin!(send(parts));
     // Where either side fails both are dropped, and with them the core's stream before `finish`:
     // nothing is stored.
     let answer = tokio::select! {
         biased;
         answer = &mut stored => answer,
         sent = &mut sent => {
-            sent?;
+            sent.map_err(NotStored::Form)?;
             in_time(stored).await
         }
     };
-    match answer {
-        Ok(answer) => render(&answer),
-        Err(status) if is_finished.load(Ordering::Relaxed) && !is_certain(&status) => {
-            Err(PublicError::outcome_unknown(status.message()))
-        }
-        Err(status) => Err(edge.refusal(sender_id, &status)),
-    }
+    answer.map_err(|status| {
+        let is_unknown = is_finished.load(Ordering::Relaxed) && !is_certain(&status);
+        if is_unknown { NotStored::Unknown(status) } else { NotStored::Core(status) }
+    })
 }
 
 /// The body of an upload, which is read as fast as all uploads of the user together may be.
-fn at_the_rate_of(edge: Edge, user: UserId, body: Body) -> Body {
+pub(super) fn at_the_rate_of(edge: Edge, user: UserId, body: Body) -> Body {
     let chunks = body.into_data_stream().then(move |chunk| {
         let edge = edge.clone();
         async move {
@@ -114,7 +130,7 @@ async fn in_time<T>(stored: impl Future<Output = Result<T, Status>>) -> Result<T
 
 /// Whether a refusal after the last part says that nothing was stored. The core always gives a reason; whoever else
 /// speaks does not know what it did.
-fn is_certain(status: &Status) -> bool {
+pub(super) fn is_certain(status: &Status) -> bool {
     let details = status.get_error_details();
     let is_of_core = details.error_info().is_some_and(|info| info.domain == DOMAIN);
     is_of_core && Failure::from(status).reason() != ErrorReason::OutcomeUnknown
@@ -160,15 +176,14 @@ fn render(answer: &UploadAttachmentResponse) -> Result<Response, PublicError> {
 struct Upload {
     edge: Edge,
     sender_id: UserId,
-    max_file_bytes: u64,
     max_body_bytes: usize,
 }
 
-type Parts = mpsc::Sender<UploadAttachmentRequest>;
+pub(super) type Parts = mpsc::Sender<UploadAttachmentRequest>;
 
 impl Upload {
     /// Reads the form to its end. `finish` goes out only when every field was found good.
-    async fn send(&self, mut form: Form, parts: Parts) -> Result<(), PublicError> {
+    async fn send(&self, mut form: Form, parts: &Parts) -> Result<(), PublicError> {
         let (mut receiver, mut message, mut has_file) = (None, None, false);
         while let Some(part) = form.next().await? {
             match part.form_data.name.as_str() {
@@ -183,7 +198,7 @@ impl Upload {
                 "attached_file" => {
                     refuse_repetition("attached_file", has_file)?;
                     has_file = true;
-                    self.send_file(part, &parts).await?;
+                    self.send_file(part, parts).await?;
                 }
                 _ => part.skip().await?,
             }
@@ -197,8 +212,9 @@ impl Upload {
             receiver_id: receiver.to_string(),
             body: message.unwrap_or_default(),
             form: form.sent_form(),
+            ..Default::default()
         };
-        hand_over(&parts, UploadPart::Finish(finish)).await
+        hand_over(parts, UploadPart::Finish(finish)).await
     }
 
     async fn receiver(&self, part: Part) -> Result<UserId, PublicError> {
@@ -228,36 +244,49 @@ impl Upload {
     }
 
     async fn send_file(&self, mut part: Part, parts: &Parts) -> Result<(), PublicError> {
-        let file_name = part.form_data.file_name.take().filter(|name| !name.is_empty());
-        let file_name = file_name
-            .ok_or_else(|| PublicError::invalid_field("attached_file", "Needs a file name"))?;
+        let file_name = file_name(&mut part)?;
         let start =
             UploadStart { sender_id: self.sender_id.to_string(), file_name, ..Default::default() };
         hand_over(parts, UploadPart::Start(start)).await?;
-        let mut size = 0;
-        while let Some(mut bytes) = part.chunk().await? {
-            size += bytes.len() as u64;
-            if size > self.max_file_bytes {
-                return Err(PublicError::file_too_large());
-            }
-            self.edge.shared.limiter.upload_bytes(self.sender_id, bytes.len() as u64)?;
-            while !bytes.is_empty() {
-                let chunk: Bytes = bytes.split_to(bytes.len().min(CHUNK_BYTES));
-                hand_over(parts, UploadPart::Chunk(chunk)).await?;
-            }
-        }
-        Ok(())
+        send_content(&self.edge, self.sender_id, part, parts).await
     }
 }
 
-fn refuse_repetition(field: &str, is_repeated: bool) -> Result<(), PublicError> {
+pub(super) fn file_name(part: &mut Part) -> Result<String, PublicError> {
+    let file_name = part.form_data.file_name.take().filter(|name| !name.is_empty());
+    file_name.ok_or_else(|| PublicError::invalid_field("attached_file", "Needs a file name"))
+}
+
+/// Hands over the bytes of the file.
+pub(super) async fn send_content(
+    edge: &Edge,
+    sender: UserId,
+    mut part: Part,
+    parts: &Parts,
+) -> Result<(), PublicError> {
+    let mut size = 0;
+    while let Some(mut bytes) = part.chunk().await? {
+        size += bytes.len() as u64;
+        if size > edge.shared.config.limits.max_attachment_bytes {
+            return Err(PublicError::file_too_large());
+        }
+        edge.shared.limiter.upload_bytes(sender, bytes.len() as u64)?;
+        while !bytes.is_empty() {
+            let chunk: Bytes = bytes.split_to(bytes.len().min(CHUNK_BYTES));
+            hand_over(parts, UploadPart::Chunk(chunk)).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn refuse_repetition(field: &str, is_repeated: bool) -> Result<(), PublicError> {
     if is_repeated {
         return Err(PublicError::invalid_field(field, "Must not be repeated"));
     }
     Ok(())
 }
 
-async fn hand_over(parts: &Parts, part: UploadPart) -> Result<(), PublicError> {
+pub(super) async fn hand_over(parts: &Parts, part: UploadPart) -> Result<(), PublicError> {
     let request = UploadAttachmentRequest { part: Some(part) };
     match timeout(PROGRESS_TIMEOUT, parts.send(request)).await {
         Ok(Ok(())) => Ok(()),

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, extract::FromRequestParts};
 use bytes::Bytes;
 use futures_util::stream;
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use netrox_proto::ids::UserId;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -16,7 +16,7 @@ use crate::{
     caller::Caller,
     edge::Edge,
     error::PublicError,
-    limits::{Pace, Place},
+    limits::{Full, Pace, Place},
     strangers::Visitor,
     wire::v1::rest::{List, ListEnvelope},
 };
@@ -44,17 +44,35 @@ impl FromRequestParts<Edge> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
         let Caller(user_id) = in_time(Caller::from_request_parts(parts, edge)).await?;
-        let pace = Visitor::pace(&parts.extensions);
-        let place = edge.shared.limiter.history_read(user_id, &pace).await?;
-        Ok(Self { user_id, read: Read { pace, _place: place } })
+        let read = Read::begin(edge, user_id, &parts.extensions).await?;
+        Ok(Self { user_id, read })
+    }
+}
+
+impl Read {
+    /// Waits for a place.
+    pub(super) async fn begin(
+        edge: &Edge,
+        user: UserId,
+        request: &Extensions,
+    ) -> Result<Self, Full> {
+        let pace = Visitor::pace(request);
+        let place = edge.shared.limiter.history_read(user, &pace).await?;
+        Ok(Self { pace, _place: place })
+    }
+
+    /// So many bytes more were taken.
+    pub(super) fn took(&self, bytes: usize) {
+        self.pace.took(bytes);
     }
 }
 
 /// A caller is better served by "unavailable" than by a wait for the core, however many questions the answer takes.
-pub(super) async fn in_time<T>(
-    answer: impl Future<Output = Result<T, PublicError>>,
-) -> Result<T, PublicError> {
-    timeout(ANSWER_DEADLINE, answer).await.unwrap_or_else(|_| Err(PublicError::unavailable()))
+pub(super) async fn in_time<T, E: From<PublicError>>(
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let late = |_| Err(PublicError::unavailable().into());
+    timeout(ANSWER_DEADLINE, answer).await.unwrap_or_else(late)
 }
 
 /// Why the body of a list breaks off. The client sees an aborted connection, never a short list
@@ -116,7 +134,7 @@ where
             let piece = self.list.take_piece();
             if !piece.is_empty() {
                 self.capacity = piece.len();
-                self.read.pace.took(piece.len());
+                self.read.took(piece.len());
                 return Ok((piece.into(), last));
             }
         }

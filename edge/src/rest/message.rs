@@ -44,7 +44,7 @@ pub(super) async fn list(
     let (first, responses) = in_time(async {
         let responses = edge.shared.core.lists.clone().list_messages(request).await;
         let mut responses = responses.map_err(refused)?.into_inner();
-        Ok((listing::next(&mut responses).await.map_err(refused)?, responses))
+        Ok::<_, PublicError>((listing::next(&mut responses).await.map_err(refused)?, responses))
     })
     .await?;
     let first = first.ok_or_else(|| PublicError::internal("no response to ListMessages"))?;

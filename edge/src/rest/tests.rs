@@ -2,6 +2,7 @@
 //! the whole program (tests/e2e).
 
 mod attachment;
+mod compression;
 mod media;
 mod message;
 mod request_id;

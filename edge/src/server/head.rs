@@ -6,7 +6,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use crate::error::PublicError;
+use crate::{error::PublicError, rest, wire::v2::problem::Problem};
 
 /// The refusal of a request whose head is not to be acted upon.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response> {
@@ -15,7 +15,11 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response> {
         (Err(refusal), _) | (_, Err(refusal)) => refusal,
         (Ok(()), Ok(())) => return None,
     };
-    let mut response = refusal.into_response();
+    let mut response = if rest::is_second_generation(request.uri().path()) {
+        Problem::from(refusal).into_response()
+    } else {
+        refusal.into_response()
+    };
     // Where the next request begins is not known.
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     Some(response)

@@ -77,19 +77,24 @@ impl AttachmentService for StubCore {
             thread_id: 1,
             sender_id: start.sender_id.clone(),
             receiver_id: finish.receiver_id.clone(),
-            body: finish.body,
+            body: finish.body.clone(),
             created,
             updated: created,
             seen: false,
             deleted: false,
             attachment: Some(Attachment {
                 path: "attachments/2024/06/17/4908f104-b77b-4677-b563-b693a893fef3.jpg".into(),
-                file_name: start.file_name,
+                file_name: start.file_name.clone(),
                 size: i64::try_from(upload.content.len()).expect("a size"),
                 content_type: "application/octet-stream".into(),
                 dispatched: None,
             }),
             ..Default::default()
+        };
+        let message = if start.from_client {
+            self.change(|state| state.second.uploaded(&start, &finish, message))
+        } else {
+            message
         };
         let users = [&start.sender_id, &finish.receiver_id]
             .map(|id| User { id: id.clone(), ..User::default() });
@@ -102,9 +107,9 @@ impl AttachmentService for StubCore {
 
     async fn dispatch_attachment(
         &self,
-        _: Request<DispatchAttachmentRequest>,
+        request: Request<DispatchAttachmentRequest>,
     ) -> Result<Response<DispatchAttachmentResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.change(|state| state.second.dispatch(request.into_inner())).map(Response::new)
     }
 
     async fn get_attachment(

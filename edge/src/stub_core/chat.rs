@@ -16,9 +16,9 @@ use super::{BoxStream, QUEUE, StubCore, answers};
 impl ChatService for StubCore {
     async fn send_message(
         &self,
-        _: Request<SendMessageRequest>,
+        request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        Err(Status::unimplemented("not a pipeline"))
+        self.change(|state| state.second.send(request.into_inner())).map(Response::new)
     }
 
     type SendMessagesStream = BoxStream<SendMessagesResponse>;
@@ -56,51 +56,51 @@ impl ChatService for StubCore {
 
     async fn get_message(
         &self,
-        _: Request<GetMessageRequest>,
+        request: Request<GetMessageRequest>,
     ) -> Result<Response<GetMessageResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.state().second.get_message(request.into_inner()).map(Response::new)
     }
 
     async fn edit_message(
         &self,
-        _request: Request<v1::EditMessageRequest>,
+        request: Request<v1::EditMessageRequest>,
     ) -> Result<Response<v1::EditMessageResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.change(|state| state.second.edit(request.into_inner())).map(Response::new)
     }
 
     async fn delete_message(
         &self,
-        _request: Request<v1::DeleteMessageRequest>,
+        request: Request<v1::DeleteMessageRequest>,
     ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.change(|state| state.second.delete(request.into_inner())).map(Response::new)
     }
 
     async fn mark_seen(
         &self,
-        _request: Request<v1::MarkSeenRequest>,
+        request: Request<v1::MarkSeenRequest>,
     ) -> Result<Response<v1::MarkSeenResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.change(|state| state.second.mark_seen(request.into_inner())).map(Response::new)
     }
 
     async fn mark_delivered(
         &self,
-        _request: Request<v1::MarkDeliveredRequest>,
+        request: Request<v1::MarkDeliveredRequest>,
     ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.change(|state| state.second.mark_delivered(request.into_inner())).map(Response::new)
     }
 
     async fn get_thread(
         &self,
-        _request: Request<v1::GetThreadRequest>,
+        request: Request<v1::GetThreadRequest>,
     ) -> Result<Response<v1::GetThreadResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.state().second.get_thread(&request.into_inner()).map(Response::new)
     }
 
     async fn get_send(
         &self,
-        _request: Request<v1::GetSendRequest>,
+        request: Request<v1::GetSendRequest>,
     ) -> Result<Response<v1::GetSendResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        self.state().second.get_send(&request.into_inner()).map(Response::new)
     }
 
     type ListMessagesStream = BoxStream<ListMessagesResponse>;
@@ -113,6 +113,9 @@ impl ChatService for StubCore {
         let mut state = self.state();
         state.request_ids.extend(id.map(str::to_owned));
         let Some(messages) = &state.messages else {
+            if request.get_ref().visible_only {
+                return state.second.list_messages(request.get_ref()).map(Response::new);
+            }
             return Ok(Response::new(answers([ListMessagesResponse::default()])));
         };
         messages(request.into_inner()).map(Response::new)
@@ -125,6 +128,9 @@ impl ChatService for StubCore {
         request: Request<ListThreadsRequest>,
     ) -> Result<Response<Self::ListThreadsStream>, Status> {
         let state = self.state();
+        if let Some(limit) = request.get_ref().limit {
+            return state.second.list_threads(request.get_ref(), limit).map(Response::new);
+        }
         let Some(threads) = &state.threads else { return Ok(Response::new(answers([]))) };
         threads(request.into_inner()).map(Response::new)
     }
@@ -135,6 +141,11 @@ impl ChatService for StubCore {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        // By REST, to read a page of the feed.
+        if self.state().second.is_read(request.get_ref()) {
+            let answers = self.change(|state| state.second.subscribe(request.into_inner()));
+            return answers.map(Response::new);
+        }
         let SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
         assert!(received_only, "own messages are not wanted");
         let (subscriber, responses) = mpsc::channel(QUEUE);

@@ -49,9 +49,14 @@ impl DirectoryService for StubCore {
 
     async fn get_users(
         &self,
-        _: Request<GetUsersRequest>,
+        request: Request<GetUsersRequest>,
     ) -> Result<Response<GetUsersResponse>, Status> {
-        Err(Status::unimplemented("not of an edge"))
+        let state = self.state();
+        let ids = request.into_inner().user_ids.into_iter();
+        let found = ids.filter(|id| state.users.contains(id));
+        let users =
+            found.map(|id| User { id, email: "alice@example.com".into(), profile_json: None });
+        Ok(Response::new(GetUsersResponse { users: users.collect() }))
     }
 
     async fn delete_user(

@@ -55,7 +55,7 @@ const JSON_HEADERS: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
-/// An answer whose body is JSON already.
+/// An answer whose body is JSON already; of the second generation, too.
 pub(crate) fn respond(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;

@@ -7,8 +7,12 @@ use serde::Serialize;
 use super::meta::MAX_META_BYTES;
 use crate::config::Limits;
 
-/// Bytes of a frame to a client: each is below it.
-pub(crate) const MAX_SERVER_FRAME_BYTES: usize = 131_072;
+/// Bytes of a frame to a client: each is below it, unless texts may be longer than by default.
+const MAX_SERVER_FRAME_BYTES: usize = 131_072;
+/// A control character takes six in JSON.
+const MAX_ESCAPE: usize = 6;
+/// Of a frame with a message, besides its text.
+const MAX_FRAME_OVERHEAD: usize = 16 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct LimitsObject {
@@ -27,12 +31,13 @@ pub(crate) struct LimitsObject {
     search: bool,
 }
 
-impl From<&Limits> for LimitsObject {
-    fn from(limits: &Limits) -> Self {
+impl LimitsObject {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        let largest = limits.max_body_bytes.saturating_mul(MAX_ESCAPE) + MAX_FRAME_OVERHEAD;
         Self {
             max_body_bytes: limits.max_body_bytes,
             max_frame_bytes: limits.max_frame_bytes,
-            max_server_frame_bytes: MAX_SERVER_FRAME_BYTES,
+            max_server_frame_bytes: largest.max(MAX_SERVER_FRAME_BYTES),
             max_attachment_bytes: limits.max_attachment_bytes,
             max_meta_bytes: MAX_META_BYTES,
             edit_window_s: limits.edit_window.as_ref().map(Duration::as_secs),
@@ -54,7 +59,7 @@ mod tests {
     use super::*;
 
     fn told(limits: &Limits) -> String {
-        serde_json::to_string(&LimitsObject::from(limits)).expect("JSON")
+        serde_json::to_string(&LimitsObject::of(limits)).expect("JSON")
     }
 
     #[test]

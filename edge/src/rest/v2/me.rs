@@ -1,0 +1,51 @@
+//! `GET /v2/me`: who the user is to others, what is unread, and what is allowed.
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use netrox_proto::v1::GetUsersRequest;
+use serde::Serialize;
+
+use super::{
+    answer,
+    thread::{Threads, ThreadsPlace},
+    user::Actor,
+};
+use crate::{
+    edge::Edge,
+    rest::listing::in_time,
+    wire::v2::{limits::LimitsObject, object::UserObject, problem::Problem},
+};
+
+#[derive(Serialize)]
+struct Me<'a> {
+    user: UserObject<'a>,
+    presence: &'static str,
+    unread_total: i32,
+    limits: LimitsObject,
+}
+
+pub(super) async fn me(
+    State(edge): State<Edge>,
+    Actor(user_id): Actor,
+) -> Result<Response, Problem> {
+    let request = GetUsersRequest { user_ids: vec![user_id.to_string()] };
+    let user = async {
+        let found = edge.shared.core.directory.clone().get_users(request).await;
+        let found = found.map_err(|status| edge.read_refused(user_id, &status))?.into_inner();
+        found.users.into_iter().next().ok_or_else(|| {
+            // Ensured by the next request, or found to be deleted.
+            edge.shared.known_users.forget(user_id);
+            Problem::unavailable()
+        })
+    };
+    // The total comes with the first thread.
+    let threads = Threads::read(&edge, user_id, ThreadsPlace::default(), 1);
+    let (user, threads) = in_time(async { tokio::try_join!(user, threads) }).await?;
+    let me = Me {
+        user: UserObject::of(&user),
+        presence: "peers",
+        unread_total: threads.unread_total,
+        limits: LimitsObject::of(&edge.shared.config.limits),
+    };
+    answer::value(StatusCode::OK, &me)
+}

@@ -1,0 +1,270 @@
+//! The JSON bodies of requests, read by the rules of frames: one object, without a known key twice, nested at most 32 deep.
+
+use std::fmt;
+
+use netrox_proto::{ids::ClientRef, json};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    MAX_ID, meta,
+    problem::{Problem, ProblemCode},
+};
+use crate::wire::json::{has_lone_surrogate, string};
+
+/// A message to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Send {
+    pub(crate) body: String,
+    pub(crate) client_ref: ClientRef,
+    pub(crate) reply_to: Option<i64>,
+    pub(crate) meta: Option<String>,
+}
+
+/// What is to be changed of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Edit {
+    pub(crate) body: String,
+    pub(crate) meta: MetaChange,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum MetaChange {
+    Stays,
+    Removed,
+    Is(String),
+}
+
+impl Send {
+    pub(crate) fn parse(json: &[u8], max_body_bytes: usize) -> Result<Self, Problem> {
+        let fields = Fields::parse(json)?;
+        let body = text(fields.message_body, max_body_bytes)?;
+        if body.is_empty() {
+            return Err(Problem::invalid_field("message_body", "must not be empty"));
+        }
+        let client_ref = fields.client_ref.and_then(string);
+        let client_ref = client_ref.and_then(|text| text.parse().ok());
+        let client_ref =
+            client_ref.ok_or_else(|| Problem::invalid_field("client_ref", "must be a UUID"))?;
+        let reply_to = fields.reply_to.filter(|raw| raw.get() != "null");
+        let reply_to = reply_to.map(|raw| id("reply_to", Some(raw))).transpose()?;
+        let meta = fields.meta.map_or(Ok(None), meta::parse);
+        let meta = meta.map_err(|problem| Problem::invalid_field("meta", problem))?;
+        Ok(Self { body, client_ref, reply_to, meta })
+    }
+}
+
+impl Edit {
+    pub(crate) fn parse(json: &[u8], max_body_bytes: usize) -> Result<Self, Problem> {
+        let fields = Fields::parse(json)?;
+        let body = text(fields.message_body, max_body_bytes)?;
+        let meta = match fields.meta.map(meta::parse) {
+            None => MetaChange::Stays,
+            Some(Ok(None)) => MetaChange::Removed,
+            Some(Ok(Some(meta))) => MetaChange::Is(meta),
+            Some(Err(problem)) => return Err(Problem::invalid_field("meta", problem)),
+        };
+        Ok(Self { body, meta })
+    }
+}
+
+/// The message that a mark reaches up to.
+pub(crate) fn up_to(json: &[u8]) -> Result<i64, Problem> {
+    id("up_to", Fields::parse(json)?.up_to)
+}
+
+/// A text of a client.
+pub(crate) fn check_text(text: &str, max_bytes: usize) -> Result<(), Problem> {
+    if text.len() > max_bytes {
+        let detail = format!("message_body: must not be longer than {max_bytes} bytes");
+        return Err(Problem::new(ProblemCode::MessageTooLarge, detail));
+    }
+    if text.contains('\0') {
+        return Err(Problem::invalid_field("message_body", "must not contain NUL"));
+    }
+    Ok(())
+}
+
+/// `meta` as a text by itself.
+pub(crate) fn meta_text(text: &str) -> Result<Option<String>, Problem> {
+    let invalid = |problem: &dyn fmt::Display| Problem::invalid_field("meta", problem);
+    let raw = (!json::is_too_deep(text) && !has_lone_surrogate(text))
+        .then(|| serde_json::from_str::<&RawValue>(text).ok())
+        .flatten();
+    let raw = raw.ok_or_else(|| invalid(&"must be JSON"))?;
+    meta::parse(raw).map_err(|problem| invalid(&problem))
+}
+
+fn text(raw: Option<&RawValue>, max_bytes: usize) -> Result<String, Problem> {
+    let text = raw.and_then(string);
+    let text = text.ok_or_else(|| Problem::invalid_field("message_body", "must be a string"))?;
+    check_text(&text, max_bytes)?;
+    Ok(text)
+}
+
+fn id(field: &str, raw: Option<&RawValue>) -> Result<i64, Problem> {
+    let id = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    id.filter(|id| (1..=MAX_ID).contains(id))
+        .ok_or_else(|| Problem::invalid_field(field, "must be a message id"))
+}
+
+/// The known keys, unparsed; what else is there is checked and skipped.
+#[derive(Default)]
+struct Fields<'a> {
+    message_body: Option<&'a RawValue>,
+    client_ref: Option<&'a RawValue>,
+    reply_to: Option<&'a RawValue>,
+    meta: Option<&'a RawValue>,
+    up_to: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn parse(json: &'a [u8]) -> Result<Self, Problem> {
+        let fields = str::from_utf8(json).ok().and_then(fields);
+        fields.ok_or_else(|| {
+            let detail =
+                "The body must be one JSON object without repeated keys, nested at most 32 deep";
+            Problem::new(ProblemCode::InvalidJson, detail)
+        })
+    }
+}
+
+fn fields(text: &str) -> Option<Fields<'_>> {
+    if json::is_too_deep(text) || has_lone_surrogate(text) {
+        return None;
+    }
+    // Not a derived struct: that would take an array for it.
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(FieldsVisitor).ok()?;
+    json.end().ok()?;
+    Some(fields)
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key()? {
+            let (field, name) = match key {
+                Key::MessageBody => (&mut fields.message_body, "message_body"),
+                Key::ClientRef => (&mut fields.client_ref, "client_ref"),
+                Key::ReplyTo => (&mut fields.reply_to, "reply_to"),
+                Key::Meta => (&mut fields.meta, "meta"),
+                Key::UpTo => (&mut fields.up_to, "up_to"),
+                Key::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if field.replace(map.next_value()?).is_some() {
+                return Err(de::Error::duplicate_field(name));
+            }
+        }
+        Ok(fields)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    MessageBody,
+    ClientRef,
+    ReplyTo,
+    Meta,
+    UpTo,
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REF: &str = "3F6E0B52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
+
+    fn send(fields: &str) -> Result<Send, Problem> {
+        let json = format!(r#"{{"message_body":"hello","client_ref":"{REF}"{fields}}}"#);
+        Send::parse(json.as_bytes(), 10)
+    }
+
+    fn refused<T: fmt::Debug>(parsed: Result<T, Problem>) -> ProblemCode {
+        parsed.expect_err("a refusal").code()
+    }
+
+    #[test]
+    fn a_send_has_what_is_said_and_no_more() {
+        let expected = Send {
+            body: "hello".into(),
+            client_ref: REF.parse().expect("a UUID"),
+            reply_to: None,
+            meta: None,
+        };
+        assert_eq!(send("").ok(), Some(expected));
+        let whole = send(r#","reply_to":7,"meta":{ "a" : 1.0 },"unknown":[1]"#).expect("good");
+        assert_eq!((whole.reply_to, whole.meta.as_deref()), (Some(7), Some(r#"{"a":1.0}"#)));
+        let nulls = send(r#","reply_to":null,"meta":null"#).expect("good");
+        assert_eq!((nulls.reply_to, nulls.meta), (None, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_its_code() {
+        for wrong in [
+            r#","reply_to":0"#,
+            r#","reply_to":"7""#,
+            r#","reply_to":7.0"#,
+            r#","reply_to":9007199254740992"#,
+            r#","meta":[]"#,
+        ] {
+            assert_eq!(refused(send(wrong)), ProblemCode::InvalidField, "{wrong}");
+        }
+        for wrong in [r#","meta":{},"meta":{}"#, r#","x":"\ud800""#, ",,", r#","x":01"#] {
+            assert_eq!(refused(send(wrong)), ProblemCode::InvalidJson, "{wrong}");
+        }
+        let parse = |json: &str| Send::parse(json.as_bytes(), 10);
+        let too_long = format!(r#"{{"message_body":"12345678901","client_ref":"{REF}"}}"#);
+        assert_eq!(refused(parse(&too_long)), ProblemCode::MessageTooLarge);
+        for wrong in [
+            r#"{"message_body":"x"}"#,
+            r#"{"message_body":"x","client_ref":null}"#,
+            r#"{"message_body":"x","client_ref":"3f6e0b528c7e4e7f9d0a5d2f6c1b7a90"}"#,
+        ] {
+            assert_eq!(refused(parse(wrong)), ProblemCode::InvalidField, "{wrong}");
+        }
+        for body in ["\"\"", "1", "null", "\"\\u0000\""] {
+            let json = format!(r#"{{"message_body":{body},"client_ref":"{REF}"}}"#);
+            assert_eq!(refused(parse(&json)), ProblemCode::InvalidField, "{body}");
+        }
+        assert_eq!(refused(parse("[]")), ProblemCode::InvalidJson);
+        assert_eq!(refused(Send::parse(b"{\"\xff\":1}", 10)), ProblemCode::InvalidJson);
+    }
+
+    #[test]
+    fn an_edit_tells_absent_from_null() {
+        let edit = |json: &str| Edit::parse(json.as_bytes(), 10).expect("good");
+        assert_eq!(
+            edit(r#"{"message_body":""}"#),
+            Edit { body: "".into(), meta: MetaChange::Stays }
+        );
+        assert_eq!(edit(r#"{"message_body":"x","meta":null}"#).meta, MetaChange::Removed);
+        assert_eq!(edit(r#"{"message_body":"x","meta":{}}"#).meta, MetaChange::Is("{}".into()));
+        assert_eq!(refused(Edit::parse(b"{}", 10)), ProblemCode::InvalidField);
+    }
+
+    #[test]
+    fn a_mark_reaches_up_to_an_id() {
+        assert_eq!(up_to(br#"{"up_to":7}"#).ok(), Some(7));
+        for wrong in ["{}", r#"{"up_to":0}"#, r#"{"up_to":"7"}"#, r#"{"up_to":null}"#] {
+            assert_eq!(refused(up_to(wrong.as_bytes())), ProblemCode::InvalidField, "{wrong}");
+        }
+    }
+}
