@@ -386,3 +386,14 @@ async fn a_change_on_one_core_reaches_streams_on_all() {
     })
     .await;
 }
+
+/// What one core stores, those who listen at another learn: edits, deletions and marks too.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_actions_on_all_cores_leave_what_the_contract_says() {
+    let cluster = Cluster::start().await;
+    let mut connections = Vec::new();
+    for core in 0..CORES {
+        connections.push(cluster.connect(core).await);
+    }
+    crate::model::run(connections, 16).await;
+}

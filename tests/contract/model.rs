@@ -1,7 +1,7 @@
 //! Random actions of three users against a model of what the contract says: after them histories, states of threads and lists are
 //! what the model says, and whoever folds the feed has them all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use netrox_proto::v1::{
     ErrorReason, Message, SendMessageRequest, SubscribeRequest, ThreadState, event::Change,
@@ -11,12 +11,13 @@ use proptest::{
     sample::Index,
     test_runner::{Config, TestCaseError, TestRunner},
 };
+use tokio::{runtime::Handle, sync::Mutex};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::{
     attachment::{dispatch, upload},
-    running::{Core, text},
+    running::{Connection, Core, text},
     subscribe::Subscription,
 };
 
@@ -157,7 +158,9 @@ impl Model {
 }
 
 struct World {
-    core: Core,
+    /// To each core, of which each action takes the next.
+    connections: Vec<Connection>,
+    acted: usize,
     users: [String; USERS],
     model: Model,
 }
@@ -168,6 +171,14 @@ fn reason(status: &Status) -> Option<ErrorReason> {
 }
 
 impl World {
+    fn new(connections: Vec<Connection>) -> Self {
+        Self { connections, acted: 0, users: Default::default(), model: Model::default() }
+    }
+
+    fn core(&self) -> &Connection {
+        &self.connections[self.acted % self.connections.len()]
+    }
+
     /// Does it, and holds what it is answered to the model.
     async fn act(&mut self, action: &Action) -> Result<(), TestCaseError> {
         let needs_message =
@@ -182,7 +193,9 @@ impl World {
     }
 
     async fn try_act(&mut self, action: &Action) -> Result<(), Status> {
-        let Self { core, users, model } = self;
+        self.acted += 1;
+        let core = self.core().clone();
+        let Self { users, model, .. } = self;
         let place = |message: &Index| message.index(model.messages.len());
         match action {
             Action::Send { from, to, reply_to } => {
@@ -194,12 +207,12 @@ impl World {
                 model.messages.push(stored(id, *from, *to, body, false));
             }
             Action::Upload { from, to } => {
-                let file = upload(core, &users[*from], &users[*to], "a.txt", b"text").await?;
+                let file = upload(&core, &users[*from], &users[*to], "a.txt", b"text").await?;
                 model.messages.push(stored(file.id, *from, *to, "a file".into(), true));
             }
             Action::Dispatch { user, message } => {
                 let place = place(message);
-                dispatch(core, &users[*user], model.messages[place].id).await?;
+                dispatch(&core, &users[*user], model.messages[place].id).await?;
                 model.messages[place].is_shown = true;
             }
             Action::Edit { user, message, text } => {
@@ -238,7 +251,7 @@ impl World {
 
     /// Whether a conversation is what the model says, for one of its users.
     async fn check(&self, user: usize, peer: usize) -> Result<(), TestCaseError> {
-        let Self { core, users, model } = self;
+        let (core, Self { users, model, .. }) = (self.core(), self);
         let history = core.history(&users[user], &users[peer]).await.expect("a history");
         let (seen, delivered) = model.marks(user, peer);
         let (peer_seen, peer_delivered) = model.marks(peer, user);
@@ -277,7 +290,7 @@ impl World {
     }
 
     async fn check_list(&self, user: usize) -> Result<(), TestCaseError> {
-        let Self { core, users, model } = self;
+        let (core, Self { users, model, .. }) = (self.core(), self);
         let page = core.thread_page(&users[user], 200, "").await.expect("a page");
         let mut expected: Vec<_> = (0..USERS)
             .filter(|peer| *peer != user)
@@ -296,7 +309,7 @@ impl World {
 
     /// Folds what a subscription brings on top of what is held.
     async fn follow(&self, user: usize, held: &mut Held) -> Result<(), TestCaseError> {
-        let Self { core, users, model } = self;
+        let (core, Self { users, .. }) = (self.core(), self);
         let request = SubscribeRequest { user_id: users[user].clone(), ..Default::default() };
         let end = Subscription::try_open(core, request).await.expect("open").last_seq();
         let mut feed = Subscription::with_threads(core, &users[user], Some(held.seq)).await;
@@ -305,6 +318,12 @@ impl World {
             held.take(event.change.expect("a change"));
         }
         held.seq = end;
+        self.holds(user, held)
+    }
+
+    /// Whether a device holds what the model says.
+    fn holds(&self, user: usize, held: &Held) -> Result<(), TestCaseError> {
+        let Self { users, model, .. } = self;
         for it in &model.messages {
             let has = held.messages.get(&it.id);
             prop_assert_eq!(has.is_some(), it.is_known_to(user), "{:?}", it);
@@ -372,41 +391,78 @@ impl Held {
     }
 }
 
-#[test]
-fn random_actions_leave_what_the_contract_says() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let core = runtime.block_on(Core::start());
-    let world =
-        std::cell::RefCell::new(World { core, users: Default::default(), model: Model::default() });
-    let cases = Config { cases: 48, failure_persistence: None, ..Config::default() };
-    let actions = (proptest::collection::vec(action(), 1..40), any::<Index>());
-    let ran = TestRunner::new(cases).run(&actions, |(actions, break_at)| {
-        runtime.block_on(async {
-            let mut world = world.borrow_mut();
-            world.users = world.core.users().await;
-            world.model = Model::default();
-            let mut held: [Held; USERS] = Default::default();
-            let break_at = break_at.index(actions.len());
-            for (place, action) in actions.iter().enumerate() {
-                world.act(action).await?;
-                if place == break_at {
-                    for user in 0..USERS {
-                        world.follow(user, &mut held[user]).await?;
-                    }
-                }
+/// What each user's devices hold that were connected all the time.
+async fn follow_live(
+    world: &World,
+    feeds: &mut [Subscription],
+    held: &mut [Held],
+) -> Result<(), TestCaseError> {
+    for (user, (feed, held)) in feeds.iter_mut().zip(held).enumerate() {
+        let request = SubscribeRequest { user_id: world.users[user].clone(), ..Default::default() };
+        let end = Subscription::try_open(world.core(), request).await.expect("open").last_seq();
+        while feed.last_seq() < end || feed.has_more() {
+            held.take(feed.event().await.change.expect("a change"));
+        }
+        world.holds(user, held)?;
+    }
+    Ok(())
+}
+
+async fn run_case(
+    world: &mut World,
+    actions: &[Action],
+    break_at: usize,
+) -> Result<(), TestCaseError> {
+    world.users = world.core().users().await;
+    world.model = Model::default();
+    let mut held: [Held; USERS] = Default::default();
+    let mut held_live: [Held; USERS] = Default::default();
+    let mut feeds = Vec::new();
+    for (user, connection) in world.users.iter().zip(world.connections.iter().cycle()) {
+        feeds.push(Subscription::with_threads(connection, user, None).await);
+    }
+    for (place, action) in actions.iter().enumerate() {
+        world.act(action).await?;
+        if place == break_at {
+            for (user, held) in held.iter_mut().enumerate() {
+                world.follow(user, held).await?;
             }
-            for user in 0..USERS {
-                for peer in (0..USERS).filter(|peer| *peer != user) {
-                    world.check(user, peer).await?;
-                }
-                world.check_list(user).await?;
-                world.follow(user, &mut held[user]).await?;
-                world.follow(user, &mut Held::default()).await?;
-            }
-            Ok(())
+            follow_live(world, &mut feeds, &mut held_live).await?;
+        }
+    }
+    follow_live(world, &mut feeds, &mut held_live).await?;
+    for (user, held) in held.iter_mut().enumerate() {
+        for peer in (0..USERS).filter(|peer| *peer != user) {
+            world.check(user, peer).await?;
+        }
+        world.check_list(user).await?;
+        world.follow(user, held).await?;
+        world.follow(user, &mut Held::default()).await?;
+    }
+    Ok(())
+}
+
+/// On cores of one database, each action on the next.
+pub(crate) async fn run(connections: Vec<Connection>, cases: u32) {
+    let world = Arc::new(Mutex::new(World::new(connections)));
+    let handle = Handle::current();
+    let tried = tokio::task::spawn_blocking(move || {
+        let cases = Config { cases, failure_persistence: None, ..Config::default() };
+        let actions = (proptest::collection::vec(action(), 1..40), any::<Index>());
+        TestRunner::new(cases).run(&actions, |(actions, break_at)| {
+            handle.block_on(async {
+                let break_at = break_at.index(actions.len());
+                run_case(&mut *world.lock().await, &actions, break_at).await
+            })
         })
     });
-    if let Err(error) = ran {
+    if let Err(error) = tried.await.expect("the cases") {
         panic!("{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_actions_leave_what_the_contract_says() {
+    let core = Core::start().await;
+    run(vec![core.connect().await], 48).await;
 }
