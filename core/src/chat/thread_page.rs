@@ -33,14 +33,14 @@ pub(super) async fn page(
     let end = feed.ok_or(Error::UserUnknown)?.end();
     let user = acting(store, user_id).await?;
     let limit = usize::try_from(limit).unwrap_or_default();
-    let mut listed = store.list_thread_page(user.key, before, limit + 1).await?;
+    let listed = store.list_thread_page(user.key, before, limit + 1);
+    let (mut listed, unread) = tokio::try_join!(listed, store.unread_total(user.key))?;
     let has_more = listed.len() > limit;
     listed.truncate(limit);
     let ids: Vec<_> = listed.iter().map(|(id, _)| *id).collect();
     let threads = with_state(store, &user, &ids).await?;
     let mut responses = split(threads);
     if let Some(first) = responses.first_mut() {
-        let unread = store.unread_total(user.key).await?;
         first.unread_total = i32::try_from(unread).unwrap_or(i32::MAX);
         first.last_seq = end.seq;
         first.epoch = store.history().epoch(end.start).to_string();

@@ -46,6 +46,10 @@ pub enum OpenError {
     Migrate(MigrateError),
     #[error("it has no table of netrox-chat: another file is in its place")]
     OtherFile,
+    #[error(
+        "to bring it up to date takes {needed} bytes of its disk, which has {free}: make room, and start again"
+    )]
+    NoRoomForUpgrade { needed: u64, free: u64 },
     #[error("its schema (migration {0}) is newer than this program")]
     NewerSchema(i64),
     #[error("SQLite {0} can corrupt a database; 3.51.3 or newer is needed")]

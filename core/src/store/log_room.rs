@@ -47,7 +47,7 @@ impl LogRoom {
     }
 }
 
-fn free_beside(log: &Path) -> io::Result<u64> {
+pub(super) fn free_beside(log: &Path) -> io::Result<u64> {
     let log_bytes = match log.metadata() {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,

@@ -8,11 +8,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{
-    Expected, OpenError,
-    error::{migration_failed, not_writable},
-};
+use super::{Expected, OpenError, error::not_writable};
 use crate::lock::FileId;
+
+mod upgrade;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -97,7 +96,7 @@ pub(super) async fn prepare(
     if !has_schema && require_data {
         return Err(OpenError::NoData);
     }
-    MIGRATOR.run(&mut connection).await.map_err(migration_failed)?;
+    upgrade::run(&mut connection, &MIGRATOR, path, has_schema).await?;
     // One that is open for reading alone, because it is another user's or its file system's, says so when it is written.
     if let Err(error) = sqlx::raw_sql(TRY_WRITING).execute(&mut connection).await
         && let Some(error) = not_writable(error)

@@ -40,18 +40,19 @@ macro_rules! maybe_unread {
 const SQLITE_MAYBE_UNREAD: &str = maybe_unread!("json_group_array(t.id)");
 const POSTGRES_MAYBE_UNREAD: &str = maybe_unread!("coalesce(array_agg(t.id), '{}')");
 macro_rules! count_unread {
-    ($condition:literal) => {
+    ($engine:ident, $condition:literal) => {
         concat!(
             "select cast(coalesce(sum(",
-            unread!(),
+            unread!($engine),
             "), 0) as bigint) from ",
             own_threads!($condition),
             " t left join thread_states s on s.user_key = $1 and s.thread_id = t.id"
         )
     };
 }
-const SQLITE_COUNT_UNREAD: &str = count_unread!(" and id in (select value from json_each($2))");
-const POSTGRES_COUNT_UNREAD: &str = count_unread!(" and id = any($2)");
+const SQLITE_COUNT_UNREAD: &str =
+    count_unread!(sqlite, " and id in (select value from json_each($2))");
+const POSTGRES_COUNT_UNREAD: &str = count_unread!(postgres, " and id = any($2)");
 /// How many threads are counted at a time.
 const COUNTED_THREADS: usize = 256;
 /// The newest message of a thread. Not the time of its last activity: a clock that was ahead would keep it on top.

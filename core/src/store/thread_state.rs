@@ -55,23 +55,34 @@ macro_rules! last_id {
 pub(super) use last_id;
 
 /// Messages of the peer above the mark `s`, in `t`. A step goes from one turn to the next: `start` is where the next begins.
+/// SQLite has to be told by which index these are found.
 macro_rules! unread {
-    () => {
-        "case when t.peer_sent <= coalesce(s.seen_id, 0) then 0 else (
+    (sqlite) => {
+        unread!(@ "messages n indexed by messages_turns")
+    };
+    (postgres) => {
+        unread!(@ "messages n")
+    };
+    (@ $turns:literal) => {
+        concat!(
+            "case when t.peer_sent <= coalesce(s.seen_id, 0) then 0 else (
             with recursive turn (start, counted) as (
                 select (select min(m.id) from messages m
                         where m.thread_id = t.id and m.id > coalesce(s.seen_id, 0)),
                     cast(0 as bigint)
                 union all
-                select (select min(n.id) from messages n where n.thread_id = t.id
+                select (select min(n.id) from ",
+            $turns,
+            " where n.thread_id = t.id
                         and n.id > turn.start and n.continues is null),
                     turn.counted + case when (select m.sender from messages m
                             where m.thread_id = t.id and m.id = turn.start) = t.peer_key
                         then (select count(*) from (
                             select 1 from messages m where m.thread_id = t.id
                                 and m.id >= turn.start
-                                and m.id < coalesce((select min(n.id) from messages n
-                                    where n.thread_id = t.id and n.id > turn.start
+                                and m.id < coalesce((select min(n.id) from ",
+            $turns,
+            " where n.thread_id = t.id and n.id > turn.start
                                         and n.continues is null), 9223372036854775807)
                                 and not m.deleted and m.hidden_for_receiver is null
                                 and m.receiver_seq is not null
@@ -79,34 +90,33 @@ macro_rules! unread {
                         else 0 end
                 from turn where turn.start is not null and turn.counted < 1000)
             select case when max(counted) > 1000 then 1000 else max(counted) end from turn) end"
+        )
     };
 }
 pub(super) use unread;
 
 macro_rules! states {
-    ($threads:expr, $join:literal) => {
+    ($engine:ident, $threads:expr) => {
         concat!(
             "select t.id as thread_id, u.id as peer_id, ",
             last_id!(),
             " as last_id, cast(",
-            unread!(),
+            unread!($engine),
             " as bigint) as unread, coalesce(s.seen_id, 0) as seen_id,
             coalesce(s.delivered_id, 0) as delivered_id, coalesce(p.seen_id, 0) as peer_seen_id,
             coalesce(p.delivered_id, 0) as peer_delivered_id,
             coalesce((select f.last_seq from feeds f where f.user_key = $1), 0) as rev
             from ",
             $threads,
-            " t ",
-            $join,
-            " join users u on u.key = t.peer_key
+            " t join users u on u.key = t.peer_key
             left join thread_states s on s.user_key = $1 and s.thread_id = t.id
             left join thread_states p on p.user_key = t.peer_key and p.thread_id = t.id"
         )
     };
 }
 const SQLITE_STATES: &str =
-    states!(own_threads!(" and id in (select value from json_each($2))"), "");
-const POSTGRES_STATES: &str = states!(own_threads!(" and id = any($2)"), "");
+    states!(sqlite, own_threads!(" and id in (select value from json_each($2))"));
+const POSTGRES_STATES: &str = states!(postgres, own_threads!(" and id = any($2)"));
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct ThreadStateRow {
     pub(crate) thread_id: i64,
