@@ -36,7 +36,11 @@ pub(crate) fn chunk(bytes: &[u8]) -> Part {
 }
 
 pub(crate) fn finish(receiver: &str, body: &str) -> Part {
-    Part::Finish(UploadFinish { receiver_id: receiver.into(), body: body.into(), ..Default::default() })
+    Part::Finish(UploadFinish {
+        receiver_id: receiver.into(),
+        body: body.into(),
+        ..Default::default()
+    })
 }
 
 /// Sends these parts and half-closes.
