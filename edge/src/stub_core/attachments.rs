@@ -109,7 +109,7 @@ impl AttachmentService for StubCore {
         &self,
         request: Request<DispatchAttachmentRequest>,
     ) -> Result<Response<DispatchAttachmentResponse>, Status> {
-        self.change(|state| state.second.dispatch(request.into_inner())).map(Response::new)
+        self.change(|state| state.second.dispatch(&request.into_inner())).map(Response::new)
     }
 
     async fn get_attachment(

@@ -58,7 +58,7 @@ impl ChatService for StubCore {
         &self,
         request: Request<GetMessageRequest>,
     ) -> Result<Response<GetMessageResponse>, Status> {
-        self.state().second.get_message(request.into_inner()).map(Response::new)
+        self.state().second.get_message(&request.into_inner()).map(Response::new)
     }
 
     async fn edit_message(
@@ -72,21 +72,21 @@ impl ChatService for StubCore {
         &self,
         request: Request<v1::DeleteMessageRequest>,
     ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
-        self.change(|state| state.second.delete(request.into_inner())).map(Response::new)
+        self.change(|state| state.second.delete(&request.into_inner())).map(Response::new)
     }
 
     async fn mark_seen(
         &self,
         request: Request<v1::MarkSeenRequest>,
     ) -> Result<Response<v1::MarkSeenResponse>, Status> {
-        self.change(|state| state.second.mark_seen(request.into_inner())).map(Response::new)
+        self.change(|state| state.second.mark_seen(&request.into_inner())).map(Response::new)
     }
 
     async fn mark_delivered(
         &self,
         request: Request<v1::MarkDeliveredRequest>,
     ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
-        self.change(|state| state.second.mark_delivered(request.into_inner())).map(Response::new)
+        self.change(|state| state.second.mark_delivered(&request.into_inner())).map(Response::new)
     }
 
     async fn get_thread(
@@ -143,7 +143,7 @@ impl ChatService for StubCore {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         // By REST, to read a page of the feed.
         if self.state().second.is_read(request.get_ref()) {
-            let answers = self.change(|state| state.second.subscribe(request.into_inner()));
+            let answers = self.change(|state| state.second.subscribe(&request.into_inner()));
             return answers.map(Response::new);
         }
         let SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();

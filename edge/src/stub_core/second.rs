@@ -27,6 +27,8 @@ pub(crate) struct Second {
     /// The greatest `last_id` first.
     pub(crate) threads: Vec<Thread>,
     pub(crate) feed: Vec<Event>,
+    /// What comes into the feed while a page of it is read.
+    pub(crate) later: Vec<Event>,
 }
 
 /// A request that came.
@@ -133,7 +135,7 @@ impl Second {
 
     pub(super) fn get_message(
         &self,
-        request: v1::GetMessageRequest,
+        request: &v1::GetMessageRequest,
     ) -> Result<v1::GetMessageResponse, Status> {
         self.refuse("get_message")?;
         let message = self.messages.get(&request.message_id).cloned();
@@ -168,7 +170,7 @@ impl Second {
 
     pub(super) fn delete(
         &mut self,
-        request: v1::DeleteMessageRequest,
+        request: &v1::DeleteMessageRequest,
     ) -> Result<v1::DeleteMessageResponse, Status> {
         self.asked.push(Asked::Delete(request.clone()));
         self.refuse("delete_message")?;
@@ -181,7 +183,7 @@ impl Second {
 
     pub(super) fn dispatch(
         &mut self,
-        request: v1::DispatchAttachmentRequest,
+        request: &v1::DispatchAttachmentRequest,
     ) -> Result<v1::DispatchAttachmentResponse, Status> {
         self.asked.push(Asked::Dispatch(request.clone()));
         self.refuse("dispatch_attachment")?;
@@ -202,7 +204,7 @@ impl Second {
 
     pub(super) fn mark_seen(
         &mut self,
-        request: v1::MarkSeenRequest,
+        request: &v1::MarkSeenRequest,
     ) -> Result<v1::MarkSeenResponse, Status> {
         self.asked.push(Asked::Seen(request.clone()));
         self.refuse("mark_seen")?;
@@ -213,7 +215,7 @@ impl Second {
 
     pub(super) fn mark_delivered(
         &mut self,
-        request: v1::MarkDeliveredRequest,
+        request: &v1::MarkDeliveredRequest,
     ) -> Result<v1::MarkDeliveredResponse, Status> {
         self.asked.push(Asked::Delivered(request.clone()));
         self.refuse("mark_delivered")?;
@@ -301,7 +303,7 @@ impl Second {
     /// What the feed has behind a place, three changes in each response; it ends where nothing is left.
     pub(super) fn subscribe(
         &mut self,
-        request: SubscribeRequest,
+        request: &SubscribeRequest,
     ) -> Result<BoxStream<SubscribeResponse>, Status> {
         self.asked.push(Asked::Subscribe(request.clone()));
         self.refuse("subscribe")?;
@@ -322,7 +324,9 @@ impl Second {
             last_seq: events.last().map_or(0, |event| event.seq),
             ..Default::default()
         });
-        Ok(answers([first].into_iter().chain(missed).collect::<Vec<_>>()))
+        let responses: Vec<_> = [first].into_iter().chain(missed).collect();
+        self.feed.append(&mut self.later);
+        Ok(answers(responses))
     }
 
     /// Makes of an upload what its client asked for.

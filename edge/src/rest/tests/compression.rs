@@ -81,10 +81,8 @@ async fn who_asks_gets_the_same_compressed() {
     {
         for coding in CODINGS {
             let answer = get(&edge, path, &[coding]).await;
-            assert_eq!(
-                (answer.status.as_u16(), &answer.headers["content-encoding"] == coding),
-                (200, true)
-            );
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.headers["content-encoding"], coding);
             assert_eq!(answer.headers["vary"], "accept-encoding");
             assert_eq!(answer.headers["content-type"], "application/json");
             assert!(answer.body.len() * 2 < plain.body.len(), "{}", answer.body.len());

@@ -125,36 +125,50 @@ struct Feed {
 }
 
 impl Feed {
+    /// Reads up to `limit` changes, or until the user is up to date.
+    ///
+    /// What changes while it is read leaves its place and stands behind the end, and the user may never have been shown it. So
+    /// they are up to date at an end up to which no place was left out since it was asked for; else it is asked for again.
     async fn read(edge: &Edge, user: UserId, after: Cursor, limit: u16) -> Result<Self, NoFeed> {
-        let began = after.began;
-        let (first, mut responses) = in_time(open(edge, user, &after)).await?;
-        let end = first.end_seq;
-        let seq = first.last_seq.max(after.seq);
-        let mut reached = Cursor { epoch: epoch(&first.epoch)?, seq, began };
-        let mut items = Items::default();
-        'page: while reached.seq < end && items.count < limit.into() {
+        let mut feed = Self { items: Items::default(), reached: after, more: true };
+        while feed.more && feed.items.count < limit.into() {
+            let (begin, before) = (feed.reached.seq, feed.items.count);
+            let end = feed.read_to_end(edge, user, limit).await?;
+            if feed.reached.seq < end {
+                break;
+            }
+            let places = feed.reached.seq - begin;
+            feed.more = places != (feed.items.count - before) as u64;
+        }
+        if !feed.more {
+            feed.reached.began = feed.reached.seq;
+        }
+        Ok(feed)
+    }
+
+    /// Reads what there is room for, up to where the feed ends now, and gives that.
+    async fn read_to_end(&mut self, edge: &Edge, user: UserId, limit: u16) -> Result<u64, NoFeed> {
+        let (first, mut responses) = in_time(open(edge, user, &self.reached)).await?;
+        let (end, began) = (first.end_seq, self.reached.began);
+        self.reached.epoch = epoch(&first.epoch)?;
+        while self.reached.seq < end && self.items.count < limit.into() {
             let response = listing::next(&mut responses).await;
             let response = response.map_err(|status| refusal(edge, user, &status))?;
             // Only a break of the link ends it.
             let Some(response) = response else { return Err(Problem::unavailable().into()) };
             for event in &response.events {
-                let has_room = items.count < limit.into() && push(&mut items, event, began, user)?;
-                if !has_room {
-                    break 'page;
+                let has_room = self.items.count < limit.into();
+                if !has_room || !push(&mut self.items, event, began, user)? {
+                    return Ok(end);
                 }
-                reached.seq = event.seq;
+                self.reached.seq = event.seq;
             }
-            reached.seq = reached.seq.max(response.last_seq);
+            self.reached.seq = self.reached.seq.max(response.last_seq);
             if !response.epoch.is_empty() {
-                reached.epoch = epoch(&response.epoch)?;
+                self.reached.epoch = epoch(&response.epoch)?;
             }
         }
-        let more = reached.seq < end;
-        if !more {
-            // The user is up to date there.
-            reached.began = reached.seq;
-        }
-        Ok(Self { items, reached, more })
+        Ok(end)
     }
 }
 

@@ -154,3 +154,33 @@ async fn a_cursor_of_elsewhere_is_told_from_one_of_another_history() {
     let answer = get(&edge, &format!("/v2/sync?after={}", cursor(EPOCH, 1, 1))).await;
     assert!(answer.text().ends_with(r#""code":"reset","reset":"epoch"}"#), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn what_is_edited_while_its_place_is_read_is_new_all_the_same() {
+    for limit in [2, 50] {
+        let edge = StubEdge::start().await;
+        edge.core.change(|state| {
+            let mut event = |seq, first_seq| {
+                let message = state.second.add(BOB, ALICE, "hello");
+                Event { seq, change: Some(Change::Message(message)), first_seq }
+            };
+            let (feed, later) = (vec![event(2, 2), event(4, 4)], vec![event(6, 3)]);
+            (state.second.feed, state.second.later) = (feed, later);
+        });
+        // The message that stood at 3 is moved to 6 before it is read.
+        let (mut after, mut seen) = (cursor(EPOCH, 1, 1), Vec::new());
+        loop {
+            let path = format!("/v2/sync?after={after}&limit={limit}");
+            let page = get(&edge, &path).await.json();
+            for change in page["changes"].as_array().expect("changes") {
+                seen.push((change["message"]["id"].clone(), change["new"].clone()));
+            }
+            after = page["cursor"].as_str().expect("a cursor").to_owned();
+            if page["more"] == json!(false) {
+                break;
+            }
+        }
+        let expected = [1, 2, 3].map(|id| (json!(id), json!(true)));
+        assert_eq!((&seen[..], &*after), (&expected[..], &*cursor(EPOCH, 6, 6)), "{limit}");
+    }
+}
