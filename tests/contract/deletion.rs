@@ -59,8 +59,10 @@ async fn a_message_deleted_for_oneself_is_gone_for_oneself_alone() {
     assert_eq!(core.history(&bob, &ada).await.expect("a history"), []);
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
     assert_eq!(core.message(&ada, id).await.expect("visible").body, "one");
-    // What comes of it later is not told to who has hidden it.
+    // What it becomes later is not told to who has hidden it.
     core.edit(&ada, id, "two").await.expect("edited");
+    let told = own.message().await;
+    assert!(told.hidden && is_empty(&told), "{told:?}");
     let next = core.send(&ada, &bob, "next").await.expect("stored").message_id;
     assert_eq!(own.message().await.id, next);
     assert_eq!(peers.message().await.body, "two");

@@ -65,8 +65,8 @@ impl Plan<'_> {
         })
     }
 
-    /// Changes a message for both of its users: its sender learns of it, and its receiver, if they were shown it and have not
-    /// hidden it. Gives it as its sender sees it.
+    /// Changes a message for both of its users: its sender learns of it, and its receiver, if they were shown it. Who has hidden it
+    /// learns that it has changed, and not to what. Gives it as its sender sees it.
     pub(super) fn change_message(
         &mut self,
         mut row: ParticipantsRow,
@@ -77,19 +77,21 @@ impl Plan<'_> {
         let (sender_id, receiver_id) = (row.sender_id(), row.receiver_id());
         let sender = self.user(sender_id).ok_or(Error::Internal)?;
         let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
-        let is_shown = row.message.receiver_seq.is_some() && !row.message.hidden_for_receiver;
+        let is_shown = row.message.receiver_seq.is_some();
         let sender_place = self.next_place(sender);
         let receiver_place = is_shown.then(|| self.next_place(receiver));
         let places = (Some(sender_place.seq()), receiver_place.map(|place| place.seq()));
         let (sender_first_seq, receiver_first_seq) =
             (row.sender_first_seq(), row.receiver_first_seq());
-        let on_wire = self.store_change(row, places).into_wire(Participant::Sender);
-        let on_wire = Arc::new(on_wire);
+        let row = self.store_change(row, places);
+        let to_receiver = row.message.hidden_for_receiver.then(|| row.clone());
+        let on_wire = Arc::new(row.into_wire(Participant::Sender));
         let to_sender = Subject::Sent(Arc::clone(&on_wire));
         self.tell(sender_id, sender_place, Some(sender_first_seq), to_sender);
         if let Some(place) = receiver_place {
-            let to_receiver = Subject::Received(Arc::clone(&on_wire));
-            self.tell(receiver_id, place, receiver_first_seq, to_receiver);
+            let hidden = to_receiver.map(|row| Arc::new(row.into_wire(Participant::Receiver)));
+            let to_receiver = hidden.unwrap_or_else(|| Arc::clone(&on_wire));
+            self.tell(receiver_id, place, receiver_first_seq, Subject::Received(to_receiver));
         }
         Ok(on_wire)
     }
