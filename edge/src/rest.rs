@@ -68,7 +68,7 @@ pub(crate) fn route_of(path: &str) -> &'static str {
         ("/chat/chat-attachment", "upload"),
         ("/ws/chat/room", "websocket"),
         ("/mediafiles/", "media"),
-        ("/v2/", "second generation"),
+        ("/v2/", "v2"),
         ("/healthz", "health"),
         ("/readyz", "health"),
     ];

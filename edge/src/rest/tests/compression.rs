@@ -127,7 +127,15 @@ async fn short_answers_and_files_go_as_they_are() {
         participants: vec![],
     };
     edge.core.state().files.insert(path.into(), file);
-    for path in [url, "/healthz", "/nowhere", "/v2/nowhere"] {
+    edge.core.state().messages = Some(Box::new(|_| {
+        let mut short = piece(0);
+        short.messages.truncate(1);
+        Ok(answers([short]))
+    }));
+    let plain = get(&edge, PATH, &[]).await;
+    let asked = get(&edge, PATH, &["gzip"]).await;
+    assert_eq!(asked.body, plain.body);
+    for path in [PATH, url, "/healthz", "/nowhere", "/v2/nowhere"] {
         let answer = get(&edge, path, &["gzip, br, zstd"]).await;
         assert!(!answer.headers.contains_key("content-encoding"), "{path}");
         assert!(!answer.headers.contains_key("vary"), "{path}");
