@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 68] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 70] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -47,6 +47,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 68] = [
     ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
     ("send-rate", Some("50"), &["serve", "edge"]),
     ("send-burst", Some("100"), &["serve", "edge"]),
+    ("receipt-rate", Some("20"), &["serve", "edge"]),
+    ("receipt-burst", Some("200"), &["serve", "edge"]),
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
     ("max-connections", Some("20000"), &["serve", "edge"]),
     ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
@@ -167,6 +169,8 @@ fn every_limit_reaches_the_edge() {
         "--max-downloads-per-address=29",
         "--max-downloads=30",
         "--keep-alive-timeout=31s",
+        "--receipt-rate=32",
+        "--receipt-burst=33",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -174,6 +178,8 @@ fn every_limit_reaches_the_edge() {
         max_attachment_bytes: 13,
         send_rate: 14,
         send_burst: 15,
+        receipt_rate: 32,
+        receipt_burst: 33,
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,

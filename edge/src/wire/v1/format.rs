@@ -14,13 +14,13 @@ pub(crate) const MEDIA_PREFIX: &str = "/mediafiles/";
 
 /// `2024-06-17T11:28:21.902531Z`, as in REST answers.
 #[derive(Clone, Copy)]
-pub(super) struct RestTimestamp([u8; REST_TIMESTAMP.len()]);
+pub(in crate::wire) struct RestTimestamp([u8; REST_TIMESTAMP.len()]);
 
 const REST_TIMESTAMP: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
 
 impl RestTimestamp {
     /// Written digit by digit: two of them are half the work of a message's JSON otherwise.
-    fn new(micros: i64) -> Self {
+    pub(in crate::wire) fn new(micros: i64) -> Self {
         // Later years than 9999 have no such form, and nothing was sent before 1970.
         let instant = Timestamp::from_microsecond(micros.max(0)).unwrap_or(Timestamp::MAX);
         let time = Offset::UTC.to_datetime(instant);
