@@ -159,11 +159,7 @@ impl Authenticator {
         if kind.is_some_and(|kind| text(kind).as_deref() != Some("access")) {
             return Err(Refusal::Type);
         }
-        let user_id = claims
-            .get(&self.user_claim)
-            .or_else(|| claims.get(SUBJECT_CLAIM))
-            .and_then(|claim| text(claim)?.parse().ok())
-            .ok_or(Refusal::NoUser)?;
+        let user_id = self.user(&claims).ok_or(Refusal::NoUser)?;
         let identity = Identity {
             user_id,
             expires_at,
@@ -172,6 +168,24 @@ impl Authenticator {
             profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
         };
         Ok(Verified { identity, not_before })
+    }
+
+    fn user(&self, claims: &Claims) -> Option<UserId> {
+        let claim = claims.get(&self.user_claim).or_else(|| claims.get(SUBJECT_CLAIM))?;
+        text(claim)?.parse().ok()
+    }
+
+    /// Whose token it is that was refused, if it is signed as it should be.
+    pub(crate) fn user_of_refused(
+        &self,
+        headers: &HeaderMap,
+        query_token: Option<&str>,
+    ) -> Option<UserId> {
+        let token = token_of(headers, query_token).ok()?;
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        self.user(&decode::<Claims>(token, &self.key, &self.validation).ok()?.claims)
     }
 }
 

@@ -130,6 +130,9 @@ pub struct Limits {
     /// Sends a second and user; 0 for no limit.
     pub send_rate: u32,
     pub send_burst: u32,
+    /// Marks of what was seen or delivered, a second and user; 0 for no limit.
+    pub receipt_rate: u32,
+    pub receipt_burst: u32,
     pub max_connections_per_user: usize,
     pub max_connections: usize,
     /// At a time.
@@ -171,6 +174,8 @@ impl Default for Limits {
             delete_window: None,
             send_rate: 50,
             send_burst: 100,
+            receipt_rate: 20,
+            receipt_burst: 200,
             max_connections_per_user: 16,
             max_connections: 20_000,
             max_uploads_per_user: 4,

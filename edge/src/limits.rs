@@ -18,7 +18,7 @@ use std::{
 };
 
 use netrox_proto::ids::UserId;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub(crate) use self::{
     downloads::{Download, Downloads, NoDownload},
@@ -37,12 +37,16 @@ const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 /// Handshakes of a user at once, and in a minute, by how many connections they may have.
 const HANDSHAKE_BURST: u64 = 8;
 const HANDSHAKES_A_MINUTE: u64 = 4;
+/// How often one who catches up looks whether fewer wait than may.
+const LINE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Limiter {
     /// Absent for no limit.
     sends: Option<Rates<UserId>>,
+    /// Absent for no limit.
+    receipts: Option<Rates<UserId>>,
     held_bytes: Arc<AtomicUsize>,
     handshakes: Rates<UserId>,
     uploads: Places<UserId>,
@@ -56,13 +60,15 @@ impl Limiter {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = &config.limits;
         let second = Duration::from_secs(1);
-        let sends = (limits.send_rate > 0)
-            .then(|| Rates::new(limits.send_rate.into(), second, limits.send_burst.into()));
+        let a_second = |rate: u32, burst: u32| {
+            (rate > 0).then(|| Rates::new(rate.into(), second, burst.into()))
+        };
         let connections = limits.max_connections_per_user as u64;
         let bytes =
             |amount: Option<u64>, period| amount.map(|amount| Rates::new(amount, period, amount));
         Self {
-            sends,
+            sends: a_second(limits.send_rate, limits.send_burst),
+            receipts: a_second(limits.receipt_rate, limits.receipt_burst),
             held_bytes: Arc::default(),
             handshakes: Rates::new(
                 connections * HANDSHAKES_A_MINUTE,
@@ -90,6 +96,20 @@ impl Limiter {
         let Some(sends) = &self.sends else { return Ok(()) };
         let longest = sends.burst().min(PATIENCE);
         sleep_until(sends.spend(user, 1, Instant::now(), longest)?).await;
+        Ok(())
+    }
+
+    /// When a mark of what was seen or delivered is due, if it has to wait: however long that is.
+    pub(crate) fn receipt(&self, user: UserId) -> Option<Instant> {
+        let now = Instant::now();
+        let due = self.receipts.as_ref()?.spend(user, 1, now, Duration::MAX).ok()?;
+        (due > now).then_some(due)
+    }
+
+    /// Waits until a mark is due that comes by REST, where requests that wait are not put together: not for long.
+    pub(crate) async fn receipt_in_turn(&self, user: UserId) -> Result<(), TooMuch> {
+        let Some(receipts) = &self.receipts else { return Ok(()) };
+        sleep_until(receipts.spend(user, 1, Instant::now(), PATIENCE)?).await;
         Ok(())
     }
 
@@ -146,10 +166,22 @@ impl Limiter {
         self.history_reads.take(user, Some(pace), Instant::now() + PATIENCE).await
     }
 
+    /// The same for one who catches up on a socket, as long as that takes.
+    pub(crate) async fn catch_up_read(&self, user: UserId) -> Place<UserId> {
+        loop {
+            let until = Instant::now() + DAY;
+            match self.history_reads.take(user, None, until).await {
+                Ok(place) => return place,
+                // There are too many who wait.
+                Err(Full) => sleep(LINE_LOOK_INTERVAL).await,
+            }
+        }
+    }
+
     /// Drops what is kept of users who have done nothing for a while. To be called regularly.
     pub(crate) fn forget_idle(&self) {
         let bytes = [&self.upload_bytes_a_day, &self.upload_bytes_a_second];
-        let all = bytes.into_iter().chain([&self.sends]).flatten();
+        let all = bytes.into_iter().chain([&self.sends, &self.receipts]).flatten();
         all.chain([&self.handshakes]).for_each(Rates::forget_idle);
     }
 }
@@ -222,6 +254,31 @@ mod tests {
         assert!((0..10_000).all(|_| limiter.send(ALICE, Instant::now()) == Ok(None)));
         assert!(limiter.send_in_turn(ALICE).await.is_ok());
         limiter.forget_idle();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marks_wait_for_their_rate_however_long_it_takes() {
+        let limiter = limiter(|config| (config.receipt_rate, config.receipt_burst) = (10, 3));
+        let now = Instant::now();
+        let due: Vec<_> = (0..1_000).map(|_| limiter.receipt(ALICE)).collect();
+        assert_eq!(due[..3], [None; 3]);
+        assert_eq!(due[3], Some(now + Duration::from_millis(100)));
+        assert_eq!(due[999], Some(now + Duration::from_millis(99_700)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_catches_up_waits_for_a_place_as_long_as_it_takes() {
+        let limiter = limiter(|config| config.max_history_reads_per_user = 1);
+        let pace = Arc::new(Pace::new(tokio_util::sync::CancellationToken::new()));
+        let place = limiter.history_read(ALICE, &pace).await.ok();
+        assert!(place.is_some());
+        let start = Instant::now();
+        let free = async {
+            sleep_until(start + PATIENCE * 100).await;
+            drop(place);
+        };
+        let (_place, ()) = tokio::join!(limiter.catch_up_read(ALICE), free);
+        assert_eq!(start.elapsed(), PATIENCE * 100);
     }
 
     #[test]

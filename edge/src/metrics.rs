@@ -179,13 +179,14 @@ impl EncodeLabelValue for By {
     }
 }
 
-/// A code of RFC 6455 section 7.4.1; nothing for all others, which clients may make up.
+/// A code of RFC 6455 section 7.4.1, or of the second generation; nothing for all others, which clients may make up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Code(Option<u16>);
 
 impl From<u16> for Code {
     fn from(code: u16) -> Self {
-        Self((1000..=1015).contains(&code).then_some(code))
+        let is_known = matches!(code, 1000..=1015 | 4401 | 4403 | 4409);
+        Self(is_known.then_some(code))
     }
 }
 

@@ -7,12 +7,12 @@
 //! * While the core or its database is away, commands wait here, for `--store-wait` at most: then they are refused with
 //!   `STORE_UNAVAILABLE`. Over the network a core gives back what it cannot store, and is asked for no more than one until it
 //!   stores it. In process the core keeps what it was given. The link is established again without being asked.
-//! * A command that was on a stream when it broke is in doubt. Over the network it carries a
-//!   `client_ref` (a dispatch is idempotent by itself) and is repeated on the next stream, in the same
+//! * A command that was on a stream when it broke is in doubt. Over the network a message carries a
+//!   `client_ref`, its client's own or one that is drawn here (all else is idempotent by itself), and is repeated on the next stream, in the same
 //!   order and before anything newer, until it is answered. What the core answers with `OUTCOME_UNKNOWN` is
 //!   repeated as well, a little later. When its time is over without an answer that tells what became of it its failure is
 //!   `OUTCOME_UNKNOWN`. In process, where an answer cannot get lost on the way, nothing is repeated
-//!   and no `client_ref` is set.
+//!   and no `client_ref` is drawn.
 //! * Each request says how old it is and how long it may wait, so that the core drops what it gets too late, hung or
 //!   starved.
 //!
@@ -39,10 +39,11 @@ use std::{
 };
 
 use netrox_proto::{
-    ids::UserId,
+    ids::{ClientRef, UserId},
     request_id::RequestId,
     v1::{
-        DispatchAttachmentRequest, DispatchAttachmentResponse, ErrorReason, Failure,
+        DeleteMessageRequest, DispatchAttachmentRequest, DispatchAttachmentResponse,
+        EditMessageRequest, ErrorReason, Failure, MarkDeliveredRequest, MarkSeenRequest,
         SendMessageRequest, SendMessageResponse, send_messages_request::Request,
     },
 };
@@ -65,15 +66,63 @@ const LANES: usize = 2;
 pub(crate) enum SendCommand {
     /// Store a text message and deliver it.
     Message { receiver: UserId, body: String },
+    /// The same, where the client itself says what repetitions are known by.
+    NamedMessage(Box<NamedMessage>),
     /// Deliver an uploaded message.
     Dispatch { message_id: i64 },
+    /// Change a message of the user's own.
+    Edit { message_id: i64, body: String, meta: MetaChange },
+    /// Delete a message for both users, or for the one who asks.
+    Delete { message_id: i64, for_everyone: bool },
+    /// Say how far a thread was seen, or delivered.
+    Mark(Mark),
+}
+
+/// A message whose client can repeat it by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedMessage {
+    pub(crate) receiver: UserId,
+    pub(crate) body: String,
+    pub(crate) client_ref: ClientRef,
+    pub(crate) reply_to: Option<i64>,
+    /// A JSON object without white space between its tokens.
+    pub(crate) meta: Option<String>,
+}
+
+/// What an edit does to what goes with the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MetaChange {
+    Stays,
+    Removed,
+    /// A JSON object without white space between its tokens.
+    Set(String),
+}
+
+/// How far a user is in a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) kind: MarkKind,
+    pub(crate) peer: UserId,
+    /// Up to this message, itself included.
+    pub(crate) up_to: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MarkKind {
+    Seen,
+    Delivered,
 }
 
 impl SendCommand {
     pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Message { body, .. } => body.len(),
-            Self::Dispatch { .. } => 0,
+            Self::NamedMessage(message) => {
+                message.body.len() + message.meta.as_ref().map_or(0, String::len)
+            }
+            Self::Edit { body, meta: MetaChange::Set(meta), .. } => body.len() + meta.len(),
+            Self::Edit { body, meta: MetaChange::Stays | MetaChange::Removed, .. } => body.len(),
+            Self::Dispatch { .. } | Self::Delete { .. } | Self::Mark(_) => 0,
         }
     }
 }
@@ -83,6 +132,19 @@ impl SendCommand {
 pub(crate) enum Sent {
     Message(SendMessageResponse),
     Dispatch(DispatchAttachmentResponse),
+    /// When the message was last edited.
+    Edit(Option<prost_types::Timestamp>),
+    Delete,
+    Mark(Marks),
+}
+
+/// How far the user is in a thread by now, and what is left to be seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) seen_id: i64,
+    pub(crate) delivered_id: i64,
+    pub(crate) unread: i32,
+    pub(crate) last_id: i64,
 }
 
 /// What became of a command.
@@ -212,20 +274,51 @@ impl SendPipeline {
     }
 
     fn request(&self, sender: &Sender, command: SendCommand) -> Request {
-        let sender = sender.room.user();
+        let sender = sender.room.user().to_string();
         match command {
             SendCommand::Message { receiver, body } => Request::Message(SendMessageRequest {
-                sender_id: sender.to_string(),
+                sender_id: sender,
                 receiver_id: receiver.to_string(),
                 body,
                 client_ref: self.client_refs.as_ref().map(|refs| refs.draw().to_string()),
                 ..Default::default()
             }),
-            SendCommand::Dispatch { message_id } => {
-                Request::Attachment(DispatchAttachmentRequest {
-                    sender_id: sender.to_string(),
-                    message_id,
+            SendCommand::NamedMessage(message) => {
+                let NamedMessage { receiver, body, client_ref, reply_to, meta } = *message;
+                Request::Message(SendMessageRequest {
+                    sender_id: sender,
+                    receiver_id: receiver.to_string(),
+                    body,
+                    client_ref: Some(client_ref.to_string()),
+                    reply_to_id: reply_to,
+                    meta_json: meta,
+                    from_client: true,
                 })
+            }
+            SendCommand::Dispatch { message_id } => {
+                Request::Attachment(DispatchAttachmentRequest { sender_id: sender, message_id })
+            }
+            SendCommand::Edit { message_id, body, meta } => Request::Edit(EditMessageRequest {
+                user_id: sender,
+                message_id,
+                body,
+                meta_json: match meta {
+                    MetaChange::Stays => None,
+                    MetaChange::Removed => Some(String::new()),
+                    MetaChange::Set(meta) => Some(meta),
+                },
+            }),
+            SendCommand::Delete { message_id, for_everyone } => {
+                Request::Delete(DeleteMessageRequest { user_id: sender, message_id, for_everyone })
+            }
+            SendCommand::Mark(Mark { kind, peer, up_to: up_to_id }) => {
+                let (user_id, peer_id) = (sender, peer.to_string());
+                match kind {
+                    MarkKind::Seen => Request::Seen(MarkSeenRequest { user_id, peer_id, up_to_id }),
+                    MarkKind::Delivered => {
+                        Request::Delivered(MarkDeliveredRequest { user_id, peer_id, up_to_id })
+                    }
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 mod attachments;
 mod chat;
 mod directory;
+mod feed;
 mod health;
 mod second;
 
@@ -17,14 +18,12 @@ use futures_util::{Stream, stream};
 use http::HeaderValue;
 use netrox_proto::{
     ids::UserId,
-    time,
     v1::{
-        DispatchAttachmentResponse, EnsureUserRequest, ErrorReason, Event, Failure,
+        DeleteMessageResponse, DispatchAttachmentResponse, EnsureUserRequest, ErrorReason, Failure,
         ListMessagesRequest, ListMessagesResponse, ListThreadsRequest, ListThreadsResponse,
-        Message, SendMessageRequest, SendMessageResponse, SendMessagesRequest,
-        SendMessagesResponse, SubscribeResponse,
-        attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
-        directory_service_server::DirectoryServiceServer, event::Change,
+        SendMessageRequest, SendMessageResponse, SendMessagesRequest, SendMessagesResponse,
+        SubscribeResponse, attachment_service_server::AttachmentServiceServer,
+        chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
         send_messages_request::Request as Command, send_messages_response::Result as Answer,
     },
 };
@@ -32,9 +31,10 @@ use tokio::sync::{Notify, mpsc};
 use tonic::{Status, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 
+use self::feed::Feeds;
 pub(crate) use self::{
     attachments::{StoredFile, Upload},
-    second::{Asked, EPOCH, Second},
+    second::{Asked, Second},
 };
 use crate::{
     config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
@@ -69,9 +69,8 @@ pub(crate) struct StubCore {
 pub(crate) struct State {
     users: HashSet<String>,
     pub(crate) deleted: HashSet<String>,
-    /// Of each user, by sequence number.
-    feeds: HashMap<String, Vec<Event>>,
-    subscribers: Vec<(String, Sender<SubscribeResponse>)>,
+    feeds: Feeds,
+    subscribers: Vec<Subscriber>,
     pub(crate) subscriptions: usize,
     streams: Vec<Sender<SendMessagesResponse>>,
     pub(crate) sends: Sends,
@@ -106,12 +105,30 @@ pub(crate) struct State {
     /// After how many bytes a download breaks off.
     pub(crate) break_downloads_after: Option<usize>,
     pub(crate) second: Second,
+    /// What is unread in all, of everybody.
+    pub(crate) unread_total: i32,
+    /// Another history of the database than at the start.
+    pub(crate) epoch: Option<&'static str>,
+    /// It knows nothing of the second generation.
+    pub(crate) is_old: bool,
+    /// What marks are refused with.
+    pub(crate) marks_failure: Option<Failure>,
     /// It says of itself that it does not serve.
     pub(crate) is_unhealthy: bool,
 }
 
 /// The stream that answers a request.
 type Answers<Q, A> = Box<dyn Fn(Q) -> Result<BoxStream<A>, Status> + Send>;
+
+/// Who listens.
+struct Subscriber {
+    user: String,
+    received_only: bool,
+    sender: Sender<SubscribeResponse>,
+}
+
+/// What the core calls its history, unless a test says otherwise.
+pub(crate) const EPOCH: &str = "0140004d.0000000002400000";
 
 type Sender<T> = mpsc::Sender<Result<T, Status>>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -164,28 +181,35 @@ impl StubCore {
     /// A message of somebody elsewhere; several come in one response.
     pub(crate) fn deliver(&self, sender: UserId, receiver: UserId, bodies: &[&str]) {
         self.change(|state| {
-            let receiver = receiver.to_string();
-            let events: Vec<_> = bodies
-                .iter()
-                .map(|body| state.store(&sender.to_string(), &receiver, body).1)
-                .collect();
-            state.publish(&receiver, &events);
+            for body in bodies {
+                state.feeds.store(&SendMessageRequest {
+                    sender_id: sender.to_string(),
+                    receiver_id: receiver.to_string(),
+                    body: (*body).to_owned(),
+                    ..Default::default()
+                });
+            }
+            state.publish();
         });
     }
 
     /// Everything that the user ever received, once more.
     pub(crate) fn deliver_again(&self, receiver: UserId) {
         self.change(|state| {
-            let receiver = receiver.to_string();
-            let events = state.feeds.get(&receiver).cloned().unwrap_or_default();
-            state.publish(&receiver, &events);
+            state.feeds.tell_again(&receiver.to_string());
+            state.publish();
         });
+    }
+
+    /// The texts of all messages that the user has, by id.
+    pub(crate) fn messages(&self, user: UserId) -> Vec<(i64, String)> {
+        self.state().feeds.texts(&user.to_string())
     }
 
     pub(crate) fn break_subscriptions(&self, failure: &Failure) {
         self.change(|state| {
-            for (_, subscriber) in state.subscribers.drain(..) {
-                let _ = subscriber.try_send(Err(failure.clone().into()));
+            for subscriber in state.subscribers.drain(..) {
+                let _ = subscriber.sender.try_send(Err(failure.clone().into()));
             }
         });
     }
@@ -224,7 +248,7 @@ impl StubCore {
 impl State {
     /// Of live subscriptions.
     pub(crate) fn subscribers(&self) -> usize {
-        self.subscribers.iter().filter(|(_, subscriber)| !subscriber.is_closed()).count()
+        self.subscribers.iter().filter(|one| !one.sender.is_closed()).count()
     }
 
     /// Streams of sends that neither side has ended.
@@ -236,38 +260,16 @@ impl State {
         self.stored.iter().map(|message| message.body.as_str()).collect()
     }
 
-    fn store(&mut self, sender: &str, receiver: &str, body: &str) -> (SendMessageResponse, Event) {
-        let id = self.feeds.values().map(Vec::len).sum::<usize>() as i64 + 1;
-        let created = Some(time::timestamp(1_718_628_508_228_342 + id));
-        let message = Message {
-            id,
-            thread_id: 1,
-            sender_id: sender.to_owned(),
-            receiver_id: receiver.to_owned(),
-            body: body.to_owned(),
-            created,
-            updated: created,
-            ..Default::default()
-        };
-        let feed = self.feeds.entry(receiver.to_owned()).or_default();
-        let seq = feed.len() as u64 + 1;
-        let event = Event { seq, change: Some(Change::Message(message)), first_seq: seq };
-        feed.push(event.clone());
-        (SendMessageResponse { message_id: id, thread_id: 1, created, ..Default::default() }, event)
-    }
-
-    fn publish(&mut self, receiver: &str, events: &[Event]) {
-        let last_seq = events.last().map_or(0, |event| event.seq);
-        self.subscribers.retain(|(user, subscriber)| {
-            user != receiver
-                || subscriber
-                    .try_send(Ok(SubscribeResponse {
-                        events: events.to_vec(),
-                        last_seq,
-                        ..SubscribeResponse::default()
-                    }))
-                    .is_ok()
-        });
+    /// Tells who listens of what was not told yet.
+    fn publish(&mut self) {
+        for (user, events) in self.feeds.take_untold() {
+            self.subscribers.retain(|subscriber| {
+                let response = subscriber.response(&events);
+                subscriber.user != user
+                    || response
+                        .is_none_or(|response| subscriber.sender.try_send(Ok(response)).is_ok())
+            });
+        }
     }
 
     fn take(&mut self, request: SendMessagesRequest, stream: &Sender<SendMessagesResponse>) {
@@ -280,11 +282,21 @@ impl State {
         let result = match request.request.expect("a request") {
             Command::Message(message) => self.send(message),
             Command::Attachment(_) => Answer::Attachment(DispatchAttachmentResponse::default()),
-            Command::Edit(_) => Answer::Edit(Default::default()),
-            Command::Delete(_) => Answer::Delete(Default::default()),
-            Command::Seen(_) => Answer::Seen(Default::default()),
-            Command::Delivered(_) => Answer::Delivered(Default::default()),
+            Command::Edit(edit) => answer(self.feeds.edit(&edit), Answer::Edit),
+            Command::Delete(deletion) => {
+                let deleted = self.feeds.delete(&deletion);
+                answer(deleted.map(|()| DeleteMessageResponse {}), Answer::Delete)
+            }
+            Command::Seen(mark) => {
+                let marked = self.mark(|feeds| feeds.mark_seen(&mark));
+                answer(marked, Answer::Seen)
+            }
+            Command::Delivered(mark) => {
+                let marked = self.mark(|feeds| feeds.mark_delivered(&mark));
+                answer(marked, Answer::Delivered)
+            }
         };
+        self.publish();
         if self.sends == Sends::Unanswered {
             self.unanswered.push((stream.clone(), request_id));
             return;
@@ -304,19 +316,32 @@ impl State {
             return refuse(ErrorReason::ReceiverUnknown);
         }
         let known = message.client_ref.as_ref().and_then(|name| self.client_refs.get(name));
-        Answer::Message(match known {
-            Some(answer) => *answer,
-            None => {
-                let receiver = message.receiver_id.clone();
-                let (answer, event) = self.store(&message.sender_id, &receiver, &message.body);
-                if let Some(name) = message.client_ref.clone() {
-                    self.client_refs.insert(name, answer);
-                }
-                self.stored.push(message);
-                self.publish(&receiver, &[event]);
-                answer
-            }
-        })
+        if let Some(answer) = known {
+            return Answer::Message(SendMessageResponse { repeated: true, ..*answer });
+        }
+        if message.reply_to_id.is_some_and(|id| !self.feeds.has(&message.sender_id, id)) {
+            return refuse(ErrorReason::MessageNotFound);
+        }
+        let answer = self.feeds.store(&message);
+        if let Some(name) = message.client_ref.clone() {
+            self.client_refs.insert(name, answer);
+        }
+        self.stored.push(message);
+        Answer::Message(answer)
+    }
+
+    fn mark<T>(
+        &mut self,
+        mark: impl FnOnce(&mut Feeds) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.marks_failure.clone() {
+            Some(failure) => Err(failure),
+            None => mark(&mut self.feeds),
+        }
+    }
+
+    fn epoch(&self) -> String {
+        self.epoch.unwrap_or(EPOCH).to_owned()
     }
 
     fn refuse_if_down(&self) -> Result<(), Status> {
@@ -325,6 +350,10 @@ impl State {
         }
         Ok(())
     }
+}
+
+fn answer<T>(result: Result<T, Failure>, taken: impl FnOnce(T) -> Answer) -> Answer {
+    result.map_or_else(Answer::Failure, taken)
 }
 
 pub(crate) fn config(limits: Limits) -> Config {

@@ -6,6 +6,7 @@
 //! * `sockets`: all connections, by user; `places`: how many there may be.
 //! * `feed`: what a user receives; `members`: the connections that belong to them; `subscription`: the one to the core;
 //!   `position`: how far it is; `lingering`: feeds that were left; `delivery`: from it to each connection.
+//! * `following`: the stream that a connection of the second generation has of its own.
 //! * `client_closes`: with which codes clients close.
 
 mod client_closes;
@@ -13,6 +14,7 @@ mod close;
 mod delivery;
 mod feed;
 mod flood;
+mod following;
 mod handshake;
 mod lingering;
 mod members;
@@ -29,7 +31,7 @@ use std::{pin::pin, sync::Arc};
 
 use tokio::time::timeout;
 
-use self::sockets::Sockets;
+use self::{handshake::RefusedHandshakes, sockets::Sockets};
 use crate::{
     auth::Authenticator, config::Config, core_client::CoreClient, notice::Notice, tasks::Tasks,
 };
@@ -39,6 +41,7 @@ pub(crate) struct WebSockets {
     authenticator: Arc<Authenticator>,
     tasks: Tasks,
     sockets: Arc<Sockets>,
+    refused: RefusedHandshakes,
     context: Arc<SessionContext>,
     close_on_token_expiry: bool,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
@@ -67,6 +70,7 @@ impl WebSockets {
             authenticator: Arc::clone(authenticator),
             tasks: tasks.clone(),
             sockets,
+            refused: RefusedHandshakes::default(),
             context: Arc::new(context),
             close_on_token_expiry: config.close_on_token_expiry,
             lost_upgrade: Notice::default(),

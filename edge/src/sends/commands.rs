@@ -301,13 +301,12 @@ impl OnStream {
         let is_known = failure.reason == told;
         let reason = failure.reason();
         let is_kept = self.request.is_some();
-        // A repeated dispatch that this core refused could come after what was sent after it: nothing holds it back.
-        let is_message = matches!(self.request, Some(Request::Message(_)));
+        let is_harmless = self.request.as_ref().is_some_and(is_harmless_later);
         match reason {
             // Whatever was sent after it on this stream is given back (chat.proto, `hand_back`), except by a core of before
             // it gave codes.
             R::OutcomeUnknown if is_kept && failure.code != 0 => Verdict::InDoubt,
-            R::OutcomeUnknown if is_message => Verdict::InDoubt,
+            R::OutcomeUnknown if is_harmless => Verdict::InDoubt,
             // Whichever copy: it is the same.
             R::InvalidField
             | R::ReceiverIsSender
@@ -347,13 +346,25 @@ impl OnStream {
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))
-                } else if is_message && reason.code() == Code::Unavailable {
+                } else if is_harmless && reason.code() == Code::Unavailable {
                     Verdict::InDoubt
                 } else {
                     Verdict::Known(Err(outcome_unknown()))
                 }
             }
         }
+    }
+}
+
+/// Whether another repetition can do no harm although what was sent after the command may have taken effect.
+fn is_harmless_later(request: &Request) -> bool {
+    match request {
+        // The core holds back what comes too late (chat.proto, `is_repetition`), or its client has only this one under way.
+        Request::Message(_) => true,
+        // Marks never go back.
+        Request::Seen(_) | Request::Delivered(_) => true,
+        // A dispatch would come after a later text. An edit would undo a later one.
+        Request::Attachment(_) | Request::Edit(_) | Request::Delete(_) => false,
     }
 }
 

@@ -9,14 +9,15 @@ use std::{
 
 use futures_util::Stream;
 use netrox_proto::v1::{
-    ErrorReason, Failure, SendMessagesRequest, SendMessagesResponse,
+    DeleteMessageResponse, ErrorReason, Failure, MarkDeliveredResponse, MarkSeenResponse,
+    SendMessagesRequest, SendMessagesResponse, ThreadState,
     send_messages_response::Result as Answer,
 };
 use tokio::time::{Instant, sleep};
 use tonic::{Status, Streaming};
 
 use super::{
-    Sent,
+    Marks, Sent,
     commands::{Link, MAX_UNANSWERED, OnStream, Refusals, Verdict, outcome_unknown},
     lane::{Lane, wake},
 };
@@ -260,12 +261,30 @@ impl Stream for Requests {
     }
 }
 
+impl Marks {
+    fn of(state: &ThreadState) -> Self {
+        let &ThreadState { seen_id, delivered_id, unread, last_id, .. } = state;
+        Self { seen_id, delivered_id, unread, last_id }
+    }
+}
+
 fn verdict(command: &OnStream, answer: Option<Answer>) -> Verdict {
     match answer {
         Some(Answer::Message(message)) => Verdict::Known(Ok(Sent::Message(message))),
         Some(Answer::Attachment(dispatch)) => Verdict::Known(Ok(Sent::Dispatch(dispatch))),
+        Some(Answer::Edit(edit)) => {
+            Verdict::Known(Ok(Sent::Edit(edit.message.and_then(|message| message.updated))))
+        }
+        Some(Answer::Delete(DeleteMessageResponse {})) => Verdict::Known(Ok(Sent::Delete)),
+        Some(
+            Answer::Seen(MarkSeenResponse { state: Some(state) })
+            | Answer::Delivered(MarkDeliveredResponse { state: Some(state) }),
+        ) => Verdict::Known(Ok(Sent::Mark(Marks::of(&state)))),
         Some(Answer::Failure(failure)) => command.failed(failure),
-        Some(Answer::Edit(_) | Answer::Delete(_) | Answer::Seen(_) | Answer::Delivered(_))
+        Some(
+            Answer::Seen(MarkSeenResponse { state: None })
+            | Answer::Delivered(MarkDeliveredResponse { state: None }),
+        )
         | None => {
             let failure = Failure::new(ErrorReason::OutcomeUnknown, "an answer of an unknown kind");
             Verdict::Known(Err(failure))

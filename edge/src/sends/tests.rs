@@ -17,6 +17,8 @@ use crate::{
     unused_address::unused_address,
 };
 
+mod second;
+
 const ALICE: u128 = 1;
 const BOB: u128 = 2;
 

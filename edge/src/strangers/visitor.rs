@@ -29,6 +29,16 @@ impl Drop for Occupied {
     }
 }
 
+/// A connection that was taken over from HTTP is still counted as it was, and may have to go as before.
+pub(crate) struct Stay(Arc<Stranger>);
+
+impl Stay {
+    /// Resolves when the connection has to make room for another.
+    pub(crate) async fn is_over(&self) {
+        self.0.closed.cancelled().await;
+    }
+}
+
 /// What is known of who sent a request; goes with the request.
 #[derive(Clone)]
 pub(crate) struct Visitor {
@@ -59,6 +69,11 @@ impl Visitor {
     /// What they do is counted elsewhere, until what it gives is dropped.
     pub(crate) fn is_occupied(request: &Extensions) -> Option<Occupied> {
         request.get::<Self>().map(|visitor| Occupied::new(&visitor.connection))
+    }
+
+    /// Their connection stays what it is when HTTP ends on it, until what is given is dropped.
+    pub(crate) fn stay(request: &Extensions) -> Option<Stay> {
+        request.get::<Self>().map(|visitor| Stay(Arc::clone(&visitor.connection)))
     }
 
     /// What was written of the answers to them.

@@ -10,7 +10,10 @@ use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{BoxStream, QUEUE, StubCore, answers};
+use super::{BoxStream, QUEUE, StubCore, Subscriber, answers};
+
+/// Of what was missed, in one response.
+const PAGE: usize = 128;
 
 #[tonic::async_trait]
 impl ChatService for StubCore {
@@ -128,10 +131,25 @@ impl ChatService for StubCore {
         request: Request<ListThreadsRequest>,
     ) -> Result<Response<Self::ListThreadsStream>, Status> {
         let state = self.state();
-        if let Some(limit) = request.get_ref().limit {
+        if let Some(limit) = request.get_ref().limit
+            && state.second.is_listed()
+        {
             return state.second.list_threads(request.get_ref(), limit).map(Response::new);
         }
-        let Some(threads) = &state.threads else { return Ok(Response::new(answers([]))) };
+        let Some(threads) = &state.threads else {
+            state.refuse_if_down()?;
+            let ListThreadsRequest { user_id, limit, .. } = request.into_inner();
+            if state.is_old || limit.is_none() {
+                return Ok(Response::new(answers([])));
+            }
+            let overview = ListThreadsResponse {
+                unread_total: state.unread_total,
+                last_seq: state.feeds.last_seq(&user_id),
+                epoch: state.epoch(),
+                ..Default::default()
+            };
+            return Ok(Response::new(answers([overview])));
+        };
         threads(request.into_inner()).map(Response::new)
     }
 
@@ -146,8 +164,9 @@ impl ChatService for StubCore {
             let answers = self.change(|state| state.second.subscribe(&request.into_inner()));
             return answers.map(Response::new);
         }
-        let SubscribeRequest { user_id, after_seq, received_only, .. } = request.into_inner();
-        assert!(received_only, "own messages are not wanted");
+        let SubscribeRequest { user_id, after_seq, received_only, epoch, kinds } =
+            request.into_inner();
+        assert_eq!(received_only, kinds.is_empty(), "what each generation wants");
         let (subscriber, responses) = mpsc::channel(QUEUE);
         self.change(|state| {
             state.refused += usize::from(state.is_down);
@@ -158,24 +177,31 @@ impl ChatService for StubCore {
             if !state.users.contains(&user_id) {
                 return Err(Failure::new(ErrorReason::UserUnknown, "unknown").into());
             }
-            let feed = state.feeds.entry(user_id.clone()).or_default();
-            let last_seq = feed.len() as u64;
+            if epoch.is_some_and(|epoch| epoch != state.epoch()) {
+                return Err(Failure::new(ErrorReason::EpochChanged, "another history").into());
+            }
+            let last_seq = state.feeds.last_seq(&user_id);
             let start = after_seq.unwrap_or(last_seq);
             if start > last_seq {
                 return Err(Failure::invalid_field("after_seq", "beyond the last").into());
             }
-            let missed = feed[start as usize..].to_vec();
-            let first = SubscribeResponse { last_seq: start, ..SubscribeResponse::default() };
+            let end_seq = if state.is_old { 0 } else { last_seq };
+            let first = SubscribeResponse {
+                last_seq: start,
+                epoch: state.epoch(),
+                end_seq,
+                ..SubscribeResponse::default()
+            };
             let _ = subscriber.try_send(Ok(first));
-            if !missed.is_empty() {
-                let _ = subscriber.try_send(Ok(SubscribeResponse {
-                    events: missed,
-                    last_seq,
-                    ..SubscribeResponse::default()
-                }));
+            let (user, sender) = (user_id, subscriber.clone());
+            let missed = state.feeds.after(&user, start);
+            let subscriber = Subscriber { user, received_only, sender };
+            for missed in missed.chunks(PAGE) {
+                let response = subscriber.response(missed);
+                let _ = response.map(|response| subscriber.sender.try_send(Ok(response)));
             }
             state.subscriptions += 1;
-            state.subscribers.push((user_id, subscriber.clone()));
+            state.subscribers.push(subscriber);
             Ok(())
         })?;
         let core = self.clone();

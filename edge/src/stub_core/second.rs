@@ -12,9 +12,8 @@ use netrox_proto::{
 };
 use tonic::Status;
 
-use super::{BoxStream, State, answers};
+use super::{BoxStream, EPOCH, State, answers};
 
-pub(crate) const EPOCH: &str = "0140004d.0000000002400000";
 /// 2024-06-17T11:28:21.902531Z
 const CREATED: i64 = 1_718_623_701_902_531;
 
@@ -293,6 +292,11 @@ impl Second {
             ..Default::default()
         }));
         Ok(answers(responses))
+    }
+
+    /// Whether a test wants threads listed from here.
+    pub(super) fn is_listed(&self) -> bool {
+        !self.threads.is_empty() || !self.feed.is_empty()
     }
 
     /// Whether a test wants it answered from here: subscriptions of sockets are not.

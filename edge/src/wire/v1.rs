@@ -7,7 +7,7 @@
 //! * `format`: times, sizes and addresses of files, which both have.
 
 pub(crate) mod client_frame;
-mod format;
+pub(in crate::wire) mod format;
 pub(crate) mod rejection;
 pub(crate) mod rest;
 pub(crate) mod server_frame;

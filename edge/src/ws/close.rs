@@ -1,4 +1,4 @@
-//! Why the server closes a connection (PROTOCOL section 3).
+//! Why the server closes a connection (PROTOCOL section 3, PROTOCOL-2 section 4).
 
 use tokio_tungstenite::tungstenite::{
     Error, Utf8Bytes,
@@ -6,18 +6,27 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
+use crate::wire::Generation;
+
+/// Of the second generation (PROTOCOL-2 section 4).
+pub(crate) const UNAUTHENTICATED: u16 = 4401;
+pub(crate) const USER_DELETED: u16 = 4403;
+pub(crate) const REPLACED: u16 = 4409;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CloseReason {
     /// 1001.
     Draining,
-    /// 1008: the user opened more connections than allowed, and this was silent longest.
+    /// 1008, or 4409: the user opened more connections than allowed, and this was silent longest.
     Replaced,
-    /// 1008: the same, and this one did not answer a ping.
+    /// 1008, or 4409: the same, and this one did not answer a ping.
     ReplacedSilent,
-    /// 1008, where the operator wants it.
+    /// 1008, or 4401, where the operator wants it.
     TokenExpired,
-    /// 1008.
+    /// 1008, or 4403.
     UserDeleted,
+    /// 4401: there is no good token. Told in the second generation alone, in the place of HTTP 401.
+    Unauthenticated,
     /// 1008: too many control frames, or too many fragments.
     Flood,
     /// 1001: the position in the user's events is lost, because the core's database was exchanged. The
@@ -42,6 +51,7 @@ impl CloseReason {
             | Self::Replaced
             | Self::ReplacedSilent
             | Self::TokenExpired
+            | Self::Unauthenticated
             | Self::Flood
             | Self::PositionLost
             | Self::TooLarge
@@ -57,6 +67,7 @@ impl CloseReason {
             Self::Draining
             | Self::TokenExpired
             | Self::UserDeleted
+            | Self::Unauthenticated
             | Self::Flood
             | Self::PositionLost
             | Self::TooSlow
@@ -86,6 +97,7 @@ impl CloseReason {
             Self::ReplacedSilent => "replaced_silent",
             Self::TokenExpired => "token_expired",
             Self::UserDeleted => "user_deleted",
+            Self::Unauthenticated => "unauthenticated",
             Self::Flood => "flood",
             Self::PositionLost => "position_lost",
             Self::TooSlow => "too_slow",
@@ -95,22 +107,73 @@ impl CloseReason {
         }
     }
 
-    pub(super) fn frame(self) -> CloseFrame {
-        let (code, reason) = match self {
-            Self::Draining => (CloseCode::Away, "the server is shutting down"),
-            Self::Replaced => (CloseCode::Policy, "too many connections of this user"),
-            Self::ReplacedSilent => {
-                (CloseCode::Policy, "too many connections of this user, and this one is silent")
-            }
-            Self::TokenExpired => (CloseCode::Policy, "the token expired"),
-            Self::UserDeleted => (CloseCode::Policy, "the user was deleted"),
-            Self::Flood => (CloseCode::Policy, "too many control frames or fragments"),
-            Self::PositionLost => (CloseCode::Away, "the position is lost, connect again"),
-            Self::TooSlow => (CloseCode::Again, "the client reads too slowly"),
-            Self::TooLarge => (CloseCode::Size, "the frame or message is too large"),
-            Self::InvalidUtf8 => (CloseCode::Invalid, "the text is not UTF-8"),
-            Self::ProtocolError => (CloseCode::Protocol, "protocol error"),
+    /// What is told to a client of the generation.
+    pub(super) fn frame(self, generation: Generation) -> CloseFrame {
+        let reason = match self {
+            Self::Draining => "the server is shutting down",
+            Self::Replaced => "too many connections of this user",
+            Self::ReplacedSilent => "too many connections of this user, and this one is silent",
+            Self::TokenExpired => "the token expired",
+            Self::UserDeleted => "the user was deleted",
+            Self::Unauthenticated => "there is no valid token",
+            Self::Flood => "too many control frames or fragments",
+            Self::PositionLost => "the position is lost, connect again",
+            Self::TooSlow => "the client reads too slowly",
+            Self::TooLarge => "the frame or message is too large",
+            Self::InvalidUtf8 => "the text is not UTF-8",
+            Self::ProtocolError => "protocol error",
         };
-        CloseFrame { code, reason: Utf8Bytes::from_static(reason) }
+        CloseFrame { code: self.code(generation), reason: Utf8Bytes::from_static(reason) }
+    }
+
+    fn code(self, generation: Generation) -> CloseCode {
+        match self {
+            Self::Draining | Self::PositionLost => CloseCode::Away,
+            Self::Replaced | Self::ReplacedSilent => generation.code(REPLACED),
+            Self::TokenExpired | Self::Unauthenticated => generation.code(UNAUTHENTICATED),
+            Self::UserDeleted => generation.code(USER_DELETED),
+            Self::Flood => CloseCode::Policy,
+            Self::TooSlow => CloseCode::Again,
+            Self::TooLarge => CloseCode::Size,
+            Self::InvalidUtf8 => CloseCode::Invalid,
+            Self::ProtocolError => CloseCode::Protocol,
+        }
+    }
+}
+
+impl Generation {
+    /// One of the second generation, in whose place the first has one for all.
+    fn code(self, code: u16) -> CloseCode {
+        match self {
+            Self::V1 => CloseCode::Policy,
+            Self::V2 => CloseCode::Library(code),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_asked_for_it_is_told_more() {
+        use CloseReason as R;
+        for (reason, documented, second) in [
+            (R::Draining, 1001, 1001),
+            (R::PositionLost, 1001, 1001),
+            (R::Replaced, 1008, 4409),
+            (R::ReplacedSilent, 1008, 4409),
+            (R::TokenExpired, 1008, 4401),
+            (R::UserDeleted, 1008, 4403),
+            (R::Flood, 1008, 1008),
+            (R::TooSlow, 1013, 1013),
+            (R::TooLarge, 1009, 1009),
+            (R::InvalidUtf8, 1007, 1007),
+            (R::ProtocolError, 1002, 1002),
+        ] {
+            let code = |generation| u16::from(reason.frame(generation).code);
+            assert_eq!(code(Generation::V1), documented, "{reason:?}");
+            assert_eq!(code(Generation::V2), second, "{reason:?}");
+        }
     }
 }

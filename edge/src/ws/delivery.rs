@@ -26,7 +26,7 @@ pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<
     if events.is_empty() {
         return None;
     }
-    let connections = feed.members.all();
+    let connections = feed.connections();
     let mut events = events.into_iter();
     while let Some(event) = events.next() {
         let Some(message) = new_message(feed, event, position) else { continue };
@@ -82,7 +82,7 @@ fn push(connections: &[Arc<Outgoing>], message: &Message) -> Vec<Late> {
 
 /// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
 /// one that is stuck, or hardly takes any.
-async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
+pub(super) async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
     while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
         let changed = outgoing.changed(frame.len(), stalled_since);
         if stalled_since.is_none() {

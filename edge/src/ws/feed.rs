@@ -1,4 +1,4 @@
-//! What a user receives: one subscription to the core, shared by all connections of the user.
+//! What a user receives: one subscription to the core, shared by all connections of the first generation that the user has.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,10 +20,15 @@ use super::{close::CloseReason, members::Members, queue::Outgoing};
 /// For the call and for the first response, which comes at once; a handshake waits for it as long.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The connections of a user, and whether they are given what the user receives.
+/// Tells the feeds of an edge apart: a user has one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FeedId(pub(super) u64);
+
+/// Connections of a user, and whether they are given what the user receives.
 pub(super) struct Feed {
     pub(super) user: UserId,
-    pub(super) members: Members,
+    id: FeedId,
+    members: Arc<Members>,
     state: Mutex<State>,
     /// A handshake waits for the subscription: the next attempt is due now.
     wanted: Notify,
@@ -50,8 +55,15 @@ enum Phase {
 }
 
 impl Feed {
-    pub(super) fn new(user: UserId) -> Self {
-        Self { user, members: Members::default(), state: Mutex::default(), wanted: Notify::new() }
+    /// `members` are all connections of the user; those that join it belong to it.
+    pub(super) fn new(user: UserId, id: FeedId, members: &Arc<Members>) -> Self {
+        let members = Arc::clone(members);
+        Self { user, id, members, state: Mutex::default(), wanted: Notify::new() }
+    }
+
+    /// The connections that belong to it.
+    pub(super) fn connections(&self) -> Vec<Arc<Outgoing>> {
+        self.members.of_feed(self.id)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,12 +77,13 @@ impl Feed {
     /// Adds a connection, which is given what the user receives from now on.
     pub(super) fn join(&self, outgoing: Arc<Outgoing>) {
         self.state().left_at = None;
-        self.members.add(outgoing);
+        self.members.add(outgoing, Some(self.id));
     }
 
     /// Takes a connection out; gives whether it was the last.
     pub(super) fn leave(&self, outgoing: &Arc<Outgoing>, now: Instant) -> bool {
-        let is_last = self.members.remove(outgoing);
+        self.members.remove(outgoing);
+        let is_last = self.members.has_left(self.id);
         if is_last {
             self.state().left_at = Some(now);
         }
@@ -135,7 +148,9 @@ impl Feed {
     /// Nothing will be delivered any more. To be called when nobody can join any more.
     pub(super) fn end(&self, failure: Failure, reason: CloseReason) {
         self.set_phase(Phase::Ended(failure));
-        self.members.close_all(reason);
+        for outgoing in self.connections() {
+            outgoing.close(reason);
+        }
     }
 
     fn set_phase(&self, phase: Phase) {

@@ -1,9 +1,15 @@
-//! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3).
+//! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3, PROTOCOL-2 section 1).
 //!
 //! Answered in this order: 401 without a good token, 429 where the user had too many handshakes of late, 426 or 400 for
 //! what is no WebSocket handshake, 429 or 503 where no connection can be had. 101 comes when the user is in the directory and their subscription
-//! is live, so that no message sent after it is missed. A subprotocol, an extension and an `Origin` are
+//! is live, so that no message sent after it is missed. An extension, an `Origin` and a subprotocol that is not ours are
 //! ignored.
+//!
+//! * [`offer`]: which generation is asked for.
+//! * [`refused`]: who is told after the 101 that they are refused, in the place of 401.
+
+mod offer;
+mod refused;
 
 use std::{
     sync::Arc,
@@ -17,23 +23,40 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use netrox_proto::v1::{ErrorReason, Failure};
+use netrox_proto::{
+    ids::UserId,
+    v1::{ErrorReason, Failure},
+};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::{
     Error, error::ProtocolError, handshake::server::create_response_with_body,
 };
 
+pub(super) use self::refused::RefusedHandshakes;
+use self::{
+    offer::Offer,
+    refused::{Who, refuse},
+};
 use super::{
     WebSockets,
+    close::CloseReason,
+    following::{Beginning, Following},
     places::{NoPlace, Place},
     session,
-    sockets::{Connection, Sockets},
+    sockets::Connection,
 };
 use crate::{
     auth::{Identity, query_token},
     error::PublicError,
     strangers::Visitor,
-    wire::{Generation, v1::rest},
+    wire::{
+        Generation,
+        v1::rest,
+        v2::{
+            limits::LimitsObject,
+            server_frame::{self, Hello},
+        },
+    },
 };
 
 /// Timers do not reach further than this.
@@ -43,11 +66,20 @@ pub(crate) async fn handshake(
     State(web_sockets): State<Arc<WebSockets>>,
     mut request: Request,
 ) -> Response {
+    let offer = Offer::of(&request);
     let token = query_token(request.uri().query());
-    let identity = match web_sockets.authenticator.authenticate(request.headers(), token.as_deref())
-    {
+    let authenticator = &web_sockets.authenticator;
+    let identity = match authenticator.authenticate(request.headers(), token.as_deref()) {
         Ok(identity) => identity,
-        Err(_) => return PublicError::unauthenticated().into_response(),
+        Err(_) => {
+            let user = match offer.generation {
+                Generation::V1 => None,
+                Generation::V2 => {
+                    authenticator.user_of_refused(request.headers(), token.as_deref())
+                }
+            };
+            return unauthenticated(&web_sockets, request, &offer, user);
+        }
     };
     Visitor::become_known(request.extensions());
     let context = &web_sockets.context;
@@ -55,15 +87,18 @@ pub(crate) async fn handshake(
         return PublicError::from(too_much).into_response();
     }
     choose_websocket(request.headers_mut());
-    let response = match create_response_with_body(&request, Body::empty) {
+    let mut response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return not_a_handshake(&web_sockets, &error),
     };
     let handshake_timeout = context.config.handshake_timeout;
-    let connecting = Box::pin(connect(&web_sockets, &identity));
+    let connecting = Box::pin(connect(&web_sockets, &identity, &offer));
     let connection = match timeout(handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return error.into_response(),
+        Ok(Err(NotConnected::Failed(failure))) if failure.reason() == ErrorReason::UserDeleted => {
+            return deleted(&web_sockets, request, &offer, identity.user_id);
+        }
+        Ok(Err(refused)) => return PublicError::from(refused).into_response(),
         Err(_) => {
             tracing::debug!("the core was too slow for a WebSocket handshake");
             return PublicError::unavailable().into_response();
@@ -72,6 +107,7 @@ pub(crate) async fn handshake(
     if let Some(written) = Visitor::written(request.extensions()) {
         written.keep_little();
     }
+    offer.accept(response.headers_mut());
     context.limiter.count_handshake(identity.user_id);
     connection.admit();
     let upgrade = hyper::upgrade::on(&mut request);
@@ -90,37 +126,127 @@ pub(crate) async fn handshake(
     response
 }
 
+/// `user` is whose token it is, where that could be read.
+fn unauthenticated(
+    web_sockets: &Arc<WebSockets>,
+    request: Request,
+    offer: &Offer,
+    user: Option<UserId>,
+) -> Response {
+    match offer.generation {
+        Generation::V1 => PublicError::unauthenticated().into_response(),
+        Generation::V2 => {
+            let address = Visitor::address(request.extensions());
+            let who = user.map_or(Who::Address(address), Who::User);
+            refuse(web_sockets, request, offer, who, CloseReason::Unauthenticated)
+        }
+    }
+}
+
+fn deleted(
+    web_sockets: &Arc<WebSockets>,
+    request: Request,
+    offer: &Offer,
+    user: UserId,
+) -> Response {
+    match offer.generation {
+        Generation::V1 => PublicError::unauthenticated().into_response(),
+        Generation::V2 => {
+            web_sockets.context.known_users.forget(user);
+            refuse(web_sockets, request, offer, Who::User(user), CloseReason::UserDeleted)
+        }
+    }
+}
+
+/// Why there is no connection.
+enum NotConnected {
+    NoPlace(NoPlace),
+    Failed(Failure),
+}
+
+impl From<NoPlace> for NotConnected {
+    fn from(refused: NoPlace) -> Self {
+        Self::NoPlace(refused)
+    }
+}
+
+impl From<Failure> for NotConnected {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NotConnected> for PublicError {
+    fn from(refused: NotConnected) -> Self {
+        match refused {
+            NotConnected::NoPlace(NoPlace::OfUser) => Self::too_many_requests(),
+            NotConnected::NoPlace(NoPlace::OfAll | NoPlace::Draining) => Self::unavailable(),
+            NotConnected::Failed(failure) => failure.into(),
+        }
+    }
+}
+
 /// A connection in the registry whose user is provisioned and whose subscription is live.
-async fn connect(web_sockets: &WebSockets, identity: &Identity) -> Result<Connection, PublicError> {
+async fn connect(
+    web_sockets: &WebSockets,
+    identity: &Identity,
+    offer: &Offer,
+) -> Result<Connection, NotConnected> {
     let (sockets, known_users) = (&web_sockets.sockets, &web_sockets.context.known_users);
-    let place = || sockets.place(identity.user_id).map_err(no_place);
-    let first = place()?;
+    let first = sockets.place(identity.user_id)?;
     known_users.ensure(identity).await?;
-    match join(sockets, first).await {
+    match join(web_sockets, first, offer).await {
         // Known here, but not to the core's database: it is another one than it was.
         Err(failure) if failure.reason() == ErrorReason::UserUnknown => {
-            let second = place()?;
+            let second = sockets.place(identity.user_id)?;
             known_users.forget(identity.user_id);
             known_users.ensure(identity).await?;
-            Ok(join(sockets, second).await?)
+            Ok(join(web_sockets, second, offer).await?)
         }
         result => Ok(result?),
     }
 }
 
-fn no_place(refused: NoPlace) -> PublicError {
-    match refused {
-        NoPlace::OfUser => PublicError::too_many_requests(),
-        NoPlace::OfAll | NoPlace::Draining => PublicError::unavailable(),
+async fn join(
+    web_sockets: &WebSockets,
+    place: Place,
+    offer: &Offer,
+) -> Result<Connection, Failure> {
+    let mut connection = web_sockets
+        .sockets
+        .join(place, offer.generation)
+        .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
+    match offer.generation {
+        Generation::V1 => connection.live().await?,
+        Generation::V2 => begin(web_sockets, &mut connection, offer.after.as_deref()).await?,
     }
+    Ok(connection)
 }
 
-async fn join(sockets: &Arc<Sockets>, place: Place) -> Result<Connection, Failure> {
-    let connection = sockets
-        .join(place, Generation::V1)
-        .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
-    connection.live().await?;
-    Ok(connection)
+/// Gives a connection its stream, and its client the first frame.
+pub(super) async fn begin(
+    web_sockets: &WebSockets,
+    connection: &mut Connection,
+    after: Option<&str>,
+) -> Result<(), Failure> {
+    let (user, context) = (connection.user(), &web_sockets.context);
+    let subscriptions = web_sockets.sockets.subscriptions();
+    let opened = Following::open(subscriptions, &context.limiter, user, after);
+    let (following, beginning) = opened.await?;
+    let Beginning { session_id, cursor, resumed, reset, behind } = beginning;
+    let hello = server_frame::hello(&Hello {
+        user,
+        session_id: &session_id.to_string(),
+        cursor: &cursor.encode(user),
+        resumed,
+        reset,
+        behind,
+        limits: LimitsObject::of(&context.config),
+    });
+    // There is room in an empty queue.
+    connection.outgoing.push(hello);
+    connection.following = Some(Box::new(following));
+    Ok(())
 }
 
 /// Of several protocols that a client would go on with (RFC 9110 section 7.8). What checks a handshake looks for one

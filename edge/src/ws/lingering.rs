@@ -77,10 +77,10 @@ mod tests {
     use futures_util::poll;
 
     use super::*;
-    use crate::stub_core::user;
+    use crate::{stub_core::user, ws::feed::FeedId};
 
     fn left() -> Left {
-        Left { feed: Arc::new(Feed::new(user(1))), at: Instant::now() }
+        Left { feed: Arc::new(Feed::new(user(1), FeedId(1), &Arc::default())), at: Instant::now() }
     }
 
     #[tokio::test(start_paused = true)]

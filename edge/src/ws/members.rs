@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{close::CloseReason, queue::Outgoing};
+use super::{close::CloseReason, feed::FeedId, queue::Outgoing};
 
-/// The connections of a user.
+/// The connections of a user, of both generations.
 #[derive(Default)]
 pub(super) struct Members(Mutex<State>);
 
@@ -24,6 +24,8 @@ struct Member {
     heard_at: Instant,
     /// Counts against the user's limit: its handshake is done, and it is not being replaced.
     counts: bool,
+    /// What it is given what the user receives by, unless it has a stream of its own.
+    feed: Option<FeedId>,
 }
 
 /// What becomes of a user's connections when there is one more.
@@ -64,15 +66,15 @@ impl Members {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the connection is given what the user receives.
-    pub(super) fn add(&self, outgoing: Arc<Outgoing>) {
+    /// From now on the connection is given what the user receives, if it has a feed.
+    pub(super) fn add(&self, outgoing: Arc<Outgoing>, feed: Option<FeedId>) {
         let heard_at = outgoing.heard_at();
         let mut state = self.state();
         // Most users have one.
         if state.members.is_empty() {
             state.members.reserve_exact(1);
         }
-        state.members.push(Member { outgoing, heard_at, counts: false });
+        state.members.push(Member { outgoing, heard_at, counts: false, feed });
     }
 
     /// Counts a connection whose handshake succeeds. Beyond `max` the others are asked whether they live; beyond twice as
@@ -109,20 +111,31 @@ impl Members {
         state.is_probing = false;
     }
 
-    /// Whether the connection was the last.
-    pub(super) fn remove(&self, outgoing: &Arc<Outgoing>) -> bool {
-        let mut state = self.state();
-        state.members.retain(|member| !Arc::ptr_eq(&member.outgoing, outgoing));
-        state.members.is_empty()
+    pub(super) fn remove(&self, outgoing: &Arc<Outgoing>) {
+        self.state().members.retain(|member| !Arc::ptr_eq(&member.outgoing, outgoing));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().members.is_empty()
+    }
+
+    /// Whether no connection belongs to the feed.
+    pub(super) fn has_left(&self, feed: FeedId) -> bool {
+        !self.state().members.iter().any(|member| member.feed == Some(feed))
     }
 
     pub(super) fn close_all(&self, reason: CloseReason) {
-        for outgoing in self.all() {
+        let all: Vec<_> =
+            self.state().members.iter().map(|member| Arc::clone(&member.outgoing)).collect();
+        for outgoing in all {
             outgoing.close(reason);
         }
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Outgoing>> {
-        self.state().members.iter().map(|member| Arc::clone(&member.outgoing)).collect()
+    /// Those that belong to the feed.
+    pub(super) fn of_feed(&self, feed: FeedId) -> Vec<Arc<Outgoing>> {
+        let state = self.state();
+        let of_feed = state.members.iter().filter(|member| member.feed == Some(feed));
+        of_feed.map(|member| Arc::clone(&member.outgoing)).collect()
     }
 }

@@ -6,6 +6,7 @@
 //! connection.
 //!
 //! * `read`: what the client sends, and the bounds on it.
+//! * `receipts`: marks of what was seen, which wait for each other.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
@@ -18,6 +19,7 @@ mod close;
 mod context;
 mod read;
 mod read_ahead;
+mod receipts;
 mod waiting;
 mod write;
 
@@ -39,8 +41,11 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
+pub(super) use self::close::refuse;
 pub(crate) use self::context::SessionContext;
-use self::{answers::Reply, close::Closing, read_ahead::ReadAhead, waiting::Waiting};
+use self::{
+    answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, waiting::Waiting,
+};
 use super::{
     close::CloseReason,
     flood::{Budget, Metered},
@@ -56,6 +61,8 @@ use crate::{
 /// Commands of one connection without an answer; beyond it the connection is not read, unless they wait for a core or database
 /// that is away.
 const MAX_IN_FLIGHT: usize = 64;
+/// The same in the second generation, of frames of any kind, whatever they wait for (PROTOCOL-2 section 3).
+const MAX_UNANSWERED: usize = 256;
 /// What is gathered before it is written.
 const BATCH_BYTES: usize = 4 * 1024;
 /// Every connection holds one all its life.
@@ -86,6 +93,7 @@ pub(super) async fn run<S>(
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
         session.submit_last();
+        session.submit_last_receipts();
         session.note_end(end);
         // The connection leaves the registry here.
         (session.socket, end)
@@ -123,6 +131,9 @@ struct Session<S> {
     /// In the order of the frames that they answer.
     answers: VecDeque<Reply>,
     waiting: Waiting,
+    receipts: Receipts,
+    /// Brings what the user receives, in the second generation. Resolves when it cannot go on.
+    following: Option<Pin<Box<dyn Future<Output = CloseReason> + Send>>>,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
     unread_since: Option<Instant>,
     /// Since when it has as much in flight as it may.
@@ -166,13 +177,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     fn new(
-        connection: Connection,
+        mut connection: Connection,
         context: Arc<SessionContext>,
         socket: WebSocketStream<Metered<S>>,
         expires_at: Option<Instant>,
     ) -> Self {
         connection.outgoing.set_stalled(None);
         let standstills = context.standstill.seen(Instant::now()).count;
+        let following = connection.following.take();
+        let outgoing = &connection.outgoing;
+        let following = following.map(|following| following.run(Arc::clone(outgoing)));
         Self {
             standstills,
             looks_until: None,
@@ -182,6 +196,8 @@ where
             socket,
             answers: VecDeque::new(),
             waiting: Waiting::default(),
+            receipts: Receipts::default(),
+            following,
             unread_since: None,
             full_since: None,
             sender: None,
@@ -252,18 +268,30 @@ where
             self.begin_close(reason);
         }
         self.ping_due |= self.connection.outgoing.take_probe();
+        let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
+        let marked = self.poll_receipts(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
         let closed = self.advance_close()?;
-        Ok(wrote || answered || read || closed)
+        Ok(ended || wrote || marked || answered || read || closed)
+    }
+
+    /// Gives whether what the user receives has come to its end.
+    fn poll_following(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(following) = &mut self.following else { return false };
+        let Poll::Ready(reason) = following.as_mut().poll(cx) else { return false };
+        self.following = None;
+        self.context.known_users.forget(self.connection.user());
+        self.begin_close(reason);
+        true
     }
 
     fn next_deadline(&self) -> Instant {
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
-        let due = self.waiting.due();
-        [stalled, closing, due, self.paused_until, self.looks_until, self.expires_at]
+        let (due, marks_due) = (self.waiting.due(), self.receipts.due());
+        [stalled, closing, due, marks_due, self.paused_until, self.looks_until, self.expires_at]
             .into_iter()
             .flatten()
             .fold(self.silent_until(), Instant::min)

@@ -1,7 +1,7 @@
 //! The connections of an edge: who is connected, what they are given, and their common end.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,9 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     close::CloseReason,
-    feed::Feed,
+    feed::{Feed, FeedId},
+    following::Following,
     lingering::{Left, Lingering},
-    members::Admission,
+    members::{Admission, Members},
     places::{NoPlace, Place, Places},
     queue::Outgoing,
     subscription::{Ended, Subscriptions},
@@ -40,7 +41,7 @@ pub(super) struct Sockets {
     places: Places,
     registry: Mutex<Registry>,
     lingering: Lingering,
-    subscriptions: Subscriptions,
+    subscriptions: Arc<Subscriptions>,
     known_users: Arc<KnownUsers>,
     metrics: Metrics,
     tasks: Tasks,
@@ -51,7 +52,16 @@ pub(super) struct Sockets {
 #[derive(Default)]
 struct Registry {
     draining: bool,
-    feeds: HashMap<UserId, Arc<Feed>>,
+    users: HashMap<UserId, OfUser>,
+    last_feed: u64,
+}
+
+/// What there is of a user: connections, or a feed that was left a moment ago.
+#[derive(Default)]
+struct OfUser {
+    members: Arc<Members>,
+    /// Of those of the first generation.
+    feed: Option<Arc<Feed>>,
 }
 
 impl Sockets {
@@ -69,7 +79,7 @@ impl Sockets {
             places: Places::new(limits),
             registry: Mutex::default(),
             lingering: Lingering::default(),
-            subscriptions: Subscriptions::new(core, metrics.clone()),
+            subscriptions: Arc::new(Subscriptions::new(core, metrics.clone())),
             known_users,
             metrics,
             tasks,
@@ -83,13 +93,13 @@ impl Sockets {
 
     /// Closes every connection with 1001, takes no more, and returns when all sessions have ended.
     pub(super) async fn drain(&self) {
-        let feeds: Vec<_> = {
+        let all: Vec<_> = {
             let mut registry = self.registry();
             registry.draining = true;
-            registry.feeds.values().cloned().collect()
+            registry.users.values().map(|of_user| Arc::clone(&of_user.members)).collect()
         };
-        for feed in feeds {
-            feed.members.close_all(CloseReason::Draining);
+        for members in all {
+            members.close_all(CloseReason::Draining);
         }
         self.lingering.take_all().iter().for_each(|left| self.stop(left));
         self.sessions.close();
@@ -104,7 +114,8 @@ impl Sockets {
         self.places.take(user)
     }
 
-    /// Adds a connection of the user who has the place, and who has a subscription from the first on.
+    /// Adds a connection of the user who has the place. One of the first generation has a subscription from the first on;
+    /// others bring their own.
     pub(super) fn join(
         self: &Arc<Self>,
         place: Place,
@@ -116,22 +127,45 @@ impl Sockets {
         if registry.draining {
             return Err(NoPlace::Draining);
         }
-        let feed = match registry.feeds.entry(user) {
-            Entry::Occupied(entry) => {
-                entry.get().join(Arc::clone(&outgoing));
-                Arc::clone(entry.get())
-            }
-            Entry::Vacant(entry) => {
-                let feed = Arc::new(Feed::new(user));
-                feed.join(Arc::clone(&outgoing));
-                let subscribed = Arc::clone(self).subscribe(Arc::clone(&feed));
-                feed.set_task(self.tasks.spawn_abortable(subscribed));
-                Arc::clone(entry.insert(feed))
+        let Registry { users, last_feed, .. } = &mut *registry;
+        let of_user = users.entry(user).or_default();
+        let members = Arc::clone(&of_user.members);
+        let feed = match generation {
+            Generation::V1 => Some(self.join_feed(user, of_user, last_feed, &outgoing)),
+            Generation::V2 => {
+                members.add(Arc::clone(&outgoing), None);
+                None
             }
         };
         drop(registry);
         let counted = self.metrics.open_socket();
-        Ok(Connection { sockets: Arc::clone(self), feed, outgoing, _counted: counted })
+        let sockets = Arc::clone(self);
+        let following = None;
+        Ok(Connection { sockets, user, members, feed, following, outgoing, _counted: counted })
+    }
+
+    fn join_feed(
+        self: &Arc<Self>,
+        user: UserId,
+        of_user: &mut OfUser,
+        last_feed: &mut u64,
+        outgoing: &Arc<Outgoing>,
+    ) -> Arc<Feed> {
+        if let Some(feed) = &of_user.feed {
+            feed.join(Arc::clone(outgoing));
+            return Arc::clone(feed);
+        }
+        *last_feed += 1;
+        let feed = Arc::new(Feed::new(user, FeedId(*last_feed), &of_user.members));
+        feed.join(Arc::clone(outgoing));
+        let subscribed = Arc::clone(self).subscribe(Arc::clone(&feed));
+        feed.set_task(self.tasks.spawn_abortable(subscribed));
+        Arc::clone(of_user.feed.insert(feed))
+    }
+
+    /// What those of connections share that have their own.
+    pub(super) fn subscriptions(&self) -> &Arc<Subscriptions> {
+        &self.subscriptions
     }
 
     async fn subscribe(self: Arc<Self>, feed: Arc<Feed>) {
@@ -153,18 +187,25 @@ impl Sockets {
         is_left
     }
 
-    fn leave(&self, feed: &Arc<Feed>, outgoing: &Arc<Outgoing>) {
+    fn leave(&self, connection: &Connection) {
+        let Connection { user, members, feed, outgoing, .. } = connection;
         let at = Instant::now();
-        let over = {
-            // Under the lock of the registry, so that the drain leaves nobody out.
-            let registry = self.registry();
-            if !feed.leave(outgoing, at) {
-                return;
+        // Under the lock of the registry, so that the drain leaves nobody out.
+        let mut registry = self.registry();
+        let over = match feed {
+            Some(feed) if feed.leave(outgoing, at) => {
+                let left = Left { feed: Arc::clone(feed), at };
+                let lingers = !registry.draining && feed.is_live();
+                if lingers { self.lingering.add(left) } else { Some(left) }
             }
-            let left = Left { feed: Arc::clone(feed), at };
-            let lingers = !registry.draining && feed.is_live();
-            if lingers { self.lingering.add(left) } else { Some(left) }
+            Some(_) => None,
+            None => {
+                members.remove(outgoing);
+                None
+            }
         };
+        registry.tidy(*user);
+        drop(registry);
         over.iter().for_each(|left| self.stop(left));
     }
 
@@ -191,8 +232,18 @@ impl Sockets {
 
 impl Registry {
     fn forget(&mut self, feed: &Arc<Feed>) {
-        if self.feeds.get(&feed.user).is_some_and(|current| Arc::ptr_eq(current, feed)) {
-            self.feeds.remove(&feed.user);
+        let Some(of_user) = self.users.get_mut(&feed.user) else { return };
+        if of_user.feed.as_ref().is_some_and(|current| Arc::ptr_eq(current, feed)) {
+            of_user.feed = None;
+            self.tidy(feed.user);
+        }
+    }
+
+    /// Drops what is kept of a user of whom nothing is left.
+    fn tidy(&mut self, user: UserId) {
+        let is_left = |of_user: &OfUser| of_user.feed.is_none() && of_user.members.is_empty();
+        if self.users.get(&user).is_some_and(is_left) {
+            self.users.remove(&user);
         }
     }
 }
@@ -200,19 +251,27 @@ impl Registry {
 /// A connection in the registry; leaves it when it is dropped.
 pub(super) struct Connection {
     sockets: Arc<Sockets>,
-    feed: Arc<Feed>,
+    user: UserId,
+    members: Arc<Members>,
+    /// In the first generation.
+    feed: Option<Arc<Feed>>,
+    /// In the second, until its session takes it.
+    pub(super) following: Option<Box<Following>>,
     pub(super) outgoing: Arc<Outgoing>,
     _counted: OpenSocket,
 }
 
 impl Connection {
     pub(super) fn user(&self) -> UserId {
-        self.feed.user
+        self.user
     }
 
     /// Resolves when no message sent to the user from now on can be missed.
     pub(super) async fn live(&self) -> Result<(), Failure> {
-        self.feed.live().await
+        match &self.feed {
+            Some(feed) => feed.live().await,
+            None => Ok(()),
+        }
     }
 
     /// Counts it among the user's connections. Where there are too many, all are probed, and one is closed: who does not
@@ -220,11 +279,11 @@ impl Connection {
     pub(super) fn admit(&self) {
         let Sockets { max_connections_per_user: max, tasks, .. } = &*self.sockets;
         let max = *max;
-        if self.feed.members.admit(&self.outgoing, max) == Admission::Probing {
-            let (feed, draining) = (Arc::clone(&self.feed), tasks.draining().clone());
+        if self.members.admit(&self.outgoing, max) == Admission::Probing {
+            let (members, draining) = (Arc::clone(&self.members), tasks.draining().clone());
             tasks.spawn(async move {
                 if draining.run_until_cancelled(sleep(PROBE_TIME)).await.is_some() {
-                    feed.members.settle(max);
+                    members.settle(max);
                 }
             });
         }
@@ -235,6 +294,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.outgoing.seal();
         self.outgoing.leave();
-        self.sockets.leave(&self.feed, &self.outgoing);
+        self.sockets.leave(self);
     }
 }

@@ -1,4 +1,4 @@
-//! The one subscription of a user, which outlives breaks of the link: it is opened again after the last position, so that
+//! The one subscription of a user's feed, which outlives breaks of the link: it is opened again after the last position, so that
 //! the connections, which stay open, see each message once. It ends with the user's last connection.
 
 use std::time::Duration;
@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{backoff::Backoff, core_client::CoreClient, metrics::Metrics};
 
-const FIRST_RETRY: Duration = Duration::from_millis(100);
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// A delay and the attempt after it stay within the 5 s in which a feed is promised to recover.
-const MAX_RETRY: Duration = Duration::from_secs(2);
+pub(super) const MAX_RETRY: Duration = Duration::from_secs(2);
 /// At most one attempt in it, however many handshakes ask for one.
 const MIN_RETRY: Duration = Duration::from_millis(100);
 
@@ -34,7 +34,7 @@ const OPENINGS: usize = 256;
 
 /// Turns for subscriptions to be opened: where a core comes back, all users of an edge want theirs at once. Each waits at
 /// the edge then, where it costs nothing.
-struct Openings {
+pub(super) struct Openings {
     /// With a handshake that waits.
     first: Semaphore,
     again: Semaphore,
@@ -48,7 +48,7 @@ impl Default for Openings {
 
 impl Openings {
     /// Until what is given is dropped. Neither is ever closed.
-    async fn turn(&self, is_again: bool) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self, is_again: bool) -> Option<SemaphorePermit<'_>> {
         let turns = if is_again { &self.again } else { &self.first };
         turns.acquire().await.ok()
     }
@@ -56,10 +56,10 @@ impl Openings {
 
 /// What the subscriptions of an edge share.
 pub(super) struct Subscriptions {
-    core: CoreClient,
-    openings: Openings,
+    pub(super) core: CoreClient,
+    pub(super) openings: Openings,
     epochs: Epochs,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 /// Why a subscription cannot go on: what handshakes are told, and what connections.
@@ -69,7 +69,7 @@ pub(super) struct Ended {
 }
 
 /// What a failure means for a subscription.
-enum Fate {
+pub(super) enum Fate {
     UserDeleted,
     /// The database does not know the position or the user any more: it has gone back, or is another one.
     PositionLost,
@@ -78,7 +78,7 @@ enum Fate {
 }
 
 impl Fate {
-    fn of(reason: ErrorReason) -> Self {
+    pub(super) fn of(reason: ErrorReason) -> Self {
         use ErrorReason as R;
         match reason {
             R::UserDeleted => Self::UserDeleted,
@@ -180,7 +180,6 @@ impl Subscriptions {
         }
     }
 
-    /// Opens the subscription and awaits its first response.
     async fn open(
         &self,
         user: UserId,
@@ -193,6 +192,14 @@ impl Subscriptions {
             epoch: after.and_then(|position| position.epoch.as_deref()).map(str::to_owned),
             ..Default::default()
         };
+        self.call(request).await
+    }
+
+    /// Opens a subscription and awaits its first response.
+    pub(super) async fn call(
+        &self,
+        request: SubscribeRequest,
+    ) -> Result<(Responses, SubscribeResponse), Failure> {
         let opened = timeout(OPEN_TIMEOUT, async {
             let responses = self.core.chat.clone().subscribe(request).await?.into_inner();
             let mut responses = Box::new(responses);
@@ -232,7 +239,7 @@ impl Subscriptions {
 }
 
 /// Boxed, because a future that is moved holds it more than once.
-type Responses = Box<Streaming<SubscribeResponse>>;
+pub(super) type Responses = Box<Streaming<SubscribeResponse>>;
 
 #[cfg(test)]
 mod tests {

@@ -51,6 +51,14 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "N", default_value = "100", value_parser = number::<u32>(1..=1_000_000))]
     pub(crate) send_burst: u32,
 
+    /// Marks of what was seen or delivered, a second and user; beyond it they wait; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "20", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) receipt_rate: u32,
+
+    /// Marks that a user may make at once before --receipt-rate counts
+    #[arg(long, value_name = "N", default_value = "200", value_parser = number::<u32>(1..=1_000_000))]
+    pub(crate) receipt_burst: u32,
+
     /// WebSockets of a user; beyond it one that is dead or was silent longest is closed with 1008
     #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_connections_per_user: usize,
@@ -165,6 +173,8 @@ impl EdgeLimitArgs {
             delete_window: common.delete_window.0,
             send_rate: self.send_rate,
             send_burst: self.send_burst,
+            receipt_rate: self.receipt_rate,
+            receipt_burst: self.receipt_burst,
             max_connections_per_user: self.max_connections_per_user,
             max_connections: self.max_connections,
             max_uploads_per_user: self.max_uploads_per_user,

@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 70] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 72] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -49,6 +49,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 70] = [
     ("delete-window", Some("unlimited"), &["serve", "core", "edge"]),
     ("send-rate", Some("50"), &["serve", "edge"]),
     ("send-burst", Some("100"), &["serve", "edge"]),
+    ("receipt-rate", Some("20"), &["serve", "edge"]),
+    ("receipt-burst", Some("200"), &["serve", "edge"]),
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
     ("max-connections", Some("20000"), &["serve", "edge"]),
     ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
@@ -171,6 +173,8 @@ fn every_limit_reaches_the_edge() {
         "--keep-alive-timeout=31s",
         "--edit-window=32s",
         "--delete-window=33m",
+        "--receipt-rate=34",
+        "--receipt-burst=35",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -180,6 +184,8 @@ fn every_limit_reaches_the_edge() {
         delete_window: Some(Duration::from_secs(33 * 60)),
         send_rate: 14,
         send_burst: 15,
+        receipt_rate: 34,
+        receipt_burst: 35,
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,

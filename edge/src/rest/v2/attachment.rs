@@ -24,7 +24,7 @@ use crate::{
         multipart::{Form, Part},
     },
     wire::v2::{
-        body,
+        body, field,
         problem::{Problem, ProblemCode},
         query::{self, Query},
     },
@@ -150,7 +150,7 @@ impl Upload {
     async fn body(&self, part: Part) -> Result<String, Problem> {
         let max_bytes = self.edge.shared.config.limits.max_body_bytes;
         let body = text("message_body", part, max_bytes).await?;
-        body::check_text(&body, max_bytes)?;
+        field::check_body(&body, max_bytes)?;
         Ok(body)
     }
 

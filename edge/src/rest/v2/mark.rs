@@ -53,7 +53,9 @@ async fn mark(
 ) -> Result<(String, i64), Problem> {
     let peer_id = peer(path, user).ok_or_else(Problem::not_found)?;
     let json = json_body::read(request, edge.shared.config.limits.max_frame_bytes).await?;
-    Ok((peer_id.to_string(), body::up_to(&json)?))
+    let up_to_id = body::up_to(&json)?;
+    edge.shared.limiter.receipt_in_turn(user).await?;
+    Ok((peer_id.to_string(), up_to_id))
 }
 
 fn state(

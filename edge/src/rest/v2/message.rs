@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     edge::Edge,
+    sends::MetaChange,
     wire::v2::{
-        body::{self, MetaChange},
+        body,
         problem::Problem,
         query::{self, Query},
     },
@@ -55,7 +56,7 @@ pub(super) async fn edit(
         meta_json: match edit.meta {
             MetaChange::Stays => None,
             MetaChange::Removed => Some(String::new()),
-            MetaChange::Is(meta) => Some(meta),
+            MetaChange::Set(meta) => Some(meta),
         },
     };
     let edited = edge.shared.core.chat.clone().edit_message(request).await;

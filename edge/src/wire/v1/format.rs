@@ -20,7 +20,7 @@ const REST_TIMESTAMP: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
 
 impl RestTimestamp {
     /// Written digit by digit: two of them are half the work of a message's JSON otherwise.
-    fn new(micros: i64) -> Self {
+    pub(in crate::wire) fn new(micros: i64) -> Self {
         // Later years than 9999 have no such form, and nothing was sent before 1970.
         let instant = Timestamp::from_microsecond(micros.max(0)).unwrap_or(Timestamp::MAX);
         let time = Offset::UTC.to_datetime(instant);

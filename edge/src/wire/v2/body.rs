@@ -10,10 +10,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    MAX_ID, meta,
+    field,
     problem::{Problem, ProblemCode},
 };
-use crate::wire::json::{has_lone_surrogate, string};
+use crate::{sends::MetaChange, wire::json::has_lone_surrogate};
 
 /// A message to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,84 +31,40 @@ pub(crate) struct Edit {
     pub(crate) meta: MetaChange,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum MetaChange {
-    Stays,
-    Removed,
-    Is(String),
-}
-
 impl Send {
     pub(crate) fn parse(json: &[u8], max_body_bytes: usize) -> Result<Self, Problem> {
         let fields = Fields::parse(json)?;
-        let body = text(fields.message_body, max_body_bytes)?;
-        if body.is_empty() {
-            return Err(Problem::invalid_field("message_body", "must not be empty"));
-        }
-        let client_ref = fields.client_ref.and_then(string);
-        let client_ref = client_ref.and_then(|text| text.parse().ok());
-        let client_ref =
-            client_ref.ok_or_else(|| Problem::invalid_field("client_ref", "must be a UUID"))?;
-        let reply_to = fields.reply_to.filter(|raw| raw.get() != "null");
-        let reply_to = reply_to.map(|raw| id("reply_to", Some(raw))).transpose()?;
-        let meta = fields.meta.map_or(Ok(None), meta::parse);
-        let meta = meta.map_err(|problem| Problem::invalid_field("meta", problem))?;
-        Ok(Self { body, client_ref, reply_to, meta })
+        Ok(Self {
+            body: field::body(fields.message_body, max_body_bytes)?,
+            client_ref: field::client_ref(fields.client_ref)?,
+            reply_to: field::optional_id(fields.reply_to, "reply_to")?,
+            meta: field::meta(fields.meta)?,
+        })
     }
 }
 
 impl Edit {
     pub(crate) fn parse(json: &[u8], max_body_bytes: usize) -> Result<Self, Problem> {
         let fields = Fields::parse(json)?;
-        let body = text(fields.message_body, max_body_bytes)?;
-        let meta = match fields.meta.map(meta::parse) {
-            None => MetaChange::Stays,
-            Some(Ok(None)) => MetaChange::Removed,
-            Some(Ok(Some(meta))) => MetaChange::Is(meta),
-            Some(Err(problem)) => return Err(Problem::invalid_field("meta", problem)),
-        };
-        Ok(Self { body, meta })
+        Ok(Self {
+            body: field::changed_body(fields.message_body, max_body_bytes)?,
+            meta: field::changed_meta(fields.meta)?,
+        })
     }
 }
 
 /// The message that a mark reaches up to.
 pub(crate) fn up_to(json: &[u8]) -> Result<i64, Problem> {
-    id("up_to", Fields::parse(json)?.up_to)
-}
-
-/// A text of a client.
-pub(crate) fn check_text(text: &str, max_bytes: usize) -> Result<(), Problem> {
-    if text.len() > max_bytes {
-        let detail = format!("message_body: must not be longer than {max_bytes} bytes");
-        return Err(Problem::new(ProblemCode::MessageTooLarge, detail));
-    }
-    if text.contains('\0') {
-        return Err(Problem::invalid_field("message_body", "must not contain NUL"));
-    }
-    Ok(())
+    Ok(field::id(Fields::parse(json)?.up_to, "up_to")?)
 }
 
 /// `meta` as a text by itself.
 pub(crate) fn meta_text(text: &str) -> Result<Option<String>, Problem> {
-    let invalid = |problem: &dyn fmt::Display| Problem::invalid_field("meta", problem);
     let raw = (!json::is_too_deep(text) && !has_lone_surrogate(text))
         .then(|| serde_json::from_str::<&RawValue>(text).ok())
         .flatten();
-    let raw = raw.ok_or_else(|| invalid(&"must be JSON"))?;
-    meta::parse(raw).map_err(|problem| invalid(&problem))
-}
-
-fn text(raw: Option<&RawValue>, max_bytes: usize) -> Result<String, Problem> {
-    let text = raw.and_then(string);
-    let text = text.ok_or_else(|| Problem::invalid_field("message_body", "must be a string"))?;
-    check_text(&text, max_bytes)?;
-    Ok(text)
-}
-
-fn id(field: &str, raw: Option<&RawValue>) -> Result<i64, Problem> {
-    let id = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    id.filter(|id| (1..=MAX_ID).contains(id))
-        .ok_or_else(|| Problem::invalid_field(field, "must be a message id"))
+    let raw = raw.ok_or_else(|| Problem::invalid_field("meta", "must be JSON"))?;
+    Ok(field::meta(Some(raw))?)
 }
 
 /// The known keys, unparsed; what else is there is checked and skipped.
@@ -256,7 +212,7 @@ mod tests {
             Edit { body: "".into(), meta: MetaChange::Stays }
         );
         assert_eq!(edit(r#"{"message_body":"x","meta":null}"#).meta, MetaChange::Removed);
-        assert_eq!(edit(r#"{"message_body":"x","meta":{}}"#).meta, MetaChange::Is("{}".into()));
+        assert_eq!(edit(r#"{"message_body":"x","meta":{}}"#).meta, MetaChange::Set("{}".into()));
         assert_eq!(refused(Edit::parse(b"{}", 10)), ProblemCode::InvalidField);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::meta::MAX_META_BYTES;
+use super::field::MAX_META_BYTES;
 use crate::config::Limits;
 
 /// Bytes of a frame to a client: each is below it, unless texts may be longer than by default.

@@ -6,9 +6,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use netrox_proto::v1::{ErrorReason, Failure};
 use serde::Serialize;
-use tonic::Code;
 
-use super::cursor::Reset;
+use super::{
+    cursor::Reset,
+    refusal::{Code, Refusal},
+};
 use crate::{
     error::{PublicError, RETRY_AFTER, explain},
     internal_error::log_internal,
@@ -127,7 +129,7 @@ impl Problem {
     /// The core's refusal of what may have taken effect.
     pub(crate) fn of_write(failure: Failure) -> Self {
         // A core of the last version, while others are upgraded.
-        if failure.code == i32::from(Code::Unimplemented) {
+        if failure.code == i32::from(tonic::Code::Unimplemented) {
             return Self::unavailable();
         }
         match failure.reason() {
@@ -229,6 +231,27 @@ impl From<TooMuch> for Problem {
     fn from(TooMuch { wait }: TooMuch) -> Self {
         let problem = Self::new(ProblemCode::RateLimited, "Too much in too short a time");
         Self { retry_after: wait, ..problem }
+    }
+}
+
+/// Of a field that frames have, too.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal.code {
+            Code::InvalidJson => ProblemCode::InvalidJson,
+            Code::UnknownAction | Code::InvalidField => ProblemCode::InvalidField,
+            Code::MessageTooLarge => ProblemCode::MessageTooLarge,
+            Code::InvalidReceiver => ProblemCode::InvalidReceiver,
+            Code::NotFound => ProblemCode::NotFound,
+            Code::NotAllowed => ProblemCode::NotAllowed,
+            Code::TooLate => ProblemCode::TooLate,
+            Code::RateLimited => ProblemCode::RateLimited,
+            Code::Unavailable => ProblemCode::Unavailable,
+            Code::OutcomeUnknown => ProblemCode::OutcomeUnknown,
+            Code::Internal => ProblemCode::Internal,
+        };
+        let problem = Self::new(code, refusal.message);
+        Self { retry_after: refusal.retry_after.unwrap_or(RETRY_AFTER), ..problem }
     }
 }
 

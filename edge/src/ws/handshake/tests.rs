@@ -24,6 +24,8 @@ use crate::{
     stub_edge::StubEdge,
 };
 
+mod second;
+
 const BOB: u128 = 2;
 const LINE_END: &str = "\r\n";
 

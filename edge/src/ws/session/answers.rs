@@ -18,20 +18,24 @@ use tokio::{
     time::Instant,
 };
 
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
 use super::Session;
 use crate::{
     auth::Identity,
-    sends::{self, Sent},
-    wire::Rejection,
+    sends::{Marks, PendingSend, Sent},
+    wire::{Echo, Refused},
     ws::{close::CloseReason, queue::Push},
 };
 
 /// What a client's frame led to.
 pub(super) enum Reply {
-    Refused(Rejection),
-    Sent(sends::PendingSend),
+    Refused(Echo, Refused),
+    Sent(Echo, PendingSend),
+    /// It took effect, or was a question.
+    Told(Utf8Bytes),
     /// The core does not know the sender, who is being provisioned anew.
-    Provisioning(Pin<Box<dyn Future<Output = Rejection> + Send>>),
+    Provisioning(Echo, Pin<Box<dyn Future<Output = Refused> + Send>>),
 }
 
 impl<S> Session<S>
@@ -43,33 +47,37 @@ where
         let mut progress = false;
         while let Some(answer) = self.answers.front_mut() {
             let next = match answer {
-                Reply::Sent(pending) => match Pin::new(&mut *pending).poll(cx) {
+                Reply::Sent(echo, pending) => match Pin::new(&mut *pending).poll(cx) {
                     Poll::Pending => break,
-                    // Documented clients are told of refusals alone.
                     Poll::Ready(Ok(sent)) => {
                         note_sent(self.connection.user(), pending.request_id(), &sent);
-                        None
+                        self.connection.outgoing.generation().sent(echo, &sent).map(Reply::Told)
                     }
                     Poll::Ready(Err(failure)) => {
-                        let id = pending.request_id().clone();
-                        match self.refusal(failure, &id) {
+                        let (id, echo) = (pending.request_id().clone(), std::mem::take(echo));
+                        match self.refusal(failure, echo, &id) {
                             Some(next) => Some(next),
                             None => return true,
                         }
                     }
                 },
-                Reply::Provisioning(done) => match done.as_mut().poll(cx) {
+                Reply::Provisioning(echo, done) => match done.as_mut().poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(rejection) => Some(Reply::Refused(rejection)),
+                    Poll::Ready(refused) => Some(Reply::Refused(std::mem::take(echo), refused)),
                 },
-                Reply::Refused(rejection) => {
-                    let frame = self.connection.outgoing.generation().rejected(rejection);
+                Reply::Refused(echo, refused) => {
                     // It waits like any frame, and with it what comes after.
-                    if self.connection.outgoing.push_answer(frame) != Push::Done {
+                    if self.connection.outgoing.push_answer(refused.frame(echo)) != Push::Done {
                         break;
                     }
-                    self.context.metrics.refused_frame(rejection.code.into());
+                    self.context.metrics.refused_frame(refused.code());
                     self.errors.charge(Instant::now());
+                    None
+                }
+                Reply::Told(frame) => {
+                    if self.connection.outgoing.push_answer(frame.clone()) != Push::Done {
+                        break;
+                    }
                     None
                 }
             };
@@ -88,9 +96,18 @@ where
         progress
     }
 
+    /// Tells what need not wait for the answers to frames before it. Gives whether it is told already.
+    pub(super) fn tell(&mut self, frame: Utf8Bytes) -> bool {
+        let is_told = self.connection.outgoing.push_answer(frame.clone()) == Push::Done;
+        if !is_told {
+            self.answers.push_back(Reply::Told(frame));
+        }
+        is_told
+    }
+
     /// What follows from the failure of a command; nothing where it ends the session.
-    fn refusal(&mut self, failure: Failure, id: &RequestId) -> Option<Reply> {
-        let user = self.connection.user();
+    fn refusal(&mut self, failure: Failure, echo: Echo, id: &RequestId) -> Option<Reply> {
+        let (user, generation) = (self.connection.user(), self.generation());
         let known_users = Arc::clone(&self.context.known_users);
         match failure.reason() {
             ErrorReason::UserDeleted => {
@@ -99,7 +116,7 @@ where
                 None
             }
             ErrorReason::UserUnknown => {
-                Some(Reply::Provisioning(Box::pin(id.clone().scope(async move {
+                let provisioned = async move {
                     known_users.forget(user);
                     let identity = Identity {
                         user_id: user,
@@ -110,14 +127,15 @@ where
                     };
                     match known_users.ensure(&identity).await {
                         // It was not stored, and will be if it is sent again.
-                        Ok(()) => Rejection::unavailable(),
+                        Ok(()) => generation.unavailable(),
                         // What is unknown is whether the user is known now.
                         Err(failure) if failure.reason() == ErrorReason::OutcomeUnknown => {
-                            Rejection::unavailable()
+                            generation.unavailable()
                         }
-                        Err(failure) => Rejection::from(failure),
+                        Err(failure) => generation.failed(failure),
                     }
-                }))))
+                };
+                Some(Reply::Provisioning(echo, Box::pin(id.clone().scope(provisioned))))
             }
             ErrorReason::Unspecified
             | ErrorReason::InvalidField
@@ -140,14 +158,14 @@ where
             | ErrorReason::ThreadNotFound
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
-                let rejection = || id.sync_scope(|| Rejection::from(failure));
-                Some(Reply::Refused(span.in_scope(rejection)))
+                let refused = || id.sync_scope(|| generation.failed(failure));
+                Some(Reply::Refused(echo, span.in_scope(refused)))
             }
         }
     }
 }
 
-fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
+pub(super) fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
     match sent {
         Sent::Message(SendMessageResponse { message_id, thread_id, created, .. }) => {
             tracing::debug!(
@@ -168,5 +186,20 @@ fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
                 "a file is delivered"
             );
         }
+        Sent::Edit(updated) => tracing::debug!(
+            user.id = %user,
+            %request_id,
+            updated_micros = updated.as_ref().map(time::micros),
+            "a message is edited"
+        ),
+        Sent::Delete => tracing::debug!(user.id = %user, %request_id, "a message is deleted"),
+        Sent::Mark(Marks { seen_id, delivered_id, unread, .. }) => tracing::debug!(
+            user.id = %user,
+            %request_id,
+            seen_id,
+            delivered_id,
+            unread,
+            "a thread is marked"
+        ),
     }
 }

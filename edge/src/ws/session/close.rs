@@ -9,10 +9,13 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, protocol::frame::coding::CloseCode},
+    tungstenite::{
+        self, Message,
+        protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
+    },
 };
 
-use super::{Session, SessionContext, SessionEnd};
+use super::{READ_BUFFER_BYTES, Session, SessionContext, SessionEnd, receipts::Receipts};
 use crate::{
     metrics::Close,
     ws::{close::CloseReason, flood::Metered},
@@ -62,19 +65,22 @@ where
         if reason == CloseReason::UserDeleted {
             self.read_ended = true;
             self.answers = VecDeque::new();
+            self.receipts = Receipts::default();
             self.note_all_answered();
         }
         if self.closing.is_some() {
             return;
         }
+        self.following = None;
         self.connection.outgoing.close(reason);
-        let close = Close::by_server(reason.frame().code.into(), reason.word());
+        let close = Close::by_server(reason.frame(self.generation()).code.into(), reason.word());
         self.context.metrics.closed(close);
         let until = Instant::now() + FINISH_TIMEOUT;
         self.closing = Some(Closing::Finishing { reason, awaited: 0, until });
         // What waits for the rate does so no longer.
         self.submit_waiting(Instant::now());
-        let awaited = self.answers.len();
+        self.submit_receipts(Instant::now());
+        let awaited = self.answers.len() + self.receipts.len();
         self.closing = Some(Closing::Finishing { reason, awaited, until });
     }
 
@@ -108,7 +114,10 @@ where
                 Ok(true)
             }
             Some(Closing::Parting { .. })
-                if self.read_ended && self.answers.is_empty() && !self.unflushed =>
+                if self.read_ended
+                    && self.answers.is_empty()
+                    && self.receipts.is_empty()
+                    && !self.unflushed =>
             {
                 Err(SessionEnd::Closed)
             }
@@ -138,7 +147,7 @@ where
     }
 
     fn send_close(&mut self, reason: CloseReason) {
-        self.start_send(Message::Close(Some(reason.frame())));
+        self.start_send(Message::Close(Some(reason.frame(self.generation()))));
         self.part(CloseFrame::Given);
     }
 
@@ -152,6 +161,7 @@ where
                     // Its writing side broke.
                     self.context.metrics.closed(Close::of_connection());
                 }
+                self.following = None;
                 self.connection.outgoing.seal();
                 let until = Instant::now() + FINISH_TIMEOUT;
                 self.closing = Some(Closing::Parting { until, frame });
@@ -204,5 +214,19 @@ where
         // The peer may be gone before it is told to.
         Ok(Ok(())) | Ok(Err(_)) => {}
         Err(_) => tracing::debug!("a client did not end its stream in time"),
+    }
+}
+
+/// Closes a connection that never became a session.
+pub(in crate::ws) async fn refuse<S>(stream: S, reason: tungstenite::protocol::CloseFrame)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    let stream = Metered::new(stream);
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    // The client may have gone.
+    if socket.send(Message::Close(Some(reason))).await.is_ok() {
+        finish(socket).await;
     }
 }

@@ -14,12 +14,15 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Session, SessionEnd};
-use crate::ws::close::CloseReason;
+use crate::{
+    wire::{Echo, Frame, Generation, Request},
+    ws::close::CloseReason,
+};
 
 /// Frame headers that a message may have beside its text.
 const FRAGMENT_OVERHEAD_BYTES: usize = 16 * 1024;
 /// When a command is submitted again that there was no room for.
-const POSTPONED_INTERVAL: Duration = Duration::from_millis(10);
+pub(super) const POSTPONED_INTERVAL: Duration = Duration::from_millis(10);
 /// How often a connection that has enough in flight is looked at whether that is just under way.
 const STALL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Of a masked control frame, without its payload.
@@ -86,7 +89,7 @@ where
             Some(now + POSTPONED_INTERVAL)
         } else if self.waiting.is_full() {
             self.waiting.due()
-        } else if has_enough && !self.waits_for_what_is_away(now) {
+        } else if has_enough && !self.may_have_more(now) {
             // An answer wakes it before, if nothing is away. Otherwise what is sent meanwhile is of now, and not of later.
             self.unread_since.get_or_insert(now);
             Some(now + STALL_LOOK_INTERVAL)
@@ -94,6 +97,14 @@ where
             self.errors.refilled_at(now)
         };
         self.paused_until.is_none()
+    }
+
+    /// Whether more may be in flight than is: a documented client cannot know what of it waits for what is away.
+    fn may_have_more(&mut self, now: Instant) -> bool {
+        match self.generation() {
+            Generation::V1 => self.waits_for_what_is_away(now),
+            Generation::V2 => false,
+        }
     }
 
     /// Whether what is in flight is not just under way. That is looked at only where nothing was answered for a moment: many
@@ -126,7 +137,7 @@ where
             }
             Message::Binary(_) => {
                 self.message_start = self.socket.get_ref().bytes_read();
-                self.refuse(self.generation().not_text());
+                self.refuse(Echo::default(), self.generation().not_text());
                 return Ok(());
             }
             Message::Ping(payload) => {
@@ -162,9 +173,18 @@ where
     fn act(&mut self, text: &str, now: Instant) {
         let user = self.connection.user();
         let max_body_bytes = self.limits().max_body_bytes;
-        match self.generation().parse(text, user, max_body_bytes) {
-            Ok(command) => self.take_in(command, now),
-            Err(rejection) => self.refuse(rejection),
+        let Frame { echo, request } = self.generation().parse(text, user, max_body_bytes);
+        match request {
+            Ok(Request::Command(command)) => self.take_in(command, echo, now),
+            Ok(Request::Mark(mark)) => self.take_in_mark(mark, echo, now),
+            Ok(Request::Ping) => {
+                // It costs its client no more than what is refused.
+                self.errors.charge(now);
+                if let Some(pong) = self.generation().pong(&echo) {
+                    self.tell(pong);
+                }
+            }
+            Err(refused) => self.refuse(echo, refused),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod delivery;
 mod end;
 mod faults;
+mod second;
 mod sends;
 mod standstill;
 

@@ -8,11 +8,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::{MAX_IN_FLIGHT, Session, answers::Reply};
+use super::{MAX_IN_FLIGHT, MAX_UNANSWERED, Session, answers::Reply};
 use crate::{
     limits::{HeldMemory, TooMuch},
     sends::{SendCommand, Submission},
-    wire::Rejection,
+    wire::{Echo, Generation, Refused},
 };
 
 /// What one connection holds of it; beyond that it is not read.
@@ -37,6 +37,7 @@ struct Frames {
 enum Frame {
     Command {
         command: SendCommand,
+        echo: Echo,
         /// When it came.
         since: Instant,
         /// By the rate; absent where it waits for room alone.
@@ -44,7 +45,7 @@ enum Frame {
         /// Absent where there was no room to hold it, or nothing that waits for the rate.
         held: Option<HeldMemory>,
     },
-    Refused(Rejection),
+    Refused(Echo, Refused),
 }
 
 impl Waiting {
@@ -56,8 +57,13 @@ impl Waiting {
     pub(super) fn due(&self) -> Option<Instant> {
         match self.0.as_ref()?.frames.front()? {
             Frame::Command { due, .. } => *due,
-            Frame::Refused(_) => None,
+            Frame::Refused(..) => None,
         }
+    }
+
+    /// How many frames wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |waiting| waiting.frames.len())
     }
 
     /// How many refusals wait to be told.
@@ -74,7 +80,7 @@ impl Waiting {
         match &frame {
             Frame::Command { held: Some(held), .. } => waiting.bytes += held.bytes(),
             Frame::Command { held: None, .. } => waiting.is_full = true,
-            Frame::Refused(_) => waiting.refusals += 1,
+            Frame::Refused(..) => waiting.refusals += 1,
         }
         waiting.frames.push_back(frame);
     }
@@ -88,7 +94,7 @@ impl Waiting {
         let frame = waiting.frames.pop_front();
         match &frame {
             Some(Frame::Command { held: Some(held), .. }) => waiting.bytes -= held.bytes(),
-            Some(Frame::Refused(_)) => waiting.refusals -= 1,
+            Some(Frame::Refused(..)) => waiting.refusals -= 1,
             Some(Frame::Command { held: None, .. }) | None => {}
         }
         if waiting.frames.is_empty() {
@@ -103,30 +109,32 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// Takes a command in that was read, unless more wait for the user's rate than may.
-    pub(super) fn take_in(&mut self, command: SendCommand, now: Instant) {
+    pub(super) fn take_in(&mut self, command: SendCommand, echo: Echo, now: Instant) {
         let user = self.connection.user();
         let limiter = &self.context.limiter;
         // What could not be taken before for what is away counts from then.
         let due = match limiter.send(user, self.unread_since.unwrap_or(now)) {
             Ok(due) => due,
-            Err(TooMuch { .. }) => return self.refuse(Rejection::rate_limited()),
+            Err(too_much @ TooMuch { .. }) => {
+                return self.refuse(echo, self.generation().rate_limited(too_much));
+            }
         };
         // There is no time left to wait.
         let due = due.filter(|_| self.closing.is_none());
         if due.is_none() && self.waiting.is_empty() {
-            self.submit(command, now, None);
+            self.submit(command, echo, now, None);
             return;
         }
         let held = limiter.hold(OVERHEAD_BYTES + command.text_bytes());
-        self.waiting.push(Frame::Command { command, since: now, due, held });
+        self.waiting.push(Frame::Command { command, echo, since: now, due, held });
     }
 
     /// Refuses a frame that was read, after the answers to those before it.
-    pub(super) fn refuse(&mut self, rejection: Rejection) {
+    pub(super) fn refuse(&mut self, echo: Echo, refused: Refused) {
         if self.waiting.is_empty() {
-            self.answers.push_back(Reply::Refused(rejection));
+            self.answers.push_back(Reply::Refused(echo, refused));
         } else {
-            self.waiting.push(Frame::Refused(rejection));
+            self.waiting.push(Frame::Refused(echo, refused));
         }
     }
 
@@ -137,14 +145,14 @@ where
                 return true;
             }
             match self.waiting.pop() {
-                Some(Frame::Command { command, since, due, held }) => {
+                Some(Frame::Command { command, echo, since, due, held }) => {
                     let since = due.map_or(since, |due| due.max(since));
-                    if !self.submit(command, since, held) {
+                    if !self.submit(command, echo, since, held) {
                         return false;
                     }
                 }
-                Some(Frame::Refused(rejection)) => {
-                    self.answers.push_back(Reply::Refused(rejection));
+                Some(Frame::Refused(echo, refused)) => {
+                    self.answers.push_back(Reply::Refused(echo, refused));
                 }
                 None => {}
             }
@@ -153,16 +161,23 @@ where
     }
 
     /// Whether it was taken; else it is to be submitted again in a moment.
-    fn submit(&mut self, command: SendCommand, since: Instant, held: Option<HeldMemory>) -> bool {
+    fn submit(
+        &mut self,
+        command: SendCommand,
+        echo: Echo,
+        since: Instant,
+        held: Option<HeldMemory>,
+    ) -> bool {
         let sends = &self.context.sends;
         let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
         match sends.submit(sender, command, since) {
             Submission::Accepted(pending) => {
-                self.answers.push_back(Reply::Sent(pending));
+                self.answers.push_back(Reply::Sent(echo, pending));
                 true
             }
             Submission::NoRoom(command) => {
-                self.waiting.push_front(Frame::Command { command, since, due: None, held });
+                let due = None;
+                self.waiting.push_front(Frame::Command { command, echo, since, due, held });
                 false
             }
         }
@@ -182,6 +197,11 @@ where
 
     /// Whether as many frames are without an answer as may be.
     pub(super) fn has_enough_in_flight(&self) -> bool {
-        self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT
+        match self.generation() {
+            Generation::V1 => self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT,
+            Generation::V2 => {
+                self.answers.len() + self.waiting.len() + self.receipts.len() >= MAX_UNANSWERED
+            }
+        }
     }
 }

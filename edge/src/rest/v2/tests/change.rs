@@ -117,6 +117,21 @@ async fn a_mark_is_answered_by_the_state_of_the_thread() {
 }
 
 #[tokio::test]
+async fn marks_have_a_rate_of_their_own() {
+    let edge = StubEdge::with_limits(|limits| {
+        (limits.receipt_rate, limits.receipt_burst, limits.send_rate) = (1, 2, 1);
+    })
+    .await;
+    edge.core.change(|state| state.second.threads = vec![Second::thread(1, ALICE, BOB, 7)]);
+    let path = with_bob("/seen");
+    let mark = || alice(&edge, Method::PUT, &path, r#"{"up_to":6}"#);
+    let answers = futures_util::future::join_all((0..12).map(|_| mark())).await;
+    let (done, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert!(done.len() >= 2 && !refused.is_empty(), "{} done", done.len());
+    assert!(refused.into_iter().all(|answer| code(answer) == "rate_limited"));
+}
+
+#[tokio::test]
 async fn edits_deletions_and_sends_have_one_rate() {
     let edge = StubEdge::with_limits(|limits| (limits.send_rate, limits.send_burst) = (1, 3)).await;
     edge.core.change(|state| state.second.add(ALICE, BOB, "one"));

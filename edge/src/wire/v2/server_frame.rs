@@ -1,0 +1,262 @@
+//! What clients receive: each frame one JSON object, its keys in the order of PROTOCOL-2 section 4.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use netrox_proto::{
+    ids::UserId,
+    v1::{Message, ThreadState},
+};
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    cursor::Reset,
+    echo::{Echo, Subject},
+    limits::LimitsObject,
+    object::{MessageObject, ThreadStateObject},
+    refusal::{Code, Refusal},
+};
+use crate::{sends::Sent, wire::v1::format::RestTimestamp};
+
+/// What `hello` says.
+pub(crate) struct Hello<'a> {
+    pub(crate) user: UserId,
+    pub(crate) session_id: &'a str,
+    pub(crate) cursor: &'a str,
+    pub(crate) resumed: bool,
+    pub(crate) reset: Option<Reset>,
+    /// How many changes were missed at most.
+    pub(crate) behind: u64,
+    pub(crate) limits: LimitsObject,
+}
+
+/// The first frame of a connection.
+pub(crate) fn hello(hello: &Hello<'_>) -> Utf8Bytes {
+    render(&HelloFrame {
+        action: "hello",
+        user_id: hello.user.to_string(),
+        session_id: hello.session_id,
+        cursor: hello.cursor,
+        resumed: hello.resumed,
+        reset: hello.reset.map(Reset::word),
+        behind: hello.behind,
+        time: now(),
+        limits: &hello.limits,
+    })
+}
+
+/// What was missed is through.
+pub(crate) fn live(cursor: &str, unread_total: i32) -> Utf8Bytes {
+    render(&LiveFrame { action: "live", cursor, unread_total })
+}
+
+/// A message that is new or has changed, as `viewer` sees it.
+pub(crate) fn message(cursor: &str, new: bool, message: &Message, viewer: UserId) -> Utf8Bytes {
+    let message = MessageObject::of(message, viewer);
+    render(&MessageFrame { action: "message", cursor, new, message })
+}
+
+/// A thread whose state has changed.
+pub(crate) fn thread(cursor: &str, thread: &ThreadState) -> Utf8Bytes {
+    render(&ThreadFrame { action: "thread", cursor, thread: ThreadStateObject::of(thread) })
+}
+
+/// The answer to what took effect; `None` where its client wants none.
+pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
+    if !echo.wants_ack() {
+        return None;
+    }
+    let (action, reference) = ("ack", echo.reference.as_deref());
+    Some(match sent {
+        Sent::Message(sent) => render(&MessageAck {
+            action,
+            reference,
+            client_ref: echo.client_ref().map(|client_ref| client_ref.to_string()),
+            message_id: sent.message_id,
+            thread: sent.thread_id,
+            created: sent.created.as_ref().into(),
+            repeated: sent.repeated,
+        }),
+        Sent::Dispatch(sent) => render(&DispatchAck {
+            action,
+            reference,
+            message_id: echo.message_id(),
+            dispatched: sent.dispatched.as_ref().into(),
+            repeated: sent.already_dispatched,
+        }),
+        Sent::Edit(updated) => render(&EditAck {
+            action,
+            reference,
+            message_id: echo.message_id(),
+            updated: updated.as_ref().into(),
+        }),
+        Sent::Delete => render(&DeleteAck { action, reference, message_id: echo.message_id() }),
+        Sent::Mark(marks) => render(&MarkAck {
+            action,
+            reference,
+            peer_id: echo.peer().map(|peer| peer.to_string()),
+            marks: match echo.subject {
+                Subject::Delivered(_) => {
+                    MarksObject::Delivered { delivered_id: marks.delivered_id }
+                }
+                Subject::Seen(_)
+                | Subject::Nothing
+                | Subject::Message(_)
+                | Subject::Dispatch(_)
+                | Subject::Edit(_)
+                | Subject::Delete(_)
+                | Subject::Ping => MarksObject::Seen {
+                    seen_id: marks.seen_id,
+                    unread: marks.unread,
+                    last_id: marks.last_id,
+                },
+            },
+        }),
+    })
+}
+
+/// The answer to a `ping`.
+pub(crate) fn pong(echo: &Echo) -> Utf8Bytes {
+    render(&PingAck { action: "ack", reference: echo.reference.as_deref(), time: now() })
+}
+
+/// The frame that tells a client why its own was refused.
+pub(crate) fn refused(echo: &Echo, refusal: &Refusal) -> Utf8Bytes {
+    render(&ErrorFrame {
+        action: "error",
+        reference: echo.reference.as_deref(),
+        client_ref: echo.client_ref().map(|client_ref| client_ref.to_string()),
+        code: refusal.code,
+        message: &refusal.message,
+        retry_after_ms: refusal.retry_after.map(milliseconds),
+    })
+}
+
+/// Never less than it takes.
+fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "what clients set their own clock against")]
+fn now() -> RestTimestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    RestTimestamp::new(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[derive(Serialize)]
+struct HelloFrame<'a> {
+    action: &'static str,
+    user_id: String,
+    session_id: &'a str,
+    cursor: &'a str,
+    resumed: bool,
+    reset: Option<&'static str>,
+    behind: u64,
+    time: RestTimestamp,
+    limits: &'a LimitsObject,
+}
+
+#[derive(Serialize)]
+struct LiveFrame<'a> {
+    action: &'static str,
+    cursor: &'a str,
+    unread_total: i32,
+}
+
+#[derive(Serialize)]
+struct MessageFrame<'a, M> {
+    action: &'static str,
+    cursor: &'a str,
+    new: bool,
+    message: M,
+}
+
+#[derive(Serialize)]
+struct ThreadFrame<'a, T> {
+    action: &'static str,
+    cursor: &'a str,
+    thread: T,
+}
+
+#[derive(Serialize)]
+struct MessageAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    client_ref: Option<String>,
+    message_id: i64,
+    thread: i64,
+    created: RestTimestamp,
+    repeated: bool,
+}
+
+#[derive(Serialize)]
+struct DispatchAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    message_id: Option<i64>,
+    dispatched: RestTimestamp,
+    repeated: bool,
+}
+
+#[derive(Serialize)]
+struct EditAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    message_id: Option<i64>,
+    updated: RestTimestamp,
+}
+
+#[derive(Serialize)]
+struct DeleteAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    message_id: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct MarkAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    peer_id: Option<String>,
+    #[serde(flatten)]
+    marks: MarksObject,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MarksObject {
+    Seen { seen_id: i64, unread: i32, last_id: i64 },
+    Delivered { delivered_id: i64 },
+}
+
+#[derive(Serialize)]
+struct PingAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    time: RestTimestamp,
+}
+
+#[derive(Serialize)]
+struct ErrorFrame<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    client_ref: Option<String>,
+    code: Code,
+    message: &'a str,
+    retry_after_ms: Option<u64>,
+}
+
+#[expect(clippy::expect_used, reason = "strings, numbers and JSON can be written as JSON")]
+fn render(frame: &impl Serialize) -> Utf8Bytes {
+    serde_json::to_string(frame).expect("strings, numbers and JSON can be serialised").into()
+}
+
+#[cfg(test)]
+mod tests;

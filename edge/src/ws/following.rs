@@ -1,0 +1,239 @@
+//! The stream that one connection of the second generation has of its own (PROTOCOL-2 section 4): first what the client
+//! missed, as fast as it takes it, then what happens.
+//!
+//! Of what comes no more than one response is held, besides the queue of the connection. A stream that breaks is opened again
+//! at the position that was reached, and the client does not notice.
+//!
+//! * [`calls`]: what is asked of the core.
+//! * [`progress`]: the position, and what the client is told of it.
+
+mod calls;
+mod progress;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use netrox_proto::{
+    ids::UserId,
+    request_id::RequestId,
+    v1::{Event, Failure, ListThreadsResponse, SubscribeResponse, event::Change},
+};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tracing::Instrument as _;
+
+use self::{
+    calls::{Begun, CoreOfUser},
+    progress::Progress,
+};
+use super::{
+    close::CloseReason,
+    delivery::push_late,
+    feed::out_of_reach,
+    queue::{Outgoing, Push},
+    subscription::{FIRST_RETRY, Fate, MAX_RETRY, Responses, Subscriptions},
+};
+use crate::{
+    backoff::Backoff,
+    limits::Limiter,
+    wire::v2::{
+        cursor::{Cursor, Reset},
+        server_frame,
+    },
+};
+
+/// How long a place is kept for a response that does not come.
+const LONGEST_READ: Duration = Duration::from_secs(5);
+
+/// A stream that is open, and what is to be done with it.
+pub(super) struct Following {
+    user: UserId,
+    /// Also of its calls.
+    session_id: RequestId,
+    subscriptions: Arc<Subscriptions>,
+    limiter: Arc<Limiter>,
+    responses: Responses,
+    progress: Progress,
+}
+
+/// How a connection begins.
+pub(super) struct Beginning {
+    pub(super) session_id: RequestId,
+    pub(super) cursor: Cursor,
+    pub(super) resumed: bool,
+    pub(super) reset: Option<Reset>,
+    pub(super) behind: u64,
+}
+
+impl Following {
+    /// Opens the stream, after what the client has where it has something.
+    pub(super) async fn open(
+        subscriptions: &Arc<Subscriptions>,
+        limiter: &Arc<Limiter>,
+        user: UserId,
+        after: Option<&str>,
+    ) -> Result<(Self, Beginning), Failure> {
+        let session_id = RequestId::draw();
+        let span = tracing::info_span!("subscription", user.id = %user, request_id = %session_id);
+        let core = CoreOfUser { subscriptions, user };
+        let turn = subscriptions.openings.turn(false).await;
+        let opened = session_id.clone().scope(core.begin(after)).instrument(span);
+        let Begun { responses, progress, reset, resumed, behind } = Box::pin(opened).await?;
+        drop(turn);
+        let cursor = progress.cursor();
+        tracing::debug!(
+            user.id = %user,
+            request_id = %session_id,
+            resumed,
+            reset = reset.map(Reset::word),
+            behind,
+            "a connection of the second generation begins"
+        );
+        let beginning =
+            Beginning { session_id: session_id.clone(), cursor, resumed, reset, behind };
+        let (subscriptions, limiter) = (Arc::clone(subscriptions), Arc::clone(limiter));
+        let following = Self { user, session_id, subscriptions, limiter, responses, progress };
+        Ok((following, beginning))
+    }
+
+    /// Fills the queue of the connection until that cannot go on; gives why. To be dropped when the connection closes.
+    pub(super) fn run(
+        self: Box<Self>,
+        outgoing: Arc<Outgoing>,
+    ) -> Pin<Box<dyn Future<Output = CloseReason> + Send>> {
+        Box::pin(self.follow_for_good(outgoing))
+    }
+
+    async fn follow_for_good(self: Box<Self>, outgoing: Arc<Outgoing>) -> CloseReason {
+        let Self { user, session_id, subscriptions, limiter, responses, mut progress } = *self;
+        let core = CoreOfUser { subscriptions: &subscriptions, user };
+        let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+        let mut opened = Ok(responses);
+        loop {
+            let failure = match opened {
+                Ok(responses) => {
+                    let opened_at = Instant::now();
+                    let stream = Stream { responses, limiter: &limiter, outgoing: &outgoing };
+                    let failure = stream.follow(&core, &mut progress).await;
+                    subscriptions.metrics.subscription_broke(failure.reason());
+                    if opened_at.elapsed() >= MAX_RETRY {
+                        backoff.reset();
+                    }
+                    failure
+                }
+                Err(failure) => failure,
+            };
+            match Fate::of(failure.reason()) {
+                Fate::UserDeleted => return CloseReason::UserDeleted,
+                Fate::PositionLost => {
+                    tracing::warn!(
+                        user.id = %user,
+                        request_id = %session_id,
+                        "the subscription of {user} cannot be resumed: {}", failure.message
+                    );
+                    return CloseReason::PositionLost;
+                }
+                Fate::Broken => tracing::debug!(
+                    user.id = %user,
+                    request_id = %session_id,
+                    "the subscription of {user} broke: {}", failure.message
+                ),
+            }
+            sleep(backoff.next_delay()).await;
+            let turn = subscriptions.openings.turn(true).await;
+            let again = session_id.clone().scope(core.resume(&mut progress));
+            opened = Box::pin(again).await;
+            drop(turn);
+        }
+    }
+}
+
+/// One stream, until it ends.
+struct Stream<'a> {
+    responses: Responses,
+    limiter: &'a Limiter,
+    outgoing: &'a Outgoing,
+}
+
+impl Stream<'_> {
+    async fn follow(mut self, core: &CoreOfUser<'_>, progress: &mut Progress) -> Failure {
+        loop {
+            if let Err(failure) = self.come_up(core, progress).await {
+                return failure;
+            }
+            let response = match self.next(core.user, progress.is_live()).await {
+                Ok(response) => response,
+                Err(failure) => return failure,
+            };
+            let SubscribeResponse { events, last_seq, epoch, .. } = response;
+            if let Err(failure) = progress.enter(&epoch) {
+                return failure;
+            }
+            for event in events {
+                self.show(core.user, event, progress).await;
+            }
+            progress.reach(last_seq);
+        }
+    }
+
+    /// A response. In a catch-up it takes one of the user's places to read it.
+    async fn next(&mut self, user: UserId, is_live: bool) -> Result<SubscribeResponse, Failure> {
+        let response = if is_live {
+            self.responses.message().await
+        } else {
+            let place = self.limiter.catch_up_read(user).await;
+            match timeout(LONGEST_READ, self.responses.message()).await {
+                Ok(response) => response,
+                Err(_) => {
+                    drop(place);
+                    self.responses.message().await
+                }
+            }
+        };
+        match response {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => Err(out_of_reach()),
+            Err(status) => Err(Failure::from(&status)),
+        }
+    }
+
+    /// Tells the client, once, that what it missed is through. Finds out where the feed ends, where that has to be known.
+    async fn come_up(&self, core: &CoreOfUser<'_>, progress: &mut Progress) -> Result<(), Failure> {
+        let goes_live = !progress.is_live() && progress.is_through();
+        if !goes_live && !progress.wants_end() {
+            return Ok(());
+        }
+        let ListThreadsResponse { unread_total, last_seq, .. } = core.overview().await?;
+        if progress.wants_end() {
+            progress.set_end(last_seq);
+        }
+        if goes_live {
+            progress.go_live();
+            let cursor = progress.cursor().encode(core.user);
+            self.push(server_frame::live(&cursor, unread_total), progress).await;
+        }
+        Ok(())
+    }
+
+    async fn show(&self, user: UserId, event: Event, progress: &mut Progress) {
+        let Some((cursor, is_new)) = progress.take(&event) else { return };
+        let cursor = cursor.encode(user);
+        let frame = match event.change {
+            Some(Change::Message(message)) => {
+                server_frame::message(&cursor, is_new, &message, user)
+            }
+            Some(Change::Thread(thread)) => server_frame::thread(&cursor, &thread),
+            None => return,
+        };
+        self.push(frame, progress).await;
+    }
+
+    /// Who catches up is never too slow, as long as the socket takes something.
+    async fn push(&self, frame: Utf8Bytes, progress: &mut Progress) {
+        if !progress.is_catching_up(self.outgoing.is_empty()) {
+            return push_late(self.outgoing, &frame).await;
+        }
+        while let Push::Full { stalled_since } = self.outgoing.push(frame.clone()) {
+            self.outgoing.changed(frame.len(), stalled_since).await;
+        }
+    }
+}

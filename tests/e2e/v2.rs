@@ -1,0 +1,3 @@
+//! The second generation of the public API (PROTOCOL-2), from outside.
+
+mod ws;

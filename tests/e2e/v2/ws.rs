@@ -1,0 +1,8 @@
+//! PROTOCOL-2 sections 1 to 4: the WebSocket.
+
+mod change;
+mod client;
+mod handshake;
+mod receipt;
+mod resume;
+mod send;

@@ -1,0 +1,166 @@
+//! A client as PROTOCOL-2 section 10 wants it: what it holds, and the one string that it remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netrox_harness::{Edge, Socket, TestChat, User};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// What a client keeps over its connections.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) cursor: Option<String>,
+    /// By id, the greatest `rev` of each.
+    pub(super) messages: BTreeMap<i64, Value>,
+    /// By peer.
+    pub(super) threads: BTreeMap<String, Value>,
+    /// Ids for which it rang.
+    pub(super) rung: BTreeSet<i64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) socket: Socket,
+    pub(super) hello: Value,
+}
+
+fn is_older(held: Option<&Value>, object: &Value) -> bool {
+    held.is_some_and(|held| held["rev"].as_u64() > object["rev"].as_u64())
+}
+
+impl Held {
+    /// Applies what came.
+    pub(super) fn take(&mut self, user: &User, frame: &Value) {
+        let action = frame["action"].as_str().expect("an action");
+        match action {
+            "message" => {
+                let message = &frame["message"];
+                let id = message["id"].as_i64().expect("an id");
+                let held = self.messages.get(&id);
+                let rings = frame["new"] == true
+                    && held.is_none()
+                    && message["receiver_id"] == user.id
+                    && message["deleted"] == false
+                    && message["hidden"] == false;
+                if rings {
+                    assert!(self.rung.insert(id), "it rings again for {id}");
+                }
+                if !is_older(held, message) {
+                    self.messages.insert(id, message.clone());
+                }
+            }
+            "thread" => {
+                let peer = frame["thread"]["peer_id"].as_str().expect("a peer");
+                if !is_older(self.threads.get(peer), &frame["thread"]) {
+                    self.threads.insert(peer.to_owned(), frame["thread"].clone());
+                }
+            }
+            "hello" | "live" => {}
+            _ => return,
+        }
+        self.cursor = Some(frame["cursor"].as_str().expect("a cursor").to_owned());
+    }
+
+    pub(super) fn texts(&self) -> Vec<&str> {
+        self.messages.values().map(|message| message["message"].as_str().expect("text")).collect()
+    }
+}
+
+impl Client {
+    /// Behind its `hello`.
+    pub(super) async fn open(edge: Edge, user: &User, after: Option<&str>) -> Self {
+        let after = after.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+        let path = format!("/ws/chat/room/?protocol=2&token={}{after}", user.token);
+        let mut socket = Socket::open(edge.address, &path, &[]).await;
+        let hello = socket.next().await;
+        assert_eq!(hello["action"], "hello", "{hello}");
+        assert_eq!(hello["user_id"], user.id, "{hello}");
+        Self { socket, hello }
+    }
+
+    /// Behind its `live`, with nothing missed.
+    pub(super) async fn join(chat: &TestChat, name: &str) -> (User, Self) {
+        let user = chat.stranger(name);
+        let client = Self::live(chat.edge_of(&user), &user).await;
+        (user, client)
+    }
+
+    pub(super) async fn live(edge: Edge, user: &User) -> Self {
+        let mut client = Self::open(edge, user, None).await;
+        client.next_of("live").await;
+        client
+    }
+
+    pub(super) async fn send(&mut self, frame: Value) {
+        self.socket.send(&frame).await;
+    }
+
+    /// The next frame of an action, past others.
+    pub(super) async fn next_of(&mut self, action: &str) -> Value {
+        loop {
+            let frame = self.socket.next().await;
+            if frame["action"] == action {
+                return frame;
+            }
+        }
+    }
+
+    /// The answer to a frame, past others.
+    pub(super) async fn answer(&mut self) -> Value {
+        loop {
+            let frame = self.socket.next().await;
+            if frame["action"] == "ack" || frame["action"] == "error" {
+                return frame;
+            }
+        }
+    }
+
+    /// Sends a frame that must take effect.
+    pub(super) async fn ask(&mut self, mut frame: Value) -> Value {
+        let reference = Uuid::new_v4().to_string();
+        frame["ref"] = json!(reference);
+        self.send(frame).await;
+        let ack = self.answer().await;
+        assert_eq!((&ack["action"], &ack["ref"]), (&json!("ack"), &json!(reference)), "{ack}");
+        ack
+    }
+
+    /// Sends a frame that must be refused.
+    pub(super) async fn refused(&mut self, frame: Value, code: &str) -> Value {
+        self.send(frame).await;
+        let error = self.answer().await;
+        assert_eq!((&error["action"], &error["code"]), (&json!("error"), &json!(code)), "{error}");
+        error
+    }
+
+    /// Stores a message, and gives its id.
+    pub(super) async fn say(&mut self, peer: &User, body: &str) -> i64 {
+        let ack = self.ask(message(peer, body, &Uuid::new_v4().to_string())).await;
+        ack["message_id"].as_i64().expect("an id")
+    }
+
+    /// Applies all that comes up to `live`.
+    pub(super) async fn catch_up(&mut self, user: &User, held: &mut Held) {
+        held.take(user, &self.hello);
+        loop {
+            let frame = self.socket.next().await;
+            held.take(user, &frame);
+            if frame["action"] == "live" {
+                return;
+            }
+        }
+    }
+}
+
+pub(super) fn message(peer: &User, body: &str, client_ref: &str) -> Value {
+    json!({
+        "action": "chat_message",
+        "message_body": body,
+        "receiver_id": peer.id,
+        "client_ref": client_ref,
+    })
+}
+
+pub(super) fn mark(action: &str, peer: &User, up_to: i64) -> Value {
+    json!({"action": action, "peer_id": peer.id, "up_to": up_to})
+}
