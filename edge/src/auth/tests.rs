@@ -81,6 +81,22 @@ fn a_token_names_its_user() {
 }
 
 #[test]
+fn of_a_refused_token_the_user_is_known_if_it_is_signed_as_it_should_be() {
+    let authenticator = Authenticator::new(&secret_config()).expect("a usable key");
+    let user = |token: &str| authenticator.user_of_refused(&HeaderMap::new(), Some(token));
+    for changes in [json!({"exp": now() - 60}), json!({"token_type": "refresh"})] {
+        let token = token(&changes);
+        assert!(!is_accepted(&secret_config(), &token));
+        assert_eq!(user(&token).map(|user| user.to_string()).as_deref(), Some(USER));
+    }
+    let key = EncodingKey::from_secret(b"another secret of thirty-two bytes or so");
+    let forged = encode(&Header::default(), &claims(&json!({})), &key).expect("a token");
+    for token in [forged.as_str(), "", "x", &token(&json!({"user_id": "x"}))] {
+        assert_eq!(user(token), None);
+    }
+}
+
+#[test]
 fn a_profile_keeps_its_text() {
     let payload = format!(
         r#"{{"exp": {}, "user_id": "{USER}", "profile": {{"b": 1.50,  "a": "\u00e4"}}}}"#,
