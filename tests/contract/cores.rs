@@ -395,5 +395,5 @@ async fn random_actions_on_all_cores_leave_what_the_contract_says() {
     for core in 0..CORES {
         connections.push(cluster.connect(core).await);
     }
-    crate::model::run(connections, 16).await;
+    crate::model::run(connections, 8).await;
 }

@@ -464,5 +464,5 @@ pub(crate) async fn run(connections: Vec<Connection>, cases: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_actions_leave_what_the_contract_says() {
     let core = Core::start().await;
-    run(vec![core.connect().await], 48).await;
+    run(vec![core.connect().await], 24).await;
 }
