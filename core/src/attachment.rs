@@ -34,9 +34,6 @@ use self::{
     received::{Received, Start},
 };
 
-/// Removes a file that no message refers to any more.
-pub(crate) use self::draft::erase;
-
 #[derive(Debug, Clone)]
 pub(crate) struct Attachments {
     pub(crate) store: Store,

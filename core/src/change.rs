@@ -48,7 +48,9 @@ impl Change {
     /// What it holds in memory besides itself, in bytes.
     pub(crate) fn text_len(&self) -> usize {
         match &self.subject {
-            Subject::Received(message) | Subject::Sent(message) => message.body.len(),
+            Subject::Received(message) | Subject::Sent(message) => {
+                message.body.len() + message.meta_json.as_ref().map_or(0, String::len)
+            }
             Subject::SentElsewhere | Subject::Thread => 0,
         }
     }

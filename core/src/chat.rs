@@ -12,14 +12,12 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    attachment,
     change::FeedScope,
     command::{Deletion, Edit, Mark, MarkKind, NewMessage, parse},
     committer::{Committer, Dispatched, Stored},
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
-    media::Media,
     metrics::FeedReads,
     store::{Store, history::Position, message::ParticipantsRow, user::UserKey},
     subscribe::{After, Subscription},
@@ -43,8 +41,6 @@ pub(crate) struct Chat {
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) windows: Windows,
-    /// Where the files are of messages that are deleted.
-    pub(crate) media: Media,
 }
 
 #[tonic::async_trait]
@@ -82,8 +78,7 @@ impl ChatService for Chat {
         request: Request<v1::DeleteMessageRequest>,
     ) -> Result<Response<v1::DeleteMessageResponse>, Status> {
         let deletion = Deletion::parse(&request.into_inner(), self.windows.delete)?;
-        let file = self.committer.submit(deletion)?.answer().await?;
-        self.erase(file);
+        self.committer.submit(deletion)?.answer().await?;
         Ok(Response::new(v1::DeleteMessageResponse {}))
     }
 
@@ -227,14 +222,6 @@ impl Chat {
         let states = self.store.thread_states(user, &[thread_id]).await;
         let state = states.map_err(|_| Error::OutcomeUnknown)?.pop();
         state.map(Into::into).ok_or(Error::OutcomeUnknown)
-    }
-
-    /// Removes the file of a message that was deleted. It is noted, and removed later, if this fails.
-    fn erase(&self, file: Option<String>) {
-        if let Some(path) = file {
-            let (media, committer) = (self.media.clone(), self.committer.clone());
-            self.tasks.spawn(attachment::erase(media, committer, path));
-        }
     }
 }
 

@@ -16,7 +16,7 @@
 use std::{sync::Arc, time::Duration};
 
 use netrox_proto::request_id::RequestId;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{answer::WriteResult, caller::Caller, task::CommitTask, waiting::Waiting, write::Write};
@@ -73,9 +73,15 @@ pub(crate) struct Committer {
     /// How long a write may wait for a database that is away.
     wait: Duration,
     metrics: Commits,
+    erased: Arc<Notify>,
 }
 
 impl Committer {
+    /// Returns once messages with files were deleted: which files is noted in the database.
+    pub(crate) async fn erased(&self) {
+        self.erased.notified().await;
+    }
+
     /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
     /// directory is written with them takes effect before them.
     pub(crate) fn submit<V: Verb>(&self, verb: V) -> Result<Pending<V>, Error> {
@@ -147,6 +153,8 @@ pub(crate) fn new(
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
-    let task = CommitTask::new(writer, delivery, waiting, health, metrics.clone());
-    (Committer { queue, room, stop, wait, metrics }, task, health_seen)
+    let erased = Arc::new(Notify::new());
+    let task =
+        CommitTask::new(writer, delivery, waiting, health, metrics.clone(), Arc::clone(&erased));
+    (Committer { queue, room, stop, wait, metrics, erased }, task, health_seen)
 }

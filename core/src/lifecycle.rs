@@ -210,7 +210,6 @@ impl Core {
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             windows: Windows { edit: config.edit_window, delete: config.delete_window },
-            media: media.clone(),
         };
         let attachments = Attachments {
             store: store.for_bulk(),

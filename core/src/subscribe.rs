@@ -52,7 +52,8 @@ pub(crate) struct Subscription {
     position: Position,
     /// Where the feed ended when it began.
     end_seq: u64,
-    /// The start that the subscriber was told of last.
+    /// The place and the start that the subscriber was told of last.
+    told_seq: u64,
     told_start: Start,
     phase: Phase,
     reads: FeedReads,
@@ -132,6 +133,7 @@ impl Subscription {
             scope,
             position,
             end_seq: end.seq,
+            told_seq: 0,
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
             reads,
@@ -154,6 +156,7 @@ impl Subscription {
     /// From the position before to the one now.
     fn response(&mut self, events: Vec<v1::Event>) -> v1::SubscribeResponse {
         let Position { start, seq } = self.position;
+        self.told_seq = seq;
         let epoch = if self.told_start == start {
             String::new()
         } else {
@@ -271,6 +274,10 @@ impl Stream for Subscription {
                     this.position = page.end;
                     if page.is_complete {
                         this.phase = Phase::Live;
+                        // Places that nothing has any more move it, too.
+                        if this.told_seq < this.position.seq {
+                            return Poll::Ready(Some(Ok(this.response(Vec::new()))));
+                        }
                     } else {
                         this.catch_up(ReadCause::Position);
                     }

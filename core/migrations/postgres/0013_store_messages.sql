@@ -38,6 +38,8 @@ declare
     has_refused boolean;
     -- Of each thread: who sent the last message, if that was noted.
     last_senders bigint[];
+    -- And whether what each side sent was noted too.
+    noted boolean[];
 begin
     if extract(epoch from clock_timestamp()) * 1000000 > begin_by then
         clock := extract(epoch from clock_timestamp()) * 1000000;
@@ -77,12 +79,15 @@ begin
         return;
     end if;
 
-    select array_agg(known.id), array_agg(known.last_activity), array_agg(known.last_sender)
-        into thread_ids, activities, last_senders
+    select array_agg(known.id), array_agg(known.last_activity), array_agg(known.last_sender),
+            array_agg(known.is_noted)
+        into thread_ids, activities, last_senders, noted
         from (select t.id, t.last_activity,
                 case when t.last_message_at = t.last_activity then
                     case t.last_message when t.low_sent then t.low_key when t.high_sent then t.high_key end
-                end as last_sender
+                end as last_sender,
+                t.id is null or coalesce(
+                    t.last_message_at = t.last_activity and t.last_message in (t.low_sent, t.high_sent), false) as is_noted
             from unnest(thread_one, thread_two) with ordinality as w (one, two, place)
             left join threads t on t.low_key = least(user_keys[w.one], user_keys[w.two])
                 and t.high_key = greatest(user_keys[w.one], user_keys[w.two])
@@ -120,17 +125,18 @@ begin
     ), written as (
         -- What an older core has written since, it has not noted here.
         update threads t set last_activity = w.at, last_message = w.message, last_message_at = w.at,
-                low_sent = coalesce(w.low_last, case when t.last_message_at = t.last_activity then t.low_sent end),
-                low_shown = coalesce(w.low_last, case when t.last_message_at = t.last_activity then t.low_shown end),
-                high_sent = coalesce(w.high_last, case when t.last_message_at = t.last_activity then t.high_sent end),
-                high_shown = coalesce(w.high_last, case when t.last_message_at = t.last_activity then t.high_shown end)
-            from (select v.id, v.message, v.at,
+                low_sent = coalesce(w.low_last, case when w.was_noted then t.low_sent end),
+                low_shown = coalesce(w.low_last, case when w.was_noted then t.low_shown end),
+                high_sent = coalesce(w.high_last, case when w.was_noted then t.high_sent end),
+                high_shown = coalesce(w.high_last, case when w.was_noted then t.high_shown end)
+            from (select v.id, v.message, v.at, v.was_noted,
                     case when v.one < v.two then v.one_last else v.two_last end as low_last,
                     case when v.one < v.two then v.two_last else v.one_last end as high_last
                 from (select thread_ids[n.place] as id, message_ids[n.last] as message,
                         greatest(now, activities[n.place] + 1) + n.steps - 1 as at,
                         user_keys[n.one] as one, user_keys[n.two] as two,
-                        message_ids[nullif(n.one_last, 0)] as one_last, message_ids[nullif(n.two_last, 0)] as two_last
+                        message_ids[nullif(n.one_last, 0)] as one_last, message_ids[nullif(n.two_last, 0)] as two_last,
+                        noted[n.place] as was_noted
                     from unnest(thread_steps, thread_last, thread_one, thread_two, last_of_one, last_of_two)
                         with ordinality as n (steps, last, one, two, one_last, two_last, place)) as v) as w
             where t.id = w.id

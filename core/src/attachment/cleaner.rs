@@ -1,4 +1,5 @@
-//! Removes files of uploads that were cut off, as far as it is certain that no message refers to them.
+//! Removes files of uploads that were cut off, as far as it is certain that no message refers to them, and files of messages
+//! that were deleted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use crate::{
     store::Store,
 };
 
-/// How often cores that share a database look for what one of them left behind.
+/// How often is looked for what a core left behind, and for what could not be removed.
 const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Debug)]
@@ -80,25 +81,45 @@ impl Cleaner {
         }
     }
 
-    /// Removes those found at the start; where other cores may leave some behind, also later ones.
+    /// Removes those found at the start; where other cores may leave some behind, also later ones. And what is erased, when it
+    /// is, and again until it is gone.
     pub(crate) async fn run(self, found: Vec<String>, stop: CancellationToken) {
-        self.remove_all(found).await;
-        while self.store.cluster().is_some() {
+        self.remove_cut_off(found).await;
+        self.erase().await;
+        loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(CLEANING_INTERVAL) => {}
-            }
-            match self.store.list_cut_off_uploads().await {
-                Ok(found) => self.remove_all(found).await,
-                Err(error) => tracing::debug!(%error, "cannot list uploads that were cut off"),
+                () = self.committer.erased() => self.erase().await,
+                () = tokio::time::sleep(CLEANING_INTERVAL) => {
+                    self.erase().await;
+                    if self.store.cluster().is_none() {
+                        continue;
+                    }
+                    match self.store.list_cut_off_uploads().await {
+                        Ok(found) => self.remove_cut_off(found).await,
+                        Err(error) => tracing::debug!(%error, "cannot list uploads that were cut off"),
+                    }
+                }
             }
         }
     }
 
-    async fn remove_all(&self, paths: Vec<String>) {
+    async fn remove_cut_off(&self, paths: Vec<String>) {
         if !paths.is_empty() {
             tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
         }
+        self.remove_all(paths).await;
+    }
+
+    /// A note of an erased file is of the transaction that deleted its message: whichever history has it, the file goes.
+    async fn erase(&self) {
+        match self.store.list_erased_files().await {
+            Ok(paths) => self.remove_all(paths).await,
+            Err(error) => tracing::debug!(%error, "cannot list files of deleted messages"),
+        }
+    }
+
+    async fn remove_all(&self, paths: Vec<String>) {
         for path in paths {
             draft::remove(self.media.clone(), self.committer.clone(), path, None).await;
         }

@@ -113,8 +113,3 @@ pub(super) async fn remove(
         let _ = pending.answer().await;
     }
 }
-
-/// Removes a file whose message was deleted. It is noted in the database, and removed later, if this fails.
-pub(crate) async fn erase(media: Media, committer: Committer, path: String) {
-    remove(media, committer, path, None).await;
-}

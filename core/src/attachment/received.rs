@@ -88,6 +88,12 @@ impl Received {
         let body = parse::body(finish.body, max_body_bytes, true)?;
         let form = finish.form.map(|form| SentForm::parse(&form, sender)).transpose()?;
         let Start { file_name, reference, reply_to, meta, dispatch, .. } = start;
+        // In a form they may come after the file.
+        let reply_to_finish = finish.reply_to_id.map(|id| parse::message_id("reply_to_id", id));
+        let (reply_to, meta) = (
+            reply_to.or(reply_to_finish.transpose()?),
+            meta.or(finish.meta_json.map(parse::meta).transpose()?),
+        );
         Ok(Self { sender, receiver, file_name, body, form, reference, reply_to, meta, dispatch })
     }
 }

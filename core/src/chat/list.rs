@@ -135,7 +135,7 @@ impl MessagePages {
             if bytes >= RESPONSE_BYTES {
                 break;
             }
-            bytes += row.body.len() + MESSAGE_BYTES;
+            bytes += row.body.len() + row.meta.as_ref().map_or(0, String::len) + MESSAGE_BYTES;
             let bound = if self.range.newest_first {
                 &mut self.range.before
             } else {

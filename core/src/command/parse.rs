@@ -49,9 +49,6 @@ impl NewMessage {
         let sender = user_id("sender_id", &request.sender_id)?;
         let receiver = user_id("receiver_id", &request.receiver_id)?;
         let client_ref = request.client_ref.as_deref().map(client_ref).transpose()?;
-        if sender == receiver {
-            return Err(Error::ReceiverIsSender);
-        }
         let body = body(request.body, max_bytes, false)?;
         Ok(Self {
             client_ref,

@@ -22,8 +22,10 @@ pub(crate) enum Written {
     Dispatched(Dispatched),
     /// As its sender sees it.
     Edited(Arc<v1::Message>),
-    /// The file of what was deleted, if it had one.
-    Deleted(Option<String>),
+    /// Whether a file is to be removed with it.
+    Deleted {
+        erases_file: bool,
+    },
     /// The keys of the user and of the thread.
     Marked(UserKey, i64),
     Users(Vec<UserRow>),

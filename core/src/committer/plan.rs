@@ -18,7 +18,7 @@ use crate::{
     store::{
         batch::{
             ActivityRow, BatchData, BatchQuery, ChangedMessageRow, NewThreadRow, Pair, Progress,
-            Rows, ThreadState, ThreadStateRow, UserState,
+            ReplyTarget, Rows, ThreadState, ThreadStateRow, UserState,
         },
         history::{FeedStartRow, Position, Start},
         message::{Participant, ParticipantsRow},
@@ -99,7 +99,9 @@ impl<'a> Plan<'a> {
             ChatWrite::Message(message) => self.send(message).map(Written::Message),
             ChatWrite::Dispatch(dispatch) => self.dispatch(dispatch).map(Written::Dispatched),
             ChatWrite::Edit(edit) => self.edit(edit).map(Written::Edited),
-            ChatWrite::Delete(deletion) => self.delete(deletion).map(Written::Deleted),
+            ChatWrite::Delete(deletion) => {
+                self.delete(deletion).map(|erases_file| Written::Deleted { erases_file })
+            }
             ChatWrite::Mark(mark) => {
                 self.mark(mark).map(|(user, thread_id)| Written::Marked(user, thread_id))
             }
@@ -192,6 +194,12 @@ impl<'a> Plan<'a> {
         self.tell(UserId(user.id), place, Some(0), Subject::Thread);
     }
 
+    /// Whether a user was ever shown a message of the thread with a peer.
+    fn has_thread(&mut self, user: UserKey, peer: UserKey) -> bool {
+        let progress = self.loaded.progress.get_mut(&(user.min(peer), user.max(peer)));
+        progress.is_some_and(|progress| progress.of(user).last_id > 0)
+    }
+
     /// Stores how far a user got in the thread with a peer; gives the thread.
     fn keep_marks(&mut self, user: UserKey, peer: UserKey) -> Option<i64> {
         let progress = self.loaded.progress.get_mut(&(user.min(peer), user.max(peer)))?;
@@ -232,8 +240,13 @@ impl<'a> Plan<'a> {
         mut row: ParticipantsRow,
         (sender_seq, receiver_seq): (Option<u64>, Option<u64>),
     ) -> ParticipantsRow {
-        self.rows.change(ChangedMessageRow::of(&row.message, sender_seq, receiver_seq));
         row.take_places(sender_seq, receiver_seq);
+        let receiver_first_seq = row.receiver_first_seq();
+        let changed = ChangedMessageRow::of(&row.message, sender_seq, receiver_seq);
+        self.rows.change(ChangedMessageRow { receiver_first_seq, ..changed });
+        if let Some(target) = self.loaded.reply_targets.get_mut(&row.message.id) {
+            *target = ReplyTarget::of(&row.message);
+        }
         self.loaded.messages.insert(row.message.id, row.clone());
         row
     }

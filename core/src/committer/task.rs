@@ -1,8 +1,11 @@
 //! The task that takes what waits, commits it, answers and publishes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tracing::Instrument as _;
 
 use super::{
@@ -47,6 +50,8 @@ pub(crate) struct CommitTask {
     delivery: Delivery,
     watchdog: Watchdog,
     metrics: Commits,
+    /// Told when there are files to remove.
+    erased: Arc<Notify>,
 }
 
 impl CommitTask {
@@ -56,9 +61,10 @@ impl CommitTask {
         waiting: Waiting,
         health: watch::Sender<DatabaseState>,
         metrics: Commits,
+        erased: Arc<Notify>,
     ) -> Self {
         let condition = Condition::new(health);
-        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics }
+        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics, erased }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -176,6 +182,11 @@ impl CommitTask {
         self.tell_new_history();
         self.tell(&committed.signals);
         self.delivery.publish(&committed.changes);
+        let erases =
+            |answer: &WriteResult| matches!(answer, Ok(Written::Deleted { erases_file: true }));
+        if committed.answers.iter().any(erases) {
+            self.erased.notify_one();
+        }
         Ok(committed.answers)
     }
 

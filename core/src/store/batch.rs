@@ -160,6 +160,17 @@ pub(crate) struct ReplyTarget {
 }
 
 impl ReplyTarget {
+    pub(crate) fn of(message: &MessageRow) -> Self {
+        Self {
+            id: message.id,
+            sender: message.sender,
+            receiver: message.receiver,
+            is_shown: message.receiver_seq.is_some(),
+            hidden_for_sender: message.hidden_for_sender,
+            hidden_for_receiver: message.hidden_for_receiver,
+        }
+    }
+
     /// Whether a user who sends to another may name it.
     pub(crate) fn is_visible_between(&self, user: UserKey, peer: UserKey) -> bool {
         let of_user = (self.sender, self.receiver) == (user, peer) && !self.hidden_for_sender;
@@ -231,7 +242,8 @@ macro_rules! progress {
     };
     (@last $own_sent:literal, $peer_sent:literal, $peer_shown:literal, $own_key:literal) => {
         concat!(
-            "coalesce(case when t.last_message_at = t.last_activity and t.",
+            "coalesce(case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) and t.",
             $peer_sent,
             " = t.",
             $peer_shown,
@@ -256,15 +268,19 @@ macro_rules! progress {
 }
 use progress;
 
-/// The columns of [`ThreadState`].
+/// The columns of [`ThreadState`]. What each side sent was not noted by a core of before, which notes the newest message alone.
 macro_rules! thread_columns {
     () => {
         "t.id, t.low_key, t.high_key, t.last_activity,
             case when t.last_message_at = t.last_activity then t.last_message end as last_message,
-            case when t.last_message_at = t.last_activity then t.low_sent end as low_sent,
-            case when t.last_message_at = t.last_activity then t.low_shown end as low_shown,
-            case when t.last_message_at = t.last_activity then t.high_sent end as high_sent,
-            case when t.last_message_at = t.last_activity then t.high_shown end as high_shown"
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.low_sent end as low_sent,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.low_shown end as low_shown,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.high_sent end as high_sent,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.high_shown end as high_shown"
     };
 }
 use thread_columns;
@@ -427,6 +443,8 @@ pub(crate) struct ChangedMessageRow {
     /// The new places, if the feeds of the sender and the receiver moved.
     pub(crate) sender_seq: Option<u64>,
     pub(crate) receiver_seq: Option<u64>,
+    /// Where it first appeared to its receiver, if it has.
+    pub(crate) receiver_first_seq: Option<u64>,
 }
 
 impl Rows<'_> {
@@ -463,6 +481,7 @@ impl ChangedMessageRow {
             hidden_for_receiver,
             sender_seq,
             receiver_seq,
+            receiver_first_seq: receiver_seq,
         }
     }
 }

@@ -25,15 +25,21 @@ macro_rules! own_threads {
                 case when own_sent > peer_shown then own_sent else peer_shown end as noted_last_id
             from (
                 select id, high_key as peer_key,
-                    case when last_message_at = last_activity then low_sent end as own_sent,
-                    case when last_message_at = last_activity then high_sent end as peer_sent,
-                    case when last_message_at = last_activity then high_shown end as peer_shown
+                    case when last_message_at = last_activity
+                        and last_message in (low_sent, high_sent) then low_sent end as own_sent,
+                    case when last_message_at = last_activity
+                        and last_message in (low_sent, high_sent) then high_sent end as peer_sent,
+                    case when last_message_at = last_activity
+                        and last_message in (low_sent, high_sent) then high_shown end as peer_shown
                 from threads where low_key = $1",
             $condition,
             " union all
-                select id, low_key, case when last_message_at = last_activity then high_sent end,
-                    case when last_message_at = last_activity then low_sent end,
-                    case when last_message_at = last_activity then low_shown end
+                select id, low_key, case when last_message_at = last_activity
+                        and last_message in (low_sent, high_sent) then high_sent end,
+                    case when last_message_at = last_activity
+                        and last_message in (low_sent, high_sent) then low_sent end,
+                    case when last_message_at = last_activity
+                        and last_message in (low_sent, high_sent) then low_shown end
                 from threads where high_key = $1",
             $condition,
             ") as sides)"

@@ -2,11 +2,17 @@
 
 use super::{
     Error, Store,
-    engine::{Connection, Readers, on, read_postgres},
+    engine::{Connection, Readers, on, read, read_postgres},
     history::Start,
 };
 
-const SQLITE_LIST_CUT_OFF: &str = "select path from uploads";
+const SQLITE_LIST_CUT_OFF: &str = "\
+    select path from uploads u
+    where not exists (select 1 from messages m where m.attachment_path = u.path)";
+/// Those of deleted messages, which are noted when these are deleted.
+const LIST_ERASED: &str = "\
+    select u.path from uploads u join messages m on m.attachment_path = u.path
+    where m.deleted limit 1000";
 /// By the clock of the database, which all cores share.
 macro_rules! now {
     () => {
@@ -37,6 +43,13 @@ impl Store {
             }
         };
         self.known(paths)
+    }
+}
+
+impl Store {
+    /// Files of messages that were deleted.
+    pub(crate) async fn list_erased_files(&self) -> Result<Vec<String>, Error> {
+        read!(self, fetch_all, sqlx::query_scalar(LIST_ERASED))
     }
 }
 

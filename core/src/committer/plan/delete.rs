@@ -20,16 +20,14 @@ use crate::{
 };
 
 impl Verb for Deletion {
-    type Answer = Option<String>;
+    type Answer = ();
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Delete(self))
     }
 
-    /// The file that is to be removed.
-    fn answer(written: Written) -> Option<Option<String>> {
-        let Written::Deleted(file) = written else { return None };
-        Some(file)
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Deleted { .. }).then_some(())
     }
 }
 
@@ -40,13 +38,14 @@ pub(super) fn ask(deletion: &Deletion, query: &mut BatchQuery) {
 }
 
 impl Plan<'_> {
-    pub(super) fn delete(&mut self, deletion: &Deletion) -> Result<Option<String>, Error> {
+    /// Gives whether a file is to be removed.
+    pub(super) fn delete(&mut self, deletion: &Deletion) -> Result<bool, Error> {
         let user = self.acting(deletion.user)?;
         let (participant, row) = self.shown_message(deletion.user, deletion.message_id)?;
         if deletion.for_everyone {
             self.delete_for_everyone(deletion, participant, row)
         } else {
-            self.hide(user, participant, row).map(|()| None)
+            self.hide(user, participant, row).map(|()| false)
         }
     }
 
@@ -55,10 +54,10 @@ impl Plan<'_> {
         deletion: &Deletion,
         participant: Participant,
         row: ParticipantsRow,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<bool, Error> {
         let message = &row.message;
         if message.deleted {
-            return Ok(None);
+            return Ok(false);
         }
         if message.is_hidden_for(participant) {
             return Err(Error::MessageNotFound);
@@ -70,8 +69,8 @@ impl Plan<'_> {
             return Err(Error::TooLate);
         }
         let file = message.attachment.path.clone();
-        let start = self.start;
-        self.rows.erased_files.extend(file.clone().map(|path| ErasedFileRow { path, start }));
+        let (erases_file, start) = (file.is_some(), self.start);
+        self.rows.erased_files.extend(file.map(|path| ErasedFileRow { path, start }));
         let counted = message.counts_for_receiver().then_some(row.clone());
         // The path stays in the row: it tells a directory of files that it is of this database.
         self.change_message(row, |message| {
@@ -84,7 +83,7 @@ impl Plan<'_> {
         if let Some(row) = counted {
             self.is_no_longer_unread(&row)?;
         }
-        Ok(file)
+        Ok(erases_file)
     }
 
     /// For one of the two, for ever.

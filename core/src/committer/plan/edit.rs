@@ -48,7 +48,7 @@ impl Plan<'_> {
         if participant == Participant::Receiver {
             return Err(Error::MessageNotAllowed);
         }
-        if message.deleted || self.is_past(message.created, edit.window) {
+        if message.deleted {
             return Err(Error::TooLate);
         }
         if edit.body.is_empty() && message.attachment.path.is_none() {
@@ -57,6 +57,9 @@ impl Plan<'_> {
         let meta = edit.meta.as_ref().unwrap_or(&message.meta).clone();
         if message.body == edit.body && message.meta == meta {
             return Ok(Arc::new(row.into_wire(participant)));
+        }
+        if self.is_past(message.created, edit.window) {
+            return Err(Error::TooLate);
         }
         let body = edit.body.clone();
         self.change_message(row, |message| {

@@ -59,7 +59,10 @@ impl Plan<'_> {
         } else {
             return Ok((user.key, thread_id));
         }
-        self.tell_thread(peer, user.key);
+        // Who was never shown a message of it has no thread.
+        if self.has_thread(peer.key, user.key) {
+            self.tell_thread(peer, user.key);
+        }
         Ok((user.key, thread_id))
     }
 }

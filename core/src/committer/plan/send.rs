@@ -71,12 +71,6 @@ impl<'a> Plan<'a> {
             }
         };
 
-        if let Some(target) = message.reply_to {
-            let target = self.loaded.reply_targets.get(&target);
-            let target = target.filter(|it| it.is_visible_between(sender.key, receiver.key));
-            target.ok_or(Error::MessageNotFound)?;
-        }
-
         let id = next_id(&mut self.loaded.message_ids)?;
         let is_shown = message.attachment.is_none() || message.dispatch;
         let Activity { thread_id, at: created, continues } =
@@ -141,7 +135,7 @@ impl<'a> Plan<'a> {
         Ok(Stored::Now(stored, sender_place.seq()))
     }
 
-    /// To whom it may be sent.
+    /// To whom it is sent, if it may be.
     fn receiver(&self, sender: UserState, message: &NewMessage) -> Result<UserState, Error> {
         if sender.deleted {
             return Err(Error::UserDeleted);
@@ -149,8 +143,15 @@ impl<'a> Plan<'a> {
         if message.is_repetition && self.is_overtaken(sender.key, message) {
             return Err(Error::Overtaken);
         }
+        if message.sender == message.receiver {
+            return Err(Error::ReceiverIsSender);
+        }
         let receiver = self.user(message.receiver).filter(|receiver| !receiver.deleted);
-        receiver.ok_or(Error::ReceiverUnknown)
+        let receiver = receiver.ok_or(Error::ReceiverUnknown)?;
+        let Some(target) = message.reply_to else { return Ok(receiver) };
+        let target = self.loaded.reply_targets.get(&target);
+        let is_visible = target.is_some_and(|it| it.is_visible_between(sender.key, receiver.key));
+        if is_visible { Ok(receiver) } else { Err(Error::MessageNotFound) }
     }
 
     /// Whether a later message of the sender's is stored, or will be with this batch.

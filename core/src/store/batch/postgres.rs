@@ -193,13 +193,13 @@ const UPDATE_MESSAGES: &str = "\
             else coalesce(m.sender_first_seq, m.sender_seq) end,
         sender_seq = coalesce(w.sender_seq, m.sender_seq),
         receiver_first_seq = case when w.receiver_seq is null then m.receiver_first_seq
-            else coalesce(m.receiver_first_seq, m.receiver_seq) end,
+            else nullif(w.receiver_first_seq, w.receiver_seq) end,
         receiver_seq = coalesce(w.receiver_seq, m.receiver_seq)
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::boolean[],
         $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::boolean[],
-        $12::boolean[])
+        $12::boolean[], $13::bigint[])
         as w (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq, body, meta,
-            hidden_for_sender, hidden_for_receiver)
+            hidden_for_sender, hidden_for_receiver, receiver_first_seq)
     where m.thread_id = w.thread_id and m.id = w.id";
 const UPDATE_FEEDS: &str = "\
     update feeds f set last_seq = w.last_seq
@@ -305,6 +305,7 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .bind(column(&changed, |row| row.meta.as_deref()))
             .bind(column(&changed, |row| row.hidden_for_sender.then_some(true)))
             .bind(column(&changed, |row| row.hidden_for_receiver.then_some(true)))
+            .bind(column(&changed, |row| row.receiver_first_seq.map(u64::cast_signed)))
             .execute(&mut *connection)
             .await?;
     }

@@ -91,16 +91,22 @@ macro_rules! both {
         )
     };
 }
-/// What is new, at its first place: most messages have no other.
+/// What is new, at its first place: most messages have no other. What was hidden since is not shown any more.
 const NEW: &str = both!(
     feed_of!(
         "receiver",
         "sender",
         "receiver_seq",
         "m.receiver_seq",
-        " and m.receiver_first_seq is null"
+        " and m.receiver_first_seq is null and m.hidden_for_receiver is null"
     ),
-    feed_of!("receiver", "sender", "receiver_first_seq", "m.receiver_first_seq", "")
+    feed_of!(
+        "receiver",
+        "sender",
+        "receiver_first_seq",
+        "m.receiver_first_seq",
+        " and m.hidden_for_receiver is null"
+    )
 );
 /// What is new or changed, at its latest place.
 const ALL: &str = both!(

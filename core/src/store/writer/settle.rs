@@ -25,8 +25,9 @@ const FIND_PLACES: &str = "\
         hidden_for_receiver is not null as hidden_for_receiver
     from messages where thread_id = $1 and id = $2 and created = $3";
 
-const FIND_STATE_PLACE: &str =
-    "select seq from thread_states where user_key = $1 and thread_id = $2";
+const FIND_STATE: &str = "\
+    select coalesce(seq, 0) as seq, seen_id, delivered_id from thread_states
+    where user_key = $1 and thread_id = $2";
 /// Of senders that are named by their ids: a call that was not answered has told no keys.
 const FIND_REFERENCES: &str = "\
     select u.id as sender_id, m.client_ref, m.id, m.thread_id, m.created
@@ -64,12 +65,19 @@ struct ReferenceRow {
 #[derive(Debug, Clone, Copy)]
 enum RowTrace {
     Message(MessageTrace),
-    /// The place that the state of a thread took.
+    /// The place that the state of a thread took, with the marks that were set.
     ThreadState {
         user: UserKey,
         thread_id: i64,
-        seq: u64,
+        state: StateTrace,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+struct StateTrace {
+    seq: i64,
+    seen_id: i64,
+    delivered_id: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -150,8 +158,9 @@ impl Trace {
             },
         });
         let state = |row: &ThreadStateRow| {
-            let ThreadStateRow { user, thread_id, seq, .. } = *row;
-            Some(RowTrace::ThreadState { user, thread_id, seq: seq? })
+            let ThreadStateRow { user, thread_id, seq, seen_id, delivered_id } = *row;
+            let state = StateTrace { seq: seq?.cast_signed(), seen_id, delivered_id };
+            Some(RowTrace::ThreadState { user, thread_id, state })
         };
         let state = rows.thread_states.iter().rev().find_map(state);
         self.row = new.or(changed).map(RowTrace::Message).or(state);
@@ -328,12 +337,16 @@ impl Writer {
     }
 }
 
-/// Marks do not tell what they were set by: one that has a later place may have ours before it, or not.
-fn judge_state(ours: u64, found: Option<i64>) -> CommitOutcome {
-    match found.map(|found| found.cast_unsigned().cmp(&ours)) {
-        None | Some(Ordering::Less) => CommitOutcome::NotStored,
-        Some(Ordering::Equal) => CommitOutcome::Stored,
-        Some(Ordering::Greater) => CommitOutcome::Unknown,
+impl StateTrace {
+    /// One that has a later place may have ours before it, or not.
+    fn judge(self, found: Option<Self>) -> CommitOutcome {
+        let Some(found) = found else { return CommitOutcome::NotStored };
+        match found.seq.cmp(&self.seq) {
+            Ordering::Less => CommitOutcome::NotStored,
+            Ordering::Equal if found == self => CommitOutcome::Stored,
+            // Another change has taken the place, in a history that lost this one.
+            Ordering::Equal | Ordering::Greater => CommitOutcome::Unknown,
+        }
     }
 }
 
@@ -341,13 +354,13 @@ impl Open {
     async fn judge(&mut self, row: RowTrace) -> Result<CommitOutcome, sqlx::Error> {
         let MessageTrace { thread_id, id, created, places } = match row {
             RowTrace::Message(message) => message,
-            RowTrace::ThreadState { user, thread_id, seq } => {
-                let found: Option<Option<i64>> = on!(
+            RowTrace::ThreadState { user, thread_id, state } => {
+                let found = on!(
                     &mut self.connection,
                     fetch_optional,
-                    sqlx::query_scalar(FIND_STATE_PLACE).bind(user).bind(thread_id)
+                    sqlx::query_as(FIND_STATE).bind(user).bind(thread_id)
                 )?;
-                return Ok(judge_state(seq, found.flatten()));
+                return Ok(state.judge(found));
             }
         };
         let found = on!(
@@ -413,16 +426,13 @@ mod tests {
 
     #[test]
     fn a_mark_is_known_until_the_next() {
-        let judge = |found| judge_state(5, found);
-        assert_eq!(
-            [judge(None), judge(Some(4)), judge(Some(5)), judge(Some(6))],
-            [
-                CommitOutcome::NotStored,
-                CommitOutcome::NotStored,
-                CommitOutcome::Stored,
-                CommitOutcome::Unknown
-            ]
-        );
+        let state = |seq, seen_id| StateTrace { seq, seen_id, delivered_id: 9 };
+        let judge = |found| state(5, 7).judge(found);
+        assert_eq!(judge(None), CommitOutcome::NotStored);
+        assert_eq!(judge(Some(state(4, 6))), CommitOutcome::NotStored);
+        assert_eq!(judge(Some(state(5, 7))), CommitOutcome::Stored);
+        assert_eq!(judge(Some(state(5, 6))), CommitOutcome::Unknown);
+        assert_eq!(judge(Some(state(6, 7))), CommitOutcome::Unknown);
     }
 
     #[test]

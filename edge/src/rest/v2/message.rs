@@ -114,9 +114,7 @@ async fn find(edge: &Edge, user: UserId, message_id: i64) -> Result<Message, Pro
     Ok(message)
 }
 
-/// Documented services are shown files that are not dispatched, too.
+/// Documented services are shown files that are not dispatched, too. These have no place in the feed of their receiver.
 fn is_visible(message: &Message, user: UserId) -> bool {
-    let attachment = message.attachment.as_ref();
-    let is_held_back = attachment.is_some_and(|attachment| attachment.dispatched.is_none());
-    !message.hidden && (!is_held_back || message.sender_id.parse() == Ok(user))
+    !message.hidden && (message.rev > 0 || message.sender_id.parse() == Ok(user))
 }

@@ -18,9 +18,9 @@ pub(crate) fn rejected(rejection: &Rejection) -> Utf8Bytes {
 }
 
 /// The frame that brings a message to its receiver; `None` for what receivers are not shown: a
-/// deleted message, and a file before it is dispatched.
+/// deleted message, one that they have hidden, and a file before it is dispatched.
 pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
-    if message.deleted {
+    if message.deleted || message.hidden {
         return None;
     }
     let Some(attachment) = &message.attachment else {

@@ -79,8 +79,19 @@ impl Serialize for ChangedMessageRow {
         let hidden = (hidden(hidden_for_sender), hidden(hidden_for_receiver));
         let places = (sender_seq, receiver_seq);
         (
-            thread_id, id, updated, seen, deleted, dispatched, places.0, places.1, body, meta,
-            hidden.0, hidden.1,
+            thread_id,
+            id,
+            updated,
+            seen,
+            deleted,
+            dispatched,
+            places.0,
+            places.1,
+            body,
+            meta,
+            hidden.0,
+            hidden.1,
+            self.receiver_first_seq,
         )
             .serialize(serializer)
     }
@@ -142,7 +153,7 @@ const RARER: &str = concat!(
             else coalesce(sender_first_seq, sender_seq) end,
         sender_seq = coalesce(v ->> 6, sender_seq),
         receiver_first_seq = case when v ->> 7 is null then receiver_first_seq
-            else coalesce(receiver_first_seq, receiver_seq) end,
+            else nullif(v ->> 12, v ->> 7) end,
         receiver_seq = coalesce(v ->> 7, receiver_seq) from ",
     rows!("?"),
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;
