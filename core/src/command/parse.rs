@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use netrox_proto::{
     ids::{ClientRef, UserId},
-    json, v1,
+    json,
+    limits::{MAX_META_BYTES, MAX_META_DEPTH},
+    v1,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -16,9 +18,6 @@ use crate::error::Error;
 
 /// RFC 2046 section 5.1.1.
 const MAX_BOUNDARY_BYTES: usize = 70;
-/// PROTOCOL-2 section 3.
-const MAX_META_BYTES: usize = 4_096;
-const MAX_META_DEPTH: usize = 8;
 const MAX_EMAIL_BYTES: usize = 320;
 const MAX_PROFILE_BYTES: usize = 16_384;
 /// How far the clock of an issuer may be ahead of ours.
@@ -85,9 +84,9 @@ pub(crate) fn meta(text: String) -> Result<String, Error> {
     if json::is_deeper_than(&text, MAX_META_DEPTH) {
         return Err(invalid("nested deeper than 8"));
     }
-    // Parsed in full: in strings that are skipped, lone surrogates would pass. PostgreSQL keeps no NUL.
-    let is_object = matches!(serde_json::from_str(&text), Ok(serde_json::Value::Object(_)));
-    if !is_object || text.contains('\0') {
+    // Not parsed into values: numbers may be greater than any that we could hold.
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+    if !is_json || !text.starts_with('{') || json::has_lone_surrogate(&text) {
         return Err(invalid("not a JSON object"));
     }
     Ok(text)

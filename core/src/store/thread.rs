@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     engine::{Readers, read, read_postgres},
-    thread_state::{MOST_UNREAD, last_id, own_threads, unread},
+    thread_state::{MOST_UNREAD, counts, last_id, own_threads, unread},
     user::{UserKey, UserRow},
 };
 
@@ -53,8 +53,9 @@ macro_rules! count_unread {
 const SQLITE_COUNT_UNREAD: &str =
     count_unread!(sqlite, " and id in (select value from json_each($2))");
 const POSTGRES_COUNT_UNREAD: &str = count_unread!(postgres, " and id = any($2)");
-/// How many threads are counted at a time.
-const COUNTED_THREADS: usize = 256;
+/// How many threads are counted at a time: few at first, since they may tell all.
+const COUNTED_FIRST: usize = 8;
+const COUNTED_AT_MOST: usize = 128;
 /// The newest message of a thread. Not the time of its last activity: a clock that was ahead would keep it on top.
 macro_rules! place {
     () => {
@@ -181,14 +182,14 @@ impl Store {
                 read_postgres!(pool, fetch_one, query)
             }
         };
-        let mut total = 0;
-        for ids in self.known(ids)?.chunks(COUNTED_THREADS) {
-            total += self.count_unread(user, ids).await?;
-            if total >= MOST_UNREAD {
-                return Ok(MOST_UNREAD);
-            }
+        let ids = self.known(ids)?;
+        let (mut total, mut rest, mut step) = (0, &ids[..], COUNTED_FIRST);
+        while !rest.is_empty() && total < MOST_UNREAD {
+            let (some, others) = rest.split_at(step.min(rest.len()));
+            total += self.count_unread(user, some).await?;
+            (rest, step) = (others, COUNTED_AT_MOST.min(2 * step));
         }
-        Ok(total)
+        Ok(total.min(MOST_UNREAD))
     }
 
     async fn count_unread(&self, user: UserKey, ids: &[i64]) -> Result<i64, Error> {

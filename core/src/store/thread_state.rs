@@ -14,6 +14,8 @@ use super::{
     user::UserKey,
 };
 
+/// How many states one statement reads: each may have to count.
+const STATES_AT_A_TIME: usize = 16;
 /// Beyond it nobody counts (PROTOCOL-2 section 2).
 pub(crate) const MOST_UNREAD: i64 = 1_000;
 
@@ -60,8 +62,18 @@ macro_rules! last_id {
 }
 pub(super) use last_id;
 
-/// Messages of the peer above the mark `s`, in `t`. A step goes from one turn to the next: `start` is where the next begins.
-/// SQLite has to be told by which index these are found.
+/// Whether a message `m` to the user is one to count.
+macro_rules! counts {
+    () => {
+        "m.sender = t.peer_key and not m.deleted and m.hidden_for_receiver is null
+            and m.receiver_seq is not null"
+    };
+}
+pub(super) use counts;
+
+/// Messages of the peer above the mark `s`, in `t`. Mostly the first that follow it tell all: they are read one by one. Behind
+/// them a step goes from one turn to the next: `start` is where the next begins. After so many turns, which nobody noted perhaps,
+/// the rest is read one by one. SQLite has to be told by which index turns are found.
 macro_rules! unread {
     (sqlite) => {
         unread!(@ "messages n indexed by messages_turns")
@@ -72,15 +84,23 @@ macro_rules! unread {
     (@ $turns:literal) => {
         concat!(
             "case when t.peer_sent <= coalesce(s.seen_id, 0) then 0 else (
-            with recursive turn (start, counted) as (
-                select (select min(m.id) from messages m
-                        where m.thread_id = t.id and m.id > coalesce(s.seen_id, 0)),
-                    cast(0 as bigint)
+            with recursive near (passed, counted, last_id) as (
+                select count(*), coalesce(sum(first.counts), 0), max(first.id) from (
+                    select m.id, case when ",
+            counts!(),
+            " then 1 else 0 end as counts from messages m
+                    where m.thread_id = t.id and m.id > coalesce(s.seen_id, 0)
+                    order by m.id limit 1200) as first),
+            turn (step, start, counted) as (
+                select 0, case when near.passed < 1200 or near.counted >= 1000 then null
+                        else (select min(m.id) from messages m
+                            where m.thread_id = t.id and m.id > near.last_id) end,
+                    cast(near.counted as bigint)
+                from near
                 union all
-                select (select min(n.id) from ",
+                select turn.step + 1, (select min(n.id) from ",
             $turns,
-            " where n.thread_id = t.id
-                        and n.id > turn.start and n.continues is null),
+            " where n.thread_id = t.id and n.id > turn.start and n.continues is null),
                     turn.counted + case when (select m.sender from messages m
                             where m.thread_id = t.id and m.id = turn.start) = t.peer_key
                         then (select count(*) from (
@@ -90,12 +110,21 @@ macro_rules! unread {
             $turns,
             " where n.thread_id = t.id and n.id > turn.start
                                         and n.continues is null), 9223372036854775807)
-                                and not m.deleted and m.hidden_for_receiver is null
-                                and m.receiver_seq is not null
-                            limit 1000) as counted)
+                                and ",
+            counts!(),
+            " limit 1000) as of_turn)
                         else 0 end
-                from turn where turn.start is not null and turn.counted < 1000)
-            select case when max(counted) > 1000 then 1000 else max(counted) end from turn) end"
+                from turn
+                where turn.start is not null and turn.counted < 1000 and turn.step < 500)
+            select case when whole > 1000 then 1000 else whole end from (
+                select last.counted + case when last.start is null or last.counted >= 1000 then 0
+                    else (select count(*) from (
+                        select 1 from messages m
+                        where m.thread_id = t.id and m.id >= last.start and ",
+            counts!(),
+            " limit 1000) as rest) end as whole
+                from (select turn.start, turn.counted from turn
+                    order by turn.step desc limit 1) as last) as counting) end"
         )
     };
 }
@@ -154,15 +183,20 @@ impl From<ThreadStateRow> for v1::ThreadState {
 }
 
 impl Store {
-    /// The states of some threads of a user, in no order, as they are at one instant.
+    /// The states of some threads of a user, in no order, each as it is at one instant.
     pub(crate) async fn thread_states(
         &self,
         user: UserKey,
         ids: &[i64],
     ) -> Result<Vec<ThreadStateRow>, Error> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let mut states = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(STATES_AT_A_TIME) {
+            states.extend(self.read_states(user, ids).await?);
         }
+        Ok(states)
+    }
+
+    async fn read_states(&self, user: UserKey, ids: &[i64]) -> Result<Vec<ThreadStateRow>, Error> {
         let rows = match self.readers()? {
             Readers::Sqlite(pool) => {
                 let ids = serde_json::json!(ids).to_string();

@@ -21,10 +21,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::rejection::{ErrorCode, Rejection};
-use crate::{
-    sends::SendCommand,
-    wire::json::{has_lone_surrogate, string},
-};
+use crate::{sends::SendCommand, wire::json::string};
 
 const MESSAGE_BODY: &str = "message_body";
 const RECEIVER_ID: &str = "receiver_id";
@@ -114,7 +111,7 @@ struct Fields<'a> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if json::is_too_deep(text) || has_lone_surrogate(text) {
+    if json::is_too_deep(text) || json::has_lone_surrogate(text) {
         return None;
     }
     // Not a derived struct: that would take an array for it.

@@ -13,7 +13,7 @@ use super::{
     field,
     problem::{Problem, ProblemCode},
 };
-use crate::{sends::MetaChange, wire::json::has_lone_surrogate};
+use crate::sends::MetaChange;
 
 /// A message to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) fn up_to(json: &[u8]) -> Result<i64, Problem> {
 
 /// `meta` as a text by itself.
 pub(crate) fn meta_text(text: &str) -> Result<Option<String>, Problem> {
-    let raw = (!json::is_too_deep(text) && !has_lone_surrogate(text))
+    let raw = (!json::is_too_deep(text) && !json::has_lone_surrogate(text))
         .then(|| serde_json::from_str::<&RawValue>(text).ok())
         .flatten();
     let raw = raw.ok_or_else(|| Problem::invalid_field("meta", "must be JSON"))?;
@@ -89,7 +89,7 @@ impl<'a> Fields<'a> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if json::is_too_deep(text) || has_lone_surrogate(text) {
+    if json::is_too_deep(text) || json::has_lone_surrogate(text) {
         return None;
     }
     // Not a derived struct: that would take an array for it.

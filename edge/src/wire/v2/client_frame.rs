@@ -25,10 +25,7 @@ use super::{
 };
 use crate::{
     sends::{Mark, MarkKind, NamedMessage, SendCommand},
-    wire::{
-        Request,
-        json::{has_lone_surrogate, string},
-    },
+    wire::{Request, json::string},
 };
 
 const MAX_REFERENCE_BYTES: usize = 64;
@@ -162,7 +159,7 @@ impl Fields<'_> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if json::is_too_deep(text) || has_lone_surrogate(text) {
+    if json::is_too_deep(text) || json::has_lone_surrogate(text) {
         return None;
     }
     // Not a derived struct: that would take an array for it.

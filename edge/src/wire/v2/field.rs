@@ -1,7 +1,10 @@
 //! What clients say, field by field: each function takes the JSON of one field, and gives what it means or why it is
 //! refused (PROTOCOL-2 section 3).
 
-use netrox_proto::ids::{ClientRef, UserId};
+use netrox_proto::{
+    ids::{ClientRef, UserId},
+    limits::{MAX_META_BYTES, MAX_META_DEPTH},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -10,9 +13,6 @@ use super::{
 };
 use crate::{sends::MetaChange, wire::json::string};
 
-pub(crate) const MAX_META_BYTES: usize = 4_096;
-/// The object itself is the first level.
-const MAX_META_DEPTH: usize = 8;
 const NULL: &str = "null";
 
 /// What is there, and not null.

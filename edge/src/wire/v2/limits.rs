@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::field::MAX_META_BYTES;
 use crate::config::Limits;
+use netrox_proto::limits::MAX_META_BYTES;
 
 /// Bytes of a frame to a client: each is below it, unless texts may be longer than by default.
 const MAX_SERVER_FRAME_BYTES: usize = 131_072;
