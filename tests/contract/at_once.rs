@@ -24,6 +24,8 @@ struct Contradictions {
     /// Feeds and threads that stand elsewhere than their messages.
     feeds: i64,
     threads: i64,
+    sides: i64,
+    turns: i64,
 }
 
 const CONTRADICTIONS: &str = "
@@ -43,6 +45,10 @@ const CONTRADICTIONS: &str = "
         select user_key, max(seq) as last_seq, count(*) as places, count(distinct seq) as numbers
         from places group by user_key
     ),
+    turns as (
+        select continues, sender, lag(sender) over (partition by thread_id order by id) as before
+        from messages
+    ),
     newest as (
         select distinct on (thread_id) thread_id, id, created from messages
         order by thread_id, id desc
@@ -56,7 +62,16 @@ const CONTRADICTIONS: &str = "
             where feeds.last_seq <> ends.last_seq) as feeds,
         (select count(*) from newest n join threads t on t.id = n.thread_id
             where (t.last_activity, t.last_message, t.last_message_at)
-                is distinct from (n.created, n.id, n.created)) as threads";
+                is distinct from (n.created, n.id, n.created)) as threads,
+        (select count(*) from threads t where (t.low_sent, t.low_shown, t.high_sent, t.high_shown)
+            is distinct from (select
+                coalesce(max(id) filter (where sender = t.low_key), 0),
+                coalesce(max(id) filter (where sender = t.low_key and receiver_seq is not null), 0),
+                coalesce(max(id) filter (where sender = t.high_key), 0),
+                coalesce(max(id) filter (where sender = t.high_key and receiver_seq is not null), 0)
+                from messages m where m.thread_id = t.id)) as sides,
+        (select count(*) from turns
+            where coalesce(continues, false) <> coalesce(before = sender, false)) as turns";
 
 async fn assert_sound(database: &Database) {
     let found: Contradictions = sqlx::query_as(CONTRADICTIONS)
@@ -236,4 +251,51 @@ async fn a_call_that_comes_late_stores_nothing() {
     let [ada, bob] = [users[0].to_string(), users[1].to_string()];
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
     assert_sound(core.process.database()).await;
+}
+
+/// As a core of 0.2.0 stores it, which notes of a thread its newest message alone. What it sent counts as unread, and can be
+/// marked, whoever notes more of the thread later.
+#[tokio::test]
+async fn what_a_core_of_0_2_0_stores_is_counted() {
+    const CALL: &str = "
+        select s.message_ids
+        from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as at) as now,
+            lateral store_sends(
+                (select max(start) from starts), now.at, now.at + 1000000, $1, array[1, 1]::bigint[],
+                array[$2], array[$3], array[1]::bigint[], array[1], array[1], array[$2], array[$3],
+                array[1]::bigint[], array[1]::bigint[], array[1]::bigint[], array['canary'],
+                array[gen_random_uuid()]) as s";
+    let core = Core::start().await;
+    let users: [String; 2] = core.users().await;
+    let mut ids = users.each_ref().map(|user| user.parse::<Uuid>().expect("an id")).to_vec();
+    ids.sort();
+    let [ada, bob] = [ids[0].to_string(), ids[1].to_string()];
+    let mut database = core.process.database().connect().await;
+    let mut send = async |one: i32, two: i32| {
+        let call = sqlx::query_scalar(CALL).bind(&ids).bind(one).bind(two);
+        let stored: Option<Vec<i64>> = call.fetch_one(&mut database).await.expect("an answer");
+        stored.expect("a message")[0]
+    };
+    let first = core.send(&ada, &bob, "one").await.expect("stored").message_id;
+    core.seen(&bob, &ada, first).await.expect("marked");
+    core.send(&bob, &ada, "two").await.expect("stored");
+    let older = send(2, 1).await;
+    let state = core.state(&ada, &bob).await;
+    assert_eq!((state.unread, state.last_id), (2, older));
+    core.seen(&ada, &bob, older).await.expect("marked");
+    // One of the other side, noted by a core of now.
+    let next = core.send(&ada, &bob, "three").await.expect("stored").message_id;
+    assert_eq!(core.state(&ada, &bob).await.unread, 0);
+    let state = core.state(&bob, &ada).await;
+    assert_eq!((state.unread, state.last_id), (1, next));
+    let older = send(1, 2).await;
+    let state = core.state(&bob, &ada).await;
+    assert_eq!((state.unread, state.last_id), (2, older));
+    core.seen(&bob, &ada, older).await.expect("marked");
+    core.send(&bob, &ada, "four").await.expect("stored");
+    let last = core.send(&ada, &bob, "five").await.expect("stored").message_id;
+    let state = core.state(&bob, &ada).await;
+    assert_eq!((state.unread, state.last_id), (1, last));
+    let page = core.thread_page(&bob, 10, "").await.expect("a page");
+    assert_eq!(page.unread_total, 1);
 }

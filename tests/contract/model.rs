@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use netrox_proto::v1::{
-    ErrorReason, Message, SendMessageRequest, SubscribeRequest, ThreadState, event::Change,
+    DeleteMessageRequest, DispatchAttachmentRequest, EditMessageRequest, ErrorReason,
+    MarkDeliveredRequest, MarkSeenRequest, Message, SendMessageRequest, SubscribeRequest,
+    ThreadState, event::Change, send_messages_request::Request,
+    send_messages_response::Result as Answer,
 };
 use proptest::{
     prelude::*,
@@ -17,6 +20,7 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     attachment::{dispatch, upload},
+    pipeline::Pipeline,
     running::{Connection, Core, text},
     subscribe::Subscription,
 };
@@ -107,10 +111,27 @@ impl Model {
         above.filter(|it| it.id > seen && it.is_visible_to(user) && !it.is_deleted).count()
     }
 
+    /// The message that an action names, if it does: there has to be one.
+    fn place(&self, action: &Action) -> Option<usize> {
+        match action {
+            Action::Send { reply_to: None, .. } | Action::Upload { .. } => None,
+            Action::Send { reply_to: Some(message), .. }
+            | Action::Dispatch { message, .. }
+            | Action::Edit { message, .. }
+            | Action::Delete { message, .. }
+            | Action::Mark { message, .. } => Some(message.index(self.messages.len())),
+        }
+    }
+
+    fn can_act(&self, action: &Action) -> bool {
+        let needs_none =
+            matches!(action, Action::Send { reply_to: None, .. } | Action::Upload { .. });
+        needs_none || !self.messages.is_empty()
+    }
+
     /// What an action is refused with.
-    fn refusal(&self, action: &Action) -> Option<ErrorReason> {
-        let find =
-            |message: &Index| (!self.messages.is_empty()).then(|| message.get(&self.messages));
+    fn refusal(&self, action: &Action, place: Option<usize>) -> Option<ErrorReason> {
+        let find = |_: &Index| place.map(|place| &self.messages[place]);
         match action {
             Action::Send { from, to, reply_to: Some(target) } => {
                 let target = find(target)?;
@@ -155,6 +176,42 @@ impl Model {
             }
         }
     }
+
+    /// What an action that was not refused has done; `id` is that of a new message.
+    fn apply(&mut self, action: &Action, place: Option<usize>, id: i64) {
+        let place = place.unwrap_or_default();
+        match action {
+            Action::Send { from, to, .. } => {
+                let body = self.next_text();
+                self.messages.push(stored(id, *from, *to, body, false));
+            }
+            Action::Upload { from, to } => {
+                self.messages.push(stored(id, *from, *to, "a file".into(), true));
+            }
+            Action::Dispatch { .. } => self.messages[place].is_shown = true,
+            Action::Edit { text, .. } => self.messages[place].body = edited(*text),
+            Action::Delete { for_everyone: true, .. } => self.messages[place].is_deleted = true,
+            Action::Delete { user, for_everyone: false, .. } => {
+                self.messages[place].hidden[*user] = true;
+            }
+            Action::Mark { user, peer, is_seen, .. } => {
+                let up_to = self.messages[place].id;
+                let (seen, delivered) = self.marks.entry((*user, *peer)).or_default();
+                *delivered = up_to.max(*delivered);
+                if *is_seen {
+                    *seen = up_to.max(*seen);
+                }
+            }
+        }
+    }
+
+    fn next_text(&self) -> String {
+        format!("text {}", self.messages.len())
+    }
+}
+
+fn edited(text: u8) -> String {
+    format!("edited {text}")
 }
 
 struct World {
@@ -181,72 +238,133 @@ impl World {
 
     /// Does it, and holds what it is answered to the model.
     async fn act(&mut self, action: &Action) -> Result<(), TestCaseError> {
-        let needs_message =
-            !matches!(action, Action::Send { reply_to: None, .. } | Action::Upload { .. });
-        if needs_message && self.model.messages.is_empty() {
+        if !self.model.can_act(action) {
             return Ok(());
         }
-        let expected = self.model.refusal(action);
-        let refused = self.try_act(action).await.err();
-        prop_assert_eq!(refused.as_ref().and_then(reason), expected, "{:?} {:?}", action, refused);
+        let place = self.model.place(action);
+        let expected = self.model.refusal(action, place);
+        let done = self.call(action, place).await;
+        let refused = done.as_ref().err();
+        prop_assert_eq!(refused.and_then(reason), expected, "{:?} {:?}", action, refused);
+        if let Ok(id) = done {
+            self.model.apply(action, place, id);
+        }
         Ok(())
     }
 
-    async fn try_act(&mut self, action: &Action) -> Result<(), Status> {
+    /// The same of several at once, which a core may take as one batch.
+    async fn act_together(&mut self, actions: &[Action]) -> Result<(), TestCaseError> {
         self.acted += 1;
-        let core = self.core().clone();
-        let Self { users, model, .. } = self;
-        let place = |message: &Index| message.index(model.messages.len());
-        match action {
-            Action::Send { from, to, reply_to } => {
-                let body = format!("text {}", model.messages.len());
-                let reply_to_id = reply_to.as_ref().map(|it| model.messages[place(it)].id);
-                let request =
-                    SendMessageRequest { reply_to_id, ..text(&users[*from], &users[*to], &body) };
-                let id = core.chat().send_message(request).await?.into_inner().message_id;
-                model.messages.push(stored(id, *from, *to, body, false));
-            }
-            Action::Upload { from, to } => {
-                let file = upload(&core, &users[*from], &users[*to], "a.txt", b"text").await?;
-                model.messages.push(stored(file.id, *from, *to, "a file".into(), true));
-            }
-            Action::Dispatch { user, message } => {
-                let place = place(message);
-                dispatch(&core, &users[*user], model.messages[place].id).await?;
-                model.messages[place].is_shown = true;
-            }
-            Action::Edit { user, message, text } => {
-                let place = place(message);
-                let body = format!("edited {text}");
-                core.edit(&users[*user], model.messages[place].id, &body).await?;
-                model.messages[place].body = body;
-            }
-            Action::Delete { user, message, for_everyone } => {
-                let place = place(message);
-                core.delete(&users[*user], model.messages[place].id, *for_everyone).await?;
-                let it = &mut model.messages[place];
-                if *for_everyone {
-                    it.is_deleted = true;
-                } else {
-                    it.hidden[*user] = true;
-                }
-            }
-            Action::Mark { user, peer, message, is_seen } => {
-                let up_to = model.messages[place(message)].id;
-                let (one, two) = (&users[*user], &users[*peer]);
-                let (mut seen, mut delivered) = model.marks(*user, *peer);
-                delivered = delivered.max(up_to);
-                let state = if *is_seen {
-                    seen = seen.max(up_to);
-                    core.seen(one, two, up_to).await?
-                } else {
-                    core.delivered(one, two, up_to).await?
+        let named: Vec<_> = actions
+            .iter()
+            .filter(|action| !matches!(action, Action::Upload { .. }) && self.model.can_act(action))
+            .map(|action| (action, self.model.place(action)))
+            .collect();
+        let pipeline = Pipeline::open(self.core()).await;
+        for (number, (action, place)) in named.iter().enumerate() {
+            let text = format!("together {number}");
+            pipeline.request(number as u64 + 1, self.request(action, *place, &text)).await;
+        }
+        let mut answers = pipeline.finish().await.expect("a good end");
+        for (number, (action, place)) in named.into_iter().enumerate() {
+            let answer = answers.remove(&(number as u64 + 1)).expect("an answer");
+            let refused = match &answer {
+                Answer::Failure(failure) => Some(failure.reason()),
+                _ => None,
+            };
+            let expected = self.model.refusal(action, place);
+            prop_assert_eq!(refused, expected, "{:?} {:?}", action, answer);
+            if refused.is_none() {
+                let id = match answer {
+                    Answer::Message(sent) => sent.message_id,
+                    _ => 0,
                 };
-                model.marks.insert((*user, *peer), (seen, delivered));
-                assert_eq!((state.seen_id, state.delivered_id), (seen, delivered));
+                self.model.apply(action, place, id);
+                if let (Action::Send { .. }, Some(sent)) = (action, self.model.messages.last_mut())
+                {
+                    sent.body = format!("together {number}");
+                }
             }
         }
         Ok(())
+    }
+
+    fn request(&self, action: &Action, place: Option<usize>, text_of: &str) -> Request {
+        let Self { users, model, .. } = self;
+        let message_id = place.map_or(0, |place| model.messages[place].id);
+        match action {
+            Action::Send { from, to, reply_to } => Request::Message(SendMessageRequest {
+                reply_to_id: reply_to.as_ref().map(|_| message_id),
+                ..text(&users[*from], &users[*to], text_of)
+            }),
+            Action::Upload { .. } => unreachable!("a file is not sent in a pipeline"),
+            Action::Dispatch { user, .. } => Request::Attachment(DispatchAttachmentRequest {
+                sender_id: users[*user].clone(),
+                message_id,
+            }),
+            Action::Edit { user, text, .. } => Request::Edit(EditMessageRequest {
+                user_id: users[*user].clone(),
+                message_id,
+                body: edited(*text),
+                meta_json: None,
+            }),
+            Action::Delete { user, for_everyone, .. } => Request::Delete(DeleteMessageRequest {
+                user_id: users[*user].clone(),
+                message_id,
+                for_everyone: *for_everyone,
+            }),
+            Action::Mark { user, peer, is_seen: true, .. } => Request::Seen(MarkSeenRequest {
+                user_id: users[*user].clone(),
+                peer_id: users[*peer].clone(),
+                up_to_id: message_id,
+            }),
+            Action::Mark { user, peer, is_seen: false, .. } => {
+                Request::Delivered(MarkDeliveredRequest {
+                    user_id: users[*user].clone(),
+                    peer_id: users[*peer].clone(),
+                    up_to_id: message_id,
+                })
+            }
+        }
+    }
+
+    /// Gives the id of a new message.
+    async fn call(&mut self, action: &Action, place: Option<usize>) -> Result<i64, Status> {
+        self.acted += 1;
+        let (core, Self { users, model, .. }) = (self.core(), &*self);
+        let named = place.map_or(0, |place| model.messages[place].id);
+        match action {
+            Action::Send { from, to, reply_to } => {
+                let reply_to_id = reply_to.as_ref().map(|_| named);
+                let text = text(&users[*from], &users[*to], &model.next_text());
+                let request = SendMessageRequest { reply_to_id, ..text };
+                return Ok(core.chat().send_message(request).await?.into_inner().message_id);
+            }
+            Action::Upload { from, to } => {
+                let file = upload(core, &users[*from], &users[*to], "a.txt", b"text").await?;
+                return Ok(file.id);
+            }
+            Action::Dispatch { user, .. } => drop(dispatch(core, &users[*user], named).await?),
+            Action::Edit { user, text, .. } => {
+                core.edit(&users[*user], named, &edited(*text)).await?;
+            }
+            Action::Delete { user, for_everyone, .. } => {
+                core.delete(&users[*user], named, *for_everyone).await?;
+            }
+            Action::Mark { user, peer, is_seen, .. } => {
+                let (one, two) = (&users[*user], &users[*peer]);
+                let (seen, delivered) = model.marks(*user, *peer);
+                let state = if *is_seen {
+                    let state = core.seen(one, two, named).await?;
+                    assert_eq!(state.seen_id, seen.max(named));
+                    state
+                } else {
+                    core.delivered(one, two, named).await?
+                };
+                assert_eq!(state.delivered_id, delivered.max(named));
+            }
+        }
+        Ok(0)
     }
 
     /// Whether a conversation is what the model says, for one of its users.
@@ -411,6 +529,7 @@ async fn follow_live(
 async fn run_case(
     world: &mut World,
     actions: &[Action],
+    together: usize,
     break_at: usize,
 ) -> Result<(), TestCaseError> {
     world.users = world.core().users().await;
@@ -421,9 +540,15 @@ async fn run_case(
     for (user, connection) in world.users.iter().zip(world.connections.iter().cycle()) {
         feeds.push(Subscription::with_threads(connection, user, None).await);
     }
-    for (place, action) in actions.iter().enumerate() {
-        world.act(action).await?;
-        if place == break_at {
+    let mut place = 0;
+    for actions in actions.chunks(together) {
+        match actions {
+            [action] => world.act(action).await?,
+            actions => world.act_together(actions).await?,
+        }
+        let reached = place..place + actions.len();
+        place = reached.end;
+        if reached.contains(&break_at) {
             for (user, held) in held.iter_mut().enumerate() {
                 world.follow(user, held).await?;
             }
@@ -448,11 +573,11 @@ pub(crate) async fn run(connections: Vec<Connection>, cases: u32) {
     let handle = Handle::current();
     let tried = tokio::task::spawn_blocking(move || {
         let cases = Config { cases, failure_persistence: None, ..Config::default() };
-        let actions = (proptest::collection::vec(action(), 1..40), any::<Index>());
-        TestRunner::new(cases).run(&actions, |(actions, break_at)| {
+        let actions = (proptest::collection::vec(action(), 1..40), 1..6_usize, any::<Index>());
+        TestRunner::new(cases).run(&actions, |(actions, together, break_at)| {
             handle.block_on(async {
                 let break_at = break_at.index(actions.len());
-                run_case(&mut *world.lock().await, &actions, break_at).await
+                run_case(&mut *world.lock().await, &actions, together, break_at).await
             })
         })
     });
