@@ -18,7 +18,7 @@ use crate::{
     store::{
         batch::{
             ActivityRow, BatchData, BatchQuery, ChangedMessageRow, NewThreadRow, Pair, Progress,
-            ReplyTarget, Rows, ThreadState, ThreadStateRow, UserState,
+            ReplyTarget, Rows, ThreadProgress, ThreadState, ThreadStateRow, UserState,
         },
         history::{FeedStartRow, Position, Start},
         message::{Participant, ParticipantsRow},
@@ -159,6 +159,8 @@ impl<'a> Plan<'a> {
                     user_one: one,
                     created,
                 });
+                // A mark that is decided after it finds it.
+                self.loaded.progress.insert(pair, ThreadProgress::new(id, low_key));
                 ThreadState::new(id, pair, created)
             }
         };

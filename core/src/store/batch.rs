@@ -191,7 +191,7 @@ pub(crate) struct ThreadProgress {
 }
 
 /// How far one of them did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// The greatest id that was ever visible to the user.
     pub(crate) last_id: i64,
@@ -200,6 +200,11 @@ pub(crate) struct Progress {
 }
 
 impl ThreadProgress {
+    /// In a thread without messages.
+    pub(crate) fn new(thread_id: i64, low_key: UserKey) -> Self {
+        Self { thread_id, low_key, low: Progress::default(), high: Progress::default() }
+    }
+
     pub(crate) fn of(&mut self, user: UserKey) -> &mut Progress {
         if user == self.low_key { &mut self.low } else { &mut self.high }
     }
