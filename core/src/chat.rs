@@ -160,6 +160,8 @@ impl ChatService for Chat {
         let user = parse::user_id("user_id", &user_id)?;
         let threads = match limit {
             None => list::threads(&self.bulk, user).await?,
+            // What a connection asks for that comes up does not wait for lists of others.
+            Some(0) => thread_page::overview(&self.store, user).await?,
             Some(limit) => thread_page::page(&self.bulk, user, limit, &page_token).await?,
         };
         Ok(Response::new(threads))

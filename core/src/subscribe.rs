@@ -163,7 +163,7 @@ impl Subscription {
             self.told_start = start;
             self.store.history().epoch(start).to_string()
         };
-        v1::SubscribeResponse { events, last_seq: seq, epoch, end_seq: 0 }
+        v1::SubscribeResponse { events, last_seq: seq, epoch, end_seq: None }
     }
 
     /// What is ready in the queue, as far as one response goes; `None` where there is nothing to send and the
@@ -250,7 +250,7 @@ impl Stream for Subscription {
                     } else {
                         this.phase = Phase::Live;
                     }
-                    let end_seq = this.end_seq;
+                    let end_seq = Some(this.end_seq);
                     let first = v1::SubscribeResponse { end_seq, ..this.response(Vec::new()) };
                     return Poll::Ready(Some(Ok(first)));
                 }

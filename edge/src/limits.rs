@@ -30,6 +30,8 @@ use crate::config::Config;
 
 /// How long a place, or a turn in a rate, is waited for (PROTOCOL section 5).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Of a mark of what was seen or delivered, while later ones take its place.
+const LONGEST_RECEIPT_WAIT: Duration = Duration::from_secs(30);
 /// How many of a user wait for a place at most.
 const MAX_WAITING: usize = 64;
 /// What commands of all sockets hold in memory while they wait for the rate.
@@ -99,18 +101,23 @@ impl Limiter {
         Ok(())
     }
 
-    /// When a mark of what was seen or delivered is due, if it has to wait: however long that is.
+    /// When a mark of what was seen or delivered is due, if it has to wait. None is refused: one that would have to wait for longer
+    /// than anybody should is due by then, whatever the rate.
     pub(crate) fn receipt(&self, user: UserId) -> Option<Instant> {
-        let now = Instant::now();
-        let due = self.receipts.as_ref()?.spend(user, 1, now, Duration::MAX).ok()?;
-        (due > now).then_some(due)
+        self.receipt_within(user, LONGEST_RECEIPT_WAIT)
     }
 
     /// Waits until a mark is due that comes by REST, where requests that wait are not put together: not for long.
-    pub(crate) async fn receipt_in_turn(&self, user: UserId) -> Result<(), TooMuch> {
-        let Some(receipts) = &self.receipts else { return Ok(()) };
-        sleep_until(receipts.spend(user, 1, Instant::now(), PATIENCE)?).await;
-        Ok(())
+    pub(crate) async fn receipt_in_turn(&self, user: UserId) {
+        if let Some(due) = self.receipt_within(user, PATIENCE) {
+            sleep_until(due).await;
+        }
+    }
+
+    fn receipt_within(&self, user: UserId, wait: Duration) -> Option<Instant> {
+        let now = Instant::now();
+        let due = self.receipts.as_ref()?.spend(user, 1, now, wait).unwrap_or(now + wait);
+        (due > now).then_some(due)
     }
 
     /// Room for a command that waits for the rate, free again when it is dropped.

@@ -63,8 +63,8 @@ const CONTRADICTIONS: &str = "
         (select count(*) from newest n join threads t on t.id = n.thread_id
             where (t.last_activity, t.last_message, t.last_message_at)
                 is distinct from (n.created, n.id, n.created)) as threads,
-        (select count(*) from threads t where (t.low_sent, t.low_shown, t.high_sent, t.high_shown)
-            is distinct from (select
+        (select count(*) from threads t where (coalesce(t.low_sent, -1), coalesce(t.low_shown, -1),
+                coalesce(t.high_sent, -1), coalesce(t.high_shown, -1)) <> (select
                 coalesce(max(id) filter (where sender = t.low_key), 0),
                 coalesce(max(id) filter (where sender = t.low_key and receiver_seq is not null), 0),
                 coalesce(max(id) filter (where sender = t.high_key), 0),

@@ -163,8 +163,10 @@ async fn threads_are_paged_by_their_last_message() {
         .await
         .expect("marked");
     assert_eq!(core.thread_page(&ada, 1, "").await.expect("a page").unread_total, 4);
+    let none = core.thread_page(&ada, 0, "").await.expect("no threads");
+    assert_eq!((none.unread_total, none.threads.len(), none.last_seq), (4, 0, 7));
     for (limit, token, field) in
-        [(0, "", "limit"), (201, "", "limit"), (1, "x", "page_token"), (1, "-1", "page_token")]
+        [(-1, "", "limit"), (201, "", "limit"), (1, "x", "page_token"), (1, "-1", "page_token")]
     {
         assert_invalid(core.thread_page(&ada, limit, token).await, field);
     }

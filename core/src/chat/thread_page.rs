@@ -18,6 +18,27 @@ use crate::{
 
 const MAX_LIMIT: i32 = 200;
 
+/// What the first response of a page tells besides threads.
+pub(super) async fn overview(store: &Store, user_id: UserId) -> Result<ThreadList, Error> {
+    let feed = store.find_feeds(&[(user_id, Position::default())]).await?.pop().flatten();
+    let feed = feed.ok_or(Error::UserUnknown)?;
+    if feed.deleted {
+        return Err(Error::UserDeleted);
+    }
+    let unread = store.unread_total(feed.key).await?;
+    let response = told(store, feed.end(), unread);
+    Ok(stream::iter([Ok(response)]).boxed())
+}
+
+fn told(store: &Store, end: Position, unread: i64) -> v1::ListThreadsResponse {
+    v1::ListThreadsResponse {
+        unread_total: i32::try_from(unread).unwrap_or(i32::MAX),
+        last_seq: end.seq,
+        epoch: store.history().epoch(end.start).to_string(),
+        ..Default::default()
+    }
+}
+
 /// A page of the threads of a user. Where the feed ends is read first: what happens meanwhile is found from there on.
 pub(super) async fn page(
     store: &Store,
@@ -41,9 +62,8 @@ pub(super) async fn page(
     let threads = with_state(store, &user, &ids).await?;
     let mut responses = split(threads);
     if let Some(first) = responses.first_mut() {
-        first.unread_total = i32::try_from(unread).unwrap_or(i32::MAX);
-        first.last_seq = end.seq;
-        first.epoch = store.history().epoch(end.start).to_string();
+        let threads = std::mem::take(&mut first.threads);
+        *first = v1::ListThreadsResponse { threads, ..told(store, end, unread) };
     }
     if let (Some(last), Some((_, last_id)), true) = (responses.last_mut(), listed.last(), has_more)
     {

@@ -185,7 +185,7 @@ impl ChatService for StubCore {
             if start > last_seq {
                 return Err(Failure::invalid_field("after_seq", "beyond the last").into());
             }
-            let end_seq = if state.is_old { 0 } else { last_seq };
+            let end_seq = (!state.is_old).then_some(last_seq);
             let first = SubscribeResponse {
                 last_seq: start,
                 epoch: state.epoch(),

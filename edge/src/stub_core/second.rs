@@ -315,7 +315,7 @@ impl Second {
             return Err(Failure::new(ErrorReason::EpochChanged, "another history").into());
         }
         let after = request.after_seq.unwrap_or_default();
-        let end_seq = self.feed.last().map_or(0, |event| event.seq);
+        let end_seq = Some(self.feed.last().map_or(0, |event| event.seq));
         let first = SubscribeResponse {
             last_seq: after,
             epoch: EPOCH.into(),

@@ -156,8 +156,9 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     async fn follow(mut self, core: &CoreOfUser<'_>, progress: &mut Progress) -> Failure {
+        let mut asks_from = Instant::now();
         loop {
-            if let Err(failure) = self.come_up(core, progress).await {
+            if let Err(failure) = self.come_up(core, progress, &mut asks_from).await {
                 return failure;
             }
             let response = match self.next(core.user, progress.is_live()).await {
@@ -197,12 +198,23 @@ impl Stream<'_> {
     }
 
     /// Tells the client, once, that what it missed is through. Finds out where the feed ends, where that has to be known.
-    async fn come_up(&self, core: &CoreOfUser<'_>, progress: &mut Progress) -> Result<(), Failure> {
+    async fn come_up(
+        &self,
+        core: &CoreOfUser<'_>,
+        progress: &mut Progress,
+        asks_from: &mut Instant,
+    ) -> Result<(), Failure> {
         let goes_live = !progress.is_live() && progress.is_through();
-        if !goes_live && !progress.wants_end() {
+        if !goes_live && (!progress.wants_end() || Instant::now() < *asks_from) {
             return Ok(());
         }
-        let ListThreadsResponse { unread_total, last_seq, .. } = core.overview().await?;
+        let overview = core.overview().await;
+        if overview.is_err() && progress.is_live() {
+            // What happens is shown all the same, and where the feed ends is asked later.
+            *asks_from = Instant::now() + MAX_RETRY;
+            return Ok(());
+        }
+        let ListThreadsResponse { unread_total, last_seq, .. } = overview?;
         if progress.wants_end() {
             progress.set_end(last_seq);
         }

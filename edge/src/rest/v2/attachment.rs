@@ -46,13 +46,13 @@ pub(super) async fn upload(
         client_ref.ok_or_else(|| Problem::invalid_field("client_ref", "must be a UUID"))?;
     let dispatch = query.choice("dispatch", &[("true", true), ("false", false)])?.unwrap_or(true);
     let boundary = Form::boundary(request.headers())?;
+    let shared = &edge.shared;
+    let _place = shared.limiter.upload(user_id).await?;
     // Nobody uploads a file again to hear that it is there.
     if let Some(stored) = send::find(&edge, user_id, client_ref).await? {
         return answer::message(StatusCode::OK, Some(&stored), user_id);
     }
 
-    let shared = &edge.shared;
-    let _place = shared.limiter.upload(user_id).await?;
     shared.limiter.send_in_turn(user_id).await?;
     let max_bytes = shared.config.limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();

@@ -68,7 +68,8 @@ pub(super) async fn list(
         Ok::<_, Problem>((listing::next(&mut responses).await.map_err(refused)?, responses))
     })
     .await?;
-    let mut response = first;
+    let mut response =
+        Some(first.ok_or_else(|| Problem::internal("a list without its first response"))?);
     let (mut items, mut last_id, mut next) = (Items::default(), None, None);
     'page: while let Some(messages) = response {
         for message in &messages.messages {

@@ -54,7 +54,7 @@ async fn mark(
     let peer_id = peer(path, user).ok_or_else(Problem::not_found)?;
     let json = json_body::read(request, edge.shared.config.limits.max_frame_bytes).await?;
     let up_to_id = body::up_to(&json)?;
-    edge.shared.limiter.receipt_in_turn(user).await?;
+    edge.shared.limiter.receipt_in_turn(user).await;
     Ok((peer_id.to_string(), up_to_id))
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     answer,
     thread::{Threads, ThreadsPlace},
-    user::Actor,
+    user::PageReader,
 };
 use crate::{
     edge::Edge,
@@ -26,7 +26,7 @@ struct Me<'a> {
 
 pub(super) async fn me(
     State(edge): State<Edge>,
-    Actor(user_id): Actor,
+    PageReader { user_id, read: _read }: PageReader,
 ) -> Result<Response, Problem> {
     let request = GetUsersRequest { user_ids: vec![user_id.to_string()] };
     let user = async {

@@ -15,7 +15,7 @@ use netrox_proto::{
 
 use super::{
     answer, json_body,
-    user::{Actor, PathText},
+    user::{Actor, PageReader, PathText},
 };
 use crate::{
     edge::Edge,
@@ -31,7 +31,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 pub(super) async fn one(
     State(edge): State<Edge>,
-    Actor(user_id): Actor,
+    PageReader { user_id, read: _read }: PageReader,
     path: PathText,
 ) -> Result<Response, Problem> {
     let message = find(&edge, user_id, message_id(path)?).await?;

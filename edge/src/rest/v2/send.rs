@@ -12,13 +12,13 @@ use netrox_proto::{
 
 use super::{
     answer,
-    user::{Actor, PathText},
+    user::{PageReader, PathText},
 };
 use crate::{edge::Edge, wire::v2::problem::Problem};
 
 pub(super) async fn one(
     State(edge): State<Edge>,
-    Actor(user_id): Actor,
+    PageReader { user_id, read: _read }: PageReader,
     path: PathText,
 ) -> Result<Response, Problem> {
     let client_ref = path.ok().and_then(|Path(text)| text.parse().ok());

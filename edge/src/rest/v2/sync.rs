@@ -149,13 +149,18 @@ impl Feed {
     /// Reads what there is room for, up to where the feed ends now, and gives that.
     async fn read_to_end(&mut self, edge: &Edge, user: UserId, limit: u16) -> Result<u64, NoFeed> {
         let (first, mut responses) = in_time(open(edge, user, &self.reached)).await?;
-        let (end, began) = (first.end_seq, self.reached.began);
+        let end = first.end_seq.ok_or_else(of_another_version)?;
+        let began = self.reached.began;
         self.reached.epoch = epoch(&first.epoch)?;
         while self.reached.seq < end && self.items.count < limit.into() {
             let response = listing::next(&mut responses).await;
             let response = response.map_err(|status| refusal(edge, user, &status))?;
             // Only a break of the link ends it.
             let Some(response) = response else { return Err(Problem::unavailable().into()) };
+            // It is of all that the response brings.
+            if !response.epoch.is_empty() {
+                self.reached.epoch = epoch(&response.epoch)?;
+            }
             for event in &response.events {
                 let has_room = self.items.count < limit.into();
                 if !has_room || !push(&mut self.items, event, began, user)? {
@@ -164,9 +169,6 @@ impl Feed {
                 self.reached.seq = event.seq;
             }
             self.reached.seq = self.reached.seq.max(response.last_seq);
-            if !response.epoch.is_empty() {
-                self.reached.epoch = epoch(&response.epoch)?;
-            }
         }
         Ok(end)
     }

@@ -14,7 +14,7 @@ use tonic::Streaming;
 
 use super::{
     answer::{self, Items},
-    user::{Actor, PageReader, PathText, peer},
+    user::{PageReader, PathText, peer},
 };
 use crate::{
     edge::Edge,
@@ -32,7 +32,7 @@ const MAX_LIMIT: u16 = 200;
 
 pub(super) async fn one(
     State(edge): State<Edge>,
-    Actor(user_id): Actor,
+    PageReader { user_id, read: _read }: PageReader,
     path: PathText,
 ) -> Result<Response, Problem> {
     let peer_id = peer(path, user_id).ok_or_else(Problem::not_found)?;

@@ -14,7 +14,7 @@ use super::{
         feed::{OPEN_TIMEOUT, out_of_reach},
         subscription::{Responses, Subscriptions},
     },
-    progress::Progress,
+    progress::{Progress, end_of, older_core},
 };
 use crate::wire::v2::cursor::{Cursor, Epoch, Reset};
 
@@ -50,7 +50,7 @@ impl CoreOfUser<'_> {
         match self.subscribe(Some((cursor.epoch, cursor.seq))).await {
             Ok((responses, first)) => {
                 let progress = Progress::resumed(cursor, &first)?;
-                let behind = first.end_seq.saturating_sub(cursor.seq);
+                let behind = end_of(&first)?.saturating_sub(cursor.seq);
                 Ok(Begun { responses, progress, reset: None, resumed: true, behind })
             }
             // That the user is unknown is for who provisions them.
@@ -82,7 +82,7 @@ impl CoreOfUser<'_> {
         let Cursor { epoch, seq, .. } = progress.cursor();
         let (responses, first) = self.subscribe(Some((epoch, seq))).await?;
         progress.enter(&first.epoch)?;
-        progress.set_end(first.end_seq);
+        progress.set_end(end_of(&first)?);
         Ok(responses)
     }
 
@@ -98,20 +98,14 @@ impl CoreOfUser<'_> {
             kinds: vec![EventKind::Thread.into()],
         };
         let (responses, first) = self.subscriptions.call(request).await?;
-        if first.end_seq < first.last_seq {
-            return Err(older_core());
-        }
-        if first.end_seq == 0 {
-            // Of an empty feed, or of a core that does not tell.
-            self.overview().await?;
-        }
+        end_of(&first)?;
         Ok((responses, first))
     }
 
     /// What is unread in all, and where the feed ends.
     pub(super) async fn overview(&self) -> Result<ListThreadsResponse, Failure> {
         let user_id = self.user.to_string();
-        let request = ListThreadsRequest { user_id, limit: Some(1), ..Default::default() };
+        let request = ListThreadsRequest { user_id, limit: Some(0), ..Default::default() };
         let call = async {
             let responses = self.subscriptions.core.chat.clone().list_threads(request).await?;
             responses.into_inner().message().await
@@ -123,9 +117,4 @@ impl CoreOfUser<'_> {
             Err(_) => Err(out_of_reach()),
         }
     }
-}
-
-fn older_core() -> Failure {
-    let message = "the core is of a version that does not know the second generation";
-    Failure::new(ErrorReason::StoreUnavailable, message)
 }

@@ -50,7 +50,7 @@ impl Progress {
         let (end, has_gap, is_live, is_caught_up) = (End::Unknown, false, false, false);
         let mut progress = Self { epoch, seq, began, end, has_gap, is_live, is_caught_up };
         progress.enter(&first.epoch)?;
-        progress.set_end(first.end_seq);
+        progress.set_end(end_of(first)?);
         progress.is_caught_up = progress.is_through();
         Ok(progress)
     }
@@ -150,6 +150,16 @@ fn parse(epoch: &str) -> Result<Epoch, Failure> {
         let message = format!("the core names an epoch in a way that is not known here: {error}");
         Failure::new(ErrorReason::StoreUnavailable, message)
     })
+}
+
+/// Where the feed ended when the stream began.
+pub(super) fn end_of(first: &SubscribeResponse) -> Result<u64, Failure> {
+    first.end_seq.ok_or_else(older_core)
+}
+
+pub(super) fn older_core() -> Failure {
+    let message = "the core is of a version that does not know the second generation";
+    Failure::new(ErrorReason::StoreUnavailable, message)
 }
 
 #[cfg(test)]

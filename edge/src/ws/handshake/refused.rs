@@ -77,6 +77,10 @@ impl Default for RefusedHandshakes {
 impl RefusedHandshakes {
     /// How long the next one waits to be told: what takes the 101 for a success would come again at once.
     fn delay(&self, who: Who, now: Instant) -> Duration {
+        // Behind a proxy that nobody named, these are all and anybody.
+        if who == Who::Address(None) {
+            return Duration::ZERO;
+        }
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let before = recent.get(&who).filter(|before| now - before.last < MEMORY);
         let in_a_row = before.map_or(0, |before| before.in_a_row + 1);
@@ -123,12 +127,17 @@ pub(super) fn refuse(
                 None => std::future::pending().await,
             }
         };
+        let tell = async {
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = draining.cancelled() => {}
+            }
+            session::refuse(TokioIo::new(upgraded), close).await;
+        };
         tokio::select! {
-            () = sleep(delay) => {}
-            () = is_crowded => return,
-            () = draining.cancelled() => {}
+            () = tell => {}
+            () = is_crowded => {}
         }
-        session::refuse(TokioIo::new(upgraded), close).await;
         drop((stay, place));
     });
     response

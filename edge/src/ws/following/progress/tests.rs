@@ -8,7 +8,12 @@ use super::*;
 const EPOCH: &str = "0140004d.0000000002400000";
 
 fn first(last_seq: u64, end_seq: u64) -> SubscribeResponse {
-    SubscribeResponse { last_seq, end_seq, epoch: EPOCH.into(), ..Default::default() }
+    SubscribeResponse {
+        last_seq,
+        end_seq: Some(end_seq),
+        epoch: EPOCH.into(),
+        ..Default::default()
+    }
 }
 
 fn message(seq: u64, first_seq: u64) -> Event {
