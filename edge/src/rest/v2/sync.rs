@@ -156,6 +156,10 @@ impl Feed {
             let response = response.map_err(|status| refusal(edge, user, &status))?;
             // Only a break of the link ends it.
             let Some(response) = response else { return Err(Problem::unavailable().into()) };
+            // Before its places, of which the last may be one of this epoch alone.
+            if !response.epoch.is_empty() {
+                self.reached.epoch = epoch(&response.epoch)?;
+            }
             for event in &response.events {
                 let has_room = self.items.count < limit.into();
                 if !has_room || !push(&mut self.items, event, began, user)? {
@@ -164,9 +168,6 @@ impl Feed {
                 self.reached.seq = event.seq;
             }
             self.reached.seq = self.reached.seq.max(response.last_seq);
-            if !response.epoch.is_empty() {
-                self.reached.epoch = epoch(&response.epoch)?;
-            }
         }
         Ok(end)
     }
