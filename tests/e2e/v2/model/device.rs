@@ -79,7 +79,9 @@ impl Device {
     /// Opens another connection, where the server is there.
     pub(super) async fn connect(&mut self, edge: Edge, from: &From, breaks: Option<Break>) {
         self.link = None;
-        self.backups.push((self.held.clone(), self.outbox.clone()));
+        if self.held.cursor.is_some() {
+            self.backups.push((self.held.clone(), self.outbox.clone()));
+        }
         let after = match from {
             From::Stored => self.held.cursor.clone(),
             From::Older(index) => index.get(&self.backups).0.cursor.clone(),
