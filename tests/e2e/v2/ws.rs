@@ -1,7 +1,6 @@
 //! PROTOCOL-2 sections 1 to 4: the WebSocket.
 
 mod change;
-mod client;
 mod handshake;
 mod receipt;
 mod resume;

@@ -3,7 +3,7 @@
 use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::json;
 
-use super::client::{Client, Held};
+use crate::v2::client::{Client, Held};
 
 each![
     an_edit_is_shown_to_both_and_the_last_one_counts,

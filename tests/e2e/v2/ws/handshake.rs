@@ -5,7 +5,7 @@ use netrox_harness::{
 };
 use serde_json::json;
 
-use super::client::Client;
+use crate::v2::client::Client;
 
 each![
     hello_comes_first_and_live_once,

@@ -3,7 +3,7 @@
 use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::json;
 
-use super::client::{Client, mark};
+use crate::v2::client::{Client, mark};
 
 each![
     a_mark_is_shown_to_both_and_puts_the_count_right,

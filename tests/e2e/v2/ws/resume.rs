@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::json;
 
-use super::client::{Client, Held, message};
+use crate::v2::client::{Client, Held, message};
 
 each![
     who_is_cut_off_after_each_frame_misses_nothing_and_rings_once,

@@ -5,7 +5,7 @@ use netrox_harness::{Arrangement, TestChat, each};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::{Client, message};
+use crate::v2::client::{Client, message};
 
 each![
     an_ack_means_stored_and_every_device_sees_the_message,
@@ -150,7 +150,7 @@ async fn both_generations_share_a_conversation(arrangement: Arrangement) {
     second
         .ask(json!({"action": "message_edit", "message_id": id, "message_body": "canary edited"}))
         .await;
-    second.ask(super::client::mark("seen", &ada, id)).await;
+    second.ask(crate::v2::client::mark("seen", &ada, id)).await;
     second.ask(json!({"action": "message_delete", "message_id": id, "for": "everyone"})).await;
     documented.expect_no_answer().await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// What a client keeps over its connections.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Held {
     pub(super) cursor: Option<String>,
     /// By id, the greatest `rev` of each.
@@ -16,6 +16,8 @@ pub(super) struct Held {
     pub(super) threads: BTreeMap<String, Value>,
     /// Ids for which it rang.
     pub(super) rung: BTreeSet<i64>,
+    /// Ids that a snapshot told of before the feed did: it does not ring for them.
+    pub(super) listed: BTreeSet<i64>,
 }
 
 #[derive(Debug)]
@@ -29,36 +31,60 @@ fn is_older(held: Option<&Value>, object: &Value) -> bool {
 }
 
 impl Held {
-    /// Applies what came.
+    /// Applies what came, and remembers its place.
     pub(super) fn take(&mut self, user: &User, frame: &Value) {
-        let action = frame["action"].as_str().expect("an action");
-        match action {
-            "message" => {
-                let message = &frame["message"];
-                let id = message["id"].as_i64().expect("an id");
-                let held = self.messages.get(&id);
-                let rings = frame["new"] == true
-                    && held.is_none()
-                    && message["receiver_id"] == user.id
-                    && message["deleted"] == false
-                    && message["hidden"] == false;
-                if rings {
-                    assert!(self.rung.insert(id), "it rings again for {id}");
-                }
-                if !is_older(held, message) {
-                    self.messages.insert(id, message.clone());
-                }
-            }
-            "thread" => {
-                let peer = frame["thread"]["peer_id"].as_str().expect("a peer");
-                if !is_older(self.threads.get(peer), &frame["thread"]) {
-                    self.threads.insert(peer.to_owned(), frame["thread"].clone());
-                }
-            }
+        match frame["action"].as_str().expect("an action") {
+            "message" | "thread" => self.apply(user, frame),
             "hello" | "live" => {}
             _ => return,
         }
         self.cursor = Some(frame["cursor"].as_str().expect("a cursor").to_owned());
+    }
+
+    /// Applies a change of the feed.
+    pub(super) fn apply(&mut self, user: &User, change: &Value) {
+        if change["action"] == "thread" {
+            return self.put_thread(&change["thread"]);
+        }
+        let message = &change["message"];
+        let id = message["id"].as_i64().expect("an id");
+        let rings = change["new"] == true
+            && !self.messages.contains_key(&id)
+            && message["receiver_id"] == user.id
+            && message["deleted"] == false
+            && message["hidden"] == false;
+        if rings {
+            assert!(self.rung.insert(id), "it rings again for {id}");
+        }
+        self.put_message(message);
+    }
+
+    pub(super) fn put_message(&mut self, message: &Value) {
+        let id = message["id"].as_i64().expect("an id");
+        if !is_older(self.messages.get(&id), message) {
+            self.messages.insert(id, message.clone());
+        }
+    }
+
+    pub(super) fn put_thread(&mut self, thread: &Value) {
+        let peer = thread["peer_id"].as_str().expect("a peer");
+        if !is_older(self.threads.get(peer), thread) {
+            self.threads.insert(peer.to_owned(), thread.clone());
+        }
+    }
+
+    /// That of the newest state, and what is held above it (PROTOCOL-2 section 4).
+    pub(super) fn unread(&self, peer: &str) -> u64 {
+        let state = self.threads.get(peer);
+        let told = |key: &str| state.and_then(|state| state[key].as_u64()).unwrap_or(0);
+        let last_id = told("last_id");
+        let above = self.messages.values().filter(|it| {
+            it["sender_id"] == peer
+                && it["id"].as_u64() > Some(last_id)
+                && it["deleted"] == false
+                && it["hidden"] == false
+        });
+        told("unread") + above.count() as u64
     }
 
     pub(super) fn texts(&self) -> Vec<&str> {

@@ -1,0 +1,253 @@
+//! One case: some users with their devices, and what they do.
+
+use std::collections::BTreeMap;
+
+use netrox_harness::{Arrangement, Edge, TestChat, User};
+use proptest::sample::Index;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    action::{Action, DEVICES, USERS},
+    device::{Asked, Device, Unsent},
+    documented::Documented,
+    rest::Rest,
+};
+
+/// A message that somebody wanted to send.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) sender: usize,
+    pub(super) client_ref: String,
+    /// What it may have been stored with.
+    pub(super) bodies: Vec<String>,
+    /// The device that alone had it in its outbox, and to whom it went.
+    pub(super) alone: Option<(usize, usize)>,
+}
+
+/// Kills of a case: each costs a start.
+const KILLS: usize = 2;
+
+pub(super) struct Case<'a> {
+    pub(super) chat: &'a mut TestChat,
+    pub(super) users: Vec<User>,
+    pub(super) devices: Vec<Device>,
+    /// Of the first user.
+    pub(super) documented: Documented,
+    pub(super) said: Vec<String>,
+    pub(super) sent: Vec<Sent>,
+    /// The texts of edits, by message.
+    pub(super) edits: BTreeMap<i64, Vec<String>>,
+    pub(super) kills: usize,
+    /// Where each user's first device began.
+    pub(super) begins: Vec<String>,
+    may_kill: bool,
+    /// Each connection and request goes to the next edge.
+    next_edge: usize,
+}
+
+impl<'a> Case<'a> {
+    /// Everybody is connected, and knows nobody.
+    pub(super) async fn begin(chat: &'a mut TestChat, may_kill: bool) -> Self {
+        chat.ready().await;
+        let users: Vec<User> = ["ada", "bob", "carol", "dave"].map(|it| chat.stranger(it)).into();
+        let devices = users.iter().flat_map(|user| vec![user; DEVICES]);
+        let devices = devices.map(|user| Device::new(user.clone())).collect();
+        let documented = Documented::new(users[0].clone());
+        let mut case = Self {
+            chat,
+            users,
+            devices,
+            documented,
+            said: Vec::new(),
+            sent: Vec::new(),
+            edits: BTreeMap::new(),
+            kills: 0,
+            begins: Vec::new(),
+            may_kill,
+            next_edge: 0,
+        };
+        for device in 0..case.devices.len() {
+            let edge = case.edge();
+            let device = &mut case.devices[device];
+            device.connect(edge, &super::action::From::Stored, None).await;
+            device.read(2).await;
+            assert!(device.is_settled(), "{device:?}");
+        }
+        let begins = case.devices.iter().step_by(DEVICES);
+        case.begins = begins.map(|it| it.held.cursor.clone().expect("a cursor")).collect();
+        let edge = case.edge();
+        case.documented.connect(edge).await;
+        case
+    }
+
+    pub(super) fn edge(&mut self) -> Edge {
+        self.next_edge += 1;
+        self.chat.edge_at(self.next_edge)
+    }
+
+    /// Takes what has come to anybody.
+    pub(super) async fn pump(&mut self) {
+        for device in &mut self.devices {
+            device.pump().await;
+        }
+        self.documented.pump().await;
+        if !self.documented.is_connected() {
+            let ends = self.chat.arrangement() == Arrangement::Serve && self.kills > 0;
+            assert!(ends, "the documented socket ended");
+            let edge = self.edge();
+            self.documented.connect(edge).await;
+        }
+    }
+
+    /// A message that the device holds, of its own or of anybody.
+    fn pick(&self, device: usize, message: &Index, is_own: bool) -> Option<i64> {
+        let Device { user, held, .. } = &self.devices[device];
+        let of_whom = |message: &Value| !is_own || message["sender_id"] == user.id;
+        let ids: Vec<_> =
+            held.messages.iter().filter(|(_, it)| of_whom(it)).map(|(id, _)| *id).collect();
+        (!ids.is_empty()).then(|| *message.get(&ids))
+    }
+
+    fn peer_of(&self, device: usize, id: i64) -> User {
+        let message = &self.devices[device].held.messages[&id];
+        let own = &self.devices[device].user.id;
+        let is_peer = |user: &&User| {
+            user.id != *own
+                && [&message["sender_id"], &message["receiver_id"]]
+                    .contains(&&Value::from(user.id.as_str()))
+        };
+        self.users.iter().find(is_peer).expect("a peer").clone()
+    }
+
+    pub(super) async fn act(&mut self, action: &Action) {
+        match action {
+            Action::Send { device, to, reply_to, also_on } => {
+                self.send(*device, *to, reply_to.as_ref(), *also_on).await;
+            }
+            Action::Repeat { send, device, is_by_rest } => {
+                self.repeat(send, *device, *is_by_rest).await;
+            }
+            Action::Edit { device, message } => {
+                let Some(id) = self.pick(*device, message, true) else { return };
+                let texts = self.edits.entry(id).or_default();
+                let body = format!("canary {id} edited {}", texts.len());
+                texts.push(body.clone());
+                self.devices[*device].edit(id, &body).await;
+            }
+            Action::Delete { device, message, is_for_everyone } => {
+                let Some(id) = self.pick(*device, message, *is_for_everyone) else { return };
+                self.devices[*device].delete(id, *is_for_everyone).await;
+            }
+            Action::Mark { device, message, is_seen } => {
+                let Some(id) = self.pick(*device, message, false) else { return };
+                let peer = self.peer_of(*device, id);
+                self.devices[*device].mark(&peer, id, *is_seen).await;
+            }
+            Action::Break { device, breaks } => self.devices[*device].break_at(*breaks),
+            Action::Vanish { device } => self.devices[*device].vanish(),
+            Action::Connect { device, from, breaks, frames } => {
+                let edge = self.edge();
+                let device = &mut self.devices[*device];
+                device.connect(edge, from, *breaks).await;
+                if let Some(frames) = frames {
+                    device.read(*frames).await;
+                    device.leave();
+                }
+            }
+            Action::Sync { device, limit, pages } => {
+                let edge = self.edge();
+                let Device { user, held, .. } = &mut self.devices[*device];
+                Rest { edge, user }.sync(held, *limit, *pages).await;
+                self.devices[*device].settle_by_held();
+            }
+            Action::Snapshot { device, limit } => {
+                let edge = self.edge();
+                let Device { user, held, .. } = &mut self.devices[*device];
+                Rest { edge, user }.snapshot(held, *limit).await;
+                self.devices[*device].settle_by_held();
+            }
+            Action::SayDocumented { to } => {
+                let body = format!("canary documented {}", self.said.len());
+                if self.documented.say(&self.users[*to], &body).await {
+                    self.said.push(body);
+                }
+            }
+            Action::Kill { core } => self.kill(core),
+        }
+    }
+
+    async fn send(
+        &mut self,
+        device: usize,
+        to: usize,
+        reply_to: Option<&Index>,
+        also_on: Option<usize>,
+    ) {
+        let sender = device / DEVICES;
+        let to = (sender + to) % USERS;
+        let number = self.sent.len();
+        let target = reply_to.and_then(|index| self.pick(device, index, false));
+        let target = target.filter(|id| self.peer_of(device, *id).id == self.users[to].id);
+        let unsent = Unsent {
+            client_ref: Uuid::new_v4().to_string(),
+            to: self.users[to].clone(),
+            body: format!("canary {number}"),
+            reply_to: target,
+        };
+        let mut bodies = vec![unsent.body.clone()];
+        let client_ref = unsent.client_ref.clone();
+        if let Some(step) = also_on {
+            let other = sender * DEVICES + (device + step) % DEVICES;
+            let body = format!("canary {number} elsewhere");
+            bodies.push(body.clone());
+            self.devices[other].put(Unsent { body, reply_to: None, ..unsent.clone() });
+            self.devices[other].flush().await;
+        }
+        self.devices[device].put(unsent);
+        self.devices[device].flush().await;
+        let alone = also_on.is_none().then_some((device, to));
+        self.sent.push(Sent { sender, client_ref, bodies, alone });
+    }
+
+    /// Whatever else it says, it is the message that is there.
+    async fn repeat(&mut self, send: &Index, device: usize, is_by_rest: bool) {
+        let sender = device / DEVICES;
+        let mut stored = Vec::new();
+        for device in &self.devices[sender * DEVICES..][..DEVICES] {
+            stored.extend(device.told.iter().filter_map(|(asked, answer)| match asked {
+                Asked::Send { client_ref } if answer["action"] == "ack" => {
+                    Some((client_ref.clone(), answer["message_id"].clone()))
+                }
+                Asked::Send { .. }
+                | Asked::Edit { .. }
+                | Asked::Delete { .. }
+                | Asked::Mark { .. } => None,
+            }));
+        }
+        if stored.is_empty() {
+            return;
+        }
+        let (client_ref, id) = send.get(&stored).clone();
+        let (to, body) = (self.users[(sender + 1) % USERS].clone(), "canary repeated".to_owned());
+        if is_by_rest {
+            let edge = self.edge();
+            let rest = Rest { edge, user: &self.users[sender] };
+            if let Some(message) = rest.send(&to.id, &body, &client_ref).await {
+                assert_eq!(message["id"], id, "{message}");
+            }
+        } else {
+            self.devices[device].put(Unsent { client_ref, to, body, reply_to: None });
+            self.devices[device].flush().await;
+        }
+    }
+
+    fn kill(&mut self, core: &Index) {
+        if self.may_kill && self.kills < KILLS {
+            self.kills += 1;
+            let core = *core.get(&self.chat.core_roles());
+            self.chat.kill(core);
+            self.chat.begin(core);
+        }
+    }
+}

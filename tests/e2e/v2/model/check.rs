@@ -1,0 +1,239 @@
+//! What has to be true after a case.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use netrox_harness::eventually;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    action::{DEVICES, From, USERS},
+    case::Case,
+    device::{Asked, Device},
+    rest::{Rest, View},
+};
+use crate::v2::client::Held;
+
+/// How long what is under way may take to come.
+const WAIT: Duration = Duration::from_secs(20);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Of whom nothing is known to be stored.
+const UNCERTAIN: [&str; 3] = ["unavailable", "outcome_unknown", "internal"];
+
+impl Case<'_> {
+    /// Brings everybody up to date, and holds it to what the server says.
+    pub(super) async fn check(mut self) {
+        self.chat.ready().await;
+        self.settle().await;
+        self.converge().await;
+        for user in 0..USERS {
+            self.check_user(user).await;
+        }
+    }
+
+    /// Until all are connected and have sent what they had to send.
+    async fn settle(&mut self) {
+        let deadline = Instant::now() + WAIT;
+        while !self.devices.iter().all(Device::is_settled) {
+            for index in 0..self.devices.len() {
+                if !self.devices[index].is_connected() {
+                    let edge = self.edge();
+                    self.devices[index].connect(edge, &From::Stored, None).await;
+                }
+            }
+            self.pump().await;
+            let late = self.devices.iter().find(|device| !device.is_settled());
+            assert!(Instant::now() < deadline, "it does not settle: {late:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Until each device holds what the server does: what was cut off may take effect still.
+    async fn converge(&mut self) {
+        let deadline = Instant::now() + WAIT;
+        while let Some(difference) = self.difference().await {
+            assert!(Instant::now() < deadline, "it stays otherwise: {difference}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn difference(&mut self) -> Option<String> {
+        self.settle().await;
+        self.pump().await;
+        for user in 0..USERS {
+            let view = self.view(user).await;
+            for (index, device) in self.devices[user * DEVICES..][..DEVICES].iter().enumerate() {
+                if let Some(difference) = view.differs(&device.held) {
+                    return Some(format!("device {index} of user {user}: {difference}"));
+                }
+            }
+        }
+        let messages = self.replay(0).await.messages;
+        self.documented.differs(&messages)
+    }
+
+    async fn view(&mut self, user: usize) -> View {
+        let edge = self.edge();
+        let rest = Rest { edge, user: &self.users[user] };
+        eventually("lists", async || rest.view().await).await
+    }
+
+    /// The whole feed of a user, once more.
+    async fn replay(&mut self, user: usize) -> Held {
+        let edge = self.edge();
+        let rest = Rest { edge, user: &self.users[user] };
+        let mut held = Held { cursor: Some(self.begins[user].clone()), ..Held::default() };
+        while rest.sync(&mut held, 7, 1).await != Some(true) {}
+        held
+    }
+
+    async fn check_user(&mut self, user: usize) {
+        let replayed = self.replay(user).await;
+        let view = self.view(user).await;
+        assert_eq!(view.differs(&replayed), None, "the feed of user {user} from its beginning");
+        let edge = self.edge();
+        let mut fresh = Held::default();
+        Rest { edge, user: &self.users[user] }.snapshot(&mut fresh, 3).await.expect("a snapshot");
+        assert_eq!(view.differs(&fresh), None, "a snapshot of user {user}");
+        let ids = self.check_sent(user, &replayed.messages).await;
+        self.check_order(&ids);
+        for device in &self.devices[user * DEVICES..][..DEVICES] {
+            check_rings(device);
+            for (asked, answer) in &device.told {
+                self.check_answer(asked, answer, &ids, &replayed);
+            }
+        }
+    }
+
+    /// Each message that was to be sent is there once, as one of those it was sent as. Gives their ids.
+    async fn check_sent(
+        &mut self,
+        user: usize,
+        messages: &BTreeMap<i64, Value>,
+    ) -> BTreeMap<String, i64> {
+        let edge = self.edge();
+        let rest = Rest { edge, user: &self.users[user] };
+        let mut ids = BTreeMap::new();
+        for sent in self.sent.iter().filter(|sent| sent.sender == user) {
+            let found = rest.get(&format!("/v2/sends/{}", sent.client_ref)).await.expect("a send");
+            let id = found["id"].as_i64().expect("an id");
+            let message = &messages[&id];
+            assert_eq!(message, &found);
+            let edits = self.edits.get(&id).into_iter().flatten();
+            let mut bodies = sent.bodies.iter().chain(edits);
+            let is_gone = message["deleted"] == true || message["hidden"] == true;
+            assert!(is_gone || bodies.any(|body| message["message"] == **body), "{message}");
+            ids.insert(sent.client_ref.clone(), id);
+        }
+        let known: BTreeSet<_> = ids.values().copied().collect();
+        assert_eq!(known.len(), ids.len(), "two sends are one message");
+        let own = messages.values().filter(|message| message["sender_id"] == self.users[user].id);
+        let others: Vec<_> = own
+            .filter(|message| message["id"].as_i64().is_none_or(|id| !known.contains(&id)))
+            .collect();
+        assert!(others.iter().all(|message| message["client_ref"].is_null()), "{others:?}");
+        let said = if user == 0 { self.said.len() } else { 0 };
+        // A documented client does not repeat what a kill took from it.
+        let is_whole = self.kills == 0 && self.documented.refused.is_empty();
+        assert!(others.len() == said || !is_whole && others.len() < said, "{said}: {others:?}");
+        if self.kills == 0 {
+            assert!(self.documented.refused.is_empty(), "{:?}", self.documented.refused);
+        }
+        ids
+    }
+
+    /// One under way a thread: messages are in the order in which they were written.
+    fn check_order(&self, ids: &BTreeMap<String, i64>) {
+        let mut last = BTreeMap::new();
+        for sent in &self.sent {
+            if let (Some(alone), Some(id)) = (sent.alone, ids.get(&sent.client_ref)) {
+                let before = last.insert(alone, *id);
+                assert!(before < Some(*id), "{sent:?} came before what was written before it");
+            }
+        }
+    }
+
+    fn check_answer(
+        &self,
+        asked: &Asked,
+        answer: &Value,
+        ids: &BTreeMap<String, i64>,
+        replayed: &Held,
+    ) {
+        let what = format!("{asked:?} was told {answer}");
+        let is_ack = answer["action"] == "ack";
+        let code = answer["code"].as_str().unwrap_or_default();
+        assert!(self.kills > 0 || !UNCERTAIN.contains(&code), "{what}");
+        let is_uncertain = UNCERTAIN.contains(&code);
+        match asked {
+            Asked::Send { client_ref } if is_ack => {
+                assert_eq!(answer["message_id"], ids[client_ref], "{what}");
+                let message = &replayed.messages[&ids[client_ref]];
+                for key in ["created", "thread"] {
+                    assert_eq!(answer[key], message[key], "{what}, {message}");
+                }
+            }
+            Asked::Send { .. } => assert!(is_uncertain || code == "not_found", "{what}"),
+            Asked::Edit { id } if is_ack => {
+                let message = &replayed.messages[id];
+                let is_true = message["updated"].as_str() >= answer["updated"].as_str();
+                assert!(is_true || message["hidden"] == true, "{what}, {message}");
+            }
+            Asked::Edit { .. } => {
+                assert!(is_uncertain || ["not_found", "too_late"].contains(&code), "{what}");
+            }
+            Asked::Delete { id, is_for_everyone } if is_ack => {
+                let message = &replayed.messages[id];
+                let is_true =
+                    message["hidden"] == true || *is_for_everyone && message["deleted"] == true;
+                assert!(is_true, "{what}, {message}");
+            }
+            Asked::Delete { .. } => assert!(is_uncertain || code == "not_found", "{what}"),
+            Asked::Mark { peer, up_to, is_seen } if is_ack => {
+                let key = if *is_seen { "seen_id" } else { "delivered_id" };
+                let told = answer[key].as_i64();
+                assert!(told >= Some(*up_to), "{what}");
+                let state = &replayed.threads.get(peer);
+                let is_true = state.is_some_and(|state| state[key].as_i64() >= told);
+                assert!(is_true || !is_seen, "{what}, {state:?}");
+            }
+            Asked::Mark { .. } => assert!(is_uncertain, "{what}"),
+        }
+        if let Asked::Send { client_ref } = asked
+            && is_ack
+            && answer["repeated"] == false
+        {
+            let firsts = self.devices.iter().flat_map(|device| &device.told);
+            let firsts = firsts.filter(|(asked, answer)| {
+                matches!(asked, Asked::Send { client_ref: other } if other == client_ref)
+                    && answer["repeated"] == false
+            });
+            assert_eq!(firsts.count(), 1, "{what}, and another");
+        }
+    }
+}
+
+/// It rang for each message of others that is there still, and that no snapshot told of before.
+fn check_rings(device: &Device) {
+    let user = &device.user;
+    let Held { messages, rung, listed, .. } = &device.held;
+    let rings = messages.iter().filter(|(id, message)| {
+        message["receiver_id"] == user.id
+            && message["deleted"] == false
+            && message["hidden"] == false
+            && !listed.contains(id)
+    });
+    for (id, message) in rings {
+        assert!(rung.contains(id), "it did not ring for {message}");
+    }
+    for id in rung {
+        assert_eq!(
+            messages.get(id).map_or(&json!(user.id), |it| &it["receiver_id"]),
+            &json!(user.id)
+        );
+    }
+}

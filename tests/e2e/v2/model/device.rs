@@ -1,0 +1,297 @@
+//! One device: a client as PROTOCOL-2 section 10 wants it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{SinkExt as _, StreamExt as _, poll};
+use netrox_harness::{Edge, User, within};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{
+    action::From,
+    wire::{self, Break, Stream},
+};
+use crate::v2::client::{Held, mark, message};
+
+/// What a frame asked for.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    Send { client_ref: String },
+    Edit { id: i64 },
+    Delete { id: i64, is_for_everyone: bool },
+    Mark { peer: String, up_to: i64, is_seen: bool },
+}
+
+/// A message that is not known to be stored.
+#[derive(Debug, Clone)]
+pub(super) struct Unsent {
+    pub(super) client_ref: String,
+    pub(super) to: User,
+    pub(super) body: String,
+    pub(super) reply_to: Option<i64>,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Link {
+    stream: Stream,
+    /// Whether it asked to go on from a cursor.
+    resumes: bool,
+    has_hello: bool,
+    is_live: bool,
+    next_ref: usize,
+    /// By `ref`.
+    pending: BTreeMap<String, Asked>,
+}
+
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) user: User,
+    pub(super) held: Held,
+    pub(super) outbox: Vec<Unsent>,
+    /// What it held and had not sent, at moments before.
+    backups: Vec<(Held, Vec<Unsent>)>,
+    link: Option<Link>,
+    /// Connections of which the server does not know that they are gone.
+    vanished: Vec<Link>,
+    /// Every answer to what it asked for.
+    pub(super) told: Vec<(Asked, Value)>,
+}
+
+/// More would be as many as a user may have.
+const VANISHED: usize = 2;
+/// How a server ends a connection of a client that does nothing wrong.
+const CLOSES: [u16; 4] = [1001, 1011, 1012, 1013];
+
+impl Device {
+    pub(super) fn new(user: User) -> Self {
+        Self {
+            user,
+            held: Held::default(),
+            outbox: Vec::new(),
+            backups: Vec::new(),
+            link: None,
+            vanished: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Opens another connection, where the server is there.
+    pub(super) async fn connect(&mut self, edge: Edge, from: &From, breaks: Option<Break>) {
+        self.link = None;
+        if self.held.cursor.is_some() {
+            self.backups.push((self.held.clone(), self.outbox.clone()));
+        }
+        let after = match from {
+            From::Stored => self.held.cursor.clone(),
+            From::Older(index) => index.get(&self.backups).0.cursor.clone(),
+            From::Backup(index) => {
+                let (held, outbox) = index.get(&self.backups).clone();
+                let later = std::mem::replace(&mut self.outbox, outbox);
+                later.into_iter().for_each(|unsent| self.put(unsent));
+                self.held = held;
+                self.held.cursor.clone()
+            }
+        };
+        let query = after.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+        let path = format!("/ws/chat/room/?protocol=2&token={}{query}", self.user.token);
+        let opened = within("a handshake", wire::open(edge.address, &path, breaks)).await;
+        self.link = opened.map(|stream| Link {
+            stream,
+            resumes: after.is_some(),
+            has_hello: false,
+            is_live: false,
+            next_ref: 0,
+            pending: BTreeMap::new(),
+        });
+        self.flush().await;
+    }
+
+    pub(super) fn break_at(&mut self, breaks: Break) {
+        if let Some(link) = &mut self.link {
+            link.stream.get_mut().break_at(breaks);
+        }
+    }
+
+    pub(super) fn vanish(&mut self) {
+        if self.vanished.len() < VANISHED {
+            self.vanished.extend(self.link.take());
+        }
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.link = None;
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Whether it is up to date, and has no question open.
+    pub(super) fn is_settled(&self) -> bool {
+        let link = self.link.as_ref();
+        self.outbox.is_empty() && link.is_some_and(|it| it.is_live && it.pending.is_empty())
+    }
+
+    /// Writes a message down, to be sent until it is known to be stored.
+    pub(super) fn put(&mut self, unsent: Unsent) {
+        if self.outbox.iter().all(|it| it.client_ref != unsent.client_ref) {
+            self.outbox.push(unsent);
+        }
+    }
+
+    pub(super) async fn edit(&mut self, id: i64, body: &str) {
+        let frame = json!({"action": "message_edit", "message_id": id, "message_body": body});
+        self.ask(Asked::Edit { id }, frame).await;
+    }
+
+    pub(super) async fn delete(&mut self, id: i64, is_for_everyone: bool) {
+        let whom = if is_for_everyone { "everyone" } else { "me" };
+        let frame = json!({"action": "message_delete", "message_id": id, "for": whom});
+        self.ask(Asked::Delete { id, is_for_everyone }, frame).await;
+    }
+
+    pub(super) async fn mark(&mut self, peer: &User, up_to: i64, is_seen: bool) {
+        let frame = mark(if is_seen { "seen" } else { "delivered" }, peer, up_to);
+        self.ask(Asked::Mark { peer: peer.id.clone(), up_to, is_seen }, frame).await;
+    }
+
+    /// Sends a frame over the connection, where there is one.
+    async fn ask(&mut self, asked: Asked, mut frame: Value) {
+        let Some(link) = &mut self.link else { return };
+        link.next_ref += 1;
+        let reference = link.next_ref.to_string();
+        frame["ref"] = json!(reference);
+        link.pending.insert(reference, asked);
+        let sent = within("room to send", link.stream.send(Message::text(frame.to_string())));
+        if sent.await.is_err() {
+            self.link = None;
+        }
+    }
+
+    /// Sends what waits, one message a thread.
+    pub(super) async fn flush(&mut self) {
+        let Some(link) = &self.link else { return };
+        let under_way: BTreeSet<_> = link
+            .pending
+            .values()
+            .filter_map(|asked| match asked {
+                Asked::Send { client_ref } => Some(client_ref.as_str()),
+                Asked::Edit { .. } | Asked::Delete { .. } | Asked::Mark { .. } => None,
+            })
+            .collect();
+        let mut busy = BTreeSet::new();
+        let mut due = Vec::new();
+        for unsent in &self.outbox {
+            let is_first = busy.insert(&unsent.to.id);
+            if is_first && !under_way.contains(unsent.client_ref.as_str()) {
+                due.push(unsent.clone());
+            }
+        }
+        for unsent in due {
+            let mut frame = message(&unsent.to, &unsent.body, &unsent.client_ref);
+            if let Some(target) = unsent.reply_to {
+                frame["reply_to"] = json!(target);
+            }
+            self.ask(Asked::Send { client_ref: unsent.client_ref }, frame).await;
+        }
+    }
+
+    /// Takes all that has come.
+    pub(super) async fn pump(&mut self) {
+        while let Some(link) = &mut self.link {
+            match poll!(link.stream.next()) {
+                std::task::Poll::Ready(came) => self.came(came),
+                std::task::Poll::Pending => break,
+            }
+        }
+        self.flush().await;
+    }
+
+    /// Takes so many frames, or up to `live`.
+    pub(super) async fn read(&mut self, frames: usize) {
+        for _ in 0..frames {
+            let Some(link) = &mut self.link else { return };
+            if link.is_live {
+                return;
+            }
+            let came = within("a frame", link.stream.next()).await;
+            self.came(came);
+        }
+    }
+
+    fn came(&mut self, came: Option<Result<Message, Error>>) {
+        match came {
+            Some(Ok(Message::Text(text))) => {
+                let frame = serde_json::from_str(&text).expect("a JSON frame");
+                self.take(&frame);
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(Some(close)))) => {
+                assert!(CLOSES.contains(&close.code.into()), "{close}");
+                self.link = None;
+            }
+            Some(Ok(Message::Close(None)) | Err(_)) | None => self.link = None,
+            Some(Ok(other)) => panic!("it got {other:?}"),
+        }
+    }
+
+    fn take(&mut self, frame: &Value) {
+        let link = self.link.as_mut().expect("a connection");
+        let action = frame["action"].as_str().expect("an action");
+        assert_eq!(action != "hello", link.has_hello, "hello comes first and once: {frame}");
+        match action {
+            "hello" => {
+                link.has_hello = true;
+                assert_eq!(frame["user_id"], self.user.id, "{frame}");
+                assert_eq!(frame["resumed"], link.resumes, "{frame}");
+                assert!(frame["reset"].is_null(), "{frame}");
+            }
+            "live" => {
+                assert!(!link.is_live, "live comes once");
+                link.is_live = true;
+            }
+            "message" => self.settle(&frame["message"]),
+            "thread" => {}
+            "ack" | "error" => return self.answered(frame),
+            _ => panic!("it got {frame}"),
+        }
+        self.held.take(&self.user, frame);
+    }
+
+    /// A message of one's own that comes by whatever way is stored.
+    fn settle(&mut self, message: &Value) {
+        let users = [&message["sender_id"], &message["receiver_id"]];
+        assert!(users.contains(&&json!(self.user.id)), "{message}");
+        if let Some(client_ref) = message["client_ref"].as_str() {
+            assert_eq!(message["sender_id"], self.user.id, "{message}");
+            self.outbox.retain(|unsent| unsent.client_ref != client_ref);
+        }
+    }
+
+    /// The same for what came by REST.
+    pub(super) fn settle_by_held(&mut self) {
+        let messages: Vec<_> = self.held.messages.values().cloned().collect();
+        messages.iter().for_each(|message| self.settle(message));
+    }
+
+    fn answered(&mut self, frame: &Value) {
+        let link = self.link.as_mut().expect("a connection");
+        let reference = frame["ref"].as_str().unwrap_or_default();
+        let asked = link.pending.remove(reference);
+        let asked = asked.unwrap_or_else(|| panic!("an answer to nothing: {frame}"));
+        if let Asked::Send { client_ref } = &asked {
+            assert_eq!(frame["client_ref"], client_ref.as_str(), "{frame}");
+            if frame["action"] == "ack" {
+                self.outbox.retain(|unsent| unsent.client_ref != *client_ref);
+            } else if frame["code"] == "not_found" {
+                // What it answers is gone.
+                let unsent = self.outbox.iter_mut().find(|unsent| unsent.client_ref == *client_ref);
+                if let Some(unsent) = unsent {
+                    assert!(unsent.reply_to.take().is_some(), "{frame}");
+                }
+            }
+        }
+        self.told.push((asked, frame.clone()));
+    }
+}
