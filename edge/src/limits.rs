@@ -106,13 +106,6 @@ impl Limiter {
         (due > now).then_some(due)
     }
 
-    /// Waits until a mark is due that comes by REST, where requests that wait are not put together: not for long.
-    pub(crate) async fn receipt_in_turn(&self, user: UserId) -> Result<(), TooMuch> {
-        let Some(receipts) = &self.receipts else { return Ok(()) };
-        sleep_until(receipts.spend(user, 1, Instant::now(), PATIENCE)?).await;
-        Ok(())
-    }
-
     /// Room for a command that waits for the rate, free again when it is dropped.
     pub(crate) fn hold(&self, bytes: usize) -> Option<HeldMemory> {
         let held = HeldMemory { all: Arc::clone(&self.held_bytes), bytes };
