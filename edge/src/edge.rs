@@ -14,6 +14,7 @@ use crate::{
     directory::KnownUsers,
     limits::Limiter,
     metrics::Metrics,
+    rest::WaitingMarks,
     sends::SendPipeline,
     tasks::Tasks,
     ws::{SessionContext, WebSockets},
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) known_users: Arc<KnownUsers>,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) sends: Arc<SendPipeline>,
+    pub(crate) waiting_marks: WaitingMarks,
     pub(crate) web_sockets: Arc<WebSockets>,
     /// The drain comes soon: not ready any more, and serving all the same.
     pub(crate) leaving: AtomicBool,
@@ -79,6 +81,7 @@ impl Edge {
             known_users,
             limiter,
             sends,
+            waiting_marks: WaitingMarks::default(),
             web_sockets: Arc::new(web_sockets),
             core,
             config,

@@ -28,8 +28,6 @@ mod caller;
 mod client_address;
 pub mod config;
 pub mod core_client;
-#[cfg(test)]
-mod described;
 mod directory;
 mod edge;
 mod error;

@@ -104,18 +104,7 @@ impl Limiter {
     /// When a mark of what was seen or delivered is due, if it has to wait. None is refused: one that would have to wait for longer
     /// than anybody should is due by then, whatever the rate.
     pub(crate) fn receipt(&self, user: UserId) -> Option<Instant> {
-        self.receipt_within(user, LONGEST_RECEIPT_WAIT)
-    }
-
-    /// Waits until a mark is due that comes by REST, where requests that wait are not put together: not for long.
-    pub(crate) async fn receipt_in_turn(&self, user: UserId) {
-        if let Some(due) = self.receipt_within(user, PATIENCE) {
-            sleep_until(due).await;
-        }
-    }
-
-    fn receipt_within(&self, user: UserId, wait: Duration) -> Option<Instant> {
-        let now = Instant::now();
+        let (now, wait) = (Instant::now(), LONGEST_RECEIPT_WAIT);
         let due = self.receipts.as_ref()?.spend(user, 1, now, wait).unwrap_or(now + wait);
         (due > now).then_some(due)
     }

@@ -12,7 +12,10 @@ mod range;
 mod thread;
 mod v2;
 
-pub(crate) use self::{health::is_probe, v2::is_of as is_second_generation};
+pub(crate) use self::{
+    health::is_probe,
+    v2::{WaitingMarks, is_of as is_second_generation},
+};
 
 use std::{any::Any, time::Duration};
 

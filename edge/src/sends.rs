@@ -107,7 +107,7 @@ pub(crate) struct Mark {
     pub(crate) up_to: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum MarkKind {
     Seen,
     Delivered,

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use netrox_described::check_answer;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Limits},
-    described,
     edge::Edge,
     metrics::Metrics,
     stub_core::{SECRET, StubCore, authorization, config},
@@ -131,7 +131,7 @@ impl StubEdge {
         let body = body.collect().await?.to_bytes();
         if !head.headers.contains_key("content-encoding") {
             let content_type = head.headers.get("content-type").and_then(|kind| kind.to_str().ok());
-            described::check(&method, path, head.status, content_type, &body);
+            check_answer(method.as_str(), path, head.status.as_u16(), content_type, &body);
         }
         Ok(Answer { status: head.status, headers: head.headers, body })
     }

@@ -2,4 +2,5 @@
 
 mod client;
 mod model;
+mod rest;
 mod ws;

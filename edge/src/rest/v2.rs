@@ -24,6 +24,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use self::mark::WaitingMarks;
 use crate::{edge::Edge, wire::v2::problem::Problem};
 
 /// What all paths begin with.

@@ -2,13 +2,15 @@
 
 use std::{convert::Infallible, net::SocketAddr};
 
+use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use netrox_described::check_answer;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 use crate::within;
 
@@ -80,11 +82,14 @@ impl Request {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(std::io::Error::other)?;
         let connection = tokio::spawn(connection);
+        let (method, uri) = (self.request.method().clone(), self.request.uri().clone());
         let answer = sender.send_request(self.request).await.map_err(std::io::Error::other)?;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         connection.abort();
-        Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+        let response = Response { status: head.status.as_u16(), headers: head.headers, body };
+        response.check(method.as_str(), uri.path()).await;
+        Ok(response)
     }
 }
 
@@ -106,6 +111,30 @@ impl std::fmt::Debug for Response {
 impl Response {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a text body")
+    }
+
+    /// Fails where `docs/openapi.yaml` says otherwise. What is not of JSON may be a proxy's, or of the HTTP layer.
+    async fn check(&self, method: &str, path: &str) {
+        if !path.starts_with("/v2/") && self.header("content-type") != Some("application/json") {
+            return;
+        }
+        let body = self.decoded().await;
+        check_answer(method, path, self.status, self.header("content-type"), &body);
+    }
+
+    /// The body as it was before it was compressed.
+    pub async fn decoded(&self) -> Vec<u8> {
+        let (encoded, mut body) = (&*self.body, Vec::new());
+        let read = match self.header("content-encoding") {
+            _ if self.body.is_empty() => return body,
+            None => return self.body.to_vec(),
+            Some("gzip") => GzipDecoder::new(encoded).read_to_end(&mut body).await,
+            Some("br") => BrotliDecoder::new(encoded).read_to_end(&mut body).await,
+            Some("zstd") => ZstdDecoder::new(encoded).read_to_end(&mut body).await,
+            Some(other) => panic!("an encoding that nobody asked for: {other}"),
+        };
+        read.unwrap_or_else(|error| panic!("{error}: {:?}", self.headers));
+        body
     }
 
     pub fn json(&self) -> serde_json::Value {

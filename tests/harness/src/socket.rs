@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use netrox_described::check_frame;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
@@ -19,6 +20,8 @@ use crate::{User, within};
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
+    /// Frames of the second generation are held against `docs/asyncapi.yaml`.
+    is_second: bool,
 }
 
 /// How a socket came to its end.
@@ -51,8 +54,9 @@ impl Socket {
         within("a WebSocket handshake", async {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
-            let (stream, _) = client_async(request, tcp).await?;
-            Ok(Self { stream })
+            let (stream, answer) = client_async(request, tcp).await?;
+            let is_named = answer.headers().contains_key("sec-websocket-protocol");
+            Ok(Self { stream, is_second: is_named || path.contains("protocol=2") })
         })
         .await
     }
@@ -65,7 +69,7 @@ impl Socket {
             tcp.set_recv_buffer_size(receive_buffer).expect("set SO_RCVBUF");
             let tcp = tcp.connect(address).await.expect("connect");
             let (stream, _) = client_async(request, tcp).await.expect("a handshake");
-            Self { stream }
+            Self { stream, is_second: path.contains("protocol=2") }
         })
         .await
     }
@@ -107,7 +111,12 @@ impl Socket {
     pub async fn next_text(&mut self) -> String {
         loop {
             match self.next_message().await {
-                Ok(Message::Text(text)) => return text.to_string(),
+                Ok(Message::Text(text)) => {
+                    if self.is_second {
+                        check_frame(&text);
+                    }
+                    return text.to_string();
+                }
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 other => panic!("instead of a text frame: {other:?}"),
             }

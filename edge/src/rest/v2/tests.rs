@@ -1,5 +1,5 @@
 //! The second generation over REST from outside, with a stub for its core. Each answer is held against `docs/openapi.yaml`
-//! ([`crate::described`]).
+//! (`tests/described`).
 
 mod change;
 mod description;

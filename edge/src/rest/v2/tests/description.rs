@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use netrox_described::{OPENAPI, compile};
+
 use super::{
     super::{PREFIX, description, routes},
     *,
 };
-use crate::described::{OPENAPI, compile};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")

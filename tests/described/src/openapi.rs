@@ -1,37 +1,25 @@
-//! What `docs/openapi.yaml` says, to hold each answer of the tests against it.
+//! Answers of REST.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
+use serde_json::Value;
 
-use http::{Method, StatusCode};
-use jsonschema::Validator;
-use serde_json::{Value, json};
-
-pub(crate) static OPENAPI: LazyLock<Value> = LazyLock::new(|| {
-    let json = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
-    serde_json::from_str(json).expect("JSON")
-});
-
-static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+use crate::{OPENAPI, faults, resolve};
 
 /// Panics where an answer is not as it is described; what is not described is not looked at.
 #[track_caller]
-pub(crate) fn check(
-    method: &Method,
+pub fn check_answer(
+    method: &str,
     target: &str,
-    status: StatusCode,
+    status: u16,
     content_type: Option<&str>,
     body: &[u8],
 ) {
     let path = target.split('?').next().unwrap_or_default();
     let Some((template, item)) = path_item(path) else { return };
-    let Some(operation) = item.get(method.as_str().to_lowercase()) else { return };
+    let Some(operation) = item.get(method.to_lowercase()) else { return };
     let responses = &operation["responses"];
-    let code = status.as_str();
-    let code = if responses.get(code).is_some() { code } else { "default" };
-    let response = resolve(&responses[code]);
+    let code = status.to_string();
+    let code = if responses.get(&code).is_some() { &*code } else { "default" };
+    let response = resolve(&OPENAPI, &responses[code]);
     assert!(!response.is_null(), "{method} {path} {status} is not described");
     let Some(content) = response.get("content") else {
         assert!(body.is_empty(), "{method} {path} {status} is described without a body");
@@ -43,9 +31,9 @@ pub(crate) fn check(
     let content_type = content_type.expect("a content type");
     let schema = &content[content_type]["schema"];
     assert!(!schema.is_null(), "{method} {path} {status} is not described as {content_type}");
-    let validator = validator(format!("{method} {template} {code} {content_type}"), schema);
     let json: Value = serde_json::from_slice(body).expect("JSON");
-    let faults: Vec<_> = validator.iter_errors(&json).map(|fault| fault.to_string()).collect();
+    let name = format!("{method} {template} {code} {content_type}");
+    let faults = faults(&OPENAPI, name, schema, &json);
     assert!(faults.is_empty(), "{method} {path} {status}: {faults:#?}\n{json:#}");
 }
 
@@ -71,22 +59,30 @@ fn is_of(template: &str, path: &str) -> bool {
     }
 }
 
-/// Of what refers to a part elsewhere, that part.
-fn resolve(value: &'static Value) -> &'static Value {
-    match value.get("$ref").and_then(Value::as_str) {
-        Some(reference) => OPENAPI.pointer(&reference[1..]).expect("a part"),
-        None => value,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, content_type: &str, body: &str) {
+        check_answer("GET", "/v2/threads/?limit=1", status, Some(content_type), body.as_bytes());
     }
-}
 
-fn validator(name: String, schema: &Value) -> Arc<Validator> {
-    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = validators.entry(name).or_insert_with(|| Arc::new(compile(&OPENAPI, schema)));
-    Arc::clone(made)
-}
+    #[test]
+    fn an_answer_may_be_as_it_is_described() {
+        check(200, "application/json", r#"{"threads":[],"next":null,"unread_total":0,"more":1}"#);
+        check_answer("GET", "/nothing", 404, None, b"");
+        check_answer("TRACE", "/v2/threads", 405, None, b"");
+    }
 
-/// A schema of a document, whose parts it may refer to.
-pub(crate) fn compile(document: &Value, schema: &Value) -> Validator {
-    let whole = json!({"allOf": [schema], "components": document["components"]});
-    jsonschema::draft202012::new(&whole).expect("a schema")
+    #[test]
+    #[should_panic(expected = "unread_total")]
+    fn a_key_must_not_be_missing() {
+        check(200, "application/json", r#"{"threads":[],"next":null}"#);
+    }
+
+    #[test]
+    #[should_panic(expected = "not described as text/html")]
+    fn nor_may_it_be_of_another_type() {
+        check(200, "text/html", "");
+    }
 }

@@ -1,0 +1,15 @@
+//! PROTOCOL-2 section 5: REST. The harness holds each answer against `docs/openapi.yaml`.
+
+mod attachment;
+mod change;
+mod client;
+mod compression;
+mod documented;
+mod every_way;
+mod fault;
+mod http_layer;
+mod mark;
+mod message;
+mod send;
+mod sync;
+mod thread;
