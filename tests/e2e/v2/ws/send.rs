@@ -112,7 +112,7 @@ async fn what_goes_with_a_message_is_kept_as_it_was_sent(arrangement: Arrangemen
     let client_ref = Uuid::new_v4();
     let frame = format!(
         r#"{{"action":"chat_message","message_body":"canary answer","receiver_id":"{}","client_ref":"{client_ref}",
-            "reply_to":{first},"meta":{{ "b" : 9007199254740993, "a" : [ 1e400, "x  \u0000" ] }}}}"#,
+            "reply_to":{first},"meta":{{ "b" : 9007199254740993, "a" : [ 1.50e+2, "x  \u0000" ] }}}}"#,
         bob.id
     );
     at_ada.socket.send_text(&frame).await;
@@ -123,7 +123,7 @@ async fn what_goes_with_a_message_is_kept_as_it_was_sent(arrangement: Arrangemen
             break text;
         }
     };
-    let meta = r#""meta":{"b":9007199254740993,"a":[1e400,"x  \u0000"]},"#;
+    let meta = r#""meta":{"b":9007199254740993,"a":[1.50e+2,"x  \u0000"]},"#;
     assert!(text.contains(&format!(r#""reply_to":{first},{meta}"#)), "{text}");
     // The reply's target is of another thread.
     let (carol, mut at_carol) = Client::join(&chat, "carol").await;
@@ -131,7 +131,7 @@ async fn what_goes_with_a_message_is_kept_as_it_was_sent(arrangement: Arrangemen
     reply["reply_to"] = json!(first);
     at_carol.refused(reply, "not_found").await;
     let mut deep = message(&ada, "canary", &Uuid::new_v4().to_string());
-    deep["meta"] = json!({"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": 1}}}}}}}});
+    deep["meta"] = json!({"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": 1}}}}}}}}});
     at_carol.refused(deep, "invalid_field").await;
     assert_eq!(chat.history(&carol, &ada).await.len(), 0);
 }
