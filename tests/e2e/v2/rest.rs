@@ -5,6 +5,8 @@ mod change;
 mod client;
 mod compression;
 mod documented;
+mod every_way;
+mod fault;
 mod http_layer;
 mod mark;
 mod message;
