@@ -131,7 +131,7 @@ async fn what_goes_with_a_message_is_kept_as_it_was_sent(arrangement: Arrangemen
     reply["reply_to"] = json!(first);
     at_carol.refused(reply, "not_found").await;
     let mut deep = message(&ada, "canary", &Uuid::new_v4().to_string());
-    deep["meta"] = json!({"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": 1}}}}}}}});
+    deep["meta"] = json!({"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": 1}}}}}}}}});
     at_carol.refused(deep, "invalid_field").await;
     assert_eq!(chat.history(&carol, &ada).await.len(), 0);
 }
