@@ -104,9 +104,8 @@ impl Rest<'_> {
             held.put_thread(&thread);
             for message in &messages {
                 let id = message["id"].as_i64().expect("an id");
-                if !held.messages.contains_key(&id) {
-                    held.listed.insert(id);
-                }
+                // Also what an edit brought before, which is new no more.
+                held.listed.insert(id);
                 held.put_message(message);
             }
             held.wanted.remove(&peer);
