@@ -18,6 +18,10 @@ pub(super) struct Held {
     pub(super) rung: BTreeSet<i64>,
     /// Ids that a snapshot told of before the feed did: it does not ring for them.
     pub(super) listed: BTreeSet<i64>,
+    /// Whether it began with a snapshot, which lacks threads that moved to its head meanwhile.
+    pub(super) is_partial: bool,
+    /// Peers of such threads, as they show up: they are to be read.
+    pub(super) wanted: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,7 @@ impl Held {
     /// Applies a change of the feed.
     pub(super) fn apply(&mut self, user: &User, change: &Value) {
         if change["action"] == "thread" {
+            self.miss(&change["thread"]["peer_id"]);
             return self.put_thread(&change["thread"]);
         }
         let message = &change["message"];
@@ -56,6 +61,8 @@ impl Held {
         if rings {
             assert!(self.rung.insert(id), "it rings again for {id}");
         }
+        let is_own = message["sender_id"] == user.id;
+        self.miss(&message[if is_own { "receiver_id" } else { "sender_id" }]);
         self.put_message(message);
     }
 
@@ -63,6 +70,14 @@ impl Held {
         let id = message["id"].as_i64().expect("an id");
         if !is_older(self.messages.get(&id), message) {
             self.messages.insert(id, message.clone());
+        }
+    }
+
+    /// Notes a thread that is not held (PROTOCOL-2 section 5).
+    fn miss(&mut self, peer: &Value) {
+        let peer = peer.as_str().expect("a peer");
+        if self.is_partial && !self.threads.contains_key(peer) {
+            self.wanted.insert(peer.to_owned());
         }
     }
 

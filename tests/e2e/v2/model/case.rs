@@ -88,8 +88,11 @@ impl<'a> Case<'a> {
 
     /// Takes what has come to anybody.
     pub(super) async fn pump(&mut self) {
-        for device in &mut self.devices {
+        for index in 0..self.devices.len() {
+            let edge = self.edge();
+            let device = &mut self.devices[index];
             device.pump().await;
+            Rest { edge, user: &device.user }.complete(&mut device.held).await;
         }
         self.documented.pump().await;
         if !self.documented.is_connected() {

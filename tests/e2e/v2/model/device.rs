@@ -130,7 +130,8 @@ impl Device {
     /// Whether it is up to date, and has no question open.
     pub(super) fn is_settled(&self) -> bool {
         let link = self.link.as_ref();
-        self.outbox.is_empty() && link.is_some_and(|it| it.is_live && it.pending.is_empty())
+        let has_all = self.outbox.is_empty() && self.held.wanted.is_empty();
+        has_all && link.is_some_and(|it| it.is_live && it.pending.is_empty())
     }
 
     /// Writes a message down, to be sent until it is known to be stored.

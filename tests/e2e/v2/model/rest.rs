@@ -91,6 +91,25 @@ impl Rest<'_> {
             held.listed.insert(id);
         }
         held.cursor = Some(first["cursor"].as_str().expect("a cursor").to_owned());
+        held.is_partial = true;
+        held.wanted.clear();
+        Some(())
+    }
+
+    /// Reads the threads that a snapshot lacked.
+    pub(super) async fn complete(self, held: &mut Held) -> Option<()> {
+        while let Some(peer) = held.wanted.first().cloned() {
+            let thread = self.get(&format!("/v2/threads/{peer}")).await?;
+            let messages = self.messages(std::slice::from_ref(&thread), 50).await?;
+            held.put_thread(&thread);
+            for message in &messages {
+                let id = message["id"].as_i64().expect("an id");
+                // Also what an edit brought before, which is new no more.
+                held.listed.insert(id);
+                held.put_message(message);
+            }
+            held.wanted.remove(&peer);
+        }
         Some(())
     }
 
