@@ -253,13 +253,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn marks_wait_for_their_rate_however_long_it_takes() {
+    async fn marks_wait_for_their_rate_and_none_without_end() {
         let limiter = limiter(|config| (config.receipt_rate, config.receipt_burst) = (10, 3));
         let now = Instant::now();
         let due: Vec<_> = (0..1_000).map(|_| limiter.receipt(ALICE)).collect();
         assert_eq!(due[..3], [None; 3]);
         assert_eq!(due[3], Some(now + Duration::from_millis(100)));
-        assert_eq!(due[999], Some(now + Duration::from_millis(99_700)));
+        assert_eq!(due[302], Some(now + LONGEST_RECEIPT_WAIT));
+        assert_eq!(due[999], Some(now + LONGEST_RECEIPT_WAIT));
     }
 
     #[tokio::test(start_paused = true)]
