@@ -9,6 +9,7 @@ use netrox_proto::{ids::UserId, v1};
 use uuid::Uuid;
 
 use crate::{
+    change::FeedScope,
     change::{Change, Subject},
     delivery::{Delivery, hub::Registration},
     store::history::{Position, Start},
@@ -28,7 +29,7 @@ impl FanOut {
     #[expect(clippy::expect_used, reason = "the hub was just made, and is open")]
     pub fn new(subscriptions: usize) -> Self {
         let delivery = Delivery::default();
-        let register = |_| delivery.register(Self::USER, true).expect("it is open");
+        let register = |_| delivery.register(Self::USER, FeedScope::Received).expect("it is open");
         let registrations = (0..subscriptions).map(register).collect();
         let message = Arc::new(v1::Message { body: "x".repeat(64), ..Default::default() });
         let change = Change {
