@@ -60,7 +60,7 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What an upload is, once it was received.
 enum Upload {
-    Whole(Draft, Start, v1::UploadFinish),
+    Whole(Box<(Draft, Start, v1::UploadFinish)>),
     /// An earlier one was stored, and this one is not needed.
     Repeated(Box<v1::UploadAttachmentResponse>),
 }
@@ -83,7 +83,7 @@ impl AttachmentService for Attachments {
             }
         };
         let (draft, start, finish) = match upload {
-            Upload::Whole(draft, start, finish) => (draft, start, finish),
+            Upload::Whole(whole) => *whole,
             Upload::Repeated(response) => return Ok(Response::new(*response)),
         };
         let received = Received::parse(start, finish, self.max_body_bytes)?;
@@ -206,7 +206,9 @@ impl Attachments {
                     }
                     draft.write(&chunk).await?;
                 }
-                Some(Part::Finish(finish)) => return Ok(Upload::Whole(draft, start, finish)),
+                Some(Part::Finish(finish)) => {
+                    return Ok(Upload::Whole(Box::new((draft, start, finish))));
+                }
                 Some(Part::Start(_)) => return Err(invalid("a second start").into()),
                 None => return Err(invalid("no finish").into()),
             }

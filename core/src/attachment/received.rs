@@ -40,7 +40,7 @@ pub(super) struct Reference {
 
 impl Reference {
     /// As its sender is told it.
-    fn to_wire(&self) -> Option<String> {
+    fn to_wire(self) -> Option<String> {
         self.from_client.then(|| self.client_ref.to_string())
     }
 }
@@ -136,7 +136,7 @@ impl Attachments {
             receiver_id: receiver.to_string(),
             body: body.clone(),
             attachment: Some(attachment.undispatched()),
-            client_ref: reference.as_ref().and_then(Reference::to_wire),
+            client_ref: reference.and_then(Reference::to_wire),
             reply_to_id: reply_to,
             meta_json: meta.clone(),
             ..v1::Message::default()
