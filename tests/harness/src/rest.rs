@@ -15,7 +15,7 @@ use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use crate::within;
 
 /// Longer ones are histories of load tests: no other than short ones, and slow to be held against anything.
-const MAX_CHECKED_BYTES: usize = 2 * 1024 * 1024;
+const MAX_CHECKED_BYTES: usize = 256 * 1024;
 
 /// A request on a connection of its own. Its path is sent as it stands.
 #[derive(Debug)]
