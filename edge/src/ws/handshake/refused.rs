@@ -77,10 +77,6 @@ impl Default for RefusedHandshakes {
 impl RefusedHandshakes {
     /// How long the next one waits to be told: what takes the 101 for a success would come again at once.
     fn delay(&self, who: Who, now: Instant) -> Duration {
-        // Behind a proxy that nobody named, these are all and anybody.
-        if who == Who::Address(None) {
-            return Duration::ZERO;
-        }
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let before = recent.get(&who).filter(|before| now - before.last < MEMORY);
         let in_a_row = before.map_or(0, |before| before.in_a_row + 1);
