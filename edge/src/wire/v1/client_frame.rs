@@ -13,15 +13,18 @@
 
 use std::fmt;
 
-use netrox_proto::{ids::UserId, json};
+use netrox_proto::ids::UserId;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use super::rejection::{ErrorCode, Rejection};
-use crate::{sends::SendCommand, wire::json::string};
+use crate::{
+    sends::SendCommand,
+    wire::json::{object, string},
+};
 
 const MESSAGE_BODY: &str = "message_body";
 const RECEIVER_ID: &str = "receiver_id";
@@ -111,14 +114,7 @@ struct Fields<'a> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if json::is_too_deep(text) || json::has_lone_surrogate(text) {
-        return None;
-    }
-    // Not a derived struct: that would take an array for it.
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(FieldsVisitor).ok()?;
-    json.end().ok()?;
-    Some(fields)
+    object(text, FieldsVisitor)
 }
 
 struct FieldsVisitor;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use netrox_proto::{ids::ClientRef, json};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use super::{
     field,
     problem::{Problem, ProblemCode},
 };
-use crate::sends::MetaChange;
+use crate::{sends::MetaChange, wire::json::object};
 
 /// A message to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -89,14 +89,7 @@ impl<'a> Fields<'a> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if json::is_too_deep(text) || json::has_lone_surrogate(text) {
-        return None;
-    }
-    // Not a derived struct: that would take an array for it.
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(FieldsVisitor).ok()?;
-    json.end().ok()?;
-    Some(fields)
+    object(text, FieldsVisitor)
 }
 
 struct FieldsVisitor;

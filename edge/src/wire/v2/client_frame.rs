@@ -11,9 +11,9 @@
 
 use std::fmt;
 
-use netrox_proto::{ids::UserId, json};
+use netrox_proto::ids::UserId;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     sends::{Mark, MarkKind, NamedMessage, SendCommand},
-    wire::{Request, json::string},
+    wire::{
+        Request,
+        json::{object, string},
+    },
 };
 
 const MAX_REFERENCE_BYTES: usize = 64;
@@ -159,14 +162,7 @@ impl Fields<'_> {
 }
 
 fn fields(text: &str) -> Option<Fields<'_>> {
-    if json::is_too_deep(text) || json::has_lone_surrogate(text) {
-        return None;
-    }
-    // Not a derived struct: that would take an array for it.
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(FieldsVisitor).ok()?;
-    json.end().ok()?;
-    Some(fields)
+    object(text, FieldsVisitor)
 }
 
 struct FieldsVisitor;
