@@ -1,0 +1,222 @@
+//! Threads as a batch knows them: their ends, and how far their users got.
+
+use sqlx::FromRow;
+
+use crate::store::{message::MessageRow, user::UserKey};
+
+/// The two users of a thread, the lower key first.
+pub(crate) type Pair = (UserKey, UserKey);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub(crate) struct ThreadState {
+    pub(crate) id: i64,
+    pub(crate) low_key: UserKey,
+    pub(crate) high_key: UserKey,
+    pub(crate) last_activity: i64,
+    /// The newest message, if it was noted.
+    pub(crate) last_message: Option<i64>,
+    pub(crate) low_sent: Option<i64>,
+    pub(crate) low_shown: Option<i64>,
+    pub(crate) high_sent: Option<i64>,
+    pub(crate) high_shown: Option<i64>,
+}
+
+impl ThreadState {
+    /// One without messages.
+    pub(crate) fn new(id: i64, (low_key, high_key): Pair, created: i64) -> Self {
+        let none = Some(0);
+        Self {
+            id,
+            low_key,
+            high_key,
+            last_activity: created,
+            last_message: None,
+            low_sent: none,
+            low_shown: none,
+            high_sent: none,
+            high_shown: none,
+        }
+    }
+
+    pub(crate) fn pair(&self) -> Pair {
+        (self.low_key, self.high_key)
+    }
+
+    /// Whether its newest message is of this user, as far as is known.
+    pub(crate) fn is_turn_of(&self, user: UserKey) -> bool {
+        let sent = if user == self.low_key { self.low_sent } else { self.high_sent };
+        self.last_message.is_some() && self.last_message == sent
+    }
+
+    /// Notes a message that the user has sent; one with a file is not shown yet.
+    pub(crate) fn sent(&mut self, user: UserKey, id: i64, is_shown: bool) {
+        let (sent, shown) = if user == self.low_key {
+            (&mut self.low_sent, &mut self.low_shown)
+        } else {
+            (&mut self.high_sent, &mut self.high_shown)
+        };
+        *sent = Some(id);
+        if is_shown {
+            *shown = Some(id);
+        }
+        self.last_message = Some(id);
+    }
+
+    /// Notes that the other one is shown a message of the user's.
+    pub(crate) fn shown(&mut self, user: UserKey, id: i64) {
+        let shown = if user == self.low_key { &mut self.low_shown } else { &mut self.high_shown };
+        *shown = shown.map(|shown| shown.max(id));
+    }
+}
+
+/// A message that a new one answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub(crate) struct ReplyTarget {
+    pub(crate) id: i64,
+    pub(crate) sender: UserKey,
+    pub(crate) receiver: UserKey,
+    is_shown: bool,
+    hidden_for_sender: bool,
+    hidden_for_receiver: bool,
+}
+
+impl ReplyTarget {
+    pub(crate) fn of(message: &MessageRow) -> Self {
+        Self {
+            id: message.id,
+            sender: message.sender,
+            receiver: message.receiver,
+            is_shown: message.receiver_seq.is_some(),
+            hidden_for_sender: message.hidden_for_sender,
+            hidden_for_receiver: message.hidden_for_receiver,
+        }
+    }
+
+    /// Whether a user who sends to another may name it.
+    pub(crate) fn is_visible_between(&self, user: UserKey, peer: UserKey) -> bool {
+        let of_user = (self.sender, self.receiver) == (user, peer) && !self.hidden_for_sender;
+        let of_peer = (self.sender, self.receiver) == (peer, user)
+            && self.is_shown
+            && !self.hidden_for_receiver;
+        of_user || of_peer
+    }
+}
+
+/// How far the two users of a thread got in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadProgress {
+    pub(crate) thread_id: i64,
+    pub(crate) low_key: UserKey,
+    pub(crate) low: Progress,
+    pub(crate) high: Progress,
+}
+
+/// How far one of them did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The greatest id that was ever visible to the user.
+    pub(crate) last_id: i64,
+    pub(crate) seen_id: i64,
+    pub(crate) delivered_id: i64,
+}
+
+impl ThreadProgress {
+    /// In a thread without messages.
+    pub(crate) fn new(thread_id: i64, low_key: UserKey) -> Self {
+        Self { thread_id, low_key, low: Progress::default(), high: Progress::default() }
+    }
+
+    pub(crate) fn of(&mut self, user: UserKey) -> &mut Progress {
+        if user == self.low_key { &mut self.low } else { &mut self.high }
+    }
+}
+
+/// The same as it is read.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(super) struct ThreadProgressRow {
+    pub(super) id: i64,
+    pub(super) low_key: UserKey,
+    pub(super) high_key: UserKey,
+    pub(super) low_last_id: i64,
+    pub(super) low_seen_id: i64,
+    pub(super) low_delivered_id: i64,
+    pub(super) high_last_id: i64,
+    pub(super) high_seen_id: i64,
+    pub(super) high_delivered_id: i64,
+}
+
+/// Of pairs `j`, the lower key first.
+macro_rules! progress {
+    ($pairs:literal, $low:literal, $high:literal) => {
+        concat!(
+            "select t.id, t.low_key, t.high_key, ",
+            progress!(@last "low_sent", "high_sent", "high_shown", "low_key"),
+            " as low_last_id, ",
+            progress!(@last "high_sent", "low_sent", "low_shown", "high_key"),
+            " as high_last_id, coalesce(l.seen_id, 0) as low_seen_id,
+            coalesce(l.delivered_id, 0) as low_delivered_id, coalesce(h.seen_id, 0) as high_seen_id,
+            coalesce(h.delivered_id, 0) as high_delivered_id
+            from ",
+            $pairs,
+            " join threads t on t.low_key = ",
+            $low,
+            " and t.high_key = ",
+            $high,
+            " left join thread_states l on l.user_key = t.low_key and l.thread_id = t.id
+            left join thread_states h on h.user_key = t.high_key and h.thread_id = t.id"
+        )
+    };
+    (@last $own_sent:literal, $peer_sent:literal, $peer_shown:literal, $own_key:literal) => {
+        concat!(
+            "coalesce(case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) and t.",
+            $peer_sent,
+            " = t.",
+            $peer_shown,
+            " then case when t.",
+            $own_sent,
+            " > t.",
+            $peer_shown,
+            " then t.",
+            $own_sent,
+            " when t.",
+            $own_sent,
+            " <= t.",
+            $peer_shown,
+            " then t.",
+            $peer_shown,
+            " end end, (select m.id from messages m where m.thread_id = t.id
+                and (m.sender = t.",
+            $own_key,
+            " or m.receiver_seq is not null) order by m.id desc limit 1), 0)"
+        )
+    };
+}
+pub(super) use progress;
+
+/// The columns of [`ThreadState`]. What each side sent was not noted by a core of before, which notes the newest message alone.
+macro_rules! thread_columns {
+    () => {
+        "t.id, t.low_key, t.high_key, t.last_activity,
+            case when t.last_message_at = t.last_activity then t.last_message end as last_message,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.low_sent end as low_sent,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.low_shown end as low_shown,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.high_sent end as high_sent,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.high_shown end as high_shown"
+    };
+}
+pub(super) use thread_columns;
+
+/// The columns of [`ReplyTarget`].
+macro_rules! reply_target_columns {
+    () => {
+        "id, sender, receiver, receiver_seq is not null as is_shown,
+            hidden_for_sender is not null as hidden_for_sender,
+            hidden_for_receiver is not null as hidden_for_receiver"
+    };
+}
+pub(super) use reply_target_columns;
