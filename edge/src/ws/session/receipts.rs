@@ -1,5 +1,5 @@
-//! Marks of what was seen and delivered. Over the user's rate they wait, and those of one thread become one: they are never
-//! refused for it, and the last word always comes. Their answers wait for nobody else's.
+//! Marks of what was seen and delivered. Over the user's rate they wait, and while one of their thread is under way; those that
+//! wait become one. They are never refused for it, and the last word always comes. Their answers wait for nobody else's.
 
 use std::{
     collections::VecDeque,
@@ -44,7 +44,7 @@ struct State {
 
 struct Waiting {
     marks: Marks,
-    /// By the rate, or because there was no room for it.
+    /// By the rate, or because there was no room for it. Whatever it says, one of a thread and kind is under way at a time.
     due: Instant,
 }
 
@@ -79,6 +79,11 @@ impl Future for UnderWay {
 }
 
 impl Marks {
+    /// Whether a mark is of the same thread and kind.
+    fn are_like(&self, mark: &Mark) -> bool {
+        (self.mark.kind, self.mark.peer) == (mark.kind, mark.peer)
+    }
+
     fn new(mark: Mark, echo: Echo) -> Self {
         Self { mark, words: vec![Word { up_to: mark.up_to, echo }] }
     }
@@ -106,6 +111,14 @@ impl Marks {
     }
 }
 
+impl State {
+    /// Whether nothing but its time keeps it.
+    fn is_next(&self, waiting: &Waiting) -> bool {
+        let mark = &waiting.marks.mark;
+        !self.under_way.iter().filter_map(|it| it.marks.as_ref()).any(|marks| marks.are_like(mark))
+    }
+}
+
 impl Receipts {
     /// How many frames are not answered.
     pub(super) fn len(&self) -> usize {
@@ -116,19 +129,16 @@ impl Receipts {
         self.len() == 0
     }
 
-    /// When the next one is due, if one waits.
+    /// When the next one is due, if one waits for its time.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.0.as_ref()?.waiting.front().map(|waiting| waiting.due)
+        let state = self.0.as_ref()?;
+        state.waiting.iter().find(|waiting| state.is_next(waiting)).map(|waiting| waiting.due)
     }
 
     /// Adds a mark to those of its kind and thread that wait. Gives it back if there are none.
     fn join(&mut self, mark: Mark, echo: Echo) -> Option<Echo> {
         let Some(state) = &mut self.0 else { return Some(echo) };
-        let same = |waiting: &&mut Waiting| {
-            let Mark { kind, peer, .. } = waiting.marks.mark;
-            (kind, peer) == (mark.kind, mark.peer)
-        };
-        match state.waiting.iter_mut().find(same) {
+        match state.waiting.iter_mut().find(|waiting| waiting.marks.are_like(&mark)) {
             Some(waiting) => {
                 state.count += waiting.marks.add(mark.up_to, echo);
                 None
@@ -149,10 +159,17 @@ impl Receipts {
         state.waiting.push_front(Waiting { marks, due });
     }
 
-    /// The next one that is due.
-    fn pop(&mut self, is_due: impl FnOnce(Instant) -> bool) -> Option<Marks> {
+    /// The next one that is due by `now`.
+    fn pop_due(&mut self, now: Instant) -> Option<Marks> {
+        let state = self.0.as_ref()?;
+        let is_next = |waiting: &Waiting| waiting.due <= now && state.is_next(waiting);
+        let index = state.waiting.iter().position(is_next)?;
+        self.pop(index)
+    }
+
+    fn pop(&mut self, index: usize) -> Option<Marks> {
         let state = self.0.as_mut()?;
-        let waiting = state.waiting.pop_front_if(|waiting| is_due(waiting.due))?;
+        let waiting = state.waiting.remove(index)?;
         state.count -= waiting.marks.words.len();
         Some(waiting.marks)
     }
@@ -193,7 +210,7 @@ where
     pub(super) fn submit_receipts(&mut self, now: Instant) {
         // There is no time left to wait.
         let is_closing = self.closing.is_some();
-        while let Some(marks) = self.receipts.pop(|due| is_closing || due <= now) {
+        while let Some(marks) = self.next_receipt(is_closing, now) {
             let sends = &self.context.sends;
             let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
             match sends.submit(sender, SendCommand::Mark(marks.mark), now) {
@@ -205,6 +222,10 @@ where
         }
     }
 
+    fn next_receipt(&mut self, is_closing: bool, now: Instant) -> Option<Marks> {
+        if is_closing { self.receipts.pop(0) } else { self.receipts.pop_due(now) }
+    }
+
     /// Gives whether there was any answer.
     pub(super) fn poll_receipts(&mut self, cx: &mut Context<'_>) -> bool {
         if self.receipts.is_empty() {
@@ -214,6 +235,8 @@ where
         let mut progress = false;
         while let Some((marks, id, result)) = self.receipts.poll_next(cx) {
             progress = true;
+            // What waited for it is polled with the rest.
+            self.submit_receipts(Instant::now());
             match result {
                 Ok(sent) => {
                     note_sent(self.connection.user(), &id, &sent);
@@ -257,7 +280,7 @@ where
     /// What was read takes effect, whatever becomes of the connection.
     pub(super) fn submit_last_receipts(&mut self) {
         let context = Arc::clone(&self.context);
-        while let Some(marks) = self.receipts.pop(|_| true) {
+        while let Some(marks) = self.receipts.pop(0) {
             let user = self.connection.user();
             let sender = self.sender.get_or_insert_with(|| context.sends.sender(user));
             let command = SendCommand::Mark(marks.mark);

@@ -1,6 +1,7 @@
 //! Marks of what was seen and delivered.
 
 use super::*;
+use crate::stub_core::Sends;
 
 /// How far the core was told each time.
 fn told(world: &World) -> Vec<i64> {
@@ -97,6 +98,35 @@ async fn those_of_several_threads_and_kinds_wait_apart() {
     }
     let expected = [("a", 0), ("b", 1), ("e", 1), ("c", 2), ("d", 3)];
     assert_eq!(answers, expected.map(|(reference, after)| (reference.to_owned(), after)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_rate_one_of_a_thread_is_under_way_at_a_time() {
+    let world = world(unlimited());
+    world.core.deliver(user(BOB), user(ALICE), &["a"; 10]);
+    world.core.deliver(user(3), user(ALICE), &["c"]);
+    let mut alice = world.live(ALICE).await;
+    world.core.change(|state| state.sends = Sends::Unanswered);
+    for up_to in 1..=10 {
+        alice.send(mark("seen", Some(&up_to.to_string()), BOB, up_to)).await;
+    }
+    alice.send(mark("delivered", Some("kind"), BOB, 9)).await;
+    alice.send(mark("seen", Some("thread"), 3, 11)).await;
+    world.core.wait_for("three", |state| state.received.len() == 3).await;
+    assert_eq!(told(&world), [1, 9, 11]);
+    world.core.change(|state| state.sends = Sends::Answered);
+    world.core.refuse_unanswered(&unavailable());
+    let mut answers = Vec::new();
+    for _ in 0..12 {
+        let answer = alice.answer().await;
+        let reference = answer["ref"].as_str().expect("a reference").to_owned();
+        answers.push((answer["action"] == "ack", reference, answer["seen_id"].as_i64()));
+    }
+    answers.sort_by_key(|(_, reference, _)| reference.parse::<i64>().unwrap_or_default());
+    let refused: Vec<_> = answers.iter().filter(|(is_ack, ..)| !is_ack).map(|it| &*it.1).collect();
+    assert_eq!(refused, ["kind", "thread", "1"], "{answers:?}");
+    assert!(answers.iter().all(|(is_ack, _, seen_id)| !is_ack || *seen_id == Some(10)));
+    assert_eq!(told(&world), [1, 9, 11, 10]);
 }
 
 #[tokio::test(start_paused = true)]
