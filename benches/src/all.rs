@@ -2,6 +2,7 @@
 
 pub(crate) mod against;
 mod loads;
+mod second;
 mod targets;
 
 use std::time::Duration;
@@ -28,8 +29,10 @@ use crate::{
 };
 
 /// What `--only` knows.
-pub(crate) const NUMBERS: [&str; 14] =
-    ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "T8", "T9", "T10", "uploads"];
+pub(crate) const NUMBERS: [&str; 18] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "T8", "T9", "T10", "V1", "V2",
+    "V3", "V4", "uploads",
+];
 
 /// What of the table is wanted, and how.
 #[derive(Debug)]
@@ -96,11 +99,11 @@ impl Run {
     }
 
     async fn sqlite(&mut self) -> Result<()> {
-        if !self.wants(&["S1", "S2", "S4", "S10"]) {
+        if !self.wants(&["S1", "S2", "S4", "S10", "V1"]) {
             return Ok(());
         }
         let before = store::sqlite(&self.plan.launcher.directory).await?;
-        if self.wants(&["S1", "S2", "S10"]) {
+        if self.wants(&["S1", "S2", "S10", "V1"]) {
             note("S1: 50 pairs, 8 messages in flight each, serve");
             let deployment = self.start(Arrangement::Serve).await?;
             let outcome = closed::run(&deployment.target, loads::pairs(self.plan.duration)).await?;
@@ -175,7 +178,9 @@ impl Run {
             let uploads = upload::run(&deployment.target, loads::UPLOAD_BYTES).await?;
             self.report.detail("uploads", &uploads)?;
         }
-        Ok(())
+        let launcher = self.plan.launcher.clone();
+        let one = self.serve;
+        self.second(&launcher, Arrangement::Serve, one.as_ref()).await
     }
 
     async fn split(&mut self) -> Result<()> {
@@ -230,7 +235,7 @@ impl Run {
 
     async fn postgres(&mut self) -> Result<()> {
         let Some(url) = self.plan.postgres_url.clone() else { return Ok(()) };
-        if self.wants(&["S3"]) {
+        if self.wants(&["S3", "V1", "V2", "V3", "V4"]) {
             let database = TemporaryDatabase::create(&url).await?;
             let measured = self.on_postgres(&database.url).await;
             database.remove().await?;
@@ -278,12 +283,19 @@ impl Run {
     async fn on_postgres(&mut self, url: &str) -> Result<()> {
         let store = store::postgres(url).await?;
         self.report.detail("raw store, PostgreSQL", &store)?;
-        note("S3: as S1, one core on PostgreSQL, edge apart");
-        let (outcome, each) = loads::postgres(&self.plan.launcher, url, self.plan.duration).await?;
-        self.keep("s3", &outcome)?;
-        self.report.detail("s3, CPU of PostgreSQL, us per message", &each)?;
-        self.report.lines.extend(targets::s3(&outcome, self.split.as_ref()));
-        Ok(())
+        let mut one = None;
+        if self.wants(&["S3", "V1"]) {
+            note("S3: as S1, one core on PostgreSQL, edge apart");
+            let (outcome, each) =
+                loads::postgres(&self.plan.launcher, url, self.plan.duration).await?;
+            self.keep("s3", &outcome)?;
+            self.report.detail("s3, CPU of PostgreSQL, us per message", &each)?;
+            self.report.lines.extend(targets::s3(&outcome, self.split.as_ref()));
+            one = Some(outcome);
+        }
+        let launcher =
+            Launcher { database_url: Some(url.to_owned()), ..self.plan.launcher.clone() };
+        self.second(&launcher, Arrangement::Postgres, one.as_ref()).await
     }
 
     /// S9, and S7 in a large table.

@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Storm(CountArgs<5_000>),
     /// The thread list of a user with many threads
     Threads(CountArgs<10_000>),
+    /// A long feed, caught up with and come back to (second generation)
+    Feed(FeedArgs),
+    /// The first page of the thread list, all unread and none (second generation)
+    Lists(CountArgs<10_000>),
     /// A large file, there and back
     Upload(UploadArgs),
     /// What the bare database can do, and the bare WebSocket
@@ -188,8 +192,20 @@ pub(crate) struct ClosedArgs {
     pub(crate) in_flight: usize,
     #[arg(long, default_value_t = 64)]
     pub(crate) body_bytes: usize,
+    /// Receivers are of the second generation, and mark each message as seen
+    #[arg(long)]
+    pub(crate) marks: bool,
     #[arg(long, default_value_t = 10)]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Messages of the feed, 100,000 at least
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) messages: u32,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,9 @@
-//! A client of the documented protocol, built to leave the machine to the server.
+//! A client of either generation of the protocol, built to leave the machine to the server.
 
 pub(crate) mod frame;
 pub(crate) mod http;
 pub(crate) mod message;
+pub(crate) mod second;
 pub(crate) mod socket;
 pub(crate) mod user;
 

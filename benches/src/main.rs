@@ -12,6 +12,7 @@ mod load;
 mod progress;
 mod report;
 mod rest;
+mod second;
 mod server;
 mod startup;
 mod table;
@@ -30,10 +31,11 @@ use crate::{
         closed::{self, Closed},
         idle,
         open::{self, Open},
-        party::Party,
+        party::{Party, Reading},
         storm,
     },
     rest::{history, threads, upload},
+    second::{feed, lists},
     server::postgres::TemporaryDatabase,
     yardstick::{relay, store},
 };
@@ -84,6 +86,7 @@ async fn measure(command: Command) -> Result<ExitCode> {
                 senders_each: args.senders,
                 in_flight: args.in_flight,
                 body_bytes: args.body_bytes,
+                reading: if args.marks { Reading::Marking } else { Reading::Documented },
                 duration: seconds(args.seconds),
             };
             measured!(args, target => closed::run(target, load).await)
@@ -108,6 +111,8 @@ async fn measure(command: Command) -> Result<ExitCode> {
         Command::Idle(args) => measured!(args, target => idle::run(target, args.count).await),
         Command::Storm(args) => measured!(args, target => storm::run(target, args.count).await),
         Command::Threads(args) => measured!(args, target => threads::run(target, args.count).await),
+        Command::Feed(args) => measured!(args, target => feed::run(target, args.messages).await),
+        Command::Lists(args) => measured!(args, target => lists::run(target, args.count).await),
         Command::Upload(args) => measured!(args, target => upload::run(target, args.bytes).await),
         Command::Yardsticks(args) => {
             print(&store::sqlite(&args.start.directory()?).await?)?;

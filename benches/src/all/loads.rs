@@ -10,7 +10,7 @@ use crate::{
     load::{
         closed::{self, Closed, Outcome, used},
         open::Open,
-        party::Party,
+        party::{Party, Reading},
     },
     rest::history::{self, History},
     server::{
@@ -24,6 +24,8 @@ use crate::{
 pub(super) const IDLE_CONNECTIONS: usize = 10_000;
 pub(super) const STORM_CLIENTS: usize = 5_000;
 pub(super) const THREADS: usize = 10_000;
+/// V2 and V3.
+pub(super) const FEED_MESSAGES: u32 = 1_000_000;
 pub(super) const UPLOAD_BYTES: usize = 25 * 1024 * 1024;
 const BODY_BYTES: usize = 64;
 const PIPELINED: usize = 256;
@@ -33,7 +35,19 @@ const HOT_SENDERS: usize = 500;
 
 /// S1, S2 and S3.
 pub(super) fn pairs(duration: Duration) -> Closed {
-    Closed { receivers: 50, senders_each: 1, in_flight: 8, body_bytes: BODY_BYTES, duration }
+    Closed {
+        receivers: 50,
+        senders_each: 1,
+        in_flight: 8,
+        body_bytes: BODY_BYTES,
+        reading: Reading::Documented,
+        duration,
+    }
+}
+
+/// V1: the same, and each message is marked as seen when it arrives.
+pub(super) fn marked(duration: Duration) -> Closed {
+    Closed { reading: Reading::Marking, ..pairs(duration) }
 }
 
 /// S4.

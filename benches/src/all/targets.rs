@@ -4,6 +4,7 @@ use crate::{
     load::{closed::Outcome, idle::Idle, storm::Storm},
     report::Line,
     rest::{history::History, threads::Threads},
+    second::{feed::Feed, lists::Lists},
     startup::Startup,
     yardstick::store::Store,
 };
@@ -142,4 +143,50 @@ pub(super) fn s10(hot: &Outcome, serve: Option<&Outcome>, threads: &Threads) -> 
     let first_byte = threads.first_byte_ms.max;
     lines.push(Line::at_most("S10", "10,000 threads, first byte", 50.0, first_byte, " ms"));
     lines
+}
+
+/// Against the same without marks.
+pub(super) fn v1(marked: &Outcome, unmarked: &Outcome, place: &str) -> Line {
+    let share = marked.messages_per_second / unmarked.messages_per_second;
+    let what = format!("each marked as seen, {place} ({:.0}/s)", marked.messages_per_second);
+    Line::at_least("V1", what, 0.6, share, "")
+}
+
+pub(super) fn feed(feed: &Feed, place: &str) -> Vec<Line> {
+    let growth = feed.growth_bytes.unwrap_or_default() as f64 / MIB;
+    let rate = feed.changes_per_second;
+    let mut lines = vec![
+        Line::at_least("V2", format!("changes caught up with, {place}"), 100_000.0, rate, "/s"),
+        Line::at_most("V2", format!("growth of memory, {place}"), 16.0, growth, " MiB"),
+        Line::at_most(
+            "V3",
+            format!("state, {} unread, {place}", feed.messages),
+            2.0,
+            feed.unread_ms.p50,
+            " ms",
+        ),
+        Line::at_most(
+            "V3",
+            format!("state, {} of one's own, {place}", feed.messages),
+            2.0,
+            feed.own_ms.p50,
+            " ms",
+        ),
+    ];
+    if let (Some(ratio), Some(each)) = (feed.resume_ratio, feed.resume_cpu_us) {
+        let what = format!("CPU of a resume ({each:.0} us), of a short feed's, {place}");
+        lines.push(Line::at_most("V2", what, 1.2, ratio, ""));
+    }
+    lines
+}
+
+pub(super) fn lists(lists: &Lists, place: &str) -> Vec<Line> {
+    let line = |what, first_byte| {
+        let what = format!("{} threads, {what}, first byte, {place}", lists.threads);
+        Line::at_most("V4", what, 30.0, first_byte, " ms")
+    };
+    vec![
+        line("all unread", lists.unread_first_byte_ms.max),
+        line("none unread", lists.read_first_byte_ms.max),
+    ]
 }

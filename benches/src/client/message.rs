@@ -66,14 +66,17 @@ pub(crate) fn received(payload: &[u8]) -> Result<Received> {
     })
 }
 
-fn parse(payload: &[u8]) -> Option<Received> {
-    let body = payload.strip_prefix(br#"{"message_body":""#)?;
+/// What a body says at its beginning.
+pub(super) fn stamp(body: &[u8]) -> Option<Stamp> {
     let mut value = 0;
     for digit in body.get(..STAMP_BYTES)? {
         value = value << 4 | u128::from((*digit as char).to_digit(16)?);
     }
-    let stamp =
-        Stamp { sender: (value >> 96) as u32, number: (value >> 64) as u32, nanos: value as u64 };
+    Some(Stamp { sender: (value >> 96) as u32, number: (value >> 64) as u32, nanos: value as u64 })
+}
+
+fn parse(payload: &[u8]) -> Option<Received> {
+    let stamp = stamp(payload.strip_prefix(br#"{"message_body":""#)?)?;
     let rest = payload.strip_suffix(br#","action":"re_message"}"#)?;
     let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (head, id) = rest.split_at(rest.len() - digits);

@@ -30,11 +30,25 @@ pub(crate) struct Sender(Arc<TcpStream>);
 impl Socket {
     /// Opens a connection as documented clients do, with the token in the query.
     pub(crate) async fn open(address: SocketAddr, user: &User) -> Result<Self> {
+        Self::open_with(address, user, "").await
+    }
+
+    /// Opens a connection of the second generation, which goes on at a cursor if there is one.
+    pub(crate) async fn open_second(
+        address: SocketAddr,
+        user: &User,
+        after: Option<&str>,
+    ) -> Result<Self> {
+        let after = after.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+        Self::open_with(address, user, &format!("&protocol=2{after}")).await
+    }
+
+    async fn open_with(address: SocketAddr, user: &User, parameters: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let mut socket = Self { stream: Arc::new(stream), buffer: Vec::new(), taken: 0 };
         let request = format!(
-            "GET /ws/chat/room/?token={} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+            "GET /ws/chat/room/?token={}{parameters} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             user.token

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use tokio::{task::JoinSet, time::sleep};
 
-use super::party::{Connected, Control, Fared, Party, Phase};
+use super::party::{Connected, Control, Fared, Party, Phase, Reading};
 use crate::{
     Result,
     latency::{Latencies, Summary},
@@ -27,6 +27,7 @@ pub(crate) struct Closed {
     /// Of each sender.
     pub(crate) in_flight: usize,
     pub(crate) body_bytes: usize,
+    pub(crate) reading: Reading,
     pub(crate) duration: Duration,
 }
 
@@ -110,6 +111,7 @@ pub(crate) async fn send(
         senders_each: party.senders.len(),
         in_flight,
         body_bytes: 64,
+        reading: Reading::Documented,
         duration: Duration::ZERO,
     };
     let cpu = target.cpu_seconds()?;
@@ -144,7 +146,8 @@ impl Running {
         let mut connected = Vec::new();
         for (number, party) in parties.iter().enumerate() {
             let number = number * (1 + load.senders_each);
-            let party = Connected::open(target, number, party, load.body_bytes, &mut senders);
+            let (reading, bytes) = (load.reading, load.body_bytes);
+            let party = Connected::open(target, number, party, reading, bytes, &mut senders);
             connected.push(party.await?);
         }
         let mut running = JoinSet::new();

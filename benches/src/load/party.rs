@@ -6,12 +6,14 @@ use std::{
 };
 
 use tokio::{task::JoinSet, time::timeout};
+use uuid::Uuid;
 
 use crate::{
     Result,
     client::{
         Socket, User,
         message::{self, Received, Stamp, Template},
+        second::{self, Sent},
         socket::Sender,
     },
     latency::Latencies,
@@ -25,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) const AFTERMATH: Duration = Duration::from_millis(50);
 
 /// A user who receives, and the users who send to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Party {
     pub(crate) receiver: User,
     pub(crate) senders: Vec<User>,
@@ -71,16 +73,48 @@ impl Control {
     }
 }
 
+/// How a receiver follows what is sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As documented clients do.
+    Documented,
+    /// By the second generation; it marks each message as seen when it arrives.
+    Marking,
+}
+
+impl Reading {
+    async fn open(self, target: &Target, number: usize, user: &User) -> Result<Socket> {
+        let address = target.address(number);
+        match self {
+            Self::Documented => Socket::open(address, user).await,
+            Self::Marking => Socket::open_second(address, user, None).await,
+        }
+    }
+
+    /// The message of a frame, if it has one.
+    fn received(self, payload: &[u8]) -> Result<Option<Received>> {
+        match self {
+            Self::Documented => message::received(payload).map(Some),
+            Self::Marking => match second::sent(payload)? {
+                Sent::Message(received) => Ok(Some(received)),
+                Sent::Hello { .. } | Sent::Live { .. } | Sent::Thread => Ok(None),
+            },
+        }
+    }
+}
+
 /// A party with its connections.
 #[derive(Debug)]
 pub(crate) struct Connected {
     receiver: Socket,
+    reading: Reading,
     sources: Vec<Source>,
 }
 
 /// One sender on its way to one receiver.
 #[derive(Debug)]
 struct Source {
+    user: Uuid,
     sender: Sender,
     template: Template,
     number: u32,
@@ -106,14 +140,16 @@ impl Connected {
         target: &Target,
         number: usize,
         party: &Party,
+        reading: Reading,
         body_bytes: usize,
         senders: &mut JoinSet<Result<()>>,
     ) -> Result<Self> {
-        let receiver = Socket::open(target.address(number), &party.receiver).await?;
+        let receiver = reading.open(target, number, &party.receiver).await?;
         let mut sources = Vec::with_capacity(party.senders.len());
         for (index, user) in party.senders.iter().enumerate() {
             let socket = Socket::open(target.address(number + index + 1), user).await?;
             sources.push(Source {
+                user: user.id,
                 sender: socket.sender(),
                 template: Template::new(party.receiver.id, body_bytes),
                 number: index as u32,
@@ -123,7 +159,7 @@ impl Connected {
             });
             senders.spawn(socket.expect_silence());
         }
-        Ok(Self { receiver, sources })
+        Ok(Self { receiver, reading, sources })
     }
 
     /// Keeps `in_flight` messages of each sender under way, until the run is stopped or each has sent
@@ -144,6 +180,8 @@ impl Connected {
         }
         let mut finished = Instant::now();
         let mut touched = Vec::new();
+        let marker = self.receiver.sender();
+        let mut marks = Vec::new();
         loop {
             let patience = if unarrived == 0 { AFTERMATH } else { PATIENCE };
             let Ok(filled) = timeout(patience, self.receiver.fill()).await else { break };
@@ -152,10 +190,15 @@ impl Connected {
             let stopped = control.is(Phase::Stopped);
             let mut arrived = 0;
             while let Some(payload) = self.receiver.next()? {
-                let Received { id, stamp } = message::received(payload)?;
+                let Some(Received { id, stamp }) = self.reading.received(payload)? else {
+                    continue;
+                };
                 let source = self.sources.get_mut(stamp.sender as usize);
                 let source = source.ok_or("a message of a stranger")?;
                 source.ledger.arrived(stamp.number, id);
+                if self.reading == Reading::Marking {
+                    marks.extend(second::seen(source.user, id));
+                }
                 arrived += 1;
                 if measured {
                     latencies.record(now.saturating_sub(stamp.nanos));
@@ -175,6 +218,8 @@ impl Connected {
                 unarrived += source.due;
                 source.send_due(control, &mut bytes).await?;
             }
+            marker.send(&marks).await?;
+            marks.clear();
         }
         let mut verdict = Verdict::default();
         for source in &self.sources {

@@ -45,6 +45,19 @@ struct Envelope<'a> {
 
 /// Gives one user `threads` threads and lists them.
 pub(crate) async fn run(target: &Target, threads: usize) -> Result<Threads> {
+    let reader = made(target, threads).await?;
+    let mut http = Http::connect(target.address(0)).await?;
+    let (mut first_byte, mut whole) = (Latencies::new(), Latencies::new());
+    for _ in 0..TIMES {
+        let answer = http.get(PATH, &reader, false).await?.expect(StatusCode::OK)?;
+        first_byte.record_duration(answer.first_byte);
+        whole.record_duration(answer.whole);
+    }
+    Ok(Threads { threads, first_byte_ms: first_byte.summary(), whole_ms: whole.summary() })
+}
+
+/// Somebody who wrote to so many.
+pub(crate) async fn made(target: &Target, threads: usize) -> Result<User> {
     note(format_args!("  making {threads} threads"));
     let users = target.users(threads)?;
     provision(target, &users).await?;
@@ -64,7 +77,7 @@ pub(crate) async fn run(target: &Target, threads: usize) -> Result<Threads> {
         let answer = http.get(PATH, &reader, true).await?.expect(StatusCode::OK)?;
         let listed = serde_json::from_slice::<Envelope<'_>>(&answer.content)?.entity.len();
         if listed == threads {
-            break;
+            return Ok(reader);
         }
         if let Some(ended) = errors.try_join_next() {
             ended??;
@@ -74,14 +87,6 @@ pub(crate) async fn run(target: &Target, threads: usize) -> Result<Threads> {
         }
         sleep(POLL).await;
     }
-
-    let (mut first_byte, mut whole) = (Latencies::new(), Latencies::new());
-    for _ in 0..TIMES {
-        let answer = http.get(PATH, &reader, false).await?.expect(StatusCode::OK)?;
-        first_byte.record_duration(answer.first_byte);
-        whole.record_duration(answer.whole);
-    }
-    Ok(Threads { threads, first_byte_ms: first_byte.summary(), whole_ms: whole.summary() })
 }
 
 /// Makes users known to the server: a good token does.

@@ -155,8 +155,10 @@ impl Launcher {
             .env("NETROX_CHAT_JWT_SECRET", JWT_SECRET)
             .env("NETROX_CHAT_SERVICE_TOKEN", SERVICE_TOKEN)
             .env("NETROX_CHAT_LOG_FORMAT", "json")
-            // The load is of few users who send much.
-            .env("NETROX_CHAT_SEND_RATE", "0");
+            // The load is of few users who send, mark and come back much.
+            .env("NETROX_CHAT_SEND_RATE", "0")
+            .env("NETROX_CHAT_RECEIPT_RATE", "0")
+            .env("NETROX_CHAT_MAX_CONNECTIONS_PER_USER", "1000");
         command
     }
 }

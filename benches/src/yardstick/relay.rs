@@ -31,7 +31,7 @@ use uuid::Uuid;
 use crate::{
     Result,
     client::user::Claims,
-    load::{closed, idle},
+    load::{closed, idle, party::Reading},
     progress::note,
     server::{Target, child::Running, process::Processes},
 };
@@ -69,6 +69,7 @@ pub(crate) async fn measure() -> Result<Relay> {
         senders_each: 1,
         in_flight: 1,
         body_bytes: 64,
+        reading: Reading::Documented,
         duration: DURATION,
     };
     let messages = closed::run(&target, one_at_a_time).await?;
