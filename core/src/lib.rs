@@ -11,6 +11,7 @@
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
+//! * [`reading`]: what streams read, whoever looks at them.
 //! * [`request`]: what a request is called on its way.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
@@ -42,6 +43,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod reading;
 mod request;
 mod server;
 mod store;

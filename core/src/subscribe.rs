@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::{FutureExt, Stream, future::BoxFuture, ready};
+use futures_util::{FutureExt as _, Stream, ready};
 use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
@@ -24,6 +24,7 @@ use crate::{
     error::Error,
     feed_lookup::FeedLookup,
     metrics::{FeedReads, ReadCause},
+    reading::Reading,
     request,
     store::{
         Store,
@@ -73,7 +74,7 @@ enum Phase {
     Starting {
         behind: bool,
     },
-    CatchingUp(BoxFuture<'static, Result<FeedPage, Error>>),
+    CatchingUp(Reading<FeedPage>),
     /// A page that was read is being sent.
     Sending(Box<FeedPage>),
     Live,
@@ -150,7 +151,7 @@ impl Subscription {
             page.await?.ok_or(Error::EpochChanged)
         };
         let span = request::span(self.request.as_ref());
-        self.phase = Phase::CatchingUp(page.instrument(span).boxed());
+        self.phase = Phase::CatchingUp(Reading::begin(page.instrument(span)));
     }
 
     /// From the position before to the one now.
@@ -255,7 +256,7 @@ impl Stream for Subscription {
                     return Poll::Ready(Some(Ok(first)));
                 }
                 Phase::CatchingUp(page) => {
-                    let page = match ready!(page.as_mut().poll(context)) {
+                    let page = match ready!(page.poll_unpin(context)) {
                         Ok(page) => page,
                         Err(error) => {
                             this.phase = Phase::Ended;

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, TryFutureExt as _, stream, stream::BoxStream};
 use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
@@ -12,6 +12,7 @@ use tonic::Status;
 use crate::{
     command::{MAX_ID, parse},
     error::Error,
+    reading::Reading,
     request,
     store::{
         Store,
@@ -96,10 +97,11 @@ pub(super) async fn messages(
     };
     let request = RequestId::current();
     let rest = stream::try_unfold(pages, move |mut pages| {
-        request::follow(request.clone(), async move {
+        let next = request::follow(request.clone(), async move {
             let response = pages.next().await?;
             Ok(response.map(|response| (response, pages)))
-        })
+        });
+        Reading::begin(next).map_err(Status::from)
     });
     Ok(first.chain(rest).boxed())
 }
@@ -176,10 +178,11 @@ pub(super) async fn threads(store: &Store, user_id: UserId) -> Result<ThreadList
     };
     let request = RequestId::current();
     let pages = stream::try_unfold(pages, move |mut pages| {
-        request::follow(request.clone(), async move {
+        let next = request::follow(request.clone(), async move {
             let response = pages.next().await?;
             Ok(response.map(|response| (response, pages)))
-        })
+        });
+        Reading::begin(next).map_err(Status::from)
     });
     Ok(pages.boxed())
 }
