@@ -12,7 +12,7 @@ use netrox_harness::{
 use serde_json::{Value, json};
 
 use super::{
-    device::{assert_reset, assert_same, connect, snapshot},
+    device::{assert_gone, assert_reset, assert_same, connect, snapshot},
     ways::{behind_proxies, builder},
 };
 use crate::v2::client::{Client, Held, mark};
@@ -110,8 +110,9 @@ impl Pair {
         }
         self.are_reset(chat).await;
         let (ada, bob) = (self.ada.user.clone(), self.bob.user.clone());
-        let mut client = Client::live(chat.edge_at(0), &ada).await;
-        let mut anew = Client::open(chat.edge_at(1), &bob, self.last[1].cursor.as_deref()).await;
+        let mut client = connect(chat.edge_at(0), &ada, None).await;
+        let mut anew = connect(chat.edge_at(1), &bob, self.last[1].cursor.as_deref()).await;
+        assert_reset(&anew.hello);
         let mut held = Held::default();
         snapshot(chat.edge_at(1), &bob, &mut held).await;
         let kept: Vec<_> = (0..MESSAGES).map(|number| format!("canary {number}")).collect();
@@ -145,9 +146,7 @@ impl Pair {
             let cursor = last.cursor.as_deref().expect("a cursor");
             for edge in chat.edges() {
                 assert_reset(&connect(edge, &device.user, Some(cursor)).await.hello);
-                let request = edge.get(&format!("/v2/sync?after={cursor}"));
-                let answer = request.bearer(&device.user.token).send().await;
-                assert_eq!((answer.status, &answer.json()["reset"]), (410, &json!("epoch")));
+                assert_gone(edge, &device.user, cursor).await;
             }
         }
     }

@@ -97,6 +97,19 @@ pub(super) fn assert_reset(hello: &Value) {
     assert_eq!(told, [&json!(false), &json!("epoch"), &json!(0)], "{hello}");
 }
 
+/// Fails unless REST says the same.
+pub(super) async fn assert_gone(edge: Edge, user: &User, cursor: &str) {
+    let path = format!("/v2/sync?after={cursor}");
+    let answer = eventually("an answer", async || {
+        let answer = edge.get(&path).bearer(&user.token).send().await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await;
+    let told = answer.json();
+    let told = (answer.status, &told["code"], &told["reset"]);
+    assert_eq!(told, (410, &json!("reset"), &json!("epoch")), "{answer:?}");
+}
+
 pub(super) async fn snapshot(edge: Edge, user: &User, held: &mut Held) {
     let rest = Rest { edge, user };
     eventually("a snapshot", async || rest.snapshot(held, PAGE).await).await;

@@ -3,7 +3,7 @@
 use netrox_harness::{Edge, User};
 use serde_json::json;
 
-use super::device::{Device, PAGE, assert_reset, assert_same, connect, snapshot};
+use super::device::{Device, PAGE, assert_gone, assert_reset, assert_same, connect, snapshot};
 use crate::v2::{client::Held, model::rest::Rest};
 
 /// More pages than there are.
@@ -75,11 +75,7 @@ impl Places {
         for (place, edge) in self.0.iter().zip(edges.iter().cycle()) {
             let cursor = place.cursor.as_deref().expect("a cursor");
             assert_reset(&connect(*edge, user, Some(cursor)).await.hello);
-            let path = format!("/v2/sync?after={cursor}");
-            let answer = edge.get(&path).bearer(&user.token).send().await;
-            assert_eq!(answer.status, 410, "{answer:?}");
-            let told = answer.json();
-            assert_eq!([&told["code"], &told["reset"]], ["reset", "epoch"], "{answer:?}");
+            assert_gone(*edge, user, cursor).await;
         }
     }
 }

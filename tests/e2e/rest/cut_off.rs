@@ -62,8 +62,9 @@ async fn a_history_that_is_cut_off_is_no_shorter_history(arrangement: Arrangemen
 }
 
 async fn talk(chat: &TestChat, from: &User, to: &User) {
+    let service = chat.chat_service();
     let numbers: Vec<_> = (0..MESSAGES).collect();
-    for some in numbers.chunks(50) {
+    for some in numbers.chunks(20) {
         let sends = some.iter().map(async |number| {
             let random: Vec<u8> = (0..LONG * 3 / 4).map(|_| rand::random()).collect();
             let request = SendMessageRequest {
@@ -72,7 +73,7 @@ async fn talk(chat: &TestChat, from: &User, to: &User) {
                 body: format!("canary {number} {}", BASE64_STANDARD.encode(random)),
                 ..Default::default()
             };
-            chat.chat_service().send_message(request).await
+            service.clone().send_message(request).await
         });
         try_join_all(sends).await.expect("stored");
     }
