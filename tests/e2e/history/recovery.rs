@@ -1,22 +1,19 @@
 //! A backup is recovered up to a point in time, on another server that takes the place of the first.
 
-use netrox_harness::{
-    engine::{ArchivedPostgres, RecoveryTarget},
-    proxy::Network,
-    run_test,
-};
+use netrox_harness::{engine::ArchivedPostgres, proxy::Network, run_test};
 
 use super::{story::Story, ways::behind_proxies};
 
 /// The cores go on, and have no way to a database meanwhile.
-async fn recover(target: RecoveryTarget, lost: usize) {
+#[tokio::test]
+async fn a_recovery_up_to_a_point_in_time_is_told() {
     run_test(async {
         let mut postgres = ArchivedPostgres::start().await;
         let (cluster, ways) = behind_proxies(postgres.server());
         let chat = cluster.start().await;
         let story = Story::begin(&chat).await;
-        let point = postgres.now(target).await;
-        let story = story.lose(&chat, lost).await;
+        let point = postgres.now().await;
+        let story = story.lose(&chat, 25).await;
         ways.iter().for_each(|way| way.set(Network::Refused));
         postgres.recover(&point).await;
         for way in &ways {
@@ -28,14 +25,4 @@ async fn recover(target: RecoveryTarget, lost: usize) {
         story.verify(&chat).await;
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_recovery_up_to_a_place_in_the_log_is_told() {
-    recover(RecoveryTarget::Lsn, 25).await;
-}
-
-#[tokio::test]
-async fn a_recovery_up_to_a_time_is_told() {
-    recover(RecoveryTarget::Time, 60).await;
 }

@@ -12,9 +12,7 @@ mod process;
 mod standby;
 
 pub use self::{
-    archive::{ArchivedPostgres, RecoveryTarget},
-    nats::NatsServer,
-    postgres::PostgresServer,
+    archive::ArchivedPostgres, nats::NatsServer, postgres::PostgresServer,
     standby::ReplicatedPostgres,
 };
 

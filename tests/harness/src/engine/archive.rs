@@ -8,13 +8,6 @@ use tempfile::TempDir;
 use super::{PostgresServer, postgres::give_away};
 use crate::eventually;
 
-/// Where a recovery ends, as PostgreSQL has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecoveryTarget {
-    Lsn,
-    Time,
-}
-
 /// A server, a base backup of it, and all that it has logged since.
 ///
 /// Fields are dropped in this order.
@@ -46,20 +39,15 @@ impl ArchivedPostgres {
         self.backup.address()
     }
 
-    /// The point up to which all is committed, as the setting that names it.
-    pub async fn now(&self, target: RecoveryTarget) -> String {
-        let (name, query) = match target {
-            RecoveryTarget::Lsn => ("lsn", "select pg_current_wal_insert_lsn()::text"),
-            RecoveryTarget::Time => ("time", "select clock_timestamp()::text"),
-        };
-        format!("recovery_target_{name}={}", self.ask::<String>(query).await)
+    /// By its clock.
+    pub async fn now(&self) -> String {
+        self.ask("select clock_timestamp()::text").await
     }
 
-    /// The server ends, and another is made of its backup and what it has logged up to a point; returns when that takes
-    /// writes.
-    pub async fn recover(&mut self, point: &str) {
-        let last = "select pg_walfile_name(pg_switch_wal())";
-        let last: String = self.ask(last).await;
+    /// The server ends, and another is made of its backup and what it has committed up to an instant; returns when that
+    /// takes writes.
+    pub async fn recover(&mut self, until: &str) {
+        let last = self.ask("select pg_walfile_name(pg_switch_wal())").await;
         eventually("the end of the log in the archive", async || {
             self.archive.path().join(&last).exists().then_some(())
         })
@@ -70,8 +58,9 @@ impl ArchivedPostgres {
         File::create(&signal).expect("ask for a recovery");
         give_away(&signal);
         let restore = format!("restore_command=cp {}/%f %p", self.archive.path().display());
+        let target = format!("recovery_target_time={until}");
         let action = "recovery_target_action=promote";
-        self.backup.start_with(&[&restore, point, action]).await;
+        self.backup.start_with(&[&restore, &target, action]).await;
         let mut recovered = connect(&self.backup).await;
         eventually("the end of the recovery", async || {
             let recovers = sqlx::query_scalar("select pg_is_in_recovery()");
@@ -81,10 +70,7 @@ impl ArchivedPostgres {
         .await;
     }
 
-    async fn ask<T>(&self, query: &'static str) -> T
-    where
-        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
-    {
+    async fn ask(&self, query: &'static str) -> String {
         let answer = sqlx::query_scalar(query).fetch_one(&mut connect(&self.server).await).await;
         answer.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
