@@ -32,7 +32,8 @@ async fn a_history_that_is_cut_off_is_no_shorter_history(arrangement: Arrangemen
         let (path, token) = (format!("/chat/messages/{}/", bob.id), &ada.token);
         connection
             .write(format!(
-                "GET {path} HTTP/{version}\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                "GET {path} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\
+                 Authorization: Bearer {token}\r\n\
                  Accept-Encoding: {encoding}\r\n\r\n"
             ))
             .await;
