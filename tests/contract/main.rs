@@ -36,6 +36,7 @@ mod request_id;
 mod running;
 mod send;
 mod shape;
+mod shown_once;
 mod subscribe;
 mod transport;
 mod unavailable;

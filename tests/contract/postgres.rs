@@ -48,6 +48,7 @@ mod schema_choice;
 mod send;
 mod sequences;
 mod shape;
+mod shown_once;
 mod standstill;
 mod subscribe;
 mod transport;

@@ -3,6 +3,7 @@
 mod concurrency;
 mod core_gone;
 mod cors;
+mod cut_off;
 mod history;
 mod http_layer;
 mod messages;

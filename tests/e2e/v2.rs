@@ -1,6 +1,6 @@
 //! The second generation of the public API (PROTOCOL-2), from outside.
 
-mod client;
-mod model;
+pub(crate) mod client;
+pub(crate) mod model;
 mod rest;
 mod ws;

@@ -1,5 +1,6 @@
 //! PROTOCOL section 3: the WebSocket.
 
+mod catch_up;
 mod change;
 mod connection;
 mod delivery;

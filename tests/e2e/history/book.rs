@@ -18,6 +18,11 @@ impl Book {
         }
     }
 
+    /// Whether a message had this id.
+    pub(super) fn knows(&self, id: i64) -> bool {
+        self.texts.contains_key(&id)
+    }
+
     pub(super) fn no_id_was_given_twice(&self) {
         assert!(self.given_twice.is_empty(), "given twice: {:?}", self.given_twice);
     }

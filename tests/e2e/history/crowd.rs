@@ -2,15 +2,15 @@
 
 use netrox_harness::{Role, TestChat, User, grpc::Authorized, within};
 use netrox_proto::v1::{
-    SendMessageRequest, UpsertUsersRequest, UserChange, chat_service_client::ChatServiceClient,
+    SendMessageRequest, SendMessageResponse, UpsertUsersRequest, UserChange,
+    chat_service_client::ChatServiceClient,
 };
-use tonic::Status;
 use uuid::Uuid;
 
 use super::{
     book::Book,
     reader::{Reader, Writes},
-    stream::{PAUSE, Position, Stream, is_transient},
+    stream::{PAUSE, is_transient},
     witness::{Fate, Witness},
 };
 
@@ -26,30 +26,14 @@ const FEW: usize = 3;
 /// How many a socket is shown that was opened last.
 const NEWEST: usize = 5;
 
-/// A place in what Bob receives.
-#[derive(Debug)]
-pub(super) struct Bookmark {
-    position: Position,
-    /// How many messages are stored before it.
-    stored: usize,
-}
-
-impl Bookmark {
-    /// As the contract says it.
-    pub(super) fn names_its_history(&self) {
-        let epoch = &self.position.epoch;
-        let opaque = |character: char| matches!(character, '0'..='9' | 'a'..='f' | '.');
-        let is_name = (1..=40).contains(&epoch.len()) && epoch.chars().all(opaque);
-        assert!(is_name, "no name of a history: {epoch:?}");
-    }
-}
-
 pub(super) struct Crowd {
     /// Of the readers that there are.
     readers: Vec<Reader>,
     book: Book,
     /// No text is sent twice.
     sent: usize,
+    /// What was stored for Bob, with its id.
+    requests: Vec<(i64, SendMessageRequest)>,
 }
 
 impl Crowd {
@@ -62,7 +46,7 @@ impl Crowd {
             Reader::new(&cyd, &ada, Writes::Never),
             Reader::new(&ada, &dan, Writes::Too),
         ];
-        let mut crowd = Self { readers, book: Book::default(), sent: 0 };
+        let mut crowd = Self { readers, book: Book::default(), sent: 0, requests: Vec::new() };
         crowd.watch(chat).await;
         crowd
     }
@@ -106,6 +90,10 @@ impl Crowd {
     pub(super) fn stored(&mut self, reader: usize, id: i64, text: &str) {
         self.book.note(id, text);
         self.readers[reader].push(id);
+        let author = self.readers[reader].author.id.clone();
+        for reader in self.readers.iter_mut().filter(|reader| reader.user.id == author) {
+            reader.push_written(id);
+        }
     }
 
     /// A service sends so many messages, each until it is stored.
@@ -120,8 +108,11 @@ impl Crowd {
         let mut service = chat.chat_service_of(core);
         for _ in 0..count {
             let request = self.request(reader, what);
-            let id = within("a message to be stored", send(&mut service, &request)).await;
-            self.stored(reader, id, &request.body);
+            let answer = within("a message to be stored", send(&mut service, &request)).await;
+            self.stored(reader, answer.message_id, &request.body);
+            if reader == BOB {
+                self.requests.push((answer.message_id, request));
+            }
         }
     }
 
@@ -180,28 +171,26 @@ impl Crowd {
         within("a user of the directory", known).await;
     }
 
-    pub(super) fn bookmark(&self) -> Bookmark {
-        let bob = &self.readers[BOB];
-        Bookmark { position: bob.position(), stored: bob.stored.len() }
+    pub(super) fn bob(&self) -> &Reader {
+        &self.readers[BOB]
     }
 
-    /// A subscription that goes on at a place.
-    pub(super) async fn resume(
-        &self,
-        chat: &TestChat,
-        core: Role,
-        bookmark: &Bookmark,
-    ) -> Result<Witness, Status> {
-        let (bob, position) = (&self.readers[BOB].user, &bookmark.position);
-        let stream = Stream::resume(chat.chat_service_of(core), &bob.id, position).await?;
-        Ok(Witness::stream(format!("a stream of {core:?} that goes on at {position:?}"), stream))
+    pub(super) fn book(&self) -> &Book {
+        &self.book
     }
 
-    /// A subscription that went on at a place is shown all that is stored behind it.
-    pub(super) async fn goes_on(&self, resumed: Result<Witness, Status>, bookmark: &Bookmark) {
-        let mut witness = resumed.expect("a position that is good");
-        let behind = &self.readers[BOB].stored[bookmark.stored..];
-        assert_eq!(witness.follow(&self.book, behind).await, Fate::Stays, "{bookmark:?}");
+    /// The newest that was stored for Bob and is there still, or is not.
+    pub(super) fn newest_request(&self, is_kept: bool) -> Option<(i64, SendMessageRequest)> {
+        let stored = &self.bob().stored;
+        self.requests.iter().rfind(|(id, _)| stored.contains(id) == is_kept).cloned()
+    }
+
+    /// One that was lost is stored again.
+    pub(super) fn stored_again(&mut self, lost: i64, id: i64, request: SendMessageRequest) {
+        assert!(!self.book.knows(id), "{}: {lost} is {id} now, which was another", request.body);
+        self.requests.retain(|(before, _)| *before != lost);
+        self.stored(BOB, id, &request.body);
+        self.requests.push((id, request));
     }
 
     /// Everybody is shown everything, or told that it cannot be.
@@ -241,11 +230,14 @@ impl Crowd {
     }
 }
 
-/// Sends a message until it is stored, and gives its id.
-async fn send(service: &mut ChatServiceClient<Authorized>, request: &SendMessageRequest) -> i64 {
+/// Sends a message until it is stored.
+pub(super) async fn send(
+    service: &mut ChatServiceClient<Authorized>,
+    request: &SendMessageRequest,
+) -> SendMessageResponse {
     loop {
         match service.send_message(request.clone()).await {
-            Ok(answer) => return answer.into_inner().message_id,
+            Ok(answer) => return answer.into_inner(),
             Err(status) if is_transient(&status) => tokio::time::sleep(PAUSE).await,
             Err(status) => panic!("{}: {status:?}", request.body),
         }

@@ -25,7 +25,7 @@ async fn restore_under_stopped_cores(lost: usize) {
         chat.database().dump(&dump);
         let story = story.lose(&chat, lost).await;
         without_cores(&mut chat, async |chat| chat.database().restore(&dump)).await;
-        let story = story.go_on(&chat).await;
+        let story = story.go_on(&chat, chat.edge()).await;
         story.verify(&chat).await;
     })
     .await;
@@ -55,7 +55,7 @@ async fn a_dump_that_is_restored_under_running_cores_is_told() {
         ways.iter().for_each(|way| way.set(Network::Refused));
         chat.database().restore(&dump);
         ways.iter().for_each(|way| way.set(Network::Open));
-        let mut story = story.go_on(&chat).await;
+        let mut story = story.go_on(&chat, chat.edge()).await;
         story.send_on(&chat, chat.core_roles()[1]).await;
         story.verify(&chat).await;
     })
@@ -75,7 +75,7 @@ async fn a_copy_of_the_files_of_a_database_is_told() {
         chat.ready().await;
         let story = story.lose(&chat, 25).await;
         without_cores(&mut chat, async |chat| chat.database().replace_by("copy_of_it").await).await;
-        let story = story.go_on(&chat).await;
+        let story = story.go_on(&chat, chat.edge()).await;
         story.verify(&chat).await;
     })
     .await;

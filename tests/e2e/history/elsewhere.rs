@@ -182,7 +182,7 @@ async fn another_deployment_behind_the_address_is_refused() {
         let mut crowd = Crowd::gather(&chat).await;
         crowd.send_all(&chat, chat.core_role(), "before", 10).await;
         crowd.all_shown().await;
-        let bookmark = crowd.bookmark();
+        let bookmark = crowd.bookmark(&chat).await;
         let other = another_deployment(&crowd, alone()).await;
         let elsewhere = other.database().copy_as(chat.database().name()).await;
         let before = contents(&elsewhere).await;
@@ -193,6 +193,7 @@ async fn another_deployment_behind_the_address_is_refused() {
         all_goes_on(&chat, &mut crowd, attempts).await;
         let resumed = crowd.resume(&chat, chat.core_role(), &bookmark).await;
         crowd.goes_on(resumed, &bookmark).await;
+        crowd.devices_go_on(&chat, &bookmark).await;
         assert_eq!(contents(&elsewhere).await, before, "written into another database");
     })
     .await;

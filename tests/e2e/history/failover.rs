@@ -20,7 +20,7 @@ async fn fail_over(lost: usize) {
         ways[1].set(Network::BlackHole);
         postgres.fail_over().await;
         ways[0].lead_to(postgres.standby_address());
-        let mut story = story.go_on(&chat).await;
+        let mut story = story.go_on(&chat, chat.edge()).await;
         ways[1].lead_to(postgres.standby_address());
         ways[1].set(Network::Open);
         story.send_on(&chat, Role::Core(1)).await;

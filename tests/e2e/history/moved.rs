@@ -14,7 +14,7 @@ async fn a_move_to_postgres_closes_nothing() {
         for what in ["early", "before"] {
             crowd.send_all(&chat, core, what, 10).await;
             crowd.all_shown().await;
-            bookmarks.push(crowd.bookmark());
+            bookmarks.push(crowd.bookmark(&chat).await);
         }
         assert!(chat.terminate(core).await.success());
         let source = format!("sqlite://{}", chat.data_dir().join("chat.db").display());
@@ -33,6 +33,7 @@ async fn a_move_to_postgres_closes_nothing() {
         crowd.newcomers_are_shown_everything(&chat, core).await;
         for (resumed, bookmark) in resumed.into_iter().zip(&bookmarks) {
             crowd.goes_on(resumed, bookmark).await;
+            crowd.devices_go_on(&chat, bookmark).await;
             bookmark.names_its_history();
         }
         crowd.histories_are_whole(&chat).await;

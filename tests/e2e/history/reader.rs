@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     book::Book,
+    device::Device,
     stream::{Position, Stream},
     witness::{Fate, Witness},
 };
@@ -13,7 +14,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writes {
     Never,
-    /// Places of this reader's feed belong to what they wrote, which witnesses do not ask for.
+    /// Places of this reader's feed belong to what they wrote, which only devices are shown.
     Too,
 }
 
@@ -25,6 +26,8 @@ pub(super) struct Reader {
     pub(super) stored: Vec<i64>,
     /// The end of it, which no witness was asked for yet.
     pending: Vec<i64>,
+    /// The same, with what this reader wrote.
+    pending_of_both: Vec<i64>,
     /// Whether the database has gone back behind what this reader was shown.
     lost: bool,
     witnesses: Vec<Witness>,
@@ -33,11 +36,19 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(user: &User, author: &User, writes: Writes) -> Self {
         let (user, author) = (user.clone(), author.clone());
-        let (stored, pending, witnesses) = (Vec::new(), Vec::new(), Vec::new());
-        Self { user, author, writes, stored, pending, lost: false, witnesses }
+        Self {
+            user,
+            author,
+            writes,
+            stored: Vec::new(),
+            pending: Vec::new(),
+            pending_of_both: Vec::new(),
+            lost: false,
+            witnesses: Vec::new(),
+        }
     }
 
-    /// From now on there are a socket on every edge and streams on every core, in place of those before.
+    /// From now on there are a socket of each generation on every edge and streams on every core, in place of those before.
     pub(super) async fn watch(&mut self, chat: &TestChat) {
         assert!(self.pending.is_empty(), "nobody was asked for what is pending");
         self.lost = false;
@@ -46,6 +57,8 @@ impl Reader {
         for (index, edge) in chat.edges().iter().enumerate() {
             let name = format!("{}, a socket of edge {index}", user.email);
             self.witnesses.push(Witness::socket(name, edge.connect(user).await));
+            let name = format!("{}, a device at edge {index}", user.email);
+            self.witnesses.push(Witness::device(name, Device::open(*edge, user).await));
         }
         for core in chat.core_roles() {
             for received_only in [false, true] {
@@ -63,6 +76,12 @@ impl Reader {
     pub(super) fn push(&mut self, id: i64) {
         self.stored.push(id);
         self.pending.push(id);
+        self.pending_of_both.push(id);
+    }
+
+    /// What this reader wrote.
+    pub(super) fn push_written(&mut self, id: i64) {
+        self.pending_of_both.push(id);
     }
 
     /// Only so many messages are left.
@@ -85,9 +104,17 @@ impl Reader {
             (false, Writes::Too) if others_lost => &[Fate::Ends, Fate::Stays][..],
             (false, _) => &[Fate::Stays][..],
         };
+        let writes_too = self.writes == Writes::Too;
+        let fates_of_devices =
+            if self.lost || writes_too && others_lost { &[Fate::Ends] } else { &[Fate::Stays] };
         let pending = std::mem::take(&mut self.pending);
+        let pending_of_both = std::mem::take(&mut self.pending_of_both);
         for mut witness in std::mem::take(&mut self.witnesses) {
-            let fate = witness.follow(book, &pending).await;
+            let (fates, pending) = match witness.as_device() {
+                Some(_) => (&fates_of_devices[..], &pending_of_both),
+                None => (fates, &pending),
+            };
+            let fate = witness.follow(book, pending).await;
             assert!(fates.contains(&fate), "{}: {fate:?}, and not {fates:?}", witness.name);
             if fate == Fate::Stays {
                 self.witnesses.push(witness);
@@ -103,6 +130,11 @@ impl Reader {
         let last = positions.next_back().expect("another stream");
         assert_eq!(first.seq, last.seq, "two streams of one feed");
         last
+    }
+
+    /// Those that were told nothing of a loss.
+    pub(super) fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.witnesses.iter().filter_map(Witness::as_device)
     }
 
     /// Every edge shows what is stored, and nothing else.

@@ -41,7 +41,7 @@ impl Copied {
         chat.process(Role::Edge(0)).signal(Signal::STOP);
         put_back_sqlite(copy, database);
         chat.spawn(Role::Core(0)).await;
-        let story = story.go_on(chat).await;
+        let story = story.go_on(chat, chat.edge_at(1)).await;
         chat.process(Role::Edge(0)).signal(Signal::CONT);
         story.verify(chat).await
     }

@@ -4,9 +4,12 @@ use netrox_harness::{
     Arrangement, Builder, Engine, Role, TestChat, engine::PostgresServer, proxy::Proxy,
 };
 
-/// Of a deployment whose sockets wait to be read: a test on a busy machine comes to each in its time.
+/// Of a deployment whose sockets wait to be read: a test on a busy machine comes to each in its time. A
+/// user has many of them.
 pub(super) fn builder(arrangement: Arrangement) -> Builder {
-    TestChat::builder(arrangement).set("ping-interval", "10m")
+    TestChat::builder(arrangement)
+        .set("ping-interval", "10m")
+        .set("max-connections-per-user", "100")
 }
 
 /// A cluster whose two cores each have a way of their own to a server of the test's own.

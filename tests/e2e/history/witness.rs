@@ -8,12 +8,13 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use super::{
     book::Book,
+    device::Device,
     stream::{Lost, Position, Stream},
 };
 
 /// How long nothing may come while something is to come.
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
-/// What a documented socket is closed with where its position is lost.
+/// What a socket of either generation is closed with where its position is lost.
 const POSITION_LOST: u16 = 1001;
 
 /// What became of a socket or a stream.
@@ -27,6 +28,8 @@ pub(super) enum Fate {
 
 enum View {
     Socket(Box<Socket>),
+    /// Of the second generation: it is shown also what its user writes.
+    Device(Box<Device>),
     Stream(Box<Stream>),
 }
 
@@ -41,6 +44,10 @@ impl Witness {
         Self { name: name.into(), view: View::Socket(Box::new(socket)) }
     }
 
+    pub(super) fn device(name: impl Into<String>, device: Device) -> Self {
+        Self { name: name.into(), view: View::Device(Box::new(device)) }
+    }
+
     pub(super) fn stream(name: impl Into<String>, stream: Stream) -> Self {
         Self { name: name.into(), view: View::Stream(Box::new(stream)) }
     }
@@ -48,8 +55,15 @@ impl Witness {
     /// Where a stream is.
     pub(super) fn position(&self) -> Option<Position> {
         match &self.view {
-            View::Socket(_) => None,
+            View::Socket(_) | View::Device(_) => None,
             View::Stream(stream) => Some(stream.position()),
+        }
+    }
+
+    pub(super) fn as_device(&self) -> Option<&Device> {
+        match &self.view {
+            View::Device(device) => Some(device),
+            View::Socket(_) | View::Stream(_) => None,
         }
     }
 
@@ -82,23 +96,33 @@ impl Witness {
     /// The next message that is shown, or the end.
     async fn next(&mut self) -> ControlFlow<(), (i64, String)> {
         match &mut self.view {
-            View::Socket(socket) => loop {
-                match socket.next_message().await {
-                    Ok(Message::Text(text)) => {
-                        return ControlFlow::Continue(parse(&self.name, &text));
-                    }
-                    Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                    Ok(Message::Close(Some(CloseFrame { code, reason }))) => {
-                        assert_eq!(u16::from(code), POSITION_LOST, "{}: {reason}", self.name);
-                        return ControlFlow::Break(());
-                    }
-                    other => panic!("{}: instead of a message: {other:?}", self.name),
-                }
-            },
+            View::Socket(socket) => {
+                let frame = next_frame(&self.name, socket).await?;
+                ControlFlow::Continue(parse(&self.name, &frame))
+            }
+            View::Device(device) => {
+                let frame = next_frame(&self.name, &mut device.socket).await?;
+                ControlFlow::Continue(device.take(&frame))
+            }
             View::Stream(stream) => match stream.next().await {
                 Ok(message) => ControlFlow::Continue((message.id, message.body)),
                 Err(Lost) => ControlFlow::Break(()),
             },
+        }
+    }
+}
+
+/// The next frame, or the end.
+async fn next_frame(name: &str, socket: &mut Socket) -> ControlFlow<(), String> {
+    loop {
+        match socket.next_message().await {
+            Ok(Message::Text(text)) => return ControlFlow::Continue(text.to_string()),
+            Ok(Message::Ping(_) | Message::Pong(_)) => {}
+            Ok(Message::Close(Some(CloseFrame { code, reason }))) => {
+                assert_eq!(u16::from(code), POSITION_LOST, "{name}: {reason}");
+                return ControlFlow::Break(());
+            }
+            other => panic!("{name}: instead of a message: {other:?}"),
         }
     }
 }

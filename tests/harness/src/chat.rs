@@ -57,6 +57,8 @@ pub struct TestChat {
     admin: BTreeMap<Role, SocketAddr>,
     /// The edges of users, by their ids.
     homes: Mutex<HashMap<String, usize>>,
+    /// Other ways of edges to the core.
+    ways: BTreeMap<Role, SocketAddr>,
     /// Where that is on a server. Dropped after the processes have ended.
     database: Option<Database>,
 }
@@ -83,6 +85,7 @@ impl TestChat {
             grpc: BTreeMap::new(),
             admin: BTreeMap::new(),
             homes: Mutex::default(),
+            ways: BTreeMap::new(),
             database,
         };
         // Cores start together, as they do in a cluster that is set up; edges are told where they listen.
@@ -124,7 +127,9 @@ impl TestChat {
             }
             Role::Edge(index) => {
                 command.envs([address("http-addr", http)]);
-                command.env(variable_name("core"), self.cores_for(index));
+                let way = self.ways.get(&role).map(|way| format!("http://{way}"));
+                let cores = way.unwrap_or_else(|| self.cores_for(index));
+                command.env(variable_name("core"), cores);
             }
         }
         let process = Process::spawn(command);
@@ -226,6 +231,12 @@ impl TestChat {
     /// Processes that are started from now on work on another database, on PostgreSQL.
     pub fn move_to(&mut self, database: Database) {
         self.database = Some(database);
+    }
+
+    /// Starts an edge again, which reaches a core by another address from now on: a proxy, for example.
+    pub async fn lead(&mut self, edge: Role, way: SocketAddr) {
+        self.ways.insert(edge, way);
+        self.restart(edge).await;
     }
 
     /// SIGTERM, and how the process ended.

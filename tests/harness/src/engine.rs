@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use crate::database::Server;
 
+mod archive;
 mod nats;
 mod postgres;
 mod process;
 mod standby;
 
-pub use self::{nats::NatsServer, postgres::PostgresServer, standby::ReplicatedPostgres};
+pub use self::{
+    archive::ArchivedPostgres, nats::NatsServer, postgres::PostgresServer,
+    standby::ReplicatedPostgres,
+};
 
 /// The shared PostgreSQL server.
 pub(crate) fn shared_postgres() -> Server {

@@ -24,6 +24,8 @@ pub enum Network {
     BlackHole,
     /// What comes goes on this much later.
     Delayed(Duration),
+    /// Each connection is reset when so many bytes have come from the server.
+    Short(usize),
     /// Connections are reset, and so are new ones.
     Refused,
 }
@@ -177,8 +179,8 @@ async fn connect(
     let whole = {
         let (mut client_reads, mut client_writes) = client.split();
         let (mut server_reads, mut server_writes) = server.split();
-        let up = forward(&mut client_reads, &mut server_writes, state.clone());
-        let down = forward(&mut server_reads, &mut client_writes, state);
+        let up = forward(&mut client_reads, &mut server_writes, state.clone(), Way::Up);
+        let down = forward(&mut server_reads, &mut client_writes, state, Way::Down);
         let forwarding = async {
             tokio::select! {
                 ended = async { tokio::try_join!(up, down) } => ended.is_ok(),
@@ -196,12 +198,21 @@ async fn connect(
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the server.
+    Up,
+    Down,
+}
+
 async fn forward(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     mut state: watch::Receiver<State>,
+    way: Way,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
+    let mut passed = 0;
     loop {
         let count = from.read(&mut buffer).await?;
         let open = state.wait_for(|state| state.network != Network::BlackHole).await;
@@ -212,6 +223,13 @@ async fn forward(
         if count == 0 {
             return to.shutdown().await;
         }
+        if let Network::Short(most) = network
+            && way == Way::Down
+            && passed + count > most
+        {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        passed += count;
         to.write_all(&buffer[..count]).await?;
     }
 }

@@ -130,17 +130,22 @@ impl Response {
 
     /// The body as it was before it was compressed.
     pub async fn decoded(&self) -> Vec<u8> {
+        let decoded = self.try_decoded().await;
+        decoded.unwrap_or_else(|error| panic!("{error}: {:?}", self.headers))
+    }
+
+    /// The same, of a body that may be cut off: an error is one of the decoder.
+    pub async fn try_decoded(&self) -> std::io::Result<Vec<u8>> {
         let (encoded, mut body) = (&*self.body, Vec::new());
         let read = match self.header("content-encoding") {
-            _ if self.body.is_empty() => return body,
-            None => return self.body.to_vec(),
+            _ if self.body.is_empty() => return Ok(body),
+            None => return Ok(self.body.to_vec()),
             Some("gzip") => GzipDecoder::new(encoded).read_to_end(&mut body).await,
             Some("br") => BrotliDecoder::new(encoded).read_to_end(&mut body).await,
             Some("zstd") => ZstdDecoder::new(encoded).read_to_end(&mut body).await,
             Some(other) => panic!("an encoding that nobody asked for: {other}"),
         };
-        read.unwrap_or_else(|error| panic!("{error}: {:?}", self.headers));
-        body
+        read.map(|_| body)
     }
 
     pub fn json(&self) -> serde_json::Value {

@@ -33,13 +33,19 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// Makes a cluster, starts it, and waits until it answers.
     pub async fn start() -> Self {
-        Self::start_on_data_of(|directory| {
+        let mut postgres = Self::init();
+        postgres.start_again().await;
+        postgres
+    }
+
+    /// One whose cluster is made, and that is not started yet.
+    pub(super) fn init() -> Self {
+        Self::on_data_of(|directory| {
             let mut initdb = command("initdb", directory);
             initdb.args(["--username", "postgres", "--auth", "trust", "--encoding", "UTF8"]);
             initdb.args(["--no-locale", "--no-sync", "--pgdata"]);
             initdb
         })
-        .await
     }
 
     /// One whose tables are on a small disk. The log of its transactions is not.
@@ -73,33 +79,33 @@ impl PostgresServer {
 
     /// The same by way of another address.
     pub async fn start_standby_by(&self, address: SocketAddr) -> Self {
-        Self::start_on_data_of(|directory| {
+        let mut standby = self.back_up_by(address, &["--write-recovery-conf"]);
+        standby.start_again().await;
+        standby
+    }
+
+    /// A server on a base backup of this one, taken by way of an address, that is not started yet.
+    pub(super) fn back_up_by(&self, address: SocketAddr, arguments: &[&str]) -> Self {
+        Self::on_data_of(|directory| {
             let mut backup = command("pg_basebackup", directory);
             backup.args(["--dbname", &self.server.at(address).database("")]);
-            backup.args(["--write-recovery-conf", "--checkpoint", "fast"]);
-            backup.args(["--no-sync", "--pgdata"]);
+            backup.args(arguments).args(["--checkpoint", "fast", "--no-sync", "--pgdata"]);
             backup
         })
-        .await
     }
 
     /// The command is given the directory to make.
-    async fn start_on_data_of(command: impl FnOnce(&Path) -> Command) -> Self {
+    fn on_data_of(command: impl FnOnce(&Path) -> Command) -> Self {
         let address = settings::free_address();
         let directory = tempfile::tempdir().expect("a temporary directory");
-        if let Some((user, group)) = unprivileged() {
-            chown(directory.path(), Some(user), Some(group)).expect("give a directory away");
-        }
+        give_away(directory.path());
         let mode = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(directory.path(), mode).expect("set the mode of a directory");
         let mut command = command(directory.path());
         let made = command.arg(directory.path().join("data")).output().expect("run PostgreSQL");
         assert!(made.status.success(), "{made:?}");
         let server = Server::parse(&format!("postgres://postgres@{address}"));
-        let launcher = Vec::new();
-        let mut postgres = Self { process: None, address, server, directory, launcher };
-        postgres.start_again().await;
-        postgres
+        Self { process: None, address, server, directory, launcher: Vec::new() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -120,7 +126,7 @@ impl PostgresServer {
         assert!(self.process.is_none(), "PostgreSQL is running already");
         let log = File::options().create(true).append(true).open(self.log_path());
         let mut command = command_by(&self.launcher, "postgres", self.directory.path());
-        command.arg("-D").arg(self.directory.path().join("data"));
+        command.arg("-D").arg(self.data());
         command.args(["-p", &self.address.port().to_string()]);
         let directory = self.directory.path().display();
         for setting in [
@@ -212,6 +218,10 @@ impl PostgresServer {
         String::from_utf8_lossy(&log).into_owned()
     }
 
+    pub(super) fn data(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
+    }
+
     fn log_path(&self) -> std::path::PathBuf {
         self.directory.path().join("log")
     }
@@ -251,6 +261,13 @@ fn command_by(launcher: &[OsString], program: &str, directory: &Path) -> Command
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words).current_dir(directory);
     command
+}
+
+/// To whom it runs as.
+pub(super) fn give_away(path: &Path) {
+    if let Some((user, group)) = unprivileged() {
+        chown(path, Some(user), Some(group)).expect("give a file away");
+    }
 }
 
 /// Whom PostgreSQL runs as where the tests run as root, as which it refuses to run.
