@@ -12,6 +12,7 @@ each![
     a_cursor_is_good_on_every_edge_and_after_kills,
     a_cursor_of_somebody_else_is_told,
     an_outbox_is_sent_once_over_a_link_that_breaks,
+    all_who_come_back_at_once_are_served,
 ];
 
 async fn who_is_cut_off_after_each_frame_misses_nothing_and_rings_once(arrangement: Arrangement) {
@@ -130,4 +131,37 @@ async fn an_outbox_is_sent_once_over_a_link_that_breaks(arrangement: Arrangement
     let expected: Vec<_> =
         (0..MESSAGES).map(|number| json!(format!("canary {number:02}"))).collect();
     assert_eq!(bodies, expected);
+}
+
+/// Each reads its feed and asks what is unread, on connections to the database that all share.
+async fn all_who_come_back_at_once_are_served(arrangement: Arrangement) {
+    const DEVICES: usize = 12;
+    const MISSED: usize = 400;
+    let chat = TestChat::builder(arrangement).set("send-rate", "0").start().await;
+    let (_, mut at_ada) = Client::join(&chat, "ada").await;
+    let (bob, at_bob) = Client::join(&chat, "bob").await;
+    let cursor = at_bob.hello["cursor"].as_str().expect("a cursor").to_owned();
+    drop(at_bob);
+    for number in 0..MISSED {
+        let client_ref = uuid::Uuid::new_v4().to_string();
+        at_ada.send(message(&bob, &format!("canary {number}"), &client_ref)).await;
+    }
+    for _ in 0..MISSED {
+        assert_eq!(at_ada.answer().await["action"], "ack");
+    }
+    for _ in 0..3 {
+        let devices = (0..DEVICES).map(|number| {
+            let (bob, edge, cursor) = (&bob, chat.edge_at(number), &cursor);
+            async move {
+                let mut device = Client::open(edge, bob, Some(cursor)).await;
+                let mut held = Held::default();
+                device.catch_up(bob, &mut held).await;
+                assert_eq!(held.messages.len(), MISSED);
+            }
+        });
+        futures_util::future::join_all(devices).await;
+    }
+    for core in chat.core_roles() {
+        assert!(!chat.log(core).contains("the database is unavailable"));
+    }
 }
