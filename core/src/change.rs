@@ -29,8 +29,8 @@ pub(crate) enum Subject {
     Sent(Arc<v1::Message>),
     /// The same, of which another core told no more: edges do not ask for it.
     SentElsewhere,
-    /// The state of a thread, which the store has.
-    Thread,
+    /// The state of a thread; only the store has it if it had to be counted.
+    Thread(Option<Arc<v1::ThreadState>>),
 }
 
 impl Change {
@@ -51,7 +51,8 @@ impl Change {
             Subject::Received(message) | Subject::Sent(message) => {
                 message.body.len() + message.meta_json.as_ref().map_or(0, String::len)
             }
-            Subject::SentElsewhere | Subject::Thread => 0,
+            Subject::Thread(Some(state)) => size_of::<v1::ThreadState>() + state.peer_id.len(),
+            Subject::SentElsewhere | Subject::Thread(None) => 0,
         }
     }
 
@@ -64,7 +65,11 @@ impl Change {
                 // It is shared with the sender, whose reference is nobody else's business.
                 v1::Message { client_ref: None, ..v1::Message::clone(message) }
             }
-            Subject::SentElsewhere | Subject::Thread => return None,
+            Subject::Thread(Some(state)) => {
+                let change = Some(v1::event::Change::Thread(v1::ThreadState::clone(state)));
+                return Some(v1::Event { seq, change, first_seq });
+            }
+            Subject::SentElsewhere | Subject::Thread(None) => return None,
         };
         message.rev = seq;
         let change = Some(v1::event::Change::Message(message));

@@ -14,12 +14,12 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     change::FeedScope,
     command::{Deletion, Edit, Mark, MarkKind, NewMessage, parse},
-    committer::{Committer, Dispatched, Stored},
+    committer::{Committer, Dispatched, Marked, Stored},
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
     metrics::FeedReads,
-    store::{Store, history::Position, message::ParticipantsRow, user::UserKey},
+    store::{Store, history::Position, message::ParticipantsRow},
     subscribe::{After, Subscription},
 };
 
@@ -88,8 +88,8 @@ impl ChatService for Chat {
     ) -> Result<Response<v1::MarkSeenResponse>, Status> {
         let v1::MarkSeenRequest { user_id, peer_id, up_to_id } = request.into_inner();
         let mark = Mark::parse(&user_id, &peer_id, up_to_id, MarkKind::Seen)?;
-        let (user, thread_id) = self.committer.submit(mark)?.answer().await?;
-        let state = self.marked_state(user, thread_id).await?;
+        let marked = self.committer.submit(mark)?.answer().await?;
+        let state = self.marked_state(marked).await?;
         Ok(Response::new(v1::MarkSeenResponse { state: Some(state) }))
     }
 
@@ -99,8 +99,8 @@ impl ChatService for Chat {
     ) -> Result<Response<v1::MarkDeliveredResponse>, Status> {
         let v1::MarkDeliveredRequest { user_id, peer_id, up_to_id } = request.into_inner();
         let mark = Mark::parse(&user_id, &peer_id, up_to_id, MarkKind::Delivered)?;
-        let (user, thread_id) = self.committer.submit(mark)?.answer().await?;
-        let state = self.marked_state(user, thread_id).await?;
+        let marked = self.committer.submit(mark)?.answer().await?;
+        let state = self.marked_state(marked).await?;
         Ok(Response::new(v1::MarkDeliveredResponse { state: Some(state) }))
     }
 
@@ -220,7 +220,11 @@ impl Chat {
     }
 
     /// What a mark has become. It is stored, whatever becomes of this.
-    async fn marked_state(&self, user: UserKey, thread_id: i64) -> Result<v1::ThreadState, Error> {
+    async fn marked_state(&self, marked: Marked) -> Result<v1::ThreadState, Error> {
+        let Marked { user, thread_id, state } = marked;
+        if let Some(state) = state {
+            return Ok(Arc::unwrap_or_clone(state));
+        }
         let states = self.store.thread_states(user, &[thread_id]).await;
         let state = states.map_err(|_| Error::OutcomeUnknown)?.pop();
         state.map(Into::into).ok_or(Error::OutcomeUnknown)

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{answer::WriteResult, caller::Caller, task::CommitTask, waiting::Waiting, write::Write};
 pub(crate) use self::{
-    answer::{Dispatched, Pending, Stored},
+    answer::{Dispatched, Marked, Pending, Stored},
     caller::{Returns, Terms},
     directory::{DeleteUser, UpsertUsers},
     upkeep::{BeginUpload, EndUpload},

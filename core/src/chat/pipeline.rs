@@ -22,10 +22,9 @@ use tonic::{Status, Streaming};
 use super::Chat;
 use crate::{
     command::{Deletion, Dispatch, Edit, Mark, MarkKind, NewMessage},
-    committer::{Dispatched, MAX_AGE, Returns, Stored, Terms, Verb},
+    committer::{Dispatched, MAX_AGE, Marked, Returns, Stored, Terms, Verb},
     error::Error,
     request,
-    store::user::UserKey,
 };
 
 /// Requests read and not answered; beyond it the stream is not read.
@@ -216,11 +215,9 @@ fn edited(message: Arc<v1::Message>) -> Outcome {
 fn marked(
     chat: &Chat,
     to_wire: fn(v1::ThreadState) -> Outcome,
-) -> impl FnOnce((UserKey, i64)) -> BoxFuture<'static, Result<Outcome, Error>> + use<> {
+) -> impl FnOnce(Marked) -> BoxFuture<'static, Result<Outcome, Error>> + use<> {
     let chat = chat.clone();
-    move |(user, thread_id)| {
-        Box::pin(async move { chat.marked_state(user, thread_id).await.map(to_wire) })
-    }
+    move |marked| Box::pin(async move { chat.marked_state(marked).await.map(to_wire) })
 }
 
 /// How long a request may wait from when it was sent. What is handed back waits with its caller.

@@ -26,10 +26,18 @@ pub(crate) enum Written {
     Deleted {
         erases_file: bool,
     },
-    /// The keys of the user and of the thread.
-    Marked(UserKey, i64),
+    Marked(Marked),
     Users(Vec<UserRow>),
     Nothing,
+}
+
+/// How far a user got in a thread, as it now stands.
+#[derive(Debug)]
+pub(crate) struct Marked {
+    pub(crate) user: UserKey,
+    pub(crate) thread_id: i64,
+    /// `None` if it has to be counted.
+    pub(crate) state: Option<Arc<v1::ThreadState>>,
 }
 
 /// Whether a message was stored for itself.

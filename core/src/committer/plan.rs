@@ -3,9 +3,9 @@
 //!
 //! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`], [`edit`], [`delete`], [`mark`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use netrox_proto::{ids::UserId, request_id::RequestId};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 
 use super::{
     answer::{Answers, WriteResult, Written},
@@ -22,6 +22,7 @@ use crate::{
         },
         history::{FeedStartRow, Position, Start},
         message::{Participant, ParticipantsRow},
+        thread_state::MOST_UNREAD,
         user::UserKey,
     },
 };
@@ -62,6 +63,8 @@ pub(super) struct Plan<'a> {
     feeds: BTreeMap<UserKey, UserState>,
     threads: BTreeMap<Pair, ActivityRow>,
     states: BTreeMap<(UserKey, i64), ThreadStateRow>,
+    /// The messages of the batch that a user is shown in a thread, of which it was asked how far its users got.
+    shown: BTreeMap<(UserKey, i64), Vec<i64>>,
 }
 
 impl<'a> Plan<'a> {
@@ -76,6 +79,7 @@ impl<'a> Plan<'a> {
             feeds: BTreeMap::new(),
             threads: BTreeMap::new(),
             states: BTreeMap::new(),
+            shown: BTreeMap::new(),
         }
     }
 
@@ -102,9 +106,7 @@ impl<'a> Plan<'a> {
             ChatWrite::Delete(deletion) => {
                 self.delete(deletion).map(|erases_file| Written::Deleted { erases_file })
             }
-            ChatWrite::Mark(mark) => {
-                self.mark(mark).map(|(user, thread_id)| Written::Marked(user, thread_id))
-            }
+            ChatWrite::Mark(mark) => self.mark(mark).map(Written::Marked),
         }
     }
 
@@ -170,6 +172,7 @@ impl<'a> Plan<'a> {
             progress.of(one).last_id = message;
             if is_shown {
                 progress.of(two).last_id = message;
+                self.shown.entry((two, thread.id)).or_default().push(message);
             }
         }
         Ok(Activity { thread_id: thread.id, at: thread.last_activity, continues })
@@ -187,13 +190,48 @@ impl<'a> Plan<'a> {
     }
 
     /// Tells a user that the state of a thread has changed for them.
-    fn tell_thread(&mut self, user: UserState, peer: UserKey) {
-        let Some(thread_id) = self.keep_marks(user.key, peer) else { return };
+    fn tell_thread(&mut self, user: UserState, peer: UserState) {
+        let Some(thread_id) = self.keep_marks(user.key, peer.key) else { return };
         let place = self.next_place(user);
         if let Some(row) = self.states.get_mut(&(user.key, thread_id)) {
             row.seq = Some(place.seq());
         }
-        self.tell(UserId(user.id), place, Some(0), Subject::Thread);
+        let state = self.thread_state(user, peer);
+        self.tell(UserId(user.id), place, Some(0), Subject::Thread(state));
+    }
+
+    /// What a user is to see of the thread with a peer, if nothing has to be counted for it: all that was visible before the batch
+    /// is seen.
+    fn thread_state(&mut self, user: UserState, peer: UserState) -> Option<Arc<v1::ThreadState>> {
+        let pair = (user.key.min(peer.key), user.key.max(peer.key));
+        let progress = self.loaded.progress.get_mut(&pair)?;
+        let thread_id = progress.thread_id;
+        let (own, of_peer) = (*progress.of(user.key), *progress.of(peer.key));
+        if own.last_id_before? > own.seen_id {
+            return None;
+        }
+        let shown = self.shown.get(&(user.key, thread_id)).into_iter().flatten();
+        let unread = shown.filter(|id| **id > own.seen_id).count();
+        let user = self.feeds.get(&user.key).copied().unwrap_or(user);
+        Some(Arc::new(v1::ThreadState {
+            thread_id,
+            peer_id: UserId(peer.id).to_string(),
+            last_id: own.last_id,
+            unread: i32::try_from(unread).unwrap_or(i32::MAX).min(MOST_UNREAD as i32),
+            seen_id: own.seen_id,
+            delivered_id: own.delivered_id,
+            peer_seen_id: of_peer.seen_id,
+            peer_delivered_id: of_peer.delivered_id,
+            blocked: false,
+            rev: user.last_seq.cast_unsigned(),
+        }))
+    }
+
+    /// Notes that the batch changes what a user has not seen in the thread with a peer: it is to be counted.
+    fn forget_unread(&mut self, user: UserKey, peer: UserKey) {
+        if let Some(progress) = self.loaded.progress.get_mut(&(user.min(peer), user.max(peer))) {
+            progress.of(user).last_id_before = None;
+        }
     }
 
     /// Whether a user was ever shown a message of the thread with a peer.

@@ -125,8 +125,9 @@ impl Plan<'_> {
     /// The state of the receiver's thread has changed, if the message had not been seen.
     fn is_no_longer_unread(&mut self, row: &ParticipantsRow) -> Result<(), Error> {
         let receiver = self.user(row.receiver_id()).ok_or(Error::Internal)?;
-        let sender = row.message.sender;
-        let pair = (receiver.key.min(sender), receiver.key.max(sender));
+        let sender = self.user(row.sender_id()).ok_or(Error::Internal)?;
+        self.forget_unread(receiver.key, sender.key);
+        let pair = (receiver.key.min(sender.key), receiver.key.max(sender.key));
         let progress = self.loaded.progress.get_mut(&pair);
         let seen_id = progress.map(|progress| progress.of(receiver.key).seen_id);
         if seen_id.is_some_and(|seen_id| seen_id < row.message.id) {

@@ -14,7 +14,6 @@ use crate::{
     store::{
         batch::{BatchQuery, UserState},
         message::Participant,
-        user::UserKey,
     },
 };
 
@@ -65,14 +64,15 @@ impl Plan<'_> {
         let to_sender = Subject::Sent(Arc::clone(&on_wire));
         self.tell(dispatch.sender, sender_place, Some(sender_first_seq), to_sender);
         self.tell(receiver_id, receiver_place, None, Subject::Received(on_wire));
-        self.passes_dispatched(receiver, sender.key, dispatch.message_id);
+        self.passes_dispatched(receiver, sender, dispatch.message_id);
         Ok(Dispatched { at: dispatched, already: false })
     }
 
     /// A file that appears below what its receiver has been shown is not counted by who counts on from there: the state is told
     /// anew (PROTOCOL-2 section 2).
-    fn passes_dispatched(&mut self, receiver: UserState, sender: UserKey, message: i64) {
-        let pair = (receiver.key.min(sender), receiver.key.max(sender));
+    fn passes_dispatched(&mut self, receiver: UserState, sender: UserState, message: i64) {
+        self.forget_unread(receiver.key, sender.key);
+        let pair = (receiver.key.min(sender.key), receiver.key.max(sender.key));
         let Some(progress) = self.loaded.progress.get_mut(&pair) else { return };
         let last_id = &mut progress.of(receiver.key).last_id;
         if message < *last_id {

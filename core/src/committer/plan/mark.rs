@@ -4,24 +4,23 @@ use super::Plan;
 use crate::{
     command::{Mark, MarkKind},
     committer::{
-        answer::Written,
+        answer::{Marked, Written},
         write::{ChatWrite, Verb, Write},
     },
     error::Error,
-    store::{batch::BatchQuery, user::UserKey},
+    store::batch::BatchQuery,
 };
 
 impl Verb for Mark {
-    type Answer = (UserKey, i64);
+    type Answer = Marked;
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Mark(self))
     }
 
-    /// The keys of the user and of the thread.
-    fn answer(written: Written) -> Option<(UserKey, i64)> {
-        let Written::Marked(user, thread_id) = written else { return None };
-        Some((user, thread_id))
+    fn answer(written: Written) -> Option<Marked> {
+        let Written::Marked(marked) = written else { return None };
+        Some(marked)
     }
 }
 
@@ -32,7 +31,7 @@ pub(super) fn ask(mark: &Mark, query: &mut BatchQuery) {
 
 impl Plan<'_> {
     /// Marks never go back. The user's other devices learn of what was seen, the peer of both.
-    pub(super) fn mark(&mut self, mark: &Mark) -> Result<(UserKey, i64), Error> {
+    pub(super) fn mark(&mut self, mark: &Mark) -> Result<Marked, Error> {
         let user = self.acting(mark.user)?;
         let peer = self.user(mark.peer).ok_or(Error::UserUnknown)?;
         let pair = (user.key.min(peer.key), user.key.max(peer.key));
@@ -52,17 +51,18 @@ impl Plan<'_> {
             own.seen_id = own.seen_id.max(mark.up_to);
         }
         let after = *own;
-        if after.seen_id != before.seen_id {
-            self.tell_thread(user, peer.key);
-        } else if after.delivered_id != before.delivered_id {
-            self.keep_marks(user.key, peer.key);
+        let seen = after.seen_id != before.seen_id;
+        if seen {
+            self.tell_thread(user, peer);
         } else {
-            return Ok((user.key, thread_id));
+            self.keep_marks(user.key, peer.key);
         }
+        let state = self.thread_state(user, peer);
         // Who was never shown a message of it has no thread.
-        if self.has_thread(peer.key, user.key) {
-            self.tell_thread(peer, user.key);
+        let changes = seen || after.delivered_id != before.delivered_id;
+        if changes && self.has_thread(peer.key, user.key) {
+            self.tell_thread(peer, user);
         }
-        Ok((user.key, thread_id))
+        Ok(Marked { user: user.key, thread_id, state })
     }
 }

@@ -1,3 +1,5 @@
+mod mark;
+
 use std::collections::HashSet;
 
 use netrox_proto::ids::ClientRef;

@@ -120,9 +120,9 @@ fn to_wire(change: &Change) -> Event {
     let (message, is_sent) = match &change.subject {
         Subject::Received(message) => (Some(v1::Message::clone(message)), false),
         Subject::Sent(_) | Subject::SentElsewhere => (None, true),
-        Subject::Thread => (None, false),
+        Subject::Thread(_) => (None, false),
     };
-    let is_thread = matches!(change.subject, Subject::Thread);
+    let is_thread = matches!(change.subject, Subject::Thread(_));
     let Change { place, prior, first_seq, .. } = *change;
     let prior_start = (prior != place.start).then_some(prior.0);
     let request_id = change.request.as_ref().map(RequestId::to_bytes).unwrap_or_default();
@@ -150,7 +150,7 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
         let subject = match message {
             Some(message) => Subject::Received(Arc::new(message)),
             None if is_sent || is_old => Subject::SentElsewhere,
-            None if is_thread => Subject::Thread,
+            None if is_thread => Subject::Thread(None),
             None => return HintItem::Look(user),
         };
         let first_seq = if is_old { seq } else { first_seq };

@@ -182,13 +182,14 @@ impl Queue {
                 Subject::Received(_) | Subject::Sent(_) | Subject::SentElsewhere,
                 FeedScope::Received,
             )
-            | (Subject::Thread, FeedScope::Received | FeedScope::Messages) => Interest::Place,
+            | (Subject::Thread(_), FeedScope::Received | FeedScope::Messages) => Interest::Place,
             (
                 Subject::Received(_) | Subject::Sent(_),
                 FeedScope::Messages | FeedScope::MessagesAndThreads,
-            ) => Interest::Whole,
+            )
+            | (Subject::Thread(Some(_)), FeedScope::MessagesAndThreads) => Interest::Whole,
             (Subject::SentElsewhere, FeedScope::Messages | FeedScope::MessagesAndThreads)
-            | (Subject::Thread, FeedScope::MessagesAndThreads) => Interest::InStore,
+            | (Subject::Thread(None), FeedScope::MessagesAndThreads) => Interest::InStore,
         }
     }
 

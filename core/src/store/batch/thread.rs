@@ -118,12 +118,15 @@ pub(crate) struct Progress {
     pub(crate) last_id: i64,
     pub(crate) seen_id: i64,
     pub(crate) delivered_id: i64,
+    /// What that id was before the batch. `None` once the batch has changed what counts as unread below it.
+    pub(crate) last_id_before: Option<i64>,
 }
 
 impl ThreadProgress {
     /// In a thread without messages.
     pub(crate) fn new(thread_id: i64, low_key: UserKey) -> Self {
-        Self { thread_id, low_key, low: Progress::default(), high: Progress::default() }
+        let none = Progress { last_id_before: Some(0), ..Progress::default() };
+        Self { thread_id, low_key, low: none, high: none }
     }
 
     pub(crate) fn of(&mut self, user: UserKey) -> &mut Progress {
