@@ -1,6 +1,7 @@
 //! The second generation of the public API (PROTOCOL-2), from outside.
 
-mod client;
+pub(crate) mod client;
 mod model;
 mod rest;
+pub(crate) mod view;
 mod ws;

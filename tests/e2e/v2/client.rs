@@ -8,26 +8,26 @@ use uuid::Uuid;
 
 /// What a client keeps over its connections.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Held {
-    pub(super) cursor: Option<String>,
+pub(crate) struct Held {
+    pub(crate) cursor: Option<String>,
     /// By id, the greatest `rev` of each.
-    pub(super) messages: BTreeMap<i64, Value>,
+    pub(crate) messages: BTreeMap<i64, Value>,
     /// By peer.
-    pub(super) threads: BTreeMap<String, Value>,
+    pub(crate) threads: BTreeMap<String, Value>,
     /// Ids for which it rang.
-    pub(super) rung: BTreeSet<i64>,
+    pub(crate) rung: BTreeSet<i64>,
     /// Ids that a snapshot told of before the feed did: it does not ring for them.
-    pub(super) listed: BTreeSet<i64>,
+    pub(crate) listed: BTreeSet<i64>,
     /// Whether it began with a snapshot, which lacks threads that moved to its head meanwhile.
-    pub(super) is_partial: bool,
+    pub(crate) is_partial: bool,
     /// Peers of such threads, as they show up: they are to be read.
-    pub(super) wanted: BTreeSet<String>,
+    pub(crate) wanted: BTreeSet<String>,
 }
 
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) socket: Socket,
-    pub(super) hello: Value,
+pub(crate) struct Client {
+    pub(crate) socket: Socket,
+    pub(crate) hello: Value,
 }
 
 fn is_older(held: Option<&Value>, object: &Value) -> bool {
@@ -36,7 +36,7 @@ fn is_older(held: Option<&Value>, object: &Value) -> bool {
 
 impl Held {
     /// Applies what came, and remembers its place.
-    pub(super) fn take(&mut self, user: &User, frame: &Value) {
+    pub(crate) fn take(&mut self, user: &User, frame: &Value) {
         match frame["action"].as_str().expect("an action") {
             "message" | "thread" => self.apply(user, frame),
             "hello" | "live" => {}
@@ -46,7 +46,7 @@ impl Held {
     }
 
     /// Applies a change of the feed.
-    pub(super) fn apply(&mut self, user: &User, change: &Value) {
+    pub(crate) fn apply(&mut self, user: &User, change: &Value) {
         if change["action"] == "thread" {
             self.miss(&change["thread"]["peer_id"]);
             return self.put_thread(&change["thread"]);
@@ -66,7 +66,7 @@ impl Held {
         self.put_message(message);
     }
 
-    pub(super) fn put_message(&mut self, message: &Value) {
+    pub(crate) fn put_message(&mut self, message: &Value) {
         let id = message["id"].as_i64().expect("an id");
         if !is_older(self.messages.get(&id), message) {
             self.messages.insert(id, message.clone());
@@ -81,7 +81,7 @@ impl Held {
         }
     }
 
-    pub(super) fn put_thread(&mut self, thread: &Value) {
+    pub(crate) fn put_thread(&mut self, thread: &Value) {
         let peer = thread["peer_id"].as_str().expect("a peer");
         if !is_older(self.threads.get(peer), thread) {
             self.threads.insert(peer.to_owned(), thread.clone());
@@ -89,7 +89,7 @@ impl Held {
     }
 
     /// That of the newest state, and what is held above it (PROTOCOL-2 section 4).
-    pub(super) fn unread(&self, peer: &str) -> u64 {
+    pub(crate) fn unread(&self, peer: &str) -> u64 {
         let state = self.threads.get(peer);
         let told = |key: &str| state.and_then(|state| state[key].as_u64()).unwrap_or(0);
         let last_id = told("last_id");
@@ -102,14 +102,14 @@ impl Held {
         told("unread") + above.count() as u64
     }
 
-    pub(super) fn texts(&self) -> Vec<&str> {
+    pub(crate) fn texts(&self) -> Vec<&str> {
         self.messages.values().map(|message| message["message"].as_str().expect("text")).collect()
     }
 }
 
 impl Client {
     /// Behind its `hello`.
-    pub(super) async fn open(edge: Edge, user: &User, after: Option<&str>) -> Self {
+    pub(crate) async fn open(edge: Edge, user: &User, after: Option<&str>) -> Self {
         let after = after.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let path = format!("/ws/chat/room/?protocol=2&token={}{after}", user.token);
         let mut socket = Socket::open(edge.address, &path, &[]).await;
@@ -120,24 +120,24 @@ impl Client {
     }
 
     /// Behind its `live`, with nothing missed.
-    pub(super) async fn join(chat: &TestChat, name: &str) -> (User, Self) {
+    pub(crate) async fn join(chat: &TestChat, name: &str) -> (User, Self) {
         let user = chat.stranger(name);
         let client = Self::live(chat.edge_of(&user), &user).await;
         (user, client)
     }
 
-    pub(super) async fn live(edge: Edge, user: &User) -> Self {
+    pub(crate) async fn live(edge: Edge, user: &User) -> Self {
         let mut client = Self::open(edge, user, None).await;
         client.next_of("live").await;
         client
     }
 
-    pub(super) async fn send(&mut self, frame: Value) {
+    pub(crate) async fn send(&mut self, frame: Value) {
         self.socket.send(&frame).await;
     }
 
     /// The next frame of an action, past others.
-    pub(super) async fn next_of(&mut self, action: &str) -> Value {
+    pub(crate) async fn next_of(&mut self, action: &str) -> Value {
         loop {
             let frame = self.socket.next().await;
             if frame["action"] == action {
@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// The answer to a frame, past others.
-    pub(super) async fn answer(&mut self) -> Value {
+    pub(crate) async fn answer(&mut self) -> Value {
         loop {
             let frame = self.socket.next().await;
             if frame["action"] == "ack" || frame["action"] == "error" {
@@ -157,7 +157,7 @@ impl Client {
     }
 
     /// Sends a frame that must take effect.
-    pub(super) async fn ask(&mut self, mut frame: Value) -> Value {
+    pub(crate) async fn ask(&mut self, mut frame: Value) -> Value {
         let reference = Uuid::new_v4().to_string();
         frame["ref"] = json!(reference);
         self.send(frame).await;
@@ -167,7 +167,7 @@ impl Client {
     }
 
     /// Sends a frame that must be refused.
-    pub(super) async fn refused(&mut self, frame: Value, code: &str) -> Value {
+    pub(crate) async fn refused(&mut self, frame: Value, code: &str) -> Value {
         self.send(frame).await;
         let error = self.answer().await;
         assert_eq!((&error["action"], &error["code"]), (&json!("error"), &json!(code)), "{error}");
@@ -175,13 +175,13 @@ impl Client {
     }
 
     /// Stores a message, and gives its id.
-    pub(super) async fn say(&mut self, peer: &User, body: &str) -> i64 {
+    pub(crate) async fn say(&mut self, peer: &User, body: &str) -> i64 {
         let ack = self.ask(message(peer, body, &Uuid::new_v4().to_string())).await;
         ack["message_id"].as_i64().expect("an id")
     }
 
     /// Applies all that comes up to `live`.
-    pub(super) async fn catch_up(&mut self, user: &User, held: &mut Held) {
+    pub(crate) async fn catch_up(&mut self, user: &User, held: &mut Held) {
         held.take(user, &self.hello);
         loop {
             let frame = self.socket.next().await;
@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-pub(super) fn message(peer: &User, body: &str, client_ref: &str) -> Value {
+pub(crate) fn message(peer: &User, body: &str, client_ref: &str) -> Value {
     json!({
         "action": "chat_message",
         "message_body": body,
@@ -202,6 +202,6 @@ pub(super) fn message(peer: &User, body: &str, client_ref: &str) -> Value {
     })
 }
 
-pub(super) fn mark(action: &str, peer: &User, up_to: i64) -> Value {
+pub(crate) fn mark(action: &str, peer: &User, up_to: i64) -> Value {
     json!({"action": action, "peer_id": peer.id, "up_to": up_to})
 }

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use netrox_harness::{Edge, User};
 use serde_json::{Value, json};
 
-use crate::v2::client::Held;
+use super::client::Held;
 
 /// One address, as one user.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rest<'a> {
-    pub(super) edge: Edge,
-    pub(super) user: &'a User,
+pub(crate) struct Rest<'a> {
+    pub(crate) edge: Edge,
+    pub(crate) user: &'a User,
 }
 
 impl Rest<'_> {
     /// An answer; nothing where the server is not there at the moment.
-    pub(super) async fn get(self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(self, path: &str) -> Option<Value> {
         let answer = self.edge.get(path).bearer(&self.user.token).try_send().await.ok()?;
         assert!([200, 503].contains(&answer.status), "{path}: {answer:?}");
         (answer.status == 200).then(|| answer.json())
     }
 
     /// Sends a message: its object, as it is now.
-    pub(super) async fn send(self, peer: &str, body: &str, client_ref: &str) -> Option<Value> {
+    pub(crate) async fn send(self, peer: &str, body: &str, client_ref: &str) -> Option<Value> {
         let content = json!({"message_body": body, "client_ref": client_ref}).to_string();
         let request = self.edge.request("POST", &format!("/v2/threads/{peer}/messages"));
         let request = request.bearer(&self.user.token).header("content-type", "application/json");
@@ -56,7 +56,7 @@ impl Rest<'_> {
     }
 
     /// What the server holds for this user.
-    pub(super) async fn view(self) -> Option<View> {
+    pub(crate) async fn view(self) -> Option<View> {
         let threads = self.list("/v2/threads", "threads", 200).await?;
         let messages = self.messages(&threads, 200).await?;
         let unread_total = self.get("/v2/me").await?["unread_total"].as_u64().expect("a number");
@@ -70,7 +70,7 @@ impl Rest<'_> {
     }
 
     /// Replaces what is held by a snapshot.
-    pub(super) async fn snapshot(self, held: &mut Held, limit: usize) -> Option<()> {
+    pub(crate) async fn snapshot(self, held: &mut Held, limit: usize) -> Option<()> {
         let first = self.get(&format!("/v2/sync?limit={limit}")).await?;
         let mut threads = first["threads"].as_array().expect("threads").clone();
         let mut next = first["next"].as_str().map(str::to_owned);
@@ -97,7 +97,7 @@ impl Rest<'_> {
     }
 
     /// Reads the threads that a snapshot lacked.
-    pub(super) async fn complete(self, held: &mut Held) -> Option<()> {
+    pub(crate) async fn complete(self, held: &mut Held) -> Option<()> {
         while let Some(peer) = held.wanted.first().cloned() {
             let thread = self.get(&format!("/v2/threads/{peer}")).await?;
             let messages = self.messages(std::slice::from_ref(&thread), 50).await?;
@@ -114,7 +114,7 @@ impl Rest<'_> {
     }
 
     /// Applies up to so many pages of the feed; true where there are no more.
-    pub(super) async fn sync(self, held: &mut Held, limit: usize, pages: usize) -> Option<bool> {
+    pub(crate) async fn sync(self, held: &mut Held, limit: usize, pages: usize) -> Option<bool> {
         for _ in 0..pages {
             let after = held.cursor.as_deref().expect("a cursor");
             let page = self.get(&format!("/v2/sync?limit={limit}&after={after}")).await?;
@@ -134,15 +134,19 @@ impl Rest<'_> {
 
 /// What the server holds for a user: messages by id, threads by peer.
 #[derive(Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     messages: BTreeMap<i64, Value>,
     threads: BTreeMap<String, Value>,
     unread_total: u64,
 }
 
 impl View {
+    pub(crate) fn thread(&self, peer: &str) -> Option<&Value> {
+        self.threads.get(peer)
+    }
+
     /// What a device holds otherwise than the server.
-    pub(super) fn differs(&self, held: &Held) -> Option<String> {
+    pub(crate) fn differs(&self, held: &Held) -> Option<String> {
         let shown: BTreeMap<_, _> =
             held.messages.iter().filter(|(_, message)| message["hidden"] == false).collect();
         for (id, message) in &self.messages {
