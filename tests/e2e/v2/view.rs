@@ -141,6 +141,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// By id.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Value> {
+        self.messages.values()
+    }
+
     pub(crate) fn thread(&self, peer: &str) -> Option<&Value> {
         self.threads.get(peer)
     }

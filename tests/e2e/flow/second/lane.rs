@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::{notes::Notes, plan::Verb};
 
-/// Between an answer and the next request of its kind.
-const REST: Duration = Duration::from_millis(30);
+/// Between an answer and the next send, and the next of all else: a few among what others send.
+pub(super) const RESTS: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(100)];
 /// Before what was refused is repeated.
 const BACKOFF: Duration = Duration::from_millis(80);
 /// One request at a time.
@@ -18,11 +18,12 @@ pub(super) struct Lane {
     /// Whether it was sent on this connection.
     is_sent: bool,
     not_before: Instant,
+    rest: Duration,
 }
 
 impl Lane {
-    pub(super) fn new() -> Self {
-        Self { open: None, is_sent: false, not_before: Instant::now() }
+    pub(super) fn new(rest: Duration) -> Self {
+        Self { open: None, is_sent: false, not_before: Instant::now(), rest }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -55,7 +56,7 @@ impl Notes {
                     self.lanes[index].is_sent = true;
                     continue;
                 }
-                self.lanes[index].not_before = now + REST;
+                self.lanes[index].not_before = now + self.lanes[index].rest;
             }
             let not_before = self.lanes[index].not_before;
             next = Some(next.map_or(not_before, |next| next.min(not_before)));
@@ -75,7 +76,7 @@ impl Notes {
     /// The next of its kind may begin.
     pub(super) fn done(&mut self, verb: &Verb) {
         if let Some(lane) = self.lane_of(verb) {
-            *lane = Lane { not_before: Instant::now() + REST, ..Lane::new() };
+            *lane = Lane { not_before: Instant::now() + lane.rest, ..Lane::new(lane.rest) };
         }
     }
 

@@ -6,7 +6,7 @@ use netrox_harness::User;
 use serde_json::Value;
 
 use super::{
-    lane::Lane,
+    lane::{Lane, RESTS},
     plan::{Sent, Verb},
 };
 use crate::v2::client::Held;
@@ -59,7 +59,7 @@ impl Notes {
             delivered: 0,
             hidden: BTreeSet::new(),
             steps: 0,
-            lanes: [Lane::new(), Lane::new()],
+            lanes: RESTS.map(Lane::new),
             pending: BTreeMap::new(),
             next_ref: 0,
             has_hello: false,
