@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::{notes::Notes, plan::Verb};
 
-/// Between an answer and the next send, and the next of all else: a few among what others send.
-pub(super) const RESTS: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(100)];
+/// Between an answer and the next send, and the next of all else: a few among what others send: a
+/// batch with anything but new messages is a slow one.
+pub(super) const RESTS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
 /// Before what was refused is repeated.
 const BACKOFF: Duration = Duration::from_millis(80);
 /// One request at a time.
