@@ -12,6 +12,7 @@ use super::{notes::Notes, plan::Verb};
 pub(super) const RESTS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
 /// Before what was refused is repeated.
 const BACKOFF: Duration = Duration::from_millis(80);
+
 /// One request at a time.
 #[derive(Debug)]
 pub(super) struct Lane {
