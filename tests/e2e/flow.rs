@@ -2,11 +2,12 @@
 //!
 //! Senders, receivers, uploaders and a reader of histories work as clients do: they open a socket,
 //! use it while it lasts, and open another. Receivers write as well, on the same socket: a user's own messages
-//! have places in the same feed as those that must come. Nothing they meet is an error of theirs, but all of it is
+//! have places in the same feed as those that must come. Beside them are clients of the second generation ([`second`]). Nothing they meet is an error of theirs, but all of it is
 //! written down, for [`Flow::verify`] to hold it against what is stored.
 
 mod client;
 mod ledger;
+mod second;
 mod uploader;
 mod verify;
 
@@ -16,14 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netrox_harness::{Edge, TestChat, User, eventually, within};
+use netrox_harness::{Edge, TestChat, User, eventually, last_words, within};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::ledger::End;
-use self::ledger::Ledger;
+use self::{ledger::Ledger, second::Second};
 
 pub(crate) const SENDERS: usize = 8;
 pub(crate) const RECEIVERS: usize = 8;
@@ -86,6 +87,7 @@ pub(crate) struct Mark {
 pub(crate) struct Flow {
     cast: Arc<Cast>,
     ledger: Arc<Ledger>,
+    second: Second,
     /// Files of others, from before.
     other_files: HashSet<String>,
     sending: CancellationToken,
@@ -123,6 +125,7 @@ impl Flow {
             tasks.spawn(until(receiving.clone(), task));
         }
         ledger.all_connected().await;
+        let second = Second::start(chat, edges, &sending, &receiving, &mut tasks).await;
         for index in 0..SENDERS {
             let window = if index < PATIENT_SENDERS { 1 } else { WINDOW };
             tasks.spawn(client::send(
@@ -144,7 +147,7 @@ impl Flow {
         let reader =
             client::read(Arc::clone(&cast), Arc::clone(&ledger), StdRng::seed_from_u64(seed));
         tasks.spawn(until(sending.clone(), reader));
-        Self { cast, ledger, other_files, sending, receiving, tasks }
+        Self { cast, ledger, second, other_files, sending, receiving, tasks }
     }
 
     /// Waits until this many more messages were received. Fails where a task of the traffic failed.
@@ -183,9 +186,10 @@ impl Flow {
         self.ledger.refusals()
     }
 
-    /// How many sends were answered with this code.
+    /// How many requests were answered with this code.
     pub(crate) fn refused(&self, code: &str) -> usize {
-        self.ledger.refused_with(code)
+        let second = self.second.errors().get(code).copied().unwrap_or(0);
+        self.ledger.refused_with(code) + second
     }
 
     pub(crate) fn received_count(&self) -> usize {
@@ -219,6 +223,16 @@ impl Flow {
         self.receiving.cancel();
         while let Some(ended) = within("the end of the traffic", self.tasks.join_next()).await {
             ended.expect("a task of the traffic");
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (first, second) = (self.ledger.summary(), self.second.summary());
+            let last = self.second.last_frames();
+            last_words::note(format!("the traffic: {first}; second generation: {second}\n{last}"));
         }
     }
 }

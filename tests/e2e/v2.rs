@@ -1,6 +1,7 @@
 //! The second generation of the public API (PROTOCOL-2), from outside.
 
 pub(crate) mod client;
-pub(crate) mod model;
+mod model;
 mod rest;
+pub(crate) mod view;
 mod ws;

@@ -1,5 +1,7 @@
 //! A full disk: clear refusals, nothing lost, service back when there is room (ARCHITECTURE.md, G7).
 
+mod second;
+
 use std::time::Duration;
 
 use netrox_harness::{
@@ -7,6 +9,8 @@ use netrox_harness::{
     small_disk::SmallDisk,
 };
 use serde_json::Value;
+
+use self::second::Second;
 
 each![;
     sqlite: a_full_disk_is_survived_without_a_restart,
@@ -54,8 +58,10 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     assert_eq!(first.status, 201, "{first:?}");
     let first = first.json()["entity"]["message"].clone();
     acknowledged.push(first["message"].clone());
+    let mut second = Second::join(&chat).await;
 
     for cycle in 0..CYCLES {
+        let unseen = second.receive(&chat).await;
         disk.fill();
         // Files that have room inside take some more; then it is over.
         let mut refused = 0;
@@ -73,6 +79,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
             }
             assert!(number < MANY, "the disk is full, and {number} messages were stored");
         }
+        let of_second = second.is_refused(&chat, unseen).await;
         let answer = chat.upload(&ada, small_file()).await;
         answer.assert_failure(503);
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
@@ -101,6 +108,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
             assert!(number < 100, "the disk is free, and messages are refused");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        second.goes_on(&chat, of_second).await;
         eventually("room for a file", || async {
             let answer = chat.upload(&ada, small_file()).await;
             (answer.status == 201).then_some(())
@@ -117,6 +125,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     // What was acknowledged is what another process finds.
     chat.restart(core).await;
     assert_stored(&chat, &ada, &bob, &acknowledged).await;
+    second.check(&chat).await;
     eventually("the end of unfinished files", async || {
         (disk.files_below("data/media/attachments") == 1 + CYCLES).then_some(())
     })

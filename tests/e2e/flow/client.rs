@@ -21,10 +21,15 @@ const NO_NEWS: Duration = Duration::from_millis(300);
 
 /// Opens a socket; `None` where that does not work at the moment.
 pub(super) async fn open(edge: Edge, user: &User) -> Option<WebSocketStream<TcpStream>> {
+    open_path(edge, &format!("/ws/chat/room/?token={}", user.token)).await
+}
+
+/// The same with a query of any kind.
+pub(super) async fn open_path(edge: Edge, path: &str) -> Option<WebSocketStream<TcpStream>> {
     let handshake = async {
         let tcp = TcpStream::connect(edge.address).await.ok()?;
         tcp.set_nodelay(true).ok()?;
-        let uri = format!("ws://{}/ws/chat/room/?token={}", edge.address, user.token);
+        let uri = format!("ws://{}{path}", edge.address);
         client_async(uri, tcp).await.ok().map(|(stream, _)| stream)
     };
     timeout(PATIENCE, handshake).await.ok().flatten()

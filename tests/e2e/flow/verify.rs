@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use netrox_harness::{TestChat, User, eventually};
+use netrox_harness::{Response, TestChat, User, eventually, rest::Request};
 use serde_json::Value;
 
 use super::{
@@ -17,10 +17,21 @@ impl Flow {
     /// * what a sender sent on one connection keeps its order, in the history and on every connection;
     /// * every connection of a receiver showed a part of what is stored without a hole;
     /// * no connection, and no receiver, got a message twice;
-    /// * every file of the history can be loaded, and no other file is kept.
+    /// * every file of the history can be loaded, and no other file is kept;
+    /// * what holds for the second generation ([`Second::verify`](super::second::Second::verify)).
     ///
-    /// Gives the number of messages stored.
+    /// Gives the number of messages stored, without those of the second generation.
     pub(crate) async fn verify(&mut self, chat: &TestChat) -> usize {
+        self.stop_sending();
+        let Self { second, tasks, .. } = self;
+        let look = || {
+            // Who only sent has stopped.
+            if let Some(ended) = tasks.try_join_next() {
+                ended.expect("a task of the traffic");
+            }
+        };
+        let count = second.verify(chat, look).await;
+        eprintln!("second generation: stored {count}, {}", second.summary());
         self.stop().await;
         let mut listed = self.ledger.all_listed();
         let never_stored = self.ledger.all_never_stored();
@@ -89,7 +100,7 @@ impl Flow {
             eventually("all that is stored", async || {
                 let mut stored = Vec::new();
                 for author in self.cast.authors_of(index) {
-                    let history = chat.history(receiver, author).await;
+                    let history = history(chat, receiver, author).await?;
                     let texts = history.iter().filter(|message| message["attached_file"].is_null());
                     stored.extend(texts.map(message_id));
                 }
@@ -105,6 +116,7 @@ impl Flow {
         }
         if self.cast.answered {
             assert_eq!(self.ledger.sender_ends(), 0, "the connection of a sender ended");
+            assert_eq!(self.second.ends(), 0, "a connection of the second generation ended");
         }
     }
 
@@ -130,8 +142,8 @@ impl Flow {
 
 /// The ids of a user's threads by their peers.
 async fn list_threads(chat: &TestChat, user: &User) -> HashMap<String, Value> {
-    let edge = chat.edge_of(user);
-    let answer = edge.get("/chat/get-user-threads/").bearer(&user.token).send().await.json();
+    let request = || chat.edge_of(user).get("/chat/get-user-threads/").bearer(&user.token);
+    let answer = eventually("a list", async || answer(request()).await).await.json();
     let threads = answer["entity"].as_array().expect("threads").iter();
     let listed = threads.map(|thread| {
         let of = |name: &str| thread[name]["id"].as_str().expect("a user").to_owned();
@@ -145,11 +157,24 @@ fn lost<T>(frame: &Value) -> T {
     panic!("lost: {frame}")
 }
 
+/// None where it is refused for the moment: on a machine that stands still a read may take longer than it may.
+async fn answer(request: Request) -> Option<Response> {
+    let answer = request.try_send().await.ok()?;
+    assert!([200, 503].contains(&answer.status), "{answer:?}");
+    (answer.status == 200).then_some(answer)
+}
+
+async fn history(chat: &TestChat, reader: &User, peer: &User) -> Option<Vec<Value>> {
+    let request = chat.edge_of(reader).get(&format!("/chat/messages/{}/", peer.id));
+    let answer = answer(request.bearer(&reader.token)).await?.json();
+    Some(answer["entity"]["messages"].as_array().expect("messages").clone())
+}
+
 /// A conversation as both see it. What was sent last may still be on its way into the store.
 async fn settled_history(chat: &TestChat, receiver: &User, author: &User) -> Vec<Value> {
     eventually("one view of a conversation", async || {
-        let history = chat.history(receiver, author).await;
-        (history == chat.history(author, receiver).await).then_some(history)
+        let seen = history(chat, receiver, author).await?;
+        (seen == history(chat, author, receiver).await?).then_some(seen)
     })
     .await
 }
@@ -235,8 +260,7 @@ fn check_connections(received: &[Received], begins: &[Vec<u64>]) {
 /// for removal.
 async fn check_files(chat: &TestChat, files: &BTreeMap<String, String>, others: &HashSet<String>) {
     for (path, name) in files {
-        let answer = chat.get(path).send().await;
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let answer = eventually(path, async || answer(chat.get(path)).await).await;
         assert!(answer.body == content_of(name), "{name} is not what was sent");
     }
     eventually("the end of files without a message", async || {

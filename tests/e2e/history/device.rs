@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::v2::{
     client::{Client, Held},
-    model::rest::{Rest, View},
+    view::{Rest, View},
 };
 
 /// The most that a page of REST may have here: there are several pages.

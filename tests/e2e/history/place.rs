@@ -4,7 +4,7 @@ use netrox_harness::{Edge, User};
 use serde_json::json;
 
 use super::device::{Device, PAGE, assert_gone, assert_reset, assert_same, connect, snapshot};
-use crate::v2::{client::Held, model::rest::Rest};
+use crate::v2::{client::Held, view::Rest};
 
 /// More pages than there are.
 const ALL: usize = 1_000;

@@ -23,7 +23,6 @@ mod case;
 mod check;
 mod device;
 mod documented;
-pub(crate) mod rest;
 mod wire;
 
 each![every_device_ends_with_what_the_server_holds];

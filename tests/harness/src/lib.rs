@@ -18,6 +18,7 @@
 //! * [`s3`]: a server that speaks S3.
 //! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang.
 //! * [`grpc`]: clients of the core, as an internal service has them.
+//! * [`last_words`]: what a failed test says at its very end.
 //!
 //! A test of behaviour takes an [`Arrangement`] and is named in [`each!`], which runs it in each.
 
@@ -35,6 +36,7 @@ pub mod edge;
 pub mod engine;
 pub mod grpc;
 pub mod hanging_disk;
+pub mod last_words;
 pub mod multipart;
 pub mod process;
 pub mod proxy;
@@ -51,6 +53,7 @@ pub mod user;
 
 pub use chat::{Arrangement, Role, TestChat};
 pub use edge::Edge;
+use last_words::LastWords;
 pub use rest::Response;
 pub use settings::{Builder, Engine, Store};
 pub use socket::Socket;
@@ -84,8 +87,9 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
 }
 
 /// Runs one test body under a deadline. The body is dropped after the panic began, so that a
-/// [`TestChat`] in it prints its logs.
+/// [`TestChat`] in it prints its logs; why the test failed is repeated behind them.
 pub async fn run_test(body: impl Future<Output = ()>) {
+    let _said = LastWords::begin();
     let mut body = pin!(body);
     if tokio::time::timeout(TEST_DEADLINE, &mut body).await.is_err() {
         panic!("the test took more than {TEST_DEADLINE:?}");

@@ -244,13 +244,14 @@ pub fn variable_name(flag: &str) -> String {
 /// A loopback address of the deployment's own, so that no other test's connection can sit on a
 /// port that a restarted process wants back.
 pub(crate) fn own_address() -> Ipv4Addr {
-    use std::sync::atomic::{AtomicU8, Ordering};
-    static NEXT: AtomicU8 = AtomicU8::new(1);
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     if !cfg!(target_os = "linux") {
         return Ipv4Addr::LOCALHOST;
     }
     let [high, low] = (std::process::id() as u16).to_be_bytes();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed).clamp(1, 254);
+    // From 1 to 254, and again: two at a time never have the same.
+    let number = (NEXT.fetch_add(1, Ordering::Relaxed) % 254) as u8 + 1;
     Ipv4Addr::new(127, high.max(1), low, number)
 }
 

@@ -11,8 +11,8 @@ use super::{
     action::{Action, DEVICES, USERS},
     device::{Asked, Device, Unsent},
     documented::Documented,
-    rest::Rest,
 };
+use crate::v2::view::Rest;
 
 /// A message that somebody wanted to send.
 #[derive(Debug)]

@@ -13,9 +13,11 @@ use super::{
     action::{DEVICES, From, USERS},
     case::Case,
     device::{Asked, Device},
-    rest::{Rest, View},
 };
-use crate::v2::client::Held;
+use crate::v2::{
+    client::Held,
+    view::{Rest, View},
+};
 
 /// How long what is under way may take to come.
 const WAIT: Duration = Duration::from_secs(20);

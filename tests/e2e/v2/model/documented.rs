@@ -1,5 +1,6 @@
 //! A documented socket beside the devices of its user.
 
+use crate::v2::view::Rest;
 use std::{collections::BTreeMap, task::Poll};
 
 use futures_util::{SinkExt as _, StreamExt as _, poll};
@@ -7,10 +8,7 @@ use netrox_harness::{Edge, User, within};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{
-    rest::Rest,
-    wire::{self, Stream},
-};
+use super::wire::{self, Stream};
 use crate::v2::client::Held;
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netrox_harness::{Edge, User};
 use serde_json::{Value, json};
 
-use crate::v2::client::Held;
+use super::client::Held;
 
 /// One address, as one user.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +141,15 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// By id.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Value> {
+        self.messages.values()
+    }
+
+    pub(crate) fn thread(&self, peer: &str) -> Option<&Value> {
+        self.threads.get(peer)
+    }
+
     /// What a device holds otherwise than the server.
     pub(crate) fn differs(&self, held: &Held) -> Option<String> {
         let shown: BTreeMap<_, _> =
