@@ -15,7 +15,7 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--no-proxy-server",
-  "--host-resolver-rules=MAP * ~NOTFOUND",
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*",
   "--no-first-run",
   `--user-data-dir=${path.resolve("profile")}`,
   "--remote-debugging-pipe",
@@ -59,7 +59,8 @@ async function inPage(work, argument) {
     { expression, awaitPromise: true, returnByValue: true },
     sessionId,
   );
-  await ask("Browser.close");
+  // At the end of its pipe.
+  commands.end();
   await ended;
   return result.value;
 }

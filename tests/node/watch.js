@@ -2,11 +2,12 @@
 "use strict";
 
 /**
- * Opens a socket for each case, in turn: the next one when the one before was sent a frame, or has ended. Those with
- * `ends` are then waited for, and the others closed. Of each it gives:
+ * Opens a socket for each case, in turn: the next one when the one before was answered, or has ended. Those with `ends`
+ * are then waited for, and the others closed. Of each it gives:
  *
  * - `protocol`: what the server named, or null where it did not open
- * - `first`: the action of the first frame, or null. Each asks for `ping`, which the first generation does not know.
+ * - `first`: the action of the first frame, or null
+ * - `answer`: that of the answer to `ping`, which the first generation does not know, or null
  * - `code`: of the end
  * - `message`: of the error, which browsers keep to themselves
  */
@@ -14,21 +15,32 @@ async function watch(cases, open) {
   const sockets = [];
   for (const one of cases) {
     const socket = open(one);
-    const seen = { protocol: null, first: null, code: null, message: null };
-    const heard = (event) => new Promise((resolve) => socket.addEventListener(event, resolve));
+    const seen = { protocol: null, first: null, answer: null, code: null, message: null };
     socket.addEventListener("open", () => {
       seen.protocol = socket.protocol;
       socket.send('{"action":"ping"}');
     });
-    socket.addEventListener("message", (event) => (seen.first ??= JSON.parse(event.data).action));
     socket.addEventListener("error", (event) => (seen.message ??= event.message ?? null));
-    socket.addEventListener("close", (event) => (seen.code = event.code));
-    const ended = heard("close");
-    await Promise.race([heard("message"), ended]);
+    const answered = new Promise((resolve) => {
+      socket.addEventListener("message", (event) => {
+        const { action } = JSON.parse(event.data);
+        seen.first ??= action;
+        if (action !== "ack" && action !== "error") return;
+        seen.answer = action;
+        resolve();
+      });
+    });
+    const ended = new Promise((resolve) => {
+      socket.addEventListener("close", (event) => {
+        seen.code = event.code;
+        resolve();
+      });
+    });
+    await Promise.race([answered, ended]);
     sockets.push({ socket, seen, ended, ends: one.ends });
   }
   for (const { socket, ended, ends } of sockets) {
-    if (!ends) socket.close();
+    if (!ends) socket.close(1000);
     await ended;
   }
   return sockets.map(({ seen }) => seen);
