@@ -2,6 +2,7 @@
 
 mod change;
 mod handshake;
+mod javascript;
 mod receipt;
 mod resume;
 mod send;

@@ -73,7 +73,13 @@ pub async fn run(
     variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
 ) -> Ended {
     let mut command = command(directory);
-    command.args(arguments).envs(variables).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).envs(variables);
+    run_command(command).await
+}
+
+/// Runs a command to its end, which must come within [`crate::PATIENCE`].
+pub async fn run_command(mut command: Command) -> Ended {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = KillOnDrop(command.spawn().expect("start the program"));
     let stdout = read_all(child.0.stdout.take());
     let stderr = read_all(child.0.stderr.take());
