@@ -10,11 +10,13 @@ use crate::{
     committer::{Committer, EndUpload},
     config::MediaLocation,
     media::{Claim, Media},
-    store::Store,
+    store::{self, Store},
 };
 
 /// How often is looked for what a core left behind, and for what could not be removed.
 const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How often a start looks for what tells whose a directory is: on a busy disk a read may come too late.
+const LOOKS: usize = 3;
 
 #[derive(Debug)]
 pub(crate) struct Cleaner {
@@ -26,7 +28,7 @@ pub(crate) struct Cleaner {
 impl Cleaner {
     /// Of a core that is alone with its database, before it takes an upload: claims its directory of files, and gives those that
     /// are to be removed. Where the database may be a copy whose original has finished these uploads since, they are
-    /// forgotten, and stay.
+    /// forgotten, and stay. Where that could not be found out, nothing is removed or forgotten before the next start.
     pub(crate) async fn claim(
         &self,
         media: &MediaLocation,
@@ -39,10 +41,14 @@ impl Cleaner {
             MediaLocation::S3(_) => Err("a bucket does not tell who uses it".to_owned()),
         };
         let (claim, doubt) = match claimed {
-            Ok(claim) => {
-                let doubt = self.doubt(&claim).await;
-                (Some(Arc::new(claim)), doubt)
-            }
+            Ok(claim) => match self.doubt(&claim).await {
+                Ok(doubt) => (Some(Arc::new(claim)), doubt),
+                Err(error) => {
+                    let count = cut_off.len();
+                    tracing::warn!(count, %error, "files of uploads that were cut off are not removed now");
+                    return (Vec::new(), None);
+                }
+            },
             Err(doubt) => (None, Some(doubt)),
         };
         let Some(doubt) = doubt.filter(|_| !cut_off.is_empty()) else { return (cut_off, claim) };
@@ -61,17 +67,22 @@ impl Cleaner {
     }
 
     /// Why messages that this database does not have may refer to files in its directory.
-    async fn doubt(&self, claim: &Claim) -> Option<String> {
+    async fn doubt(&self, claim: &Claim) -> Result<Option<String>, store::Error> {
         let last = match claim.last_file() {
-            Ok(last) if last.is_empty() => return None,
+            Ok(last) if last.is_empty() => return Ok(None),
             Ok(last) => last,
-            Err(error) => return Some(error.to_string()),
+            Err(error) => return Ok(Some(error.to_string())),
         };
-        match self.store.find_attachment(&last).await {
-            Ok(Some(_)) => None,
-            Ok(None) => Some("the last file in it is not of this database".to_owned()),
-            Err(error) => Some(error.to_string()),
+        let mut found = self.store.find_attachment(&last).await;
+        for _ in 1..LOOKS {
+            if found.is_ok() {
+                break;
+            }
+            // It gives up by itself, after a time.
+            found = self.store.find_attachment(&last).await;
         }
+        let is_of_another = found?.is_none();
+        Ok(is_of_another.then(|| "the last file in it is not of this database".to_owned()))
     }
 
     async fn forget(&self, path: String) -> bool {
