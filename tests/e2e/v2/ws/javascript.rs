@@ -1,7 +1,7 @@
 //! How a socket is opened, and refused, as clients of JavaScript see it: browsers among them, which look closer than others
 //! at what a handshake is answered. They run as `tests/node/clients.js`.
 
-use std::{env, ffi::OsString, process::Command};
+use std::{env, process::Command};
 
 use netrox_harness::{
     Arrangement, TestChat, User, each, eventually,
@@ -151,12 +151,12 @@ async fn run(client: &str, cases: &Value) -> Vec<Value> {
     let node = env::var_os("NETROX_CHAT_TEST_NODE");
     let node = node.expect("NETROX_CHAT_TEST_NODE is not set: run the tests with tests/run");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/node/clients.js");
-    let arguments = [node, script.into(), client.into(), cases.to_string().into()];
-    let mut words = bound_to_its_test("KILL").into_iter().chain(arguments);
+    let [launcher, options @ ..] = bound_to_its_test("KILL");
     // A browser writes its profile there.
     let directory = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new(words.next().unwrap_or_else(OsString::new));
-    command.args(words).current_dir(&directory).env("HOME", directory.path());
+    let mut command = Command::new(launcher);
+    command.args(options).arg(node).args([script, client, &cases.to_string()]);
+    command.current_dir(&directory).env("HOME", directory.path());
     let ended = run_command(command).await;
     assert!(ended.status.success(), "{ended:?}");
     serde_json::from_str(&ended.stdout).expect("what it saw")
