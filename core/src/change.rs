@@ -29,8 +29,18 @@ pub(crate) enum Subject {
     Sent(Arc<v1::Message>),
     /// The same, of which another core told no more: edges do not ask for it.
     SentElsewhere,
-    /// The state of a thread; only the store has it if it had to be counted.
-    Thread(Option<Arc<v1::ThreadState>>),
+    /// The state of a thread, as far as it is known: it may have to be counted.
+    Thread(ThreadSubject),
+}
+
+/// A thread whose state has changed.
+#[derive(Debug, Clone)]
+pub(crate) enum ThreadSubject {
+    State(Arc<v1::ThreadState>),
+    /// The key of one whose state the store has.
+    InStore(i64),
+    /// One of which another core told no more.
+    Elsewhere,
 }
 
 impl Change {
@@ -51,8 +61,11 @@ impl Change {
             Subject::Received(message) | Subject::Sent(message) => {
                 message.body.len() + message.meta_json.as_ref().map_or(0, String::len)
             }
-            Subject::Thread(Some(state)) => size_of::<v1::ThreadState>() + state.peer_id.len(),
-            Subject::SentElsewhere | Subject::Thread(None) => 0,
+            Subject::Thread(ThreadSubject::State(state)) => {
+                size_of::<v1::ThreadState>() + state.peer_id.len()
+            }
+            Subject::SentElsewhere
+            | Subject::Thread(ThreadSubject::InStore(_) | ThreadSubject::Elsewhere) => 0,
         }
     }
 
@@ -65,11 +78,12 @@ impl Change {
                 // It is shared with the sender, whose reference is nobody else's business.
                 v1::Message { client_ref: None, ..v1::Message::clone(message) }
             }
-            Subject::Thread(Some(state)) => {
+            Subject::Thread(ThreadSubject::State(state)) => {
                 let change = Some(v1::event::Change::Thread(v1::ThreadState::clone(state)));
                 return Some(v1::Event { seq, change, first_seq });
             }
-            Subject::SentElsewhere | Subject::Thread(None) => return None,
+            Subject::SentElsewhere
+            | Subject::Thread(ThreadSubject::InStore(_) | ThreadSubject::Elsewhere) => return None,
         };
         message.rev = seq;
         let change = Some(v1::event::Change::Message(message));

@@ -16,7 +16,7 @@ use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::{
-    change::FeedScope,
+    change::{Change, FeedScope, Subject, ThreadSubject},
     delivery::{
         Delivery,
         hub::{Entry, Next, Registration},
@@ -30,6 +30,7 @@ use crate::{
         Store,
         feed::FeedPage,
         history::{Position, Start},
+        thread_state::ThreadStateRow,
         user::UserKey,
     },
 };
@@ -77,6 +78,11 @@ enum Phase {
     CatchingUp(Reading<FeedPage>),
     /// A page that was read is being sent.
     Sending(Box<FeedPage>),
+    /// What happens, but for the state of a thread, which is being read.
+    Counting {
+        place: Position,
+        state: Reading<Vec<ThreadStateRow>>,
+    },
     Live,
     Ended,
 }
@@ -154,6 +160,30 @@ impl Subscription {
         self.phase = Phase::CatchingUp(Reading::begin(page.instrument(span)));
     }
 
+    /// Reads the state of a thread that has changed at this place.
+    fn count(&mut self, place: Position, thread_id: i64) {
+        let (store, user_key) = (self.store.clone(), self.user_key);
+        let state = async move { Ok(store.thread_states(user_key, &[thread_id]).await?) };
+        let span = request::span(self.request.as_ref());
+        self.phase = Phase::Counting { place, state: Reading::begin(state.instrument(span)) };
+    }
+
+    /// The same where it has been read; as if it had not been told where it is not there.
+    fn counted(
+        &mut self,
+        place: Position,
+        mut states: Vec<ThreadStateRow>,
+    ) -> Option<v1::SubscribeResponse> {
+        let Some(state) = states.pop() else {
+            self.catch_up(ReadCause::Hole);
+            return None;
+        };
+        self.phase = Phase::Live;
+        self.position = Position { start: self.position.start.max(place.start), seq: place.seq };
+        let change = Some(v1::event::Change::Thread(state.into()));
+        Some(self.response(vec![v1::Event { seq: place.seq, change, first_seq: 0 }]))
+    }
+
     /// From the position before to the one now.
     fn response(&mut self, events: Vec<v1::Event>) -> v1::SubscribeResponse {
         let Position { start, seq } = self.position;
@@ -165,6 +195,11 @@ impl Subscription {
             self.store.history().epoch(start).to_string()
         };
         v1::SubscribeResponse { events, last_seq: seq, epoch, end_seq: None }
+    }
+
+    fn end(&mut self, error: Error) -> Status {
+        self.phase = Phase::Ended;
+        request::about(self.request.as_ref(), || Status::from(error))
     }
 
     /// What is ready in the queue, as far as one response goes; `None` where there is nothing to send and the
@@ -216,6 +251,14 @@ impl Subscription {
                 break;
             }
             let event = match &next {
+                Next::Entry(Entry::Change(Change {
+                    place,
+                    subject: Subject::Thread(ThreadSubject::InStore(thread_id)),
+                    ..
+                })) => {
+                    self.count(*place, *thread_id);
+                    break;
+                }
                 Next::Entry(Entry::Change(change)) => {
                     let event = change.to_wire();
                     if event.is_none() {
@@ -258,14 +301,19 @@ impl Stream for Subscription {
                 Phase::CatchingUp(page) => {
                     let page = match ready!(page.poll_unpin(context)) {
                         Ok(page) => page,
-                        Err(error) => {
-                            this.phase = Phase::Ended;
-                            let status = || Status::from(error);
-                            let status = request::about(this.request.as_ref(), status);
-                            return Poll::Ready(Some(Err(status)));
-                        }
+                        Err(error) => return Poll::Ready(Some(Err(this.end(error)))),
                     };
                     this.phase = Phase::Sending(Box::new(page));
+                }
+                Phase::Counting { place, state } => {
+                    let (place, read) = (*place, ready!(state.poll_unpin(context)));
+                    let states = match read {
+                        Ok(states) => states,
+                        Err(error) => return Poll::Ready(Some(Err(this.end(error)))),
+                    };
+                    if let Some(response) = this.counted(place, states) {
+                        return Poll::Ready(Some(Ok(response)));
+                    }
                 }
                 Phase::Sending(page) => {
                     if let Some((events, position)) = next_events(page) {

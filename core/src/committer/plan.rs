@@ -12,7 +12,7 @@ use super::{
     write::{ChatWrite, Write},
 };
 use crate::{
-    change::{Change, Subject},
+    change::{Change, Subject, ThreadSubject},
     command::MAX_ID,
     error::Error,
     store::{
@@ -197,7 +197,8 @@ impl<'a> Plan<'a> {
             row.seq = Some(place.seq());
         }
         let state = self.thread_state(user, peer);
-        self.tell(UserId(user.id), place, Some(0), Subject::Thread(state));
+        let thread = state.map_or(ThreadSubject::InStore(thread_id), ThreadSubject::State);
+        self.tell(UserId(user.id), place, Some(0), Subject::Thread(thread));
     }
 
     /// What a user is to see of the thread with a peer, if nothing has to be counted for it: all that was visible before the batch

@@ -14,7 +14,7 @@ use prost::Message as _;
 use uuid::Uuid;
 
 use crate::{
-    change::{Change, Subject},
+    change::{Change, Subject, ThreadSubject},
     store::history::{History, Position, Start},
 };
 
@@ -150,7 +150,7 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
         let subject = match message {
             Some(message) => Subject::Received(Arc::new(message)),
             None if is_sent || is_old => Subject::SentElsewhere,
-            None if is_thread => Subject::Thread(None),
+            None if is_thread => Subject::Thread(ThreadSubject::Elsewhere),
             None => return HintItem::Look(user),
         };
         let first_seq = if is_old { seq } else { first_seq };

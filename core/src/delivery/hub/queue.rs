@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    change::{Change, FeedScope, Subject},
+    change::{Change, FeedScope, Subject, ThreadSubject},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -187,9 +187,14 @@ impl Queue {
                 Subject::Received(_) | Subject::Sent(_),
                 FeedScope::Messages | FeedScope::MessagesAndThreads,
             )
-            | (Subject::Thread(Some(_)), FeedScope::MessagesAndThreads) => Interest::Whole,
+            | (
+                Subject::Thread(ThreadSubject::State(_) | ThreadSubject::InStore(_)),
+                FeedScope::MessagesAndThreads,
+            ) => Interest::Whole,
             (Subject::SentElsewhere, FeedScope::Messages | FeedScope::MessagesAndThreads)
-            | (Subject::Thread(None), FeedScope::MessagesAndThreads) => Interest::InStore,
+            | (Subject::Thread(ThreadSubject::Elsewhere), FeedScope::MessagesAndThreads) => {
+                Interest::InStore
+            }
         }
     }
 

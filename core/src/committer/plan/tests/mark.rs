@@ -38,8 +38,10 @@ fn a_mark_up_to_the_last_message_says_that_nothing_is_unread() {
     assert_eq!(told(plan.mark(&seen(50))), Some((50, 0, 11)));
     assert_eq!(told(plan.mark(&seen(20))), Some((50, 0, 11)));
     let subjects: Vec<_> = plan.changes.iter().map(|it| (it.to, &it.subject)).collect();
-    let [(to_reader, Subject::Thread(Some(state))), (to_peer, Subject::Thread(None))] =
-        &subjects[..]
+    let [
+        (to_reader, Subject::Thread(ThreadSubject::State(state))),
+        (to_peer, Subject::Thread(ThreadSubject::InStore(7))),
+    ] = &subjects[..]
     else {
         panic!("{subjects:?}")
     };
