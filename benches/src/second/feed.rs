@@ -66,11 +66,10 @@ impl Checked for Feed {
 /// Sends so many messages from one user to another, and reads what they left.
 pub(crate) async fn run(target: &Target, messages: u32) -> Result<Feed> {
     let messages = messages.max(MISSED);
-    let mut http = Http::connect(target.address(0)).await?;
     let long = party(target)?;
     note(format_args!("  sending {messages} messages"));
     let mut verdict = send(target, &long, messages - MISSED).await?;
-    let begin = page::cursor(&mut http, &long.receiver).await?;
+    let begin = page::cursor(target, &long.receiver).await?;
     verdict += send(target, &long, MISSED).await?;
 
     note(format_args!("  catching up with {MISSED} of them"));
@@ -79,9 +78,9 @@ pub(crate) async fn run(target: &Target, messages: u32) -> Result<Feed> {
 
     let short = party(target)?;
     verdict += send(target, &short, SHORT).await?;
-    let short_resume = Resume::prepare(target, &mut http, short).await?;
+    let short_resume = Resume::prepare(target, short).await?;
     let (peer, own) = (long.senders[0].clone(), long.receiver.clone());
-    let long_resume = Resume::prepare(target, &mut http, long).await?;
+    let long_resume = Resume::prepare(target, long).await?;
     note(format_args!("  coming back for one, {TURNS} times {RESUMES} times"));
     let (mut of_long, mut of_short, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
@@ -98,8 +97,8 @@ pub(crate) async fn run(target: &Target, messages: u32) -> Result<Feed> {
         resume_cpu_us: median(of_long),
         short_resume_cpu_us: median(of_short),
         resume_ratio: median(ratios),
-        unread_ms: state(&mut http, &own, &peer, MOST_UNREAD).await?,
-        own_ms: state(&mut http, &peer, &own, 0).await?,
+        unread_ms: state(target, &own, &peer, MOST_UNREAD).await?,
+        own_ms: state(target, &peer, &own, 0).await?,
         verdict,
     })
 }
@@ -163,9 +162,9 @@ struct Resume {
 }
 
 impl Resume {
-    async fn prepare(target: &Target, http: &mut Http, party: Party) -> Result<Self> {
+    async fn prepare(target: &Target, party: Party) -> Result<Self> {
         let Party { receiver: user, senders } = party;
-        let cursor = page::cursor(http, &user).await?;
+        let cursor = page::cursor(target, &user).await?;
         let mut socket = Socket::open_second(target.address(0), &user, None).await?;
         missed_one(&mut socket, &senders[0], target, &user).await?;
         socket.cut()?;
@@ -217,9 +216,10 @@ struct State {
 }
 
 /// Reads the state of a thread some times.
-async fn state(http: &mut Http, user: &User, peer: &User, unread: u64) -> Result<Summary> {
+async fn state(target: &Target, user: &User, peer: &User, unread: u64) -> Result<Summary> {
+    let mut http = Http::connect(target.address(0)).await?;
     let path = format!("/v2/threads/{}", peer.id);
-    let state: State = page::get(http, &path, user).await?;
+    let state: State = page::get(&mut http, &path, user).await?;
     if state.unread != unread {
         return Err(format!("{} unread in place of {unread}", state.unread).into());
     }

@@ -55,8 +55,7 @@ pub(crate) async fn run(target: &Target, threads: usize) -> Result<Lists> {
 async fn written_to(target: &Target, threads: usize) -> Result<User> {
     note(format_args!("  {threads} users write to one"));
     let (reader, users) = (target.user()?, target.users(threads)?);
-    let mut http = Http::connect(target.address(0)).await?;
-    page::cursor(&mut http, &reader).await?;
+    page::cursor(target, &reader).await?;
     let path = format!("/v2/threads/{}/messages", reader.id);
     let parts = users.chunks(users.len().div_ceil(CONNECTIONS).max(1)).enumerate();
     let calls = parts.map(|(number, part)| {

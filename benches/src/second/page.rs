@@ -6,6 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     Result,
     client::{Http, User},
+    server::Target,
 };
 
 #[derive(Deserialize)]
@@ -13,9 +14,10 @@ struct Snapshot {
     cursor: String,
 }
 
-/// Where the user's feed ends.
-pub(super) async fn cursor(http: &mut Http, user: &User) -> Result<String> {
-    let Snapshot { cursor } = get(http, "/v2/sync?limit=1", user).await?;
+/// Where the user's feed ends. On a connection of its own: a server closes one that was idle during a load.
+pub(super) async fn cursor(target: &Target, user: &User) -> Result<String> {
+    let mut http = Http::connect(target.address(0)).await?;
+    let Snapshot { cursor } = get(&mut http, "/v2/sync?limit=1", user).await?;
     Ok(cursor)
 }
 
