@@ -7,17 +7,20 @@ use netrox_proto::{ids::UserId, v1};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use self::packed::packed;
 use super::is_lost;
 use crate::{
     change::FeedScope,
     store::{
         Error, Store,
-        engine::read,
+        engine::{Readers, read, read_postgres},
         history::{Position, Start},
         message::{MessageRow, Participant, message_columns},
         user::UserKey,
     },
 };
+
+mod packed;
 
 #[derive(Debug, FromRow)]
 struct FeedRow {
@@ -91,8 +94,19 @@ macro_rules! both {
         )
     };
 }
+/// A page of messages, as rows and as one.
+struct Statement {
+    rows: &'static str,
+    packed: &'static str,
+}
+
+macro_rules! statement {
+    ($rows:expr) => {
+        Statement { rows: $rows, packed: packed!($rows) }
+    };
+}
 /// What is new, at its first place: most messages have no other. What was hidden since is not shown any more.
-const NEW: &str = both!(
+const NEW: Statement = statement!(both!(
     feed_of!(
         "receiver",
         "sender",
@@ -107,9 +121,9 @@ const NEW: &str = both!(
         "m.receiver_first_seq",
         " and m.hidden_for_receiver is null"
     )
-);
+));
 /// What is new or changed, at its latest place.
-const ALL: &str = both!(
+const ALL: Statement = statement!(both!(
     feed_of!(
         "receiver",
         "sender",
@@ -118,7 +132,7 @@ const ALL: &str = both!(
         ""
     ),
     feed_of!("sender", "receiver", "sender_seq", "coalesce(m.sender_first_seq, m.sender_seq)", "")
-);
+));
 
 /// Part of a feed, from a position on.
 #[derive(Debug)]
@@ -151,14 +165,10 @@ impl Store {
         }
         let end = Position { start: end_start, seq: last_seq.cast_unsigned() };
         let statement = match scope {
-            FeedScope::Received => NEW,
-            FeedScope::Messages | FeedScope::MessagesAndThreads => ALL,
+            FeedScope::Received => &NEW,
+            FeedScope::Messages | FeedScope::MessagesAndThreads => &ALL,
         };
-        let messages: Vec<FeedRow> = read!(
-            self,
-            fetch_all,
-            sqlx::query_as(statement).bind(user).bind(start).bind(seq).bind(limit as i64)
-        )?;
+        let messages = self.read_rows(statement, user, start, seq, limit as i64).await?;
         let threads: Vec<ThreadPlaceRow> = match scope {
             FeedScope::Received | FeedScope::Messages => Vec::new(),
             FeedScope::MessagesAndThreads => read!(
@@ -177,6 +187,27 @@ impl Store {
         events.extend(states);
         events.sort_unstable_by_key(|event| event.seq);
         Ok(Some(FeedPage { events, end: known.end, is_complete: known.is_complete }))
+    }
+
+    async fn read_rows(
+        &self,
+        statement: &Statement,
+        user: UserKey,
+        start: Start,
+        seq: i64,
+        limit: i64,
+    ) -> Result<Vec<FeedRow>, Error> {
+        let rows = match self.readers()? {
+            Readers::Sqlite(pool) => {
+                packed::read(pool, statement.packed, user, start, seq, limit).await
+            }
+            Readers::Postgres(pool) => {
+                let query = sqlx::query_as(statement.rows);
+                let query = query.bind(user).bind(start).bind(seq).bind(limit);
+                read_postgres!(pool, fetch_all, query)
+            }
+        };
+        self.known(rows)
     }
 
     /// The states of threads that have a place up to where the page ends, as they are now.

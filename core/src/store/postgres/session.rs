@@ -42,6 +42,11 @@ const SESSION: [(&str, &str); 10] = [
 const WRITE: [(&str, &str); 2] =
     [("statement_timeout", "1350"), ("plan_cache_mode", "force_generic_plan")];
 
+/// Of those that read. A page is the first rows of a range in the order of its index, and its end is not in sight: a bitmap is made
+/// of the whole range, which is then sorted.
+const READ: [(&str, &str); 2] =
+    [("default_transaction_read_only", "on"), ("enable_bitmapscan", "off")];
+
 /// Of those that a start begins with, in milliseconds. There is time then; but a start that is frozen holds up nobody for
 /// long, in a transaction or with the lock of the schema.
 const START: [(&str, &str); 6] = [
@@ -110,7 +115,7 @@ pub(in crate::store) fn write_options(prepared: &PgConnectOptions) -> PgConnectO
 }
 
 pub(super) fn read_options(prepared: &PgConnectOptions) -> PgConnectOptions {
-    prepared.clone().options(SESSION).options([("default_transaction_read_only", "on")])
+    prepared.clone().options(SESSION).options(READ)
 }
 
 /// A session of a start, and what further ones are opened with.
