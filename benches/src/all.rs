@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// What `--only` knows.
-pub(crate) const NUMBERS: [&str; 18] = [
+pub(crate) const NUMBERS: [&str; 17] = [
     "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "T8", "T9", "T10", "V1", "V2",
-    "V3", "V4", "uploads",
+    "V3", "uploads",
 ];
 
 /// What of the table is wanted, and how.
@@ -235,7 +235,7 @@ impl Run {
 
     async fn postgres(&mut self) -> Result<()> {
         let Some(url) = self.plan.postgres_url.clone() else { return Ok(()) };
-        if self.wants(&["S3", "V1", "V2", "V3", "V4"]) {
+        if self.wants(&["S3", "V1", "V2", "V3"]) {
             let database = TemporaryDatabase::create(&url).await?;
             let measured = self.on_postgres(&database.url).await;
             database.remove().await?;

@@ -24,7 +24,7 @@ use crate::{
 pub(super) const IDLE_CONNECTIONS: usize = 10_000;
 pub(super) const STORM_CLIENTS: usize = 5_000;
 pub(super) const THREADS: usize = 10_000;
-/// V2 and V3.
+/// V2.
 pub(super) const FEED_MESSAGES: u32 = 1_000_000;
 pub(super) const UPLOAD_BYTES: usize = 25 * 1024 * 1024;
 const BODY_BYTES: usize = 64;

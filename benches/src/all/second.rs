@@ -27,19 +27,19 @@ impl Run {
             self.keep(&format!("v1, {place}"), &outcome)?;
             self.report.lines.push(targets::v1(&outcome, unmarked, place));
         }
-        if self.wants(&["V2", "V3"]) {
-            note(format_args!("V2, V3: a long feed, {place}"));
+        if self.wants(&["V2"]) {
+            note(format_args!("V2: a long feed, {place}"));
             let deployment = launcher.start(arrangement).await?;
             let feed = feed::run(&deployment.target, loads::FEED_MESSAGES).await?;
             self.report.wrong += feed.verdict.wrong();
-            self.report.detail(&format!("v2 and v3, {place}"), &feed)?;
+            self.report.detail(&format!("v2, {place}"), &feed)?;
             self.report.lines.extend(targets::feed(&feed, place));
         }
-        if self.wants(&["V4"]) {
-            note(format_args!("V4: users with many threads, {place}"));
+        if self.wants(&["V3"]) {
+            note(format_args!("V3: users with many threads, {place}"));
             let deployment = launcher.start(arrangement).await?;
             let lists = lists::run(&deployment.target, loads::THREADS).await?;
-            self.report.detail(&format!("v4, {place}"), &lists)?;
+            self.report.detail(&format!("v3, {place}"), &lists)?;
             self.report.lines.extend(targets::lists(&lists, place));
         }
         Ok(())

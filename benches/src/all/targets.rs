@@ -159,14 +159,14 @@ pub(super) fn feed(feed: &Feed, place: &str) -> Vec<Line> {
         Line::at_least("V2", format!("changes caught up with, {place}"), 100_000.0, rate, "/s"),
         Line::at_most("V2", format!("growth of memory, {place}"), 16.0, growth, " MiB"),
         Line::at_most(
-            "V3",
+            "V2",
             format!("state, {} unread, {place}", feed.messages),
             2.0,
             feed.unread_ms.p50,
             " ms",
         ),
         Line::at_most(
-            "V3",
+            "V2",
             format!("state, {} of one's own, {place}", feed.messages),
             2.0,
             feed.own_ms.p50,
@@ -183,7 +183,7 @@ pub(super) fn feed(feed: &Feed, place: &str) -> Vec<Line> {
 pub(super) fn lists(lists: &Lists, place: &str) -> Vec<Line> {
     let line = |what, first_byte| {
         let what = format!("{} threads, {what}, first byte, {place}", lists.threads);
-        Line::at_most("V4", what, 30.0, first_byte, " ms")
+        Line::at_most("V3", what, 30.0, first_byte, " ms")
     };
     vec![
         line("all unread", lists.unread_first_byte_ms.max),

@@ -6,6 +6,7 @@ use crate::{
     ledger::Checked,
     load::{closed::Outcome, idle::Idle, storm::Storm},
     rest::{history::History, threads::Threads, upload::Upload},
+    second::{feed::Feed, lists::Lists},
     startup::Startup,
 };
 
@@ -74,6 +75,25 @@ pub(super) fn startup(startup: &Startup) -> Result<Vec<Figure>> {
 
 pub(super) fn threads(threads: &Threads) -> Result<Vec<Figure>> {
     Ok(vec![Figure::less("first byte", threads.first_byte_ms.max, " ms")])
+}
+
+pub(super) fn feed(feed: &Feed) -> Result<Vec<Figure>> {
+    sound(feed)?;
+    let each = feed.resume_cpu_us.ok_or("no CPU figure")?;
+    Ok(vec![
+        Figure::more("changes caught up with", feed.changes_per_second, "/s"),
+        memory("growth", feed.growth_bytes)?,
+        Figure::less("CPU of a resume", each, " us"),
+        Figure::less("state, all unread", feed.unread_ms.p50, " ms"),
+        Figure::less("state, all one's own", feed.own_ms.p50, " ms"),
+    ])
+}
+
+pub(super) fn lists(lists: &Lists) -> Result<Vec<Figure>> {
+    Ok(vec![
+        Figure::less("first byte, all unread", lists.unread_first_byte_ms.max, " ms"),
+        Figure::less("first byte, none unread", lists.read_first_byte_ms.max, " ms"),
+    ])
 }
 
 /// Without the growth by downloads: some 0.1 MiB, whose ratio says nothing.

@@ -13,6 +13,7 @@ use crate::{
         idle, open, storm,
     },
     rest::{threads, upload},
+    second::{feed, lists},
     server::{
         Target,
         deployment::{
@@ -55,10 +56,12 @@ enum Load {
     Storm,
     Threads,
     Upload,
+    Feed,
+    Lists,
 }
 
-pub(super) static ALL: [Scenario; 22] = {
-    use Load::{Closed, History, Idle, Pipeline, Steady, Storm, Threads, Upload};
+pub(super) static ALL: [Scenario; 25] = {
+    use Load::{Closed, Feed, History, Idle, Lists, Pipeline, Steady, Storm, Threads, Upload};
     use Place::{Cluster, Fresh, LargeHistory, LargeStart, Postgres};
     [
         scenario("S1", "50 pairs, serve", Fresh(Serve, Closed(loads::pairs)), 3),
@@ -83,6 +86,9 @@ pub(super) static ALL: [Scenario; 22] = {
         scenario("T9", "5,000 cut off, split", Fresh(Split, Storm), 6),
         scenario("T9", "5,000 cut off, cluster", Cluster(Storm), 8),
         scenario("T10", "1,000 pairs, 8 each, cluster", Cluster(Closed(loads::crowd)), 8),
+        scenario("V1", "50 pairs, each message marked", Fresh(Serve, Closed(loads::marked)), 3),
+        scenario("V2", "a feed of a million", Fresh(Serve, Feed), 50),
+        scenario("V3", "10,000 threads by page", Fresh(Serve, Lists), 12),
     ]
 };
 
@@ -145,6 +151,8 @@ impl Load {
             Self::Idle => figures::idle(&idle::run(target, loads::IDLE_CONNECTIONS).await?),
             Self::Storm => figures::storm(&storm::run(target, loads::STORM_CLIENTS).await?),
             Self::Threads => figures::threads(&threads::run(target, loads::THREADS).await?),
+            Self::Feed => figures::feed(&feed::run(target, loads::FEED_MESSAGES).await?),
+            Self::Lists => figures::lists(&lists::run(target, loads::THREADS).await?),
             Self::Upload => figures::upload(&upload::run(target, loads::UPLOAD_BYTES).await?),
         }
     }
