@@ -188,8 +188,12 @@ impl Core {
                 .map_err(|error| OpenError::File { path: config.data_dir.clone(), error })?;
             tasks.spawn(open_files.run(draining.clone()));
         }
-        let cleaner =
-            Cleaner { store: store.clone(), media: media.clone(), committer: committer.clone() };
+        let mut cleaner = Cleaner {
+            store: store.clone(),
+            media: media.clone(),
+            committer: committer.clone(),
+            held: None,
+        };
         // Read before anyone can begin another.
         let cut_off = store.list_cut_off_uploads().await.map_err(|error| unopened(error.into()))?;
         let (cut_off, claim) = match store.cluster() {

@@ -27,7 +27,36 @@ impl MissingStandby {
         let url = postgres.server().database("postgres");
         let mut standby = Self(PgConnection::connect(&url).await.expect("connect"));
         standby.set("alter system set synchronous_standby_names = 'nobody'", "nobody").await;
+        standby.is_waited_for(&url).await;
         standby
+    }
+
+    /// Commits wait from when the checkpointer has read the setting, which may be busy.
+    async fn is_waited_for(&mut self, url: &str) {
+        let mut probe = PgConnection::connect(url).await.expect("connect");
+        let session: i32 = sqlx::query_scalar("select pg_backend_pid()")
+            .fetch_one(&mut probe)
+            .await
+            .expect("a session");
+        let commits = tokio::spawn(async move {
+            // Until one waits, and is ended.
+            let commit = "select pg_logical_emit_message(true, 'probe', '')";
+            while sqlx::raw_sql(commit).execute(&mut probe).await.is_ok() {}
+        });
+        eventually("a commit that waits for a standby", async || {
+            let waits: bool = sqlx::query_scalar(
+                "select exists (select 1 from pg_stat_activity
+                 where pid = $1 and wait_event = 'SyncRep')",
+            )
+            .bind(session)
+            .fetch_one(&mut self.0)
+            .await
+            .expect("the sessions");
+            waits.then_some(())
+        })
+        .await;
+        self.terminate(session).await;
+        within("the end of it", commits).await.expect("commits");
     }
 
     /// The setting is taken out of the file of a server whose command line is without it.

@@ -17,12 +17,15 @@ use crate::{
 const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How often a start looks for what tells whose a directory is: on a busy disk a read may come too late.
 const LOOKS: usize = 3;
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Cleaner {
     pub(crate) store: Store,
     pub(crate) media: Media,
     pub(crate) committer: Committer,
+    /// Of a directory in which nothing may be named: nobody else may clean it meanwhile.
+    pub(crate) held: Option<Claim>,
 }
 
 impl Cleaner {
@@ -30,7 +33,7 @@ impl Cleaner {
     /// are to be removed. Where the database may be a copy whose original has finished these uploads since, they are
     /// forgotten, and stay. Where that could not be found out, nothing is removed or forgotten before the next start.
     pub(crate) async fn claim(
-        &self,
+        &mut self,
         media: &MediaLocation,
         cut_off: Vec<String>,
     ) -> (Vec<String>, Option<Arc<Claim>>) {
@@ -43,9 +46,12 @@ impl Cleaner {
         let (claim, doubt) = match claimed {
             Ok(claim) => match self.doubt(&claim).await {
                 Ok(doubt) => (Some(Arc::new(claim)), doubt),
+                Err(_) if cut_off.is_empty() => (Some(Arc::new(claim)), None),
                 Err(error) => {
                     let count = cut_off.len();
                     tracing::warn!(count, %error, "files of uploads that were cut off are not removed now");
+                    // As long as one is noted, nothing may be named that this database knows.
+                    self.held = Some(claim);
                     return (Vec::new(), None);
                 }
             },
@@ -78,7 +84,7 @@ impl Cleaner {
             if found.is_ok() {
                 break;
             }
-            // It gives up by itself, after a time.
+            tokio::time::sleep(LOOK_INTERVAL).await;
             found = self.store.find_attachment(&last).await;
         }
         let is_of_another = found?.is_none();

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::{StreamExt as _, TryFutureExt as _, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
@@ -97,13 +97,21 @@ pub(super) async fn messages(
     };
     let request = RequestId::current();
     let rest = stream::try_unfold(pages, move |mut pages| {
-        let next = request::follow(request.clone(), async move {
+        reading(request.clone(), async move {
             let response = pages.next().await?;
             Ok(response.map(|response| (response, pages)))
-        });
-        Reading::begin(next).map_err(Status::from)
+        })
     });
     Ok(first.chain(rest).boxed())
+}
+
+/// A part of a list, for the request that asked for it.
+async fn reading<T: Send + 'static>(
+    id: Option<RequestId>,
+    read: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Status> {
+    let read = Reading::begin(request::follow(id.clone(), read)).await;
+    read.map_err(|error| request::about(id.as_ref(), || Status::from(error)))
 }
 
 /// The two users, their identifiers as they are on the wire.
@@ -178,11 +186,10 @@ pub(super) async fn threads(store: &Store, user_id: UserId) -> Result<ThreadList
     };
     let request = RequestId::current();
     let pages = stream::try_unfold(pages, move |mut pages| {
-        let next = request::follow(request.clone(), async move {
+        reading(request.clone(), async move {
             let response = pages.next().await?;
             Ok(response.map(|response| (response, pages)))
-        });
-        Reading::begin(next).map_err(Status::from)
+        })
     });
     Ok(pages.boxed())
 }

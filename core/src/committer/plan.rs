@@ -201,14 +201,14 @@ impl<'a> Plan<'a> {
         self.tell(UserId(user.id), place, Some(0), Subject::Thread(thread));
     }
 
-    /// What a user is to see of the thread with a peer, if nothing has to be counted for it: all that was visible before the batch
-    /// is seen.
+    /// What a user is to see of the thread with a peer, if nothing has to be counted for it: all that the peer sent before the
+    /// batch is seen.
     fn thread_state(&mut self, user: UserState, peer: UserState) -> Option<Arc<v1::ThreadState>> {
         let pair = (user.key.min(peer.key), user.key.max(peer.key));
         let progress = self.loaded.progress.get_mut(&pair)?;
         let thread_id = progress.thread_id;
         let (own, of_peer) = (*progress.of(user.key), *progress.of(peer.key));
-        if own.last_id_before? > own.seen_id {
+        if own.last_of_peer? > own.seen_id {
             return None;
         }
         let shown = self.shown.get(&(user.key, thread_id)).into_iter().flatten();
@@ -231,7 +231,7 @@ impl<'a> Plan<'a> {
     /// Notes that the batch changes what a user has not seen in the thread with a peer: it is to be counted.
     fn forget_unread(&mut self, user: UserKey, peer: UserKey) {
         if let Some(progress) = self.loaded.progress.get_mut(&(user.min(peer), user.max(peer))) {
-            progress.of(user).last_id_before = None;
+            progress.of(user).last_of_peer = None;
         }
     }
 

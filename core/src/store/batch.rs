@@ -341,13 +341,13 @@ impl BatchData {
                     last_id: row.low_last_id,
                     seen_id: row.low_seen_id,
                     delivered_id: row.low_delivered_id,
-                    last_id_before: Some(row.low_last_id),
+                    last_of_peer: Some(row.high_sent.unwrap_or(row.low_last_id)),
                 },
                 high: Progress {
                     last_id: row.high_last_id,
                     seen_id: row.high_seen_id,
                     delivered_id: row.high_delivered_id,
-                    last_id_before: Some(row.high_last_id),
+                    last_of_peer: Some(row.low_sent.unwrap_or(row.high_last_id)),
                 },
             };
             self.progress.insert((row.low_key, row.high_key), progress);

@@ -51,15 +51,14 @@ impl Plan<'_> {
             own.seen_id = own.seen_id.max(mark.up_to);
         }
         let after = *own;
-        let seen = after.seen_id != before.seen_id;
-        if seen {
+        let changes = after != before;
+        if after.seen_id != before.seen_id {
             self.tell_thread(user, peer);
-        } else {
+        } else if changes {
             self.keep_marks(user.key, peer.key);
         }
         let state = self.thread_state(user, peer);
         // Who was never shown a message of it has no thread.
-        let changes = seen || after.delivered_id != before.delivered_id;
         if changes && self.has_thread(peer.key, user.key) {
             self.tell_thread(peer, user);
         }

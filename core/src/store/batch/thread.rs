@@ -118,14 +118,15 @@ pub(crate) struct Progress {
     pub(crate) last_id: i64,
     pub(crate) seen_id: i64,
     pub(crate) delivered_id: i64,
-    /// What that id was before the batch. `None` once the batch has changed what counts as unread below it.
-    pub(crate) last_id_before: Option<i64>,
+    /// Up to where the peer may have sent something before the batch. `None` once the batch has changed what counts as unread
+    /// up to there.
+    pub(crate) last_of_peer: Option<i64>,
 }
 
 impl ThreadProgress {
     /// In a thread without messages.
     pub(crate) fn new(thread_id: i64, low_key: UserKey) -> Self {
-        let none = Progress { last_id_before: Some(0), ..Progress::default() };
+        let none = Progress { last_of_peer: Some(0), ..Progress::default() };
         Self { thread_id, low_key, low: none, high: none }
     }
 
@@ -141,6 +142,9 @@ pub(super) struct ThreadProgressRow {
     pub(super) low_key: UserKey,
     pub(super) high_key: UserKey,
     pub(super) low_last_id: i64,
+    /// Of the newest message, if it was noted; so too of the other.
+    pub(super) low_sent: Option<i64>,
+    pub(super) high_sent: Option<i64>,
     pub(super) low_seen_id: i64,
     pub(super) low_delivered_id: i64,
     pub(super) high_last_id: i64,
@@ -156,7 +160,11 @@ macro_rules! progress {
             progress!(@last "low_sent", "high_sent", "high_shown", "low_key"),
             " as low_last_id, ",
             progress!(@last "high_sent", "low_sent", "low_shown", "high_key"),
-            " as high_last_id, coalesce(l.seen_id, 0) as low_seen_id,
+            " as high_last_id, case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.low_sent end as low_sent,
+            case when t.last_message_at = t.last_activity
+                and t.last_message in (t.low_sent, t.high_sent) then t.high_sent end as high_sent,
+            coalesce(l.seen_id, 0) as low_seen_id,
             coalesce(l.delivered_id, 0) as low_delivered_id, coalesce(h.seen_id, 0) as high_seen_id,
             coalesce(h.delivered_id, 0) as high_delivered_id
             from ",
