@@ -54,7 +54,8 @@ const START: [(&str, &str); 6] = [
     ("statement_timeout", "4500"),
     ("lock_timeout", "4000"),
     ("idle_session_timeout", "10000"),
-    ("idle_in_transaction_session_timeout", "1000"),
+    // Shorter than what another start waits for its lock, and longer than a busy machine keeps it from the processor.
+    ("idle_in_transaction_session_timeout", "3000"),
     ("client_connection_check_interval", "500"),
 ];
 /// Of those that change the schema or copy: however long that takes.
