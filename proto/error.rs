@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 19);
+        assert_eq!(all_reasons().count(), 22);
     }
 
     #[test]
