@@ -6,7 +6,7 @@
 //! commits, and nobody ever waits in a circle.
 //!
 //! * [`sends`]: what needs no deciding, in one call.
-//! * [`write`]: the statements of everything else.
+//! * [`mod@write`]: the statements of everything else.
 
 use sqlx::PgConnection;
 
