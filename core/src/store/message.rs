@@ -16,6 +16,8 @@ use super::{
 
 mod page;
 
+pub(super) use self::page::take_body;
+
 /// The columns of [`MessageRow`].
 macro_rules! message_columns {
     () => {

@@ -61,6 +61,14 @@ struct Rest(
 #[error("the bodies of a page are not as long as their messages say")]
 struct BodiesMismatch;
 
+/// Takes the next body off the front of `bodies`.
+pub(in crate::store) fn take_body(bodies: &mut &str, length: usize) -> Result<String, sqlx::Error> {
+    let (body, others) =
+        bodies.split_at_checked(length).ok_or(sqlx::Error::Decode(BodiesMismatch.into()))?;
+    *bodies = others;
+    Ok(body.to_owned())
+}
+
 pub(super) async fn read(
     readers: &SqlitePool,
     range: MessageRange,
@@ -83,12 +91,9 @@ pub(super) async fn read(
 }
 
 impl Packed {
-    /// Takes the body off the front of `bodies`.
     fn unpack(self, range: MessageRange, bodies: &mut &str) -> Result<MessageRow, sqlx::Error> {
         let Self(id, sender, length, created, seq, rest) = self;
-        let (body, others) =
-            bodies.split_at_checked(length).ok_or(sqlx::Error::Decode(BodiesMismatch.into()))?;
-        *bodies = others;
+        let body = take_body(bodies, length)?;
         let plain = Rest(created, 0, 0, None, None, None, None, None, None, None, None);
         let Rest(
             updated,
@@ -111,7 +116,7 @@ impl Packed {
             thread_id: range.thread_id,
             sender,
             receiver: if sender == range.viewer { range.peer } else { range.viewer },
-            body: body.to_owned(),
+            body,
             created,
             updated,
             seen: seen != 0,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::FeedRow;
 use crate::store::{
     history::Start,
-    message::{AttachmentColumns, MessageRow},
+    message::{AttachmentColumns, MessageRow, take_body},
     user::UserKey,
 };
 
@@ -71,10 +71,6 @@ struct Rest(
     u8,             // hidden_for_receiver
 );
 
-#[derive(Debug, thiserror::Error)]
-#[error("the bodies of a page are not as long as their messages say")]
-struct BodiesMismatch;
-
 pub(super) async fn read(
     readers: &SqlitePool,
     statement: &'static str,
@@ -92,7 +88,6 @@ pub(super) async fn read(
 }
 
 impl Packed {
-    /// Takes the body off the front of `bodies`.
     fn unpack(self, bodies: &mut &str) -> Result<FeedRow, sqlx::Error> {
         let Self(
             seq,
@@ -110,9 +105,7 @@ impl Packed {
             receiver_seq,
             rest,
         ) = self;
-        let (body, others) =
-            bodies.split_at_checked(length).ok_or(sqlx::Error::Decode(BodiesMismatch.into()))?;
-        *bodies = others;
+        let body = take_body(bodies, length)?;
         let plain = Rest(created, 0, 0, None, None, None, None, None, None, None, None, 0, 0);
         let Rest(
             updated,
@@ -134,7 +127,7 @@ impl Packed {
             thread_id,
             sender,
             receiver,
-            body: body.to_owned(),
+            body,
             created,
             updated,
             seen: seen != 0,
