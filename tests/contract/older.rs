@@ -1,7 +1,7 @@
 //! Beside cores of another version on the same database and bus: what one of 0.1.0 writes, and hints that a later one
 //! sends.
 
-use netrox_harness::{Arrangement, Engine, TestChat, engine::NatsServer, run_test, within};
+use netrox_harness::{Arrangement, Engine, Role, TestChat, engine::NatsServer, run_test, within};
 use netrox_proto::v1::{Event, SubscribeRequest, SubscribeResponse, event::Change};
 use prost::Message as _;
 use tokio::{
@@ -109,6 +109,8 @@ fn feed_of(user: &str) -> String {
 async fn start(nats: &NatsServer) -> (TestChat, Connection) {
     let builder = TestChat::builder(Arrangement::Cluster).cores(1).edges(0);
     let chat = builder.engine(Engine::Nats, nats.server()).start().await;
+    // Before it is, a core publishes nothing.
+    chat.log(Role::Core(0)).counts("the bus is connected", 1).await;
     let core = authorized(connect_to(chat.grpc_address()).await);
     (chat, core)
 }
@@ -225,6 +227,7 @@ async fn an_older_core_hears_what_others_store_once_it_was_heard() {
         let mut older = Bus::connect(&nats, &chat).await;
         store(&chat, 500_000, "older").await;
         older.publish(&bob, b"").await;
+        chat.log(Role::Core(0)).counts("an older core is on the bus", 1).await;
         assert_eq!(live.message().await.body, "older");
         assert_eq!(bus.next().await, (feed_of(&bob), Vec::new()));
         core.send(&ada, &bob, "newer").await.expect("stored");
