@@ -31,6 +31,7 @@ mod postgres;
 mod reach;
 mod sqlite;
 pub(crate) mod thread;
+mod thread_page;
 pub(crate) mod thread_state;
 pub(crate) mod upload;
 pub(crate) mod user;

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     engine::{Readers, read, read_postgres},
-    thread_state::{MOST_UNREAD, counts, last_id, own_threads, unread},
     user::{UserKey, UserRow},
 };
 
@@ -16,46 +15,6 @@ const FIND: &str = "\
     from threads t left join thread_states s on s.user_key = $1 and s.thread_id = t.id
     left join thread_states p on p.user_key = $2 and p.thread_id = t.id
     where t.low_key = $3 and t.high_key = $4";
-/// Those with a message that was ever visible to the user, the greatest first.
-const LIST_PAGE: &str = concat!(
-    "select id, last_id from (select t.id, ",
-    last_id!(),
-    " as last_id from ",
-    own_threads!(""),
-    " t) as listed where last_id > 0 and last_id < $2
-    order by last_id desc limit cast($3 as bigint)"
-);
-macro_rules! maybe_unread {
-    ($aggregate:literal) => {
-        concat!(
-            "select ",
-            $aggregate,
-            " from ",
-            own_threads!(""),
-            " t left join thread_states s on s.user_key = $1 and s.thread_id = t.id
-            where t.peer_sent is null or t.peer_sent > coalesce(s.seen_id, 0)"
-        )
-    };
-}
-const SQLITE_MAYBE_UNREAD: &str = maybe_unread!("json_group_array(t.id)");
-const POSTGRES_MAYBE_UNREAD: &str = maybe_unread!("coalesce(array_agg(t.id), '{}')");
-macro_rules! count_unread {
-    ($engine:ident, $condition:literal) => {
-        concat!(
-            "select cast(coalesce(sum(",
-            unread!($engine),
-            "), 0) as bigint) from ",
-            own_threads!($condition),
-            " t left join thread_states s on s.user_key = $1 and s.thread_id = t.id"
-        )
-    };
-}
-const SQLITE_COUNT_UNREAD: &str =
-    count_unread!(sqlite, " and id in (select value from json_each($2))");
-const POSTGRES_COUNT_UNREAD: &str = count_unread!(postgres, " and id = any($2)");
-/// How many threads are counted at a time: few at first, since they may tell all.
-const COUNTED_FIRST: usize = 8;
-const COUNTED_AT_MOST: usize = 128;
 /// The newest message of a thread. Not the time of its last activity: a clock that was ahead would keep it on top.
 macro_rules! place {
     () => {
@@ -156,55 +115,6 @@ impl Store {
             fetch_optional,
             sqlx::query_as(FIND).bind(user).bind(peer).bind(low_key).bind(high_key)
         )
-    }
-
-    /// The threads of a user whose last visible message is before another, with it, the latest first.
-    pub(crate) async fn list_thread_page(
-        &self,
-        user: UserKey,
-        before: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, i64)>, Error> {
-        read!(self, fetch_all, sqlx::query_as(LIST_PAGE).bind(user).bind(before).bind(limit as i64))
-    }
-
-    /// What is unread in all threads of a user, [`MOST_UNREAD`] at most.
-    pub(crate) async fn unread_total(&self, user: UserKey) -> Result<i64, Error> {
-        let ids: Result<Vec<i64>, _> = match self.readers()? {
-            Readers::Sqlite(pool) => {
-                let query = sqlx::query_scalar(SQLITE_MAYBE_UNREAD).bind(user);
-                query.fetch_one(pool).await.and_then(|ids: String| {
-                    serde_json::from_str(&ids).map_err(|error| sqlx::Error::Decode(error.into()))
-                })
-            }
-            Readers::Postgres(pool) => {
-                let query = sqlx::query_scalar(POSTGRES_MAYBE_UNREAD).bind(user);
-                read_postgres!(pool, fetch_one, query)
-            }
-        };
-        let ids = self.known(ids)?;
-        let (mut total, mut rest, mut step) = (0, &ids[..], COUNTED_FIRST);
-        while !rest.is_empty() && total < MOST_UNREAD {
-            let (some, others) = rest.split_at(step.min(rest.len()));
-            total += self.count_unread(user, some).await?;
-            (rest, step) = (others, COUNTED_AT_MOST.min(2 * step));
-        }
-        Ok(total.min(MOST_UNREAD))
-    }
-
-    async fn count_unread(&self, user: UserKey, ids: &[i64]) -> Result<i64, Error> {
-        let counted = match self.readers()? {
-            Readers::Sqlite(pool) => {
-                let ids = serde_json::json!(ids).to_string();
-                let query = sqlx::query_scalar(SQLITE_COUNT_UNREAD).bind(user).bind(ids);
-                query.fetch_one(pool).await
-            }
-            Readers::Postgres(pool) => {
-                let query = sqlx::query_scalar(POSTGRES_COUNT_UNREAD).bind(user).bind(ids);
-                read_postgres!(pool, fetch_one, query)
-            }
-        };
-        self.known(counted)
     }
 
     /// All threads of a user, the most recently active first.

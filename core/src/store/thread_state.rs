@@ -60,7 +60,6 @@ macro_rules! last_id {
             order by m.id desc limit 1), 0)"
     };
 }
-pub(super) use last_id;
 
 /// Whether a message `m` to the user is one to count.
 macro_rules! counts {
