@@ -317,7 +317,12 @@ impl Stream for Subscription {
                 }
                 Phase::Sending(page) => {
                     if let Some((events, position)) = next_events(page) {
+                        let has_next = page.events.is_empty() && !page.is_complete;
                         this.position = position;
+                        if has_next {
+                            // While the subscriber takes the last of this one.
+                            this.catch_up(ReadCause::Position);
+                        }
                         return Poll::Ready(Some(Ok(this.response(events))));
                     }
                     this.position = page.end;

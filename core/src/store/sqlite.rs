@@ -123,8 +123,10 @@ pub(super) fn bulk_readers(path: &Path) -> SqlitePool {
     reader_pool().connect_lazy_with(read_options(path))
 }
 
+/// A connection is asked when it is given back, which is enough where no server is between.
 fn reader_pool() -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(ACQUIRE_TIMEOUT)
+    let options = SqlitePoolOptions::new().max_connections(READERS);
+    options.acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false)
 }
 
 fn read_options(path: &Path) -> SqliteConnectOptions {

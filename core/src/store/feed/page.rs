@@ -1,26 +1,54 @@
 //! Part of a feed, from a position on.
 //!
-//! Messages and states of threads are read one after the other. A page ends where both are known: what is stored between the two
-//! reads has a place behind that.
+//! Where messages and states of threads are read one after the other, a page ends where both are known: what is stored between
+//! the two reads has a place behind that.
+//!
+//! * [`statement`]: what is asked for. [`packed`]: how SQLite tells it; [`rows`]: how PostgreSQL does.
 
 use netrox_proto::{ids::UserId, v1};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use self::packed::packed;
-use super::is_lost;
 use crate::{
     change::FeedScope,
     store::{
         Error, Store,
-        engine::{Readers, read, read_postgres},
+        engine::Readers,
         history::{Position, Start},
-        message::{MessageRow, Participant, message_columns},
+        message::{MessageRow, Participant},
         user::UserKey,
     },
 };
 
 mod packed;
+mod rows;
+mod statement;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    user: UserKey,
+    after: Position,
+    scope: FeedScope,
+    limit: usize,
+}
+
+/// What is told.
+#[derive(Debug)]
+struct Told {
+    /// `None` where the user has no feed yet.
+    end: Option<EndRow>,
+    messages: Vec<FeedRow>,
+    threads: Vec<ThreadPlaceRow>,
+}
+
+/// Where a feed ends.
+#[derive(Debug, Clone, Copy, FromRow)]
+struct EndRow {
+    last_seq: i64,
+    start: Start,
+    is_lost: bool,
+}
 
 #[derive(Debug, FromRow)]
 struct FeedRow {
@@ -42,98 +70,6 @@ struct ThreadPlaceRow {
     is_lost: bool,
 }
 
-const END: &str = concat!(
-    "select f.last_seq, f.start, ",
-    is_lost!("$1"),
-    " as is_lost from feeds f where f.user_key = $1"
-);
-
-const THREADS: &str = concat!(
-    "select s.seq, s.thread_id, f.start, ",
-    is_lost!("$1"),
-    " as is_lost from thread_states s join feeds f on f.user_key = $1
-    where s.user_key = $1 and s.seq > $3 order by s.seq limit cast($4 as bigint)"
-);
-
-/// The limit is cast so that SQLite does not compile the statement again for each value of it. Each row tells of the
-/// history that it was read in: a server may be another one than for the statement before.
-macro_rules! feed_of {
-    ($user:literal, $peer:literal, $seq:literal, $first_seq:literal, $condition:literal) => {
-        concat!(
-            "select m.",
-            $seq,
-            " as seq, ",
-            $first_seq,
-            " as first_seq, f.start, ",
-            is_lost!("$1"),
-            " as is_lost, u.id as peer_id, ",
-            message_columns!(),
-            " from messages m join users u on u.key = m.",
-            $peer,
-            " join feeds f on f.user_key = $1",
-            " where m.",
-            $user,
-            " = $1 and m.",
-            $seq,
-            " > $3",
-            $condition,
-            " order by m.",
-            $seq,
-            " limit cast($4 as bigint)"
-        )
-    };
-}
-macro_rules! both {
-    ($one:expr, $other:expr) => {
-        concat!(
-            "select * from (",
-            $one,
-            ") as one union all select * from (",
-            $other,
-            ") as other order by seq limit cast($4 as bigint)"
-        )
-    };
-}
-/// A page of messages, as rows and as one.
-struct Statement {
-    rows: &'static str,
-    packed: &'static str,
-}
-
-macro_rules! statement {
-    ($rows:expr) => {
-        Statement { rows: $rows, packed: packed!($rows) }
-    };
-}
-/// What is new, at its first place: most messages have no other. What was hidden since is not shown any more.
-const NEW: Statement = statement!(both!(
-    feed_of!(
-        "receiver",
-        "sender",
-        "receiver_seq",
-        "m.receiver_seq",
-        " and m.receiver_first_seq is null and m.hidden_for_receiver is null"
-    ),
-    feed_of!(
-        "receiver",
-        "sender",
-        "receiver_first_seq",
-        "m.receiver_first_seq",
-        " and m.hidden_for_receiver is null"
-    )
-));
-/// What is new or changed, at its latest place.
-const ALL: Statement = statement!(both!(
-    feed_of!(
-        "receiver",
-        "sender",
-        "receiver_seq",
-        "coalesce(m.receiver_first_seq, m.receiver_seq)",
-        ""
-    ),
-    feed_of!("sender", "receiver", "sender_seq", "coalesce(m.sender_first_seq, m.sender_seq)", "")
-));
-
 /// Part of a feed, from a position on.
 #[derive(Debug)]
 pub(crate) struct FeedPage {
@@ -154,32 +90,22 @@ impl Store {
         scope: FeedScope,
         limit: usize,
     ) -> Result<Option<FeedPage>, Error> {
-        let (start, seq) = (after.start, after.seq.cast_signed());
-        // Read before the page: whatever has a place up to here is then in the page, or left out
-        // of it for good.
-        let end: Option<(i64, Start, bool)> =
-            read!(self, fetch_optional, sqlx::query_as(END).bind(user).bind(start).bind(seq))?;
-        let (last_seq, end_start, is_lost) = end.unwrap_or((0, Start::default(), seq > 0));
+        let asked = Asked { user, after, scope, limit };
+        let told = match self.readers()? {
+            Readers::Sqlite(pool) => packed::read(pool, asked).await,
+            Readers::Postgres(pool) => rows::read(pool, asked).await,
+        };
+        let Told { end, messages, threads } = self.known(told)?;
+        let nothing =
+            EndRow { last_seq: 0, start: Start::default(), is_lost: after.seq.cast_signed() > 0 };
+        let EndRow { last_seq, start, is_lost } = end.unwrap_or(nothing);
+        let is_lost = is_lost
+            || messages.iter().any(|row| row.is_lost)
+            || threads.iter().any(|row| row.is_lost);
         if is_lost {
             return Ok(None);
         }
-        let end = Position { start: end_start, seq: last_seq.cast_unsigned() };
-        let statement = match scope {
-            FeedScope::Received => &NEW,
-            FeedScope::Messages | FeedScope::MessagesAndThreads => &ALL,
-        };
-        let messages = self.read_rows(statement, user, start, seq, limit as i64).await?;
-        let threads: Vec<ThreadPlaceRow> = match scope {
-            FeedScope::Received | FeedScope::Messages => Vec::new(),
-            FeedScope::MessagesAndThreads => read!(
-                self,
-                fetch_all,
-                sqlx::query_as(THREADS).bind(user).bind(start).bind(seq).bind(limit as i64)
-            )?,
-        };
-        if messages.iter().any(|row| row.is_lost) || threads.iter().any(|row| row.is_lost) {
-            return Ok(None);
-        }
+        let end = Position { start, seq: last_seq.cast_unsigned() };
         let known = Known::of(&messages, &threads, end, limit);
         let states = self.states(user, &threads, known).await?;
         let messages = messages.into_iter().filter(|row| row.seq <= known.seq);
@@ -187,27 +113,6 @@ impl Store {
         events.extend(states);
         events.sort_unstable_by_key(|event| event.seq);
         Ok(Some(FeedPage { events, end: known.end, is_complete: known.is_complete }))
-    }
-
-    async fn read_rows(
-        &self,
-        statement: &Statement,
-        user: UserKey,
-        start: Start,
-        seq: i64,
-        limit: i64,
-    ) -> Result<Vec<FeedRow>, Error> {
-        let rows = match self.readers()? {
-            Readers::Sqlite(pool) => {
-                packed::read(pool, statement.packed, user, start, seq, limit).await
-            }
-            Readers::Postgres(pool) => {
-                let query = sqlx::query_as(statement.rows);
-                let query = query.bind(user).bind(start).bind(seq).bind(limit);
-                read_postgres!(pool, fetch_all, query)
-            }
-        };
-        self.known(rows)
     }
 
     /// The states of threads that have a place up to where the page ends, as they are now.
