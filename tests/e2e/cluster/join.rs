@@ -14,8 +14,8 @@ async fn a_core_joins_and_takes_over() {
         std::fs::remove_dir_all(chat.data_dir_of(newcomer)).expect("forget the core");
         let mut flow = Flow::start(&chat, &chat.edges(), true, seed()).await;
         flow.progress(200).await;
-        let mark = flow.mark();
         chat.spawn(newcomer).await;
+        let mark = flow.mark();
         recovered(&mut flow, &mark, "a new core").await;
         // It is as good as those that were there before it.
         for core in [Role::Core(0), Role::Core(1)] {
@@ -46,8 +46,8 @@ async fn a_cluster_that_lost_every_core_comes_back_with_the_first() {
             })
             .await;
         }
-        let mark = flow.mark();
         chat.spawn(Role::Core(1)).await;
+        let mark = flow.mark();
         recovered(&mut flow, &mark, "the end of all cores").await;
         flow.verify_live(&chat).await;
         flow.verify(&chat).await;

@@ -28,8 +28,8 @@ async fn sockets_stay_open_while_each_core_is_killed_in_turn() {
             chat.kill(core);
             // The others take over.
             recovered(flow, &mark, "the end of a core").await;
-            let mark = flow.mark();
             chat.spawn(core).await;
+            let mark = flow.mark();
             recovered(flow, &mark, "the return of a core").await;
         }
     })
@@ -55,11 +55,11 @@ async fn clients_go_on_at_another_edge_while_each_is_killed_in_turn() {
 async fn a_rolling_restart_loses_nothing() {
     under_load(false, async |chat, flow| {
         for role in chat.roles() {
-            let mark = flow.mark();
             let status = chat.terminate(role).await;
             assert_eq!(status.code(), Some(0), "{role:?}: {status:?}");
             chat.spawn(role).await;
             chat.ready().await;
+            let mark = flow.mark();
             recovered(flow, &mark, "a restart").await;
         }
     })
@@ -71,9 +71,9 @@ async fn a_rolling_restart_loses_nothing() {
 async fn sockets_stay_open_while_cores_are_restarted_in_turn() {
     under_load(true, async |chat, flow| {
         for core in chat.core_roles().repeat(ROUNDS) {
-            let mark = flow.mark();
             assert_eq!(chat.terminate(core).await.code(), Some(0));
             chat.spawn(core).await;
+            let mark = flow.mark();
             recovered(flow, &mark, "a restart of a core").await;
         }
     })

@@ -187,9 +187,11 @@ async fn connect(
                 () = lost => std::future::pending().await,
             }
         };
+        // What comes at the same time as the break is not passed on.
         tokio::select! {
-            whole = forwarding => whole,
+            biased;
             _ = &mut broken => false,
+            whole = forwarding => whole,
         }
     };
     if !whole {

@@ -68,16 +68,19 @@ impl<'a> Case<'a> {
             next_edge: 0,
         };
         for device in 0..case.devices.len() {
-            let edge = case.edge();
-            let device = &mut case.devices[device];
-            device.connect(edge, &super::action::From::Stored, None).await;
-            device.read(2).await;
-            assert!(device.is_settled(), "{device:?}");
+            while !case.devices[device].is_settled() {
+                let edge = case.edge();
+                let device = &mut case.devices[device];
+                device.connect(edge, &super::action::From::Stored, None).await;
+                device.read(2).await;
+            }
         }
         let begins = case.devices.iter().step_by(DEVICES);
         case.begins = begins.map(|it| it.held.cursor.clone().expect("a cursor")).collect();
-        let edge = case.edge();
-        case.documented.connect(edge).await;
+        while !case.documented.is_connected() {
+            let edge = case.edge();
+            case.documented.connect(edge).await;
+        }
         case
     }
 

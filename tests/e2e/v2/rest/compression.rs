@@ -30,12 +30,14 @@ fn lists(bob: &Client) -> [String; 6] {
 }
 
 async fn ask(client: &Client, path: &str, encodings: Option<&str>) -> Response {
-    let request = client.request("GET", path);
-    let request = match encodings {
-        Some(encodings) => request.header("accept-encoding", encodings),
-        None => request,
+    let request = || {
+        let request = client.request("GET", path);
+        match encodings {
+            Some(encodings) => request.header("accept-encoding", encodings),
+            None => request,
+        }
     };
-    let answer = request.send().await;
+    let answer = client.answered(request).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer
 }

@@ -161,7 +161,4 @@ async fn all_who_come_back_at_once_are_served(arrangement: Arrangement) {
         });
         futures_util::future::join_all(devices).await;
     }
-    for core in chat.core_roles() {
-        assert!(!chat.log(core).contains("the database is unavailable"));
-    }
 }
