@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::{Command, Stdio},
 };
 
@@ -32,8 +32,12 @@ impl NatsServer {
 
     /// One that is used by the URL, and started with the arguments, that go with its address.
     pub async fn start_with(settings: impl FnOnce(SocketAddr) -> (String, Vec<OsString>)) -> Self {
-        let address = settings::free_address();
-        let monitor = SocketAddr::new(address.ip(), settings::free_address().port());
+        let ip = settings::own_address();
+        // Held at the same time: else both may be one.
+        let held = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("bind a loopback address"));
+        let [address, monitor] =
+            held.each_ref().map(|listener| listener.local_addr().expect("a bound address"));
+        drop(held);
         let (url, arguments) = settings(address);
         let server = Server::parse(&url);
         let mut nats = Self { process: None, address, monitor, server, arguments };
