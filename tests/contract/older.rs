@@ -62,11 +62,22 @@ impl Bus {
         line
     }
 
+    /// The next line that is not the server's own question whether somebody is there.
+    async fn told(&mut self) -> String {
+        loop {
+            let line = self.line().await;
+            if line != "PING\r\n" {
+                return line;
+            }
+            self.server.write_all(b"PONG\r\n").await.expect("sent");
+        }
+    }
+
     /// Returns once it took effect; nothing may be on its way here.
     async fn command(&mut self, command: &[u8]) {
         let command = [command, b"PING\r\n"].concat();
         self.server.write_all(&command).await.expect("sent");
-        assert_eq!(self.line().await, "PONG\r\n");
+        assert_eq!(self.told().await, "PONG\r\n");
     }
 
     /// What an older core publishes, or one of a later version for it.
@@ -83,13 +94,7 @@ impl Bus {
 
     /// The next subject after what all have in common, and what is published under it.
     async fn next(&mut self) -> (String, Vec<u8>) {
-        let line = loop {
-            let line = self.line().await;
-            if line != "PING\r\n" {
-                break line;
-            }
-            self.server.write_all(b"PONG\r\n").await.expect("sent");
-        };
+        let line = self.told().await;
         let words: Vec<_> = line.split_whitespace().collect();
         let ["MSG", subject, "1", len] = words[..] else { panic!("{line}") };
         let mut payload = vec![0; len.parse::<usize>().expect("a length") + 2];
