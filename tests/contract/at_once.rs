@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     attachment::upload,
-    pipeline::Pipeline,
+    pipeline::{IN_FLIGHT, Pipeline},
     repetition::stored,
     running::{Core, authorized, connect_to, text},
 };
@@ -101,9 +101,12 @@ async fn both_ways_number_alike() {
                 writers.spawn(async move {
                     for number in 0..SENDS {
                         pipeline.message(number, message.clone()).await;
+                        if number >= IN_FLIGHT as u64 {
+                            stored(&pipeline.next().await.1);
+                        }
                     }
-                    for _ in 0..SENDS {
-                        stored(&pipeline.next().await.1);
+                    for answer in pipeline.finish().await.expect("a good end").values() {
+                        stored(answer);
                     }
                 });
             }
@@ -217,6 +220,8 @@ async fn call(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_comes_late_stores_nothing() {
     const A_SECOND: i64 = 1_000_000;
+    /// Not over before the call was answered.
+    const AN_HOUR: i64 = 3_600_000_000;
     const WAITS: &str = "
         select exists (select 1 from pg_locks where not granted
             and database = (select oid from pg_database where datname = current_database()))";
@@ -225,8 +230,8 @@ async fn a_call_that_comes_late_stores_nothing() {
     let mut users = users.map(|user| user.parse::<Uuid>().expect("an id")).to_vec();
     users.sort();
     let mut database = core.process.database().connect().await;
-    assert_eq!(call(&mut database, &users, A_SECOND, -1).await, None);
-    assert_eq!(call(&mut database, &users, -1, A_SECOND).await, None);
+    assert_eq!(call(&mut database, &users, AN_HOUR, -1).await, None);
+    assert_eq!(call(&mut database, &users, -1, AN_HOUR).await, None);
 
     let mut holder = core.process.database().connect().await;
     let lock = "begin; lock table feeds in access exclusive mode";
@@ -234,7 +239,7 @@ async fn a_call_that_comes_late_stores_nothing() {
     let late = tokio::spawn({
         let users = users.clone();
         async move {
-            let called = call(&mut database, &users, A_SECOND, A_SECOND).await;
+            let called = call(&mut database, &users, AN_HOUR, A_SECOND).await;
             (called, database)
         }
     });
@@ -247,7 +252,7 @@ async fn a_call_that_comes_late_stores_nothing() {
     sqlx::raw_sql("select pg_sleep(1.1); commit").execute(&mut holder).await.expect("released");
     let (called, mut database) = late.await.expect("a call");
     assert_eq!(called, None);
-    assert!(call(&mut database, &users, A_SECOND, A_SECOND).await.is_some());
+    assert!(call(&mut database, &users, AN_HOUR, AN_HOUR).await.is_some());
     let [ada, bob] = [users[0].to_string(), users[1].to_string()];
     assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
     assert_sound(core.process.database()).await;
@@ -261,7 +266,7 @@ async fn what_a_core_of_0_2_0_stores_is_counted() {
         select s.message_ids
         from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as at) as now,
             lateral store_sends(
-                (select max(start) from starts), now.at, now.at + 1000000, $1, array[1, 1]::bigint[],
+                (select max(start) from starts), now.at, now.at + 3600000000, $1, array[1, 1]::bigint[],
                 array[$2], array[$3], array[1]::bigint[], array[1], array[1], array[$2], array[$3],
                 array[1]::bigint[], array[1]::bigint[], array[1]::bigint[], array['canary'],
                 array[gen_random_uuid()]) as s";

@@ -11,7 +11,7 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::{
     attachment::{chunk, start, upload},
-    pipeline::Pipeline,
+    pipeline::{IN_FLIGHT, Pipeline},
     refusal::assert_refused,
     running::{Core, text},
 };
@@ -25,7 +25,7 @@ async fn a_drain_does_not_wait_forever_for_anybody() {
     let mut pipeline = Pipeline::open(&core).await;
     for number in 0..2_000 {
         pipeline.message(number, text(&ada, &bob, &"x".repeat(8_000))).await;
-        if number >= 100 {
+        if number >= IN_FLIGHT as u64 {
             pipeline.answer().await.expect("an answer");
         }
     }

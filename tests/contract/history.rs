@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     STORE,
     attachment::upload,
-    pipeline::Pipeline,
+    pipeline::{IN_FLIGHT, Pipeline},
     refusal::{assert_alike, assert_invalid, assert_refused},
     running::{Core, collect, micros, text},
     send::malformed_ids,
@@ -19,7 +19,7 @@ async fn conversation(core: &Core, one: &str, two: &str, messages: usize) -> Vec
     for number in 0..messages {
         let (from, to) = if number % 2 == 0 { (one, two) } else { (two, one) };
         pipeline.message(number as u64, text(from, to, &number.to_string())).await;
-        if number >= 200 {
+        if number >= IN_FLIGHT {
             pipeline.answer().await.expect("an answer");
         }
     }
@@ -366,7 +366,7 @@ async fn a_user_with_many_threads_gets_them_all() {
     let mut pipeline = Pipeline::open(&core).await;
     for (number, peer) in peers.iter().enumerate() {
         pipeline.message(number as u64, text(&ada, peer, "hello")).await;
-        if number >= 200 {
+        if number >= IN_FLIGHT {
             pipeline.answer().await.expect("an answer");
         }
     }

@@ -19,9 +19,19 @@ use crate::{
     running::{Connection, Core, collect, text},
 };
 
+/// Requests of a pipeline that wait for their answers at a time, if it matters that each is stored: one that says nothing
+/// else is refused after 3 seconds, and a machine may be busy.
+pub(crate) const IN_FLIGHT: usize = 32;
+/// The setting of a core that lets many wait for longer, of pipelines that say so.
+pub(crate) const LONG_WAIT: (&str, &str) = ("store-wait", "30s");
+/// The same as `wait_ms`.
+const LONG_WAIT_MS: Option<u32> = Some(30_000);
+
 pub(crate) struct Pipeline {
     requests: mpsc::Sender<SendMessagesRequest>,
     answers: Streaming<SendMessagesResponse>,
+    /// Of requests that do not say themselves how long they may wait.
+    wait_ms: Option<u32>,
 }
 
 impl Pipeline {
@@ -29,12 +39,17 @@ impl Pipeline {
         let (requests, receiver) = mpsc::channel(16);
         let mut chat = connection.chat();
         let answers = within("a pipeline", chat.send_messages(ReceiverStream::new(receiver))).await;
-        Self { requests, answers: answers.expect("a pipeline").into_inner() }
+        Self { requests, answers: answers.expect("a pipeline").into_inner(), wait_ms: None }
+    }
+
+    /// For as many at once as a core takes, on one with [`LONG_WAIT`].
+    pub(crate) fn waiting_long(self) -> Self {
+        Self { wait_ms: LONG_WAIT_MS, ..self }
     }
 
     pub(crate) async fn request(&self, request_id: u64, request: impl Into<Option<Request>>) {
-        let request = request.into();
-        self.put(SendMessagesRequest { request_id, request, ..Default::default() }).await;
+        let (request, wait_ms) = (request.into(), self.wait_ms);
+        self.put(SendMessagesRequest { request_id, request, wait_ms, ..Default::default() }).await;
     }
 
     pub(crate) async fn put(&self, request: SendMessagesRequest) {
@@ -80,7 +95,7 @@ fn message_id(answer: &Answer) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn interleaved_users_keep_each_their_order() {
     const SENDS: usize = 300;
-    let core = Core::start().await;
+    let core = Core::start_with(&[LONG_WAIT]).await;
     let users: [String; 6] = core.users().await;
     let pairs: Vec<_> = users.chunks(2).collect();
     let mut pipeline = Pipeline::open(&core).await;
@@ -94,6 +109,7 @@ async fn interleaved_users_keep_each_their_order() {
                     let request = SendMessagesRequest {
                         request_id: (number * 10 + index) as u64,
                         request: Some(Request::Message(message)),
+                        wait_ms: LONG_WAIT_MS,
                         ..Default::default()
                     };
                     requests.send(request).await.expect("an open pipeline");
@@ -265,7 +281,7 @@ async fn a_reference_counts_within_a_stream_and_across_calls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_stream_is_repeated_without_loss_or_double() {
     const SENDS: usize = 400;
-    let core = Core::start().await;
+    let core = Core::start_with(&[LONG_WAIT]).await;
     let [ada, bob] = core.users().await;
     let messages: Vec<_> = (0..SENDS)
         .map(|number| SendMessageRequest {
@@ -288,6 +304,7 @@ async fn a_broken_stream_is_repeated_without_loss_or_double() {
                 let request = SendMessagesRequest {
                     request_id: number as u64,
                     request: Some(Request::Message(message)),
+                    wait_ms: LONG_WAIT_MS,
                     ..Default::default()
                 };
                 if requests.send(request).await.is_err() {
@@ -321,7 +338,7 @@ async fn a_broken_stream_is_repeated_without_loss_or_double() {
 async fn a_client_that_reads_late_gets_every_answer() {
     const SENDS: u64 = 3_000;
     const BEFORE_READING: u64 = 1_024;
-    let core = Core::start().await;
+    let core = Core::start_with(&[LONG_WAIT]).await;
     let [ada, bob, cyd] = core.users().await;
     let mut pipeline = Pipeline::open(&core).await;
     let requests = pipeline.requests.clone();
@@ -332,6 +349,7 @@ async fn a_client_that_reads_late_gets_every_answer() {
             let request = SendMessagesRequest {
                 request_id,
                 request: Some(Request::Message(message)),
+                wait_ms: LONG_WAIT_MS,
                 ..Default::default()
             };
             requests.send(request).await.expect("an open pipeline");
@@ -359,7 +377,7 @@ async fn a_client_that_reads_late_gets_every_answer() {
 /// A drain answers all that was read, then says that another core may take the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_ends_the_stream_after_the_answers() {
-    let mut core = Core::start().await;
+    let mut core = Core::start_with(&[LONG_WAIT]).await;
     let [ada, bob] = core.users().await;
     let mut pipeline = Pipeline::open(&core).await;
     let requests = pipeline.requests.clone();
@@ -370,6 +388,7 @@ async fn a_drain_ends_the_stream_after_the_answers() {
             let request = SendMessagesRequest {
                 request_id,
                 request: Some(Request::Message(message)),
+                wait_ms: LONG_WAIT_MS,
                 ..Default::default()
             };
             if requests.send(request).await.is_err() {

@@ -408,7 +408,7 @@ async fn a_subscriber_that_reads_late_gets_everything() {
         let mut pipeline = pipeline;
         for number in 0..SENDS {
             pipeline.message(number, text(&ada, &bob, &body(number))).await;
-            if number >= 500 {
+            if number >= crate::pipeline::IN_FLIGHT as u64 {
                 pipeline.answer().await.expect("an answer").expect("an answer");
             }
         }
@@ -431,11 +431,11 @@ async fn a_subscriber_that_reads_late_gets_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_is_delivered_to_its_end() {
     const BURST: u64 = 1_000;
-    let core = Core::start().await;
+    let core = Core::start_with(&[crate::pipeline::LONG_WAIT]).await;
     let [ada, bob] = core.users().await;
     let mut subscription = Subscription::open(&core.connect().await, &bob).await;
     for round in 0..10 {
-        let pipeline = crate::pipeline::Pipeline::open(&core).await;
+        let pipeline = crate::pipeline::Pipeline::open(&core).await.waiting_long();
         for number in 0..BURST {
             pipeline.message(number, text(&ada, &bob, &format!("{round} {number}"))).await;
         }
