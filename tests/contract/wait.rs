@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use netrox_harness::{Store, crowding::crowded, eventually, within};
+use netrox_harness::{Role, Store, crowding::crowded, eventually, within};
 use netrox_proto::v1::{
     ErrorReason, Failure, SendMessageResponse, SendMessagesRequest, send_messages_request::Request,
     send_messages_response::Result as Answer,
@@ -67,6 +67,16 @@ fn send(core: &Core, sender: &str, receiver: &str, body: &str, limit: Option<Dur
     tokio::spawn(async move { chat.send_message(request).await.map(Response::into_inner) })
 }
 
+/// Waits until so many writes wait at the core.
+async fn have_come(core: &Core, writes: usize) {
+    let shown = format!("netrox_chat_writes_waiting {writes}");
+    eventually(&shown, async || {
+        let answer = core.process.admin(Role::Core(0)).get("/metrics").send().await;
+        answer.text().lines().any(|line| line == shown).then_some(())
+    })
+    .await;
+}
+
 async fn bodies(core: &Core, user: &str, peer: &str) -> Vec<String> {
     let history = core.history(user, peer).await.expect("a history");
     history.into_iter().map(|message| message.body).collect()
@@ -74,7 +84,7 @@ async fn bodies(core: &Core, user: &str, peer: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_wait_in_order_and_only_for_who_is_there() {
-    let core = Core::start().await;
+    let core = Core::start_with(&[("store-wait", "30s")]).await;
     let [ada, bob, cyd] = core.users().await;
     core.send(&ada, &bob, "before").await.expect("stored");
     let away = Away::begin(&core).await;
@@ -82,14 +92,15 @@ async fn calls_wait_in_order_and_only_for_who_is_there() {
     for number in 0..5 {
         waiting.push(send(&core, &ada, &bob, &number.to_string(), None));
         // In this order.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        have_come(&core, number + 1).await;
     }
-    let late = send(&core, &ada, &bob, "its deadline passes", Some(Duration::from_secs(1)));
     let cancelled = send(&core, &ada, &bob, "it is cancelled", None);
     let uploaded = {
         let (core, ada, cyd) = (core.connect().await, ada.clone(), cyd.clone());
         tokio::spawn(async move { upload(&core, &ada, &cyd, "a.txt", b"content").await })
     };
+    have_come(&core, 7).await;
+    let late = send(&core, &ada, &bob, "its deadline passes", Some(Duration::from_secs(1)));
     tokio::time::sleep(Duration::from_secs(2)).await;
     cancelled.abort();
     let code = late.await.expect("a call").expect_err("too late").code();
@@ -98,6 +109,8 @@ async fn calls_wait_in_order_and_only_for_who_is_there() {
     assert_eq!(core.history(&cyd, &ada).await.expect("a history").len(), 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(waiting.iter().all(|send| !send.is_finished()), "not waited for");
+    // The core knows who has gone.
+    have_come(&core, 6).await;
     away.end().await;
     for send in waiting {
         within("an answer", send).await.expect("a call").expect("stored");
@@ -187,14 +200,15 @@ async fn what_waits_of_a_stream_ends_with_it() {
     let away = Away::begin(&core).await;
     let pipeline = Pipeline::open(&core).await;
     let begun = send(&core, &ada, &bob, "begun", None);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    have_come(&core, 1).await;
     for request_id in 1..=5 {
         let message = Request::Message(text(&ada, &bob, "its stream broke"));
         pipeline.put(waiting(request_id, message, 0, 10_000)).await;
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    have_come(&core, 6).await;
     drop(pipeline);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The core knows that it broke.
+    have_come(&core, 1).await;
     away.end().await;
     within("an answer", begun).await.expect("a call").expect("stored");
     assert_eq!(bodies(&core, &bob, &ada).await, ["begun"]);
