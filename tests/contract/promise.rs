@@ -113,6 +113,8 @@ struct Case {
     begun: Instant,
     /// What was told of the message, and of the other.
     told: Vec<(&'static str, Answer)>,
+    /// What the other core did not know or would not store: a machine that is busy lets it come too late.
+    refused: Vec<&'static str>,
 }
 
 impl Case {
@@ -152,13 +154,23 @@ impl Case {
         if let Some(client_ref) = client_ref {
             let message = self.message(client_ref, "other");
             let answer = self.second.ask(message, false, Instant::now()).await;
-            self.told.push(("other", answer));
+            self.note("other", answer);
         }
         if self.other != Other::AfterGivingUp {
             let message = self.first_message();
             let answer = self.second.ask(message, true, self.begun).await;
-            self.told.push(("first", answer));
+            self.note("first", answer);
         }
+    }
+
+    /// What the other core told.
+    fn note(&mut self, body: &'static str, answer: Answer) {
+        if let Answer::Failure(failure) = &answer
+            && failure.reason() != ErrorReason::Overtaken
+        {
+            self.refused.push(body);
+        }
+        self.told.push((body, answer));
     }
 
     /// Everything runs again.
@@ -183,7 +195,7 @@ impl Case {
                     let is_known = match failure.reason() {
                         ErrorReason::Overtaken => true,
                         // It speaks of that copy alone.
-                        ErrorReason::StoreUnavailable => false,
+                        ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown => false,
                         other => panic!("{other:?} {context}"),
                     };
                     assert!(copies.is_empty() || !is_known, "{context}");
@@ -195,18 +207,28 @@ impl Case {
                 Answer::Attachment(_) => panic!("{context}"),
             }
         }
+        let was_earlier = self.refused.contains(&"other") && !bodies.contains(&"other");
         // Where time is short, a machine that is busy may refuse what could be stored.
         let expected: &[&str] = match (self.first_copy, self.other) {
             (FirstCopy::Stored, Other::Repetition) => &["first"],
             (FirstCopy::Stored, _) => &["first", "other"],
             (FirstCopy::Unread, _) if self.fault == Fault::None => return,
             (FirstCopy::Unread, Other::Repetition) => &["first"],
+            // Then nothing was later.
+            (FirstCopy::Unread, Other::LaterAndRepetition) if was_earlier => &["first"],
             (FirstCopy::Unread, Other::LaterAndRepetition) => &["other"],
             (FirstCopy::Unread, Other::ElsewhereAndRepetition) => &["other", "first"],
             // Nothing may come after what was sent when it had been given up.
             (FirstCopy::Unread, Other::AfterGivingUp) => &["other"],
         };
-        assert_eq!(bodies, expected, "{context}");
+        assert_eq!(self.certain(&bodies), self.certain(expected), "{context}");
+    }
+
+    /// Without what was refused, of which another copy may have been stored.
+    fn certain(&self, bodies: &[&str]) -> Vec<String> {
+        let was_there = |body: &str| self.first_copy == FirstCopy::Stored && body == "first";
+        let is_certain = |body: &&&str| was_there(body) || !self.refused.contains(*body);
+        bodies.iter().filter(is_certain).map(ToString::to_string).collect()
     }
 }
 
@@ -245,6 +267,7 @@ async fn trial(chat: &mut TestChat, fault: Fault) {
                 core: at_other,
                 begun: Instant::now(),
                 told: Vec::new(),
+                refused: Vec::new(),
             });
         }
     }
