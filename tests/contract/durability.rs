@@ -1,6 +1,6 @@
 //! A server whose settings are changed by a reload while a core runs on it.
 
-use netrox_harness::{Engine, Role, engine::PostgresServer, eventually};
+use netrox_harness::{Engine, Role, engine::PostgresServer, eventually, process::Log, within};
 use netrox_proto::v1::{ErrorReason, send_messages_response::Result as Answer};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -34,14 +34,27 @@ fn lines(core: &Core, level: &str, text: &str) -> usize {
     events.filter(|event| event["level"] == level && event.to_string().contains(text)).count()
 }
 
-/// Sends until one is refused, always with more under way: a core has no moment in which nothing waits.
-async fn send_until_refused(connection: Connection, ada: String, bob: String) -> ErrorReason {
+/// Sends until one is refused once the cause is logged, always with more under way: a core has no moment in which nothing
+/// waits.
+async fn send_until_refused(
+    connection: Connection,
+    ada: String,
+    bob: String,
+    log: Log,
+    named: &str,
+) {
     let mut pipeline = Pipeline::open(&connection).await;
     for request_id in 0.. {
         if request_id >= IN_FLIGHT {
-            match pipeline.answer().await.expect("an answer").expect("an answer").1 {
+            let is_told = log.contains(named);
+            match pipeline.next().await.1 {
                 Answer::Message(_) => {}
-                Answer::Failure(failure) => return failure.reason(),
+                Answer::Failure(failure) => match failure.reason() {
+                    ErrorReason::StoreUnavailable if is_told => return,
+                    // A busy machine may refuse some by itself, and the log comes late.
+                    ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown => {}
+                    other => panic!("{other:?}: {failure:?}"),
+                },
                 other => panic!("instead of a stored message: {other:?}"),
             }
         }
@@ -100,7 +113,7 @@ async fn a_server_that_stops_being_durable_is_not_served_from() {
         // What is there can be read.
         core.history(&bob, &ada).await.expect("a history");
         let named = format!("{setting} is \\\"off\\\"");
-        assert_eq!(lines(&core, "ERROR", &named), 1, "lines with {named}");
+        eventually("a line", async || (lines(&core, "ERROR", &named) == 1).then_some(())).await;
         postgres.reload_with(&format!("{setting} = on")).await;
         has_health(&core, ServingStatus::Serving).await;
         core.send(&ada, &bob, setting).await.expect("stored");
@@ -117,13 +130,12 @@ async fn a_server_that_stops_being_durable_is_found_under_load() {
     let [ada, bob] = core.users().await;
     let mut senders = JoinSet::new();
     for _ in 0..PIPELINES {
-        senders.spawn(send_until_refused(core.connect().await, ada.clone(), bob.clone()));
+        let (connection, log) = (core.connect().await, core.process.log(Role::Core(0)));
+        let named = "fsync is \\\"off\\\"";
+        senders.spawn(send_until_refused(connection, ada.clone(), bob.clone(), log, named));
     }
     postgres.reload_with("fsync = off").await;
-    while let Some(reason) = senders.join_next().await {
-        assert_eq!(reason.expect("a sender"), ErrorReason::StoreUnavailable);
-    }
-    assert!(core.log_contains("fsync is \\\"off\\\""));
+    within("refusals", senders.join_all()).await;
     postgres.reload_with("fsync = on").await;
     has_health(&core, ServingStatus::Serving).await;
 }
