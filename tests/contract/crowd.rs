@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::running::Core;
+use crate::{refusal::assert_invalid, running::Core};
 
 const GET_MESSAGE: &str = "/netrox.chat.v1.ChatService/GetMessage";
 const UPLOAD: &str = "/netrox.chat.v1.AttachmentService/UploadAttachment";
@@ -274,13 +274,15 @@ async fn a_stranger_has_few_calls_at_a_time() {
 /// Those whose first call shows a token have as many as they like, and who shows a wrong one is told of that and of nothing else.
 #[tokio::test]
 async fn many_calls_at_once_are_refused_to_no_service() {
-    /// More than a stranger has, and few enough for the readers of a machine that is busy.
+    /// More than a stranger has.
     const CALLS: usize = 100;
     let core = Core::start().await;
     let [ada] = core.users().await;
     let service = core.connect().await;
-    let threads = join_all((0..CALLS).map(async |_| service.threads(&ada).await)).await;
-    assert!(threads.iter().all(Result::is_ok), "{threads:?}");
+    // Answered without the database, whose readers are few.
+    for answered in join_all((0..CALLS).map(async |_| service.threads("x").await)).await {
+        assert_invalid(answered, "user_id");
+    }
     let channel = core.channel().await;
     let refused = join_all((0..CALLS).map(async |_| {
         let request = ListThreadsRequest { user_id: ada.clone(), ..Default::default() };
