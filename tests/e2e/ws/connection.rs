@@ -18,7 +18,7 @@ async fn dead(chat: &TestChat, user: &User) -> Raw {
 }
 
 /// Reads for the sockets, so that pings are answered, until `done`.
-async fn answering<T>(sockets: &mut [&mut Socket], done: impl Future<Output = T>) -> T {
+pub(super) async fn answering<T>(sockets: &mut [&mut Socket], done: impl Future<Output = T>) -> T {
     let reads = sockets.iter_mut().map(|socket| async {
         let frame = socket.next_text().await;
         panic!("nothing was sent to it: {frame}");

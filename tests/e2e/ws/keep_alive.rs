@@ -3,6 +3,8 @@
 use netrox_harness::{Arrangement, TestChat, each, raw::client_frame};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::connection::answering;
+
 each![an_idle_connection_is_pinged_and_lives, a_silent_connection_is_dropped];
 
 async fn an_idle_connection_is_pinged_and_lives(arrangement: Arrangement) {
@@ -13,7 +15,8 @@ async fn an_idle_connection_is_pinged_and_lives(arrangement: Arrangement) {
         let message = ada_socket.next_message().await.expect("a ping");
         assert!(matches!(message, Message::Ping(_)), "{message:?}");
     }
-    let (_, mut bob_socket) = chat.join("bob").await;
+    // The last is answered when the socket is read again.
+    let (_, mut bob_socket) = answering(&mut [&mut ada_socket], chat.join("bob")).await;
     bob_socket.say(&ada, "still there").await;
     ada_socket.expect_body("still there").await;
 }
