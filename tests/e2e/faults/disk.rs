@@ -37,10 +37,10 @@ async fn send(from: &mut Socket, to: &User, at: &mut Socket, body: &str) -> Resu
     }
 }
 
-/// All that the core keeps is on this disk, and what finds no room is refused at once.
-async fn start_on(disk: &SmallDisk, arrangement: Arrangement) -> TestChat {
+/// All that the core keeps is on this disk. What finds no room is refused after that wait.
+async fn start_on(disk: &SmallDisk, arrangement: Arrangement, wait: &str) -> TestChat {
     let core = if arrangement == Arrangement::Serve { Role::Serve } else { Role::Core(0) };
-    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", "0");
+    let builder = TestChat::builder(arrangement).set("send-rate", "0").set("store-wait", wait);
     let data = disk.path().join("data");
     let builder = builder.launcher(core, disk.launcher());
     builder.variable(core, "NETROX_CHAT_DATA_DIR", data).start().await
@@ -48,7 +48,7 @@ async fn start_on(disk: &SmallDisk, arrangement: Arrangement) -> TestChat {
 
 async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     let disk = SmallDisk::mount(48 * 1024 * 1024);
-    let mut chat = start_on(&disk, arrangement).await;
+    let mut chat = start_on(&disk, arrangement, "0").await;
     let core = chat.core_role();
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
@@ -135,7 +135,8 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
 /// Small messages change the same pages again and again: their log is long before their data is.
 async fn the_log_alone_fills_no_disk(arrangement: Arrangement) {
     let disk = SmallDisk::mount(40 * 1024 * 1024);
-    let mut chat = start_on(&disk, arrangement).await;
+    // A disk that is slow for a moment is not a full one.
+    let mut chat = start_on(&disk, arrangement, "30s").await;
     let core = chat.core_role();
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
@@ -147,6 +148,11 @@ async fn the_log_alone_fills_no_disk(arrangement: Arrangement) {
         acknowledged.push(body.into());
     }
     // Also where it is short from the start.
+    // Nothing waited for room either.
+    let log = chat.log(core);
+    for full in ["is full", "no room"] {
+        assert!(!log.contains(full), "{:#?}", log.lines());
+    }
     chat.restart(core).await;
     let (mut at_ada, mut at_bob) = (chat.connect(&ada).await, chat.connect(&bob).await);
     send(&mut at_ada, &bob, &mut at_bob, "one more").await.expect("stored");
