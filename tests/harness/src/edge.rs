@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Socket, User, rest::Request};
+use crate::{Socket, User, eventually, rest::Request};
 
 /// One address that clients talk to.
 #[derive(Debug, Clone, Copy)]
@@ -25,10 +25,16 @@ impl Edge {
         Socket::open(self.address, &path, &[]).await
     }
 
+    /// The messages of a conversation, as `reader` sees them. 503 asks for another attempt: a core may be slow, or just
+    /// come back.
     pub async fn history(&self, reader: &User, peer: &User) -> Vec<serde_json::Value> {
         let path = format!("/chat/messages/{}/", peer.id);
-        let answer = self.get(&path).bearer(&reader.token).send().await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let answer = eventually("a history", async || {
+            let answer = self.get(&path).bearer(&reader.token).send().await;
+            assert!([200, 503].contains(&answer.status), "{answer:?}");
+            (answer.status == 200).then_some(answer)
+        })
+        .await;
         answer.json()["entity"]["messages"].as_array().expect("messages").clone()
     }
 }

@@ -9,12 +9,15 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
-        Error, Message, client::IntoClientRequest as _, http::HeaderValue, protocol::CloseFrame,
+        Error, Message,
+        client::IntoClientRequest as _,
+        http::{HeaderValue, StatusCode},
+        protocol::CloseFrame,
     },
 };
 use uuid::Uuid;
 
-use crate::{User, within};
+use crate::{User, eventually, within};
 
 /// An open WebSocket. Pings are answered whenever a frame is awaited.
 #[derive(Debug)]
@@ -34,14 +37,17 @@ pub enum End {
 }
 
 impl Socket {
-    /// Opens a socket; the handshake must succeed.
+    /// Opens a socket; the handshake must succeed. 503 asks for another attempt: a core may be slow, or just come back.
     pub async fn open(address: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> Self {
-        match Self::try_open(address, path, headers).await {
-            Ok(socket) => socket,
+        eventually("a socket", async || match Self::try_open(address, path, headers).await {
+            Ok(socket) => Some(socket),
+            Err(Error::Http(answer)) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => None,
             Err(error) => panic!("open a socket: {error:?}"),
-        }
+        })
+        .await
     }
 
+    /// Opens a socket; an error is one of the connection, or any answer but 101.
     pub async fn try_open(
         address: SocketAddr,
         path: &str,
