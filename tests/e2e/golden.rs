@@ -106,7 +106,7 @@ async fn upload_and_its_frame(arrangement: Arrangement) {
         .text("receiver", &codebee.id)
         .text("message", "Hello, this is my message")
         .file("pexels-nappy-936119.jpg", vec![0xff; 88_812]);
-    let answer = chat.upload(&onuh, form).await;
+    let answer = chat.store(&onuh, form).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let mut values = Values::default();

@@ -4,7 +4,7 @@ use netrox_harness::{
     Arrangement, Role, TestChat, User,
     database::Database,
     eventually,
-    multipart::Form,
+    multipart::{Form, certain},
     process::{self, Ended},
     run_test,
 };
@@ -39,7 +39,8 @@ impl Move {
             ada_socket.expect_body(text).await;
         }
         let form = form(&cyd);
-        assert_eq!(old.upload(&bob, form.clone()).await.status, 201);
+        let uploaded = certain(async || old.upload(&bob, form.clone()).await).await;
+        assert_eq!(uploaded.status, 201, "{uploaded:?}");
         let quiet = [old.user("dee").await, old.user("eve").await];
         let unsent_file = old.upload_file(&ada, &quiet[1], "unsent.bin", FILE).await;
         let users = [ada, bob, cyd];

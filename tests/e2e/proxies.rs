@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use netrox_harness::{
-    Arrangement, Edge, Role, Socket, TestChat, User, eventually,
+    Arrangement, Role, Socket, TestChat, User, eventually,
     multipart::Form,
     reverse_proxy::{Kind, ReverseProxy},
     socket::End,
@@ -42,15 +42,10 @@ async fn proxy(kind: Kind, chat: &TestChat) -> ReverseProxy {
     ReverseProxy::start(kind, [0, 1].map(|index| chat.edge_at(index).address)).await
 }
 
-/// Uploads as much as that.
-async fn upload(
-    edge: Edge,
-    sender: &User,
-    receiver: &User,
-    bytes: usize,
-) -> netrox_harness::Response {
+/// An upload of as much as that.
+fn form(receiver: &User, bytes: usize) -> Form {
     let form = Form::new().text("receiver", &receiver.id).text("message", "a file");
-    edge.upload(sender, form.file("file.bin", vec![b'x'; bytes])).await
+    form.file("file.bin", vec![b'x'; bytes])
 }
 
 async fn everything_passes(kind: Kind) {
@@ -78,10 +73,9 @@ async fn everything_passes(kind: Kind) {
     refused.assert_failure(401);
 
     // The largest file, and one that is too large.
-    let stored = upload(client.edge(), &ada, &bob, 25 * MIB).await;
-    assert_eq!(stored.status, 201, "{stored:?}");
+    let stored = client.edge().store(&ada, form(&bob, 25 * MIB)).await;
     for too_large in [25 * MIB + 1, 31 * MIB] {
-        upload(client.edge(), &ada, &bob, too_large).await.assert_failure(413);
+        client.edge().upload(&ada, form(&bob, too_large)).await.assert_failure(413);
     }
     let stored = stored.json();
     let path = stored["entity"]["message"]["attached_file"].as_str().expect("a path").to_owned();

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use netrox_harness::{
-    Arrangement, Edge, Response, TestChat, User, each, multipart::Form, raw::Raw,
+    Arrangement, Edge, Response, TestChat, User, each,
+    multipart::{Form, certain},
+    raw::Raw,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use uuid::Uuid;
 
 use crate::flow::seed;
 
@@ -24,14 +25,14 @@ each![
     a_form_counts_for_ten_minutes,
 ];
 
-/// As libraries draw it.
-fn boundary() -> String {
-    format!("----FormBoundary{}", Uuid::new_v4())
-}
-
 fn form(boundary: &str, receiver: &User, text: &str) -> Form {
     let form = Form::with_boundary(boundary).text("receiver", &receiver.id).text("message", text);
     form.file("a.bin", vec![7; 300_000])
+}
+
+/// Uploads a form that is one upload, however often it is sent.
+async fn send(edge: Edge, sender: &User, form: &Form) -> Response {
+    certain(async || edge.upload(sender, form.clone()).await).await
 }
 
 /// The id of what was stored.
@@ -43,12 +44,12 @@ fn stored(answer: &Response) -> i64 {
 async fn the_same_form_is_one_upload(arrangement: Arrangement) {
     let mut chat = TestChat::start(arrangement).await;
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
-    let form = form(&boundary(), &bob, "once");
-    let first = chat.edge().upload(&ada, form.clone()).await;
+    let form = form(&Form::drawn_boundary(), &bob, "once");
+    let first = send(chat.edge(), &ada, &form).await;
     stored(&first);
     for edge in chat.edges() {
         // To the letter, the path of the file too.
-        assert_eq!(edge.upload(&ada, form.clone()).await.json(), first.json());
+        assert_eq!(send(edge, &ada, &form).await.json(), first.json());
     }
     // Nobody remembers it but the database.
     for role in chat.roles() {
@@ -59,7 +60,7 @@ async fn the_same_form_is_one_upload(arrangement: Arrangement) {
     }
     chat.ready().await;
     for edge in chat.edges() {
-        assert_eq!(edge.upload(&ada, form.clone()).await.json(), first.json());
+        assert_eq!(send(edge, &ada, &form).await.json(), first.json());
     }
     assert_eq!(chat.history(&ada, &bob).await.len(), 1);
     chat.keeps_files(1).await;
@@ -70,8 +71,8 @@ async fn copies_at_once_are_one_upload(arrangement: Arrangement) {
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
     let edges = chat.edges();
     for round in 0..10 {
-        let form = form(&boundary(), &bob, &format!("round {round}"));
-        let copies = (0..4).map(|copy| edges[copy % edges.len()].upload(&ada, form.clone()));
+        let form = form(&Form::drawn_boundary(), &bob, &format!("round {round}"));
+        let copies = (0..4).map(|copy| send(edges[copy % edges.len()], &ada, &form));
         let ids: Vec<_> = join_all(copies).await.iter().map(stored).collect();
         assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
         assert_eq!(chat.history(&ada, &bob).await.len(), round + 1);
@@ -98,10 +99,10 @@ async fn begin(edge: &Edge, sender: &User, form: &Form, bytes: usize) -> (Raw, B
 async fn a_copy_does_not_wait_for_one_that_stands(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
-    let form = form(&boundary(), &bob, "once");
+    let form = form(&Form::drawn_boundary(), &bob, "once");
     let (mut standing, rest) = begin(&chat.edge(), &ada, &form, 250_000).await;
     let edges = chat.edges();
-    let answer = edges[edges.len() - 1].upload(&ada, form).await;
+    let answer = send(edges[edges.len() - 1], &ada, &form).await;
     stored(&answer);
     standing.write(rest).await;
     let head = standing.head().await;
@@ -115,10 +116,10 @@ async fn a_copy_does_not_wait_for_one_that_stands(arrangement: Arrangement) {
 async fn a_copy_of_one_that_broke_off_is_the_upload(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
-    let form = form(&boundary(), &bob, "once");
+    let form = form(&Form::drawn_boundary(), &bob, "once");
     let (broken, _) = begin(&chat.edge(), &ada, &form, 250_000).await;
     drop(broken);
-    stored(&chat.upload(&ada, form).await);
+    stored(&send(chat.edge_of(&ada), &ada, &form).await);
     assert_eq!(chat.history(&ada, &bob).await.len(), 1);
     chat.keeps_files(1).await;
 }
@@ -133,7 +134,7 @@ async fn a_copy_after_a_kill_is_one_upload(arrangement: Arrangement) {
     let roles = chat.roles();
     for kill in 0..KILLS {
         let forms: Vec<_> = (0..UPLOADS)
-            .map(|upload| form(&boundary(), &bob, &format!("{kill} {upload}")))
+            .map(|upload| form(&Form::drawn_boundary(), &bob, &format!("{kill} {upload}")))
             .collect();
         let edges = chat.edges();
         let uploads = join_all(forms.iter().enumerate().map(|(index, form)| {
@@ -150,7 +151,7 @@ async fn a_copy_after_a_kill_is_one_upload(arrangement: Arrangement) {
         chat.ready().await;
         let edges = chat.edges();
         for (index, form) in forms.iter().enumerate() {
-            stored(&edges[(index + 1) % edges.len()].upload(&ada, form.clone()).await);
+            stored(&send(edges[(index + 1) % edges.len()], &ada, form).await);
         }
         assert_eq!(chat.history(&ada, &bob).await.len(), (kill + 1) * UPLOADS);
     }
@@ -159,7 +160,7 @@ async fn a_copy_after_a_kill_is_one_upload(arrangement: Arrangement) {
 async fn other_bytes_are_another_upload(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
-    let boundary = boundary();
+    let boundary = Form::drawn_boundary();
     let [one, other] = ["a text", "a tex1"].map(|text| form(&boundary, &bob, text));
     // A boundary that comes with other bytes is a fixed one, of some code: nothing with it is a copy from then on.
     for form in [&one, &other, &one, &other, &other] {
@@ -174,7 +175,7 @@ async fn other_bytes_are_another_upload(arrangement: Arrangement) {
 async fn another_user_is_another_upload(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
     let [ada, eve, bob] = [chat.user("ada").await, chat.user("eve").await, chat.user("bob").await];
-    let form = form(&boundary(), &bob, "the same");
+    let form = form(&Form::drawn_boundary(), &bob, "the same");
     let edges = chat.edges();
     let mut ids = Vec::new();
     for (index, sender) in [&ada, &eve, &ada, &eve, &eve].into_iter().enumerate() {
@@ -201,19 +202,21 @@ async fn a_boundary_of_ones_own_says_nothing(arrangement: Arrangement) {
 async fn a_form_counts_for_ten_minutes(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
-    let [one, other] = [boundary(), boundary()].map(|boundary| form(&boundary, &bob, "later"));
-    let first = stored(&chat.upload(&ada, one.clone()).await);
+    let [one, other] = [Form::drawn_boundary(), Form::drawn_boundary()]
+        .map(|boundary| form(&boundary, &bob, "later"));
+    let edge = chat.edge_of(&ada);
+    let first = stored(&send(edge, &ada, &one).await);
     let age = |micros| format!("update sent_forms set sent = sent - {micros}");
     chat.change_rows(&[&age(590_000_000)]).await;
-    assert_eq!(stored(&chat.upload(&ada, one.clone()).await), first);
+    assert_eq!(stored(&send(edge, &ada, &one).await), first);
     chat.change_rows(&[&age(600_000_000)]).await;
-    let second = stored(&chat.upload(&ada, one.clone()).await);
+    let second = stored(&send(edge, &ada, &one).await);
     assert_ne!(second, first);
     // From then on it is that one.
-    assert_eq!(stored(&chat.upload(&ada, one.clone()).await), second);
+    assert_eq!(stored(&send(edge, &ada, &one).await), second);
     // What nobody can need any more is forgotten with the next.
     chat.change_rows(&[&age(600_000_001)]).await;
-    stored(&chat.upload(&ada, other).await);
+    stored(&send(edge, &ada, &other).await);
     let forgotten = "select count(*) from sent_forms where message_id is null";
     assert_eq!(chat.count(forgotten).await, 1);
     assert_eq!(chat.history(&ada, &bob).await.len(), 3);

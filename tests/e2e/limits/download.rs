@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use netrox_harness::{
-    Arrangement, Edge, Role, TestChat, User, crowding::crowded, each, eventually, multipart::Form,
-    raw::Raw,
+    Arrangement, Edge, Role, TestChat, User, crowding::crowded, each, eventually, raw::Raw,
 };
 
 each![
@@ -22,16 +21,8 @@ const FILE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The path of a file that Ada sent to Bob.
 async fn file(chat: &TestChat, ada: &User, bob: &User, bytes: usize) -> String {
-    let answer = eventually("a file that is stored", async || {
-        let form = Form::new().text("receiver", &bob.id).file("a.bin", vec![7; bytes]);
-        let answer = chat.upload(ada, form).await;
-        // On a busy machine a database may be slow to answer: 503 asks for another attempt.
-        assert!([201, 503].contains(&answer.status), "{answer:?}");
-        (answer.status == 201).then_some(answer)
-    })
-    .await;
-    let path = &answer.json()["entity"]["message"]["attached_file"];
-    path.as_str().expect("a path").to_owned()
+    let message = chat.upload_file(ada, bob, "a.bin", vec![7; bytes]).await;
+    message["attached_file"].as_str().expect("a path").to_owned()
 }
 
 async fn ask(edge: Edge, path: &str, headers: &str) -> Raw {
@@ -211,8 +202,7 @@ async fn stalled_downloads_leave_open_files_to_others(arrangement: Arrangement) 
     at_bob.expect_body("to both").await;
     another.expect_body("to both").await;
     assert_eq!(chat.history(&ada, &bob).await.len(), 3);
-    let form = Form::new().text("receiver", &bob.id).file("b.bin", "b");
-    assert_eq!(chat.upload(&ada, form).await.status, 201);
+    chat.upload_file(&ada, &bob, "b.bin", "b").await;
     let log = chat.log(chat.edge_role());
     assert!(!log.contains("Too many open files"), "{:#?}", log.lines());
 }

@@ -1,14 +1,16 @@
 //! Bodies of uploads, with every byte in the test's hand.
 
 use bytes::Bytes;
+use uuid::Uuid;
 
-use crate::{Edge, Response, TestChat, User, rest::Request};
+use crate::{Edge, Response, TestChat, User, eventually, rest::Request};
 
 /// A `multipart/form-data` body.
 #[derive(Debug, Clone)]
 pub struct Form {
     boundary: String,
-    bytes: Vec<u8>,
+    /// Without the boundary before each.
+    parts: Vec<Vec<u8>>,
 }
 
 impl Default for Form {
@@ -28,7 +30,17 @@ impl Form {
     }
 
     pub fn with_boundary(boundary: &str) -> Self {
-        Self { boundary: boundary.to_owned(), bytes: Vec::new() }
+        Self { boundary: boundary.to_owned(), parts: Vec::new() }
+    }
+
+    /// As libraries draw it: a form with it that is sent again, byte for byte, is one upload.
+    pub fn drawn_boundary() -> String {
+        format!("----FormBoundary{}", Uuid::new_v4())
+    }
+
+    /// The same parts with a boundary as libraries draw it.
+    pub fn repeatable(self) -> Self {
+        Self { boundary: Self::drawn_boundary(), ..self }
     }
 
     pub fn content_type(&self) -> String {
@@ -50,22 +62,36 @@ impl Form {
 
     /// A part with its header lines as they stand.
     pub fn part(mut self, head: &str, content: &[u8]) -> Self {
-        let head = format!("--{}\r\n{head}\r\n\r\n", self.boundary);
-        self.bytes.extend_from_slice(head.as_bytes());
-        self.bytes.extend_from_slice(content);
-        self.bytes.extend_from_slice(b"\r\n");
+        self.parts.push([head.as_bytes(), b"\r\n\r\n", content, b"\r\n"].concat());
         self
     }
 
     /// The body so far, without its end.
     pub fn unfinished(self) -> Bytes {
-        self.bytes.into()
+        self.bytes().into()
     }
 
-    pub fn finish(mut self) -> Bytes {
-        self.bytes.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
-        self.bytes.into()
+    pub fn finish(self) -> Bytes {
+        let mut bytes = self.bytes();
+        bytes.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
+        bytes.into()
     }
+
+    fn bytes(&self) -> Vec<u8> {
+        let delimiter = format!("--{}\r\n", self.boundary).into_bytes();
+        self.parts.iter().flat_map(|part| [&delimiter[..], &part[..]]).collect::<Vec<_>>().concat()
+    }
+}
+
+/// Sends an upload until it is answered for certain. It must be the same bytes each time, with a boundary that looks random:
+/// then it is one upload, however often it is sent. A database that is slow for a moment leaves one refused or in doubt.
+pub async fn certain(upload: impl AsyncFn() -> Response) -> Response {
+    eventually("an answer to an upload that is certain", async || {
+        let answer = upload().await;
+        let is_in_doubt = answer.status == 500 && answer.text().contains("\"It may be stored\"");
+        (answer.status != 503 && !is_in_doubt).then_some(answer)
+    })
+    .await
 }
 
 impl Edge {
@@ -80,11 +106,24 @@ impl Edge {
     pub async fn upload(&self, sender: &User, form: Form) -> Response {
         self.upload_request(sender, form).send().await
     }
+
+    /// Uploads a form, which must be stored.
+    pub async fn store(&self, sender: &User, form: Form) -> Response {
+        let form = form.repeatable();
+        let answer = certain(async || self.upload(sender, form.clone()).await).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer
+    }
 }
 
 impl TestChat {
     pub async fn upload(&self, sender: &User, form: Form) -> Response {
         self.edge_of(sender).upload(sender, form).await
+    }
+
+    /// Uploads a form, which must be stored.
+    pub async fn store(&self, sender: &User, form: Form) -> Response {
+        self.edge_of(sender).store(sender, form).await
     }
 
     /// Uploads a file from one user to another, which must succeed, and returns its message.
@@ -99,8 +138,6 @@ impl TestChat {
             .text("receiver", &receiver.id)
             .text("message", "see this")
             .file(name, content);
-        let answer = self.upload(sender, form).await;
-        assert_eq!(answer.status, 201, "{answer:?}");
-        answer.json()["entity"]["message"].clone()
+        self.store(sender, form).await.json()["entity"]["message"].clone()
     }
 }
