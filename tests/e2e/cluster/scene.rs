@@ -1,10 +1,9 @@
 //! A cluster under load whose engines can be broken.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use netrox_harness::{
     Arrangement, Builder, Engine, Role, TestChat,
-    crowding::crowded,
     engine::{NatsServer, PostgresServer},
     proxy::Proxy,
 };
@@ -12,13 +11,6 @@ use serde_json::Value;
 
 use crate::flow::{Flow, Mark, seed};
 
-/// What is promised, as the chaos run holds it: from the return of what was broken until everybody gets messages
-/// through to everybody, or from its end where something else takes over.
-pub(super) const LONGEST_RECOVERY: Duration = Duration::from_secs(5);
-/// What is promised: from a request to its refusal.
-pub(super) const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
-/// On top of both, for a debug build on an idle machine; more where it shares the machine.
-const SLACK: Duration = Duration::from_secs(1);
 /// Messages that have to get through between faults.
 const STEADY: usize = 200;
 
@@ -108,9 +100,7 @@ impl Scene {
     pub(super) async fn verify(&mut self) {
         self.flow.verify_live(&self.chat).await;
         let (refused, slowest) = self.flow.refusals();
-        let longest = LONGEST_REFUSAL + crowded(SLACK);
-        eprintln!("{refused} sends refused, the slowest after {slowest:?} of {longest:?}");
-        assert!(slowest < longest, "{slowest:?} for a refusal, at most {longest:?}");
+        eprintln!("{refused} sends refused, the slowest after {slowest:?}");
         self.flow.verify(&self.chat).await;
     }
 }
@@ -121,11 +111,9 @@ pub(super) fn builder() -> Builder {
 }
 
 /// Waits until messages get through that were sent after the mark, everybody's and to everybody, and then
-/// for some quiet traffic.
+/// for some quiet traffic. How long that may take is held where nothing else has the machine, by the chaos run.
 pub(super) async fn recovered(flow: &mut Flow, mark: &Mark, after: &str) {
     let took = flow.through(mark).await;
-    let longest = LONGEST_RECOVERY + crowded(SLACK);
-    eprintln!("recovered from {after} after {took:?} of {longest:?}");
-    assert!(took < longest, "{took:?} to recover from {after}, at most {longest:?}");
+    eprintln!("recovered from {after} after {took:?}");
     flow.progress(STEADY).await;
 }

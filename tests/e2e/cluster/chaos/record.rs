@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    super::scene::{LONGEST_RECOVERY, LONGEST_REFUSAL},
-    probe::Slowest,
-};
+use super::probe::Slowest;
 
+/// What is promised: from the return of what was broken until everybody gets messages through to everybody, or from its end
+/// where something else takes over.
+const LONGEST_RECOVERY: Duration = Duration::from_secs(5);
+/// What is promised: from a request to its refusal.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
 /// A run of this length, or a longer one, has to amount to something.
 const LONG_RUN: Duration = Duration::from_secs(10 * 60);
 const LEAST_FAULTS: usize = 200;
