@@ -156,7 +156,7 @@ async fn a_server_that_is_gone_or_hangs_is_survived(arrangement: Arrangement) {
         let (mut at_ada, mut at_bob) = (chat.connect(&ada).await, chat.connect(&bob).await);
         at_ada.say(&bob, "hello").await;
         assert_eq!(at_bob.next().await["message_body"], "hello");
-        assert_eq!(chat.get("/readyz").send().await.status, 200);
+        chat.ready().await;
 
         if hangs {
             s3.pause(false)

@@ -79,7 +79,7 @@ async fn nonsense_and_malice_are_survived(arrangement: Arrangement) {
     assert!(grown < MAX_GROWTH, "grew by {grown} bytes");
     at_ada.say(&bob, "canary at last").await;
     at_bob.expect_body("canary at last").await;
-    assert_eq!(chat.get("/readyz").send().await.status, 200);
+    chat.ready().await;
     // Whatever came through is whole, and the list of it too.
     let history = chat.history(&victim, &mallory).await;
     assert!(history.iter().all(|message| message["message"].is_string()));

@@ -83,13 +83,17 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
         let build = format!("build_info{{version=\"{version}\",role=\"{word}\"}}");
         assert_eq!(sum(&metrics, &build), 1.0, "{metrics:?}");
         for path in ["/healthz", "/readyz"] {
-            assert_eq!(chat.admin(role).get(path).send().await.status, 200, "{role:?} {path}");
+            eventually(&format!("{path} of {role:?}"), || async {
+                (chat.admin(role).get(path).send().await.status == 200).then_some(())
+            })
+            .await;
         }
     }
     let before = Metrics::of_all(&chat, &cores).await;
     assert_eq!(sum(&before, "messages_stored_total"), 0.0);
-    assert_eq!(sum(&before, "serving{part=\"database\"}"), cores.len() as f64);
-    assert_eq!(sum(&before, "serving{part=\"files\"}"), cores.len() as f64);
+    for part in ["database", "files"] {
+        comes_to(&chat, &cores, &format!("serving{{part=\"{part}\"}}"), cores.len() as f64).await;
+    }
 
     let (ada, mut ada_socket) = chat.join("ada").await;
     let (bob, mut bob_socket) = chat.join("bob").await;

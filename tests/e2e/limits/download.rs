@@ -165,7 +165,7 @@ async fn stalled_downloads_take_nothing_that_chat_needs(arrangement: Arrangement
             at_bob.expect_body(&number.to_string()).await;
             slowest = slowest.max(start.elapsed());
         }
-        assert_eq!(chat.get("/readyz").send().await.status, 200);
+        chat.ready().await;
         assert_eq!(chat.history(&ada, &bob).await.len(), 51);
         let grown = chat.resident_bytes().saturating_sub(before);
         let each = grown / held.len() as u64;

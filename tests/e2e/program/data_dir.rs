@@ -24,7 +24,7 @@ async fn two_processes_never_share_a_data_directory(arrangement: Arrangement) {
         assert!(ended.stderr.contains(data_dir), "{ended:?}");
     }
     // The first one has not noticed, and leaves no lock behind when it is killed.
-    assert_eq!(chat.get("/readyz").send().await.status, 200);
+    chat.ready().await;
     let core = chat.core_role();
     chat.restart(core).await;
 }
