@@ -126,8 +126,6 @@ async fn without_a_named_proxy_an_address_has_no_limit(arrangement: Arrangement)
     }
     let log = chat.log(chat.edge_role());
     log.counts("--trusted-proxies", 1).await;
-    let new_chat = log.count_of("there was no data");
-    assert_eq!(log.count_of("\"WARN\""), 1 + new_chat, "{:#?}", log.lines());
 }
 
 /// How many downloads stall: 1,000 with `NETROX_CHAT_TEST_FULL=1`.
