@@ -56,12 +56,23 @@ async fn sends_wait_for_a_database_that_another_holds(arrangement: Arrangement) 
 
 /// Another program has the file for itself.
 async fn hold_file(chat: &TestChat, hold: Duration) {
-    let path = chat.data_dir().join("chat.db");
-    let other = SqliteConnection::connect(&format!("sqlite://{}", path.display()));
-    let mut other = other.await.expect("the database");
-    sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the write lock");
+    let other = hold_write_lock(chat).await;
     sleep(hold).await;
     other.close().await.expect("closed");
+}
+
+/// A core that commits without end leaves another program the lock when it happens to.
+async fn hold_write_lock(chat: &TestChat) -> SqliteConnection {
+    let url = format!("sqlite://{}", chat.data_dir().join("chat.db").display());
+    eventually("the write lock", async || {
+        let mut other = SqliteConnection::connect(&url).await.expect("the database");
+        match sqlx::raw_sql("begin immediate").execute(&mut other).await {
+            Ok(_) => Some(other),
+            Err(sqlx::Error::Database(error)) if error.message().contains("locked") => None,
+            Err(error) => panic!("the write lock: {error}"),
+        }
+    })
+    .await
 }
 
 async fn sends_wait_for_a_core_that_starts_again(arrangement: Arrangement) {
@@ -191,27 +202,27 @@ async fn a_core_that_is_killed_cut_off_or_drains_in_a_stall_costs_no_send() {
 /// What is sent while the database is away for longer than anything may wait.
 #[tokio::test]
 async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
+    const BEGINS: &str = "no core takes sends: they wait";
     run_test(async {
         let (wait, away) = if is_full() { (10, 20) } else { (5, 9) };
         let [wait, away] = [wait, away].map(Duration::from_secs);
         let mut scene = Scene::start_with(&[("store-wait", &format!("{}s", wait.as_secs()))]).await;
         let load = scene.load().await;
+        let edges = scene.chat.edge_roles();
+        let begins = |chat: &TestChat, edge: &Role| chat.log(*edge).count_of(BEGINS);
+        // A machine that stood still has stalls of its own.
+        let before: Vec<_> = edges.iter().map(|edge| begins(&scene.chat, edge)).collect();
         let paused_at = Instant::now();
         scene.postgres.pause();
         // As today: a stall is told to whoever asks.
         eventually("not ready", async || {
             (scene.chat.get("/readyz").send().await.status == 503).then_some(())
         })
-    const BEGINS: &str = "no core takes sends: they wait";
         .await;
         sleep((paused_at + away).saturating_duration_since(Instant::now())).await;
         scene.postgres.resume();
         let resumed_at = Instant::now();
         sleep(Duration::from_secs(1)).await;
-        let edges = scene.chat.edge_roles();
-        let begins = |chat: &TestChat, edge: &Role| chat.log(*edge).count_of(BEGINS);
-        // A machine that stood still has stalls of its own.
-        let before: Vec<_> = edges.iter().map(|edge| begins(&scene.chat, edge)).collect();
         let pairs = load.stop().await;
         let exact = EXACT + crowded(SLACK);
         let (mut refused, mut unknown, mut late) = (0, 0, 0);
@@ -341,13 +352,7 @@ async fn what_waits_when_the_process_ends_is_told_before_the_close(arrangement: 
             postgres.pause();
             None
         }
-        Arrangement::Serve | Arrangement::Split => {
-            let path = chat.data_dir().join("chat.db");
-            let url = format!("sqlite://{}", path.display());
-            let mut other = SqliteConnection::connect(&url).await.expect("the database");
-            sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the write lock");
-            Some(other)
-        }
+        Arrangement::Serve | Arrangement::Split => Some(hold_write_lock(&chat).await),
     };
     for number in 0..5 {
         at_ada.say(&bob, &number.to_string()).await;
