@@ -135,7 +135,12 @@ async fn damage_ends_a_core(arrangement: Arrangement) {
         file.write_all_at(&[0xff; PAGE_BYTES as usize], at).expect("damaged");
     }
     let path = format!("/chat/messages/{}/", bob.id);
-    // It may be gone before it has answered.
-    let _ = chat.edge_of(&ada).get(&path).bearer(&ada.token).try_send().await;
+    let edge = chat.edge_of(&ada);
+    eventually("the end of the core", async || {
+        // It may be gone before it has answered, and the edge may refuse what has not come to it.
+        let _ = edge.get(&path).bearer(&ada.token).try_send().await;
+        (!chat.process(core).is_running()).then_some(())
+    })
+    .await;
     assert_eq!(chat.ended(core).await.code(), DAMAGED);
 }
