@@ -40,7 +40,9 @@ async fn ada_and_bob(chat: &TestChat, claims: impl Fn(Claims) -> Claims) -> (Use
     let (bob, mut bob_socket) = chat.join("bob").await;
     let ada = chat.stranger("ada");
     let ada = ada.with_token(claims(Claims::access(&ada.id)).sign(JWT_SECRET));
-    chat.connect(&ada).await.say(&bob, "hello").await;
+    // Not dropped before it is there: of a client that is gone, what has not been read may be lost.
+    let mut ada_socket = chat.connect(&ada).await;
+    ada_socket.say(&bob, "hello").await;
     bob_socket.expect_body("hello").await;
     (ada, bob)
 }
