@@ -1,11 +1,16 @@
 //! `MarkSeen`, `MarkDelivered`, `GetThread`, pages of `ListThreads`: who got how far, and what is unread.
 
-use netrox_proto::v1::{ErrorReason, ThreadState, event::Change};
+use netrox_proto::v1::{
+    DeleteMessageRequest, ErrorReason, ThreadState, event::Change, send_messages_request::Request,
+    send_messages_response::Result as Answer,
+};
+use uuid::Uuid;
 
 use crate::{
     attachment::upload,
+    pipeline::{IN_FLIGHT, Pipeline},
     refusal::{assert_invalid, assert_refused},
-    running::Core,
+    running::{Core, text},
     subscribe::Subscription,
 };
 
@@ -170,4 +175,52 @@ async fn threads_are_paged_by_their_last_message() {
     {
         assert_invalid(core.thread_page(&ada, limit, token).await, field);
     }
+}
+
+/// Gives the ids of what is stored, in the order of the requests.
+async fn all_done(core: &Core, requests: impl Iterator<Item = Request>) -> Vec<i64> {
+    let mut pipeline = Pipeline::open(core).await;
+    let mut ids = Vec::new();
+    let mut asked = 0;
+    for request in requests {
+        pipeline.request(asked, request).await;
+        asked += 1;
+        if asked > IN_FLIGHT as u64 {
+            ids.push(pipeline.next().await);
+        }
+    }
+    while (ids.len() as u64) < asked {
+        ids.push(pipeline.next().await);
+    }
+    ids.sort_unstable_by_key(|(request_id, _)| *request_id);
+    let id = |(_, answer)| match answer {
+        Answer::Message(message) => message.message_id,
+        Answer::Delete(_) => 0,
+        other => panic!("{other:?}"),
+    };
+    ids.into_iter().map(id).collect()
+}
+
+/// A thread whose messages the user has deleted looks unread until it is counted.
+#[tokio::test]
+async fn what_is_unread_is_found_behind_any_number_of_threads_that_are_not() {
+    const THREADS: usize = 1_030;
+    const LEFT: usize = 20;
+    let core = Core::start().await;
+    let [ada] = core.users().await;
+    let peers: Vec<_> = (0..THREADS).map(|_| Uuid::new_v4().to_string()).collect();
+    for some in peers.chunks(1_000) {
+        core.upsert(some).await;
+    }
+    let requests = peers.iter().map(|peer| Request::Message(text(peer, &ada, "in")));
+    let stored = all_done(&core, requests).await;
+    // More are not counted.
+    let unread = async || core.thread_page(&ada, 1, "").await.expect("a page").unread_total;
+    assert_eq!(unread().await, 1_000);
+    let deleted = stored[..THREADS - LEFT].iter().map(|message_id| {
+        let (user_id, message_id) = (ada.clone(), *message_id);
+        Request::Delete(DeleteMessageRequest { user_id, message_id, for_everyone: false })
+    });
+    all_done(&core, deleted).await;
+    assert_eq!(unread().await, i32::try_from(LEFT).expect("few"));
 }
