@@ -50,9 +50,9 @@ pub(super) async fn page(
         return Err(Error::InvalidField { field: "limit", problem: "not from 1 to 200" });
     }
     let before = before(token)?;
-    let feed = store.find_feeds(&[(user_id, Position::default())]).await?.pop().flatten();
-    let end = feed.ok_or(Error::UserUnknown)?.end();
-    let user = acting(store, user_id).await?;
+    let feeds = async { Ok(store.find_feeds(&[(user_id, Position::default())]).await?) };
+    let (mut feeds, user) = tokio::try_join!(feeds, acting(store, user_id))?;
+    let end = feeds.pop().flatten().ok_or(Error::UserUnknown)?.end();
     let limit = usize::try_from(limit).unwrap_or_default();
     let listed = store.list_thread_page(user.key, before, limit + 1);
     let (mut listed, unread) = tokio::try_join!(listed, store.unread_total(user.key))?;
@@ -86,9 +86,9 @@ pub(super) async fn find(
     user_id: UserId,
     peer_id: UserId,
 ) -> Result<v1::Thread, Error> {
-    let user = acting(store, user_id).await?;
-    let peer = store.find_user(peer_id).await?.filter(|_| peer_id != user_id);
-    let peer = peer.ok_or(Error::UserUnknown)?;
+    let peer = async { Ok(store.find_user(peer_id).await?) };
+    let (user, peer) = tokio::try_join!(acting(store, user_id), peer)?;
+    let peer = peer.filter(|_| peer_id != user_id).ok_or(Error::UserUnknown)?;
     let thread = store.find_thread(user.key, peer.key).await?.ok_or(Error::ThreadNotFound)?;
     let thread = with_state(store, &user, &[thread.id]).await?.pop();
     let is_visible = |thread: &v1::Thread| thread.state.as_ref().is_some_and(|it| it.last_id > 0);
@@ -102,9 +102,12 @@ async fn acting(store: &Store, id: UserId) -> Result<UserRow, Error> {
 
 /// In the order of the ids.
 async fn with_state(store: &Store, user: &UserRow, ids: &[i64]) -> Result<Vec<v1::Thread>, Error> {
-    let mut threads = store.get_threads(ids, user, &user.clone().into()).await?;
-    let states = store.thread_states(user.key, ids).await?;
-    let mut last_messages = store.last_messages(user.key, ids).await?;
+    let on_wire_user = user.clone().into();
+    let (mut threads, states, mut last_messages) = tokio::try_join!(
+        store.get_threads(ids, user, &on_wire_user),
+        store.thread_states(user.key, ids),
+        store.last_messages(user.key, ids),
+    )?;
     for thread in &mut threads {
         let state = states.iter().find(|state| state.thread_id == thread.id);
         let state: Option<v1::ThreadState> = state.cloned().map(Into::into);
