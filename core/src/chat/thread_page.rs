@@ -103,11 +103,13 @@ async fn acting(store: &Store, id: UserId) -> Result<UserRow, Error> {
 /// In the order of the ids.
 async fn with_state(store: &Store, user: &UserRow, ids: &[i64]) -> Result<Vec<v1::Thread>, Error> {
     let on_wire_user = user.clone().into();
-    let (mut threads, states, mut last_messages) = tokio::try_join!(
-        store.get_threads(ids, user, &on_wire_user),
-        store.thread_states(user.key, ids),
-        store.last_messages(user.key, ids),
-    )?;
+    let seen = async {
+        let states = store.thread_states(user.key, ids).await?;
+        // After the states: it may be newer than what they say, and is never older.
+        Ok((states, store.last_messages(user.key, ids).await?))
+    };
+    let threads = store.get_threads(ids, user, &on_wire_user);
+    let (mut threads, (states, mut last_messages)) = tokio::try_join!(threads, seen)?;
     for thread in &mut threads {
         let state = states.iter().find(|state| state.thread_id == thread.id);
         let state: Option<v1::ThreadState> = state.cloned().map(Into::into);
