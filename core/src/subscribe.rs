@@ -58,6 +58,8 @@ pub(crate) struct Subscription {
     told_seq: u64,
     told_start: Start,
     phase: Phase,
+    /// More than a page is missing: the next is read ahead. Who wants a page alone leaves before.
+    is_far_behind: bool,
     reads: FeedReads,
     request: Option<RequestId>,
 }
@@ -143,6 +145,7 @@ impl Subscription {
             told_seq: 0,
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
+            is_far_behind: false,
             reads,
             request: RequestId::current(),
         })
@@ -319,13 +322,14 @@ impl Stream for Subscription {
                     if let Some((events, position)) = next_events(page) {
                         let has_next = page.events.is_empty() && !page.is_complete;
                         this.position = position;
-                        if has_next {
+                        if has_next && this.is_far_behind {
                             // While the subscriber takes the last of this one.
                             this.catch_up(ReadCause::Position);
                         }
                         return Poll::Ready(Some(Ok(this.response(events))));
                     }
                     this.position = page.end;
+                    this.is_far_behind = !page.is_complete;
                     if page.is_complete {
                         this.phase = Phase::Live;
                         // Places that nothing has any more move it, too.
