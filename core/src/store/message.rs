@@ -113,29 +113,24 @@ impl MessageRow {
             Participant::Sender => (Some(self.sender_seq), self.client_ref),
             Participant::Receiver => (self.receiver_seq, None),
         };
-        let message = v1::Message {
+        // Of what is gone there is no more than that.
+        let is_shown = !hidden && !self.deleted;
+        v1::Message {
             id: self.id,
             thread_id: self.thread_id,
             sender_id,
             receiver_id,
+            body: if is_shown { self.body } else { String::new() },
             created: Some(timestamp(self.created)),
             updated: Some(timestamp(self.updated)),
             seen: self.seen,
             deleted: self.deleted,
-            hidden,
+            attachment: self.attachment.into_wire().filter(|_| is_shown),
             client_ref: client_ref.map(|client_ref| ClientRef(client_ref).to_string()),
+            reply_to_id: self.reply_to.filter(|_| is_shown),
+            meta_json: self.meta.filter(|_| is_shown),
+            hidden,
             rev: seq.unwrap_or_default().cast_unsigned(),
-            ..v1::Message::default()
-        };
-        if hidden || self.deleted {
-            return message;
-        }
-        v1::Message {
-            body: self.body,
-            attachment: self.attachment.into_wire(),
-            reply_to_id: self.reply_to,
-            meta_json: self.meta,
-            ..message
         }
     }
 }
