@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     Error, Store,
     engine::{Readers, read, read_postgres},
-    thread_state::{MOST_UNREAD, counts, own_threads, unread},
+    thread_state::{MOST_UNREAD, counts, own_threads, range, unread},
     user::UserKey,
 };
 

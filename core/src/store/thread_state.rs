@@ -70,26 +70,38 @@ macro_rules! counts {
 }
 pub(super) use counts;
 
+/// Messages `m` of a thread, in their order, from one on or after it. Where it knows of few threads, PostgreSQL would rather look
+/// through those of all in the order of their ids; a range of both has one index.
+macro_rules! range {
+    (sqlite, $from:literal, $id:literal) => {
+        concat!("m.thread_id = t.id and m.id ", $from, " ", $id)
+    };
+    (postgres, $from:literal, $id:literal) => {
+        concat!("(m.thread_id, m.id) ", $from, " (t.id, ", $id, ") and m.thread_id <= t.id")
+    };
+}
+pub(super) use range;
+
 /// Messages of the peer above the mark `s`, in `t`. Mostly the first that follow it tell all: they are read one by one. Behind
 /// them a step goes from one turn to the next: `start` is where the next begins. After so many turns, which nobody noted perhaps,
 /// the rest is read one by one. SQLite has to be told by which index turns are found.
 macro_rules! unread {
     (sqlite) => {
-        unread!(@ "messages n indexed by messages_turns")
+        unread!(@ sqlite, "messages n indexed by messages_turns")
     };
     (postgres) => {
-        unread!(@ "messages n")
+        unread!(@ postgres, "messages n")
     };
-    (@ $turns:literal) => {
+    (@ $engine:ident, $turns:literal) => {
         concat!(
             "case when t.peer_sent <= coalesce(s.seen_id, 0) then 0 else (
             with recursive near (passed, counted, last_id) as (
                 select count(*), coalesce(sum(first.counts), 0), max(first.id) from (
                     select m.id, case when ",
             counts!(),
-            " then 1 else 0 end as counts from messages m
-                    where m.thread_id = t.id and m.id > coalesce(s.seen_id, 0)
-                    order by m.id limit 1200) as first),
+            " then 1 else 0 end as counts from messages m where ",
+            range!($engine, ">", "coalesce(s.seen_id, 0)"),
+            " order by m.thread_id, m.id limit 1200) as first),
             turn (step, start, counted) as (
                 select 0, case when near.passed < 1200 or near.counted >= 1000 then null
                         else (select min(m.id) from messages m
@@ -103,25 +115,26 @@ macro_rules! unread {
                     turn.counted + case when (select m.sender from messages m
                             where m.thread_id = t.id and m.id = turn.start) = t.peer_key
                         then (select count(*) from (
-                            select 1 from messages m where m.thread_id = t.id
-                                and m.id >= turn.start
-                                and m.id < coalesce((select min(n.id) from ",
+                            select 1 from messages m where ",
+            range!($engine, ">=", "turn.start"),
+            " and m.id < coalesce((select min(n.id) from ",
             $turns,
             " where n.thread_id = t.id and n.id > turn.start
                                         and n.continues is null), 9223372036854775807)
                                 and ",
             counts!(),
-            " limit 1000) as of_turn)
+            " order by m.thread_id, m.id limit 1000) as of_turn)
                         else 0 end
                 from turn
                 where turn.start is not null and turn.counted < 1000 and turn.step < 500)
             select case when whole > 1000 then 1000 else whole end from (
                 select last.counted + case when last.start is null or last.counted >= 1000 then 0
                     else (select count(*) from (
-                        select 1 from messages m
-                        where m.thread_id = t.id and m.id >= last.start and ",
+                        select 1 from messages m where ",
+            range!($engine, ">=", "last.start"),
+            " and ",
             counts!(),
-            " limit 1000) as rest) end as whole
+            " order by m.thread_id, m.id limit 1000) as rest) end as whole
                 from (select turn.start, turn.counted from turn
                     order by turn.step desc limit 1) as last) as counting) end"
         )
