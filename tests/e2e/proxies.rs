@@ -218,6 +218,12 @@ async fn no_edge_is_missed(proxy: &ReverseProxy, chat: &mut TestChat) {
         Socket::try_open(client.edge().address, &path, &[]).await.ok()
     })
     .await;
+    // To nginx an edge that was away is back once an answer is through, and a socket is none until it ends.
+    eventually("an answer of it", async || {
+        let answer = client.edge().get("/chat/get-user-threads/").bearer(&cyd.token).send().await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }
 
 /// No edge is ready meanwhile, and one answers all the same.
