@@ -25,6 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::codec::SmallBufferCodec")
         .bytes(".netrox.chat.v1.UploadAttachmentRequest.chunk")
         .bytes(".netrox.chat.v1.DownloadAttachmentResponse.chunk")
+        // Few messages have one, and all are moved.
+        .boxed(".netrox.chat.v1.Message.attachment")
         .compile_fds(descriptors)?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::SmallBufferCodec")

@@ -82,22 +82,22 @@ pub(crate) fn route_of(path: &str) -> &'static str {
 /// Every route, with and without its last slash, and without a redirect (PROTOCOL section 2).
 pub(crate) fn router(edge: Edge) -> Router {
     let cors = Cors::of(&edge.shared.config.cors_allow_origin);
-    let mut router = Router::new();
-    let routes: [(&str, MethodRouter<Edge>); 6] = [
+    let long = routes([
         ("/chat/messages/{uid}", get(message::list)),
         ("/chat/get-user-threads", get(thread::list)),
         ("/chat/chat-attachment", post(attachment::upload)),
+    ]);
+    // Their answers are short, and clients that all come back at once ask for a WebSocket.
+    let short = routes([
         ("/ws/chat/room", get(ws::handshake)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
-    ];
-    for (path, methods) in routes {
-        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
-    }
+    ]);
     let compressed = middleware::from_fn_with_state(Turns::default(), compression::compress);
-    let router = router
+    let router = long
         .nest(v2::PREFIX, v2::router())
         .layer(compressed)
+        .merge(short)
         .route("/mediafiles/{*path}", get(media::download))
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { PublicError::method_not_allowed() })
@@ -107,6 +107,12 @@ pub(crate) fn router(edge: Edge) -> Router {
         Some(cors) => with_cors(router, cors),
         None => router,
     }
+}
+
+fn routes<const N: usize>(routes: [(&str, MethodRouter<Edge>); N]) -> Router<Edge> {
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+        router.route(path, methods.clone()).route(&format!("{path}/"), methods)
+    })
 }
 
 /// Also of what is below the prefix of the second generation and is no path of a route.

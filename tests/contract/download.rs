@@ -53,7 +53,7 @@ fn content(bytes: usize) -> Vec<u8> {
 async fn uploaded(core: &Core, content: &[u8]) -> ([String; 2], Attachment) {
     let [ada, bob] = core.users().await;
     let message = upload(core, &ada, &bob, "a.bin", content).await.expect("stored");
-    ([ada, bob], message.attachment.expect("a file"))
+    ([ada, bob], *message.attachment.expect("a file"))
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ impl Attachments {
             sender_id: sender.to_string(),
             receiver_id: receiver.to_string(),
             body: body.clone(),
-            attachment: Some(attachment.undispatched()),
+            attachment: Some(Box::new(attachment.undispatched())),
             client_ref: reference.and_then(Reference::to_wire),
             reply_to_id: reply_to,
             meta_json: meta.clone(),

@@ -184,6 +184,13 @@ pub(crate) struct NewMessageRow<'a> {
     pub(crate) dispatched: Option<i64>,
 }
 
+impl NewMessageRow<'_> {
+    /// Whether it has nothing that clients of the first generation do not send.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.ref_from_client && self.reply_to.is_none() && self.meta.is_none()
+    }
+}
+
 /// A file to be removed, as if its upload had been cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErasedFileRow {

@@ -125,7 +125,7 @@ impl MessageRow {
             updated: Some(timestamp(self.updated)),
             seen: self.seen,
             deleted: self.deleted,
-            attachment: self.attachment.into_wire().filter(|_| is_shown),
+            attachment: self.attachment.into_wire().filter(|_| is_shown).map(Box::new),
             client_ref: client_ref.map(|client_ref| ClientRef(client_ref).to_string()),
             reply_to_id: self.reply_to.filter(|_| is_shown),
             meta_json: self.meta.filter(|_| is_shown),

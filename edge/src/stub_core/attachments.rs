@@ -82,13 +82,13 @@ impl AttachmentService for StubCore {
             updated: created,
             seen: false,
             deleted: false,
-            attachment: Some(Attachment {
+            attachment: Some(Box::new(Attachment {
                 path: "attachments/2024/06/17/4908f104-b77b-4677-b563-b693a893fef3.jpg".into(),
                 file_name: start.file_name.clone(),
                 size: i64::try_from(upload.content.len()).expect("a size"),
                 content_type: "application/octet-stream".into(),
                 dispatched: None,
-            }),
+            })),
             ..Default::default()
         };
         let message = if start.from_client {

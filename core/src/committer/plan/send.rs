@@ -111,9 +111,9 @@ impl<'a> Plan<'a> {
             updated: Some(timestamp(created)),
             seen: false,
             deleted: false,
-            attachment: message.attachment.as_ref().map(|file| v1::Attachment {
-                dispatched: dispatched.map(timestamp),
-                ..file.undispatched()
+            attachment: message.attachment.as_ref().map(|file| {
+                let dispatched = dispatched.map(timestamp);
+                Box::new(v1::Attachment { dispatched, ..file.undispatched() })
             }),
             client_ref: message
                 .client_ref

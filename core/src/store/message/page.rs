@@ -40,7 +40,7 @@ const OLDEST_FIRST: &str = packed!("asc");
 const NEWEST_FIRST: &str = packed!("desc");
 
 #[derive(Deserialize)]
-struct Packed(i64, UserKey, usize, i64, Option<i64>, Option<Rest>);
+struct Packed(i64, UserKey, usize, i64, Option<i64>, Option<Box<Rest>>);
 
 #[derive(Deserialize)]
 struct Rest(
@@ -56,6 +56,12 @@ struct Rest(
     Option<String>, // meta
     Option<Uuid>,   // client_ref
 );
+
+impl Rest {
+    fn plain(created: i64) -> Self {
+        Self(created, 0, 0, None, None, None, None, None, None, None, None)
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the bodies of a page are not as long as their messages say")]
@@ -94,7 +100,6 @@ impl Packed {
     fn unpack(self, range: MessageRange, bodies: &mut &str) -> Result<MessageRow, sqlx::Error> {
         let Self(id, sender, length, created, seq, rest) = self;
         let body = take_body(bodies, length)?;
-        let plain = Rest(created, 0, 0, None, None, None, None, None, None, None, None);
         let Rest(
             updated,
             seen,
@@ -107,7 +112,7 @@ impl Packed {
             reply_to,
             meta,
             client_ref,
-        ) = rest.unwrap_or(plain);
+        ) = rest.map_or_else(|| Rest::plain(created), |rest| *rest);
         // The place in the feed of who asks; the other's is not told.
         let (sender_seq, receiver_seq) =
             if sender == range.viewer { (seq.unwrap_or_default(), None) } else { (0, seq) };

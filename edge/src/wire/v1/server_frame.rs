@@ -116,13 +116,13 @@ mod tests {
             body: "Hello, this is my message".into(),
             created: Some(time::timestamp(TEXT_CREATED)),
             updated: Some(time::timestamp(TEXT_CREATED)),
-            attachment: Some(Attachment {
+            attachment: Some(Box::new(Attachment {
                 path: "attachments/2024/26/17/37f67ff8-f5b8-4761-996c-04b0acf50bb9.jpg".into(),
                 file_name: "pexels-nappy-936119.jpg".into(),
                 size: 88_812,
                 content_type: "image/jpeg".into(),
                 dispatched: Some(time::timestamp(FILE_DISPATCHED)),
-            }),
+            })),
             ..Default::default()
         }
     }

@@ -184,12 +184,24 @@ const SET_FILES: &str = concat!(
     " where messages.thread_id = v ->> 0 and messages.id = v ->> 1;"
 );
 /// Messages with their text alone. All parameters that are left are theirs; the driver leaves null what it has none for.
-const INSERT_MESSAGES: &str = "\
-    insert or rollback into messages (thread_id, id, sender, receiver, body, created, updated,
-        sender_seq, receiver_seq, client_ref, ref_from_client, continues, reply_to, meta)
-    select column1, column2, column3, column4, column5, column6, column6, column7, column8, column9,
-        column10, column11, column12, column13
-    from (values ";
+macro_rules! insert_messages {
+    ($more_columns:literal, $more_values:literal) => {
+        concat!(
+            "insert or rollback into messages (thread_id, id, sender, receiver, body, created, updated,
+                sender_seq, receiver_seq, client_ref, continues",
+            $more_columns,
+            ") select column1, column2, column3, column4, column5, column6, column6, column7, column8,
+                column9, column10",
+            $more_values,
+            " from (values "
+        )
+    };
+}
+const INSERT_PLAIN: &str = insert_messages!("", "");
+const PLAIN: &str = "(?,?,?,?,?,?,?,?,?,?)";
+/// With what clients of the second generation and services may add.
+const INSERT_MESSAGES: &str =
+    insert_messages!(", ref_from_client, reply_to, meta", ", column11, column12, column13");
 const MESSAGE: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?)";
 const MESSAGE_PARAMETERS: usize = 13;
 const END_OF_MESSAGES: &str = ") where column1 is not null;";
@@ -202,6 +214,7 @@ const SIZES: [usize; 20] =
 
 /// The statements of a batch to its end. Each but the commit ends in a semicolon, by which they are counted.
 struct Statements {
+    plain: String,
     usual: String,
     with_rarer: String,
 }
@@ -216,9 +229,14 @@ impl Statements {
     }
 
     fn new(size: usize) -> Self {
-        let messages = vec![MESSAGE; size].join(",");
-        let insert = [INSERT_MESSAGES, &messages, END_OF_MESSAGES].concat();
+        let insert = |start: &str, row: &str| {
+            let rows = vec![row; size].join(",");
+            [start, &rows, END_OF_MESSAGES].concat()
+        };
+        let plain = insert(INSERT_PLAIN, PLAIN);
+        let insert = insert(INSERT_MESSAGES, MESSAGE);
         Self {
+            plain: [MOVE, &plain, COMMIT].concat(),
             usual: [MOVE, &insert, COMMIT].concat(),
             with_rarer: [RARER, MOVE, ENTER_START, MARK, &insert, SET_FILES, COMMIT].concat(),
         }
@@ -277,8 +295,13 @@ pub(in crate::store) async fn commit(
             parameters.add(json(&rows.thread_states)?)?;
             parameters.add(json(&rows.erased_files)?)?;
         }
-        parameters.add_messages(rows)?;
-        let sql = if is_usual { &statements.usual } else { &statements.with_rarer };
+        let is_plain = is_usual && rows.messages.iter().all(NewMessageRow::is_plain);
+        parameters.add_messages(rows, is_plain)?;
+        let sql = match (is_usual, is_plain) {
+            (true, true) => &statements.plain,
+            (true, false) => &statements.usual,
+            (false, _) => &statements.with_rarer,
+        };
         run(connection, sql, parameters).await?;
     }
     cache.keep_stored(rows);
@@ -300,7 +323,7 @@ impl Parameters {
         self.0.add(value).map_err(sqlx::Error::Encode)
     }
 
-    fn add_messages(&mut self, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+    fn add_messages(&mut self, rows: &Rows<'_>, are_plain: bool) -> Result<(), sqlx::Error> {
         self.0.reserve(rows.messages.len() * MESSAGE_PARAMETERS, 0);
         for row in &rows.messages {
             let body = str::from_utf8(&rows.bodies[row.body.clone()])
@@ -314,8 +337,11 @@ impl Parameters {
             self.add(row.sender_seq.cast_signed())?;
             self.add(row.receiver_seq.map(u64::cast_signed))?;
             self.add(row.client_ref.map(|client_ref| client_ref.0))?;
-            self.add(row.ref_from_client.then_some(1))?;
             self.add(row.continues.then_some(1))?;
+            if are_plain {
+                continue;
+            }
+            self.add(row.ref_from_client.then_some(1))?;
             self.add(row.reply_to)?;
             self.add(row.meta)?;
         }

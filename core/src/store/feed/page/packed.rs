@@ -79,7 +79,7 @@ struct Packed(
     i64,         // created
     i64,         // sender_seq
     Option<i64>, // receiver_seq
-    Option<Rest>,
+    Option<Box<Rest>>,
 );
 
 #[derive(Deserialize)]
@@ -98,6 +98,12 @@ struct Rest(
     u8,             // hidden_for_sender
     u8,             // hidden_for_receiver
 );
+
+impl Rest {
+    fn plain(created: i64) -> Self {
+        Self(created, 0, 0, None, None, None, None, None, None, None, None, 0, 0)
+    }
+}
 
 pub(super) async fn read(readers: &SqlitePool, asked: Asked) -> Result<Told, sqlx::Error> {
     let Asked { user, after, scope, limit } = asked;
@@ -153,7 +159,6 @@ impl Packed {
             rest,
         ) = self;
         let body = take_body(bodies, length)?;
-        let plain = Rest(created, 0, 0, None, None, None, None, None, None, None, None, 0, 0);
         let Rest(
             updated,
             seen,
@@ -168,7 +173,7 @@ impl Packed {
             client_ref,
             hidden_for_sender,
             hidden_for_receiver,
-        ) = rest.unwrap_or(plain);
+        ) = rest.map_or_else(|| Rest::plain(created), |rest| *rest);
         let message = MessageRow {
             id,
             thread_id,

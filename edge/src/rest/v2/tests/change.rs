@@ -82,7 +82,7 @@ async fn a_deletion_says_for_whom() {
 async fn a_file_is_seen_by_its_receiver_when_it_is_dispatched() {
     let edge = StubEdge::start().await;
     edge.core.change(|state| {
-        let attachment = Some(Attachment { path: "a/b".into(), ..Default::default() });
+        let attachment = Some(Box::new(Attachment { path: "a/b".into(), ..Default::default() }));
         for (sender, receiver) in [(BOB, ALICE), (ALICE, BOB)] {
             let id = state.second.add(sender, receiver, "").id;
             state.second.messages.get_mut(&id).expect("one").attachment = attachment.clone();

@@ -72,13 +72,13 @@ fn an_edited_message_has_two_times() {
 #[test]
 fn a_file_message_names_its_file() {
     let mut message = message();
-    message.attachment = Some(v1::Attachment {
+    message.attachment = Some(Box::new(v1::Attachment {
         path: "attachments/2024/06/17/4908f104-b77b-4677-b563-b693a893fef3.jpg".into(),
         file_name: "pexels-nappy-936119.jpg".into(),
         size: 88_812,
         content_type: "image/jpeg".into(),
         dispatched: None,
-    });
+    }));
     let json = rendered(&message);
     assert!(json.contains(r#""attached_file_size":"86.73KB","#), "{json}");
     assert!(

@@ -39,7 +39,7 @@ impl<'a> MessageObject<'a> {
     pub(crate) fn of(message: &'a v1::Message, viewer: UserId) -> Self {
         // Of these nothing is told but that they were there, whatever a core sends.
         let shown = (!message.deleted && !message.hidden).then_some(message);
-        let attachment = shown.and_then(|message| message.attachment.as_ref());
+        let attachment = shown.and_then(|message| message.attachment.as_deref());
         // The core takes only JSON; anything else must not break the whole answer.
         let meta = shown.and_then(|message| message.meta_json.as_deref());
         let meta = meta.and_then(|text| serde_json::from_str(text).ok());

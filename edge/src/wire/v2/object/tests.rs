@@ -29,13 +29,13 @@ fn file_message() -> v1::Message {
     v1::Message {
         body: "look".into(),
         updated: Some(timestamp(CREATED + 1)),
-        attachment: Some(v1::Attachment {
+        attachment: Some(Box::new(v1::Attachment {
             path: "attachments/2024/06/17/4908f104-b77b-4677-b563-b693a893fef3.jpg".into(),
             file_name: "pexels-nappy-936119.jpg".into(),
             size: 88_812,
             content_type: "image/jpeg".into(),
             dispatched: Some(timestamp(CREATED + 2)),
-        }),
+        })),
         reply_to_id: Some(29),
         meta_json: Some(r#"{"b":9007199254740993,"a":[1,2.50]}"#.into()),
         ..message()

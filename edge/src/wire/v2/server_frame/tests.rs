@@ -102,13 +102,13 @@ fn the_longest_message_fits_the_limit_of_a_frame() {
     let message = Message {
         body: "\u{1}".repeat(limits.max_body_bytes),
         meta_json: Some(format!(r#"{{"a":"{}"}}"#, "x".repeat(4_096 - 8))),
-        attachment: Some(Attachment {
+        attachment: Some(Box::new(Attachment {
             path: format!("attachments/2024/06/17/{BOB}.abcdefghij"),
             file_name: "\u{1}".repeat(255),
             size: i64::MAX,
             content_type: "x".repeat(255),
             dispatched: timestamp(),
-        }),
+        })),
         id: i64::MAX,
         thread_id: i64::MAX,
         rev: u64::MAX,
