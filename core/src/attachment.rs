@@ -131,7 +131,7 @@ impl AttachmentService for Attachments {
     ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
         let v1::DownloadAttachmentRequest { path, user_id, offset, length } = request.into_inner();
         let row = self.find(&path, user_id.as_deref()).await?;
-        let size = row.message.attachment.size.unwrap_or_default();
+        let size = row.message.attachment.size();
         let range = range(size, offset, length)?;
         if range.is_empty() {
             return Ok(Response::new(futures_util::stream::empty().boxed()));

@@ -211,8 +211,7 @@ impl Chat {
         if self.store.is_deleted(user).await? {
             return Err(Error::UserDeleted);
         }
-        let file = &row.message.attachment;
-        let is_shown = file.path.is_none() || file.dispatched.is_some();
+        let is_shown = !row.message.attachment.is_held_back();
         let (sender, receiver) = (row.message.sender, row.message.receiver);
         let thread = self.store.find_thread(receiver, sender).await?;
         let seen = thread.is_some_and(|thread| row.message.id <= thread.seen_id);

@@ -36,12 +36,18 @@ struct PageSize(usize);
 impl PageSize {
     /// Not the most at once: long bodies would be read for nothing.
     const FIRST: usize = 64;
-    const MOST: usize = 256;
+    const MOST: usize = 512;
+    /// So full a response is full enough: what is read beyond one is read again.
+    const FULL_BYTES: usize = RESPONSE_BYTES / 8 * 7;
 
-    /// What was read beyond a response is read again: next time not more than fitted, or twice as many where that
-    /// would have.
+    /// Next time as many as would have filled a response, but not more than twice as many as this time.
     fn learn(&mut self, taken: usize, bytes: usize) {
-        let next = if bytes < RESPONSE_BYTES / 2 { taken.saturating_mul(2) } else { taken };
+        let next = if bytes < Self::FULL_BYTES {
+            let fitting = taken.saturating_mul(Self::FULL_BYTES) / bytes.max(1);
+            fitting.min(taken.saturating_mul(2))
+        } else {
+            taken
+        };
         self.0 = next.clamp(1, Self::MOST);
     }
 }
@@ -155,8 +161,7 @@ impl MessagePages {
             let sent = row.sender == *user_key;
             let (sender, receiver) = if sent { (user_id, peer_id) } else { (peer_id, user_id) };
             let viewer = if sent { Participant::Sender } else { Participant::Receiver };
-            let file = &row.attachment;
-            let is_shown = file.path.is_none() || file.dispatched.is_some();
+            let is_shown = !row.attachment.is_held_back();
             let mut message = row.into_wire(viewer, sender.clone(), receiver.clone());
             let seen_id = if sent { self.thread.peer_seen_id } else { self.thread.seen_id };
             message.seen = is_shown && message.id <= seen_id;
@@ -229,13 +234,15 @@ mod tests {
         let mut size = PageSize::default();
         for (taken, bytes, expected) in [
             (64, 20_000, 128),
-            (128, 30_000, 256),
+            (128, 24_500, 256),
             (256, 80_000, 256),
-            (256, 40_000, 256),
+            (256, 49_000, 299),
+            (299, 57_400, 299),
+            (300, 10_000, 512),
             // Long bodies, of which nine fit.
             (9, RESPONSE_BYTES + 10_000, 9),
             (9, RESPONSE_BYTES - 10_000, 9),
-            (9, RESPONSE_BYTES / 2 - 1, 18),
+            (9, RESPONSE_BYTES / 2, 15),
             (18, 1_000, 36),
             (1, 2 * RESPONSE_BYTES, 1),
             (0, 0, 1),

@@ -265,7 +265,7 @@ impl ChangedMessageRow {
     ) -> Self {
         let MessageRow { thread_id, id, created, updated, seen, deleted, .. } = *message;
         let MessageRow { hidden_for_sender, hidden_for_receiver, .. } = *message;
-        let dispatched = message.attachment.dispatched;
+        let dispatched = message.attachment.dispatched();
         Self {
             thread_id,
             id,

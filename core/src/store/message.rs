@@ -43,7 +43,7 @@ pub(crate) struct MessageRow {
     pub(crate) seen: bool,
     pub(crate) deleted: bool,
     #[sqlx(flatten)]
-    pub(crate) attachment: AttachmentColumns,
+    pub(crate) attachment: AttachedFile,
     pub(crate) reply_to: Option<i64>,
     pub(crate) meta: Option<String>,
     /// The place of its latest change in the feed of each participant.
@@ -63,6 +63,61 @@ pub(crate) enum Participant {
     Receiver,
 }
 
+/// The file of a message, if it has one. Few have, and all are moved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AttachedFile(Option<Box<AttachmentColumns>>);
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for AttachedFile
+where
+    AttachmentColumns: FromRow<'r, R>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        AttachmentColumns::from_row(row).map(Self::from)
+    }
+}
+
+impl From<AttachmentColumns> for AttachedFile {
+    fn from(columns: AttachmentColumns) -> Self {
+        Self(columns.path.is_some().then(|| Box::new(columns)))
+    }
+}
+
+impl AttachedFile {
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.0.as_ref()?.path.as_deref()
+    }
+
+    pub(crate) fn size(&self) -> i64 {
+        self.0.as_ref().and_then(|file| file.size).unwrap_or_default()
+    }
+
+    /// When it was shown to the receiver.
+    pub(crate) fn dispatched(&self) -> Option<i64> {
+        self.0.as_ref()?.dispatched
+    }
+
+    /// Whether the receiver is not shown its message yet.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.0.as_ref().is_some_and(|file| file.dispatched.is_none())
+    }
+
+    pub(crate) fn dispatch(&mut self, at: i64) {
+        if let Some(file) = &mut self.0 {
+            file.dispatched = Some(at);
+        }
+    }
+
+    pub(crate) fn erase_name(&mut self) {
+        if let Some(file) = &mut self.0 {
+            file.name = None;
+        }
+    }
+
+    pub(crate) fn into_wire(self) -> Option<v1::Attachment> {
+        self.0?.into_wire()
+    }
+}
+
 #[derive(Debug, Clone, Default, FromRow)]
 pub(crate) struct AttachmentColumns {
     #[sqlx(rename = "attachment_path")]
@@ -77,7 +132,7 @@ pub(crate) struct AttachmentColumns {
 }
 
 impl AttachmentColumns {
-    pub(crate) fn into_wire(self) -> Option<v1::Attachment> {
+    fn into_wire(self) -> Option<v1::Attachment> {
         Some(v1::Attachment {
             path: self.path?,
             file_name: self.name.unwrap_or_default(),

@@ -68,7 +68,7 @@ impl Plan<'_> {
         if self.is_past(message.created, deletion.window) {
             return Err(Error::TooLate);
         }
-        let file = message.attachment.path.clone();
+        let file = message.attachment.path().map(str::to_owned);
         let (erases_file, start) = (file.is_some(), self.start);
         self.rows.erased_files.extend(file.map(|path| ErasedFileRow { path, start }));
         let counted = message.counts_for_receiver().then_some(row.clone());
@@ -78,7 +78,7 @@ impl Plan<'_> {
             message.body = String::new();
             message.meta = None;
             message.reply_to = None;
-            message.attachment.name = None;
+            message.attachment.erase_name();
         })?;
         if let Some(row) = counted {
             self.is_no_longer_unread(&row)?;

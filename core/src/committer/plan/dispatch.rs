@@ -44,15 +44,15 @@ impl Plan<'_> {
         let is_own_file = participant == Participant::Sender
             && !message.deleted
             && !message.hidden_for_sender
-            && message.attachment.path.is_some();
+            && message.attachment.path().is_some();
         if !is_own_file {
             return Err(Error::MessageNotFound);
         }
-        if let Some(dispatched) = message.attachment.dispatched {
+        if let Some(dispatched) = message.attachment.dispatched() {
             return Ok(Dispatched { at: dispatched, already: true });
         }
         let dispatched = self.now.max(message.created);
-        message.attachment.dispatched = Some(dispatched);
+        message.attachment.dispatch(dispatched);
         let (receiver_id, sender_first_seq) = (row.receiver_id(), row.sender_first_seq());
         let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
 

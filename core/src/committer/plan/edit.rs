@@ -51,7 +51,7 @@ impl Plan<'_> {
         if message.deleted {
             return Err(Error::TooLate);
         }
-        if edit.body.is_empty() && message.attachment.path.is_none() {
+        if edit.body.is_empty() && message.attachment.path().is_none() {
             return Err(Error::InvalidField { field: "body", problem: "empty" });
         }
         let meta = edit.meta.as_ref().unwrap_or(&message.meta).clone();

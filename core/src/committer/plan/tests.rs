@@ -327,7 +327,7 @@ fn with_file() -> BatchData {
         updated: NOW + 9,
         seen: false,
         deleted: false,
-        attachment,
+        attachment: attachment.into(),
         reply_to: None,
         meta: None,
         sender_seq: 9,

@@ -184,7 +184,7 @@ impl Packed {
             updated,
             seen: seen != 0,
             deleted: deleted != 0,
-            attachment: AttachmentColumns { path, name, size, content_type, dispatched },
+            attachment: AttachmentColumns { path, name, size, content_type, dispatched }.into(),
             reply_to,
             meta,
             sender_seq,
