@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::server::PeerCertificates;
+
 /// Beyond it the oldest is closed of the address that has the most. Who has a token shows it with the first call.
 const MAX_STRANGERS: usize = 16;
 /// For the first call: while none of them has had it, another connection waits to be accepted. Short, since strangers without
@@ -79,6 +81,7 @@ impl Strangers {
     pub(crate) fn welcome(
         strangers: &Arc<Self>,
         from: Option<IpAddr>,
+        certificates: PeerCertificates,
     ) -> (Visitor, CancellationToken) {
         let closed = CancellationToken::new();
         let mut state = strangers.state();
@@ -94,7 +97,8 @@ impl Strangers {
         drop(state);
         let strangers = Arc::clone(strangers);
         let calls = Arc::new(Semaphore::new(MAX_CALLS));
-        let stranger = Stranger { id, from, strangers, calls, is_known: false.into() };
+        let stranger =
+            Stranger { id, from, certificates, strangers, calls, is_known: false.into() };
         (Visitor(Arc::new(stranger)), closed)
     }
 }
@@ -103,6 +107,7 @@ impl Strangers {
 struct Stranger {
     id: u64,
     from: Option<IpAddr>,
+    certificates: PeerCertificates,
     strangers: Arc<Strangers>,
     /// Free for calls without a token.
     calls: Arc<Semaphore>,
@@ -125,6 +130,12 @@ pub(crate) struct Visitor(Arc<Stranger>);
 impl Visitor {
     pub(crate) fn from(&self) -> Option<IpAddr> {
         self.0.from
+    }
+
+    /// What it has shown of itself in TLS.
+    #[cfg_attr(not(test), expect(dead_code, reason = "scopes by certificate are to ask for it"))]
+    pub(crate) fn certificates(&self) -> &PeerCertificates {
+        &self.0.certificates
     }
 
     /// A request carried a token.
@@ -156,7 +167,7 @@ mod tests {
     #[test]
     fn who_crowds_makes_room_and_who_is_known_stays() {
         let strangers = Arc::new(Strangers::default());
-        let welcome = |last| Strangers::welcome(&strangers, address(last));
+        let welcome = |last| Strangers::welcome(&strangers, address(last), Default::default());
         let (known, known_closed) = welcome(1);
         known.become_known();
         let other = welcome(2);
