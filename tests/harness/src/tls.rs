@@ -97,6 +97,15 @@ impl TlsServer {
     }
 }
 
+/// The certificate that a server shows, in DER form.
+pub async fn shown_by(server: SocketAddr, authority: &Path) -> Vec<u8> {
+    let stream = TcpStream::connect(server).await.expect("connected");
+    let name = ServerName::from(server.ip());
+    let stream = connector(authority).connect(name, stream).await.expect("a handshake");
+    let shown = stream.get_ref().1.peer_certificates().expect("a chain");
+    shown[0].to_vec()
+}
+
 fn connector(authority: &Path) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(authority).expect("a certificate");
