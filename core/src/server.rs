@@ -69,9 +69,9 @@ impl Core {
         shutdown: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let strangers = Arc::new(Strangers::default());
         let cut = CancellationToken::new();
         let handshakes = self.tls().map(|(tls, failed)| Arc::new(Handshakes::new(tls, failed)));
+        let strangers = Arc::new(Strangers::new(handshakes.is_some()));
         let incoming = incoming.then(async |accepted| {
             let stream = accepted?;
             strangers.room().await;

@@ -23,10 +23,13 @@ const MAX_STRANGERS: usize = 16;
 /// For the first call: while none of them has had it, another connection waits to be accepted. Short, since strangers without
 /// end keep everybody waiting so.
 const GRACE: Duration = Duration::from_millis(50);
+/// The same where a handshake of TLS comes before it.
+const GRACE_OF_TLS: Duration = Duration::from_millis(200);
 /// At a time on a connection of a stranger: health is asked by one or two, and what shows a wrong token is answered at once.
 const MAX_CALLS: usize = 64;
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Strangers {
+    grace: Duration,
     state: Mutex<State>,
     /// One has gone, or is no stranger any more.
     left: Notify,
@@ -57,7 +60,17 @@ impl State {
     }
 }
 
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { grace: GRACE, state: Mutex::default(), left: Notify::default() }
+    }
+}
+
 impl Strangers {
+    pub(crate) fn new(has_tls: bool) -> Self {
+        Self { grace: if has_tls { GRACE_OF_TLS } else { GRACE }, ..Self::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,7 +81,8 @@ impl Strangers {
             let left = self.left.notified();
             let waits_until = {
                 let state = self.state();
-                let oldest = state.connections.values().next().map(|oldest| oldest.came + GRACE);
+                let oldest =
+                    state.connections.values().next().map(|oldest| oldest.came + self.grace);
                 oldest.filter(|_| state.connections.len() >= MAX_STRANGERS)
             };
             let Some(until) = waits_until.filter(|until| *until > Instant::now()) else { return };

@@ -119,6 +119,8 @@ pub fn trust_broken(error: &io::Error) -> bool {
                         | Alert::CertificateUnknown
                         | Alert::UnknownCA
                         | Alert::AccessDenied
+                        // A certificate that another authority of the same name has signed.
+                        | Alert::DecryptError
                         // That of TLS 1.2 where a certificate is missing.
                         | Alert::HandshakeFailure
                 );

@@ -29,7 +29,7 @@ async fn both_generations_speak_tls(arrangement: Arrangement) {
     let mut seen = 0;
     while seen < 10 {
         let frame = second.next().await;
-        seen += usize::from(frame["message"]["body"] == body.as_str());
+        seen += usize::from(frame["message"]["message"] == body.as_str());
     }
     assert_eq!(edge.history(&bob, &ada).await.len(), 10);
     let threads = edge.get("/v2/threads").bearer(&bob.token).send().await;
