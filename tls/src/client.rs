@@ -62,7 +62,7 @@ fn read(files: &ClientFiles) -> Result<Read<ClientConfig>, TlsError> {
         Some(path) => files::authorities(path)?,
         None => of_system()?,
     };
-    let general = |error: rustls::Error| TlsError::new(None, error);
+    let general = |error: rustls::Error| TlsError::new(None, error.to_string());
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().map_err(general)?;
     let config = config.with_root_certificates(roots);

@@ -36,7 +36,6 @@ impl HandshakeFailure {
         Self::Broken,
     ];
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of rustls")]
     pub fn of(error: &io::Error) -> Self {
         match cause(error) {
             Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
@@ -100,7 +99,6 @@ fn cause(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 /// Whether a connection broke since one end does not believe who the other is.
-#[expect(clippy::wildcard_enum_match_arm, reason = "enums of rustls")]
 pub fn trust_broken(error: &io::Error) -> bool {
     use rustls::AlertDescription as Alert;
     let mut next: Option<&(dyn Error + 'static)> = Some(error);

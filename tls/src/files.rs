@@ -34,12 +34,12 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    pub(crate) fn new(path: Option<&Path>, reason: impl ToString) -> Self {
-        Self { path: path.map(Path::to_owned), reason: reason.to_string() }
+    pub(crate) fn new(path: Option<&Path>, reason: impl Into<String>) -> Self {
+        Self { path: path.map(Path::to_owned), reason: reason.into() }
     }
 
     fn of(path: &Path) -> impl Fn(io::Error) -> Self {
-        |error| Self::new(Some(path), error)
+        |error| Self::new(Some(path), error.to_string())
     }
 
     /// The file that is to blame.
@@ -67,7 +67,7 @@ impl Pair {
             let reason = format!("is not the key of {}", self.certificate.display());
             return TlsError::new(Some(&self.key), reason);
         }
-        TlsError::new(Some(&self.certificate), error)
+        TlsError::new(Some(&self.certificate), error.to_string())
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| TlsError::new(Some(path), error))?;
+        roots.add(certificate).map_err(|error| TlsError::new(Some(path), error.to_string()))?;
     }
     Ok(roots)
 }
@@ -98,6 +98,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 /// Nothing of a key.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of rustls")]
 fn said(error: &pem::Error, none: &str) -> String {
     match error {
         pem::Error::NoItemsFound => none.to_owned(),

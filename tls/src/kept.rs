@@ -74,6 +74,7 @@ impl<C> Kept<C> {
     }
 
     /// What there is to say of the certificate that is shown.
+    #[expect(clippy::disallowed_methods, reason = "certificates end by the wall clock")]
     pub(crate) fn warning(&self) -> Option<String> {
         let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let warning = expiry::warning(&looks.shown, SystemTime::now())?;

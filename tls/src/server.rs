@@ -87,14 +87,15 @@ fn read(door: Door, files: &ServerFiles) -> Result<Read<ServerConfig>, TlsError>
     let (chain, key) = own.read()?;
     let shown = chain.clone();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let general = |error: rustls::Error| TlsError::new(None, error);
+    let general = |error: rustls::Error| TlsError::new(None, error.to_string());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let config = config.with_safe_default_protocol_versions().map_err(general)?;
     let config = match &files.client_authorities {
         Some(path) => {
             let roots = Arc::new(files::authorities(path)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-            let verifier = verifier.map_err(|error| TlsError::new(Some(path), error))?;
+            let verifier =
+                verifier.map_err(|error| TlsError::new(Some(path), error.to_string()))?;
             config.with_client_cert_verifier(verifier)
         }
         None => config.with_no_client_auth(),

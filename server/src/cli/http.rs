@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn plaintext_that_the_public_may_reach_is_warned_about() {
         let warnings = |addr: &str, has_tls, rest: &[&str]| {
-            let arguments = ["netrox-chat", "--http-addr", addr].iter().chain(rest);
+            let own = ["netrox-chat", "--http-addr", addr];
+            let arguments = own.iter().chain(rest);
             let args = Only::try_parse_from(arguments).unwrap().http;
             let mut warnings = Warnings::default();
             args.warn(has_tls, &mut warnings);

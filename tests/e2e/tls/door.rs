@@ -1,10 +1,13 @@
 //! What the public door takes in TLS, and what not.
 
-use netrox_harness::{Arrangement, Role, Socket, each, eventually, tls::shown_by};
+use netrox_harness::{
+    Arrangement, Role, Socket, each, eventually,
+    tls::{shown_after, shown_by},
+};
 
 use super::{Secured, client, failed_handshakes, user};
 
-each![; sqlite: both_generations_speak_tls; serve: what_is_no_handshake_is_closed_and_counted];
+each![; sqlite: both_generations_speak_tls; serve: what_is_no_handshake_is_closed_and_counted, a_proxy_header_comes_before_the_handshake];
 
 async fn both_generations_speak_tls(arrangement: Arrangement) {
     let secured = Secured::new(arrangement);
@@ -72,4 +75,13 @@ async fn what_is_no_handshake_is_closed_and_counted(arrangement: Arrangement) {
     // Nor is there a word of it at every turn.
     let log = chat.log(Role::Serve);
     assert!(!log.contains("TLS handshake"), "{:#?}", log.lines());
+}
+
+async fn a_proxy_header_comes_before_the_handshake(arrangement: Arrangement) {
+    let secured = Secured::new(arrangement);
+    let chat = secured.builder.set("proxy-protocol", "true").start().await;
+    let header = b"PROXY TCP4 203.0.113.9 127.0.0.1 5 6\r\n";
+    let root = secured.authority.certificate();
+    let shown = shown_after(header, chat.edge().address, &root).await;
+    assert_eq!(shown, secured.authority.der("door"));
 }
