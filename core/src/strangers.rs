@@ -147,7 +147,7 @@ impl Visitor {
     }
 
     /// What it has shown of itself in TLS.
-    #[cfg_attr(not(test), expect(dead_code, reason = "scopes by certificate are to ask for it"))]
+    #[expect(dead_code, reason = "scopes by certificate are to ask for it")]
     pub(crate) fn certificates(&self) -> &PeerCertificates {
         &self.0.certificates
     }

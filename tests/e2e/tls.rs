@@ -8,6 +8,8 @@ mod between;
 mod door;
 mod reload;
 
+use std::path::Path;
+
 use netrox_harness::{
     Arrangement, Builder, Edge, Role, TestChat, User,
     certificate::{Authority, Certificate},
@@ -55,6 +57,13 @@ async fn user(chat: &TestChat, edge: Edge, name: &str) -> User {
     let answer = edge.get("/chat/get-user-threads/").bearer(&user.token).send().await;
     assert_eq!(answer.status, 200, "{answer:?}");
     user
+}
+
+/// As a program does that renews certificates: whole files, one after the other.
+fn put(new: &Path, place: &Path) {
+    let beside = place.with_extension("new");
+    std::fs::copy(new, &beside).expect("copied");
+    std::fs::rename(&beside, place).expect("renamed");
 }
 
 /// What a process counts of handshakes that failed for a reason.

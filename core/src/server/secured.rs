@@ -20,7 +20,7 @@ pub(crate) struct PeerCertificates(Arc<OnceLock<Box<[CertificateDer<'static>]>>>
 
 impl PeerCertificates {
     /// Empty where none was asked for.
-    #[cfg_attr(not(test), expect(dead_code, reason = "scopes by certificate are to ask for it"))]
+    #[expect(dead_code, reason = "scopes by certificate are to ask for it")]
     pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
         self.0.get().map_or(&[], |chain| chain)
     }

@@ -69,7 +69,7 @@ fn a_wrong_flag_is_named() {
              /dev/null",
         ),
         ("--http-tls-cert-file", "serve --http-tls-cert-file /dev/null"),
-        ("--http-tls-key-file", "edge --service-token x --http-tls-key-file /dev/null"),
+        ("--http-tls-key-file", "serve --http-tls-key-file /dev/null"),
         ("--http-tls-key-file", "serve --http-tls-cert-file x --http-tls-key-file /nowhere/key"),
         ("--grpc-tls-cert-file", "core --grpc-tls-cert-file /dev/null"),
         ("--grpc-tls-client-ca-file", "core --grpc-tls-client-ca-file /dev/null"),

@@ -6,11 +6,11 @@ use netrox_harness::{
     Arrangement, Edge, Role, TestChat,
     certificate::{Authority, Certificate},
     each, eventually,
-    process::{self, Process},
+    process::{self, Process, Signal},
     settings::SERVICE_TOKEN,
 };
 
-use super::Secured;
+use super::{Secured, put};
 
 each![; split: who_does_not_trust_whom_is_told];
 
@@ -64,6 +64,12 @@ async fn who_does_not_trust_whom_is_told(arrangement: Arrangement) {
         .await;
         eventually("a warning", async || core.contains(of_core).then_some(())).await;
     }
-    let (_process, admin) = lone_edge(&chat, &authority.certificate(), Some(&good)).await;
+
+    // An edge that is given another certificate is let in without a restart.
+    let (process, admin) = lone_edge(&chat, &authority.certificate(), Some(&strange)).await;
+    says(admin, "untrusted").await;
+    put(&good.certificate, &strange.certificate);
+    put(&good.key, &strange.key);
+    process.signal(Signal::HUP);
     says(admin, "ready").await;
 }

@@ -6,16 +6,9 @@ use netrox_harness::{
     Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, tls::shown_by,
 };
 
-use super::{Secured, client, user};
+use super::{Secured, client, put, user};
 
 each![; serve: certificates_are_read_again_and_open_sockets_stay];
-
-/// As a program does that renews certificates: whole files, one after the other.
-fn put(new: &Path, place: &Path) {
-    let beside = place.with_extension("new");
-    fs::copy(new, &beside).expect("copied");
-    fs::rename(&beside, place).expect("renamed");
-}
 
 async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangement) {
     let Secured { authority, builder, door } = Secured::new(arrangement);

@@ -168,7 +168,9 @@ impl Target {
                 return;
             }
         };
-        if !self.pool.remove(id) && !self.given_up.is_cancelled() {
+        // A call that broke of distrust may have put it there.
+        let stood = self.pool.remove(id) && distrust.cause().is_none();
+        if !stood && !self.given_up.is_cancelled() {
             self.fails(distrust, "the connection ended before it said how it is");
         }
         // The calls under way may go on still.
