@@ -43,6 +43,7 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
             bus: None,
             service_tokens: vec![TOKEN.into()],
             store_wait: Duration::from_secs(10),
+            tls: None,
             drain_wait: Duration::from_secs(5),
             max_body_bytes: netrox_proto::limits::DEFAULT_MAX_BODY_BYTES,
             max_attachment_bytes: 1 << 20,

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use netrox_tls::ServerTls;
+
 mod postgres_url;
 mod url;
 
@@ -21,6 +23,8 @@ pub struct Config {
     /// What connects the cores of a cluster. Without one, what other cores store is found by looking into
     /// the database now and then.
     pub bus: Option<BusConfig>,
+    /// Of the gRPC socket; absent for plaintext.
+    pub tls: Option<ServerTls>,
     /// The bearer credentials that callers may present, at least one.
     pub service_tokens: Vec<String>,
     /// How long a write waits for a database that is away.

@@ -10,6 +10,7 @@ use netrox_proto::{
         directory_service_server::DirectoryServiceServer,
     },
 };
+use netrox_tls::ServerTls;
 use tokio::{
     sync::{Mutex, Semaphore, watch},
     task::JoinHandle,
@@ -30,7 +31,7 @@ use crate::{
     health::{self, Health},
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
-    metrics::Metrics,
+    metrics::{FailedHandshakes, Metrics},
     request::Identified,
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
@@ -93,6 +94,8 @@ impl OpenError {
 pub struct Core {
     routes: Routes,
     auth: ServiceAuth,
+    /// Of its socket, and how many handshakes failed.
+    tls: Option<(ServerTls, FailedHandshakes)>,
     store: Store,
     delivery: Delivery,
     health: Health,
@@ -140,6 +143,7 @@ impl Core {
             error: StoreError::new(error.to_string()),
         })??;
 
+        let tls = config.tls.clone().map(|tls| (tls, metrics.failed_handshakes.clone()));
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
         let delivery = match store.cluster() {
@@ -272,6 +276,7 @@ impl Core {
         Ok(Self {
             routes,
             auth,
+            tls,
             store,
             delivery,
             health: health_service,
@@ -288,6 +293,11 @@ impl Core {
     /// The services, to be called in process or served over a socket.
     pub fn routes(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// Of the socket.
+    pub(crate) fn tls(&self) -> Option<(ServerTls, FailedHandshakes)> {
+        self.tls.clone()
     }
 
     /// Who may call.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use netrox_tls::HandshakeFailure;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -26,6 +27,7 @@ pub struct Metrics {
     pub(crate) commits: Commits,
     pub(crate) feed_reads: FeedReads,
     pub(crate) serving: Serving,
+    pub(crate) failed_handshakes: FailedHandshakes,
 }
 
 impl Default for Metrics {
@@ -40,7 +42,8 @@ impl Default for Metrics {
         };
         let feed_reads = FeedReads(by_label(ReadCause::ALL, |cause| FeedRead { cause }));
         let serving = Serving(by_label(Part::ALL, |part| OfPart { part }));
-        Self { commits, feed_reads, serving }
+        let failed_handshakes = FailedHandshakes::default();
+        Self { commits, feed_reads, serving, failed_handshakes }
     }
 }
 
@@ -48,7 +51,12 @@ impl Metrics {
     /// Metrics that the registry shows.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { commits, feed_reads, serving } = &metrics;
+        let Self { commits, feed_reads, serving, failed_handshakes } = &metrics;
+        registry.register(
+            "grpc_tls_handshakes_failed",
+            "Connections to the gRPC listener that came to nothing in their TLS handshake",
+            failed_handshakes.0.clone(),
+        );
         registry.register_with_unit(
             "commit_duration",
             "Time of a transaction of writes, from its beginning until it is durable",
@@ -256,6 +264,21 @@ impl EncodeLabelValue for Part {
             Self::Files => "files",
         })
     }
+}
+
+/// TLS handshakes that came to nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FailedHandshakes(Family<FailedHandshake, Counter>);
+
+impl FailedHandshakes {
+    pub(crate) fn count(&self, failure: HandshakeFailure) {
+        self.0.get_or_create(&FailedHandshake { reason: failure.word() }).inc();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailedHandshake {
+    reason: &'static str,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use self::{
     protocol::{MAX_METADATA_BYTES, Protocol},
     received::{PREFACE_TIMEOUT, Received},
     remainder::ReadsOn,
+    secured::{Handshakes, Secured},
 };
 use crate::{Core, attachment::MAX_UPLOADS, strangers::Strangers};
 
@@ -25,6 +26,9 @@ mod one_request;
 mod protocol;
 mod received;
 mod remainder;
+mod secured;
+
+pub(crate) use self::secured::PeerCertificates;
 
 /// An edge holds one stream a connected user, over a few connections.
 const MAX_STREAMS: u32 = 32_768;
@@ -65,14 +69,18 @@ impl Core {
         shutdown: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let strangers = Arc::new(Strangers::default());
         let cut = CancellationToken::new();
+        let handshakes = self.tls().map(|(tls, failed)| Arc::new(Handshakes::new(tls, failed)));
+        let strangers = Arc::new(Strangers::new(handshakes.is_some()));
         let incoming = incoming.then(async |accepted| {
             let stream = accepted?;
             strangers.room().await;
             let from = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
             let stream = Lingering::new(stream, LINGER_TIMEOUT);
-            Ok::<_, io::Error>(Received::new(stream, from, &strangers, PREFACE_TIMEOUT, &cut))
+            let certificates = PeerCertificates::default();
+            let stream = Secured::new(stream, handshakes.as_ref(), from, certificates.clone());
+            let visitor = Strangers::welcome(&strangers, from, certificates);
+            Ok::<_, io::Error>(Received::new(stream, visitor, PREFACE_TIMEOUT, &cut))
         });
         let draining = async {
             shutdown.cancelled().await;

@@ -16,15 +16,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::server::PeerCertificates;
+
 /// Beyond it the oldest is closed of the address that has the most. Who has a token shows it with the first call.
 const MAX_STRANGERS: usize = 16;
 /// For the first call: while none of them has had it, another connection waits to be accepted. Short, since strangers without
 /// end keep everybody waiting so.
 const GRACE: Duration = Duration::from_millis(50);
+/// The same where a handshake of TLS comes before it.
+const GRACE_OF_TLS: Duration = Duration::from_millis(200);
 /// At a time on a connection of a stranger: health is asked by one or two, and what shows a wrong token is answered at once.
 const MAX_CALLS: usize = 64;
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Strangers {
+    grace: Duration,
     state: Mutex<State>,
     /// One has gone, or is no stranger any more.
     left: Notify,
@@ -55,7 +60,17 @@ impl State {
     }
 }
 
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { grace: GRACE, state: Mutex::default(), left: Notify::default() }
+    }
+}
+
 impl Strangers {
+    pub(crate) fn new(has_tls: bool) -> Self {
+        Self { grace: if has_tls { GRACE_OF_TLS } else { GRACE }, ..Self::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,7 +81,8 @@ impl Strangers {
             let left = self.left.notified();
             let waits_until = {
                 let state = self.state();
-                let oldest = state.connections.values().next().map(|oldest| oldest.came + GRACE);
+                let oldest =
+                    state.connections.values().next().map(|oldest| oldest.came + self.grace);
                 oldest.filter(|_| state.connections.len() >= MAX_STRANGERS)
             };
             let Some(until) = waits_until.filter(|until| *until > Instant::now()) else { return };
@@ -79,6 +95,7 @@ impl Strangers {
     pub(crate) fn welcome(
         strangers: &Arc<Self>,
         from: Option<IpAddr>,
+        certificates: PeerCertificates,
     ) -> (Visitor, CancellationToken) {
         let closed = CancellationToken::new();
         let mut state = strangers.state();
@@ -94,7 +111,8 @@ impl Strangers {
         drop(state);
         let strangers = Arc::clone(strangers);
         let calls = Arc::new(Semaphore::new(MAX_CALLS));
-        let stranger = Stranger { id, from, strangers, calls, is_known: false.into() };
+        let stranger =
+            Stranger { id, from, certificates, strangers, calls, is_known: false.into() };
         (Visitor(Arc::new(stranger)), closed)
     }
 }
@@ -103,6 +121,7 @@ impl Strangers {
 struct Stranger {
     id: u64,
     from: Option<IpAddr>,
+    certificates: PeerCertificates,
     strangers: Arc<Strangers>,
     /// Free for calls without a token.
     calls: Arc<Semaphore>,
@@ -125,6 +144,12 @@ pub(crate) struct Visitor(Arc<Stranger>);
 impl Visitor {
     pub(crate) fn from(&self) -> Option<IpAddr> {
         self.0.from
+    }
+
+    /// What it has shown of itself in TLS.
+    #[expect(dead_code, reason = "scopes by certificate are to ask for it")]
+    pub(crate) fn certificates(&self) -> &PeerCertificates {
+        &self.0.certificates
     }
 
     /// A request carried a token.
@@ -156,7 +181,7 @@ mod tests {
     #[test]
     fn who_crowds_makes_room_and_who_is_known_stays() {
         let strangers = Arc::new(Strangers::default());
-        let welcome = |last| Strangers::welcome(&strangers, address(last));
+        let welcome = |last| Strangers::welcome(&strangers, address(last), Default::default());
         let (known, known_closed) = welcome(1);
         known.become_known();
         let other = welcome(2);

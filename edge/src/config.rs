@@ -4,15 +4,19 @@ use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 use netrox_proto::limits::DEFAULT_MAX_BODY_BYTES;
+use netrox_tls::ServerTls;
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub jwt: Jwt,
     pub media_access: MediaAccess,
     pub cors_allow_origin: CorsAllowOrigin,
+    pub allowed_origins: AllowedOrigins,
     /// Close a WebSocket with 1008 when its token expires.
     pub close_on_token_expiry: bool,
     pub proxies: Proxies,
+    /// Of the public listener; absent for plaintext.
+    pub tls: Option<ServerTls>,
     /// How many files this process may have open; absent where that is not known.
     pub open_files: Option<u64>,
     pub limits: Limits,
@@ -111,6 +115,24 @@ pub enum CorsAllowOrigin {
     None,
     Any,
     List(Vec<http::HeaderValue>),
+}
+
+/// Pages of which origins may open WebSockets. Who sends none is no browser, and let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    All,
+    List(Vec<http::HeaderValue>),
+}
+
+impl AllowedOrigins {
+    pub(crate) fn allow(&self, headers: &http::HeaderMap) -> bool {
+        match self {
+            Self::All => true,
+            Self::List(allowed) => {
+                headers.get_all(http::header::ORIGIN).iter().all(|origin| allowed.contains(origin))
+            }
+        }
+    }
 }
 
 /// What happens beyond each limit is in PROTOCOL section 5.

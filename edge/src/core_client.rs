@@ -20,6 +20,7 @@ use netrox_proto::{
         directory_service_client::DirectoryServiceClient,
     },
 };
+use netrox_tls::ClientTls;
 use tonic::{Status, body::Body};
 use tonic_health::pb::health_client::HealthClient;
 use tower::{
@@ -28,7 +29,7 @@ use tower::{
     util::BoxCloneSyncService,
 };
 
-use connections::{Connections, Count, Link};
+use connections::{Connections, Count, Link, Manner};
 use reach::Reach;
 pub(crate) use reach::Trouble;
 
@@ -46,7 +47,7 @@ pub struct CoreTransport(Way);
 #[derive(Clone)]
 enum Way {
     InProcess(Transport),
-    Remote(Vec<Uri>),
+    Remote(Vec<Uri>, Option<ClientTls>),
 }
 
 impl std::fmt::Debug for CoreTransport {
@@ -72,10 +73,10 @@ impl CoreTransport {
         Self(Way::InProcess(BoxCloneSyncService::new(service)))
     }
 
-    /// Calls one or more cores over the network, by `http://HOST:PORT`: those that are connected.
-    /// An edge connects at once, and again whenever a connection breaks.
-    pub fn remote(cores: impl IntoIterator<Item = Uri>) -> Self {
-        Self(Way::Remote(cores.into_iter().collect()))
+    /// Calls one or more cores over the network, by `http://HOST:PORT` or `https://HOST:PORT`: those that are connected.
+    /// An edge connects at once, and again whenever a connection breaks. Without `tls` those by `https` are never reached.
+    pub fn remote(cores: impl IntoIterator<Item = Uri>, tls: Option<ClientTls>) -> Self {
+        Self(Way::Remote(cores.into_iter().collect(), tls))
     }
 
     /// Whether the core lives and dies with this process, so that an answer cannot be lost on the way.
@@ -91,16 +92,17 @@ impl CoreTransport {
         reach: &Arc<Reach>,
         chat: &Count,
     ) -> Transport {
-        let cores = match &self.0 {
+        let (cores, tls) = match &self.0 {
             Way::InProcess(service) => return service.clone(),
-            Way::Remote(cores) => cores.clone(),
+            Way::Remote(cores, tls) => (cores.clone(), tls.clone()),
         };
         let connections = Arc::new(OnceLock::new());
         let (authorization, reach, chat) =
             (authorization.clone(), Arc::clone(reach), Arc::clone(chat));
         let open = move || {
             let (reach, chat) = (Arc::clone(&reach), Arc::clone(&chat));
-            Connections::open(cores.clone(), link, authorization.clone(), reach, chat)
+            let manner = Manner { link, authorization: authorization.clone(), tls: tls.clone() };
+            Connections::open(cores.clone(), manner, reach, chat)
         };
         if link == Link::Chat {
             connections.get_or_init(&open);

@@ -38,6 +38,11 @@ impl PublicError {
         )
     }
 
+    /// Of the page that a browser opens a WebSocket from.
+    pub(crate) fn origin_not_allowed() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Pages of this origin may not connect")
+    }
+
     /// The documented answer, with its spelling.
     pub(crate) fn invalid_receiver() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Invalid receipient")

@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 
 use http::StatusCode;
 use netrox_proto::v1::ErrorReason;
+use netrox_tls::HandshakeFailure;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -24,6 +25,7 @@ pub struct Metrics {
     closes: Family<Close, Counter>,
     refusals: Family<Refusal, Counter>,
     subscriptions_broken: Family<BrokenSubscription, Counter>,
+    handshakes_failed: Family<FailedHandshake, Counter>,
     bytes_of_sends: Gauge,
     refused_sends: RefusedSends,
 }
@@ -32,8 +34,15 @@ impl Metrics {
     /// Metrics that the registry shows.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { sockets, closes, refusals, subscriptions_broken, bytes_of_sends, refused_sends } =
-            &metrics;
+        let Self {
+            sockets,
+            closes,
+            refusals,
+            subscriptions_broken,
+            handshakes_failed,
+            bytes_of_sends,
+            refused_sends,
+        } = &metrics;
         for over in [Over::Http, Over::WebSocket] {
             for reason in WATCHED_REFUSALS {
                 drop(refusals.get_or_create(&Refusal { over, reason }));
@@ -58,6 +67,11 @@ impl Metrics {
             "subscriptions_broken",
             "Subscriptions to a core that ended while somebody was connected, by what they ended with",
             subscriptions_broken.clone(),
+        );
+        registry.register(
+            "http_tls_handshakes_failed",
+            "Connections to the public listener that came to nothing in their TLS handshake",
+            handshakes_failed.clone(),
         );
         registry.register_with_unit(
             "sends_held",
@@ -121,6 +135,10 @@ impl Metrics {
 
     pub(crate) fn refused_sends(&self) -> RefusedSends {
         self.refused_sends.clone()
+    }
+
+    pub(crate) fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshakes_failed.get_or_create(&FailedHandshake { reason: failure.word() }).inc();
     }
 
     pub(crate) fn subscription_broke(&self, reason: ErrorReason) {
@@ -225,6 +243,7 @@ fn reason_of(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "bad_request",
         StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not_found",
         StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
         StatusCode::REQUEST_TIMEOUT => "timeout",
@@ -239,6 +258,11 @@ fn reason_of(status: StatusCode) -> &'static str {
         StatusCode::SERVICE_UNAVAILABLE => "unavailable",
         _ => "other",
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailedHandshake {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -314,6 +338,7 @@ mod tests {
         }
         metrics.refused_frame("rate_limited");
         metrics.subscription_broke(ErrorReason::ShuttingDown);
+        metrics.handshake_failed(HandshakeFailure::NotTls);
         for code in [1000, 3000, 4999] {
             metrics.closed(Close::by_client(code));
         }
@@ -330,6 +355,7 @@ mod tests {
             "netrox_chat_refusals_total{over=\"http\",reason=\"rate_limited\"} 1",
             "netrox_chat_refusals_total{over=\"http\",reason=\"other\"} 1",
             "netrox_chat_refusals_total{over=\"websocket\",reason=\"rate_limited\"} 1",
+            "netrox_chat_http_tls_handshakes_failed_total{reason=\"not_tls\"} 1",
             "netrox_chat_subscriptions_broken_total{reason=\"shutting_down\"} 1",
             "netrox_chat_socket_closes_total{by=\"client\",code=\"1000\",reason=\"\"} 1",
             "netrox_chat_socket_closes_total{by=\"client\",code=\"other\",reason=\"\"} 2",

@@ -3,11 +3,13 @@
 //! `axum::serve` is not used: it has no timeout for a request's head, and its drain does not know
 //! of WebSockets.
 
+mod handshakes;
 mod head;
 mod head_timeout;
 mod linger;
 mod lingering;
 mod origin;
+mod secured;
 mod write_timeout;
 
 use std::{
@@ -37,10 +39,12 @@ use tower_http::timeout::TimeoutBody;
 use tracing::Instrument as _;
 
 use self::{
+    handshakes::Handshakes,
     head_timeout::{HeadTimer, Heads},
     linger::{Course, LingeringBody},
     lingering::Lingering,
     origin::Origin,
+    secured::Secured,
     write_timeout::WriteTimeout,
 };
 use crate::{
@@ -69,9 +73,9 @@ impl Edge {
     /// after `Limits::drain_timeout` is cut off.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
         let tasks = &self.shared.tasks;
-        tasks.spawn(keep_house(self.clone()));
-        tasks.spawn(Arc::clone(&self.shared.web_sockets).drain());
         let server = Arc::new(Server::new(self));
+        tasks.spawn(keep_house(self.clone(), Arc::clone(&server.handshakes)));
+        tasks.spawn(Arc::clone(&self.shared.web_sockets).drain());
         shutdown.run_until_cancelled(server.accept(&listener)).await;
         // New connections are refused from here on.
         drop(listener);
@@ -85,6 +89,7 @@ struct Server {
     router: Router,
     strangers: Arc<Strangers>,
     lingering: Arc<Lingering>,
+    handshakes: Arc<Handshakes>,
     /// The operator was told of a proxy that nobody named.
     unnamed_proxy: Once,
 }
@@ -97,6 +102,7 @@ impl Server {
             router: rest::router(edge.clone()),
             strangers: Arc::new(Strangers::new(&shared.config)),
             lingering: Arc::new(Lingering::new(&shared.config, &shared.tasks)),
+            handshakes: Arc::new(Handshakes::new(shared.metrics.clone())),
             unnamed_proxy: Once::new(),
         }
     }
@@ -152,6 +158,7 @@ impl Server {
         let heads = Arc::new(Heads::default());
         let stream =
             WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written(), Arc::clone(&heads));
+        let Some(stream) = self.secured(stream, peer).await else { return };
         let io = TokioIo::new(stream);
         let has_served = Arc::new(AtomicBool::new(false));
         let service = service_fn({
@@ -224,6 +231,15 @@ impl Server {
         }
         Some(origin)
     }
+
+    /// The connection behind its TLS handshake, where there is to be one.
+    async fn secured(&self, stream: WriteTimeout<TcpStream>, peer: IpAddr) -> Option<Secured> {
+        let Some(tls) = &self.config().tls else { return Some(Secured::Plain(stream)) };
+        let longest = self.config().limits.handshake_timeout;
+        // It is large, and soon over.
+        let made = Box::pin(self.handshakes.make(tls, stream, longest, peer));
+        self.tasks().draining().run_until_cancelled(made).await?.map(Secured::Tls)
+    }
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -262,13 +278,14 @@ async fn answer(
     Ok(response)
 }
 
-async fn keep_house(edge: Edge) {
+async fn keep_house(edge: Edge, handshakes: Arc<Handshakes>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     let draining = edge.shared.tasks.draining();
     while draining.run_until_cancelled(interval.tick()).await.is_some() {
         edge.shared.limiter.forget_idle();
         edge.shared.authenticator.tell();
         edge.shared.web_sockets.tell();
+        handshakes.tell();
     }
 }
 

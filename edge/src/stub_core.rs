@@ -37,7 +37,7 @@ pub(crate) use self::{
     second::{Asked, Second},
 };
 use crate::{
-    config::{Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
+    config::{AllowedOrigins, Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
     core_client::{CoreClient, CoreTransport},
 };
 
@@ -367,8 +367,10 @@ pub(crate) fn config(limits: Limits) -> Config {
         },
         media_access: MediaAccess::Capability,
         cors_allow_origin: CorsAllowOrigin::None,
+        allowed_origins: AllowedOrigins::All,
         close_on_token_expiry: false,
         proxies: Proxies::default(),
+        tls: None,
         open_files: None,
         limits,
     }

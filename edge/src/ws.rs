@@ -33,7 +33,11 @@ use tokio::time::timeout;
 
 use self::{handshake::RefusedHandshakes, sockets::Sockets};
 use crate::{
-    auth::Authenticator, config::Config, core_client::CoreClient, notice::Notice, tasks::Tasks,
+    auth::Authenticator,
+    config::{AllowedOrigins, Config},
+    core_client::CoreClient,
+    notice::Notice,
+    tasks::Tasks,
 };
 
 /// The WebSockets of an edge, from their handshakes on.
@@ -43,6 +47,7 @@ pub(crate) struct WebSockets {
     sockets: Arc<Sockets>,
     refused: RefusedHandshakes,
     context: Arc<SessionContext>,
+    allowed_origins: AllowedOrigins,
     close_on_token_expiry: bool,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: Notice,
@@ -72,6 +77,7 @@ impl WebSockets {
             sockets,
             refused: RefusedHandshakes::default(),
             context: Arc::new(context),
+            allowed_origins: config.allowed_origins.clone(),
             close_on_token_expiry: config.close_on_token_expiry,
             lost_upgrade: Notice::default(),
         }

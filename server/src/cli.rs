@@ -23,6 +23,7 @@ mod refusal;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod value;
 mod variables;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
+    tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
     value::path_of_url,
     variables::warn as warn_of_variables,
@@ -76,8 +78,8 @@ Exit status:
   2  a wrong setting; one line on stderr names it
   3  damaged storage: not to be started again before somebody has looked at it
 
-SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. SIGHUP is ignored:
-settings are read once, at the start.";
+SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. At SIGHUP certificates
+are read again; other settings are read once, at the start.";
 
 /// One-to-one chat back end: REST and WebSocket for clients, gRPC for services.
 #[derive(Debug, Parser)]
@@ -109,7 +111,11 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
+    pub(crate) http_tls: HttpTlsArgs,
+    #[command(flatten)]
     pub(crate) grpc: GrpcArgs,
+    #[command(flatten)]
+    pub(crate) grpc_tls: GrpcTlsArgs,
     #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
     #[command(flatten)]
@@ -140,6 +146,8 @@ pub(crate) struct CoreArgs {
     #[command(flatten)]
     pub(crate) grpc: GrpcArgs,
     #[command(flatten)]
+    pub(crate) grpc_tls: GrpcTlsArgs,
+    #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
@@ -163,7 +171,11 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
+    pub(crate) http_tls: HttpTlsArgs,
+    #[command(flatten)]
     pub(crate) core: CoreEndpointsArgs,
+    #[command(flatten)]
+    pub(crate) core_tls: CoreTlsArgs,
     #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
     #[command(flatten)]

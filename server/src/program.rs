@@ -2,7 +2,8 @@
 
 use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
-use tokio::{runtime, select, time::sleep};
+use netrox_tls::keep_current;
+use tokio::{runtime, select, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -49,10 +50,13 @@ async fn serve(settings: Settings, telemetry: &Telemetry) -> Result<(), Failure>
     let listen = |source: io::Error| Failure::System { what: "listening to signals", source };
     let mut signals = Signals::listen().map_err(listen)?;
     let drain = CancellationToken::new();
+    let hangups = watch::Sender::default();
+    let certificates = keep_current(settings.watched.clone(), hangups.subscribe());
     select! {
         result = observe(settings, telemetry, drain.clone()) => result,
-        () = signals.watch(&drain) => Err(Failure::SecondSignal),
+        () = signals.watch(&drain, &hangups) => Err(Failure::SecondSignal),
         never = memory::give_back() => match never {},
+        never = certificates => match never {},
     }
 }
 

@@ -69,9 +69,10 @@ impl Service {
                 let core = open_core(core.config, metrics.core, sources).await?;
                 Ok(Self { core: Some((core, grpc)), edge: None })
             }
-            Parts::Edge { edge, cores } => {
+            Parts::Edge { edge, cores, tls } => {
                 let http = listener::bind("http-addr", edge.addr, sources)?;
-                let edge = new_edge(edge, CoreTransport::remote(cores), metrics.edge, sources)?;
+                let edge =
+                    new_edge(edge, CoreTransport::remote(cores, tls), metrics.edge, sources)?;
                 Ok(Self { core: None, edge: Some((edge, http)) })
             }
         }

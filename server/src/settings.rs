@@ -3,24 +3,26 @@
 mod key;
 mod part;
 mod storage;
+mod tls;
 
 use std::time::Duration;
 
 use http::Uri;
 use netrox_core::Database;
+use netrox_tls::{ClientTls, Watched};
 
-use self::storage::Storage;
 pub(crate) use self::{
     key::{JWT_SECRET, Keys},
     part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::{database, warn_of_accepted, warn_of_ignored},
 };
+use self::{storage::Storage, tls::TlsFiles};
 use crate::{
     admin::AdminSettings,
     cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, StorageArgs},
     secret::{DataDir, Warnings},
     sources::{SettingError, Sources},
-    welcome::Welcome,
+    welcome::{Schemes, Welcome},
 };
 
 /// All that a serving role needs to know.
@@ -32,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) admin: AdminSettings,
     pub(crate) log: LogArgs,
+    /// Certificates that are read again when they change.
+    pub(crate) watched: Vec<Watched>,
     pub(crate) warnings: Warnings,
     /// Said when everything runs; only where it can be tried out at once.
     pub(crate) welcome: Option<Welcome>,
@@ -43,7 +47,7 @@ pub(crate) struct Settings {
 pub(crate) enum Parts {
     Serve { core: CoreSettings, edge: EdgeSettings },
     Core { core: CoreSettings },
-    Edge { edge: EdgeSettings, cores: Vec<Uri> },
+    Edge { edge: EdgeSettings, cores: Vec<Uri>, tls: Option<ClientTls> },
 }
 
 impl Parts {
@@ -87,25 +91,31 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
+    let mut tls = TlsFiles::new(&sources, &mut warnings);
+    let (http_tls, grpc_tls) = (tls.http(&args.http_tls)?, tls.grpc(&args.grpc_tls)?);
+    let watched = tls.watched();
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
-    args.grpc.warn(&mut warnings);
+    args.http.warn(http_tls.is_some(), &mut warnings);
+    args.grpc.warn(grpc_tls.is_some(), &mut warnings);
 
     let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
-    let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
+    let schemes = Schemes { http: http_tls.is_some(), grpc: grpc_tls.is_some() };
+    let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
-    let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
+    let core = CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
     let is_first_start = match &core.config.database {
         Database::Sqlite(path) => !path.exists(),
         Database::Postgres(_) => false,
     };
-    let welcome = Welcome::new(is_first_start, &data_dir, &args.jwt_key, &args.jwt_claims);
+    let welcome = Welcome::new(is_first_start, &data_dir, schemes, &args.jwt_key, &args.jwt_claims);
     Ok(Settings {
         parts: Parts::Serve { core, edge },
         drain_delay,
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
+        watched,
         warnings,
         welcome: Some(welcome),
         sources,
@@ -119,11 +129,14 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
+    let mut tls = TlsFiles::new(&sources, &mut warnings);
+    let grpc_tls = tls.grpc(&args.grpc_tls)?;
+    let watched = tls.watched();
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
-    args.grpc.warn(&mut warnings);
+    args.grpc.warn(grpc_tls.is_some(), &mut warnings);
 
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
-    let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
+    let core = CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
     Ok(Settings {
         parts: Parts::Core { core },
         // Its edges go elsewhere as soon as its health says so, and need no time for it.
@@ -131,6 +144,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_core(args.admin),
         log: args.log,
+        watched,
         warnings,
         welcome: None,
         sources,
@@ -147,13 +161,20 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
 
     let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
-    let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
+    let cores = args.core.core.0;
+    let mut tls = TlsFiles::new(&sources, &mut warnings);
+    let http_tls = tls.http(&args.http_tls)?;
+    let tls_to_cores = tls.to_cores(&args.core_tls, &cores)?;
+    let watched = tls.watched();
+    args.http.warn(http_tls.is_some(), &mut warnings);
+    let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
     Ok(Settings {
-        parts: Parts::Edge { edge, cores: args.core.core.0 },
+        parts: Parts::Edge { edge, cores, tls: tls_to_cores },
         drain_delay,
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
+        watched,
         warnings,
         welcome: None,
         sources,

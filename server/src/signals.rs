@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -29,13 +30,16 @@ impl Signals {
         })
     }
 
-    /// Cancels `drain` at the first SIGTERM or SIGINT, and returns at another that comes [`APART`] after it or later.
-    pub(crate) async fn watch(&mut self, drain: &CancellationToken) {
+    /// Counts each SIGHUP in `hangups`. Cancels `drain` at the first SIGTERM or SIGINT, and returns at another that comes [`APART`] after it or later.
+    pub(crate) async fn watch(&mut self, drain: &CancellationToken, hangups: &watch::Sender<u64>) {
         let mut draining_since: Option<Instant> = None;
         loop {
             let name = self.next().await;
             if name == "SIGHUP" {
-                tracing::info!("SIGHUP is ignored: settings are read once, at the start");
+                tracing::info!(
+                    "SIGHUP: certificates are read again; other settings are read once, at the start"
+                );
+                hangups.send_modify(|count| *count += 1);
                 continue;
             }
             match draining_since {

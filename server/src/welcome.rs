@@ -17,11 +17,19 @@ use crate::{
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
+/// Which doors speak TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Schemes {
+    pub(crate) http: bool,
+    pub(crate) grpc: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Welcome {
     is_first_start: bool,
     data_dir: PathBuf,
     secrets: Vec<&'static str>,
+    schemes: Schemes,
     /// Mints tokens for this server; `None` where only the holder of a private key can.
     token_command: Option<String>,
 }
@@ -30,6 +38,7 @@ impl Welcome {
     pub(crate) fn new(
         is_first_start: bool,
         data_dir: &DataDir,
+        schemes: Schemes,
         key: &JwtKeyArgs,
         claims: &JwtClaimArgs,
     ) -> Self {
@@ -37,6 +46,7 @@ impl Welcome {
             is_first_start,
             data_dir: data_dir.path().to_owned(),
             secrets: data_dir.kept().to_vec(),
+            schemes,
             token_command: token_command(data_dir, key, claims),
         }
     }
@@ -44,12 +54,14 @@ impl Welcome {
     pub(crate) fn text(&self, addresses: &Addresses) -> String {
         let http = addresses.http.map(reachable).unwrap_or_default();
         let grpc = addresses.grpc.map(reachable).unwrap_or_default();
+        let grpc = if self.schemes.grpc { format!("{grpc} (TLS)") } else { grpc };
+        let s = if self.schemes.http { "s" } else { "" };
         let data_dir = self.data_dir.display();
         let admin = addresses.admin.map(reachable);
         if !self.is_first_start {
             let admin = admin.map(|admin| format!(", metrics http://{admin}/metrics"));
             return format!(
-                "netrox-chat is ready: http://{http}, gRPC {grpc}{}, data in {data_dir}\n",
+                "netrox-chat is ready: http{s}://{http}, gRPC {grpc}{}, data in {data_dir}\n",
                 admin.unwrap_or_default()
             );
         }
@@ -60,7 +72,7 @@ impl Welcome {
             names => format!("\n  generated secrets    {names}, in {data_dir}: keep them private"),
         };
         let next = match &self.token_command {
-            Some(command) => first_steps(&http, command),
+            Some(command) => first_steps(s, &http, command),
             None => {
                 "Clients bring access tokens of the issuer whose public key was given.".to_owned()
             }
@@ -69,7 +81,7 @@ impl Welcome {
             "
 netrox-chat is ready, for the first time on this data directory.
 
-  REST and WebSocket   http://{http}
+  REST and WebSocket   http{s}://{http}
   gRPC                 {grpc}{admin}
   database, uploads    {data_dir}{secrets}
 
@@ -82,7 +94,8 @@ Ctrl-C stops it. All settings: netrox-chat serve --help
     }
 }
 
-fn first_steps(http: &str, token_command: &str) -> String {
+/// `s` is that of `https` and `wss`.
+fn first_steps(s: &str, http: &str, token_command: &str) -> String {
     format!(
         r#"To try it, mint the tokens of two users in another terminal, in this directory:
 
@@ -91,7 +104,7 @@ fn first_steps(http: &str, token_command: &str) -> String {
 
 Open Bob's WebSocket, with websocat or any other client, and leave it open:
 
-  websocat "ws://{http}/ws/chat/room/?token=$BOB"
+  websocat "ws{s}://{http}/ws/chat/room/?token=$BOB"
 
 Open Alice's in the same way in a third terminal, send this line, and Bob gets it:
 
@@ -99,7 +112,7 @@ Open Alice's in the same way in a third terminal, send this line, and Bob gets i
 
 The conversation, as Alice:
 
-  curl -H "Authorization: Bearer $ALICE" http://{http}/chat/messages/{BOB}/"#
+  curl -H "Authorization: Bearer $ALICE" http{s}://{http}/chat/messages/{BOB}/"#
     )
 }
 

@@ -31,6 +31,7 @@ mod proxies;
 mod request_id;
 mod rest;
 mod restart;
+mod tls;
 mod v2;
 mod vanish;
 mod wait;

@@ -2,9 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
-    net::IpAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -16,7 +14,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::strangers::{Strangers, Visitor};
+use crate::strangers::Visitor;
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
@@ -81,12 +79,10 @@ impl Vetting {
 impl<S> Received<S> {
     pub(super) fn new(
         stream: S,
-        from: Option<IpAddr>,
-        strangers: &Arc<Strangers>,
+        (visitor, closed): (Visitor, CancellationToken),
         preface_timeout: Duration,
         cut: &CancellationToken,
     ) -> Self {
-        let (visitor, closed) = Strangers::welcome(strangers, from);
         let vetting = Vetting {
             closed: Box::pin(closed.cancelled_owned()),
             missing_bytes: PREFACE_BYTES,
@@ -228,7 +224,14 @@ mod tests {
         time::Instant,
     };
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::strangers::Strangers;
+
+    fn someone(strangers: &Arc<Strangers>) -> (Visitor, CancellationToken) {
+        Strangers::welcome(strangers, None, Default::default())
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_is_read_slowly_until_it_is_known() {
@@ -236,7 +239,7 @@ mod tests {
         let strangers = Arc::new(Strangers::default());
         let (mut peer, stream) = duplex(4 * MORE_BYTES);
         let mut stream =
-            Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &CancellationToken::new());
+            Received::new(stream, someone(&strangers), PREFACE_TIMEOUT, &CancellationToken::new());
         peer.write_all(&vec![b'P'; 4 * MORE_BYTES]).await.expect("sent");
         let mut read = vec![0; MORE_BYTES];
         let begun = Instant::now();
@@ -256,8 +259,12 @@ mod tests {
         let strangers = Arc::new(Strangers::default());
         for becomes_known in [false, true] {
             let (mut peer, stream) = duplex(8);
-            let received =
-                Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &CancellationToken::new());
+            let received = Received::new(
+                stream,
+                someone(&strangers),
+                PREFACE_TIMEOUT,
+                &CancellationToken::new(),
+            );
             let visitor = received.visitor.clone();
             let (mut reader, mut writer) = tokio::io::split(received);
             peer.write_all(&[7; 8]).await.expect("sent");
@@ -290,7 +297,7 @@ mod tests {
         let never = CancellationToken::new();
         for sent in [0, PREFACE_BYTES - 1, PREFACE_BYTES] {
             let (mut peer, stream) = duplex(64);
-            let mut stream = Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &never);
+            let mut stream = Received::new(stream, someone(&strangers), PREFACE_TIMEOUT, &never);
             peer.write_all(&vec![b'P'; sent]).await.expect("sent");
             let mut read = vec![0; sent];
             stream.read_exact(&mut read).await.expect("read");
@@ -305,7 +312,7 @@ mod tests {
         let strangers = Arc::new(Strangers::default());
         let cut = CancellationToken::new();
         let (_peer, stream) = duplex(8);
-        let received = Received::new(stream, None, &strangers, PREFACE_TIMEOUT, &cut);
+        let received = Received::new(stream, someone(&strangers), PREFACE_TIMEOUT, &cut);
         received.visitor.become_known();
         let (mut reader, mut writer) = tokio::io::split(received);
         let (read, written, ()) = tokio::join!(

@@ -8,6 +8,7 @@
 //! * [`health`]: what the core at its other end says of itself.
 //! * [`link`]: which calls share connections, and how many at a time.
 //! * [`hang_up`]: a caller that goes away before its answer is there.
+//! * [`secured`]: a connection, in TLS or not.
 //!
 //! `tonic::transport::Channel::balance_list` is not used: it takes a core that refuses connections
 //! for as good as any, and gives it its share of the calls.
@@ -27,6 +28,7 @@ use http::{
 };
 use hyper::client::conn::http2::SendRequest;
 use netrox_proto::v1::{ErrorReason, Failure};
+use netrox_tls::ClientTls;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
@@ -48,12 +50,55 @@ mod connection;
 mod hang_up;
 mod health;
 mod link;
+mod secured;
 
 /// How long a call waits for a connection of its own link where those of chat stand: an attempt, and its first answer.
 const FOLLOWS_CHAT_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many connections stand, and when that changes.
 pub(super) type Count = Arc<watch::Sender<usize>>;
+
+/// How connections are made.
+pub(super) struct Manner {
+    pub(super) link: Link,
+    /// What each connection shows to its core, before any call.
+    pub(super) authorization: HeaderValue,
+    /// For cores by `https`.
+    pub(super) tls: Option<ClientTls>,
+}
+
+/// A name of cores, and whether they are reached in TLS.
+#[derive(Debug, Clone)]
+struct CoreName {
+    authority: Authority,
+    scheme: Scheme,
+}
+
+impl CoreName {
+    fn of(core: Uri) -> Option<Self> {
+        let parts = core.into_parts();
+        let scheme = parts.scheme.unwrap_or(Scheme::HTTP);
+        Some(Self { authority: parts.authority?, scheme })
+    }
+
+    fn is_secured(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.is_secured() { 443 } else { 80 })
+    }
+
+    /// What a request for it is called.
+    fn uri(&self, path: PathAndQuery) -> Result<Uri, Status> {
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
+        uri.path_and_query(path).build().map_err(|error| Status::internal(error.to_string()))
+    }
+}
 
 /// Keeps the connections for as long as it lives.
 pub(super) struct Connections {
@@ -66,8 +111,8 @@ pub(super) struct Connections {
 /// The connections that can take calls.
 struct Pool {
     link: Link,
-    /// What each connection shows to its core, before any call.
     authorization: HeaderValue,
+    tls: Option<ClientTls>,
     reach: Arc<Reach>,
     connections: Mutex<Vec<PooledConnection>>,
     count: Count,
@@ -85,7 +130,7 @@ type FirstAttempt = Arc<DropGuard>;
 #[derive(Clone)]
 struct PooledConnection {
     id: usize,
-    core: Authority,
+    core: CoreName,
     address: SocketAddr,
     requests: SendRequest<Body>,
     /// One for each call that may be under way on it.
@@ -97,19 +142,18 @@ struct PooledConnection {
 impl Connections {
     pub(super) fn open(
         cores: impl IntoIterator<Item = Uri>,
-        link: Link,
-        authorization: HeaderValue,
+        manner: Manner,
         reach: Arc<Reach>,
         chat: Count,
     ) -> Self {
-        Self::open_with(cores, &SystemLookup, Pool::new(link, authorization, reach, chat))
+        Self::open_with(cores, &SystemLookup, Pool::new(manner, reach, chat))
     }
 
     fn open_with(cores: impl IntoIterator<Item = Uri>, lookup: &impl Lookup, pool: Pool) -> Self {
         let pool = Arc::new(pool);
         let first_attempt: FirstAttempt = Arc::new(pool.is_settled.clone().drop_guard());
         let mut tasks = JoinSet::new();
-        for core in cores.into_iter().filter_map(|core| core.into_parts().authority) {
+        for core in cores.into_iter().filter_map(CoreName::of) {
             let (pool, first_attempt) = (Arc::clone(&pool), Arc::clone(&first_attempt));
             tasks.spawn(addresses::follow(core, lookup.clone(), pool, first_attempt));
         }
@@ -131,12 +175,7 @@ impl Connections {
                 return Err(Status::unavailable("no core is connected"));
             };
             let (id, address) = (pooled.id, pooled.address);
-            *request.uri_mut() = Uri::builder()
-                .scheme(Scheme::HTTP)
-                .authority(pooled.core)
-                .path_and_query(path.clone())
-                .build()
-                .map_err(|error| Status::internal(error.to_string()))?;
+            *request.uri_mut() = pooled.core.uri(path.clone())?;
             let answer = async move {
                 let answer = pooled.requests.try_send_request(request).await;
                 // What lasts keeps its place.
@@ -158,12 +197,14 @@ impl Connections {
 }
 
 impl Pool {
-    fn new(link: Link, authorization: HeaderValue, reach: Arc<Reach>, chat: Count) -> Self {
+    fn new(manner: Manner, reach: Arc<Reach>, chat: Count) -> Self {
+        let Manner { link, authorization, tls } = manner;
         Self {
             link,
             count: if link == Link::Chat { Arc::clone(&chat) } else { Count::default() },
             chat,
             authorization,
+            tls,
             reach,
             connections: Mutex::default(),
             next: AtomicUsize::default(),

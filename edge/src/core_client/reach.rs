@@ -16,6 +16,8 @@ use crate::notice::is_due;
 pub(crate) enum Trouble {
     /// No connection, or one that ends before the core has said how it is.
     Unreachable,
+    /// TLS: one of the two does not believe who the other is.
+    Untrusted,
     /// The core does not know this edge's service token.
     Unauthorized,
     /// What answers is no core.
@@ -23,12 +25,13 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 
     /// For probes, which anybody may make: it names no address.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Untrusted => "untrusted",
             Self::Unauthorized => "unauthorized",
             Self::NotACore => "not_a_core",
         }
@@ -80,6 +83,11 @@ impl Reach {
             Trouble::Unreachable => {
                 tracing::warn!("the core at {place} cannot be reached: {cause}")
             }
+            Trouble::Untrusted => tracing::warn!(
+                "the core at {place} and this edge do not trust each other (TLS): {cause}; --core-ca-file must have the \
+                 authority of the core's certificate, which must be for the name in --core, and --core-client-cert-file one \
+                 of the core's --grpc-tls-client-ca-file"
+            ),
             Trouble::Unauthorized => tracing::warn!(
                 "the core at {place} does not know this edge's service token: {cause}; --service-token must be one of the \
                  core's"

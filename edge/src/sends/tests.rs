@@ -593,7 +593,8 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     let core = StubCore::default();
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
-    let transport = CoreTransport::remote([format!("http://{address}").parse().expect("a URI")]);
+    let transport =
+        CoreTransport::remote([format!("http://{address}").parse().expect("a URI")], None);
     let client = CoreClient::new(transport, authorization());
     let tasks = Tasks::default();
     let server = serve(&core, address);

@@ -1,9 +1,8 @@
 //! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3, PROTOCOL-2 section 1).
 //!
-//! Answered in this order: 401 without a good token, 429 where the user had too many handshakes of late, 426 or 400 for
+//! Answered in this order: 403 to a page of an origin that may not connect, 401 without a good token, 429 where the user had too many handshakes of late, 426 or 400 for
 //! what is no WebSocket handshake, 429 or 503 where no connection can be had. 101 comes when the user is in the directory and their subscription
-//! is live, so that no message sent after it is missed. An extension, an `Origin` and a subprotocol that is not ours are
-//! ignored.
+//! is live, so that no message sent after it is missed. An extension and a subprotocol that is not ours are ignored.
 //!
 //! * [`offer`]: which generation is asked for.
 //! * [`refused`]: who is told after the 101 that they are refused, in the place of 401.
@@ -66,6 +65,10 @@ pub(crate) async fn handshake(
     State(web_sockets): State<Arc<WebSockets>>,
     mut request: Request,
 ) -> Response {
+    if !web_sockets.allowed_origins.allow(request.headers()) {
+        tracing::debug!("a WebSocket of a page of another origin is refused");
+        return PublicError::origin_not_allowed().into_response();
+    }
     let offer = Offer::of(&request);
     let token = query_token(request.uri().query());
     let authenticator = &web_sockets.authenticator;

@@ -11,16 +11,16 @@ use crate::secret::{Secret, Warnings};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "gRPC")]
 pub(crate) struct GrpcArgs {
-    /// Address of the gRPC service, plaintext; port 0 is any free one, and is logged
+    /// Address of the gRPC service; port 0 is any free one, and is logged
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:50051", value_parser = socket_addr)]
     pub(crate) grpc_addr: SocketAddr,
 }
 
 impl GrpcArgs {
-    pub(crate) fn warn(&self, warnings: &mut Warnings) {
-        if !self.grpc_addr.ip().is_loopback() {
+    pub(crate) fn warn(&self, has_tls: bool, warnings: &mut Warnings) {
+        if !has_tls && !self.grpc_addr.ip().is_loopback() {
             warnings.add(format!(
-                "gRPC on {} is plaintext: keep it inside a private network",
+                "gRPC on {} is plaintext: keep it inside a private network, or give --grpc-tls-cert-file",
                 self.grpc_addr
             ));
         }
@@ -47,7 +47,7 @@ pub(crate) struct ServiceTokenArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "gRPC")]
 pub(crate) struct CoreEndpointsArgs {
-    /// Endpoints of the core: http://HOST:PORT; several, comma separated
+    /// Endpoints of the core: http://HOST:PORT, or https://HOST:PORT for TLS; several, comma separated
     #[arg(long, value_name = "URL,…", default_value = "http://127.0.0.1:50051")]
     #[arg(value_parser = parse_endpoints)]
     pub(crate) core: CoreEndpoints,
@@ -64,12 +64,8 @@ fn parse_endpoints(urls: &str) -> Result<CoreEndpoints, String> {
 }
 
 fn parse_endpoint(url: &str) -> Result<Uri, String> {
-    let uri: Uri = url.parse().map_err(|_| "must be http://HOST:PORT".to_owned())?;
-    if uri.scheme_str() == Some("https") {
-        return Err(
-            "https:// is not supported yet: use http:// inside a private network".to_owned()
-        );
-    }
+    let wrong = || "must be http://HOST:PORT or https://HOST:PORT".to_owned();
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
     let wanted_port = port(&uri)?;
     let named = uri.authority().is_some_and(|authority| {
         let port = wanted_port.map(|port| format!(":{port}")).unwrap_or_default();
@@ -77,8 +73,8 @@ fn parse_endpoint(url: &str) -> Result<Uri, String> {
         !host.is_empty() && authority.as_str() == format!("{host}{port}")
     });
     let bare = uri.path() == "/" && uri.query().is_none();
-    if uri.scheme_str() != Some("http") || !named || !bare {
-        return Err("must be http://HOST:PORT".to_owned());
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || !named || !bare {
+        return Err(wrong());
     }
     Ok(uri)
 }
@@ -93,16 +89,18 @@ mod tests {
             [("127.0.0.1:1", 0), ("[::1]:1", 0), ("0.0.0.0:1", 1), ("[::]:1", 1), ("10.0.0.5:1", 1)]
         {
             let mut warnings = Warnings::default();
-            GrpcArgs { grpc_addr: addr.parse().unwrap() }.warn(&mut warnings);
+            let args = GrpcArgs { grpc_addr: addr.parse().unwrap() };
+            args.warn(true, &mut warnings);
+            args.warn(false, &mut warnings);
             assert_eq!(warnings.into_iter().count(), expected, "{addr}");
         }
     }
 
     #[test]
     fn endpoints_are_comma_separated() {
-        let endpoints = parse_endpoints("http://10.0.0.5:50051, http://core-2:50051/").unwrap().0;
+        let endpoints = parse_endpoints("http://10.0.0.5:50051, https://core-2:50051/").unwrap().0;
         let uris: Vec<_> = endpoints.iter().map(|endpoint| endpoint.to_string()).collect();
-        assert_eq!(uris, ["http://10.0.0.5:50051/", "http://core-2:50051/"]);
+        assert_eq!(uris, ["http://10.0.0.5:50051/", "https://core-2:50051/"]);
     }
 
     #[test]
@@ -113,7 +111,8 @@ mod tests {
             "core:50051",
             "/",
             "http://",
-            "https://core",
+            "https://",
+            "https://core/x",
             "grpc://core",
             "http://a:1/x",
             "http://a:1?x",

@@ -1,21 +1,25 @@
 //! The public side: the edge's listener, and who may call it from where.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use http::{HeaderValue, Uri};
 use netrox_edge::config::{CorsAllowOrigin, TrustedProxies};
 
 use super::value::{duration, port, socket_addr};
+use crate::secret::Warnings;
 
 const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(crate) struct HttpArgs {
-    /// Address of REST and WebSocket, plaintext; port 0 is any free one, and is logged
+    /// Address of REST and WebSocket; port 0 is any free one, and is logged
     ///
-    /// Put a proxy that ends TLS in front of it before the public can reach it.
+    /// Before the public can reach it, give --http-tls-cert-file, or put a proxy that ends TLS in front of it.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = socket_addr)]
     pub(crate) http_addr: SocketAddr,
 
@@ -28,6 +32,12 @@ pub(crate) struct HttpArgs {
     /// For example https://app.example.com,https://staging.example.com:8443
     #[arg(long, value_name = "ORIGIN,…", value_parser = parse_origins)]
     pub(crate) cors_allow_origin: Option<CorsAllowOrigin>,
+
+    /// Origins of pages that may open WebSockets, comma separated, or * for any [default: any]
+    ///
+    /// Others get 403. Who sends no Origin is no browser, and let in.
+    #[arg(long, value_name = "ORIGIN,…", value_parser = parse_origins)]
+    pub(crate) allowed_origins: Option<CorsAllowOrigin>,
 
     /// Close a WebSocket with 1008 when its token expires [default: it stays open]
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
@@ -56,6 +66,32 @@ pub(crate) struct HttpArgs {
     #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
     #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub(crate) proxy_protocol: bool,
+}
+
+impl HttpArgs {
+    /// A proxy that is named ends TLS in front of it.
+    pub(crate) fn warn(&self, has_tls: bool, warnings: &mut Warnings) {
+        let has_proxy = self.proxy_protocol || self.trusted_proxies.is_some();
+        if !has_tls && !has_proxy && may_be_public(self.http_addr.ip()) {
+            warnings.add(format!(
+                "HTTP on {} is plaintext: give --http-tls-cert-file, or put a proxy that ends TLS in front and name it in \
+                 --trusted-proxies",
+                self.http_addr
+            ));
+        }
+    }
+}
+
+/// Neither loopback nor of a private network alone.
+fn may_be_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            !(address.is_loopback() || address.is_private() || address.is_link_local())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
+        }
+    }
 }
 
 /// PROTOCOL section 4.
@@ -108,7 +144,41 @@ const USUAL_PORTS: [(&str, u16); 2] = [("http", 80), ("https", 443)];
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[test]
+    fn plaintext_that_the_public_may_reach_is_warned_about() {
+        let warnings = |addr: &str, has_tls, rest: &[&str]| {
+            let own = ["netrox-chat", "--http-addr", addr];
+            let arguments = own.iter().chain(rest);
+            let args = Only::try_parse_from(arguments).unwrap().http;
+            let mut warnings = Warnings::default();
+            args.warn(has_tls, &mut warnings);
+            warnings.into_iter().count()
+        };
+        for (addr, expected) in [
+            ("127.0.0.1:1", 0),
+            ("[::1]:1", 0),
+            ("10.0.0.5:1", 0),
+            ("[fd00::1]:1", 0),
+            ("0.0.0.0:1", 1),
+            ("[::]:1", 1),
+            ("192.0.2.1:1", 1),
+            ("[2001:db8::1]:1", 1),
+        ] {
+            assert_eq!(warnings(addr, false, &[]), expected, "{addr}");
+            assert_eq!(warnings(addr, true, &[]), 0, "{addr}");
+            assert_eq!(warnings(addr, false, &["--trusted-proxies=10.0.0.1"]), 0, "{addr}");
+        }
+    }
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        http: HttpArgs,
+    }
 
     #[test]
     fn origins_are_kept_as_a_browser_sends_them() {

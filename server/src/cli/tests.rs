@@ -6,8 +6,17 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 72] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 81] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
+    ("http-tls-cert-file", None, &["serve", "edge"]),
+    ("http-tls-key-file", None, &["serve", "edge"]),
+    ("grpc-tls-cert-file", None, &["serve", "core"]),
+    ("grpc-tls-key-file", None, &["serve", "core"]),
+    ("grpc-tls-client-ca-file", None, &["serve", "core"]),
+    ("core-ca-file", None, &["edge"]),
+    ("core-client-cert-file", None, &["edge"]),
+    ("core-client-key-file", None, &["edge"]),
+    ("allowed-origins", None, &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
     ("data-dir", Some("./data"), &["serve", "core", "epoch", "token"]),

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use http::HeaderValue;
-use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits, Proxies};
+use netrox_edge::config::{AllowedOrigins, CorsAllowOrigin, Jwt, Limits, Proxies};
+use netrox_tls::ServerTls;
 
 use crate::{
     cli::{CommonLimitArgs, DrainArgs, GrpcArgs, HttpArgs, WaitArgs},
@@ -27,6 +28,7 @@ pub(crate) struct CoreLimits<'a> {
 impl CoreSettings {
     pub(crate) fn new(
         grpc: &GrpcArgs,
+        tls: Option<ServerTls>,
         data_dir: &DataDir,
         storage: Storage,
         limits: CoreLimits<'_>,
@@ -38,6 +40,7 @@ impl CoreSettings {
             require_existing_data: storage.is_required,
             media: storage.media,
             bus: storage.bus,
+            tls,
             service_tokens: service_tokens.accepted,
             store_wait: limits.wait.store_wait,
             drain_wait: limits.drain.for_waits(),
@@ -60,6 +63,7 @@ pub(crate) struct EdgeSettings {
 impl EdgeSettings {
     pub(crate) fn new(
         http: HttpArgs,
+        tls: Option<ServerTls>,
         jwt: Jwt,
         limits: Limits,
         service_tokens: &ServiceTokens,
@@ -68,11 +72,16 @@ impl EdgeSettings {
             jwt,
             media_access: http.media_access.into(),
             cors_allow_origin: http.cors_allow_origin.unwrap_or(CorsAllowOrigin::None),
+            allowed_origins: match http.allowed_origins {
+                Some(CorsAllowOrigin::List(origins)) => AllowedOrigins::List(origins),
+                Some(CorsAllowOrigin::Any | CorsAllowOrigin::None) | None => AllowedOrigins::All,
+            },
             close_on_token_expiry: http.close_on_token_expiry,
             proxies: Proxies {
                 trusted: http.trusted_proxies.unwrap_or_default(),
                 protocol: http.proxy_protocol,
             },
+            tls,
             // Known when the program has raised it.
             open_files: None,
             limits,

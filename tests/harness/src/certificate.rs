@@ -8,6 +8,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Nothing of the system's configuration counts.
 const CONFIGURATION: &str = "
@@ -53,6 +54,12 @@ impl Authority {
         let own = self.file("authority");
         let (certificate, key) = (text(&own.certificate), text(&own.key));
         self.make(name, address, &["-extensions", "node", "-CA", certificate, "-CAkey", key])
+    }
+
+    /// The certificate in DER form.
+    pub fn der(&self, name: &str) -> Vec<u8> {
+        let file = self.file(name).certificate;
+        CertificateDer::from_pem_file(file).expect("a certificate").to_vec()
     }
 
     fn file(&self, name: &str) -> Certificate {

@@ -75,10 +75,11 @@ impl TestChat {
     pub(crate) async fn launch(builder: Builder) -> Self {
         let roles = builder.roles();
         let database = builder.database().await;
+        let address = builder.address();
         let mut chat = Self {
             builder,
             directory: tempfile::tempdir().expect("a temporary directory"),
-            address: settings::own_address(),
+            address,
             processes: BTreeMap::new(),
             logs: Vec::new(),
             http: BTreeMap::new(),
@@ -152,7 +153,10 @@ impl TestChat {
 
     /// What an edge is told of the cores: each begins with another one.
     fn cores_for(&self, edge: usize) -> String {
-        let mut cores: Vec<_> = self.grpc.values().map(|core| format!("http://{core}")).collect();
+        let scheme =
+            if self.builder.get("grpc-tls-cert-file").is_some() { "https" } else { "http" };
+        let mut cores: Vec<_> =
+            self.grpc.values().map(|core| format!("{scheme}://{core}")).collect();
         if !cores.is_empty() {
             let first = edge % cores.len();
             cores.rotate_left(first);
@@ -162,9 +166,11 @@ impl TestChat {
 
     /// Waits until every running edge answers `/readyz` with 200.
     pub async fn ready(&self) {
+        let has_tls = self.builder.get("http-tls-cert-file").is_some();
         for (role, address) in &self.http {
             if self.processes.contains_key(role) {
-                let edge = Edge { address: *address };
+                // That of metrics and health is plaintext.
+                let edge = if has_tls { self.admin(*role) } else { Edge { address: *address } };
                 eventually("readyz", || async {
                     let answer = edge.get("/readyz").try_send().await.ok()?;
                     (answer.status == 200).then_some(())

@@ -43,6 +43,8 @@ pub struct Builder {
     pub(crate) arrangement: Arrangement,
     cores: usize,
     edges: usize,
+    /// Of its own unless told.
+    address: Option<Ipv4Addr>,
     store: Store,
     /// Servers of the test's own, in place of the shared ones.
     engines: BTreeMap<Engine, Server>,
@@ -65,6 +67,7 @@ impl Builder {
             arrangement,
             cores: nodes,
             edges: nodes,
+            address: None,
             store,
             engines: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -120,6 +123,16 @@ impl Builder {
     pub fn edges(mut self, edges: usize) -> Self {
         self.edges = edges;
         self
+    }
+
+    /// The address of this machine that its processes listen on: a certificate has to name it, for example.
+    pub fn at(mut self, address: Ipv4Addr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address.unwrap_or_else(own_address)
     }
 
     /// How many cores a cluster has; two unless told.
@@ -243,7 +256,7 @@ pub fn variable_name(flag: &str) -> String {
 
 /// A loopback address of the deployment's own, so that no other test's connection can sit on a
 /// port that a restarted process wants back.
-pub(crate) fn own_address() -> Ipv4Addr {
+pub fn own_address() -> Ipv4Addr {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     if !cfg!(target_os = "linux") {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
@@ -95,6 +95,21 @@ impl TlsServer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// The certificate that a server shows, in DER form.
+pub async fn shown_by(server: SocketAddr, authority: &Path) -> Vec<u8> {
+    shown_after(b"", server, authority).await
+}
+
+/// The same, where something comes before the handshake.
+pub async fn shown_after(before: &[u8], server: SocketAddr, authority: &Path) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server).await.expect("connected");
+    stream.write_all(before).await.expect("sent");
+    let name = ServerName::from(server.ip());
+    let stream = connector(authority).connect(name, stream).await.expect("a handshake");
+    let shown = stream.get_ref().1.peer_certificates().expect("a chain");
+    shown[0].to_vec()
 }
 
 fn connector(authority: &Path) -> TlsConnector {

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use http::uri::Authority;
 use tokio::{
     net::lookup_host,
     sync::Notify,
@@ -20,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{FirstAttempt, Pool, connection::Target};
+use super::{CoreName, FirstAttempt, Pool, connection::Target};
 use crate::core_client::reach::Trouble;
 
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
@@ -28,7 +27,6 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 const MIN_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 /// Of one name; more cores than that are not used.
 const MAX_ADDRESSES: usize = 64;
-const DEFAULT_PORT: u16 = 80;
 
 /// From a name to addresses.
 pub(super) trait Lookup: Clone + Send + 'static {
@@ -51,24 +49,23 @@ impl Lookup for SystemLookup {
 
 impl Pool {
     /// A lookup failed, which matters only where nothing is known from an earlier one.
-    fn is_not_found(&self, core: &Authority, matters: bool, cause: impl std::fmt::Display) {
+    fn is_not_found(&self, core: &CoreName, matters: bool, cause: impl std::fmt::Display) {
         if matters && self.link.is_told() {
-            self.reach.fails(core, Trouble::Unreachable, cause);
+            self.reach.fails(&core.authority, Trouble::Unreachable, cause);
         } else {
-            tracing::debug!("the core {core}: {cause}");
+            tracing::debug!("the core {}: {cause}", core.authority);
         }
     }
 }
 
 /// Keeps connections to all that `core` stands for, for as long as it is polled.
 pub(super) async fn follow(
-    core: Authority,
+    core: CoreName,
     lookup: impl Lookup,
     pool: Arc<Pool>,
     first_attempt: FirstAttempt,
 ) {
-    let host = core.host().trim_start_matches('[').trim_end_matches(']');
-    let port = core.port_u16().unwrap_or(DEFAULT_PORT);
+    let (host, port) = (core.host(), core.port());
     let is_address = host.parse::<IpAddr>().is_ok();
     let broken = Arc::new(Notify::new());
     let mut connections = JoinSet::new();
@@ -83,14 +80,14 @@ pub(super) async fn follow(
             }
             Ok(found) => {
                 if pool.link.is_told() {
-                    pool.reach.works(&core);
+                    pool.reach.works(&core.authority);
                 }
                 let found: BTreeSet<_> = found.into_iter().take(MAX_ADDRESSES).collect();
                 kept.retain(|address, given_up| {
                     let stays = found.contains(address);
                     if !stays {
                         if pool.link.is_told() {
-                            tracing::info!("the core {core} is no longer at {address}");
+                            tracing::info!("the core {} is no longer at {address}", core.authority);
                         }
                         given_up.cancel();
                         pool.reach.forget(address);

@@ -97,7 +97,7 @@ mod tests {
         });
         let core = core.parse().expect("a URI");
         let authorization = HeaderValue::from_static("Bearer token");
-        CoreClient::new(CoreTransport::remote([core]), authorization)
+        CoreClient::new(CoreTransport::remote([core], None), authorization)
     }
 
     fn grpc_status(code: &'static str) -> Response<()> {

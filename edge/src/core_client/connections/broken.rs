@@ -67,7 +67,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let core = format!("http://{address}").parse().expect("a URI");
         let authorization = http::HeaderValue::from_static("Bearer token");
-        let client = CoreClient::new(CoreTransport::remote([core]), authorization);
+        let client = CoreClient::new(CoreTransport::remote([core], None), authorization);
         let call = tokio::spawn(async move {
             client.chat.clone().send_message(SendMessageRequest::default()).await
         });

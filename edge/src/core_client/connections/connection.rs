@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use http::uri::Authority;
 use hyper::{
     client::conn::http2::{self, Connection, SendRequest},
     rt::Executor,
@@ -23,8 +22,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 
 use super::{
-    FirstAttempt, Pool, PooledConnection, health,
+    CoreName, FirstAttempt, Pool, PooledConnection, health,
     link::{CONNECTION_WINDOW_BYTES, Link},
+    secured::{Distrust, Secured},
 };
 use crate::{backoff::Backoff, core_client::reach::Trouble};
 
@@ -45,7 +45,7 @@ const GIVEN_UP_GRACE: Duration = Duration::from_secs(60);
 /// Where a connection leads.
 pub(super) struct Target {
     /// What requests call it.
-    pub(super) core: Authority,
+    pub(super) core: CoreName,
     pub(super) address: SocketAddr,
     /// The name of the core no longer stands for the address.
     pub(super) given_up: CancellationToken,
@@ -54,7 +54,7 @@ pub(super) struct Target {
     pub(super) pool: Arc<Pool>,
 }
 
-type Http2 = Connection<TokioIo<TcpStream>, Body, Tasks>;
+type Http2 = Connection<TokioIo<Secured>, Body, Tasks>;
 
 /// A connection, which is cut when the guard is dropped, whatever is under way on it.
 struct Connected {
@@ -92,20 +92,21 @@ impl Target {
         let mut chat = self.pool.chat.subscribe();
         while !self.given_up.is_cancelled() {
             let stood = *chat.borrow_and_update();
+            let distrust = Distrust::default();
             let connected = tokio::select! {
-                connected = connect(self.address, self.pool.link) => connected,
+                connected = self.connect(&distrust) => connected,
                 () = self.given_up.cancelled() => return,
             };
             match connected {
                 Ok(connected) => {
                     let connected_at = Instant::now();
-                    self.stand(connected).await;
+                    self.stand(connected, &distrust).await;
                     if connected_at.elapsed() >= MAX_RETRY {
                         backoff.reset();
                     }
                 }
                 Err(error) => {
-                    self.fails(&error);
+                    self.fails(&distrust, &error);
                 }
             }
             first_attempt.take();
@@ -120,14 +121,17 @@ impl Target {
     }
 
     /// The core cannot be used.
-    fn fails(&self, cause: impl std::fmt::Display) {
+    fn fails(&self, distrust: &Distrust, cause: impl std::fmt::Display) {
         if self.pool.link.is_told() {
-            self.pool.reach.fails(self.address, Trouble::Unreachable, cause);
+            match distrust.cause() {
+                Some(cause) => self.pool.reach.fails(self.address, Trouble::Untrusted, cause),
+                None => self.pool.reach.fails(self.address, Trouble::Unreachable, cause),
+            }
         }
     }
 
     /// Lets calls take the connection, once its core has said how it is, until it ends.
-    async fn stand(&self, connected: Connected) {
+    async fn stand(&self, connected: Connected, distrust: &Distrust) {
         let Connected { requests, connection, cut } = connected;
         let mut connection = pin!(connection);
         let pooled = PooledConnection {
@@ -153,7 +157,7 @@ impl Target {
                         tracing::info!("the core at {} does not serve: giving it up", self.address);
                     }
                 } else if !self.given_up.is_cancelled() {
-                    self.fails("it does not say how it is");
+                    self.fails(distrust, "it does not say how it is");
                 }
                 return;
             }
@@ -164,8 +168,10 @@ impl Target {
                 return;
             }
         };
-        if !self.pool.remove(id) && !self.given_up.is_cancelled() {
-            self.fails("the connection ended before it said how it is");
+        // A call that broke of distrust may have put it there.
+        let stood = self.pool.remove(id) && distrust.cause().is_none();
+        if !stood && !self.given_up.is_cancelled() {
+            self.fails(distrust, "the connection ended before it said how it is");
         }
         // The calls under way may go on still.
         cut.disarm();
@@ -173,24 +179,38 @@ impl Target {
     }
 }
 
-async fn connect(address: SocketAddr, link: Link) -> io::Result<Connected> {
-    let connected = timeout(CONNECT_TIMEOUT, async {
-        let is_cut = CancellationToken::new();
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (requests, connection) = http2::Builder::new(Tasks(is_cut.clone()))
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .initial_stream_window_size(link.stream_window_bytes())
-            .max_concurrent_reset_streams(MAX_GIVEN_UP_STREAMS)
-            .max_local_error_reset_streams(None)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        Ok(Connected { requests, connection, cut: is_cut.drop_guard() })
-    });
-    connected.await.unwrap_or_else(|elapsed| Err(elapsed.into()))
+impl Target {
+    /// Within a time that TLS is part of.
+    async fn connect(&self, distrust: &Distrust) -> io::Result<Connected> {
+        let connected = timeout(CONNECT_TIMEOUT, async {
+            let is_cut = CancellationToken::new();
+            let stream = TcpStream::connect(self.address).await?;
+            stream.set_nodelay(true)?;
+            let stream = self.secured(stream, distrust).await?;
+            let (requests, connection) = http2::Builder::new(Tasks(is_cut.clone()))
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .keep_alive_while_idle(true)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .initial_stream_window_size(self.pool.link.stream_window_bytes())
+                .max_concurrent_reset_streams(MAX_GIVEN_UP_STREAMS)
+                .max_local_error_reset_streams(None)
+                .handshake(TokioIo::new(stream))
+                .await
+                .map_err(io::Error::other)?;
+            Ok(Connected { requests, connection, cut: is_cut.drop_guard() })
+        });
+        connected.await.unwrap_or_else(|elapsed| Err(elapsed.into()))
+    }
+
+    async fn secured(&self, stream: TcpStream, distrust: &Distrust) -> io::Result<Secured> {
+        if !self.core.is_secured() {
+            return Ok(Secured::Plain(stream));
+        }
+        let tls = self.pool.tls.as_ref();
+        let tls =
+            tls.ok_or_else(|| io::Error::other("it is reached by TLS, which is not set up"))?;
+        Secured::over_tls(stream, tls, self.core.host(), distrust).await
+    }
 }

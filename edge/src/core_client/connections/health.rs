@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, Uri, header, uri::Scheme};
+use http::{Request, header, uri::PathAndQuery};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming, body::Body};
@@ -107,9 +107,7 @@ async fn watch(
     pooled: &PooledConnection,
     pool: &Pool,
 ) -> Result<(bool, Streaming<HealthCheckResponse>), Status> {
-    let origin = Uri::builder().scheme(Scheme::HTTP).authority(pooled.core.clone());
-    let origin = origin.path_and_query("/").build();
-    let origin = origin.map_err(|error| Status::internal(error.to_string()))?;
+    let origin = pooled.core.uri(PathAndQuery::from_static("/"))?;
     let connection = service_fn(|mut request: Request<Body>| {
         let mut requests = pooled.requests.clone();
         request.headers_mut().insert(header::AUTHORIZATION, pool.authorization.clone());

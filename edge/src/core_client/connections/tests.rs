@@ -77,6 +77,10 @@ impl Core {
     }
 }
 
+fn manner(link: Link) -> Manner {
+    Manner { link, authorization: AUTHORIZATION, tls: None }
+}
+
 struct Client(HealthClient<crate::core_client::Transport>);
 
 impl Client {
@@ -87,13 +91,13 @@ impl Client {
     fn of(link: Link, cores: &[SocketAddr], chat: &Count) -> Self {
         let cores = cores.iter().map(|core| format!("http://{core}").parse().expect("a URI"));
         let chat = Arc::clone(chat);
-        Self::over(Connections::open(cores, link, AUTHORIZATION, Arc::default(), chat))
+        Self::over(Connections::open(cores, manner(link), Arc::default(), chat))
     }
 
     /// Of cores that have one name.
     fn named(names: &Names) -> Self {
         let core = "http://core.test:50051".parse().expect("a URI");
-        let pool = Pool::new(Link::Chat, AUTHORIZATION, Arc::default(), Count::default());
+        let pool = Pool::new(manner(Link::Chat), Arc::default(), Count::default());
         Self::over(Connections::open_with([core], names, pool))
     }
 

@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    config::{Config, Limits},
+    config::{AllowedOrigins, Config, Limits},
     logs::Logs,
     stub_core::{SECRET, config, user},
     stub_edge::StubEdge,
@@ -285,5 +285,32 @@ async fn websocket_may_be_one_of_several_offers() {
     ] {
         let answer = edge.answer(&[&[get.as_str(), version, key], upgrade].concat()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{upgrade:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_where_origins_are_named() {
+    let allowed = ["https://app.example.com", "http://localhost:3000"];
+    let allowed = allowed.map(http::HeaderValue::from_static).to_vec();
+    let allowed_origins = AllowedOrigins::List(allowed);
+    let edge = StubEdge::with(Config { allowed_origins, ..config(Limits::default()) }).await;
+    let get = format!("GET /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
+    let handshake = [
+        get.as_str(),
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    for (origin, status) in [
+        (&[][..], "101"),
+        (&["Origin: https://app.example.com"], "101"),
+        (&["Origin: http://localhost:3000"], "101"),
+        (&["Origin: https://app.example.com:8443"], "403"),
+        (&["Origin: https://app.example.com.evil.example"], "403"),
+        (&["Origin: null"], "403"),
+        (&["Origin: https://app.example.com", "Origin: https://evil.example"], "403"),
+    ] {
+        let answer = edge.answer(&[&handshake[..], origin].concat()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{origin:?}: {answer}");
     }
 }

@@ -1,0 +1,212 @@
+//! A connection behind its TLS handshake, which is made as the connection is first read or written: whoever accepts does not
+//! wait for it, and what bounds a connection that says nothing bounds it as well.
+
+use std::{
+    io::{self, IoSlice},
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+use netrox_tls::{CertificateDer, FallibleAccept, HandshakeFailure, ServerStream, ServerTls};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{metrics::FailedHandshakes, notice::Notices};
+
+/// What a client has shown of itself: its certificate, and those behind it. There once its handshake is over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PeerCertificates(Arc<OnceLock<Box<[CertificateDer<'static>]>>>);
+
+impl PeerCertificates {
+    /// Empty where none was asked for.
+    #[expect(dead_code, reason = "scopes by certificate are to ask for it")]
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        self.0.get().map_or(&[], |chain| chain)
+    }
+}
+
+/// TLS of the door, and what is told of handshakes that come to nothing.
+#[derive(Debug)]
+pub(super) struct Handshakes {
+    tls: ServerTls,
+    failed: FailedHandshakes,
+    notices: Notices<HandshakeFailure>,
+}
+
+impl Handshakes {
+    pub(super) fn new(tls: ServerTls, failed: FailedHandshakes) -> Self {
+        Self { tls, failed, notices: Notices::default() }
+    }
+
+    fn failed(&self, failure: HandshakeFailure, from: Option<IpAddr>, cause: &str) {
+        self.failed.count(failure);
+        if failure.is_of_settings()
+            && let Some(untold) = self.notices.happened(failure)
+        {
+            tracing::warn!(untold, ?from, "a connection is refused by TLS: {failure} ({cause})");
+        } else {
+            tracing::debug!(?from, "a TLS handshake failed: {cause}");
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Secured<S> {
+    Plain(S),
+    Tls(Box<Tls<S>>),
+}
+
+pub(super) struct Tls<S> {
+    state: State<S>,
+    handshakes: Arc<Handshakes>,
+    from: Option<IpAddr>,
+    certificates: PeerCertificates,
+}
+
+enum State<S> {
+    Handshake(FallibleAccept<S>),
+    /// The peer is to read why.
+    Refused(S, io::Error),
+    Open(ServerStream<S>),
+    Closed,
+}
+
+impl<S> std::fmt::Debug for Tls<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
+    pub(super) fn new(
+        stream: S,
+        handshakes: Option<&Arc<Handshakes>>,
+        from: Option<IpAddr>,
+        certificates: PeerCertificates,
+    ) -> Self {
+        let Some(handshakes) = handshakes else { return Self::Plain(stream) };
+        let state = State::Handshake(handshakes.tls.accept(stream).into_fallible());
+        Self::Tls(Box::new(Tls { state, handshakes: Arc::clone(handshakes), from, certificates }))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
+    /// The connection, once its handshake is over.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&mut ServerStream<S>>> {
+        if let State::Handshake(accept) = &mut self.state {
+            let made = ready!(Pin::new(accept).poll(context));
+            self.state = match made {
+                Ok(stream) => {
+                    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                    // There is one handshake.
+                    let _ = self.certificates.0.set(shown.into());
+                    State::Open(stream)
+                }
+                Err((error, stream)) => {
+                    let failure = HandshakeFailure::of(&error);
+                    self.handshakes.failed(failure, self.from, &error.to_string());
+                    State::Refused(stream, error)
+                }
+            };
+        }
+        if let State::Refused(stream, _) = &mut self.state {
+            // Were it closed at once, what it still sends would reset it, and nobody read why.
+            let _ = ready!(Pin::new(stream).poll_shutdown(context));
+            if let State::Refused(_, error) = std::mem::replace(&mut self.state, State::Closed) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        match &mut self.state {
+            State::Open(stream) => Poll::Ready(Ok(stream)),
+            State::Handshake(_) | State::Refused(..) | State::Closed => {
+                Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+            }
+        }
+    }
+}
+
+impl<S> Drop for Tls<S> {
+    fn drop(&mut self) {
+        if let State::Handshake(_) = self.state {
+            let cause = "it did not come to its end in time";
+            self.handshakes.failed(HandshakeFailure::TimedOut, self.from, cause);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Secured<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(tls) => {
+                let stream = ready!(tls.poll_open(context))?;
+                Pin::new(stream).poll_read(context, buffer)
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(tls) => {
+                let stream = ready!(tls.poll_open(context))?;
+                Pin::new(stream).poll_write(context, bytes)
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tls(tls) => {
+                let stream = ready!(tls.poll_open(context))?;
+                Pin::new(stream).poll_write_vectored(context, slices)
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            // A stream of rustls is.
+            Self::Tls(_) => true,
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(tls) => {
+                let stream = ready!(tls.poll_open(context))?;
+                Pin::new(stream).poll_flush(context)
+            }
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(tls) => match &mut tls.state {
+                State::Open(stream) => Pin::new(stream).poll_shutdown(context),
+                State::Refused(stream, _) => Pin::new(stream).poll_shutdown(context),
+                // There is nothing to say before it.
+                State::Handshake(_) | State::Closed => Poll::Ready(Ok(())),
+            },
+        }
+    }
+}

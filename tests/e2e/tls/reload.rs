@@ -1,0 +1,71 @@
+//! Certificates that change while they are in use.
+
+use std::{fs, path::Path};
+
+use netrox_harness::{
+    Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, tls::shown_by,
+};
+
+use super::{Secured, client, put, user};
+
+each![; serve: certificates_are_read_again_and_open_sockets_stay];
+
+async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangement) {
+    let Secured { authority, builder, door } = Secured::new(arrangement);
+    let chat = builder.start().await;
+    let address = chat.edge().address;
+    let through = client(&chat, &authority).await;
+    let (ada, bob) =
+        (user(&chat, through.edge(), "ada").await, user(&chat, through.edge(), "bob").await);
+    let (mut at_ada, mut at_bob) =
+        (through.edge().connect(&ada).await, through.edge().connect(&bob).await);
+    let is_shown = async |name: &str| {
+        let expected = authority.der(name);
+        let root = authority.certificate();
+        eventually("the certificate", async || {
+            (shown_by(address, &root).await == expected).then_some(())
+        })
+        .await;
+    };
+    let renew = |name: &str| {
+        // Issuing it with the address that the door has.
+        let Certificate { certificate, key } = authority.issue(name, address.ip());
+        put(&certificate, &door.certificate);
+        put(&key, &door.key);
+    };
+    let first = authority.der("door");
+    assert_eq!(shown_by(address, &authority.certificate()).await, first);
+
+    // It is seen by itself.
+    let copy = |name: &str, of: &Path| {
+        let path = of.with_file_name(name);
+        fs::copy(of, &path).expect("copied");
+        path
+    };
+    let kept = copy("kept.pem", &door.certificate);
+    renew("second");
+    is_shown("second").await;
+    let log = chat.log(Role::Serve);
+    assert!(log.contains("the certificates of the HTTP door were read again"));
+    at_ada.say(&bob, "after the second").await;
+    at_bob.expect_body("after the second").await;
+
+    // And at once where somebody says so.
+    renew("third");
+    let mut chat = chat;
+    chat.process(Role::Serve).signal(Signal::HUP);
+    is_shown("third").await;
+
+    // A key that is another's.
+    put(&kept, &door.certificate);
+    chat.process(Role::Serve).signal(Signal::HUP);
+    eventually("a refusal", async || {
+        log.contains("the certificates of the HTTP door cannot be used, those before stay")
+            .then_some(())
+    })
+    .await;
+    assert!(log.contains("is not the key of"), "{:#?}", log.lines());
+    is_shown("third").await;
+    at_ada.say(&bob, "after all").await;
+    at_bob.expect_body("after all").await;
+}

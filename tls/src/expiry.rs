@@ -1,0 +1,82 @@
+//! Until when certificates are good.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use simple_asn1::ASN1Block;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
+const DAY: u64 = 24 * 3600;
+/// What is left of a certificate when somebody should look after it. Those of 90 days are renewed at 30.
+const SOON: Duration = Duration::from_secs(14 * DAY);
+
+/// What there is to say of the certificate of a chain that ends first.
+pub(crate) fn warning(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
+    let end = chain.iter().filter_map(|certificate| not_after(certificate)).min()?;
+    match end.duration_since(now) {
+        Ok(left) if left >= SOON => None,
+        Ok(left) => Some(format!("expires in {}", days(left))),
+        Err(past) => Some(format!("expired {} ago", days(past.duration()))),
+    }
+}
+
+fn days(time: Duration) -> String {
+    match time.as_secs() / DAY {
+        0 => "less than a day".to_owned(),
+        1 => "one day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+/// RFC 5280 section 4.1; nothing where it cannot be read, which is for those to judge who verify it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of simple_asn1")]
+fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let blocks = simple_asn1::from_der(certificate).ok()?;
+    let ASN1Block::Sequence(_, certificate) = blocks.first()? else { return None };
+    let ASN1Block::Sequence(_, body) = certificate.first()? else { return None };
+    // Among its parts this one alone begins with a time.
+    let seconds = body.iter().find_map(|part| match part {
+        ASN1Block::Sequence(_, times) => match times.as_slice() {
+            [
+                ASN1Block::UTCTime(..) | ASN1Block::GeneralizedTime(..),
+                ASN1Block::UTCTime(_, end) | ASN1Block::GeneralizedTime(_, end),
+            ] => Some(end.assume_utc().unix_timestamp()),
+            _ => None,
+        },
+        _ => None,
+    })?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+
+    use super::*;
+
+    /// Good from 2026-01-02 to 2026-03-04, 12:00 UTC.
+    const CERTIFICATE: &str = include_str!("expiry/certificate.pem");
+
+    #[test]
+    fn what_expires_soon_or_has_expired_is_said() {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes());
+        let chain = [certificate.expect("a certificate")];
+        let end = UNIX_EPOCH + Duration::from_secs(1_772_625_600);
+        let days = |days: u64| Duration::from_secs(days * DAY);
+        for (now, expected) in [
+            (end - days(14), None),
+            (end - days(13), Some("expires in 13 days")),
+            (end - days(1), Some("expires in one day")),
+            (end, Some("expires in less than a day")),
+            (end + days(30), Some("expired 30 days ago")),
+        ] {
+            assert_eq!(warning(&chain, now).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_for_others_to_judge() {
+        for bytes in [&b""[..], b"\x30\x00", b"\x30\x02\x30\x00", b"nonsense"] {
+            assert_eq!(warning(&[CertificateDer::from(bytes)], UNIX_EPOCH), None);
+        }
+    }
+}

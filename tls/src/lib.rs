@@ -1,0 +1,26 @@
+//! TLS of both doors, and of the way from an edge to its cores. It knows nothing of chat, HTTP or gRPC.
+//!
+//! * [`server`]: what a door shows, and whom it lets in; [`client`]: whom an edge believes, and what it shows.
+//! * `kept`: what was read of files, and is read again when they change or when somebody asks for it.
+//! * `files`: PEM; `expiry`: until when certificates are good.
+//! * [`failure`]: why a handshake came to nothing.
+
+mod client;
+mod expiry;
+mod failure;
+mod files;
+mod kept;
+mod server;
+
+pub use tokio_rustls::{
+    Accept, FallibleAccept, client::TlsStream as ClientStream, rustls::pki_types::CertificateDer,
+    server::TlsStream as ServerStream,
+};
+
+pub use self::{
+    client::{ClientFiles, ClientTls},
+    failure::{HandshakeFailure, trust_broken},
+    files::{Pair, TlsError},
+    kept::{Watched, keep_current},
+    server::{Door, ServerFiles, ServerTls},
+};
