@@ -149,6 +149,7 @@ fn refusal(status: &Status) -> PublicError {
         | R::MessageNotAllowed
         | R::TooLate
         | R::ThreadNotFound
+        | R::ScopeMissing
         | R::Internal => failure.into(),
     }
 }
