@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tonic::{Request, Status, body::Body, service::Interceptor};
 
 pub use self::{
-    file::{ServicesError, ServicesFile, TokenHash},
+    file::{ServicesError, ServicesFile, TokenHash, check_service_name},
     scope::Scope,
 };
 pub(crate) use self::{

@@ -371,6 +371,7 @@ pub(crate) fn config(limits: Limits) -> Config {
         proxies: Proxies::default(),
         open_files: None,
         limits,
+        audit: Default::default(),
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) use self::{handshake::handshake, session::SessionContext};
 
 use std::{pin::pin, sync::Arc};
 
+use netrox_audit::Audit;
 use tokio::time::timeout;
 
 use self::{handshake::RefusedHandshakes, sockets::Sockets};
@@ -44,6 +45,7 @@ pub(crate) struct WebSockets {
     refused: RefusedHandshakes,
     context: Arc<SessionContext>,
     close_on_token_expiry: bool,
+    audit: Audit,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: Notice,
 }
@@ -73,6 +75,7 @@ impl WebSockets {
             refused: RefusedHandshakes::default(),
             context: Arc::new(context),
             close_on_token_expiry: config.close_on_token_expiry,
+            audit: config.audit.clone(),
             lost_upgrade: Notice::default(),
         }
     }

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod audit;
 mod epoch;
 mod grpc;
 mod http;
@@ -20,6 +21,7 @@ mod limits;
 mod log;
 mod migrate;
 mod refusal;
+mod service;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::{
     admin::{AdminAddress, AdminArgs},
+    audit::AuditArgs,
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
@@ -40,6 +43,7 @@ pub(crate) use self::{
     limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
+    service::{ServiceTokenMintArgs, ServicesArgs},
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     token::MintArgs,
     value::path_of_url,
@@ -60,6 +64,8 @@ Examples:
       An access token of that user, for the server on ./data
   netrox-chat token --check < token
       Whether that server takes the token, and why not
+  netrox-chat service-token billing --scope send --scope read
+      A token of a service that may do no more, and its entry for --service-tokens-file
   netrox-chat core --data-dir /var/lib/netrox-chat --grpc-addr 10.0.0.5:50051
   netrox-chat edge --core http://10.0.0.5:50051 --http-addr 0.0.0.0:8080 \\
       --service-token-file /run/secrets/service-token --jwt-secret-file /run/secrets/jwt-secret
@@ -98,6 +104,8 @@ pub(crate) enum Role {
     Edge(Box<EdgeArgs>),
     /// Prints an access token of one user, signed with the HS256 secret, or explains one (--check)
     Token(Box<TokenArgs>),
+    /// Prints a new token of a service, and its entry for --service-tokens-file
+    ServiceToken(Box<ServiceTokenMintArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),
     /// Tells all that the database has gone back, where nothing else can tell
@@ -112,6 +120,8 @@ pub(crate) struct ServeArgs {
     pub(crate) grpc: GrpcArgs,
     #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) services: ServicesArgs,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
@@ -133,6 +143,8 @@ pub(crate) struct ServeArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +153,8 @@ pub(crate) struct CoreArgs {
     pub(crate) grpc: GrpcArgs,
     #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) services: ServicesArgs,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
@@ -156,6 +170,8 @@ pub(crate) struct CoreArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +199,8 @@ pub(crate) struct EdgeArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Debug, Args)]

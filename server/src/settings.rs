@@ -2,11 +2,13 @@
 
 mod key;
 mod part;
+mod services;
 mod storage;
 
 use std::time::Duration;
 
 use http::Uri;
+use netrox_audit::Target;
 use netrox_core::Database;
 
 use self::storage::Storage;
@@ -32,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) admin: AdminSettings,
     pub(crate) log: LogArgs,
+    pub(crate) audit: Option<Target>,
     pub(crate) warnings: Warnings,
     /// Said when everything runs; only where it can be tried out at once.
     pub(crate) welcome: Option<Welcome>,
@@ -63,6 +66,13 @@ impl Parts {
         }
     }
 
+    pub(crate) fn core_mut(&mut self) -> Option<&mut CoreSettings> {
+        match self {
+            Self::Serve { core, .. } | Self::Core { core } => Some(core),
+            Self::Edge { .. } => None,
+        }
+    }
+
     pub(crate) fn edge(&self) -> Option<&EdgeSettings> {
         match self {
             Self::Serve { edge, .. } | Self::Edge { edge, .. } => Some(edge),
@@ -88,13 +98,15 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
+    let services = services::read(&args.services, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
     let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
     let edge = EdgeSettings::new(args.http, jwt, edge_limits, &service_tokens);
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
-    let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
+    let mut core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
+    core.config.services = services;
     let is_first_start = match &core.config.database {
         Database::Sqlite(path) => !path.exists(),
         Database::Postgres(_) => false,
@@ -106,6 +118,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
+        audit: args.audit.audit_log,
         warnings,
         welcome: Some(welcome),
         sources,
@@ -120,10 +133,12 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
+    let services = services::read(&args.services, &sources, &mut warnings)?;
     args.grpc.warn(&mut warnings);
 
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
-    let core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
+    let mut core = CoreSettings::new(&args.grpc, &data_dir, storage, limits, service_tokens);
+    core.config.services = services;
     Ok(Settings {
         parts: Parts::Core { core },
         // Its edges go elsewhere as soon as its health says so, and need no time for it.
@@ -131,6 +146,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_core(args.admin),
         log: args.log,
+        audit: args.audit.audit_log,
         warnings,
         welcome: None,
         sources,
@@ -154,6 +170,7 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
+        audit: args.audit.audit_log,
         warnings,
         welcome: None,
         sources,

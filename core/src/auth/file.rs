@@ -185,16 +185,13 @@ fn entry((index, value): (usize, &Value)) -> Result<ServiceEntry, String> {
         return Err(format!("service {number} is no object"));
     };
     let name = match fields.get("name") {
-        Some(Value::String(name)) if is_name(name) => name.as_str(),
-        Some(_) | None => {
-            return Err(format!(
-                "the name of service {number} must be 1 to {MAX_NAME_BYTES} of a-z, 0-9, \".\", \"_\" and \"-\""
-            ));
+        Some(Value::String(name)) => {
+            check_service_name(name)
+                .map_err(|reason| format!("the name of service {number} {reason}"))?;
+            name.as_str()
         }
+        Some(_) | None => return Err(format!("service {number} has no name")),
     };
-    if name == ALL_POWERFUL {
-        return Err(format!("{name} is what --service-token is called: take another name"));
-    }
     if let Some(field) = PLAIN.into_iter().find(|field| fields.contains_key(*field)) {
         return Err(format!(
             "{name}: \"{field}\" would be a plain token: give its SHA-256 as \"token_sha256\" (netrox-chat service-token \
@@ -243,11 +240,18 @@ fn entry((index, value): (usize, &Value)) -> Result<ServiceEntry, String> {
     })
 }
 
-pub(crate) fn is_name(name: &str) -> bool {
+/// Whether a service may be called so, or why not.
+pub fn check_service_name(name: &str) -> Result<(), &'static str> {
     let is_part = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
     };
-    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_part)
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_part) {
+        return Err("must be 1 to 64 of a-z, 0-9, \".\", \"_\" and \"-\"");
+    }
+    if name == ALL_POWERFUL {
+        return Err("is what --service-token is called: take another");
+    }
+    Ok(())
 }
 
 /// A text, or a list of texts; none where there is no such field.
@@ -331,7 +335,7 @@ mod tests {
                 format!(
                     r#"[{{"name": "service-token", "token_sha256": "{hash}", "scopes": "read"}}]"#
                 ),
-                "another name",
+                "take another",
             ),
             (
                 format!(r#"[{{{good}, "scopes": "read"}}, {{{good}, "scopes": "read"}}]"#),

@@ -18,18 +18,21 @@ pub(crate) enum Trouble {
     Unreachable,
     /// The core does not know this edge's service token.
     Unauthorized,
+    /// The token may not do what an edge does.
+    NotAllowed,
     /// What answers is no core.
     NotACore,
 }
 
 impl Trouble {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 
     /// For probes, which anybody may make: it names no address.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
             Self::Unauthorized => "unauthorized",
+            Self::NotAllowed => "not_allowed",
             Self::NotACore => "not_a_core",
         }
     }
@@ -83,6 +86,9 @@ impl Reach {
             Trouble::Unauthorized => tracing::warn!(
                 "the core at {place} does not know this edge's service token: {cause}; --service-token must be one of the \
                  core's"
+            ),
+            Trouble::NotAllowed => tracing::warn!(
+                "the core at {place} does not let this edge do its work: {cause}; its service token needs the scope edge"
             ),
             Trouble::NotACore => tracing::warn!("what answers at {place} is no core: {cause}"),
         }

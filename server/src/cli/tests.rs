@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 72] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 76] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge"]),
@@ -37,6 +37,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 72] = [
     ("jwt-audience", None, &["serve", "edge", "token"]),
     ("service-token", None, &["serve", "core", "edge"]),
     ("service-token-file", None, &["serve", "core", "edge"]),
+    ("service-tokens-file", None, &["serve", "core"]),
     ("media-access", Some("capability"), &["serve", "edge"]),
     ("cors-allow-origin", None, &["serve", "edge"]),
     ("close-on-token-expiry", Some("false"), &["serve", "edge"]),
@@ -72,6 +73,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 72] = [
     ("admin-addr", None, &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
+    ("audit-log", None, &["serve", "core", "edge"]),
     ("from", None, &["migrate"]),
     ("to", None, &["migrate"]),
     ("to-file", None, &["migrate"]),
@@ -79,6 +81,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 72] = [
     ("email", None, &["token"]),
     ("ttl", Some("3600"), &["token"]),
     ("check", Some("false"), &["token"]),
+    ("scope", None, &["service-token"]),
+    ("expires-in", None, &["service-token"]),
 ];
 
 fn flags(role: &Command) -> BTreeMap<&str, &Arg> {
