@@ -202,7 +202,12 @@ fn no_line_of_prose_is_wider_than_a_terminal() {
 fn each_metric_is_explained() {
     let watch = section(&read("docs/OPERATING.md"), "Watch it");
     let mut count = 0;
-    for file in ["core/src/metrics.rs", "edge/src/metrics.rs", "server/src/admin.rs"] {
+    for file in [
+        "core/src/metrics.rs",
+        "edge/src/metrics.rs",
+        "server/src/admin.rs",
+        "server/audit/src/metrics.rs",
+    ] {
         let source = read(file);
         let registered = source.split("registry.register").skip(1);
         // The unit, or `_total`, comes behind the name.
