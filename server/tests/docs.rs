@@ -218,3 +218,23 @@ fn each_metric_is_explained() {
     }
     assert!(count >= 12, "{count} metrics");
 }
+
+#[test]
+fn each_event_of_the_audit_log_is_explained() {
+    let section = section(&read("docs/OPERATING.md"), "Audit log");
+    let source = read("server/audit/src/event.rs");
+    let names = source.split("pub enum Name {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let names = names.expect("the names").lines().map(str::trim);
+    let names = names.filter_map(|line| line.strip_suffix(',')).collect::<Vec<_>>();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        let mut word = String::new();
+        for letter in name.chars() {
+            if letter.is_uppercase() && !word.is_empty() {
+                word.push('_');
+            }
+            word.push(letter.to_ascii_lowercase());
+        }
+        assert!(section.contains(&format!("`{word}`")), "{word} is not explained");
+    }
+}
