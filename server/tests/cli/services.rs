@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::process::{run, run_in};
+use crate::process::{Server, run, run_in};
 
 #[test]
 fn a_token_is_printed_once_with_its_entry() {
@@ -73,4 +73,18 @@ fn an_audit_log_that_cannot_be_opened_ends_the_start() {
     let outcome = run_in(dir.path(), &["core", "--audit-log", "nowhere/audit.log"], &[]);
     assert_eq!(outcome.status, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("error: --audit-log: "), "{outcome:?}");
+}
+
+#[test]
+fn the_audit_log_goes_to_stderr_if_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["serve", "--audit-log", "stderr"]);
+    server.wait_to_say("\"event\":\"started\"");
+    server.signal("TERM");
+    let outcome = server.wait();
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    let lines = outcome.stderr.lines().filter(|line| line.starts_with('{'));
+    let events: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names = events.iter().map(|event| event["event"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["started", "stopped"]);
 }
