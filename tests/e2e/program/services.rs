@@ -36,9 +36,9 @@ async fn an_edge_needs_no_more_than_its_scope(arrangement: Arrangement) {
     let form = Form::new().text("receiver", &bob.id).file("canary.txt", "canary");
     let message = chat.store(&ada, form).await.json()["entity"]["message"].clone();
     at_ada.dispatch(message["id"].clone()).await;
-    let received = at_bob.next().await;
-    let path = received["attached_file"].as_str().expect("a path").to_owned();
-    assert_eq!(chat.get(&path).send().await.status, 200);
+    assert_eq!(at_bob.next().await["attached_file_url"], message["attached_file"]);
+    let path = message["attached_file"].as_str().expect("a path");
+    assert_eq!(chat.get(path).send().await.status, 200);
     assert_eq!(chat.history(&bob, &ada).await.len(), 2);
     for path in ["/chat/get-user-threads/", "/v2/me", "/v2/threads"] {
         let answer = chat.get(path).bearer(&bob.token).send().await;
@@ -49,7 +49,8 @@ async fn an_edge_needs_no_more_than_its_scope(arrangement: Arrangement) {
 
 async fn an_edge_without_its_scope_says_what_it_lacks(arrangement: Arrangement) {
     let directory = tempfile::tempdir().expect("a directory");
-    let chat = builder(arrangement, &directory, "read").start().await;
+    // With `read` alone it would not even be ready.
+    let chat = builder(arrangement, &directory, "send").start().await;
     let ada = chat.stranger("ada");
     let answer = chat.get("/chat/get-user-threads/").bearer(&ada.token).send().await;
     answer.assert_failure(503);
