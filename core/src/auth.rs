@@ -96,11 +96,6 @@ impl Unknown {
     }
 }
 
-/// How the streams of a credential end that was taken away.
-fn ended() -> Status {
-    Status::unauthenticated("the service token is no longer accepted")
-}
-
 impl ServiceAuth {
     pub(crate) fn new(
         tokens: Vec<String>,
@@ -204,7 +199,7 @@ impl ServiceAuth {
             Some(method) if !credential.scopes.allow(method) => {
                 Err(self.refuse_scope(&credential, method, visitor))
             }
-            None if credential.revoked().is_some() => {
+            None if credential.revocation().is_some() => {
                 credential.calls.refused.inc();
                 Err(Status::unimplemented("no such method"))
             }

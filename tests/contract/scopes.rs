@@ -7,6 +7,7 @@ use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{ErrorReason, GetMessageRequest, SubscribeRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, service::interceptor::InterceptedService};
 
 use crate::{
@@ -159,9 +160,17 @@ async fn tokens_are_rotated_without_a_restart_and_streams_of_the_old_one_end() {
     within("an event", of_new.message()).await.expect("no end").expect("an event");
 
     // It may do less: whatever it had is asked for again.
+    let (requests, sent) = tokio::sync::mpsc::channel(1);
+    let sends = new.chat().send_messages(ReceiverStream::new(sent)).await;
+    let mut sends = sends.expect("a stream").into_inner();
     file.write(&json!([service("bot", &["new"], &["send"])]).to_string());
-    let end = within("the end of a stream", of_new.message()).await.expect_err("an end");
-    assert_eq!(end.code(), Code::Unauthenticated);
+    for end in [
+        within("the end of a stream", of_new.message()).await.err(),
+        within("the end of a pipeline", sends.message()).await.err(),
+    ] {
+        assert_refused(end.map_or(Ok(()), Err), ErrorReason::ShuttingDown);
+    }
+    drop(requests);
     assert_eq!(code(&new).await, Code::PermissionDenied);
 }
 

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -16,11 +16,11 @@ use futures_util::{
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use netrox_proto::ONE_REQUEST;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
-use super::{ServiceAuth, ended};
+use super::{ServiceAuth, services::Revocation};
 use crate::strangers::Visitor;
 
 /// Which service calls; goes with each call that passes.
@@ -78,17 +78,20 @@ where
         };
         let visitor = request.extensions().get::<Visitor>().cloned();
         request.extensions_mut().insert(Caller { name: Arc::clone(&credential.name), visitor });
-        let Some(revoked) = credential.revoked() else {
+        let Some(revocation) = credential.revocation() else {
             return Either::Left(self.service.call(request));
         };
+        // What it has taken of the requests is answered before it ends.
         if !ONE_REQUEST.contains(&request.uri().path()) {
-            request = request.map(|body| Body::new(Revocable::new(body, revoked, Part::Requests)));
+            let request =
+                request.map(|body| Body::new(Revocable::new(body, revocation, Part::Requests)));
+            return Either::Left(self.service.call(request));
         }
-        let (revoked, answer) = (revoked.clone(), self.service.call(request));
+        let (revocation, answer) = (Arc::clone(revocation), self.service.call(request));
         Either::Right(
             async move {
                 let answer = answer.await?;
-                Ok(answer.map(|body| Body::new(Revocable::new(body, &revoked, Part::Answers))))
+                Ok(answer.map(|body| Body::new(Revocable::new(body, &revocation, Part::Answers))))
             }
             .boxed(),
         )
@@ -102,18 +105,19 @@ enum Part {
     Answers,
 }
 
-/// A body that ends when the credential of its call counts no more. Looked at whenever there is nothing to pass on.
+/// A body that ends when the credential of its call counts no more.
 struct Revocable {
     body: Body,
-    revoked: Pin<Box<WaitForCancellationFutureOwned>>,
+    happened: Pin<Box<WaitForCancellationFutureOwned>>,
+    revocation: Arc<Revocation>,
     part: Part,
     is_over: bool,
 }
 
 impl Revocable {
-    fn new(body: Body, revoked: &CancellationToken, part: Part) -> Self {
-        let revoked = Box::pin(revoked.clone().cancelled_owned());
-        Self { body, revoked, part, is_over: false }
+    fn new(body: Body, revocation: &Arc<Revocation>, part: Part) -> Self {
+        let happened = Box::pin(revocation.happened.clone().cancelled_owned());
+        Self { body, happened, revocation: Arc::clone(revocation), part, is_over: false }
     }
 }
 
@@ -128,14 +132,14 @@ impl HttpBody for Revocable {
         if self.is_over {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame);
+        // First: there may always be something to pass on.
+        if self.happened.as_mut().poll(context).is_pending() {
+            return Pin::new(&mut self.body).poll_frame(context);
         }
-        ready!(self.revoked.as_mut().poll(context));
         self.is_over = true;
         // What is behind it learns that nobody listens.
         self.body = Body::empty();
-        let status = ended();
+        let status = self.revocation.status();
         let end = match self.part {
             Part::Requests => Err(status),
             Part::Answers => {

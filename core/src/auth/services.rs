@@ -4,14 +4,16 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use netrox_proto::v1::{ErrorReason, Failure};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::{
     file::{ALL_POWERFUL, ServiceEntry, TokenHash},
@@ -35,6 +37,27 @@ enum Proof {
     Certificate(String),
 }
 
+/// What ends the streams of a credential.
+#[derive(Debug, Default)]
+pub(crate) struct Revocation {
+    /// Cancelled when the credential counts no more, or for less.
+    pub(crate) happened: CancellationToken,
+    /// It is still good for something.
+    is_partial: AtomicBool,
+}
+
+impl Revocation {
+    /// How a stream ends by it.
+    pub(crate) fn status(&self) -> Status {
+        if self.is_partial.load(Ordering::Relaxed) {
+            // Whoever may still make the call makes it again.
+            let cause = "the service may do less than before: call again";
+            return Failure::new(ErrorReason::ShuttingDown, cause).into();
+        }
+        Status::unauthenticated("the service token is no longer accepted")
+    }
+}
+
 /// One way of a service to show who it is.
 #[derive(Debug)]
 pub(crate) struct Credential {
@@ -43,8 +66,7 @@ pub(crate) struct Credential {
     pub(crate) scopes: Scopes,
     /// Microseconds since 1970.
     expires_at: Option<i64>,
-    /// Cancelled when it counts no more, or for less.
-    revoked: CancellationToken,
+    revocation: Arc<Revocation>,
     pub(crate) calls: OfService,
     use_told: Arc<UseTold>,
 }
@@ -55,10 +77,10 @@ impl Credential {
     }
 
     /// What ends the streams that were opened with it; one that is never taken away has none.
-    pub(crate) fn revoked(&self) -> Option<&CancellationToken> {
+    pub(crate) fn revocation(&self) -> Option<&Arc<Revocation>> {
         match self.proof {
             Proof::AllPowerful => None,
-            Proof::Token(_) | Proof::Certificate(_) => Some(&self.revoked),
+            Proof::Token(_) | Proof::Certificate(_) => Some(&self.revocation),
         }
     }
 
@@ -127,7 +149,7 @@ impl Services {
             name,
             scopes: Scopes::all(),
             expires_at: None,
-            revoked: CancellationToken::new(),
+            revocation: Arc::default(),
             use_told: Arc::default(),
         })
     }
@@ -179,7 +201,10 @@ impl Services {
                 new.proof == old.proof && new.name == old.name && new.scopes.include(old.scopes)
             });
             if !is_kept {
-                old.revoked.cancel();
+                let is_partial =
+                    self.now().iter().any(|new| new.proof == old.proof && new.name == old.name);
+                old.revocation.is_partial.store(is_partial, Ordering::Relaxed);
+                old.revocation.happened.cancel();
             }
         }
         for gone in names(&before).difference(&kept) {
@@ -199,15 +224,17 @@ impl Services {
             let old = before.iter().find(|old| old.proof == proof && old.name == entry.name);
             let use_told = old.map(|old| Arc::clone(&old.use_told)).unwrap_or_default();
             // Its streams go on.
-            let revoked = old.filter(|old| entry.scopes.include(old.scopes));
-            let revoked = revoked.map(|old| old.revoked.clone()).unwrap_or_default();
+            let kept = old.filter(|old| {
+                // Else its end has passed, which may have been put off.
+                entry.scopes.include(old.scopes) && !old.revocation.happened.is_cancelled()
+            });
+            let revocation = kept.map(|old| Arc::clone(&old.revocation)).unwrap_or_default();
             Arc::new(Credential {
                 proof,
                 name: Arc::clone(&entry.name),
                 scopes: entry.scopes,
                 expires_at: entry.expires_at,
-                // Cancelled where its end has passed, which may have been put off.
-                revoked: if revoked.is_cancelled() { CancellationToken::new() } else { revoked },
+                revocation,
                 calls: calls.clone(),
                 use_told,
             })
@@ -217,9 +244,9 @@ impl Services {
     /// Ends the streams of those whose time is over.
     pub(crate) fn end_expired(&self) {
         for credential in self.now().iter().filter(|credential| credential.is_expired()) {
-            if !credential.revoked.is_cancelled() {
+            if !credential.revocation.happened.is_cancelled() {
                 tracing::warn!(service = %credential.name, "a token of a service has expired");
-                credential.revoked.cancel();
+                credential.revocation.happened.cancel();
             }
         }
     }
@@ -252,8 +279,9 @@ mod tests {
         assert_eq!(services.of_token("unknown").map(|known| known.name.clone()), None);
         services.replace(&[entry("a", &["new"], &[Scope::Read, Scope::Send])]);
         assert!(services.of_token("old").is_none() && services.of_token("b").is_none());
-        let is_over =
-            |credential: &Credential| credential.revoked().expect("of a file").is_cancelled();
+        let is_over = |credential: &Credential| {
+            credential.revocation().expect("of a file").happened.is_cancelled()
+        };
         assert!(is_over(&old) && is_over(&b) && !is_over(&new), "it may do more");
         services.replace(&[entry("a", &["new"], &[Scope::Send])]);
         assert!(is_over(&new), "it may do less");
@@ -268,10 +296,13 @@ mod tests {
         let first = services.of_token("a").expect("known");
         assert!(first.is_expired());
         services.end_expired();
-        assert!(first.revoked().expect("of a file").is_cancelled());
+        assert!(first.revocation().expect("of a file").happened.is_cancelled());
         services.replace(&[ServiceEntry { expires_at: None, ..expired }]);
         let second = services.of_token("a").expect("known");
-        assert!(!second.is_expired() && !second.revoked().expect("of a file").is_cancelled());
+        assert!(
+            !second.is_expired()
+                && !second.revocation().expect("of a file").happened.is_cancelled()
+        );
     }
 
     #[test]
