@@ -37,7 +37,7 @@ impl ErrorReason {
             | Self::MessageNotFound
             | Self::AttachmentNotFound
             | Self::ThreadNotFound => Code::NotFound,
-            Self::MessageNotAllowed => Code::PermissionDenied,
+            Self::MessageNotAllowed | Self::ScopeMissing => Code::PermissionDenied,
             Self::UserDeleted | Self::TooLate => Code::FailedPrecondition,
             Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
             Self::Overloaded | Self::StoreUnavailable | Self::HandedBack | Self::ShuttingDown => {
@@ -72,7 +72,8 @@ impl ErrorReason {
             | Self::EpochChanged
             | Self::MessageNotAllowed
             | Self::TooLate
-            | Self::ThreadNotFound => Some(NO_RETRY),
+            | Self::ThreadNotFound
+            | Self::ScopeMissing => Some(NO_RETRY),
         }
     }
 }
@@ -227,7 +228,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 22);
+        assert_eq!(all_reasons().count(), 23);
     }
 
     #[test]

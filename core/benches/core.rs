@@ -42,6 +42,8 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
             media: MediaLocation::Directory(directory.path().join("media")),
             bus: None,
             service_tokens: vec![TOKEN.into()],
+            services: None,
+            audit: Default::default(),
             store_wait: Duration::from_secs(10),
             tls: None,
             drain_wait: Duration::from_secs(5),

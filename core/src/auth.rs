@@ -1,20 +1,61 @@
-//! Which callers the core trusts: those with a service token.
+//! Which callers the core trusts, and with what: those with a service token.
+//!
+//! * [`scope`]: what each method needs.
+//! * [`file`]: the file of services; [`services`]: those that are known now; [`watch`]: reads the file again.
+//! * [`guard`]: what stands before a service of the contract.
+
+pub(crate) mod file;
+mod guard;
+mod scope;
+mod services;
+mod watch;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use netrox_audit::{Audit, Name, Refused};
+use netrox_proto::request_id::RequestId;
 use subtle::{Choice, ConstantTimeEq};
-use tonic::{Request, Status, service::Interceptor};
+use tokio::sync::Notify;
+use tonic::{Request, Status, body::Body, service::Interceptor};
 
-use crate::{notice::Notices, strangers::Visitor};
+pub use self::{
+    file::{ServicesError, ServicesFile, TokenHash, check_service_name},
+    scope::Scope,
+};
+pub(crate) use self::{
+    guard::{Caller, Guarded},
+    watch::Watch,
+};
+use self::{
+    scope::Method,
+    services::{Credential, Services},
+};
+use crate::{error::Error, metrics::ServiceCalls, notice::Notices, strangers::Visitor};
 
 const SCHEME: &str = "bearer";
+
+/// The names in the certificate that the client of a connection has shown, and that was verified: of its subject
+/// alternative names, DNS names and URIs. Whoever takes a connection over TLS puts it into the extensions of its requests.
+/// It counts where a call carries no `authorization`.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateNames(pub(crate) Arc<[String]>);
 
 /// Lets calls pass that carry one of the tokens.
 #[derive(Clone)]
 pub(crate) struct ServiceAuth {
     tokens: Arc<[String]>,
+    /// Of those.
+    all_powerful: Arc<Credential>,
+    /// Of the file.
+    services: Arc<Services>,
+    /// Whether there is one.
+    has_file: bool,
+    asked: Arc<Notify>,
+    audit: Audit,
     refusals: Arc<Notices<()>>,
+    /// By service and method.
+    not_allowed: Arc<Notices<(Arc<str>, &'static str)>>,
 }
 
 /// Without the tokens.
@@ -24,13 +65,78 @@ impl fmt::Debug for ServiceAuth {
     }
 }
 
+/// Why nobody is known by a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    NoToken,
+    Token,
+    Expired,
+    Certificate,
+}
+
+impl Unknown {
+    /// For the audit log.
+    fn word(self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Token => "unknown_token",
+            Self::Expired => "expired_token",
+            Self::Certificate => "unknown_certificate",
+        }
+    }
+
+    /// What the call shows.
+    fn shown(self) -> &'static str {
+        match self {
+            Self::NoToken => "none",
+            Self::Token => "one that this core does not have",
+            Self::Expired => "one that has expired",
+            Self::Certificate => "none, but a certificate that is of no service",
+        }
+    }
+}
+
 impl ServiceAuth {
-    pub(crate) fn new(tokens: Vec<String>) -> Self {
-        Self { tokens: tokens.into(), refusals: Arc::default() }
+    pub(crate) fn new(
+        tokens: Vec<String>,
+        file: Option<&ServicesFile>,
+        metrics: ServiceCalls,
+        audit: Audit,
+    ) -> Self {
+        let services = Arc::new(Services::new(metrics));
+        if let Some(file) = file {
+            services.replace(&file.services);
+        }
+        Self {
+            tokens: tokens.into(),
+            all_powerful: services.all_powerful(),
+            services,
+            has_file: file.is_some(),
+            asked: Arc::default(),
+            audit,
+            refusals: Arc::default(),
+            not_allowed: Arc::default(),
+        }
+    }
+
+    /// What reads the file again, to be run until the end.
+    pub(crate) fn watch(&self, file: &ServicesFile) -> Watch {
+        Watch {
+            services: Arc::clone(&self.services),
+            path: file.path.clone(),
+            seen: Some(file.stamp),
+            asked: Arc::clone(&self.asked),
+            audit: self.audit.clone(),
+        }
+    }
+
+    /// Has the file be read again, whether it looks changed or not.
+    pub(crate) fn reload(&self) {
+        self.asked.notify_one();
     }
 
     /// Takes as long for every token of a length, whichever it resembles.
-    fn accepts(&self, given: &str) -> bool {
+    fn is_all_powerful(&self, given: &str) -> bool {
         let found = self
             .tokens
             .iter()
@@ -39,36 +145,113 @@ impl ServiceAuth {
             .fold(Choice::from(0), |any, one| any | one);
         found.into()
     }
-}
 
-impl ServiceAuth {
-    /// Whether the head of a call carries one of the tokens.
-    fn is_in(&self, head: &HeaderMap) -> bool {
-        let given = head
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
-        given.is_some_and(|(_, token)| self.accepts(token))
+    /// Who calls, by the token of the head or, where it has none at all, by the certificate of the connection.
+    fn identify(
+        &self,
+        head: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<Credential>, Unknown> {
+        let known = match head.get(AUTHORIZATION) {
+            Some(value) => {
+                let given = value.to_str().ok().and_then(|value| value.split_once(' '));
+                let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
+                let (_, token) = given.ok_or(Unknown::Token)?;
+                if self.is_all_powerful(token) {
+                    return Ok(Arc::clone(&self.all_powerful));
+                }
+                self.services.of_token(token).ok_or(Unknown::Token)?
+            }
+            None => {
+                let CertificateNames(names) = extensions.get().ok_or(Unknown::NoToken)?;
+                self.services.of_certificate(names).ok_or(Unknown::Certificate)?
+            }
+        };
+        if known.is_expired() { Err(Unknown::Expired) } else { Ok(known) }
     }
 
-    /// Whether the head of a call carries one of the tokens. Then its connection is that of somebody known.
-    pub(crate) fn recognizes(&self, head: &HeaderMap, visitor: &Visitor) -> bool {
-        let is_known = self.is_in(head);
+    /// Whether the head of a call shows who calls. Then its connection is that of somebody known.
+    pub(crate) fn recognizes(
+        &self,
+        head: &HeaderMap,
+        extensions: &Extensions,
+        visitor: &Visitor,
+    ) -> bool {
+        let is_known = self.identify(head, extensions).is_ok();
         if is_known {
             visitor.become_known();
         }
         is_known
     }
 
-    /// Tells the operator, who may have given an edge another token, and refuses.
-    fn refuse(&self, request: &Request<()>) -> Status {
-        let shown = match request.metadata().contains_key("authorization") {
-            true => "one that this core does not have",
-            false => "none",
+    /// Who calls, where they may call it.
+    fn permit(&self, request: &http::Request<Body>) -> Result<Arc<Credential>, Status> {
+        let visitor = request.extensions().get::<Visitor>();
+        let credential = match self.identify(request.headers(), request.extensions()) {
+            Ok(credential) => credential,
+            Err(unknown) => return Err(self.refuse(unknown, visitor)),
         };
+        // Where one token may do all and there is no other, its use says nothing. Nor does that of an edge in this process.
+        if self.has_file && visitor.is_some() {
+            credential.tell_use();
+        }
+        match Method::of_path(request.uri().path()) {
+            Some(method) if !credential.scopes.allow(method) => {
+                Err(self.refuse_scope(&credential, method, visitor))
+            }
+            None if credential.revocation().is_some() => {
+                credential.calls.refused.inc();
+                Err(Status::unimplemented("no such method"))
+            }
+            Some(_) | None => {
+                credential.calls.taken.inc();
+                Ok(credential)
+            }
+        }
+    }
+
+    fn refuse_scope(
+        &self,
+        credential: &Credential,
+        method: &'static Method,
+        visitor: Option<&Visitor>,
+    ) -> Status {
+        credential.calls.refused.inc();
+        let (service, scope) = (&credential.name, method.scope.name());
+        let peer = visitor.and_then(Visitor::from);
+        let refused = Refused {
+            name: Name::ScopeRefused,
+            reason: scope,
+            actor: Some(service),
+            method: Some(method.name()),
+            peer,
+        };
+        self.audit.refused(refused, |event| event.request_id(RequestId::current()));
+        if let Some(untold) = self.not_allowed.happened((Arc::clone(service), method.name())) {
+            tracing::warn!(
+                untold,
+                %service,
+                method = method.name(),
+                from = peer.map(tracing::field::display),
+                "a call is refused: the service lacks the scope {scope}"
+            );
+        }
+        Error::ScopeMissing(scope).into()
+    }
+
+    /// Tells the operator, who may have given an edge another token, and refuses.
+    fn refuse(&self, unknown: Unknown, visitor: Option<&Visitor>) -> Status {
+        let from = visitor.and_then(Visitor::from);
+        let refused = Refused {
+            name: Name::AuthenticationRefused,
+            reason: unknown.word(),
+            actor: None,
+            method: None,
+            peer: from,
+        };
+        self.audit.refused(refused, |event| event.request_id(RequestId::current()));
         if let Some(untold) = self.refusals.happened(()) {
-            let from = request.extensions().get::<Visitor>().and_then(Visitor::from);
+            let shown = unknown.shown();
             let from =
                 from.map_or_else(|| "this process".to_owned(), |from: IpAddr| from.to_string());
             tracing::warn!(
@@ -79,6 +262,17 @@ impl ServiceAuth {
         Status::unauthenticated("a service token is required")
     }
 
+    /// The same of what any service may call.
+    fn let_pass(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        match self.identify(request.metadata().as_ref(), request.extensions()) {
+            Ok(_) => Ok(request),
+            Err(unknown) => {
+                let visitor = request.extensions().get::<Visitor>();
+                Err(self.refuse(unknown, visitor))
+            }
+        }
+    }
+
     /// For what is open to those as well who have no token.
     pub(crate) fn open_to_all(self) -> OpenToAll {
         OpenToAll(self)
@@ -87,10 +281,7 @@ impl ServiceAuth {
 
 impl Interceptor for ServiceAuth {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        if self.is_in(request.metadata().as_ref()) {
-            return Ok(request);
-        }
-        Err(self.refuse(&request))
+        self.let_pass(request)
     }
 }
 
@@ -101,11 +292,9 @@ pub(crate) struct OpenToAll(ServiceAuth);
 
 impl Interceptor for OpenToAll {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        if self.0.is_in(request.metadata().as_ref())
-            || !request.metadata().contains_key("authorization")
-        {
-            return Ok(request);
+        if request.metadata().contains_key("authorization") {
+            return self.0.let_pass(request);
         }
-        Err(self.0.refuse(&request))
+        Ok(request)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use netrox_audit::Audit;
 use netrox_tls::ServerTls;
+
+use crate::auth::ServicesFile;
 
 mod postgres_url;
 mod url;
@@ -27,6 +30,10 @@ pub struct Config {
     pub tls: Option<ServerTls>,
     /// The bearer credentials that callers may present, at least one.
     pub service_tokens: Vec<String>,
+    /// Services that may do less, by name.
+    pub services: Option<ServicesFile>,
+    /// Where administrative and security events are told.
+    pub audit: Audit,
     /// How long a write waits for a database that is away.
     pub store_wait: Duration,
     /// How long it does so from when the process begins to end.

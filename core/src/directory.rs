@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use netrox_audit::{Audit, Name};
 use netrox_proto::v1::{self, directory_service_server::DirectoryService};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    audit::{Audited, caller},
     clock::now_micros,
     command::{
         Claims,
@@ -24,6 +26,7 @@ pub(crate) use self::budget::Budgeted;
 pub(crate) struct Directory {
     pub(crate) store: Store,
     pub(crate) committer: Committer,
+    pub(crate) audit: Audit,
 }
 
 #[tonic::async_trait]
@@ -32,8 +35,12 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::UpsertUsersRequest>,
     ) -> Result<Response<v1::UpsertUsersResponse>, Status> {
+        let caller = caller(request.extensions());
         let changes = parse::user_changes(request.into_inner().users)?;
-        let users = self.committer.submit(UpsertUsers(changes))?.answer().await?;
+        let ids = changes.iter().map(|change| change.id);
+        let audited = Audited::begin(&self.audit, Name::UsersUpserted, caller, ids);
+        let stored = async { self.committer.submit(UpsertUsers(changes))?.answer().await };
+        let users = audited.end(stored.await)?;
         let users = users.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::UpsertUsersResponse { users }))
     }
@@ -42,13 +49,18 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::EnsureUserRequest>,
     ) -> Result<Response<v1::EnsureUserResponse>, Status> {
-        let now = now_micros();
+        let (now, caller) = (now_micros(), caller(request.extensions()));
         let claims = Claims::parse(request.into_inner(), now)?;
         let stored = self.store.find_user(claims.change.id).await.map_err(Error::from)?;
         let user = match stored {
             Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
             Some(user) if user.keeps(&claims.change, claims.issued, now) => user,
-            Some(_) | None => self.committer.submit(claims)?.answer().await?,
+            Some(_) | None => {
+                let user = claims.change.id;
+                let audited = Audited::begin(&self.audit, Name::UserProvisioned, caller, [user]);
+                let stored = async { self.committer.submit(claims)?.answer().await };
+                audited.end(stored.await)?
+            }
         };
         Ok(Response::new(v1::EnsureUserResponse { user: Some(user.into()) }))
     }
@@ -75,8 +87,11 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
+        let caller = caller(request.extensions());
         let user = parse::user_id("user_id", &request.into_inner().user_id)?;
-        self.committer.submit(DeleteUser(user))?.answer().await?;
+        let audited = Audited::begin(&self.audit, Name::UserDeleted, caller, [user]);
+        let deleted = async { self.committer.submit(DeleteUser(user))?.answer().await };
+        audited.end(deleted.await)?;
         Ok(Response::new(v1::DeleteUserResponse {}))
     }
 }

@@ -47,12 +47,14 @@ pub(crate) enum Error {
     TooLate,
     #[error("no such thread")]
     ThreadNotFound,
+    #[error("the token of the service lacks the scope {0}")]
+    ScopeMissing(&'static str),
     #[error("internal error")]
     Internal,
 }
 
 impl Error {
-    fn reason(&self) -> ErrorReason {
+    pub(crate) fn reason(&self) -> ErrorReason {
         match self {
             Self::InvalidField { .. } => ErrorReason::InvalidField,
             Self::BodyTooLarge { .. } => ErrorReason::BodyTooLarge,
@@ -74,6 +76,7 @@ impl Error {
             Self::MessageNotAllowed => ErrorReason::MessageNotAllowed,
             Self::TooLate => ErrorReason::TooLate,
             Self::ThreadNotFound => ErrorReason::ThreadNotFound,
+            Self::ScopeMissing(_) => ErrorReason::ScopeMissing,
             Self::Internal => ErrorReason::Internal,
         }
     }

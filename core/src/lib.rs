@@ -4,6 +4,7 @@
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
+//! * [`audit`]: what services did to users, told to the audit trail.
 //! * [`change`]: what users learn of.
 //! * [`delivery`]: tells this core's subscriptions and the other cores what was committed; [`subscribe`]: one
 //!   subscription; [`feed_lookup`]: where feeds end.
@@ -21,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 
 mod attachment;
+mod audit;
 mod auth;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -50,6 +52,7 @@ mod store;
 mod strangers;
 mod subscribe;
 
+pub use auth::{Scope, ServicesError, ServicesFile, TokenHash, check_service_name};
 pub use config::{
     AcceptedSettings, BusConfig, BusUrl, Config, Database, DatabaseSetting, MediaLocation,
     PostgresDatabase, PostgresUrl, S3Url, UrlError,

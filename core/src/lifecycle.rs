@@ -20,7 +20,7 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 
 use crate::{
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
-    auth::ServiceAuth,
+    auth::{Guarded, ServiceAuth},
     chat::{Chat, Windows},
     committer::{self, Waits},
     config::{Config, Database, MediaLocation},
@@ -230,8 +230,16 @@ impl Core {
             max_body_bytes: config.max_body_bytes,
             max_attachment_bytes: config.max_attachment_bytes,
         };
-        let directory = Directory { store: store.clone(), committer };
-        let auth = ServiceAuth::new(config.service_tokens);
+        let directory = Directory { store: store.clone(), committer, audit: config.audit.clone() };
+        let services = config.services.as_ref();
+        let auth =
+            ServiceAuth::new(config.service_tokens, services, metrics.service_calls, config.audit);
+        if let Some(services) = services {
+            let (watch, draining) = (auth.watch(services), draining.clone());
+            tasks.spawn(async move {
+                draining.run_until_cancelled(watch.run()).await;
+            });
+        }
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -242,26 +250,21 @@ impl Core {
         // One that is a little too large is told so by its reason; beyond that gRPC refuses it.
         let max_request_bytes =
             MAX_CHUNK_BYTES.max(config.max_body_bytes) * 2 + REQUEST_OVERHEAD_BYTES;
-        let routes = Routes::new(InterceptedService::new(
-            Identified::new(
-                ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
-            ),
-            auth.clone(),
-        ))
-        .add_service(InterceptedService::new(
-            Identified::new(
-                AttachmentServiceServer::new(attachments)
-                    .max_decoding_message_size(max_request_bytes),
-            ),
-            auth.clone(),
-        ))
-        .add_service(InterceptedService::new(
-            Identified::new(Budgeted::new(
+        let routes = Routes::new(Identified::new(Guarded::new(
+            ChatServiceServer::new(chat).max_decoding_message_size(max_request_bytes),
+            &auth,
+        )))
+        .add_service(Identified::new(Guarded::new(
+            AttachmentServiceServer::new(attachments).max_decoding_message_size(max_request_bytes),
+            &auth,
+        )))
+        .add_service(Identified::new(Guarded::new(
+            Budgeted::new(
                 DirectoryServiceServer::new(directory)
                     .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
-            )),
-            auth.clone(),
-        ))
+            ),
+            &auth,
+        )))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, auth.clone()))
         // Open to probes that cannot carry a credential; it tells nothing else.
@@ -298,6 +301,12 @@ impl Core {
     /// Of the socket.
     pub(crate) fn tls(&self) -> Option<(ServerTls, FailedHandshakes)> {
         self.tls.clone()
+    }
+
+    /// Has the file of services be read again, whether it looks changed or not; within two seconds. Where it cannot be used,
+    /// the services of before stay.
+    pub fn reload_services(&self) {
+        self.auth.reload();
     }
 
     /// Who may call.

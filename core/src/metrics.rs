@@ -28,6 +28,7 @@ pub struct Metrics {
     pub(crate) feed_reads: FeedReads,
     pub(crate) serving: Serving,
     pub(crate) failed_handshakes: FailedHandshakes,
+    pub(crate) service_calls: ServiceCalls,
 }
 
 impl Default for Metrics {
@@ -43,7 +44,8 @@ impl Default for Metrics {
         let feed_reads = FeedReads(by_label(ReadCause::ALL, |cause| FeedRead { cause }));
         let serving = Serving(by_label(Part::ALL, |part| OfPart { part }));
         let failed_handshakes = FailedHandshakes::default();
-        Self { commits, feed_reads, serving, failed_handshakes }
+        let service_calls = ServiceCalls::default();
+        Self { commits, feed_reads, serving, failed_handshakes, service_calls }
     }
 }
 
@@ -51,7 +53,7 @@ impl Metrics {
     /// Metrics that the registry shows.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { commits, feed_reads, serving, failed_handshakes } = &metrics;
+        let Self { commits, feed_reads, serving, failed_handshakes, service_calls } = &metrics;
         registry.register(
             "grpc_tls_handshakes_failed",
             "Connections to the gRPC listener that came to nothing in their TLS handshake",
@@ -93,6 +95,11 @@ impl Metrics {
             "serving",
             "Whether the core serves: 1, or 0 while the part it names is away",
             serving.0.clone(),
+        );
+        registry.register(
+            "service_calls",
+            "Calls of the services that are named in the file of services, and of --service-token",
+            service_calls.0.clone(),
         );
         metrics
     }
@@ -281,6 +288,61 @@ struct FailedHandshake {
     reason: &'static str,
 }
 
+/// Of services, by their names, which are from a file of the operator.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceCalls(Family<ServiceCall, Counter>);
+
+/// Of one service.
+#[derive(Debug, Clone)]
+pub(crate) struct OfService {
+    pub(crate) taken: Counter,
+    /// It may not make them.
+    pub(crate) refused: Counter,
+}
+
+impl ServiceCalls {
+    /// From the beginning: a rate needs its zero.
+    pub(crate) fn of(&self, service: &str) -> OfService {
+        let [taken, refused] = CallResult::ALL.map(|result| {
+            let call = ServiceCall { service: service.to_owned(), result };
+            self.0.get_or_create(&call).clone()
+        });
+        OfService { taken, refused }
+    }
+
+    /// It is not there any more.
+    pub(crate) fn forget(&self, service: &str) {
+        for result in CallResult::ALL {
+            self.0.remove(&ServiceCall { service: service.to_owned(), result });
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceCall {
+    service: String,
+    result: CallResult,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum CallResult {
+    Taken,
+    Refused,
+}
+
+impl CallResult {
+    const ALL: [Self; 2] = [Self::Taken, Self::Refused];
+}
+
+impl EncodeLabelValue for CallResult {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prometheus_client::encoding::text;
@@ -318,6 +380,9 @@ mod tests {
         metrics.commits.failed(CommitFailure::Refused);
         metrics.feed_reads.read_for(ReadCause::Behind);
         metrics.serving.set(Part::Database, true);
+        metrics.service_calls.of("gone").taken.inc();
+        metrics.service_calls.forget("gone");
+        metrics.service_calls.of("billing").refused.inc();
         let after = shown(&registry);
         for line in [
             "netrox_chat_commit_duration_seconds_bucket{le=\"0.001\"} 0",
@@ -329,8 +394,11 @@ mod tests {
             "netrox_chat_messages_stored_total 2",
             "netrox_chat_feed_reads_total{cause=\"behind\"} 1",
             "netrox_chat_serving{part=\"database\"} 1",
+            "netrox_chat_service_calls_total{service=\"billing\",result=\"taken\"} 0",
+            "netrox_chat_service_calls_total{service=\"billing\",result=\"refused\"} 1",
         ] {
             assert!(after.lines().any(|shown| shown == line), "{line}:\n{after}");
         }
+        assert!(!after.contains("gone"), "{after}");
     }
 }

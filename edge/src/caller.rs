@@ -1,13 +1,13 @@
 //! Who calls: the user of a valid token, who is in the directory by then.
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 use netrox_proto::{
     ids::UserId,
     v1::{ErrorReason, Failure},
 };
 
-use crate::{auth::Identity, edge::Edge, error::PublicError, strangers::Visitor};
+use crate::{audit, auth::Identity, edge::Edge, error::PublicError, strangers::Visitor};
 
 /// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ impl FromRequestParts<Edge> for Caller {
     type Rejection = PublicError;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
-        let identity = edge.identify(&parts.headers, None).await?;
+        let identity = edge.identify(&parts.headers, None, &parts.extensions).await?;
         Visitor::become_known(&parts.extensions);
         Ok(Self(identity.user_id))
     }
@@ -30,11 +30,13 @@ impl Edge {
         &self,
         headers: &HeaderMap,
         query_token: Option<&str>,
+        request: &Extensions,
     ) -> Result<Identity, PublicError> {
         let shared = &self.shared;
         let identity = shared
             .authenticator
             .authenticate(headers, query_token)
+            .inspect_err(|refusal| audit::refused(&shared.config.audit, *refusal, request))
             .map_err(|_| PublicError::unauthenticated())?;
         shared.known_users.ensure(&identity).await?;
         Ok(identity)

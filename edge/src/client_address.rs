@@ -7,6 +7,11 @@ use std::net::{IpAddr, Ipv6Addr};
 pub(crate) struct ClientAddress(IpAddr);
 
 impl ClientAddress {
+    /// Of IPv6 the first of its network.
+    pub(crate) fn ip(self) -> IpAddr {
+        self.0
+    }
+
     pub(crate) fn new(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => address.into(),

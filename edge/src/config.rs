@@ -3,6 +3,7 @@
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
+use netrox_audit::Audit;
 use netrox_proto::limits::DEFAULT_MAX_BODY_BYTES;
 use netrox_tls::ServerTls;
 
@@ -20,6 +21,8 @@ pub struct Config {
     /// How many files this process may have open; absent where that is not known.
     pub open_files: Option<u64>,
     pub limits: Limits,
+    /// Where refusals are told.
+    pub audit: Audit,
 }
 
 /// Who is believed where a connection comes from.

@@ -195,7 +195,7 @@ impl From<Failure> for PublicError {
             ErrorReason::MessageNotFound
             | ErrorReason::AttachmentNotFound
             | ErrorReason::ThreadNotFound => Self::not_found(),
-            ErrorReason::MessageNotAllowed | ErrorReason::TooLate => {
+            ErrorReason::MessageNotAllowed | ErrorReason::TooLate | ErrorReason::ScopeMissing => {
                 Self::internal(failure.message)
             }
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),

@@ -7,6 +7,7 @@
 //! * `server`: the accept loop, its timeouts and the drain; `strangers`: connections on which nobody has shown a token.
 //! * `rest`: the routes, one file per resource.
 //! * `ws`: WebSockets, from their handshakes on; `sends`: the pipeline that their messages take to the core.
+//! * `audit`: who was refused, for the audit trail.
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
@@ -19,6 +20,7 @@
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 
+mod audit;
 mod auth;
 mod backoff;
 #[cfg(feature = "bench")]

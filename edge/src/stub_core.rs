@@ -373,6 +373,7 @@ pub(crate) fn config(limits: Limits) -> Config {
         tls: None,
         open_files: None,
         limits,
+        audit: Default::default(),
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) use self::{handshake::handshake, session::SessionContext};
 
 use std::{pin::pin, sync::Arc};
 
+use netrox_audit::Audit;
 use tokio::time::timeout;
 
 use self::{handshake::RefusedHandshakes, sockets::Sockets};
@@ -49,6 +50,7 @@ pub(crate) struct WebSockets {
     context: Arc<SessionContext>,
     allowed_origins: AllowedOrigins,
     close_on_token_expiry: bool,
+    audit: Audit,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: Notice,
 }
@@ -79,6 +81,7 @@ impl WebSockets {
             context: Arc::new(context),
             allowed_origins: config.allowed_origins.clone(),
             close_on_token_expiry: config.close_on_token_expiry,
+            audit: config.audit.clone(),
             lost_upgrade: Notice::default(),
         }
     }

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod audit;
 mod epoch;
 mod grpc;
 mod http;
@@ -20,6 +21,7 @@ mod limits;
 mod log;
 mod migrate;
 mod refusal;
+mod service;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::{
     admin::{AdminAddress, AdminArgs},
+    audit::AuditArgs,
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
@@ -41,6 +44,7 @@ pub(crate) use self::{
     limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
+    service::{ServiceTokenMintArgs, ServicesArgs},
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
@@ -62,6 +66,8 @@ Examples:
       An access token of that user, for the server on ./data
   netrox-chat token --check < token
       Whether that server takes the token, and why not
+  netrox-chat service-token billing --scope send --scope read
+      A token of a service that may do no more, and its entry for --service-tokens-file
   netrox-chat core --data-dir /var/lib/netrox-chat --grpc-addr 10.0.0.5:50051
   netrox-chat edge --core http://10.0.0.5:50051 --http-addr 0.0.0.0:8080 \\
       --service-token-file /run/secrets/service-token --jwt-secret-file /run/secrets/jwt-secret
@@ -100,6 +106,8 @@ pub(crate) enum Role {
     Edge(Box<EdgeArgs>),
     /// Prints an access token of one user, signed with the HS256 secret, or explains one (--check)
     Token(Box<TokenArgs>),
+    /// Prints a new token of a service, and its entry for --service-tokens-file
+    ServiceToken(Box<ServiceTokenMintArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),
     /// Tells all that the database has gone back, where nothing else can tell
@@ -118,6 +126,8 @@ pub(crate) struct ServeArgs {
     pub(crate) grpc_tls: GrpcTlsArgs,
     #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) services: ServicesArgs,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
@@ -139,6 +149,8 @@ pub(crate) struct ServeArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +161,8 @@ pub(crate) struct CoreArgs {
     pub(crate) grpc_tls: GrpcTlsArgs,
     #[command(flatten)]
     pub(crate) service_token: ServiceTokenArgs,
+    #[command(flatten)]
+    pub(crate) services: ServicesArgs,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
@@ -164,6 +178,8 @@ pub(crate) struct CoreArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +211,8 @@ pub(crate) struct EdgeArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back;
 //!   [`start_line`]: what it says; [`admin`]: metrics and health.
-//! * [`token`]: access tokens for trying it out; [`migrate`]: from SQLite to PostgreSQL;
+//! * [`token`]: access tokens for trying it out; [`service_token`]: tokens of services; [`migrate`]: from SQLite to PostgreSQL;
 //!   [`epoch`]: a new history of the database.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
@@ -22,6 +22,7 @@ mod open_files;
 mod program;
 mod secret;
 mod service;
+mod service_token;
 mod settings;
 mod signals;
 mod sources;
@@ -67,6 +68,9 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Migrate(args) => return migrate::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Epoch(args) => return epoch::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Token(args) => return token::run(&args, &sources),
+        Role::ServiceToken(args) => {
+            return service_token::run(&args).map(|()| ExitCode::SUCCESS);
+        }
     };
     Ok(program::run(settings))
 }

@@ -1,7 +1,10 @@
 //! A serving role, from its settings to its exit.
 
-use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    cell::Cell, io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration,
+};
 
+use netrox_audit::{Audit, AuditLog, Event, Name, Outcome, Target};
 use netrox_tls::keep_current;
 use tokio::{runtime, select, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Admin, Observed},
     failure::Failure,
-    memory, open_files,
+    file_mode, memory, open_files,
     service::{self, Service},
     settings::Settings,
     signals::Signals,
@@ -28,13 +31,19 @@ pub(crate) fn run(mut settings: Settings) -> ExitCode {
     if let Some(edge) = settings.parts.edge_mut() {
         edge.config.open_files = open_files;
     }
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|source| Failure::System { what: "starting the runtime", source });
-    let result = runtime.and_then(|runtime| {
-        let result = runtime.block_on(serve(settings, &telemetry));
-        // After a hard stop there may be work that does not end.
-        runtime.shutdown_background();
+    let result = open_audit_log(&mut settings).and_then(|audit_log| {
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|source| Failure::System { what: "starting the runtime", source });
+        let has_started = Cell::new(false);
+        let result = runtime.and_then(|runtime| {
+            let result = runtime.block_on(serve(settings, &telemetry, &audit_log, &has_started));
+            // After a hard stop there may be work that does not end.
+            runtime.shutdown_background();
+            result
+        });
+        audit_end(&audit_log.handle(), has_started.get(), &result);
+        audit_log.close();
         result
     });
     match result {
@@ -46,14 +55,45 @@ pub(crate) fn run(mut settings: Settings) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings, telemetry: &Telemetry) -> Result<(), Failure> {
+/// Before all that could be told in it.
+fn open_audit_log(settings: &mut Settings) -> Result<AuditLog, Failure> {
+    if let Some(Target::File(path)) = &settings.audit {
+        file_mode::warn_if_open(path, &mut settings.warnings);
+    }
+    let opened = AuditLog::open(settings.audit.clone(), settings.parts.role());
+    let audit_log = opened.map_err(|error| settings.sources.refuse("audit-log", error))?;
+    if let Some(core) = settings.parts.core_mut() {
+        core.config.audit = audit_log.handle();
+    }
+    if let Some(edge) = settings.parts.edge_mut() {
+        edge.config.audit = audit_log.handle();
+    }
+    Ok(audit_log)
+}
+
+/// Tells how the process ends, or that it did not begin.
+fn audit_end(audit: &Audit, has_started: bool, result: &Result<(), Failure>) {
+    let event = Event::new(if has_started { Name::Stopped } else { Name::StartFailed });
+    audit.record(match result {
+        Ok(()) if has_started => event,
+        Ok(()) => event.outcome(Outcome::Failed).reason("told to end before the start was over"),
+        Err(failure) => event.outcome(Outcome::Failed).reason(failure.to_string()),
+    });
+}
+
+async fn serve(
+    settings: Settings,
+    telemetry: &Telemetry,
+    audit_log: &AuditLog,
+    has_started: &Cell<bool>,
+) -> Result<(), Failure> {
     let listen = |source: io::Error| Failure::System { what: "listening to signals", source };
     let mut signals = Signals::listen().map_err(listen)?;
     let drain = CancellationToken::new();
     let hangups = watch::Sender::default();
     let certificates = keep_current(settings.watched.clone(), hangups.subscribe());
     select! {
-        result = observe(settings, telemetry, drain.clone()) => result,
+        result = observe(settings, telemetry, audit_log, has_started, drain.clone()) => result,
         () = signals.watch(&drain, &hangups) => Err(Failure::SecondSignal),
         never = memory::give_back() => match never {},
         never = certificates => match never {},
@@ -64,16 +104,23 @@ async fn serve(settings: Settings, telemetry: &Telemetry) -> Result<(), Failure>
 async fn observe(
     mut settings: Settings,
     telemetry: &Telemetry,
+    audit_log: &AuditLog,
+    has_started: &Cell<bool>,
     drain: CancellationToken,
 ) -> Result<(), Failure> {
     let listener = settings.admin.bind(&settings.sources, &mut settings.warnings)?;
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let mut registry = admin::registry(settings.parts.role());
     let metrics = service::Metrics::registered(&settings.parts, &mut registry);
+    audit_log.register(&mut registry);
     let observed = Arc::new(Observed::new(registry, drain.clone()));
     let admin = listener.map(|listener| Admin::start(listener, Arc::clone(&observed)));
     let view = View { observed, metrics, address };
-    let result = open_and_run(settings, telemetry, drain, view).await;
+    let tell_start = || {
+        has_started.set(true);
+        audit_log.handle().record(Event::new(Name::Started).target(env!("CARGO_PKG_VERSION")));
+    };
+    let result = open_and_run(settings, telemetry, tell_start, drain, view).await;
     if let Some(admin) = admin {
         admin.stop().await;
     }
@@ -91,6 +138,7 @@ struct View {
 async fn open_and_run(
     settings: Settings,
     telemetry: &Telemetry,
+    tell_start: impl FnOnce(),
     drain: CancellationToken,
     view: View,
 ) -> Result<(), Failure> {
@@ -123,6 +171,7 @@ async fn open_and_run(
         tracing::warn!("{warning}");
     }
     line.log(&addresses);
+    tell_start();
     if let Some(welcome) = settings.welcome {
         telemetry.print(&welcome.text(&addresses));
     }

@@ -2,12 +2,14 @@
 
 mod key;
 mod part;
+mod services;
 mod storage;
 mod tls;
 
 use std::time::Duration;
 
 use http::Uri;
+use netrox_audit::Target;
 use netrox_core::Database;
 use netrox_tls::{ClientTls, Watched};
 
@@ -36,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) log: LogArgs,
     /// Certificates that are read again when they change.
     pub(crate) watched: Vec<Watched>,
+    pub(crate) audit: Option<Target>,
     pub(crate) warnings: Warnings,
     /// Said when everything runs; only where it can be tried out at once.
     pub(crate) welcome: Option<Welcome>,
@@ -64,6 +67,13 @@ impl Parts {
         match self {
             Self::Serve { .. } | Self::Core { .. } => true,
             Self::Edge { .. } => false,
+        }
+    }
+
+    pub(crate) fn core_mut(&mut self) -> Option<&mut CoreSettings> {
+        match self {
+            Self::Serve { core, .. } | Self::Core { core } => Some(core),
+            Self::Edge { .. } => None,
         }
     }
 
@@ -97,13 +107,16 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.http.warn(http_tls.is_some(), &mut warnings);
     args.grpc.warn(grpc_tls.is_some(), &mut warnings);
+    let services = services::read(&args.services, &sources, &mut warnings)?;
 
     let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
     let schemes = Schemes { http: http_tls.is_some(), grpc: grpc_tls.is_some() };
     let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
-    let core = CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
+    let mut core =
+        CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
+    core.config.services = services;
     let is_first_start = match &core.config.database {
         Database::Sqlite(path) => !path.exists(),
         Database::Postgres(_) => false,
@@ -116,6 +129,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
         watched,
+        audit: args.audit.audit_log,
         warnings,
         welcome: Some(welcome),
         sources,
@@ -134,9 +148,12 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     let watched = tls.watched();
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.grpc.warn(grpc_tls.is_some(), &mut warnings);
+    let services = services::read(&args.services, &sources, &mut warnings)?;
 
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
-    let core = CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
+    let mut core =
+        CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
+    core.config.services = services;
     Ok(Settings {
         parts: Parts::Core { core },
         // Its edges go elsewhere as soon as its health says so, and need no time for it.
@@ -145,6 +162,7 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
         admin: AdminSettings::of_core(args.admin),
         log: args.log,
         watched,
+        audit: args.audit.audit_log,
         warnings,
         welcome: None,
         sources,
@@ -175,6 +193,7 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
         watched,
+        audit: args.audit.audit_log,
         warnings,
         welcome: None,
         sources,

@@ -202,7 +202,12 @@ fn no_line_of_prose_is_wider_than_a_terminal() {
 fn each_metric_is_explained() {
     let watch = section(&read("docs/OPERATING.md"), "Watch it");
     let mut count = 0;
-    for file in ["core/src/metrics.rs", "edge/src/metrics.rs", "server/src/admin.rs"] {
+    for file in [
+        "core/src/metrics.rs",
+        "edge/src/metrics.rs",
+        "server/src/admin.rs",
+        "server/audit/src/metrics.rs",
+    ] {
         let source = read(file);
         let registered = source.split("registry.register").skip(1);
         // The unit, or `_total`, comes behind the name.
@@ -212,4 +217,24 @@ fn each_metric_is_explained() {
         }
     }
     assert!(count >= 12, "{count} metrics");
+}
+
+#[test]
+fn each_event_of_the_audit_log_is_explained() {
+    let section = section(&read("docs/OPERATING.md"), "Audit log");
+    let source = read("server/audit/src/event.rs");
+    let names = source.split("pub enum Name {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let names = names.expect("the names").lines().map(str::trim);
+    let names = names.filter_map(|line| line.strip_suffix(',')).collect::<Vec<_>>();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        let mut word = String::new();
+        for letter in name.chars() {
+            if letter.is_uppercase() && !word.is_empty() {
+                word.push('_');
+            }
+            word.push(letter.to_ascii_lowercase());
+        }
+        assert!(section.contains(&format!("`{word}`")), "{word} is not explained");
+    }
 }

@@ -29,14 +29,14 @@ use crate::{
 
 /// What every call carries: any number of `authorization` values.
 #[derive(Debug, Clone, Default)]
-struct Authorization(Vec<MetadataValue<Ascii>>);
+pub(crate) struct Authorization(Vec<MetadataValue<Ascii>>);
 
 impl Authorization {
     fn of(values: &[&str]) -> Self {
         Self(values.iter().map(|value| value.parse().expect("a header value")).collect())
     }
 
-    fn bearer(token: &str) -> Self {
+    pub(crate) fn bearer(token: &str) -> Self {
         Self::of(&[&format!("Bearer {token}")])
     }
 }
@@ -51,7 +51,7 @@ impl Interceptor for Authorization {
 }
 
 /// What every method says to a request without content.
-async fn call_all(
+pub(crate) async fn call_all(
     channel: Channel,
     authorization: Authorization,
 ) -> Vec<(&'static str, Result<(), Status>)> {

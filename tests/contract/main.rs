@@ -34,6 +34,7 @@ mod released;
 mod repetition;
 mod request_id;
 mod running;
+mod scopes;
 mod send;
 mod shape;
 mod shown_once;

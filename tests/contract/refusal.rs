@@ -20,7 +20,7 @@ fn documented_code(reason: ErrorReason) -> Code {
         | ErrorReason::MessageNotFound
         | ErrorReason::AttachmentNotFound
         | ErrorReason::ThreadNotFound => Code::NotFound,
-        ErrorReason::MessageNotAllowed => Code::PermissionDenied,
+        ErrorReason::MessageNotAllowed | ErrorReason::ScopeMissing => Code::PermissionDenied,
         ErrorReason::UserDeleted | ErrorReason::TooLate => Code::FailedPrecondition,
         ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,
         ErrorReason::Overloaded

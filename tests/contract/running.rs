@@ -217,7 +217,11 @@ pub(crate) async fn connect_to(address: SocketAddr) -> Channel {
 }
 
 pub(crate) fn authorized(channel: Channel) -> Connection {
-    Connection(InterceptedService::new(channel, grpc::Credential::new(SERVICE_TOKEN)))
+    authorized_by(channel, SERVICE_TOKEN)
+}
+
+pub(crate) fn authorized_by(channel: Channel, token: &str) -> Connection {
+    Connection(InterceptedService::new(channel, grpc::Credential::new(token)))
 }
 
 /// A text message without a reference.

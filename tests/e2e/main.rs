@@ -5,6 +5,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
 
 mod attachment;
+mod audit;
 mod bucket;
 mod cluster;
 mod crash;

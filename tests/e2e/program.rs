@@ -6,6 +6,7 @@ mod pooler;
 mod postgres;
 mod role;
 mod secret;
+mod services;
 mod setting;
 mod shutdown;
 mod token;

@@ -63,6 +63,28 @@ impl Refusal {
         Self::Type,
         Self::NoUser,
     ];
+
+    /// For the audit trail.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "no_token",
+            Self::SeveralHeaders => "several_headers",
+            Self::OtherScheme => "other_scheme",
+            Self::TooLong => "too_long",
+            Self::Malformed => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Critical => "critical",
+            Self::NoExpiry => "no_expiry",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::BadStart => "bad_start",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Type => "type",
+            Self::NoUser => "no_user",
+        }
+    }
 }
 
 impl From<Error> for Refusal {

@@ -20,6 +20,8 @@ pub(crate) enum Trouble {
     Untrusted,
     /// The core does not know this edge's service token.
     Unauthorized,
+    /// The token may not do what an edge does.
+    NotAllowed,
     /// What answers is no core.
     NotACore,
 }
@@ -33,6 +35,7 @@ impl Trouble {
             Self::Unreachable => "unreachable",
             Self::Untrusted => "untrusted",
             Self::Unauthorized => "unauthorized",
+            Self::NotAllowed => "not_allowed",
             Self::NotACore => "not_a_core",
         }
     }
@@ -91,6 +94,9 @@ impl Reach {
             Trouble::Unauthorized => tracing::warn!(
                 "the core at {place} does not know this edge's service token: {cause}; --service-token must be one of the \
                  core's"
+            ),
+            Trouble::NotAllowed => tracing::warn!(
+                "the core at {place} does not let this edge do its work: {cause}; its service token needs the scope edge"
             ),
             Trouble::NotACore => tracing::warn!("what answers at {place} is no core: {cause}"),
         }

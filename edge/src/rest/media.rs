@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use headers::{AcceptRanges, ContentLength, ContentRange, HeaderMapExt};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use netrox_proto::{
     attachment_path,
     ids::UserId,
@@ -41,7 +41,8 @@ pub(super) async fn download(
     request: Request,
 ) -> Result<Response, PublicError> {
     let path = core_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
-    let reader = reader(&edge, request.headers(), request.uri().query()).await?;
+    let (headers, query) = (request.headers(), request.uri().query());
+    let reader = reader(&edge, headers, query, request.extensions()).await?;
     let user_id = reader.map(|user_id| user_id.to_string());
 
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
@@ -113,12 +114,13 @@ async fn reader(
     edge: &Edge,
     headers: &HeaderMap,
     query: Option<&str>,
+    request: &Extensions,
 ) -> Result<Option<UserId>, PublicError> {
     if edge.shared.config.media_access == MediaAccess::Capability {
         return Ok(None);
     }
     let token = query_token(query);
-    match edge.identify(headers, token.as_deref()).await {
+    match edge.identify(headers, token.as_deref(), request).await {
         Ok(identity) => Ok(Some(identity.user_id)),
         Err(refused) if refused.is_unauthenticated() => Err(PublicError::not_found()),
         Err(refused) => Err(refused),
@@ -149,6 +151,7 @@ fn refusal(status: &Status) -> PublicError {
         | R::MessageNotAllowed
         | R::TooLate
         | R::ThreadNotFound
+        | R::ScopeMissing
         | R::Internal => failure.into(),
     }
 }

@@ -343,6 +343,7 @@ impl OnStream {
             | R::MessageNotAllowed
             | R::TooLate
             | R::ThreadNotFound
+            | R::ScopeMissing
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

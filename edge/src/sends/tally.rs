@@ -44,6 +44,7 @@ impl Tally {
             | R::MessageNotAllowed
             | R::TooLate
             | R::ThreadNotFound
+            | R::ScopeMissing
             | R::Internal => return,
         };
         self.refused.count(refusal);

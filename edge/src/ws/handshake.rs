@@ -45,6 +45,7 @@ use super::{
     sockets::Connection,
 };
 use crate::{
+    audit,
     auth::{Identity, query_token},
     error::PublicError,
     strangers::Visitor,
@@ -74,7 +75,8 @@ pub(crate) async fn handshake(
     let authenticator = &web_sockets.authenticator;
     let identity = match authenticator.authenticate(request.headers(), token.as_deref()) {
         Ok(identity) => identity,
-        Err(_) => {
+        Err(refusal) => {
+            audit::refused(&web_sockets.audit, refusal, request.extensions());
             let user = match offer.generation {
                 Generation::V1 => None,
                 Generation::V2 => {

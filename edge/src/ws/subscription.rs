@@ -100,6 +100,7 @@ impl Fate {
             | R::MessageNotAllowed
             | R::TooLate
             | R::ThreadNotFound
+            | R::ScopeMissing
             | R::Internal => Self::Broken,
         }
     }

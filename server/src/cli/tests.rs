@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 81] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 85] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -46,6 +46,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 81] = [
     ("jwt-audience", None, &["serve", "edge", "token"]),
     ("service-token", None, &["serve", "core", "edge"]),
     ("service-token-file", None, &["serve", "core", "edge"]),
+    ("service-tokens-file", None, &["serve", "core"]),
     ("media-access", Some("capability"), &["serve", "edge"]),
     ("cors-allow-origin", None, &["serve", "edge"]),
     ("close-on-token-expiry", Some("false"), &["serve", "edge"]),
@@ -81,6 +82,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 81] = [
     ("admin-addr", None, &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
+    ("audit-log", None, &["serve", "core", "edge"]),
     ("from", None, &["migrate"]),
     ("to", None, &["migrate"]),
     ("to-file", None, &["migrate"]),
@@ -88,6 +90,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 81] = [
     ("email", None, &["token"]),
     ("ttl", Some("3600"), &["token"]),
     ("check", Some("false"), &["token"]),
+    ("scope", None, &["service-token"]),
+    ("expires-in", None, &["service-token"]),
 ];
 
 fn flags(role: &Command) -> BTreeMap<&str, &Arg> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use http::HeaderValue;
+use netrox_audit::Audit;
 use netrox_edge::config::{AllowedOrigins, CorsAllowOrigin, Jwt, Limits, Proxies};
 use netrox_tls::ServerTls;
 
@@ -42,6 +43,9 @@ impl CoreSettings {
             bus: storage.bus,
             tls,
             service_tokens: service_tokens.accepted,
+            services: None,
+            // Opened later, by the program.
+            audit: Audit::default(),
             store_wait: limits.wait.store_wait,
             drain_wait: limits.drain.for_waits(),
             max_body_bytes: limits.common.max_body_bytes,
@@ -85,6 +89,7 @@ impl EdgeSettings {
             // Known when the program has raised it.
             open_files: None,
             limits,
+            audit: Audit::default(),
         };
         let authorization = service_tokens.authorization.clone();
         Self { addr: http.http_addr, config, authorization }

@@ -8,6 +8,7 @@ mod process;
 mod reach;
 mod refusal;
 mod serve;
+mod services;
 mod token;
 
 use crate::process::run;

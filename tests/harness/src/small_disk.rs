@@ -96,6 +96,11 @@ impl SmallDisk {
         remove_file(self.outside_path(BALLAST)).expect("remove the ballast");
     }
 
+    /// What a file has by now; nothing where there is none.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.outside_path(path)).unwrap_or_default()
+    }
+
     /// How many files are somewhere below a directory.
     pub fn files_below(&self, directory: &str) -> usize {
         let mut files = 0;

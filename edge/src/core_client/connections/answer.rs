@@ -29,7 +29,19 @@ pub(super) fn judge<B>(
         let cause = "the core does not know the service token of this edge";
         return Err(Failure::new(ErrorReason::StoreUnavailable, cause).into());
     }
+    if code(response.headers()) == Some(Code::PermissionDenied)
+        && let Some(cause) = missing_scope(response.headers())
+    {
+        pool.reach.fails(address, Trouble::NotAllowed, &cause);
+        return Err(Failure::new(ErrorReason::StoreUnavailable, cause).into());
+    }
     Ok(response)
+}
+
+/// What the service token of this edge lacks, in words of the core.
+fn missing_scope(head: &HeaderMap) -> Option<String> {
+    let failure = Failure::from(&Status::from_header_map(head)?);
+    (failure.reason() == ErrorReason::ScopeMissing).then_some(failure.message)
 }
 
 pub(super) fn is_of_core<B>(response: &Response<B>) -> bool {

@@ -111,6 +111,7 @@ impl From<Failure> for Rejection {
             | ErrorReason::MessageNotAllowed
             | ErrorReason::TooLate
             | ErrorReason::ThreadNotFound
+            | ErrorReason::ScopeMissing
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

@@ -166,9 +166,10 @@ impl Problem {
             | ErrorReason::EpochChanged
             | ErrorReason::Overtaken => Self::unavailable(),
             ErrorReason::OutcomeUnknown => Self::outcome_unknown(failure.message),
-            ErrorReason::Unspecified | ErrorReason::RangeNotSatisfiable | ErrorReason::Internal => {
-                Self::internal(failure.message)
-            }
+            ErrorReason::Unspecified
+            | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::ScopeMissing
+            | ErrorReason::Internal => Self::internal(failure.message),
         }
     }
 }

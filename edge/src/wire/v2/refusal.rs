@@ -107,6 +107,7 @@ impl From<Failure> for Refusal {
             | ErrorReason::UserDeleted
             | ErrorReason::AttachmentNotFound
             | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::ScopeMissing
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "what a client asked for failed with {}: {}",

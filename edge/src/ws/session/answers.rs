@@ -156,6 +156,7 @@ where
             | ErrorReason::MessageNotAllowed
             | ErrorReason::TooLate
             | ErrorReason::ThreadNotFound
+            | ErrorReason::ScopeMissing
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));

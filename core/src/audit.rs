@@ -1,0 +1,124 @@
+//! What services did to users, for the audit trail.
+
+use http::Extensions;
+use netrox_audit::{Audit, Event, Name, Outcome, Refused};
+use netrox_proto::{ids::UserId, request_id::RequestId, v1::ErrorReason};
+
+use crate::{auth::Caller, error::Error};
+
+/// Of users in a line, so that it stays below what a pipe takes whole (4 KiB).
+const MAX_USERS: usize = 50;
+
+/// Which service calls.
+pub(crate) fn caller(call: &Extensions) -> Option<Caller> {
+    call.get::<Caller>().cloned()
+}
+
+/// A change under way. If it is dropped before its end, its caller is gone: nobody knows what became of it.
+pub(crate) struct Audited(Option<Pending>);
+
+struct Pending {
+    audit: Audit,
+    name: Name,
+    caller: Option<Caller>,
+    users: Vec<UserId>,
+}
+
+impl Audited {
+    pub(crate) fn begin(
+        audit: &Audit,
+        name: Name,
+        caller: Option<Caller>,
+        users: impl IntoIterator<Item = UserId>,
+    ) -> Self {
+        let begin =
+            || Pending { audit: audit.clone(), name, caller, users: users.into_iter().collect() };
+        Self(audit.is_on().then(begin))
+    }
+
+    /// Tells what became of it.
+    pub(crate) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Some(pending) = self.0.take() {
+            match &result {
+                Ok(_) => pending.tell(Outcome::Ok, None),
+                Err(error) => pending.fail(error.reason()),
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Audited {
+    fn drop(&mut self) {
+        if let Some(pending) = self.0.take() {
+            pending.tell(Outcome::Unknown, Some("CALLER_GONE"));
+        }
+    }
+}
+
+impl Pending {
+    fn fail(&self, reason: ErrorReason) {
+        let word = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+        match reason {
+            ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
+                self.tell(Outcome::Unknown, Some(word));
+            }
+            // Nothing was stored, and it may come as often as a service repeats it.
+            ErrorReason::Unspecified
+            | ErrorReason::InvalidField
+            | ErrorReason::BodyTooLarge
+            | ErrorReason::AttachmentTooLarge
+            | ErrorReason::ReceiverUnknown
+            | ErrorReason::ReceiverIsSender
+            | ErrorReason::UserUnknown
+            | ErrorReason::UserDeleted
+            | ErrorReason::MessageNotFound
+            | ErrorReason::AttachmentNotFound
+            | ErrorReason::RangeNotSatisfiable
+            | ErrorReason::Overloaded
+            | ErrorReason::StoreUnavailable
+            | ErrorReason::HandedBack
+            | ErrorReason::ShuttingDown
+            | ErrorReason::Overtaken
+            | ErrorReason::EpochChanged
+            | ErrorReason::MessageNotAllowed
+            | ErrorReason::TooLate
+            | ErrorReason::ThreadNotFound
+            | ErrorReason::ScopeMissing => {
+                let refused = Refused {
+                    name: self.name,
+                    reason: word,
+                    actor: self.caller.as_ref().map(|caller| &*caller.name),
+                    method: None,
+                    peer: self.caller.as_ref().and_then(Caller::from),
+                };
+                self.audit
+                    .refused(refused, |event| of(event, self.users.get(..1).unwrap_or_default()));
+            }
+        }
+    }
+
+    fn tell(&self, outcome: Outcome, reason: Option<&str>) {
+        for users in self.users.chunks(MAX_USERS) {
+            let event = of(Event::new(self.name), users).outcome(outcome);
+            let event = match reason {
+                Some(reason) => event.reason(reason),
+                None => event,
+            };
+            let event = match &self.caller {
+                Some(caller) => event.actor(&*caller.name).peer(caller.from()),
+                None => event,
+            };
+            self.audit.record(event);
+        }
+    }
+}
+
+/// With the request, and the users it is about.
+fn of(event: Event, users: &[UserId]) -> Event {
+    let event = event.request_id(RequestId::current());
+    match users {
+        [user] => event.target(user.to_string()),
+        [] | [_, _, ..] => event.targets(users.iter().map(ToString::to_string).collect()),
+    }
+}

@@ -1,0 +1,160 @@
+//! What stands before a service of the contract: calls of who may make them pass, and streams end when their credential
+//! counts no more.
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either},
+};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use netrox_proto::ONE_REQUEST;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Status, body::Body, server::NamedService};
+use tower::Service;
+
+use super::{ServiceAuth, services::Revocation};
+use crate::strangers::Visitor;
+
+/// Which service calls; goes with each call that passes.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) name: Arc<str>,
+    visitor: Option<Visitor>,
+}
+
+impl Caller {
+    /// Nothing of one in this process.
+    pub(crate) fn from(&self) -> Option<IpAddr> {
+        self.visitor.as_ref().and_then(Visitor::from)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded<S> {
+    service: S,
+    auth: ServiceAuth,
+}
+
+impl<S> Guarded<S> {
+    pub(crate) fn new(service: S, auth: &ServiceAuth) -> Self {
+        Self { service, auth: auth.clone() }
+    }
+}
+
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+type Answer<S> = Result<Response<Body>, <S as Service<Request<Body>>>::Error>;
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, BoxFuture<'static, Answer<S>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let credential = match self.auth.permit(&request) {
+            Ok(credential) => credential,
+            Err(refused) => {
+                return Either::Right(std::future::ready(Ok(refused.into_http())).boxed());
+            }
+        };
+        let visitor = request.extensions().get::<Visitor>().cloned();
+        request.extensions_mut().insert(Caller { name: Arc::clone(&credential.name), visitor });
+        let Some(revocation) = credential.revocation() else {
+            return Either::Left(self.service.call(request));
+        };
+        // What it has taken of the requests is answered before it ends.
+        if !ONE_REQUEST.contains(&request.uri().path()) {
+            let request =
+                request.map(|body| Body::new(Revocable::new(body, revocation, Part::Requests)));
+            return Either::Left(self.service.call(request));
+        }
+        let (revocation, answer) = (Arc::clone(revocation), self.service.call(request));
+        Either::Right(
+            async move {
+                let answer = answer.await?;
+                Ok(answer.map(|body| Body::new(Revocable::new(body, &revocation, Part::Answers))))
+            }
+            .boxed(),
+        )
+    }
+}
+
+/// Of a call.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Requests,
+    Answers,
+}
+
+/// A body that ends when the credential of its call counts no more.
+struct Revocable {
+    body: Body,
+    happened: Pin<Box<WaitForCancellationFutureOwned>>,
+    revocation: Arc<Revocation>,
+    part: Part,
+    is_over: bool,
+}
+
+impl Revocable {
+    fn new(body: Body, revocation: &Arc<Revocation>, part: Part) -> Self {
+        let happened = Box::pin(revocation.happened.clone().cancelled_owned());
+        Self { body, happened, revocation: Arc::clone(revocation), part, is_over: false }
+    }
+}
+
+impl HttpBody for Revocable {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        // First: there may always be something to pass on.
+        if self.happened.as_mut().poll(context).is_pending() {
+            return Pin::new(&mut self.body).poll_frame(context);
+        }
+        self.is_over = true;
+        // What is behind it learns that nobody listens.
+        self.body = Body::empty();
+        let status = self.revocation.status();
+        let end = match self.part {
+            Part::Requests => Err(status),
+            Part::Answers => {
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))
+            }
+        };
+        Poll::Ready(Some(end))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,189 @@
+//! What there is to tell, and the line that tells it.
+
+use std::{net::IpAddr, time::SystemTime};
+
+use serde::Serialize;
+
+/// What happened. docs/OPERATING.md has a table of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Name {
+    Started,
+    StartFailed,
+    Stopped,
+    /// A caller showed no credential, or none that counts.
+    AuthenticationRefused,
+    /// A service called what it may not.
+    ScopeRefused,
+    UsersUpserted,
+    /// A user's token made or changed an entry of the directory.
+    UserProvisioned,
+    UserDeleted,
+    ServiceTokensReloaded,
+    KeysReloaded,
+    CertificatesReloaded,
+    AuditLogReopened,
+    /// Lines that are missing.
+    EventsDropped,
+}
+
+impl Name {
+    pub const ALL: [Self; 13] = [
+        Self::Started,
+        Self::StartFailed,
+        Self::Stopped,
+        Self::AuthenticationRefused,
+        Self::ScopeRefused,
+        Self::UsersUpserted,
+        Self::UserProvisioned,
+        Self::UserDeleted,
+        Self::ServiceTokensReloaded,
+        Self::KeysReloaded,
+        Self::CertificatesReloaded,
+        Self::AuditLogReopened,
+        Self::EventsDropped,
+    ];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Ok,
+    /// Nothing was changed.
+    Refused,
+    Failed,
+    /// Whether it was changed could not be found out.
+    Unknown,
+}
+
+/// One line, before its time is up.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    #[serde(serialize_with = "rfc3339")]
+    time: SystemTime,
+    event: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    targets: Vec<String>,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+impl Event {
+    /// Something that went well, now.
+    #[expect(clippy::disallowed_methods, reason = "an audit trail is read by the wall clock")]
+    pub fn new(event: Name) -> Self {
+        Self {
+            time: SystemTime::now(),
+            event,
+            request_id: None,
+            actor: None,
+            method: None,
+            target: None,
+            targets: Vec::new(),
+            outcome: Outcome::Ok,
+            reason: None,
+            peer: None,
+            count: None,
+        }
+    }
+
+    pub fn request_id(self, id: Option<impl ToString>) -> Self {
+        Self { request_id: id.map(|id| id.to_string()), ..self }
+    }
+
+    /// Who did it: the name of a service, or the id of a user.
+    pub fn actor(self, actor: impl Into<String>) -> Self {
+        Self { actor: Some(actor.into()), ..self }
+    }
+
+    /// What was called.
+    pub fn method(self, method: Option<&'static str>) -> Self {
+        Self { method, ..self }
+    }
+
+    /// To whom or what it was done.
+    pub fn target(self, target: impl Into<String>) -> Self {
+        Self { target: Some(target.into()), ..self }
+    }
+
+    /// The same of several.
+    pub fn targets(self, targets: Vec<String>) -> Self {
+        Self { targets, ..self }
+    }
+
+    pub fn outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    /// In words of ours.
+    pub fn reason(self, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
+
+    pub fn peer(self, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// How often it happened.
+    pub(crate) fn count(self, count: u64) -> Self {
+        Self { count: Some(count), ..self }
+    }
+
+    /// With the end of the line.
+    pub(crate) fn line(&self, role: &'static str) -> serde_json::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(&Line { role, event: self })?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    role: &'static str,
+}
+
+fn rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_object_with_what_is_known() {
+        let event = Event {
+            time: UNIX_EPOCH + Duration::from_millis(1_700_000_000_007),
+            ..Event::new(Name::UserDeleted)
+        };
+        let event = event
+            .request_id(Some("a-1"))
+            .actor("billing")
+            .target("a\nb")
+            .peer(Some([192, 0, 2, 1].into()));
+        let line = String::from_utf8(event.line("core").expect("JSON")).expect("UTF-8");
+        assert_eq!(
+            line,
+            "{\"time\":\"2023-11-14T22:13:20.007Z\",\"event\":\"user_deleted\",\"request_id\":\"a-1\",\
+             \"actor\":\"billing\",\"target\":\"a\\nb\",\"outcome\":\"ok\",\"peer\":\"192.0.2.1\",\
+             \"role\":\"core\"}\n"
+        );
+    }
+}

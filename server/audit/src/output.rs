@@ -1,0 +1,172 @@
+//! Where the lines go. A file is only appended to. A line that found no room for its end is ended before another begins.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// What `--audit-log` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Stderr,
+    File(PathBuf),
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err("must not be empty"),
+            "stderr" => Ok(Self::Stderr),
+            path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Output {
+    target: Target,
+    /// Absent for stderr.
+    file: Option<File>,
+    /// What a line still lacks in the file that is open.
+    rest: Vec<u8>,
+}
+
+impl Output {
+    pub(crate) fn open(target: Target) -> io::Result<Self> {
+        let (file, rest) = match &target {
+            Target::Stderr => (None, Vec::new()),
+            Target::File(path) => {
+                let (file, rest) = open(path)?;
+                (Some(file), rest)
+            }
+        };
+        Ok(Self { target, file, rest })
+    }
+
+    /// Writes the whole line, or fails, after which the same line is to be written again. What of it is in the file already is not
+    /// repeated.
+    pub(crate) fn write(&mut self, line: &[u8], written: &mut usize) -> io::Result<()> {
+        while !self.rest.is_empty() {
+            let count = put(self.file.as_mut(), &self.rest)?;
+            self.rest.drain(..count);
+        }
+        while *written < line.len() {
+            *written += put(self.file.as_mut(), &line[*written..])?;
+        }
+        Ok(())
+    }
+
+    /// Whether the path leads to another file by now, or to none.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let (Target::File(path), Some(file)) = (&self.target, &self.file) else { return false };
+        let Ok(open) = file.metadata() else { return true };
+        match path.metadata() {
+            Ok(there) => (there.dev(), there.ino()) != (open.dev(), open.ino()),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Opens the file anew by its path. Says whether there is another one now. If it fails, the old one stays.
+    pub(crate) fn reopen(&mut self) -> io::Result<bool> {
+        let Target::File(path) = &self.target else { return Ok(false) };
+        let is_other = self.is_elsewhere();
+        if is_other {
+            let (file, rest) = open(path)?;
+            (self.file, self.rest) = (Some(file), rest);
+        }
+        Ok(is_other)
+    }
+}
+
+fn put(file: Option<&mut File>, bytes: &[u8]) -> io::Result<usize> {
+    let written = match file {
+        Some(file) => file.write(bytes),
+        None => io::stderr().lock().write(bytes),
+    };
+    match written {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        written => written,
+    }
+}
+
+/// With what its last line lacks: a process that was killed on a full disk may have left half a one.
+fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).append(true).create(true).mode(0o600);
+    let mut file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() == 0 {
+        return Ok((file, Vec::new()));
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    let rest = if last == *b"\n" { Vec::new() } else { vec![b'\n'] };
+    Ok((file, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    fn write(output: &mut Output, line: &str) {
+        output.write(line.as_bytes(), &mut 0).expect("written");
+    }
+
+    #[test]
+    fn a_file_is_its_owners_and_is_appended_to() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("audit.log");
+        let target = Target::File(path.clone());
+        write(&mut Output::open(target.clone()).expect("opened"), "1\n");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        write(&mut Output::open(target.clone()).expect("opened"), "2\n");
+        assert_eq!(fs::read_to_string(&path).expect("lines"), "1\n2\n");
+        // What a process that was killed has left.
+        fs::write(&path, "1\n{\"ti").expect("written");
+        write(&mut Output::open(target).expect("opened"), "3\n");
+        assert_eq!(fs::read_to_string(&path).expect("lines"), "1\n{\"ti\n3\n");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_left_for_a_new_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, old) =
+            (directory.path().join("audit.log"), directory.path().join("audit.log.1"));
+        let mut output = Output::open(Target::File(path.clone())).expect("opened");
+        write(&mut output, "1\n");
+        assert!(!output.is_elsewhere());
+        fs::rename(&path, &old).expect("moved");
+        assert!(output.is_elsewhere());
+        write(&mut output, "2\n");
+        assert!(output.reopen().expect("opened"));
+        assert!(!output.reopen().expect("the same"));
+        write(&mut output, "3\n");
+        assert_eq!(fs::read_to_string(&old).expect("lines"), "1\n2\n");
+        assert_eq!(fs::read_to_string(&path).expect("lines"), "3\n");
+    }
+
+    #[test]
+    fn a_line_goes_on_where_the_disk_was_full() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("audit.log");
+        let mut output = Output::open(Target::File(path.clone())).expect("opened");
+        let full = Output::open(Target::File("/dev/full".into())).expect("opened");
+        let mut written = 2;
+        fs::write(&path, "ab").expect("written");
+        let file = std::mem::replace(&mut output.file, full.file);
+        let error = output.write(b"abc\n", &mut written).expect_err("full");
+        assert_eq!((error.kind(), written), (io::ErrorKind::StorageFull, 2));
+        output.file = file;
+        output.write(b"abc\n", &mut written).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("lines"), "abc\n");
+    }
+}

@@ -1,0 +1,186 @@
+//! Refusals, summed up: whoever is refused can be so a thousand times a second.
+//!
+//! Those that are alike (reason, service, method, address) are one line a second at most. Of all together there are
+//! [`BURST`] lines at once and then one a second: what has to wait goes on counting. Beyond [`MAX_KINDS`] that wait, the
+//! address is left out.
+
+use std::{
+    collections::{VecDeque, vec_deque},
+    time::{Duration, Instant},
+};
+
+use crate::{Refused, event::Event};
+
+/// Lines at once.
+pub(crate) const BURST: u32 = 60;
+/// For one more.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// That wait to be written, each apart.
+const MAX_KINDS: usize = 64;
+/// The same with those whose address is left out. There are no more kinds than reasons of ours and methods of services.
+const MAX_WITHOUT_ADDRESS: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    /// The one that waits for longest comes first.
+    waiting: VecDeque<Kind>,
+    lines: u32,
+    refilled: Instant,
+}
+
+#[derive(Debug)]
+struct Kind {
+    key: Key,
+    /// Has the request of the first.
+    first: Event,
+    count: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    name: crate::Name,
+    reason: String,
+    actor: Option<String>,
+    method: Option<&'static str>,
+    peer: Option<std::net::IpAddr>,
+}
+
+impl Key {
+    fn is(&self, refused: &Refused<'_>) -> bool {
+        let Refused { name, reason, actor, method, peer } = *refused;
+        self.name == name
+            && self.peer == peer
+            && self.method == method
+            && self.reason == reason
+            && self.actor.as_deref() == actor
+    }
+}
+
+impl From<Refused<'_>> for Key {
+    fn from(refused: Refused<'_>) -> Self {
+        let Refused { name, reason, actor, method, peer } = refused;
+        Self { name, reason: reason.to_owned(), actor: actor.map(str::to_owned), method, peer }
+    }
+}
+
+impl Refusals {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { waiting: VecDeque::new(), lines: BURST, refilled: now }
+    }
+
+    pub(crate) fn count(&mut self, refused: Refused<'_>, event: impl FnOnce(Event) -> Event) {
+        if let Some(kind) = self.waiting.iter_mut().find(|kind| kind.key.is(&refused)) {
+            kind.count += 1;
+            return;
+        }
+        let mut refused = refused;
+        if self.waiting.len() >= MAX_KINDS {
+            refused.peer = None;
+            if let Some(kind) = self.waiting.iter_mut().find(|kind| kind.key.is(&refused)) {
+                kind.count += 1;
+                return;
+            }
+        }
+        if self.waiting.len() >= MAX_WITHOUT_ADDRESS {
+            // The last one stands for what there is no room for.
+            if let Some(last) = self.waiting.back_mut() {
+                last.count += 1;
+            }
+            return;
+        }
+        let first = Event::new(refused.name)
+            .outcome(crate::Outcome::Refused)
+            .reason(refused.reason)
+            .method(refused.method)
+            .peer(refused.peer);
+        let first = match refused.actor {
+            Some(actor) => first.actor(actor),
+            None => first,
+        };
+        self.waiting.push_back(Kind { key: refused.into(), first: event(first), count: 1 });
+    }
+
+    /// Those that may be written now.
+    pub(crate) fn take(&mut self, now: Instant) -> impl Iterator<Item = Event> + use<> {
+        let seconds = now.saturating_duration_since(self.refilled).as_secs() / INTERVAL.as_secs();
+        let more = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.refilled += INTERVAL * more;
+        self.lines = self.lines.saturating_add(more).min(BURST);
+        let count = self.waiting.len().min(self.lines as usize);
+        self.lines -= count as u32;
+        self.taken(count)
+    }
+
+    /// All of them: nothing is written after it.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Event> + use<> {
+        self.taken(self.waiting.len())
+    }
+
+    fn taken(
+        &mut self,
+        count: usize,
+    ) -> std::iter::Map<vec_deque::IntoIter<Kind>, fn(Kind) -> Event> {
+        let rest = self.waiting.split_off(count);
+        let taken = std::mem::replace(&mut self.waiting, rest);
+        taken.into_iter().map(|kind| kind.first.count(kind.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Name;
+
+    fn by(peer: u32, reason: &'static str) -> Refused<'static> {
+        let peer = Some(std::net::Ipv4Addr::from_bits(peer).into());
+        Refused { name: Name::AuthenticationRefused, reason, actor: None, method: None, peer }
+    }
+
+    fn lines(events: impl Iterator<Item = Event>) -> Vec<String> {
+        let line = |event: Event| String::from_utf8(event.line("edge").expect("JSON"));
+        events.map(line).collect::<Result<_, _>>().expect("UTF-8")
+    }
+
+    #[test]
+    fn those_that_are_alike_are_one_line_with_their_number() {
+        let now = Instant::now();
+        let mut refusals = Refusals::new(now);
+        for id in ["first", "second", "third"] {
+            refusals.count(by(1, "no_token"), |event| event.request_id(Some(id)));
+        }
+        refusals.count(by(1, "signature"), |event| event);
+        let lines = lines(refusals.take(now));
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for part in ["\"count\":3", "\"request_id\":\"first\"", "\"peer\":\"0.0.0.1\"", "no_token"]
+        {
+            assert!(lines[0].contains(part), "{part}: {lines:?}");
+        }
+        assert_eq!(refusals.take(now).count(), 0);
+    }
+
+    #[test]
+    fn an_attacker_with_many_addresses_gets_few_lines_and_every_refusal_is_counted() {
+        let now = Instant::now();
+        let mut refusals = Refusals::new(now);
+        let mut counted = 0;
+        let mut written = 0;
+        let counts = |lines: &[String]| -> u64 {
+            let number = |line: &String| {
+                let rest = line.split("\"count\":").nth(1).expect("a count");
+                rest.split(',').next().and_then(|text| text.parse::<u64>().ok()).expect("a number")
+            };
+            lines.iter().map(number).sum()
+        };
+        for second in 0..600 {
+            for peer in 0..500 {
+                refusals.count(by(second * 500 + peer, "signature"), |event| event);
+            }
+            let lines = lines(refusals.take(now + Duration::from_secs(second.into())));
+            written += lines.len();
+            counted += counts(&lines);
+        }
+        assert!(written <= BURST as usize + 600, "{written}");
+        counted += counts(&lines(refusals.take_all()));
+        assert_eq!(counted, 300_000);
+    }
+}
