@@ -70,7 +70,8 @@ impl Case<'_> {
             let view = self.view(user).await;
             for (index, device) in self.devices[user * DEVICES..][..DEVICES].iter().enumerate() {
                 if let Some(difference) = view.differs(&device.held) {
-                    return Some(format!("device {index} of user {user}: {difference}"));
+                    let heard = device.heard.join("\n");
+                    return Some(format!("device {index} of user {user}: {difference}\n{heard}"));
                 }
             }
         }

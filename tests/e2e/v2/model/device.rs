@@ -56,6 +56,8 @@ pub(super) struct Device {
     vanished: Vec<Link>,
     /// Every answer to what it asked for.
     pub(super) told: Vec<(Asked, Value)>,
+    /// Its connections, and all that came over them, for who looks why it is wrong.
+    pub(super) heard: Vec<String>,
 }
 
 /// More would be as many as a user may have.
@@ -73,6 +75,7 @@ impl Device {
             link: None,
             vanished: Vec::new(),
             told: Vec::new(),
+            heard: Vec::new(),
         }
     }
 
@@ -86,7 +89,9 @@ impl Device {
             From::Stored => self.held.cursor.clone(),
             From::Older(index) => index.get(&self.backups).0.cursor.clone(),
             From::Backup(index) => {
-                let (held, outbox) = index.get(&self.backups).clone();
+                // What it had later is lost to it: a cursor of then would leave out what it does not hold.
+                self.backups.truncate(index.index(self.backups.len()) + 1);
+                let (held, outbox) = self.backups.last().cloned().unwrap_or_default();
                 let later = std::mem::replace(&mut self.outbox, outbox);
                 later.into_iter().for_each(|unsent| self.put(unsent));
                 self.held = held;
@@ -96,6 +101,8 @@ impl Device {
         let query = after.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let path = format!("/ws/chat/room/?protocol=2&token={}{query}", self.user.token);
         let opened = within("a handshake", wire::open(edge.address, &path, breaks)).await;
+        let held = self.held.messages.len();
+        self.heard.push(format!("{from:?} with {held}: after {after:?}: {}", opened.is_some()));
         self.link = opened.map(|stream| Link {
             stream,
             resumes: after.is_some(),
@@ -224,6 +231,7 @@ impl Device {
     fn came(&mut self, came: Option<Result<Message, Error>>) {
         match came {
             Some(Ok(Message::Text(text))) => {
+                self.heard.push(text.to_string());
                 let frame = serde_json::from_str(&text).expect("a JSON frame");
                 self.take(&frame);
             }
