@@ -32,10 +32,7 @@ impl Edge {
         query_token: Option<&str>,
     ) -> Result<Identity, PublicError> {
         let shared = &self.shared;
-        let identity = shared
-            .authenticator
-            .authenticate(headers, query_token)
-            .map_err(|_| PublicError::unauthenticated())?;
+        let identity = shared.authenticator.authenticate(headers, query_token).await?;
         shared.known_users.ensure(&identity).await?;
         Ok(identity)
     }

@@ -1,6 +1,8 @@
 //! From the flags of a role to what its parts are built from.
 
+mod issuers;
 mod key;
+mod key_file;
 mod part;
 mod storage;
 
@@ -11,7 +13,7 @@ use netrox_core::Database;
 
 use self::storage::Storage;
 pub(crate) use self::{
-    key::{JWT_SECRET, Keys},
+    key::{JWT_SECRET, JwtSettings, Keys},
     part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::{database, warn_of_accepted, warn_of_ignored},
 };

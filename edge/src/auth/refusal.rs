@@ -20,9 +20,9 @@ pub enum Refusal {
     TooLong,
     #[error("the token is not a JWT, or one of an unknown algorithm")]
     Malformed,
-    #[error("the algorithm is not one of the configured key")]
+    #[error("the algorithm is not one of the configured keys")]
     Algorithm,
-    #[error("the signature is not of the configured key")]
+    #[error("the signature is not of a configured key")]
     Signature,
     #[error("the header has critical extensions")]
     Critical,
@@ -42,10 +42,14 @@ pub enum Refusal {
     Type,
     #[error("no claim holds the user's UUID")]
     NoUser,
+    #[error("no key has the name that the token gives (\"kid\")")]
+    UnknownKey,
+    #[error("there are no keys of its issuer yet")]
+    NoKeys,
 }
 
 impl Refusal {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Missing,
         Self::SeveralHeaders,
         Self::OtherScheme,
@@ -62,7 +66,14 @@ impl Refusal {
         Self::Audience,
         Self::Type,
         Self::NoUser,
+        Self::UnknownKey,
+        Self::NoKeys,
     ];
+
+    /// It says nothing of the token, which may be tried again.
+    pub(crate) fn is_temporary(self) -> bool {
+        self == Self::NoKeys
+    }
 }
 
 impl From<Error> for Refusal {
@@ -107,7 +118,7 @@ impl Tally {
     }
 
     pub(super) fn refused(&self, refusal: Refusal) {
-        tracing::debug!("a request is refused with 401: {refusal}");
+        tracing::debug!("the token of a request is refused: {refusal}");
         self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -185,7 +196,7 @@ mod tests {
         let lines = logs.take();
         assert!(lines.contains("WARN"), "{lines}");
         let counts =
-            "2 times the signature is not of the configured key, once the token has expired";
+            "2 times the signature is not of a configured key, once the token has expired";
         assert!(lines.contains(counts), "{lines}");
 
         tally.refused(Refusal::Expired);

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use http::HeaderValue;
-use netrox_edge::config::{CorsAllowOrigin, Jwt, Limits, Proxies};
+use netrox_edge::config::{CorsAllowOrigin, Limits, Proxies};
 
 use crate::{
     cli::{CommonLimitArgs, DrainArgs, GrpcArgs, HttpArgs, WaitArgs},
     secret::{DataDir, ServiceTokens},
-    settings::storage::Storage,
+    settings::{key::JwtSettings, storage::Storage},
 };
 
 pub(crate) struct CoreSettings {
@@ -53,6 +53,8 @@ impl CoreSettings {
 pub(crate) struct EdgeSettings {
     pub(crate) addr: SocketAddr,
     pub(crate) config: netrox_edge::Config,
+    /// That says which keys of access tokens there are.
+    pub(crate) key_flag: &'static str,
     /// `Bearer <service token>`.
     pub(crate) authorization: HeaderValue,
 }
@@ -60,12 +62,12 @@ pub(crate) struct EdgeSettings {
 impl EdgeSettings {
     pub(crate) fn new(
         http: HttpArgs,
-        jwt: Jwt,
+        jwt: JwtSettings,
         limits: Limits,
         service_tokens: &ServiceTokens,
     ) -> Self {
         let config = netrox_edge::Config {
-            jwt,
+            jwt: jwt.jwt,
             media_access: http.media_access.into(),
             cors_allow_origin: http.cors_allow_origin.unwrap_or(CorsAllowOrigin::None),
             close_on_token_expiry: http.close_on_token_expiry,
@@ -78,6 +80,6 @@ impl EdgeSettings {
             limits,
         };
         let authorization = service_tokens.authorization.clone();
-        Self { addr: http.http_addr, config, authorization }
+        Self { addr: http.http_addr, config, key_flag: jwt.flag, authorization }
     }
 }
