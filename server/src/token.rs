@@ -32,7 +32,8 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
     // One of the two is given.
     let user_id = args.mint.user_id.ok_or_else(|| sources.refuse("user-id", "must be given"))?;
     args.jwt_claims.check(sources)?;
-    if let Some(flag) = args.jwt_key.given().into_iter().find(|flag| !flag.starts_with(JWT_SECRET)) {
+    if let Some(flag) = args.jwt_key.given().into_iter().find(|flag| !flag.starts_with(JWT_SECRET))
+    {
         let reason = "only who holds the private key can make tokens for it";
         return Err(sources.refuse(flag, reason).into());
     }
@@ -68,8 +69,7 @@ fn check(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
     let mut warnings = Warnings::default();
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let key = &args.jwt_key;
-    let is_given =
-        !key.given().is_empty() || key.other_than_secret(&args.jwt_claims).is_some();
+    let is_given = !key.given().is_empty() || key.other_than_secret(&args.jwt_claims).is_some();
     // A secret that is made now is that of no token.
     if !is_given && !data_dir.path().join(JWT_SECRET).exists() {
         let reason =

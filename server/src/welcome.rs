@@ -61,9 +61,7 @@ impl Welcome {
         };
         let next = match &self.token_command {
             Some(command) => first_steps(&http, command),
-            None => {
-                "Clients bring access tokens of the issuer whose keys were given.".to_owned()
-            }
+            None => "Clients bring access tokens of the issuer whose keys were given.".to_owned(),
         };
         format!(
             "

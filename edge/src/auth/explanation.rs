@@ -40,7 +40,8 @@ pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigErr
     let mut facts = Vec::new();
     let issuer = authenticator.issuer_of(token).ok().map(|(_, issuer)| issuer);
     if let (Some(header), Some(issuer)) = (header, issuer) {
-        let known = issuer.algorithms().iter().map(|known| format!("{known:?}")).collect::<Vec<_>>();
+        let known =
+            issuer.algorithms().iter().map(|known| format!("{known:?}")).collect::<Vec<_>>();
         let known = format!("the key takes {}", known.join(", "));
         facts.push(("algorithm", with(&value(&header, "alg"), &known)));
         if header.contains_key("kid") {

@@ -46,7 +46,10 @@ pub(super) fn key(jwk: &Value, origin: Origin) -> Result<VerifyingKey, String> {
             // RFC 9864 calls EdDSA with this curve by its own name.
             let name = if name == "Ed25519" { "EdDSA" } else { name };
             let algorithm = name.parse().ok().filter(|named| fitting.contains(named));
-            vec![algorithm.ok_or_else(|| format!("its algorithm {} does not fit it", shown(name)))?]
+            vec![
+                algorithm
+                    .ok_or_else(|| format!("its algorithm {} does not fit it", shown(name)))?,
+            ]
         }
         Some(_) => return Err("its \"alg\" is no text".to_owned()),
     };

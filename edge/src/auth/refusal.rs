@@ -195,8 +195,7 @@ mod tests {
         tally.take().tell();
         let lines = logs.take();
         assert!(lines.contains("WARN"), "{lines}");
-        let counts =
-            "2 times the signature is not of a configured key, once the token has expired";
+        let counts = "2 times the signature is not of a configured key, once the token has expired";
         assert!(lines.contains(counts), "{lines}");
 
         tally.refused(Refusal::Expired);

@@ -12,9 +12,13 @@ const USER: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
 
 macro_rules! key {
     ($name:literal) => {
-        include_bytes!(concat!("keys/", $name, ".pem"))
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/auth/keys/", $name, ".pem"))
     };
 }
+
+mod keys;
+mod wrong_sets;
+mod wrong_tokens;
 
 fn config(key: JwtKey) -> Jwt {
     Jwt::of_key(key)
@@ -207,8 +211,7 @@ fn the_type_claim_is_configurable() {
 
 #[test]
 fn a_refusal_names_its_reason() {
-    let with_names =
-        with(with(secret_config(), issued_by("django")), meant_for("chat"));
+    let with_names = with(with(secret_config(), issued_by("django")), meant_for("chat"));
     let named = json!({"iss": "django", "aud": "chat"});
     let (good, rsa) = (token(&named), EncodingKey::from_rsa_pem(key!("rsa")).expect("a key"));
     let other_key = EncodingKey::from_secret(b"another secret");

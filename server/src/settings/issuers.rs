@@ -115,9 +115,8 @@ fn issuer(
             key_file::read(path, *kind, warnings).map_err(of_field).map(KeySource::File)?
         }
         (None, []) => {
-            let discovery = |reason| {
-                format!("without keys it must be a URL that they are found by: {reason}")
-            };
+            let discovery =
+                |reason| format!("without keys it must be a URL that they are found by: {reason}");
             netrox_edge::check_key_url(&entry.issuer).map_err(discovery)?;
             KeySource::Discovery(entry.issuer.clone())
         }

@@ -91,8 +91,7 @@ impl<'a> Keys<'a> {
             return Err(self.sources.conflict(flag, other));
         }
         let path = args.jwt_issuers_file.clone().unwrap_or_default();
-        let issuers =
-            issuers::read(&path, claims, args.secret.allow_weak_secret, self.warnings);
+        let issuers = issuers::read(&path, claims, args.secret.allow_weak_secret, self.warnings);
         issuers.map_err(|reason| self.sources.refuse(flag, reason))
     }
 

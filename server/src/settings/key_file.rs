@@ -17,11 +17,7 @@ pub(super) enum KeyKind {
     Set,
 }
 
-pub(super) fn read(
-    path: &Path,
-    kind: KeyKind,
-    warnings: &mut Warnings,
-) -> Result<KeyFile, String> {
+pub(super) fn read(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<KeyFile, String> {
     let key = read_key(path, kind, warnings)?;
     let again = path.to_owned();
     // What is to be warned of was said at the start.

@@ -78,7 +78,10 @@ fn a_wrong_flag_is_named() {
         ("--jwks-file", "edge --service-token x --jwks-file /nowhere/keys.json"),
         ("--jwks-file", "edge --service-token x --jwks-file /dev/null"),
         ("--jwks-cache", "serve --jwks-cache x"),
-        ("--jwks-ca-file", "edge --service-token x --jwt-issuer https://a --jwks-ca-file /dev/null"),
+        (
+            "--jwks-ca-file",
+            "edge --service-token x --jwt-issuer https://a --jwks-ca-file /dev/null",
+        ),
         ("--jwks-refresh-interval", "serve --jwks-refresh-interval 16m"),
         ("--jwt-issuers-file", "edge --service-token x --jwt-issuers-file /nowhere/issuers.json"),
         ("--jwt-issuers-file", "edge --service-token x --jwt-issuers-file x --jwt-issuer y"),

@@ -77,7 +77,10 @@ fn is_loopback(url: &Url) -> bool {
 
 impl Fetcher {
     /// `needs_tls` where a URL is https: then the machine has to have certificates of authorities.
-    pub(in crate::auth) fn new(ca_pem: Option<&[u8]>, needs_tls: bool) -> Result<Self, ConfigError> {
+    pub(in crate::auth) fn new(
+        ca_pem: Option<&[u8]>,
+        needs_tls: bool,
+    ) -> Result<Self, ConfigError> {
         let unusable = |error: reqwest::Error| ConfigError::new(causes(&error));
         let authorities = match ca_pem {
             Some(pem) => Certificate::from_pem_bundle(pem).map_err(unusable)?,
@@ -155,7 +158,8 @@ fn max_age(response: &Response) -> Option<Duration> {
 
 /// Of the header `Cache-Control`. What must not be kept is good for no time.
 fn max_age_of(cache_control: &str) -> Option<Duration> {
-    let directives = cache_control.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+    let directives =
+        cache_control.split(',').map(|directive| directive.trim().to_ascii_lowercase());
     let mut shortest = None;
     for directive in directives {
         let seconds = match directive.strip_prefix("max-age=") {

@@ -111,7 +111,9 @@ impl Watched {
             Some(Ok(key)) if key == self.key => return,
             Some(Ok(key)) => key_set(&key).map(|parsed| (key, parsed)),
             Some(Err(reason)) => {
-                tracing::error!("{name} has changed and is not usable, its last keys stay: {reason}");
+                tracing::error!(
+                    "{name} has changed and is not usable, its last keys stay: {reason}"
+                );
                 return;
             }
         };
@@ -127,7 +129,9 @@ impl Watched {
             }
             Err(error) => {
                 let reason = error.reason();
-                tracing::error!("{name} has changed and is not usable, its last keys stay: {reason}");
+                tracing::error!(
+                    "{name} has changed and is not usable, its last keys stay: {reason}"
+                );
             }
         }
     }

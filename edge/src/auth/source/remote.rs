@@ -267,11 +267,7 @@ impl Keeper<'_> {
                 tracing::error!("no keys of access tokens from {source}, none are known: {error}");
             }
         }
-        if has_keys {
-            self.remote.delay(Some(LONGEST_WINDOW))
-        } else {
-            self.backoff.next_delay()
-        }
+        if has_keys { self.remote.delay(Some(LONGEST_WINDOW)) } else { self.backoff.next_delay() }
     }
 
     async fn read_cache(&mut self) {
