@@ -186,15 +186,23 @@ impl Authenticator {
             return Ok(known);
         }
         let (index, issuer) = self.issuer_of(token)?;
+        let changes = issuer.changes();
         let signed = match issuer.signed(token) {
-            Err(unsigned) if unsigned.may_change && is_current(token, now) => {
-                match issuer.refetched().await {
-                    true => issuer.signed(token).map_err(|unsigned| unsigned.refusal)?,
-                    false => return Err(unsigned.refusal),
+            Err(unsigned) if unsigned.may_change => {
+                // With any keys it would be refused.
+                if !is_current(token, now) {
+                    let is_open = unsigned.refusal.is_temporary();
+                    return Err(if is_open { Refusal::Expired } else { unsigned.refusal });
                 }
+                // New keys may also have come since the look at the old ones.
+                if !issuer.refetched().await && issuer.changes() == changes {
+                    return Err(unsigned.refusal);
+                }
+                issuer.signed(token)
             }
-            signed => signed.map_err(|unsigned| unsigned.refusal)?,
+            signed => signed,
         };
+        let signed = signed.map_err(|unsigned| unsigned.refusal)?;
         let (key, is_by_secret) = (signed.key, signed.is_by_secret);
         let (identity, not_before) = identity(issuer, &signed, now)?;
         let verified = Verified { identity, not_before, issuer: index, key };

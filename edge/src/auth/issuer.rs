@@ -151,6 +151,11 @@ impl Issuer {
         self.sources.iter().any(|source| source.keys().is_some())
     }
 
+    /// How often the keys became others.
+    pub(super) fn changes(&self) -> u64 {
+        self.sources.iter().map(|source| source.changes()).sum()
+    }
+
     /// Asks for newer keys, and waits for them. False where there can be none.
     pub(super) async fn refetched(&self) -> bool {
         let fetches = self.sources.iter().map(|source| source.refetched());

@@ -9,7 +9,10 @@ mod fetch;
 mod files;
 mod remote;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 pub use self::fetch::{check_authorities, check_key_url};
 pub(super) use self::{cache::Cache, fetch::Fetcher, files::Reload, remote::Remote};
@@ -31,6 +34,8 @@ pub(super) struct Source {
     /// In logs and metrics.
     name: String,
     keys: RwLock<Option<Arc<KeySet>>>,
+    /// How often they became others.
+    changes: AtomicU64,
     kind: Kind,
 }
 
@@ -50,6 +55,7 @@ impl Source {
             KeySource::Fixed(key) => Self {
                 name: String::new(),
                 keys: RwLock::new(Some(Arc::new(key_set(key)?.set))),
+                changes: AtomicU64::new(0),
                 kind: Kind::Fixed,
             },
             KeySource::File(file) => {
@@ -59,7 +65,7 @@ impl Source {
                     tracing::warn!("keys of {name} are left out: {}", parsed.left_out);
                 }
                 let keys = RwLock::new(Some(Arc::new(parsed.set)));
-                Self { name, keys, kind: Kind::File(file.clone()) }
+                Self { name, keys, changes: AtomicU64::new(0), kind: Kind::File(file.clone()) }
             }
             KeySource::Url(url) => Self::remote(remote(url, false)?),
             KeySource::Discovery(issuer) => Self::remote(remote(issuer, true)?),
@@ -68,12 +74,17 @@ impl Source {
 
     fn remote(remote: Remote) -> Self {
         let name = remote.name();
-        Self { name, keys: RwLock::new(None), kind: Kind::Remote(remote) }
+        let (keys, changes) = (RwLock::new(None), AtomicU64::new(0));
+        Self { name, keys, changes, kind: Kind::Remote(remote) }
     }
 
     /// Absent until there are any.
     pub(super) fn keys(&self) -> Option<Arc<KeySet>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether they are others than before.
@@ -82,6 +93,7 @@ impl Source {
         let is_new = keys.as_ref().is_none_or(|keys| !keys.is_same_as(&set));
         if is_new {
             *keys = Some(Arc::new(set));
+            self.changes.fetch_add(1, Ordering::Release);
         }
         is_new
     }

@@ -134,3 +134,93 @@ fn issuer(
         type_claim,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Claims {
+        #[command(flatten)]
+        claims: JwtClaimArgs,
+    }
+
+    fn read_text(directory: &Path, text: &str) -> Result<Vec<Issuer>, String> {
+        let path = directory.join("issuers.json");
+        fs::write(&path, text).expect("written");
+        let claims = Claims::parse_from(["test", "--jwt-user-claim", "uid"]).claims;
+        read(&path, &claims, false, &mut Warnings::default())
+    }
+
+    #[test]
+    fn an_issuer_has_what_is_said_of_it_and_else_what_the_flags_say() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("secret"), "a secret of thirty-two bytes or more")
+            .expect("written");
+        let text = r#"[
+            {"issuer": "https://one.example", "audience": "chat"},
+            {"issuer": "two", "audience": ["a", "b"], "jwks_url": "https://two.example/keys",
+             "algorithms": ["ES256"], "user_claim": "sub", "type_claim": "kind"},
+            {"issuer": "three", "secret_file": "secret"}]"#;
+        let issuers = read_text(directory.path(), text).expect("issuers");
+        let [one, two, three] = &issuers[..] else { panic!("three issuers") };
+        assert!(
+            matches!(&one.keys[..], [KeySource::Discovery(name)] if name == "https://one.example")
+        );
+        assert_eq!((&one.user_claim[..], &one.type_claim[..]), ("uid", "token_type"));
+        assert_eq!(one.audiences, ["chat"]);
+        assert!(
+            matches!(&two.keys[..], [KeySource::Url(url)] if url == "https://two.example/keys")
+        );
+        assert_eq!((&two.user_claim[..], &two.type_claim[..]), ("sub", "kind"));
+        assert_eq!(two.algorithms.as_deref(), Some(&["ES256".to_owned()][..]));
+        assert_eq!(two.audiences, ["a", "b"]);
+        assert!(
+            matches!(&three.keys[..], [KeySource::File(file)] if file.path.ends_with("secret"))
+        );
+        assert!(three.audiences.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("weak"), "weak").expect("written");
+        for (text, reason) in [
+            ("", "EOF"),
+            ("{}", "expected a sequence"),
+            ("[]", "there is no issuer"),
+            ("[{}]", "missing field `issuer`"),
+            (r#"[{"issuer": ""}]"#, "must not be empty"),
+            (r#"[{"issuer": "a", "key": "x"}]"#, "unknown field `key`"),
+            (r#"[{"issuer": "a", "issuer": "b"}]"#, "duplicate field `issuer`"),
+            (r#"[{"issuer": "a"}]"#, "issuer \"a\": without keys it must be a URL"),
+            (r#"[{"issuer": "http://a.example"}]"#, "without keys it must be a URL"),
+            (r#"[{"issuer": "a", "jwks_url": "http://a.example"}]"#, "jwks_url: it must be https"),
+            (
+                r#"[{"issuer": "a", "jwks_url": "https://a", "jwks_file": "b"}]"#,
+                "it has several of jwks_url",
+            ),
+            (
+                r#"[{"issuer": "a", "secret_file": "b", "jwks_file": "b"}]"#,
+                "it has several of jwks_url",
+            ),
+            (r#"[{"issuer": "a", "jwks_file": "nowhere"}]"#, "jwks_file: "),
+            (r#"[{"issuer": "a", "secret_file": "weak"}]"#, "can be guessed"),
+            (r#"[{"issuer": "https://a", "audience": []}]"#, "an empty list takes no token"),
+            (r#"[{"issuer": "https://a", "audience": ["x", ""]}]"#, "audience: must not be empty"),
+            (r#"[{"issuer": "https://a", "audience": 7}]"#, "Audience"),
+            (r#"[{"issuer": "https://a", "user_claim": "exp"}]"#, "user_claim: this claim"),
+            (r#"[{"issuer": "https://a", "type_claim": "sub"}]"#, "type_claim: this claim"),
+            (r#"[{"issuer": "https://a", "type_claim": "uid"}]"#, "cannot hold both"),
+            (r#"[{"issuer": "https://a"}, {"issuer": "https://a"}]"#, "is there twice"),
+        ] {
+            let error = read_text(directory.path(), text).expect_err("a refusal");
+            assert!(error.contains(reason), "{text}: {reason:?} is not in {error}");
+            assert!(error.contains("issuers.json"), "{error}");
+        }
+    }
+}

@@ -34,8 +34,8 @@ use crate::{
     notice::Notice,
 };
 
-/// How long a request waits for a key that it names.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request waits for a key that it names. Shorter than requests may wait for all else.
+const PATIENCE: Duration = Duration::from_secs(4);
 const LONGEST_WINDOW: Duration = Duration::from_secs(30);
 /// Of an interval in its window.
 const WINDOWS: u32 = 30;

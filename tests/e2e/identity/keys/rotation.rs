@@ -148,7 +148,6 @@ async fn a_storm_of_unknown_keys_asks_the_issuer_once(arrangement: Arrangement) 
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
-    // For a token that has expired nobody is asked, or waits.
 }
 
 async fn an_issuer_may_ask_for_shorter_intervals(arrangement: Arrangement) {

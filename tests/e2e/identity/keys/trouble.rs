@@ -3,10 +3,11 @@
 use netrox_harness::{
     Arrangement, TestChat, each, eventually,
     issuer::{Conduct, Issuer},
+    token::Claims,
 };
 use serde_json::json;
 
-use super::{Key, set};
+use super::{ID, Key, set};
 use crate::identity::{assert_accepted, assert_refused, with_token};
 
 each![;
@@ -46,6 +47,8 @@ async fn without_any_keys_it_waits_for_them_and_says_so(arrangement: Arrangement
     }
     // What is no token, or has expired, is none with any keys.
     assert_refused(&chat, "no token", "token").await;
+    let expired = key.sign(&Claims::access(ID).claim("exp", 7));
+    assert_refused(&chat, "an expired one", &expired).await;
     issuer.behave(Conduct::Well);
     chat.ready().await;
     assert_accepted(&chat, "a key at last", &key.token()).await;
