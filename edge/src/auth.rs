@@ -114,6 +114,8 @@ impl Authenticator {
             sources.extend(own.iter().cloned());
             issuers.push(Issuer::new(issuer, own).map_err(with_name)?);
         }
+        let urls = sources.iter().filter_map(|source: &Arc<Source>| source.url()).collect();
+        let cache = config.fetching.cache.clone().map(|path| Cache::new(path, urls));
         let fetcher = is_remote.then(|| Fetcher::new(config.fetching.ca_pem.as_deref(), needs_tls));
         Ok(Self {
             issuers,
@@ -121,7 +123,7 @@ impl Authenticator {
             tally: Tally::default(),
             sources,
             fetcher: fetcher.transpose()?,
-            cache: Mutex::new(config.fetching.cache.clone().map(Cache::new)),
+            cache: Mutex::new(cache),
             reload: OnceLock::new(),
         })
     }
@@ -195,14 +197,19 @@ impl Authenticator {
                     return Err(if is_open { Refusal::Expired } else { unsigned.refusal });
                 }
                 // New keys may also have come since the look at the old ones.
-                if !issuer.refetched().await && issuer.changes() == changes {
-                    return Err(unsigned.refusal);
-                }
-                issuer.signed(token)
+                let again = if issuer.refetched().await || issuer.changes() != changes {
+                    issuer.signed(token)
+                } else {
+                    Err(unsigned)
+                };
+                // Without an answer of the issuer nobody knows what is not known here.
+                again.map_err(|unsigned| match unsigned.may_change && issuer.is_away() {
+                    true => Refusal::NoKeys,
+                    false => unsigned.refusal,
+                })
             }
-            signed => signed,
-        };
-        let signed = signed.map_err(|unsigned| unsigned.refusal)?;
+            signed => signed.map_err(|unsigned| unsigned.refusal),
+        }?;
         let (key, is_by_secret) = (signed.key, signed.is_by_secret);
         let (identity, not_before) = identity(issuer, &signed, now)?;
         let verified = Verified { identity, not_before, issuer: index, key };

@@ -156,6 +156,11 @@ impl Issuer {
         self.sources.iter().map(|source| source.changes()).sum()
     }
 
+    /// Whether some of its keys were asked for in vain the last time.
+    pub(super) fn is_away(&self) -> bool {
+        self.sources.iter().any(|source| source.is_away())
+    }
+
     /// Asks for newer keys, and waits for them. False where there can be none.
     pub(super) async fn refetched(&self) -> bool {
         let fetches = self.sources.iter().map(|source| source.refetched());

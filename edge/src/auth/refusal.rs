@@ -44,7 +44,7 @@ pub enum Refusal {
     NoUser,
     #[error("no key has the name that the token gives (\"kid\")")]
     UnknownKey,
-    #[error("there are no keys of its issuer yet")]
+    #[error("no key is known that it could be signed with, and its issuer is away")]
     NoKeys,
 }
 

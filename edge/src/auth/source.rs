@@ -105,6 +105,16 @@ impl Source {
         }
     }
 
+    /// Whether it gave nothing usable the last time.
+    pub(super) fn is_away(&self) -> bool {
+        self.as_remote().is_some_and(Remote::is_away)
+    }
+
+    /// By which it is known in the cache.
+    pub(super) fn url(&self) -> Option<String> {
+        self.as_remote().map(Remote::url)
+    }
+
     fn as_remote(&self) -> Option<&Remote> {
         match &self.kind {
             Kind::Remote(remote) => Some(remote),

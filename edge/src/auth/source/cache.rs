@@ -32,13 +32,15 @@ struct Document {
 #[derive(Debug)]
 pub(in crate::auth) struct Cache {
     path: PathBuf,
-    /// What is in the file, or comes into it.
-    document: Mutex<Document>,
+    /// Others are not kept.
+    urls: Vec<String>,
+    /// What is in the file, or comes into it; absent until it is looked at.
+    document: Mutex<Option<Document>>,
 }
 
 impl Cache {
-    pub(in crate::auth) fn new(path: PathBuf) -> Self {
-        Self { path, document: Mutex::new(Document::default()) }
+    pub(in crate::auth) fn new(path: PathBuf, urls: Vec<String>) -> Self {
+        Self { path, urls, document: Mutex::new(None) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -47,8 +49,12 @@ impl Cache {
 
     /// What was kept of a URL by an earlier process; nothing where there is no file.
     pub(super) fn get(&self, url: &str) -> io::Result<Option<Kept>> {
+        Ok(self.read()?.sets.remove(url))
+    }
+
+    fn read(&self) -> io::Result<Document> {
         let file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Document::default()),
             file => file?,
         };
         // Who writes it says whose tokens are good.
@@ -58,15 +64,17 @@ impl Cache {
         }
         let mut text = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut text)?;
-        let document: Document = serde_json::from_slice(&text)?;
-        Ok(document.sets.get(url).cloned())
+        Ok(serde_json::from_slice(&text)?)
     }
 
     /// As a whole or not at all, also where the machine fails.
     pub(super) fn put(&self, url: &str, kept: Kept) -> io::Result<()> {
         let mut document = self.document.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is kept of an issuer that is away stays.
+        let document = document.get_or_insert_with(|| self.read().unwrap_or_default());
+        document.sets.retain(|url, _| self.urls.contains(url));
         document.sets.insert(url.to_owned(), kept);
-        let text = serde_json::to_vec(&*document)?;
+        let text = serde_json::to_vec(document)?;
         let directory = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
@@ -88,16 +96,35 @@ mod tests {
         Kept { fetched_at: 7, text: text.to_owned() }
     }
 
+    fn cache_of(path: &Path, urls: &[&str]) -> Cache {
+        Cache::new(path.to_owned(), urls.iter().map(|url| (*url).to_owned()).collect())
+    }
+
+    #[test]
+    fn what_is_kept_of_an_issuer_that_is_away_stays_while_it_is_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys.json");
+        let first = cache_of(&path, &["one", "two"]);
+        first.put("one", kept("1")).expect("written");
+        first.put("two", kept("2")).expect("written");
+        let next = cache_of(&path, &["two", "three"]);
+        next.put("three", kept("3")).expect("written");
+        let last = cache_of(&path, &[]);
+        assert_eq!(last.get("one").expect("read"), None);
+        assert_eq!(last.get("two").expect("read"), Some(kept("2")));
+        assert_eq!(last.get("three").expect("read"), Some(kept("3")));
+    }
+
     #[test]
     fn the_next_process_finds_the_last_set_of_each_url() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys.json");
-        let cache = Cache::new(path.clone());
+        let cache = cache_of(&path, &["one", "two"]);
         assert_eq!(cache.get("one").expect("no file is no error"), None);
         cache.put("one", kept("1")).expect("written");
         cache.put("two", kept("2")).expect("written");
         cache.put("one", kept("3")).expect("written");
-        let next = Cache::new(path.clone());
+        let next = cache_of(&path, &["one", "two"]);
         assert_eq!(next.get("one").expect("read"), Some(kept("3")));
         assert_eq!(next.get("two").expect("read"), Some(kept("2")));
         assert_eq!(next.get("three").expect("read"), None);
@@ -110,7 +137,7 @@ mod tests {
     fn a_file_that_others_can_write_or_that_is_damaged_says_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys.json");
-        let cache = Cache::new(path.clone());
+        let cache = cache_of(&path, &["one"]);
         cache.put("one", kept("1")).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).expect("chmod");
         assert!(cache.get("one").is_err());

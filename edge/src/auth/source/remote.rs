@@ -5,7 +5,10 @@
 //! make up the name of a key. One at the interval does not count, so that a rotation right after it is not missed.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use reqwest::Url;
 use tokio::{
     select,
     sync::{Notify, watch},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -51,6 +54,8 @@ pub(in crate::auth) struct Remote {
     fetches: watch::Sender<Fetches>,
     wanted: Notify,
     last_wanted: Mutex<Option<Wanted>>,
+    /// The last fetch brought nothing, or takes longer than anybody waits.
+    is_away: AtomicBool,
 }
 
 /// A fetch that a token asked for.
@@ -101,6 +106,7 @@ impl Remote {
             fetches: watch::Sender::new(Fetches::default()),
             wanted: Notify::new(),
             last_wanted: Mutex::new(None),
+            is_away: AtomicBool::new(false),
         })
     }
 
@@ -109,6 +115,11 @@ impl Remote {
         let mut url = self.url.clone();
         url.set_query(None);
         url.to_string()
+    }
+
+    /// The whole of it.
+    pub(super) fn url(&self) -> String {
+        self.url.to_string()
     }
 
     pub(in crate::auth) fn is_https(&self) -> bool {
@@ -128,7 +139,14 @@ impl Remote {
         let Some(number) = self.want() else { return false };
         let mut fetches = self.fetches.subscribe();
         let ended = timeout(PATIENCE, fetches.wait_for(|fetches| fetches.ended >= number)).await;
+        if ended.is_err() {
+            self.is_away.store(true, Ordering::Relaxed);
+        }
         matches!(ended, Ok(Ok(_)))
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
     }
 
     /// The number of the fetch to wait for; nothing where there was one of late.
@@ -183,15 +201,19 @@ pub(super) async fn keep(
         failure: Notice::default(),
         has_failed: false,
         is_cache_read: false,
+        writing: None,
     };
     loop {
         remote.fetches.send_modify(|fetches| fetches.begun += 1);
         let fetched = remote.fetch(fetcher).await;
-        let delay = match fetched {
-            Ok((fetched, parsed)) => keeper.take(fetched, parsed).await,
-            Err(error) => keeper.go_without(&error).await,
+        let (delay, kept) = match fetched {
+            Ok((fetched, parsed)) => keeper.take(fetched, parsed),
+            Err(error) => (keeper.go_without(&error).await, None),
         };
         remote.fetches.send_modify(|fetches| fetches.ended = fetches.begun);
+        if let Some(kept) = kept {
+            keeper.write_cache(kept);
+        }
         select! {
             () = sleep(delay) => {}
             () = remote.wanted.notified() => {}
@@ -210,28 +232,38 @@ struct Keeper<'a> {
     failure: Notice,
     has_failed: bool,
     is_cache_read: bool,
+    /// The cache.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Keeper<'_> {
-    async fn take(&mut self, fetched: Fetched, parsed: Parsed) -> Duration {
+    /// What is to be kept of it, and when to ask again.
+    fn take(&mut self, fetched: Fetched, parsed: Parsed) -> (Duration, Option<Kept>) {
         let fetched_at = now();
         self.put(parsed, fetched_at, "");
+        self.remote.is_away.store(false, Ordering::Relaxed);
         if std::mem::take(&mut self.has_failed) {
             tracing::info!("keys of access tokens come from {} again", self.source.name);
         }
         self.failure = Notice::default();
         self.backoff.reset();
         self.metrics.fetched(Fetch::Ok);
-        let delay = self.remote.delay(fetched.max_age);
-        if let (Some(cache), Ok(text)) = (self.cache, String::from_utf8(fetched.text)) {
-            let (cache, url) = (Arc::clone(cache), self.remote.url.to_string());
-            let path = cache.path().to_owned();
-            let put = spawn_blocking(move || cache.put(&url, Kept { fetched_at, text })).await;
-            if let Err(error) = put.unwrap_or_else(|panic| Err(panic.into())) {
-                tracing::error!("the keys are not kept in {}: {error}", path.display());
-            }
+        let text = String::from_utf8(fetched.text).ok();
+        (self.remote.delay(fetched.max_age), text.map(|text| Kept { fetched_at, text }))
+    }
+
+    /// Nobody waits for it: a disk may hang. While it does the cache stays as it is.
+    fn write_cache(&mut self, kept: Kept) {
+        let Some(cache) = self.cache else { return };
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
         }
-        delay
+        let (cache, url) = (Arc::clone(cache), self.remote.url());
+        self.writing = Some(spawn_blocking(move || {
+            if let Err(error) = cache.put(&url, kept) {
+                tracing::error!("the keys are not kept in {}: {error}", cache.path().display());
+            }
+        }));
     }
 
     /// `whence` is told with new keys.
@@ -251,6 +283,7 @@ impl Keeper<'_> {
 
     async fn go_without(&mut self, error: &NoKeys) -> Duration {
         self.has_failed = true;
+        self.remote.is_away.store(true, Ordering::Relaxed);
         self.metrics.fetched(match error {
             NoKeys::Fetch(_) => Fetch::Failed,
             NoKeys::NotASet(_) => Fetch::Unusable,
@@ -273,7 +306,7 @@ impl Keeper<'_> {
     async fn read_cache(&mut self) {
         let Some(cache) = self.cache else { return };
         let path = cache.path().to_owned();
-        let (cache, url) = (Arc::clone(cache), self.remote.url.to_string());
+        let (cache, url) = (Arc::clone(cache), self.remote.url());
         let kept = spawn_blocking(move || cache.get(&url)).await;
         let kept = match kept.unwrap_or_else(|panic| Err(panic.into())) {
             Ok(Some(kept)) => kept,
@@ -346,6 +379,7 @@ mod tests {
         let begun = Instant::now();
         assert!(!remote.refetched().await);
         assert_eq!(begun.elapsed(), PATIENCE);
+        assert!(remote.is_away());
     }
 
     #[test]

@@ -91,7 +91,11 @@ async fn an_outage_and_a_restart_in_it_refuse_nobody(arrangement: Arrangement) {
     }
     for edge in chat.edges() {
         assert!(accepts(&edge, &before).await && accepts(&edge, &key.token()).await);
-        assert!(!accepts(&edge, &Key::new("nobody's").token()).await);
+        // Nobody can tell whether it is good.
+        let unknown = Key::new("unknown").token();
+        let answer = edge.get("/chat/get-user-threads/").bearer(&unknown).send().await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(!accepts(&edge, &Key::new("key").token()).await);
     }
     let next = Key::new("next");
     issuer.set_keys(set(&[&next]));
