@@ -115,11 +115,8 @@ impl<'a> Keys<'a> {
                 return self.key_file(flag, path, kind);
             }
         }
-        match (&args.secret.jwt_secret_file, &args.secret.jwt_secret) {
-            (Some(path), None) => {
-                return self.key_file("jwt-secret-file", path, KeyKind::Secret { allow_weak });
-            }
-            (Some(_), Some(_)) | (None, _) => {}
+        if let (Some(path), None) = (&args.secret.jwt_secret_file, &args.secret.jwt_secret) {
+            return self.key_file("jwt-secret-file", path, KeyKind::Secret { allow_weak });
         }
         if let Some(issuer) = claims.jwt_issuer.as_ref().filter(|_| given.is_none())
             && issuer.starts_with("https://")
