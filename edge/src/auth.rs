@@ -1,31 +1,46 @@
-//! Access tokens: who calls (PROTOCOL section 1). With [`key`] the only user of `jsonwebtoken`.
+//! Access tokens: who calls (PROTOCOL section 1). The only user of `jsonwebtoken`.
+//!
+//! * [`issuer`]: whose tokens are taken, and what is demanded of them.
+//! * [`source`]: where the keys of an issuer come from, and how they are kept up to date.
+//! * [`key_set`]: which key a token may be signed with; [`jwks`], [`jwk`] and [`key`]: what is a key, and what for.
+//! * [`verified`]: tokens that were verified before.
+//! * [`refusal`], [`explanation`]: what an operator is told.
 
 mod explanation;
+mod issuer;
+mod jwk;
+mod jwks;
 mod key;
+mod key_set;
 mod refusal;
+mod source;
 mod verified;
 
 use std::{
-    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
-use jsonwebtoken::{DecodingKey, Validation, decode};
 use netrox_proto::ids::UserId;
 use percent_encoding::percent_decode_str;
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 pub use self::{
     explanation::{Explanation, explain},
     key::ConfigError,
     refusal::Refusal,
+    source::{check_authorities, check_key_url},
 };
 use self::{
+    issuer::{Issuer, Signed},
     refusal::Tally,
+    source::{Cache, Fetcher, Reload, Remote, Source},
     verified::{Verified, VerifiedTokens},
 };
-use crate::config::{Jwt, JwtKey};
+use crate::{config::Jwt, metrics::KeyMetrics, tasks::Tasks};
 
 /// For clocks that disagree.
 const LEEWAY_SECONDS: i64 = 10;
@@ -58,62 +73,91 @@ fn accepted_until(expires_at: i64) -> i64 {
     expires_at.saturating_add(LEEWAY_SECONDS)
 }
 
-/// Verifies access tokens with one key.
+/// Verifies access tokens, each by the keys of its issuer.
 pub(crate) struct Authenticator {
-    key: DecodingKey,
-    validation: Validation,
-    user_claim: String,
-    type_claim: String,
-    /// Where a signature costs more than a digest.
+    /// At least one.
+    issuers: Vec<Issuer>,
+    /// Where a signature may cost more than a digest.
     verified: Option<VerifiedTokens>,
     tally: Tally,
+    sources: Vec<Arc<Source>>,
+    fetcher: Option<Fetcher>,
+    cache: Mutex<Option<Cache>>,
+    reload: OnceLock<Reload>,
 }
 
-type Claims = HashMap<String, Box<RawValue>>;
+/// What a token says before anybody has verified it.
+#[derive(Deserialize)]
+struct Unverified {
+    iss: Option<Value>,
+    exp: Option<f64>,
+}
 
 impl Authenticator {
     pub(crate) fn new(config: &Jwt) -> Result<Self, ConfigError> {
-        let (key, algorithms) = key::verification_key(&config.key)?;
-        let mut validation = Validation {
-            algorithms,
-            // Times are ours to check: the library panics before 1970, and takes an `nbf` of null for one.
-            validate_exp: false,
-            validate_aud: config.audience.is_some(),
-            ..Validation::default()
+        let interval = config.fetching.refresh_interval;
+        let mut sources = Vec::new();
+        let (mut is_remote, mut needs_tls) = (false, false);
+        let mut remote = |url: &str, is_issuer| {
+            let remote = Remote::new(url, is_issuer, interval)?;
+            is_remote = true;
+            needs_tls |= remote.is_https();
+            Ok(remote)
         };
-        // With an audience, or an issuer, configured, a token without one is refused too.
-        let mut required = vec!["exp"];
-        if let Some(audience) = &config.audience {
-            validation.set_audience(&[audience]);
-            required.push("aud");
+        let mut keys = config.issuers.iter().flat_map(|issuer| &issuer.keys);
+        let has_public_keys = keys.any(|key| !key.is_secret());
+        let mut issuers = Vec::new();
+        for issuer in &config.issuers {
+            let with_name = |error: ConfigError| error.of_issuer(issuer.name.as_deref());
+            let own = issuer.keys.iter().map(|key| Source::new(key, &mut remote).map(Arc::new));
+            let own = own.collect::<Result<Vec<_>, _>>().map_err(with_name)?;
+            sources.extend(own.iter().cloned());
+            issuers.push(Issuer::new(issuer, own).map_err(with_name)?);
         }
-        if let Some(issuer) = &config.issuer {
-            validation.set_issuer(&[issuer]);
-            required.push("iss");
-        }
-        validation.set_required_spec_claims(&required);
-        let verified = match &config.key {
-            JwtKey::Secret(_) => None,
-            JwtKey::PublicKeyPem(_) => Some(VerifiedTokens::new()),
-        };
+        let urls = sources.iter().filter_map(|source: &Arc<Source>| source.url()).collect();
+        let cache = config.fetching.cache.clone().map(|path| Cache::new(path, urls));
+        let fetcher = is_remote.then(|| Fetcher::new(config.fetching.ca_pem.as_deref(), needs_tls));
         Ok(Self {
-            key,
-            validation,
-            user_claim: config.user_claim.clone(),
-            type_claim: config.type_claim.clone(),
-            verified,
+            issuers,
+            verified: has_public_keys.then(VerifiedTokens::new),
             tally: Tally::default(),
+            sources,
+            fetcher: fetcher.transpose()?,
+            cache: Mutex::new(cache),
+            reload: OnceLock::new(),
         })
     }
 
+    /// Keeps the keys up to date until the drain. To be called once, in a runtime.
+    pub(crate) fn keep_keys(&self, metrics: &KeyMetrics, tasks: &Tasks) {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let fetcher = self.fetcher.as_ref();
+        self.reload.get_or_init(|| source::keep(&self.sources, fetcher, cache, metrics, tasks));
+    }
+
+    /// Reads all files of keys anew, and asks all URLs.
+    pub(crate) fn reload_keys(&self) {
+        if let Some(reload) = self.reload.get() {
+            reload.now();
+        }
+    }
+
+    /// Whether there is an issuer whose tokens cannot be told from others yet.
+    pub(crate) fn lacks_keys(&self) -> bool {
+        !self.issuers.iter().all(Issuer::has_keys)
+    }
+
     /// The user of a request: by its `Authorization` header or, only where it has none, by the
-    /// `token` of its query. A refusal is logged and counted.
-    pub(crate) fn authenticate(
+    /// `token` of its query. A refusal is logged and counted. Waits for a key that is not there, for a short while.
+    pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         query_token: Option<&str>,
     ) -> Result<Identity, Refusal> {
-        let verified = token_of(headers, query_token).and_then(|token| self.verify(token, now()));
+        let verified = match token_of(headers, query_token) {
+            Ok(token) => self.verify(token, now()).await,
+            Err(refusal) => Err(refusal),
+        };
         match &verified {
             Ok(_) => self.tally.accepted(),
             Err(refusal) => self.tally.refused(*refusal),
@@ -127,52 +171,68 @@ impl Authenticator {
     }
 
     /// `now` is in seconds since 1970.
-    fn verify(&self, token: &str, now: i64) -> Result<Identity, Refusal> {
+    async fn verify(&self, token: &str, now: i64) -> Result<Identity, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong);
         }
-        let Verified { identity, not_before } = match &self.verified {
-            Some(verified) => verified.get_or_verify(token, || self.verify_signed(token, now))?,
-            None => self.verify_signed(token, now)?,
-        };
+        let Verified { identity, not_before, .. } = self.verified(token, now).await?;
         check_times(identity.expires_at, not_before, now)?;
         Ok(identity)
     }
 
-    /// Of a token that is not valid now, no more than that is looked at.
-    fn verify_signed(&self, token: &str, now: i64) -> Result<Verified, Refusal> {
-        let token = decode::<Claims>(token, &self.key, &self.validation)?;
-        // No extension is understood here, so none may be critical (RFC 7515 section 4.1.11).
-        if token.header.crit.is_some() {
-            return Err(Refusal::Critical);
+    /// What was verified before counts while its key does.
+    async fn verified(&self, token: &str, now: i64) -> Result<Verified, Refusal> {
+        let kept = self.verified.as_ref().map(|tokens| (tokens, VerifiedTokens::place(token)));
+        let known = kept.as_ref().and_then(|(tokens, place)| tokens.get(place));
+        if let Some(known) = known.filter(|known| self.has_key(known)) {
+            return Ok(known);
         }
-        let claims = token.claims;
-        let expires_at =
-            claims.get("exp").and_then(|claim| time(claim)).ok_or(Refusal::NoExpiry)?;
-        check_times(expires_at, None, now)?;
-        let not_before = match claims.get("nbf").filter(|claim| claim.get() != "null") {
-            Some(start) => Some(time(start).ok_or(Refusal::BadStart)?),
-            None => None,
-        };
-        check_times(expires_at, not_before, now)?;
-        let kind = claims.get(&self.type_claim);
-        if kind.is_some_and(|kind| text(kind).as_deref() != Some("access")) {
-            return Err(Refusal::Type);
+        let (index, issuer) = self.issuer_of(token)?;
+        let changes = issuer.changes();
+        let signed = match issuer.signed(token) {
+            Err(unsigned) if unsigned.may_change => {
+                // With any keys it would be refused.
+                if !is_current(token, now) {
+                    let is_open = unsigned.refusal.is_temporary();
+                    return Err(if is_open { Refusal::Expired } else { unsigned.refusal });
+                }
+                // New keys may also have come since the look at the old ones.
+                let again = if issuer.refetched().await || issuer.changes() != changes {
+                    issuer.signed(token)
+                } else {
+                    Err(unsigned)
+                };
+                // Without an answer of the issuer nobody knows what is not known here.
+                again.map_err(|unsigned| match unsigned.may_change && issuer.is_away() {
+                    true => Refusal::NoKeys,
+                    false => unsigned.refusal,
+                })
+            }
+            signed => signed.map_err(|unsigned| unsigned.refusal),
+        }?;
+        let (key, is_by_secret) = (signed.key, signed.is_by_secret);
+        let (identity, not_before) = identity(issuer, &signed, now)?;
+        let verified = Verified { identity, not_before, issuer: index, key };
+        if let Some((tokens, place)) = kept.filter(|_| !is_by_secret) {
+            tokens.put(place, verified.clone());
         }
-        let user_id = self.user(&claims).ok_or(Refusal::NoUser)?;
-        let identity = Identity {
-            user_id,
-            expires_at,
-            issued_at: claims.get("iat").and_then(|claim| time(claim)),
-            email: claims.get("email").and_then(|claim| text(claim)),
-            profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
-        };
-        Ok(Verified { identity, not_before })
+        Ok(verified)
     }
 
-    fn user(&self, claims: &Claims) -> Option<UserId> {
-        let claim = claims.get(&self.user_claim).or_else(|| claims.get(SUBJECT_CLAIM))?;
-        text(claim)?.parse().ok()
+    fn has_key(&self, verified: &Verified) -> bool {
+        self.issuers.get(verified.issuer).is_some_and(|issuer| issuer.has(&verified.key))
+    }
+
+    /// Who is to have issued a token. It is demanded of the token when that is verified.
+    fn issuer_of(&self, token: &str) -> Result<(usize, &Issuer), Refusal> {
+        if let [only] = &self.issuers[..] {
+            return Ok((0, only));
+        }
+        let named = unverified(token).ok_or(Refusal::Malformed)?.iss;
+        let named = named.as_ref().and_then(Value::as_str).ok_or(Refusal::Issuer)?;
+        let issuers = self.issuers.iter().enumerate();
+        let mut issuers = issuers.filter(|(_, issuer)| issuer.name.as_deref() == Some(named));
+        issuers.next().ok_or(Refusal::Issuer)
     }
 
     /// Whose token it is that was refused, if it is signed as it should be.
@@ -185,8 +245,53 @@ impl Authenticator {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
-        self.user(&decode::<Claims>(token, &self.key, &self.validation).ok()?.claims)
+        let (_, issuer) = self.issuer_of(token).ok()?;
+        issuer.user(&issuer.signed(token).ok()?.token.claims)
     }
+}
+
+/// Of a token that is not valid now, no more than that is looked at.
+fn identity(
+    issuer: &Issuer,
+    signed: &Signed,
+    now: i64,
+) -> Result<(Identity, Option<i64>), Refusal> {
+    // No extension is understood here, so none may be critical (RFC 7515 section 4.1.11).
+    if signed.token.header.crit.is_some() {
+        return Err(Refusal::Critical);
+    }
+    let claims = &signed.token.claims;
+    let expires_at = claims.get("exp").and_then(|claim| time(claim)).ok_or(Refusal::NoExpiry)?;
+    check_times(expires_at, None, now)?;
+    let not_before = match claims.get("nbf").filter(|claim| claim.get() != "null") {
+        Some(start) => Some(time(start).ok_or(Refusal::BadStart)?),
+        None => None,
+    };
+    check_times(expires_at, not_before, now)?;
+    let kind = claims.get(&issuer.type_claim);
+    if kind.is_some_and(|kind| text(kind).as_deref() != Some("access")) {
+        return Err(Refusal::Type);
+    }
+    let user_id = issuer.user(claims).ok_or(Refusal::NoUser)?;
+    let identity = Identity {
+        user_id,
+        expires_at,
+        issued_at: claims.get("iat").and_then(|claim| time(claim)),
+        email: claims.get("email").and_then(|claim| text(claim)),
+        profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
+    };
+    Ok((identity, not_before))
+}
+
+fn unverified(token: &str) -> Option<Unverified> {
+    let claims = token.split('.').nth(1)?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+}
+
+/// Whether a token could be good by its time: for one that has expired no key is looked for.
+fn is_current(token: &str, now: i64) -> bool {
+    let expires_at = unverified(token).and_then(|claims| claims.exp);
+    expires_at.is_some_and(|seconds| accepted_until(seconds.round() as i64) >= now)
 }
 
 fn check_times(expires_at: i64, not_before: Option<i64>, now: i64) -> Result<(), Refusal> {

@@ -33,11 +33,9 @@ impl Edge {
         request: &Extensions,
     ) -> Result<Identity, PublicError> {
         let shared = &self.shared;
-        let identity = shared
-            .authenticator
-            .authenticate(headers, query_token)
-            .inspect_err(|refusal| audit::refused(&shared.config.audit, *refusal, request))
-            .map_err(|_| PublicError::unauthenticated())?;
+        let authenticated = shared.authenticator.authenticate(headers, query_token).await;
+        let identity = authenticated
+            .inspect_err(|refusal| audit::refused(&shared.config.audit, *refusal, request))?;
         shared.known_users.ensure(&identity).await?;
         Ok(identity)
     }

@@ -1,6 +1,6 @@
 //! What an operator can set of an edge; the defaults are those of PROTOCOL section 5.
 
-use std::{net::IpAddr, str::FromStr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use netrox_audit::Audit;
@@ -66,37 +66,114 @@ impl FromStr for TrustedProxies {
 }
 
 /// How access tokens are verified.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Jwt {
-    pub key: JwtKey,
+    /// At least one. Where there are several each has a name of its own.
+    pub issuers: Vec<Issuer>,
+    pub fetching: KeyFetching,
+}
+
+/// Who issues tokens, and what is demanded of them.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// The "iss" that its tokens must have; absent where it is not looked at.
+    pub name: Option<String>,
+    /// One of them must be in the "aud" of its tokens; empty where it is not looked at.
+    pub audiences: Vec<String>,
+    /// At least one.
+    pub keys: Vec<KeySource>,
+    /// Names as in the "alg" of a token; absent for all that the keys allow.
+    pub algorithms: Option<Vec<String>>,
     /// The claim that holds the user's id; "sub" is tried after it.
     pub user_claim: String,
     /// The claim that tells the kind of a token: where there is one it must be "access".
     pub type_claim: String,
-    pub issuer: Option<String>,
-    pub audience: Option<String>,
+}
+
+/// Where keys come from.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// One that stays.
+    Fixed(JwtKey),
+    /// One that is read again when its file changes.
+    File(KeyFile),
+    /// A JWK Set, or a map of certificates, at this https URL, or http one of a loopback address.
+    Url(String),
+    /// What the OpenID configuration of this issuer names.
+    Discovery(String),
+}
+
+impl KeySource {
+    /// Whether all that it gives is a shared secret.
+    pub(crate) fn is_secret(&self) -> bool {
+        match self {
+            Self::Fixed(key) | Self::File(KeyFile { key, .. }) => match key {
+                JwtKey::Secret(_) => true,
+                JwtKey::PublicKeyPem(_) | JwtKey::KeySet(_) => false,
+            },
+            Self::Url(_) | Self::Discovery(_) => false,
+        }
+    }
 }
 
 #[derive(Clone)]
+pub struct KeyFile {
+    pub path: PathBuf,
+    /// What was read at the start.
+    pub key: JwtKey,
+    /// Reads and checks it anew. May block.
+    pub read: Arc<dyn Fn() -> Result<JwtKey, String> + Send + Sync>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
 pub enum JwtKey {
     /// HS256, HS384 and HS512 with a shared secret.
     Secret(Vec<u8>),
     /// RS*, PS*, ES* or EdDSA, as the kind of the key allows: a public key in PEM form.
     PublicKeyPem(Vec<u8>),
+    /// A JWK Set that may hold shared secrets, or a map of certificates.
+    KeySet(Vec<u8>),
 }
 
-/// Keys stay out of logs.
-impl std::fmt::Debug for Jwt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jwt")
-            .field("user_claim", &self.user_claim)
-            .field("type_claim", &self.type_claim)
-            .field("issuer", &self.issuer)
-            .field("audience", &self.audience)
-            .finish_non_exhaustive()
+/// How keys are fetched.
+#[derive(Debug, Clone)]
+pub struct KeyFetching {
+    /// At least so often. An unknown key is asked for at once, and once per thirtieth of it or 30 s, which is less.
+    pub refresh_interval: Duration,
+    /// Certificates in PEM form that are trusted beside those of the system.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Where the last good sets are kept for the next start.
+    pub cache: Option<PathBuf>,
+}
+
+impl Jwt {
+    /// Of one issuer, of whose tokens nothing is demanded but that they are signed with the key.
+    pub fn of_key(key: JwtKey) -> Self {
+        let issuer = Issuer {
+            name: None,
+            audiences: Vec::new(),
+            keys: vec![KeySource::Fixed(key)],
+            algorithms: None,
+            user_claim: "user_id".to_owned(),
+            type_claim: "token_type".to_owned(),
+        };
+        Self { issuers: vec![issuer], fetching: KeyFetching::default() }
     }
 }
 
+impl Default for KeyFetching {
+    fn default() -> Self {
+        Self { refresh_interval: Duration::from_secs(15 * 60), ca_pem: None, cache: None }
+    }
+}
+
+impl std::fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Keys stay out of logs.
 impl std::fmt::Debug for JwtKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("JwtKey")

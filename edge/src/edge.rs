@@ -62,6 +62,7 @@ impl Edge {
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
+        authenticator.keep_keys(metrics.keys(), &tasks);
         let known_users = Arc::new(KnownUsers::new(core.clone()));
         let limiter = Arc::new(Limiter::new(&config));
         let sends =
@@ -90,6 +91,12 @@ impl Edge {
             tasks,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Reads the files of keys of access tokens anew, and asks the URLs. Returns at once; what becomes of it is logged. Files
+    /// that change are read within seconds without it.
+    pub fn reload_keys(&self) {
+        self.shared.authenticator.reload_keys();
     }
 
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use netrox_proto::v1::{ErrorReason, Failure};
 
 use crate::{
+    auth::Refusal,
     internal_error::log_internal,
     limits::{Full, TooMuch},
     wire::v1::rest,
@@ -139,6 +140,12 @@ impl IntoResponse for PublicError {
         let mut response = rest::failure(self.status, &self.message);
         explain(&mut response, self.retry_after);
         response
+    }
+}
+
+impl From<Refusal> for PublicError {
+    fn from(refusal: Refusal) -> Self {
+        if refusal.is_temporary() { Self::unavailable() } else { Self::unauthenticated() }
     }
 }
 

@@ -56,7 +56,7 @@ mod wire;
 mod written;
 mod ws;
 
-pub use auth::{ConfigError, Explanation, Refusal, explain};
+pub use auth::{ConfigError, Explanation, Refusal, check_authorities, check_key_url, explain};
 pub use config::Config;
 pub use core_client::CoreTransport;
 pub use edge::Edge;

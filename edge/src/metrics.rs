@@ -1,4 +1,5 @@
-//! What can be measured of an edge. Labels are words of ours or codes of HTTP and WebSocket, never what a client made up.
+//! What can be measured of an edge. Labels are words of ours, codes of HTTP and WebSocket, or what the operator set; never
+//! what a client made up.
 //!
 //! docs/OPERATING.md tells what each metric means, and what to do about it.
 
@@ -28,6 +29,7 @@ pub struct Metrics {
     handshakes_failed: Family<FailedHandshake, Counter>,
     bytes_of_sends: Gauge,
     refused_sends: RefusedSends,
+    keys: KeyMetrics,
 }
 
 impl Metrics {
@@ -42,6 +44,7 @@ impl Metrics {
             handshakes_failed,
             bytes_of_sends,
             refused_sends,
+            keys,
         } = &metrics;
         for over in [Over::Http, Over::WebSocket] {
             for reason in WATCHED_REFUSALS {
@@ -95,6 +98,20 @@ impl Metrics {
             "Sends that were not known to be stored, by what their senders were told",
             refused_sends.0.clone(),
         );
+        for result in Fetch::ALL {
+            drop(keys.fetches.get_or_create(&KeyFetch { result }));
+        }
+        registry.register(
+            "key_fetches",
+            "Fetches of keys of access tokens from URLs, by what came of them",
+            keys.fetches.clone(),
+        );
+        registry.register_with_unit(
+            "keys_fetched_timestamp",
+            "When the keys in use were fetched, by their URL, in Unix time",
+            Unit::Seconds,
+            keys.fetched_at.clone(),
+        );
         metrics
     }
 
@@ -127,6 +144,10 @@ impl Metrics {
 
     fn refused(&self, refusal: Refusal) {
         self.refusals.get_or_create(&refusal).inc();
+    }
+
+    pub(crate) fn keys(&self) -> &KeyMetrics {
+        &self.keys
     }
 
     pub(crate) fn bytes_of_sends(&self) -> Gauge {
@@ -320,6 +341,58 @@ impl EncodeLabelValue for SendRefusal {
     }
 }
 
+/// Keys of access tokens that come from URLs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyMetrics {
+    fetches: Family<KeyFetch, Counter>,
+    fetched_at: Family<KeySource, Gauge>,
+}
+
+impl KeyMetrics {
+    pub(crate) fn fetched(&self, result: Fetch) {
+        self.fetches.get_or_create(&KeyFetch { result }).inc();
+    }
+
+    /// `source` is the operator's, `fetched_at` in Unix seconds.
+    pub(crate) fn has_keys(&self, source: &str, fetched_at: i64) {
+        let labels = KeySource { source: source.to_owned() };
+        self.fetched_at.get_or_create(&labels).set(fetched_at);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeySource {
+    source: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyFetch {
+    result: Fetch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Fetch {
+    Ok,
+    /// There was no answer, or none within the limits.
+    Failed,
+    /// It was no set with a key that is usable here.
+    Unusable,
+}
+
+impl Fetch {
+    const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Unusable];
+}
+
+impl EncodeLabelValue for Fetch {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unusable => "unusable",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prometheus_client::encoding::text;
@@ -346,6 +419,8 @@ mod tests {
         metrics.closed(Close::of_connection());
         metrics.bytes_of_sends().inc_by(600);
         metrics.refused_sends().count(SendRefusal::Overloaded);
+        metrics.keys().fetched(Fetch::Failed);
+        metrics.keys().has_keys("https://issuer/keys", 1_800_000_000);
         let mut shown = String::new();
         text::encode(&mut shown, &registry).expect("a string takes it");
         for line in [
@@ -360,6 +435,9 @@ mod tests {
             "netrox_chat_socket_closes_total{by=\"client\",code=\"1000\",reason=\"\"} 1",
             "netrox_chat_socket_closes_total{by=\"client\",code=\"other\",reason=\"\"} 2",
             "netrox_chat_socket_closes_total{by=\"server\",code=\"1013\",reason=\"too_slow\"} 1",
+            "netrox_chat_key_fetches_total{result=\"failed\"} 1",
+            "netrox_chat_key_fetches_total{result=\"ok\"} 0",
+            "netrox_chat_keys_fetched_timestamp_seconds{source=\"https://issuer/keys\"} 1800000000",
             "netrox_chat_sends_held_bytes 600",
             "netrox_chat_sends_held_limit_bytes 16777216",
             "netrox_chat_sends_refused_total{reason=\"overloaded\"} 1",

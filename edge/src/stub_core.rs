@@ -358,13 +358,7 @@ fn answer<T>(result: Result<T, Failure>, taken: impl FnOnce(T) -> Answer) -> Ans
 
 pub(crate) fn config(limits: Limits) -> Config {
     Config {
-        jwt: Jwt {
-            key: JwtKey::Secret(SECRET.to_vec()),
-            user_claim: "user_id".into(),
-            type_claim: "token_type".into(),
-            issuer: None,
-            audience: None,
-        },
+        jwt: Jwt::of_key(JwtKey::Secret(SECRET.to_vec())),
         media_access: MediaAccess::Capability,
         cors_allow_origin: CorsAllowOrigin::None,
         allowed_origins: AllowedOrigins::All,

@@ -21,6 +21,8 @@ use crate::{
 
 /// No key is as long; what is longer is another file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// Nor are sets of them, or the certificates of all authorities, longer than this.
+const MAX_LARGE_FILE_BYTES: u64 = 512 * 1024;
 
 /// Text that is neither empty nor ever printed.
 #[derive(Clone)]
@@ -149,14 +151,25 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
     read(path).map(|(content, _)| content).map_err(|error| FileError::new(path, error))
 }
 
+/// The same of one that holds several keys or certificates.
+pub(crate) fn read_large_file(path: &Path) -> Result<Vec<u8>, FileError> {
+    let content = read_to(path, MAX_LARGE_FILE_BYTES);
+    content.map(|(content, _)| content).map_err(|error| FileError::new(path, error))
+}
+
 /// The content and the permission bits.
 fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+    read_to(path, MAX_FILE_BYTES)
+}
+
+fn read_to(path: &Path, max_bytes: u64) -> io::Result<(Vec<u8>, u32)> {
     let file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode() & 0o777;
     let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB"));
+    file.take(max_bytes + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > max_bytes {
+        let reason = format!("larger than {} KiB", max_bytes / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok((content, mode))
 }

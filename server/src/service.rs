@@ -3,7 +3,7 @@
 use std::{future::pending, net::SocketAddr, path::Path, time::Duration};
 
 use netrox_core::{BusError, Core, MediaLocation, OpenError};
-use netrox_edge::{CoreTransport, Edge, config::JwtKey};
+use netrox_edge::{CoreTransport, Edge};
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, select, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
@@ -225,10 +225,7 @@ fn new_edge(
     metrics: netrox_edge::Metrics,
     sources: &Sources,
 ) -> Result<Edge, SettingError> {
-    let key_flag = match settings.config.jwt.key {
-        JwtKey::Secret(_) => "jwt-secret",
-        JwtKey::PublicKeyPem(_) => "jwt-public-key-file",
-    };
+    let key_flag = settings.key_flag;
     let edge = Edge::new(settings.config, transport, settings.authorization, metrics);
     edge.map_err(|error| sources.refuse(key_flag, error))
 }

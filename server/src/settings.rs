@@ -1,6 +1,8 @@
 //! From the flags of a role to what its parts are built from.
 
+mod issuers;
 mod key;
+mod key_file;
 mod part;
 mod services;
 mod storage;
@@ -14,7 +16,7 @@ use netrox_core::Database;
 use netrox_tls::{ClientTls, Watched};
 
 pub(crate) use self::{
-    key::{JWT_SECRET, Keys},
+    key::{JWT_SECRET, JwtSettings, Keys},
     part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::{database, warn_of_accepted, warn_of_ignored},
 };

@@ -9,13 +9,14 @@ use std::{
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value};
+use tokio::runtime;
 use uuid::Uuid;
 
 use crate::{
     cli::{JwtClaimArgs, MintArgs, TokenArgs},
     failure::Failure,
     secret::{DataDir, Warnings},
-    settings::{JWT_SECRET, Keys},
+    settings::{JWT_SECRET, JwtSettings, Keys},
     sources::Sources,
 };
 
@@ -31,9 +32,10 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
     // One of the two is given.
     let user_id = args.mint.user_id.ok_or_else(|| sources.refuse("user-id", "must be given"))?;
     args.jwt_claims.check(sources)?;
-    if args.jwt_key.jwt_public_key_file.is_some() {
+    if let Some(flag) = args.jwt_key.given().into_iter().find(|flag| !flag.starts_with(JWT_SECRET))
+    {
         let reason = "only who holds the private key can make tokens for it";
-        return Err(sources.refuse("jwt-public-key-file", reason).into());
+        return Err(sources.refuse(flag, reason).into());
     }
     let mut warnings = Warnings::of_environment();
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
@@ -67,18 +69,15 @@ fn check(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
     let mut warnings = Warnings::default();
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let key = &args.jwt_key;
-    let is_given = key.jwt_public_key_file.is_some()
-        || key.secret.jwt_secret.is_some()
-        || key.secret.jwt_secret_file.is_some();
+    let is_given = !key.given().is_empty() || key.other_than_secret(&args.jwt_claims).is_some();
     // A secret that is made now is that of no token.
     if !is_given && !data_dir.path().join(JWT_SECRET).exists() {
         let reason =
             format!("{} has no {JWT_SECRET}: no server ran there", data_dir.path().display());
         return Err(sources.refuse("data-dir", reason).into());
     }
-    let jwt = Keys::new(sources, Some(&mut data_dir), &mut warnings).jwt(key, &args.jwt_claims)?;
-    let key_flag =
-        if key.jwt_public_key_file.is_some() { "jwt-public-key-file" } else { JWT_SECRET };
+    let mut keys = Keys::new(sources, Some(&mut data_dir), &mut warnings);
+    let JwtSettings { jwt, flag } = keys.jwt(key, &args.jwt_claims)?;
 
     let mut input = String::new();
     let read = io::stdin().lock().take(MAX_INPUT_BYTES).read_to_string(&mut input);
@@ -88,8 +87,11 @@ fn check(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_start(),
         _ => input,
     };
-    let explanation = netrox_edge::explain(&jwt, token);
-    let explanation = explanation.map_err(|error| sources.refuse(key_flag, error))?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|source| Failure::System { what: "starting the runtime", source })?;
+    let explanation = runtime.block_on(netrox_edge::explain(&jwt, token));
+    let explanation = explanation.map_err(|error| sources.refuse(flag, error))?;
     print(warnings, &explanation.to_string())?;
     Ok(if explanation.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -73,9 +73,7 @@ impl Welcome {
         };
         let next = match &self.token_command {
             Some(command) => first_steps(s, &http, command),
-            None => {
-                "Clients bring access tokens of the issuer whose public key was given.".to_owned()
-            }
+            None => "Clients bring access tokens of the issuer whose keys were given.".to_owned(),
         };
         format!(
             "
@@ -128,7 +126,7 @@ fn reachable(mut addr: SocketAddr) -> String {
 }
 
 fn token_command(data_dir: &DataDir, key: &JwtKeyArgs, claims: &JwtClaimArgs) -> Option<String> {
-    if key.jwt_public_key_file.is_some() {
+    if key.other_than_secret(claims).is_some() {
         return None;
     }
     let program = env::args().next().unwrap_or_else(|| "netrox-chat".to_owned());

@@ -4,6 +4,7 @@ mod algorithm;
 mod claim;
 mod directory;
 mod expiry;
+mod keys;
 mod placement;
 
 use netrox_harness::{Response, TestChat};

@@ -8,7 +8,7 @@ use netrox_proto::ids::UserId;
 use serde_json::{Map, Value};
 
 use super::{Authenticator, ConfigError, Refusal, SUBJECT_CLAIM, now};
-use crate::config::Jwt;
+use crate::{config::Jwt, metrics::KeyMetrics, tasks::Tasks};
 
 /// Of a claim, so that no line is without end.
 const MAX_VALUE_CHARACTERS: usize = 200;
@@ -25,33 +25,45 @@ pub struct Explanation {
     facts: Vec<(&'static str, String)>,
 }
 
-/// Explains a token as an edge with this configuration takes it. Fails where the key is not usable.
-pub fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigError> {
+/// Explains a token as an edge with this configuration takes it. Asks the URLs of keys once. Fails where a key is not
+/// usable.
+pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigError> {
     let authenticator = Authenticator::new(config)?;
+    let tasks = Tasks::default();
+    authenticator.keep_keys(&KeyMetrics::default(), &tasks);
     let now = now();
-    let verdict = authenticator.verify(token, now).map(|identity| identity.user_id);
+    let verdict = authenticator.verify(token, now).await.map(|identity| identity.user_id);
+    tasks.begin_drain();
     let mut parts = token.split('.').map(object);
     let header = parts.next().flatten();
     let claims = parts.next().flatten();
     let mut facts = Vec::new();
-    if let Some(header) = header {
-        let known = authenticator.validation.algorithms.iter().map(|known| format!("{known:?}"));
-        let known = known.collect::<Vec<_>>().join(", ");
-        facts.push(("algorithm", with(&value(&header, "alg"), &format!("the key takes {known}"))));
+    let issuer = authenticator.issuer_of(token).ok().map(|(_, issuer)| issuer);
+    if let (Some(header), Some(issuer)) = (header, issuer) {
+        let known =
+            issuer.algorithms().iter().map(|known| format!("{known:?}")).collect::<Vec<_>>();
+        let known = format!("the key takes {}", known.join(", "));
+        facts.push(("algorithm", with(&value(&header, "alg"), &known)));
+        if header.contains_key("kid") {
+            facts.push(("key", value(&header, "kid")));
+        }
     }
     if let Some(claims) = claims {
         facts.push(("expires", with_distance(&claims, "exp", now)));
         facts.push(("not before", with_distance(&claims, "nbf", now)));
         facts.push(("issued", with_distance(&claims, "iat", now)));
-        facts.push(("issuer", with(&value(&claims, "iss"), &demanded(config.issuer.as_deref()))));
-        let audience = demanded(config.audience.as_deref());
-        facts.push(("audience", with(&value(&claims, "aud"), &audience)));
-        let kind = format!("claim {:?}, \"access\" where it is there", config.type_claim);
-        facts.push(("type", with(&value(&claims, &config.type_claim), &kind)));
-        let is_there = claims.contains_key(&config.user_claim);
-        let claim = if is_there { &config.user_claim } else { SUBJECT_CLAIM };
-        let of_user = format!("claim {claim:?}, a hyphenated UUID");
-        facts.push(("user", with(&value(&claims, claim), &of_user)));
+        let names = authenticator.issuers.iter().filter_map(|issuer| issuer.name.as_deref());
+        facts.push(("issuer", with(&value(&claims, "iss"), &demanded(names))));
+        if let Some(issuer) = issuer {
+            let audiences = demanded(issuer.audiences.iter().map(String::as_str));
+            facts.push(("audience", with(&value(&claims, "aud"), &audiences)));
+            let kind = format!("claim {:?}, \"access\" where it is there", issuer.type_claim);
+            facts.push(("type", with(&value(&claims, &issuer.type_claim), &kind)));
+            let is_there = claims.contains_key(&issuer.user_claim);
+            let claim = if is_there { &issuer.user_claim } else { SUBJECT_CLAIM };
+            let of_user = format!("claim {claim:?}, a hyphenated UUID");
+            facts.push(("user", with(&value(&claims, claim), &of_user)));
+        }
     }
     Ok(Explanation { verdict, facts })
 }
@@ -95,8 +107,12 @@ fn with(value: &str, remark: &str) -> String {
     format!("{value} ({remark})")
 }
 
-fn demanded(expected: Option<&str>) -> String {
-    expected.map_or("any will do".to_owned(), |expected| format!("must be {expected:?}"))
+fn demanded<'a>(expected: impl Iterator<Item = &'a str>) -> String {
+    let expected: Vec<_> = expected.map(|name| format!("{name:?}")).collect();
+    if expected.is_empty() {
+        return "any will do".to_owned();
+    }
+    format!("must be {}", expected.join(" or "))
 }
 
 fn with_distance(claims: &Map<String, Value>, name: &str, now: i64) -> String {

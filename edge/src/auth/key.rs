@@ -3,33 +3,47 @@
 use jsonwebtoken::{Algorithm, DecodingKey};
 use simple_asn1::{ASN1Block, OID, oid};
 
-use crate::config::JwtKey;
-
-/// Why the configured key cannot verify tokens, in one line.
+/// Why the configured keys cannot verify tokens, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("the key for access tokens is not usable: {0}")]
 pub struct ConfigError(String);
 
 impl ConfigError {
-    fn new(reason: impl Into<String>) -> Self {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
+    }
+
+    /// With whose keys they are, where there are several issuers.
+    pub(super) fn of_issuer(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self(format!("of the issuer {name:?}: {}", self.0)),
+            None => self,
+        }
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        &self.0
     }
 }
 
 /// What is safe, and what the library verifies.
-const RSA_BITS: std::ops::RangeInclusive<u64> = 2_048..=8_192;
+pub(super) const RSA_BITS: std::ops::RangeInclusive<u64> = 2_048..=8_192;
 
-pub(super) fn verification_key(key: &JwtKey) -> Result<(DecodingKey, Vec<Algorithm>), ConfigError> {
-    let pem = match key {
-        JwtKey::Secret(secret) if secret.is_empty() => {
-            return Err(ConfigError::new("the secret is empty"));
-        }
-        JwtKey::Secret(secret) => {
-            let key = DecodingKey::from_secret(secret);
-            return Ok((key, vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]));
-        }
-        JwtKey::PublicKeyPem(pem) => pem,
-    };
+/// A key, and the algorithms that it is for.
+pub(super) type UsableKey = (DecodingKey, Vec<Algorithm>);
+
+pub(super) const OF_SECRETS: [Algorithm; 3] =
+    [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+
+pub(super) fn of_secret(secret: &[u8]) -> Result<UsableKey, ConfigError> {
+    if secret.is_empty() {
+        return Err(ConfigError::new("the secret is empty"));
+    }
+    Ok((DecodingKey::from_secret(secret), OF_SECRETS.to_vec()))
+}
+
+/// Of a public key or a certificate.
+pub(super) fn of_pem(pem: &[u8]) -> Result<UsableKey, ConfigError> {
     let marker = b"PRIVATE KEY";
     if pem.windows(marker.len()).any(|window| window == marker) {
         return Err(ConfigError::new("it is a private key, a public key is needed"));
@@ -140,7 +154,7 @@ mod tests {
     use super::*;
 
     fn refused(pem: &[u8]) -> String {
-        match verification_key(&JwtKey::PublicKeyPem(pem.to_vec())) {
+        match of_pem(pem) {
             Ok((_, algorithms)) => panic!("taken for {algorithms:?}"),
             Err(error) => error.to_string(),
         }
@@ -176,7 +190,7 @@ mod tests {
         assert!(refused(&both).contains("2 PEM blocks"));
         // What stands around a key is no key.
         let commented = [b"Of the issuer:\n", &key!("p256.pub")[..]].concat();
-        let key = verification_key(&JwtKey::PublicKeyPem(commented)).expect("a usable key");
+        let key = of_pem(&commented).expect("a usable key");
         assert_eq!(key.1, [Algorithm::ES256]);
     }
 }

@@ -20,9 +20,9 @@ pub enum Refusal {
     TooLong,
     #[error("the token is not a JWT, or one of an unknown algorithm")]
     Malformed,
-    #[error("the algorithm is not one of the configured key")]
+    #[error("the algorithm is not one of the configured keys")]
     Algorithm,
-    #[error("the signature is not of the configured key")]
+    #[error("the signature is not of a configured key")]
     Signature,
     #[error("the header has critical extensions")]
     Critical,
@@ -42,10 +42,14 @@ pub enum Refusal {
     Type,
     #[error("no claim holds the user's UUID")]
     NoUser,
+    #[error("no key has the name that the token gives (\"kid\")")]
+    UnknownKey,
+    #[error("no key is known that it could be signed with, and its issuer is away")]
+    NoKeys,
 }
 
 impl Refusal {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Missing,
         Self::SeveralHeaders,
         Self::OtherScheme,
@@ -62,6 +66,8 @@ impl Refusal {
         Self::Audience,
         Self::Type,
         Self::NoUser,
+        Self::UnknownKey,
+        Self::NoKeys,
     ];
 
     /// For the audit trail.
@@ -83,7 +89,14 @@ impl Refusal {
             Self::Audience => "audience",
             Self::Type => "type",
             Self::NoUser => "no_user",
+            Self::UnknownKey => "unknown_key",
+            Self::NoKeys => "no_keys",
         }
+    }
+
+    /// It says nothing of the token, which may be tried again.
+    pub(crate) fn is_temporary(self) -> bool {
+        self == Self::NoKeys
     }
 }
 
@@ -129,7 +142,7 @@ impl Tally {
     }
 
     pub(super) fn refused(&self, refusal: Refusal) {
-        tracing::debug!("a request is refused with 401: {refusal}");
+        tracing::debug!("the token of a request is refused: {refusal}");
         self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -206,8 +219,7 @@ mod tests {
         tally.take().tell();
         let lines = logs.take();
         assert!(lines.contains("WARN"), "{lines}");
-        let counts =
-            "2 times the signature is not of the configured key, once the token has expired";
+        let counts = "2 times the signature is not of a configured key, once the token has expired";
         assert!(lines.contains(counts), "{lines}");
 
         tally.refused(Refusal::Expired);

@@ -1,29 +1,46 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::JwtKey;
+use crate::config::{self, JwtKey};
 
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const USER: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
 
 macro_rules! key {
     ($name:literal) => {
-        include_bytes!(concat!("keys/", $name, ".pem"))
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/auth/keys/", $name, ".pem"))
     };
 }
 
+mod keys;
+mod wrong_sets;
+mod wrong_tokens;
+
 fn config(key: JwtKey) -> Jwt {
-    Jwt {
-        key,
-        user_claim: "user_id".into(),
-        type_claim: "token_type".into(),
-        issuer: None,
-        audience: None,
-    }
+    Jwt::of_key(key)
+}
+
+/// The same with other demands.
+fn with(mut config: Jwt, change: impl FnOnce(&mut config::Issuer)) -> Jwt {
+    change(&mut config.issuers[0]);
+    config
+}
+
+fn issued_by(name: &str) -> impl FnOnce(&mut config::Issuer) + use<'_> {
+    |issuer| issuer.name = Some(name.to_owned())
+}
+
+fn meant_for(audience: &str) -> impl FnOnce(&mut config::Issuer) + use<'_> {
+    |issuer| issuer.audiences = vec![audience.to_owned()]
+}
+
+/// Of what waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("no fetch to wait for")
 }
 
 fn secret_config() -> Jwt {
@@ -52,7 +69,7 @@ fn token(changes: &Value) -> String {
 
 fn verify(config: &Jwt, token: &str) -> Result<Identity, Refusal> {
     let authenticator = Authenticator::new(config).expect("a usable key");
-    authenticator.authenticate(&HeaderMap::new(), Some(token))
+    at_once(authenticator.authenticate(&HeaderMap::new(), Some(token)))
 }
 
 fn is_accepted(config: &Jwt, token: &str) -> bool {
@@ -165,7 +182,7 @@ fn claims_decide() {
 
 #[test]
 fn the_users_claim_is_configurable_and_falls_back_to_the_subject() {
-    let config = Jwt { user_claim: "uid".into(), ..secret_config() };
+    let config = with(secret_config(), |issuer| issuer.user_claim = "uid".into());
     let other = "87c8b8e2-3efc-4a4a-b667-1f9c0d7e8437";
     for (changes, user) in [
         (json!({"uid": other, "sub": USER}), Some(other)),
@@ -179,7 +196,7 @@ fn the_users_claim_is_configurable_and_falls_back_to_the_subject() {
 
 #[test]
 fn the_type_claim_is_configurable() {
-    let config = Jwt { type_claim: "typ".into(), ..secret_config() };
+    let config = with(secret_config(), |issuer| issuer.type_claim = "typ".into());
     for (changes, accepted) in [
         (json!({"typ": "access"}), true),
         (json!({"typ": "refresh"}), false),
@@ -194,8 +211,7 @@ fn the_type_claim_is_configurable() {
 
 #[test]
 fn a_refusal_names_its_reason() {
-    let with_names =
-        Jwt { issuer: Some("django".into()), audience: Some("chat".into()), ..secret_config() };
+    let with_names = with(with(secret_config(), issued_by("django")), meant_for("chat"));
     let named = json!({"iss": "django", "aud": "chat"});
     let (good, rsa) = (token(&named), EncodingKey::from_rsa_pem(key!("rsa")).expect("a key"));
     let other_key = EncodingKey::from_secret(b"another secret");
@@ -230,21 +246,22 @@ fn a_refusal_names_its_reason() {
 #[test]
 fn a_clock_before_1970_is_a_clock() {
     let authenticator = Authenticator::new(&secret_config()).expect("a usable key");
-    let verify = |changes| authenticator.verify(&token(&changes), -86_400).map(|_| ());
+    let verify = |changes| at_once(authenticator.verify(&token(&changes), -86_400)).map(|_| ());
     assert_eq!(verify(json!({})), Ok(()));
     assert_eq!(verify(json!({"nbf": 0})), Err(Refusal::NotYetValid));
-    assert_eq!(authenticator.verify(&token(&json!({})), i64::MIN).map(|_| ()), Ok(()));
+    assert_eq!(at_once(authenticator.verify(&token(&json!({})), i64::MIN)).map(|_| ()), Ok(()));
     assert_eq!(
-        authenticator.verify(&token(&json!({})), i64::MAX).map(|_| ()),
+        at_once(authenticator.verify(&token(&json!({})), i64::MAX)).map(|_| ()),
         Err(Refusal::Expired)
     );
     // Else the library asks the clock, and panics.
-    assert!(!authenticator.validation.validate_exp && !authenticator.validation.validate_nbf);
+    let mut validations = authenticator.issuers[0].validations();
+    assert!(validations.all(|demands| !demands.validate_exp && !demands.validate_nbf));
 }
 
 #[test]
 fn audience_and_issuer_are_demanded_where_they_are_configured() {
-    let with_audience = Jwt { audience: Some("chat".into()), ..secret_config() };
+    let with_audience = with(secret_config(), meant_for("chat"));
     for (changes, accepted) in [
         (json!({"aud": "chat"}), true),
         (json!({"aud": ["web", "chat"]}), true),
@@ -255,7 +272,7 @@ fn audience_and_issuer_are_demanded_where_they_are_configured() {
     ] {
         assert_eq!(is_accepted(&with_audience, &token(&changes)), accepted, "{changes}");
     }
-    let with_issuer = Jwt { issuer: Some("django".into()), ..secret_config() };
+    let with_issuer = with(secret_config(), issued_by("django"));
     for (changes, accepted) in
         [(json!({"iss": "django"}), true), (json!({"iss": "other"}), false), (json!({}), false)]
     {
@@ -379,7 +396,7 @@ fn the_header_counts_over_the_query() {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
             map.append(header::AUTHORIZATION, value);
         }
-        let result = authenticator.authenticate(&map, query);
+        let result = at_once(authenticator.authenticate(&map, query));
         assert_eq!(result.is_ok(), accepted, "{headers:?} {query:?}");
     }
 }
@@ -429,7 +446,7 @@ fn a_token_that_is_remembered_ends_and_begins_like_any_other() {
     let start = now();
     let claims = claims(&json!({"exp": start + 60, "nbf": start}));
     let token = encode(&Header::new(Algorithm::ES256), &claims, &key).expect("a token");
-    let verify = |token: &str, now| authenticator.verify(token, now).map(drop);
+    let verify = |token: &str, now| at_once(authenticator.verify(token, now)).map(drop);
     // Refused, it is not remembered as anything.
     assert_eq!(verify(&token, start + 71), Err(Refusal::Expired));
     for _ in 0..2 {

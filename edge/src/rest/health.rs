@@ -15,7 +15,7 @@ pub(super) async fn alive() -> Result<Response, PublicError> {
     rest::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
 }
 
-/// Ready while it does not drain, the core serves, and messages can be sent to it. A refusal gives the reason in a
+/// Ready while it does not drain, tokens can be verified, the core serves, and messages can be sent to it. A refusal gives the reason in a
 /// word, without an address: anybody may ask.
 pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicError> {
     match reason_against(&edge).await {
@@ -40,6 +40,9 @@ async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let shared = &edge.shared;
     if shared.leaving.load(Ordering::Relaxed) || shared.tasks.draining().is_cancelled() {
         return Some("draining");
+    }
+    if shared.authenticator.lacks_keys() {
+        return Some("no_keys");
     }
     let mut core = shared.core.health.clone();
     // The empty name stands for the whole server.

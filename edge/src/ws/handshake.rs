@@ -1,6 +1,7 @@
 //! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3, PROTOCOL-2 section 1).
 //!
-//! Answered in this order: 403 to a page of an origin that may not connect, 401 without a good token, 429 where the user had too many handshakes of late, 426 or 400 for
+//! Answered in this order: 403 to a page of an origin that may not connect, 401 without a good token, 503 where there are no
+//! keys to tell, 429 where the user had too many handshakes of late, 426 or 400 for
 //! what is no WebSocket handshake, 429 or 503 where no connection can be had. 101 comes when the user is in the directory and their subscription
 //! is live, so that no message sent after it is missed. An extension and a subprotocol that is not ours are ignored.
 //!
@@ -73,10 +74,14 @@ pub(crate) async fn handshake(
     let offer = Offer::of(&request);
     let token = query_token(request.uri().query());
     let authenticator = &web_sockets.authenticator;
-    let identity = match authenticator.authenticate(request.headers(), token.as_deref()) {
+    let authenticated = authenticator.authenticate(request.headers(), token.as_deref());
+    let identity = match authenticated.await {
         Ok(identity) => identity,
         Err(refusal) => {
             audit::refused(&web_sockets.audit, refusal, request.extensions());
+            if refusal.is_temporary() {
+                return PublicError::unavailable().into_response();
+            }
             let user = match offer.generation {
                 Generation::V1 => None,
                 Generation::V2 => {

@@ -1,10 +1,10 @@
 //! How access tokens are verified, and what is in them (PROTOCOL section 1).
 
-use std::{convert::Infallible, path::PathBuf};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::value::not_empty;
+use super::value::{duration, not_empty};
 use crate::{
     secret::Secret,
     sources::{SettingError, Sources},
@@ -44,13 +44,76 @@ pub(crate) struct JwtKeyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) jwt_public_key_file: Option<PathBuf>,
 
-    /// URL of a JWKS: not supported yet
+    /// URL of the issuer's keys, a JWK Set or a map of certificates; several, comma separated
+    ///
+    /// https, or http to a loopback address. The keys are fetched again at --jwks-refresh-interval, and at once
+    /// where a token names one that is not there. Without any flag that says where keys come from, those of an https URL as
+    /// --jwt-issuer are found by its OpenID configuration.
     #[arg(long, value_name = "URL", value_parser = parse_jwks_url)]
-    pub(crate) jwks_url: Option<Infallible>,
+    pub(crate) jwks_url: Option<JwksUrls>,
+
+    /// File that holds a JWK Set, or a map of certificates; only such a file may hold shared secrets
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwks_file: Option<PathBuf>,
+
+    /// JSON file of several issuers, each with keys, audiences, algorithms and claims of its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwt_issuers_file: Option<PathBuf>,
+
+    /// PEM file of authorities that are trusted beside those of the system where keys are fetched
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwks_ca_file: Option<PathBuf>,
+
+    /// File that keeps the last good keys of each URL, for a start while an issuer is away
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwks_cache: Option<PathBuf>,
+
+    /// Time from one fetch of keys to the next, at most; an issuer may ask for less
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration(REFRESH_INTERVALS))]
+    pub(crate) jwks_refresh_interval: Duration,
 }
 
-fn parse_jwks_url(_: &str) -> Result<Infallible, String> {
-    Err("a JWKS is not supported yet: use --jwt-public-key-file".to_owned())
+const REFRESH_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(15 * 60);
+
+/// One or several.
+#[derive(Debug, Clone)]
+pub(crate) struct JwksUrls(pub(crate) Vec<String>);
+
+fn parse_jwks_url(text: &str) -> Result<JwksUrls, String> {
+    let urls = text.split(',').map(|url| {
+        let url = url.trim();
+        netrox_edge::check_key_url(url).map(|()| url.to_owned()).map_err(str::to_owned)
+    });
+    urls.collect::<Result<_, _>>().map(JwksUrls)
+}
+
+impl JwtKeyArgs {
+    /// The flags that say where keys come from.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("jwt-issuers-file", self.jwt_issuers_file.is_some()),
+            ("jwks-url", self.jwks_url.is_some()),
+            ("jwks-file", self.jwks_file.is_some()),
+            ("jwt-public-key-file", self.jwt_public_key_file.is_some()),
+            ("jwt-secret-file", self.secret.jwt_secret_file.is_some()),
+            ("jwt-secret", self.secret.jwt_secret.is_some()),
+        ];
+        flags.into_iter().filter_map(|(flag, is_given)| is_given.then_some(flag)).collect()
+    }
+
+    /// The flag by which keys are not a shared secret.
+    pub(crate) fn other_than_secret(&self, claims: &JwtClaimArgs) -> Option<&'static str> {
+        match self.given().first() {
+            Some(flag) if flag.starts_with("jwt-secret") => None,
+            Some(flag) => Some(flag),
+            None => claims
+                .jwt_issuer
+                .as_ref()
+                .is_some_and(|issuer| issuer.starts_with("https://"))
+                .then_some("jwt-issuer"),
+        }
+    }
 }
 
 pub(crate) const DEFAULT_USER_CLAIM: &str = "user_id";
@@ -71,6 +134,9 @@ pub(crate) struct JwtClaimArgs {
     pub(crate) jwt_type_claim: String,
 
     /// Issuer ("iss") that tokens must have [default: not checked]
+    ///
+    /// If it is an https URL and no flag says where keys come from, they are those that it publishes (OpenID Connect
+    /// Discovery), and a secret of the data directory is not used.
     #[arg(long, value_name = "ISSUER", value_parser = not_empty)]
     pub(crate) jwt_issuer: Option<String>,
 
@@ -82,14 +148,14 @@ pub(crate) struct JwtClaimArgs {
 /// Claims with a meaning of their own, which can hold neither a user's id nor a type.
 const RESERVED_CLAIMS: [&str; 8] = ["aud", "email", "exp", "iat", "iss", "jti", "nbf", "profile"];
 
-fn parse_user_claim(claim: &str) -> Result<String, String> {
+pub(crate) fn parse_user_claim(claim: &str) -> Result<String, String> {
     if claim == DEFAULT_TYPE_CLAIM || RESERVED_CLAIMS.contains(&claim) {
         return Err("this claim has another meaning".to_owned());
     }
     not_empty(claim)
 }
 
-fn parse_type_claim(claim: &str) -> Result<String, String> {
+pub(crate) fn parse_type_claim(claim: &str) -> Result<String, String> {
     if claim == "sub" || RESERVED_CLAIMS.contains(&claim) {
         return Err("this claim has another meaning".to_owned());
     }
@@ -99,12 +165,18 @@ fn parse_type_claim(claim: &str) -> Result<String, String> {
 impl JwtClaimArgs {
     /// One claim cannot be both.
     pub(crate) fn check(&self, sources: &Sources) -> Result<(), SettingError> {
-        if self.jwt_user_claim != self.jwt_type_claim {
-            return Ok(());
-        }
-        let flags = ["jwt-type-claim", "jwt-user-claim"];
-        let given = flags.into_iter().find(|flag| sources.is_given(flag)).unwrap_or(flags[0]);
-        let claim = &self.jwt_type_claim;
-        Err(sources.refuse(given, format!("{claim:?} cannot hold both the user and the type")))
+        check_claims(&self.jwt_user_claim, &self.jwt_type_claim).map_err(|reason| {
+            let flags = ["jwt-type-claim", "jwt-user-claim"];
+            let given = flags.into_iter().find(|flag| sources.is_given(flag)).unwrap_or(flags[0]);
+            sources.refuse(given, reason)
+        })
     }
+}
+
+/// One claim cannot be both.
+pub(crate) fn check_claims(user: &str, kind: &str) -> Result<(), String> {
+    if user != kind {
+        return Ok(());
+    }
+    Err(format!("{kind:?} cannot hold both the user and the type"))
 }

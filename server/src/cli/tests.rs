@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 85] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 90] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -40,6 +40,11 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 85] = [
     ("allow-weak-secret", Some("false"), &["serve", "edge", "token"]),
     ("jwt-public-key-file", None, &["serve", "edge", "token"]),
     ("jwks-url", None, &["serve", "edge", "token"]),
+    ("jwks-file", None, &["serve", "edge", "token"]),
+    ("jwt-issuers-file", None, &["serve", "edge", "token"]),
+    ("jwks-ca-file", None, &["serve", "edge", "token"]),
+    ("jwks-cache", None, &["serve", "edge", "token"]),
+    ("jwks-refresh-interval", Some("15m"), &["serve", "edge", "token"]),
     ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
     ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token"]),
     ("jwt-issuer", None, &["serve", "edge", "token"]),

@@ -1,27 +1,26 @@
 //! Credentials: given, or kept in the data directory where the role has one.
 
-use netrox_edge::config::{Jwt, JwtKey};
+use std::path::Path;
 
+use netrox_edge::config::{Issuer, Jwt, JwtKey, KeyFetching, KeySource};
+
+use super::{
+    issuers,
+    key_file::{self, KeyKind, check_secret},
+};
 use crate::{
     cli::{JwtClaimArgs, JwtKeyArgs, JwtSecretArgs, ServiceTokenArgs},
     secret::{self, DataDir, Secret, ServiceTokens, Warnings},
     sources::{SettingError, Sources},
 };
 
-/// The size of an HS256 hash, the least that a key should have (RFC 7518 section 3.2).
-const MIN_SECRET_BYTES: usize = 32;
-
 /// The flag of the secret, and its file in the data directory.
 pub(crate) const JWT_SECRET: &str = "jwt-secret";
 
-/// Whether a text is a key that is handed out: PEM, that of an SSH host, or a JWK.
-fn is_public_key(text: &str) -> bool {
-    let text = text.trim_start();
-    let jwk = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
-    text.contains("-----BEGIN ")
-        || ["ssh-", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind))
-        || text.starts_with('{')
-            && jwk().is_ok_and(|key| key.get("kty").is_some_and(|kind| kind != "oct"))
+/// How access tokens are verified, and the flag that says with which keys.
+pub(crate) struct JwtSettings {
+    pub(crate) jwt: Jwt,
+    pub(crate) flag: &'static str,
 }
 
 /// Finds the credentials of a role.
@@ -58,35 +57,125 @@ impl<'a> Keys<'a> {
         &mut self,
         args: &JwtKeyArgs,
         claims: &JwtClaimArgs,
-    ) -> Result<Jwt, SettingError> {
+    ) -> Result<JwtSettings, SettingError> {
         claims.check(self.sources)?;
-        let key = match &args.jwt_public_key_file {
-            Some(path) => {
-                for (flag, given) in [
-                    ("jwt-secret", args.secret.jwt_secret.is_some()),
-                    ("jwt-secret-file", args.secret.jwt_secret_file.is_some()),
-                ] {
-                    if given {
-                        return Err(self.sources.conflict("jwt-public-key-file", flag));
-                    }
-                }
-                let pem = secret::read_file(path);
-                let pem = pem.map_err(|error| self.sources.refuse("jwt-public-key-file", error))?;
-                JwtKey::PublicKeyPem(pem)
-            }
-            None => {
-                let secret =
-                    self.jwt_secret(&args.secret, "or --jwt-secret-file or --jwt-public-key-file")?;
-                JwtKey::Secret(secret.reveal().as_bytes().to_vec())
+        let given = args.given();
+        if let [flag, other, ..] = given[..]
+            && !(flag == "jwt-secret-file" && other == JWT_SECRET)
+        {
+            return Err(self.sources.conflict(flag, other));
+        }
+        let given = given.first().copied();
+        let (flag, issuers) = match given {
+            Some("jwt-issuers-file") => ("jwt-issuers-file", self.issuers(args, claims)?),
+            other => {
+                let (flag, keys) = self.keys(other, args, claims)?;
+                (flag, vec![issuer(keys, claims)])
             }
         };
-        Ok(Jwt {
-            key,
-            user_claim: claims.jwt_user_claim.clone(),
-            type_claim: claims.jwt_type_claim.clone(),
-            issuer: claims.jwt_issuer.clone(),
-            audience: claims.jwt_audience.clone(),
-        })
+        let fetching = self.fetching(args, &issuers)?;
+        Ok(JwtSettings { jwt: Jwt { issuers, fetching }, flag })
+    }
+
+    fn issuers(
+        &mut self,
+        args: &JwtKeyArgs,
+        claims: &JwtClaimArgs,
+    ) -> Result<Vec<Issuer>, SettingError> {
+        let flag = "jwt-issuers-file";
+        let others = [
+            ("jwt-issuer", claims.jwt_issuer.is_some()),
+            ("jwt-audience", claims.jwt_audience.is_some()),
+        ];
+        if let Some((other, _)) = others.into_iter().find(|(_, is_given)| *is_given) {
+            return Err(self.sources.conflict(flag, other));
+        }
+        let path = args.jwt_issuers_file.clone().unwrap_or_default();
+        let issuers = issuers::read(&path, claims, args.secret.allow_weak_secret, self.warnings);
+        issuers.map_err(|reason| self.sources.refuse(flag, reason))
+    }
+
+    /// Of one issuer, by the flag that was given; else those of the URL that its name is, or a secret of the data directory.
+    fn keys(
+        &mut self,
+        given: Option<&'static str>,
+        args: &JwtKeyArgs,
+        claims: &JwtClaimArgs,
+    ) -> Result<(&'static str, Vec<KeySource>), SettingError> {
+        if let Some(urls) = &args.jwks_url {
+            let urls = urls.0.iter().cloned().map(KeySource::Url);
+            return Ok(("jwks-url", urls.collect()));
+        }
+        let allow_weak = args.secret.allow_weak_secret;
+        for (flag, file, kind) in [
+            ("jwks-file", &args.jwks_file, KeyKind::Set),
+            ("jwt-public-key-file", &args.jwt_public_key_file, KeyKind::Public),
+        ] {
+            if let Some(path) = file {
+                return self.key_file(flag, path, kind);
+            }
+        }
+        if let (Some(path), None) = (&args.secret.jwt_secret_file, &args.secret.jwt_secret) {
+            return self.key_file("jwt-secret-file", path, KeyKind::Secret { allow_weak });
+        }
+        if let Some(issuer) = claims.jwt_issuer.as_ref().filter(|_| given.is_none())
+            && issuer.starts_with("https://")
+        {
+            let checked = netrox_edge::check_key_url(issuer);
+            checked.map_err(|reason| self.sources.refuse("jwt-issuer", reason))?;
+            let kept = self.data_dir.as_ref().map(|data_dir| data_dir.path().join(JWT_SECRET));
+            if let Some(kept) = kept.filter(|kept| kept.exists()) {
+                self.warnings.add(format!(
+                    "{} is not used: keys of access tokens are those that {issuer} publishes; \
+                     --jwt-secret-file would take it",
+                    kept.display()
+                ));
+            }
+            return Ok(("jwt-issuer", vec![KeySource::Discovery(issuer.clone())]));
+        }
+        let alternatives = "or --jwt-secret-file, --jwt-public-key-file, --jwks-url, \
+                            --jwks-file, --jwt-issuers-file, or an https URL as --jwt-issuer";
+        let secret = self.jwt_secret(&args.secret, alternatives)?;
+        let key = JwtKey::Secret(secret.reveal().as_bytes().to_vec());
+        Ok((JWT_SECRET, vec![KeySource::Fixed(key)]))
+    }
+
+    fn key_file(
+        &mut self,
+        flag: &'static str,
+        path: &Path,
+        kind: KeyKind,
+    ) -> Result<(&'static str, Vec<KeySource>), SettingError> {
+        let file = key_file::read(path, kind, self.warnings);
+        let file = file.map_err(|reason| self.sources.refuse(flag, reason))?;
+        Ok((flag, vec![KeySource::File(file)]))
+    }
+
+    fn fetching(&self, args: &JwtKeyArgs, issuers: &[Issuer]) -> Result<KeyFetching, SettingError> {
+        let is_remote = |source: &KeySource| match source {
+            KeySource::Url(_) | KeySource::Discovery(_) => true,
+            KeySource::Fixed(_) | KeySource::File(_) => false,
+        };
+        if !issuers.iter().flat_map(|issuer| &issuer.keys).any(is_remote) {
+            let flags = ["jwks-ca-file", "jwks-cache", "jwks-refresh-interval"];
+            if let Some(flag) = flags.into_iter().find(|flag| self.sources.is_given(flag)) {
+                let reason = "is for keys of a URL, and there is none";
+                return Err(self.sources.refuse(flag, reason));
+            }
+        }
+        let ca_pem = match &args.jwks_ca_file {
+            Some(path) => {
+                let pem = secret::read_large_file(path);
+                Some(pem.map_err(|error| self.sources.refuse("jwks-ca-file", error))?)
+            }
+            None => None,
+        };
+        if let Some(pem) = &ca_pem {
+            let checked = netrox_edge::check_authorities(pem);
+            checked.map_err(|reason| self.sources.refuse("jwks-ca-file", reason))?;
+        }
+        let cache = args.jwks_cache.clone();
+        Ok(KeyFetching { refresh_interval: args.jwks_refresh_interval, ca_pem, cache })
     }
 
     pub(crate) fn jwt_secret(
@@ -101,28 +190,8 @@ impl<'a> Keys<'a> {
             None => self.kept(JWT_SECRET, alternatives)?,
         };
         let flag = if args.jwt_secret_file.is_some() { "jwt-secret-file" } else { "jwt-secret" };
-        if secret.reveal().contains("PRIVATE KEY-----") {
-            let reason = "it is a private key: give the public one that belongs to it as \
-                          --jwt-public-key-file";
-            return Err(self.sources.refuse(flag, reason));
-        }
-        if is_public_key(secret.reveal()) {
-            let reason = "it is a public key, with which anybody could sign tokens: give it as \
-                          --jwt-public-key-file";
-            return Err(self.sources.refuse(flag, reason));
-        }
-        let bytes = secret.reveal().len();
-        if bytes < MIN_SECRET_BYTES {
-            let weak = format!(
-                "the secret of access tokens has {bytes} bytes and can be guessed from a token: use \
-                 {MIN_SECRET_BYTES} random ones or more"
-            );
-            if !args.allow_weak_secret {
-                let reason = format!("{weak}, or --allow-weak-secret");
-                return Err(self.sources.refuse(flag, reason));
-            }
-            self.warnings.add(weak);
-        }
+        let checked = check_secret(secret.reveal(), args.allow_weak_secret, self.warnings);
+        checked.map_err(|reason| self.sources.refuse(flag, reason))?;
         Ok(secret)
     }
 
@@ -140,23 +209,13 @@ impl<'a> Keys<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_is_handed_out_is_no_secret() {
-        for key in [
-            "-----BEGIN PUBLIC KEY-----\nMFkw…",
-            "Of the issuer:\n-----BEGIN CERTIFICATE-----",
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
-            " ecdsa-sha2-nistp256 AAAA",
-            r#"{"kty":"RSA","n":"…","e":"AQAB"}"#,
-        ] {
-            assert!(is_public_key(key), "{key}");
-        }
-        for secret in ["{kty}", "a secret -----BEGIN", "sshhh", r#"{"a":"kty"}"#] {
-            assert!(!is_public_key(secret), "{secret}");
-        }
+fn issuer(keys: Vec<KeySource>, claims: &JwtClaimArgs) -> Issuer {
+    Issuer {
+        name: claims.jwt_issuer.clone(),
+        audiences: claims.jwt_audience.iter().cloned().collect(),
+        keys,
+        algorithms: None,
+        user_claim: claims.jwt_user_claim.clone(),
+        type_claim: claims.jwt_type_claim.clone(),
     }
 }

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use http::HeaderValue;
 use netrox_audit::Audit;
-use netrox_edge::config::{AllowedOrigins, CorsAllowOrigin, Jwt, Limits, Proxies};
+use netrox_edge::config::{AllowedOrigins, CorsAllowOrigin, Limits, Proxies};
 use netrox_tls::ServerTls;
 
 use crate::{
     cli::{CommonLimitArgs, DrainArgs, GrpcArgs, HttpArgs, WaitArgs},
     secret::{DataDir, ServiceTokens},
-    settings::storage::Storage,
+    settings::{key::JwtSettings, storage::Storage},
 };
 
 pub(crate) struct CoreSettings {
@@ -60,6 +60,8 @@ impl CoreSettings {
 pub(crate) struct EdgeSettings {
     pub(crate) addr: SocketAddr,
     pub(crate) config: netrox_edge::Config,
+    /// That says which keys of access tokens there are.
+    pub(crate) key_flag: &'static str,
     /// `Bearer <service token>`.
     pub(crate) authorization: HeaderValue,
 }
@@ -68,12 +70,12 @@ impl EdgeSettings {
     pub(crate) fn new(
         http: HttpArgs,
         tls: Option<ServerTls>,
-        jwt: Jwt,
+        jwt: JwtSettings,
         limits: Limits,
         service_tokens: &ServiceTokens,
     ) -> Self {
         let config = netrox_edge::Config {
-            jwt,
+            jwt: jwt.jwt,
             media_access: http.media_access.into(),
             cors_allow_origin: http.cors_allow_origin.unwrap_or(CorsAllowOrigin::None),
             allowed_origins: match http.allowed_origins {
@@ -92,6 +94,6 @@ impl EdgeSettings {
             audit: Audit::default(),
         };
         let authorization = service_tokens.authorization.clone();
-        Self { addr: http.http_addr, config, authorization }
+        Self { addr: http.http_addr, config, key_flag: jwt.flag, authorization }
     }
 }

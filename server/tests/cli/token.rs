@@ -172,7 +172,7 @@ fn a_token_on_stdin_is_explained() {
     }
     let other = "another secret of at least thirty-two bytes";
     let cases: [(&[&str], &str, &str, &[&str]); 5] = [
-        (&[], other, &token, &["the signature is not of the configured key"]),
+        (&[], other, &token, &["the signature is not of a configured key"]),
         (
             &["--jwt-issuer", "https://id.example.com"],
             SECRET,

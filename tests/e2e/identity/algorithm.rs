@@ -109,7 +109,7 @@ fn rsa() -> (EncodingKey, String) {
     (key, public_pem(&pair.public_key().as_der().expect("a public key")))
 }
 
-fn elliptic() -> (EncodingKey, String) {
+pub(super) fn elliptic() -> (EncodingKey, String) {
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).expect("a key");
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref()).expect("a key");

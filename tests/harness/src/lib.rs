@@ -9,7 +9,7 @@
 //! * [`crowding`]: how much the machine's other work holds up a test.
 //! * [`backup`]: databases that are copied, and that go back to their copy.
 //! * [`process`]: one process of the program and what it logs; [`process::run`] for one that ends.
-//! * [`user`] and [`token`]: end users and their access tokens.
+//! * [`user`] and [`token`]: end users and their access tokens; [`issuer`]: who publishes the keys of tokens.
 //! * [`rest`]: HTTP requests as bytes and answers as text; [`multipart`]: bodies of uploads.
 //! * [`reverse_proxy`]: proxies that end TLS, as `docs/PROXIES.md` shows them.
 //! * [`socket`]: a WebSocket client.
@@ -36,6 +36,7 @@ pub mod edge;
 pub mod engine;
 pub mod grpc;
 pub mod hanging_disk;
+pub mod issuer;
 pub mod last_words;
 pub mod multipart;
 pub mod process;

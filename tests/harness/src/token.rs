@@ -36,6 +36,12 @@ impl Claims {
         self.sign_with(Algorithm::HS256, &EncodingKey::from_secret(secret.as_bytes()))
     }
 
+    /// With the name of the key in its header.
+    pub fn sign_named(&self, name: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
+        let header = Header { kid: Some(name.to_owned()), ..Header::new(algorithm) };
+        encode(&header, &self.0, key).expect("sign a token")
+    }
+
     pub fn sign_with(&self, algorithm: Algorithm, key: &EncodingKey) -> String {
         encode(&Header::new(algorithm), &self.0, key).expect("sign a token")
     }

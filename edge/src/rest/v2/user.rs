@@ -25,11 +25,11 @@ impl FromRequestParts<Edge> for Actor {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         let shared = &edge.shared;
-        let identity = shared.authenticator.authenticate(&parts.headers, None);
+        let identity = shared.authenticator.authenticate(&parts.headers, None).await;
         let identity = identity.inspect_err(|refusal| {
             audit::refused(&shared.config.audit, *refusal, &parts.extensions)
         });
-        let identity = identity.map_err(|_| Problem::invalid_token())?;
+        let identity = identity.map_err(Problem::of_token)?;
         shared.known_users.ensure(&identity).await.map_err(Problem::of_read)?;
         Visitor::become_known(&parts.extensions);
         Ok(Self(identity.user_id))

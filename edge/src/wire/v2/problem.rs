@@ -90,6 +90,10 @@ impl Problem {
         Self::new(ProblemCode::InvalidToken, "The access token is missing, or not valid")
     }
 
+    pub(crate) fn of_token(refusal: crate::auth::Refusal) -> Self {
+        if refusal.is_temporary() { Self::unavailable() } else { Self::invalid_token() }
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(ProblemCode::MethodNotAllowed, "The resource has no such method")
     }

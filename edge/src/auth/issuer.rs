@@ -1,0 +1,223 @@
+//! One issuer: its keys, and what is demanded of its tokens.
+
+use std::{collections::HashMap, str::FromStr as _, sync::Arc};
+
+use jsonwebtoken::{Algorithm, TokenData, Validation, decode, decode_header};
+use netrox_proto::ids::UserId;
+use serde_json::value::RawValue;
+
+use super::{
+    Refusal, SUBJECT_CLAIM,
+    key::{ConfigError, OF_SECRETS},
+    key_set::KeyId,
+    source::Source,
+    text,
+};
+use crate::config::{self, JwtKey, KeySource};
+
+pub(super) type Claims = HashMap<String, Box<RawValue>>;
+
+const ALL: [Algorithm; 12] = [
+    Algorithm::HS256,
+    Algorithm::HS384,
+    Algorithm::HS512,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+pub(super) struct Issuer {
+    pub(super) name: Option<String>,
+    pub(super) audiences: Vec<String>,
+    pub(super) user_claim: String,
+    pub(super) type_claim: String,
+    sources: Vec<Arc<Source>>,
+    /// What is demanded of a token of each algorithm that is taken.
+    validations: Vec<(Algorithm, Validation)>,
+}
+
+/// A token that is signed by the issuer, and meant for here.
+pub(super) struct Signed {
+    pub(super) token: TokenData<Claims>,
+    pub(super) key: KeyId,
+    pub(super) is_by_secret: bool,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsigned {
+    pub(super) refusal: Refusal,
+    /// Newer keys may say otherwise.
+    pub(super) may_change: bool,
+}
+
+impl From<Refusal> for Unsigned {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, may_change: false }
+    }
+}
+
+impl Issuer {
+    pub(super) fn new(
+        config: &config::Issuer,
+        sources: Vec<Arc<Source>>,
+    ) -> Result<Self, ConfigError> {
+        let algorithms = algorithms(config)?;
+        let validations = algorithms.into_iter().map(|algorithm| {
+            let mut validation = Validation {
+                algorithms: vec![algorithm],
+                // Times are ours to check: the library panics before 1970, and takes an `nbf` of null for one.
+                validate_exp: false,
+                validate_aud: !config.audiences.is_empty(),
+                ..Validation::default()
+            };
+            // With an audience, or an issuer, configured, a token without one is refused too.
+            let mut required = vec!["exp"];
+            if !config.audiences.is_empty() {
+                validation.set_audience(&config.audiences);
+                required.push("aud");
+            }
+            if let Some(name) = &config.name {
+                validation.set_issuer(&[name]);
+                required.push("iss");
+            }
+            validation.set_required_spec_claims(&required);
+            (algorithm, validation)
+        });
+        let issuer = Self {
+            name: config.name.clone(),
+            audiences: config.audiences.clone(),
+            user_claim: config.user_claim.clone(),
+            type_claim: config.type_claim.clone(),
+            sources,
+            validations: validations.collect(),
+        };
+        let are_known = issuer.sources.iter().all(|source| source.keys().is_some());
+        if are_known && issuer.algorithms().is_empty() {
+            return Err(ConfigError::new("its keys are for none of the algorithms that are taken"));
+        }
+        Ok(issuer)
+    }
+
+    /// Finds the key that a token is signed with.
+    pub(super) fn signed(&self, token: &str) -> Result<Signed, Unsigned> {
+        let header = decode_header(token).map_err(Refusal::from)?;
+        let validation = self.validations.iter().find(|(taken, _)| *taken == header.alg);
+        let (algorithm, validation) = validation.ok_or(Refusal::Algorithm)?;
+        let (mut refusal, mut may_change) = (Refusal::UnknownKey, true);
+        let mut lacks_keys = false;
+        for source in &self.sources {
+            let Some(set) = source.keys() else {
+                lacks_keys = true;
+                continue;
+            };
+            let candidates = set.candidates(header.kid.as_deref());
+            may_change &= !candidates.are_named;
+            for key in candidates.keys() {
+                if !key.is_for(*algorithm) {
+                    if refusal == Refusal::UnknownKey {
+                        refusal = Refusal::Algorithm;
+                    }
+                    continue;
+                }
+                match decode::<Claims>(token, &key.key, validation).map_err(Refusal::from) {
+                    Ok(token) => {
+                        return Ok(Signed { token, key: key.id, is_by_secret: key.is_secret() });
+                    }
+                    Err(Refusal::Signature) => refusal = Refusal::Signature,
+                    Err(other) => return Err(other.into()),
+                }
+            }
+        }
+        if lacks_keys && may_change {
+            refusal = Refusal::NoKeys;
+        }
+        Err(Unsigned { refusal, may_change })
+    }
+
+    /// Whether there is such a key still.
+    pub(super) fn has(&self, key: &KeyId) -> bool {
+        self.sources.iter().any(|source| source.keys().is_some_and(|keys| keys.contains(key)))
+    }
+
+    /// Whether there are any keys.
+    pub(super) fn has_keys(&self) -> bool {
+        self.sources.iter().any(|source| source.keys().is_some())
+    }
+
+    /// How often the keys became others.
+    pub(super) fn changes(&self) -> u64 {
+        self.sources.iter().map(|source| source.changes()).sum()
+    }
+
+    /// Whether some of its keys were asked for in vain the last time.
+    pub(super) fn is_away(&self) -> bool {
+        self.sources.iter().any(|source| source.is_away())
+    }
+
+    /// Asks for newer keys, and waits for them. False where there can be none.
+    pub(super) async fn refetched(&self) -> bool {
+        let fetches = self.sources.iter().map(|source| source.refetched());
+        let fetched = futures_util::future::join_all(fetches).await;
+        fetched.contains(&true)
+    }
+
+    pub(super) fn user(&self, claims: &Claims) -> Option<UserId> {
+        let claim = claims.get(&self.user_claim).or_else(|| claims.get(SUBJECT_CLAIM))?;
+        text(claim)?.parse().ok()
+    }
+
+    /// What a token may be signed with here, in the order of [`ALL`].
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
+        let sets: Vec<_> = self.sources.iter().filter_map(|source| source.keys()).collect();
+        let taken = self.validations.iter().map(|(algorithm, _)| *algorithm);
+        taken.filter(|taken| sets.iter().any(|set| set.algorithms().any(|a| a == *taken))).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn validations(&self) -> impl Iterator<Item = &Validation> {
+        self.validations.iter().map(|(_, validation)| validation)
+    }
+}
+
+/// Those of an issuer that its keys can be for.
+fn algorithms(config: &config::Issuer) -> Result<Vec<Algorithm>, ConfigError> {
+    let may_be = |algorithm: &Algorithm| {
+        let is_of_secrets = OF_SECRETS.contains(algorithm);
+        config.keys.iter().any(|source| match source {
+            KeySource::Fixed(key) => can_be_for(key, is_of_secrets),
+            KeySource::File(file) => can_be_for(&file.key, is_of_secrets),
+            KeySource::Url(_) | KeySource::Discovery(_) => !is_of_secrets,
+        })
+    };
+    let Some(names) = &config.algorithms else {
+        return Ok(ALL.into_iter().filter(may_be).collect());
+    };
+    if names.is_empty() {
+        return Err(ConfigError::new("no algorithm is taken"));
+    }
+    let algorithms = names.iter().map(|name| {
+        let algorithm = Algorithm::from_str(name)
+            .map_err(|_| ConfigError::new(format!("{name:?} is no algorithm of signatures")))?;
+        if may_be(&algorithm) {
+            Ok(algorithm)
+        } else {
+            Err(ConfigError::new(format!("no key of this kind is for {name}")))
+        }
+    });
+    algorithms.collect()
+}
+
+fn can_be_for(key: &JwtKey, is_of_secrets: bool) -> bool {
+    match key {
+        JwtKey::Secret(_) => is_of_secrets,
+        JwtKey::PublicKeyPem(_) => !is_of_secrets,
+        JwtKey::KeySet(_) => true,
+    }
+}
