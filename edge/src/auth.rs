@@ -23,6 +23,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
+use netrox_audit::Audit;
 use netrox_proto::ids::UserId;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -129,10 +130,11 @@ impl Authenticator {
     }
 
     /// Keeps the keys up to date until the drain. To be called once, in a runtime.
-    pub(crate) fn keep_keys(&self, metrics: &KeyMetrics, tasks: &Tasks) {
+    pub(crate) fn keep_keys(&self, metrics: &KeyMetrics, audit: &Audit, tasks: &Tasks) {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner).take();
         let fetcher = self.fetcher.as_ref();
-        self.reload.get_or_init(|| source::keep(&self.sources, fetcher, cache, metrics, tasks));
+        self.reload
+            .get_or_init(|| source::keep(&self.sources, fetcher, cache, (metrics, audit), tasks));
     }
 
     /// Reads all files of keys anew, and asks all URLs.

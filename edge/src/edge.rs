@@ -62,7 +62,7 @@ impl Edge {
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
-        authenticator.keep_keys(metrics.keys(), &tasks);
+        authenticator.keep_keys(metrics.keys(), &config.audit, &tasks);
         let known_users = Arc::new(KnownUsers::new(core.clone()));
         let limiter = Arc::new(Limiter::new(&config));
         let sends =

@@ -121,6 +121,18 @@ pub(crate) struct ObservedParts {
     pub(crate) edge: Option<Edge>,
 }
 
+impl ObservedParts {
+    /// What they have in files, but for certificates.
+    pub(crate) fn read_again(&self) {
+        if let Some(core) = &self.core {
+            core.reload_services();
+        }
+        if let Some(edge) = &self.edge {
+            edge.reload_keys();
+        }
+    }
+}
+
 impl Observed {
     pub(crate) fn new(registry: Registry, draining: CancellationToken) -> Self {
         Self { registry, parts: OnceLock::new(), draining }

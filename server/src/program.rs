@@ -6,8 +6,7 @@ use std::{
 
 use netrox_audit::{Audit, AuditLog, Event, Name, Outcome, Target};
 use netrox_tls::keep_current;
-use tokio::{runtime, select, sync::watch, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::{runtime, select, time::sleep};
 
 use crate::{
     admin::{self, Admin, Observed},
@@ -15,7 +14,7 @@ use crate::{
     file_mode, memory, open_files,
     service::{self, Service},
     settings::Settings,
-    signals::Signals,
+    signals::{Asked, Signals},
     start_line::StartLine,
     telemetry::Telemetry,
 };
@@ -89,12 +88,13 @@ async fn serve(
 ) -> Result<(), Failure> {
     let listen = |source: io::Error| Failure::System { what: "listening to signals", source };
     let mut signals = Signals::listen().map_err(listen)?;
-    let drain = CancellationToken::new();
-    let hangups = watch::Sender::default();
-    let certificates = keep_current(settings.watched.clone(), hangups.subscribe());
+    let asked = Asked::default();
+    let certificates = keep_current(settings.watched.clone(), asked.hangups.subscribe());
+    let audit = audit_log.handle();
     select! {
-        result = observe(settings, telemetry, audit_log, has_started, drain.clone()) => result,
-        () = signals.watch(&drain, &hangups) => Err(Failure::SecondSignal),
+        result = observe(settings, telemetry, audit_log, has_started, asked.clone()) => result,
+        () = signals.watch(&asked) => Err(Failure::SecondSignal),
+        never = asked.at_hangups(|| audit.reopen()) => match never {},
         never = memory::give_back() => match never {},
         never = certificates => match never {},
     }
@@ -106,21 +106,21 @@ async fn observe(
     telemetry: &Telemetry,
     audit_log: &AuditLog,
     has_started: &Cell<bool>,
-    drain: CancellationToken,
+    asked: Asked,
 ) -> Result<(), Failure> {
     let listener = settings.admin.bind(&settings.sources, &mut settings.warnings)?;
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let mut registry = admin::registry(settings.parts.role());
     let metrics = service::Metrics::registered(&settings.parts, &mut registry);
     audit_log.register(&mut registry);
-    let observed = Arc::new(Observed::new(registry, drain.clone()));
+    let observed = Arc::new(Observed::new(registry, asked.drain.clone()));
     let admin = listener.map(|listener| Admin::start(listener, Arc::clone(&observed)));
     let view = View { observed, metrics, address };
     let tell_start = || {
         has_started.set(true);
         audit_log.handle().record(Event::new(Name::Started).target(env!("CARGO_PKG_VERSION")));
     };
-    let result = open_and_run(settings, telemetry, tell_start, drain, view).await;
+    let result = open_and_run(settings, telemetry, tell_start, asked, view).await;
     if let Some(admin) = admin {
         admin.stop().await;
     }
@@ -139,7 +139,7 @@ async fn open_and_run(
     settings: Settings,
     telemetry: &Telemetry,
     tell_start: impl FnOnce(),
-    drain: CancellationToken,
+    asked: Asked,
     view: View,
 ) -> Result<(), Failure> {
     let line = StartLine::new(&settings.parts);
@@ -149,7 +149,7 @@ async fn open_and_run(
         select! {
             opened = &mut opening => break Some(opened?),
             // It may wait for a database for long.
-            () = drain.cancelled() => break None,
+            () = asked.drain.cancelled() => break None,
             // What it waits for may be by what is warned of.
             () = sleep(LONG_START), if warnings.len() > 0 => {
                 for warning in warnings.by_ref() {
@@ -175,7 +175,11 @@ async fn open_and_run(
     if let Some(welcome) = settings.welcome {
         telemetry.print(&welcome.text(&addresses));
     }
-    service.run(drain, settings.drain_delay, settings.drain_timeout).await?;
+    let parts = service.parts();
+    select! {
+        result = service.run(asked.drain.clone(), settings.drain_delay, settings.drain_timeout) => result?,
+        never = asked.at_hangups(|| parts.read_again()) => match never {},
+    }
     tracing::info!("drained");
     Ok(())
 }

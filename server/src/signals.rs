@@ -1,6 +1,6 @@
 //! Signals of the operating system.
 
-use std::{io, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
 use tokio::{
     select,
@@ -12,6 +12,27 @@ use tokio_util::sync::CancellationToken;
 
 /// Who asks once may send two, as `timeout` does: to the process, and to its group.
 const APART: Duration = Duration::from_secs(1);
+
+/// What signals have asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// To end.
+    pub(crate) drain: CancellationToken,
+    /// To read again what is in files: how often.
+    pub(crate) hangups: watch::Sender<u64>,
+}
+
+impl Asked {
+    /// Calls it at each SIGHUP.
+    pub(crate) async fn at_hangups(&self, act: impl Fn()) -> Infallible {
+        let mut hangups = self.hangups.subscribe();
+        // What was asked for before is for others.
+        while hangups.changed().await.is_ok() {
+            act();
+        }
+        std::future::pending().await
+    }
+}
 
 /// From its creation on no signal ends the process by itself.
 #[derive(Debug)]
@@ -30,16 +51,18 @@ impl Signals {
         })
     }
 
-    /// Counts each SIGHUP in `hangups`. Cancels `drain` at the first SIGTERM or SIGINT, and returns at another that comes [`APART`] after it or later.
-    pub(crate) async fn watch(&mut self, drain: &CancellationToken, hangups: &watch::Sender<u64>) {
+    /// Tells of each SIGHUP, and of the first SIGTERM or SIGINT. Returns at another of these that comes [`APART`] after it
+    /// or later.
+    pub(crate) async fn watch(&mut self, asked: &Asked) {
         let mut draining_since: Option<Instant> = None;
         loop {
             let name = self.next().await;
             if name == "SIGHUP" {
                 tracing::info!(
-                    "SIGHUP: certificates are read again; other settings are read once, at the start"
+                    "SIGHUP: certificates, keys of access tokens and the file of services are read again, and the \
+                     audit log is opened anew; other settings are read once, at the start"
                 );
-                hangups.send_modify(|count| *count += 1);
+                asked.hangups.send_modify(|count| *count += 1);
                 continue;
             }
             match draining_since {
@@ -51,7 +74,7 @@ impl Signals {
                         signal = name,
                         "draining; another signal after a second stops at once"
                     );
-                    drain.cancel();
+                    asked.drain.cancel();
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use netrox_audit::Audit;
 use netrox_proto::ids::UserId;
 use serde_json::{Map, Value};
 
@@ -30,7 +31,7 @@ pub struct Explanation {
 pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigError> {
     let authenticator = Authenticator::new(config)?;
     let tasks = Tasks::default();
-    authenticator.keep_keys(&KeyMetrics::default(), &tasks);
+    authenticator.keep_keys(&KeyMetrics::default(), &Audit::default(), &tasks);
     let now = now();
     let verdict = authenticator.verify(token, now).await.map(|identity| identity.user_id);
     tasks.begin_drain();

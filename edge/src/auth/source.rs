@@ -14,6 +14,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use netrox_audit::Audit;
+
 pub use self::fetch::{check_authorities, check_key_url};
 pub(super) use self::{cache::Cache, fetch::Fetcher, files::Reload, remote::Remote};
 use super::{
@@ -137,21 +139,21 @@ pub(super) fn keep(
     sources: &[Arc<Source>],
     fetcher: Option<&Fetcher>,
     cache: Option<Cache>,
-    metrics: &KeyMetrics,
+    (metrics, audit): (&KeyMetrics, &Audit),
     tasks: &Tasks,
 ) -> Reload {
     let cache = cache.map(Arc::new);
     let remote = sources.iter().filter(|source| source.as_remote().is_some());
     for (source, fetcher) in remote.zip(fetcher.into_iter().cycle()) {
         let (source, fetcher) = (Arc::clone(source), fetcher.clone());
-        let (cache, metrics) = (cache.clone(), metrics.clone());
+        let (cache, metrics, audit) = (cache.clone(), metrics.clone(), audit.clone());
         let draining = tasks.draining().clone();
         tasks.spawn(async move {
-            let kept = remote::keep(&source, &fetcher, cache.as_ref(), &metrics);
+            let kept = remote::keep(&source, &fetcher, cache.as_ref(), (&metrics, &audit));
             draining.run_until_cancelled(kept).await;
         });
     }
-    files::keep(sources, tasks)
+    files::keep(sources, audit, tasks)
 }
 
 fn key_set(key: &JwtKey) -> Result<jwks::Parsed, ConfigError> {

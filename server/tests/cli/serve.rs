@@ -195,7 +195,7 @@ fn a_hangup_and_a_closed_stderr_end_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::start(dir.path(), &["serve"]);
     server.signal("HUP");
-    server.wait_for_line("SIGHUP: certificates are read again");
+    server.wait_for_line("SIGHUP: certificates, keys of access tokens");
     server.close_stderr();
     server.signal("HUP");
     TcpStream::connect(server.http_addr()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::{io, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
 
+use netrox_audit::{Audit, Name};
 use tokio::{
     select,
     sync::Notify,
@@ -57,12 +58,13 @@ impl Stamp {
 }
 
 /// Looks at the files of all sources until the drain.
-pub(super) fn keep(sources: &[Arc<Source>], tasks: &Tasks) -> Reload {
+pub(super) fn keep(sources: &[Arc<Source>], audit: &Audit, tasks: &Tasks) -> Reload {
     let reload = Reload { files: Arc::new(Notify::new()), sources: sources.to_vec() };
     let watched = sources.iter().filter_map(|source| {
         let file = source.file()?;
         // It may have changed since it was read.
-        Some(Watched { source: Arc::clone(source), key: file.key.clone(), stamp: None })
+        let (source, key) = (Arc::clone(source), file.key.clone());
+        Some(Watched { source, audit: audit.clone(), key, stamp: None })
     });
     let mut watched: Vec<_> = watched.collect();
     if watched.is_empty() {
@@ -88,6 +90,7 @@ pub(super) fn keep(sources: &[Arc<Source>], tasks: &Tasks) -> Reload {
 
 struct Watched {
     source: Arc<Source>,
+    audit: Audit,
     /// What is used.
     key: JwtKey,
     stamp: Option<Stamp>,
@@ -110,12 +113,7 @@ impl Watched {
             None => return,
             Some(Ok(key)) if key == self.key => return,
             Some(Ok(key)) => key_set(&key).map(|parsed| (key, parsed)),
-            Some(Err(reason)) => {
-                tracing::error!(
-                    "{name} has changed and is not usable, its last keys stay: {reason}"
-                );
-                return;
-            }
+            Some(Err(reason)) => return self.refused(&reason.to_string()),
         };
         match parsed {
             Ok((key, parsed)) => {
@@ -126,13 +124,15 @@ impl Watched {
                 self.source.put(parsed.set);
                 self.key = key;
                 tracing::info!(keys = count, "new keys of access tokens, of {name}");
+                self.audit.reloaded(Name::KeysReloaded, Ok(name.clone()));
             }
-            Err(error) => {
-                let reason = error.reason();
-                tracing::error!(
-                    "{name} has changed and is not usable, its last keys stay: {reason}"
-                );
-            }
+            Err(error) => self.refused(&error.reason().to_string()),
         }
+    }
+
+    fn refused(&self, reason: &str) {
+        let name = &self.source.name;
+        tracing::error!("{name} has changed and is not usable, its last keys stay: {reason}");
+        self.audit.reloaded(Name::KeysReloaded, Err(format!("{name}: {reason}")));
     }
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use netrox_audit::{Audit, Name};
 use reqwest::Url;
 use tokio::{
     select,
@@ -188,7 +189,7 @@ pub(super) async fn keep(
     source: &Source,
     fetcher: &Fetcher,
     cache: Option<&Arc<Cache>>,
-    metrics: &KeyMetrics,
+    (metrics, audit): (&KeyMetrics, &Audit),
 ) {
     let Some(remote) = source.as_remote() else { return };
     let mut keeper = Keeper {
@@ -196,6 +197,7 @@ pub(super) async fn keep(
         remote,
         cache,
         metrics,
+        audit,
         backoff: Backoff::new(FIRST_DELAY, remote.window()),
         left_out: String::new(),
         failure: Notice::default(),
@@ -226,6 +228,7 @@ struct Keeper<'a> {
     remote: &'a Remote,
     cache: Option<&'a Arc<Cache>>,
     metrics: &'a KeyMetrics,
+    audit: &'a Audit,
     backoff: Backoff,
     /// What was told last.
     left_out: String,
@@ -271,6 +274,7 @@ impl Keeper<'_> {
         let (source, count) = (&self.source.name, parsed.set.len());
         if self.source.put(parsed.set) {
             tracing::info!(keys = count, "new keys of access tokens, of {source}{whence}");
+            self.audit.reloaded(Name::KeysReloaded, Ok(source.clone()));
         }
         if parsed.left_out != self.left_out {
             if !parsed.left_out.is_empty() {

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use netrox_harness::{Arrangement, TestChat, each, eventually, token::Claims};
+use serde_json::Value;
 
 use super::{ID, Key, set};
 use crate::identity::{algorithm::elliptic, assert_accepted, assert_refused, with_token};
@@ -26,8 +27,13 @@ async fn a_file_of_keys_is_read_again(arrangement: Arrangement) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("keys.json");
     replace(&path, &set(&[&old]).to_string());
-    let chat =
-        TestChat::builder(arrangement).unset("jwt-secret").set("jwks-file", &path).start().await;
+    let audit_log = directory.path().join("audit.log");
+    let chat = TestChat::builder(arrangement)
+        .unset("jwt-secret")
+        .set("jwks-file", &path)
+        .set("audit-log", &audit_log)
+        .start()
+        .await;
     assert_accepted(&chat, "the old key", &old.token()).await;
     assert_refused(&chat, "the new key", &new.token()).await;
     let log = chat.log(chat.edge_role());
@@ -37,6 +43,15 @@ async fn a_file_of_keys_is_read_again(arrangement: Arrangement) {
     replace(&path, &set(&[&new]).to_string());
     is_accepted(&chat, &new.token()).await;
     assert_refused(&chat, "the old key", &old.token()).await;
+    let told = async || {
+        let log = fs::read_to_string(&audit_log).ok()?;
+        let events = log.lines().map(serde_json::from_str::<Value>);
+        let events: Vec<_> = events.collect::<Result<_, _>>().ok()?;
+        let reloads = events.iter().filter(|event| event["event"] == "keys_reloaded");
+        let outcomes: Vec<_> = reloads.map(|event| event["outcome"].clone()).collect();
+        (outcomes == ["refused", "ok"]).then_some(())
+    };
+    eventually("both in the audit log", told).await;
 }
 
 async fn a_public_key_and_a_secret_are_read_again(arrangement: Arrangement) {
