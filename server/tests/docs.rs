@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 9] = [
     "docs/PERFORMANCE.md",
     "docs/PERFORMANCE-HISTORY.md",
     "docs/PROXIES.md",
+    "docs/SECURITY-MODEL.md",
     "docs/WRITING-A-CLIENT.md",
 ];
 
