@@ -158,7 +158,7 @@ impl Server {
         let heads = Arc::new(Heads::default());
         let stream =
             WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written(), Arc::clone(&heads));
-        let Some(stream) = self.secured(stream, peer).await else { return };
+        let Some(stream) = self.secured(stream, peer, stranger.closed()).await else { return };
         let io = TokioIo::new(stream);
         let has_served = Arc::new(AtomicBool::new(false));
         let service = service_fn({
@@ -233,11 +233,16 @@ impl Server {
     }
 
     /// The connection behind its TLS handshake, where there is to be one.
-    async fn secured(&self, stream: WriteTimeout<TcpStream>, peer: IpAddr) -> Option<Secured> {
+    async fn secured(
+        &self,
+        stream: WriteTimeout<TcpStream>,
+        peer: IpAddr,
+        closed: &CancellationToken,
+    ) -> Option<Secured> {
         let Some(tls) = &self.config().tls else { return Some(Secured::Plain(stream)) };
         let longest = self.config().limits.handshake_timeout;
         // It is large, and soon over.
-        let made = Box::pin(self.handshakes.make(tls, stream, longest, peer));
+        let made = Box::pin(self.handshakes.make(tls, stream, longest, peer, closed));
         self.tasks().draining().run_until_cancelled(made).await?.map(Secured::Tls)
     }
 }

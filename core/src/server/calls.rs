@@ -69,7 +69,7 @@ where
         };
         // Before any call waits for its turn: many may come with the first.
         if visitor.is_known()
-            || self.strangers.auth.recognizes(request.headers(), request.extensions(), &visitor)
+            || self.strangers.auth.recognizes(request.headers(), &visitor)
         {
             return Either::Left(self.service.call(request));
         }
