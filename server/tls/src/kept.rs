@@ -79,9 +79,10 @@ impl Looks {
 
     /// Whether that is to be told: at every try, it would be the same line again and again.
     fn refused(&mut self, look: Look, cause: String) -> bool {
-        let is_known = self.refusal.as_ref().is_some_and(|last| {
-            last.cause == cause && last.told_at.elapsed() < REFUSAL_INTERVAL
-        });
+        let is_known = self
+            .refusal
+            .as_ref()
+            .is_some_and(|last| last.cause == cause && last.told_at.elapsed() < REFUSAL_INTERVAL);
         if is_known && look == Look::InPassing {
             return false;
         }
