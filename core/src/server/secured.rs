@@ -82,11 +82,7 @@ impl<S> std::fmt::Debug for Tls<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
-    pub(super) fn new(
-        stream: S,
-        handshakes: Option<&Arc<Handshakes>>,
-        stranger: Stranger,
-    ) -> Self {
+    pub(super) fn new(stream: S, handshakes: Option<&Arc<Handshakes>>, stranger: Stranger) -> Self {
         let Some(handshakes) = handshakes else { return Self::Plain(stream) };
         let state = State::Handshake(handshakes.tls.accept(stream).into_fallible());
         let (handshakes, begun) = (Arc::clone(handshakes), Instant::now());
