@@ -25,6 +25,7 @@ struct Secured {
     builder: Builder,
     /// Of the public door.
     door: Certificate,
+    core: Certificate,
 }
 
 impl Secured {
@@ -42,7 +43,7 @@ impl Secured {
             .set("core-ca-file", authority.certificate())
             .set("core-client-cert-file", &edge.certificate)
             .set("core-client-key-file", &edge.key);
-        Self { authority, builder, door }
+        Self { authority, builder, door, core }
     }
 }
 

@@ -4,13 +4,12 @@ use std::{
     io,
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 use netrox_tls::{HandshakeFailure, ServerStream, ServerTls};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +38,12 @@ impl Handshakes {
         &self,
         tls: &ServerTls,
         stream: S,
-        longest: Duration,
+        until: Instant,
         peer: IpAddr,
         closed: &CancellationToken,
     ) -> Option<Box<ServerStream<S>>> {
         let mut under_way = UnderWay { handshakes: self, closed, is_over: false };
-        let made = timeout(longest, tls.accept(stream)).await;
+        let made = timeout_at(until, tls.accept(stream)).await;
         under_way.is_over = true;
         let failure = match made {
             Ok(Ok(stream)) => {

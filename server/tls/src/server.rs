@@ -92,13 +92,15 @@ enum Tickets {
 impl Tickets {
     fn of(door: Door) -> Result<Self, TlsError> {
         match door {
-            Door::Http => aws_lc_rs::Ticketer::new().map(Self::Given).map_err(general),
+            Door::Http => {
+                aws_lc_rs::Ticketer::new().map(Self::Given).map_err(|error| general(&error))
+            }
             Door::Grpc => Ok(Self::None),
         }
     }
 }
 
-fn general(error: rustls::Error) -> TlsError {
+fn general(error: &rustls::Error) -> TlsError {
     TlsError::new(None, error.to_string())
 }
 
@@ -112,7 +114,7 @@ fn read(
     let shown = chain.clone();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
-    let config = config.with_safe_default_protocol_versions().map_err(general)?;
+    let config = config.with_safe_default_protocol_versions().map_err(|error| general(&error))?;
     let config = match &files.client_authorities {
         Some(path) => {
             let roots = Arc::new(files::authorities(path)?);

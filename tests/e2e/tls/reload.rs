@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 use netrox_harness::{
-    Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, tls::shown_by,
+    Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, socket::End,
+    tls::shown_by,
 };
 
 use super::{Secured, client, put, user};
@@ -11,7 +12,7 @@ use super::{Secured, client, put, user};
 each![; serve: certificates_are_read_again_and_open_sockets_stay];
 
 async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangement) {
-    let Secured { authority, builder, door } = Secured::new(arrangement);
+    let Secured { authority, builder, door, .. } = Secured::new(arrangement);
     let chat = builder.start().await;
     let address = chat.edge().address;
     let through = client(&chat, &authority).await;
@@ -71,4 +72,10 @@ async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangem
     is_shown("third").await;
     at_ada.say(&bob, "after all").await;
     at_bob.expect_body("after all").await;
+
+    // A drain ends them as it does without TLS.
+    assert_eq!(chat.terminate(Role::Serve).await.code(), Some(0));
+    for socket in [&mut at_ada, &mut at_bob] {
+        assert_eq!(socket.end().await, End::Closed(1001));
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
     logs::Logs,
     stub_core::{SECRET, config, user},
     stub_edge::StubEdge,
+    ws::handshake::{MAX_SHOWN_ORIGIN_BYTES, shortened},
 };
 
 mod second;
