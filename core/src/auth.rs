@@ -10,9 +10,13 @@ mod scope;
 mod services;
 mod watch;
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
-use http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, header::AUTHORIZATION};
 use netrox_audit::{Audit, Name, Refused};
 use netrox_proto::request_id::RequestId;
 use subtle::{Choice, ConstantTimeEq};
@@ -36,10 +40,22 @@ use crate::{error::Error, metrics::ServiceCalls, notice::Notices, strangers::Vis
 const SCHEME: &str = "bearer";
 
 /// The names in the certificate that the client of a connection has shown, and that was verified: of its subject
-/// alternative names, DNS names and URIs. Whoever takes a connection over TLS puts it into the extensions of its requests.
-/// It counts where a call carries no `authorization`.
-#[derive(Debug, Clone)]
-pub(crate) struct CertificateNames(pub(crate) Arc<[String]>);
+/// alternative names, DNS names and URIs. They are there once the TLS handshake is over, and count where a call carries no
+/// `authorization`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CertificateNames(Arc<OnceLock<Box<[String]>>>);
+
+impl CertificateNames {
+    /// What a handshake has shown, of which a connection has one.
+    pub(crate) fn shown(&self, names: Box<[String]>) {
+        let _ = self.0.set(names);
+    }
+
+    /// Nothing where there is no certificate.
+    fn get(&self) -> Option<&[String]> {
+        self.0.get().map(|names| &**names)
+    }
+}
 
 /// Lets calls pass that carry one of the tokens.
 #[derive(Clone)]
@@ -150,7 +166,7 @@ impl ServiceAuth {
     fn identify(
         &self,
         head: &HeaderMap,
-        extensions: &Extensions,
+        visitor: Option<&Visitor>,
     ) -> Result<Arc<Credential>, Unknown> {
         let known = match head.get(AUTHORIZATION) {
             Some(value) => {
@@ -163,7 +179,8 @@ impl ServiceAuth {
                 self.services.of_token(token).ok_or(Unknown::Token)?
             }
             None => {
-                let CertificateNames(names) = extensions.get().ok_or(Unknown::NoToken)?;
+                let names = visitor.and_then(|visitor| visitor.certificate_names().get());
+                let names = names.ok_or(Unknown::NoToken)?;
                 self.services.of_certificate(names).ok_or(Unknown::Certificate)?
             }
         };
@@ -171,13 +188,8 @@ impl ServiceAuth {
     }
 
     /// Whether the head of a call shows who calls. Then its connection is that of somebody known.
-    pub(crate) fn recognizes(
-        &self,
-        head: &HeaderMap,
-        extensions: &Extensions,
-        visitor: &Visitor,
-    ) -> bool {
-        let is_known = self.identify(head, extensions).is_ok();
+    pub(crate) fn recognizes(&self, head: &HeaderMap, visitor: &Visitor) -> bool {
+        let is_known = self.identify(head, Some(visitor)).is_ok();
         if is_known {
             visitor.become_known();
         }
@@ -187,7 +199,7 @@ impl ServiceAuth {
     /// Who calls, where they may call it.
     fn permit(&self, request: &http::Request<Body>) -> Result<Arc<Credential>, Status> {
         let visitor = request.extensions().get::<Visitor>();
-        let credential = match self.identify(request.headers(), request.extensions()) {
+        let credential = match self.identify(request.headers(), visitor) {
             Ok(credential) => credential,
             Err(unknown) => return Err(self.refuse(unknown, visitor)),
         };
@@ -264,12 +276,10 @@ impl ServiceAuth {
 
     /// The same of what any service may call.
     fn let_pass(&self, request: Request<()>) -> Result<Request<()>, Status> {
-        match self.identify(request.metadata().as_ref(), request.extensions()) {
+        let visitor = request.extensions().get::<Visitor>();
+        match self.identify(request.metadata().as_ref(), visitor) {
             Ok(_) => Ok(request),
-            Err(unknown) => {
-                let visitor = request.extensions().get::<Visitor>();
-                Err(self.refuse(unknown, visitor))
-            }
+            Err(unknown) => Err(self.refuse(unknown, visitor)),
         }
     }
 

@@ -44,6 +44,7 @@ impl Default for Metrics {
         let feed_reads = FeedReads(by_label(ReadCause::ALL, |cause| FeedRead { cause }));
         let serving = Serving(by_label(Part::ALL, |part| OfPart { part }));
         let failed_handshakes = FailedHandshakes::default();
+        failed_handshakes.begin();
         let service_calls = ServiceCalls::default();
         Self { commits, feed_reads, serving, failed_handshakes, service_calls }
     }
@@ -278,6 +279,13 @@ impl EncodeLabelValue for Part {
 pub(crate) struct FailedHandshakes(Family<FailedHandshake, Counter>);
 
 impl FailedHandshakes {
+    /// A rate needs its zero.
+    fn begin(&self) {
+        for failure in HandshakeFailure::ALL {
+            drop(self.0.get_or_create(&FailedHandshake { reason: failure.word() }));
+        }
+    }
+
     pub(crate) fn count(&self, failure: HandshakeFailure) {
         self.0.get_or_create(&FailedHandshake { reason: failure.word() }).inc();
     }

@@ -14,9 +14,9 @@ use self::{
     protocol::{MAX_METADATA_BYTES, Protocol},
     received::{PREFACE_TIMEOUT, Received},
     remainder::ReadsOn,
-    secured::{Handshakes, Secured},
+    secured::{Handshakes, Secured, Stranger},
 };
-use crate::{Core, attachment::MAX_UPLOADS, strangers::Strangers};
+use crate::{Core, attachment::MAX_UPLOADS, auth::CertificateNames, strangers::Strangers};
 
 mod burst;
 mod calls;
@@ -27,8 +27,6 @@ mod protocol;
 mod received;
 mod remainder;
 mod secured;
-
-pub(crate) use self::secured::PeerCertificates;
 
 /// An edge holds one stream a connected user, over a few connections.
 const MAX_STREAMS: u32 = 32_768;
@@ -77,9 +75,10 @@ impl Core {
             strangers.room().await;
             let from = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
             let stream = Lingering::new(stream, LINGER_TIMEOUT);
-            let certificates = PeerCertificates::default();
-            let stream = Secured::new(stream, handshakes.as_ref(), from, certificates.clone());
-            let visitor = Strangers::welcome(&strangers, from, certificates);
+            let names = CertificateNames::default();
+            let visitor = Strangers::welcome(&strangers, from, names.clone());
+            let stranger = Stranger { from, names, closed: visitor.1.clone() };
+            let stream = Secured::new(stream, handshakes.as_ref(), stranger);
             Ok::<_, io::Error>(Received::new(stream, visitor, PREFACE_TIMEOUT, &cut))
         });
         let draining = async {

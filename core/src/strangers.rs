@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::server::PeerCertificates;
+use crate::auth::CertificateNames;
 
 /// Beyond it the oldest is closed of the address that has the most. Who has a token shows it with the first call.
 const MAX_STRANGERS: usize = 16;
@@ -95,7 +95,7 @@ impl Strangers {
     pub(crate) fn welcome(
         strangers: &Arc<Self>,
         from: Option<IpAddr>,
-        certificates: PeerCertificates,
+        certificate_names: CertificateNames,
     ) -> (Visitor, CancellationToken) {
         let closed = CancellationToken::new();
         let mut state = strangers.state();
@@ -112,7 +112,7 @@ impl Strangers {
         let strangers = Arc::clone(strangers);
         let calls = Arc::new(Semaphore::new(MAX_CALLS));
         let stranger =
-            Stranger { id, from, certificates, strangers, calls, is_known: false.into() };
+            Stranger { id, from, certificate_names, strangers, calls, is_known: false.into() };
         (Visitor(Arc::new(stranger)), closed)
     }
 }
@@ -121,7 +121,7 @@ impl Strangers {
 struct Stranger {
     id: u64,
     from: Option<IpAddr>,
-    certificates: PeerCertificates,
+    certificate_names: CertificateNames,
     strangers: Arc<Strangers>,
     /// Free for calls without a token.
     calls: Arc<Semaphore>,
@@ -147,9 +147,8 @@ impl Visitor {
     }
 
     /// What it has shown of itself in TLS.
-    #[expect(dead_code, reason = "scopes by certificate are to ask for it")]
-    pub(crate) fn certificates(&self) -> &PeerCertificates {
-        &self.0.certificates
+    pub(crate) fn certificate_names(&self) -> &CertificateNames {
+        &self.0.certificate_names
     }
 
     /// A request carried a token.

@@ -252,7 +252,8 @@ pub struct Limits {
     /// At a time.
     pub max_downloads: usize,
     pub ping_interval: Duration,
-    /// For a request head, and for the whole WebSocket handshake.
+    /// For what comes before the first request of a connection together with its head, for a later head, and for the whole
+    /// WebSocket handshake.
     pub handshake_timeout: Duration,
     /// Of a connection, from one request to the next.
     pub keep_alive_timeout: Duration,

@@ -51,6 +51,9 @@ impl Metrics {
                 drop(refusals.get_or_create(&Refusal { over, reason }));
             }
         }
+        for failure in HandshakeFailure::ALL {
+            drop(handshakes_failed.get_or_create(&FailedHandshake { reason: failure.word() }));
+        }
         registry.register(
             "sockets_open",
             "WebSockets that are open, or whose handshake waits for the core",

@@ -31,7 +31,7 @@ use hyper_util::rt::TokioIo;
 use netrox_proto::request_id::{REQUEST_ID, RequestId};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -149,7 +149,9 @@ impl Server {
         stranger: Arc<Stranger>,
     ) {
         let limits = &self.config().limits;
-        let Some(origin) = self.origin(&mut stream, peer).await else { return };
+        // For all that comes before the first request, and its head.
+        let until = Instant::now() + limits.handshake_timeout;
+        let Some(origin) = self.origin(&mut stream, peer, until).await else { return };
         stranger.comes_from(origin.address());
         // Small frames must not wait for one another; without it they are only slower.
         if let Err(error) = stream.set_nodelay(true) {
@@ -158,7 +160,9 @@ impl Server {
         let heads = Arc::new(Heads::default());
         let stream =
             WriteTimeout::new(stream, WRITE_TIMEOUT, stranger.written(), Arc::clone(&heads));
-        let Some(stream) = self.secured(stream, peer).await else { return };
+        let Some(stream) = self.secured(stream, peer, until, stranger.closed()).await else {
+            return;
+        };
         let io = TokioIo::new(stream);
         let has_served = Arc::new(AtomicBool::new(false));
         let service = service_fn({
@@ -183,7 +187,7 @@ impl Server {
             // A client that has said all still gets its answer (RFC 9112 section 9.6). One that is gone looks alike until it is
             // written to: what it asked for is done, within the time that requests may wait.
             .half_close(true)
-            .timer(HeadTimer::new(heads, limits.handshake_timeout, stranger))
+            .timer(HeadTimer::new(heads, until, limits.handshake_timeout, stranger))
             // From one request to the next; for the head of a request the timer has its own.
             .header_read_timeout(limits.keep_alive_timeout)
             .max_header_size(MAX_HEADER_BYTES)
@@ -208,10 +212,10 @@ impl Server {
     }
 
     /// Where a connection comes from; nothing where it does not say so as it should.
-    async fn origin(&self, stream: &mut TcpStream, peer: IpAddr) -> Option<Origin> {
+    async fn origin(&self, stream: &mut TcpStream, peer: IpAddr, until: Instant) -> Option<Origin> {
         let config = self.config();
         let origin = Origin::of(stream, peer, &config.proxies);
-        let origin = timeout(config.limits.handshake_timeout, origin);
+        let origin = timeout_at(until, origin);
         let origin = match self.tasks().draining().run_until_cancelled(origin).await? {
             Ok(Ok(origin)) => origin,
             Ok(Err(error)) => {
@@ -233,11 +237,16 @@ impl Server {
     }
 
     /// The connection behind its TLS handshake, where there is to be one.
-    async fn secured(&self, stream: WriteTimeout<TcpStream>, peer: IpAddr) -> Option<Secured> {
+    async fn secured(
+        &self,
+        stream: WriteTimeout<TcpStream>,
+        peer: IpAddr,
+        until: Instant,
+        closed: &CancellationToken,
+    ) -> Option<Secured> {
         let Some(tls) = &self.config().tls else { return Some(Secured::Plain(stream)) };
-        let longest = self.config().limits.handshake_timeout;
         // It is large, and soon over.
-        let made = Box::pin(self.handshakes.make(tls, stream, longest, peer));
+        let made = Box::pin(self.handshakes.make(tls, stream, until, peer, closed));
         self.tasks().draining().run_until_cancelled(made).await?.map(Secured::Tls)
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct WebSockets {
     audit: Audit,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: Notice,
+    /// The same of pages whose origin is not one that may connect.
+    refused_origin: Notice,
 }
 
 impl WebSockets {
@@ -83,6 +85,7 @@ impl WebSockets {
             close_on_token_expiry: config.close_on_token_expiry,
             audit: config.audit.clone(),
             lost_upgrade: Notice::default(),
+            refused_origin: Notice::default(),
         }
     }
 

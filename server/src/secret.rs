@@ -137,13 +137,24 @@ pub(crate) fn read_secret(path: &Path, warnings: &mut Warnings) -> Result<Secret
     let (content, mode) = read(path).map_err(|error| FileError::new(path, error))?;
     let text = String::from_utf8(content).map_err(|_| refuse("not valid UTF-8"))?;
     let secret = text.parse().map_err(refuse)?;
+    warn_of_mode(path, mode, warnings);
+    Ok(secret)
+}
+
+/// The warning alone, of a file that somebody else reads.
+pub(crate) fn warn_if_readable(path: &Path, warnings: &mut Warnings) {
+    if let Ok(data) = path.metadata() {
+        warn_of_mode(path, data.permissions().mode() & 0o777, warnings);
+    }
+}
+
+fn warn_of_mode(path: &Path, mode: u32, warnings: &mut Warnings) {
     if mode & 0o077 != 0 {
         warnings.add(format!(
             "{} can be read by other users of this machine (mode {mode:03o}): chmod 600",
             path.display(),
         ));
     }
-    Ok(secret)
 }
 
 /// Reads a small file of any kind.

@@ -184,7 +184,7 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
     let cores = args.core.core.0;
     let mut tls = TlsFiles::new(&sources, &mut warnings);
     let http_tls = tls.http(&args.http_tls)?;
-    let tls_to_cores = tls.to_cores(&args.core_tls, &cores)?;
+    let tls_to_cores = tls.of_cores(&args.core_tls, &cores)?;
     let watched = tls.watched();
     args.http.warn(http_tls.is_some(), &mut warnings);
     let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);

@@ -3,17 +3,18 @@
 //! * `door`: what the public door takes, and what not.
 //! * `reload`: certificates that change.
 //! * `between`: edge and core that do not trust each other.
+//! * `services`: who is known by a certificate.
 
 mod between;
 mod door;
 mod reload;
+mod services;
 
 use std::path::Path;
 
 use netrox_harness::{
     Arrangement, Builder, Edge, Role, TestChat, User,
     certificate::{Authority, Certificate},
-    eventually,
     settings::own_address,
     tls::TlsClient,
 };
@@ -24,6 +25,7 @@ struct Secured {
     builder: Builder,
     /// Of the public door.
     door: Certificate,
+    core: Certificate,
 }
 
 impl Secured {
@@ -41,7 +43,7 @@ impl Secured {
             .set("core-ca-file", authority.certificate())
             .set("core-client-cert-file", &edge.certificate)
             .set("core-client-key-file", &edge.key);
-        Self { authority, builder, door }
+        Self { authority, builder, door, core }
     }
 }
 
@@ -55,13 +57,8 @@ async fn client(chat: &TestChat, authority: &Authority) -> TlsClient {
 /// A user in the directory.
 async fn user(chat: &TestChat, edge: Edge, name: &str) -> User {
     let user = chat.stranger(name);
-    eventually("the user in the directory", async || {
-        let answer = edge.get("/chat/get-user-threads/").bearer(&user.token).send().await;
-        // 503 asks for another attempt.
-        assert!([200, 503].contains(&answer.status), "{answer:?}");
-        (answer.status == 200).then_some(())
-    })
-    .await;
+    let answer = edge.get("/chat/get-user-threads/").bearer(&user.token).send().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
     user
 }
 

@@ -68,9 +68,7 @@ where
             return Either::Left(self.service.call(request));
         };
         // Before any call waits for its turn: many may come with the first.
-        if visitor.is_known()
-            || self.strangers.auth.recognizes(request.headers(), request.extensions(), &visitor)
-        {
+        if visitor.is_known() || self.strangers.auth.recognizes(request.headers(), &visitor) {
             return Either::Left(self.service.call(request));
         }
         match visitor.place() {

@@ -24,6 +24,8 @@ pub(super) const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_BURST_BYTES: usize = 256 * 1024;
 const READ_BYTES_AN_INTERVAL: usize = 16 * 1024;
 const READ_INTERVAL: Duration = Duration::from_millis(10);
+/// For a peer to take what TLS still holds for it, or the end of the connection. As long as one that is gone is waited for.
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A connection that is closed where it has to make room, or does not begin to speak HTTP/2.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Received<S> {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Until the visitor is known.
     vetting: Option<Box<Vetting>>,
+    /// While a flush or a shutdown waits for the peer.
+    unsent: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -93,7 +97,7 @@ impl<S> Received<S> {
             reader: None,
         };
         let cut = Box::pin(cut.clone().cancelled_owned());
-        Self { stream, visitor, cut, vetting: Some(Box::new(vetting)) }
+        Self { stream, visitor, cut, vetting: Some(Box::new(vetting)), unsent: None }
     }
 
     /// Whoever waits for its peer is woken when it is cut off.
@@ -116,6 +120,27 @@ impl<S> Received<S> {
     ) -> Poll<io::Result<usize>> {
         if let Some(vetting) = &mut self.vetting {
             vetting.has_written(result.is_pending());
+        }
+        if result.is_ready() {
+            self.unsent = None;
+        }
+        self.unless_cut(context, result)
+    }
+
+    /// Whether all was sent, for which TLS waits for the peer: h2 asks for nothing else when it has found an error, and would
+    /// wait for ever.
+    fn sent(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if result.is_ready() {
+            self.unsent = None;
+            return result;
+        }
+        let timeout = || Box::pin(tokio::time::sleep(SEND_TIMEOUT));
+        if self.unsent.get_or_insert_with(timeout).as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.unless_cut(context, result)
     }
@@ -209,18 +234,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Received<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.vet(context)?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if let Some(vetting) = &mut self.vetting {
+            vetting.has_written(flushed.is_pending());
+        }
+        self.sent(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.vet(context)?;
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.sent(context, shut)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+        io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, duplex},
         time::Instant,
     };
 
@@ -328,5 +360,83 @@ mod tests {
         {
             assert_eq!(kind, Err(io::ErrorKind::ConnectionAborted));
         }
+    }
+
+    /// TLS holds what the peer does not take as a buffer does.
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_or_a_shutdown_that_waits_for_its_peer_ends() {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum End {
+            Evicted,
+            Cut,
+            Late,
+        }
+        let strangers = Arc::new(Strangers::default());
+        for end in [End::Evicted, End::Cut, End::Late] {
+            for is_known in [false, true] {
+                if is_known && end == End::Evicted {
+                    continue;
+                }
+                for is_shutdown in [false, true] {
+                    let (mut peer, stream) = duplex(PREFACE_BYTES);
+                    let (visitor, closed) = someone(&strangers);
+                    let cut = CancellationToken::new();
+                    let stream = BufWriter::new(stream);
+                    let mut stream =
+                        Received::new(stream, (visitor, closed.clone()), PREFACE_TIMEOUT, &cut);
+                    peer.write_all(&[b'P'; PREFACE_BYTES]).await.expect("sent");
+                    stream.read_exact(&mut [0; PREFACE_BYTES]).await.expect("read");
+                    if is_known {
+                        stream.visitor.become_known();
+                    }
+                    stream.write_all(&[0; 2 * PREFACE_BYTES]).await.expect("buffered");
+                    let begun = Instant::now();
+                    let (ended, ()) = tokio::join!(
+                        async {
+                            if is_shutdown { stream.shutdown().await } else { stream.flush().await }
+                        },
+                        async {
+                            tokio::task::yield_now().await;
+                            match end {
+                                End::Evicted => closed.cancel(),
+                                End::Cut => cut.cancel(),
+                                End::Late => {}
+                            }
+                        },
+                    );
+                    let (kind, waited) = match end {
+                        End::Evicted | End::Cut => {
+                            (io::ErrorKind::ConnectionAborted, Duration::ZERO)
+                        }
+                        End::Late => (io::ErrorKind::TimedOut, SEND_TIMEOUT),
+                    };
+                    let of = (end, is_known, is_shutdown);
+                    assert_eq!(ended.map_err(|error| error.kind()), Err(kind), "{of:?}");
+                    assert!(begun.elapsed() - waited < Duration::from_millis(10), "{of:?}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_take_what_is_flushed_is_not_read() {
+        let strangers = Arc::new(Strangers::default());
+        let (mut peer, stream) = duplex(8);
+        let never = CancellationToken::new();
+        let stream = BufWriter::new(stream);
+        let received = Received::new(stream, someone(&strangers), PREFACE_TIMEOUT, &never);
+        let (mut reader, mut writer) = tokio::io::split(received);
+        peer.write_all(&[7]).await.expect("sent");
+        writer.write_all(&[0; 16]).await.expect("buffered");
+        let flushing = tokio::spawn(async move { writer.flush().await });
+        tokio::task::yield_now().await;
+        let reading = tokio::spawn(async move { reader.read_u8().await });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!reading.is_finished() && !flushing.is_finished());
+        peer.read_exact(&mut [0; 16]).await.expect("read");
+        assert_eq!(reading.await.expect("a task").expect("read"), 7);
+        flushing.await.expect("a task").expect("flushed");
     }
 }

@@ -5,25 +5,28 @@ use std::{
     io::{self, IoSlice},
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use netrox_tls::{CertificateDer, FallibleAccept, HandshakeFailure, ServerStream, ServerTls};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use netrox_tls::{FallibleAccept, HandshakeFailure, ServerStream, ServerTls};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::FailedHandshakes, notice::Notices};
+use super::received::PREFACE_TIMEOUT;
+use crate::{auth::CertificateNames, metrics::FailedHandshakes, notice::Notices};
 
-/// What a client has shown of itself: its certificate, and those behind it. There once its handshake is over.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct PeerCertificates(Arc<OnceLock<Box<[CertificateDer<'static>]>>>);
-
-impl PeerCertificates {
-    /// Empty where none was asked for.
-    #[expect(dead_code, reason = "scopes by certificate are to ask for it")]
-    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
-        self.0.get().map_or(&[], |chain| chain)
-    }
+/// Who makes a handshake.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    pub(super) from: Option<IpAddr>,
+    /// To be filled.
+    pub(super) names: CertificateNames,
+    /// Cancelled where the connection has to make room.
+    pub(super) closed: CancellationToken,
 }
 
 /// TLS of the door, and what is told of handshakes that come to nothing.
@@ -60,8 +63,8 @@ pub(super) enum Secured<S> {
 pub(super) struct Tls<S> {
     state: State<S>,
     handshakes: Arc<Handshakes>,
-    from: Option<IpAddr>,
-    certificates: PeerCertificates,
+    stranger: Stranger,
+    begun: Instant,
 }
 
 enum State<S> {
@@ -74,20 +77,16 @@ enum State<S> {
 
 impl<S> std::fmt::Debug for Tls<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("from", &self.from).finish_non_exhaustive()
+        f.debug_struct("Tls").field("stranger", &self.stranger).finish_non_exhaustive()
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
-    pub(super) fn new(
-        stream: S,
-        handshakes: Option<&Arc<Handshakes>>,
-        from: Option<IpAddr>,
-        certificates: PeerCertificates,
-    ) -> Self {
+    pub(super) fn new(stream: S, handshakes: Option<&Arc<Handshakes>>, stranger: Stranger) -> Self {
         let Some(handshakes) = handshakes else { return Self::Plain(stream) };
         let state = State::Handshake(handshakes.tls.accept(stream).into_fallible());
-        Self::Tls(Box::new(Tls { state, handshakes: Arc::clone(handshakes), from, certificates }))
+        let (handshakes, begun) = (Arc::clone(handshakes), Instant::now());
+        Self::Tls(Box::new(Tls { state, handshakes, stranger, begun }))
     }
 }
 
@@ -98,14 +97,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
             let made = ready!(Pin::new(accept).poll(context));
             self.state = match made {
                 Ok(stream) => {
-                    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                    // There is one handshake.
-                    let _ = self.certificates.0.set(shown.into());
+                    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                    if let Some(names) = netrox_tls::names(chain) {
+                        self.stranger.names.shown(names);
+                    }
                     State::Open(stream)
                 }
                 Err((error, stream)) => {
                     let failure = HandshakeFailure::of(&error);
-                    self.handshakes.failed(failure, self.from, &error.to_string());
+                    self.handshakes.failed(failure, self.stranger.from, &error.to_string());
                     State::Refused(stream, error)
                 }
             };
@@ -128,10 +128,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
 
 impl<S> Drop for Tls<S> {
     fn drop(&mut self) {
-        if let State::Handshake(_) = self.state {
-            let cause = "it did not come to its end in time";
-            self.handshakes.failed(HandshakeFailure::TimedOut, self.from, cause);
-        }
+        let State::Handshake(_) = self.state else { return };
+        let failure = if self.stranger.closed.is_cancelled() {
+            HandshakeFailure::MadeRoom
+        } else if self.begun.elapsed() >= PREFACE_TIMEOUT {
+            HandshakeFailure::TimedOut
+        } else {
+            // The core drains.
+            return;
+        };
+        self.handshakes.failed(failure, self.stranger.from, &failure.to_string());
     }
 }
 

@@ -41,7 +41,8 @@ use addresses::{Lookup, SystemLookup};
 use hang_up::HangUps;
 pub(super) use link::Link;
 
-use super::reach::Reach;
+use self::{connection::CONNECT_TIMEOUT, health::FIRST_ANSWER_TIMEOUT};
+use super::{CALL_DEADLINE, reach::Reach};
 
 mod addresses;
 mod answer;
@@ -53,7 +54,11 @@ mod link;
 mod secured;
 
 /// How long a call waits for a connection of its own link where those of chat stand: an attempt, and its first answer.
-const FOLLOWS_CHAT_WITHIN: Duration = Duration::from_secs(1);
+const FOLLOWS_CHAT_WITHIN: Duration = CONNECT_TIMEOUT.saturating_add(FIRST_ANSWER_TIMEOUT);
+const _: () = assert!(
+    FOLLOWS_CHAT_WITHIN.as_millis() < CALL_DEADLINE.as_millis(),
+    "a call would end before it is told that no core is connected"
+);
 
 /// How many connections stand, and when that changes.
 pub(super) type Count = Arc<watch::Sender<usize>>;

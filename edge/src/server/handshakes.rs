@@ -4,14 +4,14 @@ use std::{
     io,
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 use netrox_tls::{HandshakeFailure, ServerStream, ServerTls};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
@@ -27,15 +27,25 @@ impl Handshakes {
         Self { metrics, succeeded: AtomicU64::default(), failed: Default::default() }
     }
 
-    /// The connection of a peer that has made its handshake in time.
+    fn count(&self, failure: HandshakeFailure) {
+        self.metrics.handshake_failed(failure);
+        self.failed[failure as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The connection of a peer that has made its handshake in time. Where it has to make room, `closed` is cancelled, and this
+    /// dropped.
     pub(super) async fn make<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         tls: &ServerTls,
         stream: S,
-        longest: Duration,
+        until: Instant,
         peer: IpAddr,
+        closed: &CancellationToken,
     ) -> Option<Box<ServerStream<S>>> {
-        let failure = match timeout(longest, tls.accept(stream)).await {
+        let mut under_way = UnderWay { handshakes: self, closed, is_over: false };
+        let made = timeout_at(until, tls.accept(stream)).await;
+        under_way.is_over = true;
+        let failure = match made {
             Ok(Ok(stream)) => {
                 self.succeeded.fetch_add(1, Ordering::Relaxed);
                 return Some(Box::new(stream));
@@ -49,8 +59,7 @@ impl Handshakes {
                 HandshakeFailure::of(&io::ErrorKind::TimedOut.into())
             }
         };
-        self.metrics.handshake_failed(failure);
-        self.failed[failure as usize].fetch_add(1, Ordering::Relaxed);
+        self.count(failure);
         None
     }
 
@@ -73,6 +82,21 @@ impl Handshakes {
             );
         } else {
             tracing::debug!(succeeded, "TLS handshakes of the last minute that failed: {listed}");
+        }
+    }
+}
+
+/// A handshake.
+struct UnderWay<'a> {
+    handshakes: &'a Handshakes,
+    closed: &'a CancellationToken,
+    is_over: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.closed.is_cancelled() {
+            self.handshakes.count(HandshakeFailure::MadeRoom);
         }
     }
 }

@@ -41,15 +41,22 @@ impl Heads {
 /// The timer of one connection, which hyper asks for nothing but the wait for a head.
 pub(super) struct HeadTimer {
     heads: Arc<Heads>,
-    /// For a head, from its first byte on; for the first one from the start.
+    /// For the first head. What came before it on the connection has its time from the same.
+    first_until: TokioInstant,
+    /// For a later one, from its first byte on.
     head: Duration,
     /// Who has shown no token rests for no longer than that, either: there is room for few of them.
     stranger: Arc<Stranger>,
 }
 
 impl HeadTimer {
-    pub(super) fn new(heads: Arc<Heads>, head: Duration, stranger: Arc<Stranger>) -> Self {
-        Self { heads, head, stranger }
+    pub(super) fn new(
+        heads: Arc<Heads>,
+        first_until: TokioInstant,
+        head: Duration,
+        stranger: Arc<Stranger>,
+    ) -> Self {
+        Self { heads, first_until, head, stranger }
     }
 }
 
@@ -61,13 +68,17 @@ impl Timer for HeadTimer {
     fn sleep_until(&self, idle_until: Instant) -> Pin<Box<dyn Sleep>> {
         let heads = Arc::clone(&self.heads);
         let is_first = !heads.is_later.swap(true, Ordering::Relaxed);
-        heads.has_begun.store(is_first, Ordering::Relaxed);
+        heads.has_begun.store(false, Ordering::Relaxed);
         heads.is_awaited.store(true, Ordering::Relaxed);
-        let now = self.now();
-        let idle_until =
-            if self.stranger.is_known() { idle_until } else { idle_until.min(now + self.head) };
-        let sleep = Box::pin(sleep_until(idle_until.into()));
-        Box::pin(HeadSleep { heads, head: self.head, has_begun: false, sleep })
+        let until = if is_first {
+            self.first_until
+        } else if self.stranger.is_known() {
+            idle_until.into()
+        } else {
+            idle_until.min(self.now() + self.head).into()
+        };
+        let sleep = Box::pin(sleep_until(until));
+        Box::pin(HeadSleep { heads, head: self.head, has_begun: is_first, sleep })
     }
 
     fn now(&self) -> Instant {
@@ -79,7 +90,7 @@ impl Timer for HeadTimer {
 struct HeadSleep {
     heads: Arc<Heads>,
     head: Duration,
-    /// It was cut short.
+    /// It was cut short, or need not be.
     has_begun: bool,
     sleep: Pin<Box<TokioSleep>>,
 }

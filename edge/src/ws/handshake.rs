@@ -63,12 +63,15 @@ use crate::{
 /// Timers do not reach further than this.
 const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Of an origin, in the log.
+const MAX_SHOWN_ORIGIN_BYTES: usize = 100;
+
 pub(crate) async fn handshake(
     State(web_sockets): State<Arc<WebSockets>>,
     mut request: Request,
 ) -> Response {
     if !web_sockets.allowed_origins.allow(request.headers()) {
-        tracing::debug!("a WebSocket of a page of another origin is refused");
+        tell_of_origin(&web_sockets, request.headers());
         return PublicError::origin_not_allowed().into_response();
     }
     let offer = Offer::of(&request);
@@ -134,6 +137,27 @@ pub(crate) async fn handshake(
     };
     web_sockets.spawn(session);
     response
+}
+
+/// Tells the operator, who may have named other origins than that of the client.
+fn tell_of_origin(web_sockets: &WebSockets, headers: &HeaderMap) {
+    if web_sockets.refused_origin.is_due() {
+        let origins = headers.get_all(header::ORIGIN).iter();
+        let origins: Vec<_> = origins.map(|origin| shortened(origin.as_bytes())).collect();
+        tracing::warn!(
+            "a WebSocket of a page of {} is refused (403), since --allowed-origins does not have it",
+            origins.join(" and ")
+        );
+    }
+}
+
+/// What a peer wrote, as far as it goes into a line.
+fn shortened(text: &[u8]) -> String {
+    let (shown, cut) = match text.get(..MAX_SHOWN_ORIGIN_BYTES) {
+        Some(shown) if shown.len() < text.len() => (shown, "…"),
+        Some(_) | None => (text, ""),
+    };
+    format!("{}{cut}", shown.escape_ascii())
 }
 
 /// `user` is whose token it is, where that could be read.

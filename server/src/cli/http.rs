@@ -35,8 +35,9 @@ pub(crate) struct HttpArgs {
 
     /// Origins of pages that may open WebSockets, comma separated, or * for any [default: any]
     ///
-    /// Others get 403. Who sends no Origin is no browser, and let in.
-    #[arg(long, value_name = "ORIGIN,…", value_parser = parse_origins)]
+    /// Others get 403. Who sends no Origin is no browser, and let in. null and file:// are pages from files, as of apps that
+    /// bring theirs along; null is any sandboxed page as well.
+    #[arg(long, value_name = "ORIGIN,…", value_parser = parse_page_origins)]
     pub(crate) allowed_origins: Option<CorsAllowOrigin>,
 
     /// Close a WebSocket with 1008 when its token expires [default: it stays open]
@@ -113,10 +114,24 @@ impl From<MediaAccess> for netrox_edge::config::MediaAccess {
 }
 
 fn parse_origins(text: &str) -> Result<CorsAllowOrigin, String> {
+    origins_by(text, parse_origin)
+}
+
+fn parse_page_origins(text: &str) -> Result<CorsAllowOrigin, String> {
+    origins_by(text, |origin| {
+        let of_files = ORIGINS_OF_FILES.into_iter().find(|own| own.eq_ignore_ascii_case(origin));
+        of_files.map_or_else(|| parse_origin(origin), |own| Ok(HeaderValue::from_static(own)))
+    })
+}
+
+fn origins_by(
+    text: &str,
+    parse: impl Fn(&str) -> Result<HeaderValue, String>,
+) -> Result<CorsAllowOrigin, String> {
     if text == "*" {
         return Ok(CorsAllowOrigin::Any);
     }
-    let origins = text.split(',').map(|origin| parse_origin(origin.trim()));
+    let origins = text.split(',').map(|origin| parse(origin.trim()));
     origins.collect::<Result<_, _>>().map(CorsAllowOrigin::List)
 }
 
@@ -140,6 +155,8 @@ fn parse_origin(origin: &str) -> Result<HeaderValue, String> {
     HeaderValue::try_from(origin).map_err(|_| wrong())
 }
 
+/// What browsers send for pages that come from no server.
+const ORIGINS_OF_FILES: [&str; 2] = ["null", "file://"];
 const USUAL_PORTS: [(&str, u16); 2] = [("http", 80), ("https", 443)];
 
 #[cfg(test)]
@@ -202,6 +219,20 @@ mod tests {
         ] {
             assert_eq!(parse_origin(given), Ok(HeaderValue::from_static(kept)), "{given}");
         }
+    }
+
+    #[test]
+    fn pages_of_files_may_be_let_in_and_call_from_nowhere() {
+        let list = |origins: &[&'static str]| {
+            let origins = origins.iter().map(|origin| HeaderValue::from_static(origin));
+            Ok(CorsAllowOrigin::List(origins.collect()))
+        };
+        assert_eq!(parse_page_origins("null, FILE://"), list(&["null", "file://"]));
+        assert_eq!(parse_page_origins("https://a,null"), list(&["https://a", "null"]));
+        for wrong in ["file:///a", "file", ""] {
+            assert!(parse_page_origins(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(parse_origins("file://").is_err());
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<'a> TlsFiles<'a> {
     }
 
     /// Of the way to these cores, if any of them is reached by it.
-    pub(crate) fn to_cores(
+    pub(crate) fn of_cores(
         &mut self,
         args: &CoreTlsArgs,
         cores: &[Uri],
@@ -102,10 +102,8 @@ impl<'a> TlsFiles<'a> {
     ) -> Result<Option<Pair>, SettingError> {
         let needs = |flag, other| Err(self.sources.refuse(flag, format!("needs --{other}")));
         match (certificate, key) {
-            ((_, Some(certificate)), (flag, Some(key))) => {
-                // For the warning about a key that others can read.
-                secret::read_secret(key, self.warnings)
-                    .map_err(|error| self.sources.refuse(flag, error))?;
+            ((_, Some(certificate)), (_, Some(key))) => {
+                secret::warn_if_readable(key, self.warnings);
                 Ok(Some(Pair { certificate: certificate.clone(), key: key.clone() }))
             }
             ((_, None), (_, None)) => Ok(None),

@@ -9,9 +9,10 @@ const DAY: u64 = 24 * 3600;
 /// What is left of a certificate when somebody should look after it. Those of 90 days are renewed at 30.
 const SOON: Duration = Duration::from_secs(14 * DAY);
 
-/// What there is to say of the certificate of a chain that ends first.
+/// What there is to say of the certificate of a chain itself. Those behind it are of its authority, which renews them, and
+/// may go on to one that has ended where clients trust another.
 pub(crate) fn warning(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
-    let end = chain.iter().filter_map(|certificate| not_after(certificate)).min()?;
+    let end = not_after(chain.first()?)?;
     match end.duration_since(now) {
         Ok(left) if left >= SOON => None,
         Ok(left) => Some(format!("expires in {}", days(left))),

@@ -10,6 +10,8 @@ pub enum HandshakeFailure {
     /// What came is no TLS: plain HTTP, for example.
     NotTls,
     TimedOut,
+    /// Another came, where there were too many.
+    MadeRoom,
     /// The peer went away.
     Closed,
     /// The peer does not go on, by an alert: it does not trust the certificate, for example.
@@ -25,9 +27,10 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotTls,
         Self::TimedOut,
+        Self::MadeRoom,
         Self::Closed,
         Self::RefusedByPeer,
         Self::NothingInCommon,
@@ -56,6 +59,7 @@ impl HandshakeFailure {
         match self {
             Self::NotTls => "not_tls",
             Self::TimedOut => "timeout",
+            Self::MadeRoom => "made_room",
             Self::Closed => "closed",
             Self::RefusedByPeer => "refused_by_peer",
             Self::NothingInCommon => "nothing_in_common",
@@ -72,7 +76,7 @@ impl HandshakeFailure {
             | Self::NothingInCommon
             | Self::NoCertificate
             | Self::BadCertificate => true,
-            Self::NotTls | Self::TimedOut | Self::Closed | Self::Broken => false,
+            Self::NotTls | Self::TimedOut | Self::MadeRoom | Self::Closed | Self::Broken => false,
         }
     }
 }
@@ -82,6 +86,7 @@ impl fmt::Display for HandshakeFailure {
         f.write_str(match self {
             Self::NotTls => "what came was no TLS",
             Self::TimedOut => "the handshake took too long",
+            Self::MadeRoom => "the connection made room for another",
             Self::Closed => "the client went away",
             Self::RefusedByPeer => "the client refused, as one that does not trust the certificate",
             Self::NothingInCommon => "the client speaks no version, cipher or protocol of ours",
@@ -119,8 +124,6 @@ pub fn trust_broken(error: &io::Error) -> bool {
                         | Alert::AccessDenied
                         // A certificate that another authority of the same name has signed.
                         | Alert::DecryptError
-                        // That of TLS 1.2 where a certificate is missing.
-                        | Alert::HandshakeFailure
                 );
             }
             _ => next = error.source(),

@@ -22,6 +22,8 @@ use crate::{expiry, files::TlsError};
 /// Between two looks at the files. A change counts when it is there at two of them, unaltered: of files that are written one
 /// after the other, the first would else be taken with the old second.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two lines about files that cannot be used, for as long as they stay so.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
 /// Between two warnings of a certificate that expires.
 const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
@@ -49,6 +51,44 @@ struct Looks {
     /// At the last look.
     seen: Vec<Stamp>,
     shown: Vec<CertificateDer<'static>>,
+    /// Why they could not be used when they were read last.
+    refusal: Option<Refusal>,
+}
+
+struct Refusal {
+    cause: String,
+    told_at: Instant,
+}
+
+impl Looks {
+    /// Whether files are to be read: those that have changed, and those that could not be used. What kept them from it need
+    /// not be seen from outside.
+    fn are_due(&mut self, look: Look, stamps: Vec<Stamp>) -> bool {
+        let is_still = stamps == self.seen;
+        let has_changed = stamps != self.read;
+        self.seen.clone_from(&stamps);
+        let is_due = match look {
+            Look::Asked => true,
+            Look::InPassing => is_still && (has_changed || self.refusal.is_some()),
+        };
+        if is_due {
+            self.read = stamps;
+        }
+        is_due
+    }
+
+    /// Whether that is to be told: at every try, it would be the same line again and again.
+    fn refused(&mut self, look: Look, cause: String) -> bool {
+        let is_known = self
+            .refusal
+            .as_ref()
+            .is_some_and(|last| last.cause == cause && last.told_at.elapsed() < REFUSAL_INTERVAL);
+        if is_known && look == Look::InPassing {
+            return false;
+        }
+        self.refusal = Some(Refusal { cause, told_at: Instant::now() });
+        true
+    }
 }
 
 impl<C> Kept<C> {
@@ -65,7 +105,7 @@ impl<C> Kept<C> {
             files,
             read: Box::new(read),
             current: RwLock::new(Arc::new(config)),
-            looks: Mutex::new(Looks { read: stamps.clone(), seen: stamps, shown }),
+            looks: Mutex::new(Looks { read: stamps.clone(), seen: stamps, shown, refusal: None }),
         }))
     }
 
@@ -115,25 +155,25 @@ impl<C: Send + Sync> Looked for Kept<C> {
     fn look(&self, look: Look) {
         let stamps = stamps(&self.files);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_changed = stamps != looks.read && stamps == looks.seen;
-        looks.seen.clone_from(&stamps);
-        if look == Look::InPassing && !has_changed {
+        if !looks.are_due(look, stamps) {
             return;
         }
-        looks.read = stamps;
         match (self.read)() {
             Ok(Read { config, shown }) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 looks.shown = shown;
+                looks.refusal = None;
                 drop(looks);
                 tracing::info!("the certificates of {} were read again", self.name);
                 self.warn();
             }
             Err(error) => {
-                tracing::error!(
-                    "the certificates of {} cannot be used, those before stay: {error}",
-                    self.name
-                );
+                if looks.refused(look, error.to_string()) {
+                    tracing::error!(
+                        "the certificates of {} cannot be used, those before stay: {error}",
+                        self.name
+                    );
+                }
             }
         }
     }
@@ -187,5 +227,158 @@ pub async fn keep_current(watched: Vec<Watched>, mut asked: watch::Receiver<u64>
         });
         // It ends early with the runtime alone.
         let _ = looking.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::Path,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    /// Two files, which are good where they hold the same.
+    struct Two {
+        directory: tempfile::TempDir,
+        kept: Arc<Kept<String>>,
+        reads: Arc<AtomicUsize>,
+    }
+
+    impl Two {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().expect("a directory");
+            let [certificate, key] = ["certificate", "key"].map(|name| directory.path().join(name));
+            for file in [&certificate, &key] {
+                fs::write(file, "first").expect("written");
+            }
+            let reads = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&reads);
+            let files = vec![certificate.clone(), key.clone()];
+            let kept = Kept::open("a test", files, move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                let text = |path: &Path| {
+                    fs::read_to_string(path).map_err(|_| TlsError::new(Some(path), "is not there"))
+                };
+                let (config, other) = (text(&certificate)?, text(&key)?);
+                if config == other {
+                    Ok(Read { config, shown: Vec::new() })
+                } else {
+                    Err(TlsError::new(None, "do not fit"))
+                }
+            });
+            Self { directory, kept: kept.expect("read"), reads }
+        }
+
+        /// As a program that renews certificates.
+        fn put(&self, name: &str, text: &str) {
+            let place = self.directory.path().join(name);
+            let beside = place.with_extension("new");
+            fs::write(&beside, text).expect("written");
+            fs::rename(&beside, &place).expect("renamed");
+        }
+
+        fn look(&self) {
+            self.kept.look(Look::InPassing);
+        }
+
+        fn reads(&self) -> usize {
+            self.reads.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn a_change_counts_once_when_it_was_seen_twice() {
+        let two = Two::new();
+        two.look();
+        two.put("certificate", "second");
+        two.look();
+        two.put("key", "second");
+        two.look();
+        assert_eq!((two.reads(), two.kept.current().as_str()), (1, "first"));
+        two.look();
+        assert_eq!((two.reads(), two.kept.current().as_str()), (2, "second"));
+        two.look();
+        assert_eq!(two.reads(), 2);
+        two.kept.look(Look::Asked);
+        assert_eq!(two.reads(), 3);
+    }
+
+    #[test]
+    fn a_certificate_that_is_there_long_before_its_key_is_used_with_it() {
+        let two = Two::new();
+        two.put("certificate", "second");
+        for _ in 0..3 {
+            two.look();
+        }
+        assert_eq!(two.kept.current().as_str(), "first");
+        two.put("key", "second");
+        two.look();
+        two.look();
+        assert_eq!(two.kept.current().as_str(), "second");
+    }
+
+    /// As orchestrators do: a link to a directory with all files is exchanged.
+    #[test]
+    fn a_link_that_is_put_elsewhere_is_a_change() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| directory.path().join(path);
+        for name in ["first", "second"] {
+            fs::create_dir(at(name)).expect("created");
+            fs::write(at(name).join("file"), name).expect("written");
+        }
+        let link = |to: &str| {
+            std::os::unix::fs::symlink(at(to), at("new")).expect("linked");
+            fs::rename(at("new"), at("current")).expect("renamed");
+        };
+        link("first");
+        let file = at("current").join("file");
+        let read = file.clone();
+        let kept = Kept::open("a test", vec![file], move || {
+            let config = fs::read_to_string(&read);
+            let config = config.map_err(|_| TlsError::new(Some(&read), "is not there"))?;
+            Ok(Read { config, shown: Vec::new() })
+        })
+        .expect("read");
+        link("second");
+        kept.look(Look::InPassing);
+        kept.look(Look::InPassing);
+        assert_eq!(kept.current().as_str(), "second");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_though_it_looks_as_before() {
+        let is_readable = Arc::new(AtomicUsize::new(1));
+        let reads = Arc::new(AtomicUsize::new(0));
+        let (readable, count) = (Arc::clone(&is_readable), Arc::clone(&reads));
+        let kept = Kept::open("a test", Vec::new(), move || {
+            let config = count.fetch_add(1, Ordering::Relaxed);
+            match readable.load(Ordering::Relaxed) {
+                0 => Err(TlsError::new(None, "permission denied")),
+                _ => Ok(Read { config, shown: Vec::new() }),
+            }
+        })
+        .expect("read");
+        is_readable.store(0, Ordering::Relaxed);
+        kept.look(Look::Asked);
+        kept.look(Look::InPassing);
+        assert_eq!((*kept.current(), reads.load(Ordering::Relaxed)), (0, 3));
+        is_readable.store(1, Ordering::Relaxed);
+        kept.look(Look::InPassing);
+        kept.look(Look::InPassing);
+        assert_eq!((*kept.current(), reads.load(Ordering::Relaxed)), (3, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_told_when_it_changes_or_once_a_minute() {
+        let (read, seen, shown) = (Vec::new(), Vec::new(), Vec::new());
+        let mut looks = Looks { read, seen, shown, refusal: None };
+        let mut is_told = |cause: &str| looks.refused(Look::InPassing, cause.to_owned());
+        assert!(is_told("one") && !is_told("one") && is_told("another") && is_told("one"));
+        tokio::time::advance(REFUSAL_INTERVAL).await;
+        assert!(is_told("one") && !is_told("one"));
+        assert!(looks.refused(Look::Asked, "one".to_owned()), "who asks is told");
     }
 }

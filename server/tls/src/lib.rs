@@ -3,6 +3,7 @@
 //! * [`server`]: what a door shows, and whom it lets in; [`client`]: whom an edge believes, and what it shows.
 //! * `kept`: what was read of files, and is read again when they change or when somebody asks for it.
 //! * `files`: PEM; `expiry`: until when certificates are good.
+//! * [`names`]: who a peer is.
 //! * [`failure`]: why a handshake came to nothing.
 
 mod client;
@@ -10,11 +11,11 @@ mod expiry;
 mod failure;
 mod files;
 mod kept;
+mod names;
 mod server;
 
 pub use tokio_rustls::{
-    Accept, FallibleAccept, client::TlsStream as ClientStream, rustls::pki_types::CertificateDer,
-    server::TlsStream as ServerStream,
+    Accept, FallibleAccept, client::TlsStream as ClientStream, server::TlsStream as ServerStream,
 };
 
 pub use self::{
@@ -22,5 +23,6 @@ pub use self::{
     failure::{HandshakeFailure, trust_broken},
     files::{Pair, TlsError},
     kept::{Watched, keep_current},
+    names::names,
     server::{Door, ServerFiles, ServerTls},
 };

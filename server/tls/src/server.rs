@@ -8,7 +8,7 @@ use tokio_rustls::{
     rustls::{
         self, ServerConfig,
         crypto::aws_lc_rs,
-        server::{NoServerSessionStorage, WebPkiClientVerifier},
+        server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier},
     },
 };
 
@@ -62,7 +62,8 @@ impl ServerTls {
     pub fn open(door: Door, files: ServerFiles) -> Result<Self, TlsError> {
         let all = [&files.own.certificate, &files.own.key].into_iter().cloned();
         let all = all.chain(files.client_authorities.clone()).collect();
-        Kept::open(door.name(), all, move || read(door, &files)).map(Self)
+        let tickets = Tickets::of(door)?;
+        Kept::open(door.name(), all, move || read(door, &files, &tickets)).map(Self)
     }
 
     /// The handshake with a client. It has no bound of time.
@@ -82,14 +83,38 @@ impl ServerTls {
     }
 }
 
-fn read(door: Door, files: &ServerFiles) -> Result<Read<ServerConfig>, TlsError> {
+/// What clients keep, to take up again what they agreed upon. They stay good when files are read again.
+enum Tickets {
+    None,
+    Given(Arc<dyn ProducesTickets>),
+}
+
+impl Tickets {
+    fn of(door: Door) -> Result<Self, TlsError> {
+        match door {
+            Door::Http => {
+                aws_lc_rs::Ticketer::new().map(Self::Given).map_err(|error| general(&error))
+            }
+            Door::Grpc => Ok(Self::None),
+        }
+    }
+}
+
+fn general(error: &rustls::Error) -> TlsError {
+    TlsError::new(None, error.to_string())
+}
+
+fn read(
+    door: Door,
+    files: &ServerFiles,
+    tickets: &Tickets,
+) -> Result<Read<ServerConfig>, TlsError> {
     let own = &files.own;
     let (chain, key) = own.read()?;
     let shown = chain.clone();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let general = |error: rustls::Error| TlsError::new(None, error.to_string());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
-    let config = config.with_safe_default_protocol_versions().map_err(general)?;
+    let config = config.with_safe_default_protocol_versions().map_err(|error| general(&error))?;
     let config = match &files.client_authorities {
         Some(path) => {
             let roots = Arc::new(files::authorities(path)?);
@@ -105,12 +130,12 @@ fn read(door: Door, files: &ServerFiles) -> Result<Read<ServerConfig>, TlsError>
     config.alpn_protocols = vec![door.protocol().to_vec()];
     // Nothing is kept here of those who were here once.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    match door {
-        Door::Http => {
-            config.ticketer = aws_lc_rs::Ticketer::new().map_err(general)?;
+    match tickets {
+        Tickets::Given(ticketer) => {
+            config.ticketer = Arc::clone(ticketer);
             config.send_tls13_tickets = 1;
         }
-        Door::Grpc => config.send_tls13_tickets = 0,
+        Tickets::None => config.send_tls13_tickets = 0,
     }
     Ok(Read { config, shown })
 }

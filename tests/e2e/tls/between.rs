@@ -45,7 +45,7 @@ async fn says(edge: Edge, word: &str) {
 
 async fn who_does_not_trust_whom_is_told(arrangement: Arrangement) {
     let secured = Secured::new(arrangement);
-    let chat = secured.builder.start().await;
+    let mut chat = secured.builder.start().await;
     let (authority, other) = (secured.authority, Authority::new());
     let address = chat.grpc_address().ip();
     let good = authority.issue("good", address);
@@ -72,4 +72,18 @@ async fn who_does_not_trust_whom_is_told(arrangement: Arrangement) {
     put(&good.key, &strange.key);
     process.signal(Signal::HUP);
     says(admin, "ready").await;
+
+    // A certificate of the right authority for another name.
+    let elsewhere = authority.issue_for("elsewhere", "DNS:elsewhere.example.org");
+    put(&elsewhere.certificate, &secured.core.certificate);
+    put(&elsewhere.key, &secured.core.key);
+    chat.process(Role::Core(0)).signal(Signal::HUP);
+    eventually("a reading", async || {
+        core.contains("the certificates of the gRPC door were read again").then_some(())
+    })
+    .await;
+    let (process, admin) = lone_edge(&chat, &authority.certificate(), Some(&good)).await;
+    says(admin, "untrusted").await;
+    eventually("a cause", async || process.log().contains("not valid for name").then_some(()))
+        .await;
 }

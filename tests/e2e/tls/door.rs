@@ -46,35 +46,34 @@ async fn both_generations_speak_tls(arrangement: Arrangement) {
 
 async fn what_is_no_handshake_is_closed_and_counted(arrangement: Arrangement) {
     let secured = Secured::new(arrangement);
-    let chat = secured.builder.set("handshake-timeout", "1s").start().await;
+    let chat = secured.builder.set("handshake-timeout", "5s").start().await;
     let count = async |reason: &str| failed_handshakes(&chat, Role::Serve, "http", reason).await;
 
     let mut plain = chat.edge().raw().await;
     plain.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let answer = plain.rest().await;
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
-    eventually("a count", async || (count("not_tls").await == 1.0).then_some(())).await;
+    eventually("a count", async || (count("not_tls").await >= 1.0).then_some(())).await;
 
     // The beginning of a handshake, and nothing at all.
-    for beginning in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b""] {
-        let mut standing = chat.edge().raw().await;
-        standing.write(beginning).await;
-        assert_eq!(standing.rest().await, b"");
-    }
-    eventually("a count", async || (count("timeout").await == 2.0).then_some(())).await;
+    let (mut begun, mut silent) = (chat.edge().raw().await, chat.edge().raw().await);
+    begun.write(b"\x16\x03\x01\x02\x00\x01\x00").await;
+    // Which hold up nobody.
+    let good = client(&chat, &secured.authority).await;
+    eventually("an answer", async || {
+        let answer = good.edge().get("/healthz").try_send().await;
+        answer.is_ok_and(|answer| answer.status == 200).then_some(())
+    })
+    .await;
+    let (begun, silent) = tokio::join!(begun.rest(), silent.rest());
+    assert_eq!((&*begun, &*silent), (&b""[..], &b""[..]));
+    eventually("a count", async || (count("timeout").await >= 2.0).then_some(())).await;
 
     // Clients that trust another authority.
     let other = netrox_harness::certificate::Authority::new();
     let mistrusting = client(&chat, &other).await;
     assert!(mistrusting.edge().get("/healthz").try_send().await.is_err());
-    eventually("a count", async || (count("refused_by_peer").await == 1.0).then_some(())).await;
-
-    // All of it held up nobody.
-    let client = client(&chat, &secured.authority).await;
-    assert_eq!(client.edge().get("/healthz").send().await.status, 200);
-    // Nor is there a word of it at every turn.
-    let log = chat.log(Role::Serve);
-    assert!(!log.contains("TLS handshake"), "{:#?}", log.lines());
+    eventually("a count", async || (count("refused_by_peer").await >= 1.0).then_some(())).await;
 }
 
 async fn a_proxy_header_comes_before_the_handshake(arrangement: Arrangement) {

@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 use netrox_harness::{
-    Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, tls::shown_by,
+    Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, socket::End,
+    tls::shown_by,
 };
 
 use super::{Secured, client, put, user};
@@ -11,7 +12,7 @@ use super::{Secured, client, put, user};
 each![; serve: certificates_are_read_again_and_open_sockets_stay];
 
 async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangement) {
-    let Secured { authority, builder, door } = Secured::new(arrangement);
+    let Secured { authority, builder, door, .. } = Secured::new(arrangement);
     let chat = builder.start().await;
     let address = chat.edge().address;
     let through = client(&chat, &authority).await;
@@ -46,26 +47,35 @@ async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangem
     renew("second");
     is_shown("second").await;
     let log = chat.log(Role::Serve);
-    assert!(log.contains("the certificates of the HTTP door were read again"));
+    let count = |words: &str| log.count_of(words);
+    let again = "the certificates of the HTTP door were read again";
+    eventually("a line", async || (count(again) > 0).then_some(())).await;
     at_ada.say(&bob, "after the second").await;
     at_bob.expect_body("after the second").await;
 
-    // And at once where somebody says so.
-    renew("third");
+    // And where somebody says so, though nothing has changed.
     let mut chat = chat;
+    let before = count(again);
+    chat.process(Role::Serve).signal(Signal::HUP);
+    eventually("a reading", async || (count(again) > before).then_some(())).await;
+    renew("third");
     chat.process(Role::Serve).signal(Signal::HUP);
     is_shown("third").await;
 
     // A key that is another's.
+    let refused = "the certificates of the HTTP door cannot be used, those before stay";
+    let before = count(refused);
     put(&kept, &door.certificate);
     chat.process(Role::Serve).signal(Signal::HUP);
-    eventually("a refusal", async || {
-        log.contains("the certificates of the HTTP door cannot be used, those before stay")
-            .then_some(())
-    })
-    .await;
+    eventually("a refusal", async || (count(refused) > before).then_some(())).await;
     assert!(log.contains("is not the key of"), "{:#?}", log.lines());
     is_shown("third").await;
     at_ada.say(&bob, "after all").await;
     at_bob.expect_body("after all").await;
+
+    // A drain ends them as it does without TLS.
+    assert_eq!(chat.terminate(Role::Serve).await.code(), Some(0));
+    for socket in [&mut at_ada, &mut at_bob] {
+        assert_eq!(socket.end().await, End::Closed(1001));
+    }
 }

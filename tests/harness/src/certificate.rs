@@ -19,7 +19,7 @@ distinguished_name = name
 basicConstraints = critical, CA:TRUE
 [node]
 basicConstraints = critical, CA:FALSE
-subjectAltName = IP:$ENV::ADDRESS
+subjectAltName = $ENV::NAMES
 ";
 
 /// Signs certificates, which last as long as it does.
@@ -40,7 +40,7 @@ impl Authority {
         let directory = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(directory.path().join("openssl.cnf"), CONFIGURATION).expect("write");
         let authority = Self { directory };
-        authority.make("authority", IpAddr::from([127, 0, 0, 1]), &["-extensions", "authority"]);
+        authority.make("authority", "DNS:authority", &["-extensions", "authority"]);
         authority
     }
 
@@ -51,9 +51,14 @@ impl Authority {
 
     /// A certificate for a server or client of this name and address.
     pub fn issue(&self, name: &str, address: IpAddr) -> Certificate {
+        self.issue_for(name, &format!("IP:{address}"))
+    }
+
+    /// The same for other names, as openssl has them: `DNS:example.org,URI:urn:example`.
+    pub fn issue_for(&self, name: &str, names: &str) -> Certificate {
         let own = self.file("authority");
         let (certificate, key) = (text(&own.certificate), text(&own.key));
-        self.make(name, address, &["-extensions", "node", "-CA", certificate, "-CAkey", key])
+        self.make(name, names, &["-extensions", "node", "-CA", certificate, "-CAkey", key])
     }
 
     /// The certificate in DER form.
@@ -67,14 +72,14 @@ impl Authority {
         Certificate { certificate: path("pem"), key: path("key") }
     }
 
-    fn make(&self, name: &str, address: IpAddr, arguments: &[&str]) -> Certificate {
+    fn make(&self, name: &str, names: &str, arguments: &[&str]) -> Certificate {
         let made = self.file(name);
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-config", "openssl.cnf", "-days", "2", "-nodes"]);
         openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
         openssl.args(["-subj", &format!("/CN={name}")]).args(arguments);
         openssl.arg("-out").arg(&made.certificate).arg("-keyout").arg(&made.key);
-        openssl.env("ADDRESS", address.to_string()).current_dir(self.directory.path());
+        openssl.env("NAMES", names).current_dir(self.directory.path());
         let output = openssl.output().expect("run openssl");
         assert!(output.status.success(), "{output:?}");
         made

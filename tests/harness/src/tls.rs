@@ -16,11 +16,13 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor, TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore, ServerConfig,
+        ClientConfig, ConfigBuilder, RootCertStore, ServerConfig,
+        client::WantsClientCert,
         crypto::aws_lc_rs,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
 };
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{Edge, certificate::Certificate};
 
@@ -34,9 +36,21 @@ pub struct TlsClient {
 impl TlsClient {
     /// Connections to a server come from `source` and have to be those of an authority.
     pub async fn start(source: Ipv4Addr, server: SocketAddr, authority: &Path) -> Self {
+        Self::by(source, server, connector(authority)).await
+    }
+
+    /// For HTTP/2, by clients that show a certificate.
+    pub async fn of_service(server: SocketAddr, authority: &Path, own: &Certificate) -> Self {
+        let (certificate, key) = own.read();
+        let config = trusting(authority).with_client_auth_cert(vec![certificate], key);
+        let mut config = config.expect("a certificate and its key");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self::by(Ipv4Addr::LOCALHOST, server, TlsConnector::from(Arc::new(config))).await
+    }
+
+    async fn by(source: Ipv4Addr, server: SocketAddr, connector: TlsConnector) -> Self {
         let listener = TcpListener::bind((source, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let connector = connector(authority);
         let mut connections = JoinSet::new();
         connections.spawn(async move {
             let mut connections = JoinSet::new();
@@ -54,6 +68,12 @@ impl TlsClient {
     pub fn edge(&self) -> Edge {
         Edge { address: self.address }
     }
+
+    /// A connection by it, made when it is first used.
+    pub fn channel(&self) -> Channel {
+        let uri = format!("http://{}", self.address);
+        Endpoint::from_shared(uri).expect("a URI").connect_lazy()
+    }
 }
 
 /// A port that speaks TLS in front of a server that speaks plaintext, and says nothing before.
@@ -67,8 +87,7 @@ impl TlsServer {
     pub async fn start(own: &Certificate, server: SocketAddr) -> Self {
         let listener = TcpListener::bind((server.ip(), 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let certificate = CertificateDer::from_pem_file(&own.certificate).expect("a certificate");
-        let key = PrivateKeyDer::from_pem_file(&own.key).expect("a key");
+        let (certificate, key) = own.read();
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let config = config.with_safe_default_protocol_versions().expect("versions of TLS");
         let config = config.with_no_client_auth().with_single_cert(vec![certificate], key);
@@ -112,13 +131,24 @@ pub async fn shown_after(before: &[u8], server: SocketAddr, authority: &Path) ->
     shown[0].to_vec()
 }
 
-fn connector(authority: &Path) -> TlsConnector {
+impl Certificate {
+    fn read(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let certificate = CertificateDer::from_pem_file(&self.certificate).expect("a certificate");
+        (certificate, PrivateKeyDer::from_pem_file(&self.key).expect("a key"))
+    }
+}
+
+fn trusting(authority: &Path) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(authority).expect("a certificate");
     roots.add(certificate).expect("a root");
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().expect("versions of TLS");
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.with_root_certificates(roots)
+}
+
+fn connector(authority: &Path) -> TlsConnector {
+    let mut config = trusting(authority).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     TlsConnector::from(Arc::new(config))
 }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{backoff::Backoff, core_client::reach::Trouble};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A core that is gone without a word, or hangs, is noticed after the sum of the two; others have taken
 /// over its streams within 5 s. It takes one small frame a connection and second, whatever the streams.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);

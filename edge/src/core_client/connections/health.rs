@@ -16,7 +16,7 @@ use super::{Pool, PooledConnection, answer};
 use crate::core_client::reach::Trouble;
 
 /// A core that does not even say how it is gets no calls.
-const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two watches of a core that ends them.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -22,6 +22,7 @@ use crate::{
     logs::Logs,
     stub_core::{SECRET, config, user},
     stub_edge::StubEdge,
+    ws::handshake::{MAX_SHOWN_ORIGIN_BYTES, shortened},
 };
 
 mod second;
@@ -293,6 +294,7 @@ async fn pages_of_other_origins_are_refused_where_origins_are_named() {
     let allowed = ["https://app.example.com", "http://localhost:3000"];
     let allowed = allowed.map(http::HeaderValue::from_static).to_vec();
     let allowed_origins = AllowedOrigins::List(allowed);
+    let logs = Logs::capture();
     let edge = StubEdge::with(Config { allowed_origins, ..config(Limits::default()) }).await;
     let get = format!("GET /ws/chat/room/?token={} HTTP/1.1", token(BOB, 60));
     let handshake = [
@@ -313,4 +315,15 @@ async fn pages_of_other_origins_are_refused_where_origins_are_named() {
         let answer = edge.answer(&[&handshake[..], origin].concat()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{origin:?}: {answer}");
     }
+    let lines = logs.take();
+    let told: Vec<_> = lines.lines().filter(|line| line.contains("--allowed-origins")).collect();
+    assert!(told.len() == 1 && told[0].contains("https://app.example.com:8443"), "{lines}");
+}
+
+#[test]
+fn an_origin_in_the_log_is_short_and_printable() {
+    assert_eq!(shortened(b"https://app.example.com"), "https://app.example.com");
+    assert_eq!(shortened(b"a\xff\x1b"), "a\\xff\\x1b");
+    let long = [b'a'; MAX_SHOWN_ORIGIN_BYTES + 1];
+    assert_eq!(shortened(&long), format!("{}…", "a".repeat(MAX_SHOWN_ORIGIN_BYTES)));
 }
