@@ -5,7 +5,7 @@ use std::{
 };
 
 use netrox_audit::{Audit, AuditLog, Event, Name, Outcome, Target};
-use netrox_tls::keep_current;
+use netrox_tls::{Reading, keep_current};
 use tokio::{runtime, select, time::sleep};
 
 use crate::{
@@ -89,8 +89,16 @@ async fn serve(
     let listen = |source: io::Error| Failure::System { what: "listening to signals", source };
     let mut signals = Signals::listen().map_err(listen)?;
     let asked = Asked::default();
-    let certificates = keep_current(settings.watched.clone(), asked.hangups.subscribe());
     let audit = audit_log.handle();
+    let told = audit.clone();
+    let told = move |Reading { name, refusal }| {
+        let result = match refusal {
+            None => Ok(name.to_owned()),
+            Some(refusal) => Err(format!("{name}: {refusal}")),
+        };
+        told.reloaded(Name::CertificatesReloaded, result);
+    };
+    let certificates = keep_current(settings.watched.clone(), asked.hangups.subscribe(), told);
     select! {
         result = observe(settings, telemetry, audit_log, has_started, asked.clone()) => result,
         () = signals.watch(&asked) => Err(Failure::SecondSignal),

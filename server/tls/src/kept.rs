@@ -146,34 +146,47 @@ enum Look {
     Asked,
 }
 
+/// That files were read again, or cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// What the certificates are of.
+    pub name: &'static str,
+    pub refusal: Option<String>,
+}
+
 trait Looked: Send + Sync {
-    fn look(&self, look: Look);
+    /// What there is to tell of it.
+    fn look(&self, look: Look) -> Option<Reading>;
     fn warn(&self);
 }
 
 impl<C: Send + Sync> Looked for Kept<C> {
-    fn look(&self, look: Look) {
+    fn look(&self, look: Look) -> Option<Reading> {
         let stamps = stamps(&self.files);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         if !looks.are_due(look, stamps) {
-            return;
+            return None;
         }
+        let name = self.name;
         match (self.read)() {
             Ok(Read { config, shown }) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 looks.shown = shown;
                 looks.refusal = None;
                 drop(looks);
-                tracing::info!("the certificates of {} were read again", self.name);
+                tracing::info!("the certificates of {name} were read again");
                 self.warn();
+                Some(Reading { name, refusal: None })
             }
             Err(error) => {
-                if looks.refused(look, error.to_string()) {
-                    tracing::error!(
-                        "the certificates of {} cannot be used, those before stay: {error}",
-                        self.name
-                    );
+                let refusal = error.to_string();
+                if !looks.refused(look, refusal.clone()) {
+                    return None;
                 }
+                tracing::error!(
+                    "the certificates of {name} cannot be used, those before stay: {refusal}"
+                );
+                Some(Reading { name, refusal: Some(refusal) })
             }
         }
     }
@@ -202,7 +215,11 @@ impl fmt::Debug for Watched {
 }
 
 /// Reads again what changes, and all of it whenever `asked` does, for as long as it is polled.
-pub async fn keep_current(watched: Vec<Watched>, mut asked: watch::Receiver<u64>) -> Infallible {
+pub async fn keep_current(
+    watched: Vec<Watched>,
+    mut asked: watch::Receiver<u64>,
+    told: impl Fn(Reading) + Clone + Send + 'static,
+) -> Infallible {
     if watched.is_empty() {
         std::future::pending::<()>().await;
     }
@@ -216,10 +233,10 @@ pub async fn keep_current(watched: Vec<Watched>, mut asked: watch::Receiver<u64>
         if is_due {
             warned_at = Instant::now();
         }
-        let watched = watched.clone();
+        let (watched, told) = (watched.clone(), told.clone());
         let looking = tokio::task::spawn_blocking(move || {
             for Watched(kept) in &watched {
-                kept.look(look);
+                kept.look(look).into_iter().for_each(&told);
                 if is_due {
                     kept.warn();
                 }

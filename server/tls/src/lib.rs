@@ -22,7 +22,7 @@ pub use self::{
     client::{ClientFiles, ClientTls},
     failure::{HandshakeFailure, trust_broken},
     files::{Pair, TlsError},
-    kept::{Watched, keep_current},
+    kept::{Reading, Watched, keep_current},
     names::names,
     server::{Door, ServerFiles, ServerTls},
 };

@@ -13,7 +13,9 @@ each![; serve: certificates_are_read_again_and_open_sockets_stay];
 
 async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangement) {
     let Secured { authority, builder, door, .. } = Secured::new(arrangement);
-    let chat = builder.start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let audit_log = directory.path().join("audit.log");
+    let chat = builder.set("audit-log", &audit_log).start().await;
     let address = chat.edge().address;
     let through = client(&chat, &authority).await;
     let (ada, bob) =
@@ -68,6 +70,15 @@ async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangem
     put(&kept, &door.certificate);
     chat.process(Role::Serve).signal(Signal::HUP);
     eventually("a refusal", async || (count(refused) > before).then_some(())).await;
+    let told = async || {
+        let log = fs::read_to_string(&audit_log).ok()?;
+        let outcomes = ["ok", "refused"].map(|outcome| {
+            let of = |line: &&str| line.contains(&format!("\"outcome\":\"{outcome}\""));
+            log.lines().filter(|line| line.contains("certificates_reloaded")).filter(of).count()
+        });
+        outcomes.iter().all(|count| *count > 0).then_some(())
+    };
+    eventually("both in the audit log", told).await;
     assert!(log.contains("is not the key of"), "{:#?}", log.lines());
     is_shown("third").await;
     at_ada.say(&bob, "after all").await;
