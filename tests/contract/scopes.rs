@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use netrox_core::TokenHash;
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
-use netrox_proto::v1::{ErrorReason, GetMessageRequest, SubscribeRequest};
+use netrox_proto::v1::{DeleteUserRequest, ErrorReason, GetMessageRequest, SubscribeRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,7 +14,8 @@ use crate::{
     authentication::{Authorization, call_all},
     reflection,
     refusal::{assert_refused, assert_unauthenticated},
-    running::{Connection, Core, authorized_by},
+    running::{Connection, Core, authorized_by, text},
+    wait::{Away, have_come},
 };
 
 const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
@@ -172,6 +173,35 @@ async fn tokens_are_rotated_without_a_restart_and_streams_of_the_old_one_end() {
     }
     drop(requests);
     assert_eq!(code(&new).await, Code::PermissionDenied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_taken_is_answered_truly_although_its_token_is_gone() {
+    let file = File::new(&json!([service("bot", &["old"], &["send", "admin"])]));
+    let builder = Core::builder().set("service-tokens-file", file.path()).set("store-wait", "60s");
+    let core = Core::launch(builder).await;
+    let [ada, bob, cyd] = core.users().await;
+    let old = by(&core, "old").await;
+    let away = Away::begin(&core).await;
+    let sent = {
+        let (mut chat, message) = (old.chat(), text(&ada, &bob, "canary"));
+        tokio::spawn(async move { chat.send_message(message).await })
+    };
+    have_come(&core, 1).await;
+    let deleted = {
+        let (mut directory, user_id) = (old.directory(), cyd.clone());
+        tokio::spawn(async move { directory.delete_user(DeleteUserRequest { user_id }).await })
+    };
+    have_come(&core, 2).await;
+    file.write(&json!([service("bot", &["new"], &["send"])]).to_string());
+    eventually("the end of the token", async || {
+        (code(&old).await == Code::Unauthenticated).then_some(())
+    })
+    .await;
+    away.end().await;
+    within("an answer", sent).await.expect("a call").expect("it is stored");
+    within("an answer", deleted).await.expect("a call").expect("it is done");
+    assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use futures_util::{
 };
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use netrox_proto::ONE_REQUEST;
+use netrox_proto::{MANY_ANSWERS, ONE_REQUEST};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
@@ -81,10 +81,18 @@ where
         let Some(revocation) = credential.revocation() else {
             return Either::Left(self.service.call(request));
         };
+        let (takes_one, gives_one) = {
+            let path = request.uri().path();
+            (ONE_REQUEST.contains(&path), !MANY_ANSWERS.contains(&path))
+        };
         // What it has taken of the requests is answered before it ends.
-        if !ONE_REQUEST.contains(&request.uri().path()) {
+        if !takes_one {
             let request =
                 request.map(|body| Body::new(Revocable::new(body, revocation, Part::Requests)));
+            return Either::Left(self.service.call(request));
+        }
+        // What may be stored already is not said to be refused.
+        if gives_one {
             return Either::Left(self.service.call(request));
         }
         let (revocation, answer) = (Arc::clone(revocation), self.service.call(request));
