@@ -1,10 +1,10 @@
 //! Compiles the protos without protoc, writes the descriptor sets for reflection and tests, tells the codec
-//! requests and responses apart, and lists the methods that take one request.
+//! requests and responses apart, and lists the methods that take one request, and those that stream answers.
 
 use std::{collections::BTreeSet, env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
-use protox::prost_reflect::prost_types::FileDescriptorSet;
+use protox::prost_reflect::prost_types::{FileDescriptorSet, MethodDescriptorProto};
 
 const PROTOS: [&str; 5] = ["attachment", "chat", "directory", "error", "message"];
 const HEALTH: &str = "grpc/health/v1/health.proto";
@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("health.bin"), health.encode_to_vec())?;
     let directions = directions("v1", &descriptors) + &directions("health", &health);
     fs::write(out_dir.join("directions.rs"), directions)?;
-    fs::write(out_dir.join("one_request.rs"), one_request(&[&descriptors, &health]))?;
+    let all = [&descriptors, &health];
+    fs::write(out_dir.join("one_request.rs"), paths(&all, |it| !it.client_streaming()))?;
+    fs::write(out_dir.join("many_answers.rs"), paths(&all, |it| it.server_streaming()))?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::SmallBufferCodec")
         .bytes(".netrox.chat.v1.UploadAttachmentRequest.chunk")
@@ -34,12 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The paths of the methods whose client does not stream, as an array.
-fn one_request(sets: &[&FileDescriptorSet]) -> String {
+/// The paths of some of the methods, as an array.
+fn paths(sets: &[&FileDescriptorSet], is_one: fn(&MethodDescriptorProto) -> bool) -> String {
     let mut paths = Vec::new();
     for file in sets.iter().flat_map(|set| &set.file) {
         for service in &file.service {
-            let methods = service.method.iter().filter(|method| !method.client_streaming());
+            let methods = service.method.iter().filter(|method| is_one(method));
             paths.extend(
                 methods.map(|it| format!("/{}.{}/{}", file.package(), service.name(), it.name())),
             );

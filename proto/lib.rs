@@ -52,5 +52,8 @@ pub mod health {
 /// The paths of all methods that take one request.
 pub const ONE_REQUEST: &[&str] = &include!(concat!(env!("OUT_DIR"), "/one_request.rs"));
 
+/// The paths of all methods that stream their answers.
+pub const MANY_ANSWERS: &[&str] = &include!(concat!(env!("OUT_DIR"), "/many_answers.rs"));
+
 /// The compiled protos with their comments, as a `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -6,15 +6,13 @@ use netrox_proto::{ids::UserId, request_id::RequestId, v1::ErrorReason};
 
 use crate::{auth::Caller, error::Error};
 
-/// Of users in a line, so that it stays below what a pipe takes whole (4 KiB).
-const MAX_USERS: usize = 50;
-
 /// Which service calls.
 pub(crate) fn caller(call: &Extensions) -> Option<Caller> {
     call.get::<Caller>().cloned()
 }
 
-/// A change under way. If it is dropped before its end, its caller is gone: nobody knows what became of it.
+/// A change under way. If it is dropped before its end, its caller is gone or it has panicked: nobody knows what became of
+/// it.
 pub(crate) struct Audited(Option<Pending>);
 
 struct Pending {
@@ -51,7 +49,8 @@ impl Audited {
 impl Drop for Audited {
     fn drop(&mut self) {
         if let Some(pending) = self.0.take() {
-            pending.tell(Outcome::Unknown, Some("CALLER_GONE"));
+            let reason = if std::thread::panicking() { "PANIC" } else { "CALLER_GONE" };
+            pending.tell(Outcome::Unknown, Some(reason));
         }
     }
 }
@@ -99,18 +98,16 @@ impl Pending {
     }
 
     fn tell(&self, outcome: Outcome, reason: Option<&str>) {
-        for users in self.users.chunks(MAX_USERS) {
-            let event = of(Event::new(self.name), users).outcome(outcome);
-            let event = match reason {
-                Some(reason) => event.reason(reason),
-                None => event,
-            };
-            let event = match &self.caller {
-                Some(caller) => event.actor(&*caller.name).peer(caller.from()),
-                None => event,
-            };
-            self.audit.record(event);
-        }
+        let event = of(Event::new(self.name), &self.users).outcome(outcome);
+        let event = match reason {
+            Some(reason) => event.reason(reason),
+            None => event,
+        };
+        let event = match &self.caller {
+            Some(caller) => event.actor(&*caller.name).peer(caller.from()),
+            None => event,
+        };
+        self.audit.record(event);
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tonic::{Request, Status, body::Body, service::Interceptor};
 
 pub use self::{
-    file::{ServicesError, ServicesFile, TokenHash, check_service_name},
+    file::{ServicesError, ServicesFile, TokenHash, check_service_name, service_token},
     scope::Scope,
 };
 pub(crate) use self::{
@@ -146,7 +146,7 @@ impl ServiceAuth {
         }
     }
 
-    /// Has the file be read again, whether it looks changed or not.
+    /// Asks for the file to be read again, whether it looks changed or not.
     pub(crate) fn reload(&self) {
         self.asked.notify_one();
     }
@@ -172,6 +172,8 @@ impl ServiceAuth {
             Some(value) => {
                 let given = value.to_str().ok().and_then(|value| value.split_once(' '));
                 let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
+                // An empty one is nobody's, whatever the file says.
+                let given = given.filter(|(_, token)| !token.trim().is_empty());
                 let (_, token) = given.ok_or(Unknown::Token)?;
                 if self.is_all_powerful(token) {
                     return Ok(Arc::clone(&self.all_powerful));

@@ -52,7 +52,7 @@ mod store;
 mod strangers;
 mod subscribe;
 
-pub use auth::{Scope, ServicesError, ServicesFile, TokenHash, check_service_name};
+pub use auth::{Scope, ServicesError, ServicesFile, TokenHash, check_service_name, service_token};
 pub use config::{
     AcceptedSettings, BusConfig, BusUrl, Config, Database, DatabaseSetting, MediaLocation,
     PostgresDatabase, PostgresUrl, S3Url, UrlError,

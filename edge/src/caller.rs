@@ -36,7 +36,9 @@ impl Edge {
         let authenticated = shared.authenticator.authenticate(headers, query_token).await;
         let identity = authenticated
             .inspect_err(|refusal| audit::refused(&shared.config.audit, *refusal, request))?;
-        shared.known_users.ensure(&identity).await?;
+        shared.known_users.ensure(&identity).await.inspect_err(|failure| {
+            audit::user_refused(&shared.config.audit, failure, identity.user_id, request)
+        })?;
         Ok(identity)
     }
 

@@ -4,14 +4,14 @@ use std::{
     cell::Cell, io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration,
 };
 
-use netrox_audit::{Audit, AuditLog, Event, Name, Outcome, Target};
+use netrox_audit::{AuditLog, Event, Name, Outcome};
 use netrox_tls::{Reading, keep_current};
 use tokio::{runtime, select, time::sleep};
 
 use crate::{
     admin::{self, Admin, Observed},
     failure::Failure,
-    file_mode, memory, open_files,
+    memory, open_files,
     service::{self, Service},
     settings::Settings,
     signals::{Asked, Signals},
@@ -41,8 +41,7 @@ pub(crate) fn run(mut settings: Settings) -> ExitCode {
             runtime.shutdown_background();
             result
         });
-        audit_end(&audit_log.handle(), has_started.get(), &result);
-        audit_log.close();
+        audit_log.close(end(has_started.get(), &result));
         result
     });
     match result {
@@ -56,9 +55,6 @@ pub(crate) fn run(mut settings: Settings) -> ExitCode {
 
 /// Before all that could be told in it.
 fn open_audit_log(settings: &mut Settings) -> Result<AuditLog, Failure> {
-    if let Some(Target::File(path)) = &settings.audit {
-        file_mode::warn_if_open(path, &mut settings.warnings);
-    }
     let opened = AuditLog::open(settings.audit.clone(), settings.parts.role());
     let audit_log = opened.map_err(|error| settings.sources.refuse("audit-log", error))?;
     if let Some(core) = settings.parts.core_mut() {
@@ -71,13 +67,13 @@ fn open_audit_log(settings: &mut Settings) -> Result<AuditLog, Failure> {
 }
 
 /// Tells how the process ends, or that it did not begin.
-fn audit_end(audit: &Audit, has_started: bool, result: &Result<(), Failure>) {
+fn end(has_started: bool, result: &Result<(), Failure>) -> Event {
     let event = Event::new(if has_started { Name::Stopped } else { Name::StartFailed });
-    audit.record(match result {
+    match result {
         Ok(()) if has_started => event,
         Ok(()) => event.outcome(Outcome::Failed).reason("told to end before the start was over"),
         Err(failure) => event.outcome(Outcome::Failed).reason(failure.to_string()),
-    });
+    }
 }
 
 async fn serve(

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ServiceTokenMintArgs) -> Result<(), Failure> {
     let mut bytes = [0; TOKEN_BYTES];
     let drawn = SysRng.try_fill_bytes(&mut bytes);
     drawn.map_err(|error| failed("drawing a token", error.into()))?;
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = netrox_core::service_token(&bytes);
     let mut entry = json!({
         "name": args.name,
         "token_sha256": netrox_core::TokenHash::of(&token).to_string(),

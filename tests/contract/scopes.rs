@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use netrox_core::TokenHash;
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
-use netrox_proto::v1::{ErrorReason, GetMessageRequest, SubscribeRequest};
+use netrox_proto::v1::{DeleteUserRequest, ErrorReason, GetMessageRequest, SubscribeRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,7 +14,8 @@ use crate::{
     authentication::{Authorization, call_all},
     reflection,
     refusal::{assert_refused, assert_unauthenticated},
-    running::{Connection, Core, authorized_by},
+    running::{Connection, Core, authorized_by, text},
+    wait::{Away, have_come},
 };
 
 const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
@@ -130,7 +131,9 @@ async fn scopes_add_up_and_none_is_left_beside_them() {
 #[tokio::test]
 async fn tokens_are_rotated_without_a_restart_and_streams_of_the_old_one_end() {
     let file = File::new(&json!([service("bot", &["old"], &["read"])]));
-    let core = file.core().await;
+    let audit_log = file.0.path().join("audit.log");
+    let builder = Core::builder().set("service-tokens-file", file.path());
+    let core = Core::launch(builder.set("audit-log", &audit_log)).await;
     let [ada] = core.users().await;
     let (old, new) = (by(&core, "old").await, by(&core, "new").await);
     assert_eq!(code(&old).await, Code::InvalidArgument);
@@ -172,6 +175,64 @@ async fn tokens_are_rotated_without_a_restart_and_streams_of_the_old_one_end() {
     }
     drop(requests);
     assert_eq!(code(&new).await, Code::PermissionDenied);
+    assert_eq!(code(&by(&core, "").await).await, Code::Unauthenticated);
+
+    let short = |token| TokenHash::of(token).to_string()[..8].to_owned();
+    let (old, new) = (short("old"), short("new"));
+    eventually("the audit log", async || {
+        let text = fs::read_to_string(&audit_log).expect("an audit log");
+        let ended = text.lines().filter(|line| line.contains("\"stream_ended\""));
+        let ended = ended.map(|line| serde_json::from_str(line).expect("a line"));
+        let mut ended: Vec<_> = ended
+            .map(|event: Value| {
+                assert_eq!(event["actor"], "bot", "{event}");
+                [&event["method"], &event["reason"]].map(|it| it.as_str().unwrap_or("").to_owned())
+            })
+            .collect();
+        ended.sort();
+        let are_told = ended
+            == [
+                ["SendMessages", "fewer_scopes"],
+                ["Subscribe", "credential_gone"],
+                ["Subscribe", "fewer_scopes"],
+            ];
+        let changes = [
+            format!("bot: token {new} added, scopes read, without end"),
+            format!("bot: token {old} removed"),
+            format!("bot: token {new} changed, scopes send, without end; before: scopes send read"),
+        ];
+        (are_told && changes.iter().all(|change| text.contains(change))).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_taken_is_answered_truly_although_its_token_is_gone() {
+    let file = File::new(&json!([service("bot", &["old"], &["send", "admin"])]));
+    let builder = Core::builder().set("service-tokens-file", file.path()).set("store-wait", "30s");
+    let core = Core::launch(builder).await;
+    let [ada, bob, cyd] = core.users().await;
+    let old = by(&core, "old").await;
+    let away = Away::begin(&core).await;
+    let sent = {
+        let (mut chat, message) = (old.chat(), text(&ada, &bob, "canary"));
+        tokio::spawn(async move { chat.send_message(message).await })
+    };
+    have_come(&core, 1).await;
+    let deleted = {
+        let (mut directory, user_id) = (old.directory(), cyd.clone());
+        tokio::spawn(async move { directory.delete_user(DeleteUserRequest { user_id }).await })
+    };
+    have_come(&core, 2).await;
+    file.write(&json!([service("bot", &["new"], &["send"])]).to_string());
+    eventually("the end of the token", async || {
+        (code(&old).await == Code::Unauthenticated).then_some(())
+    })
+    .await;
+    away.end().await;
+    within("an answer", sent).await.expect("a call").expect("it is stored");
+    within("an answer", deleted).await.expect("a call").expect("it is done");
+    assert_eq!(core.history(&ada, &bob).await.expect("a history").len(), 1);
 }
 
 #[tokio::test]
@@ -219,7 +280,7 @@ async fn the_program_makes_tokens_of_services() {
     let directory = tempfile::tempdir().expect("a directory");
     let [token, entry] =
         made(directory.path(), &["bot", "--scope", "read", "--expires-in", "1h"]).await;
-    assert!(token.len() == 64 && !entry.contains(&token));
+    assert!(token.starts_with("nxs_") && !entry.contains(&token));
     let file = File::new(&json!([serde_json::from_str::<Value>(&entry).expect("JSON")]));
     let core = file.core().await;
     assert_eq!(code(&by(&core, &token).await).await, Code::InvalidArgument);

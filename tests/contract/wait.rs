@@ -23,13 +23,13 @@ use crate::{
 const SLACK: Duration = Duration::from_millis(2_500);
 
 /// What keeps a core from writing.
-enum Away {
+pub(crate) enum Away {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
 impl Away {
-    async fn begin(core: &Core) -> Self {
+    pub(crate) async fn begin(core: &Core) -> Self {
         let away = match STORE {
             Store::Sqlite => {
                 let path = core.process.data_dir().join("chat.db");
@@ -49,7 +49,7 @@ impl Away {
         away
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         match self {
             Self::Sqlite(other) => other.close().await.expect("closed"),
             Self::Postgres(other) => other.close().await.expect("closed"),
@@ -68,7 +68,7 @@ fn send(core: &Core, sender: &str, receiver: &str, body: &str, limit: Option<Dur
 }
 
 /// Waits until so many writes wait at the core.
-async fn have_come(core: &Core, writes: usize) {
+pub(crate) async fn have_come(core: &Core, writes: usize) {
     let shown = format!("netrox_chat_writes_waiting {writes}");
     eventually(&shown, async || {
         let answer = core.process.admin(Role::Core(0)).get("/metrics").send().await;

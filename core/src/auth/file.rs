@@ -19,6 +19,9 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Hashes and names of certificates together: each call is compared with all of them.
 const MAX_CREDENTIALS: usize = 256;
 const MAX_NAME_BYTES: usize = 64;
+/// How tokens begin that the program makes, so that none can be taken for a hash or a name.
+const TOKEN_PREFIX: &str = "nxs_";
+const HASH_DIGITS: usize = 64;
 /// What `--service-token` is called where services are named.
 pub(crate) const ALL_POWERFUL: &str = "service-token";
 
@@ -86,6 +89,22 @@ pub(crate) struct ServiceEntry {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenHash(pub(crate) [u8; 32]);
 
+/// A token of a service by its random bytes.
+pub fn service_token(random: &[u8; 32]) -> String {
+    let digits = random.iter().map(|byte| format!("{byte:02x}"));
+    std::iter::once(TOKEN_PREFIX.to_owned()).chain(digits).collect()
+}
+
+/// Whether something in a field for names may be a token.
+fn is_like_token(text: &str) -> bool {
+    let begins = text.get(..TOKEN_PREFIX.len());
+    begins.is_some_and(|begin| begin.eq_ignore_ascii_case(TOKEN_PREFIX)) || is_like_hash(text)
+}
+
+fn is_like_hash(text: &str) -> bool {
+    text.len() == HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl TokenHash {
     pub fn of(token: &str) -> Self {
         use sha2::Digest as _;
@@ -93,7 +112,7 @@ impl TokenHash {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_like_hash(text) {
             return None;
         }
         let mut hash = [0; 32];
@@ -206,11 +225,17 @@ fn entry((index, value): (usize, &Value)) -> Result<ServiceEntry, String> {
     let hashes = hashes.ok_or_else(|| {
         format!("{name}: \"token_sha256\" must be 64 hexadecimal digits, not the token itself")
     })?;
+    if hashes.contains(&TokenHash::of("")) {
+        return Err(format!("{name}: \"token_sha256\" is that of an empty token"));
+    }
     let certificate_names = texts(fields, name, "certificate_names")?;
     let certificate_names: Vec<_> =
         certificate_names.into_iter().map(str::to_ascii_lowercase).collect();
     if certificate_names.iter().any(String::is_empty) {
         return Err(format!("{name}: one of the \"certificate_names\" is empty"));
+    }
+    if certificate_names.iter().any(|certificate| is_like_token(certificate)) {
+        return Err(format!("{name}: one of the \"certificate_names\" looks like a token"));
     }
     if hashes.is_empty() && certificate_names.is_empty() {
         return Err(format!("{name} has neither \"token_sha256\" nor \"certificate_names\""));
@@ -242,6 +267,9 @@ fn entry((index, value): (usize, &Value)) -> Result<ServiceEntry, String> {
 
 /// Whether a service may be called so, or why not.
 pub fn check_service_name(name: &str) -> Result<(), &'static str> {
+    if is_like_token(name) {
+        return Err("looks like a token or the hash of one: take another");
+    }
     let is_part = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
     };
@@ -296,6 +324,37 @@ mod tests {
         assert_eq!(services[0].expires_at, Some(1_000_000));
         assert_eq!(services[1].certificate_names, ["edge.example"]);
         assert_eq!(parse("[]"), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_token_in_any_field_is_refused_and_never_shown() {
+        let token = service_token(&[0xa7; 32]);
+        let digits = token.strip_prefix(TOKEN_PREFIX).expect("its prefix");
+        assert!(is_like_hash(digits));
+        let hash = hash();
+        let mut entries = Vec::new();
+        for secret in [token.as_str(), digits] {
+            for field in ["name", "certificate_names", "scopes", "expires_at", secret] {
+                let mut entry =
+                    serde_json::json!({ "name": "a", "token_sha256": hash, "scopes": "read" });
+                entry[field] = secret.into();
+                entries.push(entry);
+            }
+        }
+        // Without the prefix nobody can tell one from a hash.
+        entries.push(serde_json::json!({ "name": "a", "token_sha256": token, "scopes": "read" }));
+        for entry in entries {
+            let error = parse(&serde_json::json!([entry]).to_string()).expect_err("a token");
+            assert!(!error.contains(digits), "{error}");
+        }
+        assert!(check_service_name(&token[..40]).is_err() && check_service_name(digits).is_err());
+    }
+
+    #[test]
+    fn the_hash_of_an_empty_token_is_refused() {
+        let empty = TokenHash::of("");
+        let text = format!(r#"[{{"name": "a", "token_sha256": "{empty}", "scopes": "read"}}]"#);
+        assert!(parse(&text).expect_err("empty").contains("an empty token"));
     }
 
     #[test]

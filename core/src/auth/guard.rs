@@ -15,12 +15,17 @@ use futures_util::{
 };
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use netrox_proto::ONE_REQUEST;
+use netrox_audit::{Audit, Name, Refused};
+use netrox_proto::{MANY_ANSWERS, ONE_REQUEST, request_id::RequestId};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
-use super::{ServiceAuth, services::Revocation};
+use super::{
+    ServiceAuth,
+    scope::Method,
+    services::{Cause, Revocation},
+};
 use crate::strangers::Visitor;
 
 /// Which service calls; goes with each call that passes.
@@ -77,21 +82,37 @@ where
             }
         };
         let visitor = request.extensions().get::<Visitor>().cloned();
-        request.extensions_mut().insert(Caller { name: Arc::clone(&credential.name), visitor });
+        let caller = Caller { name: Arc::clone(&credential.name), visitor };
+        let told = Told {
+            audit: self.auth.audit.clone(),
+            caller: caller.clone(),
+            method: Method::of_path(request.uri().path()).map(Method::name),
+            request_id: RequestId::current(),
+        };
+        request.extensions_mut().insert(caller);
         let Some(revocation) = credential.revocation() else {
             return Either::Left(self.service.call(request));
         };
+        let (takes_one, gives_one) = {
+            let path = request.uri().path();
+            (ONE_REQUEST.contains(&path), !MANY_ANSWERS.contains(&path))
+        };
         // What it has taken of the requests is answered before it ends.
-        if !ONE_REQUEST.contains(&request.uri().path()) {
-            let request =
-                request.map(|body| Body::new(Revocable::new(body, revocation, Part::Requests)));
+        if !takes_one {
+            let request = request
+                .map(|body| Body::new(Revocable::new(body, revocation, Part::Requests, told)));
+            return Either::Left(self.service.call(request));
+        }
+        // What may be stored already is not said to be refused.
+        if gives_one {
             return Either::Left(self.service.call(request));
         }
         let (revocation, answer) = (Arc::clone(revocation), self.service.call(request));
         Either::Right(
             async move {
                 let answer = answer.await?;
-                Ok(answer.map(|body| Body::new(Revocable::new(body, &revocation, Part::Answers))))
+                Ok(answer
+                    .map(|body| Body::new(Revocable::new(body, &revocation, Part::Answers, told))))
             }
             .boxed(),
         )
@@ -105,19 +126,41 @@ enum Part {
     Answers,
 }
 
+/// Of a stream, for the audit log.
+struct Told {
+    audit: Audit,
+    caller: Caller,
+    method: Option<&'static str>,
+    request_id: Option<RequestId>,
+}
+
+impl Told {
+    fn ended(&self, cause: Cause) {
+        let refused = Refused {
+            name: Name::StreamEnded,
+            reason: cause.word(),
+            actor: Some(&self.caller.name),
+            method: self.method,
+            peer: self.caller.from(),
+        };
+        self.audit.refused(refused, |event| event.request_id(self.request_id.as_ref()));
+    }
+}
+
 /// A body that ends when the credential of its call counts no more.
 struct Revocable {
     body: Body,
     happened: Pin<Box<WaitForCancellationFutureOwned>>,
     revocation: Arc<Revocation>,
     part: Part,
+    told: Told,
     is_over: bool,
 }
 
 impl Revocable {
-    fn new(body: Body, revocation: &Arc<Revocation>, part: Part) -> Self {
+    fn new(body: Body, revocation: &Arc<Revocation>, part: Part, told: Told) -> Self {
         let happened = Box::pin(revocation.happened.clone().cancelled_owned());
-        Self { body, happened, revocation: Arc::clone(revocation), part, is_over: false }
+        Self { body, happened, revocation: Arc::clone(revocation), part, told, is_over: false }
     }
 }
 
@@ -139,6 +182,7 @@ impl HttpBody for Revocable {
         self.is_over = true;
         // What is behind it learns that nobody listens.
         self.body = Body::empty();
+        self.told.ended(self.revocation.cause());
         let status = self.revocation.status();
         let end = match self.part {
             Part::Requests => Err(status),

@@ -42,6 +42,10 @@ impl Scopes {
         Scope::ALL.into_iter().collect()
     }
 
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        Scope::ALL.into_iter().filter(move |scope| self.has(*scope)).map(Scope::name)
+    }
+
     fn has(self, scope: Scope) -> bool {
         self.0 & (1 << scope as u8) != 0
     }

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,24 +38,68 @@ enum Proof {
     Certificate(String),
 }
 
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllPowerful => f.write_str(ALL_POWERFUL),
+            Self::Token(hash) => write!(f, "token {}", hash.short()),
+            Self::Certificate(name) => write!(f, "certificate {name}"),
+        }
+    }
+}
+
+/// Why a credential does not count as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Gone,
+    /// It is still good for something.
+    FewerScopes,
+    Expired,
+}
+
+impl Cause {
+    /// For the audit log.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Gone => "credential_gone",
+            Self::FewerScopes => "fewer_scopes",
+            Self::Expired => "expired_token",
+        }
+    }
+}
+
 /// What ends the streams of a credential.
 #[derive(Debug, Default)]
 pub(crate) struct Revocation {
     /// Cancelled when the credential counts no more, or for less.
     pub(crate) happened: CancellationToken,
-    /// It is still good for something.
-    is_partial: AtomicBool,
+    cause: OnceLock<Cause>,
 }
 
 impl Revocation {
+    fn happen(&self, cause: Cause) {
+        // The first one counts.
+        let _ = self.cause.set(cause);
+        self.happened.cancel();
+    }
+
+    /// Once it has happened.
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause.get().copied().unwrap_or(Cause::Gone)
+    }
+
     /// How a stream ends by it.
     pub(crate) fn status(&self) -> Status {
-        if self.is_partial.load(Ordering::Relaxed) {
-            // Whoever may still make the call makes it again.
-            let cause = "the service may do less than before: call again";
-            return Failure::new(ErrorReason::ShuttingDown, cause).into();
+        match self.cause() {
+            Cause::FewerScopes => {
+                // Whoever may still make the call makes it again.
+                let cause = "the service may do less than before: call again";
+                Failure::new(ErrorReason::ShuttingDown, cause).into()
+            }
+            Cause::Gone | Cause::Expired => {
+                Status::unauthenticated("the service token is no longer accepted")
+            }
         }
-        Status::unauthenticated("the service token is no longer accepted")
     }
 }
 
@@ -74,6 +119,21 @@ pub(crate) struct Credential {
 impl Credential {
     pub(crate) fn is_expired(&self) -> bool {
         self.expires_at.is_some_and(|end| end <= now_micros())
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.proof == other.proof && self.name == other.name
+    }
+
+    /// What it may, and how long.
+    fn terms(&self) -> String {
+        let scopes: Vec<_> = self.scopes.names().collect();
+        let scopes = scopes.join(" ");
+        let end = self.expires_at.and_then(|end| jiff::Timestamp::from_microsecond(end).ok());
+        match end {
+            Some(end) => format!("scopes {scopes}, until {end}"),
+            None => format!("scopes {scopes}, without end"),
+        }
     }
 
     /// What ends the streams that were opened with it; one that is never taken away has none.
@@ -187,7 +247,8 @@ impl Services {
     }
 
     /// Takes the services of a file instead of those of before. Streams of who is not there any more, or may do less, end.
-    pub(crate) fn replace(&self, entries: &[ServiceEntry]) {
+    /// Gives what has changed, in words.
+    pub(crate) fn replace(&self, entries: &[ServiceEntry]) -> Vec<String> {
         let before = self.now();
         let next: Vec<_> =
             entries.iter().flat_map(|entry| self.credentials(entry, &before)).collect();
@@ -195,21 +256,21 @@ impl Services {
             all.iter().map(|credential| Arc::clone(&credential.name)).collect()
         };
         let kept = names(&next);
+        let changes = changes(&before, &next);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = next.into();
         for old in before.iter() {
-            let is_kept = self.now().iter().any(|new| {
-                new.proof == old.proof && new.name == old.name && new.scopes.include(old.scopes)
-            });
+            let is_kept =
+                self.now().iter().any(|new| new.is_same(old) && new.scopes.include(old.scopes));
             if !is_kept {
-                let is_partial =
-                    self.now().iter().any(|new| new.proof == old.proof && new.name == old.name);
-                old.revocation.is_partial.store(is_partial, Ordering::Relaxed);
-                old.revocation.happened.cancel();
+                let is_partial = self.now().iter().any(|new| new.is_same(old));
+                let cause = if is_partial { Cause::FewerScopes } else { Cause::Gone };
+                old.revocation.happen(cause);
             }
         }
         for gone in names(&before).difference(&kept) {
             self.metrics.forget(gone);
         }
+        changes
     }
 
     fn credentials(
@@ -246,10 +307,32 @@ impl Services {
         for credential in self.now().iter().filter(|credential| credential.is_expired()) {
             if !credential.revocation.happened.is_cancelled() {
                 tracing::warn!(service = %credential.name, "a token of a service has expired");
-                credential.revocation.happened.cancel();
+                credential.revocation.happen(Cause::Expired);
             }
         }
     }
+}
+
+/// Of each credential of a service, for the audit log.
+fn changes(before: &[Arc<Credential>], next: &[Arc<Credential>]) -> Vec<String> {
+    let of = |all: &[Arc<Credential>], one: &Credential| {
+        all.iter().find(|other| other.is_same(one)).map(|other| other.terms())
+    };
+    let gone = before
+        .iter()
+        .filter(|old| of(next, old).is_none())
+        .map(|old| format!("{}: {} removed", old.name, old.proof));
+    let changed = next.iter().filter_map(|new| {
+        let (name, proof, terms) = (&new.name, &new.proof, new.terms());
+        match of(before, new) {
+            None => Some(format!("{name}: {proof} added, {terms}")),
+            Some(old) if old != terms => {
+                Some(format!("{name}: {proof} changed, {terms}; before: {old}"))
+            }
+            Some(_) => None,
+        }
+    });
+    gone.chain(changed).collect()
 }
 
 #[cfg(test)]
@@ -286,6 +369,41 @@ mod tests {
         services.replace(&[entry("a", &["new"], &[Scope::Send])]);
         assert!(is_over(&new), "it may do less");
         assert!(!is_over(&services.of_token("new").expect("known")));
+    }
+
+    #[test]
+    fn what_has_changed_is_told_in_words() {
+        let services = Services::new(ServiceCalls::default());
+        let short = |token| TokenHash::of(token).short();
+        let ended = ServiceEntry {
+            certificate_names: vec![],
+            expires_at: Some(1_000_000),
+            ..entry("a", &["a"], &[Scope::Read, Scope::Send])
+        };
+        assert_eq!(
+            services.replace(std::slice::from_ref(&ended)),
+            [format!(
+                "a: token {} added, scopes send read, until 1970-01-01T00:00:01Z",
+                short("a")
+            )]
+        );
+        assert!(services.replace(std::slice::from_ref(&ended)).is_empty());
+        let read = ServiceEntry { scopes: Scopes::from_iter([Scope::Read]), ..ended };
+        assert_eq!(
+            services.replace(&[read, entry("b", &[], &[Scope::Admin])]),
+            [
+                format!(
+                    "a: token {} changed, scopes read, until 1970-01-01T00:00:01Z; before: scopes send read, until \
+                     1970-01-01T00:00:01Z",
+                    short("a")
+                ),
+                "b: certificate b.example added, scopes admin, without end".to_owned(),
+            ]
+        );
+        assert_eq!(
+            services.replace(&[]),
+            [format!("a: token {} removed", short("a")), "b: certificate b.example removed".into()]
+        );
     }
 
     #[test]

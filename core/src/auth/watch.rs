@@ -3,16 +3,26 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use netrox_audit::{Audit, Name};
-use tokio::{sync::Notify, time::timeout};
+use netrox_audit::{Audit, Event, Name};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use super::{
     file::{ServicesError, ServicesFile, Stamp},
     services::Services,
 };
 
-/// Between two looks at the file. It is also how late streams of an expired token may end.
+/// Between two looks at the file, and at whose time is over: so late may streams of an expired token end.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+async fn end_expired(services: &Services) {
+    loop {
+        sleep(INTERVAL).await;
+        services.end_expired();
+    }
+}
 
 /// To be run until the core drains.
 pub(crate) struct Watch {
@@ -26,10 +36,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let services = Arc::clone(&self.services);
+        // Apart: the file may be on a disk that hangs.
+        tokio::join!(end_expired(&services), self.look());
+    }
+
+    async fn look(mut self) {
         loop {
             let is_asked = timeout(INTERVAL, self.asked.notified()).await.is_ok();
-            self.services.end_expired();
             let (path, seen) = (self.path.clone(), self.seen);
             let looked = tokio::task::spawn_blocking(move || {
                 let there = Stamp::at(&path);
@@ -49,11 +64,11 @@ impl Watch {
     fn take(&self, read: Result<ServicesFile, ServicesError>) {
         match read {
             Ok(file) => {
-                self.services.replace(&file.services);
+                let changes = self.services.replace(&file.services);
                 let names: Vec<_> = file.services.iter().map(|it| it.name.to_string()).collect();
                 let services = names.join(",");
                 tracing::info!(services, "the file of services was read again");
-                self.audit.reloaded(Name::ServiceTokensReloaded, Ok(services));
+                self.audit.record(Event::new(Name::ServiceTokensReloaded).targets(changes));
             }
             Err(error) => {
                 tracing::error!(%error, "the new file of services is not used, the old services stay");

@@ -109,7 +109,9 @@ pub(crate) async fn handshake(
     let connection = match timeout(handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(NotConnected::Failed(failure))) if failure.reason() == ErrorReason::UserDeleted => {
-            return deleted(&web_sockets, request, &offer, identity.user_id);
+            let user = identity.user_id;
+            audit::user_refused(&web_sockets.audit, &failure, user, request.extensions());
+            return deleted(&web_sockets, request, &offer, user);
         }
         Ok(Err(refused)) => return PublicError::from(refused).into_response(),
         Err(_) => {

@@ -4,6 +4,10 @@ use std::{net::IpAddr, time::SystemTime};
 
 use serde::Serialize;
 
+/// Of targets in a line, and of their bytes, so that it stays below what a pipe takes whole (4 KiB).
+const MAX_TARGETS: usize = 50;
+const MAX_TARGET_BYTES: usize = 3_000;
+
 /// What happened. docs/OPERATING.md has a table of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +19,8 @@ pub enum Name {
     AuthenticationRefused,
     /// A service called what it may not.
     ScopeRefused,
+    /// The credential of a stream counts no more, or for less.
+    StreamEnded,
     UsersUpserted,
     /// A user's token made or changed an entry of the directory.
     UserProvisioned,
@@ -28,12 +34,13 @@ pub enum Name {
 }
 
 impl Name {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
         Self::AuthenticationRefused,
         Self::ScopeRefused,
+        Self::StreamEnded,
         Self::UsersUpserted,
         Self::UserProvisioned,
         Self::UserDeleted,
@@ -56,7 +63,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// One line, before its time is up.
+/// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     #[serde(serialize_with = "rfc3339")]
@@ -70,7 +77,7 @@ pub struct Event {
     method: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip)]
     targets: Vec<String>,
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +126,7 @@ impl Event {
         Self { target: Some(target.into()), ..self }
     }
 
-    /// The same of several.
+    /// The same of several: as many lines as they need.
     pub fn targets(self, targets: Vec<String>) -> Self {
         Self { targets, ..self }
     }
@@ -142,11 +149,46 @@ impl Event {
         Self { count: Some(count), ..self }
     }
 
-    /// With the end of the line.
-    pub(crate) fn line(&self, role: &'static str) -> serde_json::Result<Vec<u8>> {
-        let mut line = serde_json::to_vec(&Line { role, event: self })?;
-        line.push(b'\n');
-        Ok(line)
+    /// How many of its targets go into the first line.
+    fn first_targets(targets: &[String]) -> usize {
+        let mut bytes = 0;
+        let fitting = targets.iter().take(MAX_TARGETS).take_while(|target| {
+            bytes += target.len();
+            bytes <= MAX_TARGET_BYTES
+        });
+        fitting.count().max(1).min(targets.len())
+    }
+
+    /// Its targets, by line.
+    fn parts(&self) -> impl Iterator<Item = &[String]> {
+        let mut rest = Some(self.targets.as_slice());
+        std::iter::from_fn(move || {
+            let targets = rest.take()?;
+            let (part, others) = targets.split_at(Self::first_targets(targets));
+            rest = Some(others).filter(|others| !others.is_empty());
+            Some(part)
+        })
+    }
+
+    pub(crate) fn line_count(&self) -> u64 {
+        self.parts().count() as u64
+    }
+
+    /// What it takes of memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = [&self.request_id, &self.actor, &self.target, &self.reason];
+        let texts = texts.into_iter().flatten().chain(&self.targets);
+        size_of::<Self>() + texts.map(|text| size_of::<String>() + text.len()).sum::<usize>()
+    }
+
+    /// Each with its end: one that has many targets is several.
+    pub(crate) fn lines(&self, role: &'static str) -> serde_json::Result<Vec<Vec<u8>>> {
+        let line = |targets: &[String]| -> serde_json::Result<Vec<u8>> {
+            let mut line = serde_json::to_vec(&Line { event: self, targets, role })?;
+            line.push(b'\n');
+            Ok(line)
+        };
+        self.parts().map(line).collect()
     }
 }
 
@@ -154,7 +196,13 @@ impl Event {
 struct Line<'a> {
     #[serde(flatten)]
     event: &'a Event,
+    #[serde(skip_serializing_if = "is_none")]
+    targets: &'a [String],
     role: &'static str,
+}
+
+fn is_none(targets: &&[String]) -> bool {
+    targets.is_empty()
 }
 
 fn rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -178,12 +226,30 @@ mod tests {
             .actor("billing")
             .target("a\nb")
             .peer(Some([192, 0, 2, 1].into()));
-        let line = String::from_utf8(event.line("core").expect("JSON")).expect("UTF-8");
+        let [line] = &event.lines("core").expect("JSON")[..] else { panic!("one line") };
+        let line = str::from_utf8(line).expect("UTF-8");
         assert_eq!(
             line,
             "{\"time\":\"2023-11-14T22:13:20.007Z\",\"event\":\"user_deleted\",\"request_id\":\"a-1\",\
              \"actor\":\"billing\",\"target\":\"a\\nb\",\"outcome\":\"ok\",\"peer\":\"192.0.2.1\",\
              \"role\":\"core\"}\n"
         );
+    }
+
+    #[test]
+    fn many_targets_are_several_lines_that_a_pipe_takes_whole() {
+        let short: Vec<_> = (0..120).map(|number| number.to_string()).collect();
+        let long: Vec<_> = (0..5).map(|number| format!("{number}{}", "x".repeat(1_400))).collect();
+        for (targets, count) in [(short, 3), (long, 3), (vec![], 1)] {
+            let event = Event::new(Name::UsersUpserted).targets(targets.clone());
+            let lines = event.lines("core").expect("JSON");
+            assert_eq!((lines.len(), event.line_count()), (count, count as u64));
+            assert!(lines.iter().all(|line| line.len() < 4_096));
+            let told = lines.iter().flat_map(|line| {
+                let line: serde_json::Value = serde_json::from_slice(line).expect("JSON");
+                line["targets"].as_array().cloned().unwrap_or_default()
+            });
+            assert_eq!(told.collect::<Vec<_>>(), targets);
+        }
     }
 }

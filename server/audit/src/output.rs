@@ -1,12 +1,18 @@
 //! Where the lines go. A file is only appended to. A line that found no room for its end is ended before another begins.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, Metadata, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
 };
+
+use rustix::{fs::OFlags, process::geteuid};
+
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+/// What belongs to others than the owner.
+const OTHERS: u32 = 0o077;
 
 /// What `--audit-log` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +54,27 @@ impl Output {
         Ok(Self { target, file, rest })
     }
 
-    /// Writes the whole line, or fails, after which the same line is to be written again. What of it is in the file already is not
-    /// repeated.
+    /// Writes the whole line, or fails, after which the same line is to be written again, or given up. What of it is in the
+    /// file already is not repeated.
     pub(crate) fn write(&mut self, line: &[u8], written: &mut usize) -> io::Result<()> {
+        self.write_rest()?;
+        while *written < line.len() {
+            *written += put(self.file.as_mut(), &line[*written..])?;
+        }
+        Ok(())
+    }
+
+    /// The line is not tried again. If its beginning is in the file, its end is still to come, before any other line.
+    pub(crate) fn give_up(&mut self, line: &[u8], written: usize) {
+        if let Some(rest) = line.get(written..).filter(|_| written > 0) {
+            self.rest.extend_from_slice(rest);
+        }
+    }
+
+    fn write_rest(&mut self) -> io::Result<()> {
         while !self.rest.is_empty() {
             let count = put(self.file.as_mut(), &self.rest)?;
             self.rest.drain(..count);
-        }
-        while *written < line.len() {
-            *written += put(self.file.as_mut(), &line[*written..])?;
         }
         Ok(())
     }
@@ -65,7 +83,7 @@ impl Output {
     pub(crate) fn is_elsewhere(&self) -> bool {
         let (Target::File(path), Some(file)) = (&self.target, &self.file) else { return false };
         let Ok(open) = file.metadata() else { return true };
-        match path.metadata() {
+        match path.symlink_metadata() {
             Ok(there) => (there.dev(), there.ino()) != (open.dev(), open.ino()),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
@@ -77,6 +95,8 @@ impl Output {
         let is_other = self.is_elsewhere();
         if is_other {
             let (file, rest) = open(path)?;
+            // If there is room, the old one ends with a whole line.
+            let _ = self.write_rest();
             (self.file, self.rest) = (Some(file), rest);
         }
         Ok(is_other)
@@ -95,12 +115,14 @@ fn put(file: Option<&mut File>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// With what its last line lacks: a process that was killed on a full disk may have left half a one.
+/// With what its last line lacks: a process that was killed on a full disk may have left half a one. No symbolic link is
+/// followed there: whoever may write into the directory could have lines appended to any file.
 fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
     let mut options = OpenOptions::new();
-    let options = options.read(true).append(true).create(true).mode(0o600);
+    let options = options.read(true).append(true).create(true).mode(0o600).custom_flags(NO_LINK);
     let mut file = options.open(path)?;
     let metadata = file.metadata()?;
+    warn_if_foreign(path, &metadata);
     if !metadata.is_file() || metadata.len() == 0 {
         return Ok((file, Vec::new()));
     }
@@ -109,6 +131,20 @@ fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
     file.read_exact(&mut last)?;
     let rest = if last == *b"\n" { Vec::new() } else { vec![b'\n'] };
     Ok((file, rest))
+}
+
+/// Whether the file is as this process makes it.
+fn warn_if_foreign(path: &Path, metadata: &Metadata) {
+    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
+    if metadata.is_file() && (mode & OTHERS != 0 || owner != geteuid().as_raw()) {
+        let (path, mode) = (path.display(), format!("{mode:03o}"));
+        tracing::warn!(
+            %path,
+            mode,
+            owner,
+            "others can read or change the audit log: it is to be this user's alone, with mode 600"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +187,38 @@ mod tests {
         assert!(!output.reopen().expect("the same"));
         write(&mut output, "3\n");
         assert_eq!(fs::read_to_string(&old).expect("lines"), "1\n2\n");
+        assert_eq!(fs::read_to_string(&path).expect("lines"), "3\n");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, other) = (directory.path().join("audit.log"), directory.path().join("other"));
+        let mut output = Output::open(Target::File(path.clone())).expect("opened");
+        fs::write(&other, "of somebody else").expect("written");
+        fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink(&other, &path).expect("a link");
+        assert!(Output::open(Target::File(path)).is_err());
+        assert!(output.is_elsewhere() && output.reopen().is_err());
+        write(&mut output, "1\n");
+        assert_eq!(fs::read_to_string(&other).expect("lines"), "of somebody else");
+    }
+
+    #[test]
+    fn a_line_that_was_given_up_is_ended_before_the_next_or_a_move() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, old) =
+            (directory.path().join("audit.log"), directory.path().join("audit.log.1"));
+        let mut output = Output::open(Target::File(path.clone())).expect("opened");
+        output.give_up(b"0\n", 0);
+        fs::write(&path, "ab").expect("written");
+        output.give_up(b"abc\n", 2);
+        write(&mut output, "1\n");
+        output.give_up(b"2\n", 1);
+        fs::rename(&path, &old).expect("moved");
+        assert!(output.reopen().expect("opened"));
+        write(&mut output, "3\n");
+        assert_eq!(fs::read_to_string(&old).expect("lines"), "abc\n1\n\n");
         assert_eq!(fs::read_to_string(&path).expect("lines"), "3\n");
     }
 

@@ -19,6 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const MAX_KINDS: usize = 64;
 /// The same with those whose address is left out. There are no more kinds than reasons of ours and methods of services.
 const MAX_WITHOUT_ADDRESS: usize = 1024;
+/// The reason of what there is no room for.
+const OVERFLOW: &str = "too_many_kinds";
 
 #[derive(Debug)]
 pub(crate) struct Refusals {
@@ -82,11 +84,12 @@ impl Refusals {
             }
         }
         if self.waiting.len() >= MAX_WITHOUT_ADDRESS {
-            // The last one stands for what there is no room for.
-            if let Some(last) = self.waiting.back_mut() {
-                last.count += 1;
+            // One of each name stands for what there is no room for, and says nothing of whom.
+            refused = Refused { reason: OVERFLOW, actor: None, method: None, ..refused };
+            if let Some(kind) = self.waiting.iter_mut().find(|kind| kind.key.is(&refused)) {
+                kind.count += 1;
+                return;
             }
-            return;
         }
         let first = Event::new(refused.name)
             .outcome(crate::Outcome::Refused)
@@ -137,8 +140,8 @@ mod tests {
     }
 
     fn lines(events: impl Iterator<Item = Event>) -> Vec<String> {
-        let line = |event: Event| String::from_utf8(event.line("edge").expect("JSON"));
-        events.map(line).collect::<Result<_, _>>().expect("UTF-8")
+        let lines = events.flat_map(|event| event.lines("edge").expect("JSON"));
+        lines.map(|line| String::from_utf8(line).expect("UTF-8")).collect()
     }
 
     #[test]
@@ -156,6 +159,22 @@ mod tests {
             assert!(lines[0].contains(part), "{part}: {lines:?}");
         }
         assert_eq!(refusals.take(now).count(), 0);
+    }
+
+    #[test]
+    fn beyond_all_room_nobody_is_named_who_was_not_refused() {
+        let now = Instant::now();
+        let mut refusals = Refusals::new(now);
+        let by = |actor| Refused { actor: Some(actor), ..by(1, "read") };
+        let names: Vec<_> = (0..2_000).map(|number| format!("service-{number}")).collect();
+        for name in &names {
+            refusals.count(by(name), |event| event);
+        }
+        let lines = lines(refusals.take_all());
+        assert_eq!(lines.len(), MAX_WITHOUT_ADDRESS + 1);
+        let last = lines.last().expect("a line");
+        assert!(last.contains(OVERFLOW) && !last.contains("service-"), "{last}");
+        assert!(last.contains("\"count\":976"), "{last}");
     }
 
     #[test]

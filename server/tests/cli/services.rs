@@ -12,7 +12,8 @@ fn a_token_is_printed_once_with_its_entry() {
     let outcome = run(&arguments, &[]);
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
     let (token, entry) = outcome.stdout.trim_end().split_once('\n').unwrap();
-    assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+    let digits = token.strip_prefix("nxs_").unwrap();
+    assert!(digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
     let entry: Value = serde_json::from_str(entry).unwrap();
     assert_eq!(entry["name"], "billing");
     assert_eq!(entry["scopes"], serde_json::json!(["send", "read", "directory"]));

@@ -30,7 +30,11 @@ impl FromRequestParts<Edge> for Actor {
             audit::refused(&shared.config.audit, *refusal, &parts.extensions)
         });
         let identity = identity.map_err(Problem::of_token)?;
-        shared.known_users.ensure(&identity).await.map_err(Problem::of_read)?;
+        let ensured = shared.known_users.ensure(&identity).await.inspect_err(|failure| {
+            let (audit, user) = (&shared.config.audit, identity.user_id);
+            audit::user_refused(audit, failure, user, &parts.extensions)
+        });
+        ensured.map_err(Problem::of_read)?;
         Visitor::become_known(&parts.extensions);
         Ok(Self(identity.user_id))
     }
