@@ -207,9 +207,12 @@ impl Remote {
         self.good_since.load(Ordering::Acquire)
     }
 
-    /// Nobody fetches any more: nobody is to wait for it.
+    /// Nobody fetches any more: nobody is to wait for it, and nobody can tell what is not known here.
     pub(super) fn end(&self) {
-        self.fetches.send_modify(|fetches| fetches.is_over = true);
+        self.fetches.send_modify(|fetches| {
+            fetches.is_over = true;
+            fetches.is_away = true;
+        });
     }
 
     /// Asks for newer keys.
@@ -520,7 +523,7 @@ mod tests {
         remote.ended(1).await;
         remote.first_ended().await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(!remote.is_away());
+        assert!(remote.is_away());
     }
 
     #[test]
