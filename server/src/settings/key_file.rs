@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Resul
 fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKey, KeyFileError> {
     let content = match kind {
         KeyKind::Secret { allow_weak } => {
-            let secret = secret::read_secret(path, warnings).map_err(unread)?;
+            let secret = secret::read_secret(path, warnings).map_err(|error| unread(&error))?;
             let checked = check_secret(secret.reveal(), allow_weak, warnings);
             checked.map_err(KeyFileError::Unusable)?;
             return Ok(JwtKey::Secret(secret.reveal().as_bytes().to_vec()));
@@ -42,10 +42,10 @@ fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKe
             JwtKey::KeySet(text)
         }),
     };
-    content.map_err(unread)
+    content.map_err(|error| unread(&error))
 }
 
-fn unread(error: FileError) -> KeyFileError {
+fn unread(error: &FileError) -> KeyFileError {
     let reason = error.to_string();
     if error.is_unread { KeyFileError::Unread(reason) } else { KeyFileError::Unusable(reason) }
 }

@@ -146,7 +146,7 @@ impl Watched {
                 tracing::info!(keys = count, "new keys of access tokens, of {name}");
                 self.audit.reloaded(Name::KeysReloaded, Ok(name.clone()));
             }
-            Err(error) => self.refused(&error.reason().to_string()),
+            Err(error) => self.refused(error.reason()),
         }
     }
 
