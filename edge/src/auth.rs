@@ -2,10 +2,12 @@
 //!
 //! * [`issuer`]: whose tokens are taken, and what is demanded of them.
 //! * [`source`]: where the keys of an issuer come from, and how they are kept up to date.
-//! * [`key_set`]: which key a token may be signed with; [`jwks`], [`jwk`] and [`key`]: what is a key, and what for.
+//! * [`key_set`]: which key a token may be signed with; [`jwks`], [`jwk`] and [`key`]: what is a key, and what for;
+//!   [`der`]: what is not even read.
 //! * [`verified`]: tokens that were verified before.
 //! * [`refusal`], [`explanation`]: what an operator is told.
 
+mod der;
 mod explanation;
 mod issuer;
 mod jwk;
@@ -17,6 +19,7 @@ mod source;
 mod verified;
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -28,6 +31,7 @@ use netrox_proto::ids::UserId;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
+use tokio::select;
 
 pub use self::{
     explanation::{Explanation, explain},
@@ -36,7 +40,7 @@ pub use self::{
     source::{check_authorities, check_key_url},
 };
 use self::{
-    issuer::{Issuer, Signed},
+    issuer::{Issuer, Signed, Unsigned},
     refusal::Tally,
     source::{Cache, Fetcher, Reload, Remote, Source},
     verified::{Verified, VerifiedTokens},
@@ -92,6 +96,7 @@ pub(crate) struct Authenticator {
 struct Unverified {
     iss: Option<Value>,
     exp: Option<f64>,
+    iat: Option<Value>,
 }
 
 impl Authenticator {
@@ -144,9 +149,11 @@ impl Authenticator {
         }
     }
 
-    /// Whether there is an issuer whose tokens cannot be told from others yet.
+    /// Whether nobody can be let in, or it is not known yet who can be. One issuer that is away is no reason to let in
+    /// nobody else.
     pub(crate) fn lacks_keys(&self) -> bool {
-        !self.issuers.iter().all(Issuer::has_keys)
+        let mut issuers = self.issuers.iter();
+        !self.issuers.iter().all(Issuer::is_settled) || !issuers.any(Issuer::has_keys)
     }
 
     /// The user of a request: by its `Authorization` header or, only where it has none, by the
@@ -198,17 +205,7 @@ impl Authenticator {
                     let is_open = unsigned.refusal.is_temporary();
                     return Err(if is_open { Refusal::Expired } else { unsigned.refusal });
                 }
-                // New keys may also have come since the look at the old ones.
-                let again = if issuer.refetched().await || issuer.changes() != changes {
-                    issuer.signed(token)
-                } else {
-                    Err(unsigned)
-                };
-                // Without an answer of the issuer nobody knows what is not known here.
-                again.map_err(|unsigned| match unsigned.may_change && issuer.is_away() {
-                    true => Refusal::NoKeys,
-                    false => unsigned.refusal,
-                })
+                signed_with_newer(issuer, token, unsigned, changes).await
             }
             signed => signed.map_err(|unsigned| unsigned.refusal),
         }?;
@@ -250,6 +247,39 @@ impl Authenticator {
         let (_, issuer) = self.issuer_of(token).ok()?;
         issuer.user(&issuer.signed(token).ok()?.token.claims)
     }
+}
+
+/// Asks for newer keys, and holds a token against all that come. `changes` were there before it was found unsigned.
+async fn signed_with_newer(
+    issuer: &Issuer,
+    token: &str,
+    mut unsigned: Unsigned,
+    mut changes: u64,
+) -> Result<Signed, Refusal> {
+    let mut inquiry = issuer.ask();
+    let mut answered = pin!(inquiry.answered());
+    let mut is_answered = false;
+    loop {
+        let latest = issuer.changes();
+        if latest != changes {
+            changes = latest;
+            match issuer.signed(token) {
+                Err(again) if again.may_change => unsigned = again,
+                signed => return signed.map_err(|unsigned| unsigned.refusal),
+            }
+        }
+        if is_answered {
+            break;
+        }
+        select! {
+            biased;
+            () = &mut answered => is_answered = true,
+            () = inquiry.news.changed() => {}
+        }
+    }
+    // Without an answer of the issuer nobody knows what is not known here. So it is if none may be asked for.
+    let is_too_soon = || inquiry.is_too_soon_for(issued_at(token));
+    if issuer.is_away() || is_too_soon() { Err(Refusal::NoKeys) } else { Err(unsigned.refusal) }
 }
 
 /// Of a token that is not valid now, no more than that is looked at.
@@ -294,6 +324,12 @@ fn unverified(token: &str) -> Option<Unverified> {
 fn is_current(token: &str, now: i64) -> bool {
     let expires_at = unverified(token).and_then(|claims| claims.exp);
     expires_at.is_some_and(|seconds| accepted_until(seconds.round() as i64) >= now)
+}
+
+/// The latest moment, in Unix seconds, at which it may have been issued by a clock that differs.
+fn issued_at(token: &str) -> i64 {
+    let issued_at = unverified(token).and_then(|claims| claims.iat?.as_f64());
+    issued_at.map_or(i64::MAX, |seconds| (seconds.round() as i64).saturating_add(LEEWAY_SECONDS))
 }
 
 fn check_times(expires_at: i64, not_before: Option<i64>, now: i64) -> Result<(), Refusal> {

@@ -32,8 +32,7 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
     // One of the two is given.
     let user_id = args.mint.user_id.ok_or_else(|| sources.refuse("user-id", "must be given"))?;
     args.jwt_claims.check(sources)?;
-    if let Some(flag) = args.jwt_key.given().into_iter().find(|flag| !flag.starts_with(JWT_SECRET))
-    {
+    if let Some(flag) = args.jwt_key.other_than_secret(&args.jwt_claims) {
         let reason = "only who holds the private key can make tokens for it";
         return Err(sources.refuse(flag, reason).into());
     }

@@ -1,14 +1,15 @@
 //! What an operator wants to know of a token: whether it is good here, and why not.
 
-use std::fmt;
+use std::{fmt, sync::PoisonError};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use netrox_audit::Audit;
 use netrox_proto::ids::UserId;
 use serde_json::{Map, Value};
 
-use super::{Authenticator, ConfigError, Refusal, SUBJECT_CLAIM, now};
+use super::{Authenticator, ConfigError, Refusal, SUBJECT_CLAIM, issuer::Issuer, now};
 use crate::{config::Jwt, metrics::KeyMetrics, tasks::Tasks};
 
 /// Of a claim, so that no line is without end.
@@ -26,12 +27,17 @@ pub struct Explanation {
     facts: Vec<(&'static str, String)>,
 }
 
-/// Explains a token as an edge with this configuration takes it. Asks the URLs of keys once. Fails where a key is not
-/// usable.
+/// Explains a token as an edge with this configuration takes it. Asks the URLs of keys, and changes nothing. Fails if a
+/// key is not usable.
 pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigError> {
     let authenticator = Authenticator::new(config)?;
+    if let Some(cache) = &mut *authenticator.cache.lock().unwrap_or_else(PoisonError::into_inner) {
+        cache.only_read();
+    }
     let tasks = Tasks::default();
     authenticator.keep_keys(&KeyMetrics::default(), &Audit::default(), &tasks);
+    // An operator has more patience than a client.
+    join_all(authenticator.issuers.iter().map(Issuer::first_ended)).await;
     let now = now();
     let verdict = authenticator.verify(token, now).await.map(|identity| identity.user_id);
     tasks.begin_drain();
@@ -40,6 +46,9 @@ pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigErr
     let claims = parts.next().flatten();
     let mut facts = Vec::new();
     let issuer = authenticator.issuer_of(token).ok().map(|(_, issuer)| issuer);
+    let named = authenticator.issuers.iter();
+    let asked = named.filter(|named| issuer.is_none_or(|issuer| std::ptr::eq(*named, issuer)));
+    facts.extend(asked.flat_map(Issuer::failures).map(|failure| ("no keys", failure)));
     if let (Some(header), Some(issuer)) = (header, issuer) {
         let known =
             issuer.algorithms().iter().map(|known| format!("{known:?}")).collect::<Vec<_>>();
@@ -58,7 +67,7 @@ pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigErr
         if let Some(issuer) = issuer {
             let audiences = demanded(issuer.audiences.iter().map(String::as_str));
             facts.push(("audience", with(&value(&claims, "aud"), &audiences)));
-            let kind = format!("claim {:?}, \"access\" where it is there", issuer.type_claim);
+            let kind = format!("claim {:?}, \"access\" if it is there", issuer.type_claim);
             facts.push(("type", with(&value(&claims, &issuer.type_claim), &kind)));
             let is_there = claims.contains_key(&issuer.user_claim);
             let claim = if is_there { &issuer.user_claim } else { SUBJECT_CLAIM };

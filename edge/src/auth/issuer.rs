@@ -2,15 +2,17 @@
 
 use std::{collections::HashMap, str::FromStr as _, sync::Arc};
 
+use futures_util::future::{join_all, select_all};
 use jsonwebtoken::{Algorithm, TokenData, Validation, decode, decode_header};
 use netrox_proto::ids::UserId;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 
 use super::{
     Refusal, SUBJECT_CLAIM,
     key::{ConfigError, OF_SECRETS},
     key_set::KeyId,
-    source::Source,
+    source::{Asked, Source},
     text,
 };
 use crate::config::{self, JwtKey, KeySource};
@@ -69,6 +71,9 @@ impl Issuer {
         sources: Vec<Arc<Source>>,
     ) -> Result<Self, ConfigError> {
         let algorithms = algorithms(config)?;
+        for source in &sources {
+            source.only_for(&algorithms);
+        }
         let validations = algorithms.into_iter().map(|algorithm| {
             let mut validation = Validation {
                 algorithms: vec![algorithm],
@@ -117,7 +122,7 @@ impl Issuer {
                 lacks_keys = true;
                 continue;
             };
-            let candidates = set.candidates(header.kid.as_deref());
+            let candidates = set.candidates(header.kid.as_deref(), *algorithm);
             may_change &= !candidates.are_named;
             for key in candidates.keys() {
                 if !key.is_for(*algorithm) {
@@ -128,6 +133,11 @@ impl Issuer {
                 }
                 match decode::<Claims>(token, &key.key, validation).map_err(Refusal::from) {
                     Ok(token) => {
+                        // The library also takes a list that it is in.
+                        let named = token.claims.get("iss").and_then(|claim| text(claim));
+                        if self.name.is_some() && named != self.name {
+                            return Err(Refusal::Issuer.into());
+                        }
                         return Ok(Signed { token, key: key.id, is_by_secret: key.is_secret() });
                     }
                     Err(Refusal::Signature) => refusal = Refusal::Signature,
@@ -161,11 +171,26 @@ impl Issuer {
         self.sources.iter().any(|source| source.is_away())
     }
 
-    /// Asks for newer keys, and waits for them. False where there can be none.
-    pub(super) async fn refetched(&self) -> bool {
-        let fetches = self.sources.iter().map(|source| source.refetched());
-        let fetched = futures_util::future::join_all(fetches).await;
-        fetched.contains(&true)
+    /// Whether each source has given keys, or was asked for them in vain.
+    pub(super) fn is_settled(&self) -> bool {
+        self.sources.iter().all(|source| source.is_settled())
+    }
+
+    /// Asks for newer keys.
+    pub(super) fn ask(&self) -> Inquiry<'_> {
+        let news = self.sources.iter().map(|source| source.news()).collect();
+        let asked = self.sources.iter().map(|source| (&**source, source.ask())).collect();
+        Inquiry { asked, news: News(news) }
+    }
+
+    /// Returns when each source was asked for the first time, and has answered or not.
+    pub(super) async fn first_ended(&self) {
+        join_all(self.sources.iter().map(|source| source.first_ended())).await;
+    }
+
+    /// Why sources gave nothing the last time.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        self.sources.iter().filter_map(|source| source.failure())
     }
 
     pub(super) fn user(&self, claims: &Claims) -> Option<UserId> {
@@ -183,6 +208,40 @@ impl Issuer {
     #[cfg(test)]
     pub(super) fn validations(&self) -> impl Iterator<Item = &Validation> {
         self.validations.iter().map(|(_, validation)| validation)
+    }
+}
+
+/// Newer keys that were asked for.
+pub(super) struct Inquiry<'a> {
+    asked: Vec<(&'a Source, Option<Asked>)>,
+    pub(super) news: News,
+}
+
+impl<'a> Inquiry<'a> {
+    /// Returns when all answers are there, or are not waited for any more.
+    pub(super) fn answered(&self) -> impl Future<Output = ()> + use<'a> {
+        let asked = self.asked.clone();
+        async move {
+            join_all(asked.into_iter().map(|(source, asked)| source.answered(asked))).await;
+        }
+    }
+
+    /// Whether a key could not be asked for that may be as new as a token of this time, in Unix seconds.
+    pub(super) fn is_too_soon_for(&self, issued_at: i64) -> bool {
+        let too_soon = self.asked.iter().filter(|(_, asked)| *asked == Some(Asked::TooSoon));
+        too_soon.into_iter().any(|(source, _)| !source.knows_keys_of(issued_at))
+    }
+}
+
+/// Changes of keys.
+pub(super) struct News(Vec<watch::Receiver<u64>>);
+
+impl News {
+    /// Returns when some keys have become others since the last call.
+    pub(super) async fn changed(&mut self) {
+        let changed = self.0.iter_mut().map(|news| Box::pin(news.changed()));
+        // There is a source, and it is there as long as its issuer.
+        let _ = select_all(changed).await;
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) const MAX_SET_BYTES: usize = 512 * 1024;
 const MAX_KEYS: usize = 256;
 /// A token is held against all of them.
 const MAX_KEYS_OF_A_NAME: usize = 8;
+/// Of a certificate in PEM form: an RSA key of 8,192 bits takes half of it.
+const MAX_CERTIFICATE_BYTES: usize = 8 * 1024;
 /// Of those that are left out, so that no line is without end.
 const MAX_TOLD: usize = 8;
 
@@ -116,8 +118,11 @@ fn of_certificates(text: &[u8]) -> Result<Vec<Entry>, NotASet> {
         return Err(NotASet::TooMany);
     }
     let entry = |(name, value): (String, Value)| {
-        let key = if is_certificate(&value) {
-            let key = key::of_pem(value.as_str().unwrap_or_default().as_bytes());
+        let pem = value.as_str().unwrap_or_default().as_bytes();
+        let key = if pem.len() > MAX_CERTIFICATE_BYTES {
+            Err("it is larger than 8 KiB".to_owned())
+        } else if is_certificate(&value) {
+            let key = key::of_pem(pem);
             key.map(|key| VerifyingKey::new(key, Some(name.clone())))
                 .map_err(|error| error.reason().to_owned())
         } else {

@@ -3,6 +3,8 @@
 use jsonwebtoken::{Algorithm, DecodingKey};
 use simple_asn1::{ASN1Block, OID, oid};
 
+use super::der;
+
 /// Why the configured keys cannot verify tokens, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("the key for access tokens is not usable: {0}")]
@@ -61,6 +63,7 @@ pub(super) fn of_pem(pem: &[u8]) -> Result<UsableKey, ConfigError> {
             )));
         }
     };
+    der::check(block.contents()).map_err(ConfigError::new)?;
     if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
         let bits = key.try_get_as_bytes().ok().and_then(modulus_bits).ok_or_else(none)?;
         if !RSA_BITS.contains(&bits) {
@@ -97,6 +100,7 @@ pub(super) fn of_pem(pem: &[u8]) -> Result<UsableKey, ConfigError> {
 /// Of an RSA public key as PKCS #1 has it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of simple_asn1")]
 fn modulus_bits(der: &[u8]) -> Option<u64> {
+    der::check(der).ok()?;
     let blocks = simple_asn1::from_der(der).ok()?;
     let [ASN1Block::Sequence(_, numbers)] = &blocks[..] else { return None };
     match numbers.first()? {

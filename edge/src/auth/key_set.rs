@@ -1,8 +1,8 @@
 //! Keys that hold together, and which of them a token may be signed with.
 //!
-//! A token that names a key (`kid`) is held against all keys of that name. Where there are none, and where a token names
-//! none, it is held against the keys without a name, and against the only key of a set. So a set of one key works with
-//! tokens that say nothing of keys, and one whose keys have no names with those that do.
+//! A token that names a key (`kid`) is held against all keys of that name. If there are none, it is held against the keys
+//! without a name. A token that names none is held against all keys of a set that has few of its algorithm, so that it
+//! is good before, in and after a rotation; else against those without a name.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,6 +10,9 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use sha2::{Digest as _, Sha256};
 
 use super::key::UsableKey;
+
+/// A token that names no key is held against so many.
+const MAX_KEYS_OF_NO_NAME: usize = 8;
 
 /// Of what makes a key the same: its material, its name and what it is for.
 pub(super) type KeyId = [u8; 32];
@@ -57,6 +60,7 @@ pub(super) struct KeySet {
     keys: Vec<VerifyingKey>,
     by_name: HashMap<String, Vec<usize>>,
     nameless: Vec<usize>,
+    all: Vec<usize>,
     ids: HashSet<KeyId>,
 }
 
@@ -92,11 +96,9 @@ impl KeySet {
                 None => nameless.push(index),
             }
         }
-        if nameless.is_empty() && keys.len() == 1 {
-            nameless.push(0);
-        }
         let ids = keys.iter().map(|key| key.id).collect();
-        Self { keys, by_name, nameless, ids }
+        let all = (0..keys.len()).collect();
+        Self { keys, by_name, nameless, all, ids }
     }
 
     pub(super) fn single(key: UsableKey) -> Self {
@@ -120,15 +122,17 @@ impl KeySet {
     }
 
     /// `name` is the `kid` of a token.
-    pub(super) fn candidates(&self, name: Option<&str>) -> Candidates<'_> {
+    pub(super) fn candidates(&self, name: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
         let named = name.and_then(|name| self.by_name.get(name));
-        match named {
-            Some(indexes) => Candidates { set: self, indexes, are_named: true },
-            // One key that has a name is not the one of another name.
-            None if name.is_some() && !self.by_name.is_empty() && self.keys.len() == 1 => {
-                Candidates { set: self, indexes: &[], are_named: false }
+        let (indexes, are_named) = match (named, name) {
+            (Some(indexes), _) => (indexes, true),
+            (None, Some(_)) => (&self.nameless, false),
+            (None, None) => {
+                let fitting = self.keys.iter().filter(|key| key.is_for(algorithm)).count();
+                let are_few = fitting <= MAX_KEYS_OF_NO_NAME;
+                (if are_few { &self.all } else { &self.nameless }, false)
             }
-            None => Candidates { set: self, indexes: &self.nameless, are_named: false },
-        }
+        };
+        Candidates { set: self, indexes, are_named }
     }
 }

@@ -9,15 +9,19 @@ mod fetch;
 mod files;
 mod remote;
 
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use jsonwebtoken::Algorithm;
 use netrox_audit::Audit;
+use tokio::sync::watch;
 
 pub use self::fetch::{check_authorities, check_key_url};
-pub(super) use self::{cache::Cache, fetch::Fetcher, files::Reload, remote::Remote};
+pub(super) use self::{
+    cache::Cache,
+    fetch::Fetcher,
+    files::Reload,
+    remote::{Asked, Remote},
+};
 use super::{
     jwk::Origin,
     jwks,
@@ -37,7 +41,9 @@ pub(super) struct Source {
     name: String,
     keys: RwLock<Option<Arc<KeySet>>>,
     /// How often they became others.
-    changes: AtomicU64,
+    changes: watch::Sender<u64>,
+    /// Those that its issuer takes.
+    algorithms: OnceLock<Vec<Algorithm>>,
     kind: Kind,
 }
 
@@ -54,20 +60,16 @@ impl Source {
         remote: impl FnOnce(&str, bool) -> Result<Remote, ConfigError>,
     ) -> Result<Self, ConfigError> {
         Ok(match config {
-            KeySource::Fixed(key) => Self {
-                name: String::new(),
-                keys: RwLock::new(Some(Arc::new(key_set(key)?.set))),
-                changes: AtomicU64::new(0),
-                kind: Kind::Fixed,
-            },
+            KeySource::Fixed(key) => {
+                Self::with(String::new(), Some(key_set(key)?.set), Kind::Fixed)
+            }
             KeySource::File(file) => {
                 let parsed = key_set(&file.key)?;
                 let name = file.path.display().to_string();
                 if !parsed.left_out.is_empty() {
                     tracing::warn!("keys of {name} are left out: {}", parsed.left_out);
                 }
-                let keys = RwLock::new(Some(Arc::new(parsed.set)));
-                Self { name, keys, changes: AtomicU64::new(0), kind: Kind::File(file.clone()) }
+                Self::with(name, Some(parsed.set), Kind::File(file.clone()))
             }
             KeySource::Url(url) => Self::remote(remote(url, false)?),
             KeySource::Discovery(issuer) => Self::remote(remote(issuer, true)?),
@@ -75,9 +77,23 @@ impl Source {
     }
 
     fn remote(remote: Remote) -> Self {
-        let name = remote.name();
-        let (keys, changes) = (RwLock::new(None), AtomicU64::new(0));
-        Self { name, keys, changes, kind: Kind::Remote(remote) }
+        Self::with(remote.name(), None, Kind::Remote(remote))
+    }
+
+    fn with(name: String, keys: Option<KeySet>, kind: Kind) -> Self {
+        let keys = RwLock::new(keys.map(Arc::new));
+        Self { name, keys, changes: watch::Sender::new(0), algorithms: OnceLock::new(), kind }
+    }
+
+    /// From now on a set for none of these is not usable.
+    pub(super) fn only_for(&self, algorithms: &[Algorithm]) {
+        self.algorithms.get_or_init(|| algorithms.to_vec());
+    }
+
+    /// Whether some token can be signed with a key of it.
+    fn takes(&self, set: &KeySet) -> bool {
+        let taken = self.algorithms.get();
+        taken.is_none_or(|taken| set.algorithms().any(|algorithm| taken.contains(&algorithm)))
     }
 
     /// Absent until there are any.
@@ -86,7 +102,12 @@ impl Source {
     }
 
     pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
+        *self.changes.borrow()
+    }
+
+    /// Tells of each change from now on.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Whether they are others than before.
@@ -95,7 +116,10 @@ impl Source {
         let is_new = keys.as_ref().is_none_or(|keys| !keys.is_same_as(&set));
         if is_new {
             *keys = Some(Arc::new(set));
-            self.changes.fetch_add(1, Ordering::Release);
+        }
+        drop(keys);
+        if is_new {
+            self.changes.send_modify(|changes| *changes += 1);
         }
         is_new
     }
@@ -124,13 +148,39 @@ impl Source {
         }
     }
 
-    /// Has the keys asked for anew, since they lack one, and waits for the answer. False where that was done of late, or
-    /// cannot be.
-    pub(super) async fn refetched(&self) -> bool {
-        match self.as_remote() {
-            Some(remote) => remote.refetched().await,
-            None => false,
+    /// Asks for newer keys; nothing if there can be none.
+    pub(super) fn ask(&self) -> Option<Asked> {
+        self.as_remote().map(Remote::ask)
+    }
+
+    /// Returns when what was asked for has come, or is not waited for any more.
+    pub(super) async fn answered(&self, asked: Option<Asked>) {
+        if let (Some(remote), Some(Asked::Fetch(number))) = (self.as_remote(), asked) {
+            remote.ended(number).await;
         }
+    }
+
+    /// Whether keys of that time, in Unix seconds, are there if they ever were.
+    pub(super) fn knows_keys_of(&self, time: i64) -> bool {
+        self.as_remote().is_none_or(|remote| remote.good_since() >= time)
+    }
+
+    /// Whether it has given keys, or was asked for them in vain.
+    pub(super) fn is_settled(&self) -> bool {
+        self.as_remote().is_none_or(Remote::has_ended) || self.keys().is_some()
+    }
+
+    /// Returns when it was asked for the first time, and has answered or not.
+    pub(super) async fn first_ended(&self) {
+        if let Some(remote) = self.as_remote() {
+            remote.first_ended().await;
+        }
+    }
+
+    /// Why it gave nothing the last time, with its name.
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = self.as_remote()?.failure()?;
+        Some(format!("{}: {failure}", self.name))
     }
 }
 
@@ -151,6 +201,9 @@ pub(super) fn keep(
         tasks.spawn(async move {
             let kept = remote::keep(&source, &fetcher, cache.as_ref(), (&metrics, &audit));
             draining.run_until_cancelled(kept).await;
+            if let Some(remote) = source.as_remote() {
+                remote.end();
+            }
         });
     }
     files::keep(sources, audit, tasks)

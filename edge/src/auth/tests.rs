@@ -273,9 +273,14 @@ fn audience_and_issuer_are_demanded_where_they_are_configured() {
         assert_eq!(is_accepted(&with_audience, &token(&changes)), accepted, "{changes}");
     }
     let with_issuer = with(secret_config(), issued_by("django"));
-    for (changes, accepted) in
-        [(json!({"iss": "django"}), true), (json!({"iss": "other"}), false), (json!({}), false)]
-    {
+    for (changes, accepted) in [
+        (json!({"iss": "django"}), true),
+        (json!({"iss": "other"}), false),
+        (json!({"iss": ["django"]}), false),
+        (json!({"iss": ["other", "django"]}), false),
+        (json!({"iss": null}), false),
+        (json!({}), false),
+    ] {
         assert_eq!(is_accepted(&with_issuer, &token(&changes)), accepted, "{changes}");
     }
 }

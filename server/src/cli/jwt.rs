@@ -15,8 +15,8 @@ use crate::{
 pub(crate) struct JwtSecretArgs {
     /// Secret that access tokens are signed with (HS256, HS384, HS512); 32 bytes or more
     ///
-    /// Where the role has a data directory the default is <data-dir>/jwt-secret, generated (mode 0600)
-    /// where it is missing. Better given by environment or file: a command line is seen by other users
+    /// If the role has a data directory the default is <data-dir>/jwt-secret, generated (mode 0600)
+    /// if it is missing. Better given by environment or file: a command line is seen by other users
     /// of the machine.
     #[arg(long, value_name = "SECRET", allow_hyphen_values = true)]
     pub(crate) jwt_secret: Option<Secret>,
@@ -47,7 +47,7 @@ pub(crate) struct JwtKeyArgs {
     /// URL of the issuer's keys, a JWK Set or a map of certificates; several, comma separated
     ///
     /// https, or http to a loopback address. The keys are fetched again at --jwks-refresh-interval, and at once
-    /// where a token names one that is not there. Without any flag that says where keys come from, those of an https URL as
+    /// if a token names one that is not there. Without any flag that says where keys come from, those of an https URL as
     /// --jwt-issuer are found by its OpenID configuration.
     #[arg(long, value_name = "URL", value_parser = parse_jwks_url)]
     pub(crate) jwks_url: Option<JwksUrls>,
@@ -60,7 +60,7 @@ pub(crate) struct JwtKeyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) jwt_issuers_file: Option<PathBuf>,
 
-    /// PEM file of authorities that are trusted beside those of the system where keys are fetched
+    /// PEM file of authorities that are trusted beside those of the system when keys are fetched
     #[arg(long, value_name = "FILE")]
     pub(crate) jwks_ca_file: Option<PathBuf>,
 
@@ -126,9 +126,9 @@ pub(crate) struct JwtClaimArgs {
     #[arg(long, value_name = "CLAIM", default_value = DEFAULT_USER_CLAIM, value_parser = parse_user_claim)]
     pub(crate) jwt_user_claim: String,
 
-    /// Claim that tells the type of a token: where it is there it must be "access"
+    /// Claim that tells the type of a token: if it is there it must be "access"
     ///
-    /// Where the issuer has given it another name (SimpleJWT: TOKEN_TYPE_CLAIM), its refresh tokens are let in
+    /// If the issuer has given it another name (SimpleJWT: TOKEN_TYPE_CLAIM), its refresh tokens are let in
     /// unless it is named here.
     #[arg(long, value_name = "CLAIM", default_value = DEFAULT_TYPE_CLAIM, value_parser = parse_type_claim)]
     pub(crate) jwt_type_claim: String,

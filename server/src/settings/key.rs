@@ -1,4 +1,4 @@
-//! Credentials: given, or kept in the data directory where the role has one.
+//! Credentials: given, or kept in the data directory if the role has one.
 
 use std::path::Path;
 
@@ -92,7 +92,15 @@ impl<'a> Keys<'a> {
         }
         let path = args.jwt_issuers_file.clone().unwrap_or_default();
         let issuers = issuers::read(&path, claims, args.secret.allow_weak_secret, self.warnings);
-        issuers.map_err(|reason| self.sources.refuse(flag, reason))
+        let issuers = issuers.map_err(|reason| self.sources.refuse(flag, reason))?;
+        if issuers.len() > 1 {
+            self.warnings.add(format!(
+                "{} lists {} issuers, and each of them can sign in as anybody: user ids are shared",
+                path.display(),
+                issuers.len(),
+            ));
+        }
+        Ok(issuers)
     }
 
     /// Of one issuer, by the flag that was given; else those of the URL that its name is, or a secret of the data directory.

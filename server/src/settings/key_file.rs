@@ -2,9 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use netrox_edge::config::{JwtKey, KeyFile};
+use netrox_edge::config::{JwtKey, KeyFile, KeyFileError};
+use serde_json::Value;
 
-use crate::secret::{self, Warnings};
+use crate::secret::{self, FileError, Warnings};
 
 /// The size of an HS256 hash, the least that a key should have (RFC 7518 section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -18,24 +19,42 @@ pub(super) enum KeyKind {
 }
 
 pub(super) fn read(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<KeyFile, String> {
-    let key = read_key(path, kind, warnings)?;
+    let key = read_key(path, kind, warnings).map_err(|error| error.to_string())?;
     let again = path.to_owned();
     // What is to be warned of was said at the start.
     let read = Arc::new(move || read_key(&again, kind, &mut Warnings::default()));
     Ok(KeyFile { path: path.to_owned(), key, read })
 }
 
-fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKey, String> {
+fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKey, KeyFileError> {
     let content = match kind {
         KeyKind::Secret { allow_weak } => {
-            let secret = secret::read_secret(path, warnings).map_err(|error| error.to_string())?;
-            check_secret(secret.reveal(), allow_weak, warnings)?;
+            let secret = secret::read_secret(path, warnings).map_err(|error| unread(&error))?;
+            let checked = check_secret(secret.reveal(), allow_weak, warnings);
+            checked.map_err(KeyFileError::Unusable)?;
             return Ok(JwtKey::Secret(secret.reveal().as_bytes().to_vec()));
         }
         KeyKind::Public => secret::read_file(path).map(JwtKey::PublicKeyPem),
-        KeyKind::Set => secret::read_large_file(path).map(JwtKey::KeySet),
+        KeyKind::Set => secret::read_large_file_of(path).map(|(text, mode)| {
+            if holds_secrets(&text) {
+                secret::warn_of_mode(path, mode, warnings);
+            }
+            JwtKey::KeySet(text)
+        }),
     };
-    content.map_err(|error| error.to_string())
+    content.map_err(|error| unread(&error))
+}
+
+fn unread(error: &FileError) -> KeyFileError {
+    let reason = error.to_string();
+    if error.is_unread { KeyFileError::Unread(reason) } else { KeyFileError::Unusable(reason) }
+}
+
+/// Whether a set has a shared secret.
+fn holds_secrets(set: &[u8]) -> bool {
+    let set: Value = serde_json::from_slice(set).unwrap_or_default();
+    let mut keys = set.get("keys").and_then(Value::as_array).into_iter().flatten();
+    keys.any(|key| key.get("kty").is_some_and(|kind| kind == "oct"))
 }
 
 /// Whether nobody can guess it or knows it.
@@ -80,7 +99,42 @@ fn is_public_key(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use super::*;
+
+    #[test]
+    fn a_set_with_a_shared_secret_is_for_nobody_else() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys.json");
+        for (text, mode, is_warned_of) in [
+            (r#"{"keys": [{"kty": "EC"}, {"kty": "oct"}]}"#, 0o640, true),
+            (r#"{"keys": [{"kty": "oct"}]}"#, 0o600, false),
+            (r#"{"keys": [{"kty": "EC"}]}"#, 0o644, false),
+            (r#"{"a": "a certificate"}"#, 0o644, false),
+            ("", 0o644, false),
+        ] {
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            let mut warnings = Warnings::default();
+            read(&path, KeyKind::Set, &mut warnings).expect("read");
+            let told: Vec<_> = warnings.into_iter().collect();
+            assert_eq!(told.iter().any(|line| line.contains("chmod 600")), is_warned_of, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_read_later_is_told_from_what_is_not_usable() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key");
+        let kind = KeyKind::Secret { allow_weak: false };
+        let read = || read_key(&path, kind, &mut Warnings::default());
+        assert!(matches!(read(), Err(KeyFileError::Unread(_))));
+        fs::write(&path, "weak").expect("written");
+        assert!(matches!(read(), Err(KeyFileError::Unusable(_))));
+        fs::write(&path, "x".repeat(1 << 20)).expect("written");
+        assert!(matches!(read(), Err(KeyFileError::Unusable(_))));
+    }
 
     #[test]
     fn a_key_that_is_handed_out_is_no_secret() {

@@ -216,6 +216,31 @@ fn tokens_for_a_public_key_are_not_made() {
     assert!(outcome.stderr.starts_with("error: --jwt-public-key-file: "), "{outcome:?}");
 }
 
+/// The server would verify none by a secret of the data directory.
+#[test]
+fn tokens_of_an_issuer_that_publishes_its_keys_are_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["token", "--user-id", USER, "--jwt-issuer", "https://issuer.example.com"];
+    let outcome = run_in(dir.path(), &arguments, &[]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(2), ""), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("error: --jwt-issuer: "), "{outcome:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_check_tells_why_there_are_no_keys_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = minted(&[]);
+    // Nothing listens there.
+    let arguments = ["token", "--check", "--jwks-url", "http://127.0.0.1:1/keys"];
+    let cache = dir.path().join("keys.json");
+    let arguments = [&arguments[..], &["--jwks-cache", cache.to_str().unwrap()]].concat();
+    let outcome = run_with_input(&arguments, &[], &token);
+    assert_eq!(outcome.status, Some(1), "{outcome:?}");
+    assert!(outcome.stdout.contains("no keys     http://127.0.0.1:1/keys: "), "{outcome:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_claim_has_one_meaning() {
     for flags in [

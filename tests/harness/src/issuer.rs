@@ -1,22 +1,16 @@
-//! Who issues access tokens, as far as an edge sees it: an HTTP server with sets of keys, which can be slow, broken or away.
+//! Who issues access tokens, as far as an edge sees it: an HTTP server with sets of keys, which can hang, be broken or away.
 
 use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::{StatusCode, header};
-use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{
-    body::{Frame, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -32,8 +26,6 @@ pub enum Conduct {
     Away,
     /// Nothing comes.
     Hanging,
-    /// A byte a second.
-    Slow,
     Status(u16),
     /// Another text in place of the keys.
     Text(String),
@@ -172,7 +164,6 @@ async fn answer(
         Conduct::Well => Ok(response),
         Conduct::Away => Err("away"),
         Conduct::Hanging => std::future::pending().await,
-        Conduct::Slow => Ok(response.map(|_| drip())),
         Conduct::Status(status) => {
             let status = StatusCode::from_u16(status).expect("a status");
             Ok(http::Response::builder().status(status).body(full("")).expect("an answer"))
@@ -187,12 +178,4 @@ async fn answer(
 
 fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed_unsync()
-}
-
-fn drip() -> Body {
-    let bytes = stream::unfold((), |()| async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
-    });
-    StreamBody::new(bytes).boxed_unsync()
 }

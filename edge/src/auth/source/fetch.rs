@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::super::{jwks::MAX_SET_BYTES, key::ConfigError};
 
-/// Of a fetch as a whole.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a fetch as a whole, and of each request in it.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REDIRECTS: usize = 3;
 const MAX_REASON_CHARACTERS: usize = 300;
@@ -22,6 +22,8 @@ pub(in crate::auth) struct Fetcher(Client);
 pub(super) enum FetchError {
     #[error("{}", causes(.0))]
     Http(#[from] reqwest::Error),
+    #[error("it took too long")]
+    TooLong,
     #[error("it is answered with {0}")]
     Status(http::StatusCode),
     #[error("it is larger than 512 KiB")]
@@ -34,7 +36,7 @@ pub(super) enum FetchError {
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) text: Vec<u8>,
-    /// How long it is good for, where its sender says so.
+    /// How long it is good for, if its sender says so.
     pub(super) max_age: Option<Duration>,
 }
 
@@ -76,7 +78,8 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl Fetcher {
-    /// `needs_tls` where a URL is https: then the machine has to have certificates of authorities.
+    /// `needs_tls` if a URL is https: then the machine has to have certificates of authorities. If none is, an http one may
+    /// still lead to one that is.
     pub(in crate::auth) fn new(
         ca_pem: Option<&[u8]>,
         needs_tls: bool,
@@ -86,31 +89,28 @@ impl Fetcher {
             Some(pem) => Certificate::from_pem_bundle(pem).map_err(unusable)?,
             None => Vec::new(),
         };
-        let client = Client::builder()
-            .user_agent(concat!("netrox-chat/", env!("CARGO_PKG_VERSION")))
-            // What the environment says of proxies is meant for others.
-            .no_proxy()
-            .referer(false)
-            .redirect(Policy::custom(|attempt| {
-                let is_weaker = attempt.url().scheme() != "https"
-                    && attempt.previous().iter().any(|url| url.scheme() == "https");
-                if attempt.previous().len() > MAX_REDIRECTS {
-                    attempt.error("it is redirected more than three times")
-                } else if is_weaker || key_url(attempt.url().as_str()).is_err() {
-                    attempt.error("it is redirected to a URL that keys are not taken from")
-                } else {
-                    attempt.follow()
-                }
-            }))
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // The next fetch is minutes away.
-            .pool_max_idle_per_host(0);
-        let client = match needs_tls {
-            true => client.tls_certs_merge(authorities),
-            false => client.tls_certs_only(authorities),
+        let client = || {
+            Client::builder()
+                .user_agent(concat!("netrox-chat/", env!("CARGO_PKG_VERSION")))
+                // What the environment says of proxies is meant for others.
+                .no_proxy()
+                .referer(false)
+                .redirect(Policy::custom(|attempt| {
+                    match check_redirect(attempt.previous(), attempt.url()) {
+                        Ok(()) => attempt.follow(),
+                        Err(reason) => attempt.error(reason),
+                    }
+                }))
+                .timeout(TIMEOUT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                // The next fetch is minutes away.
+                .pool_max_idle_per_host(0)
         };
-        client.build().map(Self).map_err(unusable)
+        let built = match client().tls_certs_merge(authorities.clone()).build() {
+            Err(_) if !needs_tls => client().tls_certs_only(authorities).build(),
+            built => built,
+        };
+        built.map(Self).map_err(unusable)
     }
 
     pub(super) async fn get(&self, url: &Url) -> Result<Fetched, FetchError> {
@@ -140,8 +140,30 @@ impl Fetcher {
         if found.issuer != issuer {
             return Err(configuration("it is that of another issuer"));
         }
-        key_url(&found.jwks_uri).map_err(|reason| configuration(&format!("jwks_uri: {reason}")))
+        keys_of(&url, &found.jwks_uri)
+            .map_err(|reason| configuration(&format!("jwks_uri: {reason}")))
     }
+}
+
+/// The URL of the keys that a configuration names. It is no weaker than that of the configuration.
+fn keys_of(configuration: &Url, named: &str) -> Result<Url, &'static str> {
+    let url = key_url(named)?;
+    if configuration.scheme() == "https" && url.scheme() != "https" {
+        return Err("it must be https, as its issuer is");
+    }
+    Ok(url)
+}
+
+/// Whether to go on to `next`, after all URLs before it.
+fn check_redirect(previous: &[Url], next: &Url) -> Result<(), &'static str> {
+    let is_weaker = next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https");
+    if previous.len() > MAX_REDIRECTS {
+        return Err("it is redirected more than three times");
+    }
+    if is_weaker || key_url(next.as_str()).is_err() {
+        return Err("it is redirected to a URL that keys are not taken from");
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -214,6 +236,47 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(key_url(url).is_ok(), is_taken, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_never_leads_to_what_others_can_change() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let (https, local) = ("https://issuer.example/keys", "http://127.0.0.1:8000/keys");
+        for (previous, next, is_followed) in [
+            (vec![https], "https://other.example/keys", true),
+            (vec![https], "http://issuer.example/keys", false),
+            (vec![https], local, false),
+            (vec![local, https], "http://localhost/keys", false),
+            (vec![local], "http://[::1]/keys", true),
+            (vec![local], https, true),
+            (vec![local], "http://issuer.example/keys", false),
+            (vec![local], "http://192.0.2.1/keys", false),
+            (vec![https], "https://me@issuer.example/keys", false),
+            (vec![https], "ftp://issuer.example/keys", false),
+            (vec![https; 3], https, true),
+            (vec![https; 4], https, false),
+        ] {
+            let before: Vec<_> = previous.iter().map(|text| url(text)).collect();
+            let checked = check_redirect(&before, &url(next));
+            assert_eq!(checked.is_ok(), is_followed, "{previous:?} {next}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_an_issuer_are_no_weaker_than_its_configuration() {
+        let (https, local) = ("https://issuer.example/", "http://127.0.0.1:8000/");
+        for (configuration, keys, is_taken) in [
+            (https, "https://keys.example/", true),
+            (https, local, false),
+            (https, "http://keys.example/", false),
+            (local, local, true),
+            (local, https, true),
+            (local, "http://keys.example/", false),
+        ] {
+            let configuration = Url::parse(configuration).expect("a URL");
+            let found = keys_of(&configuration, keys);
+            assert_eq!(found.is_ok(), is_taken, "{configuration} {keys}");
         }
     }
 

@@ -2,12 +2,14 @@
 //!
 //! While the URL does not answer, or with nothing usable, the last good keys stay. Whoever waits for a fetch shares it
 //! with all others who do. Fetches that tokens ask for are one per [`Remote::window`], whoever sends them: anybody can
-//! make up the name of a key. One at the interval does not count, so that a rotation right after it is not missed.
+//! make up the name of a key. One at the interval does not count, so that a rotation right after it is not missed. A
+//! token that may be newer than the last good fetch, and may not ask for another one, is not said to be bad.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +19,7 @@ use reqwest::Url;
 use tokio::{
     select,
     sync::{Notify, watch},
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -30,7 +32,7 @@ use super::{
     },
     Source,
     cache::{Cache, Kept},
-    fetch::{FetchError, Fetched, Fetcher, key_url},
+    fetch::{FetchError, Fetched, Fetcher, TIMEOUT, key_url},
 };
 use crate::{
     backoff::Backoff,
@@ -40,6 +42,10 @@ use crate::{
 
 /// How long a request waits for a key that it names. Shorter than requests may wait for all else.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How long the first fetch may take until kept keys are used.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a fetch is put off for the cache, whose disk may hang.
+const CACHE_PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_WINDOW: Duration = Duration::from_secs(30);
 /// Of an interval in its window.
 const WINDOWS: u32 = 30;
@@ -55,8 +61,19 @@ pub(in crate::auth) struct Remote {
     fetches: watch::Sender<Fetches>,
     wanted: Notify,
     last_wanted: Mutex<Option<Wanted>>,
-    /// The last fetch brought nothing, or takes longer than anybody waits.
-    is_away: AtomicBool,
+    /// When the last good fetch began, in Unix seconds.
+    good_since: AtomicI64,
+    /// Why the last fetch brought nothing.
+    failure: Mutex<Option<String>>,
+}
+
+/// What a token may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::auth) enum Asked {
+    /// The end of the fetch with this number.
+    Fetch(u64),
+    /// There was one of late.
+    TooSoon,
 }
 
 /// A fetch that a token asked for.
@@ -79,6 +96,10 @@ enum Place {
 struct Fetches {
     begun: u64,
     ended: u64,
+    /// The last one brought nothing, or takes longer than anybody waits.
+    is_away: bool,
+    /// There will be no more.
+    is_over: bool,
 }
 
 /// Why the keys stay as they are.
@@ -88,7 +109,14 @@ enum NoKeys {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     NotASet(#[from] NotASet),
+    #[error("its keys are for none of the algorithms that are taken")]
+    OtherAlgorithms,
+    #[error("it could not be read: {0}")]
+    Unread(#[from] JoinError),
 }
+
+/// A set, and when it was fetched in Unix seconds.
+type KeptSet = (Parsed, i64);
 
 impl Remote {
     pub(in crate::auth) fn new(
@@ -107,7 +135,8 @@ impl Remote {
             fetches: watch::Sender::new(Fetches::default()),
             wanted: Notify::new(),
             last_wanted: Mutex::new(None),
-            is_away: AtomicBool::new(false),
+            good_since: AtomicI64::new(i64::MIN),
+            failure: Mutex::new(None),
         })
     }
 
@@ -123,6 +152,15 @@ impl Remote {
         self.url.to_string()
     }
 
+    /// Why the last fetch brought nothing.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_failure(&self, failure: Option<String>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
     pub(in crate::auth) fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -136,45 +174,79 @@ impl Remote {
         self.wanted.notify_one();
     }
 
-    pub(super) async fn refetched(&self) -> bool {
-        let Some(number) = self.want() else { return false };
+    /// Returns when a fetch has ended, or takes too long, or will not be.
+    pub(super) async fn ended(&self, number: u64) {
         let mut fetches = self.fetches.subscribe();
-        let ended = timeout(PATIENCE, fetches.wait_for(|fetches| fetches.ended >= number)).await;
-        if ended.is_err() {
-            self.is_away.store(true, Ordering::Relaxed);
+        let ended = fetches.wait_for(|fetches| fetches.ended >= number || fetches.is_over);
+        if timeout(PATIENCE, ended).await.is_err() {
+            self.fetches.send_if_modified(|fetches| {
+                // It may have ended just now.
+                let is_late = fetches.ended < number;
+                fetches.is_away |= is_late;
+                is_late
+            });
         }
-        matches!(ended, Ok(Ok(_)))
+    }
+
+    /// Returns when the first fetch has ended, however it did.
+    pub(super) async fn first_ended(&self) {
+        let mut fetches = self.fetches.subscribe();
+        let _ = fetches.wait_for(|fetches| fetches.ended > 0 || fetches.is_over).await;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.fetches.borrow().ended > 0
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.is_away.load(Ordering::Relaxed)
+        self.fetches.borrow().is_away
     }
 
-    /// The number of the fetch to wait for; nothing where there was one of late.
-    fn want(&self) -> Option<u64> {
+    /// When the last good fetch began, in Unix seconds.
+    pub(super) fn good_since(&self) -> i64 {
+        self.good_since.load(Ordering::Acquire)
+    }
+
+    /// Nobody fetches any more: nobody is to wait for it, and nobody can tell what is not known here.
+    pub(super) fn end(&self) {
+        self.fetches.send_modify(|fetches| {
+            fetches.is_over = true;
+            fetches.is_away = true;
+        });
+    }
+
+    /// Asks for newer keys.
+    pub(super) fn ask(&self) -> Asked {
         let mut last = self.last_wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let Fetches { begun, ended } = *self.fetches.borrow();
+        let Fetches { begun, ended, .. } = *self.fetches.borrow();
         let at = Instant::now();
         match *last {
-            Some(last) if ended < last.number => Some(last.number),
-            Some(last) if at - last.at < self.window() => None,
+            Some(last) if ended < last.number => Asked::Fetch(last.number),
+            Some(last) if at - last.at < self.window() => Asked::TooSoon,
             Some(_) | None => {
                 // One that has begun may have been answered before the key was there.
                 let number = begun + 1;
                 *last = Some(Wanted { at, number });
                 self.wanted.notify_one();
-                Some(number)
+                Asked::Fetch(number)
             }
         }
     }
 
     async fn fetch(&self, fetcher: &Fetcher) -> Result<(Fetched, Parsed), NoKeys> {
-        let fetched = match &self.place {
-            Place::Url => fetcher.get(&self.url).await?,
-            Place::Issuer(issuer) => fetcher.get(&fetcher.discover(issuer).await?).await?,
+        let fetch = async {
+            match &self.place {
+                Place::Url => fetcher.get(&self.url).await,
+                Place::Issuer(issuer) => fetcher.get(&fetcher.discover(issuer).await?).await,
+            }
         };
-        let parsed = jwks::parse(&fetched.text, Origin::Network)?;
-        Ok((fetched, parsed))
+        let fetched = timeout(TIMEOUT, fetch).await.unwrap_or(Err(FetchError::TooLong))?;
+        // A large set takes a while.
+        let parsing = spawn_blocking(move || {
+            let parsed = jwks::parse(&fetched.text, Origin::Network);
+            parsed.map(|parsed| (fetched, parsed))
+        });
+        Ok(parsing.await??)
     }
 
     /// From one fetch to the next. No two edges keep step.
@@ -202,17 +274,33 @@ pub(super) async fn keep(
         left_out: String::new(),
         failure: Notice::default(),
         has_failed: false,
-        is_cache_read: false,
+        reading: cache.map(|cache| {
+            let (cache, url) = (Arc::clone(cache), remote.url());
+            spawn_blocking(move || read(&cache, &url))
+        }),
         writing: None,
     };
+    let mut is_first = true;
     loop {
         remote.fetches.send_modify(|fetches| fetches.begun += 1);
-        let fetched = remote.fetch(fetcher).await;
+        let begun_at = now();
+        let fetched = match std::mem::take(&mut is_first) {
+            true => keeper.first(fetcher).await,
+            false => remote.fetch(fetcher).await,
+        };
+        let fetched = match fetched {
+            Ok((_, parsed)) if !source.takes(&parsed.set) => Err(NoKeys::OtherAlgorithms),
+            fetched => fetched,
+        };
+        let is_away = fetched.is_err();
         let (delay, kept) = match fetched {
-            Ok((fetched, parsed)) => keeper.take(fetched, parsed),
+            Ok((fetched, parsed)) => keeper.take(fetched, parsed, begun_at),
             Err(error) => (keeper.go_without(&error).await, None),
         };
-        remote.fetches.send_modify(|fetches| fetches.ended = fetches.begun);
+        remote.fetches.send_modify(|fetches| {
+            fetches.ended = fetches.begun;
+            fetches.is_away = is_away;
+        });
         if let Some(kept) = kept {
             keeper.write_cache(kept);
         }
@@ -234,17 +322,58 @@ struct Keeper<'a> {
     left_out: String,
     failure: Notice,
     has_failed: bool,
-    is_cache_read: bool,
+    /// The cache, until it is needed no more.
+    reading: Option<JoinHandle<Option<KeptSet>>>,
     /// The cache.
     writing: Option<JoinHandle<()>>,
 }
 
+/// What an earlier process kept. Blocks.
+fn read(cache: &Cache, url: &str) -> Option<KeptSet> {
+    let path = cache.path().display();
+    let kept = match cache.get(url) {
+        Ok(kept) => kept?,
+        Err(error) => {
+            tracing::error!("the keys in {path} are not read: {error}");
+            return None;
+        }
+    };
+    match jwks::parse(kept.text.as_bytes(), Origin::Network) {
+        Ok(parsed) => Some((parsed, kept.fetched_at)),
+        Err(error) => {
+            tracing::error!("the keys in {path} are not usable: {error}");
+            None
+        }
+    }
+}
+
 impl Keeper<'_> {
+    /// If it takes long, what was kept counts meanwhile.
+    async fn first(&mut self, fetcher: &Fetcher) -> Result<(Fetched, Parsed), NoKeys> {
+        let remote = self.remote;
+        let mut fetch = pin!(remote.fetch(fetcher));
+        if let Ok(fetched) = timeout(FIRST_PATIENCE, &mut fetch).await {
+            return fetched;
+        }
+        select! {
+            fetched = &mut fetch => return fetched,
+            () = self.read_cache() => {}
+        }
+        fetch.await
+    }
+
     /// What is to be kept of it, and when to ask again.
-    fn take(&mut self, fetched: Fetched, parsed: Parsed) -> (Duration, Option<Kept>) {
+    fn take(
+        &mut self,
+        fetched: Fetched,
+        parsed: Parsed,
+        begun_at: i64,
+    ) -> (Duration, Option<Kept>) {
         let fetched_at = now();
         self.put(parsed, fetched_at, "");
-        self.remote.is_away.store(false, Ordering::Relaxed);
+        self.remote.good_since.store(begun_at, Ordering::Release);
+        self.remote.set_failure(None);
+        self.reading = None;
         if std::mem::take(&mut self.has_failed) {
             tracing::info!("keys of access tokens come from {} again", self.source.name);
         }
@@ -287,14 +416,12 @@ impl Keeper<'_> {
 
     async fn go_without(&mut self, error: &NoKeys) -> Duration {
         self.has_failed = true;
-        self.remote.is_away.store(true, Ordering::Relaxed);
+        self.remote.set_failure(Some(error.to_string()));
         self.metrics.fetched(match error {
-            NoKeys::Fetch(_) => Fetch::Failed,
-            NoKeys::NotASet(_) => Fetch::Unusable,
+            NoKeys::Fetch(_) | NoKeys::Unread(_) => Fetch::Failed,
+            NoKeys::NotASet(_) | NoKeys::OtherAlgorithms => Fetch::Unusable,
         });
-        if self.source.keys().is_none() && !std::mem::replace(&mut self.is_cache_read, true) {
-            self.read_cache().await;
-        }
+        self.read_cache().await;
         let source = &self.source.name;
         let has_keys = self.source.keys().is_some();
         if self.failure.is_due() {
@@ -307,24 +434,14 @@ impl Keeper<'_> {
         if has_keys { self.remote.delay(Some(LONGEST_WINDOW)) } else { self.backoff.next_delay() }
     }
 
+    /// Takes what was kept, once. May be dropped, and called again.
     async fn read_cache(&mut self) {
-        let Some(cache) = self.cache else { return };
-        let path = cache.path().to_owned();
-        let (cache, url) = (Arc::clone(cache), self.remote.url());
-        let kept = spawn_blocking(move || cache.get(&url)).await;
-        let kept = match kept.unwrap_or_else(|panic| Err(panic.into())) {
-            Ok(Some(kept)) => kept,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!("the keys in {} are not read: {error}", path.display());
-                return;
-            }
-        };
-        match jwks::parse(kept.text.as_bytes(), Origin::Network) {
-            Ok(parsed) => self.put(parsed, kept.fetched_at, ", as they were kept"),
-            Err(error) => {
-                tracing::error!("the keys in {} are not usable: {error}", path.display());
-            }
+        let Some(reading) = &mut self.reading else { return };
+        let Ok(read) = timeout(CACHE_PATIENCE, reading).await else { return };
+        self.reading = None;
+        let Ok(Some((parsed, fetched_at))) = read else { return };
+        if self.source.takes(&parsed.set) {
+            self.put(parsed, fetched_at, ", as they were kept");
         }
     }
 }
@@ -353,36 +470,59 @@ mod tests {
         let remote = remote();
         begin(&remote);
         end(&remote);
-        assert_eq!(remote.want(), Some(2));
-        assert_eq!(remote.want(), Some(2), "about to be fetched");
+        assert_eq!(remote.ask(), Asked::Fetch(2));
+        assert_eq!(remote.ask(), Asked::Fetch(2), "about to be fetched");
         begin(&remote);
-        assert_eq!(remote.want(), Some(2), "under way");
+        assert_eq!(remote.ask(), Asked::Fetch(2), "under way");
         end(&remote);
-        assert_eq!(remote.want(), None, "there was one of late");
+        assert_eq!(remote.ask(), Asked::TooSoon, "there was one of late");
         advance(Duration::from_secs(29)).await;
-        assert_eq!(remote.want(), None);
+        assert_eq!(remote.ask(), Asked::TooSoon);
         // One at the interval is nobody's.
         begin(&remote);
         end(&remote);
         advance(Duration::from_secs(1)).await;
-        assert_eq!(remote.want(), Some(4));
+        assert_eq!(remote.ask(), Asked::Fetch(4));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_fetch_that_has_begun_is_not_believed_to_know_a_new_key() {
         let remote = remote();
         begin(&remote);
-        assert_eq!(remote.want(), Some(2));
+        assert_eq!(remote.ask(), Asked::Fetch(2));
         end(&remote);
-        assert_eq!(remote.want(), Some(2));
+        assert_eq!(remote.ask(), Asked::Fetch(2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
         let remote = remote();
         let begun = Instant::now();
-        assert!(!remote.refetched().await);
+        remote.ended(1).await;
         assert_eq!(begun.elapsed(), PATIENCE);
+        assert!(remote.is_away());
+        // Who is late is not believed about a fetch that has ended.
+        remote.fetches.send_modify(|fetches| *fetches = Fetches::default());
+        let ended = remote.ended(2);
+        begin(&remote);
+        end(&remote);
+        ended.await;
+        assert!(remote.is_away());
+        begin(&remote);
+        end(&remote);
+        remote.fetches.send_modify(|fetches| fetches.is_away = false);
+        remote.ended(2).await;
+        assert!(!remote.is_away());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_fetch_that_will_not_be() {
+        let remote = remote();
+        let begun = Instant::now();
+        remote.end();
+        remote.ended(1).await;
+        remote.first_ended().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
         assert!(remote.is_away());
     }
 

@@ -205,10 +205,28 @@ fn the_name_that_a_token_gives_chooses_the_key() {
             vec![Some("b"), Some("")],
         ),
         (
-            "of several named keys one has to be named",
+            "of several named keys any is taken for those that name none",
             vec![P256.jwk("a"), Rsa.jwk("b")],
-            vec![Some("a")],
-            vec![None, Some("b"), Some("c")],
+            vec![None, Some("a")],
+            vec![Some("b"), Some("c")],
+        ),
+        (
+            "a token that names none is held against eight keys of its algorithm",
+            (0..8).map(|number| P256.jwk(&number.to_string())).chain([Rsa.jwk("b")]).collect(),
+            vec![None, Some("7")],
+            vec![Some("b"), Some("8")],
+        ),
+        (
+            "and not against more",
+            (0..9).map(|number| P256.jwk(&number.to_string())).collect(),
+            vec![Some("8")],
+            vec![None, Some("9")],
+        ),
+        (
+            "but against those without a name",
+            (0..9).map(|number| P256.jwk(&number.to_string())).chain([nameless(P256)]).collect(),
+            vec![None, Some("8"), Some("9")],
+            vec![],
         ),
         (
             "those without a name are tried for what no key is named after",
@@ -219,8 +237,8 @@ fn the_name_that_a_token_gives_chooses_the_key() {
         (
             "all keys of one name are tried",
             vec![Rsa.jwk("a"), P256.jwk("a")],
-            vec![Some("a")],
-            vec![None],
+            vec![None, Some("a")],
+            vec![Some("b")],
         ),
     ] {
         let authenticator = of_set(&json!({"keys": keys}));
@@ -264,10 +282,33 @@ fn a_map_of_certificates_is_a_set() {
     let authenticator = of_set(&map);
     assert!(accepts(&authenticator, Signer::P256, Some("a")));
     assert!(accepts(&authenticator, Signer::Rsa, Some("b")));
-    for (signer, name) in [(Signer::P256, Some("b")), (Signer::Rsa, Some("a")), (Signer::Rsa, None)]
-    {
+    for (signer, name) in [(Signer::P256, Some("b")), (Signer::Rsa, Some("a"))] {
         assert!(!accepts(&authenticator, signer, name), "{signer:?} {name:?}");
     }
+}
+
+#[test]
+fn a_certificate_that_is_too_large_or_too_deep_is_not_read() {
+    let pem = |der: &[u8]| {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let deep =
+        (0..17).fold(Vec::new(), |inner, _| [&[0x30, inner.len() as u8], &inner[..]].concat());
+    let good = String::from_utf8_lossy(key!("p256.crt"));
+    let longest = format!("{good}{}", "\n".repeat(8_192 - good.len()));
+    let too_long = format!("{longest}\n");
+    let map = json!({"good": longest, "long": too_long, "deep": pem(&deep)});
+    for origin in [Origin::File, Origin::Network] {
+        let parsed = parse(&map, origin).expect("a usable key");
+        assert_eq!(parsed.set.len(), 1);
+        for reason in ["\"long\": it is larger than 8 KiB", "\"deep\": its DER is nested more"] {
+            assert!(parsed.left_out.contains(reason), "{reason} is not in {}", parsed.left_out);
+        }
+    }
+    let key = JwtKey::PublicKeyPem(pem(&deep).into_bytes());
+    let error = Authenticator::new(&config(key)).err().expect("a refusal").to_string();
+    assert!(error.contains("16 deep"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Issuers that do not do as they should.
 
+use std::fs;
+
 use netrox_harness::{
     Arrangement, TestChat, each, eventually,
     issuer::{Conduct, Issuer},
@@ -13,6 +15,7 @@ use crate::identity::{assert_accepted, assert_refused, with_token};
 each![;
     serve:
         without_any_keys_it_waits_for_them_and_says_so,
+        an_issuer_that_is_away_keeps_no_others_out,
         whatever_an_issuer_answers_the_last_keys_stay,
         an_issuer_that_hangs_holds_nobody_up_who_is_known,
 ];
@@ -54,6 +57,39 @@ async fn without_any_keys_it_waits_for_them_and_says_so(arrangement: Arrangement
     assert_accepted(&chat, "a key at last", &key.token()).await;
 }
 
+async fn an_issuer_that_is_away_keeps_no_others_out(arrangement: Arrangement) {
+    let (here, away) = (Key::new("here"), Key::new("away"));
+    let (one, two) = (Issuer::start(set(&[&here])).await, Issuer::start(set(&[&away])).await);
+    two.behave(Conduct::Away);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("issuers.json");
+    let issuers = json!([
+        {"issuer": "one", "jwks_url": one.url()},
+        {"issuer": "two", "jwks_url": two.url()},
+    ]);
+    fs::write(&file, issuers.to_string()).expect("written");
+    // Returns when it is ready.
+    let chat = TestChat::builder(arrangement)
+        .unset("jwt-secret")
+        .set("jwt-issuers-file", &file)
+        .start()
+        .await;
+    let claims = |issuer: &str| Claims::access(ID).claim("iss", issuer);
+    assert_accepted(&chat, "the one that is here", &here.sign(&claims("one"))).await;
+    let log = chat.log(chat.edge_role());
+    eventually("the lines", async || {
+        let lines = ["none are known", &two.url(), "can sign in as anybody"];
+        lines.into_iter().all(|line| log.contains(line)).then_some(())
+    })
+    .await;
+    let token = away.sign(&claims("two"));
+    let answer = with_token(&chat, &token).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    two.behave(Conduct::Well);
+    eventually("the other", async || (with_token(&chat, &token).await.status == 200).then_some(()))
+        .await;
+}
+
 async fn whatever_an_issuer_answers_the_last_keys_stay(arrangement: Arrangement) {
     let key = Key::new("key");
     let issuer = Issuer::start(set(&[&key])).await;
@@ -64,7 +100,6 @@ async fn whatever_an_issuer_answers_the_last_keys_stay(arrangement: Arrangement)
         .set("jwks-refresh-interval", "100ms")
         .start()
         .await;
-    let plain = other.url().replace("127.", "http.127.");
     for conduct in [
         Conduct::Status(500),
         Conduct::Status(404),
@@ -77,7 +112,6 @@ async fn whatever_an_issuer_answers_the_last_keys_stay(arrangement: Arrangement)
         Conduct::Redirect(issuer.url()),
         Conduct::Redirect("ftp://127.0.0.1/keys".to_owned()),
         Conduct::Redirect("http://192.0.2.1/keys".to_owned()),
-        Conduct::Redirect(plain),
         Conduct::Away,
     ] {
         issuer.behave(conduct.clone());
