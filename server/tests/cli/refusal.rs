@@ -70,7 +70,7 @@ fn a_wrong_flag_is_named() {
         ),
         ("--http-tls-cert-file", "serve --http-tls-cert-file /dev/null"),
         ("--http-tls-key-file", "serve --http-tls-key-file /dev/null"),
-        ("--http-tls-key-file", "serve --http-tls-cert-file x --http-tls-key-file /nowhere/key"),
+        ("--http-tls-cert-file", "serve --http-tls-cert-file /nowhere/chain --http-tls-key-file x"),
         ("--grpc-tls-cert-file", "core --grpc-tls-cert-file /dev/null"),
         ("--grpc-tls-client-ca-file", "core --grpc-tls-client-ca-file /dev/null"),
         ("--media-url", "core --media-url s3://"),
