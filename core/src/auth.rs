@@ -1,7 +1,7 @@
 //! Which callers the core trusts, and with what: those with a service token.
 //!
 //! * [`scope`]: what each method needs.
-//! * [`file`]: the file of services; [`services`]: those that are known now; [`watch`]: reads the file again.
+//! * [`file`](mod@file): the file of services; [`services`]: those that are known now; [`watch`]: reads the file again.
 //! * [`guard`]: what stands before a service of the contract.
 
 pub(crate) mod file;

@@ -3,7 +3,7 @@
 //! * [`server`]: what a door shows, and whom it lets in; [`client`]: whom an edge believes, and what it shows.
 //! * `kept`: what was read of files, and is read again when they change or when somebody asks for it.
 //! * `files`: PEM; `expiry`: until when certificates are good.
-//! * [`names`]: who a peer is.
+//! * `names`: who a peer is.
 //! * [`failure`]: why a handshake came to nothing.
 
 mod client;
