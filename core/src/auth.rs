@@ -141,6 +141,7 @@ impl ServiceAuth {
             services: Arc::clone(&self.services),
             path: file.path.clone(),
             seen: Some(file.stamp),
+            refusal: None,
             asked: Arc::clone(&self.asked),
             audit: self.audit.clone(),
         }

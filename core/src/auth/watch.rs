@@ -30,6 +30,8 @@ pub(crate) struct Watch {
     pub(crate) path: PathBuf,
     /// Of what was looked at last; nothing where there was no file.
     pub(crate) seen: Option<Stamp>,
+    /// Why it could not be used the last time. Until it can, it is read at each look: what kept it from being read may pass.
+    pub(crate) refusal: Option<String>,
     /// Somebody wants it to be read.
     pub(crate) asked: Arc<Notify>,
     pub(crate) audit: Audit,
@@ -45,25 +47,27 @@ impl Watch {
     async fn look(mut self) {
         loop {
             let is_asked = timeout(INTERVAL, self.asked.notified()).await.is_ok();
-            let (path, seen) = (self.path.clone(), self.seen);
+            let (path, seen, is_refused) = (self.path.clone(), self.seen, self.refusal.is_some());
             let looked = tokio::task::spawn_blocking(move || {
                 let there = Stamp::at(&path);
-                (is_asked || there != seen).then(|| (there, ServicesFile::read(&path)))
+                (is_asked || is_refused || there != seen)
+                    .then(|| (there, ServicesFile::read(&path)))
             });
             match looked.await {
                 Ok(None) => {}
                 Ok(Some((there, read))) => {
                     self.seen = read.as_ref().map_or(there, |file| Some(file.stamp));
-                    self.take(read);
+                    self.take(read, is_asked);
                 }
                 Err(error) => tracing::error!(%error, "the file of services was not looked at"),
             }
         }
     }
 
-    fn take(&self, read: Result<ServicesFile, ServicesError>) {
+    fn take(&mut self, read: Result<ServicesFile, ServicesError>, is_asked: bool) {
         match read {
             Ok(file) => {
+                self.refusal = None;
                 let changes = self.services.replace(&file.services);
                 let names: Vec<_> = file.services.iter().map(|it| it.name.to_string()).collect();
                 let services = names.join(",");
@@ -71,6 +75,11 @@ impl Watch {
                 self.audit.record(Event::new(Name::ServiceTokensReloaded).targets(changes));
             }
             Err(error) => {
+                let refusal = Some(error.to_string());
+                if self.refusal == refusal && !is_asked {
+                    return;
+                }
+                self.refusal = refusal;
                 tracing::error!(%error, "the new file of services is not used, the old services stay");
                 self.audit.reloaded(Name::ServiceTokensReloaded, Err(error.to_string()));
             }
