@@ -20,7 +20,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use netrox_audit::{Audit, Name, Refused};
 use netrox_proto::request_id::RequestId;
 use subtle::{Choice, ConstantTimeEq};
-use tokio::sync::Notify;
+use tokio::sync::watch::Sender;
 use tonic::{Request, Status, body::Body, service::Interceptor};
 
 pub use self::{
@@ -67,7 +67,7 @@ pub(crate) struct ServiceAuth {
     services: Arc<Services>,
     /// Whether there is one.
     has_file: bool,
-    asked: Arc<Notify>,
+    asked: Sender<u64>,
     audit: Audit,
     refusals: Arc<Notices<()>>,
     /// By service and method.
@@ -128,7 +128,7 @@ impl ServiceAuth {
             all_powerful: services.all_powerful(),
             services,
             has_file: file.is_some(),
-            asked: Arc::default(),
+            asked: Sender::default(),
             audit,
             refusals: Arc::default(),
             not_allowed: Arc::default(),
@@ -140,16 +140,14 @@ impl ServiceAuth {
         Watch {
             services: Arc::clone(&self.services),
             path: file.path.clone(),
-            seen: Some(file.stamp),
-            refusal: None,
-            asked: Arc::clone(&self.asked),
+            asked: self.asked.subscribe(),
             audit: self.audit.clone(),
         }
     }
 
     /// Asks for the file to be read again, whether it looks changed or not.
     pub(crate) fn reload(&self) {
-        self.asked.notify_one();
+        self.asked.send_modify(|count| *count += 1);
     }
 
     /// Takes as long for every token of a length, whichever it resembles.

@@ -14,7 +14,7 @@ use self::{
     protocol::{MAX_METADATA_BYTES, Protocol},
     received::{PREFACE_TIMEOUT, Received},
     remainder::ReadsOn,
-    secured::{Handshakes, Secured, Stranger},
+    secured::{Handshakes, Stranger, secured},
 };
 use crate::{Core, attachment::MAX_UPLOADS, auth::CertificateNames, strangers::Strangers};
 
@@ -78,7 +78,7 @@ impl Core {
             let names = CertificateNames::default();
             let visitor = Strangers::welcome(&strangers, from, names.clone());
             let stranger = Stranger { from, names, closed: visitor.1.clone() };
-            let stream = Secured::new(stream, handshakes.as_ref(), stranger);
+            let stream = secured(stream, handshakes.as_ref(), stranger);
             Ok::<_, io::Error>(Received::new(stream, visitor, PREFACE_TIMEOUT, &cut))
         });
         let draining = async {

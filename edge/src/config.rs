@@ -122,17 +122,7 @@ pub struct KeyFile {
     /// What was read at the start.
     pub key: JwtKey,
     /// Reads and checks it anew. May block.
-    pub read: Arc<dyn Fn() -> Result<JwtKey, KeyFileError> + Send + Sync>,
-}
-
-/// Why a file gives no keys.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileError {
-    /// The same content may be read the next time.
-    #[error("{0}")]
-    Unread(String),
-    #[error("{0}")]
-    Unusable(String),
+    pub read: Arc<dyn Fn() -> Result<JwtKey, String> + Send + Sync>,
 }
 
 #[derive(Clone, PartialEq, Eq)]

@@ -9,7 +9,6 @@ mod head_timeout;
 mod linger;
 mod lingering;
 mod origin;
-mod secured;
 mod write_timeout;
 
 use std::{
@@ -29,11 +28,12 @@ use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use netrox_proto::request_id::{REQUEST_ID, RequestId};
+use netrox_tls::ServerStream;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 use tracing::Instrument as _;
@@ -44,7 +44,6 @@ use self::{
     linger::{Course, LingeringBody},
     lingering::Lingering,
     origin::Origin,
-    secured::Secured,
     write_timeout::WriteTimeout,
 };
 use crate::{
@@ -54,6 +53,9 @@ use crate::{
     strangers::{Stranger, Strangers, Visitor},
     tasks::Tasks,
 };
+
+/// A connection as it comes, or in TLS: what that takes is kept apart, so that one without it is no larger.
+type Secured = Either<WriteTimeout<TcpStream>, Box<ServerStream<WriteTimeout<TcpStream>>>>;
 
 /// PROTOCOL section 5: not configurable.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -244,10 +246,10 @@ impl Server {
         until: Instant,
         closed: &CancellationToken,
     ) -> Option<Secured> {
-        let Some(tls) = &self.config().tls else { return Some(Secured::Plain(stream)) };
+        let Some(tls) = &self.config().tls else { return Some(Either::Left(stream)) };
         // It is large, and soon over.
         let made = Box::pin(self.handshakes.make(tls, stream, until, peer, closed));
-        self.tasks().draining().run_until_cancelled(made).await?.map(Secured::Tls)
+        self.tasks().draining().run_until_cancelled(made).await?.map(Either::Right)
     }
 }
 

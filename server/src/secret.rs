@@ -123,25 +123,18 @@ pub(crate) fn given_if_secret(
 pub(crate) struct FileError {
     path: PathBuf,
     reason: String,
-    /// The same content may be read the next time.
-    pub(crate) is_unread: bool,
 }
 
 impl FileError {
     fn new(path: &Path, reason: impl fmt::Display) -> Self {
-        Self { path: path.to_owned(), reason: reason.to_string(), is_unread: false }
-    }
-
-    fn of_io(path: &Path, error: io::Error) -> Self {
-        let is_unread = error.kind() != io::ErrorKind::FileTooLarge;
-        Self { is_unread, ..Self::new(path, error) }
+        Self { path: path.to_owned(), reason: reason.to_string() }
     }
 }
 
 /// Reads a file that holds a secret, and warns where others can.
 pub(crate) fn read_secret(path: &Path, warnings: &mut Warnings) -> Result<Secret, FileError> {
     let refuse = |reason: &str| FileError::new(path, reason);
-    let (content, mode) = read(path).map_err(|error| FileError::of_io(path, error))?;
+    let (content, mode) = read(path).map_err(|error| FileError::new(path, error))?;
     let text = String::from_utf8(content).map_err(|_| refuse("not valid UTF-8"))?;
     let secret = text.parse().map_err(refuse)?;
     warn_of_mode(path, mode, warnings);
@@ -150,7 +143,7 @@ pub(crate) fn read_secret(path: &Path, warnings: &mut Warnings) -> Result<Secret
 
 /// Reads a small file of any kind.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
-    read(path).map(|(content, _)| content).map_err(|error| FileError::of_io(path, error))
+    read(path).map(|(content, _)| content).map_err(|error| FileError::new(path, error))
 }
 
 /// The same of one that holds several keys or certificates.
@@ -160,7 +153,7 @@ pub(crate) fn read_large_file(path: &Path) -> Result<Vec<u8>, FileError> {
 
 /// The same with its permission bits.
 pub(crate) fn read_large_file_of(path: &Path) -> Result<(Vec<u8>, u32), FileError> {
-    read_to(path, MAX_LARGE_FILE_BYTES).map_err(|error| FileError::of_io(path, error))
+    read_to(path, MAX_LARGE_FILE_BYTES).map_err(|error| FileError::new(path, error))
 }
 
 /// The warning alone, of a file that somebody else reads.

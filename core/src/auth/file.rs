@@ -42,35 +42,7 @@ pub struct ServicesError {
 pub struct ServicesFile {
     pub(crate) path: PathBuf,
     pub(crate) services: Arc<[ServiceEntry]>,
-    pub(crate) stamp: Stamp,
     is_writable_by_others: bool,
-}
-
-/// By what a change of the file is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &std::fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Nothing where there is no file.
-    pub(crate) fn at(path: &Path) -> Option<Self> {
-        path.metadata().ok().map(|metadata| Self::of(&metadata))
-    }
 }
 
 /// One service of the file.
@@ -149,7 +121,6 @@ impl ServicesFile {
         Ok(Self {
             path: path.to_owned(),
             services: services.into(),
-            stamp: Stamp::of(&metadata),
             is_writable_by_others: metadata.mode() & 0o022 != 0,
         })
     }
@@ -162,7 +133,6 @@ impl ServicesFile {
 
 fn content(path: &Path) -> io::Result<(String, std::fs::Metadata)> {
     let file = File::open(path)?;
-    // Before the content, which may change meanwhile: then it is read again.
     let metadata = file.metadata()?;
     let mut text = String::new();
     let bytes = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;

@@ -1,20 +1,22 @@
-//! Reads the file of services again when it has changed, or when somebody asks for it. A file that cannot be used changes
-//! nothing.
+//! Has the file of services read again (`netrox-watch`), and streams ended whose token is over. A file that cannot be used
+//! changes nothing.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use netrox_audit::{Audit, Event, Name};
-use tokio::{
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use netrox_watch::{Files, Look, Reread};
+use tokio::{sync::watch, time::sleep};
 
-use super::{
-    file::{ServicesError, ServicesFile, Stamp},
-    services::Services,
-};
+use super::{file::ServicesFile, services::Services};
 
-/// Between two looks at the file, and at whose time is over: so late may streams of an expired token end.
+/// So late may streams of an expired token end.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 async fn end_expired(services: &Services) {
@@ -28,61 +30,48 @@ async fn end_expired(services: &Services) {
 pub(crate) struct Watch {
     pub(crate) services: Arc<Services>,
     pub(crate) path: PathBuf,
-    /// Of what was looked at last; nothing where there was no file.
-    pub(crate) seen: Option<Stamp>,
-    /// Why it could not be used the last time. Until it can, it is read at each look: what kept it from being read may pass.
-    pub(crate) refusal: Option<String>,
-    /// Somebody wants it to be read.
-    pub(crate) asked: Arc<Notify>,
+    /// Changes when somebody wants the file to be read.
+    pub(crate) asked: watch::Receiver<u64>,
     pub(crate) audit: Audit,
 }
 
 impl Watch {
     pub(crate) async fn run(self) {
-        let services = Arc::clone(&self.services);
+        let Self { services, path, asked, audit } = self;
+        let files = Files::read_before(vec![path.clone()]);
+        let is_refused = AtomicBool::default();
+        let file = File { services: Arc::clone(&services), path, is_refused, audit };
         // Apart: the file may be on a disk that hangs.
-        tokio::join!(end_expired(&services), self.look());
+        tokio::join!(end_expired(&services), netrox_watch::keep(files, Arc::new(file), asked));
+    }
+}
+
+struct File {
+    services: Arc<Services>,
+    path: PathBuf,
+    /// That it could not be used was told last.
+    is_refused: AtomicBool,
+    audit: Audit,
+}
+
+impl Reread for File {
+    fn read_again(&self, look: Look) -> Result<(), String> {
+        let file = ServicesFile::read(&self.path).map_err(|error| error.to_string())?;
+        let changes = self.services.replace(&file.services);
+        let was_refused = self.is_refused.swap(false, Ordering::Relaxed);
+        if changes.is_empty() && look == Look::InPassing && !was_refused {
+            return Ok(());
+        }
+        let names: Vec<_> = file.services.iter().map(|it| it.name.to_string()).collect();
+        let services = names.join(",");
+        tracing::info!(services, "the file of services was read again");
+        self.audit.record(Event::new(Name::ServiceTokensReloaded).targets(changes));
+        Ok(())
     }
 
-    async fn look(mut self) {
-        loop {
-            let is_asked = timeout(INTERVAL, self.asked.notified()).await.is_ok();
-            let (path, seen, is_refused) = (self.path.clone(), self.seen, self.refusal.is_some());
-            let looked = tokio::task::spawn_blocking(move || {
-                let there = Stamp::at(&path);
-                (is_asked || is_refused || there != seen)
-                    .then(|| (there, ServicesFile::read(&path)))
-            });
-            match looked.await {
-                Ok(None) => {}
-                Ok(Some((there, read))) => {
-                    self.seen = read.as_ref().map_or(there, |file| Some(file.stamp));
-                    self.take(read, is_asked);
-                }
-                Err(error) => tracing::error!(%error, "the file of services was not looked at"),
-            }
-        }
-    }
-
-    fn take(&mut self, read: Result<ServicesFile, ServicesError>, is_asked: bool) {
-        match read {
-            Ok(file) => {
-                self.refusal = None;
-                let changes = self.services.replace(&file.services);
-                let names: Vec<_> = file.services.iter().map(|it| it.name.to_string()).collect();
-                let services = names.join(",");
-                tracing::info!(services, "the file of services was read again");
-                self.audit.record(Event::new(Name::ServiceTokensReloaded).targets(changes));
-            }
-            Err(error) => {
-                let refusal = Some(error.to_string());
-                if self.refusal == refusal && !is_asked {
-                    return;
-                }
-                self.refusal = refusal;
-                tracing::error!(%error, "the new file of services is not used, the old services stay");
-                self.audit.reloaded(Name::ServiceTokensReloaded, Err(error.to_string()));
-            }
-        }
+    fn refused(&self, cause: &str) {
+        self.is_refused.store(true, Ordering::Relaxed);
+        tracing::error!("the new file of services is not used, the old services stay: {cause}");
+        self.audit.reloaded(Name::ServiceTokensReloaded, Err(cause.to_owned()));
     }
 }

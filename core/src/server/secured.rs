@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::received::PREFACE_TIMEOUT;
 use crate::{auth::CertificateNames, metrics::FailedHandshakes, notice::Notices};
@@ -54,10 +54,18 @@ impl Handshakes {
     }
 }
 
-#[derive(Debug)]
-pub(super) enum Secured<S> {
-    Plain(S),
-    Tls(Box<Tls<S>>),
+/// As it comes, or in TLS.
+pub(super) type Secured<S> = Either<S, Box<Tls<S>>>;
+
+pub(super) fn secured<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    handshakes: Option<&Arc<Handshakes>>,
+    stranger: Stranger,
+) -> Secured<S> {
+    let Some(handshakes) = handshakes else { return Either::Left(stream) };
+    let state = State::Handshake(handshakes.tls.accept(stream).into_fallible());
+    let (handshakes, begun) = (Arc::clone(handshakes), Instant::now());
+    Either::Right(Box::new(Tls { state, handshakes, stranger, begun }))
 }
 
 pub(super) struct Tls<S> {
@@ -78,15 +86,6 @@ enum State<S> {
 impl<S> std::fmt::Debug for Tls<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("stranger", &self.stranger).finish_non_exhaustive()
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
-    pub(super) fn new(stream: S, handshakes: Option<&Arc<Handshakes>>, stranger: Stranger) -> Self {
-        let Some(handshakes) = handshakes else { return Self::Plain(stream) };
-        let state = State::Handshake(handshakes.tls.accept(stream).into_fallible());
-        let (handshakes, begun) = (Arc::clone(handshakes), Instant::now());
-        Self::Tls(Box::new(Tls { state, handshakes, stranger, begun }))
     }
 }
 
@@ -141,35 +140,25 @@ impl<S> Drop for Tls<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tls<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(tls) => {
-                let stream = ready!(tls.poll_open(context))?;
-                Pin::new(stream).poll_read(context, buffer)
-            }
-        }
+        let stream = ready!(self.get_mut().poll_open(context))?;
+        Pin::new(stream).poll_read(context, buffer)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tls<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(tls) => {
-                let stream = ready!(tls.poll_open(context))?;
-                Pin::new(stream).poll_write(context, bytes)
-            }
-        }
+        let stream = ready!(self.get_mut().poll_open(context))?;
+        Pin::new(stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -177,42 +166,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Tls(tls) => {
-                let stream = ready!(tls.poll_open(context))?;
-                Pin::new(stream).poll_write_vectored(context, slices)
-            }
-        }
+        let stream = ready!(self.get_mut().poll_open(context))?;
+        Pin::new(stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            // A stream of rustls is.
-            Self::Tls(_) => true,
-        }
+        // A stream of rustls is.
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(tls) => {
-                let stream = ready!(tls.poll_open(context))?;
-                Pin::new(stream).poll_flush(context)
-            }
-        }
+        let stream = ready!(self.get_mut().poll_open(context))?;
+        Pin::new(stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(tls) => match &mut tls.state {
-                State::Open(stream) => Pin::new(stream).poll_shutdown(context),
-                State::Refused(stream, _) => Pin::new(stream).poll_shutdown(context),
-                // There is nothing to say before it.
-                State::Handshake(_) | State::Closed => Poll::Ready(Ok(())),
-            },
+        match &mut self.get_mut().state {
+            State::Open(stream) => Pin::new(stream).poll_shutdown(context),
+            State::Refused(stream, _) => Pin::new(stream).poll_shutdown(context),
+            // There is nothing to say before it.
+            State::Handshake(_) | State::Closed => Poll::Ready(Ok(())),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use netrox_edge::config::{JwtKey, KeyFile, KeyFileError};
+use netrox_edge::config::{JwtKey, KeyFile};
 use serde_json::Value;
 
-use crate::secret::{self, FileError, Warnings};
+use crate::secret::{self, Warnings};
 
 /// The size of an HS256 hash, the least that a key should have (RFC 7518 section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -19,19 +19,18 @@ pub(super) enum KeyKind {
 }
 
 pub(super) fn read(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<KeyFile, String> {
-    let key = read_key(path, kind, warnings).map_err(|error| error.to_string())?;
+    let key = read_key(path, kind, warnings)?;
     let again = path.to_owned();
     // What is to be warned of was said at the start.
     let read = Arc::new(move || read_key(&again, kind, &mut Warnings::default()));
     Ok(KeyFile { path: path.to_owned(), key, read })
 }
 
-fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKey, KeyFileError> {
+fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKey, String> {
     let content = match kind {
         KeyKind::Secret { allow_weak } => {
-            let secret = secret::read_secret(path, warnings).map_err(|error| unread(&error))?;
-            let checked = check_secret(secret.reveal(), allow_weak, warnings);
-            checked.map_err(KeyFileError::Unusable)?;
+            let secret = secret::read_secret(path, warnings).map_err(|error| error.to_string())?;
+            check_secret(secret.reveal(), allow_weak, warnings)?;
             return Ok(JwtKey::Secret(secret.reveal().as_bytes().to_vec()));
         }
         KeyKind::Public => secret::read_file(path).map(JwtKey::PublicKeyPem),
@@ -42,12 +41,7 @@ fn read_key(path: &Path, kind: KeyKind, warnings: &mut Warnings) -> Result<JwtKe
             JwtKey::KeySet(text)
         }),
     };
-    content.map_err(|error| unread(&error))
-}
-
-fn unread(error: &FileError) -> KeyFileError {
-    let reason = error.to_string();
-    if error.is_unread { KeyFileError::Unread(reason) } else { KeyFileError::Unusable(reason) }
+    content.map_err(|error| error.to_string())
 }
 
 /// Whether a set has a shared secret.
@@ -121,19 +115,6 @@ mod tests {
             let told: Vec<_> = warnings.into_iter().collect();
             assert_eq!(told.iter().any(|line| line.contains("chmod 600")), is_warned_of, "{text}");
         }
-    }
-
-    #[test]
-    fn what_may_be_read_later_is_told_from_what_is_not_usable() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("key");
-        let kind = KeyKind::Secret { allow_weak: false };
-        let read = || read_key(&path, kind, &mut Warnings::default());
-        assert!(matches!(read(), Err(KeyFileError::Unread(_))));
-        fs::write(&path, "weak").expect("written");
-        assert!(matches!(read(), Err(KeyFileError::Unusable(_))));
-        fs::write(&path, "x".repeat(1 << 20)).expect("written");
-        assert!(matches!(read(), Err(KeyFileError::Unusable(_))));
     }
 
     #[test]

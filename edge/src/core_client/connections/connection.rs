@@ -18,13 +18,16 @@ use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    either::Either,
+    sync::{CancellationToken, DropGuard},
+};
 use tonic::body::Body;
 
 use super::{
     CoreName, FirstAttempt, Pool, PooledConnection, health,
     link::{CONNECTION_WINDOW_BYTES, Link},
-    secured::{Distrust, Secured},
+    secured::{Distrust, Secured, over_tls},
 };
 use crate::{backoff::Backoff, core_client::reach::Trouble};
 
@@ -206,11 +209,11 @@ impl Target {
 
     async fn secured(&self, stream: TcpStream, distrust: &Distrust) -> io::Result<Secured> {
         if !self.core.is_secured() {
-            return Ok(Secured::Plain(stream));
+            return Ok(Either::Left(stream));
         }
         let tls = self.pool.tls.as_ref();
         let tls =
             tls.ok_or_else(|| io::Error::other("it is reached by TLS, which is not set up"))?;
-        Secured::over_tls(stream, tls, self.core.host(), distrust).await
+        over_tls(stream, tls, self.core.host(), distrust).await
     }
 }

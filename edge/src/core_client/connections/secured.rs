@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+use tokio_util::either::Either;
 
 /// Why one end does not trust the other, once it is known.
 #[derive(Debug, Clone, Default)]
@@ -38,84 +39,66 @@ impl Distrust {
     }
 }
 
+/// As it is, or in TLS.
+pub(super) type Secured = Either<TcpStream, Box<Trusting>>;
+
+pub(super) async fn over_tls(
+    stream: TcpStream,
+    tls: &ClientTls,
+    host: &str,
+    distrust: &Distrust,
+) -> io::Result<Secured> {
+    let stream = tls.connect(host, stream).await.inspect_err(|error| distrust.note(error))?;
+    Ok(Either::Right(Box::new(Trusting { stream, distrust: distrust.clone() })))
+}
+
 #[derive(Debug)]
-pub(super) enum Secured {
-    Plain(TcpStream),
-    Tls(Box<ClientStream<TcpStream>>, Distrust),
+pub(super) struct Trusting {
+    stream: ClientStream<TcpStream>,
+    distrust: Distrust,
 }
 
-impl Secured {
-    pub(super) async fn over_tls(
-        stream: TcpStream,
-        tls: &ClientTls,
-        host: &str,
-        distrust: &Distrust,
-    ) -> io::Result<Self> {
-        let stream = tls.connect(host, stream).await.inspect_err(|error| distrust.note(error))?;
-        Ok(Self::Tls(Box::new(stream), distrust.clone()))
-    }
-}
-
-impl AsyncRead for Secured {
+impl AsyncRead for Trusting {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream, distrust) => {
-                distrust.noted(Pin::new(stream).poll_read(context, buffer))
-            }
-        }
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.distrust.noted(read)
     }
 }
 
-impl AsyncWrite for Secured {
+impl AsyncWrite for Trusting {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream, distrust) => {
-                distrust.noted(Pin::new(stream).poll_write(context, bytes))
-            }
-        }
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.distrust.noted(written)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Tls(stream, distrust) => {
-                distrust.noted(Pin::new(stream).poll_write_vectored(context, slices))
-            }
-        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.distrust.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream, _) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream, distrust) => distrust.noted(Pin::new(stream).poll_flush(context)),
-        }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.distrust.noted(flushed)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream, distrust) => distrust.noted(Pin::new(stream).poll_shutdown(context)),
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut_down = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.distrust.noted(shut_down)
     }
 }
