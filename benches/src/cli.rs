@@ -1,19 +1,17 @@
 //! The command line.
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use http::Uri;
 
 use crate::{
     Result, all,
+    client::{Door, user::Signer},
     server::{
         Target,
         deployment::{Arrangement, Deployment, Launcher},
+        keys::Tokens,
         postgres::TemporaryDatabase,
         program,
     },
@@ -71,6 +69,9 @@ pub(crate) struct All {
     /// Holds each figure against another build of the program, by turns: its path
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) against: Option<PathBuf>,
+    /// The other build is started without --tls, and with --tokens hs256
+    #[arg(long, requires = "against")]
+    pub(crate) against_plain: bool,
     /// Turns of both builds; a figure that seems more than 3 % worse gets ten more, and those count
     #[arg(long, default_value_t = 5, requires = "against", value_parser = value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
@@ -93,6 +94,12 @@ pub(crate) struct Start {
     /// The program that a cluster has its bus from
     #[arg(long, value_name = "PROGRAM", default_value = "nats-server")]
     nats_server: PathBuf,
+    /// Has both doors speak TLS, by certificates that the openssl program makes
+    #[arg(long)]
+    tls: bool,
+    /// How access tokens are signed; by a key, the openssl program makes it
+    #[arg(long, value_enum, default_value = "hs256")]
+    tokens: Tokens,
 }
 
 impl Start {
@@ -111,6 +118,8 @@ impl Start {
             directory: self.directory()?.canonicalize()?,
             database_url: None,
             nats_server: self.nats_server.clone(),
+            tls: self.tls,
+            tokens: self.tokens,
         })
     }
 }
@@ -141,8 +150,9 @@ pub(crate) struct Opened {
 impl TargetArgs {
     pub(crate) async fn open(self) -> Result<Opened> {
         if let (false, Some(jwt_secret)) = (self.url.is_empty(), self.jwt_secret) {
-            let addresses = self.url.iter().map(resolve).collect::<Result<_>>()?;
-            let target = Target { addresses, jwt_secret, processes: None, database: None };
+            let doors = self.url.iter().map(Door::try_from).collect::<Result<_>>()?;
+            let signer = Signer::by_secret(&jwt_secret);
+            let target = Target { doors, signer, processes: None, database: None };
             return Ok(Opened { target, deployment: None, database: None });
         }
         let mut launcher = self.start.launcher()?;
@@ -166,15 +176,6 @@ impl Opened {
             None => Ok(()),
         }
     }
-}
-
-fn resolve(url: &Uri) -> Result<SocketAddr> {
-    let (Some("http"), Some(host), true) = (url.scheme_str(), url.host(), url.path() == "/") else {
-        return Err(format!("{url} is not http://HOST:PORT").into());
-    };
-    let port = url.port_u16().unwrap_or(80);
-    let mut addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs()?;
-    addresses.next().ok_or_else(|| format!("{host} has no address").into())
 }
 
 #[derive(Debug, Args)]

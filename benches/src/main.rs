@@ -36,7 +36,7 @@ use crate::{
     },
     rest::{history, threads, upload},
     second::{feed, lists},
-    server::postgres::TemporaryDatabase,
+    server::{keys::Tokens, postgres::TemporaryDatabase},
     yardstick::{relay, store},
 };
 
@@ -133,7 +133,10 @@ async fn measure(command: Command) -> Result<ExitCode> {
 /// figure. Held against another build, it fails where this one is worse.
 async fn all(args: cli::All) -> Result<ExitCode> {
     let launcher = args.start.launcher()?;
-    let other = args.against.map(|program| launcher.of(&program)).transpose()?;
+    let mut other = args.against.map(|program| launcher.of(&program)).transpose()?;
+    if let Some(other) = other.as_mut().filter(|_| args.against_plain) {
+        (other.tls, other.tokens) = (false, Tokens::Hs256);
+    }
     let plan = all::Plan {
         launcher,
         postgres_url: args.start.postgres_url,

@@ -1,23 +1,27 @@
 //! What is measured: a server that speaks the documented protocol.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 pub(crate) mod child;
 pub(crate) mod deployment;
+pub(crate) mod keys;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod seed;
 
 use self::process::Processes;
-use crate::{Result, client::User};
+use crate::{
+    Result,
+    client::{Door, User, user::Signer},
+};
 
 /// A server, wherever it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     /// Connections are spread over them.
-    pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) jwt_secret: String,
+    pub(crate) doors: Vec<Door>,
+    pub(crate) signer: Signer,
     /// Known where the bench started them.
     pub(crate) processes: Option<Processes>,
     /// The embedded database, where there is one at hand.
@@ -26,7 +30,7 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn user(&self) -> Result<User> {
-        User::new(&self.jwt_secret)
+        User::new(&self.signer)
     }
 
     pub(crate) fn users(&self, count: usize) -> Result<Vec<User>> {
@@ -34,8 +38,8 @@ impl Target {
     }
 
     /// Where the connection of this number goes.
-    pub(crate) fn address(&self, number: usize) -> SocketAddr {
-        self.addresses[number % self.addresses.len()]
+    pub(crate) fn door(&self, number: usize) -> &Door {
+        &self.doors[number % self.doors.len()]
     }
 
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {

@@ -98,7 +98,7 @@ pub(super) async fn history(target: &Target, written: &Conversation) -> Result<H
 
 /// S7, of the long conversation of a large database.
 pub(super) async fn large_history(target: &Target) -> Result<History> {
-    let reader = User::known_as(seed::ONE, &target.jwt_secret)?;
+    let reader = User::known_as(seed::ONE, &target.signer)?;
     let messages = seed::CONVERSATION as usize;
     history::run(target, &reader, seed::TWO, messages, HISTORY_READS).await
 }

@@ -1,23 +1,20 @@
 //! REST calls over connections that stay.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::user::User;
+use super::{door::Door, user::User};
 use crate::Result;
 
 #[derive(Debug)]
 pub(crate) struct Http {
-    address: SocketAddr,
+    host: String,
     sender: SendRequest<Full<Bytes>>,
 }
 
@@ -32,13 +29,13 @@ pub(crate) struct Answer {
 }
 
 impl Http {
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with the sender; an error shows in the call.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { address, sender })
+    pub(crate) async fn connect(door: &Door) -> Result<Self> {
+        let stream = door.connect().await?;
+        let sender = match &door.tls {
+            Some(config) => speak(door.secure(config, stream).await?).await?,
+            None => speak(stream).await?,
+        };
+        Ok(Self { host: door.address.to_string(), sender })
     }
 
     pub(crate) async fn get(&mut self, path: &str, user: &User, keep: bool) -> Result<Answer> {
@@ -64,7 +61,7 @@ impl Http {
         Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, self.address.to_string())
+            .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, format!("Bearer {}", user.token))
     }
 
@@ -89,6 +86,15 @@ impl Http {
     }
 }
 
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Full<Bytes>>> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // It ends with the sender; an error shows in the call.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
 impl Answer {
     pub(crate) fn expect(self, status: StatusCode) -> Result<Self> {
         if self.status == status {
@@ -99,9 +105,9 @@ impl Answer {
     }
 }
 
-/// Whether the server at `address` says that it can serve.
-pub(crate) async fn is_ready(address: SocketAddr) -> bool {
+/// Whether the server behind a door says that it can serve.
+pub(crate) async fn is_ready(door: &Door) -> bool {
     let anyone = User { id: uuid::Uuid::nil(), token: String::new() };
-    let Ok(mut http) = Http::connect(address).await else { return false };
+    let Ok(mut http) = Http::connect(door).await else { return false };
     http.get("/readyz", &anyone, false).await.is_ok_and(|answer| answer.status == StatusCode::OK)
 }

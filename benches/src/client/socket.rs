@@ -1,11 +1,11 @@
 //! A WebSocket connection that costs little: one buffer, no task of its own.
 
-use std::{io::ErrorKind, net::SocketAddr, sync::Arc};
-
-use tokio::net::TcpStream;
+use std::{io::ErrorKind, sync::Arc};
 
 use super::{
+    door::Door,
     frame::{self, Frame},
+    stream::Stream,
     user::User,
 };
 use crate::Result;
@@ -17,7 +17,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// An open connection. Pings are answered whenever a frame is asked for.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: Arc<TcpStream>,
+    stream: Arc<Stream>,
     buffer: Vec<u8>,
     /// What of the buffer was taken.
     taken: usize,
@@ -25,33 +25,28 @@ pub(crate) struct Socket {
 
 /// The half that sends; any number of them may be held.
 #[derive(Debug, Clone)]
-pub(crate) struct Sender(Arc<TcpStream>);
+pub(crate) struct Sender(Arc<Stream>);
 
 impl Socket {
     /// Opens a connection as documented clients do, with the token in the query.
-    pub(crate) async fn open(address: SocketAddr, user: &User) -> Result<Self> {
-        Self::open_with(address, user, "").await
+    pub(crate) async fn open(door: &Door, user: &User) -> Result<Self> {
+        Self::open_with(door, user, "").await
     }
 
     /// Opens a connection of the second generation, which goes on at a cursor if there is one.
-    pub(crate) async fn open_second(
-        address: SocketAddr,
-        user: &User,
-        after: Option<&str>,
-    ) -> Result<Self> {
+    pub(crate) async fn open_second(door: &Door, user: &User, after: Option<&str>) -> Result<Self> {
         let after = after.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
-        Self::open_with(address, user, &format!("&protocol=2{after}")).await
+        Self::open_with(door, user, &format!("&protocol=2{after}")).await
     }
 
-    async fn open_with(address: SocketAddr, user: &User, parameters: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    async fn open_with(door: &Door, user: &User, parameters: &str) -> Result<Self> {
+        let stream = Stream::open(door).await?;
         let mut socket = Self { stream: Arc::new(stream), buffer: Vec::new(), taken: 0 };
         let request = format!(
-            "GET /ws/chat/room/?token={}{parameters} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+            "GET /ws/chat/room/?token={}{parameters} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            user.token
+            user.token, door.address
         );
         socket.sender().send(request.as_bytes()).await?;
         let head = loop {
@@ -81,11 +76,12 @@ impl Socket {
         self.taken = 0;
         self.buffer.reserve(READ_BYTES);
         loop {
-            self.stream.readable().await?;
-            match self.stream.try_read_buf(&mut self.buffer) {
+            match self.stream.try_read(&mut self.buffer) {
                 Ok(0) => return Err("the server closed a connection".into()),
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stream.readable().await?
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -148,12 +144,16 @@ impl Sender {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(self.0.flush().await?)
     }
 
     /// What the socket takes at once; for a thread that must not wait.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<()> {
         let written = self.0.try_write(bytes)?;
-        if written == bytes.len() { Ok(()) } else { Err("a socket is full".into()) }
+        if written == bytes.len() && self.0.is_flushed() {
+            Ok(())
+        } else {
+            Err("a socket is full".into())
+        }
     }
 }

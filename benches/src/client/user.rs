@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,18 +24,33 @@ pub(crate) struct User {
     pub(crate) token: String,
 }
 
+/// What access tokens are signed with.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: EncodingKey,
+}
+
+impl Signer {
+    /// HS256.
+    pub(crate) fn by_secret(secret: &str) -> Self {
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        Self { algorithm: Algorithm::HS256, key }
+    }
+}
+
 impl User {
-    /// Somebody new, with a token signed with HS256.
-    pub(crate) fn new(jwt_secret: &str) -> Result<Self> {
-        Self::known_as(Uuid::new_v4(), jwt_secret)
+    /// Somebody new.
+    pub(crate) fn new(signer: &Signer) -> Result<Self> {
+        Self::known_as(Uuid::new_v4(), signer)
     }
 
     #[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
-    pub(crate) fn known_as(id: Uuid, jwt_secret: &str) -> Result<Self> {
+    pub(crate) fn known_as(id: Uuid, signer: &Signer) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let email = format!("{:08x}@example.com", id.as_fields().0);
         let claims = Claims { user_id: id, exp: now + TOKEN_SECONDS, email };
-        let key = EncodingKey::from_secret(jwt_secret.as_bytes());
-        Ok(Self { id, token: encode(&Header::default(), &claims, &key)? })
+        let token = encode(&Header::new(signer.algorithm), &claims, &signer.key)?;
+        Ok(Self { id, token })
     }
 }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Connects every user, in order.
 pub(crate) async fn connect(target: &Target, users: &[User]) -> Result<Vec<Socket>> {
     let handshakes =
-        users.iter().enumerate().map(|(number, user)| Socket::open(target.address(number), user));
+        users.iter().enumerate().map(|(number, user)| Socket::open(target.door(number), user));
     stream::iter(handshakes).buffered(HANDSHAKES).try_collect().await
 }
 

@@ -45,8 +45,8 @@ pub(crate) async fn run(target: &Target, load: Open) -> Result<Outcome> {
     let mut receivers = Vec::new();
     for pair in 0..load.pairs {
         let (receiver, sender) = (target.user()?, target.user()?);
-        receivers.push(Socket::open(target.address(2 * pair), &receiver).await?);
-        let socket = Socket::open(target.address(2 * pair + 1), &sender).await?;
+        receivers.push(Socket::open(target.door(2 * pair), &receiver).await?);
+        let socket = Socket::open(target.door(2 * pair + 1), &sender).await?;
         pairs.push((socket.sender(), Template::new(receiver.id, load.body_bytes)));
         silent.spawn(socket.expect_silence());
     }

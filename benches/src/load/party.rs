@@ -84,10 +84,10 @@ pub(crate) enum Reading {
 
 impl Reading {
     async fn open(self, target: &Target, number: usize, user: &User) -> Result<Socket> {
-        let address = target.address(number);
+        let door = target.door(number);
         match self {
-            Self::Documented => Socket::open(address, user).await,
-            Self::Marking => Socket::open_second(address, user, None).await,
+            Self::Documented => Socket::open(door, user).await,
+            Self::Marking => Socket::open_second(door, user, None).await,
         }
     }
 
@@ -147,7 +147,7 @@ impl Connected {
         let receiver = reading.open(target, number, &party.receiver).await?;
         let mut sources = Vec::with_capacity(party.senders.len());
         for (index, user) in party.senders.iter().enumerate() {
-            let socket = Socket::open(target.address(number + index + 1), user).await?;
+            let socket = Socket::open(target.door(number + index + 1), user).await?;
             sources.push(Source {
                 user: user.id,
                 sender: socket.sender(),

@@ -76,10 +76,10 @@ pub(crate) async fn run(target: &Target, clients: usize) -> Result<Storm> {
 async fn reconnect(target: &Target, users: &[User]) -> Result<(Vec<Socket>, usize)> {
     let mut attempts = JoinSet::new();
     for (number, user) in users.iter().enumerate() {
-        let (address, user) = (target.address(number), user.clone());
+        let (door, user) = (target.door(number).clone(), user.clone());
         attempts.spawn(async move {
             for attempt in 0..ATTEMPTS {
-                if let Ok(socket) = Socket::open(address, &user).await {
+                if let Ok(socket) = Socket::open(&door, &user).await {
                     return Some((number, socket, attempt));
                 }
                 sleep(RETRY).await;

@@ -77,7 +77,7 @@ pub(crate) async fn run(
     times: u32,
 ) -> Result<History> {
     let path = format!("/chat/messages/{peer}/");
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     let before = target.resident_bytes()?;
     if let Some(processes) = &target.processes {
         processes.forget_peak()?;

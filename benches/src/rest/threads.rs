@@ -46,7 +46,7 @@ struct Envelope<'a> {
 /// Gives one user `threads` threads and lists them.
 pub(crate) async fn run(target: &Target, threads: usize) -> Result<Threads> {
     let reader = made(target, threads).await?;
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     let (mut first_byte, mut whole) = (Latencies::new(), Latencies::new());
     for _ in 0..TIMES {
         let answer = http.get(PATH, &reader, false).await?.expect(StatusCode::OK)?;
@@ -62,7 +62,7 @@ pub(crate) async fn made(target: &Target, threads: usize) -> Result<User> {
     let users = target.users(threads)?;
     provision(target, &users).await?;
     let reader = target.user()?;
-    let socket = Socket::open(target.address(0), &reader).await?;
+    let socket = Socket::open(target.door(0), &reader).await?;
     let sender = socket.sender();
     let mut errors = JoinSet::new();
     errors.spawn(socket.expect_silence());
@@ -71,7 +71,7 @@ pub(crate) async fn made(target: &Target, threads: usize) -> Result<User> {
         let mut template = Template::new(user.id, message::MIN_BODY_BYTES);
         sender.send(template.stamped(stamp)).await?;
     }
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = http.get(PATH, &reader, true).await?.expect(StatusCode::OK)?;
@@ -93,7 +93,7 @@ pub(crate) async fn made(target: &Target, threads: usize) -> Result<User> {
 async fn provision(target: &Target, users: &[User]) -> Result<()> {
     let parts = users.chunks(users.len().div_ceil(CONNECTIONS).max(1)).enumerate();
     let calls = parts.map(|(number, part)| async move {
-        let mut http = Http::connect(target.address(number)).await?;
+        let mut http = Http::connect(target.door(number)).await?;
         for user in part {
             http.get(PATH, user, false).await?.expect(StatusCode::OK)?;
         }

@@ -45,7 +45,7 @@ struct Message {
 pub(crate) async fn run(target: &Target, file_bytes: usize) -> Result<Upload> {
     note(format_args!("  {TIMES} files of {file_bytes} bytes, there and back"));
     let (sender, receiver) = (target.user()?, target.user()?);
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     http.get("/chat/get-user-threads/", &receiver, false).await?.expect(StatusCode::OK)?;
     let file: Vec<u8> = (0..file_bytes).map(|at| (at % 251) as u8).collect();
     let receiver_id = receiver.id.to_string();

@@ -128,7 +128,7 @@ async fn catch_up(
     let mut rates = Vec::new();
     for _ in 0..CATCH_UPS {
         let start = Instant::now();
-        let mut socket = Socket::open_second(target.address(0), user, Some(begin)).await?;
+        let mut socket = Socket::open_second(target.door(0), user, Some(begin)).await?;
         let mut ledger = Ledger::default();
         missed(&mut socket, |Received { id, stamp }| ledger.arrived(stamp.number, id)).await?;
         rates.push(f64::from(MISSED) / start.elapsed().as_secs_f64());
@@ -165,7 +165,7 @@ impl Resume {
     async fn prepare(target: &Target, party: Party) -> Result<Self> {
         let Party { receiver: user, senders } = party;
         let cursor = page::cursor(target, &user).await?;
-        let mut socket = Socket::open_second(target.address(0), &user, None).await?;
+        let mut socket = Socket::open_second(target.door(0), &user, None).await?;
         missed_one(&mut socket, &senders[0], target, &user).await?;
         socket.cut()?;
         Ok(Self { user, cursor })
@@ -175,8 +175,8 @@ impl Resume {
     async fn turn(&self, target: &Target) -> Result<Option<f64>> {
         let cpu = target.cpu_seconds()?;
         for _ in 0..RESUMES {
-            let address = target.address(0);
-            let mut socket = Socket::open_second(address, &self.user, Some(&self.cursor)).await?;
+            let door = target.door(0);
+            let mut socket = Socket::open_second(door, &self.user, Some(&self.cursor)).await?;
             let mut count = 0;
             missed(&mut socket, |_| count += 1).await?;
             if count != 1 {
@@ -196,7 +196,7 @@ async fn missed_one(
     target: &Target,
     receiver: &User,
 ) -> Result<()> {
-    let documented = Socket::open(target.address(0), sender).await?;
+    let documented = Socket::open(target.door(0), sender).await?;
     let stamp = Stamp { sender: 0, number: 0, nanos: 0 };
     let mut template = Template::new(receiver.id, message::MIN_BODY_BYTES);
     documented.sender().send(template.stamped(stamp)).await?;
@@ -217,7 +217,7 @@ struct State {
 
 /// Reads the state of a thread some times.
 async fn state(target: &Target, user: &User, peer: &User, unread: u64) -> Result<Summary> {
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     let path = format!("/v2/threads/{}", peer.id);
     let state: State = page::get(&mut http, &path, user).await?;
     if state.unread != unread {

@@ -61,7 +61,7 @@ async fn written_to(target: &Target, threads: usize) -> Result<User> {
     let calls = parts.map(|(number, part)| {
         let path = &path;
         async move {
-            let mut http = Http::connect(target.address(number)).await?;
+            let mut http = Http::connect(target.door(number)).await?;
             for user in part {
                 let body = format!(
                     r#"{{"message_body":"hello","client_ref":"{}"}}"#,
@@ -78,7 +78,7 @@ async fn written_to(target: &Target, threads: usize) -> Result<User> {
 }
 
 async fn list(target: &Target, user: &User, unread: u64) -> Result<Summary> {
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     let mut first_bytes = Latencies::new();
     for _ in 0..TIMES {
         let answer = http.get(PATH, user, true).await?.expect(StatusCode::OK)?;

@@ -16,7 +16,7 @@ struct Snapshot {
 
 /// Where the user's feed ends. On a connection of its own: a server closes one that was idle during a load.
 pub(super) async fn cursor(target: &Target, user: &User) -> Result<String> {
-    let mut http = Http::connect(target.address(0)).await?;
+    let mut http = Http::connect(target.door(0)).await?;
     let Snapshot { cursor } = get(&mut http, "/v2/sync?limit=1", user).await?;
     Ok(cursor)
 }

@@ -10,10 +10,18 @@ use std::{
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::{Target, child::Running, process::Processes, program};
-use crate::{Result, client::http};
+use super::{
+    Target,
+    child::Running,
+    keys::{Certificate, Keys, Tokens},
+    process::Processes,
+    program,
+};
+use crate::{
+    Result,
+    client::{Door, http},
+};
 
-const JWT_SECRET: &str = "a-secret-of-the-bench-that-is-long-enough-for-every-hash";
 const SERVICE_TOKEN: &str = "a-service-token-of-the-bench-0123456789";
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(2);
@@ -48,6 +56,9 @@ pub(crate) struct Launcher {
     pub(crate) database_url: Option<String>,
     /// The program of [`Arrangement::Cluster`].
     pub(crate) nats_server: PathBuf,
+    /// Whether both doors speak TLS.
+    pub(crate) tls: bool,
+    pub(crate) tokens: Tokens,
 }
 
 /// A running deployment. Dropping it kills its processes and removes its data.
@@ -79,17 +90,18 @@ impl Launcher {
         arrangement: Arrangement,
         directory: TempDir,
     ) -> Result<Deployment> {
+        let keys = Keys::make(directory.path(), self.tokens, self.tls)?;
         let start = Instant::now();
         let mut processes = Vec::new();
         let http_address = match arrangement {
             Arrangement::Serve => {
-                let serve = Running::spawn(self.command("serve", directory.path()))?;
+                let serve = Running::spawn(self.command("serve", directory.path(), &keys))?;
                 let [http] = serve.addresses(["http.addr"])?;
                 processes.push(serve);
                 http
             }
             Arrangement::Split | Arrangement::Postgres | Arrangement::Cluster => {
-                let mut core = self.command("core", directory.path());
+                let mut core = self.command("core", directory.path(), &keys);
                 if arrangement == Arrangement::Cluster {
                     let (nats, address) = self.start_nats().await?;
                     core.env("NETROX_CHAT_BUS_URL", format!("nats://{address}"));
@@ -101,19 +113,22 @@ impl Launcher {
                 }
                 let core = Running::spawn(core)?;
                 let [grpc] = core.addresses(["grpc.addr"])?;
-                let mut edge = self.command("edge", directory.path());
-                edge.env("NETROX_CHAT_CORE", format!("http://{grpc}"));
+                let mut edge = self.command("edge", directory.path(), &keys);
+                let scheme = if self.tls { "https" } else { "http" };
+                edge.env("NETROX_CHAT_CORE", format!("{scheme}://{grpc}"));
                 let edge = Running::spawn(edge)?;
                 let [http] = edge.addresses(["http.addr"])?;
                 processes.extend([core, edge]);
                 http
             }
         };
-        wait_until_ready(http_address).await?;
+        let tls = keys.certificate.as_ref().map(Certificate::client).transpose()?;
+        let door = Door { address: http_address, tls };
+        wait_until_ready(&door).await?;
         let started_in = start.elapsed();
         let target = Target {
-            addresses: vec![http_address],
-            jwt_secret: JWT_SECRET.to_owned(),
+            doors: vec![door],
+            signer: keys.signer,
             processes: Some(Processes(processes.iter().map(Running::id).collect())),
             database: (!arrangement.is_on_postgres()).then(|| database(directory.path())),
         };
@@ -138,7 +153,7 @@ impl Launcher {
         Ok((nats, address))
     }
 
-    fn command(&self, role: &str, directory: &Path) -> Command {
+    fn command(&self, role: &str, directory: &Path, keys: &Keys) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(role).current_dir(directory);
         for (key, _) in std::env::vars_os() {
@@ -152,13 +167,13 @@ impl Launcher {
             .env("NETROX_CHAT_GRPC_ADDR", "127.0.0.1:0")
             .env("NETROX_CHAT_ADMIN_ADDR", "127.0.0.1:0")
             .env("NETROX_CHAT_DATA_DIR", directory.join("data"))
-            .env("NETROX_CHAT_JWT_SECRET", JWT_SECRET)
             .env("NETROX_CHAT_SERVICE_TOKEN", SERVICE_TOKEN)
             .env("NETROX_CHAT_LOG_FORMAT", "json")
             // The load is of few users who send, mark and come back much.
             .env("NETROX_CHAT_SEND_RATE", "0")
             .env("NETROX_CHAT_RECEIPT_RATE", "0")
-            .env("NETROX_CHAT_MAX_CONNECTIONS_PER_USER", "1000");
+            .env("NETROX_CHAT_MAX_CONNECTIONS_PER_USER", "1000")
+            .envs(keys.variables());
         command
     }
 }
@@ -177,11 +192,11 @@ pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join("data").join("chat.db")
 }
 
-async fn wait_until_ready(address: SocketAddr) -> Result<()> {
+async fn wait_until_ready(door: &Door) -> Result<()> {
     let deadline = Instant::now() + READY_TIMEOUT;
-    while !http::is_ready(address).await {
+    while !http::is_ready(door).await {
         if Instant::now() > deadline {
-            return Err(format!("{address} is not ready").into());
+            return Err(format!("{} is not ready", door.address).into());
         }
         tokio::time::sleep(READY_POLL).await;
     }

@@ -30,7 +30,10 @@ use uuid::Uuid;
 
 use crate::{
     Result,
-    client::user::Claims,
+    client::{
+        Door,
+        user::{Claims, Signer},
+    },
     load::{closed, idle, party::Reading},
     progress::note,
     server::{Target, child::Running, process::Processes},
@@ -59,8 +62,8 @@ pub(crate) async fn measure() -> Result<Relay> {
     let process = Running::spawn(command)?;
     let [address] = process.addresses(["http.addr"])?;
     let target = Target {
-        addresses: vec![address],
-        jwt_secret: "any".to_owned(),
+        doors: vec![Door { address, tls: None }],
+        signer: Signer::by_secret("any"),
         processes: Some(Processes(vec![process.id()])),
         database: None,
     };
