@@ -4,10 +4,12 @@
 //! * `reload`: certificates that change.
 //! * `between`: edge and core that do not trust each other.
 //! * `services`: who is known by a certificate.
+//! * `scan`: what a scanner finds.
 
 mod between;
 mod door;
 mod reload;
+mod scan;
 mod services;
 
 use std::path::Path;

@@ -17,8 +17,13 @@ distinguished_name = name
 [name]
 [authority]
 basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
 [node]
 basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth, clientAuth
+authorityKeyIdentifier = keyid
 subjectAltName = $ENV::NAMES
 ";
 
