@@ -63,8 +63,6 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_BUFFER_BYTES: usize = 32 * 1024;
 /// The wait after a failure to accept, such as no file descriptor being left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// While connections that were told to go are going.
-const CROWD_PAUSE: Duration = Duration::from_millis(1);
 /// For a peer that reads nothing of its answer, or nothing of its WebSocket.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
@@ -120,9 +118,7 @@ impl Server {
     /// Never ends by itself: a server that no longer accepts is worse than one that waits.
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {
         loop {
-            while self.strangers.is_crowded() {
-                tokio::time::sleep(CROWD_PAUSE).await;
-            }
+            self.strangers.room().await;
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let server = Arc::clone(self);

@@ -3,13 +3,19 @@
 mod visitor;
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::visitor::{Occupied, Visitor};
@@ -21,12 +27,22 @@ use crate::{
 const MAX_STRANGERS: usize = 1_000;
 /// The same of one address, where addresses are known.
 const MAX_STRANGERS_OF_ADDRESS: usize = 250;
+/// For a handshake of TLS, which takes some journeys to and fro: nobody who came later than that makes room. If all come back
+/// at once, they would else close each other's connections for ever.
+const GRACE_OF_TLS: Duration = Duration::from_secs(1);
+/// Whose address has more has no such grace before those of others.
+const FEW: usize = 16;
+/// While connections that were told to go are going.
+const CROWD_PAUSE: Duration = Duration::from_millis(1);
 
 /// The connections on which no request was authenticated yet, by address and age.
 pub(crate) struct Strangers {
     max: usize,
+    grace: Duration,
     /// Those that have to go, and are not gone yet.
     closing: AtomicUsize,
+    /// One has gone, or is no stranger any more.
+    left: Notify,
     state: Mutex<State>,
 }
 
@@ -34,13 +50,20 @@ pub(crate) struct Strangers {
 struct State {
     next_id: u64,
     count: usize,
-    connections: HashMap<Option<ClientAddress>, BTreeMap<u64, CancellationToken>>,
+    connections: HashMap<Option<ClientAddress>, BTreeMap<u64, Unknown>>,
+}
+
+/// A connection of a stranger.
+struct Unknown {
+    came: Instant,
+    /// Cancelled where it has to make room.
+    closed: CancellationToken,
 }
 
 impl State {
     fn remove(&mut self, address: Option<ClientAddress>, id: u64) -> Option<CancellationToken> {
         let of_address = self.connections.get_mut(&address)?;
-        let closed = of_address.remove(&id)?;
+        let Unknown { closed, .. } = of_address.remove(&id)?;
         if of_address.is_empty() {
             self.connections.remove(&address);
         }
@@ -48,29 +71,38 @@ impl State {
         Some(closed)
     }
 
-    /// The oldest of the address that has most.
-    fn remove_oldest(&mut self) -> Option<CancellationToken> {
-        let (&address, most) = self.connections.iter().max_by_key(|(_, one)| one.len())?;
-        let (&id, _) = most.first_key_value()?;
-        self.remove(address, id)
+    /// The address that has most, and its oldest connection. Of those alike the oldest of all.
+    fn most_crowding(&self) -> Option<(Option<ClientAddress>, u64, &Unknown)> {
+        let crowding = |(_, of_address): &(&Option<ClientAddress>, &BTreeMap<u64, Unknown>)| {
+            (of_address.len(), Reverse(of_address.first_key_value().map(|(id, _)| *id)))
+        };
+        let (&address, of_address) = self.connections.iter().max_by_key(crowding)?;
+        let (&id, oldest) = of_address.first_key_value()?;
+        Some((address, id, oldest))
     }
 
-    /// Adds a connection, for which others may have to go.
+    /// Adds a connection, for which another may have to go: gives which.
     fn add(
         &mut self,
         address: Option<ClientAddress>,
         id: u64,
-        closed: CancellationToken,
-        max: usize,
+        unknown: Unknown,
+        limits: (usize, Duration),
     ) -> Option<CancellationToken> {
+        let ((max, grace), now) = (limits, unknown.came);
         self.count += 1;
         let of_address = self.connections.entry(address).or_default();
-        of_address.insert(id, closed);
+        of_address.insert(id, unknown);
         if address.is_some() && of_address.len() > MAX_STRANGERS_OF_ADDRESS.min(max) {
-            let (&oldest, _) = of_address.first_key_value()?;
-            return self.remove(address, oldest);
+            let (&oldest, first) = of_address.first_key_value()?;
+            let has_had_time = first.came + grace <= now;
+            return self.remove(address, if has_had_time { oldest } else { id });
         }
-        if self.count > max { self.remove_oldest() } else { None }
+        if self.count <= max {
+            return None;
+        }
+        let (address, id, _) = self.most_crowding()?;
+        self.remove(address, id)
     }
 }
 
@@ -78,7 +110,9 @@ impl Strangers {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             max: share_of_files(config, MAX_STRANGERS),
+            grace: if config.tls.is_some() { GRACE_OF_TLS } else { Duration::ZERO },
             closing: AtomicUsize::new(0),
+            left: Notify::new(),
             state: Mutex::default(),
         }
     }
@@ -87,9 +121,27 @@ impl Strangers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether connections that have to go still hold what others need: none is to be accepted before.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.closing.load(Ordering::Relaxed) > self.max / 8
+    /// Returns when one more may be accepted: those that have to go do not hold any more what others need, and there is a
+    /// place, or somebody who has had time enough to make room.
+    pub(crate) async fn room(&self) {
+        while self.closing.load(Ordering::Relaxed) > self.max / 8 {
+            sleep(CROWD_PAUSE).await;
+        }
+        while let Some(until) = self.is_full_until() {
+            // Either is a reason to look again.
+            let _ = timeout_at(until, self.left.notified()).await;
+        }
+    }
+
+    fn is_full_until(&self) -> Option<Instant> {
+        let state = self.state();
+        if self.grace.is_zero() || state.count < self.max {
+            return None;
+        }
+        let (address, _, oldest) = state.most_crowding()?;
+        let is_one_of_few = address.is_none()
+            || state.connections.get(&address).is_some_and(|of_address| of_address.len() <= FEW);
+        Some(oldest.came + self.grace).filter(|until| is_one_of_few && *until > Instant::now())
     }
 
     /// A new connection, which is a stranger's until it is dropped or a request is authenticated.
@@ -144,15 +196,16 @@ impl Stranger {
 
     /// Counts it as the newest, for which another may have to go.
     fn count(&self, own: &mut StrangerState) {
-        let oldest = {
+        let crowding = {
             let mut state = self.strangers.state();
             let id = state.next_id;
             state.next_id += 1;
             own.id = Some(id);
-            state.add(own.address, id, self.closed.clone(), self.strangers.max)
+            let unknown = Unknown { came: Instant::now(), closed: self.closed.clone() };
+            state.add(own.address, id, unknown, (self.strangers.max, self.strangers.grace))
         };
-        if let Some(oldest) = oldest {
-            oldest.cancel();
+        if let Some(crowding) = crowding {
+            crowding.cancel();
             self.strangers.closing.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -160,7 +213,12 @@ impl Stranger {
     /// Gives whether it did count.
     fn count_no_more(&self, own: &mut StrangerState) -> bool {
         let id = own.id.take();
-        id.is_some_and(|id| self.strangers.state().remove(own.address, id).is_some())
+        let did_count =
+            id.is_some_and(|id| self.strangers.state().remove(own.address, id).is_some());
+        if did_count {
+            self.strangers.left.notify_one();
+        }
+        did_count
     }
 
     /// It is known now where it comes from.
@@ -202,6 +260,12 @@ mod tests {
 
     fn strangers(open_files: Option<u64>) -> Arc<Strangers> {
         Arc::new(Strangers::new(&Config { open_files, ..config(Limits::default()) }))
+    }
+
+    /// At most ten, and with the grace.
+    fn few_over_tls() -> Arc<Strangers> {
+        let config = Config { open_files: Some(40), ..config(Limits::default()) };
+        Arc::new(Strangers { grace: GRACE_OF_TLS, ..Strangers::new(&config) })
     }
 
     fn closed(connections: &[Stranger]) -> usize {
@@ -247,6 +311,56 @@ mod tests {
         drop((others, flood, many));
         let state = strangers.state();
         assert_eq!((state.count, state.connections.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_tls_nobody_makes_room_in_the_middle_of_a_handshake() {
+        let strangers = few_over_tls();
+        let welcome = || Strangers::welcome(&strangers);
+        let start = Instant::now();
+        let mut connections = Vec::new();
+        for _ in 0..10 {
+            strangers.room().await;
+            connections.push(welcome());
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // Whoever makes it leaves a place.
+        let known = connections.pop().expect("a connection");
+        tokio::join!(strangers.room(), async { known.become_known() });
+        connections.push(welcome());
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        strangers.room().await;
+        assert_eq!((start.elapsed(), closed(&connections)), (GRACE_OF_TLS, 0));
+        connections.push(welcome());
+        assert_eq!(closed(&connections), 1);
+        assert!(connections[0].closed.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_tls_many_of_an_address_wait_for_each_other_and_nobody_else_for_them() {
+        let config = config(Limits::default());
+        let strangers = Strangers { grace: GRACE_OF_TLS, ..Strangers::new(&config) };
+        let strangers = Arc::new(strangers);
+        let from = |number| {
+            let stranger = Strangers::welcome(&strangers);
+            stranger.comes_from(address(number));
+            stranger
+        };
+        let mut many: Vec<_> = (0..MAX_STRANGERS_OF_ADDRESS + 10).map(|_| from(1)).collect();
+        let newest = many.split_off(MAX_STRANGERS_OF_ADDRESS);
+        assert_eq!((closed(&many), closed(&newest)), (0, 10));
+        drop(newest);
+        tokio::time::advance(GRACE_OF_TLS).await;
+        let newer = [from(1)];
+        assert_eq!((closed(&many), closed(&newer)), (1, 0));
+        drop((many, newer));
+
+        let start = Instant::now();
+        let flood: Vec<_> = (0..MAX_STRANGERS as u32).map(|number| from(number % 4)).collect();
+        strangers.room().await;
+        let other = from(5);
+        assert_eq!((closed(&flood), other.closed.is_cancelled()), (1, false));
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[test]
