@@ -1,6 +1,6 @@
 """Sets of keys and tokens as Python's libraries make them: prints issuers, with good tokens and bad ones.
 
-PyJWT is what Django SimpleJWT signs with: its tokens have the claims of one.
+Other tokens have the claims of those of Django SimpleJWT.
 """
 
 import datetime
@@ -171,4 +171,38 @@ def ed25519_of_pyjwt():
     }
 
 
-print(json.dumps([pyjwt(), joserfc(), jwcrypto(), firebase(), ed25519_of_pyjwt()]))
+def simplejwt():
+    """Django SimpleJWT itself, with keys that one would publish by hand."""
+    issuer = "simplejwt"
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                            serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM,
+                                           serialization.PublicFormat.SubjectPublicKeyInfo)
+    import django
+    from django.conf import settings
+
+    apps = ["django.contrib.auth", "django.contrib.contenttypes"]
+    settings.configure(SECRET_KEY="unused", INSTALLED_APPS=apps, SIMPLE_JWT={
+        "ALGORITHM": "RS256", "SIGNING_KEY": pem.decode(), "VERIFYING_KEY": public.decode(),
+        "ISSUER": issuer, "AUDIENCE": "chat",
+    })
+    django.setup()
+    from rest_framework_simplejwt import tokens
+
+    class User:
+        id = pk = uuid.UUID(USER)
+        is_active = True
+
+    published = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    refresh = tokens.RefreshToken.for_user(User())
+    return {
+        "issuer": issuer,
+        "keys": {"keys": [published]},
+        "good": {"access": str(tokens.AccessToken.for_user(User())),
+                 "access of a refresh token": str(refresh.access_token)},
+        "bad": {"refresh": str(refresh), "sliding": str(tokens.SlidingToken.for_user(User()))},
+    }
+
+
+print(json.dumps([simplejwt(), pyjwt(), joserfc(), jwcrypto(), firebase(), ed25519_of_pyjwt()]))
