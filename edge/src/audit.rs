@@ -8,7 +8,7 @@ use netrox_proto::{
     v1::{ErrorReason, Failure},
 };
 
-use crate::{auth::Refusal, strangers::Visitor};
+use crate::{auth::Refusal, client_address::ClientAddress, strangers::Visitor};
 
 /// A request showed no token, or none that counts.
 pub(crate) fn refused(audit: &Audit, refusal: Refusal, request: &Extensions) {
@@ -24,6 +24,16 @@ pub(crate) fn refused(audit: &Audit, refusal: Refusal, request: &Extensions) {
 
 /// A token counts, but its user was deleted. Other failures say nothing of who asks.
 pub(crate) fn user_refused(audit: &Audit, failure: &Failure, user: UserId, request: &Extensions) {
+    let address = Visitor::address(request);
+    user_refused_at(audit, failure, user, address);
+}
+
+/// The same where the core finds it out while the edge still takes the user for one of the directory.
+pub(crate) fn user_refused_later(audit: &Audit, failure: &Failure, user: UserId) {
+    user_refused_at(audit, failure, user, None);
+}
+
+fn user_refused_at(audit: &Audit, failure: &Failure, user: UserId, address: Option<ClientAddress>) {
     if failure.reason() != ErrorReason::UserDeleted {
         return;
     }
@@ -32,7 +42,7 @@ pub(crate) fn user_refused(audit: &Audit, failure: &Failure, user: UserId, reque
         reason: "user_deleted",
         actor: None,
         method: None,
-        peer: Visitor::address(request).map(|address| address.ip()),
+        peer: address.map(|address| address.ip()),
     };
     audit.refused(refused, |event| event.request_id(RequestId::current()).target(user.to_string()));
 }

@@ -53,6 +53,7 @@ impl Edge {
         let failure = Failure::from(status);
         if matches!(failure.reason(), ErrorReason::UserUnknown | ErrorReason::UserDeleted) {
             self.shared.known_users.forget(user);
+            audit::user_refused_later(&self.shared.config.audit, &failure, user);
         }
         failure
     }
