@@ -27,8 +27,11 @@ use crate::{
 const MAX_STRANGERS: usize = 1_000;
 /// The same of one address, where addresses are known.
 const MAX_STRANGERS_OF_ADDRESS: usize = 250;
-/// For a handshake of TLS, which takes some journeys to and fro: nobody who came later than that makes room. If all come back
-/// at once, they would else close each other's connections for ever.
+/// For the first request: while nobody has had it, another connection waits to be accepted. If all come back at once, they
+/// would else close each other's. Short, since strangers without end keep everybody waiting so.
+const GRACE: Duration = Duration::from_millis(50);
+/// The same where a handshake of TLS comes before it, which takes some journeys to and fro. Among those of one address, too,
+/// nobody makes room earlier: the newest goes.
 const GRACE_OF_TLS: Duration = Duration::from_secs(1);
 /// Whose address has more has no such grace before those of others.
 const FEW: usize = 16;
@@ -38,7 +41,7 @@ const CROWD_PAUSE: Duration = Duration::from_millis(1);
 /// The connections on which no request was authenticated yet, by address and age.
 pub(crate) struct Strangers {
     max: usize,
-    grace: Duration,
+    has_tls: bool,
     /// Those that have to go, and are not gone yet.
     closing: AtomicUsize,
     /// One has gone, or is no stranger any more.
@@ -87,15 +90,16 @@ impl State {
         address: Option<ClientAddress>,
         id: u64,
         unknown: Unknown,
-        limits: (usize, Duration),
+        max: usize,
+        grace_of_address: Duration,
     ) -> Option<CancellationToken> {
-        let ((max, grace), now) = (limits, unknown.came);
+        let now = unknown.came;
         self.count += 1;
         let of_address = self.connections.entry(address).or_default();
         of_address.insert(id, unknown);
         if address.is_some() && of_address.len() > MAX_STRANGERS_OF_ADDRESS.min(max) {
             let (&oldest, first) = of_address.first_key_value()?;
-            let has_had_time = first.came + grace <= now;
+            let has_had_time = first.came + grace_of_address <= now;
             return self.remove(address, if has_had_time { oldest } else { id });
         }
         if self.count <= max {
@@ -110,7 +114,7 @@ impl Strangers {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             max: share_of_files(config, MAX_STRANGERS),
-            grace: if config.tls.is_some() { GRACE_OF_TLS } else { Duration::ZERO },
+            has_tls: config.tls.is_some(),
             closing: AtomicUsize::new(0),
             left: Notify::new(),
             state: Mutex::default(),
@@ -135,13 +139,14 @@ impl Strangers {
 
     fn is_full_until(&self) -> Option<Instant> {
         let state = self.state();
-        if self.grace.is_zero() || state.count < self.max {
+        if state.count < self.max {
             return None;
         }
+        let grace = if self.has_tls { GRACE_OF_TLS } else { GRACE };
         let (address, _, oldest) = state.most_crowding()?;
         let is_one_of_few = address.is_none()
             || state.connections.get(&address).is_some_and(|of_address| of_address.len() <= FEW);
-        Some(oldest.came + self.grace).filter(|until| is_one_of_few && *until > Instant::now())
+        Some(oldest.came + grace).filter(|until| is_one_of_few && *until > Instant::now())
     }
 
     /// A new connection, which is a stranger's until it is dropped or a request is authenticated.
@@ -202,7 +207,8 @@ impl Stranger {
             state.next_id += 1;
             own.id = Some(id);
             let unknown = Unknown { came: Instant::now(), closed: self.closed.clone() };
-            state.add(own.address, id, unknown, (self.strangers.max, self.strangers.grace))
+            let grace = if self.strangers.has_tls { GRACE_OF_TLS } else { Duration::ZERO };
+            state.add(own.address, id, unknown, self.strangers.max, grace)
         };
         if let Some(crowding) = crowding {
             crowding.cancel();
@@ -262,10 +268,10 @@ mod tests {
         Arc::new(Strangers::new(&Config { open_files, ..config(Limits::default()) }))
     }
 
-    /// At most ten, and with the grace.
-    fn few_over_tls() -> Arc<Strangers> {
+    /// At most ten.
+    fn few(has_tls: bool) -> Arc<Strangers> {
         let config = Config { open_files: Some(40), ..config(Limits::default()) };
-        Arc::new(Strangers { grace: GRACE_OF_TLS, ..Strangers::new(&config) })
+        Arc::new(Strangers { has_tls, ..Strangers::new(&config) })
     }
 
     fn closed(connections: &[Stranger]) -> usize {
@@ -314,9 +320,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn over_tls_nobody_makes_room_in_the_middle_of_a_handshake() {
-        let strangers = few_over_tls();
-        let welcome = || Strangers::welcome(&strangers);
+    async fn nobody_makes_room_in_the_middle_of_a_handshake() {
+        for (has_tls, grace) in [(true, GRACE_OF_TLS), (false, GRACE)] {
+            nobody_makes_room_before(grace, &few(has_tls)).await;
+        }
+    }
+
+    async fn nobody_makes_room_before(grace: Duration, strangers: &Arc<Strangers>) {
+        let welcome = || Strangers::welcome(strangers);
         let start = Instant::now();
         let mut connections = Vec::new();
         for _ in 0..10 {
@@ -330,7 +341,7 @@ mod tests {
         connections.push(welcome());
         assert_eq!(start.elapsed(), Duration::ZERO);
         strangers.room().await;
-        assert_eq!((start.elapsed(), closed(&connections)), (GRACE_OF_TLS, 0));
+        assert_eq!((start.elapsed(), closed(&connections)), (grace, 0));
         connections.push(welcome());
         assert_eq!(closed(&connections), 1);
         assert!(connections[0].closed.is_cancelled());
@@ -339,7 +350,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn over_tls_many_of_an_address_wait_for_each_other_and_nobody_else_for_them() {
         let config = config(Limits::default());
-        let strangers = Strangers { grace: GRACE_OF_TLS, ..Strangers::new(&config) };
+        let strangers = Strangers { has_tls: true, ..Strangers::new(&config) };
         let strangers = Arc::new(strangers);
         let from = |number| {
             let stranger = Strangers::welcome(&strangers);
