@@ -3,6 +3,7 @@
 //! * [`v1`]: the generated messages, clients and servers of `netrox.chat.v1`.
 //! * [`health`]: those of `grpc.health.v1`.
 //! * [`ids`]: the identifiers of the contract as types, with their wire form.
+//! * [`external_id`]: what an issuer of access tokens calls a user.
 //! * [`error`]: why a call was refused, as status details.
 //! * [`request_id`]: what a request is called on its way.
 //! * [`attachment_path`], [`json`], [`limits`]: rules that both sides hold the world to.
@@ -14,6 +15,7 @@
 pub mod attachment_path;
 pub mod codec;
 pub mod error;
+pub mod external_id;
 pub mod ids;
 pub mod json;
 pub mod limits;

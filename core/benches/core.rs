@@ -56,7 +56,7 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
     );
     let core = core.await.expect("a core");
     let transport = || InterceptedService::new(core.routes(), authorize as fn(_) -> _);
-    let user = |id: &str| UserChange { id: id.into(), email: None, profile_json: None };
+    let user = |id: &str| UserChange { id: id.into(), ..Default::default() };
     let users = UpsertUsersRequest { users: vec![user(ADA), user(BOB)] };
     DirectoryServiceClient::new(transport()).upsert_users(users).await.expect("users");
     let chat = ChatServiceClient::new(transport());

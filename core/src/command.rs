@@ -1,6 +1,7 @@
 //! What callers ask for, as data that was checked: [`parse`] is the way from the wire.
 
 use netrox_proto::{
+    external_id::ExternalId,
     ids::{ClientRef, UserId},
     v1,
 };
@@ -135,10 +136,11 @@ pub(crate) struct UserChange {
     pub(crate) email: Option<String>,
     /// `Some(None)`: the profile becomes null.
     pub(crate) profile: Option<Option<String>>,
+    pub(crate) external_id: Option<ExternalId>,
 }
 
 impl UserChange {
-    /// Whether it has anything to store besides the user.
+    /// Whether it has anything to store besides the user and what their issuer calls them.
     pub(crate) fn says_something(&self) -> bool {
         self.email.is_some() || self.profile.is_some()
     }
@@ -147,6 +149,7 @@ impl UserChange {
     pub(crate) fn size(&self) -> usize {
         self.email.as_ref().map_or(0, String::len)
             + self.profile.iter().flatten().map(String::len).sum::<usize>()
+            + self.external_id.as_ref().map_or(0, ExternalId::size)
     }
 }
 

@@ -19,8 +19,10 @@ use crate::{
 };
 
 mod budget;
+mod page;
 
 pub(crate) use self::budget::Budgeted;
+use self::page::Page;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
@@ -51,7 +53,7 @@ impl DirectoryService for Directory {
     ) -> Result<Response<v1::EnsureUserResponse>, Status> {
         let (now, caller) = (now_micros(), caller(request.extensions()));
         let claims = Claims::parse(request.into_inner(), now)?;
-        let stored = self.store.find_user(claims.change.id).await.map_err(Error::from)?;
+        let stored = self.store.find_entry(claims.change.id).await.map_err(Error::from)?;
         let user = match stored {
             Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
             Some(user) if user.keeps(&claims.change, claims.issued, now) => user,
@@ -69,18 +71,35 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::GetUsersRequest>,
     ) -> Result<Response<v1::GetUsersResponse>, Status> {
-        let ids = request.into_inner().user_ids;
-        if ids.is_empty() || ids.len() > MAX_USERS {
+        let request = request.into_inner();
+        let asked = request.user_ids.len().saturating_add(request.external_ids.len());
+        if asked == 0 || asked > MAX_USERS {
             let problem = "not 1 to 1000 users";
             return Err(Error::InvalidField { field: "user_ids", problem }.into());
         }
-        let ids =
-            ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<Vec<_>, _>>()?;
-        let rows = self.store.find_users(&ids).await.map_err(Error::from)?;
+        let user_id = |id: &String| parse::user_id("user_ids", id);
+        let mut ids = request.user_ids.iter().map(user_id).collect::<Result<Vec<_>, _>>()?;
+        let external_id = |id| parse::external_id("external_ids", id);
+        let called = request.external_ids.into_iter().map(external_id);
+        let called = called.collect::<Result<Vec<_>, _>>()?;
+        if !called.is_empty() {
+            let called: Vec<_> = called.iter().collect();
+            let owners = self.store.find_owners(&called).await.map_err(Error::from)?;
+            ids.extend(called.into_iter().filter_map(|id| owners.get(id)));
+        }
+        let rows = self.store.find_entries(&ids).await.map_err(Error::from)?;
         let mut found: HashMap<_, _> =
             rows.into_iter().filter(|row| !row.deleted).map(|row| (row.id(), row)).collect();
         let users = ids.iter().filter_map(|id| found.remove(id)).map(Into::into).collect();
         Ok(Response::new(v1::GetUsersResponse { users }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        let page = Page::parse(&request.into_inner())?;
+        Ok(Response::new(page.read(&self.store).await.map_err(Error::from)?))
     }
 
     async fn delete_user(

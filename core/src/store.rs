@@ -3,7 +3,7 @@
 //! Reads go through a pool of connections that cannot write; all writes go through the one [`Writer`].
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
-//! * [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
+//! * [`external_id`], [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
@@ -21,6 +21,7 @@ pub(crate) mod batch;
 pub(crate) mod copy;
 mod engine;
 pub(crate) mod error;
+pub(crate) mod external_id;
 pub(crate) mod feed;
 pub(crate) mod history;
 mod log_growth;

@@ -43,9 +43,8 @@ impl World {
         let directory = tempfile::tempdir().expect("a directory");
         let core = open(&directory).await;
         let world = Self { directory, core };
-        let users = [ALICE, BOB]
-            .map(|id| UserChange { id: id.into(), email: None, profile_json: None })
-            .into();
+        let users =
+            [ALICE, BOB].map(|id| UserChange { id: id.into(), ..Default::default() }).into();
         world.directory_client().upsert_users(UpsertUsersRequest { users }).await.expect("users");
         world
     }

@@ -5,6 +5,7 @@
 //! * [`key_set`]: which key a token may be signed with; [`jwks`], [`jwk`] and [`key`]: what is a key, and what for;
 //!   [`der`]: what is not even read.
 //! * [`verified`]: tokens that were verified before.
+//! * [`user`]: whose a token is.
 //! * [`refusal`], [`explanation`]: what an operator is told.
 
 mod der;
@@ -16,6 +17,7 @@ mod key;
 mod key_set;
 mod refusal;
 mod source;
+mod user;
 mod verified;
 
 use std::{
@@ -27,7 +29,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
 use netrox_audit::Audit;
-use netrox_proto::ids::UserId;
+use netrox_proto::{external_id::ExternalId, ids::UserId};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -43,6 +45,7 @@ use self::{
     issuer::{Issuer, Signed, Unsigned},
     refusal::Tally,
     source::{Cache, Fetcher, Reload, Remote, Source},
+    user::Bearer,
     verified::{Verified, VerifiedTokens},
 };
 use crate::{config::Jwt, metrics::KeyMetrics, tasks::Tasks};
@@ -57,6 +60,8 @@ const SUBJECT_CLAIM: &str = "sub";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) user_id: UserId,
+    /// What the issuer calls the user, where the id was made of that.
+    pub(crate) external_id: Option<ExternalId>,
     /// Unix seconds.
     pub(crate) expires_at: i64,
     /// The `iat` claim in Unix seconds, where it is a number.
@@ -245,7 +250,7 @@ impl Authenticator {
             return None;
         }
         let (_, issuer) = self.issuer_of(token).ok()?;
-        issuer.user(&issuer.signed(token).ok()?.token.claims)
+        issuer.bearer(&issuer.signed(token).ok()?.token.claims).ok().map(|bearer| bearer.id)
     }
 }
 
@@ -304,9 +309,10 @@ fn identity(
     if kind.is_some_and(|kind| text(kind).as_deref() != Some("access")) {
         return Err(Refusal::Type);
     }
-    let user_id = issuer.user(claims).ok_or(Refusal::NoUser)?;
+    let Bearer { id: user_id, external_id } = issuer.bearer(claims)?;
     let identity = Identity {
         user_id,
+        external_id,
         expires_at,
         issued_at: claims.get("iat").and_then(|claim| time(claim)),
         email: claims.get("email").and_then(|claim| text(claim)),

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use netrox_audit::Audit;
 use netrox_proto::limits::DEFAULT_MAX_BODY_BYTES;
 use netrox_tls::ServerTls;
+use uuid::Uuid;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -88,6 +89,24 @@ pub struct Issuer {
     pub user_claim: String,
     /// The claim that tells the kind of a token: where there is one it must be "access".
     pub type_claim: String,
+    pub user_ids: UserIds,
+}
+
+/// How the ids of an issuer's users become those of users here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserIds {
+    /// They are the same UUIDs.
+    Uuids {
+        /// Others' ids are mapped to UUIDs, which its tokens may not name.
+        beside_mapped: bool,
+    },
+    /// Any text or whole number is mapped to a UUID.
+    Mapped {
+        /// Whose users they are. Empty where there is but one issuer, without a name.
+        issuer: String,
+        /// Of the deployment (RFC 9562 section 5.5).
+        namespace: Uuid,
+    },
 }
 
 /// Where keys come from.
@@ -156,6 +175,7 @@ impl Jwt {
             algorithms: None,
             user_claim: "user_id".to_owned(),
             type_claim: "token_type".to_owned(),
+            user_ids: UserIds::Uuids { beside_mapped: false },
         };
         Self { issuers: vec![issuer], fetching: KeyFetching::default() }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use netrox_proto::{
     ids::UserId,
-    v1::{EnsureUserRequest, ErrorReason, Failure, UserChange},
+    v1::{EnsureUserRequest, ErrorReason, ExternalId, Failure, UserChange},
 };
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -80,6 +80,10 @@ impl KnownUsers {
             id: user_id.to_string(),
             email: email.clone(),
             profile_json: profile_json.clone(),
+            external_id: identity.external_id.as_ref().map(|id| ExternalId {
+                issuer: id.issuer().to_owned(),
+                subject: id.subject().to_owned(),
+            }),
         };
         // Claims that the directory cannot hold are left out: the token is valid all the same.
         while let Err(failure) = ensure_user(&self.core, user.clone(), *issued_at).await {
@@ -108,8 +112,14 @@ fn leave_out(user: &mut UserChange, failure: &Failure) -> bool {
     match field {
         "email" => user.email.take().is_some(),
         "profile_json" => user.profile_json.take().is_some(),
+        // A service has said that it is another user's.
+        "external_id" => user.external_id.take().is_some(),
         // Whichever it is.
-        _ => user.email.take().is_some() | user.profile_json.take().is_some(),
+        _ => {
+            user.email.take().is_some()
+                | user.profile_json.take().is_some()
+                | user.external_id.take().is_some()
+        }
     }
 }
 
@@ -133,7 +143,8 @@ mod tests {
     /// What a token says.
     fn said(email: Option<&str>, issued_at: Option<i64>) -> Identity {
         let email = email.map(Into::into);
-        Identity { user_id: user(1), expires_at: 0, issued_at, email, profile_json: None }
+        let (user_id, external_id) = (user(1), None);
+        Identity { user_id, external_id, expires_at: 0, issued_at, email, profile_json: None }
     }
 
     /// The emails that the directory was told, and when they were issued.

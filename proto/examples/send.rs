@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut chat = ChatServiceClient::with_interceptor(channel, authorize);
 
     let users = [(ALICE, "alice@example.com"), (BOB, "bob@example.com")].map(|(id, email)| {
-        UserChange { id: id.into(), email: Some(email.into()), profile_json: None }
+        UserChange { id: id.into(), email: Some(email.into()), ..Default::default() }
     });
     directory.upsert_users(UpsertUsersRequest { users: users.into() }).await?;
 

@@ -42,7 +42,7 @@ pub(crate) use self::{
     http::HttpArgs,
     jwt::{
         DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs,
-        check_claims, parse_type_claim, parse_user_claim,
+        UserIdKind, check_claims, parse_type_claim, parse_user_claim,
     },
     limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},

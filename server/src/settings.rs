@@ -114,6 +114,7 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
     let drain_delay = args.http.drain_delay;
     let schemes = Schemes { http: http_tls.is_some(), grpc: grpc_tls.is_some() };
+    let user_ids = jwt.jwt.issuers.first().map(|issuer| issuer.user_ids.clone());
     let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
     let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
     let mut core =
@@ -123,7 +124,8 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
         Database::Sqlite(path) => !path.exists(),
         Database::Postgres(_) => false,
     };
-    let welcome = Welcome::new(is_first_start, &data_dir, schemes, &args.jwt_key, &args.jwt_claims);
+    let (key, claims) = (&args.jwt_key, &args.jwt_claims);
+    let welcome = Welcome::new(is_first_start, &data_dir, schemes, key, claims, user_ids.as_ref());
     Ok(Settings {
         parts: Parts::Serve { core, edge },
         drain_delay,

@@ -13,7 +13,7 @@ use tokio::runtime;
 use uuid::Uuid;
 
 use crate::{
-    cli::{JwtClaimArgs, MintArgs, TokenArgs},
+    cli::{JwtClaimArgs, MintArgs, TokenArgs, UserIdKind},
     failure::Failure,
     secret::{DataDir, Warnings},
     settings::{JWT_SECRET, JwtSettings, Keys},
@@ -30,7 +30,8 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
         return check(args, sources);
     }
     // One of the two is given.
-    let user_id = args.mint.user_id.ok_or_else(|| sources.refuse("user-id", "must be given"))?;
+    let user_id = args.mint.user_id.as_deref();
+    let user_id = user_id.ok_or_else(|| sources.refuse("user-id", "must be given"))?;
     args.jwt_claims.check(sources)?;
     if let Some(flag) = args.jwt_key.other_than_secret(&args.jwt_claims) {
         let reason = "only who holds the private key can make tokens for it";
@@ -39,6 +40,19 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
     let mut warnings = Warnings::of_environment();
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let mut keys = Keys::new(sources, Some(&mut data_dir), &mut warnings);
+    // Only the form that the service accepts (PROTOCOL section 1).
+    let id = keys.user_ids(&args.jwt_claims)?.id_of(user_id);
+    let user_id = match (args.jwt_claims.jwt_user_ids, id) {
+        (UserIdKind::Uuid, Ok(id)) => id.to_string(),
+        (UserIdKind::Any, Ok(_)) => user_id.to_owned(),
+        (kind, Err(_)) => {
+            let reason = match kind {
+                UserIdKind::Uuid => "not a UUID of 36 characters, hyphenated",
+                UserIdKind::Any => "not 1 to 255 bytes of text without control characters",
+            };
+            return Err(sources.refuse("user-id", reason).into());
+        }
+    };
     let secret = keys.jwt_secret(&args.jwt_key.secret, "or --jwt-secret-file")?;
     if !data_dir.generated().is_empty() {
         warnings.add(format!(
@@ -51,7 +65,7 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
         what: "dating the token",
         source: io::Error::other("the clock is before 1970"),
     })?;
-    let claims = claims(user_id, &args.mint, &args.jwt_claims, now.as_secs());
+    let claims = claims(&user_id, &args.mint, &args.jwt_claims, now.as_secs());
     let key = EncodingKey::from_secret(secret.reveal().as_bytes());
     let token = jsonwebtoken::encode(&Header::default(), &claims, &key).map_err(|error| {
         Failure::System { what: "signing the token", source: io::Error::other(error) }
@@ -104,14 +118,14 @@ fn print(warnings: Warnings, text: &str) -> Result<(), Failure> {
 }
 
 /// `now` is in seconds since 1970.
-fn claims(user_id: Uuid, mint: &MintArgs, names: &JwtClaimArgs, now: u64) -> Map<String, Value> {
+fn claims(user_id: &str, mint: &MintArgs, names: &JwtClaimArgs, now: u64) -> Map<String, Value> {
     let mut claims = Map::new();
     let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     put(&names.jwt_type_claim, "access".into());
     put("iat", now.into());
     put("exp", now.saturating_add(mint.ttl.as_secs()).into());
     put("jti", Uuid::new_v4().simple().to_string().into());
-    put(&names.jwt_user_claim, user_id.to_string().into());
+    put(&names.jwt_user_claim, user_id.into());
     for (name, value) in
         [("email", &mint.email), ("iss", &names.jwt_issuer), ("aud", &names.jwt_audience)]
     {

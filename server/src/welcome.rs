@@ -7,8 +7,13 @@ use std::{
     path::PathBuf,
 };
 
+use netrox_edge::config::UserIds;
+
 use crate::{
-    cli::{DEFAULT_DATA_DIR, DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs},
+    cli::{
+        DEFAULT_DATA_DIR, DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs,
+        UserIdKind,
+    },
     listener::Addresses,
     secret::DataDir,
 };
@@ -32,6 +37,8 @@ pub(crate) struct Welcome {
     schemes: Schemes,
     /// Mints tokens for this server; `None` where only the holder of a private key can.
     token_command: Option<String>,
+    /// What Bob's id is here.
+    bob: String,
 }
 
 impl Welcome {
@@ -41,8 +48,11 @@ impl Welcome {
         schemes: Schemes,
         key: &JwtKeyArgs,
         claims: &JwtClaimArgs,
+        user_ids: Option<&UserIds>,
     ) -> Self {
+        let bob = user_ids.and_then(|ids| ids.id_of(BOB).ok());
         Self {
+            bob: bob.map_or_else(|| BOB.to_owned(), |id| id.to_string()),
             is_first_start,
             data_dir: data_dir.path().to_owned(),
             secrets: data_dir.kept().to_vec(),
@@ -72,7 +82,7 @@ impl Welcome {
             names => format!("\n  generated secrets    {names}, in {data_dir}: keep them private"),
         };
         let next = match &self.token_command {
-            Some(command) => first_steps(s, &http, command),
+            Some(command) => first_steps(s, &http, command, &self.bob),
             None => "Clients bring access tokens of the issuer whose keys were given.".to_owned(),
         };
         format!(
@@ -93,7 +103,7 @@ Ctrl-C stops it. All settings: netrox-chat serve --help
 }
 
 /// `s` is that of `https` and `wss`.
-fn first_steps(s: &str, http: &str, token_command: &str) -> String {
+fn first_steps(s: &str, http: &str, token_command: &str, bob: &str) -> String {
     format!(
         r#"To try it, mint the tokens of two users in another terminal, in this directory:
 
@@ -106,11 +116,11 @@ Open Bob's WebSocket, with websocat or any other client, and leave it open:
 
 Open Alice's in the same way in a third terminal, send this line, and Bob gets it:
 
-  {{"action":"chat_message","message_body":"hello","receiver_id":"{BOB}"}}
+  {{"action":"chat_message","message_body":"hello","receiver_id":"{bob}"}}
 
 The conversation, as Alice:
 
-  curl -H "Authorization: Bearer $ALICE" http{s}://{http}/chat/messages/{BOB}/"#
+  curl -H "Authorization: Bearer $ALICE" http{s}://{http}/chat/messages/{bob}/"#
     )
 }
 
@@ -144,6 +154,9 @@ fn token_command(data_dir: &DataDir, key: &JwtKeyArgs, claims: &JwtClaimArgs) ->
     }
     if claims.jwt_type_claim != DEFAULT_TYPE_CLAIM {
         flags.push(("jwt-type-claim", &claims.jwt_type_claim));
+    }
+    if claims.jwt_user_ids == UserIdKind::Any {
+        flags.push(("jwt-user-ids", "any"));
     }
     flags.extend(claims.jwt_issuer.iter().map(|issuer| ("jwt-issuer", issuer.as_str())));
     flags.extend(claims.jwt_audience.iter().map(|audience| ("jwt-audience", audience.as_str())));

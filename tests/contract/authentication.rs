@@ -6,7 +6,7 @@ use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
     DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest,
     EditMessageRequest, EnsureUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest,
-    GetThreadRequest, GetUsersRequest, ListMessagesRequest, ListThreadsRequest,
+    GetThreadRequest, GetUsersRequest, ListMessagesRequest, ListThreadsRequest, ListUsersRequest,
     MarkDeliveredRequest, MarkSeenRequest, SendMessageRequest, SubscribeRequest,
     UpsertUsersRequest, attachment_service_client::AttachmentServiceClient,
     chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
@@ -90,6 +90,7 @@ pub(crate) async fn call_all(
         ("UpsertUsers", done(unit(directory.upsert_users(UpsertUsersRequest::default()).await))),
         ("EnsureUser", done(unit(directory.ensure_user(EnsureUserRequest::default()).await))),
         ("GetUsers", done(unit(directory.get_users(GetUsersRequest::default()).await))),
+        ("ListUsers", done(unit(directory.list_users(ListUsersRequest::default()).await))),
         ("DeleteUser", done(unit(directory.delete_user(DeleteUserRequest::default()).await))),
     ]
 }
@@ -139,8 +140,8 @@ async fn every_method_answers_with_the_credential() {
     assert_eq!(called, crate::released::method_names());
     for (method, answer) in answers {
         match answer {
-            // A pipeline of nothing ends well; no other request makes sense without content.
-            Ok(()) => assert_eq!(method, "SendMessages"),
+            // A pipeline of nothing ends well, and a list begins; no other request makes sense without content.
+            Ok(()) => assert!(["SendMessages", "ListUsers"].contains(&method), "{method}"),
             Err(status) => {
                 let code = status.code();
                 let refused = [tonic::Code::InvalidArgument, tonic::Code::NotFound];

@@ -477,8 +477,8 @@ async fn large_calls_of_the_directory_have_a_budget() {
         let profile = format!("\"{}\"", "x".repeat(16_000));
         let users = (0..100).map(|_| UserChange {
             id: uuid::Uuid::new_v4().to_string(),
-            email: None,
             profile_json: Some(profile.clone()),
+            ..Default::default()
         });
         let users = UpsertUsersRequest { users: users.collect() };
         core.directory().upsert_users(users).await.ok()

@@ -42,7 +42,8 @@ impl Core {
     }
 
     async fn get_users(&self, user_ids: Vec<String>) -> Result<Vec<User>, Status> {
-        let answer = self.directory().get_users(GetUsersRequest { user_ids }).await;
+        let answer =
+            self.directory().get_users(GetUsersRequest { user_ids, ..Default::default() }).await;
         answer.map(|answer| answer.into_inner().users)
     }
 
@@ -62,11 +63,17 @@ fn change(id: &str, email: Option<&str>, profile_json: Option<&str>) -> UserChan
         id: id.into(),
         email: email.map(Into::into),
         profile_json: profile_json.map(Into::into),
+        external_id: None,
     }
 }
 
 fn user(id: &str, email: &str, profile_json: Option<&str>) -> User {
-    User { id: id.into(), email: email.into(), profile_json: profile_json.map(Into::into) }
+    User {
+        id: id.into(),
+        email: email.into(),
+        profile_json: profile_json.map(Into::into),
+        external_id: None,
+    }
 }
 
 #[tokio::test]

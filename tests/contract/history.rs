@@ -147,7 +147,7 @@ async fn the_first_response_carries_the_user_and_the_peer() {
     let email = |id: &String, email: &str| UserChange {
         id: id.clone(),
         email: Some(email.into()),
-        profile_json: None,
+        ..Default::default()
     };
     let users = vec![email(&ada, "ada@x.y"), email(&gone, "gone@x.y")];
     core.directory().upsert_users(UpsertUsersRequest { users }).await.expect("upserted");
@@ -336,6 +336,7 @@ async fn an_older_database_is_brought_up_to_date() {
             "alter table threads drop column high_sent",
             "alter table threads drop column high_shown",
             "drop table sent_forms",
+            "drop table external_ids",
             "alter table threads drop column last_message",
             "alter table threads drop column last_message_at",
             "alter table users drop column claims_issued",

@@ -18,6 +18,7 @@ mod directory;
 mod download;
 mod drain;
 mod edit;
+mod external_id;
 mod hanging_disk;
 mod history;
 mod isolation;

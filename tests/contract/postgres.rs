@@ -23,6 +23,7 @@ mod download;
 mod drain;
 mod durability;
 mod edit;
+mod external_id;
 mod full_disk;
 mod held_snapshot;
 mod history;

@@ -28,7 +28,7 @@ fn allowed(method: &str) -> &'static [&'static str] {
         "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads" | "Subscribe"
         | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
-        "UpsertUsers" => &["directory"],
+        "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" => &["admin"],
         other => panic!("{other} needs a scope"),
     }

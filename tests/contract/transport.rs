@@ -44,7 +44,7 @@ async fn a_message_over_the_size_limit_is_refused_and_the_connection_lives() {
         let codes = [Code::InvalidArgument, Code::OutOfRange, Code::ResourceExhausted];
         assert!(codes.contains(&refused.code()), "{refused:?}");
         assert_eq!(retry_pushback(&refused), Some("-1"), "{refused:?}");
-        let ids = GetUsersRequest { user_ids: vec!["x".repeat(bytes)] };
+        let ids = GetUsersRequest { user_ids: vec!["x".repeat(bytes)], ..Default::default() };
         core.directory().get_users(ids).await.expect_err("too large");
         let message = core.send(&ada, &bob, "hello").await.expect("stored");
         core.message(&bob, message.message_id).await.expect("visible");
@@ -64,13 +64,17 @@ async fn the_largest_batch_of_users_fits() {
             id: uuid::Uuid::new_v4().to_string(),
             email: Some("x".repeat(320)),
             profile_json: Some(profile.clone()),
+            external_id: None,
         })
         .collect();
     let ids: Vec<_> = users.iter().map(|user| user.id.clone()).collect();
     let mut directory = core.directory().max_decoding_message_size(64 * 1024 * 1024);
     let stored = directory.upsert_users(UpsertUsersRequest { users }).await.expect("stored");
     assert_eq!(stored.into_inner().users.len(), 1_000);
-    let found = directory.get_users(GetUsersRequest { user_ids: ids }).await.expect("found");
+    let found = directory
+        .get_users(GetUsersRequest { user_ids: ids, ..Default::default() })
+        .await
+        .expect("found");
     let found = found.into_inner().users;
     assert_eq!(found.len(), 1_000);
     assert!(found.iter().all(|user| user.profile_json.as_ref() == Some(&profile)));

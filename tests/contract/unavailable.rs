@@ -45,7 +45,7 @@ const AGAIN: &str = "the database takes writes again";
 const UNAVAILABLE: ErrorReason = ErrorReason::StoreUnavailable;
 
 fn change(id: &str) -> UserChange {
-    UserChange { id: id.into(), email: Some(format!("{id}@x.y")), profile_json: None }
+    UserChange { id: id.into(), email: Some(format!("{id}@x.y")), ..Default::default() }
 }
 
 async fn health(core: &Core) -> ServingStatus {
@@ -102,7 +102,10 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
         .ensure_user(EnsureUserRequest { user: Some(known), issued_at: None })
         .await
         .expect("known");
-    let asked = GetUsersRequest { user_ids: vec![ada.clone(), strangers[0].id.clone()] };
+    let asked = GetUsersRequest {
+        user_ids: vec![ada.clone(), strangers[0].id.clone()],
+        ..Default::default()
+    };
     let found = core.directory().get_users(asked).await.expect("found").into_inner().users;
     assert_eq!(found.len(), 1);
     let ids = async || {
@@ -186,6 +189,7 @@ async fn a_database_that_stands_still_is_not_queued_for_without_end() {
         id: Uuid::new_v4().to_string(),
         email: Some("x".repeat(320)),
         profile_json: Some(profile.clone()),
+        external_id: None,
     });
     let upsert = UpsertUsersRequest { users: strangers.collect() };
     for round in 1.. {
@@ -225,7 +229,11 @@ async fn a_database_that_stands_still_is_not_queued_for_without_end() {
     }
     assert_eq!(core.history(&bob, &ada).await.expect("a history").len(), 1);
     let user_ids = upsert.users.into_iter().map(|user| user.id).collect();
-    let found = core.directory().get_users(GetUsersRequest { user_ids }).await.expect("an answer");
+    let found = core
+        .directory()
+        .get_users(GetUsersRequest { user_ids, ..Default::default() })
+        .await
+        .expect("an answer");
     assert!(found.into_inner().users.is_empty());
 }
 

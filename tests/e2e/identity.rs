@@ -4,6 +4,7 @@ mod algorithm;
 mod claim;
 mod directory;
 mod expiry;
+mod external;
 mod keys;
 mod placement;
 

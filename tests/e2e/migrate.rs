@@ -8,9 +8,12 @@ use netrox_harness::{
     process::{self, Ended},
     run_test,
 };
+use netrox_proto::v1::{ExternalId, GetUsersRequest, UpsertUsersRequest, UserChange};
 use serde_json::Value;
 use sqlx::Connection as _;
 
+const ISSUER: &str = "https://tenant.auth0.com/";
+const SUBJECT: &str = "auth0|später";
 const FILE: &[u8] = b"bytes of a file";
 
 /// A machine whose users have written to each other, stopped, and a database to move to.
@@ -38,6 +41,10 @@ impl Move {
             cyd_socket.say(&ada, text).await;
             ada_socket.expect_body(text).await;
         }
+        let external_id = ExternalId { issuer: ISSUER.to_owned(), subject: SUBJECT.to_owned() };
+        let (id, external_id) = (ada.id.clone(), Some(external_id));
+        let users = vec![UserChange { id, external_id, ..Default::default() }];
+        old.directory_service().upsert_users(UpsertUsersRequest { users }).await.expect("stored");
         let form = form(&cyd);
         let uploaded = certain(async || old.upload(&bob, form.clone()).await).await;
         assert_eq!(uploaded.status, 201, "{uploaded:?}");
@@ -139,7 +146,9 @@ async fn all_of_it_is_there_and_goes_on() {
         let moving = Move::prepare().await;
         let ended = moving.run().await;
         assert!(ended.status.success(), "{ended:?}");
-        for (table, rows) in [("users", 5), ("feeds", 5), ("threads", 4), ("messages", 8)] {
+        for (table, rows) in
+            [("users", 5), ("external_ids", 1), ("feeds", 5), ("threads", 4), ("messages", 8)]
+        {
             let line = ended.stdout.lines().find(|line| line.starts_with(table));
             let words: Vec<_> = line.expect(table).split_whitespace().collect();
             assert_eq!((words[1], words[2]), (rows.to_string().as_str(), "rows"), "{ended:?}");
@@ -166,6 +175,12 @@ async fn all_of_it_is_there_and_goes_on() {
         let (fay, mut fay_socket) = new.join("fay").await;
         ada_socket.say(&fay, "welcome").await;
         fay_socket.expect_body("welcome").await;
+
+        // So does what an issuer calls a user.
+        let external_ids = vec![ExternalId { issuer: ISSUER.into(), subject: SUBJECT.into() }];
+        let request = GetUsersRequest { external_ids, ..Default::default() };
+        let found = new.directory_service().get_users(request).await.expect("an answer");
+        assert_eq!(found.into_inner().users[0].id, ada.id);
 
         // The sequences go on where the ids of the copy end.
         assert!(!new.log(Role::Serve).contains("a sequence was behind"));

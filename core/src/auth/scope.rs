@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 20] = [
+const METHODS: [Method; 21] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -118,6 +118,7 @@ const METHODS: [Method; 20] = [
     both("/netrox.chat.v1.AttachmentService/DownloadAttachment", Scope::Read),
     both("/netrox.chat.v1.DirectoryService/EnsureUser", Scope::Directory),
     both("/netrox.chat.v1.DirectoryService/GetUsers", Scope::Directory),
+    services("/netrox.chat.v1.DirectoryService/ListUsers", Scope::Directory),
     services("/netrox.chat.v1.DirectoryService/UpsertUsers", Scope::Directory),
     services("/netrox.chat.v1.DirectoryService/DeleteUser", Scope::Admin),
 ];

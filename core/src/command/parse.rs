@@ -1,8 +1,9 @@
 //! Requests as commands: what is checked here is not checked again behind it.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use netrox_proto::{
+    external_id::{ExternalId, InvalidExternalId},
     ids::{ClientRef, UserId},
     json,
     limits::{MAX_META_BYTES, MAX_META_DEPTH},
@@ -202,8 +203,22 @@ impl TryFrom<v1::UserChange> for UserChange {
             }
         }
         let profile = change.profile_json.as_deref().map(profile).transpose()?;
-        Ok(Self { id, email: change.email, profile })
+        let external_id =
+            change.external_id.map(|id| external_id("external_id", id)).transpose()?;
+        Ok(Self { id, email: change.email, profile, external_id })
     }
+}
+
+pub(crate) fn external_id(field: &'static str, id: v1::ExternalId) -> Result<ExternalId, Error> {
+    ExternalId::new(id.issuer, id.subject).map_err(|invalid| {
+        let problem = match invalid {
+            InvalidExternalId::Issuer => "an issuer over 1024 bytes, or with control characters",
+            InvalidExternalId::Subject => {
+                "a subject that has not 1 to 255 bytes, or has control characters"
+            }
+        };
+        Error::InvalidField { field, problem }
+    })
 }
 
 fn profile(text: &str) -> Result<Option<String>, Error> {
@@ -233,6 +248,14 @@ pub(crate) fn user_changes(users: Vec<v1::UserChange>) -> Result<Vec<UserChange>
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(Error::InvalidField { field: FIELD, problem: "a user twice" });
     }
+    let mut external_ids = HashSet::new();
+    if !changes
+        .iter()
+        .filter_map(|change| change.external_id.as_ref())
+        .all(|id| external_ids.insert(id))
+    {
+        return Err(Error::InvalidField { field: FIELD, problem: "an external id twice" });
+    }
     Ok(changes)
 }
 
@@ -242,7 +265,8 @@ mod tests {
 
     fn change(profile_json: &str) -> Result<UserChange, Error> {
         let id = "96bf0d3f-720d-4620-8dee-0f59f997cb51".to_owned();
-        v1::UserChange { id, email: None, profile_json: Some(profile_json.into()) }.try_into()
+        v1::UserChange { id, profile_json: Some(profile_json.into()), ..Default::default() }
+            .try_into()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use netrox_proto::ids::UserId;
+use netrox_proto::{external_id::ExternalId, ids::UserId};
 
 use super::{
     answer::{Answers, Written},
@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     store::{
         self,
+        external_id::Owners,
         user::{Source, Upsert, UserRow},
         writer::{USERS_AT_A_TIME, WriteTransaction},
     },
@@ -75,6 +76,7 @@ pub(super) async fn write(
     if writes.iter().any(|write| matches!(write, Write::Directory(_))) {
         transaction.lock_directory().await?;
     }
+    let mut owners = owners(transaction, writes).await?;
     let mut set = UserSet::default();
     for (index, write) in writes.iter().enumerate() {
         let write = match write {
@@ -95,12 +97,49 @@ pub(super) async fn write(
                 continue;
             }
         };
+        if !is_free(users, &mut owners) {
+            let problem = "another user has it";
+            answers.set(index, Err(Error::InvalidField { field: "external_id", problem }));
+            continue;
+        }
         if users.iter().any(|change| set.ids.contains(&change.id)) {
             set.write(transaction, now, progress, answers).await?;
         }
         set.add(index, users, source);
     }
     set.write(transaction, now, progress, answers).await
+}
+
+/// Who has the external ids that the writes name.
+async fn owners(
+    transaction: &mut WriteTransaction<'_>,
+    writes: &[Write],
+) -> Result<Owners, store::Error> {
+    let mut named: Vec<&ExternalId> = Vec::new();
+    for write in writes {
+        match write {
+            Write::Directory(DirectoryWrite::UpsertUsers(changes)) => {
+                named.extend(changes.iter().filter_map(|change| change.external_id.as_ref()));
+            }
+            Write::Directory(DirectoryWrite::EnsureUser(claims)) => {
+                named.extend(claims.change.external_id.as_ref());
+            }
+            Write::Directory(DirectoryWrite::DeleteUser(_)) | Write::Chat(_) | Write::Upkeep(_) => {
+            }
+        }
+    }
+    if named.is_empty() { Ok(Owners::new()) } else { transaction.find_owners(&named).await }
+}
+
+/// Whether users are called as nobody else is. If so they have these external ids from here on. What others lose in the
+/// same batch is theirs to its end: none of its writes is known to come before another.
+fn is_free(users: &[UserChange], owners: &mut Owners) -> bool {
+    let called = || users.iter().filter_map(|user| Some((user.id, user.external_id.as_ref()?)));
+    if called().any(|(user, id)| owners.get(id).is_some_and(|owner| *owner != user)) {
+        return false;
+    }
+    owners.extend(called().map(|(user, id)| (id.clone(), user)));
+    true
 }
 
 /// Changes of different users, which are written at once.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 mod table;
 
 use self::table::{
-    Feed, FeedStart, Message, SentForm, Start, Table, Thread, ThreadState, Upload, User,
+    ExternalId, Feed, FeedStart, Message, SentForm, Start, Table, Thread, ThreadState, Upload, User,
 };
 use super::{Expected, OpenError, error::Words, postgres, sqlite};
 use crate::config::PostgresDatabase;
@@ -105,6 +105,7 @@ pub(crate) async fn copy(
     let (from, to, told) = (&mut source, &mut target, &mut progress);
     if begin(to, id).await? == EarlierCopy::Finished {
         check_unchanged::<User>(from, to).await?;
+        check_unchanged::<ExternalId>(from, to).await?;
         check_unchanged::<Feed>(from, to).await?;
         check_unchanged::<FeedStart>(from, to).await?;
         check_unchanged::<Thread>(from, to).await?;
@@ -114,6 +115,7 @@ pub(crate) async fn copy(
         return Ok(Copied::Already);
     }
     tables.push(copy_table::<User>(from, to, told).await?);
+    tables.push(copy_table::<ExternalId>(from, to, told).await?);
     tables.push(copy_table::<Feed>(from, to, told).await?);
     tables.push(copy_table::<Start>(from, to, told).await?);
     tables.push(copy_table::<FeedStart>(from, to, told).await?);

@@ -77,6 +77,7 @@ impl ThreadRow {
             id: UserId(self.peer_id).to_string(),
             email: self.peer_email,
             profile_json: self.peer_profile,
+            external_id: None,
         };
         let (one, two) = if self.user_one == self.peer_key {
             (peer, user.clone())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use netrox_proto::{ids::UserId, v1};
+use netrox_proto::{external_id::ExternalId, ids::UserId, v1};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     engine::{Connection, Readers, on, read, read_postgres},
+    external_id,
 };
 use crate::command::UserChange;
 
@@ -32,17 +33,35 @@ pub(crate) struct UserRow {
     claims_issued: Option<i64>,
     /// When a service changed it last. Both in seconds since the epoch.
     upserted: Option<i64>,
+    /// What its issuer calls it, where that was asked for.
+    #[sqlx(default)]
+    issuer: Option<String>,
+    #[sqlx(default)]
+    subject: Option<String>,
 }
 
 impl UserRow {
     pub(crate) fn id(&self) -> UserId {
         UserId(self.id)
     }
+
+    /// Of its texts, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.profile, &self.issuer, &self.subject];
+        self.email.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
+    fn is_called(&self, id: &ExternalId) -> bool {
+        self.issuer.as_deref() == Some(id.issuer()) && self.subject.as_deref() == Some(id.subject())
+    }
 }
 
 impl From<UserRow> for v1::User {
     fn from(row: UserRow) -> Self {
-        Self { id: row.id().to_string(), email: row.email, profile_json: row.profile }
+        let id = row.id().to_string();
+        let external_id = row.issuer.zip(row.subject);
+        let external_id = external_id.map(|(issuer, subject)| v1::ExternalId { issuer, subject });
+        Self { id, email: row.email, profile_json: row.profile, external_id }
     }
 }
 
@@ -54,6 +73,25 @@ const SQLITE_FIND_MANY: &str = "\
 const POSTGRES_FIND_MANY: &str = "\
     select key, id, email, profile, deleted, claims_issued, upserted
     from users where id = any($1)";
+/// With what their issuers call them.
+macro_rules! with_external_id {
+    ($users:literal, $rest:literal) => {
+        concat!(
+            "select u.key, u.id, u.email, u.profile, u.deleted, u.claims_issued, u.upserted,
+                e.issuer, e.subject
+            from ",
+            $users,
+            " left join external_ids e on e.user_key = u.key ",
+            $rest
+        )
+    };
+}
+const FIND_ENTRY: &str = with_external_id!("users u", "where u.id = $1");
+const SQLITE_FIND_ENTRIES: &str =
+    with_external_id!("json_each($1) j join users u on u.id = unhex(j.value)", "");
+const POSTGRES_FIND_ENTRIES: &str = with_external_id!("users u", "where u.id = any($1)");
+const LIST_ENTRIES: &str =
+    with_external_id!("users u", "where u.id >= $1 and not u.deleted order by u.id limit $2");
 macro_rules! upsert {
     ($rows:literal) => {
         concat!(
@@ -122,6 +160,31 @@ impl Store {
         };
         self.known(rows)
     }
+
+    /// The same as of [`Self::find_user`], with what the user's issuer calls them.
+    pub(crate) async fn find_entry(&self, id: UserId) -> Result<Option<UserRow>, Error> {
+        read!(self, fetch_optional, sqlx::query_as(FIND_ENTRY).bind(id.0))
+    }
+
+    /// The same as of [`Self::find_users`], with what their issuers call them.
+    pub(crate) async fn find_entries(&self, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
+        let rows = match self.readers()? {
+            Readers::Sqlite(pool) => {
+                let ids = hex_array(ids.iter().copied());
+                sqlx::query_as(SQLITE_FIND_ENTRIES).bind(ids).fetch_all(pool).await
+            }
+            Readers::Postgres(pool) => {
+                let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+                read_postgres!(pool, fetch_all, sqlx::query_as(POSTGRES_FIND_ENTRIES).bind(ids))
+            }
+        };
+        self.known(rows)
+    }
+
+    /// The users from an id on, in the order of ids, and without those who were deleted.
+    pub(crate) async fn list_entries(&self, from: Uuid, limit: i64) -> Result<Vec<UserRow>, Error> {
+        read!(self, fetch_all, sqlx::query_as(LIST_ENTRIES).bind(from).bind(limit))
+    }
 }
 
 /// To be called before the directory is changed in a transaction.
@@ -160,9 +223,11 @@ pub(super) async fn upsert(
     match connection {
         Connection::Sqlite(connection) => {
             let mut rows = Vec::with_capacity(upserts.len());
+            let mut called = Vec::new();
             for upsert in upserts {
-                rows.push(upsert_sqlite(connection, *upsert, now).await?);
+                rows.push(upsert_sqlite(connection, *upsert, now, &mut called).await?);
             }
+            external_id::put_sqlite(connection, &called).await?;
             Ok(rows)
         }
         Connection::Postgres(connection) => upsert_postgres(connection, upserts, now).await,
@@ -184,7 +249,7 @@ impl<'a> Upsert<'a> {
         let Self { change, source } = self;
         let unchanged = |row: &&UserRow| match source {
             Source::Service => !row.deleted && row.has(change),
-            Source::Claims { issued } => row.deleted || row.keeps(change, issued, now),
+            Source::Claims { issued } => row.deleted || row.keeps_claims(change, issued, now),
         };
         if stored.as_ref().is_some_and(unchanged) {
             return None;
@@ -206,17 +271,47 @@ impl<'a> Upsert<'a> {
         let email = email.unwrap_or_default();
         Some(Change { id: change.id.0, email, profile, claims_issued, upserted })
     }
+
+    /// What the user is called from now on, where that is to be written.
+    fn external_id(self, stored: Option<&UserRow>) -> Option<&'a ExternalId> {
+        let told = self.change.external_id.as_ref()?;
+        let is_kept = stored.is_some_and(|row| match self.source {
+            Source::Service => row.is_called(told),
+            Source::Claims { .. } => row.subject.is_some(),
+        });
+        (!is_kept).then_some(told)
+    }
+
+    /// Completes a row that is there now: `None` where the user stays deleted. With what is to be written beside it.
+    fn entry(
+        self,
+        row: Option<UserRow>,
+        stored: Option<&UserRow>,
+        called: &mut Vec<(UserKey, &'a ExternalId)>,
+    ) -> Option<UserRow> {
+        let mut row = row.filter(|row| !row.deleted)?;
+        (row.issuer, row.subject) =
+            stored.map_or((None, None), |row| (row.issuer.clone(), row.subject.clone()));
+        if let Some(id) = self.external_id(stored) {
+            called.push((row.key, id));
+            (row.issuer, row.subject) =
+                (Some(id.issuer().to_owned()), Some(id.subject().to_owned()));
+        }
+        Some(row)
+    }
 }
 
-async fn upsert_sqlite(
+async fn upsert_sqlite<'a>(
     connection: &mut SqliteConnection,
-    upsert: Upsert<'_>,
+    upsert: Upsert<'a>,
     now: i64,
+    called: &mut Vec<(UserKey, &'a ExternalId)>,
 ) -> Result<Option<UserRow>, sqlx::Error> {
+    let id = upsert.change.id.0;
     let stored: Option<UserRow> =
-        sqlx::query_as(FIND).bind(upsert.change.id.0).fetch_optional(&mut *connection).await?;
+        sqlx::query_as(FIND_ENTRY).bind(id).fetch_optional(&mut *connection).await?;
     let Some(change) = upsert.of(stored.as_ref(), now) else {
-        return Ok(stored.filter(|row| !row.deleted));
+        return Ok(upsert.entry(stored.clone(), stored.as_ref(), called));
     };
     let row = sqlx::query_as(SQLITE_UPSERT)
         .bind(change.id)
@@ -226,10 +321,10 @@ async fn upsert_sqlite(
         .bind(change.upserted)
         .bind(now)
         .fetch_one(connection);
-    row.await.map(Some)
+    Ok(upsert.entry(Some(row.await?), stored.as_ref(), called))
 }
 
-/// Three statements, however many users. Nobody else changes the directory meanwhile.
+/// Four statements, however many users. Nobody else changes the directory meanwhile.
 async fn upsert_postgres(
     connection: &mut PgConnection,
     upserts: &[Upsert<'_>],
@@ -237,7 +332,7 @@ async fn upsert_postgres(
 ) -> Result<Vec<Option<UserRow>>, sqlx::Error> {
     let ids: Vec<_> = upserts.iter().map(|upsert| upsert.change.id.0).collect();
     let stored: Vec<UserRow> =
-        sqlx::query_as(POSTGRES_FIND_MANY).bind(ids).fetch_all(&mut *connection).await?;
+        sqlx::query_as(POSTGRES_FIND_ENTRIES).bind(ids).fetch_all(&mut *connection).await?;
     let mut rows: HashMap<_, _> = stored.iter().map(|row| (row.id, row.clone())).collect();
     let stored: HashMap<_, _> = stored.iter().map(|row| (row.id, row)).collect();
     let changes: Vec<_> = upserts
@@ -256,16 +351,28 @@ async fn upsert_postgres(
             .await?;
         let new = changed.iter().filter(|row| !stored.contains_key(&row.id));
         let new: Vec<_> = new.map(|row| row.key).collect();
-        sqlx::query(INSERT_FEEDS).bind(new).execute(connection).await?;
+        sqlx::query(INSERT_FEEDS).bind(new).execute(&mut *connection).await?;
         rows.extend(changed.into_iter().map(|row| (row.id, row)));
     }
-    let row = |upsert: &Upsert<'_>| rows.get(&upsert.change.id.0);
-    Ok(upserts.iter().map(|upsert| row(upsert).filter(|row| !row.deleted).cloned()).collect())
+    let mut called = Vec::new();
+    let rows = upserts.iter().map(|upsert| {
+        let id = upsert.change.id.0;
+        upsert.entry(rows.remove(&id), stored.get(&id).copied(), &mut called)
+    });
+    let rows = rows.collect();
+    external_id::put_postgres(connection, &called).await?;
+    Ok(rows)
 }
 
 impl UserRow {
-    /// Whether claims that were issued then change nothing: they say what is there, or less, or what is older than it.
+    /// Whether claims that were issued then change nothing. `self` is to have what the user's issuer calls them.
     pub(crate) fn keeps(&self, change: &UserChange, issued: Option<i64>, now: i64) -> bool {
+        let is_called = self.subject.is_some() || change.external_id.is_none();
+        is_called && self.keeps_claims(change, issued, now)
+    }
+
+    /// Whether they say what is there, or less, or what is older than it.
+    fn keeps_claims(&self, change: &UserChange, issued: Option<i64>, now: i64) -> bool {
         if !change.says_something() {
             return true;
         }
@@ -297,5 +404,8 @@ pub(super) async fn delete(
 ) -> Result<bool, sqlx::Error> {
     let deleted: Option<i64> =
         on!(connection, fetch_optional, sqlx::query_scalar(DELETE).bind(id.0).bind(now))?;
+    if let Some(key) = deleted {
+        external_id::forget(connection, UserKey(key)).await?;
+    }
     Ok(deleted.is_some())
 }

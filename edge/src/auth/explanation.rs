@@ -10,7 +10,11 @@ use netrox_proto::ids::UserId;
 use serde_json::{Map, Value};
 
 use super::{Authenticator, ConfigError, Refusal, SUBJECT_CLAIM, issuer::Issuer, now};
-use crate::{config::Jwt, metrics::KeyMetrics, tasks::Tasks};
+use crate::{
+    config::{Jwt, UserIds},
+    metrics::KeyMetrics,
+    tasks::Tasks,
+};
 
 /// Of a claim, so that no line is without end.
 const MAX_VALUE_CHARACTERS: usize = 200;
@@ -71,7 +75,11 @@ pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigErr
             facts.push(("type", with(&value(&claims, &issuer.type_claim), &kind)));
             let is_there = claims.contains_key(&issuer.user_claim);
             let claim = if is_there { &issuer.user_claim } else { SUBJECT_CLAIM };
-            let of_user = format!("claim {claim:?}, a hyphenated UUID");
+            let kind = match &issuer.user_ids {
+                UserIds::Uuids { .. } => "a hyphenated UUID",
+                UserIds::Mapped { .. } => "text or a whole number",
+            };
+            let of_user = format!("claim {claim:?}, {kind}");
             facts.push(("user", with(&value(&claims, claim), &of_user)));
         }
     }

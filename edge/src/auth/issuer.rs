@@ -4,7 +4,6 @@ use std::{collections::HashMap, str::FromStr as _, sync::Arc};
 
 use futures_util::future::{join_all, select_all};
 use jsonwebtoken::{Algorithm, TokenData, Validation, decode, decode_header};
-use netrox_proto::ids::UserId;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -14,8 +13,9 @@ use super::{
     key_set::KeyId,
     source::{Asked, Source},
     text,
+    user::{self, Bearer},
 };
-use crate::config::{self, JwtKey, KeySource};
+use crate::config::{self, JwtKey, KeySource, UserIds};
 
 pub(super) type Claims = HashMap<String, Box<RawValue>>;
 
@@ -39,6 +39,7 @@ pub(super) struct Issuer {
     pub(super) audiences: Vec<String>,
     pub(super) user_claim: String,
     pub(super) type_claim: String,
+    pub(super) user_ids: UserIds,
     sources: Vec<Arc<Source>>,
     /// What is demanded of a token of each algorithm that is taken.
     validations: Vec<(Algorithm, Validation)>,
@@ -100,6 +101,7 @@ impl Issuer {
             audiences: config.audiences.clone(),
             user_claim: config.user_claim.clone(),
             type_claim: config.type_claim.clone(),
+            user_ids: config.user_ids.clone(),
             sources,
             validations: validations.collect(),
         };
@@ -193,9 +195,10 @@ impl Issuer {
         self.sources.iter().filter_map(|source| source.failure())
     }
 
-    pub(super) fn user(&self, claims: &Claims) -> Option<UserId> {
-        let claim = claims.get(&self.user_claim).or_else(|| claims.get(SUBJECT_CLAIM))?;
-        text(claim)?.parse().ok()
+    /// Whose a token is.
+    pub(super) fn bearer(&self, claims: &Claims) -> Result<Bearer, Refusal> {
+        let claim = claims.get(&self.user_claim).or_else(|| claims.get(SUBJECT_CLAIM));
+        user::bearer(claim.ok_or(Refusal::NoUser)?, &self.user_ids)
     }
 
     /// What a token may be signed with here, in the order of [`ALL`].

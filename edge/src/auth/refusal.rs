@@ -40,8 +40,14 @@ pub enum Refusal {
     Audience,
     #[error("the type of the token is not \"access\"")]
     Type,
-    #[error("no claim holds the user's UUID")]
+    #[error("no claim holds the user's id, which is a UUID unless --jwt-user-ids is any")]
     NoUser,
+    #[error(
+        "the claim of the user's id holds neither 1 to 255 bytes of text without control characters nor a whole number"
+    )]
+    UserId,
+    #[error("the user's UUID is of version 5, which only users of other issuers have")]
+    UserOfAnother,
     #[error("no key has the name that the token gives (\"kid\")")]
     UnknownKey,
     #[error("no key is known that it could be signed with, and its issuer is away")]
@@ -49,7 +55,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Missing,
         Self::SeveralHeaders,
         Self::OtherScheme,
@@ -66,6 +72,8 @@ impl Refusal {
         Self::Audience,
         Self::Type,
         Self::NoUser,
+        Self::UserId,
+        Self::UserOfAnother,
         Self::UnknownKey,
         Self::NoKeys,
     ];
@@ -89,6 +97,8 @@ impl Refusal {
             Self::Audience => "audience",
             Self::Type => "type",
             Self::NoUser => "no_user",
+            Self::UserId => "user_id",
+            Self::UserOfAnother => "user_of_another",
             Self::UnknownKey => "unknown_key",
             Self::NoKeys => "no_keys",
         }

@@ -5,6 +5,7 @@
 //! with a key go all tokens that it signed. Whether the user is still there is the directory's to tell. A token by a shared
 //! secret is not kept, since its signature costs no more than the digest.
 
+use netrox_proto::external_id::ExternalId;
 use quick_cache::{Weighter, sync::Cache};
 use sha2::{Digest as _, Sha256};
 
@@ -33,9 +34,10 @@ struct Bytes;
 
 impl Weighter<Digest, Verified> for Bytes {
     fn weight(&self, _: &Digest, verified: &Verified) -> u64 {
-        let Identity { email, profile_json, .. } = &verified.identity;
+        let Identity { email, profile_json, external_id, .. } = &verified.identity;
         let texts = [email, profile_json].into_iter().flatten().map(String::len);
-        (OVERHEAD_BYTES + texts.sum::<usize>()) as u64
+        let external_id = external_id.as_ref().map_or(0, ExternalId::size);
+        (OVERHEAD_BYTES + external_id + texts.sum::<usize>()) as u64
     }
 }
 
@@ -72,8 +74,14 @@ mod tests {
     fn verified(profile_bytes: usize) -> Verified {
         let profile_json = Some("x".repeat(profile_bytes));
         let user_id = UserId(Uuid::from_u128(1));
-        let identity =
-            Identity { user_id, expires_at: 7, issued_at: None, email: None, profile_json };
+        let identity = Identity {
+            user_id,
+            external_id: None,
+            expires_at: 7,
+            issued_at: None,
+            email: None,
+            profile_json,
+        };
         Verified { identity, not_before: None, issuer: 0, key: [0; 32] }
     }
 

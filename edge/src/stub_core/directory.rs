@@ -2,8 +2,8 @@
 
 use netrox_proto::v1::{
     DeleteUserRequest, DeleteUserResponse, EnsureUserRequest, EnsureUserResponse, ErrorReason,
-    Failure, GetUsersRequest, GetUsersResponse, UpsertUsersRequest, UpsertUsersResponse, User,
-    directory_service_server::DirectoryService,
+    Failure, GetUsersRequest, GetUsersResponse, ListUsersRequest, ListUsersResponse,
+    UpsertUsersRequest, UpsertUsersResponse, User, directory_service_server::DirectoryService,
 };
 use tonic::{Request, Response, Status};
 
@@ -55,8 +55,15 @@ impl DirectoryService for StubCore {
         let ids = request.into_inner().user_ids.into_iter();
         let found = ids.filter(|id| state.users.contains(id));
         let users =
-            found.map(|id| User { id, email: "alice@example.com".into(), profile_json: None });
+            found.map(|id| User { id, email: "alice@example.com".into(), ..Default::default() });
         Ok(Response::new(GetUsersResponse { users: users.collect() }))
+    }
+
+    async fn list_users(
+        &self,
+        _: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        Err(Status::unimplemented("not of an edge"))
     }
 
     async fn delete_user(

@@ -2,7 +2,9 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use clap::{Args, builder::BoolishValueParser};
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use serde::Deserialize;
+use uuid::Uuid;
 
 use super::value::{duration, not_empty};
 use crate::{
@@ -122,7 +124,7 @@ pub(crate) const DEFAULT_TYPE_CLAIM: &str = "token_type";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access tokens")]
 pub(crate) struct JwtClaimArgs {
-    /// Claim that holds the user's id, a UUID; "sub" is tried after it
+    /// Claim that holds the user's id; "sub" is tried after it
     #[arg(long, value_name = "CLAIM", default_value = DEFAULT_USER_CLAIM, value_parser = parse_user_claim)]
     pub(crate) jwt_user_claim: String,
 
@@ -143,6 +145,33 @@ pub(crate) struct JwtClaimArgs {
     /// Audience ("aud") that tokens must have [default: not checked]
     #[arg(long, value_name = "AUDIENCE", value_parser = not_empty)]
     pub(crate) jwt_audience: Option<String>,
+
+    /// What users' ids in tokens are: UUIDs, or any text and whole numbers, which are mapped to UUIDs
+    ///
+    /// With any, the id of a user here is the UUIDv5 of the issuer's name, a line feed, and the id in the token: change
+    /// neither --jwt-issuer nor this later, since all users would be others.
+    #[arg(long, value_name = "KIND", value_enum, default_value = "uuid")]
+    pub(crate) jwt_user_ids: UserIdKind,
+
+    /// Namespace of the UUIDs that --jwt-user-ids any makes
+    #[arg(long, value_name = "UUID", default_value = DEFAULT_NAMESPACE, value_parser = parse_namespace)]
+    pub(crate) jwt_user_id_namespace: Uuid,
+}
+
+/// What the users' ids of an issuer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UserIdKind {
+    Uuid,
+    Any,
+}
+
+/// Of UUIDs that are made of users' names: drawn at random, and the same for ever.
+pub(crate) const DEFAULT_NAMESPACE: &str = "997dee3e-4d19-48d8-b178-269c1f59000d";
+
+fn parse_namespace(text: &str) -> Result<Uuid, String> {
+    let hyphenated = (text.len() == DEFAULT_NAMESPACE.len()).then(|| Uuid::try_parse(text).ok());
+    hyphenated.flatten().ok_or_else(|| "not a UUID of 36 characters, hyphenated".to_owned())
 }
 
 /// Claims with a meaning of their own, which can hold neither a user's id nor a type.

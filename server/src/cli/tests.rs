@@ -6,7 +6,7 @@ use netrox_edge::config::Limits;
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 90] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 92] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -46,6 +46,12 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 90] = [
     ("jwks-cache", None, &["serve", "edge", "token"]),
     ("jwks-refresh-interval", Some("15m"), &["serve", "edge", "token"]),
     ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
+    ("jwt-user-ids", Some("uuid"), &["serve", "edge", "token"]),
+    (
+        "jwt-user-id-namespace",
+        Some("997dee3e-4d19-48d8-b178-269c1f59000d"),
+        &["serve", "edge", "token"],
+    ),
     ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token"]),
     ("jwt-issuer", None, &["serve", "edge", "token"]),
     ("jwt-audience", None, &["serve", "edge", "token"]),

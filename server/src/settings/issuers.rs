@@ -5,14 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use netrox_edge::config::{Issuer, KeySource};
+use netrox_edge::config::{Issuer, KeySource, UserIds};
 use serde::Deserialize;
 
 use super::key_file::{self, KeyKind};
 use crate::{
-    cli::{JwtClaimArgs, check_claims, parse_type_claim, parse_user_claim},
+    cli::{JwtClaimArgs, UserIdKind, check_claims, parse_type_claim, parse_user_claim},
     secret::{self, Warnings},
 };
+
+mod users;
 
 /// One issuer of the file.
 #[derive(Debug, Deserialize)]
@@ -27,6 +29,8 @@ struct Entry {
     algorithms: Option<Vec<String>>,
     user_claim: Option<String>,
     type_claim: Option<String>,
+    user_ids: Option<UserIdKind>,
+    same_users_as: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,9 +54,10 @@ pub(super) fn read(
     if entries.is_empty() {
         return Err(of_file("there is no issuer"));
     }
+    let user_ids = users::of_issuers(&entries, claims).map_err(|reason| of_file(&reason))?;
     let mut names = HashSet::new();
     let mut issuers = Vec::new();
-    for entry in entries {
+    for (entry, user_ids) in entries.into_iter().zip(user_ids) {
         let name = entry.issuer.clone();
         if name.is_empty() {
             return Err(of_file("an issuer must not be empty"));
@@ -62,7 +67,7 @@ pub(super) fn read(
         }
         // What a file names is beside it.
         let directory = path.parent().unwrap_or(Path::new(""));
-        let issuer = issuer(entry, directory, claims, allow_weak_secret, warnings);
+        let issuer = issuer(entry, user_ids, directory, claims, allow_weak_secret, warnings);
         issuers.push(issuer.map_err(|reason| of_file(&format!("issuer {name:?}: {reason}")))?);
     }
     Ok(issuers)
@@ -70,6 +75,7 @@ pub(super) fn read(
 
 fn issuer(
     entry: Entry,
+    user_ids: UserIds,
     directory: &Path,
     claims: &JwtClaimArgs,
     allow_weak_secret: bool,
@@ -132,6 +138,7 @@ fn issuer(
         algorithms: entry.algorithms,
         user_claim,
         type_claim,
+        user_ids,
     })
 }
 
@@ -164,8 +171,9 @@ mod tests {
         let text = r#"[
             {"issuer": "https://one.example", "audience": "chat"},
             {"issuer": "two", "audience": ["a", "b"], "jwks_url": "https://two.example/keys",
-             "algorithms": ["ES256"], "user_claim": "sub", "type_claim": "kind"},
-            {"issuer": "three", "secret_file": "secret"}]"#;
+             "algorithms": ["ES256"], "user_claim": "sub", "type_claim": "kind",
+             "user_ids": "any"},
+            {"issuer": "three", "secret_file": "secret", "same_users_as": "https://one.example"}]"#;
         let issuers = read_text(directory.path(), text).expect("issuers");
         let [one, two, three] = &issuers[..] else { panic!("three issuers") };
         assert!(
@@ -183,6 +191,27 @@ mod tests {
             matches!(&three.keys[..], [KeySource::File(file)] if file.path.ends_with("secret"))
         );
         assert!(three.audiences.is_empty());
+        let beside_mapped = UserIds::Uuids { beside_mapped: true };
+        assert_eq!([&one.user_ids, &three.user_ids], [&beside_mapped; 2]);
+    }
+
+    #[test]
+    fn users_are_those_of_their_issuer_or_of_the_one_that_it_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = r#"[
+            {"issuer": "https://one.example", "user_ids": "any", "same_users_as": "https://two.example"},
+            {"issuer": "https://two.example", "user_ids": "any"},
+            {"issuer": "https://three.example", "user_ids": "any"}]"#;
+        let issuers = read_text(directory.path(), text).expect("issuers");
+        let called: Vec<_> = issuers.iter().map(|issuer| issuer.user_ids.id_of("7")).collect();
+        assert!(called[0].is_ok() && called[0] == called[1] && called[1] != called[2]);
+
+        // One with UUIDs of its own is alone.
+        let text = r#"[{"issuer": "https://one.example", "same_users_as": "https://two.example"},
+                       {"issuer": "https://two.example"}]"#;
+        let issuers = read_text(directory.path(), text).expect("issuers");
+        let alone = UserIds::Uuids { beside_mapped: false };
+        assert!(issuers.iter().all(|issuer| issuer.user_ids == alone));
     }
 
     #[test]
@@ -216,7 +245,43 @@ mod tests {
             (r#"[{"issuer": "https://a", "user_claim": "exp"}]"#, "user_claim: this claim"),
             (r#"[{"issuer": "https://a", "type_claim": "sub"}]"#, "type_claim: this claim"),
             (r#"[{"issuer": "https://a", "type_claim": "uid"}]"#, "cannot hold both"),
-            (r#"[{"issuer": "https://a"}, {"issuer": "https://a"}]"#, "is there twice"),
+            (
+                r#"[{"issuer": "https://a"}, {"issuer": "https://a", "same_users_as": "https://a"}]"#,
+                "same_users_as: it names the issuer itself",
+            ),
+            (
+                r#"[{"issuer": "https://a", "user_ids": "any"}, {"issuer": "https://a", "user_ids": "any"}]"#,
+                "is there twice",
+            ),
+            (
+                r#"[{"issuer": "https://a"}, {"issuer": "https://b"}]"#,
+                "issuer \"https://b\": it and \"https://a\" could name each other's users",
+            ),
+            (
+                r#"[{"issuer": "https://a"}, {"issuer": "https://b"}]"#,
+                "or \"same_users_as\": \"https://a\"",
+            ),
+            (r#"[{"issuer": "https://a", "user_ids": "all"}]"#, "unknown variant `all`"),
+            (
+                r#"[{"issuer": "https://a", "same_users_as": "https://b"}]"#,
+                "same_users_as: there is no issuer \"https://b\"",
+            ),
+            (
+                r#"[{"issuer": "https://a", "same_users_as": "https://b"},
+                    {"issuer": "https://b", "same_users_as": "https://a"}]"#,
+                "same_users_as: \"https://b\" has the users of \"https://a\" itself",
+            ),
+            (
+                r#"[{"issuer": "https://a", "same_users_as": "https://b"},
+                    {"issuer": "https://b", "same_users_as": "https://c"}, {"issuer": "https://c"}]"#,
+                "name an issuer without same_users_as",
+            ),
+            (
+                r#"[{"issuer": "https://a", "user_ids": "any", "same_users_as": "https://b"},
+                    {"issuer": "https://b"}]"#,
+                "have to be the same",
+            ),
+            (r#"[{"issuer": "https://a\nb", "user_ids": "any"}]"#, "without control characters"),
         ] {
             let error = read_text(directory.path(), text).expect_err("a refusal");
             assert!(error.contains(reason), "{text}: {reason:?} is not in {error}");

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use netrox_edge::config::{Issuer, Jwt, JwtKey, KeyFetching, KeySource};
+use netrox_edge::config::{Issuer, Jwt, JwtKey, KeyFetching, KeySource, UserIds};
 
 use super::{
     issuers,
     key_file::{self, KeyKind, check_secret},
 };
 use crate::{
-    cli::{JwtClaimArgs, JwtKeyArgs, JwtSecretArgs, ServiceTokenArgs},
+    cli::{JwtClaimArgs, JwtKeyArgs, JwtSecretArgs, ServiceTokenArgs, UserIdKind},
     secret::{self, DataDir, Secret, ServiceTokens, Warnings},
     sources::{SettingError, Sources},
 };
@@ -69,10 +69,12 @@ impl<'a> Keys<'a> {
         let (flag, issuers) = match given {
             Some("jwt-issuers-file") => ("jwt-issuers-file", self.issuers(args, claims)?),
             other => {
+                let user_ids = self.user_ids(claims)?;
                 let (flag, keys) = self.keys(other, args, claims)?;
-                (flag, vec![issuer(keys, claims)])
+                (flag, vec![issuer(keys, claims, user_ids)])
             }
         };
+        self.check_namespace(&issuers)?;
         let fetching = self.fetching(args, &issuers)?;
         Ok(JwtSettings { jwt: Jwt { issuers, fetching }, flag })
     }
@@ -92,15 +94,33 @@ impl<'a> Keys<'a> {
         }
         let path = args.jwt_issuers_file.clone().unwrap_or_default();
         let issuers = issuers::read(&path, claims, args.secret.allow_weak_secret, self.warnings);
-        let issuers = issuers.map_err(|reason| self.sources.refuse(flag, reason))?;
-        if issuers.len() > 1 {
-            self.warnings.add(format!(
-                "{} lists {} issuers, and each of them can sign in as anybody: user ids are shared",
-                path.display(),
-                issuers.len(),
-            ));
+        issuers.map_err(|reason| self.sources.refuse(flag, reason))
+    }
+
+    /// Of the one issuer that flags tell of.
+    pub(crate) fn user_ids(&self, claims: &JwtClaimArgs) -> Result<UserIds, SettingError> {
+        match claims.jwt_user_ids {
+            UserIdKind::Uuid => Ok(UserIds::Uuids { beside_mapped: false }),
+            UserIdKind::Any => {
+                let issuer = claims.jwt_issuer.clone().unwrap_or_default();
+                UserIds::mapped(issuer, claims.jwt_user_id_namespace)
+                    .map_err(|reason| self.sources.refuse("jwt-issuer", reason))
+            }
         }
-        Ok(issuers)
+    }
+
+    fn check_namespace(&self, issuers: &[Issuer]) -> Result<(), SettingError> {
+        let flag = "jwt-user-id-namespace";
+        let is_mapped = |issuer: &Issuer| match issuer.user_ids {
+            UserIds::Mapped { .. } => true,
+            UserIds::Uuids { .. } => false,
+        };
+        if self.sources.is_given(flag) && !issuers.iter().any(is_mapped) {
+            let reason =
+                "is for users' ids that are mapped: --jwt-user-ids any, or user_ids of an issuer";
+            return Err(self.sources.refuse(flag, reason));
+        }
+        Ok(())
     }
 
     /// Of one issuer, by the flag that was given; else those of the URL that its name is, or a secret of the data directory.
@@ -217,7 +237,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn issuer(keys: Vec<KeySource>, claims: &JwtClaimArgs) -> Issuer {
+fn issuer(keys: Vec<KeySource>, claims: &JwtClaimArgs, user_ids: UserIds) -> Issuer {
     Issuer {
         name: claims.jwt_issuer.clone(),
         audiences: claims.jwt_audience.iter().cloned().collect(),
@@ -225,5 +245,6 @@ fn issuer(keys: Vec<KeySource>, claims: &JwtClaimArgs) -> Issuer {
         algorithms: None,
         user_claim: claims.jwt_user_claim.clone(),
         type_claim: claims.jwt_type_claim.clone(),
+        user_ids,
     }
 }

@@ -92,6 +92,12 @@ fn a_wrong_flag_is_named() {
         ("--jwt-issuers-file", "edge --service-token x --jwt-issuers-file x --jwt-issuer y"),
         ("--jwt-issuer", "edge --service-token x --jwt-issuer https://a#b"),
         ("--jwt-user-claim", "serve --jwt-user-claim exp"),
+        ("--jwt-user-ids", "serve --jwt-user-ids all"),
+        ("--jwt-user-id-namespace", "serve --jwt-user-ids any --jwt-user-id-namespace x"),
+        (
+            "--jwt-user-id-namespace",
+            "serve --jwt-user-id-namespace 997dee3e-4d19-48d8-b178-269c1f59000d",
+        ),
         ("--jwt-issuer", "serve --jwt-issuer="),
         ("--media-access", "serve --media-access everyone"),
         ("--cors-allow-origin", "serve --cors-allow-origin app.example.com"),

@@ -169,6 +169,7 @@ async fn a_service_upserts_users(arrangement: Arrangement) {
         id: bob.id.to_uppercase(),
         email: Some("bob@service.example".to_owned()),
         profile_json: Some(r#"{"name":"Bob"}"#.to_owned()),
+        external_id: None,
     };
     let request = UpsertUsersRequest { users: vec![change] };
     chat.directory_service().upsert_users(request).await.expect("upsert");

@@ -43,7 +43,7 @@ async fn generated_secrets_are_private_and_last(arrangement: Arrangement) {
 
     let credential = netrox_harness::grpc::Credential::new(&secrets[1]);
     let mut directory = DirectoryServiceClient::with_interceptor(chat.channel(), credential);
-    let request = GetUsersRequest { user_ids: vec![ada.id] };
+    let request = GetUsersRequest { user_ids: vec![ada.id], ..Default::default() };
     let found = directory.get_users(request).await.expect("users").into_inner();
     assert_eq!(found.users.len(), 1);
 }
@@ -81,7 +81,7 @@ async fn several_service_tokens_allow_rotation(arrangement: Arrangement) {
     let (bob, mut bob_socket) = chat.join("bob").await;
     ada_socket.say(&bob, "hello").await;
     bob_socket.expect_body("hello").await;
-    let request = GetUsersRequest { user_ids: vec![ada.id] };
+    let request = GetUsersRequest { user_ids: vec![ada.id], ..Default::default() };
     let found = chat.directory_service().get_users(request).await.expect("users").into_inner();
     assert_eq!(found.users.len(), 1);
 }

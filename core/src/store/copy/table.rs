@@ -129,6 +129,17 @@ table! {
     }
 }
 
+table! {
+    ExternalId, "external_ids",
+    after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
+    key: { user_key: i64 = 0 },
+    {
+        user_key: i64,
+        issuer: String,
+        subject: String,
+    }
+}
+
 // SQLite begins a feed with its first change, PostgreSQL with its user.
 table! {
     Feed, "feeds",

@@ -1,6 +1,6 @@
 //! A transaction that writes, from its beginning to its commit.
 
-use netrox_proto::ids::UserId;
+use netrox_proto::{external_id::ExternalId, ids::UserId};
 use tokio::time::Instant;
 
 use super::{Open, PROBE, TRANSACTION_TIMEOUT, Trace};
@@ -8,6 +8,7 @@ use crate::store::{
     Error,
     batch::{self, BatchData, BatchQuery, Rows, StoreError},
     engine::{Connection, by, on},
+    external_id::{self, Owners},
     history::{self, Start},
     upload,
     user::{self, Upsert, UserRow},
@@ -74,6 +75,12 @@ impl<'a> WriteTransaction<'a> {
     /// To be called before the directory is changed.
     pub(crate) async fn lock_directory(&mut self) -> Result<(), Error> {
         Ok(by(self.deadline, user::lock(&mut self.open.connection)).await?)
+    }
+
+    /// Whose external ids are, as far as they are known.
+    pub(crate) async fn find_owners(&mut self, ids: &[&ExternalId]) -> Result<Owners, Error> {
+        let owners = external_id::find_owners(&mut self.open.connection, ids);
+        Ok(by(self.deadline, owners).await?)
     }
 
     /// Users that are named once, at most [`USERS_AT_A_TIME`]. `None` where one was deleted and stays so.

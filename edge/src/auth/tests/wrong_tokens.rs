@@ -3,14 +3,16 @@
 use axum::{body::to_bytes, response::IntoResponse};
 use http::StatusCode;
 use jsonwebtoken::crypto;
+use uuid::{Uuid, uuid};
 
 use super::{
     keys::{self, Signer},
     *,
 };
-use crate::{error::PublicError, wire::v2::problem::Problem};
+use crate::{config::UserIds, error::PublicError, wire::v2::problem::Problem};
 
 const ISSUER: &str = "https://issuer.example";
+const NAMESPACE: Uuid = uuid!("997dee3e-4d19-48d8-b178-269c1f59000d");
 
 /// Demands all that can be demanded, of tokens of several kinds of keys.
 fn authenticator() -> Authenticator {
@@ -69,6 +71,30 @@ fn without_claim(name: &str) -> String {
     claims.as_object_mut().expect("an object").remove(name);
     let signer = Signer::Ed25519;
     signed(signer, signer.algorithm(), &good_header(signer).to_string(), &claims.to_string())
+}
+
+/// The same, whose issuer's ids of users are mapped.
+fn mapping() -> Authenticator {
+    with_user_ids(UserIds::mapped(ISSUER.to_owned(), NAMESPACE).expect("an issuer"))
+}
+
+/// The same, beside one whose ids are mapped.
+fn beside_mapping() -> Authenticator {
+    with_user_ids(UserIds::Uuids { beside_mapped: true })
+}
+
+fn with_user_ids(user_ids: UserIds) -> Authenticator {
+    let set = keys::set(&Signer::ALL).to_string().into_bytes();
+    let config = with(config(JwtKey::KeySet(set)), issued_by(ISSUER));
+    Authenticator::new(&with(config, |issuer| issuer.user_ids = user_ids)).expect("usable keys")
+}
+
+/// A payload as no library writes it.
+fn with_user(claim: &str) -> String {
+    let payload = good_claims().to_string();
+    let payload = payload.replace(&format!("\"{USER}\""), claim);
+    let signer = Signer::Ed25519;
+    signed(signer, signer.algorithm(), &good_header(signer).to_string(), &payload)
 }
 
 /// What is wrong, the token, and the reason that the operator is told.
@@ -389,6 +415,70 @@ fn of_claims() -> Vec<Row> {
     rows
 }
 
+/// Of users whose ids are mapped: those that are no UUIDs are good.
+fn of_mapped_users() -> Vec<Row> {
+    use Refusal::{Malformed, NoUser, UserId};
+    let mut rows = vec![
+        row("no user", without_claim("user_id"), NoUser),
+        row("a lone surrogate", with_user(r#""\ud800""#), UserId),
+        row("a number with zeros before it", with_user("007"), Malformed),
+        row("a number with a plus", with_user("+7"), Malformed),
+    ];
+    for claim in [
+        "null",
+        "true",
+        "false",
+        "7.0",
+        "7.5",
+        "1e3",
+        "1E3",
+        "7e0",
+        "-0",
+        "-0.0",
+        "[]",
+        "[7]",
+        r#"["x"]"#,
+        "{}",
+        r#"{"id":7}"#,
+        r#""""#,
+        r#""\u0000""#,
+        r#""a\nb""#,
+        r#""a\tb""#,
+        r#""\u007f""#,
+        r#""\u0085""#,
+        &"9".repeat(256),
+        &format!("\"{}\"", "x".repeat(256)),
+        &format!("\"{}\"", "ä".repeat(128)),
+    ] {
+        rows.push(row(format!("{claim} as a mapped user"), with_user(claim), UserId));
+    }
+    // A bad claim is not made up for by "sub".
+    rows.push(row(
+        "a good \"sub\" beside it",
+        with_claims(&json!({"user_id": "", "sub": "auth0|7"})),
+        UserId,
+    ));
+    rows
+}
+
+/// Of users who might be those of another issuer.
+fn of_users_of_others() -> Vec<Row> {
+    let of_name = Uuid::new_v5(&NAMESPACE, b"https://other.example\n7").to_string();
+    let others = [of_name.to_uppercase(), of_name, "96bf0d3f-720d-5620-0dee-0f59f997cb51".into()];
+    let mut rows: Vec<_> = others
+        .into_iter()
+        .map(|id| {
+            let token = with_claims(&json!({"user_id": id}));
+            row(format!("{id} beside mapped users"), token, Refusal::UserOfAnother)
+        })
+        .collect();
+    for claim in ["7", r#""7""#, r#""auth0|7""#, r#""""#, "null"] {
+        let what = format!("{claim} beside mapped users");
+        rows.push(row(what, with_user(claim), Refusal::NoUser));
+    }
+    rows
+}
+
 fn rows() -> Vec<Row> {
     let parts = [of_form(), of_algorithms(), of_keys(), of_signatures(), of_headers(), of_claims()];
     parts.into_iter().flatten().collect()
@@ -403,15 +493,46 @@ fn each_good_token_is_taken() {
     }
 }
 
+/// The second time it may be remembered.
+#[test]
+fn each_user_is_mapped_or_taken_as_named() {
+    let mapping = mapping();
+    let id = |claim: &str| {
+        let token = with_user(claim);
+        let taken = || at_once(mapping.verify(&token, now())).map(|identity| identity.user_id);
+        let first = taken();
+        assert_eq!(taken(), first, "{claim}");
+        assert_eq!(mapping.user_of_refused(&HeaderMap::new(), Some(&token)), first.ok());
+        first.expect("a good token").to_string()
+    };
+    // By Python's uuid5.
+    assert_eq!(id(r#""auth0|5f7c8ec7c33c6c004bbafe82""#), "0a3ad925-85f4-5425-8727-70dee5865613");
+    assert_eq!(id("42"), "ff1ff739-7263-5326-a417-d0e2d79f16c8");
+    assert_eq!(id(r#""42""#), "ff1ff739-7263-5326-a417-d0e2d79f16c8");
+    assert_eq!(id(&format!("\"{USER}\"")), "b8c10f45-c507-57d7-b6f4-d08930fd4b79");
+    let beside = beside_mapping();
+    let taken = at_once(beside.verify(&good(Signer::P256), now()));
+    assert_eq!(taken.map(|identity| identity.user_id.to_string()).as_deref(), Ok(USER));
+}
+
 #[test]
 fn each_wrong_token_is_refused_for_its_reason() {
-    let authenticator = authenticator();
     let rows = rows();
     assert!(rows.len() >= 200, "{}", rows.len());
+    for (authenticator, rows) in [
+        (authenticator(), rows),
+        (mapping(), of_mapped_users()),
+        (beside_mapping(), of_users_of_others()),
+    ] {
+        assert_refused(&authenticator, &rows);
+    }
+}
+
+fn assert_refused(authenticator: &Authenticator, rows: &[Row]) {
     // What was taken before helps none of them.
     for _ in 0..2 {
         let mut otherwise = Vec::new();
-        for (what, token, refusal) in &rows {
+        for (what, token, refusal) in rows {
             let refused = at_once(authenticator.verify(token, now())).map(|_| ()).err();
             if refused != Some(*refusal) {
                 otherwise.push(format!("{what}: {refused:?}, not {refusal:?}: {token}"));
@@ -428,7 +549,8 @@ fn each_wrong_token_is_refused_for_its_reason() {
 #[tokio::test]
 async fn all_are_refused_with_the_same_bytes() {
     let mut answers = Vec::new();
-    for (_, _, refusal) in rows() {
+    let rows = [rows(), of_mapped_users(), of_users_of_others()];
+    for (_, _, refusal) in rows.into_iter().flatten() {
         for response in
             [PublicError::from(refusal).into_response(), Problem::of_token(refusal).into_response()]
         {

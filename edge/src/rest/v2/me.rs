@@ -28,7 +28,7 @@ pub(super) async fn me(
     State(edge): State<Edge>,
     PageReader { user_id, read: _read }: PageReader,
 ) -> Result<Response, Problem> {
-    let request = GetUsersRequest { user_ids: vec![user_id.to_string()] };
+    let request = GetUsersRequest { user_ids: vec![user_id.to_string()], ..Default::default() };
     let user = async {
         let found = edge.shared.core.directory.clone().get_users(request).await;
         let found = found.map_err(|status| edge.read_refused(user_id, &status))?.into_inner();

@@ -120,6 +120,7 @@ where
                     known_users.forget(user);
                     let identity = Identity {
                         user_id: user,
+                        external_id: None,
                         expires_at: 0,
                         issued_at: None,
                         email: None,

@@ -62,7 +62,7 @@ async fn a_public_key_and_a_secret_are_read_again(arrangement: Arrangement) {
     replace(&secret, "an-old-secret-of-thirty-two-bytes-and-more");
     let issuers = directory.path().join("issuers.json");
     let text = r#"[{"issuer": "one", "public_key_file": "key.pem"},
-                   {"issuer": "two", "secret_file": "secret"}]"#;
+                   {"issuer": "two", "secret_file": "secret", "same_users_as": "one"}]"#;
     replace(&issuers, text);
     let chat = TestChat::builder(arrangement)
         .unset("jwt-secret")

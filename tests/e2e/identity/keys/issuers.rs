@@ -29,8 +29,9 @@ async fn each_of_several_issuers_is_held_against_its_own_keys(arrangement: Arran
     let file = directory.path().join("issuers.json");
     let issuers = json!([
         {"issuer": "one", "jwks_url": one.url(), "audience": ["chat", "web"]},
-        {"issuer": two_name, "algorithms": ["ES256"], "user_claim": "uid", "type_claim": "kind"},
-        {"issuer": "three", "secret_file": "secret"},
+        {"issuer": two_name, "algorithms": ["ES256"], "user_claim": "uid", "type_claim": "kind",
+         "same_users_as": "one"},
+        {"issuer": "three", "secret_file": "secret", "same_users_as": "one"},
     ]);
     fs::write(&file, issuers.to_string()).expect("written");
     let chat = TestChat::builder(arrangement)

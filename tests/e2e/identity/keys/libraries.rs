@@ -34,12 +34,18 @@ async fn assert_taken(arrangement: Arrangement, interpreter: &str, program: &str
     let made: Vec<Value> = serde_json::from_str(&ended.stdout).expect("JSON");
     assert!(!made.is_empty());
     let issuer = Issuer::start(json!({})).await;
+    let first = &made[0];
     let mut issuers = Vec::new();
     for (index, made) in made.iter().enumerate() {
         let path = format!("/keys/{index}");
         issuer.set_keys_at(&path, made["keys"].clone());
         let url = format!("http://{}{path}", issuer.address());
-        issuers.push(json!({"issuer": made["issuer"], "jwks_url": url, "audience": "chat"}));
+        let mut entry = json!({"issuer": made["issuer"], "jwks_url": url, "audience": "chat"});
+        // They name the same user.
+        if index > 0 {
+            entry["same_users_as"] = first["issuer"].clone();
+        }
+        issuers.push(entry);
     }
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("issuers.json");

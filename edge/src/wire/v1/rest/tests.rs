@@ -6,7 +6,12 @@ const CREATED: i64 = 1_718_623_701_902_531;
 
 fn user(id: &str, profile_json: Option<&str>) -> v1::User {
     let profile_json = profile_json.map(str::to_owned);
-    v1::User { id: id.into(), email: "codebee345@outlook.com".into(), profile_json }
+    v1::User {
+        id: id.into(),
+        email: "codebee345@outlook.com".into(),
+        profile_json,
+        external_id: None,
+    }
 }
 
 fn message() -> v1::Message {

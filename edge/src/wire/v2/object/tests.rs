@@ -100,7 +100,12 @@ fn of_what_is_gone_nothing_is_told_whatever_a_core_sends() {
 fn meta_or_a_profile_that_is_no_json_is_null() {
     let message = v1::Message { meta_json: Some("{broken".into()), ..message() };
     assert!(rendered(&message, ALICE).contains(r#""meta":null"#));
-    let user = v1::User { id: "x".into(), email: "y".into(), profile_json: Some("{".into()) };
+    let user = v1::User {
+        id: "x".into(),
+        email: "y".into(),
+        profile_json: Some("{".into()),
+        external_id: None,
+    };
     let json = serde_json::to_string(&UserObject::of(&user)).expect("JSON");
     assert_eq!(json, r#"{"id":"x","email":"y","profile":null}"#);
 }
@@ -110,6 +115,7 @@ fn thread() -> v1::Thread {
         id: id.into(),
         email: "codebee345@outlook.com".into(),
         profile_json: profile_json.map(str::to_owned),
+        external_id: None,
     };
     v1::Thread {
         id: 1,
