@@ -22,6 +22,9 @@ pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// Its value where a repetition cannot help.
 pub const NO_RETRY: i32 = -1;
 
+/// Of every `google.rpc.QuotaFailure`: whose quota it is.
+const QUOTA_SUBJECT: &str = "user";
+
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
 impl ErrorReason {
@@ -46,6 +49,7 @@ impl ErrorReason {
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
             Self::Overtaken => Code::Aborted,
+            Self::RateLimited | Self::StorageQuotaExceeded => Code::ResourceExhausted,
         }
     }
 
@@ -57,7 +61,8 @@ impl ErrorReason {
             Self::Overloaded | Self::StoreUnavailable | Self::HandedBack => {
                 i32::try_from(RETRY_DELAY.as_millis()).ok()
             }
-            Self::Unspecified | Self::OutcomeUnknown | Self::Internal => None,
+            // As long as the failure says.
+            Self::Unspecified | Self::OutcomeUnknown | Self::Internal | Self::RateLimited => None,
             Self::InvalidField
             | Self::BodyTooLarge
             | Self::AttachmentTooLarge
@@ -73,7 +78,8 @@ impl ErrorReason {
             | Self::MessageNotAllowed
             | Self::TooLate
             | Self::ThreadNotFound
-            | Self::ScopeMissing => Some(NO_RETRY),
+            | Self::ScopeMissing
+            | Self::StorageQuotaExceeded => Some(NO_RETRY),
         }
     }
 }
@@ -108,6 +114,27 @@ impl Failure {
             message: message.into(),
             field: String::new(),
             code: reason.code().into(),
+            retry_after_ms: 0,
+        }
+    }
+
+    /// With the time after which the same may be taken, up to whole milliseconds.
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        Self { retry_after_ms: i64::try_from(millis).unwrap_or(i64::MAX), ..self }
+    }
+
+    /// The time after which the same may be taken, where it is known.
+    pub fn wait(&self) -> Option<Duration> {
+        let millis = u64::try_from(self.retry_after_ms).ok().filter(|millis| *millis > 0)?;
+        Some(Duration::from_millis(millis))
+    }
+
+    /// What [`RETRY_PUSHBACK`] says of it.
+    fn pushback(&self) -> Option<i32> {
+        match self.wait() {
+            Some(wait) => Some(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)),
+            None => self.reason().retry_pushback(),
         }
     }
 
@@ -121,6 +148,7 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let reason = failure.reason();
         let code = reason.code();
+        let (wait, pushback) = (failure.wait(), failure.pushback());
         let name = reason.as_str_name().trim_start_matches(REASON_PREFIX);
         let mut details = ErrorDetails::new();
         let request = RequestId::current();
@@ -132,8 +160,14 @@ impl From<Failure> for Status {
         if code == Code::Unavailable {
             details.set_retry_info(Some(RETRY_DELAY));
         }
+        if code == Code::ResourceExhausted {
+            if wait.is_some() {
+                details.set_retry_info(wait);
+            }
+            details.add_quota_failure_violation(QUOTA_SUBJECT, failure.message.as_str());
+        }
         let mut status = Status::with_error_details(code, failure.message, details);
-        if let Some(milliseconds) = reason.retry_pushback() {
+        if let Some(milliseconds) = pushback {
             let value = MetadataValue::from(milliseconds);
             status.metadata_mut().insert(RETRY_PUSHBACK, value);
         }
@@ -202,11 +236,16 @@ impl From<&Status> for Failure {
             .and_then(|bad_request| bad_request.field_violations.first())
             .map(|violation| violation.field.clone())
             .unwrap_or_default();
-        Self {
+        let failure = Self {
             reason: reason.into(),
             message: status.message().to_owned(),
             field,
             code: status.code().into(),
+            retry_after_ms: 0,
+        };
+        match details.retry_info().and_then(|info| info.retry_delay) {
+            Some(wait) if failure.reason() == ErrorReason::RateLimited => failure.retry_after(wait),
+            Some(_) | None => failure,
         }
     }
 }
@@ -228,7 +267,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 23);
+        assert_eq!(all_reasons().count(), 25);
     }
 
     #[test]
@@ -236,6 +275,25 @@ mod tests {
         let status = Status::from(Failure::new(ErrorReason::Overloaded, "busy"));
         let retry = status.get_details_retry_info().expect("retry info");
         assert_eq!(retry.retry_delay, Some(RETRY_DELAY));
+    }
+
+    #[test]
+    fn who_is_over_a_rate_is_told_for_how_long() {
+        let wait = Duration::from_micros(90_061_000_001);
+        let failure = Failure::new(ErrorReason::RateLimited, "why").retry_after(wait);
+        assert_eq!(failure.wait(), Some(Duration::from_millis(90_061_001)));
+        let status = Status::from(failure.clone());
+        let retry = status.get_details_retry_info().expect("retry info");
+        assert_eq!(retry.retry_delay, failure.wait());
+        let told = status.metadata().get(RETRY_PUSHBACK).expect("a pushback");
+        assert_eq!(told, "90061001");
+        let quota = status.get_details_quota_failure().expect("a quota");
+        assert_eq!(quota.violations[0].subject, QUOTA_SUBJECT);
+        assert_eq!(Failure::from(&status), failure);
+
+        let status = Status::from(Failure::new(ErrorReason::StorageQuotaExceeded, "why"));
+        assert!(status.get_details_retry_info().is_none());
+        assert!(status.get_details_quota_failure().is_some());
     }
 
     #[test]
@@ -278,9 +336,10 @@ mod tests {
                 | ErrorReason::StoreUnavailable
                 | ErrorReason::HandedBack => Some("1000"),
                 ErrorReason::ShuttingDown => Some("0"),
-                ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
-                    None
-                }
+                ErrorReason::Unspecified
+                | ErrorReason::OutcomeUnknown
+                | ErrorReason::Internal
+                | ErrorReason::RateLimited => None,
                 _ => Some("-1"),
             };
             assert_eq!(told, expected, "{reason:?}");

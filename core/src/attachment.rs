@@ -19,6 +19,7 @@ use crate::{
     committer::Committer,
     error::Error,
     media::{Claim, Media, name},
+    quotas::{QuotaTeller, Quotas},
     request,
     store::{Store, message::ParticipantsRow},
 };
@@ -27,6 +28,7 @@ pub(crate) mod cleaner;
 mod damaged;
 mod draft;
 mod received;
+mod room;
 
 pub(crate) use self::damaged::DamagedFiles;
 use self::{
@@ -47,6 +49,8 @@ pub(crate) struct Attachments {
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attachment_bytes: u64,
+    pub(crate) quotas: Quotas,
+    pub(crate) teller: QuotaTeller,
 }
 
 /// Of one part of an upload.
@@ -191,6 +195,7 @@ impl Attachments {
         if let Some(response) = self.answered_before(&start).await? {
             return Ok(Upload::Repeated(Box::new(response)));
         }
+        let room = self.room(&start).await?;
         let path = name::path(clock::now_micros(), &start.file_name);
         let mut draft = Draft::begin(self, path).await?;
         loop {
@@ -204,6 +209,7 @@ impl Attachments {
                         let limit = self.max_attachment_bytes;
                         return Err(Error::AttachmentTooLarge { limit }.into());
                     }
+                    room.check(self, &start, draft.size() + chunk.len() as u64)?;
                     draft.write(&chunk).await?;
                 }
                 Some(Part::Finish(finish)) => {

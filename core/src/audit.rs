@@ -83,7 +83,9 @@ impl Pending {
             | ErrorReason::MessageNotAllowed
             | ErrorReason::TooLate
             | ErrorReason::ThreadNotFound
-            | ErrorReason::ScopeMissing => {
+            | ErrorReason::ScopeMissing
+            | ErrorReason::RateLimited
+            | ErrorReason::StorageQuotaExceeded => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,

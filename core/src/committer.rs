@@ -31,6 +31,7 @@ use crate::{
     delivery::Delivery,
     error::Error,
     metrics::Commits,
+    quotas::QuotaTeller,
     store::{DatabaseState, Writer},
 };
 
@@ -139,6 +140,13 @@ pub(crate) struct Waits {
     pub(crate) hurried: Duration,
 }
 
+/// Who is told of what becomes of writes.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) commits: Commits,
+    pub(crate) quotas: QuotaTeller,
+}
+
 /// `stop` refuses further writes and ends the task after those that are queued.
 /// [`CommitTask::run`] is to be spawned.
 pub(crate) fn new(
@@ -146,15 +154,16 @@ pub(crate) fn new(
     delivery: Delivery,
     stop: CancellationToken,
     waits: Waits,
-    metrics: Commits,
+    watch: Watch,
 ) -> (Committer, CommitTask, watch::Receiver<DatabaseState>) {
+    let metrics = watch.commits.clone();
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
     let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
     let erased = Arc::new(Notify::new());
-    let task =
-        CommitTask::new(writer, delivery, waiting, health, metrics.clone(), Arc::clone(&erased));
+    let task = CommitTask::new(writer, delivery, waiting, health, watch, Arc::clone(&erased));
+
     (Committer { queue, room, stop, wait, metrics, erased }, task, health_seen)
 }

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use netrox_audit::Audit;
 use netrox_tls::ServerTls;
 
-use crate::auth::ServicesFile;
+use crate::{auth::ServicesFile, quotas::Quotas};
 
 mod postgres_url;
 mod url;
@@ -46,6 +46,8 @@ pub struct Config {
     pub edit_window: Option<Duration>,
     /// The same of its deletion for everyone.
     pub delete_window: Option<Duration>,
+    /// How much of what is kept a user may take.
+    pub quotas: Quotas,
 }
 
 /// The bus between the cores of a cluster, and how it is entered.
@@ -193,6 +195,7 @@ impl fmt::Debug for Config {
             .field("max_attachment_bytes", &self.max_attachment_bytes)
             .field("edit_window", &self.edit_window)
             .field("delete_window", &self.delete_window)
+            .field("quotas", &self.quotas)
             .finish_non_exhaustive()
     }
 }

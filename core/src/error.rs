@@ -1,5 +1,7 @@
 //! Why the core refuses or fails, mapped once to the reasons of the contract.
 
+use std::time::Duration;
+
 use netrox_proto::v1::{ErrorReason, Failure};
 use tonic::Status;
 
@@ -49,6 +51,10 @@ pub(crate) enum Error {
     ThreadNotFound,
     #[error("the token of the service lacks the scope {0}")]
     ScopeMissing(&'static str),
+    #[error("as many conversations were begun as may be in the time: the next in {} s", .wait.as_secs() + 1)]
+    ConversationsLimited { wait: Duration },
+    #[error("the files of the user would take more than {limit} bytes")]
+    StorageExceeded { limit: u64 },
     #[error("internal error")]
     Internal,
 }
@@ -77,6 +83,8 @@ impl Error {
             Self::TooLate => ErrorReason::TooLate,
             Self::ThreadNotFound => ErrorReason::ThreadNotFound,
             Self::ScopeMissing(_) => ErrorReason::ScopeMissing,
+            Self::ConversationsLimited { .. } => ErrorReason::RateLimited,
+            Self::StorageExceeded { .. } => ErrorReason::StorageQuotaExceeded,
             Self::Internal => ErrorReason::Internal,
         }
     }
@@ -87,7 +95,11 @@ impl From<Error> for Failure {
         if let Error::InvalidField { field, problem } = error {
             return Self::invalid_field(field, problem);
         }
-        Self::new(error.reason(), error.to_string())
+        let failure = Self::new(error.reason(), error.to_string());
+        if let Error::ConversationsLimited { wait } = error {
+            return failure.retry_after(wait);
+        }
+        failure
     }
 }
 

@@ -45,6 +45,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod quotas;
 mod reading;
 mod request;
 mod server;
@@ -63,6 +64,7 @@ pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;
 pub use metrics::Metrics;
 pub use migrate::{MigrateError, migrate};
+pub use quotas::{NewConversations, Quotas};
 pub use store::{
     OpenError as DatabaseError,
     copy::{Copied, CopiedTable, CopyError},

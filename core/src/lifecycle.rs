@@ -32,6 +32,7 @@ use crate::{
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
     metrics::{FailedHandshakes, Metrics},
+    quotas::QuotaTeller,
     request::Identified,
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
@@ -135,7 +136,9 @@ impl Core {
         // Beside it: it takes its time to sync.
         let media = tokio::spawn(open_media(config.media.clone()));
         let require_data = config.require_existing_data;
-        let opened = Store::open(&config.database, expected, require_data, damaged.clone()).await;
+        let opened =
+            Store::open(&config.database, expected, require_data, damaged.clone(), config.quotas)
+                .await;
         let Opened { store, writer, is_new } = opened.map_err(unopened)?;
         mark_made(&config, &locks);
         let media = media.await.map_err(|error| OpenError::Media {
@@ -160,8 +163,10 @@ impl Core {
             hurries: hurries.clone(),
             hurried: config.drain_wait,
         };
+        let teller = QuotaTeller { refused: metrics.quota_refusals, audit: config.audit.clone() };
+        let watch = committer::Watch { commits: metrics.commits, quotas: teller.clone() };
         let (committer, commit_task, health) =
-            committer::new(writer, delivery.clone(), draining.clone(), waits, metrics.commits);
+            committer::new(writer, delivery.clone(), draining.clone(), waits, watch);
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
@@ -229,6 +234,8 @@ impl Core {
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             max_attachment_bytes: config.max_attachment_bytes,
+            quotas: config.quotas,
+            teller,
         };
         let directory = Directory { store: store.clone(), committer, audit: config.audit.clone() };
         let services = config.services.as_ref();

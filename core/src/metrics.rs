@@ -29,6 +29,7 @@ pub struct Metrics {
     pub(crate) serving: Serving,
     pub(crate) failed_handshakes: FailedHandshakes,
     pub(crate) service_calls: ServiceCalls,
+    pub(crate) quota_refusals: QuotaRefusals,
 }
 
 impl Default for Metrics {
@@ -46,7 +47,8 @@ impl Default for Metrics {
         let failed_handshakes = FailedHandshakes::default();
         failed_handshakes.begin();
         let service_calls = ServiceCalls::default();
-        Self { commits, feed_reads, serving, failed_handshakes, service_calls }
+        let quota_refusals = QuotaRefusals(by_label(Quota::ALL, |quota| OfQuota { quota }));
+        Self { commits, feed_reads, serving, failed_handshakes, service_calls, quota_refusals }
     }
 }
 
@@ -54,7 +56,8 @@ impl Metrics {
     /// Metrics that the registry shows.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { commits, feed_reads, serving, failed_handshakes, service_calls } = &metrics;
+        let Self { commits, feed_reads, serving, failed_handshakes, service_calls, quota_refusals } =
+            &metrics;
         registry.register(
             "grpc_tls_handshakes_failed",
             "Connections to the gRPC listener that came to nothing in their TLS handshake",
@@ -101,6 +104,11 @@ impl Metrics {
             "service_calls",
             "Calls of the services that are named in the file of services, and of --service-token",
             service_calls.0.clone(),
+        );
+        registry.register(
+            "quota_refusals",
+            "Sends and uploads that were refused because their user was over a quota",
+            quota_refusals.0.clone(),
         );
         metrics
     }
@@ -348,6 +356,44 @@ impl EncodeLabelValue for CallResult {
             Self::Taken => "taken",
             Self::Refused => "refused",
         })
+    }
+}
+
+/// What users are over.
+#[derive(Debug, Clone)]
+pub(crate) struct QuotaRefusals(Family<OfQuota, Counter>);
+
+impl QuotaRefusals {
+    pub(crate) fn count(&self, quota: Quota) {
+        self.0.get_or_create(&OfQuota { quota }).inc();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfQuota {
+    quota: Quota,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Quota {
+    NewConversations,
+    Storage,
+}
+
+impl Quota {
+    const ALL: [Self; 2] = [Self::NewConversations, Self::Storage];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::NewConversations => "new_conversations",
+            Self::Storage => "storage",
+        }
+    }
+}
+
+impl EncodeLabelValue for Quota {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.word())
     }
 }
 

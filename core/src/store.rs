@@ -4,6 +4,7 @@
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
 //! * [`external_id`], [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
+//! * [`quota`]: what users have taken of their quotas.
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
@@ -29,6 +30,7 @@ mod log_room;
 pub(crate) mod message;
 pub(crate) mod open_files;
 mod postgres;
+pub(crate) mod quota;
 mod reach;
 mod sqlite;
 pub(crate) mod thread;
@@ -48,7 +50,7 @@ use self::{
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
 
-use crate::config::Database;
+use crate::{config::Database, quotas::Quotas};
 
 /// Begins a history of which no position from before is a part, in a database that exists; gives its name.
 pub(crate) async fn renew_history(database: &Database) -> Result<String, OpenError> {
@@ -121,6 +123,7 @@ impl Store {
         expected: Expected,
         require_data: bool,
         damaged: CancellationToken,
+        quotas: Quotas,
     ) -> Result<Opened, OpenError> {
         match database {
             Database::Sqlite(path) => {
@@ -130,7 +133,7 @@ impl Store {
                 let open_files = open_files.map_err(sqlx::Error::Io)?;
                 let options = sqlite::write_options(path);
                 let files = Arc::clone(&open_files);
-                let writer = Writer::sqlite(prepared.connection, options, files).await?;
+                let writer = Writer::sqlite(prepared.connection, options, files, quotas).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
                 let bulk = Readers::Sqlite(sqlite::bulk_readers(path));
                 let reach = Arc::default();
@@ -151,7 +154,8 @@ impl Store {
                     notices: Arc::default(),
                     accepted: database.accepted,
                 };
-                let writer = Writer::postgres(postgres::write_options(&options), known).await?;
+                let options_of_writer = postgres::write_options(&options, &quotas);
+                let writer = Writer::postgres(options_of_writer, known, quotas).await?;
                 let lifetime = database.connection_lifetime;
                 let open = |most| Pool::open(&options, &history, most, lifetime);
                 let (readers, bulk) = tokio::join!(open(READERS), open(BULK_READERS));

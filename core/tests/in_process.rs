@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use netrox_core::{Config, Core, Database, MediaLocation, Metrics};
+use netrox_core::{Config, Core, Database, MediaLocation, Metrics, Quotas};
 use netrox_proto::health::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -116,6 +116,7 @@ async fn open(directory: &TempDir) -> Core {
             max_attachment_bytes: 1 << 20,
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
+            quotas: Quotas::default(),
         },
         Metrics::default(),
     )
@@ -266,6 +267,7 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         max_attachment_bytes: 1,
         edit_window: Some(Duration::from_secs(24 * 3600)),
         delete_window: None,
+        quotas: Quotas::default(),
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));

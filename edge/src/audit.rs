@@ -22,6 +22,18 @@ pub(crate) fn refused(audit: &Audit, refusal: Refusal, request: &Extensions) {
     audit.refused(refused, |event| event.request_id(RequestId::current()));
 }
 
+/// More came from an address than may come without a good token.
+pub(crate) fn too_many(audit: &Audit, reason: &'static str, address: Option<ClientAddress>) {
+    let refused = Refused {
+        name: Name::AuthenticationRefused,
+        reason,
+        actor: None,
+        method: None,
+        peer: address.map(ClientAddress::ip),
+    };
+    audit.refused(refused, |event| event.request_id(RequestId::current()));
+}
+
 /// A token counts, but its user was deleted. Other failures say nothing of who asks.
 pub(crate) fn user_refused(audit: &Audit, failure: &Failure, user: UserId, request: &Extensions) {
     let address = Visitor::address(request);

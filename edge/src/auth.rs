@@ -179,6 +179,16 @@ impl Authenticator {
         verified
     }
 
+    /// Whether the token of a request was verified before, by a key that still counts.
+    pub(crate) fn knows(&self, headers: &HeaderMap, query_token: Option<&str>) -> bool {
+        let (Some(tokens), Ok(token)) = (&self.verified, token_of(headers, query_token)) else {
+            return false;
+        };
+        let is_short = token.len() <= MAX_TOKEN_BYTES;
+        let known = is_short.then(|| tokens.get(&VerifiedTokens::place(token))).flatten();
+        known.is_some_and(|known| self.has_key(&known))
+    }
+
     /// Tells the operator what was refused since the last time. To be called once a minute.
     pub(crate) fn tell(&self) {
         self.tally.take().tell();

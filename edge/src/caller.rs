@@ -33,9 +33,7 @@ impl Edge {
         request: &Extensions,
     ) -> Result<Identity, PublicError> {
         let shared = &self.shared;
-        let authenticated = shared.authenticator.authenticate(headers, query_token).await;
-        let identity = authenticated
-            .inspect_err(|refusal| audit::refused(&shared.config.audit, *refusal, request))?;
+        let identity = shared.doorkeeper.authenticate(headers, query_token, request).await?;
         shared.known_users.ensure(&identity).await.inspect_err(|failure| {
             audit::user_refused(&shared.config.audit, failure, identity.user_id, request)
         })?;

@@ -271,6 +271,10 @@ pub struct Limits {
     pub max_downloads_per_address: usize,
     /// At a time.
     pub max_downloads: usize,
+    /// Absent for no limit.
+    pub failed_tokens_per_address: Option<AddressRate>,
+    /// Of requests that are refused. Absent for no limit.
+    pub unauthenticated_requests_per_address: Option<AddressRate>,
     pub ping_interval: Duration,
     /// For what comes before the first request of a connection together with its head, for a later head, and for the whole
     /// WebSocket handshake.
@@ -285,6 +289,19 @@ pub struct Limits {
     pub store_wait: Duration,
     /// From the start of a drain to the hard stop.
     pub drain_timeout: Duration,
+}
+
+/// How often something may happen from one address: so many at once, and in any time as long as `period`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRate {
+    pub count: u32,
+    pub period: Duration,
+}
+
+impl AddressRate {
+    const fn a_minute(count: u32) -> Self {
+        Self { count, period: Duration::from_secs(60) }
+    }
 }
 
 impl Default for Limits {
@@ -308,6 +325,8 @@ impl Default for Limits {
             max_downloads_per_user: 16,
             max_downloads_per_address: 64,
             max_downloads: 1024,
+            failed_tokens_per_address: Some(AddressRate::a_minute(1_000)),
+            unauthenticated_requests_per_address: Some(AddressRate::a_minute(6_000)),
             ping_interval: Duration::from_secs(25),
             handshake_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),

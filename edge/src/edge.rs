@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     core_client::{CoreClient, CoreTransport},
     directory::KnownUsers,
+    doorkeeper::Doorkeeper,
     limits::Limiter,
     metrics::Metrics,
     rest::WaitingMarks,
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) core: CoreClient,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) doorkeeper: Arc<Doorkeeper>,
     pub(crate) known_users: Arc<KnownUsers>,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) sends: Arc<SendPipeline>,
@@ -76,9 +78,12 @@ impl Edge {
             metrics.clone(),
             &tasks,
         );
-        let web_sockets = WebSockets::new(&config, &core, &authenticator, context, &tasks);
+        let doorkeeper = Arc::new(Doorkeeper::new(&config, &authenticator, &metrics));
+        let doors = (&authenticator, &doorkeeper);
+        let web_sockets = WebSockets::new(&config, &core, doors, context, &tasks);
         let shared = Shared {
             authenticator,
+            doorkeeper,
             known_users,
             limiter,
             sends,

@@ -73,6 +73,11 @@ impl PublicError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The file is too large")
     }
 
+    /// It helps to delete files, and not to wait.
+    pub(crate) fn storage_full() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The storage of the user has no room for the file")
+    }
+
     pub(crate) fn form_too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large")
     }
@@ -206,6 +211,10 @@ impl From<Failure> for PublicError {
                 Self::internal(failure.message)
             }
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
+            ErrorReason::RateLimited => {
+                TooMuch { wait: failure.wait().unwrap_or(RETRY_AFTER) }.into()
+            }
+            ErrorReason::StorageQuotaExceeded => Self::storage_full(),
             // The acting user is ensured anew by the next request.
             ErrorReason::UserUnknown
             | ErrorReason::Overloaded
@@ -229,6 +238,10 @@ impl From<tonic::Status> for PublicError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::v2::{
+        problem::Problem,
+        refusal::{Code, Refusal},
+    };
 
     #[test]
     fn every_reason_of_the_core_has_its_status() {
@@ -242,6 +255,8 @@ mod tests {
             (R::UserUnknown, 503, "Temporarily unavailable, try again"),
             (R::MessageNotFound, 404, "Not found"),
             (R::AttachmentNotFound, 404, "Not found"),
+            (R::RateLimited, 429, "Too much in too short a time"),
+            (R::StorageQuotaExceeded, 413, "The storage of the user has no room for the file"),
             (R::RangeNotSatisfiable, 416, "Range not satisfiable"),
             (R::Overloaded, 503, "Temporarily unavailable, try again"),
             (R::StoreUnavailable, 503, "Temporarily unavailable, try again"),
@@ -269,6 +284,50 @@ mod tests {
             let response = refusal.into_response();
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[header::RETRY_AFTER], expected);
+        }
+    }
+
+    /// Of every reason that a core may give, in all forms that clients are told it.
+    #[test]
+    fn whoever_may_try_again_is_told_when_in_every_form() {
+        let wait = Duration::from_millis(90_500);
+        let reasons = (0..).map_while(|number| ErrorReason::try_from(number).ok());
+        let reasons: Vec<_> = reasons.collect();
+        assert!(reasons.contains(&ErrorReason::StorageQuotaExceeded));
+        for reason in reasons {
+            let failure = Failure::new(reason, "why");
+            let is_rate = reason == ErrorReason::RateLimited;
+            let failure = if is_rate { failure.retry_after(wait) } else { failure };
+            let answers = [
+                PublicError::from(failure.clone()).into_response(),
+                Problem::of_read(failure.clone()).into_response(),
+                Problem::of_write(failure.clone()).into_response(),
+            ];
+            for answer in answers {
+                let status = answer.status().as_u16();
+                let expected = match (status, is_rate) {
+                    (429, true) => Some("91"),
+                    (503, false) => Some("1"),
+                    (429 | 503, _) => panic!("{reason:?}: {status}"),
+                    _ => None,
+                };
+                let told = answer.headers().get(header::RETRY_AFTER);
+                let told = told.map(|value| value.to_str().expect("a number"));
+                assert_eq!(told, expected, "{reason:?}: {status}");
+            }
+            let refusal = Refusal::from(failure);
+            assert_eq!(refusal.code == Code::RateLimited, is_rate, "{reason:?}");
+            assert_eq!(refusal.retry_after, is_rate.then_some(wait), "{reason:?}");
+        }
+        let too_much = TooMuch { wait };
+        assert_eq!(Refusal::rate_limited(too_much).retry_after, Some(wait));
+        for answer in [
+            PublicError::from(Full).into_response(),
+            Problem::from(Full).into_response(),
+            PublicError::not_ready("draining").into_response(),
+            Problem::unavailable().into_response(),
+        ] {
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
         }
     }
 

@@ -31,6 +31,7 @@ mod client_address;
 pub mod config;
 pub mod core_client;
 mod directory;
+mod doorkeeper;
 mod edge;
 mod error;
 mod internal_error;

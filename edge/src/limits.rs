@@ -2,8 +2,10 @@
 //!
 //! * [`places`]: what may be under way so many at a time, and the wait for it; [`pace`]: who is far too slow to keep it.
 //! * [`rates`]: what may be done so often.
+//! * [`addresses`]: the same of addresses, of which there may be any number.
 //! * [`downloads`]: the places of a download.
 
+mod addresses;
 mod downloads;
 mod pace;
 mod places;
@@ -21,6 +23,7 @@ use netrox_proto::ids::UserId;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub(crate) use self::{
+    addresses::AddressRates,
     downloads::{Download, Downloads, NoDownload},
     pace::Pace,
     places::{Full, Place, Places},

@@ -30,6 +30,7 @@ pub struct Metrics {
     bytes_of_sends: Gauge,
     refused_sends: RefusedSends,
     keys: KeyMetrics,
+    address_refusals: Family<AddressRefused, Counter>,
 }
 
 impl Metrics {
@@ -45,7 +46,16 @@ impl Metrics {
             bytes_of_sends,
             refused_sends,
             keys,
+            address_refusals,
         } = &metrics;
+        for limit in AddressLimit::ALL {
+            drop(address_refusals.get_or_create(&AddressRefused { limit }));
+        }
+        registry.register(
+            "address_refusals",
+            "Requests without a good token that were refused because too many came from their address",
+            address_refusals.clone(),
+        );
         for over in [Over::Http, Over::WebSocket] {
             for reason in WATCHED_REFUSALS {
                 drop(refusals.get_or_create(&Refusal { over, reason }));
@@ -147,6 +157,10 @@ impl Metrics {
 
     fn refused(&self, refusal: Refusal) {
         self.refusals.get_or_create(&refusal).inc();
+    }
+
+    pub(crate) fn address_refused(&self, limit: AddressLimit) {
+        self.address_refusals.get_or_create(&AddressRefused { limit }).inc();
     }
 
     pub(crate) fn keys(&self) -> &KeyMetrics {
@@ -344,6 +358,31 @@ impl EncodeLabelValue for SendRefusal {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AddressRefused {
+    limit: AddressLimit,
+}
+
+/// What may come from an address so often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum AddressLimit {
+    FailedTokens,
+    Unauthenticated,
+}
+
+impl AddressLimit {
+    const ALL: [Self; 2] = [Self::FailedTokens, Self::Unauthenticated];
+}
+
+impl EncodeLabelValue for AddressLimit {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::FailedTokens => "failed_tokens",
+            Self::Unauthenticated => "unauthenticated",
+        })
+    }
+}
+
 /// Keys of access tokens that come from URLs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyMetrics {
@@ -422,6 +461,7 @@ mod tests {
         metrics.closed(Close::of_connection());
         metrics.bytes_of_sends().inc_by(600);
         metrics.refused_sends().count(SendRefusal::Overloaded);
+        metrics.address_refused(AddressLimit::FailedTokens);
         metrics.keys().fetched(Fetch::Failed);
         metrics.keys().has_keys("https://issuer/keys", 1_800_000_000);
         let mut shown = String::new();
@@ -441,6 +481,8 @@ mod tests {
             "netrox_chat_key_fetches_total{result=\"failed\"} 1",
             "netrox_chat_key_fetches_total{result=\"ok\"} 0",
             "netrox_chat_keys_fetched_timestamp_seconds{source=\"https://issuer/keys\"} 1800000000",
+            "netrox_chat_address_refusals_total{limit=\"failed_tokens\"} 1",
+            "netrox_chat_address_refusals_total{limit=\"unauthenticated\"} 0",
             "netrox_chat_sends_held_bytes 600",
             "netrox_chat_sends_held_limit_bytes 16777216",
             "netrox_chat_sends_refused_total{reason=\"overloaded\"} 1",

@@ -261,6 +261,8 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     head::take_doubled_slash(request.uri_mut());
     let is_probe = rest::is_probe(request.uri().path());
+    let is_second = rest::is_second_generation(request.uri().path());
+    let visitor = request.extensions().get::<Visitor>().cloned();
     let id = RequestId::of(request.headers());
     let is_named = RequestId::is_named_by(request.headers());
     let span = request::span(&id, rest::route_of(request.uri().path()));
@@ -268,6 +270,9 @@ async fn answer(
         Some(refusal) => refusal,
         None => id.clone().scope(server.router.clone().oneshot(request)).instrument(span).await?,
     };
+    if let Some(visitor) = visitor {
+        response = server.edge.shared.doorkeeper.instead(response, &visitor, is_second).await;
+    }
     // Documented clients know no such header: it is for who gave a name, or has a reason to ask an operator.
     if (response.status().is_server_error() || is_named)
         && let Some(id) = id.header_value()

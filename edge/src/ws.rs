@@ -37,6 +37,7 @@ use crate::{
     auth::Authenticator,
     config::{AllowedOrigins, Config},
     core_client::CoreClient,
+    doorkeeper::Doorkeeper,
     notice::Notice,
     tasks::Tasks,
 };
@@ -44,6 +45,7 @@ use crate::{
 /// The WebSockets of an edge, from their handshakes on.
 pub(crate) struct WebSockets {
     authenticator: Arc<Authenticator>,
+    doorkeeper: Arc<Doorkeeper>,
     tasks: Tasks,
     sockets: Arc<Sockets>,
     refused: RefusedHandshakes,
@@ -61,7 +63,7 @@ impl WebSockets {
     pub(crate) fn new(
         config: &Config,
         core: &CoreClient,
-        authenticator: &Arc<Authenticator>,
+        (authenticator, doorkeeper): (&Arc<Authenticator>, &Arc<Doorkeeper>),
         context: SessionContext,
         tasks: &Tasks,
     ) -> Self {
@@ -77,6 +79,7 @@ impl WebSockets {
         tasks.spawn(Arc::clone(&sockets).stop_left());
         Self {
             authenticator: Arc::clone(authenticator),
+            doorkeeper: Arc::clone(doorkeeper),
             tasks: tasks.clone(),
             sockets,
             refused: RefusedHandshakes::default(),

@@ -20,6 +20,7 @@ mod jwt;
 mod limits;
 mod log;
 mod migrate;
+mod quotas;
 mod refusal;
 mod service;
 mod storage;
@@ -47,6 +48,7 @@ pub(crate) use self::{
     limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
     log::{LogArgs, LogFormat},
     migrate::MigrateArgs,
+    quotas::QuotaArgs,
     service::{ServiceTokenMintArgs, ServicesArgs},
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
@@ -145,6 +147,8 @@ pub(crate) struct ServeArgs {
     pub(crate) limits: EdgeLimitArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) quotas: QuotaArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
@@ -174,6 +178,8 @@ pub(crate) struct CoreArgs {
     pub(crate) common: CommonLimitArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) quotas: QuotaArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,

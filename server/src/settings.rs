@@ -116,7 +116,12 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     let schemes = Schemes { http: http_tls.is_some(), grpc: grpc_tls.is_some() };
     let user_ids = jwt.jwt.issuers.first().map(|issuer| issuer.user_ids.clone());
     let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
-    let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
+    let limits = CoreLimits {
+        common: &args.common,
+        wait: &args.wait,
+        drain: &args.drain,
+        quotas: &args.quotas,
+    };
     let mut core =
         CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
     core.config.services = services;
@@ -154,7 +159,12 @@ pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, Setting
     args.grpc.warn(grpc_tls.is_some(), &mut warnings);
     let services = services::read(&args.services, &sources, &mut warnings)?;
 
-    let limits = CoreLimits { common: &args.common, wait: &args.wait, drain: &args.drain };
+    let limits = CoreLimits {
+        common: &args.common,
+        wait: &args.wait,
+        drain: &args.drain,
+        quotas: &args.quotas,
+    };
     let mut core =
         CoreSettings::new(&args.grpc, grpc_tls, &data_dir, storage, limits, service_tokens);
     core.config.services = services;

@@ -317,12 +317,21 @@ async fn an_older_database_is_brought_up_to_date() {
     }
     core.terminate();
     assert_eq!(core.exit_code().await, Some(0));
-    let forget = match STORE {
-        Store::Sqlite => "delete from _sqlx_migrations where version >= 4",
-        Store::Postgres => "delete from _sqlx_migrations where version >= 6",
+    let (forget, trigger) = match STORE {
+        Store::Sqlite => {
+            ("delete from _sqlx_migrations where version >= 4", "drop trigger messages_stored_file")
+        }
+        Store::Postgres => (
+            "delete from _sqlx_migrations where version >= 6",
+            "drop trigger messages_stored_file on messages",
+        ),
     };
     core.process
         .change_rows(&[
+            trigger,
+            "drop table user_storage",
+            "drop index messages_files",
+            "drop index threads_begun",
             "drop table thread_states",
             "drop index messages_turns",
             "alter table messages drop column reply_to",

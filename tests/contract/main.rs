@@ -28,6 +28,7 @@ mod pipeline;
 mod protoc;
 mod protocol;
 mod python;
+mod quotas;
 mod raw_call;
 mod reflection;
 mod refusal;

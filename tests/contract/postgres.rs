@@ -36,6 +36,8 @@ mod pipeline;
 mod promise;
 mod protocol;
 mod python;
+mod quota_races;
+mod quotas;
 mod raw_call;
 mod reflection;
 mod refusal;

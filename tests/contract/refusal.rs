@@ -30,6 +30,7 @@ fn documented_code(reason: ErrorReason) -> Code {
         ErrorReason::OutcomeUnknown => Code::Unknown,
         ErrorReason::Internal => Code::Internal,
         ErrorReason::Overtaken => Code::Aborted,
+        ErrorReason::RateLimited | ErrorReason::StorageQuotaExceeded => Code::ResourceExhausted,
         ErrorReason::Unspecified => panic!("no call is refused without a reason"),
     }
 }
@@ -58,8 +59,13 @@ pub(crate) fn assert_refused<T: Debug>(result: Result<T, Status>, reason: ErrorR
     let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
     assert_eq!((info.reason.as_str(), info.domain.as_str()), (name, DOMAIN), "{status:?}");
     let retry = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
-    assert_eq!(retry.is_some(), status.code() == Code::Unavailable, "{status:?}");
-    assert_eq!(retry_pushback(&status), documented_pushback(reason), "{status:?}");
+    let is_rate = reason == ErrorReason::RateLimited;
+    assert_eq!(retry.is_some(), status.code() == Code::Unavailable || is_rate, "{status:?}");
+    let pushback = retry.filter(|_| is_rate).map(|retry| retry.as_millis().to_string());
+    let pushback = pushback.as_deref().or_else(|| documented_pushback(reason));
+    assert_eq!(retry_pushback(&status), pushback, "{status:?}");
+    let quota = status.get_details_quota_failure();
+    assert_eq!(quota.is_some(), status.code() == Code::ResourceExhausted, "{status:?}");
     let names_a_field = status.get_details_bad_request().is_some();
     assert_eq!(names_a_field, reason == ErrorReason::InvalidField, "{status:?}");
     assert_for_people(status.message());

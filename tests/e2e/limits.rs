@@ -2,5 +2,7 @@
 
 mod address;
 mod download;
+mod quota;
+mod stranger;
 mod turn;
 mod upload;

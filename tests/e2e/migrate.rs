@@ -31,7 +31,8 @@ struct Move {
 
 impl Move {
     async fn prepare() -> Self {
-        let mut old = TestChat::start(Arrangement::Serve).await;
+        let builder = TestChat::builder(Arrangement::Serve);
+        let mut old = builder.set("max-storage-per-user", "1000").start().await;
         let (ada, mut ada_socket) = old.join("ada").await;
         let (bob, mut bob_socket) = old.join("bob").await;
         let (cyd, mut cyd_socket) = old.join("cyd").await;
@@ -147,7 +148,7 @@ async fn all_of_it_is_there_and_goes_on() {
         let ended = moving.run().await;
         assert!(ended.status.success(), "{ended:?}");
         for (table, rows) in
-            [("users", 5), ("external_ids", 1), ("feeds", 5), ("threads", 4), ("messages", 8)]
+            [("users", 5), ("external_ids", 1), ("feeds", 5), ("threads", 4), ("messages", 8), ("user_storage", 2)]
         {
             let line = ended.stdout.lines().find(|line| line.starts_with(table));
             let words: Vec<_> = line.expect(table).split_whitespace().collect();
@@ -163,15 +164,24 @@ async fn all_of_it_is_there_and_goes_on() {
         // What a library sends again was sent to the old machine.
         let again = new.upload(bob, moving.form.clone()).await;
         assert_eq!(again.json()["entity"]["message"]["id"], file[0]["id"]);
+        // What files took is what they take, here without a limit.
+        new.upload_file(bob, ada, "new.bin", FILE).await;
+        let counted = "select (select bytes from user_storage s where s.user_key = m.sender) = sum(attachment_size)
+            from messages m where attachment_path is not null group by sender";
+        let counted: Vec<bool> = sqlx::query_scalar(counted)
+            .fetch_all(&mut moving.target.connect().await)
+            .await
+            .expect("sums");
+        assert_eq!(counted, [true, true]);
         // What is new comes after what is old, in the conversation and in the feeds.
         let mut ada_socket = new.connect(ada).await;
         let mut bob_socket = new.connect(bob).await;
         ada_socket.say(bob, "after the move").await;
         bob_socket.expect_body("after the move").await;
         let history = new.history(bob, ada).await;
-        assert_eq!(history.len(), 4);
-        assert_eq!(history[3]["message"], "after the move");
-        assert!(history[3]["id"].as_i64() > history[2]["id"].as_i64());
+        assert_eq!(history.len(), 5);
+        assert_eq!(history[4]["message"], "after the move");
+        assert!(history[4]["id"].as_i64() > history[2]["id"].as_i64());
         let (fay, mut fay_socket) = new.join("fay").await;
         ada_socket.say(&fay, "welcome").await;
         fay_socket.expect_body("welcome").await;

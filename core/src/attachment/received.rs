@@ -53,6 +53,8 @@ pub(super) struct Start {
     reply_to: Option<i64>,
     meta: Option<String>,
     dispatch: bool,
+    /// The file has so many bytes at least.
+    pub(super) min_size: u64,
 }
 
 impl TryFrom<v1::UploadStart> for Start {
@@ -73,6 +75,7 @@ impl TryFrom<v1::UploadStart> for Start {
             reply_to: reply_to.transpose()?,
             meta: start.meta_json.map(parse::meta).transpose()?,
             dispatch: start.dispatch,
+            min_size: u64::try_from(start.min_size).unwrap_or_default(),
         })
     }
 }

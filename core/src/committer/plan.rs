@@ -2,6 +2,7 @@
 //! given, what each caller is answered and what each user learns. No database in here.
 //!
 //! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`], [`edit`], [`delete`], [`mark`].
+//! [`quota`] is what a send must be within.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,6 +16,7 @@ use crate::{
     change::{Change, Subject, ThreadSubject},
     command::MAX_ID,
     error::Error,
+    quotas::Quotas,
     store::{
         batch::{
             ActivityRow, BatchData, BatchQuery, ChangedMessageRow, NewThreadRow, Pair, Progress,
@@ -31,14 +33,18 @@ mod delete;
 mod dispatch;
 mod edit;
 mod mark;
+mod quota;
 mod send;
 
 /// What the writes of a batch have to know of the database.
-pub(super) fn query(writes: &[Write]) -> BatchQuery {
+pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
     let mut query = BatchQuery::default();
     for write in writes {
         match write {
-            Write::Chat(ChatWrite::Message(message)) => send::ask(message, &mut query),
+            Write::Chat(ChatWrite::Message(message)) => {
+                send::ask(message, &mut query);
+                quota::ask(message, quotas, now, &mut query);
+            }
             Write::Chat(ChatWrite::Dispatch(dispatch)) => dispatch::ask(dispatch, &mut query),
             Write::Chat(ChatWrite::Edit(edit)) => edit::ask(edit, &mut query),
             Write::Chat(ChatWrite::Delete(deletion)) => delete::ask(deletion, &mut query),
@@ -53,6 +59,7 @@ pub(super) fn query(writes: &[Write]) -> BatchQuery {
 pub(super) struct Plan<'a> {
     loaded: BatchData,
     now: i64,
+    quotas: Quotas,
     /// The start that feeds move in.
     start: Start,
     pub(super) rows: Rows<'a>,
@@ -72,6 +79,7 @@ impl<'a> Plan<'a> {
         Self {
             loaded,
             now,
+            quotas: Quotas::default(),
             start,
             rows: Rows::default(),
             changes: Vec::new(),
@@ -81,6 +89,11 @@ impl<'a> Plan<'a> {
             states: BTreeMap::new(),
             shown: BTreeMap::new(),
         }
+    }
+
+    /// Of every sender.
+    pub(super) fn within(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
     }
 
     /// Those of a batch that are decided here. `requests` are what asked for the writes, beside them.
@@ -161,6 +174,7 @@ impl<'a> Plan<'a> {
                     user_one: one,
                     created,
                 });
+                self.count_conversation(one);
                 // A mark that is decided after it finds it.
                 self.loaded.progress.insert(pair, ThreadProgress::new(id, low_key));
                 ThreadState::new(id, pair, created)

@@ -9,6 +9,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
+    Watch,
     answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
@@ -24,6 +25,7 @@ use crate::{
     delivery::Delivery,
     error::Error,
     metrics::{CommitFailure, Commits},
+    quotas::QuotaTeller,
     store::{
         self, DatabaseState, Writer,
         writer::{CommitOutcome, Trace},
@@ -52,6 +54,7 @@ pub(crate) struct CommitTask {
     metrics: Commits,
     /// Told when there are files to remove.
     erased: Arc<Notify>,
+    quotas: QuotaTeller,
 }
 
 impl CommitTask {
@@ -60,11 +63,18 @@ impl CommitTask {
         delivery: Delivery,
         waiting: Waiting,
         health: watch::Sender<DatabaseState>,
-        metrics: Commits,
+        Watch { commits: metrics, quotas }: Watch,
         erased: Arc<Notify>,
     ) -> Self {
         let condition = Condition::new(health);
-        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics, erased }
+        Self {
+            writer,
+            delivery,
+            watchdog: Watchdog { waiting, condition },
+            metrics,
+            erased,
+            quotas,
+        }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -187,7 +197,16 @@ impl CommitTask {
         if committed.answers.iter().any(erases) {
             self.erased.notify_one();
         }
+        self.tell_quotas(&batch.writes, &committed.answers);
         Ok(committed.answers)
+    }
+
+    fn tell_quotas(&self, writes: &[Write], answers: &[WriteResult]) {
+        for (write, answer) in writes.iter().zip(answers) {
+            if let (Err(error), Some(sender)) = (answer, write.sender()) {
+                self.quotas.tell(sender, error);
+            }
+        }
     }
 
     fn measure(&self, result: &Result<Committed, BatchError>, begun: Instant) {

@@ -1,3 +1,4 @@
+use netrox_audit::Audit;
 use netrox_proto::ids::UserId;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -7,6 +8,7 @@ use crate::{
     command::NewMessage,
     config::Database,
     metrics::Metrics,
+    quotas::Quotas,
     store::{Expected, Store},
 };
 
@@ -14,20 +16,19 @@ use crate::{
 async fn committer() -> (TempDir, Committer, CommitTask) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = Database::Sqlite(directory.path().join("chat.db"));
-    let opened = Store::open(&database, Expected::Nothing, false, CancellationToken::new()).await;
+    let (damaged, quotas) = (CancellationToken::new(), Quotas::default());
+    let opened = Store::open(&database, Expected::Nothing, false, damaged, quotas).await;
     let writer = opened.expect("a database").writer;
     let waits = Waits {
         store: Duration::from_secs(10),
         hurries: CancellationToken::new(),
         hurried: Duration::from_secs(5),
     };
-    let (committer, task, _) = new(
-        writer,
-        Delivery::default(),
-        CancellationToken::new(),
-        waits,
-        Metrics::default().commits,
-    );
+    let Metrics { commits, quota_refusals: refused, .. } = Metrics::default();
+    let quotas = QuotaTeller { refused, audit: Audit::default() };
+    let watch = Watch { commits, quotas };
+    let (committer, task, _) =
+        new(writer, Delivery::default(), CancellationToken::new(), waits, watch);
     (directory, committer, task)
 }
 

@@ -64,6 +64,7 @@ pub(super) async fn run(
     if let Some(committed) = sends::run(writer, writes, requests, progress, now, deadline).await? {
         return Ok(committed);
     }
+    let quotas = writer.quotas();
     let mut transaction = writer.begin_by(deadline).await?;
     progress.enter(Phase::Working);
     let mut answers = Answers::to(writes.len());
@@ -71,10 +72,10 @@ pub(super) async fn run(
     directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
     upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
-    let query = plan::query(writes);
+    let query = plan::query(writes, &quotas, now);
     let data =
         if query.users.is_empty() { BatchData::default() } else { transaction.load(query).await? };
-    let mut plan = Plan::new(data, now, transaction.start());
+    let mut plan = Plan::new(data, now, transaction.start()).within(quotas);
     plan.decide_all(writes, requests, &mut answers);
     plan.finish();
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     history::{FeedStartRow, Start},
     message::{MessageRow, ParticipantsRow},
+    quota::{Begun, FirstContacts},
     user::UserKey,
 };
 use crate::command::{Digest, NewAttachment};
@@ -54,6 +55,10 @@ pub(crate) struct BatchQuery {
     pub(crate) boundaries: Vec<Digest>,
     /// How many messages may be stored.
     pub(crate) new_messages: usize,
+    /// What counts of the conversations that were begun by whoever begins another; absent where they may be any number.
+    pub(crate) first_contacts: Option<FirstContacts>,
+    /// Those of whom is asked what their files take.
+    pub(crate) stored_files_of: Vec<UserId>,
 }
 
 /// What the database holds of it.
@@ -71,6 +76,10 @@ pub(crate) struct BatchData {
     pub(crate) reply_targets: HashMap<i64, ReplyTarget>,
     pub(crate) progress: HashMap<Pair, ThreadProgress>,
     pub(crate) forms: Forms,
+    /// Of those who would begin a conversation.
+    pub(crate) begun: HashMap<UserKey, Begun>,
+    /// Bytes.
+    pub(crate) stored_files: HashMap<UserKey, i64>,
     /// Greater than all in use, as many as may be needed.
     pub(crate) message_ids: vec::IntoIter<i64>,
     pub(crate) thread_ids: vec::IntoIter<i64>,
@@ -296,6 +305,29 @@ fn key_pairs(pairs: &[(UserId, UserId)], users: &HashMap<UserId, UserState>) -> 
 }
 
 impl BatchQuery {
+    /// Those who would begin a conversation, each once, if that is limited.
+    fn beginners(&self, loaded: &BatchData) -> Option<(Vec<UserKey>, FirstContacts)> {
+        let contacts = self.first_contacts?;
+        let key = |id: &UserId| loaded.users.get(id).map(|user| user.key);
+        let pairs = self.pairs.iter().filter_map(|(one, two)| Some((key(one)?, key(two)?)));
+        let is_new = |(one, two): &Pair| {
+            one != two && !loaded.threads.contains_key(&(*one.min(two), *one.max(two)))
+        };
+        let mut senders: Vec<_> = pairs.filter(is_new).map(|(sender, _)| sender).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        (!senders.is_empty()).then_some((senders, contacts))
+    }
+
+    /// Those of whom is asked what their files take, each once.
+    fn senders_of_files(&self, loaded: &BatchData) -> Vec<UserKey> {
+        let users = self.stored_files_of.iter().filter_map(|id| loaded.users.get(id));
+        let mut keys: Vec<_> = users.map(|user| user.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// Adds the pairs of the messages that were found.
     fn add_pairs(&mut self, messages: &HashMap<i64, ParticipantsRow>) {
         let pair = |row: &ParticipantsRow| (row.sender_id(), row.receiver_id());

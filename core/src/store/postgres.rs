@@ -49,6 +49,7 @@ use super::{
 use crate::{
     config::{AcceptedSettings, PostgresDatabase},
     notice::Notices,
+    quotas::Quotas,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -155,8 +156,8 @@ pub(super) async fn connect_to_existing(
 ) -> Result<(PgConnection, Migrations), OpenError> {
     // A command that is stopped must not hold up cores; one that has much to write takes its time.
     let (_, options) = first_session(database.url.options(), Patience::SHORT).await?;
-    let options =
-        write_options(&options).options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    let options = write_options(&options, &Quotas::default())
+        .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let mut connection = connect_when_taken(&options, Patience::SHORT).await?;
     let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
     within(FIRST_ANSWER_TIMEOUT, checked).await??;

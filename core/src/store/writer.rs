@@ -24,6 +24,7 @@ use super::{
     postgres::{self, SessionName, server_clock},
     sqlite,
 };
+use crate::quotas::Quotas;
 
 mod at_once;
 mod settle;
@@ -41,6 +42,7 @@ pub(crate) struct Writer {
     open: Option<Open>,
     /// Of PostgreSQL: one that was asked for more than it has answered. Nothing is written until it has ended.
     unanswered: Option<SessionName>,
+    quotas: Quotas,
 }
 
 /// How to connect.
@@ -104,6 +106,7 @@ impl Writer {
         mut connection: SqliteConnection,
         options: SqliteConnectOptions,
         files: Arc<OpenFiles>,
+        quotas: Quotas,
     ) -> Result<Self, sqlx::Error> {
         files.opened().await?;
         let opened_at = Some(batch::sqlite::version(&mut connection).await?);
@@ -112,7 +115,7 @@ impl Writer {
         let open = Open { opened_at, ..Open::new(Connection::Sqlite(connection), start) };
         let is_nameless = memory.is_nameless();
         let engine = Engine::Sqlite { options, files, memory };
-        let mut writer = Self { engine, open: Some(open), unanswered: None };
+        let mut writer = Self { engine, open: Some(open), unanswered: None, quotas };
         if is_nameless && let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
             writer.discard().await;
@@ -123,10 +126,11 @@ impl Writer {
     pub(super) async fn postgres(
         options: PgConnectOptions,
         known: postgres::Known,
+        quotas: Quotas,
     ) -> Result<Self, sqlx::Error> {
         let engine = Engine::Postgres { options, known, told: Start::default() };
         let open = Some(engine.open(true).await?);
-        let mut writer = Self { engine, open, unanswered: None };
+        let mut writer = Self { engine, open, unanswered: None, quotas };
         writer.take_new_history();
         Ok(writer)
     }
@@ -134,6 +138,11 @@ impl Writer {
     async fn note_start(&mut self) -> Result<(), Error> {
         let transaction = self.begin().await?;
         transaction.commit(&Rows::default()).await.map_err(CommitError::into_inner)
+    }
+
+    /// What users may take.
+    pub(crate) fn quotas(&self) -> Quotas {
+        self.quotas
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -174,7 +183,7 @@ impl Writer {
     }
 
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
-        let Self { engine, open, unanswered } = self;
+        let Self { engine, open, unanswered, quotas: _ } = self;
         Ok(match open {
             Some(open) => open,
             none => {

@@ -104,6 +104,27 @@ impl Refusal {
         }
     }
 
+    /// Whether the token may be somebody's guess: one that was good, or will be, is none, nor is what nobody can tell of.
+    pub(crate) fn is_of_a_guess(self) -> bool {
+        match self {
+            Self::Missing | Self::Expired | Self::NotYetValid | Self::NoKeys => false,
+            Self::SeveralHeaders
+            | Self::OtherScheme
+            | Self::TooLong
+            | Self::Malformed
+            | Self::Algorithm
+            | Self::Signature
+            | Self::Critical
+            | Self::NoExpiry
+            | Self::BadStart
+            | Self::Issuer
+            | Self::Audience
+            | Self::Type
+            | Self::NoUser
+            | Self::UnknownKey => true,
+        }
+    }
+
     /// It says nothing of the token, which may be tried again.
     pub(crate) fn is_temporary(self) -> bool {
         self == Self::NoKeys

@@ -103,7 +103,7 @@ impl<K: Copy + Eq + Hash> Rates<K> {
 /// No further than timers reach.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn time_of(count: u64, amount: u64, period: Duration) -> Duration {
+pub(super) fn time_of(count: u64, amount: u64, period: Duration) -> Duration {
     let nanos = period.as_nanos().saturating_mul(count.into()) / u128::from(amount);
     u64::try_from(nanos).map_or(MAX_TIME, Duration::from_nanos).min(MAX_TIME)
 }

@@ -16,7 +16,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use netrox_proto::{
     error::DOMAIN,
     ids::UserId,
@@ -61,15 +61,24 @@ pub(super) async fn upload(
     edge.shared.limiter.send_in_turn(sender_id).await?;
     let max_bytes = limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();
+    let min_size = min_size(&head.headers);
     let body = at_the_rate_of(edge.clone(), sender_id, body);
     let form = Form::new(boundary, &head.headers, body, max_bytes)?;
-    let upload = Upload { edge: edge.clone(), sender_id, max_body_bytes: limits.max_body_bytes };
+    let max_body_bytes = limits.max_body_bytes;
+    let upload = Upload { edge: edge.clone(), sender_id, max_body_bytes, min_size };
     match carry(&edge, |parts| async move { upload.send(form, &parts).await }).await {
         Ok(answer) => render(&answer),
         Err(NotStored::Form(refusal)) => Err(refusal),
         Err(NotStored::Core(status)) => Err(edge.refusal(sender_id, &status)),
         Err(NotStored::Unknown(status)) => Err(PublicError::outcome_unknown(status.message())),
     }
+}
+
+/// How many bytes the file of a form has at least, where the form says how long it is.
+pub(super) fn min_size(headers: &HeaderMap) -> i64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length: u64 = length.and_then(|text| text.parse().ok()).unwrap_or_default();
+    i64::try_from(length.saturating_sub(FORM_BYTES)).unwrap_or(i64::MAX)
 }
 
 /// Why an upload has no answer of the core's.
@@ -177,6 +186,7 @@ struct Upload {
     edge: Edge,
     sender_id: UserId,
     max_body_bytes: usize,
+    min_size: i64,
 }
 
 pub(super) type Parts = mpsc::Sender<UploadAttachmentRequest>;
@@ -245,8 +255,12 @@ impl Upload {
 
     async fn send_file(&self, mut part: Part, parts: &Parts) -> Result<(), PublicError> {
         let file_name = file_name(&mut part)?;
-        let start =
-            UploadStart { sender_id: self.sender_id.to_string(), file_name, ..Default::default() };
+        let start = UploadStart {
+            sender_id: self.sender_id.to_string(),
+            file_name,
+            min_size: self.min_size,
+            ..Default::default()
+        };
         hand_over(parts, UploadPart::Start(start)).await?;
         send_content(&self.edge, self.sender_id, part, parts).await
     }

@@ -152,6 +152,8 @@ fn refusal(status: &Status) -> PublicError {
         | R::TooLate
         | R::ThreadNotFound
         | R::ScopeMissing
+        | R::RateLimited
+        | R::StorageQuotaExceeded
         | R::Internal => failure.into(),
     }
 }

@@ -320,7 +320,9 @@ impl OnStream {
                 Verdict::Known(Err(failure))
             }
             // The core sees to it that the other copies are refused as well; one of before it gave codes does not.
-            R::ReceiverUnknown | R::Overtaken if failure.code != 0 => Verdict::Known(Err(failure)),
+            R::ReceiverUnknown | R::Overtaken | R::RateLimited if failure.code != 0 => {
+                Verdict::Known(Err(failure))
+            }
             // The rest speaks of this copy alone.
             R::Unspecified
             | R::InvalidField
@@ -344,6 +346,8 @@ impl OnStream {
             | R::TooLate
             | R::ThreadNotFound
             | R::ScopeMissing
+            | R::RateLimited
+            | R::StorageQuotaExceeded
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

@@ -45,6 +45,8 @@ impl Tally {
             | R::TooLate
             | R::ThreadNotFound
             | R::ScopeMissing
+            | R::RateLimited
+            | R::StorageQuotaExceeded
             | R::Internal => return,
         };
         self.refused.count(refusal);

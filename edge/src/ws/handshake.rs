@@ -48,6 +48,7 @@ use super::{
 use crate::{
     audit,
     auth::{Identity, query_token},
+    doorkeeper::TurnedAway,
     error::PublicError,
     strangers::Visitor,
     wire::{
@@ -77,11 +78,12 @@ pub(crate) async fn handshake(
     let offer = Offer::of(&request);
     let token = query_token(request.uri().query());
     let authenticator = &web_sockets.authenticator;
-    let authenticated = authenticator.authenticate(request.headers(), token.as_deref());
-    let identity = match authenticated.await {
+    let doorkeeper = &web_sockets.doorkeeper;
+    let (headers, extensions) = (request.headers(), request.extensions());
+    let identity = match doorkeeper.authenticate(headers, token.as_deref(), extensions).await {
         Ok(identity) => identity,
-        Err(refusal) => {
-            audit::refused(&web_sockets.audit, refusal, request.extensions());
+        Err(TurnedAway::TooMany(too_much)) => return PublicError::from(too_much).into_response(),
+        Err(TurnedAway::Refused(refusal)) => {
             if refusal.is_temporary() {
                 return PublicError::unavailable().into_response();
             }

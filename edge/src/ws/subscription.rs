@@ -101,6 +101,8 @@ impl Fate {
             | R::TooLate
             | R::ThreadNotFound
             | R::ScopeMissing
+            | R::RateLimited
+            | R::StorageQuotaExceeded
             | R::Internal => Self::Broken,
         }
     }

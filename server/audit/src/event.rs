@@ -21,6 +21,8 @@ pub enum Name {
     ScopeRefused,
     /// The credential of a stream counts no more, or for less.
     StreamEnded,
+    /// A user asked for more than their quota.
+    QuotaExceeded,
     UsersUpserted,
     /// A user's token made or changed an entry of the directory.
     UserProvisioned,
@@ -34,13 +36,14 @@ pub enum Name {
 }
 
 impl Name {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
         Self::AuthenticationRefused,
         Self::ScopeRefused,
         Self::StreamEnded,
+        Self::QuotaExceeded,
         Self::UsersUpserted,
         Self::UserProvisioned,
         Self::UserDeleted,

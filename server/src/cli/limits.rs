@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use netrox_edge::config::Limits;
+use netrox_edge::config::{AddressRate, Limits};
 
-use super::value::{Window, duration, number, window};
+use super::value::{Limited, Window, duration, number, rate_or_none, window};
 use crate::sources::{SettingError, Sources};
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -94,6 +94,16 @@ pub(crate) struct EdgeLimitArgs {
     /// Downloads altogether; beyond it a wait, then 503; never more than an eighth of the open files
     #[arg(long, value_name = "N", default_value = "1024", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_downloads: usize,
+
+    /// Tokens of an address that are refused, in a time; beyond it 429, also before they are verified
+    ///
+    /// A /64 for IPv6. One that has expired does not count, and nobody with a good token is refused for others.
+    #[arg(long, value_name = "N/TIME", default_value = "1000/1m", value_parser = rate_or_none)]
+    pub(crate) failed_tokens_per_address: Limited,
+
+    /// Requests of an address that are refused and have no good token, in a time; beyond it 429, a second late
+    #[arg(long, value_name = "N/TIME", default_value = "6000/1m", value_parser = rate_or_none)]
+    pub(crate) unauthenticated_requests_per_address: Limited,
 
     /// Time between pings of an idle WebSocket; one silent for two of them is dropped
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration(SHORTEST..=LONGEST))]
@@ -184,6 +194,10 @@ impl EdgeLimitArgs {
             max_downloads_per_user: self.max_downloads_per_user,
             max_downloads_per_address: self.max_downloads_per_address,
             max_downloads: self.max_downloads,
+            failed_tokens_per_address: address_rate(self.failed_tokens_per_address),
+            unauthenticated_requests_per_address: address_rate(
+                self.unauthenticated_requests_per_address,
+            ),
             ping_interval: self.ping_interval,
             handshake_timeout: self.handshake_timeout,
             keep_alive_timeout: self.keep_alive_timeout,
@@ -212,6 +226,10 @@ impl EdgeLimitArgs {
             ("outgoing-queue-bytes", self.outgoing_queue_bytes),
         )
     }
+}
+
+fn address_rate(Limited(rate): Limited) -> Option<AddressRate> {
+    rate.map(|rate| AddressRate { count: rate.count, period: rate.period })
 }
 
 /// Blames the one of the two that was given.

@@ -1,12 +1,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Arg, Command, CommandFactory, Parser};
-use netrox_edge::config::Limits;
+use netrox_edge::config::{AddressRate, Limits};
 
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 92] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 96] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -81,6 +81,10 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 92] = [
     ("max-downloads-per-user", Some("16"), &["serve", "edge"]),
     ("max-downloads-per-address", Some("64"), &["serve", "edge"]),
     ("max-downloads", Some("1024"), &["serve", "edge"]),
+    ("new-conversations-rate", None, &["serve", "core"]),
+    ("max-storage-per-user", None, &["serve", "core"]),
+    ("failed-tokens-per-address", Some("1000/1m"), &["serve", "edge"]),
+    ("unauthenticated-requests-per-address", Some("6000/1m"), &["serve", "edge"]),
     ("ping-interval", Some("25s"), &["serve", "edge"]),
     ("handshake-timeout", Some("10s"), &["serve", "edge"]),
     ("keep-alive-timeout", Some("75s"), &["serve", "edge"]),
@@ -194,6 +198,8 @@ fn every_limit_reaches_the_edge() {
         "--max-downloads-per-user=28",
         "--max-downloads-per-address=29",
         "--max-downloads=30",
+        "--failed-tokens-per-address=36/2m",
+        "--unauthenticated-requests-per-address=unlimited",
         "--keep-alive-timeout=31s",
         "--edit-window=32s",
         "--delete-window=33m",
@@ -219,6 +225,11 @@ fn every_limit_reaches_the_edge() {
         max_downloads_per_user: 28,
         max_downloads_per_address: 29,
         max_downloads: 30,
+        failed_tokens_per_address: Some(AddressRate {
+            count: 36,
+            period: Duration::from_secs(120),
+        }),
+        unauthenticated_requests_per_address: None,
         ping_interval: Duration::from_secs(20),
         handshake_timeout: Duration::from_secs(21),
         keep_alive_timeout: Duration::from_secs(31),

@@ -33,6 +33,37 @@ pub(super) fn window(text: &str) -> Result<Window, String> {
     duration(Duration::ZERO..=LONGEST_WINDOW)(text).map(|time| Window(Some(time)))
 }
 
+/// So many in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) count: u32,
+    pub(crate) period: Duration,
+}
+
+const RATE_COUNTS: RangeInclusive<u32> = 1..=1_000_000;
+const RATE_PERIODS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600);
+
+/// `N/TIME`: 1 to a million, in a second to a year.
+pub(super) fn rate(text: &str) -> Result<Rate, String> {
+    let (count, period) = text.split_once('/').ok_or("write N/TIME, such as 20/1h")?;
+    let count = count.parse().ok().filter(|count| RATE_COUNTS.contains(count));
+    let count = count.ok_or("N must be 1 to 1000000: write N/TIME, such as 20/1h")?;
+    // `1/s` and `20/h` are short for one of the unit.
+    let is_unit = period.starts_with(|first: char| first.is_ascii_alphabetic());
+    let period = if is_unit { format!("1{period}") } else { period.to_owned() };
+    Ok(Rate { count, period: duration(RATE_PERIODS)(&period)? })
+}
+
+/// A rate, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limited(pub(crate) Option<Rate>);
+
+/// A rate, or `unlimited`.
+pub(super) fn rate_or_none(text: &str) -> Result<Limited, String> {
+    if text == "unlimited" { Ok(Limited(None)) } else { rate(text).map(|rate| Limited(Some(rate))) }
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
@@ -102,6 +133,21 @@ mod tests {
             ["", "s", "-1", "1.5", "25 parsecs", "0", "9ms", "3601", "99999999999999999999"]
         {
             assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_in_a_time() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(rate("20/1h"), Ok(Rate { count: 20, period: hour }));
+        assert_eq!(rate("1000000/h"), Ok(Rate { count: 1_000_000, period: hour }));
+        assert_eq!(rate("5/90"), Ok(Rate { count: 5, period: Duration::from_secs(90) }));
+        assert_eq!(rate_or_none("unlimited"), Ok(Limited(None)));
+        assert_eq!(rate_or_none("5/90").map(|limited| limited.0), rate("5/90").map(Some));
+        for wrong in
+            ["", "20", "/1h", "0/1h", "-1/1h", "1000001/1h", "20/", "20/0", "20/900ms", "1/367d"]
+        {
+            assert!(rate(wrong).is_err(), "{wrong:?}");
         }
     }
 

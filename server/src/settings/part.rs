@@ -8,7 +8,7 @@ use netrox_edge::config::{AllowedOrigins, CorsAllowOrigin, Limits, Proxies};
 use netrox_tls::ServerTls;
 
 use crate::{
-    cli::{CommonLimitArgs, DrainArgs, GrpcArgs, HttpArgs, WaitArgs},
+    cli::{CommonLimitArgs, DrainArgs, GrpcArgs, HttpArgs, QuotaArgs, WaitArgs},
     secret::{DataDir, ServiceTokens},
     settings::{key::JwtSettings, storage::Storage},
 };
@@ -24,6 +24,7 @@ pub(crate) struct CoreLimits<'a> {
     pub(crate) common: &'a CommonLimitArgs,
     pub(crate) wait: &'a WaitArgs,
     pub(crate) drain: &'a DrainArgs,
+    pub(crate) quotas: &'a QuotaArgs,
 }
 
 impl CoreSettings {
@@ -52,6 +53,7 @@ impl CoreSettings {
             max_attachment_bytes: limits.common.max_attachment_bytes,
             edit_window: limits.common.edit_window.0,
             delete_window: limits.common.delete_window.0,
+            quotas: limits.quotas.to_quotas(),
         };
         Self { addr: grpc.grpc_addr, config }
     }

@@ -104,6 +104,16 @@ impl TestChat {
         chat
     }
 
+    /// A setting of the processes that are started from now on.
+    pub fn set(&mut self, flag: &str, value: &str) {
+        self.builder = self.builder.clone().set(flag, value);
+    }
+
+    /// The same of one that they have no more.
+    pub fn unset(&mut self, flag: &str) {
+        self.builder = self.builder.clone().unset(flag);
+    }
+
     /// Starts a process that is not running, on the data directory and ports it had before, and
     /// waits until it listens.
     pub async fn spawn(&mut self, role: Role) {

@@ -71,6 +71,7 @@ impl Plan<'_> {
         let file = message.attachment.path().map(str::to_owned);
         let (erases_file, start) = (file.is_some(), self.start);
         self.rows.erased_files.extend(file.map(|path| ErasedFileRow { path, start }));
+        let (sender, size) = (message.sender, message.attachment.size());
         let counted = message.counts_for_receiver().then_some(row.clone());
         // The path stays in the row: it tells a directory of files that it is of this database.
         self.change_message(row, |message| {
@@ -80,6 +81,9 @@ impl Plan<'_> {
             message.reply_to = None;
             message.attachment.erase_name();
         })?;
+        if erases_file {
+            self.count_file(sender, -size);
+        }
         if let Some(row) = counted {
             self.is_no_longer_unread(&row)?;
         }

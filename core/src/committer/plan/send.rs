@@ -63,7 +63,11 @@ impl<'a> Plan<'a> {
         {
             return Ok(Stored::Before(message));
         }
-        let receiver = match self.receiver(sender, message) {
+        let allowed = self.receiver(sender, message).and_then(|receiver| {
+            self.check_quotas(sender, receiver, message)?;
+            Ok(receiver)
+        });
+        let receiver = match allowed {
             Ok(receiver) => receiver,
             Err(error) => {
                 self.refuse(sender, message);
@@ -97,6 +101,9 @@ impl<'a> Plan<'a> {
             attachment: message.attachment.as_ref(),
             dispatched,
         });
+        if let Some(file) = &message.attachment {
+            self.count_file(sender.key, file.size);
+        }
         let stored = StoredMessage { id, thread_id, created };
         if let Some(client_ref) = message.client_ref {
             self.loaded.client_refs.insert((sender.key, client_ref), stored);

@@ -1,4 +1,5 @@
 mod mark;
+mod quota;
 
 use std::collections::HashSet;
 

@@ -14,7 +14,10 @@ use super::{
     BatchData, BatchQuery, ClientRefRow, ReplyTarget, ThreadState, UserState, by_id, by_pair, form,
     key_pairs, key_refs, later_refs, overtaken, progress, reply_target_columns, thread_columns,
 };
-use crate::store::message::{ParticipantsRow, with_participants};
+use crate::store::{
+    message::{ParticipantsRow, with_participants},
+    quota,
+};
 
 pub(super) mod sends;
 mod write;
@@ -122,6 +125,13 @@ pub(in crate::store) async fn load(
         let rows = query.fetch_all(&mut *connection).await?;
         let messages = load_messages(connection, &form::message_ids(&rows)).await?;
         loaded.forms.take(rows, messages);
+    }
+    if let Some((senders, contacts)) = wanted.beginners(&loaded) {
+        loaded.begun = quota::begun_postgres(&mut *connection, senders, contacts).await?;
+    }
+    let senders = wanted.senders_of_files(&loaded);
+    if !senders.is_empty() {
+        loaded.stored_files = quota::bytes_postgres(&mut *connection, senders).await?;
     }
     let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {

@@ -17,6 +17,7 @@ use crate::{
     store::{
         history::sqlite::{Greatest, Memory},
         message::{ParticipantsRow, with_participants},
+        quota,
         user::{UserKey, hex_array},
     },
 };
@@ -154,6 +155,13 @@ pub(in crate::store) async fn load(
         let rows = query.fetch_all(&mut *connection).await?;
         let query = sqlx::query_as(LOAD_MESSAGES).bind(json(&form::message_ids(&rows))?);
         loaded.forms.take(rows, query.fetch_all(&mut *connection).await?);
+    }
+    if let Some((senders, contacts)) = wanted.beginners(&loaded) {
+        loaded.begun = quota::begun_sqlite(&mut *connection, json(&senders)?, contacts).await?;
+    }
+    let senders = wanted.senders_of_files(&loaded);
+    if !senders.is_empty() {
+        loaded.stored_files = quota::bytes_sqlite(&mut *connection, json(&senders)?).await?;
     }
     let repetitions = later_refs(&wanted.repetitions, &loaded.users);
     if !repetitions.is_empty() {

@@ -276,3 +276,14 @@ table! {
         start: i64,
     }
 }
+
+// What the files of users take, of those of whom that was asked for: copying messages counts nothing.
+table! {
+    UserStorage, "user_storage",
+    after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
+    key: { user_key: i64 = 0 },
+    {
+        user_key: i64,
+        bytes: i64,
+    }
+}

@@ -74,8 +74,8 @@ const UNFINISHED_INDEXES: &str = "\
     select format('%I.%I', n.nspname, c.relname)
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
     join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = $1 and t.relname = 'messages' and c.relname = 'messages_turns'
-        and not i.indisvalid";
+    where n.nspname = $1 and t.relname in ('messages', 'threads')
+        and c.relname in ('messages_turns', 'messages_files', 'threads_begun') and not i.indisvalid";
 
 /// The schema that holds, or is to hold, our tables.
 #[derive(Debug, Clone, PartialEq, Eq)]

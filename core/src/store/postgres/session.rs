@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{FIRST_CONNECT_TIMEOUT, Patience, schema::Schema, server::MARK};
 use crate::{
     notice::Cause,
+    quotas::Quotas,
     store::{
         OpenError,
         engine::within,
@@ -41,6 +42,9 @@ const SESSION: [(&str, &str); 10] = [
 /// statement is the same lookups whatever it is given.
 const WRITE: [(&str, &str); 2] =
     [("statement_timeout", "1350"), ("plan_cache_mode", "force_generic_plan")];
+
+/// Of those that write where a user may not begin as many conversations as they like: `store_messages` leaves new ones to the core.
+const DECIDES_THREADS: (&str, &str) = ("netrox_chat.decides_new_threads", "on");
 
 /// Of those that read. A page is the first rows of a range in the order of its index, and its end is not in sight: a bitmap is made
 /// of the whole range, which is then sorted.
@@ -111,8 +115,12 @@ pub(super) fn unlimited(options: PgConnectOptions) -> PgConnectOptions {
     options.options(UNLIMITED)
 }
 
-pub(in crate::store) fn write_options(prepared: &PgConnectOptions) -> PgConnectOptions {
-    prepared.clone().options(SESSION).options(WRITE)
+pub(in crate::store) fn write_options(
+    prepared: &PgConnectOptions,
+    quotas: &Quotas,
+) -> PgConnectOptions {
+    let options = prepared.clone().options(SESSION).options(WRITE);
+    if quotas.new_conversations.is_some() { options.options([DECIDES_THREADS]) } else { options }
 }
 
 pub(super) fn read_options(prepared: &PgConnectOptions) -> PgConnectOptions {

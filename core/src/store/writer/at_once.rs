@@ -81,7 +81,8 @@ impl Writer {
     ) -> Result<Option<AtOnce<'_>>, Error> {
         let Some(deadline) = deadline.filter(|_| self.stores_at_once()) else { return Ok(None) };
         self.connect_soundly(Some(deadline)).await?;
-        let Self { open: Some(open), unanswered, engine: Engine::Postgres { known, .. } } = self
+        let Self { open: Some(open), unanswered, engine: Engine::Postgres { known, .. }, .. } =
+            self
         else {
             return Ok(None);
         };

@@ -18,7 +18,7 @@ use crate::{
     edge::Edge,
     rest::{
         attachment::{
-            FORM_BYTES, NotStored, Parts, at_the_rate_of, carry, file_name, hand_over,
+            FORM_BYTES, NotStored, Parts, at_the_rate_of, carry, file_name, hand_over, min_size,
             refuse_repetition, send_content,
         },
         multipart::{Form, Part},
@@ -56,9 +56,11 @@ pub(super) async fn upload(
     shared.limiter.send_in_turn(user_id).await?;
     let max_bytes = shared.config.limits.max_attachment_bytes.saturating_add(FORM_BYTES);
     let (head, body) = request.into_parts();
+    let min_size = min_size(&head.headers);
     let body = at_the_rate_of(edge.clone(), user_id, body);
     let form = Form::new(boundary, &head.headers, body, max_bytes)?;
-    let upload = Upload { edge: edge.clone(), user_id, receiver_id, client_ref, dispatch };
+    let upload =
+        Upload { edge: edge.clone(), user_id, receiver_id, client_ref, dispatch, min_size };
     let answer = carry(&edge, |parts| async move { upload.send(form, &parts).await }).await;
     let answer = answer.map_err(|error| match error {
         NotStored::Form(problem) => problem,
@@ -76,6 +78,7 @@ struct Upload {
     receiver_id: UserId,
     client_ref: ClientRef,
     dispatch: bool,
+    min_size: i64,
 }
 
 /// What came of the form so far.
@@ -142,6 +145,7 @@ impl Upload {
             reply_to_id: fields.reply_to,
             meta_json: fields.meta.clone().flatten(),
             dispatch: self.dispatch,
+            min_size: self.min_size,
         };
         hand_over(parts, UploadPart::Start(start)).await?;
         Ok(send_content(&self.edge, self.user_id, part, parts).await?)

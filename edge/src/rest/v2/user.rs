@@ -25,11 +25,8 @@ impl FromRequestParts<Edge> for Actor {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         let shared = &edge.shared;
-        let identity = shared.authenticator.authenticate(&parts.headers, None).await;
-        let identity = identity.inspect_err(|refusal| {
-            audit::refused(&shared.config.audit, *refusal, &parts.extensions)
-        });
-        let identity = identity.map_err(Problem::of_token)?;
+        let (headers, request) = (&parts.headers, &parts.extensions);
+        let identity = shared.doorkeeper.authenticate(headers, None, request).await?;
         let ensured = shared.known_users.ensure(&identity).await.inspect_err(|failure| {
             let (audit, user) = (&shared.config.audit, identity.user_id);
             audit::user_refused(audit, failure, user, &parts.extensions)

@@ -95,6 +95,12 @@ impl From<Failure> for Rejection {
                 Self::invalid_field(field, &failure.message)
             }
             ErrorReason::MessageNotFound => Self::not_found(),
+            ErrorReason::RateLimited => {
+                Self::new(ErrorCode::RateLimited, "too many new conversations, try again later")
+            }
+            ErrorReason::StorageQuotaExceeded => {
+                Self::new(ErrorCode::MessageTooLarge, failure.message)
+            }
             ErrorReason::Overloaded
             | ErrorReason::StoreUnavailable
             | ErrorReason::HandedBack
@@ -135,6 +141,8 @@ mod tests {
         assert_eq!(code(ErrorReason::ReceiverIsSender), ErrorCode::InvalidReceiver);
         assert_eq!(code(ErrorReason::BodyTooLarge), ErrorCode::MessageTooLarge);
         assert_eq!(code(ErrorReason::MessageNotFound), ErrorCode::NotFound);
+        assert_eq!(code(ErrorReason::RateLimited), ErrorCode::RateLimited);
+        assert_eq!(code(ErrorReason::StorageQuotaExceeded), ErrorCode::MessageTooLarge);
         assert_eq!(code(ErrorReason::Overloaded), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::StoreUnavailable), ErrorCode::Unavailable);
         assert_eq!(code(ErrorReason::ShuttingDown), ErrorCode::Unavailable);

@@ -143,8 +143,15 @@ impl Problem {
             ErrorReason::InvalidField => {
                 Self::invalid_field(public_name(&failure.field), failure.message)
             }
-            ErrorReason::BodyTooLarge | ErrorReason::AttachmentTooLarge => {
+            ErrorReason::BodyTooLarge
+            | ErrorReason::AttachmentTooLarge
+            | ErrorReason::StorageQuotaExceeded => {
                 Self::new(ProblemCode::MessageTooLarge, failure.message)
+            }
+            ErrorReason::RateLimited => {
+                let retry_after = failure.wait().unwrap_or(RETRY_AFTER);
+                let problem = Self::new(ProblemCode::RateLimited, "Too many new conversations");
+                Self { retry_after, ..problem }
             }
             ErrorReason::ReceiverUnknown | ErrorReason::ReceiverIsSender => {
                 Self::invalid_receiver()
@@ -326,6 +333,8 @@ mod tests {
             (R::ThreadNotFound, P::NotFound, P::NotFound),
             (R::MessageNotAllowed, P::NotAllowed, P::NotAllowed),
             (R::TooLate, P::TooLate, P::TooLate),
+            (R::RateLimited, P::RateLimited, P::RateLimited),
+            (R::StorageQuotaExceeded, P::MessageTooLarge, P::MessageTooLarge),
             (R::Overloaded, P::Unavailable, P::Unavailable),
             (R::StoreUnavailable, P::Unavailable, P::Unavailable),
             (R::ShuttingDown, P::Unavailable, P::Unavailable),

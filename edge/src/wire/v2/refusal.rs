@@ -78,7 +78,13 @@ impl From<Failure> for Refusal {
             ErrorReason::InvalidField => {
                 Self::invalid_field(public_name(&failure.field), &failure.message)
             }
-            ErrorReason::BodyTooLarge => Self::new(Code::MessageTooLarge, failure.message),
+            ErrorReason::BodyTooLarge | ErrorReason::StorageQuotaExceeded => {
+                Self::new(Code::MessageTooLarge, failure.message)
+            }
+            ErrorReason::RateLimited => {
+                let refusal = Self::new(Code::RateLimited, "too many new conversations");
+                Self { retry_after: failure.wait(), ..refusal }
+            }
             ErrorReason::ReceiverUnknown => Self::new(Code::InvalidReceiver, "no such user"),
             ErrorReason::ReceiverIsSender => {
                 Self::new(Code::InvalidReceiver, "must be another user")
@@ -149,6 +155,8 @@ mod tests {
             (R::UserUnknown, Code::NotFound),
             (R::MessageNotAllowed, Code::NotAllowed),
             (R::TooLate, Code::TooLate),
+            (R::RateLimited, Code::RateLimited),
+            (R::StorageQuotaExceeded, Code::MessageTooLarge),
             (R::Overloaded, Code::Unavailable),
             (R::StoreUnavailable, Code::Unavailable),
             (R::HandedBack, Code::Unavailable),

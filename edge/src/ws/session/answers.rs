@@ -158,6 +158,8 @@ where
             | ErrorReason::TooLate
             | ErrorReason::ThreadNotFound
             | ErrorReason::ScopeMissing
+            | ErrorReason::RateLimited
+            | ErrorReason::StorageQuotaExceeded
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));

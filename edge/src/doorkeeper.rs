@@ -1,0 +1,202 @@
+//! Whoever has shown no good token, by where they come from (PROTOCOL section 5).
+//!
+//! Nobody with a good token is locked out by others behind the same address: what comes beyond a rate is answered late and with
+//! 429 in the place of what it would have been refused with. So a flood on one connection is as slow as these answers, and the
+//! connections of strangers are few ([`crate::strangers`]). While an address is over its rate of failed tokens, few that are
+//! not known to be good are verified at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use http::{Extensions, HeaderMap, StatusCode, header};
+use netrox_audit::Audit;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    audit,
+    auth::{Authenticator, Identity, Refusal},
+    client_address::ClientAddress,
+    config::Config,
+    error::PublicError,
+    limits::{AddressRates, PATIENCE, Places, TooMuch},
+    metrics::{AddressLimit, Metrics},
+    notice::Notice,
+    strangers::Visitor,
+    wire::v2::problem::Problem,
+};
+
+/// How late an answer beyond a rate comes.
+const DELAY: Duration = Duration::from_secs(1);
+/// Tokens of an address over its rate that are verified at a time, and that wait for it.
+const VERIFYING: usize = 2;
+const MAX_WAITING: usize = 64;
+
+const CORS_PREFIX: &str = "access-control-";
+
+pub(crate) struct Doorkeeper {
+    authenticator: Arc<Authenticator>,
+    /// Absent for no limit.
+    failed_tokens: Option<AddressRates>,
+    verifying: Places<ClientAddress>,
+    /// Absent for no limit.
+    unauthenticated: Option<AddressRates>,
+    audit: Audit,
+    metrics: Metrics,
+    failed_tokens_told: Notice,
+    unauthenticated_told: Notice,
+}
+
+/// Why nobody is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TurnedAway {
+    Refused(Refusal),
+    /// Too many before, from the same address.
+    TooMany(TooMuch),
+}
+
+impl From<TurnedAway> for PublicError {
+    fn from(turned_away: TurnedAway) -> Self {
+        match turned_away {
+            TurnedAway::Refused(refusal) => refusal.into(),
+            TurnedAway::TooMany(too_much) => too_much.into(),
+        }
+    }
+}
+
+impl From<TurnedAway> for Problem {
+    fn from(turned_away: TurnedAway) -> Self {
+        match turned_away {
+            TurnedAway::Refused(refusal) => Self::of_token(refusal),
+            TurnedAway::TooMany(too_much) => too_much.into(),
+        }
+    }
+}
+
+impl Doorkeeper {
+    pub(crate) fn new(
+        config: &Config,
+        authenticator: &Arc<Authenticator>,
+        metrics: &Metrics,
+    ) -> Self {
+        let limits = &config.limits;
+        Self {
+            authenticator: Arc::clone(authenticator),
+            failed_tokens: limits.failed_tokens_per_address.map(AddressRates::new),
+            verifying: Places::new(VERIFYING, MAX_WAITING),
+            unauthenticated: limits.unauthenticated_requests_per_address.map(AddressRates::new),
+            audit: config.audit.clone(),
+            metrics: metrics.clone(),
+            failed_tokens_told: Notice::default(),
+            unauthenticated_told: Notice::default(),
+        }
+    }
+
+    /// The user of a request, as [`Authenticator::authenticate`] gives it. Tells who is refused.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query_token: Option<&str>,
+        request: &Extensions,
+    ) -> Result<Identity, TurnedAway> {
+        let authenticator = &self.authenticator;
+        let limit = self.failed_tokens.as_ref().zip(Visitor::address(request));
+        let used_up = limit.and_then(|(rates, address)| {
+            rates.is_used_up(address).map(|too_much| (address, too_much))
+        });
+        let place = match used_up {
+            Some((address, too_much)) if !authenticator.knows(headers, query_token) => {
+                let place = self.verifying.take(address, None, Instant::now() + PATIENCE).await;
+                let Ok(place) = place else {
+                    return Err(self.too_many_failed(address, too_much));
+                };
+                Some(place)
+            }
+            Some(_) | None => None,
+        };
+        let refusal = match authenticator.authenticate(headers, query_token).await {
+            Ok(identity) => return Ok(identity),
+            Err(refusal) => refusal,
+        };
+        if let Some((rates, address)) = limit
+            && refusal.is_of_a_guess()
+            && let Err(too_much) = rates.count(address)
+        {
+            drop(place);
+            sleep(DELAY).await;
+            return Err(self.too_many_failed(address, too_much));
+        }
+        audit::refused(&self.audit, refusal, request);
+        Err(TurnedAway::Refused(refusal))
+    }
+
+    fn too_many_failed(&self, address: ClientAddress, too_much: TooMuch) -> TurnedAway {
+        self.metrics.address_refused(AddressLimit::FailedTokens);
+        audit::too_many(&self.audit, "too_many_failed_tokens", Some(address));
+        if self.failed_tokens_told.is_due() {
+            tracing::warn!(
+                address = %address.ip(),
+                "tokens that fail are answered with 429: more than --failed-tokens-per-address"
+            );
+        }
+        TurnedAway::TooMany(too_much)
+    }
+
+    /// What is answered to a request. One that was refused to nobody known counts, and where it is one too many that is
+    /// said in the place of why it was refused, after a while.
+    pub(crate) async fn instead(
+        &self,
+        response: Response,
+        visitor: &Visitor,
+        is_second: bool,
+    ) -> Response {
+        let Some(too_much) = self.count(&response, visitor) else { return response };
+        sleep(DELAY).await;
+        let mut instead = if is_second {
+            Problem::from(too_much).into_response()
+        } else {
+            PublicError::from(too_much).into_response()
+        };
+        // Else a page in a browser could not read it.
+        for (name, value) in response.headers() {
+            if name.as_str().starts_with(CORS_PREFIX) || *name == header::VARY {
+                instead.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        instead
+    }
+
+    fn count(&self, response: &Response, visitor: &Visitor) -> Option<TooMuch> {
+        let rates = self.unauthenticated.as_ref()?;
+        if visitor.is_known() || !is_for_nobody(response.status()) {
+            return None;
+        }
+        let address = visitor.address?;
+        let too_much = rates.count(address).err()?;
+        self.metrics.address_refused(AddressLimit::Unauthenticated);
+        audit::too_many(&self.audit, "too_many_requests", Some(address));
+        if self.unauthenticated_told.is_due() {
+            tracing::warn!(
+                address = %address.ip(),
+                "requests without a good token are answered with 429: more than --unauthenticated-requests-per-address"
+            );
+        }
+        Some(too_much)
+    }
+}
+
+/// Whether it is the answer to a request that led nowhere. What says 429 or 408 was counted elsewhere.
+fn is_for_nobody(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UPGRADE_REQUIRED
+    )
+}
+
+#[cfg(test)]
+mod tests;
