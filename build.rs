@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, env, error::Error, fs, path::PathBuf};
 use prost::Message;
 use protox::prost_reflect::prost_types::{FileDescriptorSet, MethodDescriptorProto};
 
-const PROTOS: [&str; 5] = ["attachment", "chat", "directory", "error", "message"];
+const PROTOS: [&str; 6] = ["attachment", "chat", "directory", "error", "message", "session"];
 const HEALTH: &str = "grpc/health/v1/health.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -49,7 +49,9 @@ impl ErrorReason {
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
             Self::Overtaken => Code::Aborted,
-            Self::RateLimited | Self::StorageQuotaExceeded => Code::ResourceExhausted,
+            Self::RateLimited | Self::StorageQuotaExceeded | Self::TooManyRevocations => {
+                Code::ResourceExhausted
+            }
         }
     }
 
@@ -79,7 +81,8 @@ impl ErrorReason {
             | Self::TooLate
             | Self::ThreadNotFound
             | Self::ScopeMissing
-            | Self::StorageQuotaExceeded => Some(NO_RETRY),
+            | Self::StorageQuotaExceeded
+            | Self::TooManyRevocations => Some(NO_RETRY),
         }
     }
 }
@@ -267,7 +270,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 25);
+        assert_eq!(all_reasons().count(), 26);
     }
 
     #[test]

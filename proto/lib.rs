@@ -8,6 +8,7 @@
 //! * [`request_id`]: what a request is called on its way.
 //! * [`attachment_path`], [`json`], [`limits`]: rules that both sides hold the world to.
 //! * [`time`]: microseconds since the epoch and their wire form.
+//! * [`token_name`]: how the name of an access token is kept.
 //! * [`codec`]: the codec of the generated code.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
@@ -21,6 +22,7 @@ pub mod json;
 pub mod limits;
 pub mod request_id;
 pub mod time;
+pub mod token_name;
 
 #[allow(
     clippy::all,

@@ -35,6 +35,10 @@ impl RequestId {
         Self(Form::Drawn(Uuid::new_v4()))
     }
 
+    pub fn from_uuid(id: Uuid) -> Self {
+        Self(Form::Drawn(id))
+    }
+
     /// The one of a request that is one of many: `session` is random, and `number` counts. A UUID of version 8.
     pub fn numbered(session: u64, number: u64) -> Self {
         let bytes = Uuid::from_u64_pair(session, number).into_bytes();

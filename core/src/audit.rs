@@ -20,6 +20,8 @@ struct Pending {
     name: Name,
     caller: Option<Caller>,
     users: Vec<UserId>,
+    /// What it is done to, where that is no user.
+    words: Option<String>,
 }
 
 impl Audited {
@@ -29,9 +31,22 @@ impl Audited {
         caller: Option<Caller>,
         users: impl IntoIterator<Item = UserId>,
     ) -> Self {
-        let begin =
-            || Pending { audit: audit.clone(), name, caller, users: users.into_iter().collect() };
+        let begin = || Pending {
+            audit: audit.clone(),
+            name,
+            caller,
+            users: users.into_iter().collect(),
+            words: None,
+        };
         Self(audit.is_on().then(begin))
+    }
+
+    /// Names what it is done to, where that is no user.
+    pub(crate) fn saying(mut self, words: Option<String>) -> Self {
+        if let Some(pending) = &mut self.0 {
+            pending.words = words;
+        }
+        self
     }
 
     /// Tells what became of it.
@@ -85,7 +100,8 @@ impl Pending {
             | ErrorReason::ThreadNotFound
             | ErrorReason::ScopeMissing
             | ErrorReason::RateLimited
-            | ErrorReason::StorageQuotaExceeded => {
+            | ErrorReason::StorageQuotaExceeded
+            | ErrorReason::TooManyRevocations => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,
@@ -93,14 +109,15 @@ impl Pending {
                     method: None,
                     peer: self.caller.as_ref().and_then(Caller::from),
                 };
-                self.audit
-                    .refused(refused, |event| of(event, self.users.get(..1).unwrap_or_default()));
+                self.audit.refused(refused, |event| {
+                    self.of(event, self.users.get(..1).unwrap_or_default())
+                });
             }
         }
     }
 
     fn tell(&self, outcome: Outcome, reason: Option<&str>) {
-        let event = of(Event::new(self.name), &self.users).outcome(outcome);
+        let event = self.of(Event::new(self.name), &self.users).outcome(outcome);
         let event = match reason {
             Some(reason) => event.reason(reason),
             None => event,
@@ -111,13 +128,14 @@ impl Pending {
         };
         self.audit.record(event);
     }
-}
 
-/// With the request, and the users it is about.
-fn of(event: Event, users: &[UserId]) -> Event {
-    let event = event.request_id(RequestId::current());
-    match users {
-        [user] => event.target(user.to_string()),
-        [] | [_, _, ..] => event.targets(users.iter().map(ToString::to_string).collect()),
+    /// With the request, and what it is about.
+    fn of(&self, event: Event, users: &[UserId]) -> Event {
+        let event = event.request_id(RequestId::current());
+        match (users, &self.words) {
+            ([user], _) => event.target(user.to_string()),
+            ([], Some(words)) => event.target(words.as_str()),
+            ([] | [_, _, ..], _) => event.targets(users.iter().map(ToString::to_string).collect()),
+        }
     }
 }

@@ -11,7 +11,7 @@
 //! * [`write`](mod@write): what can be written; [`answer`]: what it is answered.
 //! * [`transaction`]: a batch as one transaction; [`sends`]: one of nothing but new messages.
 //! * [`plan`]: what takes places in feeds, decided without a database.
-//! * [`directory`]: what changes users; [`upkeep`]: what nobody sees.
+//! * [`directory`]: what changes users; [`session`]: what edges learn; [`upkeep`]: what nobody sees.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,11 +19,15 @@ use netrox_proto::request_id::RequestId;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{answer::WriteResult, caller::Caller, task::CommitTask, waiting::Waiting, write::Write};
+use self::{
+    answer::WriteResult, caller::Caller, task::CommitTask, task::Told, waiting::Waiting,
+    write::Write,
+};
 pub(crate) use self::{
     answer::{Dispatched, Marked, Pending, Stored},
     caller::{Returns, Terms},
     directory::{DeleteUser, UpsertUsers},
+    session::{AnswerQuestion, ForgetEdges, SeeEdges},
     upkeep::{BeginUpload, EndUpload},
     write::Verb,
 };
@@ -42,6 +46,7 @@ mod condition;
 mod directory;
 mod plan;
 mod sends;
+mod session;
 mod task;
 mod transaction;
 mod upkeep;
@@ -75,12 +80,18 @@ pub(crate) struct Committer {
     wait: Duration,
     metrics: Commits,
     erased: Arc<Notify>,
+    noticed: watch::Sender<u64>,
 }
 
 impl Committer {
     /// Returns once messages with files were deleted: which files is noted in the database.
     pub(crate) async fn erased(&self) {
         self.erased.notified().await;
+    }
+
+    /// Changes when edges are to learn something that was committed here.
+    pub(crate) fn noticed(&self) -> &watch::Sender<u64> {
+        &self.noticed
     }
 
     /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
@@ -156,14 +167,16 @@ pub(crate) fn new(
     waits: Waits,
     watch: Watch,
 ) -> (Committer, CommitTask, watch::Receiver<DatabaseState>) {
-    let metrics = watch.commits.clone();
+    let Watch { commits, quotas } = watch;
+    let metrics = commits.clone();
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
     let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
     let erased = Arc::new(Notify::new());
-    let task = CommitTask::new(writer, delivery, waiting, health, watch, Arc::clone(&erased));
-
-    (Committer { queue, room, stop, wait, metrics, erased }, task, health_seen)
+    let noticed = watch::Sender::new(0);
+    let told = Told { erased: Arc::clone(&erased), noticed: noticed.clone(), quotas };
+    let task = CommitTask::new(writer, delivery, waiting, health, commits, told);
+    (Committer { queue, room, stop, wait, metrics, erased, noticed }, task, health_seen)
 }

@@ -55,6 +55,8 @@ pub(crate) enum Error {
     ConversationsLimited { wait: Duration },
     #[error("the files of the user would take more than {limit} bytes")]
     StorageExceeded { limit: u64 },
+    #[error("as many revocations are kept as may be: {limit}")]
+    TooManyRevocations { limit: i64 },
     #[error("internal error")]
     Internal,
 }
@@ -85,6 +87,7 @@ impl Error {
             Self::ScopeMissing(_) => ErrorReason::ScopeMissing,
             Self::ConversationsLimited { .. } => ErrorReason::RateLimited,
             Self::StorageExceeded { .. } => ErrorReason::StorageQuotaExceeded,
+            Self::TooManyRevocations { .. } => ErrorReason::TooManyRevocations,
             Self::Internal => ErrorReason::Internal,
         }
     }

@@ -24,11 +24,12 @@ enum Follows {
 }
 
 /// The whole server, and each service. Text goes on where no files are taken.
-const SERVICES: [(&str, Follows); 4] = [
+const SERVICES: [(&str, Follows); 5] = [
     ("", Follows::Files),
     ("netrox.chat.v1.AttachmentService", Follows::Files),
     ("netrox.chat.v1.ChatService", Follows::Database),
     ("netrox.chat.v1.DirectoryService", Follows::Database),
+    ("netrox.chat.v1.SessionService", Follows::Database),
 ];
 
 /// Whether there is service.

@@ -1,6 +1,6 @@
 //! The chat logic of netrox-chat, behind the gRPC contract.
 //!
-//! * [`chat`], [`attachment`], [`directory`]: the three services; they check and answer.
+//! * [`chat`], [`attachment`], [`directory`], [`session`]: the services; they check and answer.
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
@@ -49,6 +49,7 @@ mod quotas;
 mod reading;
 mod request;
 mod server;
+mod session;
 mod store;
 mod strangers;
 mod subscribe;

@@ -8,6 +8,7 @@ use netrox_proto::{
     v1::{
         attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
         directory_service_server::DirectoryServiceServer,
+        session_service_server::SessionServiceServer,
     },
 };
 use netrox_tls::ServerTls;
@@ -34,6 +35,7 @@ use crate::{
     metrics::{FailedHandshakes, Metrics},
     quotas::QuotaTeller,
     request::Identified,
+    session::{Board, News, Sessions},
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
 };
 
@@ -48,6 +50,8 @@ pub(crate) use self::{data_dir::lock_database, presence::check_existing};
 const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;
 /// A thousand users with the largest profiles.
 const MAX_DIRECTORY_REQUEST_BYTES: usize = 20 * 1024 * 1024;
+/// What an edge says of a user.
+const MAX_SESSION_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// The name of a service.
 const MAX_HEALTH_REQUEST_BYTES: usize = 1024;
 
@@ -237,6 +241,21 @@ impl Core {
             quotas: config.quotas,
             teller,
         };
+        let board = Board::default();
+        let news = News::new(committer.noticed().clone(), &store);
+        let sessions = Sessions {
+            store: store.clone(),
+            committer: committer.clone(),
+            board: board.clone(),
+            news: news.clone(),
+            tasks: tasks.clone(),
+            draining: draining.clone(),
+            audit: config.audit.clone(),
+        };
+        if store.cluster().is_some() {
+            tasks.spawn(news.follow(store.clone(), board, draining.clone()));
+            tasks.spawn(sessions.clone().see_edges());
+        }
         let directory = Directory { store: store.clone(), committer, audit: config.audit.clone() };
         let services = config.services.as_ref();
         let auth =
@@ -270,6 +289,11 @@ impl Core {
                 DirectoryServiceServer::new(directory)
                     .max_decoding_message_size(MAX_DIRECTORY_REQUEST_BYTES),
             ),
+            &auth,
+        )))
+        .add_service(Identified::new(Guarded::new(
+            SessionServiceServer::new(sessions)
+                .max_decoding_message_size(MAX_SESSION_REQUEST_BYTES),
             &auth,
         )))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))

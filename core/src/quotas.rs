@@ -67,6 +67,7 @@ impl QuotaTeller {
             | Error::TooLate
             | Error::ThreadNotFound
             | Error::ScopeMissing(_)
+            | Error::TooManyRevocations { .. }
             | Error::Internal => return,
         };
         self.refused.count(quota);

@@ -3,7 +3,7 @@
 //! Reads go through a pool of connections that cannot write; all writes go through the one [`Writer`].
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
-//! * [`external_id`], [`feed`], [`message`], [`thread`], [`upload`], [`user`]: a table each.
+//! * [`external_id`], [`feed`], [`message`], [`session`], [`thread`], [`upload`], [`user`]: a table each.
 //! * [`quota`]: what users have taken of their quotas.
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
@@ -32,6 +32,7 @@ pub(crate) mod open_files;
 mod postgres;
 pub(crate) mod quota;
 mod reach;
+pub(crate) mod session;
 mod sqlite;
 pub(crate) mod thread;
 mod thread_page;

@@ -42,13 +42,18 @@ pub use self::{
     source::{check_authorities, check_key_url},
 };
 use self::{
-    issuer::{Issuer, Signed, Unsigned},
+    issuer::{Claims, Issuer, Signed, Unsigned},
     refusal::Tally,
     source::{Cache, Fetcher, Reload, Remote, Source},
     user::Bearer,
     verified::{Verified, VerifiedTokens},
 };
-use crate::{config::Jwt, metrics::KeyMetrics, tasks::Tasks};
+use crate::{
+    config::Jwt,
+    metrics::KeyMetrics,
+    revocation::{Patience, Revocations, TokenMark},
+    tasks::Tasks,
+};
 
 /// For clocks that disagree.
 const LEEWAY_SECONDS: i64 = 10;
@@ -70,6 +75,8 @@ pub(crate) struct Identity {
     pub(crate) email: Option<String>,
     /// The `profile` claim as JSON text; "null" where it is null.
     pub(crate) profile_json: Option<String>,
+    /// What it is known by when it is taken away.
+    pub(crate) token: TokenMark,
 }
 
 impl Identity {
@@ -94,6 +101,7 @@ pub(crate) struct Authenticator {
     fetcher: Option<Fetcher>,
     cache: Mutex<Option<Cache>>,
     reload: OnceLock<Reload>,
+    revocations: Arc<Revocations>,
 }
 
 /// What a token says before anybody has verified it.
@@ -136,6 +144,7 @@ impl Authenticator {
             fetcher: fetcher.transpose()?,
             cache: Mutex::new(cache),
             reload: OnceLock::new(),
+            revocations: Arc::default(),
         })
     }
 
@@ -161,15 +170,22 @@ impl Authenticator {
         !self.issuers.iter().all(Issuer::is_settled) || !issuers.any(Issuer::has_keys)
     }
 
+    /// Tokens that were taken away.
+    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
     /// The user of a request: by its `Authorization` header or, only where it has none, by the
-    /// `token` of its query. A refusal is logged and counted. Waits for a key that is not there, for a short while.
+    /// `token` of its query. A refusal is logged and counted. Waits for a key that is not there, for a short while; and until
+    /// it is known whether the token was taken away, as long as the request has patience.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         query_token: Option<&str>,
+        patience: Patience,
     ) -> Result<Identity, Refusal> {
         let verified = match token_of(headers, query_token) {
-            Ok(token) => self.verify(token, now()).await,
+            Ok(token) => self.counting(token, patience).await,
             Err(refusal) => Err(refusal),
         };
         match &verified {
@@ -192,6 +208,13 @@ impl Authenticator {
     /// Tells the operator what was refused since the last time. To be called once a minute.
     pub(crate) fn tell(&self) {
         self.tally.take().tell();
+    }
+
+    /// Of a token that is good, and was not taken away.
+    async fn counting(&self, token: &str, patience: Patience) -> Result<Identity, Refusal> {
+        let identity = self.verify(token, now()).await?;
+        self.revocations.check(identity.user_id, &identity.token, patience).await?;
+        Ok(identity)
     }
 
     /// `now` is in seconds since 1970.
@@ -327,8 +350,18 @@ fn identity(
         issued_at: claims.get("iat").and_then(|claim| time(claim)),
         email: claims.get("email").and_then(|claim| text(claim)),
         profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
+        token: token_mark(claims),
     };
     Ok((identity, not_before))
+}
+
+/// A `jti` that is a number is taken as it is written.
+fn token_mark(claims: &Claims) -> TokenMark {
+    let issuer = claims.get("iss").and_then(|claim| text(claim));
+    let id = claims.get("jti").filter(|claim| claim.get() != "null");
+    let id = id.map(|claim| text(claim).unwrap_or_else(|| claim.get().to_owned()));
+    let issued_at = claims.get("iat").and_then(|claim| serde_json::from_str(claim.get()).ok());
+    TokenMark::new(issuer.as_deref(), id.as_deref(), issued_at)
 }
 
 fn unverified(token: &str) -> Option<Unverified> {
@@ -377,7 +410,7 @@ fn token_of<'a>(headers: &'a HeaderMap, query_token: Option<&'a str>) -> Result<
 
 /// In seconds since 1970; below zero where the clock is before.
 #[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs());
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => seconds(since).unwrap_or(i64::MAX),

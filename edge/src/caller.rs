@@ -1,13 +1,15 @@
 //! Who calls: the user of a valid token, who is in the directory by then.
 
 use axum::extract::FromRequestParts;
-use http::{Extensions, HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, Method, request::Parts};
 use netrox_proto::{
     ids::UserId,
     v1::{ErrorReason, Failure},
 };
 
-use crate::{audit, auth::Identity, edge::Edge, error::PublicError, strangers::Visitor};
+use crate::{
+    audit, auth::Identity, edge::Edge, error::PublicError, revocation::Patience, strangers::Visitor,
+};
 
 /// The user of a REST request, by its `Authorization` header. Extracted before the body is read.
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +19,19 @@ impl FromRequestParts<Edge> for Caller {
     type Rejection = PublicError;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, PublicError> {
-        let identity = edge.identify(&parts.headers, None, &parts.extensions).await?;
+        let patience = edge.patience(&parts.method);
+        let identity = edge.identify(&parts.headers, None, &parts.extensions, patience).await?;
         Visitor::become_known(&parts.extensions);
         Ok(Self(identity.user_id))
     }
 }
 
 impl Edge {
+    /// How long a request waits until it is known whether its token counts.
+    pub(crate) fn patience(&self, method: &Method) -> Patience {
+        Patience::of(method, self.shared.config.limits.store_wait)
+    }
+
     /// Verifies the token of a request and provisions its user. The token of the query counts only
     /// where there is no `Authorization` header.
     pub(crate) async fn identify(
@@ -31,9 +39,11 @@ impl Edge {
         headers: &HeaderMap,
         query_token: Option<&str>,
         request: &Extensions,
+        patience: Patience,
     ) -> Result<Identity, PublicError> {
         let shared = &self.shared;
-        let identity = shared.doorkeeper.authenticate(headers, query_token, request).await?;
+        let doorkeeper = &shared.doorkeeper;
+        let identity = doorkeeper.authenticate(headers, query_token, request, patience).await?;
         shared.known_users.ensure(&identity).await.inspect_err(|failure| {
             audit::user_refused(&shared.config.audit, failure, identity.user_id, request)
         })?;

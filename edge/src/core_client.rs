@@ -18,6 +18,7 @@ use netrox_proto::{
     v1::{
         attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
         directory_service_client::DirectoryServiceClient,
+        session_service_client::SessionServiceClient,
     },
 };
 use netrox_tls::ClientTls;
@@ -130,6 +131,7 @@ pub(crate) struct CoreClient {
     pub(crate) attachments: AttachmentServiceClient<Transport>,
     pub(crate) directory: DirectoryServiceClient<Transport>,
     pub(crate) health: HealthClient<Transport>,
+    pub(crate) sessions: SessionServiceClient<Transport>,
     /// Histories and thread lists, which their readers pace.
     pub(crate) lists: ChatServiceClient<Transport>,
     /// Files, which their readers pace.
@@ -172,7 +174,8 @@ impl CoreClient {
             chat: ChatServiceClient::new(chat.clone()),
             attachments: AttachmentServiceClient::new(chat.clone()),
             directory: DirectoryServiceClient::new(chat.clone()),
-            health: HealthClient::new(chat),
+            health: HealthClient::new(chat.clone()),
+            sessions: SessionServiceClient::new(chat),
             lists: ChatServiceClient::new(bulk.clone()),
             downloads: AttachmentServiceClient::new(bulk),
             lookups: AttachmentServiceClient::new(bounded(Link::Strangers)),

@@ -138,13 +138,15 @@ async fn ensure_user(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revocation::TokenMark;
     use crate::stub_core::{StubCore, user};
 
     /// What a token says.
     fn said(email: Option<&str>, issued_at: Option<i64>) -> Identity {
         let email = email.map(Into::into);
-        let (user_id, external_id) = (user(1), None);
-        Identity { user_id, external_id, expires_at: 0, issued_at, email, profile_json: None }
+        let (user_id, external_id, token) = (user(1), None, TokenMark::default());
+        let profile_json = None;
+        Identity { user_id, external_id, expires_at: 0, issued_at, email, profile_json, token }
     }
 
     /// The emails that the directory was told, and when they were issued.

@@ -21,6 +21,7 @@ use crate::{
     limits::{AddressRates, PATIENCE, Places, TooMuch},
     metrics::{AddressLimit, Metrics},
     notice::Notice,
+    revocation::Patience,
     strangers::Visitor,
     wire::v2::problem::Problem,
 };
@@ -97,6 +98,7 @@ impl Doorkeeper {
         headers: &HeaderMap,
         query_token: Option<&str>,
         request: &Extensions,
+        patience: Patience,
     ) -> Result<Identity, TurnedAway> {
         let authenticator = &self.authenticator;
         let limit = self.failed_tokens.as_ref().zip(Visitor::address(request));
@@ -113,7 +115,7 @@ impl Doorkeeper {
             }
             Some(_) | None => None,
         };
-        let refusal = match authenticator.authenticate(headers, query_token).await {
+        let refusal = match authenticator.authenticate(headers, query_token, patience).await {
             Ok(identity) => return Ok(identity),
             Err(refusal) => refusal,
         };

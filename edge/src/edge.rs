@@ -16,6 +16,7 @@ use crate::{
     limits::Limiter,
     metrics::Metrics,
     rest::WaitingMarks,
+    revocation::{self, Watcher},
     sends::SendPipeline,
     tasks::Tasks,
     ws::{SessionContext, WebSockets},
@@ -81,6 +82,16 @@ impl Edge {
         let doorkeeper = Arc::new(Doorkeeper::new(&config, &authenticator, &metrics));
         let doors = (&authenticator, &doorkeeper);
         let web_sockets = WebSockets::new(&config, &core, doors, context, &tasks);
+        let web_sockets = Arc::new(web_sockets);
+        let watcher = Watcher {
+            core: core.clone(),
+            revocations: Arc::clone(authenticator.revocations()),
+            web_sockets: Arc::clone(&web_sockets),
+            metrics: metrics.watch(),
+            name: revocation::edge_name(),
+        };
+        watcher.begin();
+        tasks.spawn(watcher.run());
         let shared = Shared {
             authenticator,
             doorkeeper,
@@ -88,7 +99,7 @@ impl Edge {
             limiter,
             sends,
             waiting_marks: WaitingMarks::default(),
-            web_sockets: Arc::new(web_sockets),
+            web_sockets,
             core,
             config,
             metrics,

@@ -207,9 +207,10 @@ impl From<Failure> for PublicError {
             ErrorReason::MessageNotFound
             | ErrorReason::AttachmentNotFound
             | ErrorReason::ThreadNotFound => Self::not_found(),
-            ErrorReason::MessageNotAllowed | ErrorReason::TooLate | ErrorReason::ScopeMissing => {
-                Self::internal(failure.message)
-            }
+            ErrorReason::MessageNotAllowed
+            | ErrorReason::TooLate
+            | ErrorReason::ScopeMissing
+            | ErrorReason::TooManyRevocations => Self::internal(failure.message),
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
             ErrorReason::RateLimited => {
                 TooMuch { wait: failure.wait().unwrap_or(RETRY_AFTER) }.into()

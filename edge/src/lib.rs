@@ -9,6 +9,7 @@
 //! * `ws`: WebSockets, from their handshakes on; `sends`: the pipeline that their messages take to the core.
 //! * `audit`: who was refused, for the audit trail.
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
+//! * `revocation`: tokens that were taken away, as a core tells.
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
 //!   logged of defects.
@@ -42,6 +43,7 @@ mod metrics;
 mod notice;
 mod request;
 mod rest;
+mod revocation;
 mod sends;
 mod server;
 mod standstill;

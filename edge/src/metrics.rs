@@ -31,6 +31,7 @@ pub struct Metrics {
     refused_sends: RefusedSends,
     keys: KeyMetrics,
     address_refusals: Family<AddressRefused, Counter>,
+    watch: WatchMetrics,
 }
 
 impl Metrics {
@@ -47,6 +48,7 @@ impl Metrics {
             refused_sends,
             keys,
             address_refusals,
+            watch,
         } = &metrics;
         for limit in AddressLimit::ALL {
             drop(address_refusals.get_or_create(&AddressRefused { limit }));
@@ -125,6 +127,22 @@ impl Metrics {
             Unit::Seconds,
             keys.fetched_at.clone(),
         );
+        registry.register(
+            "session_watch_live",
+            "Whether a core tells which tokens are revoked: 1 if so",
+            watch.live.clone(),
+        );
+        registry.register_with_unit(
+            "session_watch_heard_timestamp",
+            "When a core last told it, in Unix time",
+            Unit::Seconds,
+            watch.heard_at.clone(),
+        );
+        registry.register(
+            "revocations_kept",
+            "Revocations of tokens that are known",
+            watch.kept.clone(),
+        );
         metrics
     }
 
@@ -165,6 +183,10 @@ impl Metrics {
 
     pub(crate) fn keys(&self) -> &KeyMetrics {
         &self.keys
+    }
+
+    pub(crate) fn watch(&self) -> WatchMetrics {
+        self.watch.clone()
     }
 
     pub(crate) fn bytes_of_sends(&self) -> Gauge {
@@ -380,6 +402,29 @@ impl EncodeLabelValue for AddressLimit {
             Self::FailedTokens => "failed_tokens",
             Self::Unauthenticated => "unauthenticated",
         })
+    }
+}
+
+/// How this edge learns which tokens are revoked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WatchMetrics {
+    live: Gauge,
+    heard_at: Gauge,
+    kept: Gauge,
+}
+
+impl WatchMetrics {
+    pub(crate) fn set_live(&self, is_live: bool) {
+        self.live.set(is_live.into());
+    }
+
+    /// In Unix seconds.
+    pub(crate) fn heard(&self, at: i64) {
+        self.heard_at.set(at);
+    }
+
+    pub(crate) fn set_kept(&self, count: usize) {
+        self.kept.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 

@@ -8,10 +8,13 @@
 //!   `position`: how far it is; `lingering`: feeds that were left; `delivery`: from it to each connection.
 //! * `following`: the stream that a connection of the second generation has of its own.
 //! * `client_closes`: with which codes clients close.
+//! * `admitted`: what is kept of who connects; `ending`: connections that are to end for it.
 
+mod admitted;
 mod client_closes;
 mod close;
 mod delivery;
+mod ending;
 mod feed;
 mod flood;
 mod following;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
     DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest,
-    EditMessageRequest, EnsureUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest,
-    GetThreadRequest, GetUsersRequest, ListMessagesRequest, ListThreadsRequest, ListUsersRequest,
-    MarkDeliveredRequest, MarkSeenRequest, SendMessageRequest, SubscribeRequest,
-    UpsertUsersRequest, attachment_service_client::AttachmentServiceClient,
-    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
+    EditMessageRequest, EndSessionsRequest, EnsureUserRequest, GetAttachmentRequest,
+    GetMessageRequest, GetSendRequest, GetThreadRequest, GetUsersRequest, ListMessagesRequest,
+    ListSessionsRequest, ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest,
+    MarkSeenRequest, RevokeTokensRequest, SendMessageRequest, SubscribeRequest, UpsertUsersRequest,
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -58,7 +59,8 @@ pub(crate) async fn call_all(
     let service = InterceptedService::new(channel, authorization);
     let mut chat = ChatServiceClient::new(service.clone());
     let mut attachment = AttachmentServiceClient::new(service.clone());
-    let mut directory = DirectoryServiceClient::new(service);
+    let mut directory = DirectoryServiceClient::new(service.clone());
+    let mut sessions = SessionServiceClient::new(service);
     let done = |result: Result<Response<_>, Status>| result.map(|_: Response<()>| ());
     vec![
         ("SendMessage", done(unit(chat.send_message(SendMessageRequest::default()).await))),
@@ -92,6 +94,10 @@ pub(crate) async fn call_all(
         ("GetUsers", done(unit(directory.get_users(GetUsersRequest::default()).await))),
         ("ListUsers", done(unit(directory.list_users(ListUsersRequest::default()).await))),
         ("DeleteUser", done(unit(directory.delete_user(DeleteUserRequest::default()).await))),
+        ("RevokeTokens", done(unit(sessions.revoke_tokens(RevokeTokensRequest::default()).await))),
+        ("EndSessions", done(unit(sessions.end_sessions(EndSessionsRequest::default()).await))),
+        ("ListSessions", done(unit(sessions.list_sessions(ListSessionsRequest::default()).await))),
+        ("WatchSessions", drained(sessions.watch_sessions(tokio_stream::empty()).await).await),
     ]
 }
 

@@ -38,6 +38,7 @@ mod request_id;
 mod running;
 mod scopes;
 mod send;
+mod sessions;
 mod shape;
 mod shown_once;
 mod subscribe;

@@ -50,6 +50,7 @@ mod schema;
 mod schema_choice;
 mod send;
 mod sequences;
+mod sessions;
 mod shape;
 mod shown_once;
 mod standstill;

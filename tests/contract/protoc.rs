@@ -65,7 +65,14 @@ fn java_has_a_file_for_each_message_and_no_class_that_hides_one_of_its_own() {
     for message in ["SendMessageRequest", "Message", "Attachment", "ErrorReason", "Failure"] {
         assert!(names.contains(message), "{message} is not in {names:?}");
     }
-    for outer in ["AttachmentProto", "ChatProto", "DirectoryProto", "ErrorProto", "MessageProto"] {
+    for outer in [
+        "AttachmentProto",
+        "ChatProto",
+        "DirectoryProto",
+        "ErrorProto",
+        "MessageProto",
+        "SessionProto",
+    ] {
         assert!(names.contains(outer), "{outer} is not in {names:?}");
     }
     assert!(!names.contains("Error"), "it hides java.lang.Error");

@@ -30,7 +30,9 @@ fn documented_code(reason: ErrorReason) -> Code {
         ErrorReason::OutcomeUnknown => Code::Unknown,
         ErrorReason::Internal => Code::Internal,
         ErrorReason::Overtaken => Code::Aborted,
-        ErrorReason::RateLimited | ErrorReason::StorageQuotaExceeded => Code::ResourceExhausted,
+        ErrorReason::RateLimited
+        | ErrorReason::StorageQuotaExceeded
+        | ErrorReason::TooManyRevocations => Code::ResourceExhausted,
         ErrorReason::Unspecified => panic!("no call is refused without a reason"),
     }
 }

@@ -11,6 +11,7 @@ use netrox_proto::v1::{
     ListThreadsRequest, Message, SendMessageRequest, SendMessageResponse, Thread,
     UpsertUsersRequest, UserChange, attachment_service_client::AttachmentServiceClient,
     chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
+    session_service_client::SessionServiceClient,
 };
 use prost_types::Timestamp;
 use tonic::{
@@ -40,6 +41,12 @@ impl Connection {
         &self,
     ) -> DirectoryServiceClient<InterceptedService<Channel, grpc::Credential>> {
         DirectoryServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn sessions(
+        &self,
+    ) -> SessionServiceClient<InterceptedService<Channel, grpc::Credential>> {
+        SessionServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn attachment(

@@ -32,6 +32,7 @@ mod proxies;
 mod request_id;
 mod rest;
 mod restart;
+mod sessions;
 mod tls;
 mod v2;
 mod vanish;

@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 21] = [
+const METHODS: [Method; 25] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -121,6 +121,10 @@ const METHODS: [Method; 21] = [
     services("/netrox.chat.v1.DirectoryService/ListUsers", Scope::Directory),
     services("/netrox.chat.v1.DirectoryService/UpsertUsers", Scope::Directory),
     services("/netrox.chat.v1.DirectoryService/DeleteUser", Scope::Admin),
+    services("/netrox.chat.v1.SessionService/RevokeTokens", Scope::Admin),
+    services("/netrox.chat.v1.SessionService/EndSessions", Scope::Admin),
+    services("/netrox.chat.v1.SessionService/ListSessions", Scope::Admin),
+    both("/netrox.chat.v1.SessionService/WatchSessions", Scope::Edge),
 ];
 
 #[cfg(test)]

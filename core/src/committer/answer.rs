@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     store::{
         batch::StoredMessage,
+        session::Noted,
         user::{UserKey, UserRow},
     },
 };
@@ -28,6 +29,7 @@ pub(crate) enum Written {
     },
     Marked(Marked),
     Users(Vec<UserRow>),
+    Noted(Noted),
     Nothing,
 }
 

@@ -6,6 +6,7 @@ use netrox_proto::{external_id::ExternalId, ids::UserId};
 
 use super::{
     answer::{Answers, Written},
+    session::has_notice,
     watchdog::{Phase, Progress},
     write::{DirectoryWrite, Verb, Write},
 };
@@ -73,7 +74,8 @@ pub(super) async fn write(
     progress: &Progress,
     answers: &mut Answers,
 ) -> Result<(), store::Error> {
-    if writes.iter().any(|write| matches!(write, Write::Directory(_))) {
+    // Of notices, too, which are committed in the order of their versions.
+    if has_notice(writes) || writes.iter().any(|write| matches!(write, Write::Directory(_))) {
         transaction.lock_directory().await?;
     }
     let mut owners = owners(transaction, writes).await?;
@@ -81,7 +83,7 @@ pub(super) async fn write(
     for (index, write) in writes.iter().enumerate() {
         let write = match write {
             Write::Directory(write) => write,
-            Write::Chat(_) | Write::Upkeep(_) => continue,
+            Write::Chat(_) | Write::Session(_) | Write::Upkeep(_) => continue,
         };
         let (users, source) = match write {
             DirectoryWrite::UpsertUsers(changes) => (&changes[..], Source::Service),
@@ -124,8 +126,10 @@ async fn owners(
             Write::Directory(DirectoryWrite::EnsureUser(claims)) => {
                 named.extend(claims.change.external_id.as_ref());
             }
-            Write::Directory(DirectoryWrite::DeleteUser(_)) | Write::Chat(_) | Write::Upkeep(_) => {
-            }
+            Write::Directory(DirectoryWrite::DeleteUser(_))
+            | Write::Chat(_)
+            | Write::Session(_)
+            | Write::Upkeep(_) => {}
         }
     }
     if named.is_empty() { Ok(Owners::new()) } else { transaction.find_owners(&named).await }

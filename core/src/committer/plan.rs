@@ -49,7 +49,7 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
             Write::Chat(ChatWrite::Edit(edit)) => edit::ask(edit, &mut query),
             Write::Chat(ChatWrite::Delete(deletion)) => delete::ask(deletion, &mut query),
             Write::Chat(ChatWrite::Mark(mark)) => mark::ask(mark, &mut query),
-            Write::Directory(_) | Write::Upkeep(_) => {}
+            Write::Directory(_) | Write::Session(_) | Write::Upkeep(_) => {}
         }
     }
     query

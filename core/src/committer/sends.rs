@@ -28,6 +28,7 @@ fn message(write: &Write) -> Option<&NewMessage> {
             ChatWrite::Dispatch(_) | ChatWrite::Edit(_) | ChatWrite::Delete(_) | ChatWrite::Mark(_),
         )
         | Write::Directory(_)
+        | Write::Session(_)
         | Write::Upkeep(_) => None,
     }
 }

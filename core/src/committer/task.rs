@@ -9,11 +9,10 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
-    Watch,
     answer::{Stored, WriteResult, Written},
     batch::Batch,
     condition::Condition,
-    sends,
+    sends, session,
     transaction::{self, Committed, TransactionError},
     waiting::Waiting,
     watchdog::{Progress, Watchdog, Work},
@@ -52,9 +51,18 @@ pub(crate) struct CommitTask {
     delivery: Delivery,
     watchdog: Watchdog,
     metrics: Commits,
-    /// Told when there are files to remove.
-    erased: Arc<Notify>,
-    quotas: QuotaTeller,
+    told: Told,
+}
+
+/// Who is told of what was committed, besides those who wait for it and who receive it.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// When there are files to remove.
+    pub(super) erased: Arc<Notify>,
+    /// When edges are to learn something.
+    pub(super) noticed: watch::Sender<u64>,
+    /// What was refused by quotas.
+    pub(super) quotas: QuotaTeller,
 }
 
 impl CommitTask {
@@ -63,18 +71,11 @@ impl CommitTask {
         delivery: Delivery,
         waiting: Waiting,
         health: watch::Sender<DatabaseState>,
-        Watch { commits: metrics, quotas }: Watch,
-        erased: Arc<Notify>,
+        metrics: Commits,
+        told: Told,
     ) -> Self {
         let condition = Condition::new(health);
-        Self {
-            writer,
-            delivery,
-            watchdog: Watchdog { waiting, condition },
-            metrics,
-            erased,
-            quotas,
-        }
+        Self { writer, delivery, watchdog: Watchdog { waiting, condition }, metrics, told }
     }
 
     /// Commits until it is stopped and nothing waits. Gives the writer back to whoever closes the
@@ -187,6 +188,10 @@ impl CommitTask {
         let span = batch.span();
         let result = self.transact(batch).instrument(span).await;
         self.measure(&result, begun);
+        // Also where nobody knows what became of it: whoever looks finds out.
+        if session::has_notice(&batch.writes) {
+            self.told.noticed.send_modify(|count| *count = count.wrapping_add(1));
+        }
         let committed = result?;
         self.watchdog.recovered(&self.delivery);
         self.tell_new_history();
@@ -195,7 +200,7 @@ impl CommitTask {
         let erases =
             |answer: &WriteResult| matches!(answer, Ok(Written::Deleted { erases_file: true }));
         if committed.answers.iter().any(erases) {
-            self.erased.notify_one();
+            self.told.erased.notify_one();
         }
         self.tell_quotas(&batch.writes, &committed.answers);
         Ok(committed.answers)
@@ -204,7 +209,7 @@ impl CommitTask {
     fn tell_quotas(&self, writes: &[Write], answers: &[WriteResult]) {
         for (write, answer) in writes.iter().zip(answers) {
             if let (Err(error), Some(sender)) = (answer, write.sender()) {
-                self.quotas.tell(sender, error);
+                self.told.quotas.tell(sender, error);
             }
         }
     }

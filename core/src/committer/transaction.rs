@@ -6,7 +6,7 @@ use super::{
     answer::{Answers, Stored, WriteResult, Written},
     directory,
     plan::{self, Plan},
-    sends, upkeep,
+    sends, session, upkeep,
     watchdog::{Phase, Progress},
     write::Write,
 };
@@ -70,6 +70,7 @@ pub(super) async fn run(
     let mut answers = Answers::to(writes.len());
     // Messages look users up, so that what changes these goes first.
     directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
+    session::write(&mut transaction, writes, now, &mut answers).await?;
     upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
     let query = plan::query(writes, &quotas, now);

@@ -47,7 +47,7 @@ pub(super) async fn write(
     for (index, write) in writes.iter().enumerate() {
         let write = match write {
             Write::Upkeep(write) => write,
-            Write::Chat(_) | Write::Directory(_) => continue,
+            Write::Chat(_) | Write::Directory(_) | Write::Session(_) => continue,
         };
         match write {
             UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,

@@ -2,10 +2,11 @@
 
 use netrox_proto::ids::UserId;
 
-use super::answer::Written;
+use super::{answer::Written, session::AnswerQuestion};
 use crate::{
     change::Signal,
     command::{Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
+    store::session::{NewNotice, NoticeKind},
 };
 
 /// The cost of a write besides its text (PROTOCOL section 5, `--store-wait`).
@@ -17,6 +18,8 @@ pub(crate) enum Write {
     Chat(ChatWrite),
     /// Done by [`directory`](super::directory).
     Directory(DirectoryWrite),
+    /// Done by [`session`](super::session).
+    Session(SessionWrite),
     /// Done by [`upkeep`](super::upkeep).
     Upkeep(UpkeepWrite),
 }
@@ -36,6 +39,15 @@ pub(crate) enum DirectoryWrite {
     /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
     EnsureUser(Claims),
     DeleteUser(UserId),
+}
+
+/// What edges learn.
+#[derive(Debug)]
+pub(crate) enum SessionWrite {
+    Notice(NewNotice),
+    SeeEdges(Vec<String>),
+    ForgetEdges(Vec<String>),
+    Answer(AnswerQuestion),
 }
 
 /// What nobody sees.
@@ -74,13 +86,24 @@ impl Write {
                 | ChatWrite::Delete(_)
                 | ChatWrite::Mark(_),
             )
+            | Self::Session(_)
             | Self::Upkeep(_) => None,
         }
     }
 
-    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once.
+    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once. What is said of
+    /// edges says nothing later.
     pub(super) fn may_wait(&self) -> bool {
-        !matches!(self, Self::Directory(DirectoryWrite::EnsureUser(_)))
+        match self {
+            Self::Directory(DirectoryWrite::EnsureUser(_))
+            | Self::Session(
+                SessionWrite::SeeEdges(_) | SessionWrite::ForgetEdges(_) | SessionWrite::Answer(_),
+            ) => false,
+            Self::Session(SessionWrite::Notice(notice)) => notice.kind != NoticeKind::Question,
+            Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::DeleteUser(_))
+            | Self::Chat(_)
+            | Self::Upkeep(_) => true,
+        }
     }
 
     /// Whose room it takes while it waits.
@@ -91,7 +114,7 @@ impl Write {
             Self::Chat(ChatWrite::Edit(edit)) => Some(edit.user),
             Self::Chat(ChatWrite::Delete(deletion)) => Some(deletion.user),
             Self::Chat(ChatWrite::Mark(mark)) => Some(mark.user),
-            Self::Directory(_) | Self::Upkeep(_) => None,
+            Self::Directory(_) | Self::Session(_) | Self::Upkeep(_) => None,
         }
     }
 
@@ -110,6 +133,13 @@ impl Write {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
             }
             Self::Directory(DirectoryWrite::DeleteUser(_)) => 0,
+            Self::Session(SessionWrite::Notice(notice)) => notice.key.len(),
+            Self::Session(SessionWrite::SeeEdges(edges) | SessionWrite::ForgetEdges(edges)) => {
+                edges.iter().map(|edge| size_of::<String>() + edge.len()).sum()
+            }
+            Self::Session(SessionWrite::Answer(AnswerQuestion { edge, sessions, .. })) => {
+                edge.len() + sessions.len()
+            }
             Self::Upkeep(UpkeepWrite::BeginUpload(path) | UpkeepWrite::EndUpload(path)) => {
                 path.len()
             }

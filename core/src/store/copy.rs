@@ -15,8 +15,8 @@ use uuid::Uuid;
 mod table;
 
 use self::table::{
-    ExternalId, Feed, FeedStart, Message, SentForm, Start, Table, Thread, ThreadState, Upload,
-    User, UserStorage,
+    ExternalId, Feed, FeedStart, Message, Notice, SentForm, Start, Table, Thread, ThreadState,
+    Upload, User, UserStorage,
 };
 use super::{Expected, OpenError, error::Words, postgres, sqlite};
 use crate::config::PostgresDatabase;
@@ -126,6 +126,7 @@ pub(crate) async fn copy(
     tables.push(copy_table::<SentForm>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);
     tables.push(copy_table::<UserStorage>(from, to, told).await?);
+    tables.push(copy_table::<Notice>(from, to, told).await?);
     // Not the refused sends: what is still on its way was sent to the core of the source, which has ended.
     for statement in SET_SEQUENCES {
         sqlx::query(statement).execute(&mut target).await.map_err(CopyError::Write)?;

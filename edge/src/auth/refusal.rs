@@ -52,10 +52,14 @@ pub enum Refusal {
     UnknownKey,
     #[error("no key is known that it could be signed with, and its issuer is away")]
     NoKeys,
+    #[error("the token was revoked")]
+    Revoked,
+    #[error("no core tells which tokens are revoked")]
+    RevocationsUnknown,
 }
 
 impl Refusal {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::Missing,
         Self::SeveralHeaders,
         Self::OtherScheme,
@@ -76,6 +80,8 @@ impl Refusal {
         Self::UserOfAnother,
         Self::UnknownKey,
         Self::NoKeys,
+        Self::Revoked,
+        Self::RevocationsUnknown,
     ];
 
     /// For the audit trail.
@@ -101,13 +107,20 @@ impl Refusal {
             Self::UserOfAnother => "user_of_another",
             Self::UnknownKey => "unknown_key",
             Self::NoKeys => "no_keys",
+            Self::Revoked => "revoked",
+            Self::RevocationsUnknown => "revocations_unknown",
         }
     }
 
     /// Whether the token may be somebody's guess: one that was good, or will be, is none, nor is what nobody can tell of.
     pub(crate) fn is_of_a_guess(self) -> bool {
         match self {
-            Self::Missing | Self::Expired | Self::NotYetValid | Self::NoKeys => false,
+            Self::Missing
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::NoKeys
+            | Self::Revoked
+            | Self::RevocationsUnknown => false,
             Self::SeveralHeaders
             | Self::OtherScheme
             | Self::TooLong
@@ -121,13 +134,15 @@ impl Refusal {
             | Self::Audience
             | Self::Type
             | Self::NoUser
+            | Self::UserId
+            | Self::UserOfAnother
             | Self::UnknownKey => true,
         }
     }
 
     /// It says nothing of the token, which may be tried again.
     pub(crate) fn is_temporary(self) -> bool {
-        self == Self::NoKeys
+        matches!(self, Self::NoKeys | Self::RevocationsUnknown)
     }
 }
 

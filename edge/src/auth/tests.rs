@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{self, JwtKey};
 
+const PATIENCE: Patience = Patience::NONE;
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const USER: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
 
@@ -69,7 +70,7 @@ fn token(changes: &Value) -> String {
 
 fn verify(config: &Jwt, token: &str) -> Result<Identity, Refusal> {
     let authenticator = Authenticator::new(config).expect("a usable key");
-    at_once(authenticator.authenticate(&HeaderMap::new(), Some(token)))
+    at_once(authenticator.authenticate(&HeaderMap::new(), Some(token), PATIENCE))
 }
 
 fn is_accepted(config: &Jwt, token: &str) -> bool {
@@ -401,7 +402,7 @@ fn the_header_counts_over_the_query() {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
             map.append(header::AUTHORIZATION, value);
         }
-        let result = at_once(authenticator.authenticate(&map, query));
+        let result = at_once(authenticator.authenticate(&map, query, PATIENCE));
         assert_eq!(result.is_ok(), accepted, "{headers:?} {query:?}");
     }
 }

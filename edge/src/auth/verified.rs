@@ -13,7 +13,7 @@ use super::{Identity, key_set::KeyId};
 
 /// Of all of them together, with what each takes beside its texts.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
-const OVERHEAD_BYTES: usize = 320;
+const OVERHEAD_BYTES: usize = 384;
 
 pub(super) type Digest = [u8; 32];
 
@@ -70,6 +70,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::revocation::TokenMark;
 
     fn verified(profile_bytes: usize) -> Verified {
         let profile_json = Some("x".repeat(profile_bytes));
@@ -81,6 +82,7 @@ mod tests {
             issued_at: None,
             email: None,
             profile_json,
+            token: TokenMark::default(),
         };
         Verified { identity, not_before: None, issuer: 0, key: [0; 32] }
     }

@@ -47,7 +47,7 @@ impl World {
     async fn ask(&self, token: &str) -> Result<Identity, TurnedAway> {
         let mut request = Extensions::new();
         request.insert(self.visitor(Some(address())));
-        self.doorkeeper.authenticate(&HeaderMap::new(), Some(token), &request).await
+        self.doorkeeper.authenticate(&HeaderMap::new(), Some(token), &request, Patience::NONE).await
     }
 }
 

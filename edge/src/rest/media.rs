@@ -120,7 +120,7 @@ async fn reader(
         return Ok(None);
     }
     let token = query_token(query);
-    match edge.identify(headers, token.as_deref(), request).await {
+    match edge.identify(headers, token.as_deref(), request, edge.patience(&Method::GET)).await {
         Ok(identity) => Ok(Some(identity.user_id)),
         Err(refused) if refused.is_unauthenticated() => Err(PublicError::not_found()),
         Err(refused) => Err(refused),
@@ -154,6 +154,7 @@ fn refusal(status: &Status) -> PublicError {
         | R::ScopeMissing
         | R::RateLimited
         | R::StorageQuotaExceeded
+        | R::TooManyRevocations
         | R::Internal => failure.into(),
     }
 }

@@ -348,6 +348,7 @@ impl OnStream {
             | R::ScopeMissing
             | R::RateLimited
             | R::StorageQuotaExceeded
+            | R::TooManyRevocations
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

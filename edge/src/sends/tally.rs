@@ -47,6 +47,7 @@ impl Tally {
             | R::ScopeMissing
             | R::RateLimited
             | R::StorageQuotaExceeded
+            | R::TooManyRevocations
             | R::Internal => return,
         };
         self.refused.count(refusal);

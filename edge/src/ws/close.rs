@@ -25,6 +25,10 @@ pub(super) enum CloseReason {
     TokenExpired,
     /// 1008, or 4403.
     UserDeleted,
+    /// 1008, or 4401: the token was taken away.
+    TokenRevoked,
+    /// 1008, or 4403: a service ends the session.
+    SessionEnded,
     /// 4401: there is no good token. Told in the second generation alone, in the place of HTTP 401.
     Unauthenticated,
     /// 1008: too many control frames, or too many fragments.
@@ -46,7 +50,7 @@ impl CloseReason {
     /// Whether what is queued is sent before the close.
     pub(super) fn finishes_queue(self) -> bool {
         match self {
-            Self::TooSlow | Self::UserDeleted => false,
+            Self::TooSlow | Self::UserDeleted | Self::TokenRevoked | Self::SessionEnded => false,
             Self::Draining
             | Self::Replaced
             | Self::ReplacedSilent
@@ -60,6 +64,24 @@ impl CloseReason {
         }
     }
 
+    /// Whether nothing is read any more, and nothing that was read is awaited.
+    pub(super) fn is_at_once(self) -> bool {
+        match self {
+            Self::UserDeleted | Self::TokenRevoked | Self::SessionEnded => true,
+            Self::Draining
+            | Self::Replaced
+            | Self::ReplacedSilent
+            | Self::TokenExpired
+            | Self::Unauthenticated
+            | Self::Flood
+            | Self::PositionLost
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::InvalidUtf8
+            | Self::ProtocolError => false,
+        }
+    }
+
     /// Whether another connection has its place already.
     pub(super) fn gives_up_place(self) -> bool {
         match self {
@@ -67,6 +89,8 @@ impl CloseReason {
             Self::Draining
             | Self::TokenExpired
             | Self::UserDeleted
+            | Self::TokenRevoked
+            | Self::SessionEnded
             | Self::Unauthenticated
             | Self::Flood
             | Self::PositionLost
@@ -97,6 +121,8 @@ impl CloseReason {
             Self::ReplacedSilent => "replaced_silent",
             Self::TokenExpired => "token_expired",
             Self::UserDeleted => "user_deleted",
+            Self::TokenRevoked => "token_revoked",
+            Self::SessionEnded => "session_ended",
             Self::Unauthenticated => "unauthenticated",
             Self::Flood => "flood",
             Self::PositionLost => "position_lost",
@@ -115,6 +141,8 @@ impl CloseReason {
             Self::ReplacedSilent => "too many connections of this user, and this one is silent",
             Self::TokenExpired => "the token expired",
             Self::UserDeleted => "the user was deleted",
+            Self::TokenRevoked => "the token was revoked",
+            Self::SessionEnded => "the session was ended",
             Self::Unauthenticated => "there is no valid token",
             Self::Flood => "too many control frames or fragments",
             Self::PositionLost => "the position is lost, connect again",
@@ -130,8 +158,10 @@ impl CloseReason {
         match self {
             Self::Draining | Self::PositionLost => CloseCode::Away,
             Self::Replaced | Self::ReplacedSilent => generation.code(REPLACED),
-            Self::TokenExpired | Self::Unauthenticated => generation.code(UNAUTHENTICATED),
-            Self::UserDeleted => generation.code(USER_DELETED),
+            Self::TokenExpired | Self::TokenRevoked | Self::Unauthenticated => {
+                generation.code(UNAUTHENTICATED)
+            }
+            Self::UserDeleted | Self::SessionEnded => generation.code(USER_DELETED),
             Self::Flood => CloseCode::Policy,
             Self::TooSlow => CloseCode::Again,
             Self::TooLarge => CloseCode::Size,
@@ -165,6 +195,8 @@ mod tests {
             (R::ReplacedSilent, 1008, 4409),
             (R::TokenExpired, 1008, 4401),
             (R::UserDeleted, 1008, 4403),
+            (R::TokenRevoked, 1008, 4401),
+            (R::SessionEnded, 1008, 4403),
             (R::Flood, 1008, 1008),
             (R::TooSlow, 1013, 1013),
             (R::TooLarge, 1009, 1009),

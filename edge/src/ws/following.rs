@@ -70,9 +70,9 @@ impl Following {
         subscriptions: &Arc<Subscriptions>,
         limiter: &Arc<Limiter>,
         user: UserId,
+        session_id: RequestId,
         after: Option<&str>,
     ) -> Result<(Self, Beginning), Failure> {
-        let session_id = RequestId::draw();
         let span = tracing::info_span!("subscription", user.id = %user, request_id = %session_id);
         let core = CoreOfUser { subscriptions, user };
         let turn = subscriptions.openings.turn(false).await;

@@ -25,12 +25,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use netrox_proto::{
     ids::UserId,
+    request_id::RequestId,
     v1::{ErrorReason, Failure},
 };
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::{
     Error, error::ProtocolError, handshake::server::create_response_with_body,
 };
+use uuid::Uuid;
 
 pub(super) use self::refused::RefusedHandshakes;
 use self::{
@@ -39,6 +41,7 @@ use self::{
 };
 use super::{
     WebSockets,
+    admitted::Admitted,
     close::CloseReason,
     following::{Beginning, Following},
     places::{NoPlace, Place},
@@ -47,9 +50,11 @@ use super::{
 };
 use crate::{
     audit,
-    auth::{Identity, query_token},
+    auth::{Identity, Refusal, query_token},
+    client_address::ClientAddress,
     doorkeeper::TurnedAway,
     error::PublicError,
+    revocation::Patience,
     strangers::Visitor,
     wire::{
         Generation,
@@ -80,7 +85,9 @@ pub(crate) async fn handshake(
     let authenticator = &web_sockets.authenticator;
     let doorkeeper = &web_sockets.doorkeeper;
     let (headers, extensions) = (request.headers(), request.extensions());
-    let identity = match doorkeeper.authenticate(headers, token.as_deref(), extensions).await {
+    let patience = Patience::of_handshake(web_sockets.context.config.handshake_timeout);
+    let authenticated = doorkeeper.authenticate(headers, token.as_deref(), extensions, patience);
+    let identity = match authenticated.await {
         Ok(identity) => identity,
         Err(TurnedAway::TooMany(too_much)) => return PublicError::from(too_much).into_response(),
         Err(TurnedAway::Refused(refusal)) => {
@@ -107,7 +114,13 @@ pub(crate) async fn handshake(
         Err(error) => return not_a_handshake(&web_sockets, &error),
     };
     let handshake_timeout = context.config.handshake_timeout;
-    let connecting = Box::pin(connect(&web_sockets, &identity, &offer));
+    let admitted = Admitted {
+        session_id: Uuid::new_v4(),
+        address: Visitor::address(request.extensions()).map(ClientAddress::ip),
+        token: identity.token,
+        expires_at: identity.expires_at,
+    };
+    let connecting = Box::pin(connect(&web_sockets, &identity, &offer, admitted));
     let connection = match timeout(handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(NotConnected::Failed(failure))) if failure.reason() == ErrorReason::UserDeleted => {
@@ -121,6 +134,11 @@ pub(crate) async fn handshake(
             return PublicError::unavailable().into_response();
         }
     };
+    // It is in the registry: from here on whatever is learned closes it. It may have been learned before.
+    if authenticator.revocations().mean(identity.user_id, &identity.token) {
+        audit::refused(&web_sockets.audit, Refusal::Revoked, request.extensions());
+        return unauthenticated(&web_sockets, request, &offer, Some(identity.user_id));
+    }
     if let Some(written) = Visitor::written(request.extensions()) {
         written.keep_little();
     }
@@ -229,17 +247,18 @@ async fn connect(
     web_sockets: &WebSockets,
     identity: &Identity,
     offer: &Offer,
+    admitted: Admitted,
 ) -> Result<Connection, NotConnected> {
     let (sockets, known_users) = (&web_sockets.sockets, &web_sockets.context.known_users);
     let first = sockets.place(identity.user_id)?;
     known_users.ensure(identity).await?;
-    match join(web_sockets, first, offer).await {
+    match join(web_sockets, first, offer, admitted).await {
         // Known here, but not to the core's database: it is another one than it was.
         Err(failure) if failure.reason() == ErrorReason::UserUnknown => {
             let second = sockets.place(identity.user_id)?;
             known_users.forget(identity.user_id);
             known_users.ensure(identity).await?;
-            Ok(join(web_sockets, second, offer).await?)
+            Ok(join(web_sockets, second, offer, admitted).await?)
         }
         result => Ok(result?),
     }
@@ -249,10 +268,11 @@ async fn join(
     web_sockets: &WebSockets,
     place: Place,
     offer: &Offer,
+    admitted: Admitted,
 ) -> Result<Connection, Failure> {
     let mut connection = web_sockets
         .sockets
-        .join(place, offer.generation)
+        .join(place, offer.generation, admitted)
         .map_err(|_| Failure::new(ErrorReason::ShuttingDown, "this edge is shutting down"))?;
     match offer.generation {
         Generation::V1 => connection.live().await?,
@@ -269,7 +289,8 @@ pub(super) async fn begin(
 ) -> Result<(), Failure> {
     let (user, context) = (connection.user(), &web_sockets.context);
     let subscriptions = web_sockets.sockets.subscriptions();
-    let opened = Following::open(subscriptions, &context.limiter, user, after);
+    let session_id = RequestId::from_uuid(connection.outgoing.admitted.session_id);
+    let opened = Following::open(subscriptions, &context.limiter, user, session_id, after);
     let (following, beginning) = opened.await?;
     let Beginning { session_id, cursor, resumed, reset, behind } = beginning;
     let hello = server_frame::hello(&Hello {

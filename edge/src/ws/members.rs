@@ -124,10 +124,12 @@ impl Members {
         !self.state().members.iter().any(|member| member.feed == Some(feed))
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Outgoing>> {
+        self.state().members.iter().map(|member| Arc::clone(&member.outgoing)).collect()
+    }
+
     pub(super) fn close_all(&self, reason: CloseReason) {
-        let all: Vec<_> =
-            self.state().members.iter().map(|member| Arc::clone(&member.outgoing)).collect();
-        for outgoing in all {
+        for outgoing in self.all() {
             outgoing.close(reason);
         }
     }

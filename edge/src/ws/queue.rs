@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{close::CloseReason, places::Place};
+use super::{admitted::Admitted, close::CloseReason, places::Place};
 use crate::wire::Generation;
 
 /// A queue grown beyond it gives its memory back when it is empty.
@@ -22,6 +22,7 @@ const KEPT_CAPACITY: usize = 16;
 
 /// Bounded in frames and in bytes. The feed and the session push, the session pops, any may close.
 pub(super) struct Outgoing {
+    pub(super) admitted: Admitted,
     generation: Generation,
     max_frames: usize,
     max_bytes: usize,
@@ -80,6 +81,7 @@ impl Outgoing {
             feed: None,
         };
         Self {
+            admitted: Admitted::default(),
             generation,
             max_frames,
             max_bytes,
@@ -89,6 +91,16 @@ impl Outgoing {
             has_answered: AtomicBool::new(true),
             state: Mutex::new(state),
         }
+    }
+
+    /// The same of who was admitted.
+    pub(super) fn of(self, admitted: Admitted) -> Self {
+        Self { admitted, ..self }
+    }
+
+    /// Since the handshake.
+    pub(super) fn age(&self) -> Duration {
+        self.created_at.elapsed()
     }
 
     /// What its frames are rendered for.
@@ -194,11 +206,12 @@ impl Outgoing {
         self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::AcqRel)
     }
 
-    /// Closes the connection; the first reason counts. One that is replaced has no place any more.
+    /// Closes the connection; the first reason counts, unless the other ends it at once. One that is replaced has no place any
+    /// more.
     pub(super) fn close(&self, reason: CloseReason) {
         let (session, feed, _place) = {
             let mut state = self.state();
-            if state.close.is_some() {
+            if state.close.is_some_and(|first| first.is_at_once() || !reason.is_at_once()) {
                 return;
             }
             state.close = Some(reason);
@@ -337,6 +350,18 @@ mod tests {
         assert_eq!(queue.pop(), Some("3".into()));
         let cx = Context::from_waker(Waker::noop());
         assert_eq!(queue.poll_close(&cx), Some(CloseReason::Draining));
+    }
+
+    #[test]
+    fn what_ends_it_at_once_does_so_whatever_was_the_reason_before() {
+        let queue = Outgoing::new(Generation::V1, 4, 10, Place::of_nobody());
+        queue.push("1".into());
+        queue.close(CloseReason::Draining);
+        queue.close(CloseReason::TokenRevoked);
+        queue.close(CloseReason::SessionEnded);
+        assert!(queue.is_empty());
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(queue.poll_close(&cx), Some(CloseReason::TokenRevoked));
     }
 
     #[test]

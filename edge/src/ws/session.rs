@@ -154,6 +154,8 @@ struct Session<S> {
     has_sent: bool,
     /// Nothing more will be read.
     read_ended: bool,
+    /// It ends for a reason that does not wait for what was read.
+    ended_at_once: bool,
     /// Standstills of this edge after which the socket was looked at.
     standstills: u64,
     /// Until then the socket is looked at again: what the last one left may not have come here yet.
@@ -210,6 +212,7 @@ where
             ping_due: false,
             has_sent: false,
             read_ended: false,
+            ended_at_once: false,
             paused_until: None,
             unflushed: false,
             largest_frame: 0,

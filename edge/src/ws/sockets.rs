@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    admitted::Admitted,
     close::CloseReason,
     feed::{Feed, FeedId},
     following::Following,
@@ -106,6 +107,16 @@ impl Sockets {
         self.sessions.wait().await;
     }
 
+    pub(super) fn members_of(&self, user: UserId) -> Option<Arc<Members>> {
+        self.registry().users.get(&user).map(|of_user| Arc::clone(&of_user.members))
+    }
+
+    pub(super) fn all_members(&self) -> Vec<(UserId, Arc<Members>)> {
+        let registry = self.registry();
+        let all = registry.users.iter();
+        all.map(|(user, of_user)| (*user, Arc::clone(&of_user.members))).collect()
+    }
+
     /// A place for one more connection of the user, free again when it is dropped.
     pub(super) fn place(&self, user: UserId) -> Result<Place, NoPlace> {
         if self.registry().draining {
@@ -120,9 +131,11 @@ impl Sockets {
         self: &Arc<Self>,
         place: Place,
         generation: Generation,
+        admitted: Admitted,
     ) -> Result<Connection, NoPlace> {
         let user = place.user;
-        let outgoing = Arc::new(Outgoing::new(generation, self.max_frames, self.max_bytes, place));
+        let outgoing = Outgoing::new(generation, self.max_frames, self.max_bytes, place);
+        let outgoing = Arc::new(outgoing.of(admitted));
         let mut registry = self.registry();
         if registry.draining {
             return Err(NoPlace::Draining);

@@ -103,6 +103,7 @@ impl Fate {
             | R::ScopeMissing
             | R::RateLimited
             | R::StorageQuotaExceeded
+            | R::TooManyRevocations
             | R::Internal => Self::Broken,
         }
     }

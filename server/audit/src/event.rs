@@ -27,6 +27,12 @@ pub enum Name {
     /// A user's token made or changed an entry of the directory.
     UserProvisioned,
     UserDeleted,
+    /// Access tokens count no more.
+    TokensRevoked,
+    /// WebSockets are closed.
+    SessionsEnded,
+    /// A service looked at who is connected from where.
+    SessionsListed,
     ServiceTokensReloaded,
     KeysReloaded,
     CertificatesReloaded,
@@ -36,7 +42,7 @@ pub enum Name {
 }
 
 impl Name {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -47,6 +53,9 @@ impl Name {
         Self::UsersUpserted,
         Self::UserProvisioned,
         Self::UserDeleted,
+        Self::TokensRevoked,
+        Self::SessionsEnded,
+        Self::SessionsListed,
         Self::ServiceTokensReloaded,
         Self::KeysReloaded,
         Self::CertificatesReloaded,

@@ -2,7 +2,7 @@
 
 use netrox_proto::v1::{
     attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
-    directory_service_client::DirectoryServiceClient,
+    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -59,6 +59,15 @@ impl TestChat {
 
     pub fn directory_service(&self) -> DirectoryServiceClient<Authorized> {
         DirectoryServiceClient::with_interceptor(self.channel(), self.credential())
+    }
+
+    pub fn session_service(&self) -> SessionServiceClient<Authorized> {
+        self.session_service_of(self.core_role())
+    }
+
+    /// By a connection of its own to one of several cores.
+    pub fn session_service_of(&self, core: Role) -> SessionServiceClient<Authorized> {
+        SessionServiceClient::with_interceptor(self.channel_to(core), self.credential())
     }
 
     pub fn attachment_service(&self) -> AttachmentServiceClient<Authorized> {

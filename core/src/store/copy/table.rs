@@ -287,3 +287,17 @@ table! {
         bytes: i64,
     }
 }
+
+// Questions to edges too, which are over.
+table! {
+    Notice, "session_notices",
+    after: "version > $1", order: "version", limit: "$2", last: "version desc",
+    key: { version: i64 = 0 },
+    {
+        version: i64,
+        kind: i64,
+        key: Vec<u8>,
+        cutoff: i64,
+        expires: Option<i64>,
+    }
+}

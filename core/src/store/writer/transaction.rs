@@ -2,6 +2,7 @@
 
 use netrox_proto::{external_id::ExternalId, ids::UserId};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Open, PROBE, TRANSACTION_TIMEOUT, Trace};
 use crate::store::{
@@ -10,6 +11,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
+    session::{self, NewNotice, Noted, TooMany},
     upload,
     user::{self, Upsert, UserRow},
 };
@@ -102,6 +104,33 @@ impl<'a> WriteTransaction<'a> {
     pub(crate) async fn delete_user(&mut self, id: UserId, now: i64) -> Result<bool, Error> {
         self.open.cache.forget_user(id);
         Ok(by(self.deadline, user::delete(&mut self.open.connection, id, now)).await?)
+    }
+
+    /// To be called under the lock of the directory. `now` is in seconds since the epoch.
+    pub(crate) async fn note(
+        &mut self,
+        notice: &NewNotice,
+        now: i64,
+    ) -> Result<Result<Noted, TooMany>, Error> {
+        Ok(by(self.deadline, session::note(&mut self.open.connection, notice, now)).await?)
+    }
+
+    pub(crate) async fn see_edges(&mut self, edges: &[String]) -> Result<(), Error> {
+        Ok(by(self.deadline, session::see_edges(&mut self.open.connection, edges)).await?)
+    }
+
+    pub(crate) async fn forget_edges(&mut self, edges: &[String]) -> Result<(), Error> {
+        Ok(by(self.deadline, session::forget_edges(&mut self.open.connection, edges)).await?)
+    }
+
+    pub(crate) async fn answer_question(
+        &mut self,
+        question: Uuid,
+        edge: &str,
+        sessions: &[u8],
+    ) -> Result<(), Error> {
+        let answered = session::answer(&mut self.open.connection, question, edge, sessions);
+        Ok(by(self.deadline, answered).await?)
     }
 
     pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {

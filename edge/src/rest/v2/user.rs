@@ -26,7 +26,8 @@ impl FromRequestParts<Edge> for Actor {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         let shared = &edge.shared;
         let (headers, request) = (&parts.headers, &parts.extensions);
-        let identity = shared.doorkeeper.authenticate(headers, None, request).await?;
+        let patience = edge.patience(&parts.method);
+        let identity = shared.doorkeeper.authenticate(headers, None, request, patience).await?;
         let ensured = shared.known_users.ensure(&identity).await.inspect_err(|failure| {
             let (audit, user) = (&shared.config.audit, identity.user_id);
             audit::user_refused(audit, failure, user, &parts.extensions)

@@ -118,6 +118,7 @@ impl From<Failure> for Rejection {
             | ErrorReason::TooLate
             | ErrorReason::ThreadNotFound
             | ErrorReason::ScopeMissing
+            | ErrorReason::TooManyRevocations
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

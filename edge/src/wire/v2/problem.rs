@@ -180,6 +180,7 @@ impl Problem {
             ErrorReason::Unspecified
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
+            | ErrorReason::TooManyRevocations
             | ErrorReason::Internal => Self::internal(failure.message),
         }
     }

@@ -114,6 +114,7 @@ impl From<Failure> for Refusal {
             | ErrorReason::AttachmentNotFound
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
+            | ErrorReason::TooManyRevocations
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "what a client asked for failed with {}: {}",

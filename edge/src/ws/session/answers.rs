@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::Session;
 use crate::{
     auth::Identity,
+    revocation::TokenMark,
     sends::{Marks, PendingSend, Sent},
     wire::{Echo, Refused},
     ws::{close::CloseReason, queue::Push},
@@ -125,6 +126,7 @@ where
                         issued_at: None,
                         email: None,
                         profile_json: None,
+                        token: TokenMark::default(),
                     };
                     match known_users.ensure(&identity).await {
                         // It was not stored, and will be if it is sent again.
@@ -160,6 +162,7 @@ where
             | ErrorReason::ScopeMissing
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
+            | ErrorReason::TooManyRevocations
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));

@@ -15,7 +15,9 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{READ_BUFFER_BYTES, Session, SessionContext, SessionEnd, receipts::Receipts};
+use super::{
+    READ_BUFFER_BYTES, Session, SessionContext, SessionEnd, receipts::Receipts, waiting::Waiting,
+};
 use crate::{
     metrics::Close,
     ws::{close::CloseReason, flood::Metered},
@@ -62,8 +64,12 @@ where
 {
     /// The first reason counts.
     pub(super) fn begin_close(&mut self, reason: CloseReason) {
-        if reason == CloseReason::UserDeleted {
+        if reason.is_at_once() && !self.ended_at_once {
+            self.ended_at_once = true;
             self.read_ended = true;
+            if reason == CloseReason::TokenRevoked {
+                self.waiting = Waiting::default();
+            }
             self.answers = VecDeque::new();
             self.receipts = Receipts::default();
             self.note_all_answered();

@@ -82,8 +82,13 @@ impl World {
 
     async fn join(&self, number: u128) -> Connection {
         let place = self.edge.shared.web_sockets.sockets.place(user(number)).expect("a place");
-        let connection =
-            self.edge.shared.web_sockets.sockets.join(place, Generation::V1).expect("no drain");
+        let connection = self
+            .edge
+            .shared
+            .web_sockets
+            .sockets
+            .join(place, Generation::V1, Default::default())
+            .expect("no drain");
         connection.live().await.expect("a subscription");
         connection.admit();
         connection

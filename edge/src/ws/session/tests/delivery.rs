@@ -120,8 +120,13 @@ async fn handshakes_without_end_do_not_ask_the_core_without_end() {
     let before = world.core.state().refused;
     for _ in 0..1_000 {
         let place = world.edge.shared.web_sockets.sockets.place(user(BOB)).expect("a place");
-        let connection =
-            world.edge.shared.web_sockets.sockets.join(place, Generation::V1).expect("no drain");
+        let connection = world
+            .edge
+            .shared
+            .web_sockets
+            .sockets
+            .join(place, Generation::V1, Default::default())
+            .expect("no drain");
         let _ = timeout(Duration::from_millis(1), connection.live()).await;
     }
     let refused = world.core.state().refused - before;
@@ -217,7 +222,7 @@ async fn a_deleted_user_does_not_come_back_to_a_subscription() {
     tokio::time::sleep(seconds(1)).await;
     let sockets = &world.edge.shared.web_sockets.sockets;
     let place = sockets.place(user(BOB)).expect("a place");
-    let connection = sockets.join(place, Generation::V1).expect("no drain");
+    let connection = sockets.join(place, Generation::V1, Default::default()).expect("no drain");
     let refused = connection.live().await.expect_err("a refusal");
     assert_eq!(refused.reason(), ErrorReason::UserDeleted);
 }

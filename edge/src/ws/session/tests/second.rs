@@ -22,7 +22,8 @@ impl World {
     async fn begin(&self, number: u128, after: Option<&str>) -> Result<Connection, Failure> {
         let web_sockets = &self.edge.shared.web_sockets;
         let place = web_sockets.sockets.place(user(number)).expect("a place");
-        let mut connection = web_sockets.sockets.join(place, Generation::V2).expect("no drain");
+        let mut connection =
+            web_sockets.sockets.join(place, Generation::V2, Default::default()).expect("no drain");
         begin(web_sockets, &mut connection, after).await?;
         connection.admit();
         Ok(connection)

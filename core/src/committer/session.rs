@@ -1,0 +1,126 @@
+//! The writes of a batch that edges learn of: which tokens count no more, which sessions end, and what cores ask edges.
+
+use uuid::Uuid;
+
+use super::{
+    answer::{Answers, Written},
+    write::{SessionWrite, Verb, Write},
+};
+use crate::{
+    error::Error,
+    store::{
+        self,
+        session::{NewNotice, Noted, TooMany},
+        writer::WriteTransaction,
+    },
+};
+
+const MICROS_A_SECOND: i64 = 1_000_000;
+
+/// Edges watch this core.
+#[derive(Debug)]
+pub(crate) struct SeeEdges(pub(crate) Vec<String>);
+
+/// Edges have ended.
+#[derive(Debug)]
+pub(crate) struct ForgetEdges(pub(crate) Vec<String>);
+
+/// What an edge answered to a question of another core.
+#[derive(Debug)]
+pub(crate) struct AnswerQuestion {
+    pub(crate) question: Uuid,
+    pub(crate) edge: String,
+    /// A `SessionsOfUser`, encoded.
+    pub(crate) sessions: Vec<u8>,
+}
+
+impl Verb for NewNotice {
+    type Answer = Noted;
+
+    fn into_write(self) -> Write {
+        Write::Session(SessionWrite::Notice(self))
+    }
+
+    fn answer(written: Written) -> Option<Noted> {
+        let Written::Noted(noted) = written else { return None };
+        Some(noted)
+    }
+}
+
+impl Verb for SeeEdges {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Session(SessionWrite::SeeEdges(self.0))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
+
+impl Verb for ForgetEdges {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Session(SessionWrite::ForgetEdges(self.0))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
+
+impl Verb for AnswerQuestion {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Session(SessionWrite::Answer(self))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
+
+/// Writes them in their order.
+pub(super) async fn write(
+    transaction: &mut WriteTransaction<'_>,
+    writes: &[Write],
+    now: i64,
+    answers: &mut Answers,
+) -> Result<(), store::Error> {
+    for (index, write) in writes.iter().enumerate() {
+        let write = match write {
+            Write::Session(write) => write,
+            Write::Chat(_) | Write::Directory(_) | Write::Upkeep(_) => continue,
+        };
+        let answer = match write {
+            SessionWrite::Notice(notice) => {
+                match transaction.note(notice, now / MICROS_A_SECOND).await? {
+                    Ok(noted) => Ok(Written::Noted(noted)),
+                    Err(TooMany(limit)) => Err(Error::TooManyRevocations { limit }),
+                }
+            }
+            SessionWrite::SeeEdges(edges) => {
+                transaction.see_edges(edges).await?;
+                Ok(Written::Nothing)
+            }
+            SessionWrite::ForgetEdges(edges) => {
+                transaction.forget_edges(edges).await?;
+                Ok(Written::Nothing)
+            }
+            SessionWrite::Answer(AnswerQuestion { question, edge, sessions }) => {
+                transaction.answer_question(*question, edge, sessions).await?;
+                Ok(Written::Nothing)
+            }
+        };
+        answers.set(index, answer);
+    }
+    Ok(())
+}
+
+/// Whether edges learn something by one of them.
+pub(super) fn has_notice(writes: &[Write]) -> bool {
+    writes.iter().any(|write| matches!(write, Write::Session(SessionWrite::Notice(_))))
+}

@@ -1,0 +1,279 @@
+//! How this edge learns which tokens were taken away and which sessions are to end: it watches one core at a time.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use netrox_proto::v1::{
+    EndedSessions, SessionNotice, SessionsOfUser, WatchSessionsRequest, WatchSessionsResponse,
+    ended_sessions::Sessions, session_notice::Notice, watch_sessions_request::Request,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+
+use super::{Knowledge, MAX_SILENCE, Revocations, table::Table};
+use crate::{
+    auth::now, backoff::Backoff, core_client::CoreClient, metrics::WatchMetrics,
+    notice::Notice as LogNotice, ws::WebSockets,
+};
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const MAX_RETRY: Duration = Duration::from_secs(1);
+/// For the first answer of a core that was reached.
+const OPEN_TIME: Duration = Duration::from_secs(3);
+/// Cores that do not know the call, one after the other, until it is believed that none does.
+const ATTEMPTS: usize = 3;
+/// How often they are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How often it is looked what has expired.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
+/// Twice as long as a core keeps that sessions were ended.
+const ENDS_KEPT_SECONDS: i64 = 2 * 24 * 3_600;
+/// Answers on their way to the core: it asks no faster than they are taken.
+const ANSWERS: usize = 64;
+/// For the core to take notice of the end of this edge.
+const END_TIME: Duration = Duration::from_secs(1);
+
+/// When sessions were last ended, in microseconds since the epoch: what is told again is not done again.
+type Ends = HashMap<Sessions, i64>;
+type Responses = Streaming<WatchSessionsResponse>;
+
+pub(crate) struct Watcher {
+    pub(crate) core: CoreClient,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) web_sockets: Arc<WebSockets>,
+    pub(crate) metrics: WatchMetrics,
+    /// What cores call this edge.
+    pub(crate) name: String,
+}
+
+/// A watch that a core has answered.
+struct Watch {
+    answers: mpsc::Sender<WatchSessionsRequest>,
+    responses: Responses,
+    heard_at: Instant,
+}
+
+/// Why a watch cannot go on.
+enum Broken {
+    /// The core does not know the call.
+    Unknown,
+    Failed(Status),
+    Silent,
+}
+
+impl From<Status> for Broken {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::Unimplemented => Self::Unknown,
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::InvalidArgument
+            | Code::DeadlineExceeded
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+            | Code::Unauthenticated => Self::Failed(status),
+        }
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("it does not know of them"),
+            Self::Failed(status) => f.write_str(status.message()),
+            Self::Silent => f.write_str("it gives no sign of life"),
+        }
+    }
+}
+
+impl Watcher {
+    /// Nobody is let in before a core was heard. To be called before anything is served.
+    pub(crate) fn begin(&self) {
+        self.revocations.set(Knowledge::Behind);
+        self.metrics.set_live(false);
+    }
+
+    /// Watches until the last session has ended in a drain.
+    pub(crate) async fn run(self) {
+        let mut ends = Ends::new();
+        let mut last = None;
+        let watching = self.watch(&mut ends, &mut last);
+        tokio::select! {
+            () = watching => {}
+            () = self.web_sockets.ended() => {}
+        }
+        if let Some(Watch { answers, mut responses, .. }) = last {
+            // The core takes the end of the requests for a farewell, and ends its responses.
+            drop(answers);
+            let _ =
+                timeout(END_TIME, async { while let Ok(Some(_)) = responses.message().await {} })
+                    .await;
+        }
+    }
+
+    /// Never ends. `last` is the watch that stands, if one does.
+    async fn watch(&self, ends: &mut Ends, last: &mut Option<Watch>) {
+        let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+        let (mut unknown, told) = (0, LogNotice::default());
+        loop {
+            let broken = match self.open(ends).await {
+                Ok(watch) => {
+                    unknown = 0;
+                    backoff.reset();
+                    self.follow(last.insert(watch), ends).await
+                }
+                Err(broken) => broken,
+            };
+            *last = None;
+            self.metrics.set_live(false);
+            if matches!(broken, Broken::Unknown) {
+                unknown += 1;
+                if unknown >= ATTEMPTS {
+                    if unknown == ATTEMPTS {
+                        tracing::warn!(
+                            "the core knows nothing of tokens that are taken away: it is of an earlier version; what is revoked \
+                             meanwhile is not known here"
+                        );
+                    }
+                    self.revocations.set(Knowledge::Untold);
+                    sleep(ASK_AGAIN).await;
+                }
+                continue;
+            }
+            unknown = 0;
+            self.revocations.set(Knowledge::Behind);
+            if told.is_due() {
+                tracing::warn!(
+                    "no core tells which tokens are taken away: {broken}; requests wait until one does"
+                );
+            }
+            sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// A watch of a core that has told all that it keeps.
+    async fn open(&self, ends: &mut Ends) -> Result<Watch, Broken> {
+        let (answers, requests) = mpsc::channel(ANSWERS);
+        let name = WatchSessionsRequest { request: Some(Request::Edge(self.name.clone())) };
+        // There is room for the first.
+        let _ = answers.try_send(name);
+        let mut sessions = self.core.sessions.clone();
+        let opened = timeout(OPEN_TIME, sessions.watch_sessions(ReceiverStream::new(requests)));
+        let opened = opened.await.map_err(|_| Broken::Silent)??;
+        let mut watch = Watch { answers, responses: opened.into_inner(), heard_at: Instant::now() };
+        let (mut table, mut told) = (Table::default(), Ends::new());
+        loop {
+            let WatchSessionsResponse { notices, live, .. } = watch.next().await?;
+            for notice in notices {
+                match notice.notice {
+                    Some(Notice::Revoked(revoked)) => table.add(&revoked),
+                    Some(Notice::Ended(ended)) => {
+                        told.extend(ended.sessions.map(|sessions| (sessions, ended.ended_at)));
+                    }
+                    None => {}
+                }
+            }
+            if live {
+                break;
+            }
+        }
+        self.metrics.set_kept(table.len());
+        self.revocations.replace(table);
+        self.web_sockets.close_revoked(&self.revocations, None).await;
+        let is_new = |(sessions, at): &(&Sessions, &i64)| ends.get(*sessions) != Some(*at);
+        let new: Vec<_> =
+            told.iter().filter(is_new).map(|(sessions, _)| sessions.clone()).collect();
+        self.web_sockets.end_sessions(&new).await;
+        *ends = told;
+        self.revocations.set_heard(watch.heard_at);
+        self.revocations.set(Knowledge::Live);
+        self.metrics.set_live(true);
+        Ok(watch)
+    }
+
+    async fn follow(&self, watch: &mut Watch, ends: &mut Ends) -> Broken {
+        let mut tidied = Instant::now();
+        loop {
+            let response = match watch.next().await {
+                Ok(response) => response,
+                Err(broken) => return broken,
+            };
+            let WatchSessionsResponse { notices, questions, .. } = response;
+            if !notices.is_empty() {
+                self.learn(notices, ends).await;
+            }
+            self.revocations.set_heard(watch.heard_at);
+            self.metrics.heard(now());
+            for question in questions {
+                let mut sessions = self.web_sockets.sessions_of(&question.user_id);
+                sessions.iter_mut().for_each(|session| session.edge.clone_from(&self.name));
+                let question_id = question.question_id;
+                let answer = Request::Answer(SessionsOfUser { question_id, sessions });
+                // A core that asks faster than it takes answers has to do without.
+                let _ = watch.answers.try_send(WatchSessionsRequest { request: Some(answer) });
+            }
+            if tidied.elapsed() >= TIDY_INTERVAL {
+                tidied = Instant::now();
+                self.metrics.set_kept(self.revocations.forget_expired(now()));
+                let longest = now().saturating_sub(ENDS_KEPT_SECONDS).saturating_mul(1_000_000);
+                ends.retain(|_, ended_at| *ended_at > longest);
+            }
+        }
+    }
+
+    async fn learn(&self, notices: Vec<SessionNotice>, ends: &mut Ends) {
+        let (mut revoked, mut ended) = (Vec::new(), Vec::new());
+        for notice in notices {
+            match notice.notice {
+                Some(Notice::Revoked(notice)) => revoked.push(notice),
+                Some(Notice::Ended(EndedSessions { sessions: Some(sessions), ended_at })) => {
+                    if ends.insert(sessions.clone(), ended_at) != Some(ended_at) {
+                        ended.push(sessions);
+                    }
+                }
+                Some(Notice::Ended(EndedSessions { sessions: None, .. })) | None => {}
+            }
+        }
+        if !revoked.is_empty() {
+            self.metrics.set_kept(self.revocations.add(&revoked));
+            self.web_sockets.close_revoked(&self.revocations, Some(&revoked)).await;
+        }
+        if !ended.is_empty() {
+            self.web_sockets.end_sessions(&ended).await;
+        }
+    }
+}
+
+impl Watch {
+    /// What comes next. What comes too late may be old: it waited while this process stood still.
+    async fn next(&mut self) -> Result<WatchSessionsResponse, Broken> {
+        let next = timeout(MAX_SILENCE, self.responses.message()).await;
+        if self.heard_at.elapsed() >= MAX_SILENCE {
+            return Err(Broken::Silent);
+        }
+        let next = next.map_err(|_| Broken::Silent)??;
+        self.heard_at = Instant::now();
+        next.ok_or_else(|| Broken::Failed(Status::unavailable("it has ended")))
+    }
+}
+
+/// The name of the host, as far as it can be had, and what tells this process from others there.
+pub(crate) fn edge_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(64).collect();
+    let host = if host.is_empty() { "edge" } else { &host };
+    format!("{host}-{:08x}", rand::random::<u32>())
+}
