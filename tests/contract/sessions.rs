@@ -4,10 +4,11 @@ use netrox_harness::{token::now, within};
 use netrox_proto::{
     token_name::token_key,
     v1::{
-        AllTokens, EndSessionsRequest, ErrorReason, ListSessionsRequest, RevokeTokensRequest,
-        RevokedTokens, Session, SessionNotice, SessionsOfUser, TokenName, WatchSessionsRequest,
-        WatchSessionsResponse, end_sessions_request::Sessions, revoke_tokens_request::Tokens,
-        revoked_tokens, session_notice::Notice, watch_sessions_request::Request,
+        AllTokens, EdgeOver, EndSessionsRequest, ErrorReason, ListSessionsRequest,
+        RevokeTokensRequest, RevokedTokens, Session, SessionNotice, SessionsOfUser, TokenName,
+        WatchSessionsRequest, WatchSessionsResponse, end_sessions_request::Sessions,
+        revoke_tokens_request::Tokens, revoked_tokens, session_notice::Notice,
+        watch_sessions_request::Request,
     },
 };
 use prost_types::Timestamp;
@@ -248,7 +249,8 @@ async fn edges_are_asked_for_the_sessions_of_a_user() {
     // So is one that broke off; not one that said farewell.
     drop(two);
     let Edge { requests, mut responses } = one;
-    drop(requests);
+    let over = WatchSessionsRequest { request: Some(Request::Over(EdgeOver {})) };
+    requests.send(over).await.expect("room");
     while within("the end", responses.message()).await.expect("no failure").is_some() {}
     netrox_harness::eventually("the farewell of one", async || {
         let listed = list().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netrox_proto::v1::{
-    self, SessionsOfUser, WatchSessionsRequest, WatchSessionsResponse,
+    self, EdgeOver, SessionsOfUser, WatchSessionsRequest, WatchSessionsResponse,
     watch_sessions_request::Request,
 };
 use prost::Message as _;
@@ -107,8 +107,11 @@ impl Watch {
                 }
                 request = self.requests.message() => {
                     let Some(request) = request.map_err(|_| End::Gone)? else {
-                        return Err(End::Over);
+                        return Err(End::Gone);
                     };
+                    if let Some(Request::Over(EdgeOver {})) = request.request {
+                        return Err(End::Over);
+                    }
                     self.hear(request);
                 }
                 _ = beat.tick() => {

@@ -3,8 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use netrox_proto::v1::{
-    EndedSessions, SessionNotice, SessionsOfUser, WatchSessionsRequest, WatchSessionsResponse,
-    ended_sessions::Sessions, session_notice::Notice, watch_sessions_request::Request,
+    EdgeOver, EndedSessions, SessionNotice, SessionsOfUser, WatchSessionsRequest,
+    WatchSessionsResponse, ended_sessions::Sessions, session_notice::Notice,
+    watch_sessions_request::Request,
 };
 use tokio::{
     sync::mpsc,
@@ -115,7 +116,9 @@ impl Watcher {
             () = self.web_sockets.ended() => {}
         }
         if let Some(Watch { answers, mut responses, .. }) = last {
-            // The core takes the end of the requests for a farewell, and ends its responses.
+            // The core ends its responses then. Where there is no room, it misses this edge for a minute.
+            let over = WatchSessionsRequest { request: Some(Request::Over(EdgeOver {})) };
+            let _ = answers.try_send(over);
             drop(answers);
             let _ =
                 timeout(END_TIME, async { while let Ok(Some(_)) = responses.message().await {} })
