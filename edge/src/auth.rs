@@ -177,15 +177,16 @@ impl Authenticator {
 
     /// The user of a request: by its `Authorization` header or, only where it has none, by the
     /// `token` of its query. A refusal is logged and counted. Waits for a key that is not there, for a short while; and until
-    /// it is known whether the token was taken away, as long as the request has patience.
+    /// it is known whether the token was taken away, as long as the request has patience. `held` is dropped before it waits.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         query_token: Option<&str>,
         patience: Patience,
+        held: impl Send,
     ) -> Result<Identity, Refusal> {
         let verified = match token_of(headers, query_token) {
-            Ok(token) => self.counting(token, patience).await,
+            Ok(token) => self.counting(token, patience, held).await,
             Err(refusal) => Err(refusal),
         };
         match &verified {
@@ -195,13 +196,16 @@ impl Authenticator {
         verified
     }
 
-    /// Whether the token of a request was verified before, by a key that still counts.
-    pub(crate) fn knows(&self, headers: &HeaderMap, query_token: Option<&str>) -> bool {
+    /// Whether the token of a request costs no more than a digest: it was verified before, by a key that still counts, or
+    /// its signature is a digest itself, or there is none to be verified.
+    pub(crate) fn is_cheap(&self, headers: &HeaderMap, query_token: Option<&str>) -> bool {
         let (Some(tokens), Ok(token)) = (&self.verified, token_of(headers, query_token)) else {
-            return false;
+            return true;
         };
-        let is_short = token.len() <= MAX_TOKEN_BYTES;
-        let known = is_short.then(|| tokens.get(&VerifiedTokens::place(token))).flatten();
+        if token.len() > MAX_TOKEN_BYTES || issuer::is_by_secret(token) {
+            return true;
+        }
+        let known = tokens.get(&VerifiedTokens::place(token));
         known.is_some_and(|known| self.has_key(&known))
     }
 
@@ -211,24 +215,38 @@ impl Authenticator {
     }
 
     /// Of a token that is good, and was not taken away.
-    async fn counting(&self, token: &str, patience: Patience) -> Result<Identity, Refusal> {
-        let identity = self.verify(token, now()).await?;
+    async fn counting(
+        &self,
+        token: &str,
+        patience: Patience,
+        held: impl Send,
+    ) -> Result<Identity, Refusal> {
+        let identity = self.verify_holding(token, now(), held).await?;
         self.revocations.check(identity.user_id, &identity.token, patience).await?;
         Ok(identity)
     }
 
     /// `now` is in seconds since 1970.
     async fn verify(&self, token: &str, now: i64) -> Result<Identity, Refusal> {
+        self.verify_holding(token, now, ()).await
+    }
+
+    async fn verify_holding(
+        &self,
+        token: &str,
+        now: i64,
+        held: impl Send,
+    ) -> Result<Identity, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong);
         }
-        let Verified { identity, not_before, .. } = self.verified(token, now).await?;
+        let Verified { identity, not_before, .. } = self.verified(token, now, held).await?;
         check_times(identity.expires_at, not_before, now)?;
         Ok(identity)
     }
 
     /// What was verified before counts while its key does.
-    async fn verified(&self, token: &str, now: i64) -> Result<Verified, Refusal> {
+    async fn verified(&self, token: &str, now: i64, held: impl Send) -> Result<Verified, Refusal> {
         let kept = self.verified.as_ref().map(|tokens| (tokens, VerifiedTokens::place(token)));
         let known = kept.as_ref().and_then(|(tokens, place)| tokens.get(place));
         if let Some(known) = known.filter(|known| self.has_key(known)) {
@@ -236,7 +254,10 @@ impl Authenticator {
         }
         let (index, issuer) = self.issuer_of(token)?;
         let changes = issuer.changes();
-        let signed = match issuer.signed(token) {
+        let signed = issuer.signed(token);
+        // Others need not wait until newer keys are there.
+        drop(held);
+        let signed = match signed {
             Err(unsigned) if unsigned.may_change => {
                 // With any keys it would be refused.
                 if !is_current(token, now) {

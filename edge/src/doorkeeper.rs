@@ -2,15 +2,16 @@
 //!
 //! Nobody with a good token is locked out by others behind the same address: what comes beyond a rate is answered late and with
 //! 429 in the place of what it would have been refused with. So a flood on one connection is as slow as these answers, and the
-//! connections of strangers are few ([`crate::strangers`]). While an address is over its rate of failed tokens, few that are
-//! not known to be good are verified at a time.
+//! connections of strangers are few ([`crate::strangers`]). While an address is over its rate of failed tokens, few whose
+//! signature costs more than a digest are verified at a time: only where too many wait for that, a good one that was never
+//! seen here may be told 429 too.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{Extensions, HeaderMap, StatusCode, header};
 use netrox_audit::Audit;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     audit,
@@ -106,24 +107,29 @@ impl Doorkeeper {
             rates.is_used_up(address).map(|too_much| (address, too_much))
         });
         let place = match used_up {
-            Some((address, too_much)) if !authenticator.knows(headers, query_token) => {
-                let place = self.verifying.take(address, None, Instant::now() + PATIENCE).await;
+            Some((address, too_much)) if !authenticator.is_cheap(headers, query_token) => {
+                let begun = Instant::now();
+                let place = self.verifying.take(address, None, begun + PATIENCE).await;
                 let Ok(place) = place else {
+                    sleep_until(begun + DELAY).await;
                     return Err(self.too_many_failed(address, too_much));
                 };
                 Some(place)
             }
             Some(_) | None => None,
         };
-        let refusal = match authenticator.authenticate(headers, query_token, patience).await {
+        let verified = authenticator.authenticate(headers, query_token, patience, place).await;
+        let refusal = match verified {
             Ok(identity) => return Ok(identity),
             Err(refusal) => refusal,
         };
+        if refusal == Refusal::NoKeys {
+            Visitor::is_of_unknown_key(request);
+        }
         if let Some((rates, address)) = limit
             && refusal.is_of_a_guess()
             && let Err(too_much) = rates.count(address)
         {
-            drop(place);
             sleep(DELAY).await;
             return Err(self.too_many_failed(address, too_much));
         }
@@ -158,9 +164,11 @@ impl Doorkeeper {
         } else {
             PublicError::from(too_much).into_response()
         };
-        // Else a page in a browser could not read it.
         for (name, value) in response.headers() {
-            if name.as_str().starts_with(CORS_PREFIX) || *name == header::VARY {
+            // Else a page in a browser could not read it.
+            let is_for_pages = name.as_str().starts_with(CORS_PREFIX) || *name == header::VARY;
+            // Where the next request begins may not be known.
+            if is_for_pages || *name == header::CONNECTION {
                 instead.headers_mut().append(name.clone(), value.clone());
             }
         }
@@ -169,7 +177,7 @@ impl Doorkeeper {
 
     fn count(&self, response: &Response, visitor: &Visitor) -> Option<TooMuch> {
         let rates = self.unauthenticated.as_ref()?;
-        if visitor.is_known() || !is_for_nobody(response.status()) {
+        if visitor.is_known() || !is_for_nobody(response.status(), visitor) {
             return None;
         }
         let address = visitor.address?;
@@ -187,8 +195,10 @@ impl Doorkeeper {
 }
 
 /// Whether it is the answer to a request that led nowhere. What says 429 or 408 was counted elsewhere.
-fn is_for_nobody(status: StatusCode) -> bool {
-    matches!(
+fn is_for_nobody(status: StatusCode, visitor: &Visitor) -> bool {
+    // Anybody can name a key that nobody has. So it may be for a good token whose key is new, which is no failed one.
+    let is_of_unknown_key = status == StatusCode::SERVICE_UNAVAILABLE && visitor.has_unknown_key();
+    let led_nowhere = matches!(
         status,
         StatusCode::BAD_REQUEST
             | StatusCode::UNAUTHORIZED
@@ -197,7 +207,8 @@ fn is_for_nobody(status: StatusCode) -> bool {
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UPGRADE_REQUIRED
-    )
+    );
+    led_nowhere || is_of_unknown_key
 }
 
 #[cfg(test)]

@@ -266,13 +266,19 @@ async fn answer(
     let id = RequestId::of(request.headers());
     let is_named = RequestId::is_named_by(request.headers());
     let span = request::span(&id, rest::route_of(request.uri().path()));
-    let mut response = match head::refusal(&request) {
-        Some(refusal) => refusal,
-        None => id.clone().scope(server.router.clone().oneshot(request)).instrument(span).await?,
+    let answered = async {
+        let response = match head::refusal(&request) {
+            Some(refusal) => refusal,
+            None => server.router.clone().oneshot(request).await?,
+        };
+        Ok::<_, Infallible>(match visitor {
+            Some(visitor) => {
+                server.edge.shared.doorkeeper.instead(response, &visitor, is_second).await
+            }
+            None => response,
+        })
     };
-    if let Some(visitor) = visitor {
-        response = server.edge.shared.doorkeeper.instead(response, &visitor, is_second).await;
-    }
+    let mut response = id.clone().scope(answered).instrument(span).await?;
     // Documented clients know no such header: it is for who gave a name, or has a reason to ask an operator.
     if (response.status().is_server_error() || is_named)
         && let Some(id) = id.header_value()

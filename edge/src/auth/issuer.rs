@@ -214,6 +214,11 @@ impl Issuer {
     }
 }
 
+/// Whether a token says that it is signed with a shared secret.
+pub(super) fn is_by_secret(token: &str) -> bool {
+    decode_header(token).is_ok_and(|header| OF_SECRETS.contains(&header.alg))
+}
+
 /// Newer keys that were asked for.
 pub(super) struct Inquiry<'a> {
     asked: Vec<(&'a Source, Option<Asked>)>,

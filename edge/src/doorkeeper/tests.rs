@@ -1,5 +1,6 @@
 use std::net::Ipv4Addr;
 
+use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
@@ -100,6 +101,21 @@ async fn an_address_over_its_rate_is_told_late_and_its_good_tokens_pass() {
     let refused = world.ask(&token("waits in vain", NEVER)).await;
     assert!(matches!(refused, Err(TurnedAway::TooMany(_))), "{refused:?}");
     assert_eq!(begun.elapsed(), DELAY + PATIENCE);
+    // What costs no more than a digest needs no place.
+    let by_secret = encode(&Header::default(), &json!({}), &EncodingKey::from_secret(b"a secret"));
+    let refused = world.ask(&by_secret.expect("a token")).await;
+    assert!(matches!(refused, Err(TurnedAway::TooMany(_))), "{refused:?}");
+    assert_eq!(begun.elapsed(), 2 * DELAY + PATIENCE);
+    // Who does not even find room to wait is told so late too.
+    let crowd_came = Instant::now();
+    let crowd = (0..=MAX_WAITING).map(async |number| {
+        let refused = world.ask(&token(&number.to_string(), NEVER)).await;
+        assert!(matches!(refused, Err(TurnedAway::TooMany(_))), "{refused:?}");
+        crowd_came.elapsed()
+    });
+    let mut told = join_all(crowd).await;
+    told.sort();
+    assert_eq!((told[0], told[1]), (DELAY, PATIENCE));
     drop(places);
     assert!(world.ask(&token("later", NEVER)).await.is_ok());
     assert_eq!(logs.take().matches("198.51.100.7").count(), 1, "one line a minute");
@@ -126,6 +142,7 @@ async fn what_leads_nowhere_counts_and_what_leads_somewhere_does_not() {
         (told.status().as_u16(), told.headers().get(header::CONTENT_TYPE).cloned())
     };
     for _ in 0..10 {
+        // Why it is unavailable is no fault of who asks.
         for status in [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
             assert_eq!(ask(&stranger, status, false).await.0, status);
         }

@@ -7,14 +7,23 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream};
 use http::Method;
 use http_body_util::BodyExt;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use netrox_proto::v1::{ListThreadsResponse, Thread};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::Notify,
 };
 
-use crate::stub_edge::{ALICE, StubEdge, bearer};
+use crate::{
+    config::{AddressRate, Config, KeySource, Limits, Proxies},
+    stub_core::config,
+    stub_edge::{ALICE, StubEdge, bearer},
+    unused_address::unused_address,
+};
+
+const PRIVATE_KEY: &[u8] = include_bytes!("../auth/keys/rsa.pem");
 
 #[tokio::test]
 async fn health_tells_life_and_readiness() {
@@ -45,6 +54,54 @@ async fn a_request_has_one_host() {
     }
     let answer = edge.raw(b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+}
+
+/// Of clients behind a proxy, whose address may have one request that leads nowhere, in an hour.
+fn behind_a_proxy() -> Config {
+    let limits = Limits {
+        unauthenticated_requests_per_address: Some(AddressRate {
+            count: 1,
+            period: Duration::from_secs(3_600),
+        }),
+        ..Limits::default()
+    };
+    let trusted = "127.0.0.0/8".parse().expect("a network");
+    Config { proxies: Proxies { trusted, ..Proxies::default() }, ..config(limits) }
+}
+
+#[tokio::test]
+async fn where_the_next_request_begins_is_not_known_beyond_a_limit_either() {
+    let edge = StubEdge::with(behind_a_proxy()).await;
+    // The rest is no request.
+    let rest = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    for status in ["400", "429", "429"] {
+        let request = format!(
+            "POST /v2/me HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 198.51.100.7\r\n\
+             transfer-encoding: chunked, chunked\r\n\r\n{rest}"
+        );
+        let answer = edge.raw(request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_key_that_nobody_knows_counts_though_nobody_can_tell() {
+    let mut config = behind_a_proxy();
+    let url = format!("http://{}/keys", unused_address());
+    config.jwt.issuers[0].keys = vec![KeySource::Url(url)];
+    let edge = StubEdge::with(config).await;
+    let key = EncodingKey::from_rsa_pem(PRIVATE_KEY).expect("a key");
+    let ask = async |number: u32| {
+        let header = Header { kid: Some(number.to_string()), ..Header::new(Algorithm::RS256) };
+        let claims = json!({"exp": 9_999_999_999_i64, "user_id": ALICE});
+        let token = encode(&header, &claims, &key).expect("a token");
+        let bearer = format!("Bearer {token}");
+        let from = ("x-forwarded-for", "198.51.100.7");
+        edge.get("/v2/me", &[("authorization", &*bearer), from]).await.status.as_u16()
+    };
+    assert_eq!((ask(1).await, ask(2).await, ask(3).await), (503, 429, 429));
 }
 
 /// What is read of a body for nothing at most, and of who has shown no token.

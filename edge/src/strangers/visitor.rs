@@ -45,25 +45,44 @@ pub(crate) struct Visitor {
     connection: Arc<Stranger>,
     /// Where they are, as far as it is known.
     pub(crate) address: Option<ClientAddress>,
-    /// Their request was authenticated.
-    is_known: Arc<AtomicBool>,
+    shown: Arc<Shown>,
+}
+
+/// What a request has shown of who sent it.
+#[derive(Default)]
+struct Shown {
+    /// It was authenticated.
+    is_known: AtomicBool,
+    /// Its token is of a key that is not known, and could not be asked for.
+    has_unknown_key: AtomicBool,
 }
 
 impl Visitor {
     pub(crate) fn new(connection: Arc<Stranger>, address: Option<ClientAddress>) -> Self {
-        Self { connection, address, is_known: Arc::default() }
+        Self { connection, address, shown: Arc::default() }
     }
 
     /// Their request was found to be somebody's.
     pub(crate) fn become_known(request: &Extensions) {
         if let Some(visitor) = request.get::<Self>() {
-            visitor.is_known.store(true, Ordering::Relaxed);
+            visitor.shown.is_known.store(true, Ordering::Relaxed);
             visitor.connection.become_known();
         }
     }
 
     pub(crate) fn is_known(&self) -> bool {
-        self.is_known.load(Ordering::Relaxed)
+        self.shown.is_known.load(Ordering::Relaxed)
+    }
+
+    /// Nobody can tell whether the token of their request is good.
+    pub(crate) fn is_of_unknown_key(request: &Extensions) {
+        if let Some(visitor) = request.get::<Self>() {
+            visitor.shown.has_unknown_key.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn has_unknown_key(&self) -> bool {
+        self.shown.has_unknown_key.load(Ordering::Relaxed)
     }
 
     /// What they do is counted elsewhere, until what it gives is dropped.
