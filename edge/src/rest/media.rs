@@ -43,14 +43,14 @@ pub(super) async fn download(
     let path = core_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
     let (headers, query) = (request.headers(), request.uri().query());
     let reader = reader(&edge, headers, query, request.extensions()).await?;
+    if reader.is_some() {
+        Visitor::become_known(request.extensions());
+    }
     let user_id = reader.map(|user_id| user_id.to_string());
 
     let lookup = GetAttachmentRequest { path: path.to_owned(), user_id: user_id.clone() };
     let found = edge.shared.core.lookups.clone().get_attachment(lookup).await;
     let found = found.map_err(|status| refusal(&status))?.into_inner();
-    if reader.is_some() {
-        Visitor::become_known(request.extensions());
-    }
     let attachment =
         found.attachment.ok_or_else(|| PublicError::internal("an attachment without data"))?;
     let created = found.created.as_ref().map(time::micros).unwrap_or_default();
