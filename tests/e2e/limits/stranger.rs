@@ -1,8 +1,6 @@
 //! `--failed-tokens-per-address` and `--unauthenticated-requests-per-address`: what comes without a good token counts by address, and
 //! whoever has one is let in whatever comes from beside them.
 
-use std::time::Instant;
-
 use netrox_harness::{
     Arrangement, Edge, Response, TestChat, User, each,
     settings::JWT_SECRET,
@@ -54,11 +52,9 @@ async fn tokens_that_fail_are_429_beyond_the_rate_and_good_ones_pass(arrangement
         let from = format!("2001:db8:1:1::{number}");
         ask(edge, THREADS, &from, Some(&forged)).await.assert_failure(401);
     }
-    let begun = Instant::now();
     let refused = ask(edge, THREADS, "2001:db8:1:1::4", Some(&forged)).await;
     refused.assert_failure(429);
     assert_too_many(&refused, 1_000..=1_200);
-    assert!(begun.elapsed().as_millis() >= 1_000, "at once");
     let refused = ask(edge, "/v2/me", "2001:db8:1:1::5", Some(&forged)).await;
     assert_too_many(&refused, 1_000..=1_200);
     assert_eq!(refused.json()["code"], "rate_limited");
