@@ -63,8 +63,7 @@ impl ErrorReason {
             Self::Overloaded | Self::StoreUnavailable | Self::HandedBack => {
                 i32::try_from(RETRY_DELAY.as_millis()).ok()
             }
-            // As long as the failure says.
-            Self::Unspecified | Self::OutcomeUnknown | Self::Internal | Self::RateLimited => None,
+            Self::Unspecified | Self::OutcomeUnknown | Self::Internal => None,
             Self::InvalidField
             | Self::BodyTooLarge
             | Self::AttachmentTooLarge
@@ -81,6 +80,8 @@ impl ErrorReason {
             | Self::TooLate
             | Self::ThreadNotFound
             | Self::ScopeMissing
+            // It may be hours, for which a library would sleep within the call until its deadline: RetryInfo tells the time.
+            | Self::RateLimited
             | Self::StorageQuotaExceeded
             | Self::TooManyRevocations => Some(NO_RETRY),
         }
@@ -133,14 +134,6 @@ impl Failure {
         Some(Duration::from_millis(millis))
     }
 
-    /// What [`RETRY_PUSHBACK`] says of it.
-    fn pushback(&self) -> Option<i32> {
-        match self.wait() {
-            Some(wait) => Some(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)),
-            None => self.reason().retry_pushback(),
-        }
-    }
-
     pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), ..Self::new(ErrorReason::InvalidField, message) }
     }
@@ -151,7 +144,7 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let reason = failure.reason();
         let code = reason.code();
-        let (wait, pushback) = (failure.wait(), failure.pushback());
+        let (wait, pushback) = (failure.wait(), reason.retry_pushback());
         let name = reason.as_str_name().trim_start_matches(REASON_PREFIX);
         let mut details = ErrorDetails::new();
         let request = RequestId::current();
@@ -289,7 +282,7 @@ mod tests {
         let retry = status.get_details_retry_info().expect("retry info");
         assert_eq!(retry.retry_delay, failure.wait());
         let told = status.metadata().get(RETRY_PUSHBACK).expect("a pushback");
-        assert_eq!(told, "90061001");
+        assert_eq!(told, "-1");
         let quota = status.get_details_quota_failure().expect("a quota");
         assert_eq!(quota.violations[0].subject, QUOTA_SUBJECT);
         assert_eq!(Failure::from(&status), failure);
@@ -339,10 +332,9 @@ mod tests {
                 | ErrorReason::StoreUnavailable
                 | ErrorReason::HandedBack => Some("1000"),
                 ErrorReason::ShuttingDown => Some("0"),
-                ErrorReason::Unspecified
-                | ErrorReason::OutcomeUnknown
-                | ErrorReason::Internal
-                | ErrorReason::RateLimited => None,
+                ErrorReason::Unspecified | ErrorReason::OutcomeUnknown | ErrorReason::Internal => {
+                    None
+                }
                 _ => Some("-1"),
             };
             assert_eq!(told, expected, "{reason:?}");

@@ -63,9 +63,7 @@ pub(crate) fn assert_refused<T: Debug>(result: Result<T, Status>, reason: ErrorR
     let retry = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
     let is_rate = reason == ErrorReason::RateLimited;
     assert_eq!(retry.is_some(), status.code() == Code::Unavailable || is_rate, "{status:?}");
-    let pushback = retry.filter(|_| is_rate).map(|retry| retry.as_millis().to_string());
-    let pushback = pushback.as_deref().or_else(|| documented_pushback(reason));
-    assert_eq!(retry_pushback(&status), pushback, "{status:?}");
+    assert_eq!(retry_pushback(&status), documented_pushback(reason), "{status:?}");
     let quota = status.get_details_quota_failure();
     assert_eq!(quota.is_some(), status.code() == Code::ResourceExhausted, "{status:?}");
     let names_a_field = status.get_details_bad_request().is_some();
