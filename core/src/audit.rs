@@ -106,6 +106,7 @@ impl Pending {
                     name: self.name,
                     reason: word,
                     actor: self.caller.as_ref().map(|caller| &*caller.name),
+                    target: None,
                     method: None,
                     peer: self.caller.as_ref().and_then(Caller::from),
                 };

@@ -236,6 +236,7 @@ impl ServiceAuth {
             name: Name::ScopeRefused,
             reason: scope,
             actor: Some(service),
+            target: None,
             method: Some(method.name()),
             peer,
         };
@@ -259,6 +260,7 @@ impl ServiceAuth {
             name: Name::AuthenticationRefused,
             reason: unknown.word(),
             actor: None,
+            target: None,
             method: None,
             peer: from,
         };

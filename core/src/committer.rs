@@ -28,7 +28,7 @@ pub(crate) use self::{
     caller::{Returns, Terms},
     directory::{DeleteUser, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
-    upkeep::{BeginUpload, EndUpload},
+    upkeep::{BeginUpload, CountFiles, EndUpload},
     write::Verb,
 };
 use crate::{

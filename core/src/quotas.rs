@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netrox_audit::{Audit, Name, Refused};
-use netrox_proto::ids::UserId;
+use netrox_proto::{ids::UserId, request_id::RequestId};
 
 use crate::{
     error::Error,
@@ -42,7 +42,7 @@ pub(crate) struct QuotaTeller {
 
 impl QuotaTeller {
     /// Counts an error, if it is such a refusal.
-    pub(crate) fn tell(&self, user: UserId, error: &Error) {
+    pub(crate) fn tell(&self, user: UserId, error: &Error, request: Option<&RequestId>) {
         let quota = match error {
             Error::ConversationsLimited { .. } => Quota::NewConversations,
             Error::StorageExceeded { .. } => Quota::Storage,
@@ -71,13 +71,15 @@ impl QuotaTeller {
             | Error::Internal => return,
         };
         self.refused.count(quota);
+        let user = user.to_string();
         let refused = Refused {
             name: Name::QuotaExceeded,
             reason: quota.word(),
             actor: None,
+            target: Some(&user),
             method: None,
             peer: None,
         };
-        self.audit.refused(refused, |event| event.target(user.to_string()));
+        self.audit.refused(refused, |event| event.request_id(request));
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn refused(audit: &Audit, refusal: Refusal, request: &Extensions) {
         name: Name::AuthenticationRefused,
         reason: refusal.word(),
         actor: None,
+        target: None,
         method: None,
         peer: Visitor::address(request).map(|address| address.ip()),
     };
@@ -28,6 +29,7 @@ pub(crate) fn too_many(audit: &Audit, reason: &'static str, address: Option<Clie
         name: Name::AuthenticationRefused,
         reason,
         actor: None,
+        target: None,
         method: None,
         peer: address.map(ClientAddress::ip),
     };
@@ -53,6 +55,7 @@ fn user_refused_at(audit: &Audit, failure: &Failure, user: UserId, address: Opti
         name: Name::AuthenticationRefused,
         reason: "user_deleted",
         actor: None,
+        target: None,
         method: None,
         peer: address.map(|address| address.ip()),
     };

@@ -125,6 +125,25 @@ async fn upload_with(
     Ok(answer.message.expect("a message"))
 }
 
+#[tokio::test]
+async fn who_was_over_the_quota_before_it_was_set_is_counted_once() {
+    let mut core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    upload(&core, &ada, &bob, "a.bin", &[0; 700]).await.expect("stored");
+    core.process.set("max-storage-per-user", "500");
+    core.kill_and_restart().await;
+    for size in [0, 1] {
+        let mine = Uuid::new_v4().to_string();
+        let refused = upload_with(&core, &ada, &bob, (1, size), Some(&mine)).await;
+        assert_refused(refused, ErrorReason::StorageQuotaExceeded);
+        assert_eq!(counted(&core).await, (700, 700));
+    }
+    // From then on the counter counts: nobody sums up again.
+    core.process.change_rows(&["update user_storage set bytes = 499"]).await;
+    upload(&core, &ada, &bob, "b.bin", b"x").await.expect("room");
+    core.keeps_files(2).await;
+}
+
 /// Of a database: what the counter says, and what the files take.
 async fn counted(core: &Core) -> (i64, i64) {
     let counter = "select cast(coalesce(sum(bytes), -1) as bigint) from user_storage";

@@ -140,6 +140,7 @@ impl Told {
             name: Name::StreamEnded,
             reason: cause.word(),
             actor: Some(&self.caller.name),
+            target: None,
             method: self.method,
             peer: self.caller.from(),
         };

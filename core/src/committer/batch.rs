@@ -76,6 +76,11 @@ impl Callers {
         self.0.iter().map(|caller| caller.request().cloned()).collect()
     }
 
+    /// What asked for one of them.
+    pub(super) fn request(&self, index: usize) -> Option<&RequestId> {
+        self.0.get(index).and_then(Caller::request)
+    }
+
     /// Whether somebody still waits for an answer.
     pub(super) fn wait(&self) -> bool {
         self.0.iter().any(Caller::is_awaited)

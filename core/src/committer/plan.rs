@@ -10,7 +10,7 @@ use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 
 use super::{
     answer::{Answers, WriteResult, Written},
-    write::{ChatWrite, Write},
+    write::{ChatWrite, UpkeepWrite, Write},
 };
 use crate::{
     change::{Change, Subject, ThreadSubject},
@@ -49,7 +49,16 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
             Write::Chat(ChatWrite::Edit(edit)) => edit::ask(edit, &mut query),
             Write::Chat(ChatWrite::Delete(deletion)) => delete::ask(deletion, &mut query),
             Write::Chat(ChatWrite::Mark(mark)) => mark::ask(mark, &mut query),
-            Write::Directory(_) | Write::Session(_) | Write::Upkeep(_) => {}
+            Write::Upkeep(UpkeepWrite::CountFiles(user)) => quota::ask_files(*user, &mut query),
+            Write::Upkeep(
+                UpkeepWrite::BeginUpload(_)
+                | UpkeepWrite::EndUpload(_)
+                | UpkeepWrite::Probe
+                | UpkeepWrite::TakeRoom
+                | UpkeepWrite::GiveRoomBack,
+            )
+            | Write::Directory(_)
+            | Write::Session(_) => {}
         }
     }
     query

@@ -202,14 +202,14 @@ impl CommitTask {
         if committed.answers.iter().any(erases) {
             self.told.erased.notify_one();
         }
-        self.tell_quotas(&batch.writes, &committed.answers);
+        self.tell_quotas(batch, &committed.answers);
         Ok(committed.answers)
     }
 
-    fn tell_quotas(&self, writes: &[Write], answers: &[WriteResult]) {
-        for (write, answer) in writes.iter().zip(answers) {
+    fn tell_quotas(&self, batch: &Batch, answers: &[WriteResult]) {
+        for (index, (write, answer)) in batch.writes.iter().zip(answers).enumerate() {
             if let (Err(error), Some(sender)) = (answer, write.sender()) {
-                self.told.quotas.tell(sender, error);
+                self.told.quotas.tell(sender, error, batch.callers.request(index));
             }
         }
     }

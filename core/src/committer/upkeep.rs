@@ -1,4 +1,6 @@
-//! The writes of a batch that nobody sees: notes of files, and what finds out whether the database takes writes.
+//! The writes of a batch that nobody sees: notes and counts of files, and what finds out whether the database takes writes.
+
+use netrox_proto::ids::UserId;
 
 use super::{
     answer::{Answers, Written},
@@ -13,6 +15,22 @@ pub(crate) struct BeginUpload(pub(crate) String);
 /// Forgets a file that was removed.
 #[derive(Debug)]
 pub(crate) struct EndUpload(pub(crate) String);
+
+/// Sees to it that what the files of a user take is counted, in a batch before that of a file.
+#[derive(Debug)]
+pub(crate) struct CountFiles(pub(crate) UserId);
+
+impl Verb for CountFiles {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::CountFiles(self.0))
+    }
+
+    fn answer(written: Written) -> Option<()> {
+        matches!(written, Written::Nothing).then_some(())
+    }
+}
 
 impl Verb for BeginUpload {
     type Answer = ();
@@ -52,6 +70,8 @@ pub(super) async fn write(
         match write {
             UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,
             UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,
+            // When the batch asks what the files take.
+            UpkeepWrite::CountFiles(_) => {}
             UpkeepWrite::Probe => transaction.probe(now).await?,
             UpkeepWrite::TakeRoom => transaction.take_room().await?,
             UpkeepWrite::GiveRoomBack => transaction.give_room_back().await?,

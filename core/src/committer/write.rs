@@ -57,6 +57,8 @@ pub(crate) enum UpkeepWrite {
     BeginUpload(String),
     /// Forgets a file that was removed.
     EndUpload(String),
+    /// Begins to count what the files of a user take, who has none counted yet; decided by [`plan`](super::plan).
+    CountFiles(UserId),
     Probe,
     /// Needs more room than a batch; what it took is given back by the next.
     TakeRoom,
@@ -144,7 +146,10 @@ impl Write {
                 path.len()
             }
             Self::Upkeep(
-                UpkeepWrite::Probe | UpkeepWrite::TakeRoom | UpkeepWrite::GiveRoomBack,
+                UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::Probe
+                | UpkeepWrite::TakeRoom
+                | UpkeepWrite::GiveRoomBack,
             ) => 0,
         };
         WRITE_OVERHEAD_BYTES + text

@@ -77,7 +77,8 @@ macro_rules! used {
                 (select created from messages
                     where sender = u.key and attachment_path is not null and ",
             $is_there,
-            " order by id desc limit 1) as newest
+            " order by id desc limit 1) as newest,
+                exists (select 1 from user_storage s where s.user_key = u.key) as is_counted
             from users u where u.id = $1"
         )
     };
@@ -91,6 +92,8 @@ pub(crate) struct UsedStorage {
     pub(crate) bytes: i64,
     /// When the newest was sent, in microseconds since the epoch.
     pub(crate) newest: Option<i64>,
+    /// The database keeps it. Else all of it was looked at.
+    pub(crate) is_counted: bool,
 }
 
 impl Store {

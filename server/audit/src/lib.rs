@@ -113,6 +113,8 @@ pub struct Refused<'a> {
     pub reason: &'a str,
     /// The service, where it is known.
     pub actor: Option<&'a str>,
+    /// The user, where each is to have lines of their own.
+    pub target: Option<&'a str>,
     pub method: Option<&'static str>,
     pub peer: Option<IpAddr>,
 }

@@ -1,8 +1,8 @@
 //! Refusals, summed up: whoever is refused can be so a thousand times a second.
 //!
-//! Those that are alike (reason, service, method, address) are one line a second at most. Of all together there are
+//! Those that are alike (reason, service, user, method, address) are one line a second at most. Of all together there are
 //! [`BURST`] lines at once and then one a second: what has to wait goes on counting. Beyond [`MAX_KINDS`] that wait, the
-//! address is left out.
+//! user and the address are left out.
 
 use std::{
     collections::{VecDeque, vec_deque},
@@ -17,7 +17,7 @@ pub(crate) const BURST: u32 = 60;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// That wait to be written, each apart.
 const MAX_KINDS: usize = 64;
-/// The same with those whose address is left out. There are no more kinds than reasons of ours and methods of services.
+/// The same with those whose user and address are left out. There are no more kinds than reasons of ours and methods of services.
 const MAX_WITHOUT_ADDRESS: usize = 1024;
 /// The reason of what there is no room for.
 const OVERFLOW: &str = "too_many_kinds";
@@ -43,25 +43,28 @@ struct Key {
     name: crate::Name,
     reason: String,
     actor: Option<String>,
+    target: Option<String>,
     method: Option<&'static str>,
     peer: Option<std::net::IpAddr>,
 }
 
 impl Key {
     fn is(&self, refused: &Refused<'_>) -> bool {
-        let Refused { name, reason, actor, method, peer } = *refused;
+        let Refused { name, reason, actor, target, method, peer } = *refused;
         self.name == name
             && self.peer == peer
             && self.method == method
             && self.reason == reason
             && self.actor.as_deref() == actor
+            && self.target.as_deref() == target
     }
 }
 
 impl From<Refused<'_>> for Key {
     fn from(refused: Refused<'_>) -> Self {
-        let Refused { name, reason, actor, method, peer } = refused;
-        Self { name, reason: reason.to_owned(), actor: actor.map(str::to_owned), method, peer }
+        let Refused { name, reason, actor, target, method, peer } = refused;
+        let (actor, target) = (actor.map(str::to_owned), target.map(str::to_owned));
+        Self { name, reason: reason.to_owned(), actor, target, method, peer }
     }
 }
 
@@ -77,7 +80,7 @@ impl Refusals {
         }
         let mut refused = refused;
         if self.waiting.len() >= MAX_KINDS {
-            refused.peer = None;
+            (refused.peer, refused.target) = (None, None);
             if let Some(kind) = self.waiting.iter_mut().find(|kind| kind.key.is(&refused)) {
                 kind.count += 1;
                 return;
@@ -98,6 +101,10 @@ impl Refusals {
             .peer(refused.peer);
         let first = match refused.actor {
             Some(actor) => first.actor(actor),
+            None => first,
+        };
+        let first = match refused.target {
+            Some(target) => first.target(target),
             None => first,
         };
         self.waiting.push_back(Kind { key: refused.into(), first: event(first), count: 1 });
@@ -136,7 +143,8 @@ mod tests {
 
     fn by(peer: u32, reason: &'static str) -> Refused<'static> {
         let peer = Some(std::net::Ipv4Addr::from_bits(peer).into());
-        Refused { name: Name::AuthenticationRefused, reason, actor: None, method: None, peer }
+        let (name, actor, target, method) = (Name::AuthenticationRefused, None, None, None);
+        Refused { name, reason, actor, target, method, peer }
     }
 
     fn lines(events: impl Iterator<Item = Event>) -> Vec<String> {
@@ -175,6 +183,25 @@ mod tests {
         let last = lines.last().expect("a line");
         assert!(last.contains(OVERFLOW) && !last.contains("service-"), "{last}");
         assert!(last.contains("\"count\":976"), "{last}");
+    }
+
+    #[test]
+    fn users_have_lines_of_their_own_while_there_is_room() {
+        let now = Instant::now();
+        let mut refusals = Refusals::new(now);
+        let of = |target| Refused { target: Some(target), ..by(1, "storage") };
+        let users: Vec<_> = (0..MAX_KINDS + 20).map(|number| format!("user-{number}")).collect();
+        for user in users.iter().chain(&users) {
+            refusals.count(of(user), |event| event);
+        }
+        let lines = lines(refusals.take_all());
+        assert_eq!(lines.len(), MAX_KINDS + 1);
+        for (line, user) in lines.iter().zip(&users).take(MAX_KINDS) {
+            assert!(line.contains(&format!("\"{user}\"")), "{line}");
+            assert!(line.contains("\"count\":2"), "{line}");
+        }
+        let last = lines.last().expect("a line");
+        assert!(!last.contains("user-") && last.contains("\"count\":40"), "{last}");
     }
 
     #[test]

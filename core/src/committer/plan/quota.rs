@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use netrox_proto::ids::UserId;
+
 use super::Plan;
 use crate::{
     command::NewMessage,
@@ -23,6 +25,12 @@ pub(super) fn ask(message: &NewMessage, quotas: &Quotas, now: i64, query: &mut B
     if quotas.storage_bytes.is_some() && message.attachment.is_some() {
         query.stored_files_of.push(message.sender);
     }
+}
+
+/// What a user's files take, which is counted if it never was.
+pub(super) fn ask_files(user: UserId, query: &mut BatchQuery) {
+    query.users.push(user);
+    query.stored_files_of.push(user);
 }
 
 impl Plan<'_> {
