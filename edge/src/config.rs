@@ -74,6 +74,9 @@ pub struct Jwt {
     pub fetching: KeyFetching,
 }
 
+/// The claim that holds the user's id, unless another is named.
+pub const DEFAULT_USER_CLAIM: &str = "user_id";
+
 /// Who issues tokens, and what is demanded of them.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -85,7 +88,8 @@ pub struct Issuer {
     pub keys: Vec<KeySource>,
     /// Names as in the "alg" of a token; absent for all that the keys allow.
     pub algorithms: Option<Vec<String>>,
-    /// The claim that holds the user's id; "sub" is tried after it.
+    /// The claim that holds the user's id; "sub" is tried after it, but not after another than the default where ids
+    /// are mapped.
     pub user_claim: String,
     /// The claim that tells the kind of a token: where there is one it must be "access".
     pub type_claim: String,
@@ -173,7 +177,7 @@ impl Jwt {
             audiences: Vec::new(),
             keys: vec![KeySource::Fixed(key)],
             algorithms: None,
-            user_claim: "user_id".to_owned(),
+            user_claim: DEFAULT_USER_CLAIM.to_owned(),
             type_claim: "token_type".to_owned(),
             user_ids: UserIds::Uuids { beside_mapped: false },
         };

@@ -74,7 +74,8 @@ pub async fn explain(config: &Jwt, token: &str) -> Result<Explanation, ConfigErr
             let kind = format!("claim {:?}, \"access\" if it is there", issuer.type_claim);
             facts.push(("type", with(&value(&claims, &issuer.type_claim), &kind)));
             let is_there = claims.contains_key(&issuer.user_claim);
-            let claim = if is_there { &issuer.user_claim } else { SUBJECT_CLAIM };
+            let counts = is_there || !issuer.takes_subject();
+            let claim = if counts { &issuer.user_claim } else { SUBJECT_CLAIM };
             let kind = match &issuer.user_ids {
                 UserIds::Uuids { .. } => "a hyphenated UUID",
                 UserIds::Mapped { .. } => "text or a whole number",

@@ -15,7 +15,7 @@ use super::{
     text,
     user::{self, Bearer},
 };
-use crate::config::{self, JwtKey, KeySource, UserIds};
+use crate::config::{self, DEFAULT_USER_CLAIM, JwtKey, KeySource, UserIds};
 
 pub(super) type Claims = HashMap<String, Box<RawValue>>;
 
@@ -197,8 +197,18 @@ impl Issuer {
 
     /// Whose a token is.
     pub(super) fn bearer(&self, claims: &Claims) -> Result<Bearer, Refusal> {
-        let claim = claims.get(&self.user_claim).or_else(|| claims.get(SUBJECT_CLAIM));
+        let claim = claims.get(&self.user_claim);
+        let claim = claim.or_else(|| claims.get(SUBJECT_CLAIM).filter(|_| self.takes_subject()));
         user::bearer(claim.ok_or(Refusal::NoUser)?, &self.user_ids)
+    }
+
+    /// Whether [`SUBJECT_CLAIM`] stands for a claim of the user that is not there. Of ids that are mapped it is another
+    /// name than those of a claim that an operator chose: the two together would make one user of two.
+    pub(super) fn takes_subject(&self) -> bool {
+        match self.user_ids {
+            UserIds::Uuids { .. } => true,
+            UserIds::Mapped { .. } => self.user_claim == DEFAULT_USER_CLAIM,
+        }
     }
 
     /// What a token may be signed with here, in the order of [`ALL`].

@@ -118,13 +118,14 @@ impl JwtKeyArgs {
     }
 }
 
-pub(crate) const DEFAULT_USER_CLAIM: &str = "user_id";
+pub(crate) use netrox_edge::config::DEFAULT_USER_CLAIM;
+
 pub(crate) const DEFAULT_TYPE_CLAIM: &str = "token_type";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access tokens")]
 pub(crate) struct JwtClaimArgs {
-    /// Claim that holds the user's id; "sub" is tried after it
+    /// Claim that holds the user's id; "sub" is tried after it (with --jwt-user-ids any only after the default)
     #[arg(long, value_name = "CLAIM", default_value = DEFAULT_USER_CLAIM, value_parser = parse_user_claim)]
     pub(crate) jwt_user_claim: String,
 
