@@ -1,6 +1,6 @@
 //! `DirectoryService`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use netrox_audit::{Audit, Name};
 use netrox_proto::v1::{self, directory_service_server::DirectoryService};
@@ -10,12 +10,13 @@ use crate::{
     audit::{Audited, caller},
     clock::now_micros,
     command::{
-        Claims,
+        Claims, UserChange,
         parse::{self, MAX_USERS},
     },
     committer::{Committer, DeleteUser, UpsertUsers},
     error::Error,
-    store::Store,
+    notice::Notices,
+    store::{Store, user::UserRow},
 };
 
 mod budget;
@@ -29,6 +30,34 @@ pub(crate) struct Directory {
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) audit: Audit,
+    /// Users who are called as others are.
+    pub(crate) conflicts: Arc<Notices<()>>,
+}
+
+impl Directory {
+    /// Whether a user who has no external id would be given another's. Every edge asks again and again, and each time it
+    /// would be a write that is refused.
+    async fn is_called_as_another(
+        &self,
+        user: &UserRow,
+        change: &UserChange,
+    ) -> Result<bool, Error> {
+        let Some(called) = change.external_id.as_ref().filter(|_| user.is_called_nothing()) else {
+            return Ok(false);
+        };
+        let owners = self.store.find_owners(&[called]).await?;
+        let Some(owner) = owners.get(called).filter(|owner| **owner != user.id()) else {
+            return Ok(false);
+        };
+        if let Some(untold) = self.conflicts.happened(()) {
+            tracing::warn!(
+                user = %user.id(), %owner, untold,
+                "the issuer of a user's tokens calls the user as the directory calls another, so that the user has no \
+                 external id: give it to the right one with UpsertUsers, or delete the wrong one"
+            );
+        }
+        Ok(true)
+    }
 }
 
 #[tonic::async_trait]
@@ -52,8 +81,13 @@ impl DirectoryService for Directory {
         request: Request<v1::EnsureUserRequest>,
     ) -> Result<Response<v1::EnsureUserResponse>, Status> {
         let (now, caller) = (now_micros(), caller(request.extensions()));
-        let claims = Claims::parse(request.into_inner(), now)?;
+        let mut claims = Claims::parse(request.into_inner(), now)?;
         let stored = self.store.find_entry(claims.change.id).await.map_err(Error::from)?;
+        if let Some(user) = &stored
+            && self.is_called_as_another(user, &claims.change).await?
+        {
+            claims.change.external_id = None;
+        }
         let user = match stored {
             Some(user) if user.deleted => return Err(Error::UserDeleted.into()),
             Some(user) if user.keeps(&claims.change, claims.issued, now) => user,

@@ -256,7 +256,12 @@ impl Core {
             tasks.spawn(news.follow(store.clone(), board, draining.clone()));
             tasks.spawn(sessions.clone().see_edges());
         }
-        let directory = Directory { store: store.clone(), committer, audit: config.audit.clone() };
+        let directory = Directory {
+            store: store.clone(),
+            committer,
+            audit: config.audit.clone(),
+            conflicts: Arc::default(),
+        };
         let services = config.services.as_ref();
         let auth =
             ServiceAuth::new(config.service_tokens, services, metrics.service_calls, config.audit);

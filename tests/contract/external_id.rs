@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use netrox_harness::Role;
 use netrox_proto::v1::{
     EnsureUserRequest, ErrorReason, ExternalId, GetUsersRequest, ListUsersRequest,
     ListUsersResponse, UpsertUsersRequest, User, UserChange,
@@ -183,6 +184,28 @@ async fn of_many_at_once_one_is_called_so() {
         }
     }
     assert_eq!((ensured.len(), refused), (20, 20));
+}
+
+/// Each edge says of each user what a token says, again and again.
+#[tokio::test]
+async fn of_a_user_who_is_there_the_rest_is_stored() {
+    let core = Core::start().await;
+    let (ada, bob) = (new_id(), new_id());
+    upsert(&core, vec![change(&ada, called("i", "x")), change(&bob, None)]).await.expect("stored");
+    let of_bob = |email: &str| UserChange {
+        email: Some(email.to_owned()),
+        ..change(&bob, called("i", "x"))
+    };
+    for email in ["one@x.y", "one@x.y", "two@x.y"] {
+        let user = ensure(&core, of_bob(email)).await.expect("a user who is there");
+        assert_eq!((user.email.as_str(), user.external_id), (email, None));
+    }
+    let warning = "calls the user as the directory calls another";
+    assert_eq!(core.process.log(Role::Core(0)).count_of(warning), 1, "once a minute");
+    // To move it: from who has it, and then to whose it is.
+    upsert(&core, vec![change(&ada, called("i", "y"))]).await.expect("renamed");
+    let user = ensure(&core, of_bob("two@x.y")).await.expect("free");
+    assert_eq!(user.external_id, called("i", "x"));
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod drain;
 mod durability;
 mod edit;
 mod external_id;
+mod external_id_races;
 mod full_disk;
 mod held_snapshot;
 mod history;

@@ -51,6 +51,11 @@ impl UserRow {
         self.email.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
 
+    /// Whether it has no external id, where that was asked for.
+    pub(crate) fn is_called_nothing(&self) -> bool {
+        self.subject.is_none()
+    }
+
     fn is_called(&self, id: &ExternalId) -> bool {
         self.issuer.as_deref() == Some(id.issuer()) && self.subject.as_deref() == Some(id.subject())
     }
