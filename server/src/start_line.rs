@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use netrox_core::Database;
+use netrox_edge::config::{Issuer, UserIds};
 
 use crate::{listener::Addresses, settings::Parts};
 
@@ -16,6 +17,8 @@ pub(crate) struct StartLine {
     accepted: Option<String>,
     media: Option<String>,
     bus: Option<String>,
+    /// Of an edge: what users' ids are made of, where they are mapped. Another makes all users others.
+    mapped_users: Option<String>,
     /// Of an edge on its own.
     cores: Option<String>,
 }
@@ -26,6 +29,10 @@ impl StartLine {
             Parts::Serve { core, .. } => ("serve (core, edge)", Some(core), None),
             Parts::Core { core } => ("core", Some(core), None),
             Parts::Edge { cores, .. } => ("edge", None, Some(list(cores))),
+        };
+        let edge = match parts {
+            Parts::Serve { edge, .. } | Parts::Edge { edge, .. } => Some(edge),
+            Parts::Core { .. } => None,
         };
         let config = core.map(|core| &core.config);
         Self {
@@ -41,6 +48,7 @@ impl StartLine {
             bus: config.map(|config| {
                 config.bus.as_ref().map_or("none".to_owned(), |bus| bus.url.to_string())
             }),
+            mapped_users: edge.and_then(|edge| mapped_users(&edge.config.jwt.issuers)),
             cores,
         }
     }
@@ -56,7 +64,7 @@ impl StartLine {
 
     /// Scripts find the addresses in it.
     pub(crate) fn log(&self, addresses: &Addresses) {
-        let Self { roles, database, accepted, media, bus, cores } = self;
+        let Self { roles, database, accepted, media, bus, mapped_users, cores } = self;
         tracing::info!(
             http.addr = addresses.http.map(tracing::field::display),
             grpc.addr = addresses.grpc.map(tracing::field::display),
@@ -67,10 +75,28 @@ impl StartLine {
             accepted_database_settings = accepted,
             media,
             bus,
+            mapped_users,
             cores,
             "listening"
         );
     }
+}
+
+/// Each issuer that others share their users with is said once.
+fn mapped_users(issuers: &[Issuer]) -> Option<String> {
+    let mut all: Vec<String> = Vec::new();
+    for issuer in issuers {
+        let one = match &issuer.user_ids {
+            UserIds::Mapped { issuer, namespace } => {
+                format!("of issuer {issuer:?} in namespace {namespace}")
+            }
+            UserIds::Uuids { .. } => continue,
+        };
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 fn list(items: &[impl Display]) -> String {

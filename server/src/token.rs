@@ -41,7 +41,9 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
     let mut data_dir = DataDir::new(&args.data_dir.data_dir);
     let mut keys = Keys::new(sources, Some(&mut data_dir), &mut warnings);
     // Only the form that the service accepts (PROTOCOL section 1).
-    let id = keys.user_ids(&args.jwt_claims)?.id_of(user_id);
+    let user_ids = keys.user_ids(&args.jwt_claims)?;
+    keys.check_namespace_of(&user_ids)?;
+    let id = user_ids.id_of(user_id);
     let user_id = match (args.jwt_claims.jwt_user_ids, id) {
         (UserIdKind::Uuid, Ok(id)) => id.to_string(),
         (UserIdKind::Any, Ok(_)) => user_id.to_owned(),

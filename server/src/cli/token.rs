@@ -13,7 +13,12 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 #[command(next_help_heading = "Token")]
 pub(crate) struct MintArgs {
     /// The user's id: a UUID, hyphenated; any text with --jwt-user-ids any
-    #[arg(long, value_name = "UUID", required_unless_present = "check")]
+    #[arg(
+        long,
+        value_name = "UUID",
+        required_unless_present = "check",
+        allow_hyphen_values = true
+    )]
     pub(crate) user_id: Option<String>,
 
     /// Explains the token on stdin instead: whether a server with these settings takes it, and why not

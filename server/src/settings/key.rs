@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use netrox_edge::config::{Issuer, Jwt, JwtKey, KeyFetching, KeySource, UserIds};
+use netrox_edge::config::{Issuer, Jwt, JwtKey, KeyFetching, KeyFile, KeySource, UserIds};
 
 use super::{
     issuers,
@@ -16,6 +16,9 @@ use crate::{
 
 /// The flag of the secret, and its file in the data directory.
 pub(crate) const JWT_SECRET: &str = "jwt-secret";
+
+const NAMESPACE_OF_NOTHING: &str =
+    "is for users' ids that are mapped: --jwt-user-ids any, or user_ids of an issuer";
 
 /// How access tokens are verified, and the flag that says with which keys.
 pub(crate) struct JwtSettings {
@@ -71,6 +74,7 @@ impl<'a> Keys<'a> {
             other => {
                 let user_ids = self.user_ids(claims)?;
                 let (flag, keys) = self.keys(other, args, claims)?;
+                self.check_name(&user_ids, &keys)?;
                 (flag, vec![issuer(keys, claims, user_ids)])
             }
         };
@@ -109,18 +113,43 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn check_namespace(&self, issuers: &[Issuer]) -> Result<(), SettingError> {
+    /// Keys that may be of several issuers, or become another's, would let each write the other's users.
+    fn check_name(&self, user_ids: &UserIds, keys: &[KeySource]) -> Result<(), SettingError> {
+        let is_mapped_without_name = match user_ids {
+            UserIds::Mapped { issuer, .. } => issuer.is_empty(),
+            UserIds::Uuids { .. } => false,
+        };
+        let may_be_of_several = |source: &KeySource| match source {
+            KeySource::Url(_) | KeySource::Discovery(_) => true,
+            KeySource::Fixed(key) | KeySource::File(KeyFile { key, .. }) => match key {
+                JwtKey::KeySet(_) => true,
+                JwtKey::Secret(_) | JwtKey::PublicKeyPem(_) => false,
+            },
+        };
+        if is_mapped_without_name && keys.iter().any(may_be_of_several) {
+            let reason = "any needs --jwt-issuer with --jwks-url and --jwks-file: without it, all whose keys these are would \
+                          share their users. Several issuers go into a --jwt-issuers-file";
+            return Err(self.sources.refuse("jwt-user-ids", reason));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_namespace_of(&self, user_ids: &UserIds) -> Result<(), SettingError> {
         let flag = "jwt-user-id-namespace";
-        let is_mapped = |issuer: &Issuer| match issuer.user_ids {
+        let is_mapped = match user_ids {
             UserIds::Mapped { .. } => true,
             UserIds::Uuids { .. } => false,
         };
-        if self.sources.is_given(flag) && !issuers.iter().any(is_mapped) {
-            let reason =
-                "is for users' ids that are mapped: --jwt-user-ids any, or user_ids of an issuer";
-            return Err(self.sources.refuse(flag, reason));
+        if self.sources.is_given(flag) && !is_mapped {
+            return Err(self.sources.refuse(flag, NAMESPACE_OF_NOTHING));
         }
         Ok(())
+    }
+
+    fn check_namespace(&self, issuers: &[Issuer]) -> Result<(), SettingError> {
+        let checks = issuers.iter().map(|issuer| self.check_namespace_of(&issuer.user_ids));
+        // One that is mapped is enough.
+        checks.reduce(Result::or).unwrap_or(Ok(()))
     }
 
     /// Of one issuer, by the flag that was given; else those of the URL that its name is, or a secret of the data directory.

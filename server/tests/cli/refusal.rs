@@ -98,6 +98,12 @@ fn a_wrong_flag_is_named() {
             "--jwt-user-id-namespace",
             "serve --jwt-user-id-namespace 997dee3e-4d19-48d8-b178-269c1f59000d",
         ),
+        ("--jwt-user-ids", "edge --service-token x --jwks-url https://issuer/a --jwt-user-ids any"),
+        (
+            "--jwt-user-id-namespace",
+            "token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90 --jwt-user-id-namespace \
+             997dee3e-4d19-48d8-b178-269c1f59000d",
+        ),
         ("--jwt-issuer", "serve --jwt-issuer="),
         ("--media-access", "serve --media-access everyone"),
         ("--cors-allow-origin", "serve --cors-allow-origin app.example.com"),

@@ -76,6 +76,12 @@ fn a_secret_may_begin_with_a_dash() {
 }
 
 #[test]
+fn a_user_of_any_id_may_be_below_zero() {
+    let arguments = ["token", "--user-id", "-7", "--jwt-user-ids", "any", "--jwt-secret", SECRET];
+    assert_eq!(claims(&run(&arguments, &[]).stdout, SECRET)["user_id"], "-7");
+}
+
+#[test]
 fn the_command_line_counts_before_the_environment() {
     let variables = [("NETROX_CHAT_TTL", "nonsense"), ("NETROX_CHAT_JWT_SECRET", SECRET)];
     let outcome = run(&["token", "--user-id", USER, "--ttl", "60"], &variables);
