@@ -511,7 +511,7 @@ fn each_user_is_mapped_or_taken_as_named() {
     assert_eq!(id(r#""42""#), "ff1ff739-7263-5326-a417-d0e2d79f16c8");
     assert_eq!(id(&format!("\"{USER}\"")), "b8c10f45-c507-57d7-b6f4-d08930fd4b79");
     // Who is named by another claim is nobody else's "sub".
-    let mut of_claim = mapping();
+    let mut of_claim = self::mapping();
     of_claim.issuers[0].user_claim = "uid".to_owned();
     let of_claim = |claims| at_once(of_claim.verify(&with_claims(&claims), now()));
     assert_eq!(of_claim(json!({"sub": "42"})).map(drop), Err(Refusal::NoUser));
