@@ -201,7 +201,8 @@ async fn of_a_user_who_is_there_the_rest_is_stored() {
         assert_eq!((user.email.as_str(), user.external_id), (email, None));
     }
     let warning = "calls the user as the directory calls another";
-    assert_eq!(core.process.log(Role::Core(0)).count_of(warning), 1, "once a minute");
+    // Once a minute.
+    core.process.log(Role::Core(0)).counts(warning, 1).await;
     // To move it: from who has it, and then to whose it is.
     upsert(&core, vec![change(&ada, called("i", "y"))]).await.expect("renamed");
     let user = ensure(&core, of_bob("two@x.y")).await.expect("free");
