@@ -10,6 +10,7 @@
 //!   subscription; [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`strangers`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
+//! * [`backup`]: copies of a SQLite database and its files, and the way back.
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
 //! * [`reading`]: what streams read, whoever looks at them.
@@ -24,6 +25,7 @@
 mod attachment;
 mod audit;
 mod auth;
+mod backup;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -55,6 +57,10 @@ mod strangers;
 mod subscribe;
 
 pub use auth::{Scope, ServicesError, ServicesFile, TokenHash, check_service_name, service_token};
+pub use backup::{
+    BackedUp, BackupError, BackupSettings, Checked, Damage, RestoreSettings, Restored, back_up,
+    check_backup, restore,
+};
 pub use config::{
     AcceptedSettings, BusConfig, BusUrl, Config, Database, DatabaseSetting, MediaLocation,
     PostgresDatabase, PostgresUrl, S3Url, UrlError,
@@ -69,4 +75,5 @@ pub use quotas::{NewConversations, Quotas};
 pub use store::{
     OpenError as DatabaseError,
     copy::{Copied, CopiedTable, CopyError},
+    snapshot::SnapshotError,
 };

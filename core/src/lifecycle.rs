@@ -41,10 +41,15 @@ use crate::{
 
 mod data_dir;
 mod presence;
+mod restoring;
 
-use self::data_dir::{create_dir, lock, mark_made};
+use self::data_dir::{lock, mark_made};
 pub use self::presence::Vanished;
-pub(crate) use self::{data_dir::lock_database, presence::check_existing};
+pub(crate) use self::{
+    data_dir::{create_dir, lock_database},
+    presence::check_existing,
+    restoring::RestoreTarget,
+};
 
 /// Of a request besides its largest field.
 const REQUEST_OVERHEAD_BYTES: usize = 64 * 1024;

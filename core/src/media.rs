@@ -29,7 +29,7 @@ mod credentials;
 mod failure;
 mod kind;
 pub(crate) mod name;
-mod s3;
+pub(crate) mod s3;
 mod trial;
 mod upload;
 mod watch;
@@ -196,7 +196,7 @@ impl Media {
 }
 
 /// The object store does not sync what it deletes: after a power cut the file would be there again, and its note not.
-fn remove_local(file: &FilePath) -> io::Result<()> {
+pub(crate) fn remove_local(file: &FilePath) -> io::Result<()> {
     let remove = |path: &FilePath| match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

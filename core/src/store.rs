@@ -8,7 +8,7 @@
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
-//! * [`copy`]: from SQLite to PostgreSQL.
+//! * [`copy`]: from SQLite to PostgreSQL; [`snapshot`]: a copy of SQLite for a backup.
 //! * [`open_files`]: whether the files of SQLite are still where they were.
 //! * [`engine`]: how a statement runs on either engine; [`sqlite`], [`postgres`]: opening each.
 
@@ -33,6 +33,7 @@ mod postgres;
 pub(crate) mod quota;
 mod reach;
 pub(crate) mod session;
+pub(crate) mod snapshot;
 mod sqlite;
 pub(crate) mod thread;
 mod thread_page;

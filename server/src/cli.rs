@@ -13,6 +13,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod epoch;
 mod grpc;
 mod http;
@@ -38,6 +39,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use self::{
     admin::{AdminAddress, AdminArgs},
     audit::AuditArgs,
+    backup::{BackupArgs, RestoreArgs},
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
@@ -82,6 +84,10 @@ Examples:
   netrox-chat core --database-url-file /run/secrets/database-url --bus-url nats://10.0.0.9:4222 \\
       --media-url s3://bucket --grpc-addr 10.0.0.5:50051
       One of several cores, on PostgreSQL, NATS and S3
+  netrox-chat backup --to /var/backups/netrox-chat --keep 7
+      A copy of ./data, beside the server on it, and of the older ones the newest six
+  netrox-chat restore --from /var/backups/netrox-chat --data-dir ./restored
+      The newest of them, for a server on ./restored
 
 Exit status:
   0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
@@ -117,6 +123,10 @@ pub(crate) enum Role {
     Migrate(Box<MigrateArgs>),
     /// Tells all that the database has gone back, where nothing else can tell
     Epoch(Box<EpochArgs>),
+    /// Copies a SQLite database and its files, while a server runs on them or not
+    Backup(Box<BackupArgs>),
+    /// Restores a backup into a data directory without a database, or looks whether it is sound
+    Restore(Box<RestoreArgs>),
 }
 
 #[derive(Debug, Args)]

@@ -5,12 +5,13 @@
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back;
 //!   [`start_line`]: what it says; [`admin`]: metrics and health.
 //! * [`token`]: access tokens for trying it out; [`service_token`]: tokens of services; [`migrate`]: from SQLite to PostgreSQL;
-//!   [`epoch`]: a new history of the database.
+//!   [`epoch`]: a new history of the database; [`backup`]: copies of SQLite and its files, and the way back.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 #![warn(clippy::print_stderr)]
 
 mod admin;
+mod backup;
 mod cli;
 mod epoch;
 mod failure;
@@ -67,6 +68,10 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Edge(args) => settings::edge(*args, sources)?,
         Role::Migrate(args) => return migrate::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Epoch(args) => return epoch::run(&args, &sources).map(|()| ExitCode::SUCCESS),
+        Role::Backup(args) => return backup::run(*args, &sources).map(|()| ExitCode::SUCCESS),
+        Role::Restore(args) => {
+            return backup::restore(*args, &sources).map(|()| ExitCode::SUCCESS);
+        }
         Role::Token(args) => return token::run(&args, &sources),
         Role::ServiceToken(args) => {
             return service_token::run(&args).map(|()| ExitCode::SUCCESS);

@@ -76,7 +76,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn take_lock(guarded: &Path, path: PathBuf) -> Result<LockFile, OpenError> {
+pub(super) fn take_lock(guarded: &Path, path: PathBuf) -> Result<LockFile, OpenError> {
     LockFile::take(path.clone()).map_err(|error| match error {
         LockError::Held => OpenError::Locked(guarded.to_owned()),
         LockError::File(error) => OpenError::File { path, error },
@@ -84,7 +84,7 @@ fn take_lock(guarded: &Path, path: PathBuf) -> Result<LockFile, OpenError> {
 }
 
 /// With the directories above it, whose entries survive a power cut.
-pub(super) fn create_dir(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn create_dir(path: &Path) -> Result<(), OpenError> {
     let created = || {
         let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
         fs::create_dir_all(path)?;

@@ -152,7 +152,7 @@ fn length(path: &Path) -> io::Result<Option<u64>> {
 }
 
 /// Whether there is anything but directories below a directory.
-fn has_file(directory: &Path) -> io::Result<bool> {
+pub(super) fn has_file(directory: &Path) -> io::Result<bool> {
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {
         let entries = match fs::read_dir(&directory) {

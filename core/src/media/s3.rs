@@ -15,7 +15,7 @@ use super::{StoreError, credentials::Source};
 use crate::config::S3Url;
 
 /// Of all parts but the last: the least that S3 takes.
-pub(super) const PART_BYTES: usize = 5 * 1024 * 1024;
+pub(crate) const PART_BYTES: usize = 5 * 1024 * 1024;
 
 const CONNECT_TIMEOUT: &str = "2 seconds";
 /// For a part to be taken, and between two pieces of a body.
@@ -32,18 +32,23 @@ const PLAINTEXT_REFUSED: &str = "URL scheme is not allowed";
 /// Of the check at the start.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The bucket, where it can be written and read.
-pub(super) async fn open(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
+/// The bucket, untried: it may be one that can only be read.
+pub(crate) async fn open_to_read(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let builder = builder(url);
     let source = Source::of(&builder);
     let bucket = builder.build()?;
     source.try_out(bucket.credentials()).await?;
-    let store = PrefixStore::new(bucket, Path::from(url.prefix.as_str()));
+    Ok(Arc::new(PrefixStore::new(bucket, Path::from(url.prefix.as_str()))))
+}
+
+/// The bucket, where it can be written and read.
+pub(crate) async fn open(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let store = open_to_read(url).await?;
     let checked = timeout(CHECK_TIMEOUT, check(&store)).await;
     let checked =
         checked.unwrap_or_else(|_| Err(StoreError::new("the server did not answer in time")));
     match checked {
-        Ok(()) => Ok(Arc::new(store)),
+        Ok(()) => Ok(store),
         Err(error) if error.to_string() == PLAINTEXT_REFUSED => {
             Err(StoreError::new("an endpoint with http:// needs AWS_ALLOW_HTTP=true"))
         }

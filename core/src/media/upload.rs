@@ -33,7 +33,7 @@ pub(crate) struct Finished {
 
 impl Upload {
     /// `part_bytes` is the size of all parts but the last: stores demand that they are alike.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path, part_bytes: usize) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: Path, part_bytes: usize) -> Self {
         let (parts, head) = (None, Vec::new());
         Self { store, path, part_bytes, parts, buffer: new_buffer(), head, size: 0 }
     }
@@ -87,7 +87,7 @@ impl Upload {
     }
 
     /// Removes the parts of a file that will not be finished.
-    pub(super) async fn abort(&mut self) -> Result<(), Error> {
+    pub(crate) async fn abort(&mut self) -> Result<(), Error> {
         match self.parts.take() {
             Some(mut parts) => match parts.abort().await {
                 // It may have been completed, unheard.

@@ -106,6 +106,11 @@ impl History {
         Self(Arc::new(Shared { first, state: Mutex::new(state) }))
     }
 
+    /// Of a database that is only read: its first start and its latest.
+    pub(super) fn of_starts(first: Start, latest: Start) -> Self {
+        Self::new(first, latest, None)
+    }
+
     #[cfg(test)]
     pub(crate) fn of_test(start: Start) -> Self {
         Self::new(start, start, None)

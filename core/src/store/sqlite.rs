@@ -31,6 +31,11 @@ const CHECKPOINT_PAGES: &str = "16000";
 /// 16 MiB, in KiB with a minus: the pages that a batch of many conversations changes. Taken as it is used.
 const WRITER_CACHE: &str = "-16384";
 
+/// Of a database that is up to date.
+pub(super) fn newest_schema() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)

@@ -150,7 +150,7 @@ pub(crate) struct BusArgs {
     pub(crate) bus_tls_key_file: Option<PathBuf>,
 }
 
-fn parse_media_url(url: &str) -> Result<MediaLocation, String> {
+pub(super) fn parse_media_url(url: &str) -> Result<MediaLocation, String> {
     if url.starts_with("s3://") {
         return url.parse().map(MediaLocation::S3).map_err(|error| format!("{error}"));
     }

@@ -1,0 +1,79 @@
+//! A directory for what lies on this machine for a while: below the one that `TMPDIR` names.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use super::BackupError;
+use crate::lock::LockFile;
+
+const PREFIX: &str = "netrox-chat-backup-";
+const LOCK_FILE: &str = "lock";
+
+/// Removed when it is dropped. What a process that was killed left of one is removed by the next.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    directory: PathBuf,
+    _lock: LockFile,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Result<Self, BackupError> {
+        let parent = std::env::temp_dir();
+        remove_abandoned(&parent);
+        let directory = parent.join(format!("{PREFIX}{}", Uuid::new_v4()));
+        let made = fs::create_dir(&directory).map_err(Into::into);
+        let lock = made.and_then(|()| LockFile::take(directory.join(LOCK_FILE)));
+        match lock {
+            Ok(lock) => Ok(Self { directory, _lock: lock }),
+            Err(error) => {
+                let error = std::io::Error::other(error.to_string());
+                Err(BackupError::File { path: directory, error })
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// As far as they are this user's.
+fn remove_abandoned(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let lock = entry.path().join(LOCK_FILE);
+        // One without a lock is being made.
+        if is_ours && lock.is_file() && LockFile::take(lock).is_ok() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_stays_and_what_was_left_goes() {
+        let used = Scratch::new().unwrap();
+        let left = std::env::temp_dir().join(format!("{PREFIX}{}", Uuid::new_v4()));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(LOCK_FILE), "").unwrap();
+        let next = Scratch::new().unwrap();
+        assert!(used.path().is_dir() && next.path().is_dir() && !left.exists());
+        let path = next.path().to_owned();
+        drop(next);
+        assert!(!path.exists() && used.path().is_dir());
+    }
+}

@@ -1,0 +1,161 @@
+//! A copy of a SQLite database that may be in use, and what a copy has.
+//!
+//! `vacuum into` reads in one transaction, which never holds a writer up. Meanwhile the write-ahead log keeps what is committed,
+//! as with every way that gives a consistent copy: SQLite's backup interface either holds such a transaction as well, or begins
+//! anew at each commit of another process. A copy by `vacuum into` has no free pages, and no log.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, FromRow, SqliteConnection, sqlite::SqliteConnectOptions,
+};
+
+use super::{
+    Expected, OpenError,
+    error::{Words, is_damage},
+    history::{History, Start},
+    sqlite,
+};
+
+/// For whoever has the database locked: a start after a crash, for example.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Names of files that are read in one transaction.
+const PAGE_FILES: i64 = 10_000;
+
+const HAS_SCHEMA: &str = "\
+    select count(*) = 2 from sqlite_schema where type = 'table' and name in ('_sqlx_migrations', 'starts')";
+const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+const STARTS: &str = "select coalesce(min(start), 0), coalesce(max(start), 0) from starts";
+const NEWEST_MESSAGE: &str = "select coalesce(max(id), 0) from messages";
+/// The file of a deleted message is removed.
+const FILES: &str = "\
+    select attachment_path as path, coalesce(attachment_size, 0) as bytes, deleted from messages
+    where attachment_path > $1 order by attachment_path limit $2";
+const NAMES: &str =
+    "select exists (select 1 from messages where attachment_path = $1 and not deleted)";
+/// The first lines are enough to know that it is not sound.
+const CHECK: &str = "pragma integrity_check(3)";
+const SOUND: &str = "ok";
+
+/// Why a copy could not be made or read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", Words(.0))]
+pub struct SnapshotError(#[from] sqlx::Error);
+
+impl SnapshotError {
+    /// Whether the database that was read is not sound.
+    pub(crate) fn is_damage(&self) -> bool {
+        is_damage(&self.0)
+    }
+}
+
+/// A database that is only read, whoever else uses it.
+#[derive(Debug)]
+pub(crate) struct Reader(SqliteConnection);
+
+/// What there is to say of a copy.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// The number of its last migration.
+    pub(crate) schema: i64,
+    /// The name of its history; none before the first.
+    pub(crate) epoch: Option<String>,
+    /// The greatest identifier of a message; 0 where there is none.
+    pub(crate) newest_message: i64,
+}
+
+/// A file that a message refers to.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedFile {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+}
+
+#[derive(FromRow)]
+struct FileRow {
+    path: String,
+    bytes: i64,
+    deleted: bool,
+}
+
+impl Reader {
+    /// Of a database of ours, which must exist.
+    pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("trusted_schema", "OFF")
+            .disable_statement_logging();
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let has_schema: bool = sqlx::query_scalar(HAS_SCHEMA).fetch_one(&mut connection).await?;
+        if has_schema { Ok(Self(connection)) } else { Err(OpenError::OtherFile) }
+    }
+
+    pub(crate) async fn close(self) -> Result<(), SnapshotError> {
+        Ok(self.0.close().await?)
+    }
+
+    /// Copies it into a file that is not there yet. The copy has one instant, and no log.
+    pub(crate) async fn copy_to(&mut self, path: &str) -> Result<(), SnapshotError> {
+        sqlx::query("vacuum into $1").bind(path).execute(&mut self.0).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn facts(&mut self) -> Result<Facts, SnapshotError> {
+        let schema = sqlx::query_scalar(SCHEMA).fetch_one(&mut self.0).await?;
+        let (first, latest): (Start, Start) = sqlx::query_as(STARTS).fetch_one(&mut self.0).await?;
+        let history = History::of_starts(first, latest);
+        let epoch = (latest != Start::default()).then(|| history.epoch(latest).to_string());
+        let newest_message = sqlx::query_scalar(NEWEST_MESSAGE).fetch_one(&mut self.0).await?;
+        Ok(Facts { schema, epoch, newest_message })
+    }
+
+    /// The files that messages refer to, after that of the last page; none where there are no more.
+    pub(crate) async fn files_after(
+        &mut self,
+        last: &mut String,
+    ) -> Result<Option<Vec<NamedFile>>, SnapshotError> {
+        let query = sqlx::query_as(FILES).bind(last.as_str()).bind(PAGE_FILES);
+        let rows: Vec<FileRow> = query.fetch_all(&mut self.0).await?;
+        let Some(end) = rows.last() else { return Ok(None) };
+        last.clone_from(&end.path);
+        let files = rows.into_iter().filter(|row| !row.deleted);
+        Ok(Some(
+            files
+                .map(|FileRow { path, bytes, .. }| NamedFile { path, bytes: bytes.unsigned_abs() })
+                .collect(),
+        ))
+    }
+
+    /// Whether a message refers to a file.
+    pub(crate) async fn names(&mut self, path: &str) -> Result<bool, SnapshotError> {
+        Ok(sqlx::query_scalar(NAMES).bind(path).fetch_one(&mut self.0).await?)
+    }
+
+    /// What is not sound of it, in a line.
+    pub(crate) async fn find_damage(&mut self) -> Result<Option<String>, SnapshotError> {
+        let told: Result<Vec<String>, _> = sqlx::query_scalar(CHECK).fetch_all(&mut self.0).await;
+        match told {
+            Ok(lines) if lines == [SOUND] => Ok(None),
+            Ok(lines) => Ok(Some(lines.join("; "))),
+            Err(error) if is_damage(&error) => Ok(Some(Words(&error).to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether this program knows the schema of a copy.
+pub(crate) fn is_known_schema(schema: i64) -> bool {
+    schema <= sqlite::newest_schema()
+}
+
+/// Brings a copy that nobody uses up to date, and begins a history of which no position from before is a part; gives its name.
+pub(crate) async fn make_ready(path: &Path) -> Result<String, OpenError> {
+    let prepared = sqlite::prepare(path, Expected::Database, true).await?;
+    let mut connection = prepared.connection;
+    let history = super::history::sqlite::renew(&mut connection).await?;
+    // With no other open, what the log has is written back, and its file goes.
+    connection.close().await?;
+    Ok(history.epoch(history.start()).to_string())
+}
