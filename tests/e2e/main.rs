@@ -6,6 +6,7 @@
 
 mod attachment;
 mod audit;
+mod backup;
 mod bucket;
 mod cluster;
 mod crash;

@@ -24,9 +24,10 @@ async fn the_program_knows_what_units_tell_it() {
         assert_eq!(words.next(), Some(PROGRAM));
         let arguments: Vec<_> = words.collect();
         let help = help_for(&arguments).await;
+        let serves = values(&unit, "Type") != ["oneshot"];
         // Those of the files that the head of the unit asks for, too.
         let of_drain = "NETROX_CHAT_DRAIN_TIMEOUT";
-        assert!(unit.contains(of_drain), "{path:?} does not bound its drain");
+        assert!(!serves || unit.contains(of_drain), "{path:?} does not bound its drain");
         assert_knows_variables(&help, &unit);
         let given = values(&unit, "LoadCredential").into_iter();
         let given: BTreeSet<_> =
@@ -38,10 +39,34 @@ async fn the_program_knows_what_units_tell_it() {
         // Damaged storage ends the program with status 3.
         let keeps_data = !values(&unit, "StateDirectory").is_empty();
         let not_again = values(&unit, "RestartPreventExitStatus");
-        assert_eq!(not_again.contains(&"3"), keeps_data, "{path:?}");
+        assert_eq!(not_again.contains(&"3"), keeps_data && serves, "{path:?}");
         roles.insert(arguments[0].to_owned());
     }
-    assert_eq!(roles, ["core", "edge", "serve"].map(str::to_owned).into());
+    assert_eq!(roles, ["backup", "core", "edge", "serve"].map(str::to_owned).into());
+}
+
+#[test]
+fn each_timer_starts_a_unit_that_is_there_and_runs_to_its_end() {
+    for path in files("deploy/systemd", ".timer") {
+        let (timer, service) = (read(&path), read(path.with_extension("service")));
+        assert_eq!(values(&timer, "OnCalendar").len(), 1, "{path:?}");
+        assert_eq!(values(&timer, "Persistent"), ["yes"], "{path:?}");
+        assert_eq!(values(&timer, "WantedBy"), ["timers.target"], "{path:?}");
+        assert_eq!(values(&service, "Type"), ["oneshot"], "{path:?}");
+    }
+}
+
+/// The backup reads what the server keeps: as the same user, in the same directory.
+#[test]
+fn the_backup_is_of_the_server_beside_it() {
+    let [server, backup] = ["netrox-chat", "netrox-chat-backup"]
+        .map(|name| read(format!("deploy/systemd/{name}.service")));
+    let data_dir = "NETROX_CHAT_DATA_DIR=%S/netrox-chat";
+    for unit in [&server, &backup] {
+        assert_eq!(values(unit, "User"), ["netrox-chat"]);
+        assert!(values(unit, "Environment").contains(&data_dir));
+        assert!(values(unit, "EnvironmentFile").contains(&"-/etc/netrox-chat/serve.env"));
+    }
 }
 
 /// systemd says what it does not understand, where it is installed.
@@ -50,7 +75,8 @@ fn systemd_understands_the_units() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no", "--recursive-errors=no"]);
-    for path in files("deploy/systemd", ".service") {
+    let timers = files("deploy/systemd", ".timer");
+    for path in files("deploy/systemd", ".service").into_iter().chain(timers) {
         // It has to find the program.
         let program = process::program();
         let unit = read(&path).replace(PROGRAM, program.to_str().expect("a path of text"));

@@ -1,0 +1,82 @@
+//! Backups that are not sound, and restores that were cut off.
+
+use std::{fs, os::unix::fs::FileExt as _};
+
+use netrox_harness::{Arrangement, TestChat, each, process};
+
+use super::{assert_ended, back_up, backed_up, restore, run, start_on, whole};
+
+each![; serve: what_is_damaged_is_named, a_restore_that_was_cut_off_is_not_taken_for_a_chat];
+
+async fn what_is_damaged_is_named(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let lost = chat.upload_file(&ada, &bob, "a.txt", "canary of a lost file").await;
+    let changed = chat.upload_file(&ada, &bob, "b.txt", "canary of a changed file").await;
+    let older = back_up(&chat, &[]).await;
+    let newer = back_up(&chat, &[]).await;
+    let name = |made: &serde_json::Value| made["backup"].as_str().expect("a name").to_owned();
+    let (older, newer) = (name(&older), name(&newer));
+    let [lost, changed] = [lost, changed].map(|message| backed_up(&chat, &message));
+    let file_name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+
+    fs::remove_file(&lost).expect("remove a file");
+    let file = fs::File::options().write(true).open(&changed).expect("a file");
+    file.write_all_at(b"C", 0).expect("write a file");
+    let dry = ["restore", "--from", "backups", "--dry-run"];
+    let ended = run(&chat, &dry).await;
+    assert_ended(&ended, 3, &format!("{} is missing", file_name(&lost)));
+    assert_ended(&ended, 3, &format!("{} is not what it was", file_name(&changed)));
+    // All else is restored, and said.
+    let ended = restore(&chat, None, "restored").await;
+    assert_ended(&ended, 3, &format!("{} is missing", file_name(&lost)));
+    let restored = start_on(&chat.directory().join("restored")).await;
+    assert_eq!(restored.history(&bob, &ada).await.len(), 2);
+    drop(restored);
+    // The next copies what is not there, and finds what is not what it was.
+    let ended = run(&chat, &["backup", "--data-dir", "data", "--to", "backups", "--verify"]).await;
+    assert_ended(&ended, 3, &format!("{} is not what it was", file_name(&changed)));
+    assert!(lost.exists());
+    fs::remove_file(&changed).expect("remove a file");
+    let mended = name(&back_up(&chat, &["--verify"]).await);
+    assert!(run(&chat, &dry).await.status.success());
+
+    let of =
+        |name: &str, file: &str| chat.directory().join("backups/backups").join(name).join(file);
+    let database = fs::File::options().write(true).open(of(&newer, "chat.db")).expect("a file");
+    database.write_all_at(&[0xff; 3_000], 100).expect("write a file");
+    let ended = run(&chat, &[&dry[..], &["--backup", &newer]].concat()).await;
+    assert_ended(&ended, 3, "its database");
+    fs::write(of(&mended, "manifest.json"), "{").expect("write a file");
+    assert_ended(&run(&chat, &dry).await, 3, "its manifest");
+    fs::remove_file(of(&mended, "manifest.json")).expect("remove a file");
+    let ended = run(&chat, &[&dry[..], &["--backup", &mended]].concat()).await;
+    assert_ended(&ended, 2, "is not whole");
+    assert_eq!(whole(&chat), [older.clone(), newer].into());
+    assert!(restore(&chat, Some(&older), "older").await.status.success());
+    // Files that the server itself has lost.
+    fs::remove_dir_all(chat.media_dir().join("attachments")).expect("remove files");
+    fs::remove_file(&lost).expect("remove a file");
+    let ended = run(&chat, &["backup", "--data-dir", "data", "--to", "backups"]).await;
+    assert_ended(&ended, 3, &format!("{} is missing", file_name(&lost)));
+    assert_eq!(whole(&chat).len(), 3, "it has all else");
+}
+
+async fn a_restore_that_was_cut_off_is_not_taken_for_a_chat(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let name = back_up(&chat, &[]).await["backup"].as_str().expect("a name").to_owned();
+    assert_ended(&restore(&chat, None, "data").await, 2, "--data-dir: it has data/chat.db");
+    let database = chat.directory().join("backups/backups").join(&name).join("chat.db");
+    let sound = fs::read(&database).expect("read a file");
+    fs::write(&database, &sound[..sound.len() / 2]).expect("write a file");
+    assert_ended(&restore(&chat, None, "restored").await, 3, "its database");
+    fs::write(&database, &sound).expect("write a file");
+    for _ in 0..2 {
+        assert_ended(&restore(&chat, None, "restored").await, 2, "was interrupted");
+    }
+    let ended = process::run(chat.directory(), ["serve", "--data-dir", "restored"], [("", ""); 0]);
+    assert_ended(&ended.await, 2, "restored/chat.db");
+    fs::remove_dir_all(chat.directory().join("restored")).expect("remove a directory");
+    assert!(restore(&chat, None, "restored").await.status.success());
+    drop(start_on(&chat.directory().join("restored")).await);
+}
