@@ -23,6 +23,7 @@ use super::{
 use crate::{
     config::MediaLocation,
     lifecycle::{self, RestoreTarget},
+    media,
     store::snapshot,
 };
 
@@ -76,8 +77,8 @@ pub async fn restore(settings: &RestoreSettings) -> Result<Restored, BackupError
     let data = local(&settings.data_dir).await?;
     let media_dir = settings.data_dir.join("media");
     lifecycle::create_dir(&media_dir).map_err(BackupError::Source)?;
-    let media = local(&media_dir).await?;
-    let mut damage = copy_files(&place, &media, &manifest).await?;
+    let files = local(&media_dir).await?;
+    let mut damage = copy_files(&place, &files, &manifest).await?;
     damage.extend(manifest.missing.iter().map(|path| format!("{path} was missing before")));
 
     let unfinished = settings.data_dir.join(UNFINISHED);
@@ -110,10 +111,7 @@ pub async fn check_backup(
 ) -> Result<Checked, BackupError> {
     let place = open(from).await?;
     let manifest = choose(&place, from, backup).await?;
-    let scratch = Scratch::new()?;
-    let copy = local(scratch.path()).await?;
-    fetch_database(&place, &manifest, (&copy, UNFINISHED)).await?;
-    verify::database(&scratch.path().join(UNFINISHED), &manifest).await?;
+    check_database(&place, &manifest).await?;
     let mut damage = verify::files(&place, &manifest.files).await?;
     damage.extend(manifest.missing.iter().map(|path| format!("{path} was missing before")));
     if let Some(damage) = Damage::of(damage) {
@@ -126,6 +124,32 @@ pub async fn check_backup(
         files: manifest.files.len(),
         files_are_in: manifest.files_are_in,
     })
+}
+
+/// Where it lies, if that is on this machine.
+async fn check_database(place: &Place, manifest: &Manifest) -> Result<(), BackupError> {
+    let path = manifest::database_path(&manifest.name);
+    let Some(directory) = place.directory() else {
+        let scratch = Scratch::new()?;
+        let copy = local(scratch.path()).await?;
+        fetch_database(place, manifest, (&copy, UNFINISHED)).await?;
+        return verify::database(&scratch.path().join(UNFINISHED), manifest).await;
+    };
+    match copying::content(place, &path).await {
+        Ok(content) if content == manifest.database => {
+            verify::database(&directory.join(path), manifest).await
+        }
+        Ok(_) => Err(damaged_database(manifest, "is not what it was")),
+        Err(media::Error::NotFound) => Err(damaged_database(manifest, "is missing")),
+        Err(error @ (media::Error::Truncated | media::Error::Unavailable(_))) => {
+            Err(BackupError::read(error))
+        }
+    }
+}
+
+fn damaged_database(manifest: &Manifest, what: &str) -> BackupError {
+    let damage = Damage::one(format!("its database {what}"));
+    BackupError::Damaged { backup: manifest.name.clone(), damage }
 }
 
 async fn open(from: &MediaLocation) -> Result<Place, BackupError> {
@@ -176,15 +200,11 @@ async fn fetch_database(
     manifest: &Manifest,
     to: (&Place, &str),
 ) -> Result<(), BackupError> {
-    let damaged = |what: &str| BackupError::Damaged {
-        backup: manifest.name.clone(),
-        damage: Damage::one(format!("its database {what}")),
-    };
     let from = manifest::database_path(&manifest.name);
     match copying::copy((place, &from), to, manifest.database.bytes).await {
         Ok(content) if content == manifest.database => Ok(()),
-        Ok(_) => Err(damaged("is not what it was")),
-        Err(CopyError::Gone(why)) => Err(damaged(&why)),
+        Ok(_) => Err(damaged_database(manifest, "is not what it was")),
+        Err(CopyError::Gone(why)) => Err(damaged_database(manifest, &why)),
         Err(CopyError::Source(error)) => Err(BackupError::read(error)),
         Err(CopyError::Target(error)) => Err(BackupError::write(error)),
     }
@@ -193,18 +213,18 @@ async fn fetch_database(
 /// Tells those that are not there or not as they were, and leaves them out.
 async fn copy_files(
     place: &Place,
-    media: &Place,
+    files: &Place,
     manifest: &Manifest,
 ) -> Result<Vec<String>, BackupError> {
     let mut done = stream::iter(&manifest.files)
         .map(|file| async move {
             let from = manifest::file_path(&file.path);
             let copied =
-                copying::copy((place, &from), (media, &file.path), file.content.bytes).await;
+                copying::copy((place, &from), (files, &file.path), file.content.bytes).await;
             match copied {
                 Ok(content) if content == file.content => Ok(None),
                 Ok(_) => {
-                    media.remove(&file.path).await.map_err(BackupError::write)?;
+                    files.remove(&file.path).await.map_err(BackupError::write)?;
                     Ok(Some(format!("{} is not what it was", file.path)))
                 }
                 Err(CopyError::Gone(why)) => Ok(Some(format!("{} {why}", file.path))),
