@@ -24,8 +24,8 @@ use crate::flow::seed;
 
 each![; serve: every_whole_backup_has_what_was_acknowledged_before_it_began];
 
-const BACKUPS: usize = 6;
-const SENDERS: usize = 4;
+const BACKUPS: usize = 4;
+const SENDERS: usize = 16;
 const UPLOADERS: usize = 2;
 /// Between two tries of what does not work at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
