@@ -56,7 +56,7 @@ async fn an_edge_without_its_scope_says_what_it_lacks(arrangement: Arrangement) 
     answer.assert_failure(503);
     for (role, told) in [
         (Role::Edge(0), "its service token needs the scope edge"),
-        (Role::Core(0), "the service lacks the scope directory"),
+        (Role::Core(0), "the service lacks the scope edge"),
     ] {
         let log = chat.log(role);
         eventually(told, async || log.contains(told).then_some(())).await;
