@@ -81,6 +81,7 @@ pub(crate) struct Committer {
     metrics: Commits,
     erased: Arc<Notify>,
     noticed: watch::Sender<u64>,
+    rewound: watch::Sender<u64>,
 }
 
 impl Committer {
@@ -92,6 +93,11 @@ impl Committer {
     /// Changes when edges are to learn something that was committed here.
     pub(crate) fn noticed(&self) -> &watch::Sender<u64> {
         &self.noticed
+    }
+
+    /// Changes when the database may have gone back, as far as the commits have found that out.
+    pub(crate) fn rewound(&self) -> &watch::Sender<u64> {
+        &self.rewound
     }
 
     /// Queues a write. Messages and dispatches take effect in the order of these calls; what of the
@@ -175,8 +181,13 @@ pub(crate) fn new(
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
     let erased = Arc::new(Notify::new());
-    let noticed = watch::Sender::new(0);
-    let told = Told { erased: Arc::clone(&erased), noticed: noticed.clone(), quotas };
+    let (noticed, rewound) = (watch::Sender::new(0), watch::Sender::new(0));
+    let told = Told {
+        erased: Arc::clone(&erased),
+        noticed: noticed.clone(),
+        rewound: rewound.clone(),
+        quotas,
+    };
     let task = CommitTask::new(writer, delivery, waiting, health, commits, told);
-    (Committer { queue, room, stop, wait, metrics, erased, noticed }, task, health_seen)
+    (Committer { queue, room, stop, wait, metrics, erased, noticed, rewound }, task, health_seen)
 }

@@ -247,7 +247,7 @@ impl Core {
             teller,
         };
         let board = Board::default();
-        let news = News::new(committer.noticed().clone(), &store);
+        let news = News::new(&committer, &store);
         let sessions = Sessions {
             store: store.clone(),
             committer: committer.clone(),

@@ -129,7 +129,8 @@ impl SessionService for Sessions {
             Some(_) | None => return Err(unnamed.into()),
         };
         let (responses, sent) = tokio::sync::mpsc::channel(QUEUE);
-        let watch = Watch { sessions: self.clone(), name, requests, responses };
+        let (sessions, told) = (self.clone(), Instant::now());
+        let watch = Watch { sessions, name, requests, responses, told };
         let draining = self.draining.clone();
         self.tasks.spawn(async move {
             draining.run_until_cancelled(watch.run()).await;
@@ -185,7 +186,7 @@ impl Sessions {
         let seeing = async {
             loop {
                 self.board.is_watched().await;
-                let edges = self.board.names();
+                let edges = self.board.names().into_iter().collect();
                 let seen = async { self.committer.submit(SeeEdges(edges))?.answer().await };
                 if let Err(error) = seen.await {
                     tracing::debug!("the edges of this core cannot be noted: {error}");

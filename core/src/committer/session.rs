@@ -4,13 +4,14 @@ use uuid::Uuid;
 
 use super::{
     answer::{Answers, Written},
+    watchdog::{Phase, Progress},
     write::{SessionWrite, Verb, Write},
 };
 use crate::{
     error::Error,
     store::{
         self,
-        session::{NewNotice, Noted, TooMany},
+        session::{Kept, NewNotice, Noted, TooMany},
         writer::WriteTransaction,
     },
 };
@@ -88,8 +89,10 @@ pub(super) async fn write(
     transaction: &mut WriteTransaction<'_>,
     writes: &[Write],
     now: i64,
+    progress: &Progress,
     answers: &mut Answers,
 ) -> Result<(), store::Error> {
+    let mut kept = Kept::default();
     for (index, write) in writes.iter().enumerate() {
         let write = match write {
             Write::Session(write) => write,
@@ -97,10 +100,11 @@ pub(super) async fn write(
         };
         let answer = match write {
             SessionWrite::Notice(notice) => {
-                match transaction.note(notice, now / MICROS_A_SECOND).await? {
-                    Ok(noted) => Ok(Written::Noted(noted)),
-                    Err(TooMany(limit)) => Err(Error::TooManyRevocations { limit }),
-                }
+                let noted = transaction.note(notice, now / MICROS_A_SECOND, &mut kept).await?;
+                progress.enter(Phase::Working);
+                noted
+                    .map(Written::Noted)
+                    .map_err(|TooMany(limit)| Error::TooManyRevocations { limit })
             }
             SessionWrite::SeeEdges(edges) => {
                 transaction.see_edges(edges).await?;

@@ -61,6 +61,8 @@ pub(super) struct Told {
     pub(super) erased: Arc<Notify>,
     /// When edges are to learn something.
     pub(super) noticed: watch::Sender<u64>,
+    /// When the database may have gone back.
+    pub(super) rewound: watch::Sender<u64>,
     /// What was refused by quotas.
     pub(super) quotas: QuotaTeller,
 }
@@ -325,6 +327,7 @@ impl CommitTask {
     fn tell_new_history(&mut self) {
         if self.writer.take_new_history() {
             self.delivery.resync();
+            self.told.rewound.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) async fn run(
     let mut answers = Answers::to(writes.len());
     // Messages look users up, so that what changes these goes first.
     directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
-    session::write(&mut transaction, writes, now, &mut answers).await?;
+    session::write(&mut transaction, writes, now, progress, &mut answers).await?;
     upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
     let query = plan::query(writes, &quotas, now);

@@ -9,13 +9,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Queued, Waits, batch::Batch};
+use super::{Queued, Waits, batch::Batch, write::Write};
 use crate::{
     error::Error,
     store::{DatabaseState, batch::MAX_MESSAGES},
 };
 
 const BATCH_WRITES: usize = MAX_MESSAGES;
+/// Of them, what edges learn: one statement after the other.
+const BATCH_NOTICES: usize = 32;
 /// Text written in one transaction, so that a batch of the longest bodies delays nobody for long.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What waits while the database is away (PROTOCOL section 5, `--store-wait`), in all and of one user.
@@ -239,10 +241,11 @@ impl Queued {
 
 /// How many of the writes go into the next transaction.
 fn batch_len(waiting: &[Queued]) -> usize {
-    let mut bytes = 0;
+    let (mut bytes, mut notices) = (0, 0);
     let fits = |queued: &&Queued| {
         bytes += queued.write.size();
-        bytes <= BATCH_BYTES
+        notices += usize::from(matches!(queued.write, Write::Session(_)));
+        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES
     };
     waiting.iter().take(BATCH_WRITES).take_while(fits).count().max(1)
 }

@@ -1,14 +1,14 @@
 //! The edges that watch this core, and what they are asked.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use netrox_proto::v1::{self, ListSessionsResponse};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, Semaphore, SemaphorePermit, mpsc, watch},
     time::Instant,
 };
 use uuid::Uuid;
@@ -24,13 +24,28 @@ const ANSWERS: usize = 1_024;
 
 /// A question: its id, and which user it is about.
 pub(super) type Question = (Uuid, Uuid);
+/// Edges that are told all that is kept at a time: many come at once where a core comes back.
+const TELLINGS: usize = 2;
+
 type Said = (String, Vec<v1::Session>);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Board {
     state: Arc<Mutex<State>>,
     count: Arc<watch::Sender<usize>>,
     another: Arc<Notify>,
+    tellings: Arc<Semaphore>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            count: Arc::default(),
+            another: Arc::default(),
+            tellings: Arc::new(Semaphore::new(TELLINGS)),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,8 +94,14 @@ impl Board {
         Posted { board: self.clone(), id, questions, is_over: false }
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    /// Each once.
+    pub(super) fn names(&self) -> BTreeSet<String> {
         self.state().edges.values().map(|edge| edge.name.clone()).collect()
+    }
+
+    /// A turn to tell an edge all that is kept; it is never closed.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.tellings.acquire().await.ok()
     }
 
     /// Returns once an edge watches.

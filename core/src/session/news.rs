@@ -12,36 +12,51 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Board;
-use crate::store::Store;
+use crate::{committer::Committer, store::Store};
 
 /// How often is looked for what other cores have written.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// With what is not known for so long, nobody should be let in: edges look for another core then.
-pub(super) const MAX_AGE: Duration = Duration::from_millis(1_500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(150);
+/// With what was known longer ago no sign of life is given: an edge counts from there on.
+const MAX_AGE: Duration = Duration::from_millis(350);
+/// After so long edges are to look for another core.
+pub(super) const MAX_SILENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 pub(crate) struct News {
     /// Changes when something was committed, here or elsewhere.
     committed: watch::Sender<u64>,
+    /// Changes when versions may be given anew that were given before: the database has gone back.
+    rewound: watch::Sender<u64>,
     /// When it was last known that nothing else was committed; `None` where nobody else can.
     looked: Option<Arc<Mutex<Option<Instant>>>>,
 }
 
 impl News {
-    /// `committed` changes when this core has committed something.
-    pub(crate) fn new(committed: watch::Sender<u64>, store: &Store) -> Self {
-        Self { committed, looked: store.cluster().map(|_| Arc::default()) }
+    pub(crate) fn new(committer: &Committer, store: &Store) -> Self {
+        Self {
+            committed: committer.noticed().clone(),
+            rewound: committer.rewound().clone(),
+            looked: store.cluster().map(|_| Arc::default()),
+        }
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
     }
 
+    pub(super) fn rewound(&self) -> watch::Receiver<u64> {
+        self.rewound.subscribe()
+    }
+
     /// Whether what was committed until a moment ago is known.
     pub(super) fn are_fresh(&self) -> bool {
+        self.are_younger(MAX_AGE)
+    }
+
+    pub(super) fn are_younger(&self, age: Duration) -> bool {
         let Some(looked) = &self.looked else { return true };
         let looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.is_some_and(|at| at.elapsed() < MAX_AGE)
+        looked.is_some_and(|at| at.elapsed() < age)
     }
 
     fn set_looked(&self, at: Instant) {
@@ -59,7 +74,11 @@ impl News {
                 let begun = Instant::now();
                 match store.last_notice().await {
                     Ok(version) => {
-                        if last.replace(version) != Some(version) {
+                        let before = last.replace(version);
+                        if before.is_some_and(|before| before > version) {
+                            self.rewound.send_modify(|count| *count = count.wrapping_add(1));
+                        }
+                        if before != Some(version) {
                             self.committed.send_modify(|count| *count = count.wrapping_add(1));
                         }
                         // Behind the news, which whoever sees this has seen then.

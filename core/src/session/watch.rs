@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Sessions,
     board::{Posted, Question},
-    news::MAX_AGE,
+    news::MAX_SILENCE,
     parse::{ForEdge, to_edge},
 };
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
     store::session::PAGE_NOTICES,
 };
 
-/// Half of it after a sign of life comes the next.
-const HEARTBEAT: Duration = Duration::from_millis(500);
+/// After so long without a word comes a sign of life, and after twice as long at the latest.
+const BEAT: Duration = Duration::from_millis(100);
 /// An edge that takes nothing for so long has given up, or will.
 const SEND_TIME: Duration = Duration::from_secs(5);
 /// What an edge may say of a user.
@@ -38,6 +38,8 @@ pub(super) struct Watch {
     pub(super) name: String,
     pub(super) requests: Streaming<WatchSessionsRequest>,
     pub(super) responses: mpsc::Sender<Result<WatchSessionsResponse, Status>>,
+    /// When something was last sent.
+    pub(super) told: Instant,
 }
 
 /// How a watch ends.
@@ -90,20 +92,26 @@ impl Watch {
     async fn serve(&mut self, posted: &mut Posted) -> Result<std::convert::Infallible, End> {
         // Before the first look, so that nothing falls between the two.
         let mut news = self.sessions.news.subscribe();
-        let (mut version, known_at) = self.tell_kept().await?;
-        let mut beat = interval(HEARTBEAT / 2);
+        let mut rewound = self.sessions.news.rewound();
+        let (mut version, known_at) = self.tell_kept_in_turn().await?;
+        let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = Instant::now();
         loop {
             tokio::select! {
                 changed = news.changed() => {
                     changed.map_err(|_| Error::ShuttingDown)?;
                     self.tell_new(&mut version).await?;
-                    told = Instant::now();
+                }
+                _ = rewound.changed() => {
+                    // What has the versions from here on may be something else: all is told anew.
+                    return Err(Error::StoreUnavailable.into());
                 }
                 question = posted.questions.recv() => {
                     let Some(question) = question else { return Err(End::Gone) };
-                    self.ask(&[question]).await?;
+                    // It would be taken for a sign of life.
+                    if self.sessions.news.are_fresh() {
+                        self.ask(&[question]).await?;
+                    }
                 }
                 request = self.requests.message() => {
                     let Some(request) = request.map_err(|_| End::Gone)? else {
@@ -115,18 +123,33 @@ impl Watch {
                     self.hear(request);
                 }
                 _ = beat.tick() => {
-                    if !self.sessions.news.are_fresh() && known_at.elapsed() >= MAX_AGE {
+                    let news_age = &self.sessions.news;
+                    if !news_age.are_younger(MAX_SILENCE) && known_at.elapsed() >= MAX_SILENCE {
                         return Err(Error::StoreUnavailable.into());
                     }
+                    let is_due = self.told.elapsed() >= BEAT && news_age.are_fresh();
                     // What is new goes first: a sign of life says that nothing is.
-                    if news.has_changed().unwrap_or(true) || told.elapsed() < HEARTBEAT / 2 {
-                        continue;
+                    if is_due && !news.has_changed().unwrap_or(true) {
+                        self.send(WatchSessionsResponse::default()).await?;
                     }
-                    self.send(WatchSessionsResponse::default()).await?;
-                    told = Instant::now();
                 }
             }
         }
+    }
+
+    /// As [`Self::tell_kept`]. Who waits for their turn is given signs of life.
+    async fn tell_kept_in_turn(&mut self) -> Result<(i64, Instant), End> {
+        let board = self.sessions.board.clone();
+        let mut turn = Box::pin(board.turn());
+        let turn = loop {
+            match timeout(BEAT, &mut turn).await {
+                Ok(turn) => break turn,
+                Err(_) => self.send(WatchSessionsResponse::default()).await?,
+            }
+        };
+        let told = self.tell_kept().await;
+        drop(turn);
+        told
     }
 
     /// Tells all that is kept; gives the version of the last, and when that was so.
@@ -177,7 +200,7 @@ impl Watch {
         Ok((is_last, notices, questions))
     }
 
-    async fn ask(&self, questions: &[Question]) -> Result<(), End> {
+    async fn ask(&mut self, questions: &[Question]) -> Result<(), End> {
         if questions.is_empty() {
             return Ok(());
         }
@@ -185,9 +208,12 @@ impl Watch {
         self.send(WatchSessionsResponse { questions, ..Default::default() }).await
     }
 
-    async fn send(&self, response: WatchSessionsResponse) -> Result<(), End> {
+    async fn send(&mut self, response: WatchSessionsResponse) -> Result<(), End> {
         match timeout(SEND_TIME, self.responses.send(Ok(response))).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.told = Instant::now();
+                Ok(())
+            }
             Ok(Err(_)) | Err(_) => Err(End::Gone),
         }
     }

@@ -1,5 +1,7 @@
 //! What edges are to know of access tokens and of open WebSockets: revocations, ends of sessions, and questions to edges.
 
+use std::collections::HashMap;
+
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -103,10 +105,19 @@ const LAST_VERSION: &str = "select coalesce(max(version), 0) from session_notice
 const LIST: &str = "\
     select version, kind, key, cutoff, expires from session_notices where version > $1
     order by version limit $2";
-/// The last version stays, so that none is given twice.
+/// Some at a time. The last version stays, so that none is given twice.
 const FORGET_EXPIRED: &str = "\
-    delete from session_notices
-    where expires < $1 and version < (select max(version) from session_notices)";
+    delete from session_notices where version in (
+        select version from session_notices
+        where expires < $1 and version < (select max(version) from session_notices)
+        order by expires limit 1000)";
+/// Ends of sessions alone, all of which expire.
+const FORGET_OLDEST: &str = "\
+    delete from session_notices where version in (
+        select version from session_notices
+        where expires is not null and kind between $1 and $2
+            and version < (select max(version) from session_notices)
+        order by expires limit 1)";
 const IS_KNOWN: &str = "select exists (select 1 from session_notices where kind = $1 and key = $2)";
 const COUNT: &str = "\
     select count(*) from (
@@ -191,27 +202,30 @@ impl Store {
     }
 }
 
+/// What is known of notices in one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// What had expired was forgotten.
+    is_tidy: bool,
+    /// How many there may be, by the first of the kinds that share a bound.
+    counts: HashMap<i64, i64>,
+}
+
 /// Under the lock of the directory. `now` is in seconds since the epoch.
 pub(super) async fn note(
     connection: &mut Connection,
     notice: &NewNotice,
     now: i64,
+    kept: &mut Kept,
 ) -> Result<Result<Noted, TooMany>, sqlx::Error> {
     let NewNotice { kind, key, cutoff, expires } = notice;
-    on!(connection, execute, sqlx::query(FORGET_EXPIRED).bind(now))?;
-    if let Some((first, last, max)) = kind.bound() {
-        let is_known: bool =
-            on!(connection, fetch_one, sqlx::query_scalar(IS_KNOWN).bind(*kind as i64).bind(key))?;
-        if !is_known {
-            let count: i64 = on!(
-                connection,
-                fetch_one,
-                sqlx::query_scalar(COUNT).bind(first as i64).bind(last as i64).bind(max)
-            )?;
-            if count >= max {
-                return Ok(Err(TooMany(max)));
-            }
-        }
+    if !std::mem::replace(&mut kept.is_tidy, true) {
+        on!(connection, execute, sqlx::query(FORGET_EXPIRED).bind(now))?;
+    }
+    if let Some(bound) = kind.bound()
+        && let Err(too_many) = make_room(connection, notice, bound, kept).await?
+    {
+        return Ok(Err(too_many));
     }
     let noted: Noted = on!(
         connection,
@@ -224,6 +238,39 @@ pub(super) async fn note(
             .bind(i64::from(kind.grows()))
     )?;
     Ok(Ok(noted))
+}
+
+/// Room for one more of the kinds from the first to the last; ends of sessions take the place of the oldest.
+async fn make_room(
+    connection: &mut Connection,
+    notice: &NewNotice,
+    (first, last, max): (NoticeKind, NoticeKind, i64),
+    kept: &mut Kept,
+) -> Result<Result<(), TooMany>, sqlx::Error> {
+    let (first, last) = (first as i64, last as i64);
+    let known = kept.counts.get(&first).copied();
+    // It counts what was only widened, too.
+    let count = match known.filter(|count| *count < max) {
+        Some(count) => count,
+        None => {
+            on!(connection, fetch_one, sqlx::query_scalar(COUNT).bind(first).bind(last).bind(max))?
+        }
+    };
+    if count >= max {
+        let is_known: bool = on!(
+            connection,
+            fetch_one,
+            sqlx::query_scalar(IS_KNOWN).bind(notice.kind as i64).bind(&notice.key)
+        )?;
+        if !is_known && !notice.kind.grows() {
+            return Ok(Err(TooMany(max)));
+        }
+        if !is_known {
+            on!(connection, execute, sqlx::query(FORGET_OLDEST).bind(first).bind(last))?;
+        }
+    }
+    kept.counts.insert(first, count + 1);
+    Ok(Ok(()))
 }
 
 /// Of PostgreSQL, as all that follows: a core that is alone knows it by itself.

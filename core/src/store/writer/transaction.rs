@@ -11,7 +11,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
-    session::{self, NewNotice, Noted, TooMany},
+    session::{self, Kept, NewNotice, Noted, TooMany},
     upload,
     user::{self, Upsert, UserRow},
 };
@@ -111,8 +111,13 @@ impl<'a> WriteTransaction<'a> {
         &mut self,
         notice: &NewNotice,
         now: i64,
+        kept: &mut Kept,
     ) -> Result<Result<Noted, TooMany>, Error> {
-        Ok(by(self.deadline, session::note(&mut self.open.connection, notice, now)).await?)
+        let noted = session::note(&mut self.open.connection, notice, now, kept);
+        let noted = by(self.deadline, noted).await?;
+        // As with users.
+        self.deadline = self.deadline.map(|_| Instant::now() + TRANSACTION_TIMEOUT);
+        Ok(noted)
     }
 
     pub(crate) async fn see_edges(&mut self, edges: &[String]) -> Result<(), Error> {
