@@ -177,16 +177,18 @@ impl Authenticator {
 
     /// The user of a request: by its `Authorization` header or, only where it has none, by the
     /// `token` of its query. A refusal is logged and counted. Waits for a key that is not there, for a short while; and until
-    /// it is known whether the token was taken away, as long as the request has patience. `held` is dropped before it waits.
+    /// it is known whether the token was taken away, as long as the request has patience: whose it is, is known then. `held`
+    /// is dropped before it waits.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         query_token: Option<&str>,
         patience: Patience,
         held: impl Send,
+        is_somebodys: impl FnOnce(),
     ) -> Result<Identity, Refusal> {
         let verified = match token_of(headers, query_token) {
-            Ok(token) => self.counting(token, patience, held).await,
+            Ok(token) => self.counting(token, patience, held, is_somebodys).await,
             Err(refusal) => Err(refusal),
         };
         match &verified {
@@ -220,8 +222,15 @@ impl Authenticator {
         token: &str,
         patience: Patience,
         held: impl Send,
+        is_somebodys: impl FnOnce(),
     ) -> Result<Identity, Refusal> {
         let identity = self.verify_holding(token, now(), held).await?;
+        if self.revocations.mean(identity.user_id, &identity.token) {
+            return Err(Refusal::Revoked);
+        }
+        if !self.revocations.is_known() {
+            is_somebodys();
+        }
         self.revocations.check(identity.user_id, &identity.token, patience).await?;
         Ok(identity)
     }

@@ -141,9 +141,15 @@ pub(crate) struct CoreClient {
     /// Without a deadline: an upload is answered when its last byte is stored.
     pub(crate) upload: AttachmentServiceClient<Transport>,
     pub(crate) reach: Arc<Reach>,
+    chat_count: Count,
 }
 
 impl CoreClient {
+    /// To all cores, of chat; none in process.
+    pub(crate) fn connections(&self) -> usize {
+        *self.chat_count.borrow()
+    }
+
     /// `authorization` is the whole header: `Bearer <service token>`. Needs a running Tokio runtime.
     #[expect(clippy::needless_pass_by_value, reason = "opening takes over the way")]
     pub(crate) fn new(transport: CoreTransport, authorization: http::HeaderValue) -> Self {
@@ -181,6 +187,7 @@ impl CoreClient {
             lookups: AttachmentServiceClient::new(bounded(Link::Strangers)),
             upload: AttachmentServiceClient::new(authorized(Link::Uploads)),
             reach,
+            chat_count,
         }
     }
 }

@@ -118,7 +118,10 @@ impl Doorkeeper {
             }
             Some(_) | None => None,
         };
-        let verified = authenticator.authenticate(headers, query_token, patience, place).await;
+        // Who waits may wait for long.
+        let is_somebodys = || Visitor::become_known(request);
+        let verified =
+            authenticator.authenticate(headers, query_token, patience, place, is_somebodys).await;
         let refusal = match verified {
             Ok(identity) => return Ok(identity),
             Err(refusal) => refusal,

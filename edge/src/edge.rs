@@ -68,8 +68,8 @@ impl Edge {
         authenticator.keep_keys(metrics.keys(), &config.audit, &tasks);
         let known_users = Arc::new(KnownUsers::new(core.clone()));
         let limiter = Arc::new(Limiter::new(&config));
-        let sends =
-            SendPipeline::new(&core, in_process, config.limits.store_wait, &tasks, &metrics);
+        let (wait, revocations) = (config.limits.store_wait, authenticator.revocations());
+        let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
         let context = SessionContext::new(
             &config.limits,

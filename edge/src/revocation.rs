@@ -1,7 +1,7 @@
 //! Access tokens that were taken away before they expire, as a core tells of them.
 //!
 //! An edge that does not hear of its core for a while does not know what was taken away: requests and handshakes wait until it
-//! knows again.
+//! knows again, and so does what goes to the core for open sockets, and what comes for them.
 //!
 //! * [`token_mark`]: what a token is known by; [`table`]: those that were taken away.
 //! * [`watch`]: how this edge learns of them, and of sessions that are to end.
@@ -31,8 +31,11 @@ pub(crate) use self::{
 };
 use crate::auth::Refusal;
 
-/// After so long without a sign of a core nobody is let in: a core gives one at least each half of a second.
-pub(crate) const MAX_SILENCE: Duration = Duration::from_secs(2);
+/// For so long after a sign of a core what is known counts. A core gives one each 0.2 s at least, of what it knew 0.4 s before at
+/// most.
+pub(crate) const KNOWN_FOR: Duration = Duration::from_millis(600);
+/// How long it may be unknown until balancers are told: longer than a core takes to start anew.
+const UNKNOWN_TOO_LONG: Duration = Duration::from_secs(5);
 /// How long a read waits at most: it would not wait for a core either.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -53,22 +56,15 @@ impl Patience {
     }
 }
 
-/// What this edge knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Knowledge {
-    /// No core tells: what is known counts, and nobody waits for more.
-    Untold,
-    /// There may be more.
-    Behind,
-    /// All, when a core was last heard.
-    Live,
-}
+/// Known until then, in microseconds after the beginning.
+const FOR_EVER: u64 = u64::MAX;
 
 pub(crate) struct Revocations {
     table: RwLock<Table>,
-    knowledge: channel::Sender<Knowledge>,
-    /// When a core was last heard, in microseconds after `began`.
-    heard_after: AtomicU64,
+    /// Until when it is known what was taken away; for ever where no core tells, and what is known counts.
+    known_until: AtomicU64,
+    /// Changes when it is known again.
+    known_again: channel::Sender<()>,
     began: Instant,
 }
 
@@ -76,8 +72,8 @@ impl Default for Revocations {
     fn default() -> Self {
         Self {
             table: RwLock::default(),
-            knowledge: channel::Sender::new(Knowledge::Untold),
-            heard_after: AtomicU64::new(0),
+            known_until: AtomicU64::new(FOR_EVER),
+            known_again: channel::Sender::new(()),
             began: Instant::now(),
         }
     }
@@ -100,13 +96,11 @@ impl Revocations {
         patience: Patience,
     ) -> Result<(), Refusal> {
         if !self.is_known() {
-            let mut news = self.knowledge.subscribe();
-            let known = async {
-                // The sender is here.
-                while !self.is_known() && news.changed().await.is_ok() {}
-            };
-            let known = timeout(patience.0, known).await;
-            known.map_err(|_| Refusal::RevocationsUnknown)?;
+            let in_time = timeout(patience.0, self.known()).await.is_ok();
+            // What wakes it may have come just then.
+            if !in_time && !self.is_known() {
+                return Err(Refusal::RevocationsUnknown);
+            }
         }
         if self.mean(user, token) { Err(Refusal::Revoked) } else { Ok(()) }
     }
@@ -116,33 +110,71 @@ impl Revocations {
         self.table().means(user, token)
     }
 
-    fn is_known(&self) -> bool {
-        match *self.knowledge.borrow() {
-            Knowledge::Untold => true,
-            Knowledge::Behind => false,
-            // This process may have stood still, so that nothing has noticed the silence.
-            Knowledge::Live => self.heard_at().elapsed() < MAX_SILENCE,
+    /// Returns when it is known what was taken away. Next to nothing while it is.
+    pub(crate) async fn known(&self) {
+        if self.is_known() {
+            return;
+        }
+        let mut again = self.known_again.subscribe();
+        // The sender is here.
+        while !self.is_known() && again.changed().await.is_ok() {}
+    }
+
+    /// Of each time that it is known again.
+    pub(crate) fn known_again(&self) -> channel::Receiver<()> {
+        self.known_again.subscribe()
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known_at(Instant::now())
+    }
+
+    /// The clock decides: this process may have stood still, so that nothing has noticed a silence.
+    pub(crate) fn is_known_at(&self, now: Instant) -> bool {
+        let until = self.known_until.load(Ordering::Acquire);
+        until == FOR_EVER || self.micros(now) < until
+    }
+
+    /// Whether it has not been known for longer than it takes to find another core.
+    pub(crate) fn are_unknown_for_long(&self) -> bool {
+        let long_ago = self.micros(Instant::now()).checked_sub(UNKNOWN_TOO_LONG.as_micros() as u64);
+        long_ago.is_some_and(|at| at >= self.known_until.load(Ordering::Acquire))
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        let micros = at.saturating_duration_since(self.began).as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX)
+    }
+
+    /// All was known then.
+    fn set_heard(&self, at: Instant) {
+        self.set_known_until(self.micros(at + KNOWN_FOR));
+    }
+
+    /// No core tells.
+    fn set_untold(&self) {
+        self.set_known_until(FOR_EVER);
+    }
+
+    /// There may be more from now on.
+    fn set_behind(&self) {
+        self.known_until.store(self.micros(Instant::now()), Ordering::Release);
+    }
+
+    fn set_known_until(&self, until: u64) {
+        let before = self.known_until.swap(until, Ordering::AcqRel);
+        // Whoever found it unknown did so before.
+        let was_known = before == FOR_EVER || self.micros(Instant::now()) < before;
+        if !was_known {
+            self.known_again.send_replace(());
         }
     }
 
-    fn heard_at(&self) -> Instant {
-        self.began + Duration::from_micros(self.heard_after.load(Ordering::Acquire))
-    }
-
-    fn set_heard(&self, at: Instant) {
-        let micros = at.saturating_duration_since(self.began).as_micros();
-        self.heard_after.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Release);
-    }
-
-    /// Gives how many there are.
-    fn add(&self, revoked: &[RevokedTokens]) -> usize {
+    /// Gives those that say more than was known, and how many there are now.
+    fn add(&self, revoked: Vec<RevokedTokens>) -> (Vec<RevokedTokens>, usize) {
         let mut table = self.table_to_change();
-        revoked.iter().for_each(|revoked| table.add(revoked));
-        table.len()
-    }
-
-    fn replace(&self, table: Table) {
-        *self.table_to_change() = table;
+        let new = revoked.into_iter().filter(|revoked| table.add(revoked)).collect();
+        (new, table.len())
     }
 
     /// Gives how many are left. `now` is in Unix seconds.
@@ -151,50 +183,7 @@ impl Revocations {
         table.forget_expired(now);
         table.len()
     }
-
-    /// Only a change is told.
-    fn set(&self, knowledge: Knowledge) {
-        self.knowledge.send_if_modified(|known| std::mem::replace(known, knowledge) != knowledge);
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use netrox_proto::v1::{AllTokens, revoked_tokens::Tokens};
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::stub_core::user;
-
-    fn all(issued_until: i64) -> RevokedTokens {
-        RevokedTokens { tokens: Some(Tokens::All(AllTokens {})), issued_until, expires_at: None }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_comes_while_a_core_is_silent_waits_for_it_and_not_for_ever() {
-        let revocations = Revocations::default();
-        let token = TokenMark::new(None, None, Some(7.0));
-        let patience = Patience(Duration::from_secs(5));
-        let check = || revocations.check(user(1), &token, patience);
-        assert_eq!(check().await, Ok(()), "nobody tells");
-        revocations.set(Knowledge::Behind);
-        assert_eq!(check().await, Err(Refusal::RevocationsUnknown));
-        let live = || {
-            revocations.set_heard(Instant::now());
-            revocations.set(Knowledge::Live);
-        };
-        let (checked, ()) = tokio::join!(check(), async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            revocations.add(&[all(7)]);
-            live();
-        });
-        assert_eq!(checked, Err(Refusal::Revoked), "it is learned before it is served");
-        revocations.replace(Table::default());
-        assert_eq!(check().await, Ok(()));
-        // A process that stood still has not noticed the silence.
-        advance(MAX_SILENCE).await;
-        assert_eq!(check().await, Err(Refusal::RevocationsUnknown));
-        live();
-        assert_eq!(check().await, Ok(()));
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@
 //!   repeated as well, a little later. When its time is over without an answer that tells what became of it its failure is
 //!   `OUTCOME_UNKNOWN`. In process, where an answer cannot get lost on the way, nothing is repeated
 //!   and no `client_ref` is drawn.
+//! * While it is not known which tokens were taken away, nothing goes to the core. What waited is refused then where its token was.
 //! * Each request says how old it is and how long it may wait, so that the core drops what it gets too late, hung or
 //!   starved.
 //!
@@ -50,7 +51,12 @@ use netrox_proto::{
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use crate::{core_client::CoreClient, metrics::Metrics, tasks::Tasks};
+use crate::{
+    core_client::CoreClient,
+    metrics::Metrics,
+    revocation::{Revocations, TokenMark},
+    tasks::Tasks,
+};
 use client_refs::ClientRefs;
 use commands::{Terms, overloaded};
 use lane::Lane;
@@ -188,6 +194,7 @@ pub(crate) enum Submission {
 #[derive(Debug)]
 pub(crate) struct Sender {
     room: Arc<RoomOfUser>,
+    token: TokenMark,
     /// Random: what tells its commands from those of others.
     session: u64,
     /// Of the last command.
@@ -217,6 +224,7 @@ impl SendPipeline {
         core: &CoreClient,
         in_process: bool,
         wait: Duration,
+        revocations: &Arc<Revocations>,
         tasks: &Tasks,
         metrics: &Metrics,
     ) -> Self {
@@ -224,7 +232,9 @@ impl SendPipeline {
         let tally = Arc::new(Tally::new(metrics.refused_sends()));
         let of_lanes = TaskTracker::new();
         let lanes = std::array::from_fn(|_| {
-            let lane = Arc::new(Lane::new(terms, Arc::clone(&stall), Arc::clone(&tally)));
+            let revocations = Arc::clone(revocations);
+            let lane = Lane::new(terms, Arc::clone(&stall), Arc::clone(&tally), revocations);
+            let lane = Arc::new(lane);
             tasks.spawn(of_lanes.track_future(Arc::clone(&lane).run(core.clone())));
             lane
         });
@@ -235,8 +245,9 @@ impl SendPipeline {
     }
 
     /// What the commands of a user hold is counted together, also of several senders.
-    pub(crate) fn sender(&self, user: UserId) -> Sender {
-        Sender { room: self.rooms.of(user), session: rand::random(), number: AtomicU64::new(0) }
+    pub(crate) fn sender(&self, user: UserId, token: TokenMark) -> Sender {
+        let room = self.rooms.of(user);
+        Sender { room, token, session: rand::random(), number: AtomicU64::new(0) }
     }
 
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
@@ -253,7 +264,7 @@ impl SendPipeline {
             Ok(room) => {
                 let request_id = sender.next_id();
                 let request = self.request(sender, command);
-                lane.submit(request, request_id.clone(), answer, since, room);
+                lane.submit(request, request_id.clone(), answer, since, (room, sender.token));
                 Submission::Accepted(PendingSend { answer: pending, request_id })
             }
             Err(Full::User | Full::All) if !lane.is_stalled() => Submission::NoRoom(command),
@@ -270,7 +281,8 @@ impl SendPipeline {
         let lane = self.lane(room.user());
         let room = room.take_more(command.text_bytes());
         let (answer, _) = oneshot::channel();
-        lane.submit(self.request(sender, command), sender.next_id(), answer, since, room);
+        let of = (room, sender.token);
+        lane.submit(self.request(sender, command), sender.next_id(), answer, since, of);
     }
 
     fn request(&self, sender: &Sender, command: SendCommand) -> Request {

@@ -6,6 +6,7 @@ mod directory;
 mod feed;
 mod health;
 mod second;
+mod session;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -25,6 +26,7 @@ use netrox_proto::{
         SubscribeResponse, attachment_service_server::AttachmentServiceServer,
         chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
         send_messages_request::Request as Command, send_messages_response::Result as Answer,
+        session_service_server::SessionServiceServer,
     },
 };
 use tokio::sync::{Notify, mpsc};
@@ -35,6 +37,7 @@ use self::feed::Feeds;
 pub(crate) use self::{
     attachments::{StoredFile, Upload},
     second::{Asked, Second},
+    session::Watches,
 };
 use crate::{
     config::{AllowedOrigins, Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
@@ -115,6 +118,7 @@ pub(crate) struct State {
     pub(crate) marks_failure: Option<Failure>,
     /// It says of itself that it does not serve.
     pub(crate) is_unhealthy: bool,
+    pub(crate) watches: Watches,
 }
 
 /// The stream that answers a request.
@@ -138,6 +142,7 @@ impl StubCore {
         let routes = Routes::new(ChatServiceServer::new(self.clone()))
             .add_service(DirectoryServiceServer::new(self.clone()))
             .add_service(AttachmentServiceServer::new(self.clone()))
+            .add_service(SessionServiceServer::new(self.clone()))
             .add_service(HealthServer::new(self.clone()));
         CoreTransport::in_process(routes)
     }

@@ -35,7 +35,7 @@ use std::{pin::pin, sync::Arc};
 use netrox_audit::Audit;
 use tokio::time::timeout;
 
-use self::{handshake::RefusedHandshakes, sockets::Sockets};
+use self::{handshake::RefusedHandshakes, sockets::Sockets, subscription::Subscriptions};
 use crate::{
     auth::Authenticator,
     config::{AllowedOrigins, Config},
@@ -73,7 +73,11 @@ impl WebSockets {
         let SessionContext { known_users, metrics, .. } = &context;
         let sockets = Sockets::new(
             &config.limits,
-            core.clone(),
+            Subscriptions::new(
+                core.clone(),
+                Arc::clone(authenticator.revocations()),
+                metrics.clone(),
+            ),
             Arc::clone(known_users),
             metrics.clone(),
             tasks.clone(),

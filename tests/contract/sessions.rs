@@ -225,6 +225,29 @@ async fn so_many_are_kept_and_those_can_be_widened_still() {
     core.sessions().end_sessions(EndSessionsRequest { sessions }).await.expect("ended");
 }
 
+/// While one of its watches takes the place of another.
+#[tokio::test]
+async fn an_edge_that_watches_twice_is_known_to_other_cores_once() {
+    let core = Core::start().await;
+    let (mut one, mut again) = (Edge::watch(&core, "one").await, Edge::watch(&core, "one").await);
+    tokio::join!(one.kept(), again.kept());
+    if crate::STORE == netrox_harness::Store::Postgres {
+        netrox_harness::eventually("the edge", async || {
+            let count = core.process.count("select count(*) from session_edges").await;
+            (count == 1).then_some(())
+        })
+        .await;
+        // It is seen again when another comes.
+        core.process.change_rows(&["delete from session_edges"]).await;
+        Edge::watch(&core, "two").await.kept().await;
+        netrox_harness::eventually("both edges", async || {
+            let count = core.process.count("select count(*) from session_edges").await;
+            (count == 2).then_some(())
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn edges_are_asked_for_the_sessions_of_a_user() {
     let core = Core::start().await;

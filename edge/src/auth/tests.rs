@@ -70,7 +70,7 @@ fn token(changes: &Value) -> String {
 
 fn verify(config: &Jwt, token: &str) -> Result<Identity, Refusal> {
     let authenticator = Authenticator::new(config).expect("a usable key");
-    at_once(authenticator.authenticate(&HeaderMap::new(), Some(token), PATIENCE, ()))
+    at_once(authenticator.authenticate(&HeaderMap::new(), Some(token), PATIENCE, (), || {}))
 }
 
 fn is_accepted(config: &Jwt, token: &str) -> bool {
@@ -402,7 +402,7 @@ fn the_header_counts_over_the_query() {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
             map.append(header::AUTHORIZATION, value);
         }
-        let result = at_once(authenticator.authenticate(&map, query, PATIENCE, ()));
+        let result = at_once(authenticator.authenticate(&map, query, PATIENCE, (), || {}));
         assert_eq!(result.is_ok(), accepted, "{headers:?} {query:?}");
     }
 }

@@ -15,7 +15,8 @@ pub(super) async fn alive() -> Result<Response, PublicError> {
     rest::success(StatusCode::OK, None::<()>, None).map_err(PublicError::internal)
 }
 
-/// Ready while it does not drain, tokens can be verified, the core serves, and messages can be sent to it. A refusal gives the reason in a
+/// Ready while it does not drain, tokens can be verified, the core serves, messages can be sent to it, and it tells which tokens
+/// were taken away. A refusal gives the reason in a
 /// word, without an address: anybody may ask.
 pub(super) async fn ready(State(edge): State<Edge>) -> Result<Response, PublicError> {
     match reason_against(&edge).await {
@@ -50,7 +51,12 @@ async fn reason_against(edge: &Edge) -> Option<&'static str> {
     let trouble = || shared.core.reach.trouble().map_or("unreachable", Trouble::word);
     match tokio::time::timeout(CORE_TIMEOUT, check).await {
         Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => {
-            shared.sends.is_cut_off().then_some("no_sends")
+            if shared.sends.is_cut_off() {
+                return Some("no_sends");
+            }
+            // Nobody is let in. A core that starts anew is there again before that counts.
+            let is_long = shared.authenticator.revocations().are_unknown_for_long();
+            is_long.then_some("revocations_unknown")
         }
         Ok(Ok(_)) => Some("not_serving"),
         Ok(Err(_)) => Some(trouble()),

@@ -43,23 +43,26 @@ impl Revoked {
 }
 
 impl Table {
-    /// What is not understood is of a later version, or no core's.
-    pub(super) fn add(&mut self, revoked: &RevokedTokens) {
+    /// Gives whether it means tokens that were not meant before. What is not understood is of a later version, or no core's.
+    pub(super) fn add(&mut self, revoked: &RevokedTokens) -> bool {
         let RevokedTokens { tokens, issued_until, expires_at } = revoked;
         let new = Revoked { issued_until: *issued_until, expires_at: *expires_at };
+        let count = self.len();
         let known = match tokens {
             Some(Tokens::All(AllTokens {})) => self.all.get_or_insert(new),
             Some(Tokens::UserId(user)) => {
-                let Ok(user) = Uuid::from_slice(user) else { return };
+                let Ok(user) = Uuid::from_slice(user) else { return false };
                 self.users.entry(UserId(user)).or_insert(new)
             }
             Some(Tokens::Token(name)) => {
-                let Ok(name) = TokenKey::try_from(&name[..]) else { return };
+                let Ok(name) = TokenKey::try_from(&name[..]) else { return false };
                 self.tokens.entry(name).or_insert(new)
             }
-            None => return,
+            None => return false,
         };
+        let is_later = new.issued_until > known.issued_until;
         known.widen(new);
+        is_later || self.len() > count
     }
 
     pub(super) fn means(&self, user: UserId, token: &TokenMark) -> bool {
@@ -135,7 +138,9 @@ mod tests {
         assert_eq!(table.len(), 0);
         for expires in [[Some(1), None], [None, Some(1)]] {
             let mut table = Table::default();
-            expires.into_iter().for_each(|expires| table.add(&until(100, expires)));
+            expires.into_iter().for_each(|expires| {
+                table.add(&until(100, expires));
+            });
             table.forget_expired(i64::MAX);
             assert_eq!(table.len(), 1);
         }

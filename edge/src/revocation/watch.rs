@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use netrox_proto::v1::{
-    EdgeOver, EndedSessions, SessionNotice, SessionsOfUser, WatchSessionsRequest,
+    EdgeOver, EndedSessions, RevokedTokens, SessionNotice, SessionsOfUser, WatchSessionsRequest,
     WatchSessionsResponse, ended_sessions::Sessions, session_notice::Notice,
     watch_sessions_request::Request,
 };
@@ -14,7 +14,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Knowledge, MAX_SILENCE, Revocations, table::Table};
+use super::{KNOWN_FOR, Revocations};
 use crate::{
     auth::now, backoff::Backoff, core_client::CoreClient, metrics::WatchMetrics,
     notice::Notice as LogNotice, ws::WebSockets,
@@ -24,10 +24,14 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const MAX_RETRY: Duration = Duration::from_secs(1);
 /// For the first answer of a core that was reached.
 const OPEN_TIME: Duration = Duration::from_secs(3);
-/// Cores that do not know the call, one after the other, until it is believed that none does.
-const ATTEMPTS: usize = 3;
+/// After so long without a sign of a core another is asked.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+/// What comes after less was there before, and may be old.
+const FRESH_AFTER: Duration = Duration::from_millis(50);
+/// So many times each core does not know the call, one after the other, until it is believed that none does.
+const ROUNDS: usize = 3;
 /// How often they are asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked what has expired.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 /// Twice as long as a core keeps that sessions were ended.
@@ -38,7 +42,13 @@ const ANSWERS: usize = 64;
 const END_TIME: Duration = Duration::from_secs(1);
 
 /// When sessions were last ended, in microseconds since the epoch: what is told again is not done again.
-type Ends = HashMap<Sessions, i64>;
+#[derive(Default)]
+struct Ends {
+    at: HashMap<Sessions, i64>,
+    /// A core has told which there were. Those of before are no business of the sockets here.
+    are_told: bool,
+}
+
 type Responses = Streaming<WatchSessionsResponse>;
 
 pub(crate) struct Watcher {
@@ -54,7 +64,12 @@ pub(crate) struct Watcher {
 struct Watch {
     answers: mpsc::Sender<WatchSessionsRequest>,
     responses: Responses,
+    /// When it was last known to be up to date.
     heard_at: Instant,
+    /// When something came last.
+    last_at: Instant,
+    /// Since when what comes may be old.
+    late_since: Option<Instant>,
 }
 
 /// Why a watch cannot go on.
@@ -102,13 +117,13 @@ impl std::fmt::Display for Broken {
 impl Watcher {
     /// Nobody is let in before a core was heard. To be called before anything is served.
     pub(crate) fn begin(&self) {
-        self.revocations.set(Knowledge::Behind);
+        self.revocations.set_behind();
         self.metrics.set_live(false);
     }
 
     /// Watches until the last session has ended in a drain.
     pub(crate) async fn run(self) {
-        let mut ends = Ends::new();
+        let mut ends = Ends::default();
         let mut last = None;
         let watching = self.watch(&mut ends, &mut last);
         tokio::select! {
@@ -126,14 +141,14 @@ impl Watcher {
         }
     }
 
-    /// Never ends. `last` is the watch that stands, if one does.
+    /// Never ends. `last` is the watch that stands, if one does. What is known stays so until the silence is too long.
     async fn watch(&self, ends: &mut Ends, last: &mut Option<Watch>) {
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
-        let (mut unknown, told) = (0, LogNotice::default());
+        let (mut unknown, mut is_untold, told) = (0, false, LogNotice::default());
         loop {
             let broken = match self.open(ends).await {
                 Ok(watch) => {
-                    unknown = 0;
+                    (unknown, is_untold) = (0, false);
                     backoff.reset();
                     self.follow(last.insert(watch), ends).await
                 }
@@ -143,20 +158,26 @@ impl Watcher {
             self.metrics.set_live(false);
             if matches!(broken, Broken::Unknown) {
                 unknown += 1;
-                if unknown >= ATTEMPTS {
-                    if unknown == ATTEMPTS {
-                        tracing::warn!(
-                            "the core knows nothing of tokens that are taken away: it is of an earlier version; what is revoked \
-                             meanwhile is not known here"
-                        );
-                    }
-                    self.revocations.set(Knowledge::Untold);
+                if is_untold {
                     sleep(ASK_AGAIN).await;
+                } else if unknown >= ROUNDS * self.core.connections().max(1) {
+                    tracing::warn!(
+                        "the core knows nothing of tokens that are taken away: it is of an earlier version; what is revoked \
+                         meanwhile is not known here"
+                    );
+                    is_untold = true;
+                    self.revocations.set_untold();
+                    sleep(ASK_AGAIN).await;
+                } else if ends.are_told {
+                    // One that does know may be there in a moment.
+                    sleep(FIRST_RETRY).await;
                 }
                 continue;
             }
             unknown = 0;
-            self.revocations.set(Knowledge::Behind);
+            if std::mem::take(&mut is_untold) {
+                self.revocations.set_behind();
+            }
             if told.is_due() {
                 tracing::warn!(
                     "no core tells which tokens are taken away: {broken}; requests wait until one does"
@@ -175,33 +196,37 @@ impl Watcher {
         let mut sessions = self.core.sessions.clone();
         let opened = timeout(OPEN_TIME, sessions.watch_sessions(ReceiverStream::new(requests)));
         let opened = opened.await.map_err(|_| Broken::Silent)??;
-        let mut watch = Watch { answers, responses: opened.into_inner(), heard_at: Instant::now() };
-        let (mut table, mut told) = (Table::default(), Ends::new());
+        let now = Instant::now();
+        let responses = opened.into_inner();
+        let mut watch = Watch { answers, responses, heard_at: now, last_at: now, late_since: None };
+        let (mut news, mut told) = (Vec::new(), HashMap::new());
         loop {
             let WatchSessionsResponse { notices, live, .. } = watch.next().await?;
+            let mut revoked = Vec::new();
             for notice in notices {
                 match notice.notice {
-                    Some(Notice::Revoked(revoked)) => table.add(&revoked),
+                    Some(Notice::Revoked(notice)) => revoked.push(notice),
                     Some(Notice::Ended(ended)) => {
                         told.extend(ended.sessions.map(|sessions| (sessions, ended.ended_at)));
                     }
                     None => {}
                 }
             }
+            // What was known counts still: the database may have gone back.
+            news.append(&mut self.add(revoked));
             if live {
                 break;
             }
         }
-        self.metrics.set_kept(table.len());
-        self.revocations.replace(table);
-        self.web_sockets.close_revoked(&self.revocations, None).await;
-        let is_new = |(sessions, at): &(&Sessions, &i64)| ends.get(*sessions) != Some(*at);
-        let new: Vec<_> =
-            told.iter().filter(is_new).map(|(sessions, _)| sessions.clone()).collect();
-        self.web_sockets.end_sessions(&new).await;
-        *ends = told;
-        self.revocations.set_heard(watch.heard_at);
-        self.revocations.set(Knowledge::Live);
+        self.close_revoked(&news).await;
+        if std::mem::replace(&mut ends.are_told, true) {
+            let is_new = |(sessions, at): &(&Sessions, &i64)| ends.at.get(*sessions) != Some(*at);
+            let new: Vec<_> =
+                told.iter().filter(is_new).map(|(sessions, _)| sessions.clone()).collect();
+            self.web_sockets.end_sessions(&new).await;
+        }
+        ends.at = told;
+        watch.tell(&self.revocations);
         self.metrics.set_live(true);
         Ok(watch)
     }
@@ -217,7 +242,7 @@ impl Watcher {
             if !notices.is_empty() {
                 self.learn(notices, ends).await;
             }
-            self.revocations.set_heard(watch.heard_at);
+            watch.tell(&self.revocations);
             self.metrics.heard(now());
             for question in questions {
                 let mut sessions = self.web_sockets.sessions_of(&question.user_id);
@@ -231,8 +256,21 @@ impl Watcher {
                 tidied = Instant::now();
                 self.metrics.set_kept(self.revocations.forget_expired(now()));
                 let longest = now().saturating_sub(ENDS_KEPT_SECONDS).saturating_mul(1_000_000);
-                ends.retain(|_, ended_at| *ended_at > longest);
+                ends.at.retain(|_, ended_at| *ended_at > longest);
             }
+        }
+    }
+
+    /// Gives those that are new.
+    fn add(&self, revoked: Vec<RevokedTokens>) -> Vec<RevokedTokens> {
+        let (new, count) = self.revocations.add(revoked);
+        self.metrics.set_kept(count);
+        new
+    }
+
+    async fn close_revoked(&self, new: &[RevokedTokens]) {
+        if !new.is_empty() {
+            self.web_sockets.close_revoked(&self.revocations, new).await;
         }
     }
 
@@ -242,17 +280,15 @@ impl Watcher {
             match notice.notice {
                 Some(Notice::Revoked(notice)) => revoked.push(notice),
                 Some(Notice::Ended(EndedSessions { sessions: Some(sessions), ended_at })) => {
-                    if ends.insert(sessions.clone(), ended_at) != Some(ended_at) {
+                    if ends.at.insert(sessions.clone(), ended_at) != Some(ended_at) {
                         ended.push(sessions);
                     }
                 }
                 Some(Notice::Ended(EndedSessions { sessions: None, .. })) | None => {}
             }
         }
-        if !revoked.is_empty() {
-            self.metrics.set_kept(self.revocations.add(&revoked));
-            self.web_sockets.close_revoked(&self.revocations, Some(&revoked)).await;
-        }
+        let new = self.add(revoked);
+        self.close_revoked(&new).await;
         if !ended.is_empty() {
             self.web_sockets.end_sessions(&ended).await;
         }
@@ -260,15 +296,35 @@ impl Watcher {
 }
 
 impl Watch {
-    /// What comes next. What comes too late may be old: it waited while this process stood still.
+    /// What comes next. What comes late may be old, and so may be what comes with it: it waited while this process or the network
+    /// stood still. It says something new all the same.
     async fn next(&mut self) -> Result<WatchSessionsResponse, Broken> {
+        let asked_at = Instant::now();
         let next = timeout(MAX_SILENCE, self.responses.message()).await;
-        if self.heard_at.elapsed() >= MAX_SILENCE {
+        let now = Instant::now();
+        if now - asked_at >= MAX_SILENCE {
             return Err(Broken::Silent);
         }
         let next = next.map_err(|_| Broken::Silent)??;
-        self.heard_at = Instant::now();
+        let last_at = std::mem::replace(&mut self.last_at, now);
+        if now - last_at >= KNOWN_FOR {
+            self.late_since.get_or_insert(now);
+        } else if now - asked_at >= FRESH_AFTER {
+            self.late_since = None;
+        }
+        match self.late_since {
+            None => self.heard_at = now,
+            Some(since) if now - since >= MAX_SILENCE => return Err(Broken::Silent),
+            Some(_) => {}
+        }
         next.ok_or_else(|| Broken::Failed(Status::unavailable("it has ended")))
+    }
+
+    /// To be called when what it told was done.
+    fn tell(&self, revocations: &Revocations) {
+        if self.late_since.is_none() {
+            revocations.set_heard(self.heard_at);
+        }
     }
 }
 

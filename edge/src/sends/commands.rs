@@ -14,6 +14,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tonic::Code;
 
 use super::{SendResult, room::Room};
+use crate::revocation::{Revocations, TokenMark};
 
 /// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
 pub(super) const MAX_UNANSWERED: usize = 1_024;
@@ -84,6 +85,8 @@ pub(super) struct Entry {
     pub(super) place: u64,
     /// Given back with the answer.
     pub(super) room: Option<Room>,
+    /// Of whoever sent it.
+    pub(super) token: TokenMark,
     pub(super) request_id: RequestId,
 }
 
@@ -171,6 +174,37 @@ impl State {
                 (command.request, command.entry.room) = (None, None);
                 refusals.push((answer, outcome_unknown()));
             }
+        }
+        refusals
+    }
+
+    /// Takes back what is on no stream and whose token was taken away.
+    pub(super) fn withdraw(&mut self, revocations: &Revocations) -> Refusals {
+        let is_revoked = |entry: &Entry| {
+            let user = entry.room.as_ref().map(Room::user);
+            user.is_some_and(|user| revocations.mean(user, &entry.token))
+        };
+        let mut refusals = Refusals::new();
+        if self.waiting.iter().any(|command| is_revoked(&command.entry)) {
+            let waiting = std::mem::take(&mut self.waiting).into_iter();
+            let (revoked, rest): (Vec<_>, _) =
+                waiting.partition(|command| is_revoked(&command.entry));
+            self.waiting = rest.into();
+            refusals
+                .extend(revoked.into_iter().map(|command| (command.answer, unreachable_core())));
+        }
+        let is_revoked = |command: &OnStream| is_revoked(&command.entry);
+        if self.again.iter().chain(&self.again_later).any(is_revoked) {
+            let (revoked, rest): (Vec<_>, _) =
+                std::mem::take(&mut self.again).into_iter().partition(is_revoked);
+            self.again = rest.into();
+            let revoked = revoked
+                .into_iter()
+                .chain(self.again_later.extract_if(.., |command| is_revoked(command)));
+            refusals.extend(revoked.filter_map(|command| {
+                let failure = if command.repeated { outcome_unknown() } else { unreachable_core() };
+                Some((command.answer?, failure))
+            }));
         }
         refusals
     }

@@ -23,7 +23,10 @@ use super::{
     stall::Stall,
     tally::Tally,
 };
-use crate::core_client::CoreClient;
+use crate::{
+    core_client::CoreClient,
+    revocation::{Revocations, TokenMark},
+};
 
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -32,6 +35,7 @@ pub(super) struct Lane {
     state: Mutex<State>,
     pub(super) stall: Arc<Stall>,
     pub(super) tally: Arc<Tally>,
+    pub(super) revocations: Arc<Revocations>,
     pub(super) closing: CancellationToken,
 }
 
@@ -52,8 +56,14 @@ impl Drop for RefuseOnDrop {
 }
 
 impl Lane {
-    pub(super) fn new(terms: Terms, stall: Arc<Stall>, tally: Arc<Tally>) -> Self {
-        Self { terms, state: Mutex::default(), stall, tally, closing: CancellationToken::new() }
+    pub(super) fn new(
+        terms: Terms,
+        stall: Arc<Stall>,
+        tally: Arc<Tally>,
+        revocations: Arc<Revocations>,
+    ) -> Self {
+        let (state, closing) = (Mutex::default(), CancellationToken::new());
+        Self { terms, state, stall, tally, revocations, closing }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -66,7 +76,7 @@ impl Lane {
         request_id: RequestId,
         answer: oneshot::Sender<SendResult>,
         submitted: Instant,
-        room: Room,
+        (room, token): (Room, TokenMark),
     ) {
         let mut state = self.state();
         let waits = !self.terms.wait.is_zero() && !state.has_no_patience;
@@ -82,7 +92,8 @@ impl Lane {
             return self.give(vec![(answer, failure)]);
         }
         state.last_place += 1;
-        let entry = Entry { submitted, place: state.last_place, room: Some(room), request_id };
+        let (place, room) = (state.last_place, Some(room));
+        let entry = Entry { submitted, place, room, token, request_id };
         state.waiting.push_back(Waiting { request, answer, entry });
         let requests = state.requests.take();
         drop(state);
@@ -132,17 +143,34 @@ impl Lane {
     async fn serve(self: &Arc<Self>, core: &CoreClient) {
         let mut expiry = interval(EXPIRY_INTERVAL);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut known_again = self.revocations.known_again();
         let link = Box::pin(self.keep_link(core));
         tokio::pin!(link);
         loop {
             tokio::select! {
                 () = &mut link => break,
+                Ok(()) = known_again.changed() => self.go_on(),
                 // Not left to a core that fails to end the stream.
                 _ = expiry.tick() => if self.expire() {
                     break;
                 },
             }
         }
+    }
+
+    /// It is known again which tokens were taken away.
+    fn go_on(&self) {
+        let (refusals, requests) = {
+            let mut state = self.state();
+            (state.withdraw(&self.revocations), state.requests.take())
+        };
+        wake(requests);
+        self.give(refusals);
+    }
+
+    /// Whether what waits may go to the core. What is left when the edge ends may: it was taken in time.
+    pub(super) fn may_send(&self, state: &State, now: Instant) -> bool {
+        state.closing || self.revocations.is_known_at(now)
     }
 
     /// Gives what became too old; gives whether nothing is left to wait for. What was to be repeated later is repeated
@@ -208,14 +236,16 @@ mod tests {
     use crate::stub_core::{StubCore, user};
 
     fn lane() -> Lane {
-        Lane::new(Terms { keeps: true, wait: Duration::ZERO }, Arc::default(), Arc::default())
+        let terms = Terms { keeps: true, wait: Duration::ZERO };
+        Lane::new(terms, Arc::default(), Arc::default(), Arc::default())
     }
 
     fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<SendResult> {
         let (answer, pending) = oneshot::channel();
         let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
         let room = Arc::new(Rooms::default()).of(user(1)).take(0).expect("room");
-        lane.submit(Request::Attachment(dispatch), RequestId::draw(), answer, Instant::now(), room);
+        let (id, of) = (RequestId::draw(), (room, TokenMark::default()));
+        lane.submit(Request::Attachment(dispatch), id, answer, Instant::now(), of);
         pending
     }
 

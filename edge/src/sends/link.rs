@@ -246,7 +246,9 @@ impl Stream for Requests {
         let now = Instant::now();
         // This edge may have stood still.
         let late = state.expire_next(lane.terms.wait, now);
-        let next = match state.next_request(lane.terms, now) {
+        let may_send = lane.may_send(&state, now);
+        let next = may_send.then(|| state.next_request(lane.terms, now)).flatten();
+        let next = match next {
             Some(request) => Poll::Ready(Some(request)),
             // What is on the stream may have to be repeated on it.
             None if state.closing && state.is_idle() => Poll::Ready(None),

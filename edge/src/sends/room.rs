@@ -48,6 +48,12 @@ pub(super) struct Room {
     bytes: usize,
 }
 
+impl Room {
+    pub(super) fn user(&self) -> UserId {
+        self.of_user.user
+    }
+}
+
 impl Rooms {
     /// `bytes` shows what commands hold.
     pub(super) fn new(bytes: Gauge) -> Self {

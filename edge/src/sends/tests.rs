@@ -39,7 +39,14 @@ fn world_with(in_process: bool, wait: Duration) -> World {
     core.add_user(user(ALICE));
     core.add_user(user(BOB));
     let tasks = Tasks::default();
-    let sends = SendPipeline::new(&core.client(), in_process, wait, &tasks, &Metrics::default());
+    let sends = SendPipeline::new(
+        &core.client(),
+        in_process,
+        wait,
+        &Arc::default(),
+        &tasks,
+        &Metrics::default(),
+    );
     World { core, sends, tasks }
 }
 
@@ -49,7 +56,11 @@ impl World {
     }
 
     fn submit(&self, sender: u128, command: SendCommand) -> PendingSend {
-        match self.sends.submit(&self.sends.sender(user(sender)), command, Instant::now()) {
+        match self.sends.submit(
+            &self.sends.sender(user(sender), TokenMark::default()),
+            command,
+            Instant::now(),
+        ) {
             Submission::Accepted(pending) => pending,
             Submission::NoRoom(command) => panic!("no room for {command:?}"),
         }
@@ -385,7 +396,11 @@ async fn is_bounded_on_the_stream_and_for_each_user() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     world.core.wait_for("1,024 requests", |state| state.received.len() == 1_024).await;
     // The stream is full, but nothing is known to be away yet: the next one stays with its sender.
-    let next = world.sends.submit(&world.sends.sender(user(ALICE)), command(), Instant::now());
+    let next = world.sends.submit(
+        &world.sends.sender(user(ALICE), TokenMark::default()),
+        command(),
+        Instant::now(),
+    );
     assert!(matches!(next, Submission::NoRoom(_)));
     // Another user of the same lane waits for a place on the stream.
     let other = world.submit(ALICE + 2 * LANES as u128, command());
@@ -409,7 +424,11 @@ async fn what_has_no_room_for_anyone_stays_with_its_sender_until_something_is_aw
     let submit = |sender: u128| {
         let body = "x".repeat(16 * 1024);
         let command = SendCommand::Message { receiver: user(BOB), body };
-        world.sends.submit(&world.sends.sender(user(sender)), command, Instant::now())
+        world.sends.submit(
+            &world.sends.sender(user(sender), TokenMark::default()),
+            command,
+            Instant::now(),
+        )
     };
     let mut pending = Vec::new();
     let full = (1_000..).find_map(|number| match submit(number / 8) {
@@ -598,7 +617,14 @@ async fn a_core_that_dies_and_comes_back_over_the_network_loses_and_doubles_noth
     let client = CoreClient::new(transport, authorization());
     let tasks = Tasks::default();
     let server = serve(&core, address);
-    let sends = SendPipeline::new(&client, false, Duration::ZERO, &tasks, &Metrics::default());
+    let sends = SendPipeline::new(
+        &client,
+        false,
+        Duration::ZERO,
+        &Arc::default(),
+        &tasks,
+        &Metrics::default(),
+    );
     let world = World { core, sends, tasks };
     // The server may not listen yet.
     let mut number = 0;

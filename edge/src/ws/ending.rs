@@ -18,13 +18,8 @@ const USERS_AT_A_TIME: usize = 1_000;
 const MICROS_A_SECOND: i64 = 1_000_000;
 
 impl WebSockets {
-    /// Closes the connections whose token was taken away; of `new` where it is known what that may be. Whoever joins meanwhile
-    /// finds it out.
-    pub(crate) async fn close_revoked(
-        &self,
-        revocations: &Revocations,
-        new: Option<&[RevokedTokens]>,
-    ) {
+    /// Closes the connections whose token was taken away by what is new. Whoever joins meanwhile finds it out.
+    pub(crate) async fn close_revoked(&self, revocations: &Revocations, new: &[RevokedTokens]) {
         let close = |user: UserId, members: &Members| {
             for outgoing in members.all() {
                 if revocations.mean(user, &outgoing.admitted.token) {
@@ -32,7 +27,7 @@ impl WebSockets {
                 }
             }
         };
-        match new.and_then(users) {
+        match users(new) {
             Some(users) => {
                 for user in users {
                     self.sockets.members_of(user).iter().for_each(|members| close(user, members));

@@ -161,7 +161,7 @@ impl Stream<'_> {
             if let Err(failure) = self.come_up(core, progress, &mut asks_from).await {
                 return failure;
             }
-            let response = match self.next(core.user, progress.is_live()).await {
+            let response = match self.next(core, progress.is_live()).await {
                 Ok(response) => response,
                 Err(failure) => return failure,
             };
@@ -177,11 +177,16 @@ impl Stream<'_> {
     }
 
     /// A response. In a catch-up it takes one of the user's places to read it.
-    async fn next(&mut self, user: UserId, is_live: bool) -> Result<SubscribeResponse, Failure> {
+    async fn next(
+        &mut self,
+        core: &CoreOfUser<'_>,
+        is_live: bool,
+    ) -> Result<SubscribeResponse, Failure> {
+        let revocations = &core.subscriptions.revocations;
         let response = if is_live {
             self.responses.message().await
         } else {
-            let place = self.limiter.catch_up_read(user).await;
+            let place = self.limiter.catch_up_read(core.user).await;
             match timeout(LONGEST_READ, self.responses.message()).await {
                 Ok(response) => response,
                 Err(_) => {
@@ -190,6 +195,7 @@ impl Stream<'_> {
                 }
             }
         };
+        revocations.known().await;
         match response {
             Ok(Some(response)) => Ok(response),
             Ok(None) => Err(out_of_reach()),

@@ -50,7 +50,7 @@ use super::{
 };
 use crate::{
     audit,
-    auth::{Identity, Refusal, query_token},
+    auth::{Identity, query_token},
     client_address::ClientAddress,
     doorkeeper::TurnedAway,
     error::PublicError,
@@ -135,8 +135,12 @@ pub(crate) async fn handshake(
         }
     };
     // It is in the registry: from here on whatever is learned closes it. It may have been learned before.
-    if authenticator.revocations().mean(identity.user_id, &identity.token) {
-        audit::refused(&web_sockets.audit, Refusal::Revoked, request.extensions());
+    let revocations = authenticator.revocations();
+    if let Err(refusal) = revocations.check(identity.user_id, &identity.token, patience).await {
+        audit::refused(&web_sockets.audit, refusal, request.extensions());
+        if refusal.is_temporary() {
+            return PublicError::unavailable().into_response();
+        }
         return unauthenticated(&web_sockets, request, &offer, Some(identity.user_id));
     }
     if let Some(written) = Visitor::written(request.extensions()) {

@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     config::Limits,
-    core_client::CoreClient,
     directory::KnownUsers,
     metrics::{Metrics, OpenSocket},
+    sends::{SendPipeline, Sender},
     tasks::Tasks,
     wire::Generation,
 };
@@ -68,7 +68,7 @@ struct OfUser {
 impl Sockets {
     pub(super) fn new(
         limits: &Limits,
-        core: CoreClient,
+        subscriptions: Subscriptions,
         known_users: Arc<KnownUsers>,
         metrics: Metrics,
         tasks: Tasks,
@@ -80,7 +80,7 @@ impl Sockets {
             places: Places::new(limits),
             registry: Mutex::default(),
             lingering: Lingering::default(),
-            subscriptions: Arc::new(Subscriptions::new(core, metrics.clone())),
+            subscriptions: Arc::new(subscriptions),
             known_users,
             metrics,
             tasks,
@@ -277,6 +277,15 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn user(&self) -> UserId {
         self.user
+    }
+
+    /// Who sends what comes on it, from the first time on.
+    pub(super) fn sender<'a>(
+        &self,
+        sender: &'a mut Option<Sender>,
+        sends: &SendPipeline,
+    ) -> &'a Sender {
+        sender.get_or_insert_with(|| sends.sender(self.user, self.outgoing.admitted.token))
     }
 
     /// Resolves when no message sent to the user from now on can be missed.

@@ -1,7 +1,7 @@
 //! The one subscription of a user's feed, which outlives breaks of the link: it is opened again after the last position, so that
 //! the connections, which stay open, see each message once. It ends with the user's last connection.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use netrox_proto::{
     ids::UserId,
@@ -21,7 +21,7 @@ use super::{
     feed::{Feed, OPEN_TIMEOUT, out_of_reach},
     position::{Epochs, Position},
 };
-use crate::{backoff::Backoff, core_client::CoreClient, metrics::Metrics};
+use crate::{backoff::Backoff, core_client::CoreClient, metrics::Metrics, revocation::Revocations};
 
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// A delay and the attempt after it stay within the 5 s in which a feed is promised to recover.
@@ -57,6 +57,8 @@ impl Openings {
 /// What the subscriptions of an edge share.
 pub(super) struct Subscriptions {
     pub(super) core: CoreClient,
+    /// Nothing is shown to anybody while they are not known.
+    pub(super) revocations: Arc<Revocations>,
     pub(super) openings: Openings,
     epochs: Epochs,
     pub(super) metrics: Metrics,
@@ -110,8 +112,9 @@ impl Fate {
 }
 
 impl Subscriptions {
-    pub(super) fn new(core: CoreClient, metrics: Metrics) -> Self {
-        Self { core, openings: Openings::default(), epochs: Epochs::default(), metrics }
+    pub(super) fn new(core: CoreClient, revocations: Arc<Revocations>, metrics: Metrics) -> Self {
+        let (openings, epochs) = (Openings::default(), Epochs::default());
+        Self { core, revocations, openings, epochs, metrics }
     }
 
     /// Keeps a feed live until nobody comes back to it, when this is aborted, or until the subscription cannot go on. One
@@ -234,6 +237,7 @@ impl Subscriptions {
                 Ok(None) => return out_of_reach(),
                 Err(status) => return Failure::from(&status),
             };
+            self.revocations.known().await;
             if let Some(late) = deliver(feed, events, position.seq) {
                 late.await;
             }

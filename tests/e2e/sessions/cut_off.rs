@@ -18,15 +18,19 @@ async fn what_was_revoked_while_the_core_was_away_is_known_before_anything_is_se
 ) {
     let mut chat = TestChat::start(arrangement).await;
     let ada = chat.user("ada").await;
-    let ended = sockets(&chat, &ada).await;
+    let bob = chat.user("bob").await;
+    let mut ended = sockets(&chat, &ada).await;
     let core = chat.core_role();
     chat.kill(core);
+    // Longer than an edge believes in what it knows.
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     let user = Uuid::parse_str(&ada.id).expect("a UUID").simple();
     let revoked = format!(
         "insert into session_notices (version, kind, key, cutoff) values (1, 1, x'{user}', 99999999999)"
     );
     chat.change_rows(&[revoked.as_str()]).await;
-    // It waits for a core, and is no good when one is there.
+    // It waits for a core, and is no good when one is there. Nor is what comes on a socket.
+    ended[0].0.say(&bob, "by a thief").await;
     let edge = chat.edge();
     let client_ref = Uuid::new_v4().to_string();
     let body = serde_json::json!({"client_ref": client_ref, "message_body": "hello"}).to_string();
@@ -38,6 +42,7 @@ async fn what_was_revoked_while_the_core_was_away_is_known_before_anything_is_se
     assert!([401, 503].contains(&answer.status), "{answer:?}");
     are_closed(ended, 4401).await;
     is_refused(&chat, &ada).await;
+    assert_eq!(chat.count("select count(*) from messages").await, 0);
 }
 
 async fn an_edge_that_stood_still_learns_it_before_it_serves(arrangement: Arrangement) {

@@ -212,7 +212,7 @@ where
         let is_closing = self.closing.is_some();
         while let Some(marks) = self.next_receipt(is_closing, now) {
             let sends = &self.context.sends;
-            let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
+            let sender = self.connection.sender(&mut self.sender, sends);
             match sends.submit(sender, SendCommand::Mark(marks.mark), now) {
                 Submission::Accepted(pending) => self.receipts.begin(marks, pending),
                 Submission::NoRoom(_) => {
@@ -281,8 +281,7 @@ where
     pub(super) fn submit_last_receipts(&mut self) {
         let context = Arc::clone(&self.context);
         while let Some(marks) = self.receipts.pop(0) {
-            let user = self.connection.user();
-            let sender = self.sender.get_or_insert_with(|| context.sends.sender(user));
+            let sender = self.connection.sender(&mut self.sender, &context.sends);
             let command = SendCommand::Mark(marks.mark);
             context.sends.submit_last(sender, command, Instant::now());
         }

@@ -169,7 +169,7 @@ where
         held: Option<HeldMemory>,
     ) -> bool {
         let sends = &self.context.sends;
-        let sender = self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
+        let sender = self.connection.sender(&mut self.sender, sends);
         match sends.submit(sender, command, since) {
             Submission::Accepted(pending) => {
                 self.answers.push_back(Reply::Sent(echo, pending));
@@ -188,8 +188,7 @@ where
         while let Some(frame) = self.waiting.pop() {
             if let Frame::Command { command, since, .. } = frame {
                 let sends = &self.context.sends;
-                let sender =
-                    self.sender.get_or_insert_with(|| sends.sender(self.connection.user()));
+                let sender = self.connection.sender(&mut self.sender, sends);
                 sends.submit_last(sender, command, since);
             }
         }
