@@ -279,6 +279,8 @@ pub(super) async fn see_edges(
     edges: &[String],
 ) -> Result<(), sqlx::Error> {
     let Connection::Postgres(connection) = connection else { return Ok(()) };
+    // They have addresses of clients: none stays long, also where nobody asks again.
+    sqlx::query(FORGET_ANSWERS).execute(&mut *connection).await?;
     sqlx::query(SEE_EDGES).bind(edges).execute(connection).await.map(drop)
 }
 
