@@ -45,12 +45,21 @@ pub(crate) fn run(args: BackupArgs, sources: &Sources) -> Result<(), Failure> {
         say(format_args!("warning: no file was removed, because others may need it: {doubt}"));
     }
     print(&backed_up(&made))?;
-    match made.missing {
-        None => Ok(()),
-        Some(missing) => Err(Failure::Unsound(format!(
-            "files of messages could not be copied: {missing}; backup {} has all else",
-            made.name
-        ))),
+    match (made.missing, made.unremoved) {
+        (None, None) => Ok(()),
+        (None, Some(error)) => Err(Failure::System {
+            what: "removing what is not needed any more",
+            source: io::Error::other(format!("{error}; backup {} is whole", made.name)),
+        }),
+        (Some(missing), unremoved) => {
+            if let Some(error) = unremoved {
+                say(format_args!("warning: what is not needed any more was not removed: {error}"));
+            }
+            Err(Failure::Unsound(format!(
+                "files of messages could not be copied: {missing}; backup {} has all else",
+                made.name
+            )))
+        }
     }
 }
 

@@ -66,17 +66,32 @@ pub(super) struct Removed {
     pub(super) files: usize,
     /// Why files stay that may not be needed.
     pub(super) doubt: Option<String>,
+    /// What ended it.
+    pub(super) error: Option<BackupError>,
 }
 
-/// Removes the backups beyond the newest whole ones, and the files that no backup names. `newest` was just made.
+/// Removes the backups beyond the newest whole ones, and the files that no backup names. `newest` was just made, and is whole
+/// however this ends.
 pub(super) async fn prune(
+    place: &Place,
+    newest: &Manifest,
+    older: Vec<String>,
+    keep: Option<NonZeroUsize>,
+    stored: &HashMap<String, Found>,
+) -> Removed {
+    let mut removed = Removed::default();
+    removed.error = remove_needless(place, newest, older, keep, stored, &mut removed).await.err();
+    removed
+}
+
+async fn remove_needless(
     place: &Place,
     newest: &Manifest,
     mut older: Vec<String>,
     keep: Option<NonZeroUsize>,
     stored: &HashMap<String, Found>,
-) -> Result<Removed, BackupError> {
-    let mut removed = Removed::default();
+    removed: &mut Removed,
+) -> Result<(), BackupError> {
     let mut unnamed: HashSet<&str> =
         stored.iter().filter(|(_, file)| file.is_old).map(|(path, _)| path.as_str()).collect();
     let names_no_more = |unnamed: &mut HashSet<&str>, manifest: &Manifest| {
@@ -87,7 +102,7 @@ pub(super) async fn prune(
     names_no_more(&mut unnamed, newest);
     let limit = keep.map_or(usize::MAX, NonZeroUsize::get);
     if unnamed.is_empty() && older.len() < limit {
-        return Ok(removed);
+        return Ok(());
     }
     let mut whole = 1;
     while let Some(name) = older.pop() {
@@ -111,5 +126,5 @@ pub(super) async fn prune(
             removed.files += 1;
         }
     }
-    Ok(removed)
+    Ok(())
 }

@@ -58,6 +58,8 @@ pub struct BackedUp {
     pub files_removed: usize,
     /// Why nothing else was removed.
     pub doubt: Option<String>,
+    /// What went wrong as others were removed, after this one was whole.
+    pub unremoved: Option<BackupError>,
 }
 
 /// Makes a backup, beside a server or without one. No other may be written to the same place meanwhile: a directory is locked.
@@ -80,7 +82,8 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
         };
     let (target, _lock) = open_target(&settings.target).await?;
     let mut shelf = Shelf::look(&target).await?;
-    shelf.clean(&target).await?;
+    // What cannot be removed does not stop a backup.
+    let unclean = shelf.clean(&target).await.err();
     let known = newest_contents(&target, &shelf.whole).await?;
     let stored = target.files_below(FILES).await.map_err(BackupError::read)?;
     let made = Timestamp::from_microsecond(clock::now_micros()).unwrap_or(Timestamp::MAX);
@@ -88,7 +91,8 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
     let mut run =
         Run { settings, source, media, target, name, known, stored, copied: 0, copied_bytes: 0 };
     match run.make(shelf.whole).await {
-        Ok(made) => Ok(made),
+        Ok(made) => Ok(BackedUp { unremoved: made.unremoved.or(unclean), ..made }),
+        // It is not whole. Once its manifest is written, there is no error.
         Err(error) => {
             // On a full disk others need the room. What stays is removed by the next.
             let _ = keep::remove(&run.target, &run.name).await;
@@ -192,7 +196,7 @@ impl Run<'_> {
         }
         manifest.write(&self.target).await?;
         let removed =
-            keep::prune(&self.target, &manifest, older, self.settings.keep, &self.stored).await?;
+            keep::prune(&self.target, &manifest, older, self.settings.keep, &self.stored).await;
         let missing = missing.into_iter().map(|gone| format!("{} {}", gone.path, gone.why));
         Ok(BackedUp {
             name: self.name.clone(),
@@ -208,6 +212,7 @@ impl Run<'_> {
             removed: removed.backups,
             files_removed: removed.files,
             doubt: removed.doubt,
+            unremoved: removed.error,
         })
     }
 

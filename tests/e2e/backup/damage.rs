@@ -6,7 +6,11 @@ use netrox_harness::{Arrangement, TestChat, each, process};
 
 use super::{assert_ended, back_up, backed_up, restore, run, start_on, whole};
 
-each![; serve: what_is_damaged_is_named, a_restore_that_was_cut_off_is_not_taken_for_a_chat];
+each![
+    ; serve: what_is_damaged_is_named,
+    what_cannot_be_removed_costs_no_backup,
+    a_restore_that_was_cut_off_is_not_taken_for_a_chat,
+];
 
 async fn what_is_damaged_is_named(arrangement: Arrangement) {
     let chat = TestChat::start(arrangement).await;
@@ -60,6 +64,28 @@ async fn what_is_damaged_is_named(arrangement: Arrangement) {
     let ended = run(&chat, &["backup", "--data-dir", "data", "--to", "backups"]).await;
     assert_ended(&ended, 3, &format!("{} is missing", file_name(&lost)));
     assert_eq!(whole(&chat).len(), 3, "it has all else");
+}
+
+async fn what_cannot_be_removed_costs_no_backup(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let older = back_up(&chat, &[]).await["backup"].as_str().expect("a name").to_owned();
+    let backups = chat.directory().join("backups/backups");
+    // No file, and so not removed as one.
+    let database = backups.join(&older).join("chat.db");
+    fs::remove_file(&database).expect("remove a file");
+    fs::create_dir(&database).expect("a directory");
+    let arguments = ["backup", "--data-dir", "data", "--to", "backups", "--keep", "1"];
+    for _ in 0..2 {
+        let ended = run(&chat, &arguments).await;
+        assert_ended(&ended, 1, "is whole");
+        let made: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a line of JSON");
+        assert_eq!(whole(&chat), [made["backup"].as_str().expect("a name").to_owned()].into());
+        let dry = run(&chat, &["restore", "--from", "backups", "--dry-run"]).await;
+        assert!(dry.status.success(), "{dry:?}");
+    }
+    fs::remove_dir(&database).expect("remove a directory");
+    back_up(&chat, &["--keep", "1"]).await;
+    assert!(!backups.join(&older).exists() && whole(&chat).len() == 1);
 }
 
 async fn a_restore_that_was_cut_off_is_not_taken_for_a_chat(arrangement: Arrangement) {
