@@ -87,9 +87,8 @@ pub async fn restore(settings: &RestoreSettings) -> Result<Restored, BackupError
     let epoch = snapshot::make_ready(&unfinished).await;
     let epoch = epoch.map_err(|error| BackupError::Source(unopened(&unfinished, error)))?;
     let database = target.database().to_owned();
-    let named = spawn_blocking(move || name(&unfinished, &database));
+    let named = spawn_blocking(move || name(&unfinished, &database)).await;
     named
-        .await
         .map_err(io::Error::other)
         .flatten()
         .map_err(|error| BackupError::File { path: target.database().to_owned(), error })?;
@@ -240,8 +239,38 @@ async fn copy_files(
     Ok(damage)
 }
 
+/// Its log would not be found under the new name.
 fn name(unfinished: &Path, database: &Path) -> io::Result<()> {
+    let mut log = unfinished.as_os_str().to_owned();
+    log.push("-wal");
+    match fs::metadata(&log) {
+        Ok(metadata) if metadata.len() > 0 => {
+            return Err(io::Error::other("its log was not written back"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
     File::open(unfinished)?.sync_all()?;
     fs::rename(unfinished, database)?;
     database.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_whose_log_has_content_gets_no_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let [unfinished, database, log] =
+            [UNFINISHED, "chat.db", "chat.db.restored-wal"].map(|name| directory.path().join(name));
+        fs::write(&unfinished, "database").unwrap();
+        fs::write(&log, "log").unwrap();
+        let refused = name(&unfinished, &database).unwrap_err();
+        assert_eq!(refused.to_string(), "its log was not written back");
+        assert!(unfinished.exists() && !database.exists());
+        fs::write(&log, "").unwrap();
+        name(&unfinished, &database).unwrap();
+        assert!(database.exists());
+    }
 }

@@ -36,6 +36,7 @@ const NAMES: &str =
 /// The first lines are enough to know that it is not sound.
 const CHECK: &str = "pragma integrity_check(3)";
 const SOUND: &str = "ok";
+const WRITE_BACK: &str = "pragma wal_checkpoint(truncate)";
 
 /// Why a copy could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +156,14 @@ pub(crate) async fn make_ready(path: &Path) -> Result<String, OpenError> {
     let prepared = sqlite::prepare(path, Expected::Database, true).await?;
     let mut connection = prepared.connection;
     let history = super::history::sqlite::renew(&mut connection).await?;
-    // With no other open, what the log has is written back, and its file goes.
+    // Closing would write back what the log has as well, but say nothing if the disk is full.
+    let (busy, ..): (i64, i64, i64) =
+        sqlx::query_as(WRITE_BACK).fetch_one(&mut connection).await?;
+    if busy != 0 {
+        return Err(OpenError::Unreadable(
+            "its log was not written back: another program uses it".to_owned(),
+        ));
+    }
     connection.close().await?;
     Ok(history.epoch(history.start()).to_string())
 }
