@@ -41,6 +41,9 @@ pub(crate) fn run(args: BackupArgs, sources: &Sources) -> Result<(), Failure> {
     if let Some(bucket) = &made.files_are_in {
         say(format_args!("warning: the files of messages are in {bucket}, and were not copied"));
     }
+    if let Some(mended) = &made.mended {
+        say(format_args!("warning: copied anew, look at the disk of the backups: {mended}"));
+    }
     if let Some(doubt) = &made.doubt {
         say(format_args!("warning: no file was removed, because others may need it: {doubt}"));
     }

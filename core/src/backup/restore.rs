@@ -111,7 +111,8 @@ pub async fn check_backup(
     let place = open(from).await?;
     let manifest = choose(&place, from, backup).await?;
     check_database(&place, &manifest).await?;
-    let mut damage = verify::files(&place, &manifest.files).await?;
+    let rotten = verify::files(&place, &manifest.files).await?;
+    let mut damage: Vec<_> = rotten.iter().map(ToString::to_string).collect();
     damage.extend(manifest.missing.iter().map(|path| format!("{path} was missing before")));
     if let Some(damage) = Damage::of(damage) {
         return Err(BackupError::Damaged { backup: manifest.name, damage });

@@ -26,6 +26,7 @@ use crate::{
     config::MediaLocation,
     lifecycle,
     lock::{LockError, LockFile},
+    media,
     store::snapshot::{NamedFile, Reader},
 };
 
@@ -52,6 +53,8 @@ pub struct BackedUp {
     pub files_are_in: Option<MediaLocation>,
     /// Files that messages refer to and that were not there, or not whole.
     pub missing: Option<Damage>,
+    /// Files of the target that were not what they were, and were copied anew.
+    pub mended: Option<Damage>,
     pub is_verified: bool,
     /// Earlier ones beyond those to keep.
     pub removed: Vec<String>,
@@ -191,9 +194,10 @@ impl Run<'_> {
             files,
             missing: missing.iter().map(|gone| gone.path.clone()).collect(),
         };
-        if self.settings.verify {
-            self.verify(&snapshot.path, &manifest).await?;
-        }
+        let mended = match self.settings.verify {
+            true => self.verify(&snapshot.path, &manifest).await?,
+            false => Vec::new(),
+        };
         manifest.write(&self.target).await?;
         let removed =
             keep::prune(&self.target, &manifest, older, self.settings.keep, &self.stored).await;
@@ -208,6 +212,7 @@ impl Run<'_> {
             bytes_copied: self.copied_bytes,
             files_are_in,
             missing: Damage::of(missing.collect()),
+            mended: Damage::of(mended),
             is_verified: self.settings.verify,
             removed: removed.backups,
             files_removed: removed.files,
@@ -362,18 +367,51 @@ impl Run<'_> {
         })
     }
 
-    /// Reads again all that it has.
-    async fn verify(&self, snapshot: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+    /// Reads again all that it has, and tells the files that it copied anew because they were not what they were.
+    async fn verify(
+        &mut self,
+        snapshot: &Path,
+        manifest: &Manifest,
+    ) -> Result<Vec<String>, BackupError> {
         verify::database(snapshot, manifest).await?;
-        let mut damage = verify::files(&self.target, &manifest.files).await?;
+        let (mut damage, mut mended) = (Vec::new(), Vec::new());
+        for rotten in verify::files(&self.target, &manifest.files).await? {
+            let is_mended = self.mend(rotten.file).await?;
+            if is_mended { &mut mended } else { &mut damage }.push(rotten.to_string());
+        }
         let path = manifest::database_path(&self.name);
         let content = copying::content(&self.target, &path).await.map_err(BackupError::read)?;
         if content != manifest.database {
             damage.push("its database is not what was written".to_owned());
         }
         match Damage::of(damage) {
-            None => Ok(()),
+            None => Ok(mended),
             Some(damage) => Err(BackupError::Damaged { backup: manifest.name.clone(), damage }),
+        }
+    }
+
+    /// Copies a file anew, if the server has it as it was. All backups of the target have it then.
+    async fn mend(&mut self, file: &BackedUpFile) -> Result<bool, BackupError> {
+        let Some(media) = &self.media else { return Ok(false) };
+        match copying::content(media, &file.path).await {
+            Ok(content) if content == file.content => {}
+            Ok(_) | Err(media::Error::NotFound | media::Error::Truncated) => return Ok(false),
+            Err(media::Error::Unavailable(error)) => return Err(BackupError::ReadFile(error)),
+        }
+        let path = manifest::file_path(&file.path);
+        let to = (&self.target, path.as_str());
+        match copying::copy((media, &file.path), to, file.content.bytes).await {
+            Ok(_) => {}
+            Err(CopyError::Gone(_)) => return Ok(false),
+            Err(CopyError::Source(error)) => return Err(BackupError::ReadFile(words(error))),
+            Err(CopyError::Target(error)) => return Err(BackupError::write(error)),
+        }
+        self.copied += 1;
+        self.copied_bytes += file.content.bytes;
+        match copying::content(&self.target, &path).await {
+            Ok(content) => Ok(content == file.content),
+            Err(media::Error::NotFound | media::Error::Truncated) => Ok(false),
+            Err(error @ media::Error::Unavailable(_)) => Err(BackupError::read(error)),
         }
     }
 }

@@ -50,19 +50,33 @@ pub(super) async fn database(path: &Path, manifest: &Manifest) -> Result<(), Bac
     reader.close().await.map_err(BackupError::Snapshot)
 }
 
+/// A file that is not as it was.
+#[derive(Debug)]
+pub(super) struct Rotten<'a> {
+    pub(super) file: &'a BackedUpFile,
+    why: &'static str,
+}
+
+impl std::fmt::Display for Rotten<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.file.path, self.why)
+    }
+}
+
 /// Reads all files, and tells those that are not as they were.
-pub(super) async fn files(
+pub(super) async fn files<'a>(
     place: &Place,
-    files: &[BackedUpFile],
-) -> Result<Vec<String>, BackupError> {
+    files: &'a [BackedUpFile],
+) -> Result<Vec<Rotten<'a>>, BackupError> {
     let checked = stream::iter(files).map(|file| async move {
-        match copying::content(place, &manifest::file_path(&file.path)).await {
-            Ok(content) if content == file.content => Ok(None),
-            Ok(_) => Ok(Some(format!("{} is not what it was", file.path))),
-            Err(media::Error::NotFound) => Ok(Some(format!("{} is missing", file.path))),
-            Err(media::Error::Truncated) => Ok(Some(format!("{} is cut short", file.path))),
-            Err(error @ media::Error::Unavailable(_)) => Err(BackupError::read(error)),
-        }
+        let why = match copying::content(place, &manifest::file_path(&file.path)).await {
+            Ok(content) if content == file.content => return Ok(None),
+            Ok(_) => "is not what it was",
+            Err(media::Error::NotFound) => "is missing",
+            Err(media::Error::Truncated) => "is cut short",
+            Err(error @ media::Error::Unavailable(_)) => return Err(BackupError::read(error)),
+        };
+        Ok(Some(Rotten { file, why }))
     });
     let checked = checked.buffer_unordered(FILES_AT_ONCE);
     checked.try_filter_map(|damage| async move { Ok(damage) }).try_collect().await

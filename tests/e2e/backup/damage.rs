@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::FileExt as _};
 
 use netrox_harness::{Arrangement, TestChat, each, process};
 
-use super::{assert_ended, back_up, backed_up, restore, run, start_on, whole};
+use super::{assert_ended, back_up, backed_up, printed, restore, run, start_on, whole};
 
 each![
     ; serve: what_is_damaged_is_named,
@@ -22,7 +22,9 @@ async fn what_is_damaged_is_named(arrangement: Arrangement) {
     let name = |made: &serde_json::Value| made["backup"].as_str().expect("a name").to_owned();
     let (older, newer) = (name(&older), name(&newer));
     let [lost, changed] = [lost, changed].map(|message| backed_up(&chat, &message));
-    let file_name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    // Paths are quoted.
+    let file_name = |path: &std::path::Path| format!("{}\"", path.file_name().unwrap().display());
+    let files = chat.directory().join("backups/files");
 
     fs::remove_file(&lost).expect("remove a file");
     let file = fs::File::options().write(true).open(&changed).expect("a file");
@@ -37,12 +39,20 @@ async fn what_is_damaged_is_named(arrangement: Arrangement) {
     let restored = start_on(&chat.directory().join("restored")).await;
     assert_eq!(restored.history(&bob, &ada).await.len(), 2);
     drop(restored);
-    // The next copies what is not there, and finds what is not what it was.
-    let ended = run(&chat, &["backup", "--data-dir", "data", "--to", "backups", "--verify"]).await;
+    // The next copies what is not there, and what is not what it was, unless the server has it no better.
+    let arguments = ["backup", "--data-dir", "data", "--to", "backups", "--verify"];
+    let of_server = chat.media_dir().join(changed.strip_prefix(&files).expect("a file"));
+    let sound = fs::read(&of_server).expect("read a file");
+    fs::write(&of_server, "canary of a changed FILE").expect("write a file");
+    let ended = run(&chat, &arguments).await;
     assert_ended(&ended, 3, &format!("{} is not what it was", file_name(&changed)));
     assert!(lost.exists());
-    fs::remove_file(&changed).expect("remove a file");
-    let mended = name(&back_up(&chat, &["--verify"]).await);
+    fs::write(&of_server, sound).expect("write a file");
+    let ended = run(&chat, &arguments).await;
+    assert_ended(&ended, 0, &format!("{} is not what it was", file_name(&changed)));
+    let mended = printed(&ended);
+    assert_eq!(mended["files_copied"], 1, "{mended}");
+    let mended = name(&mended);
     assert!(run(&chat, &dry).await.status.success());
 
     let of =
