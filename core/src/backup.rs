@@ -60,6 +60,12 @@ pub enum BackupError {
     Place { location: MediaLocation, error: StoreError },
     #[error("{0}: another backup is being written to it")]
     Busy(MediaLocation),
+    /// It would remove what it does not know, if it were to keep few.
+    #[error(
+        "{location}: its newest backup {backup} is of another database ({theirs}), and this one is {}: give \
+         each chat a place of its own", .ours.as_deref().unwrap_or("older than its first")
+    )]
+    OtherDatabase { location: MediaLocation, backup: String, theirs: String, ours: Option<String> },
     #[error("copying the database: {0}")]
     Snapshot(SnapshotError),
     #[error("reading a file of a message: {0}")]
@@ -99,6 +105,7 @@ impl BackupError {
             Self::Media { .. }
             | Self::Place { .. }
             | Self::Busy(_)
+            | Self::OtherDatabase { .. }
             | Self::ReadFile(_)
             | Self::Read(_)
             | Self::Write(_)

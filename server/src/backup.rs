@@ -106,9 +106,10 @@ fn failure(error: BackupError, what: &'static str, place: &str, sources: &Source
         }
         BackupError::Source(open) => service::not_opened(open, "database-url", sources),
         BackupError::Media { .. } => sources.refuse("media-url", error).into(),
-        BackupError::Place { .. } | BackupError::NoBackup(_) | BackupError::NewerSchema { .. } => {
-            sources.refuse(place, error).into()
-        }
+        BackupError::Place { .. }
+        | BackupError::OtherDatabase { .. }
+        | BackupError::NoBackup(_)
+        | BackupError::NewerSchema { .. } => sources.refuse(place, error).into(),
         BackupError::UnknownBackup { .. } | BackupError::NotWhole(_) => {
             sources.refuse("backup", error).into()
         }
@@ -128,6 +129,7 @@ fn failure(error: BackupError, what: &'static str, place: &str, sources: &Source
 fn backed_up(made: &BackedUp) -> Value {
     json!({
         "backup": made.name,
+        "database_id": made.identity,
         "epoch": made.epoch,
         "newest_message": made.newest_message,
         "database_bytes": made.database_bytes,
@@ -143,6 +145,7 @@ fn backed_up(made: &BackedUp) -> Value {
 fn sound(checked: &Checked) -> Value {
     json!({
         "sound": checked.name,
+        "database_id": checked.identity,
         "epoch": checked.epoch,
         "newest_message": checked.newest_message,
         "files": checked.files,
@@ -153,6 +156,7 @@ fn sound(checked: &Checked) -> Value {
 fn of_restored(restored: &Restored, settings: &RestoreSettings) -> Value {
     json!({
         "restored": restored.name,
+        "database_id": restored.identity,
         "data_dir": settings.data_dir,
         "epoch": restored.epoch,
         "newest_message": restored.newest_message,

@@ -203,6 +203,16 @@ async fn one_backup_at_a_time_and_of_sqlite_alone(arrangement: Arrangement) {
     let missing = ["backup", "--data-dir", "missing", "--to", "backups"];
     assert_ended(&run(&chat, &missing).await, 2, "--data-dir: ");
     assert!(!chat.directory().join("missing").exists());
+    // Nor of two chats in a place.
+    let other = TestChat::start(arrangement).await;
+    let arguments = ["backup", "--data-dir", "data", "--to"].map(Into::into);
+    let target = chat.directory().join("backups");
+    let arguments: Vec<OsString> =
+        arguments.into_iter().chain([target.into(), "--keep".into(), "1".into()]).collect();
+    let ended = process::run(other.directory(), arguments, [("", ""); 0]).await;
+    assert_ended(&ended, 2, "is of another database");
+    drop(other);
+    assert_eq!(whole(&chat).len(), 1);
     // It hinders no start, nor does it need a server.
     let mut chat = chat;
     assert!(chat.terminate(Role::Serve).await.success());

@@ -28,7 +28,8 @@ pub(super) struct Manifest {
     /// When the database was copied, or soon after.
     pub(super) made: String,
     pub(super) schema: i64,
-    /// Of the database that was copied.
+    /// Of the database that was copied, by which it is known again. Its backups alone are in a place.
+    pub(super) identity: Option<String>,
     pub(super) epoch: Option<String>,
     pub(super) newest_message: i64,
     pub(super) database: Content,

@@ -44,6 +44,8 @@ pub struct RestoreSettings {
 #[derive(Debug)]
 pub struct Restored {
     pub name: String,
+    /// By which the database is known again.
+    pub identity: Option<String>,
     /// That of the history which begins.
     pub epoch: String,
     pub newest_message: i64,
@@ -58,6 +60,8 @@ pub struct Restored {
 #[derive(Debug)]
 pub struct Checked {
     pub name: String,
+    /// By which the database is known again.
+    pub identity: Option<String>,
     /// Of the database that was copied.
     pub epoch: Option<String>,
     pub newest_message: i64,
@@ -95,6 +99,7 @@ pub async fn restore(settings: &RestoreSettings) -> Result<Restored, BackupError
     target.finish()?;
     Ok(Restored {
         name: manifest.name,
+        identity: manifest.identity,
         epoch,
         newest_message: manifest.newest_message,
         files: manifest.files.len(),
@@ -119,6 +124,7 @@ pub async fn check_backup(
     }
     Ok(Checked {
         name: manifest.name,
+        identity: manifest.identity,
         epoch: manifest.epoch,
         newest_message: manifest.newest_message,
         files: manifest.files.len(),

@@ -40,6 +40,8 @@ const NAME_OF_SNAPSHOT: &str = "chat.db";
 #[derive(Debug)]
 pub struct BackedUp {
     pub name: String,
+    /// By which the database is known again.
+    pub identity: Option<String>,
     /// Of the database that was copied; none where no server has ever noted it.
     pub epoch: Option<String>,
     pub newest_message: i64,
@@ -69,7 +71,7 @@ pub struct BackedUp {
 pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError> {
     lifecycle::check_existing(&settings.database).map_err(BackupError::Source)?;
     let source = Reader::open(&settings.database).await;
-    let source =
+    let mut source =
         source.map_err(|error| BackupError::Source(unopened(&settings.database, error)))?;
     let media =
         match &settings.media {
@@ -85,9 +87,15 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
         };
     let (target, _lock) = open_target(&settings.target).await?;
     let mut shelf = Shelf::look(&target).await?;
+    let newest = newest(&target, &shelf.whole).await?;
+    if let Some(newest) = &newest {
+        let ours = source.identity().await.map_err(BackupError::Snapshot)?;
+        refuse_other(newest, ours, &settings.target)?;
+    }
     // What cannot be removed does not stop a backup.
     let unclean = shelf.clean(&target).await.err();
-    let known = newest_contents(&target, &shelf.whole).await?;
+    // Of other files nothing is known by now but their lengths.
+    let known = newest.map(Manifest::contents).unwrap_or_default();
     let stored = target.files_below(FILES).await.map_err(BackupError::read)?;
     let made = Timestamp::from_microsecond(clock::now_micros()).unwrap_or(Timestamp::MAX);
     let name = manifest::name(made, shelf.whole.last().map(String::as_str));
@@ -124,17 +132,30 @@ async fn open_target(location: &MediaLocation) -> Result<(Place, Option<LockFile
     Ok((place, lock))
 }
 
-/// What the files of the last backup hold, of which nothing is known by now but their lengths.
-async fn newest_contents(
-    target: &Place,
-    whole: &[String],
-) -> Result<HashMap<String, Content>, BackupError> {
+/// Two chats in a place would remove each other's backups and files.
+fn refuse_other(
+    newest: &Manifest,
+    ours: Option<String>,
+    location: &MediaLocation,
+) -> Result<(), BackupError> {
+    match &newest.identity {
+        Some(theirs) if ours.as_ref() != Some(theirs) => Err(BackupError::OtherDatabase {
+            location: location.clone(),
+            backup: newest.name.clone(),
+            theirs: theirs.clone(),
+            ours,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn newest(target: &Place, whole: &[String]) -> Result<Option<Manifest>, BackupError> {
     for name in whole.iter().rev() {
         if let manifest::Found::Whole(manifest) = Manifest::find(target, name).await? {
-            return Ok(manifest.contents());
+            return Ok(Some(manifest));
         }
     }
-    Ok(HashMap::new())
+    Ok(None)
 }
 
 struct Run<'a> {
@@ -187,6 +208,7 @@ impl Run<'_> {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             made: snapshot.made.to_string(),
             schema: facts.schema,
+            identity: facts.identity.clone(),
             epoch: facts.epoch.clone(),
             newest_message: facts.newest_message,
             database,
@@ -204,6 +226,7 @@ impl Run<'_> {
         let missing = missing.into_iter().map(|gone| format!("{} {}", gone.path, gone.why));
         Ok(BackedUp {
             name: self.name.clone(),
+            identity: facts.identity,
             epoch: facts.epoch,
             newest_message: facts.newest_message,
             database_bytes: manifest.database.bytes,

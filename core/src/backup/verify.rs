@@ -28,6 +28,7 @@ pub(super) async fn database(path: &Path, manifest: &Manifest) -> Result<(), Bac
     }
     let facts = reader.facts().await.map_err(BackupError::Snapshot)?;
     if facts.schema != manifest.schema
+        || facts.identity != manifest.identity
         || facts.epoch != manifest.epoch
         || facts.newest_message != manifest.newest_message
     {

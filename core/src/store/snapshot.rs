@@ -9,6 +9,7 @@ use std::{path::Path, time::Duration};
 use sqlx::{
     ConnectOptions as _, Connection as _, FromRow, SqliteConnection, sqlite::SqliteConnectOptions,
 };
+use uuid::Uuid;
 
 use super::{
     Expected, OpenError,
@@ -25,6 +26,9 @@ const PAGE_FILES: i64 = 10_000;
 const HAS_SCHEMA: &str = "\
     select count(*) = 2 from sqlite_schema where type = 'table' and name in ('_sqlx_migrations', 'starts')";
 const SCHEMA: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+const HAS_IDENTITY: &str =
+    "select exists (select 1 from sqlite_schema where type = 'table' and name = 'identity')";
+const IDENTITY: &str = "select id from identity";
 const STARTS: &str = "select coalesce(min(start), 0), coalesce(max(start), 0) from starts";
 const NEWEST_MESSAGE: &str = "select coalesce(max(id), 0) from messages";
 /// The file of a deleted message is removed.
@@ -59,6 +63,8 @@ pub(crate) struct Reader(SqliteConnection);
 pub(crate) struct Facts {
     /// The number of its last migration.
     pub(crate) schema: i64,
+    /// By which a database is known again; none where it was not brought up to date since it has one.
+    pub(crate) identity: Option<String>,
     /// The name of its history; none before the first.
     pub(crate) epoch: Option<String>,
     /// The greatest identifier of a message; 0 where there is none.
@@ -109,7 +115,18 @@ impl Reader {
         let history = History::of_starts(first, latest);
         let epoch = (latest != Start::default()).then(|| history.epoch(latest).to_string());
         let newest_message = sqlx::query_scalar(NEWEST_MESSAGE).fetch_one(&mut self.0).await?;
-        Ok(Facts { schema, epoch, newest_message })
+        let identity = self.identity().await?;
+        Ok(Facts { schema, identity, epoch, newest_message })
+    }
+
+    pub(crate) async fn identity(&mut self) -> Result<Option<String>, SnapshotError> {
+        let has_identity: bool = sqlx::query_scalar(HAS_IDENTITY).fetch_one(&mut self.0).await?;
+        if !has_identity {
+            return Ok(None);
+        }
+        let identity: Option<Uuid> =
+            sqlx::query_scalar(IDENTITY).fetch_optional(&mut self.0).await?;
+        Ok(identity.map(|identity| identity.to_string()))
     }
 
     /// The files that messages refer to, after that of the last page; none where there are no more.
