@@ -40,6 +40,9 @@ pub(super) struct Manifest {
     /// Files that messages refer to, and that were not there to be copied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) missing: Vec<String>,
+    /// Files whose messages were deleted before these could be copied: no damage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) deleted: Vec<String>,
 }
 
 /// What a file holds.

@@ -182,6 +182,15 @@ struct Snapshot {
     scratch: Option<Scratch>,
 }
 
+/// A copy of the database, and what became of its files.
+struct Settled {
+    snapshot: Snapshot,
+    files: Vec<BackedUpFile>,
+    missing: Vec<Gone>,
+    /// Files that are gone with their messages since the database was copied.
+    deleted: Vec<String>,
+}
+
 /// A file that was not there to be copied, and why.
 struct Gone {
     path: String,
@@ -198,7 +207,8 @@ impl Run<'_> {
         if copies_files {
             self.copy_files_of_source().await?;
         }
-        let (mut snapshot, files, missing) = self.settled_snapshot(copies_files).await?;
+        let settled = self.settled_snapshot(copies_files).await?;
+        let Settled { mut snapshot, files, missing, deleted } = settled;
         let facts = snapshot.reader.facts().await.map_err(BackupError::Snapshot)?;
         snapshot.reader.close().await.map_err(BackupError::Snapshot)?;
         let database = self.store_database(&snapshot.path, snapshot.scratch.is_some()).await?;
@@ -215,6 +225,7 @@ impl Run<'_> {
             files_are_in: files_are_in.as_ref().map(MediaLocation::to_string),
             files,
             missing: missing.iter().map(|gone| gone.path.clone()).collect(),
+            deleted,
         };
         let mended = match self.settings.verify {
             true => self.verify(&snapshot.path, &manifest).await?,
@@ -259,12 +270,13 @@ impl Run<'_> {
     async fn settled_snapshot(
         &mut self,
         copies_files: bool,
-    ) -> Result<(Snapshot, Vec<BackedUpFile>, Vec<Gone>), BackupError> {
+    ) -> Result<Settled, BackupError> {
         let mut attempt = 1;
         loop {
             let mut snapshot = self.take_snapshot().await?;
             if !copies_files {
-                return Ok((snapshot, Vec::new(), Vec::new()));
+                let (files, missing, deleted) = (Vec::new(), Vec::new(), Vec::new());
+                return Ok(Settled { snapshot, files, missing, deleted });
             }
             let (mut files, mut missing) = (Vec::new(), Vec::new());
             let mut last = String::new();
@@ -278,22 +290,26 @@ impl Run<'_> {
                     Some(BackedUpFile { path, content })
                 }));
             }
-            if attempt == SNAPSHOTS || !self.was_deleted_meanwhile(&missing).await? {
-                return Ok((snapshot, files, missing));
+            let deleted = self.take_deleted(&mut missing).await?;
+            if attempt == SNAPSHOTS || deleted.is_empty() {
+                return Ok(Settled { snapshot, files, missing, deleted });
             }
             attempt += 1;
             snapshot.reader.close().await.map_err(BackupError::Snapshot)?;
         }
     }
 
-    /// Whether a message was deleted after the database was copied, and its file went with it.
-    async fn was_deleted_meanwhile(&mut self, missing: &[Gone]) -> Result<bool, BackupError> {
-        for gone in missing {
-            if !self.source.names(&gone.path).await.map_err(BackupError::Snapshot)? {
-                return Ok(true);
+    /// Takes out those whose messages were deleted after the database was copied: their files went with them.
+    async fn take_deleted(&mut self, missing: &mut Vec<Gone>) -> Result<Vec<String>, BackupError> {
+        let mut deleted = Vec::new();
+        for gone in std::mem::take(missing) {
+            if self.source.names(&gone.path).await.map_err(BackupError::Snapshot)? {
+                missing.push(gone);
+            } else {
+                deleted.push(gone.path);
             }
         }
-        Ok(false)
+        Ok(deleted)
     }
 
     /// Into the target where it is a directory.

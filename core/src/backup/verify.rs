@@ -40,7 +40,8 @@ pub(super) async fn database(path: &Path, manifest: &Manifest) -> Result<(), Bac
     }
     if manifest.files_are_in.is_none() {
         let files = manifest.files.iter().map(|file| file.path.as_str());
-        let known: HashSet<_> = files.chain(manifest.missing.iter().map(String::as_str)).collect();
+        let absent = manifest.missing.iter().chain(&manifest.deleted).map(String::as_str);
+        let known: HashSet<_> = files.chain(absent).collect();
         let mut last = String::new();
         while let Some(page) = reader.files_after(&mut last).await.map_err(BackupError::Snapshot)? {
             if let Some(file) = page.iter().find(|file| !known.contains(file.path.as_str())) {
