@@ -128,6 +128,12 @@ impl BackupError {
     }
 }
 
+/// Of a directory that could not be made.
+fn unmade(error: OpenError) -> BackupError {
+    let OpenError::File { path, error } = error else { return BackupError::Source(error) };
+    BackupError::File { path, error }
+}
+
 fn words(error: media::Error) -> StoreError {
     match error {
         media::Error::Unavailable(error) => error,

@@ -105,6 +105,9 @@ fn failure(error: BackupError, what: &'static str, place: &str, sources: &Source
             Failure::System { what, source: io::Error::other(error) }
         }
         BackupError::Source(open) => service::not_opened(open, "database-url", sources),
+        BackupError::Place { error: place, .. } if place.is_out_of_reach() => {
+            Failure::System { what, source: io::Error::other(error) }
+        }
         BackupError::Media { .. } => sources.refuse("media-url", error).into(),
         BackupError::Place { .. }
         | BackupError::OtherDatabase { .. }

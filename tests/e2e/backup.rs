@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 each![
     ; serve: files_are_copied_once_and_go_when_no_kept_backup_names_them,
     a_bucket_takes_backups_and_gives_them_back,
+    a_bucket_out_of_reach_is_no_wrong_setting,
     a_full_disk_leaves_the_backups_before,
     one_backup_at_a_time_and_of_sqlite_alone,
 ];
@@ -157,6 +158,24 @@ async fn a_bucket_takes_backups_and_gives_them_back(arrangement: Arrangement) {
     let ended = run(&chat, &arguments).await;
     assert_ended(&ended, 0, &media);
     assert_eq!(printed(&ended)["files"], 0);
+}
+
+async fn a_bucket_out_of_reach_is_no_wrong_setting(arrangement: Arrangement) {
+    let s3 = S3Server::start();
+    let chat = TestChat::start(arrangement).await;
+    let place = format!("s3://{BUCKET}/backups");
+    let missing = "s3://no-such-bucket/backups";
+    let arguments = |to| ["backup", "--data-dir", "data", "--to", to];
+    let ended = process::run(chat.directory(), arguments(missing), s3.variables()).await;
+    assert_ended(&ended, 2, "--to: ");
+    // Nobody listens there.
+    let variables = s3.variables().into_iter().map(|(name, value)| match name {
+        "AWS_ENDPOINT" | "AWS_ENDPOINT_URL" => (name, "http://127.0.0.1:1".to_owned()),
+        name => (name, value),
+    });
+    let variables: Vec<_> = variables.collect();
+    let ended = process::run(chat.directory(), arguments(&place), variables).await;
+    assert_ended(&ended, 1, "error: the backup failed: ");
 }
 
 async fn a_full_disk_leaves_the_backups_before(arrangement: Arrangement) {

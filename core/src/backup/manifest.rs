@@ -63,7 +63,7 @@ pub(super) struct BackedUpFile {
 /// A backup that was found.
 #[derive(Debug)]
 pub(super) enum Found {
-    Whole(Manifest),
+    Whole(Box<Manifest>),
     /// One that was cut off, or is being made or removed.
     Partial,
     /// What is wrong with its manifest.
@@ -136,7 +136,7 @@ impl Manifest {
             }
             Ok(manifest) => match manifest.files.iter().find(|file| !file.is_ours()) {
                 Some(file) => Found::Damaged(format!("{:?} is no path of a file", file.path)),
-                None => Found::Whole(manifest),
+                None => Found::Whole(Box::new(manifest)),
             },
             Err(error) => Found::Damaged(error.to_string()),
         })

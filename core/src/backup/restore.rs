@@ -18,6 +18,7 @@ use super::{
     manifest::{self, Found, Manifest},
     place::Place,
     scratch::Scratch,
+    unmade,
     verify::{self, unopened},
 };
 use crate::{
@@ -80,7 +81,7 @@ pub async fn restore(settings: &RestoreSettings) -> Result<Restored, BackupError
     let target = RestoreTarget::claim(&settings.data_dir)?;
     let data = local(&settings.data_dir).await?;
     let media_dir = settings.data_dir.join("media");
-    lifecycle::create_dir(&media_dir).map_err(BackupError::Source)?;
+    lifecycle::create_dir(&media_dir).map_err(unmade)?;
     let files = local(&media_dir).await?;
     let mut damage = copy_files(&place, &files, &manifest).await?;
     damage.extend(manifest.missing.iter().map(|path| format!("{path} was missing before")));
@@ -185,14 +186,14 @@ async fn choose(
             return Err(BackupError::UnknownBackup { location, name });
         }
         return match Manifest::find(place, name).await? {
-            Found::Whole(manifest) => Ok(manifest),
+            Found::Whole(manifest) => Ok(*manifest),
             Found::Partial => Err(BackupError::NotWhole(name.to_owned())),
             Found::Damaged(why) => Err(damaged(name, why)),
         };
     }
     while let Some(name) = names.pop() {
         match Manifest::find(place, &name).await? {
-            Found::Whole(manifest) => return Ok(manifest),
+            Found::Whole(manifest) => return Ok(*manifest),
             Found::Partial => {}
             // An older one would lose messages without a word.
             Found::Damaged(why) => return Err(damaged(&name, why)),

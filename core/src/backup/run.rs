@@ -19,14 +19,14 @@ use super::{
     place::{Found, Place},
     scratch::Scratch,
     verify::{self, unopened},
-    words,
+    unmade, words,
 };
 use crate::{
     clock,
     config::MediaLocation,
     lifecycle,
     lock::{LockError, LockFile},
-    media,
+    media::{self, StoreError},
     store::snapshot::{NamedFile, Reader},
 };
 
@@ -115,16 +115,22 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
 async fn open_target(location: &MediaLocation) -> Result<(Place, Option<LockFile>), BackupError> {
     let mut lock = None;
     if let MediaLocation::Directory(path) = location {
-        lifecycle::create_dir(path).map_err(|error| BackupError::Place {
-            location: location.clone(),
-            error: crate::media::StoreError::new(error.to_string()),
+        let unusable = |path: PathBuf, error: io::Error| {
+            use io::ErrorKind::{QuotaExceeded, StorageFull};
+            if matches!(error.kind(), StorageFull | QuotaExceeded) {
+                return BackupError::File { path, error };
+            }
+            let error = StoreError::new(error.to_string());
+            BackupError::Place { location: location.clone(), error }
+        };
+        lifecycle::create_dir(path).map_err(|error| match unmade(error) {
+            BackupError::File { path, error } => unusable(path, error),
+            other => other,
         })?;
-        lock = Some(LockFile::take(path.join(LOCK_FILE)).map_err(|error| match error {
+        let file = path.join(LOCK_FILE);
+        lock = Some(LockFile::take(file.clone()).map_err(|error| match error {
             LockError::Held => BackupError::Busy(location.clone()),
-            LockError::File(error) => BackupError::Place {
-                location: location.clone(),
-                error: crate::media::StoreError::new(error.to_string()),
-            },
+            LockError::File(error) => unusable(file, error),
         })?);
     }
     let place = Place::to_write(location).await;
@@ -152,7 +158,7 @@ fn refuse_other(
 async fn newest(target: &Place, whole: &[String]) -> Result<Option<Manifest>, BackupError> {
     for name in whole.iter().rev() {
         if let manifest::Found::Whole(manifest) = Manifest::find(target, name).await? {
-            return Ok(Some(manifest));
+            return Ok(Some(*manifest));
         }
     }
     Ok(None)
@@ -318,7 +324,7 @@ impl Run<'_> {
             Some(directory) => {
                 let path = directory.join(manifest::database_path(&self.name));
                 let parent = path.parent().unwrap_or(directory);
-                lifecycle::create_dir(parent).map_err(BackupError::Source)?;
+                lifecycle::create_dir(parent).map_err(unmade)?;
                 (path, None)
             }
             None => {

@@ -2,19 +2,35 @@
 
 use std::error::Error;
 
+/// What S3 answers if it is not the request that is wrong.
+const PASSING: [&str; 5] =
+    ["InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"];
+
 /// Its text has no address and no answer of a server: those may repeat what was signed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(String);
+#[error("{text}")]
+pub struct StoreError {
+    text: String,
+    is_out_of_reach: bool,
+}
 
 impl StoreError {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), is_out_of_reach: false }
+    }
+
+    pub(super) fn out_of_reach(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_out_of_reach: true }
+    }
+
+    /// Whether no setting is wrong as far as is known, and the store may be in reach later.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.is_out_of_reach
     }
 
     /// Whether it is the whole bucket that is missing.
     pub(super) fn is_missing_bucket(&self) -> bool {
-        self.0.contains("NoSuchBucket")
+        self.text.contains("NoSuchBucket")
     }
 }
 
@@ -22,13 +38,16 @@ impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> Self {
         let text = error.to_string();
         if let Some(code) = code(&text) {
-            return Self(format!("the server answered {code}"));
+            let is_out_of_reach = PASSING.contains(&code);
+            return Self { text: format!("the server answered {code}"), is_out_of_reach };
         }
         if let Some(status) = status(&text) {
-            return Self(format!("the server answered {status}, and not as S3 does"));
+            let is_out_of_reach = status.starts_with('5') || status.starts_with("429");
+            let text = format!("the server answered {status}, and not as S3 does");
+            return Self { text, is_out_of_reach };
         }
         if !text.contains("://") {
-            return Self(text);
+            return Self::new(text);
         }
         // A request failed: its last cause says why.
         let mut cause: &dyn Error = &error;
@@ -36,7 +55,7 @@ impl From<object_store::Error> for StoreError {
             cause = source;
         }
         let text = cause.to_string();
-        Self(text.trim_end_matches([':', ' ']).to_owned())
+        Self::out_of_reach(text.trim_end_matches([':', ' ']))
     }
 }
 
@@ -73,6 +92,9 @@ mod tests {
                         <StringToSign>hunter2</StringToSign></Error>";
         let error = generic(document).to_string();
         assert_eq!(error, "the server answered SignatureDoesNotMatch");
+        assert!(!generic(document).is_out_of_reach());
+        let document = document.replace("SignatureDoesNotMatch", "SlowDown");
+        assert!(generic(&document).is_out_of_reach());
     }
 
     #[test]
@@ -99,6 +121,7 @@ mod tests {
         let source = Box::new(Request(refused));
         let error: StoreError = object_store::Error::Generic { store: "S3", source }.into();
         assert_eq!(error.to_string(), "connection refused");
+        assert!(error.is_out_of_reach());
     }
 
     #[derive(Debug, thiserror::Error)]
