@@ -24,13 +24,17 @@ pub(super) struct Shelf {
 impl Shelf {
     pub(super) async fn look(place: &Place) -> Result<Self, BackupError> {
         let (mut whole, mut partial) = (Vec::new(), Vec::new());
+        // The names first: what begins to be written in between has no name yet, or files that are new.
+        let names = manifest::names(place).await?;
         let found = place.files_below(BACKUPS).await.map_err(BackupError::read)?;
-        for name in manifest::names(place).await? {
+        for name in names {
             let below = format!("{name}/");
-            let mut files = found.iter().filter(|(path, _)| path.starts_with(&below));
+            let mut files = found.iter().filter(|(path, _)| path.starts_with(&below)).peekable();
+            // A directory is locked, so that an empty one in it was left.
+            let is_known = place.directory().is_some() || files.peek().is_some();
             if found.contains_key(&format!("{name}/{}", manifest::MANIFEST)) {
                 whole.push(name);
-            } else if files.all(|(_, file)| file.is_old) {
+            } else if is_known && files.all(|(_, file)| file.is_old) {
                 partial.push(name);
             }
         }
