@@ -62,7 +62,7 @@ pub enum BackupError {
     Busy(MediaLocation),
     /// It would remove what it does not know, if it were to keep few.
     #[error(
-        "{location}: its newest backup {backup} is of another database ({theirs}), and this one is {}: give \
+        "{location}: its newest backup {backup} is of another database ({theirs:?}), and this one is {}: give \
          each chat a place of its own", .ours.as_deref().unwrap_or("older than its first")
     )]
     OtherDatabase { location: MediaLocation, backup: String, theirs: String, ours: Option<String> },

@@ -132,7 +132,7 @@ impl Manifest {
                 Found::Damaged(format!("its format {} is not known", manifest.format))
             }
             Ok(manifest) if manifest.name != name => {
-                Found::Damaged(format!("it is the manifest of {}", manifest.name))
+                Found::Damaged(format!("it is the manifest of {:?}", manifest.name))
             }
             Ok(manifest) => match manifest.files.iter().find(|file| !file.is_ours()) {
                 Some(file) => Found::Damaged(format!("{:?} is no path of a file", file.path)),

@@ -84,7 +84,7 @@ pub async fn restore(settings: &RestoreSettings) -> Result<Restored, BackupError
     lifecycle::create_dir(&media_dir).map_err(unmade)?;
     let files = local(&media_dir).await?;
     let mut damage = copy_files(&place, &files, &manifest).await?;
-    damage.extend(manifest.missing.iter().map(|path| format!("{path} was missing before")));
+    damage.extend(manifest.missing.iter().map(|path| format!("{path:?} was missing before")));
 
     let unfinished = settings.data_dir.join(UNFINISHED);
     fetch_database(&place, &manifest, (&data, UNFINISHED)).await?;
@@ -119,7 +119,7 @@ pub async fn check_backup(
     check_database(&place, &manifest).await?;
     let rotten = verify::files(&place, &manifest.files).await?;
     let mut damage: Vec<_> = rotten.iter().map(ToString::to_string).collect();
-    damage.extend(manifest.missing.iter().map(|path| format!("{path} was missing before")));
+    damage.extend(manifest.missing.iter().map(|path| format!("{path:?} was missing before")));
     if let Some(damage) = Damage::of(damage) {
         return Err(BackupError::Damaged { backup: manifest.name, damage });
     }
@@ -232,9 +232,9 @@ async fn copy_files(
                 Ok(content) if content == file.content => Ok(None),
                 Ok(_) => {
                     files.remove(&file.path).await.map_err(BackupError::write)?;
-                    Ok(Some(format!("{} is not what it was", file.path)))
+                    Ok(Some(format!("{:?} is not what it was", file.path)))
                 }
-                Err(CopyError::Gone(why)) => Ok(Some(format!("{} {why}", file.path))),
+                Err(CopyError::Gone(why)) => Ok(Some(format!("{:?} {why}", file.path))),
                 Err(CopyError::Source(error)) => Err(BackupError::read(error)),
                 Err(CopyError::Target(error)) => Err(BackupError::write(error)),
             }

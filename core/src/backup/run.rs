@@ -240,7 +240,7 @@ impl Run<'_> {
         manifest.write(&self.target).await?;
         let removed =
             keep::prune(&self.target, &manifest, older, self.settings.keep, &self.stored).await;
-        let missing = missing.into_iter().map(|gone| format!("{} {}", gone.path, gone.why));
+        let missing = missing.into_iter().map(|gone| format!("{:?} {}", gone.path, gone.why));
         Ok(BackedUp {
             name: self.name.clone(),
             identity: facts.identity,

@@ -45,7 +45,7 @@ pub(super) async fn database(path: &Path, manifest: &Manifest) -> Result<(), Bac
         let mut last = String::new();
         while let Some(page) = reader.files_after(&mut last).await.map_err(BackupError::Snapshot)? {
             if let Some(file) = page.iter().find(|file| !known.contains(file.path.as_str())) {
-                return Err(damaged(format!("it names {}, its manifest does not", file.path)));
+                return Err(damaged(format!("it names {:?}, its manifest does not", file.path)));
             }
         }
     }
