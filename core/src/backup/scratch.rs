@@ -54,7 +54,10 @@ fn remove_abandoned(parent: &Path) {
             && entry.file_type().is_ok_and(|kind| kind.is_dir());
         let lock = entry.path().join(LOCK_FILE);
         // One without a lock is being made.
-        if is_ours && lock.is_file() && LockFile::take(lock).is_ok() {
+        if is_ours
+            && lock.is_file()
+            && let Ok(_held) = LockFile::take(lock)
+        {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
