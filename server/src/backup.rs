@@ -78,7 +78,9 @@ pub(crate) fn restore(args: RestoreArgs, sources: &Sources) -> Result<(), Failur
     let settings = RestoreSettings { from, backup, data_dir };
     let restored = runtime()?.block_on(netrox_core::restore(&settings)).map_err(failed)?;
     if let Some(bucket) = &restored.files_are_in {
-        say(format_args!("warning: the files of messages are in {bucket:?}: give it as --media-url"));
+        say(format_args!(
+            "warning: the files of messages are in {bucket:?}: give it as --media-url"
+        ));
     }
     print(&of_restored(&restored, &settings))?;
     match restored.damage {

@@ -18,13 +18,14 @@ use super::{
     manifest::{self, BackedUpFile, Content, FILES, Manifest},
     place::{Found, Place},
     scratch::Scratch,
+    unmade,
     verify::{self, unopened},
-    unmade, words,
+    words,
 };
 use crate::{
     clock,
     config::MediaLocation,
-    lifecycle,
+    lifecycle::{self, OpenError},
     lock::{LockError, LockFile},
     media::{self, StoreError},
     store::snapshot::{NamedFile, Reader},
@@ -123,9 +124,9 @@ async fn open_target(location: &MediaLocation) -> Result<(Place, Option<LockFile
             let error = StoreError::new(error.to_string());
             BackupError::Place { location: location.clone(), error }
         };
-        lifecycle::create_dir(path).map_err(|error| match unmade(error) {
-            BackupError::File { path, error } => unusable(path, error),
-            other => other,
+        lifecycle::create_dir(path).map_err(|error| {
+            let OpenError::File { path, error } = error else { return BackupError::Source(error) };
+            unusable(path, error)
         })?;
         let file = path.join(LOCK_FILE);
         lock = Some(LockFile::take(file.clone()).map_err(|error| match error {
@@ -273,10 +274,7 @@ impl Run<'_> {
     }
 
     /// A copy of the database whose files are in the target, but for those that are missing.
-    async fn settled_snapshot(
-        &mut self,
-        copies_files: bool,
-    ) -> Result<Settled, BackupError> {
+    async fn settled_snapshot(&mut self, copies_files: bool) -> Result<Settled, BackupError> {
         let mut attempt = 1;
         loop {
             let mut snapshot = self.take_snapshot().await?;

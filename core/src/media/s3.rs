@@ -45,8 +45,8 @@ pub(crate) async fn open_to_read(url: &S3Url) -> Result<Arc<dyn ObjectStore>, St
 pub(crate) async fn open(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let store = open_to_read(url).await?;
     let checked = timeout(CHECK_TIMEOUT, check(&store)).await;
-    let checked =
-        checked.unwrap_or_else(|_| Err(StoreError::out_of_reach("the server did not answer in time")));
+    let checked = checked
+        .unwrap_or_else(|_| Err(StoreError::out_of_reach("the server did not answer in time")));
     match checked {
         Ok(()) => Ok(store),
         Err(error) if error.to_string() == PLAINTEXT_REFUSED => {

@@ -174,8 +174,7 @@ pub(crate) async fn make_ready(path: &Path) -> Result<String, OpenError> {
     let mut connection = prepared.connection;
     let history = super::history::sqlite::renew(&mut connection).await?;
     // Closing would write back what the log has as well, but say nothing if the disk is full.
-    let (busy, ..): (i64, i64, i64) =
-        sqlx::query_as(WRITE_BACK).fetch_one(&mut connection).await?;
+    let (busy, ..): (i64, i64, i64) = sqlx::query_as(WRITE_BACK).fetch_one(&mut connection).await?;
     if busy != 0 {
         return Err(OpenError::Unreadable(
             "its log was not written back: another program uses it".to_owned(),
