@@ -9,7 +9,7 @@
 //! * [`manifest`]: what a backup says of itself; [`place`]: the directory or bucket.
 //! * [`run`]: one backup; [`copying`]: its files; [`scratch`]: where a copy of the database lies for a while.
 //! * [`keep`]: what is removed again.
-//! * [`verify`]: whether a backup is sound; [`restore`]: the way back.
+//! * [`verify`]: whether a backup is sound; [`mod@restore`]: the way back.
 
 use std::{io, num::NonZeroUsize, path::PathBuf};
 
