@@ -6,21 +6,18 @@
 //! token that may be newer than the last good fetch, and may not ask for another one, is not said to be bad.
 
 use std::{
-    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
-use netrox_audit::{Audit, Name};
 use reqwest::Url;
 use tokio::{
-    select,
     sync::{Notify, watch},
-    task::{JoinError, JoinHandle, spawn_blocking},
-    time::{Instant, sleep, timeout},
+    task::{JoinError, spawn_blocking},
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -28,29 +25,19 @@ use super::{
         jwk::Origin,
         jwks::{self, NotASet, Parsed},
         key::ConfigError,
-        now,
     },
-    Source,
-    cache::{Cache, Kept},
     fetch::{FetchError, Fetched, Fetcher, TIMEOUT, key_url},
 };
-use crate::{
-    backoff::Backoff,
-    metrics::{Fetch, KeyMetrics},
-    notice::Notice,
-};
+
+pub(super) use self::keeper::keep;
+
+mod keeper;
 
 /// How long a request waits for a key that it names. Shorter than requests may wait for all else.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How long the first fetch may take until kept keys are used.
-const FIRST_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a fetch is put off for the cache, whose disk may hang.
-const CACHE_PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_WINDOW: Duration = Duration::from_secs(30);
 /// Of an interval in its window.
 const WINDOWS: u32 = 30;
-/// Without any keys, from the first attempt on.
-const FIRST_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(in crate::auth) struct Remote {
@@ -114,9 +101,6 @@ enum NoKeys {
     #[error("it could not be read: {0}")]
     Unread(#[from] JoinError),
 }
-
-/// A set, and when it was fetched in Unix seconds.
-type KeptSet = (Parsed, i64);
 
 impl Remote {
     pub(in crate::auth) fn new(
@@ -253,196 +237,6 @@ impl Remote {
     fn delay(&self, max_age: Option<Duration>) -> Duration {
         let delay = max_age.map_or(self.interval, |age| age.clamp(self.window(), self.interval));
         delay.mul_f64(rand::random_range(0.9..=1.0))
-    }
-}
-
-/// Fetches for as long as it is polled.
-pub(super) async fn keep(
-    source: &Source,
-    fetcher: &Fetcher,
-    cache: Option<&Arc<Cache>>,
-    (metrics, audit): (&KeyMetrics, &Audit),
-) {
-    let Some(remote) = source.as_remote() else { return };
-    let mut keeper = Keeper {
-        source,
-        remote,
-        cache,
-        metrics,
-        audit,
-        backoff: Backoff::new(FIRST_DELAY, remote.window()),
-        left_out: String::new(),
-        failure: Notice::default(),
-        has_failed: false,
-        reading: cache.map(|cache| {
-            let (cache, url) = (Arc::clone(cache), remote.url());
-            spawn_blocking(move || read(&cache, &url))
-        }),
-        writing: None,
-    };
-    let mut is_first = true;
-    loop {
-        remote.fetches.send_modify(|fetches| fetches.begun += 1);
-        let begun_at = now();
-        let fetched = match std::mem::take(&mut is_first) {
-            true => keeper.first(fetcher).await,
-            false => remote.fetch(fetcher).await,
-        };
-        let fetched = match fetched {
-            Ok((_, parsed)) if !source.takes(&parsed.set) => Err(NoKeys::OtherAlgorithms),
-            fetched => fetched,
-        };
-        let is_away = fetched.is_err();
-        let (delay, kept) = match fetched {
-            Ok((fetched, parsed)) => keeper.take(fetched, parsed, begun_at),
-            Err(error) => (keeper.go_without(&error).await, None),
-        };
-        remote.fetches.send_modify(|fetches| {
-            fetches.ended = fetches.begun;
-            fetches.is_away = is_away;
-        });
-        if let Some(kept) = kept {
-            keeper.write_cache(kept);
-        }
-        select! {
-            () = sleep(delay) => {}
-            () = remote.wanted.notified() => {}
-        }
-    }
-}
-
-struct Keeper<'a> {
-    source: &'a Source,
-    remote: &'a Remote,
-    cache: Option<&'a Arc<Cache>>,
-    metrics: &'a KeyMetrics,
-    audit: &'a Audit,
-    backoff: Backoff,
-    /// What was told last.
-    left_out: String,
-    failure: Notice,
-    has_failed: bool,
-    /// The cache, until it is needed no more.
-    reading: Option<JoinHandle<Option<KeptSet>>>,
-    /// The cache.
-    writing: Option<JoinHandle<()>>,
-}
-
-/// What an earlier process kept. Blocks.
-fn read(cache: &Cache, url: &str) -> Option<KeptSet> {
-    let path = cache.path().display();
-    let kept = match cache.get(url) {
-        Ok(kept) => kept?,
-        Err(error) => {
-            tracing::error!("the keys in {path} are not read: {error}");
-            return None;
-        }
-    };
-    match jwks::parse(kept.text.as_bytes(), Origin::Network) {
-        Ok(parsed) => Some((parsed, kept.fetched_at)),
-        Err(error) => {
-            tracing::error!("the keys in {path} are not usable: {error}");
-            None
-        }
-    }
-}
-
-impl Keeper<'_> {
-    /// If it takes long, what was kept counts meanwhile.
-    async fn first(&mut self, fetcher: &Fetcher) -> Result<(Fetched, Parsed), NoKeys> {
-        let remote = self.remote;
-        let mut fetch = pin!(remote.fetch(fetcher));
-        if let Ok(fetched) = timeout(FIRST_PATIENCE, &mut fetch).await {
-            return fetched;
-        }
-        select! {
-            fetched = &mut fetch => return fetched,
-            () = self.read_cache() => {}
-        }
-        fetch.await
-    }
-
-    /// What is to be kept of it, and when to ask again.
-    fn take(
-        &mut self,
-        fetched: Fetched,
-        parsed: Parsed,
-        begun_at: i64,
-    ) -> (Duration, Option<Kept>) {
-        let fetched_at = now();
-        self.put(parsed, fetched_at, "");
-        self.remote.good_since.store(begun_at, Ordering::Release);
-        self.remote.set_failure(None);
-        self.reading = None;
-        if std::mem::take(&mut self.has_failed) {
-            tracing::info!("keys of access tokens come from {} again", self.source.name);
-        }
-        self.failure = Notice::default();
-        self.backoff.reset();
-        self.metrics.fetched(Fetch::Ok);
-        let text = String::from_utf8(fetched.text).ok();
-        (self.remote.delay(fetched.max_age), text.map(|text| Kept { fetched_at, text }))
-    }
-
-    /// Nobody waits for it: a disk may hang. While it does the cache stays as it is.
-    fn write_cache(&mut self, kept: Kept) {
-        let Some(cache) = self.cache else { return };
-        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
-            return;
-        }
-        let (cache, url) = (Arc::clone(cache), self.remote.url());
-        self.writing = Some(spawn_blocking(move || {
-            if let Err(error) = cache.put(&url, kept) {
-                tracing::error!("the keys are not kept in {}: {error}", cache.path().display());
-            }
-        }));
-    }
-
-    /// `whence` is told with new keys.
-    fn put(&mut self, parsed: Parsed, fetched_at: i64, whence: &str) {
-        let (source, count) = (&self.source.name, parsed.set.len());
-        if self.source.put(parsed.set) {
-            tracing::info!(keys = count, "new keys of access tokens, of {source}{whence}");
-            self.audit.reloaded(Name::KeysReloaded, Ok(source.clone()));
-        }
-        if parsed.left_out != self.left_out {
-            if !parsed.left_out.is_empty() {
-                tracing::warn!("keys of {source} are left out: {}", parsed.left_out);
-            }
-            self.left_out = parsed.left_out;
-        }
-        self.metrics.has_keys(source, fetched_at);
-    }
-
-    async fn go_without(&mut self, error: &NoKeys) -> Duration {
-        self.has_failed = true;
-        self.remote.set_failure(Some(error.to_string()));
-        self.metrics.fetched(match error {
-            NoKeys::Fetch(_) | NoKeys::Unread(_) => Fetch::Failed,
-            NoKeys::NotASet(_) | NoKeys::OtherAlgorithms => Fetch::Unusable,
-        });
-        self.read_cache().await;
-        let source = &self.source.name;
-        let has_keys = self.source.keys().is_some();
-        if self.failure.is_due() {
-            if has_keys {
-                tracing::warn!("no keys of access tokens from {source}, the last stay: {error}");
-            } else {
-                tracing::error!("no keys of access tokens from {source}, none are known: {error}");
-            }
-        }
-        if has_keys { self.remote.delay(Some(LONGEST_WINDOW)) } else { self.backoff.next_delay() }
-    }
-
-    /// Takes what was kept, once. May be dropped, and called again.
-    async fn read_cache(&mut self) {
-        let Some(reading) = &mut self.reading else { return };
-        let Ok(read) = timeout(CACHE_PATIENCE, reading).await else { return };
-        self.reading = None;
-        let Ok(Some((parsed, fetched_at))) = read else { return };
-        if self.source.takes(&parsed.set) {
-            self.put(parsed, fetched_at, ", as they were kept");
-        }
     }
 }
 
