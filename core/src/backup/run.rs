@@ -1,41 +1,28 @@
 //! One backup.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
 
+use self::{
+    files::{Files, Gone},
+    snapshot::Snapshot,
+};
 use super::{
-    BackupError, BackupSettings, Damage,
-    copying::{self, CopyError, FILES_AT_ONCE},
+    BackupError, BackupSettings, Damage, copying,
     keep::{self, Shelf},
-    manifest::{self, BackedUpFile, Content, FILES, Manifest},
-    place::{Found, Place},
-    scratch::Scratch,
-    unmade,
+    manifest::{self, BackedUpFile, FILES, Manifest},
+    place::Place,
     verify::{self, unopened},
-    words,
 };
-use crate::{
-    clock,
-    config::MediaLocation,
-    lifecycle::{self, OpenError},
-    lock::{LockError, LockFile},
-    media::{self, StoreError},
-    store::snapshot::{NamedFile, Reader},
-};
+use crate::{clock, config::MediaLocation, lifecycle, store::snapshot::Reader};
 
-/// Beside the directories of a place that is a directory.
-const LOCK_FILE: &str = "lock";
+mod files;
+mod snapshot;
+mod target;
+
 /// How often the database is copied where files of messages that it has go with these meanwhile.
 const SNAPSHOTS: usize = 3;
-const NAME_OF_SNAPSHOT: &str = "chat.db";
 
 /// What was made.
 #[derive(Debug)]
@@ -86,12 +73,12 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
             // A new chat may have none.
             MediaLocation::Directory(_) | MediaLocation::S3(_) => None,
         };
-    let (target, _lock) = open_target(&settings.target).await?;
+    let (target, _lock) = target::open(&settings.target).await?;
     let mut shelf = Shelf::look(&target).await?;
-    let newest = newest(&target, &shelf.whole).await?;
+    let newest = target::newest(&target, &shelf.whole).await?;
     if let Some(newest) = &newest {
         let ours = source.identity().await.map_err(BackupError::Snapshot)?;
-        refuse_other(newest, ours, &settings.target)?;
+        target::refuse_other(newest, ours, &settings.target)?;
     }
     // What cannot be removed does not stop a backup.
     let unclean = shelf.clean(&target).await.err();
@@ -100,8 +87,8 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
     let stored = target.files_below(FILES).await.map_err(BackupError::read)?;
     let made = Timestamp::from_microsecond(clock::now_micros()).unwrap_or(Timestamp::MAX);
     let name = manifest::name(made, shelf.whole.last().map(String::as_str));
-    let mut run =
-        Run { settings, source, media, target, name, known, stored, copied: 0, copied_bytes: 0 };
+    let files = Files { media, known, stored, copied: 0, copied_bytes: 0 };
+    let mut run = Run { settings, source, target, name, files };
     match run.make(shelf.whole).await {
         Ok(made) => Ok(BackedUp { unremoved: made.unremoved.or(unclean), ..made }),
         // It is not whole. Once its manifest is written, there is no error.
@@ -113,80 +100,12 @@ pub async fn back_up(settings: &BackupSettings) -> Result<BackedUp, BackupError>
     }
 }
 
-async fn open_target(location: &MediaLocation) -> Result<(Place, Option<LockFile>), BackupError> {
-    let mut lock = None;
-    if let MediaLocation::Directory(path) = location {
-        let unusable = |path: PathBuf, error: io::Error| {
-            use io::ErrorKind::{QuotaExceeded, StorageFull};
-            if matches!(error.kind(), StorageFull | QuotaExceeded) {
-                return BackupError::File { path, error };
-            }
-            let error = StoreError::new(error.to_string());
-            BackupError::Place { location: location.clone(), error }
-        };
-        lifecycle::create_dir(path).map_err(|error| {
-            let OpenError::File { path, error } = error else { return BackupError::Source(error) };
-            unusable(path, error)
-        })?;
-        let file = path.join(LOCK_FILE);
-        lock = Some(LockFile::take(file.clone()).map_err(|error| match error {
-            LockError::Held => BackupError::Busy(location.clone()),
-            LockError::File(error) => unusable(file, error),
-        })?);
-    }
-    let place = Place::to_write(location).await;
-    let place = place.map_err(|error| BackupError::Place { location: location.clone(), error })?;
-    Ok((place, lock))
-}
-
-/// Two chats in a place would remove each other's backups and files.
-fn refuse_other(
-    newest: &Manifest,
-    ours: Option<String>,
-    location: &MediaLocation,
-) -> Result<(), BackupError> {
-    match &newest.identity {
-        Some(theirs) if ours.as_ref() != Some(theirs) => Err(BackupError::OtherDatabase {
-            location: location.clone(),
-            backup: newest.name.clone(),
-            theirs: theirs.clone(),
-            ours,
-        }),
-        Some(_) | None => Ok(()),
-    }
-}
-
-async fn newest(target: &Place, whole: &[String]) -> Result<Option<Manifest>, BackupError> {
-    for name in whole.iter().rev() {
-        if let manifest::Found::Whole(manifest) = Manifest::find(target, name).await? {
-            return Ok(Some(*manifest));
-        }
-    }
-    Ok(None)
-}
-
 struct Run<'a> {
     settings: &'a BackupSettings,
     source: Reader,
-    /// None where files are not copied, or there are none.
-    media: Option<Place>,
     target: Place,
     name: String,
-    /// What files of the target hold.
-    known: HashMap<String, Content>,
-    /// The files of the target.
-    stored: HashMap<String, Found>,
-    copied: usize,
-    copied_bytes: u64,
-}
-
-/// A copy of the database.
-struct Snapshot {
-    path: PathBuf,
-    reader: Reader,
-    made: Timestamp,
-    /// Where it does not lie in the target.
-    scratch: Option<Scratch>,
+    files: Files,
 }
 
 /// A copy of the database, and what became of its files.
@@ -196,12 +115,6 @@ struct Settled {
     missing: Vec<Gone>,
     /// Files that are gone with their messages since the database was copied.
     deleted: Vec<String>,
-}
-
-/// A file that was not there to be copied, and why.
-struct Gone {
-    path: String,
-    why: String,
 }
 
 impl Run<'_> {
@@ -218,7 +131,7 @@ impl Run<'_> {
         let Settled { mut snapshot, files, missing, deleted } = settled;
         let facts = snapshot.reader.facts().await.map_err(BackupError::Snapshot)?;
         snapshot.reader.close().await.map_err(BackupError::Snapshot)?;
-        let database = self.store_database(&snapshot.path, snapshot.scratch.is_some()).await?;
+        let database = snapshot.file.store(&self.target, &self.name).await?;
         let manifest = Manifest {
             format: Manifest::FORMAT,
             name: self.name.clone(),
@@ -235,12 +148,13 @@ impl Run<'_> {
             deleted,
         };
         let mended = match self.settings.verify {
-            true => self.verify(&snapshot.path, &manifest).await?,
+            true => self.verify(&snapshot.file.path, &manifest).await?,
             false => Vec::new(),
         };
         manifest.write(&self.target).await?;
         let removed =
-            keep::prune(&self.target, &manifest, older, self.settings.keep, &self.stored).await;
+            keep::prune(&self.target, &manifest, older, self.settings.keep, &self.files.stored)
+                .await;
         let missing = missing.into_iter().map(|gone| format!("{:?} {}", gone.path, gone.why));
         Ok(BackedUp {
             name: self.name.clone(),
@@ -249,8 +163,8 @@ impl Run<'_> {
             newest_message: facts.newest_message,
             database_bytes: manifest.database.bytes,
             files: manifest.files.len(),
-            files_copied: self.copied,
-            bytes_copied: self.copied_bytes,
+            files_copied: self.files.copied,
+            bytes_copied: self.files.copied_bytes,
             files_are_in,
             missing: Damage::of(missing.collect()),
             mended: Damage::of(mended),
@@ -268,7 +182,7 @@ impl Run<'_> {
         while let Some(page) =
             self.source.files_after(&mut last).await.map_err(BackupError::Snapshot)?
         {
-            self.copy_files(page).await?;
+            self.files.copy(&self.target, page).await?;
         }
         Ok(())
     }
@@ -277,7 +191,7 @@ impl Run<'_> {
     async fn settled_snapshot(&mut self, copies_files: bool) -> Result<Settled, BackupError> {
         let mut attempt = 1;
         loop {
-            let mut snapshot = self.take_snapshot().await?;
+            let mut snapshot = Snapshot::take(&mut self.source, &self.target, &self.name).await?;
             if !copies_files {
                 let (files, missing, deleted) = (Vec::new(), Vec::new(), Vec::new());
                 return Ok(Settled { snapshot, files, missing, deleted });
@@ -288,9 +202,9 @@ impl Run<'_> {
                 snapshot.reader.files_after(&mut last).await.map_err(BackupError::Snapshot)?
             {
                 let paths: Vec<_> = page.iter().map(|file| file.path.clone()).collect();
-                missing.extend(self.copy_files(page).await?);
+                missing.extend(self.files.copy(&self.target, page).await?);
                 files.extend(paths.into_iter().filter_map(|path| {
-                    let content = self.known.get(&path)?.clone();
+                    let content = self.files.known.get(&path)?.clone();
                     Some(BackedUpFile { path, content })
                 }));
             }
@@ -316,100 +230,6 @@ impl Run<'_> {
         Ok(deleted)
     }
 
-    /// Into the target where it is a directory.
-    async fn take_snapshot(&mut self) -> Result<Snapshot, BackupError> {
-        let (path, scratch) = match self.target.directory() {
-            Some(directory) => {
-                let path = directory.join(manifest::database_path(&self.name));
-                let parent = path.parent().unwrap_or(directory);
-                lifecycle::create_dir(parent).map_err(unmade)?;
-                (path, None)
-            }
-            None => {
-                let scratch = Scratch::new()?;
-                (scratch.path().join(NAME_OF_SNAPSHOT), Some(scratch))
-            }
-        };
-        let failed = |error: io::Error| BackupError::File { path: path.clone(), error };
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
-        let text = path.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-        self.source.copy_to(text).await.map_err(BackupError::Snapshot)?;
-        let made = Timestamp::from_microsecond(clock::now_micros()).unwrap_or(Timestamp::MAX);
-        let reader = Reader::open(&path).await;
-        let reader = reader.map_err(|error| BackupError::Source(unopened(&path, error)))?;
-        Ok(Snapshot { path, reader, made, scratch })
-    }
-
-    /// Copies those that are not there yet; gives those that were not there to be copied.
-    async fn copy_files(&mut self, files: Vec<NamedFile>) -> Result<Vec<Gone>, BackupError> {
-        let wanted = files.into_iter().filter(|file| {
-            let is_there =
-                self.stored.get(&file.path).is_some_and(|found| found.bytes == file.bytes);
-            !is_there || !self.known.contains_key(&file.path)
-        });
-        let wanted: Vec<_> = wanted.collect();
-        let (media, target, stored) = (self.media.as_ref(), &self.target, &self.stored);
-        let mut done = stream::iter(wanted)
-            .map(|file| async move {
-                let stored = stored.get(&file.path).map(|found| found.bytes);
-                let got = obtain(media, target, stored, &file).await;
-                (file, got)
-            })
-            .buffer_unordered(FILES_AT_ONCE);
-        let (mut gone, mut got) = (Vec::new(), Vec::new());
-        while let Some((file, result)) = done.next().await {
-            match result {
-                Ok((content, is_new)) => got.push((file, content, is_new)),
-                Err(CopyError::Gone(why)) => gone.push(Gone { path: file.path, why }),
-                Err(CopyError::Source(error)) => return Err(BackupError::ReadFile(words(error))),
-                Err(CopyError::Target(error)) => return Err(BackupError::write(error)),
-            }
-        }
-        drop(done);
-        for (file, content, is_new) in got {
-            if is_new {
-                self.copied += 1;
-                self.copied_bytes += content.bytes;
-                self.stored
-                    .insert(file.path.clone(), Found { bytes: content.bytes, is_old: false });
-            }
-            self.known.insert(file.path, content);
-        }
-        Ok(gone)
-    }
-
-    /// Makes it durable, in the target.
-    async fn store_database(
-        &self,
-        snapshot: &Path,
-        is_elsewhere: bool,
-    ) -> Result<Content, BackupError> {
-        let failed = |error: io::Error| BackupError::File { path: snapshot.to_owned(), error };
-        let path = manifest::database_path(&self.name);
-        if !is_elsewhere {
-            let file = snapshot.to_owned();
-            let synced = spawn_blocking(move || {
-                File::open(&file)?.sync_all()?;
-                file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-            });
-            synced.await.map_err(io::Error::other).flatten().map_err(failed)?;
-            return copying::content(&self.target, &path).await.map_err(BackupError::read);
-        }
-        let bytes = snapshot.metadata().map_err(failed)?.len();
-        let directory = snapshot.parent().unwrap_or(snapshot).to_owned();
-        let scratch = Place::to_read(&MediaLocation::Directory(directory)).await;
-        let scratch = scratch.map_err(BackupError::Read)?;
-        let from = (&scratch, NAME_OF_SNAPSHOT);
-        copying::copy(from, (&self.target, &path), bytes).await.map_err(|error| match error {
-            CopyError::Gone(why) => failed(io::Error::other(why)),
-            CopyError::Source(error) => BackupError::read(error),
-            CopyError::Target(error) => BackupError::write(error),
-        })
-    }
-
     /// Reads again all that it has, and tells the files that it copied anew because they were not what they were.
     async fn verify(
         &mut self,
@@ -419,7 +239,7 @@ impl Run<'_> {
         verify::database(snapshot, manifest).await?;
         let (mut damage, mut mended) = (Vec::new(), Vec::new());
         for rotten in verify::files(&self.target, &manifest.files).await? {
-            let is_mended = self.mend(rotten.file).await?;
+            let is_mended = self.files.mend(&self.target, rotten.file).await?;
             if is_mended { &mut mended } else { &mut damage }.push(rotten.to_string());
         }
         let path = manifest::database_path(&self.name);
@@ -432,52 +252,4 @@ impl Run<'_> {
             Some(damage) => Err(BackupError::Damaged { backup: manifest.name.clone(), damage }),
         }
     }
-
-    /// Copies a file anew, if the server has it as it was. All backups of the target have it then.
-    async fn mend(&mut self, file: &BackedUpFile) -> Result<bool, BackupError> {
-        let Some(media) = &self.media else { return Ok(false) };
-        match copying::content(media, &file.path).await {
-            Ok(content) if content == file.content => {}
-            Ok(_) | Err(media::Error::NotFound | media::Error::Truncated) => return Ok(false),
-            Err(media::Error::Unavailable(error)) => return Err(BackupError::ReadFile(error)),
-        }
-        let path = manifest::file_path(&file.path);
-        let to = (&self.target, path.as_str());
-        match copying::copy((media, &file.path), to, file.content.bytes).await {
-            Ok(_) => {}
-            Err(CopyError::Gone(_)) => return Ok(false),
-            Err(CopyError::Source(error)) => return Err(BackupError::ReadFile(words(error))),
-            Err(CopyError::Target(error)) => return Err(BackupError::write(error)),
-        }
-        self.copied += 1;
-        self.copied_bytes += file.content.bytes;
-        match copying::content(&self.target, &path).await {
-            Ok(content) => Ok(content == file.content),
-            Err(media::Error::NotFound | media::Error::Truncated) => Ok(false),
-            Err(error @ media::Error::Unavailable(_)) => Err(BackupError::read(error)),
-        }
-    }
-}
-
-/// What a file holds that is in the target, or is copied there; and whether it was copied.
-async fn obtain(
-    media: Option<&Place>,
-    target: &Place,
-    stored: Option<u64>,
-    file: &NamedFile,
-) -> Result<(Content, bool), CopyError> {
-    if !netrox_proto::attachment_path::is_valid(&file.path) {
-        return Err(CopyError::Gone("is no path of a file".to_owned()));
-    }
-    let path = manifest::file_path(&file.path);
-    if stored == Some(file.bytes) {
-        // Of a backup that was cut off.
-        let content = copying::content(target, &path).await.map_err(CopyError::Target)?;
-        if content.bytes == file.bytes {
-            return Ok((content, false));
-        }
-    }
-    let Some(media) = media else { return Err(CopyError::Gone("is missing".to_owned())) };
-    let content = copying::copy((media, &file.path), (target, &path), file.bytes).await?;
-    Ok((content, true))
 }
