@@ -33,6 +33,12 @@ pub(crate) enum Written {
     Nothing,
 }
 
+/// What a verb is answered.
+pub(crate) trait Answer: Sized {
+    /// `None` if another verb is answered so.
+    fn from_written(written: Written) -> Option<Self>;
+}
+
 /// How far a user got in a thread, as it now stands.
 #[derive(Debug)]
 pub(crate) struct Marked {
@@ -58,6 +64,61 @@ pub(crate) struct Dispatched {
     /// Microseconds since the epoch.
     pub(crate) at: i64,
     pub(crate) already: bool,
+}
+
+impl Answer for Stored {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Message(stored) = written else { return None };
+        Some(stored)
+    }
+}
+
+impl Answer for Dispatched {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Dispatched(dispatched) = written else { return None };
+        Some(dispatched)
+    }
+}
+
+/// A message that was edited.
+impl Answer for Arc<v1::Message> {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Edited(message) = written else { return None };
+        Some(message)
+    }
+}
+
+impl Answer for Marked {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Marked(marked) = written else { return None };
+        Some(marked)
+    }
+}
+
+impl Answer for Vec<UserRow> {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Users(users) = written else { return None };
+        Some(users)
+    }
+}
+
+impl Answer for UserRow {
+    fn from_written(written: Written) -> Option<Self> {
+        Vec::<UserRow>::from_written(written)?.into_iter().next()
+    }
+}
+
+impl Answer for Noted {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Noted(noted) = written else { return None };
+        Some(noted)
+    }
+}
+
+impl Answer for () {
+    fn from_written(written: Written) -> Option<Self> {
+        matches!(written, Written::Nothing | Written::Deleted { .. }).then_some(())
+    }
 }
 
 /// The answers to the writes of a batch, each beside its write.
@@ -96,6 +157,6 @@ impl<V: Verb> Pending<V> {
     pub(crate) async fn answer(self) -> Result<V::Answer, Error> {
         // The task answers all that it has taken, unless it died.
         let written = self.answer.await.unwrap_or(Err(Error::OutcomeUnknown))?;
-        V::answer(written).ok_or(Error::Internal)
+        V::Answer::from_written(written).ok_or(Error::Internal)
     }
 }

@@ -34,11 +34,6 @@ impl Verb for UpsertUsers {
     fn into_write(self) -> Write {
         Write::Directory(DirectoryWrite::UpsertUsers(self.0))
     }
-
-    fn answer(written: Written) -> Option<Vec<UserRow>> {
-        let Written::Users(users) = written else { return None };
-        Some(users)
-    }
 }
 
 impl Verb for Claims {
@@ -47,11 +42,6 @@ impl Verb for Claims {
     fn into_write(self) -> Write {
         Write::Directory(DirectoryWrite::EnsureUser(self))
     }
-
-    fn answer(written: Written) -> Option<UserRow> {
-        let Written::Users(users) = written else { return None };
-        users.into_iter().next()
-    }
 }
 
 impl Verb for DeleteUser {
@@ -59,10 +49,6 @@ impl Verb for DeleteUser {
 
     fn into_write(self) -> Write {
         Write::Directory(DirectoryWrite::DeleteUser(self.0))
-    }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
     }
 }
 

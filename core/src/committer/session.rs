@@ -41,11 +41,6 @@ impl Verb for NewNotice {
     fn into_write(self) -> Write {
         Write::Session(SessionWrite::Notice(self))
     }
-
-    fn answer(written: Written) -> Option<Noted> {
-        let Written::Noted(noted) = written else { return None };
-        Some(noted)
-    }
 }
 
 impl Verb for SeeEdges {
@@ -53,10 +48,6 @@ impl Verb for SeeEdges {
 
     fn into_write(self) -> Write {
         Write::Session(SessionWrite::SeeEdges(self.0))
-    }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
     }
 }
 
@@ -66,10 +57,6 @@ impl Verb for ForgetEdges {
     fn into_write(self) -> Write {
         Write::Session(SessionWrite::ForgetEdges(self.0))
     }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
-    }
 }
 
 impl Verb for AnswerQuestion {
@@ -77,10 +64,6 @@ impl Verb for AnswerQuestion {
 
     fn into_write(self) -> Write {
         Write::Session(SessionWrite::Answer(self))
-    }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
     }
 }
 

@@ -26,10 +26,6 @@ impl Verb for CountFiles {
     fn into_write(self) -> Write {
         Write::Upkeep(UpkeepWrite::CountFiles(self.0))
     }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
-    }
 }
 
 impl Verb for BeginUpload {
@@ -38,10 +34,6 @@ impl Verb for BeginUpload {
     fn into_write(self) -> Write {
         Write::Upkeep(UpkeepWrite::BeginUpload(self.0))
     }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
-    }
 }
 
 impl Verb for EndUpload {
@@ -49,10 +41,6 @@ impl Verb for EndUpload {
 
     fn into_write(self) -> Write {
         Write::Upkeep(UpkeepWrite::EndUpload(self.0))
-    }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Nothing).then_some(())
     }
 }
 

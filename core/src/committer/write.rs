@@ -2,7 +2,7 @@
 
 use netrox_proto::ids::UserId;
 
-use super::{answer::Written, session::AnswerQuestion};
+use super::{answer::Answer, session::AnswerQuestion};
 use crate::{
     change::Signal,
     command::{Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
@@ -67,12 +67,9 @@ pub(crate) enum UpkeepWrite {
 
 /// What is asked of the committer, with the type of its answer.
 pub(crate) trait Verb {
-    type Answer;
+    type Answer: Answer;
 
     fn into_write(self) -> Write;
-
-    /// `None` of the answer to another verb.
-    fn answer(written: Written) -> Option<Self::Answer>;
 }
 
 impl Write {

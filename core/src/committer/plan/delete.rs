@@ -8,10 +8,7 @@ use super::Plan;
 use crate::{
     change::Subject,
     command::Deletion,
-    committer::{
-        answer::Written,
-        write::{ChatWrite, Verb, Write},
-    },
+    committer::write::{ChatWrite, Verb, Write},
     error::Error,
     store::{
         batch::{BatchQuery, ErasedFileRow, UserState},
@@ -24,10 +21,6 @@ impl Verb for Deletion {
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Delete(self))
-    }
-
-    fn answer(written: Written) -> Option<()> {
-        matches!(written, Written::Deleted { .. }).then_some(())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     change::Subject,
     command::Dispatch,
     committer::{
-        answer::{Dispatched, Written},
+        answer::Dispatched,
         write::{ChatWrite, Verb, Write},
     },
     error::Error,
@@ -22,11 +22,6 @@ impl Verb for Dispatch {
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Dispatch(self))
-    }
-
-    fn answer(written: Written) -> Option<Dispatched> {
-        let Written::Dispatched(dispatched) = written else { return None };
-        Some(dispatched)
     }
 }
 

@@ -8,10 +8,7 @@ use super::Plan;
 use crate::{
     change::Subject,
     command::Edit,
-    committer::{
-        answer::Written,
-        write::{ChatWrite, Verb, Write},
-    },
+    committer::write::{ChatWrite, Verb, Write},
     error::Error,
     store::{
         batch::BatchQuery,
@@ -24,11 +21,6 @@ impl Verb for Edit {
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Edit(self))
-    }
-
-    fn answer(written: Written) -> Option<Arc<v1::Message>> {
-        let Written::Edited(message) = written else { return None };
-        Some(message)
     }
 }
 

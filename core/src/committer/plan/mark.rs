@@ -4,7 +4,7 @@ use super::Plan;
 use crate::{
     command::{Mark, MarkKind},
     committer::{
-        answer::{Marked, Written},
+        answer::Marked,
         write::{ChatWrite, Verb, Write},
     },
     error::Error,
@@ -16,11 +16,6 @@ impl Verb for Mark {
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Mark(self))
-    }
-
-    fn answer(written: Written) -> Option<Marked> {
-        let Written::Marked(marked) = written else { return None };
-        Some(marked)
     }
 }
 

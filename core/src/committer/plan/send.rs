@@ -9,7 +9,7 @@ use crate::{
     change::Subject,
     command::NewMessage,
     committer::{
-        answer::{Stored, Written},
+        answer::Stored,
         write::{ChatWrite, Verb, Write},
     },
     error::Error,
@@ -24,11 +24,6 @@ impl Verb for NewMessage {
 
     fn into_write(self) -> Write {
         Write::Chat(ChatWrite::Message(self))
-    }
-
-    fn answer(written: Written) -> Option<Stored> {
-        let Written::Message(stored) = written else { return None };
-        Some(stored)
     }
 }
 
