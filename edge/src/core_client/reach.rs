@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::notice::is_due;
 
-/// Why a core cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a core cannot be used; the one that is the hardest to see elsewhere last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Trouble {
     /// No connection, or one that ends before the core has said how it is.
     Unreachable,
@@ -27,8 +27,6 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    const COUNT: usize = 4;
-
     /// For probes, which anybody may make: it names no address.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -53,7 +51,8 @@ pub(crate) struct Reach {
 struct Place {
     trouble: Trouble,
     since: Instant,
-    told: [Option<Instant>; Trouble::COUNT],
+    /// When each was last told of.
+    told: HashMap<Trouble, Option<Instant>>,
 }
 
 impl Reach {
@@ -74,10 +73,10 @@ impl Reach {
             let known = places.entry(place.clone()).or_insert(Place {
                 trouble,
                 since: now,
-                told: [None; Trouble::COUNT],
+                told: HashMap::new(),
             });
             known.trouble = trouble;
-            is_due(&mut known.told[trouble as usize], now)
+            is_due(known.told.entry(trouble).or_default(), now)
         };
         if !is_due {
             return;
@@ -139,8 +138,7 @@ impl Reach {
     /// What keeps this edge from cores, if anything does: not all of them need have it.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let places = self.places();
-        let worst = places.values().max_by_key(|place| place.trouble as usize);
-        worst.map(|place| place.trouble)
+        places.values().map(|place| place.trouble).max()
     }
 }
 
@@ -179,6 +177,23 @@ mod tests {
         assert_eq!(reach.trouble(), None);
         fails();
         assert!(logs.take().contains("WARN"));
+    }
+
+    #[test]
+    fn each_trouble_is_told() {
+        let (logs, reach) = (Logs::capture(), Reach::default());
+        for trouble in [
+            Trouble::Unreachable,
+            Trouble::Untrusted,
+            Trouble::Unauthorized,
+            Trouble::NotAllowed,
+            Trouble::NotACore,
+        ] {
+            reach.fails("10.0.0.5:1", trouble, "why");
+            let line = logs.take();
+            assert!(line.contains("WARN") && line.contains("10.0.0.5:1"), "{line}");
+            assert_eq!(reach.trouble(), Some(trouble));
+        }
     }
 
     #[tokio::test(start_paused = true)]
