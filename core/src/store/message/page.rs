@@ -17,16 +17,15 @@ macro_rules! packed {
     ($order:literal) => {
         concat!(
             "select json_group_array(json_array(id, sender, octet_length(body), created, seq,
-                iif(updated = created and seen = 0 and deleted = 0 and attachment_path is null
-                        and reply_to is null and meta is null and client_ref is null, null,
-                    json_array(updated, seen, deleted, attachment_path, attachment_name,
-                        attachment_size, attachment_type, dispatched, reply_to, meta,
-                        client_ref)))),
-                coalesce(group_concat(body, ''), '')
-            from (select id, sender, body, created, updated, seen, deleted, attachment_path,
-                    attachment_name, attachment_size, attachment_type, dispatched, reply_to, meta,
-                    iif(ref_from_client is null, null, hex(client_ref)) as client_ref,
-                    iif(sender = $5, sender_seq, receiver_seq) as seq
+                json(rest))), coalesce(group_concat(body, ''), '')
+            from (select id, sender, body, created,
+                    iif(sender = $5, sender_seq, receiver_seq) as seq,
+                    iif(updated = created and seen = 0 and deleted = 0
+                            and attachment_path is null and reply_to is null and meta is null
+                            and ref_from_client is null, null,
+                        json_array(updated, seen, deleted, attachment_path, attachment_name,
+                            attachment_size, attachment_type, dispatched, reply_to, meta,
+                            iif(ref_from_client is null, null, hex(client_ref)))) as rest
                 from messages where thread_id = $1 and id > $2 and id < $3
                     and iif(sender = $5, hidden_for_sender, hidden_for_receiver) is null
                     and (sender = $5 or receiver_seq is not null or not $6)
