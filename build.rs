@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, env, error::Error, fs, path::PathBuf};
 use prost::Message;
 use protox::prost_reflect::prost_types::{FileDescriptorSet, MethodDescriptorProto};
 
-const PROTOS: [&str; 6] = ["attachment", "chat", "directory", "error", "message", "session"];
+const PROTOS: [&str; 7] =
+    ["admin", "attachment", "chat", "directory", "error", "message", "session"];
 const HEALTH: &str = "grpc/health/v1/health.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::codec::SmallBufferCodec")
         .bytes(".netrox.chat.v1.UploadAttachmentRequest.chunk")
         .bytes(".netrox.chat.v1.DownloadAttachmentResponse.chunk")
+        .bytes(".netrox.chat.v1.ExportUserResponse.chunk")
         // Few messages have one, and all are moved.
         .boxed(".netrox.chat.v1.Message.attachment")
         .compile_fds(descriptors)?;

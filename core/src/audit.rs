@@ -2,7 +2,12 @@
 
 use http::Extensions;
 use netrox_audit::{Audit, Event, Name, Outcome, Refused};
-use netrox_proto::{ids::UserId, request_id::RequestId, v1::ErrorReason};
+use netrox_proto::{
+    ids::UserId,
+    request_id::RequestId,
+    v1::{ErrorReason, Failure},
+};
+use tonic::Status;
 
 use crate::{auth::Caller, error::Error};
 
@@ -22,6 +27,8 @@ struct Pending {
     users: Vec<UserId>,
     /// What it is done to, where that is no user.
     words: Option<String>,
+    /// What there is to say of it if it goes well.
+    note: Option<&'static str>,
 }
 
 impl Audited {
@@ -37,6 +44,7 @@ impl Audited {
             caller,
             users: users.into_iter().collect(),
             words: None,
+            note: None,
         };
         Self(audit.is_on().then(begin))
     }
@@ -49,11 +57,43 @@ impl Audited {
         self
     }
 
+    /// With a word about it, for the reason of one that goes well.
+    pub(crate) fn noting(mut self, note: &'static str) -> Self {
+        if let Some(pending) = &mut self.0 {
+            pending.note = Some(note);
+        }
+        self
+    }
+
+    /// It is refused, or fails.
+    pub(crate) fn refuse(self, error: Error) -> Error {
+        match self.end::<()>(Err(error.clone())) {
+            Ok(()) => error,
+            Err(error) => error,
+        }
+    }
+
+    /// It went well, to its end.
+    pub(crate) fn done(mut self) {
+        if let Some(pending) = self.0.take() {
+            pending.tell(Outcome::Ok, pending.note);
+        }
+    }
+
+    /// It began, and was cut off.
+    pub(crate) fn failed(mut self, status: &Status) {
+        if let Some(pending) = self.0.take() {
+            let reason = Failure::from(status).reason();
+            let word = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+            pending.tell(Outcome::Failed, Some(word));
+        }
+    }
+
     /// Tells what became of it.
     pub(crate) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let Some(pending) = self.0.take() {
             match &result {
-                Ok(_) => pending.tell(Outcome::Ok, None),
+                Ok(_) => pending.tell(Outcome::Ok, pending.note),
                 Err(error) => pending.fail(error.reason()),
             }
         }

@@ -13,13 +13,13 @@
 
 use std::{io, num::NonZeroUsize, path::PathBuf};
 
-mod copying;
+pub(crate) mod copying;
 mod keep;
 mod manifest;
-mod place;
+pub(crate) mod place;
 mod restore;
 mod run;
-mod scratch;
+pub(crate) mod scratch;
 mod verify;
 
 use crate::{

@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     feed_lookup::FeedLookup,
     metrics::FeedReads,
-    store::{Store, history::Position, message::ParticipantsRow},
+    store::{Store, history::Position, message::ParticipantsRow, user::UserRow},
     subscribe::{After, Subscription},
 };
 
@@ -27,7 +27,8 @@ mod list;
 mod pipeline;
 mod thread_page;
 
-use self::list::{MessageList, ThreadList};
+pub(crate) use self::list::MessageList;
+use self::list::{ThreadList, Viewer};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Chat {
@@ -147,7 +148,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::ListMessagesRequest>,
     ) -> Result<Response<MessageList>, Status> {
-        Ok(Response::new(list::messages(&self.bulk, request.into_inner()).await?))
+        Ok(Response::new(list::messages(&self.bulk, request.into_inner(), Viewer::Acting).await?))
     }
 
     type ListThreadsStream = ThreadList;
@@ -200,6 +201,34 @@ impl ChatService for Chat {
 }
 
 impl Chat {
+    /// What a user's devices learn from now on.
+    pub(crate) async fn tap(&self, user: UserId) -> Result<Subscription, Error> {
+        let (scope, reads) = (FeedScope::MessagesAndThreads, self.feed_reads.clone());
+        let (store, lookup, delivery) = (&self.store, &self.lookup, &self.delivery);
+        Subscription::open(store, lookup, delivery, user, None, scope, reads).await
+    }
+
+    /// Some threads of a user, with what the user sees of them; also of one who was deleted.
+    pub(crate) async fn threads_of(
+        &self,
+        user: &UserRow,
+        ids: &[i64],
+    ) -> Result<Vec<v1::Thread>, Error> {
+        thread_page::with_state(&self.bulk, user, ids).await
+    }
+
+    /// What a user sees of a conversation; also one who was deleted.
+    pub(crate) async fn conversation_of(
+        &self,
+        user: UserId,
+        peer_id: String,
+    ) -> Result<MessageList, Error> {
+        let user_id = user.to_string();
+        let request =
+            v1::ListMessagesRequest { user_id, peer_id, visible_only: true, ..Default::default() };
+        list::messages(&self.bulk, request, Viewer::Any).await
+    }
+
     /// A message as a user sees it who takes part in it.
     async fn seen_by(
         &self,

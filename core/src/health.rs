@@ -24,8 +24,9 @@ enum Follows {
 }
 
 /// The whole server, and each service. Text goes on where no files are taken.
-const SERVICES: [(&str, Follows); 5] = [
+const SERVICES: [(&str, Follows); 6] = [
     ("", Follows::Files),
+    ("netrox.chat.v1.AdminService", Follows::Database),
     ("netrox.chat.v1.AttachmentService", Follows::Files),
     ("netrox.chat.v1.ChatService", Follows::Database),
     ("netrox.chat.v1.DirectoryService", Follows::Database),

@@ -1,6 +1,7 @@
 //! The chat logic of netrox-chat, behind the gRPC contract.
 //!
 //! * [`chat`], [`attachment`], [`directory`], [`session`]: the services; they check and answer.
+//! * [`admin`]: what whoever runs the service looks at.
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
 //! * [`store`]: the database; [`media`]: the attachment bytes.
@@ -10,7 +11,9 @@
 //!   subscription; [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`strangers`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
+//! * [`transfer`]: a whole chat as JSON lines and files, and the way back.
 //! * [`backup`]: copies of a SQLite database and its files, and the way back.
+//! * [`lines`]: the lines of exports and imports.
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
 //! * [`reading`]: what streams read, whoever looks at them.
@@ -22,6 +25,7 @@
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 
+mod admin;
 mod attachment;
 mod audit;
 mod auth;
@@ -42,6 +46,7 @@ mod error;
 mod feed_lookup;
 mod health;
 mod lifecycle;
+pub mod lines;
 mod lock;
 mod media;
 mod metrics;
@@ -55,6 +60,7 @@ mod session;
 mod store;
 mod strangers;
 mod subscribe;
+mod transfer;
 
 pub use auth::{Scope, ServicesError, ServicesFile, TokenHash, check_service_name, service_token};
 pub use backup::{
@@ -77,3 +83,4 @@ pub use store::{
     copy::{Copied, CopiedTable, CopyError},
     snapshot::SnapshotError,
 };
+pub use transfer::{BadLine, Exported, Imported, TransferError, TransferSettings, export, import};

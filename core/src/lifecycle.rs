@@ -6,6 +6,7 @@ use netrox_proto::{
     FILE_DESCRIPTOR_SET,
     health::health_server::HealthServer,
     v1::{
+        admin_service_server::AdminServiceServer,
         attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
         directory_service_server::DirectoryServiceServer,
         session_service_server::SessionServiceServer,
@@ -20,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::{Routes, interceptor::InterceptedService};
 
 use crate::{
+    admin::Admin,
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
     auth::{Guarded, ServiceAuth},
     chat::{Chat, Windows},
@@ -261,6 +263,14 @@ impl Core {
             tasks.spawn(news.follow(store.clone(), board, draining.clone()));
             tasks.spawn(sessions.clone().see_edges());
         }
+        let admin = Admin {
+            chat: chat.clone(),
+            sessions: sessions.clone(),
+            media: attachments.media.clone(),
+            damaged: attachments.damaged.clone(),
+            draining: draining.clone(),
+            audit: config.audit.clone(),
+        };
         let directory = Directory {
             store: store.clone(),
             committer,
@@ -304,6 +314,10 @@ impl Core {
         .add_service(Identified::new(Guarded::new(
             SessionServiceServer::new(sessions)
                 .max_decoding_message_size(MAX_SESSION_REQUEST_BYTES),
+            &auth,
+        )))
+        .add_service(Identified::new(Guarded::new(
+            AdminServiceServer::new(admin).max_decoding_message_size(REQUEST_OVERHEAD_BYTES),
             &auth,
         )))
         .add_service(InterceptedService::new(reflection().build_v1()?, auth.clone()))

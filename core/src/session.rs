@@ -146,7 +146,7 @@ impl Sessions {
     }
 
     /// What the edges say of a user.
-    async fn list(&self, user: Uuid) -> Result<v1::ListSessionsResponse, Error> {
+    pub(crate) async fn list(&self, user: Uuid) -> Result<v1::ListSessionsResponse, Error> {
         let deadline = Instant::now() + ANSWER_TIME;
         let id = Uuid::new_v4();
         let mut inquiry = self.board.ask(id, user);

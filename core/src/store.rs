@@ -9,6 +9,7 @@
 //! * [`reach`]: whether the database can be read.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL; [`snapshot`]: a copy of SQLite for a backup.
+//! * [`transfer`]: what exports read, and imports write.
 //! * [`open_files`]: whether the files of SQLite are still where they were.
 //! * [`engine`]: how a statement runs on either engine; [`sqlite`], [`postgres`]: opening each.
 
@@ -38,6 +39,7 @@ mod sqlite;
 pub(crate) mod thread;
 mod thread_page;
 pub(crate) mod thread_state;
+pub(crate) mod transfer;
 pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod writer;

@@ -29,6 +29,8 @@ mod storage;
 mod tests;
 mod tls;
 mod token;
+mod transfer;
+mod user;
 mod value;
 mod variables;
 
@@ -55,6 +57,8 @@ pub(crate) use self::{
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
+    transfer::{ChatArgs, ExportArgs, ImportArgs, LinesFormat},
+    user::{LinkArgs, TapArgs, UserAction, UserArgs, WhoArgs},
     value::path_of_url,
     variables::warn as warn_of_variables,
 };
@@ -84,6 +88,10 @@ Examples:
   netrox-chat core --database-url-file /run/secrets/database-url --bus-url nats://10.0.0.9:4222 \\
       --media-url s3://bucket --grpc-addr 10.0.0.5:50051
       One of several cores, on PostgreSQL, NATS and S3
+  netrox-chat export --all ./exported
+      All of ./data as JSON lines and files, which `netrox-chat import jsonl ./exported` takes elsewhere
+  netrox-chat user sessions 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
+      Who of that user is connected, from where; by the core of the server on ./data
   netrox-chat backup --to /var/backups/netrox-chat --keep 7
       A copy of ./data, beside the server on it, and of the older ones the newest six
   netrox-chat restore --from /var/backups/netrox-chat --data-dir ./restored
@@ -119,6 +127,14 @@ pub(crate) enum Role {
     Token(Box<TokenArgs>),
     /// Prints a new token of a service, and its entry for --service-tokens-file
     ServiceToken(Box<ServiceTokenMintArgs>),
+    /// Shows, ends, revokes, deletes or exports what there is of one user, by way of a core
+    User(Box<UserArgs>),
+    /// Shows what a user's devices learn, as they learn it, by way of a core
+    Tap(Box<TapArgs>),
+    /// Writes a whole chat as JSON lines and files, beside servers on it or not
+    Export(Box<ExportArgs>),
+    /// Takes JSON lines and their files, with ids and times, into a database that no server runs on
+    Import(Box<ImportArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),
     /// Tells all that the database has gone back, where nothing else can tell

@@ -5,6 +5,8 @@
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back;
 //!   [`start_line`]: what it says; [`admin`]: metrics and health.
 //! * [`token`]: access tokens for trying it out; [`service_token`]: tokens of services; [`migrate`]: from SQLite to PostgreSQL;
+//!   [`user`], [`tap`]: what is done about one user, by way of a core, which [`link`] reaches;
+//!   [`transfer`]: a whole chat as JSON lines, and the way back;
 //!   [`epoch`]: a new history of the database; [`backup`]: copies of SQLite and its files, and the way back.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
@@ -16,6 +18,7 @@ mod cli;
 mod epoch;
 mod failure;
 mod file_mode;
+mod link;
 mod listener;
 mod memory;
 mod migrate;
@@ -28,8 +31,11 @@ mod settings;
 mod signals;
 mod sources;
 mod start_line;
+mod tap;
 mod telemetry;
 mod token;
+mod transfer;
+mod user;
 mod welcome;
 
 use std::{
@@ -72,6 +78,12 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Restore(args) => {
             return backup::restore(*args, &sources).map(|()| ExitCode::SUCCESS);
         }
+        Role::Export(args) => {
+            return transfer::export(*args, &sources).map(|()| ExitCode::SUCCESS);
+        }
+        Role::Import(args) => return transfer::import(*args, &sources),
+        Role::User(args) => return user::run(&args, &sources).map(|()| ExitCode::SUCCESS),
+        Role::Tap(args) => return tap::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Token(args) => return token::run(&args, &sources),
         Role::ServiceToken(args) => {
             return service_token::run(&args).map(|()| ExitCode::SUCCESS);

@@ -3,6 +3,7 @@
 mod issuers;
 mod key;
 mod key_file;
+mod link;
 mod part;
 mod services;
 mod storage;
@@ -17,6 +18,7 @@ use netrox_tls::{ClientTls, Watched};
 
 pub(crate) use self::{
     key::{JWT_SECRET, JwtSettings, Keys},
+    link::{LinkSettings, link},
     part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::{database, warn_of_accepted, warn_of_ignored},
 };

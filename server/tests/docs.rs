@@ -8,11 +8,12 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "docs/CALLING.md",
+    "docs/JSON-LINES.md",
     "docs/OPERATING.md",
     "docs/PERFORMANCE.md",
     "docs/PERFORMANCE-HISTORY.md",

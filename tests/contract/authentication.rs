@@ -5,12 +5,14 @@ use std::time::Duration;
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
     DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest,
-    EditMessageRequest, EndSessionsRequest, EnsureUserRequest, GetAttachmentRequest,
-    GetMessageRequest, GetSendRequest, GetThreadRequest, GetUsersRequest, ListMessagesRequest,
-    ListSessionsRequest, ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest,
-    MarkSeenRequest, RevokeTokensRequest, SendMessageRequest, SubscribeRequest, UpsertUsersRequest,
-    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
-    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
+    EditMessageRequest, EndSessionsRequest, EnsureUserRequest, ExportUserRequest,
+    GetAttachmentRequest, GetMessageRequest, GetSendRequest, GetThreadRequest,
+    GetUserRecordRequest, GetUsersRequest, ListMessagesRequest, ListSessionsRequest,
+    ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest, MarkSeenRequest,
+    RevokeTokensRequest, SendMessageRequest, SubscribeRequest, TapUserRequest, UpsertUsersRequest,
+    admin_service_client::AdminServiceClient, attachment_service_client::AttachmentServiceClient,
+    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
+    session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -60,7 +62,8 @@ pub(crate) async fn call_all(
     let mut chat = ChatServiceClient::new(service.clone());
     let mut attachment = AttachmentServiceClient::new(service.clone());
     let mut directory = DirectoryServiceClient::new(service.clone());
-    let mut sessions = SessionServiceClient::new(service);
+    let mut sessions = SessionServiceClient::new(service.clone());
+    let mut admin = AdminServiceClient::new(service);
     let done = |result: Result<Response<_>, Status>| result.map(|_: Response<()>| ());
     vec![
         ("SendMessage", done(unit(chat.send_message(SendMessageRequest::default()).await))),
@@ -98,6 +101,9 @@ pub(crate) async fn call_all(
         ("EndSessions", done(unit(sessions.end_sessions(EndSessionsRequest::default()).await))),
         ("ListSessions", done(unit(sessions.list_sessions(ListSessionsRequest::default()).await))),
         ("WatchSessions", drained(sessions.watch_sessions(tokio_stream::empty()).await).await),
+        ("GetUserRecord", done(unit(admin.get_user_record(GetUserRecordRequest::default()).await))),
+        ("ExportUser", drained(admin.export_user(ExportUserRequest::default()).await).await),
+        ("TapUser", drained(admin.tap_user(TapUserRequest::default()).await).await),
     ]
 }
 

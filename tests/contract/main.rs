@@ -9,6 +9,7 @@ use netrox_harness::Store;
 /// Where the cores of these tests keep their data.
 const STORE: Store = Store::Sqlite;
 
+mod admin;
 mod attachment;
 mod authentication;
 mod client_ref;

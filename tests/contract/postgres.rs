@@ -9,6 +9,7 @@ use netrox_harness::Store;
 /// Where the cores of these tests keep their data.
 const STORE: Store = Store::Postgres;
 
+mod admin;
 mod at_once;
 mod attachment;
 mod authentication;

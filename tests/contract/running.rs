@@ -9,9 +9,9 @@ use netrox_harness::{
 use netrox_proto::v1::{
     DeleteUserRequest, DeleteUserResponse, GetMessageRequest, ListMessagesRequest,
     ListThreadsRequest, Message, SendMessageRequest, SendMessageResponse, Thread,
-    UpsertUsersRequest, UserChange, attachment_service_client::AttachmentServiceClient,
-    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
-    session_service_client::SessionServiceClient,
+    UpsertUsersRequest, UserChange, admin_service_client::AdminServiceClient,
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
 };
 use prost_types::Timestamp;
 use tonic::{
@@ -47,6 +47,12 @@ impl Connection {
         &self,
     ) -> SessionServiceClient<InterceptedService<Channel, grpc::Credential>> {
         SessionServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn admin(
+        &self,
+    ) -> AdminServiceClient<InterceptedService<Channel, grpc::Credential>> {
+        AdminServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn attachment(

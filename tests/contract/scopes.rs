@@ -29,7 +29,8 @@ fn allowed(method: &str) -> &'static [&'static str] {
         | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
-        "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" => &["admin"],
+        "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"
+        | "ExportUser" | "TapUser" => &["admin"],
         "WatchSessions" => &["edge"],
         other => panic!("{other} needs a scope"),
     }

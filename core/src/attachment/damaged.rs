@@ -24,11 +24,16 @@ impl Default for DamagedFiles {
 impl DamagedFiles {
     /// What a caller is answered whose file could not be read.
     pub(super) fn answer(&self, path: &str, error: media::Error) -> Error {
+        self.tell(path, &error);
+        error.into()
+    }
+
+    /// Tells the operator, if it is the file that is damaged.
+    pub(crate) fn tell(&self, path: &str, error: &media::Error) {
         let is_damaged = matches!(error, media::Error::NotFound | media::Error::Truncated);
         if is_damaged && self.told.get(path).is_none() {
             self.told.insert(path.to_owned(), ());
             tracing::error!(path, %error, "an attachment is damaged");
         }
-        error.into()
     }
 }

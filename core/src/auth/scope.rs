@@ -9,7 +9,7 @@ pub enum Scope {
     Read,
     /// Knows and changes the directory of users.
     Directory,
-    /// What takes something away from users.
+    /// What takes something away from users, and what looks into one of them.
     Admin,
     /// All that an edge calls.
     Edge,
@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 25] = [
+const METHODS: [Method; 28] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -125,6 +125,9 @@ const METHODS: [Method; 25] = [
     services("/netrox.chat.v1.SessionService/EndSessions", Scope::Admin),
     services("/netrox.chat.v1.SessionService/ListSessions", Scope::Admin),
     both("/netrox.chat.v1.SessionService/WatchSessions", Scope::Edge),
+    services("/netrox.chat.v1.AdminService/GetUserRecord", Scope::Admin),
+    services("/netrox.chat.v1.AdminService/ExportUser", Scope::Admin),
+    services("/netrox.chat.v1.AdminService/TapUser", Scope::Admin),
 ];
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use super::{manifest::Content, place::Place};
 use crate::media::{Error, Upload};
 
 /// Each file waits for its disk or its server.
-pub(super) const FILES_AT_ONCE: usize = 8;
+pub(crate) const FILES_AT_ONCE: usize = 8;
 
 /// Why a file was not copied.
 #[derive(Debug)]
-pub(super) enum CopyError {
+pub(crate) enum CopyError {
     /// There is none, or another length of it.
     Gone(String),
     Source(Error),
@@ -21,7 +21,7 @@ pub(super) enum CopyError {
 }
 
 /// Copies a file, which is to have so many bytes. It is durable under its path when it returns, or not there.
-pub(super) async fn copy(
+pub(crate) async fn copy(
     (source, from): (&Place, &str),
     (target, to): (&Place, &str),
     bytes: u64,
@@ -65,7 +65,7 @@ fn of_source(error: Error) -> CopyError {
 }
 
 /// What a file holds.
-pub(super) async fn content(place: &Place, path: &str) -> Result<Content, Error> {
+pub(crate) async fn content(place: &Place, path: &str) -> Result<Content, Error> {
     let mut opened = place.open(path).await?;
     let mut hash = Sha256::new();
     let mut bytes = 0;

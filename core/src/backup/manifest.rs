@@ -47,10 +47,10 @@ pub(super) struct Manifest {
 
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Content {
-    pub(super) bytes: u64,
+pub(crate) struct Content {
+    pub(crate) bytes: u64,
     /// In hexadecimal digits.
-    pub(super) sha256: String,
+    pub(crate) sha256: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ const LOCAL_PART_BYTES: usize = 1024 * 1024;
 const LONGEST_BACKUP: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     store: Arc<dyn ObjectStore>,
     part_bytes: usize,
     /// Where it is local.
@@ -35,14 +35,14 @@ pub(super) struct Place {
 }
 
 /// A file as it is read.
-pub(super) struct Opened {
-    pub(super) bytes: u64,
-    pub(super) content: BoxStream<'static, Result<Bytes, Error>>,
+pub(crate) struct Opened {
+    pub(crate) bytes: u64,
+    pub(crate) content: BoxStream<'static, Result<Bytes, Error>>,
 }
 
 impl Place {
     /// To be read; a directory has to exist.
-    pub(super) async fn to_read(location: &MediaLocation) -> Result<Self, StoreError> {
+    pub(crate) async fn to_read(location: &MediaLocation) -> Result<Self, StoreError> {
         match location {
             MediaLocation::Directory(path) => Self::local(path),
             MediaLocation::S3(url) => Ok(Self::bucket(s3::open_to_read(url).await?)),
@@ -50,7 +50,7 @@ impl Place {
     }
 
     /// To be written as well, which a bucket is tried for; a directory has to exist.
-    pub(super) async fn to_write(location: &MediaLocation) -> Result<Self, StoreError> {
+    pub(crate) async fn to_write(location: &MediaLocation) -> Result<Self, StoreError> {
         match location {
             MediaLocation::Directory(path) => Self::local(path),
             MediaLocation::S3(url) => Ok(Self::bucket(s3::open(url).await?)),
@@ -69,29 +69,29 @@ impl Place {
     }
 
     /// Where it is local.
-    pub(super) fn directory(&self) -> Option<&FilePath> {
+    pub(crate) fn directory(&self) -> Option<&FilePath> {
         self.directory.as_deref()
     }
 
-    pub(super) async fn open(&self, path: &str) -> Result<Opened, Error> {
+    pub(crate) async fn open(&self, path: &str) -> Result<Opened, Error> {
         let file = self.store.get_opts(&Path::from(path), GetOptions::default()).await?;
         let bytes = file.meta.size;
         Ok(Opened { bytes, content: file.into_stream().map_err(Error::from).boxed() })
     }
 
     /// The whole of a small file.
-    pub(super) async fn read(&self, path: &str) -> Result<Bytes, Error> {
+    pub(crate) async fn read(&self, path: &str) -> Result<Bytes, Error> {
         let file = self.store.get_opts(&Path::from(path), GetOptions::default()).await?;
         Ok(file.bytes().await?)
     }
 
     /// Appears under its path, durable, when it is finished.
-    pub(super) fn create(&self, path: &str) -> Upload {
+    pub(crate) fn create(&self, path: &str) -> Upload {
         Upload::new(Arc::clone(&self.store), Path::from(path), self.part_bytes)
     }
 
     /// The whole of a small file; durable when it returns.
-    pub(super) async fn write(&self, path: &str, content: Vec<u8>) -> Result<(), Error> {
+    pub(crate) async fn write(&self, path: &str, content: Vec<u8>) -> Result<(), Error> {
         let mut upload = self.create(path);
         upload.write(&content).await?;
         match upload.finish().await {
@@ -104,7 +104,7 @@ impl Place {
     }
 
     /// That it is gone is durable when it returns.
-    pub(super) async fn remove(&self, path: &str) -> Result<(), Error> {
+    pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
         let Some(directory) = &self.directory else {
             return match self.store.delete(&Path::from(path)).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -116,7 +116,7 @@ impl Place {
     }
 
     /// Removes a directory with what is in it; a bucket has none.
-    pub(super) async fn remove_directory(&self, path: &str) -> Result<(), Error> {
+    pub(crate) async fn remove_directory(&self, path: &str) -> Result<(), Error> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let directory = directory.join(path);
         blocking(move || match fs::remove_dir_all(&directory) {
@@ -127,14 +127,14 @@ impl Place {
     }
 
     /// The names of directories in a directory, or what looks like them in a bucket.
-    pub(super) async fn directories_in(&self, path: &str) -> Result<Vec<String>, Error> {
+    pub(crate) async fn directories_in(&self, path: &str) -> Result<Vec<String>, Error> {
         let listed = self.store.list_with_delimiter(Some(&Path::from(path))).await?;
         let names = listed.common_prefixes.iter();
         Ok(names.filter_map(|path| path.filename().map(str::to_owned)).collect())
     }
 
     /// What lies below a directory, by its path below it.
-    pub(super) async fn files_below(&self, path: &str) -> Result<HashMap<String, Found>, Error> {
+    pub(crate) async fn files_below(&self, path: &str) -> Result<HashMap<String, Found>, Error> {
         let directory = Path::from(path);
         let mut listed = self.store.list(Some(&directory));
         let mut found = HashMap::new();
@@ -149,7 +149,7 @@ impl Place {
     }
 
     /// Removes what writers that were killed left of files below a directory.
-    pub(super) async fn remove_unfinished(&self, path: &str) -> Result<(), Error> {
+    pub(crate) async fn remove_unfinished(&self, path: &str) -> Result<(), Error> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let directory = directory.join(path);
         blocking(move || remove_staged(&directory)).await
@@ -158,10 +158,10 @@ impl Place {
 
 /// A file that was listed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    pub(super) bytes: u64,
+pub(crate) struct Found {
+    pub(crate) bytes: u64,
     /// Whether no backup that may be under way has made it.
-    pub(super) is_old: bool,
+    pub(crate) is_old: bool,
 }
 
 fn is_older_than_any_backup(file: &ObjectMeta, now_micros: i64) -> bool {

@@ -15,13 +15,13 @@ const LOCK_FILE: &str = "lock";
 
 /// Removed when it is dropped. What a process that was killed left of one is removed by the next.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     directory: PathBuf,
     _lock: LockFile,
 }
 
 impl Scratch {
-    pub(super) fn new() -> Result<Self, BackupError> {
+    pub(crate) fn new() -> Result<Self, BackupError> {
         let parent = std::env::temp_dir();
         remove_abandoned(&parent);
         let directory = parent.join(format!("{PREFIX}{}", Uuid::new_v4()));
@@ -36,7 +36,7 @@ impl Scratch {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.directory
     }
 }

@@ -101,7 +101,11 @@ async fn acting(store: &Store, id: UserId) -> Result<UserRow, Error> {
 }
 
 /// In the order of the ids.
-async fn with_state(store: &Store, user: &UserRow, ids: &[i64]) -> Result<Vec<v1::Thread>, Error> {
+pub(super) async fn with_state(
+    store: &Store,
+    user: &UserRow,
+    ids: &[i64],
+) -> Result<Vec<v1::Thread>, Error> {
     let on_wire_user = user.clone().into();
     let seen = async {
         let states = store.thread_states(user.key, ids).await?;

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-mod table;
+pub(super) mod table;
 
 use self::table::{
     ExternalId, Feed, FeedStart, Message, Notice, SentForm, Start, Table, Thread, ThreadState,

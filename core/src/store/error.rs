@@ -64,6 +64,11 @@ pub enum OpenError {
     )]
     OlderSchema { found: i64, expected: i64 },
     #[error(
+        "its schema is that of migration {found}, and this program reads that of {expected}: use the program of the \
+         server that runs on it"
+    )]
+    OtherSchema { found: i64, expected: i64 },
+    #[error(
         "it is on timeline {timeline}, and the same system was promoted to {known} since: what it takes \
          would be lost"
     )]

@@ -150,6 +150,31 @@ pub(super) async fn connect_for_copy(
     Ok(connection)
 }
 
+/// The same, for an import.
+pub(super) async fn connect_for_import(
+    database: &PostgresDatabase,
+) -> Result<(PgConnection, Migrations), OpenError> {
+    let prepared = prepare(database, false, Patience::SHORT).await?;
+    let migrations = prepared.migrations;
+    let mut connection = connect_when_taken(&unlimited(prepared.options), Patience::SHORT).await?;
+    server::check(&mut connection, database.accepted).await?;
+    refuse_unfinished_copy(&mut connection).await?;
+    Ok((connection, migrations))
+}
+
+/// To a database that is there, whoever else uses it, to read for as long as it takes.
+pub(super) async fn connect_for_export(
+    database: &PostgresDatabase,
+) -> Result<(PgConnection, Migrations), OpenError> {
+    let (_, options) = first_session(database.url.options(), Patience::SHORT).await?;
+    let mut connection = connect_when_taken(&unlimited(options), Patience::SHORT).await?;
+    let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
+    within(FIRST_ANSWER_TIMEOUT, checked).await??;
+    let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
+    refuse_unfinished_copy(&mut connection).await?;
+    Ok((connection, migrations))
+}
+
 /// To a database that is there, whoever else uses it.
 pub(super) async fn connect_to_existing(
     database: &PostgresDatabase,
@@ -242,7 +267,7 @@ pub(super) async fn connect(
 }
 
 /// A server that may not be used counts as one that is away: it may be put right.
-fn unusable(error: OpenError) -> sqlx::Error {
+pub(super) fn unusable(error: OpenError) -> sqlx::Error {
     if let OpenError::Connect(error) = error {
         return error;
     }

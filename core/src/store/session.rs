@@ -102,6 +102,7 @@ pub(crate) struct AnswerRow {
 pub(crate) struct TooMany(pub(crate) i64);
 
 const LAST_VERSION: &str = "select coalesce(max(version), 0) from session_notices";
+const FIND: &str = "select cutoff, expires from session_notices where kind = $1 and key = $2";
 const LIST: &str = "\
     select version, kind, key, cutoff, expires from session_notices where version > $1
     order by version limit $2";
@@ -163,6 +164,15 @@ impl Store {
     /// Of the latest notice; 0 where there is none.
     pub(crate) async fn last_notice(&self) -> Result<i64, Error> {
         read!(self, fetch_one, sqlx::query_scalar(LAST_VERSION))
+    }
+
+    /// What is noted of the same.
+    pub(crate) async fn find_notice(
+        &self,
+        kind: NoticeKind,
+        key: &[u8],
+    ) -> Result<Option<Noted>, Error> {
+        read!(self, fetch_optional, sqlx::query_as(FIND).bind(kind as i64).bind(key))
     }
 
     /// Notices after a version, in their order: at most [`PAGE_NOTICES`].

@@ -99,6 +99,11 @@ impl Reader {
         if has_schema { Ok(Self(connection)) } else { Err(OpenError::OtherFile) }
     }
 
+    /// To read what else it has.
+    pub(super) fn into_connection(self) -> SqliteConnection {
+        self.0
+    }
+
     pub(crate) async fn close(self) -> Result<(), SnapshotError> {
         Ok(self.0.close().await?)
     }

@@ -22,6 +22,16 @@ use crate::command::UserChange;
 #[sqlx(transparent)]
 pub(crate) struct UserKey(pub(crate) i64);
 
+/// What there is of a user elsewhere.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(crate) struct UserFacts {
+    /// When the entry was changed last, in microseconds since the epoch.
+    pub(crate) updated: i64,
+    /// Where the feed ends.
+    pub(crate) last_seq: i64,
+    pub(crate) threads: i64,
+}
+
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct UserRow {
     pub(crate) key: UserKey,
@@ -119,6 +129,11 @@ const MICROS_A_SECOND: i64 = 1_000_000;
 /// Rows to lock for whoever writes to the feeds.
 const INSERT_FEEDS: &str = "\
     insert into feeds (user_key, last_seq) select key, 0 from unnest($1::bigint[]) as w (key)";
+const FACTS: &str = "\
+    select u.updated, coalesce(f.last_seq, 0) as last_seq,
+        (select count(*) from threads where low_key = u.key)
+            + (select count(*) from threads where high_key = u.key) as threads
+    from users u left join feeds f on f.user_key = u.key where u.id = $1";
 /// Held to the end of the transaction. Taken before any row is locked, so that two cores that change
 /// the same users in another order never wait for each other.
 const LOCK_DIRECTORY: &str = "select pg_advisory_xact_lock(hashtext('netrox-chat directory'))";
@@ -144,6 +159,10 @@ pub(super) fn hex_array(ids: impl IntoIterator<Item = UserId>) -> String {
 impl Store {
     pub(crate) async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, Error> {
         read!(self, fetch_optional, sqlx::query_as(FIND).bind(id.0))
+    }
+
+    pub(crate) async fn user_facts(&self, id: UserId) -> Result<Option<UserFacts>, Error> {
+        read!(self, fetch_optional, sqlx::query_as(FACTS).bind(id.0))
     }
 
     /// Whether the user was deleted from the directory; not of one who never was in it.

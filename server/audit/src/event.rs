@@ -33,6 +33,16 @@ pub enum Name {
     SessionsEnded,
     /// A service looked at who is connected from where.
     SessionsListed,
+    /// A service looked at what is kept of a user.
+    UserShown,
+    /// A service took all data of a user.
+    UserExported,
+    /// A service listens to what a user's devices learn.
+    UserTapped,
+    /// A whole chat was written to files.
+    ChatExported,
+    /// Lines were written into a database.
+    ChatImported,
     ServiceTokensReloaded,
     KeysReloaded,
     CertificatesReloaded,
@@ -42,7 +52,7 @@ pub enum Name {
 }
 
 impl Name {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -56,6 +66,11 @@ impl Name {
         Self::TokensRevoked,
         Self::SessionsEnded,
         Self::SessionsListed,
+        Self::UserShown,
+        Self::UserExported,
+        Self::UserTapped,
+        Self::ChatExported,
+        Self::ChatImported,
         Self::ServiceTokensReloaded,
         Self::KeysReloaded,
         Self::CertificatesReloaded,

@@ -38,8 +38,12 @@ fn explain(error: &clap::Error, arguments: &[OsString], sources: &Sources) -> Se
         ErrorKind::ArgumentConflict => refuse("given more than once"),
         ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::Strings(missing)) => {
-                let missing = missing.iter().filter_map(|missing| flag_of(missing));
-                let missing: Vec<_> = missing.map(|flag| sources.name(flag)).collect();
+                let name = |missing: &String| match flag_of(missing) {
+                    Some(flag) => sources.name(flag),
+                    // By its place.
+                    None => missing.trim_matches(['<', '>']).to_owned(),
+                };
+                let missing: Vec<_> = missing.iter().map(name).collect();
                 SettingError::new(missing.join(", "), "must be given")
             }
             _ => refuse("must be given"),

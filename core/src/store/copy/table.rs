@@ -2,11 +2,11 @@
 
 use std::fmt::Debug;
 
-use sqlx::{FromRow, PgConnection, QueryBuilder, SqliteConnection};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 /// A row of a table, in whose order it is copied.
-pub(super) trait Table: Debug + Sized {
+pub(in crate::store) trait Table: Debug + Sized {
     const NAME: &'static str;
     type Key;
 
@@ -27,9 +27,23 @@ pub(super) trait Table: Debug + Sized {
     ) -> Result<Vec<Self>, sqlx::Error>;
     /// As one transaction.
     async fn write(target: &mut PgConnection, rows: Vec<Self>) -> Result<(), sqlx::Error>;
+    async fn write_sqlite(
+        target: &mut SqliteConnection,
+        rows: Vec<Self>,
+    ) -> Result<(), sqlx::Error>;
 }
 
 macro_rules! table {
+    (@insert $name:literal, $engine:ident, $rows:ident, $($column:ident),+) => {{
+        let mut insert = QueryBuilder::<$engine>::new(concat!("insert into ", $name, " ("));
+        let mut columns = insert.separated(", ");
+        $(columns.push(stringify!($column));)+
+        insert.push(") ");
+        insert.push_values($rows, |mut values, row| {
+            $(values.push_bind(row.$column);)+
+        });
+        insert
+    }};
     ($row:ident, $name:literal, after: $($rest:tt)+) => {
         table! { $row, $name, source: $name, after: $($rest)+ }
     };
@@ -40,8 +54,8 @@ macro_rules! table {
         { $($column:ident: $type:ty),+ $(,)? }
     ) => {
         #[derive(Debug, FromRow)]
-        pub(super) struct $row {
-            $($column: $type),+
+        pub(in crate::store) struct $row {
+            $(pub(in crate::store) $column: $type),+
         }
 
         impl $row {
@@ -100,13 +114,15 @@ macro_rules! table {
                 target: &mut PgConnection,
                 rows: Vec<Self>,
             ) -> Result<(), sqlx::Error> {
-                let mut insert = QueryBuilder::new(concat!("insert into ", $name, " ("));
-                let mut columns = insert.separated(", ");
-                $(columns.push(stringify!($column));)+
-                insert.push(") ");
-                insert.push_values(rows, |mut values, row| {
-                    $(values.push_bind(row.$column);)+
-                });
+                let mut insert = table!(@insert $name, Postgres, rows, $($column),+);
+                insert.build().execute(target).await.map(drop)
+            }
+
+            async fn write_sqlite(
+                target: &mut SqliteConnection,
+                rows: Vec<Self>,
+            ) -> Result<(), sqlx::Error> {
+                let mut insert = table!(@insert $name, Sqlite, rows, $($column),+);
                 insert.build().execute(target).await.map(drop)
             }
         }

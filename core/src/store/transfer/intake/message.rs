@@ -1,0 +1,355 @@
+//! Messages that are imported: each behind the newest of its conversation, with its id and its times.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use netrox_proto::attachment_path;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Intake, NeededFile, Taken};
+use crate::{
+    command::parse,
+    lines::{AttachmentLine, MessageLine},
+    store::{
+        copy::table::{FeedStart, Message, Thread},
+        engine::Connection,
+        transfer::select_in,
+    },
+};
+
+/// No core lets one be as long.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+const MAX_NAME_BYTES: usize = 255;
+
+#[derive(Debug, FromRow)]
+struct Known {
+    id: i64,
+    thread_id: i64,
+    sender: i64,
+    created: i64,
+}
+
+/// What the database has of what some lines name.
+struct Loaded {
+    keys: HashMap<Uuid, i64>,
+    threads: BTreeMap<i64, Thread>,
+    known: HashMap<i64, Known>,
+    /// The ends of feeds, and those that the database has.
+    feeds: BTreeMap<i64, i64>,
+    begun: BTreeSet<i64>,
+    refs: HashSet<(i64, Uuid)>,
+    paths: HashSet<String>,
+}
+
+impl Intake {
+    /// What is there already stays as it is.
+    pub(crate) async fn messages(&mut self, lines: Vec<MessageLine>) -> Result<Taken, sqlx::Error> {
+        let mut taken = Taken::default();
+        let mut loaded = self.load(&lines).await?;
+        let (mut rows, mut touched, mut moved) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        for (place, line) in lines.into_iter().enumerate() {
+            let row = match loaded.take(line) {
+                Ok(Some(row)) => row,
+                Ok(None) => {
+                    taken.known += 1;
+                    continue;
+                }
+                Err(reason) => {
+                    taken.refuse(place, reason);
+                    continue;
+                }
+            };
+            taken.stored += 1;
+            taken.not_younger += u64::from(row.is_not_younger);
+            let row = row.message;
+            if let (Some(path), false) = (&row.attachment_path, row.deleted) {
+                let (path, size) = (path.clone(), row.attachment_size.unwrap_or_default());
+                taken.files.push(NeededFile { place, path, size });
+            }
+            touched.insert(row.thread_id);
+            moved.extend([row.sender, row.receiver]);
+            rows.push(row);
+        }
+        let senders_of_files = rows.iter().filter(|row| row.attachment_path.is_some());
+        let senders_of_files: BTreeSet<_> = senders_of_files.map(|row| row.sender).collect();
+        self.write(rows).await?;
+        loaded.threads.retain(|id, _| touched.contains(id));
+        self.note_ends(loaded.threads).await?;
+        loaded.feeds.retain(|key, _| moved.contains(key));
+        self.begin_feeds(&loaded.feeds, &loaded.begun).await?;
+        self.move_feeds(loaded.feeds).await?;
+        self.forget_storage(senders_of_files).await?;
+        Ok(taken)
+    }
+
+    async fn load(&mut self, lines: &[MessageLine]) -> Result<Loaded, sqlx::Error> {
+        let users = lines.iter().flat_map(|line| [line.sender_id, line.receiver_id]).collect();
+        let keys = self.keys_of(users).await?;
+        let threads = self.find_threads(lines.iter().map(|line| line.thread_id).collect()).await?;
+        let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
+        let known: Vec<Known> = select_in!(
+            &mut self.connection,
+            "select id, thread_id, sender, created from messages where id",
+            ids
+        )?;
+        let feeds: BTreeSet<_> = keys.values().copied().collect();
+        let feeds: Vec<(i64, i64)> = match feeds.is_empty() {
+            true => Vec::new(),
+            false => select_in!(
+                &mut self.connection,
+                "select user_key, last_seq from feeds where user_key",
+                feeds
+            )?,
+        };
+        let refs =
+            lines.iter().filter_map(|line| Some((*keys.get(&line.sender_id)?, line.client_ref?)));
+        let refs = self.find_refs(refs.collect()).await?;
+        let paths = lines.iter().filter_map(|line| line.attachment.as_ref());
+        let paths: BTreeSet<_> = paths.map(|file| file.path.clone()).collect();
+        let paths: Vec<(String,)> = match paths.is_empty() {
+            true => Vec::new(),
+            false => select_in!(
+                &mut self.connection,
+                "select attachment_path from messages where attachment_path",
+                paths
+            )?,
+        };
+        Ok(Loaded {
+            keys,
+            threads: threads.into_iter().map(|thread| (thread.id, thread)).collect(),
+            known: known.into_iter().map(|row| (row.id, row)).collect(),
+            begun: feeds.iter().map(|(key, _)| *key).collect(),
+            feeds: feeds.into_iter().collect(),
+            refs,
+            paths: paths.into_iter().map(|(path,)| path).collect(),
+        })
+    }
+
+    async fn find_refs(
+        &mut self,
+        refs: BTreeSet<(i64, Uuid)>,
+    ) -> Result<HashSet<(i64, Uuid)>, sqlx::Error> {
+        const FIND: &str =
+            "select sender, client_ref from messages where (sender, client_ref) in (";
+        if refs.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows: Vec<(i64, Uuid)> = match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(FIND);
+                query.push_values(refs, |mut row, (sender, client_ref)| {
+                    row.push_bind(sender).push_bind(client_ref);
+                });
+                query.push(")").build_query_as().fetch_all(connection).await?
+            }
+            Connection::Postgres(connection) => {
+                let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(FIND);
+                query.push_values(refs, |mut row, (sender, client_ref)| {
+                    row.push_bind(sender).push_bind(client_ref);
+                });
+                query.push(")").build_query_as().fetch_all(connection).await?
+            }
+        };
+        Ok(rows.into_iter().collect())
+    }
+
+    /// On SQLite a feed begins with its first change. One who was there before may have been told where it stood then: at its
+    /// beginning, of which the new history knows nothing yet.
+    async fn begin_feeds(
+        &mut self,
+        feeds: &BTreeMap<i64, i64>,
+        begun: &BTreeSet<i64>,
+    ) -> Result<(), sqlx::Error> {
+        let (start, last_old_key) = (self.start().0, self.last_old_key);
+        let new = feeds.keys().filter(|key| **key <= last_old_key && !begun.contains(key));
+        let rows = new.map(|key| FeedStart { user_key: *key, start, last_seq: -1 });
+        self.write(rows.collect()).await
+    }
+
+    async fn move_feeds(&mut self, feeds: BTreeMap<i64, i64>) -> Result<(), sqlx::Error> {
+        const INSERT: &str = "insert into feeds (user_key, last_seq, start) ";
+        const UPDATE: &str = " on conflict (user_key) do update set \
+            last_seq = excluded.last_seq, start = excluded.start";
+        if feeds.is_empty() {
+            return Ok(());
+        }
+        let start = self.start().0;
+        macro_rules! insert {
+            ($engine:ident, $connection:expr) => {{
+                let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(INSERT);
+                query.push_values(feeds, |mut row, (key, last_seq)| {
+                    row.push_bind(key).push_bind(last_seq).push_bind(start);
+                });
+                query.push(UPDATE).build().execute($connection).await.map(drop)
+            }};
+        }
+        match &mut self.connection {
+            Connection::Sqlite(connection) => insert!(Sqlite, connection),
+            Connection::Postgres(connection) => insert!(Postgres, connection),
+        }
+    }
+
+    /// What their files take is counted again when it is asked for.
+    async fn forget_storage(&mut self, users: BTreeSet<i64>) -> Result<(), sqlx::Error> {
+        if users.is_empty() {
+            return Ok(());
+        }
+        let _: Vec<(i64,)> =
+            select_in!(&mut self.connection, "delete from user_storage where user_key", users)?;
+        Ok(())
+    }
+}
+
+struct NewRow {
+    message: Message,
+    is_not_younger: bool,
+}
+
+impl Loaded {
+    /// The row of a message; none if it is there already.
+    fn take(&mut self, line: MessageLine) -> Result<Option<NewRow>, String> {
+        parse::message_id("id", line.id).map_err(|error| error.to_string())?;
+        let key = |id: &Uuid| {
+            self.keys.get(id).copied().ok_or("no such user: the lines of users come first")
+        };
+        let (sender, receiver) = (key(&line.sender_id)?, key(&line.receiver_id)?);
+        let thread = self.threads.get_mut(&line.thread_id);
+        let thread = thread.ok_or("no such thread: the lines of threads come before messages")?;
+        if (sender.min(receiver), sender.max(receiver)) != (thread.low_key, thread.high_key) {
+            return Err("sender and receiver are not the two users of the thread".to_owned());
+        }
+        let created = line.created.0;
+        if let Some(known) = self.known.get(&line.id) {
+            let is_same =
+                (known.thread_id, known.sender, known.created) == (line.thread_id, sender, created);
+            return match is_same {
+                true => Ok(None),
+                false => Err("another message has this id".to_owned()),
+            };
+        }
+        let last = thread.last_message.unwrap_or_default();
+        if line.id <= last {
+            return Err(format!("the ids of a thread ascend, and {last} comes before it"));
+        }
+        check(&line)?;
+        if let Some(client_ref) = line.client_ref
+            && !self.refs.insert((sender, client_ref))
+        {
+            return Err("the sender has another message with this client_ref".to_owned());
+        }
+        if let Some(file) = &line.attachment
+            && !self.paths.insert(file.path.clone())
+        {
+            return Err("another message has a file of this path".to_owned());
+        }
+
+        let is_not_younger = last > 0 && created <= thread.last_activity;
+        let is_low = sender == thread.low_key;
+        let continues = last > 0 && {
+            let sent = if is_low { thread.low_sent } else { thread.high_sent };
+            sent == Some(last)
+        };
+        let is_shown = line.attachment.as_ref().is_none_or(|file| file.dispatched.is_some());
+        let (sent, shown) = if is_low {
+            (&mut thread.low_sent, &mut thread.low_shown)
+        } else {
+            (&mut thread.high_sent, &mut thread.high_shown)
+        };
+        *sent = Some(line.id);
+        if is_shown {
+            *shown = Some(line.id);
+        }
+        thread.last_message = Some(line.id);
+        thread.last_activity = thread.last_activity.max(created);
+        thread.last_message_at = Some(thread.last_activity);
+        // A second line of the same message in one batch is of one that is there.
+        let (id, thread_id) = (line.id, line.thread_id);
+        self.known.insert(id, Known { id, thread_id, sender, created });
+        let sender_seq = self.next_place(sender);
+        let receiver_seq = is_shown.then(|| self.next_place(receiver));
+        let message = row(line, sender, receiver, sender_seq, receiver_seq, continues);
+        Ok(Some(NewRow { message, is_not_younger }))
+    }
+
+    fn next_place(&mut self, user: i64) -> i64 {
+        let end = self.feeds.entry(user).or_default();
+        *end += 1;
+        *end
+    }
+}
+
+/// What is to be said of a message alone.
+fn check(line: &MessageLine) -> Result<(), String> {
+    let may_be_empty = line.attachment.is_some() || line.deleted;
+    parse::body(line.body.clone(), MAX_BODY_BYTES, may_be_empty)
+        .map_err(|error| error.to_string())?;
+    if line.deleted && !(line.body.is_empty() && line.meta.is_none() && line.reply_to_id.is_none())
+    {
+        return Err("a message that was deleted has no body, meta or reply_to_id".to_owned());
+    }
+    if let Some(meta) = &line.meta {
+        parse::meta(meta.get().to_owned()).map_err(|error| error.to_string())?;
+    }
+    if line.reply_to_id.is_some_and(|id| !(1..line.id).contains(&id)) {
+        return Err("reply_to_id is no message before it".to_owned());
+    }
+    line.attachment.as_ref().map_or(Ok(()), |file| check_file(file, line.deleted))
+}
+
+fn check_file(file: &AttachmentLine, is_deleted: bool) -> Result<(), String> {
+    if !attachment_path::is_valid(&file.path) {
+        return Err(format!("{:?} is no path of a file", file.path));
+    }
+    if file.size < 0 {
+        return Err("a file of less than nothing".to_owned());
+    }
+    let is_text = |text: &str| text.len() <= MAX_NAME_BYTES && !text.contains(char::is_control);
+    let name = file.file_name.as_deref();
+    let has_name = name.is_some_and(|name| !name.is_empty() && is_text(name));
+    if !(has_name || is_deleted && name.is_none()) || !is_text(&file.content_type) {
+        return Err("a file has a name and a type of at most 255 bytes, without control \
+                    characters; that of a deleted message has no name"
+            .to_owned());
+    }
+    Ok(())
+}
+
+fn row(
+    line: MessageLine,
+    sender: i64,
+    receiver: i64,
+    sender_seq: i64,
+    receiver_seq: Option<i64>,
+    continues: bool,
+) -> Message {
+    let set = |flag: bool| flag.then_some(true);
+    let file = line.attachment;
+    let created = line.created.0;
+    Message {
+        thread_id: line.thread_id,
+        id: line.id,
+        sender,
+        receiver,
+        body: line.body,
+        created,
+        updated: line.updated.map_or(created, |at| at.0),
+        seen: line.seen,
+        deleted: line.deleted,
+        sender_seq,
+        receiver_seq,
+        sender_first_seq: None,
+        receiver_first_seq: None,
+        client_ref: line.client_ref,
+        attachment_size: file.as_ref().map(|file| file.size),
+        dispatched: file.as_ref().and_then(|file| file.dispatched).map(|at| at.0),
+        attachment_type: file.as_ref().map(|file| file.content_type.clone()),
+        attachment_name: file.as_ref().and_then(|file| file.file_name.clone()),
+        attachment_path: file.map(|file| file.path),
+        reply_to: line.reply_to_id,
+        meta: line.meta.map(|meta| meta.get().to_owned()),
+        hidden_for_sender: set(line.hidden_for_sender),
+        hidden_for_receiver: set(line.hidden_for_receiver),
+        ref_from_client: set(line.ref_from_client),
+        continues: set(continues),
+    }
+}

@@ -1,0 +1,185 @@
+//! Conversations that are imported.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Intake, Taken};
+use crate::{
+    command::MAX_ID,
+    lines::ThreadLine,
+    store::{
+        copy::table::Thread,
+        engine::{Connection, on},
+        transfer::select_in,
+    },
+};
+
+const GREATEST: &str = "select coalesce(max(id), 0) from messages where thread_id = $1";
+
+type Pair = (i64, i64);
+
+impl Intake {
+    /// Two users have one conversation, and an id names one.
+    pub(crate) async fn threads(&mut self, lines: Vec<ThreadLine>) -> Result<Taken, sqlx::Error> {
+        let mut taken = Taken::default();
+        let users = lines.iter().flat_map(|line| [line.user_one, line.user_two]).collect();
+        let keys = self.keys_of(users).await?;
+        let ids = lines.iter().map(|line| line.id).collect();
+        let mut by_id: HashMap<i64, Pair> = HashMap::new();
+        for thread in self.find_threads(ids).await? {
+            by_id.insert(thread.id, (thread.low_key, thread.high_key));
+        }
+        let pairs = lines.iter().filter_map(|line| {
+            let (one, two) = (*keys.get(&line.user_one)?, *keys.get(&line.user_two)?);
+            Some((one.min(two), one.max(two)))
+        });
+        let mut by_pair = self.find_pairs(pairs.collect()).await?;
+        let mut new = Vec::new();
+        for (place, line) in lines.iter().enumerate() {
+            let (Some(one), Some(two)) = (keys.get(&line.user_one), keys.get(&line.user_two))
+            else {
+                taken.refuse(place, "no such user: the lines of users come first");
+                continue;
+            };
+            let (one, two) = (*one, *two);
+            if one == two || !(1..=MAX_ID).contains(&line.id) {
+                taken.refuse(place, "two users and an id from 1 to 2^53 - 1 make a thread");
+                continue;
+            }
+            let pair = (one.min(two), one.max(two));
+            match (by_id.get(&line.id), by_pair.get(&pair)) {
+                (Some(stored), _) if *stored == pair => taken.known += 1,
+                (Some(_), _) => taken.refuse(place, "another thread has this id"),
+                (None, Some(id)) => {
+                    taken.refuse(place, format!("the two have a thread already, {id}"));
+                }
+                (None, None) => {
+                    by_id.insert(line.id, pair);
+                    by_pair.insert(pair, line.id);
+                    new.push(empty(line, one, pair));
+                    taken.stored += 1;
+                }
+            }
+        }
+        self.write(new).await?;
+        Ok(taken)
+    }
+
+    /// With their newest messages as they are, whoever noted them.
+    pub(super) async fn find_threads(
+        &mut self,
+        ids: BTreeSet<i64>,
+    ) -> Result<Vec<Thread>, sqlx::Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut threads: Vec<Thread> = select_in!(
+            &mut self.connection,
+            "select id, low_key, high_key, user_one, created, last_activity, last_message,
+                last_message_at, low_sent, low_shown, high_sent, high_shown
+            from threads where id",
+            ids
+        )?;
+        for thread in &mut threads {
+            let is_noted = thread.last_message_at == Some(thread.last_activity)
+                && [thread.low_sent, thread.high_sent].contains(&thread.last_message);
+            if is_noted {
+                continue;
+            }
+            let greatest: i64 =
+                on!(&mut self.connection, fetch_one, sqlx::query_scalar(GREATEST).bind(thread.id))?;
+            thread.last_message = Some(greatest);
+            (thread.low_sent, thread.low_shown) = (None, None);
+            (thread.high_sent, thread.high_shown) = (None, None);
+        }
+        Ok(threads)
+    }
+
+    async fn find_pairs(
+        &mut self,
+        pairs: BTreeSet<Pair>,
+    ) -> Result<HashMap<Pair, i64>, sqlx::Error> {
+        const FIND: &str =
+            "select low_key, high_key, id from threads where (low_key, high_key) in (";
+        if pairs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(i64, i64, i64)> = match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(FIND);
+                query.push_values(pairs, |mut pair, (low, high)| {
+                    pair.push_bind(low).push_bind(high);
+                });
+                query.push(")").build_query_as().fetch_all(connection).await?
+            }
+            Connection::Postgres(connection) => {
+                let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(FIND);
+                query.push_values(pairs, |mut pair, (low, high)| {
+                    pair.push_bind(low).push_bind(high);
+                });
+                query.push(")").build_query_as().fetch_all(connection).await?
+            }
+        };
+        Ok(rows.into_iter().map(|(low, high, id)| ((low, high), id)).collect())
+    }
+
+    /// Notes what their newest messages are now.
+    pub(super) async fn note_ends(
+        &mut self,
+        threads: BTreeMap<i64, Thread>,
+    ) -> Result<(), sqlx::Error> {
+        const INSERT: &str = "\
+            insert into threads (id, low_key, high_key, user_one, created, last_activity,
+                last_message, last_message_at, low_sent, low_shown, high_sent, high_shown) ";
+        const UPDATE: &str = "\
+            on conflict (id) do update set last_activity = excluded.last_activity,
+                last_message = excluded.last_message, last_message_at = excluded.last_message_at,
+                low_sent = excluded.low_sent, low_shown = excluded.low_shown,
+                high_sent = excluded.high_sent, high_shown = excluded.high_shown";
+        if threads.is_empty() {
+            return Ok(());
+        }
+        macro_rules! insert {
+            ($engine:ident, $connection:expr) => {{
+                let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(INSERT);
+                query.push_values(threads.into_values(), |mut row, thread| {
+                    row.push_bind(thread.id)
+                        .push_bind(thread.low_key)
+                        .push_bind(thread.high_key)
+                        .push_bind(thread.user_one)
+                        .push_bind(thread.created)
+                        .push_bind(thread.last_activity)
+                        .push_bind(thread.last_message)
+                        .push_bind(thread.last_message_at)
+                        .push_bind(thread.low_sent)
+                        .push_bind(thread.low_shown)
+                        .push_bind(thread.high_sent)
+                        .push_bind(thread.high_shown);
+                });
+                query.push(" ").push(UPDATE).build().execute($connection).await.map(drop)
+            }};
+        }
+        match &mut self.connection {
+            Connection::Sqlite(connection) => insert!(Sqlite, connection),
+            Connection::Postgres(connection) => insert!(Postgres, connection),
+        }
+    }
+}
+
+/// Without messages.
+fn empty(line: &ThreadLine, user_one: i64, (low_key, high_key): Pair) -> Thread {
+    let (created, none) = (line.created.0, Some(0));
+    Thread {
+        id: line.id,
+        low_key,
+        high_key,
+        user_one,
+        created,
+        last_activity: created,
+        last_message: none,
+        last_message_at: Some(created),
+        low_sent: none,
+        low_shown: none,
+        high_sent: none,
+        high_shown: none,
+    }
+}

@@ -1,0 +1,171 @@
+//! Users that are imported.
+
+use std::collections::{BTreeSet, HashMap};
+
+use netrox_proto::{external_id::ExternalId, ids::UserId, v1};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Intake, Taken};
+use crate::{
+    clock,
+    command::UserChange,
+    lines::UserLine,
+    store::{
+        copy::table::{Feed, User},
+        engine::{Connection, on},
+        external_id,
+        transfer::select_in,
+        user::UserKey,
+    },
+};
+
+const UPDATE: &str = "\
+    update users set email = $2, profile = $3, deleted = $4, updated = $5, claims_issued = $6,
+        upserted = $7
+    where key = $1";
+
+#[derive(Debug, FromRow)]
+struct Known {
+    key: i64,
+    id: Uuid,
+    updated: i64,
+}
+
+impl Intake {
+    /// The keys of users by their ids.
+    pub(super) async fn keys_of(
+        &mut self,
+        ids: BTreeSet<Uuid>,
+    ) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(Uuid, i64)> =
+            select_in!(&mut self.connection, "select id, key from users where id", ids)?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Of one who is there, the newer entry stays, by the time of its last change.
+    pub(crate) async fn users(&mut self, lines: Vec<UserLine>) -> Result<Taken, sqlx::Error> {
+        let mut taken = Taken::default();
+        let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
+        let known: Vec<Known> =
+            select_in!(&mut self.connection, "select key, id, updated from users where id", ids)?;
+        let known: HashMap<_, _> = known.into_iter().map(|row| (row.id, row)).collect();
+        let (mut new, mut called) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
+        let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+        for (place, line) in lines.into_iter().enumerate() {
+            let id = line.id;
+            let change = match checked(&line) {
+                Ok(change) => change,
+                Err(reason) => {
+                    taken.refuse(place, reason);
+                    continue;
+                }
+            };
+            if !seen.insert(id) {
+                taken.refuse(place, "the same user twice");
+                continue;
+            }
+            if let Some(external_id) = &change.external_id {
+                let name = (external_id.issuer().to_owned(), external_id.subject().to_owned());
+                let owner = self.owner(external_id).await?;
+                if owner.is_some_and(|owner| owner.0 != id) || !names.insert(name) {
+                    taken.refuse(place, "another user has this external id");
+                    continue;
+                }
+            }
+            let row = row(0, &line, &change);
+            match known.get(&id) {
+                Some(stored) if row.updated <= stored.updated || line.updated.is_none() => {
+                    taken.known += 1;
+                }
+                Some(stored) => {
+                    self.update(User { key: stored.key, ..row }).await?;
+                    called.extend(change.external_id.map(|id| (stored.key, id)));
+                    taken.changed += 1;
+                }
+                None => {
+                    self.last_key += 1;
+                    called.extend(change.external_id.map(|id| (self.last_key, id)));
+                    new.push(User { key: self.last_key, ..row });
+                    taken.stored += 1;
+                }
+            }
+        }
+        let feeds = new.iter().map(|row| Feed { user_key: row.key, last_seq: 0, start: 0 });
+        let feeds: Vec<_> = feeds.collect();
+        self.write(new).await?;
+        // SQLite begins a feed with its first change.
+        if matches!(self.connection, Connection::Postgres(_)) {
+            self.write(feeds).await?;
+        }
+        let called: Vec<_> = called.iter().map(|(key, id)| (UserKey(*key), id)).collect();
+        match &mut self.connection {
+            Connection::Sqlite(connection) => external_id::put_sqlite(connection, &called).await?,
+            Connection::Postgres(connection) => {
+                external_id::put_postgres(connection, &called).await?;
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn owner(&mut self, id: &ExternalId) -> Result<Option<UserId>, sqlx::Error> {
+        Ok(external_id::find_owners(&mut self.connection, &[id]).await?.remove(id))
+    }
+
+    async fn update(&mut self, row: User) -> Result<(), sqlx::Error> {
+        let key = UserKey(row.key);
+        let User { email, profile, deleted, updated, claims_issued, upserted, .. } = row;
+        on!(
+            &mut self.connection,
+            execute,
+            sqlx::query(UPDATE)
+                .bind(key)
+                .bind(email)
+                .bind(profile)
+                .bind(deleted)
+                .bind(updated)
+                .bind(claims_issued)
+                .bind(upserted)
+        )?;
+        if deleted {
+            external_id::forget(&mut self.connection, key).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a service may say of a user.
+fn checked(line: &UserLine) -> Result<UserChange, String> {
+    if line.deleted
+        && (!line.email.is_empty() || line.profile.is_some() || line.external_id.is_some())
+    {
+        return Err("a user who was deleted has no email, profile or external id".to_owned());
+    }
+    let change = v1::UserChange {
+        id: line.id.hyphenated().to_string(),
+        email: Some(line.email.clone()),
+        profile_json: line.profile.as_ref().map(|raw| raw.get().to_owned()),
+        external_id: line
+            .external_id
+            .as_ref()
+            .map(|id| v1::ExternalId { issuer: id.issuer.clone(), subject: id.subject.clone() }),
+    };
+    UserChange::try_from(change).map_err(|error| error.to_string())
+}
+
+fn row(key: i64, line: &UserLine, change: &UserChange) -> User {
+    User {
+        key,
+        id: line.id,
+        email: line.email.clone(),
+        profile: change.profile.clone().flatten(),
+        deleted: line.deleted,
+        updated: line.updated.map_or_else(clock::now_micros, |at| at.0),
+        claims_issued: line.claims_issued,
+        upserted: line.upserted,
+    }
+}

@@ -1,0 +1,226 @@
+//! An export of a whole chat: the lines of one instant, then the files that they name, then what the export says of itself. One that
+//! lacks it is not whole.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{TransferError, TransferSettings, blocking, files};
+use crate::{
+    clock,
+    config::Database,
+    lifecycle,
+    lines::{LINES_FILE, LINES_FORMAT, MANIFEST_FILE, Moment},
+    store::transfer::snapshot::Snapshot,
+};
+
+const MICROS_A_SECOND: i64 = 1_000_000;
+
+/// What an export says of itself, in `export.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Exported {
+    pub format: u32,
+    /// `all`, or `user` of one that cannot be imported.
+    pub of: String,
+    #[serde(default)]
+    pub program: String,
+    /// All that was committed before, and nothing that was committed after it.
+    pub as_of: String,
+    #[serde(default)]
+    pub database_id: String,
+    #[serde(default)]
+    pub epoch: Option<String>,
+    #[serde(default)]
+    pub newest_message: i64,
+    #[serde(default)]
+    pub users: u64,
+    #[serde(default)]
+    pub threads: u64,
+    #[serde(default)]
+    pub messages: u64,
+    #[serde(default)]
+    pub marks: u64,
+    #[serde(default)]
+    pub revocations: u64,
+    #[serde(default)]
+    pub files: u64,
+    /// That messages refer to, and that were not there; at most a thousand of them.
+    #[serde(default)]
+    pub missing_files: Vec<String>,
+}
+
+/// Writes all that there is into a directory. Servers may run meanwhile. `progress` is told how many lines and files were written
+/// so far.
+pub async fn export(
+    settings: &TransferSettings,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Exported, TransferError> {
+    let TransferSettings { database, media, path } = settings;
+    if let Database::Sqlite(path) = database {
+        lifecycle::check_existing(path).map_err(TransferError::Open)?;
+    }
+    let opened = Snapshot::open(database).await;
+    let mut snapshot = opened.map_err(|error| TransferError::unopened(database, error))?;
+    let media = files::to_read(media).await?;
+    let directory = path.clone();
+    let made = blocking(move || prepare(&directory)).await;
+    made.map_err(|error| {
+        if error.kind() == io::ErrorKind::DirectoryNotEmpty {
+            let reason = "not empty: nothing was changed".to_owned();
+            return TransferError::Path { path: path.clone(), reason };
+        }
+        TransferError::File { path: path.clone(), error }
+    })?;
+    let facts = snapshot.begin().await.map_err(TransferError::Read)?;
+    let now = clock::now_micros();
+    let mut exported = Exported {
+        format: LINES_FORMAT,
+        of: "all".to_owned(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        as_of: Moment(now).to_string(),
+        database_id: facts.identity.to_string(),
+        epoch: facts.epoch,
+        newest_message: facts.newest_message,
+        ..Exported::default()
+    };
+    let mut lines = Lines::create(path.join(LINES_FILE)).await?;
+    write_lines(&mut snapshot, &mut lines, &mut exported, now / MICROS_A_SECOND, |count| {
+        progress(count, 0);
+    })
+    .await?;
+    let count = lines.count;
+    lines.finish().await?;
+    // Nothing is held up any more.
+    snapshot.end().await.map_err(TransferError::Read)?;
+    let copied = files::copy_out(media.as_ref(), path, |files| progress(count, files)).await?;
+    exported.files = copied.files;
+    for gone in copied.missing {
+        // That of a message that was deleted meanwhile went with it.
+        if snapshot.names(&gone).await.map_err(TransferError::Read)? {
+            exported.missing_files.push(gone);
+        }
+    }
+    snapshot.close().await.map_err(TransferError::Read)?;
+    write_manifest(path, &exported).await?;
+    Ok(exported)
+}
+
+/// Each kind in the order of its keys.
+async fn write_lines(
+    snapshot: &mut Snapshot,
+    lines: &mut Lines,
+    exported: &mut Exported,
+    now: i64,
+    mut progress: impl FnMut(u64),
+) -> Result<(), TransferError> {
+    macro_rules! write_all {
+        ($read:ident, $count:ident, $first:expr) => {{
+            let mut after = $first;
+            loop {
+                let page = snapshot.$read(&mut after).await.map_err(TransferError::Read)?;
+                if page.is_empty() {
+                    break;
+                }
+                exported.$count += page.len() as u64;
+                lines.write(&page).await?;
+                progress(lines.count);
+            }
+        }};
+    }
+    write_all!(users, users, 0);
+    write_all!(threads, threads, 0);
+    write_all!(messages, messages, (0, 0));
+    write_all!(marks, marks, (0, 0));
+    let mut after = 0;
+    loop {
+        let before = after;
+        let page = snapshot.revocations(&mut after, now).await.map_err(TransferError::Read)?;
+        if after == before {
+            return Ok(());
+        }
+        exported.revocations += page.len() as u64;
+        lines.write(&page).await?;
+    }
+}
+
+/// Empty, and for nobody else if it is made here.
+fn prepare(directory: &Path) -> io::Result<()> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(io::ErrorKind::DirectoryNotEmpty.into()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+async fn write_manifest(directory: &Path, exported: &Exported) -> Result<(), TransferError> {
+    let path = directory.join(MANIFEST_FILE);
+    let failed = TransferError::file(path.clone());
+    let text = serde_json::to_vec_pretty(exported).map_err(io::Error::other);
+    let written = match text {
+        Ok(text) => {
+            blocking(move || {
+                let mut file = create(&path)?;
+                file.write_all(&text)?;
+                file.write_all(b"\n")?;
+                file.sync_all()?;
+                path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+            })
+            .await
+        }
+        Err(error) => Err(error),
+    };
+    written.map_err(failed)
+}
+
+/// A file of lines that is being written.
+struct Lines {
+    path: PathBuf,
+    file: File,
+    count: u64,
+}
+
+impl Lines {
+    async fn create(path: PathBuf) -> Result<Self, TransferError> {
+        let of = path.clone();
+        let file = blocking(move || create(&of)).await;
+        let file = file.map_err(TransferError::file(path.clone()))?;
+        Ok(Self { path, file, count: 0 })
+    }
+
+    async fn write(&mut self, lines: &[impl Serialize]) -> Result<(), TransferError> {
+        let failed = TransferError::file(self.path.clone());
+        let mut bytes = Vec::new();
+        for line in lines {
+            let written = serde_json::to_writer(&mut bytes, line);
+            if let Err(error) = written {
+                return Err(failed(error.into()));
+            }
+            bytes.push(b'\n');
+        }
+        self.count += lines.len() as u64;
+        let written = async {
+            let mut file = self.file.try_clone()?;
+            blocking(move || file.write_all(&bytes)).await
+        };
+        written.await.map_err(failed)
+    }
+
+    async fn finish(self) -> Result<(), TransferError> {
+        let Self { path, file, .. } = self;
+        blocking(move || file.sync_all()).await.map_err(TransferError::file(path))
+    }
+}

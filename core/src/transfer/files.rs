@@ -1,0 +1,187 @@
+//! The files of messages, between where the servers have them and a directory beside lines.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+    path::Path,
+};
+
+use futures_util::{StreamExt as _, stream};
+use netrox_proto::attachment_path;
+
+use super::{TransferError, blocking};
+use crate::{
+    backup::{
+        copying::{self, CopyError, FILES_AT_ONCE},
+        place::Place,
+    },
+    config::MediaLocation,
+    lifecycle,
+    lines::{LINES_FILE, MessageLine},
+    media,
+};
+
+/// Lines that are read at a time.
+const BATCH_LINES: usize = 1_000;
+/// Of files that are missing, remembered.
+const MAX_MISSING: usize = 1_000;
+/// Only lines that have it can name a file.
+const HAS_FILE: &str = "\"attachment\":";
+
+/// What was copied.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    pub(super) files: u64,
+    pub(super) missing: Vec<String>,
+}
+
+/// None of a directory that is not there: a new chat has none.
+pub(super) async fn to_read(media: &MediaLocation) -> Result<Option<Place>, TransferError> {
+    match media {
+        MediaLocation::Directory(path) if !path.is_dir() => return Ok(None),
+        MediaLocation::Directory(_) | MediaLocation::S3(_) => {}
+    }
+    let place = Place::to_read(media).await;
+    place.map(Some).map_err(|error| TransferError::Media { location: media.clone(), error })
+}
+
+/// A directory is made where it is missing.
+pub(super) async fn to_write(media: &MediaLocation) -> Result<Place, TransferError> {
+    if let MediaLocation::Directory(path) = media {
+        lifecycle::create_dir(path).map_err(TransferError::Open)?;
+    }
+    let place = Place::to_write(media).await;
+    place.map_err(|error| TransferError::Media { location: media.clone(), error })
+}
+
+/// A directory that was given on the command line.
+pub(super) async fn beside(directory: &Path) -> Result<Place, TransferError> {
+    let place = Place::to_write(&MediaLocation::Directory(directory.to_owned())).await;
+    place.map_err(|error| TransferError::Path {
+        path: directory.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Copies what the lines of a directory name beside them.
+pub(super) async fn copy_out(
+    media: Option<&Place>,
+    directory: &Path,
+    mut progress: impl FnMut(u64),
+) -> Result<Copied, TransferError> {
+    let target = beside(directory).await?;
+    let path = directory.join(LINES_FILE);
+    let opened = path.clone();
+    let file = blocking(move || File::open(opened)).await;
+    let mut reader = BufReader::new(file.map_err(TransferError::file(path.clone()))?);
+    let mut copied = Copied::default();
+    loop {
+        let read = blocking(move || named_files(reader)).await;
+        let (next, files, is_last) = read.map_err(TransferError::file(path.clone()))?;
+        reader = next;
+        let mut copies = stream::iter(files)
+            .map(|(file, bytes)| {
+                let (media, target) = (media.cloned(), target.clone());
+                async move {
+                    let copied = copy(media.as_ref(), &target, &file, bytes).await;
+                    (file, copied)
+                }
+            })
+            .buffer_unordered(FILES_AT_ONCE);
+        while let Some((file, result)) = copies.next().await {
+            if result? {
+                copied.files += 1;
+                progress(copied.files);
+            } else if copied.missing.len() < MAX_MISSING {
+                copied.missing.push(file);
+            }
+        }
+        drop(copies);
+        if is_last {
+            return Ok(copied);
+        }
+    }
+}
+
+type Read = (BufReader<File>, Vec<(String, u64)>, bool);
+
+/// Of some of the lines, and whether they are the last. The lines are ours.
+fn named_files(mut reader: BufReader<File>) -> io::Result<Read> {
+    let (mut files, mut line) = (Vec::new(), String::new());
+    for _ in 0..BATCH_LINES {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok((reader, files, true));
+        }
+        if !line.contains(HAS_FILE) {
+            continue;
+        }
+        let Ok(message) = serde_json::from_str::<MessageLine>(&line) else { continue };
+        if let Some(file) = message.attachment.filter(|_| !message.deleted) {
+            files.push((file.path, file.size.unsigned_abs()));
+        }
+    }
+    Ok((reader, files, false))
+}
+
+/// Gives whether it was there to be copied.
+async fn copy(
+    media: Option<&Place>,
+    target: &Place,
+    path: &str,
+    bytes: u64,
+) -> Result<bool, TransferError> {
+    let Some(media) = media.filter(|_| attachment_path::is_valid(path)) else { return Ok(false) };
+    match copying::copy((media, path), (target, path), bytes).await {
+        Ok(_) => Ok(true),
+        Err(CopyError::Gone(_)) => Ok(false),
+        Err(CopyError::Source(error) | CopyError::Target(error)) => {
+            Err(TransferError::File { path: path.into(), error: io::Error::other(error) })
+        }
+    }
+}
+
+/// Has a file be where servers look for it. Gives why it cannot be.
+pub(super) async fn bring(
+    source: &Place,
+    media: &Place,
+    path: &str,
+    bytes: u64,
+) -> Result<Result<bool, String>, TransferError> {
+    let failed = |error: media::Error| TransferError::File {
+        path: path.into(),
+        error: io::Error::other(error),
+    };
+    match media.open(path).await {
+        Ok(there) if there.bytes == bytes => return Ok(Ok(false)),
+        Ok(_) | Err(media::Error::NotFound | media::Error::Truncated) => {}
+        Err(error @ media::Error::Unavailable(_)) => return Err(failed(error)),
+    }
+    match copying::copy((source, path), (media, path), bytes).await {
+        Ok(_) => Ok(Ok(true)),
+        Err(CopyError::Gone(why)) => Ok(Err(format!("its file {path:?} {why}"))),
+        Err(CopyError::Source(error) | CopyError::Target(error)) => Err(failed(error)),
+    }
+}
+
+/// Whether a file could be brought there. Nothing is new of it: nothing was copied.
+pub(super) async fn is_there(
+    source: &Place,
+    media: Option<&Place>,
+    path: &str,
+    bytes: u64,
+) -> Result<Result<bool, String>, TransferError> {
+    for place in media.into_iter().chain([source]) {
+        match place.open(path).await {
+            Ok(there) if there.bytes == bytes => return Ok(Ok(false)),
+            Ok(_) | Err(media::Error::NotFound | media::Error::Truncated) => {}
+            Err(error @ media::Error::Unavailable(_)) => {
+                return Err(TransferError::File {
+                    path: path.into(),
+                    error: io::Error::other(error),
+                });
+            }
+        }
+    }
+    Ok(Err(format!("its file {path:?} is missing, or has another length")))
+}

@@ -1,0 +1,395 @@
+//! An import of lines, batch by batch, each in a transaction with the files that it names. Run again after it was cut off, it finds
+//! what is there and goes on.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{TransferError, TransferSettings, blocking, export::Exported, files};
+use crate::{
+    backup::{place::Place, scratch::Scratch},
+    clock,
+    config::Database,
+    lifecycle,
+    lines::{
+        LINES_FILE, LINES_FORMAT, LineKind, MANIFEST_FILE, MarkLine, MessageLine, RevocationLine,
+        ThreadLine, UserLine,
+    },
+    lock::LockFile,
+    store::{
+        Expected,
+        transfer::{
+            PAGE_ROWS,
+            intake::{Intake, IntakeError, NeededFile, Taken},
+        },
+    },
+};
+
+/// A longer line is none of ours.
+const MAX_LINE_BYTES: u64 = 4 * 1024 * 1024;
+/// So much is enough for a batch.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Of a trial: more are counted alone.
+const MAX_TOLD: usize = 100;
+const MICROS_A_SECOND: i64 = 1_000_000;
+
+/// What was stored; of a trial what would be.
+#[derive(Debug, Default)]
+pub struct Imported {
+    pub lines: u64,
+    pub users: u64,
+    pub threads: u64,
+    pub messages: u64,
+    pub marks: u64,
+    pub revocations: u64,
+    /// That were copied to where servers look for them.
+    pub files: u64,
+    /// There already, and left as it was.
+    pub known: u64,
+    /// Users whose lines are newer than their entries were.
+    pub changed: u64,
+    /// Messages that are not younger than the one before in their thread.
+    pub not_younger: u64,
+    /// Of a trial: lines that would be refused, the first of them.
+    pub refused: Vec<BadLine>,
+    /// All of them.
+    pub refused_count: u64,
+}
+
+/// A line that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// From 1.
+    pub number: u64,
+    pub reason: String,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.number, self.reason)
+    }
+}
+
+/// Imports into a database that no core uses; it is made where it is missing. A trial (`is_trial`) writes nothing, and goes through
+/// all lines. `progress` is told how many lines were taken so far.
+pub async fn import(
+    settings: &TransferSettings,
+    is_trial: bool,
+    mut progress: impl FnMut(u64),
+) -> Result<Imported, TransferError> {
+    let (path, directory) = lines_of(&settings.path).await?;
+    let opened = path.clone();
+    let file = blocking(move || File::open(opened)).await;
+    let reader = BufReader::new(file.map_err(TransferError::file(path.clone()))?);
+    let source = files::beside(&directory).await?;
+    let Opened { intake, _lock, _scratch } = open(&settings.database, is_trial).await?;
+    let media = match is_trial {
+        true => files::to_read(&settings.media).await?,
+        false => Some(files::to_write(&settings.media).await?),
+    };
+    let imported = Imported::default();
+    let mut run = Run { intake, source, media, is_trial, is_open: false, imported };
+    let ended = run.take_all(reader, &path, &mut progress).await;
+    // What was begun of a batch is taken back, and so is a trial.
+    let rolled_back = if run.is_open { run.intake.roll_back().await } else { Ok(()) };
+    let closed = run.intake.close().await;
+    ended?;
+    rolled_back.and(closed).map_err(TransferError::Write)?;
+    Ok(run.imported)
+}
+
+/// The file of lines, and the directory that has the files.
+async fn lines_of(path: &Path) -> Result<(PathBuf, PathBuf), TransferError> {
+    let wrong = |reason: String| TransferError::Path { path: path.to_owned(), reason };
+    if !path.is_dir() {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return Ok((path.to_owned(), directory.unwrap_or(Path::new(".")).to_owned()));
+    }
+    let manifest = path.join(MANIFEST_FILE);
+    let read = blocking(move || std::fs::read(manifest)).await;
+    let text = match read {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(wrong(format!("has no {MANIFEST_FILE}: it is no whole export")));
+        }
+        Err(error) => return Err(TransferError::file(path.join(MANIFEST_FILE))(error)),
+    };
+    let exported: Exported = serde_json::from_slice(&text)
+        .map_err(|error| wrong(format!("its {MANIFEST_FILE} is not understood: {error}")))?;
+    if exported.format != LINES_FORMAT {
+        let format = exported.format;
+        return Err(wrong(format!("is of format {format}, and this program takes {LINES_FORMAT}")));
+    }
+    if exported.of != "all" {
+        return Err(wrong(
+            "has the data of one user, as that user sees it, and is no whole chat".to_owned(),
+        ));
+    }
+    Ok((path.join(LINES_FILE), path.to_owned()))
+}
+
+/// A database that is imported into, and what keeps it ours.
+struct Opened {
+    intake: Intake,
+    _lock: Option<LockFile>,
+    _scratch: Option<Scratch>,
+}
+
+async fn open(database: &Database, is_trial: bool) -> Result<Opened, TransferError> {
+    let (mut lock, mut scratch, mut expected) = (None, None, Expected::Nothing);
+    let mut at = database.clone();
+    if let Database::Sqlite(path) = database {
+        let is_there = path.metadata().is_ok_and(|data| data.len() > 0);
+        if is_there {
+            lifecycle::check_existing(path).map_err(TransferError::Open)?;
+            lock = Some(lifecycle::lock_database(path).map_err(TransferError::Open)?);
+            expected = Expected::Database;
+        } else if is_trial {
+            // One that is not there is not made for it.
+            let elsewhere = Scratch::new().map_err(|error| TransferError::Path {
+                path: std::env::temp_dir(),
+                reason: error.to_string(),
+            })?;
+            at = Database::Sqlite(elsewhere.path().join("chat.db"));
+            scratch = Some(elsewhere);
+        } else {
+            if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+                lifecycle::create_dir(parent).map_err(TransferError::Open)?;
+            }
+            lock = Some(lifecycle::lock_database(path).map_err(TransferError::Open)?);
+        }
+    }
+    match Intake::open(&at, expected).await {
+        Ok(intake) => Ok(Opened { intake, _lock: lock, _scratch: scratch }),
+        Err(IntakeError::InUse) => Err(TransferError::InUse(database.clone())),
+        Err(IntakeError::Open(error)) => Err(TransferError::unopened(database, error)),
+    }
+}
+
+struct Run {
+    intake: Intake,
+    /// Where files lie beside the lines.
+    source: Place,
+    /// Where servers have them. None of a trial whose directory is not there.
+    media: Option<Place>,
+    is_trial: bool,
+    /// A transaction is under way.
+    is_open: bool,
+    imported: Imported,
+}
+
+/// Lines of one kind that follow each other, and their numbers.
+enum Group {
+    Users(Vec<UserLine>),
+    Threads(Vec<ThreadLine>),
+    Messages(Vec<MessageLine>),
+    Marks(Vec<MarkLine>),
+    Revocations(Vec<RevocationLine>),
+}
+
+impl Run {
+    async fn take_all(
+        &mut self,
+        mut reader: BufReader<File>,
+        path: &Path,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(), TransferError> {
+        loop {
+            let first = self.imported.lines + 1;
+            let read = blocking(move || Ok(read_batch(reader, first))).await;
+            let batch = read.map_err(TransferError::file(path))?;
+            reader = batch.reader;
+            if let Some(error) = batch.failed {
+                return Err(TransferError::file(path)(error));
+            }
+            self.take(batch.groups, batch.refused).await?;
+            self.imported.lines += batch.lines;
+            progress(self.imported.lines);
+            if batch.is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One transaction; of a trial a part of the only one.
+    async fn take(
+        &mut self,
+        groups: Vec<(Vec<u64>, Group)>,
+        refused: Vec<BadLine>,
+    ) -> Result<(), TransferError> {
+        for line in refused {
+            self.refuse(line)?;
+        }
+        if groups.is_empty() {
+            return Ok(());
+        }
+        if !self.is_open {
+            self.intake.begin(self.is_trial).await.map_err(TransferError::Write)?;
+            self.is_open = true;
+        }
+        let now = clock::now_micros() / MICROS_A_SECOND;
+        for (numbers, group) in groups {
+            let intake = &mut self.intake;
+            let (taken, count) = match group {
+                Group::Users(lines) => (intake.users(lines).await, &mut self.imported.users),
+                Group::Threads(lines) => (intake.threads(lines).await, &mut self.imported.threads),
+                Group::Messages(lines) => {
+                    (intake.messages(lines).await, &mut self.imported.messages)
+                }
+                Group::Marks(lines) => (intake.marks(lines).await, &mut self.imported.marks),
+                Group::Revocations(lines) => {
+                    (intake.revocations(lines, now).await, &mut self.imported.revocations)
+                }
+            };
+            let taken = taken.map_err(TransferError::Write)?;
+            *count += taken.stored;
+            self.note(taken, &numbers).await?;
+        }
+        if !self.is_trial {
+            self.intake.commit().await.map_err(TransferError::Write)?;
+            self.is_open = false;
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, taken: Taken, numbers: &[u64]) -> Result<(), TransferError> {
+        self.imported.known += taken.known;
+        self.imported.changed += taken.changed;
+        self.imported.not_younger += taken.not_younger;
+        let number = |place: usize| numbers.get(place).copied().unwrap_or_default();
+        for problem in taken.problems {
+            self.refuse(BadLine { number: number(problem.place), reason: problem.reason })?;
+        }
+        for NeededFile { place, path, size } in taken.files {
+            let (source, bytes) = (&self.source, size.unsigned_abs());
+            let brought = match self.media.as_ref().filter(|_| !self.is_trial) {
+                Some(media) => files::bring(source, media, &path, bytes).await?,
+                None => files::is_there(source, self.media.as_ref(), &path, bytes).await?,
+            };
+            match brought {
+                Ok(is_new) => self.imported.files += u64::from(is_new),
+                Err(reason) => self.refuse(BadLine { number: number(place), reason })?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a trial it is told with all others.
+    fn refuse(&mut self, line: BadLine) -> Result<(), TransferError> {
+        if !self.is_trial {
+            return Err(TransferError::Refused(line));
+        }
+        self.imported.refused_count += 1;
+        if self.imported.refused.len() < MAX_TOLD {
+            self.imported.refused.push(line);
+        }
+        Ok(())
+    }
+}
+
+struct Batch {
+    reader: BufReader<File>,
+    groups: Vec<(Vec<u64>, Group)>,
+    refused: Vec<BadLine>,
+    lines: u64,
+    is_last: bool,
+    failed: Option<io::Error>,
+}
+
+fn read_batch(reader: BufReader<File>, first: u64) -> Batch {
+    let (groups, refused) = (Vec::new(), Vec::new());
+    let mut batch = Batch { reader, groups, refused, lines: 0, is_last: false, failed: None };
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES && batch.lines < PAGE_ROWS as u64 {
+        let mut line = Vec::new();
+        let read = batch.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        match read {
+            Ok(0) => {
+                batch.is_last = true;
+                break;
+            }
+            Ok(read) => bytes += read,
+            Err(error) => {
+                batch.failed = Some(error);
+                break;
+            }
+        }
+        let number = first + batch.lines;
+        batch.lines += 1;
+        let is_cut = line.len() as u64 == MAX_LINE_BYTES && line.last() != Some(&b'\n');
+        let parsed = match is_cut {
+            true => Err(format!("longer than {MAX_LINE_BYTES} bytes")),
+            false => parse(&line, number, &mut batch.groups),
+        };
+        if let Err(reason) = parsed {
+            batch.refused.push(BadLine { number, reason });
+            if is_cut {
+                // What follows would be the middle of it.
+                batch.is_last = true;
+                break;
+            }
+        }
+    }
+    batch
+}
+
+/// Adds a line to the group of its kind that it follows, or begins another. Empty lines are none.
+fn parse(line: &[u8], number: u64, groups: &mut Vec<(Vec<u64>, Group)>) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct OfKind {
+        #[serde(rename = "type")]
+        kind: LineKind,
+    }
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return Ok(());
+    }
+    let of = |error: serde_json::Error| error.to_string();
+    let OfKind { kind } = serde_json::from_slice(line).map_err(of)?;
+    macro_rules! add {
+        ($group:ident) => {{
+            let line = serde_json::from_slice(line).map_err(of)?;
+            match groups.last_mut() {
+                Some((numbers, Group::$group(lines))) => {
+                    numbers.push(number);
+                    lines.push(line);
+                }
+                Some(_) | None => groups.push((vec![number], Group::$group(vec![line]))),
+            }
+        }};
+    }
+    match kind {
+        LineKind::User => add!(Users),
+        LineKind::Thread => add!(Threads),
+        LineKind::Message => add!(Messages),
+        LineKind::Mark => add!(Marks),
+        LineKind::Revocation => add!(Revocations),
+        LineKind::Session => return Err("a session is of one user's data alone".to_owned()),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_kind_that_follow_each_other_go_together() {
+        let mark = br#"{"type":"mark","thread_id":1,"user_id":"96bf0d3f-720d-4620-8dee-0f59f997cb51","seen_id":1,"delivered_id":2}"#;
+        let all = br#"{"type":"revocation","issued_until":5}"#;
+        let mut groups = Vec::new();
+        for (number, line) in (1..).zip([&mark[..], &mark[..], b" \n", &all[..], &mark[..]]) {
+            parse(line, number, &mut groups).expect("a line");
+        }
+        let numbers: Vec<_> = groups.iter().map(|(numbers, _)| numbers.clone()).collect();
+        assert_eq!(numbers, [vec![1, 2], vec![4], vec![5]]);
+        for wrong in ["{}", "[", "{\"type\":\"colour\"}", "{\"type\":\"mark\"}", "\u{feff}{}"] {
+            assert!(parse(wrong.as_bytes(), 1, &mut groups).is_err(), "{wrong}");
+        }
+    }
+}

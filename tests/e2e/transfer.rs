@@ -1,0 +1,299 @@
+//! `netrox-chat export --all` and `netrox-chat import jsonl`: a whole chat as JSON lines and files, into either engine and back.
+
+use std::{fs, path::Path};
+
+use netrox_harness::{
+    Arrangement, Role, TestChat, User,
+    database::Database,
+    each,
+    process::{self, Ended},
+};
+use netrox_proto::v1::{
+    DeleteMessageRequest, DeleteUserRequest, EditMessageRequest, ExternalId, MarkSeenRequest,
+    RevokeTokensRequest, SendMessageRequest, UpsertUsersRequest, UserChange,
+    revoke_tokens_request::Tokens,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+each![
+    ; serve: a_chat_goes_through_both_engines_and_comes_back_the_same,
+    an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line,
+    an_import_into_a_used_chat_shows_nobody_old_messages_as_new,
+    cluster: nothing_is_imported_beside_cores
+];
+
+async fn run(chat: &TestChat, arguments: &[&str]) -> Ended {
+    process::run(chat.directory(), arguments, [("", ""); 0]).await
+}
+
+#[track_caller]
+fn assert_ended(ended: &Ended, code: i32, said: &str) {
+    assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+    assert!(ended.stderr.contains(said), "{said:?}: {ended:?}");
+}
+
+async fn printed(chat: &TestChat, arguments: &[&str]) -> Value {
+    let ended = run(chat, arguments).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    serde_json::from_str(&ended.stdout).expect("a line of JSON")
+}
+
+fn lines(chat: &TestChat, directory: &str) -> String {
+    fs::read_to_string(chat.directory().join(directory).join("data.jsonl")).expect("lines")
+}
+
+/// All that can be in a chat.
+async fn talk(chat: &TestChat) -> [User; 3] {
+    let users = [chat.user("ada").await, chat.user("bob").await, chat.user("cyd").await];
+    let [ada, bob, cyd] = &users;
+    let mut service = chat.chat_service();
+    let mut send = async |from: &User, to: &User, more: SendMessageRequest| {
+        let request =
+            SendMessageRequest { sender_id: from.id.clone(), receiver_id: to.id.clone(), ..more };
+        service.send_message(request).await.expect("stored").into_inner().message_id
+    };
+    let text = |body: &str| SendMessageRequest { body: body.to_owned(), ..Default::default() };
+    let first = send(ada, bob, text("canary, später 🙂")).await;
+    let second = SendMessageRequest {
+        reply_to_id: Some(first),
+        meta_json: Some("{\"n\":10000000000000000000000}".to_owned()),
+        client_ref: Some(Uuid::new_v4().to_string()),
+        from_client: true,
+        ..text("canary, an answer")
+    };
+    let second = send(bob, ada, second).await;
+    let edited = send(bob, ada, text("canary, edited")).await;
+    let deleted = send(ada, bob, text("canary, deleted")).await;
+    let hidden = send(cyd, bob, text("canary, hidden")).await;
+    let edit = EditMessageRequest {
+        user_id: bob.id.clone(),
+        message_id: edited,
+        body: "canary, edited\r\nonce".to_owned(),
+        ..Default::default()
+    };
+    chat.chat_service().edit_message(edit).await.expect("edited");
+    for (user, message_id, for_everyone) in [(ada, deleted, true), (bob, hidden, false)] {
+        let request = DeleteMessageRequest { user_id: user.id.clone(), message_id, for_everyone };
+        chat.chat_service().delete_message(request).await.expect("deleted");
+    }
+    let mark =
+        MarkSeenRequest { user_id: ada.id.clone(), peer_id: bob.id.clone(), up_to_id: second };
+    chat.chat_service().mark_seen(mark).await.expect("marked");
+    let sent = chat.upload_file(ada, bob, "a.txt", "canary in a file").await;
+    let mut at_ada = chat.connect(ada).await;
+    let mut at_bob = chat.connect(bob).await;
+    at_ada.dispatch(sent["id"].clone()).await;
+    assert_eq!(at_bob.next().await["created_msg_id"], sent["id"]);
+    chat.upload_file(bob, ada, "b.txt", "canary that was not sent").await;
+    let erased = chat.upload_file(ada, cyd, "c.txt", "canary that was erased").await;
+    let request = DeleteMessageRequest {
+        user_id: ada.id.clone(),
+        message_id: erased["id"].as_i64().expect("an id"),
+        for_everyone: true,
+    };
+    chat.chat_service().delete_message(request).await.expect("deleted");
+    let external_id =
+        ExternalId { issuer: "https://issuer".to_owned(), subject: "ä|1".to_owned() };
+    let change = UserChange {
+        id: bob.id.clone(),
+        profile_json: Some("{\"a\":\n [1.50]}".to_owned()),
+        external_id: Some(external_id),
+        ..Default::default()
+    };
+    let request = UpsertUsersRequest { users: vec![change] };
+    chat.directory_service().upsert_users(request).await.expect("upserted");
+    let request = DeleteUserRequest { user_id: cyd.id.clone() };
+    chat.directory_service().delete_user(request).await.expect("deleted");
+    let tokens = Some(Tokens::UserId(Uuid::new_v4().to_string()));
+    let request = RevokeTokensRequest { tokens, ..Default::default() };
+    chat.session_service().revoke_tokens(request).await.expect("revoked");
+    users
+}
+
+async fn a_chat_goes_through_both_engines_and_comes_back_the_same(arrangement: Arrangement) {
+    let mut chat = TestChat::start(arrangement).await;
+    let [ada, bob, _] = talk(&chat).await;
+    let before = chat.history(&ada, &bob).await;
+    // Beside the server.
+    let exported = printed(&chat, &["export", "--all", "one", "--data-dir", "data"]).await;
+    let counts = ["users", "threads", "messages", "marks", "revocations", "files"];
+    let counts = counts.map(|count| exported[count].as_u64().expect("a count"));
+    let [users, threads, messages, marks, revocations, files] = counts;
+    let counted = [users, threads, messages, revocations, files];
+    assert!(counted == [3, 3, 8, 1, 2] && marks > 0, "{exported}");
+    let first = lines(&chat, "one");
+    assert_eq!(first.lines().count() as u64, counts[..5].iter().sum::<u64>());
+
+    let postgres = Database::create_on_shared().await;
+    let url = postgres.url();
+    let on_postgres = ["--database-url", &url, "--media-url", "file://postgres-media"];
+    let import = [&["import", "jsonl", "one"][..], &on_postgres].concat();
+    let imported = printed(&chat, &import).await;
+    assert_eq!((&imported["messages"], &imported["files"]), (&json!(8), &json!(2)), "{imported}");
+    assert_eq!(imported["not_younger"], 0, "{imported}");
+    let export = [&["export", "--all", "two"][..], &on_postgres].concat();
+    let exported = printed(&chat, &export).await;
+    assert_eq!(exported["missing_files"], json!([]), "{exported}");
+    assert_eq!(lines(&chat, "two"), first, "through PostgreSQL");
+
+    let imported = printed(&chat, &["import", "jsonl", "two", "--data-dir", "moved"]).await;
+    assert_eq!((&imported["users"], &imported["known"]), (&json!(3), &json!(0)), "{imported}");
+    printed(&chat, &["export", "--all", "three", "--data-dir", "moved"]).await;
+    assert_eq!(lines(&chat, "three"), first, "back in SQLite");
+
+    // A server goes on with it.
+    assert!(chat.terminate(Role::Serve).await.success());
+    let moved = TestChat::builder(arrangement)
+        .set("data-dir", chat.directory().join("moved"))
+        .set("require-existing-data", "true")
+        .start()
+        .await;
+    assert_eq!(moved.history(&ada, &bob).await, before);
+    let path = before.iter().find_map(|message| message["attached_file"].as_str());
+    let path = path.expect("a file");
+    assert_eq!(moved.get(path).send().await.body, "canary in a file");
+    let (mut at_ada, mut at_bob) = (moved.connect(&ada).await, moved.connect(&bob).await);
+    at_bob.say(&ada, "canary, goes on").await;
+    at_ada.expect_body("canary, goes on").await;
+    let after = moved.history(&ada, &bob).await;
+    assert_eq!(after.len(), before.len() + 1);
+    let id = |messages: &[Value]| messages.last().expect("a message")["id"].as_i64();
+    assert!(id(&after) > id(&before));
+    let unread = moved.edge().get("/v2/threads").bearer(&bob.token).send().await;
+    assert_eq!(unread.status, 200, "{unread:?}");
+}
+
+/// A chat as somebody else's program would write it.
+fn foreign(messages: std::ops::RangeInclusive<i64>) -> String {
+    let [one, two] =
+        ["96bf0d3f-720d-4620-8dee-0f59f997cb51", "96bf0d3f-720d-4620-8dee-0f59f997cb52"];
+    let at = |second: i64| format!("2020-01-02T03:{:02}:{:02}.000007Z", second / 60, second % 60);
+    let mut all = vec![
+        json!({ "type": "user", "id": one, "email": "one@example.com" }),
+        json!({ "type": "user", "id": two }),
+        json!({ "type": "thread", "id": 7, "user_one": one, "user_two": two, "created": at(0) }),
+    ];
+    all.extend(messages.map(|number| {
+        let (sender, receiver) = if number % 3 == 0 { (two, one) } else { (one, two) };
+        json!({
+            "type": "message", "id": 100 + number, "thread_id": 7, "sender_id": sender,
+            "receiver_id": receiver, "created": at(number), "body": format!("canary {number}"),
+        })
+    }));
+    let mut text = String::new();
+    for line in all {
+        text += &format!("{line}\n");
+    }
+    text
+}
+
+async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let write = |name: &str, text: &str| {
+        fs::write(chat.directory().join(name), text).expect("written");
+    };
+    let import = async |name: &str, more: &[&str]| {
+        run(&chat, &[&["import", "jsonl", name, "--data-dir", "new"][..], more].concat()).await
+    };
+    let count = |ended: &Ended, name: &str| {
+        let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        printed[name].as_u64().unwrap_or_else(|| panic!("no {name}: {printed}"))
+    };
+    let bad = [
+        "{\"type\":\"message\"}",
+        "no JSON",
+        &format!(
+            "{}",
+            json!({ "type": "mark", "thread_id": 8, "user_id": Uuid::nil(), "seen_id": 1, "delivered_id": 1 })
+        ),
+    ];
+    write("bad.jsonl", &(foreign(1..=3) + &bad.join("\n")));
+    let trial = import("bad.jsonl", &["--dry-run"]).await;
+    assert_eq!(trial.status.code(), Some(1), "{trial:?}");
+    for told in ["line 7: missing field", "line 8: expected", "line 9: no such user"] {
+        assert!(trial.stderr.contains(told), "{told}: {trial:?}");
+    }
+    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 3));
+    assert!(!Path::new(&chat.directory().join("new")).exists(), "a trial made something");
+    let ended = import("bad.jsonl", &[]).await;
+    assert_ended(&ended, 1, "line 7: missing field");
+
+    // More than a batch has; what was there already stays, and no message is there twice.
+    write("first.jsonl", &foreign(1..=1_500));
+    write("whole.jsonl", &foreign(1..=2_500));
+    assert_eq!(count(&import("first.jsonl", &[]).await, "messages"), 1_500);
+    let rest = import("whole.jsonl", &[]).await;
+    assert_eq!((count(&rest, "messages"), count(&rest, "known")), (1_000, 1_503), "{rest:?}");
+    let again = import("whole.jsonl", &[]).await;
+    assert_eq!((count(&again, "messages"), count(&again, "known")), (0, 2_503), "{again:?}");
+    let other = foreign(1..=1)
+        .replace("\"id\":7", "\"id\":8")
+        .replace("\"thread_id\":7", "\"thread_id\":8");
+    write("other.jsonl", &other);
+    assert_ended(&import("other.jsonl", &[]).await, 1, "line 3: the two have a thread already, 7");
+    write("late.jsonl", &foreign(0..=0));
+    assert_ended(&import("late.jsonl", &[]).await, 1, "line 4: the ids of a thread ascend");
+    // Beside a server, and what is no export.
+    let busy = run(&chat, &["import", "jsonl", "whole.jsonl", "--data-dir", "data"]).await;
+    assert_ended(&busy, 2, "another process uses");
+    fs::create_dir(chat.directory().join("half")).expect("a directory");
+    assert_ended(&import("half", &[]).await, 2, "no whole export");
+    assert_ended(&run(&chat, &["export", "somewhere", "--data-dir", "data"]).await, 2, "--all: ");
+
+    // It is one long turn of each, as if a server had stored it.
+    let new = TestChat::builder(arrangement)
+        .set("data-dir", chat.directory().join("new"))
+        .set("require-existing-data", "true")
+        .start()
+        .await;
+    let count = async |query: &str| new.count(query).await;
+    assert_eq!(count("select count(*) from messages").await, 2_500);
+    let not_noted = "select count(*) from threads where last_message_at is not last_activity
+        or last_message is not 2600 or low_sent is not 2600 or low_shown is not 2600
+        or high_sent is not 2599 or high_shown is not 2599";
+    assert_eq!(count(not_noted).await, 0);
+    let wrong_turns = "select count(*) from messages m where (m.continues is not null) is not (
+        select p.sender = m.sender from messages p where p.id = m.id - 1) and m.id > 101";
+    assert_eq!(count(wrong_turns).await, 0);
+    let places = "select count(*) from feeds f where last_seq <> 2500";
+    assert_eq!(count(places).await, 0);
+}
+
+async fn an_import_into_a_used_chat_shows_nobody_old_messages_as_new(arrangement: Arrangement) {
+    let mut chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let path = format!("/ws/chat/room/?protocol=2&token={}", ada.token);
+    let mut socket = netrox_harness::Socket::open(chat.edge().address, &path, &[]).await;
+    let hello = socket.next().await;
+    let cursor = hello["cursor"].as_str().expect("a cursor").to_owned();
+    drop(socket);
+    assert!(chat.terminate(Role::Serve).await.success());
+    let text = foreign(1..=3)
+        .replace("96bf0d3f-720d-4620-8dee-0f59f997cb51", &bob.id)
+        .replace("96bf0d3f-720d-4620-8dee-0f59f997cb52", &ada.id);
+    fs::write(chat.directory().join("old.jsonl"), text).expect("written");
+    let imported = printed(&chat, &["import", "jsonl", "old.jsonl", "--data-dir", "data"]).await;
+    assert_eq!((&imported["messages"], &imported["known"]), (&json!(3), &json!(2)), "{imported}");
+    chat.spawn(Role::Serve).await;
+    chat.ready().await;
+    // A client that comes back is told to read anew, and is shown none of it.
+    let answer = chat.get(&format!("/v2/sync?after={cursor}")).bearer(&ada.token).send().await;
+    assert_eq!(answer.status, 410, "{answer:?}");
+    let path = format!("{path}&after={cursor}");
+    let mut socket = netrox_harness::Socket::open(chat.edge().address, &path, &[]).await;
+    let (hello, live) = (socket.next().await, socket.next().await);
+    assert_eq!((&hello["action"], &hello["reset"]), (&json!("hello"), &json!("epoch")), "{hello}");
+    assert_eq!(live["action"], "live", "{live}");
+    assert_eq!(chat.history(&ada, &bob).await.len(), 3);
+}
+
+async fn nothing_is_imported_beside_cores(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    fs::write(chat.directory().join("old.jsonl"), foreign(1..=1)).expect("written");
+    let url = chat.database().url();
+    let arguments = ["import", "jsonl", "old.jsonl", "--database-url", &url];
+    assert_ended(&run(&chat, &arguments).await, 2, "a core, or another import, uses it");
+    let exported = printed(&chat, &["export", "--all", "all", "--database-url", &url]).await;
+    assert_eq!(exported["messages"], 0, "{exported}");
+}
