@@ -14,12 +14,13 @@ use netrox_proto::v1::{
     revoke_tokens_request::Tokens,
 };
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 each![
     ; serve: a_chat_goes_through_both_engines_and_comes_back_the_same,
-    an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line,
-    an_import_into_a_used_chat_shows_nobody_old_messages_as_new,
+        an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line,
+        an_import_into_a_used_chat_shows_nobody_old_messages_as_new;
     cluster: nothing_is_imported_beside_cores
 ];
 
@@ -247,7 +248,11 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         .set("require-existing-data", "true")
         .start()
         .await;
-    let count = async |query: &str| new.count(query).await;
+    let file = SqliteConnectOptions::new().filename(chat.directory().join("new/chat.db"));
+    let mut file = SqliteConnection::connect_with(&file.read_only(true)).await.expect("open");
+    let mut count = async |query: &'static str| -> i64 {
+        sqlx::query_scalar(query).fetch_one(&mut file).await.expect("a count")
+    };
     assert_eq!(count("select count(*) from messages").await, 2_500);
     let not_noted = "select count(*) from threads where last_message_at is not last_activity
         or last_message is not 2600 or low_sent is not 2600 or low_shown is not 2600
@@ -258,6 +263,7 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
     assert_eq!(count(wrong_turns).await, 0);
     let places = "select count(*) from feeds f where last_seq <> 2500";
     assert_eq!(count(places).await, 0);
+    drop(new);
 }
 
 async fn an_import_into_a_used_chat_shows_nobody_old_messages_as_new(arrangement: Arrangement) {
