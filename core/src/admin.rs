@@ -7,6 +7,7 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use netrox_audit::{Audit, Name};
 use netrox_proto::{
+    external_id::ExternalId,
     ids::UserId,
     v1::{self, admin_service_server::AdminService},
 };
@@ -45,8 +46,13 @@ impl AdminService for Admin {
         request: Request<v1::GetUserRecordRequest>,
     ) -> Result<Response<v1::GetUserRecordResponse>, Status> {
         let caller = caller(request.extensions());
-        let user = self.user(request.into_inner()).await?;
-        let audited = Audited::begin(&self.audit, Name::UserShown, caller, [user]);
+        let who = Who::try_from(request.into_inner())?;
+        let audited = Audited::begin(&self.audit, Name::UserShown, caller, []);
+        let user = match self.user(who).await {
+            Ok(user) => user,
+            Err(error) => return Err(audited.refuse(error).into()),
+        };
+        let audited = audited.about(user);
         let found = audited.end(record::find(&self.chat.store, user).await)?;
         Ok(Response::new(v1::GetUserRecordResponse { record: Some(found.record) }))
     }
@@ -89,16 +95,31 @@ impl AdminService for Admin {
 }
 
 impl Admin {
-    /// Who is meant.
-    async fn user(&self, request: v1::GetUserRecordRequest) -> Result<UserId, Error> {
-        use v1::get_user_record_request::User;
-        match request.user {
-            Some(User::UserId(id)) => parse::user_id("user_id", &id),
-            Some(User::ExternalId(id)) => {
-                let id = parse::external_id("external_id", id)?;
+    async fn user(&self, who: Who) -> Result<UserId, Error> {
+        match who {
+            Who::Id(id) => Ok(id),
+            Who::Called(id) => {
                 let owners = self.chat.store.find_owners(&[&id]).await?;
                 owners.get(&id).copied().ok_or(Error::UserUnknown)
             }
+        }
+    }
+}
+
+/// Who is meant.
+enum Who {
+    Id(UserId),
+    Called(ExternalId),
+}
+
+impl TryFrom<v1::GetUserRecordRequest> for Who {
+    type Error = Error;
+
+    fn try_from(request: v1::GetUserRecordRequest) -> Result<Self, Error> {
+        use v1::get_user_record_request::User;
+        match request.user {
+            Some(User::UserId(id)) => parse::user_id("user_id", &id).map(Self::Id),
+            Some(User::ExternalId(id)) => parse::external_id("external_id", id).map(Self::Called),
             None => Err(Error::InvalidField { field: "user", problem: "missing" }),
         }
     }

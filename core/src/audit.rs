@@ -57,6 +57,14 @@ impl Audited {
         self
     }
 
+    /// Names whom it is about, where that was not known at the beginning.
+    pub(crate) fn about(mut self, user: UserId) -> Self {
+        if let Some(pending) = &mut self.0 {
+            pending.users = vec![user];
+        }
+        self
+    }
+
     /// With a word about it, for the reason of one that goes well.
     pub(crate) fn noting(mut self, note: &'static str) -> Self {
         if let Some(pending) = &mut self.0 {

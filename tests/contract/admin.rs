@@ -114,7 +114,7 @@ async fn a_user_gets_what_they_see_and_nothing_of_others() {
     let [ada, bob, cyd] = core.users().await;
     let hidden = core.send(&bob, &ada, "hidden by ada").await.expect("stored").message_id;
     let last = core.send(&bob, &ada, BODY).await.expect("stored").message_id;
-    core.send(&ada, &bob, "from ada").await.expect("stored");
+    let seen = core.send(&ada, &bob, "from ada").await.expect("stored").message_id;
     core.send(&bob, &cyd, "not ada's").await.expect("stored");
     let sent = upload(&core, &ada, &bob, "a.bin", &[7; 100_000]).await.expect("stored");
     // Not dispatched.
@@ -125,6 +125,16 @@ async fn a_user_gets_what_they_see_and_nothing_of_others() {
     core.chat().delete_message(request).await.expect("hidden");
     let mark = MarkSeenRequest { user_id: ada.clone(), peer_id: bob.clone(), up_to_id: last };
     core.chat().mark_seen(mark).await.expect("marked");
+    let mark = MarkSeenRequest { user_id: bob.clone(), peer_id: ada.clone(), up_to_id: seen };
+    core.chat().mark_seen(mark).await.expect("marked");
+    let change = UserChange {
+        id: bob.clone(),
+        email: Some("canary of bob".to_owned()),
+        profile_json: Some("\"canary of bob\"".to_owned()),
+        ..Default::default()
+    };
+    let request = UpsertUsersRequest { users: vec![change] };
+    core.directory().upsert_users(request).await.expect("upserted");
 
     let exported = export(&core, &ada).await.expect("exported");
     let bodies: Vec<_> = exported.messages.iter().map(|message| &*message.body).collect();
@@ -134,6 +144,14 @@ async fn a_user_gets_what_they_see_and_nothing_of_others() {
     assert_eq!(thread.state.as_ref().expect("a state").seen_id, last);
     let path = sent.attachment.expect("a file").path;
     assert_eq!(exported.files, [(path.clone(), vec![7; 100_000])]);
+    // The peer's email and profile are the peer's, and so are their marks.
+    let told = format!("{:?} {:?}", exported.threads, exported.messages);
+    assert!(!told.contains("canary of bob"), "{told}");
+    let state = thread.state.as_ref().expect("a state");
+    assert_eq!((state.peer_seen_id, state.peer_delivered_id), (0, 0));
+    assert!(state.last_id > 0 && thread.last_message.is_none(), "{thread:?}");
+    let users = [&thread.user_one, &thread.user_two].map(|user| user.as_ref().expect("a user"));
+    assert!(users.iter().any(|user| user.id == bob), "{users:?}");
     let end = exported.end.expect("an end");
     assert_eq!((end.threads, end.messages, end.files, end.missing_files), (1, 3, 1, 0));
     assert_eq!(exported.record.user.expect("a user").id, ada);

@@ -53,6 +53,28 @@ pub(super) fn spawn(
     ReceiverStream::new(sent)
 }
 
+/// Of the peer the id alone: the rest is the peer's.
+fn of_user(thread: v1::Thread, peer: &str) -> v1::Thread {
+    let only_id = |user: v1::User| match user.id == peer {
+        true => v1::User { id: user.id, ..v1::User::default() },
+        false => user,
+    };
+    v1::Thread {
+        id: thread.id,
+        user_one: thread.user_one.map(only_id),
+        user_two: thread.user_two.map(only_id),
+        created: thread.created,
+        last_activity: thread.last_activity,
+        state: thread.state.map(|state| v1::ThreadState {
+            peer_seen_id: 0,
+            peer_delivered_id: 0,
+            ..state
+        }),
+        // It is among the messages.
+        last_message: None,
+    }
+}
+
 /// Why an export goes no further.
 enum Ended {
     /// Nobody reads it any more.
@@ -93,7 +115,7 @@ impl Export {
                 let is_shown = thread.state.as_ref().is_some_and(|state| state.last_id > 0);
                 let Some(peer) = peer.filter(|_| is_shown) else { continue };
                 self.end.threads += 1;
-                self.give(Part::Thread(thread)).await?;
+                self.give(Part::Thread(of_user(thread, &peer))).await?;
                 self.conversation(user.id(), peer).await?;
             }
         }
