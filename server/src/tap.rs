@@ -7,7 +7,10 @@ use std::{
 
 use netrox_proto::v1::{Event, SubscribeResponse, TapUserRequest, event::Change};
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
 
 use crate::{
     cli::TapArgs,
@@ -24,12 +27,16 @@ const WHAT: &str = "the tap";
 
 pub(crate) fn run(args: &TapArgs, sources: &Sources) -> Result<(), Failure> {
     let settings = link_settings(&args.link, sources)?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         tokio::select! {
             tapped = tap(args, settings, sources) => tapped,
             () = interrupted() => Ok(()),
         }
-    })
+    });
+    // A write to a pipe that nobody reads from may still wait.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Whoever cannot be told of a signal is ended by it.
@@ -70,19 +77,29 @@ async fn tap(
             has_begun = true;
             let _ = writeln!(io::stderr(), "listening to {user}, at {}", response.last_seq);
         }
-        tell(&response, args.who.json)?;
+        if !tell(&response, args.who.json).await? {
+            return Ok(());
+        }
     }
 }
 
-fn tell(response: &SubscribeResponse, as_json: bool) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
+/// Gives whether somebody still reads.
+async fn tell(response: &SubscribeResponse, as_json: bool) -> Result<bool, Failure> {
+    let mut lines = String::new();
     for event in &response.events {
         let value = of_event(event);
-        let line = if as_json { value.to_string() } else { in_words(event, &value) };
-        writeln!(stdout, "{line}")
-            .map_err(|source| Failure::System { what: "writing to stdout", source })?;
+        lines += &if as_json { value.to_string() } else { in_words(event, &value) };
+        lines.push('\n');
     }
-    stdout.flush().map_err(|source| Failure::System { what: "writing to stdout", source })
+    let written = spawn_blocking(move || {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush())
+    });
+    match written.await.map_err(io::Error::other).flatten() {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(source) => Err(Failure::System { what: "writing to stdout", source }),
+    }
 }
 
 fn of_event(event: &Event) -> Value {

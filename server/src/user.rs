@@ -10,8 +10,8 @@ use std::{
 
 use netrox_proto::v1::{
     DeleteUserRequest, EndSessionsRequest, ExternalId, GetUserRecordRequest, ListSessionsRequest,
-    RevokeTokensRequest, UserRecord, end_sessions_request::Sessions, get_user_record_request::User,
-    revoke_tokens_request::Tokens,
+    ListSessionsResponse, RevokeTokensRequest, UserRecord, end_sessions_request::Sessions,
+    get_user_record_request::User, revoke_tokens_request::Tokens,
 };
 use prost_types::Timestamp;
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ fn check(args: &UserArgs, sources: &Sources) -> Result<(), Failure> {
         ("session", UserAction::End, args.session.is_some()),
         ("issued-before", UserAction::Revoke, args.issued_before.is_some()),
         ("expires-at", UserAction::Revoke, args.expires_at.is_some()),
+        ("yes", UserAction::Delete, args.yes),
     ];
     for (flag, its, is_given) in of {
         if is_given && action != its {
@@ -148,15 +149,41 @@ async fn sessions(
     args: &UserArgs,
     sources: &Sources,
 ) -> Result<(), Failure> {
-    let request = within_deadline(ListSessionsRequest { user_id: user.to_string() });
-    let answer = link.sessions().list_sessions(request).await;
-    let answer = answer.map_err(|status| refused(&status, "listing the sessions", sources))?;
-    let listed = answer.into_inner();
+    let listed = list_sessions(link, user, sources).await?;
     if !listed.is_complete {
         let silent = listed.silent_edges.join(", ");
         let _ = writeln!(io::stderr(), "warning: edges have not answered: {silent}");
     }
     print(&of_sessions(&listed), args.who.json)
+}
+
+async fn list_sessions(
+    link: &Link,
+    user: Uuid,
+    sources: &Sources,
+) -> Result<ListSessionsResponse, Failure> {
+    let request = within_deadline(ListSessionsRequest { user_id: user.to_string() });
+    let answer = link.sessions().list_sessions(request).await;
+    let answer = answer.map_err(|status| refused(&status, "listing the sessions", sources))?;
+    Ok(answer.into_inner())
+}
+
+/// An id of another user's session is a mistake, and would end theirs.
+async fn check_session(
+    link: &Link,
+    user: Uuid,
+    session: &str,
+    sources: &Sources,
+) -> Result<(), Failure> {
+    let listed = list_sessions(link, user, sources).await?;
+    if listed.sessions.iter().any(|its| its.session_id == session) {
+        return Ok(());
+    }
+    let mut reason = "the user has no such session".to_owned();
+    if !listed.is_complete {
+        reason += &format!("; edges have not answered: {}", listed.silent_edges.join(", "));
+    }
+    Err(Failure::System { what: "ending the session", source: io::Error::other(reason) })
 }
 
 async fn end(link: &Link, user: Uuid, args: &UserArgs, sources: &Sources) -> Result<(), Failure> {
@@ -166,6 +193,7 @@ async fn end(link: &Link, user: Uuid, args: &UserArgs, sources: &Sources) -> Res
             json!({ "user_id": user, "ended": "all sessions" }),
         ),
         Some(session) => {
+            check_session(link, user, session, sources).await?;
             (Sessions::SessionId(session.clone()), json!({ "user_id": user, "ended": session }))
         }
     };

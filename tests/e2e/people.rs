@@ -96,6 +96,8 @@ async fn a_user_is_shown_ended_revoked_and_deleted(arrangement: Arrangement) {
     assert_eq!(sessions["is_complete"], true);
 
     let session = sessions["sessions"][0]["session_id"].as_str().expect("an id");
+    let ended = run(&chat, &["user", "end", &bob.id, "--session", session]).await;
+    assert_ended(&ended, 1, "the user has no such session");
     printed(&chat, &["user", "end", &ada.id, "--session", session]).await;
     assert_eq!(at_ada.end().await, End::Closed(1008));
     let mut at_ada = chat.connect(&ada).await;
@@ -122,6 +124,13 @@ async fn a_user_is_shown_ended_revoked_and_deleted(arrangement: Arrangement) {
         let line = told(&directory, event).await;
         assert_eq!((&line["actor"], &line["outcome"]), (&json!("support"), &json!("ok")), "{line}");
     }
+    let ended = run(&chat, &["user", "show", "canary of nobody", "--issuer", ""]).await;
+    assert_ended(&ended, 1, "no such user");
+    eventually("the refusal", async || {
+        let line = told(&directory, "user_shown").await;
+        (line["outcome"] == "refused" && line["reason"] == "USER_UNKNOWN").then_some(())
+    })
+    .await;
 }
 
 /// Lines by their type.
@@ -181,6 +190,10 @@ async fn a_person_gets_all_of_their_data_and_nobody_elses(arrangement: Arrangeme
     printed(&chat, &["user", "export", &ada.id, "again"]).await;
     let found = lines(&chat.directory().join("again"));
     assert_eq!(found["message"].len(), 2);
+    fs::remove_file(chat.media_dir().join(path)).expect("removed");
+    let ended = run(&chat, &["user", "export", &ada.id, "without"]).await;
+    assert_ended(&ended, 3, "1 files of messages are missing");
+    assert_eq!(lines(&chat.directory().join("without"))["message"].len(), 2);
     // It is no chat that can be imported.
     let arguments = ["import", "jsonl", "again", "--data-dir", "elsewhere"];
     assert_ended(&run(&chat, &arguments).await, 2, "of one user");

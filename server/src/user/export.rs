@@ -22,7 +22,7 @@ use netrox_proto::{
 };
 use prost_types::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tonic::Streaming;
 use uuid::Uuid;
 
@@ -50,12 +50,21 @@ pub(super) async fn run(
     let mut export = Export::begin(directory)?;
     let end = export.receive(answer.into_inner(), sources).await?;
     let missing = export.missing.len();
+    let silent = (!export.has_all_sessions).then(|| export.silent_edges.join(", "));
     let manifest = export.finish(user, &end)?;
     print(&manifest, as_json)?;
-    if missing > 0 {
-        let _ = writeln!(io::stderr(), "warning: {missing} files are not there any more");
+    if let Some(silent) = silent {
+        let _ = writeln!(
+            io::stderr(),
+            "warning: sessions may be missing, because edges have not answered: {silent}"
+        );
     }
-    Ok(())
+    match missing {
+        0 => Ok(()),
+        missing => Err(Failure::Unsound(format!(
+            "{missing} files of messages are missing; all else was exported"
+        ))),
+    }
 }
 
 /// A directory of others' data, or of an earlier export, is left as it is.
@@ -97,12 +106,21 @@ struct Export<'a> {
     /// The file that bytes are of, and how many are to come.
     file: Option<(File, i64)>,
     missing: Vec<String>,
+    has_all_sessions: bool,
+    silent_edges: Vec<String>,
 }
 
 impl<'a> Export<'a> {
     fn begin(directory: &'a Path) -> Result<Self, Failure> {
         let lines = make_file(&directory.join(LINES_FILE)).map_err(failure)?;
-        Ok(Self { directory, lines: BufWriter::new(lines), file: None, missing: Vec::new() })
+        Ok(Self {
+            directory,
+            lines: BufWriter::new(lines),
+            file: None,
+            missing: Vec::new(),
+            has_all_sessions: false,
+            silent_edges: Vec::new(),
+        })
     }
 
     async fn receive(
@@ -157,7 +175,7 @@ impl<'a> Export<'a> {
             kind: LineKind::User,
             id,
             email: user.email,
-            profile: user.profile_json.and_then(raw_line),
+            profile: json(user.profile_json, || "the profile".to_owned())?,
             external_id: user
                 .external_id
                 .map(|id| ExternalIdLine { issuer: id.issuer, subject: id.subject }),
@@ -178,6 +196,8 @@ impl<'a> Export<'a> {
     }
 
     fn sessions(&mut self, listed: &ListSessionsResponse) -> Result<(), Failure> {
+        self.has_all_sessions = listed.is_complete;
+        self.silent_edges.clone_from(&listed.silent_edges);
         for session in &listed.sessions {
             self.line(&SessionLine {
                 kind: LineKind::Session,
@@ -241,7 +261,7 @@ impl<'a> Export<'a> {
             hidden_for_sender: false,
             hidden_for_receiver: false,
             reply_to_id: message.reply_to_id,
-            meta: message.meta_json.and_then(raw_line),
+            meta: json(message.meta_json, || format!("the meta of message {}", message.id))?,
             client_ref,
             ref_from_client: client_ref.is_some(),
             attachment: message.attachment.map(|file| AttachmentLine {
@@ -288,11 +308,23 @@ impl<'a> Export<'a> {
             "messages": end.messages,
             "files": end.files,
             "missing_files": self.missing,
+            "has_all_sessions": self.has_all_sessions,
+            "silent_edges": self.silent_edges,
         });
         let mut file = make_file(&self.directory.join(MANIFEST_FILE)).map_err(failure)?;
         writeln!(file, "{manifest}").and_then(|()| file.sync_all()).map_err(failure)?;
         Ok(manifest)
     }
+}
+
+/// What cannot be written into a line must not be left out of it in silence.
+fn json(
+    text: Option<String>,
+    of: impl FnOnce() -> String,
+) -> Result<Option<Box<RawValue>>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is no JSON", of()));
+    raw_line(text).map(Some).ok_or_else(|| failure(wrong()))
 }
 
 fn uuid(text: &str) -> Result<Uuid, Failure> {
