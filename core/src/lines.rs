@@ -26,6 +26,20 @@ pub enum LineKind {
     Session,
 }
 
+impl LineKind {
+    /// As lines have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Thread => "thread",
+            Self::Message => "message",
+            Self::Mark => "mark",
+            Self::Revocation => "revocation",
+            Self::Session => "session",
+        }
+    }
+}
+
 /// An instant in whole microseconds since the epoch; as text RFC 3339 in UTC with six digits of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);

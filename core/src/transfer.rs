@@ -2,13 +2,14 @@
 //!
 //! * [`mod@export`]: of one instant, beside servers.
 //! * [`mod@import`]: while no server runs.
-//! * [`files`]: the files of messages.
+//! * [`files`]: the files of messages. [`manifest`]: what an export says of itself, as an import takes it.
 
 use std::{io, path::PathBuf};
 
 use crate::{
     config::{Database, MediaLocation},
     lifecycle::OpenError,
+    lines::{LineKind, MANIFEST_FILE},
     media::StoreError,
     store,
 };
@@ -16,6 +17,7 @@ use crate::{
 mod export;
 mod files;
 mod import;
+mod manifest;
 
 pub use self::{
     export::{Exported, export},
@@ -45,6 +47,11 @@ pub enum TransferError {
     /// What is given as DIR is not what it has to be.
     #[error("{}: {reason}", .path.display())]
     Path { path: PathBuf, reason: String },
+    #[error(
+        "{} has {read} lines of type {}, and its {MANIFEST_FILE} counts {said}: it is not whole, or not as it was exported",
+        .path.display(), .kind.name()
+    )]
+    NotWhole { path: PathBuf, kind: LineKind, said: u64, read: u64 },
     /// Nothing of its batch was stored.
     #[error("line {0}")]
     Refused(BadLine),
@@ -64,6 +71,7 @@ impl TransferError {
             | Self::Media { .. }
             | Self::File { .. }
             | Self::Path { .. }
+            | Self::NotWhole { .. }
             | Self::Refused(_) => false,
         }
     }

@@ -29,6 +29,7 @@ pub(crate) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure>
         return Err(sources.refuse("all", reason).into());
     }
     let (settings, audit) = prepare(args.chat, &args.directory, "export", sources)?;
+    tell_begun(&audit, Name::ChatExported, &args.directory);
     let mut progress = Progress::default();
     let exporting = netrox_core::export(&settings, |lines, files| {
         progress.tell(format_args!("{lines} lines, {files} files"));
@@ -50,10 +51,14 @@ pub(crate) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure>
     )))
 }
 
-/// Exit status 1 of a trial that found lines which would be refused.
+/// Exit status 1 of a trial that found lines which would be refused, and 3 where files are missing that the export has not found
+/// either.
 pub(crate) fn import(args: ImportArgs, sources: &Sources) -> Result<ExitCode, Failure> {
     let LinesFormat::Jsonl = args.format;
     let (settings, audit) = prepare(args.chat, &args.path, "import", sources)?;
+    if !args.dry_run {
+        tell_begun(&audit, Name::ChatImported, &args.path);
+    }
     let mut progress = Progress::default();
     let importing = netrox_core::import(&settings, args.dry_run, |lines| {
         progress.tell(format_args!("{lines} lines"));
@@ -77,7 +82,13 @@ pub(crate) fn import(args: ImportArgs, sources: &Sources) -> Result<ExitCode, Fa
         ));
     }
     print(&of_imported(&imported, args.dry_run))?;
-    Ok(if imported.refused_count > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match (imported.refused_count, imported.missing_files) {
+        (0, 0) => Ok(ExitCode::SUCCESS),
+        (0, missing) => Err(Failure::Unsound(format!(
+            "{missing} files of messages are missing, as the export says; all else was imported"
+        ))),
+        (_, _) => Ok(ExitCode::FAILURE),
+    }
 }
 
 fn prepare(
@@ -97,6 +108,12 @@ fn prepare(
     let audit = AuditLog::open(chat.audit.audit_log, role);
     let audit = audit.map_err(|error| sources.refuse("audit-log", error))?;
     Ok((TransferSettings { database, media, path: path.to_owned() }, audit))
+}
+
+/// One that is killed says nothing of its end.
+fn tell_begun(audit: &AuditLog, name: Name, path: &Path) {
+    let event = Event::new(name).target(path.to_string_lossy());
+    audit.handle().record(event.outcome(Outcome::Unknown).reason("BEGUN"));
 }
 
 fn tell_audit(audit: AuditLog, name: Name, path: &Path, error: Option<&TransferError>) {
@@ -131,6 +148,7 @@ fn failure(
         TransferError::Media { .. } => sources.refuse("media-url", error).into(),
         TransferError::Path { .. } => SettingError::new(path, error).into(),
         TransferError::File { .. }
+        | TransferError::NotWhole { .. }
         | TransferError::Refused(_)
         | TransferError::Read(_)
         | TransferError::Write(_) => Failure::System { what, source: io::Error::other(error) },
@@ -147,6 +165,7 @@ fn of_imported(imported: &Imported, is_trial: bool) -> Value {
         "marks": imported.marks,
         "revocations": imported.revocations,
         "files": imported.files,
+        "missing_files": imported.missing_files,
         "known": imported.known,
         "changed": imported.changed,
         "not_younger": imported.not_younger,

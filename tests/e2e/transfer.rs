@@ -1,12 +1,13 @@
 //! `netrox-chat export --all` and `netrox-chat import jsonl`: a whole chat as JSON lines and files, into either engine and back.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use netrox_harness::{
     Arrangement, Role, TestChat, User,
     database::Database,
     each,
     process::{self, Ended},
+    within,
 };
 use netrox_proto::v1::{
     DeleteMessageRequest, DeleteUserRequest, EditMessageRequest, ExternalId, MarkSeenRequest,
@@ -19,6 +20,8 @@ use uuid::Uuid;
 
 each![
     ; serve: a_chat_goes_through_both_engines_and_comes_back_the_same,
+        an_export_that_lacks_files_is_imported_without_them,
+        what_is_deleted_while_it_is_exported_is_imported_as_deleted,
         an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line,
         an_import_into_a_used_chat_shows_nobody_old_messages_as_new;
     cluster: nothing_is_imported_beside_cores
@@ -130,6 +133,8 @@ async fn a_chat_goes_through_both_engines_and_comes_back_the_same(arrangement: A
     let url = postgres.url();
     let on_postgres = ["--database-url", &url, "--media-url", "file://postgres-media"];
     let import = [&["import", "jsonl", "one"][..], &on_postgres].concat();
+    let trial = run(&chat, &[&import[..], &["--dry-run"]].concat()).await;
+    assert_ended(&trial, 2, "it has no tables of netrox-chat");
     let imported = printed(&chat, &import).await;
     assert_eq!((&imported["messages"], &imported["files"]), (&json!(8), &json!(2)), "{imported}");
     assert_eq!(imported["not_younger"], 0, "{imported}");
@@ -163,6 +168,101 @@ async fn a_chat_goes_through_both_engines_and_comes_back_the_same(arrangement: A
     assert!(id(&after) > id(&before));
     let unread = moved.edge().get("/v2/threads").bearer(&bob.token).send().await;
     assert_eq!(unread.status, 200, "{unread:?}");
+}
+
+async fn an_export_that_lacks_files_is_imported_without_them(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    talk(&chat).await;
+    let file = chat.media_files().into_iter().next().expect("a file");
+    let path = file.strip_prefix(chat.media_dir()).expect("one of ours").to_owned();
+    let bytes = fs::read(&file).expect("a file");
+    fs::remove_file(&file).expect("removed");
+    let exported = run(&chat, &["export", "--all", "all", "--data-dir", "data"]).await;
+    assert_ended(&exported, 3, "1 files of messages are missing");
+    let import = async |more: &[&str]| {
+        let ended =
+            run(&chat, &[&["import", "jsonl", "all", "--data-dir", "new"][..], more].concat())
+                .await;
+        let told: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+        (ended, told)
+    };
+    for more in [&["--dry-run"][..], &[]] {
+        let (ended, told) = import(more).await;
+        assert_ended(&ended, 3, "1 files of messages are missing, as the export says");
+        assert_eq!((&told["messages"], &told["missing_files"]), (&json!(8), &json!(1)), "{told}");
+    }
+    // Once it is found it is taken.
+    let beside = chat.directory().join("all").join(&path);
+    fs::create_dir_all(beside.parent().expect("a directory")).expect("made");
+    std::os::unix::fs::symlink("/etc/hostname", &beside).expect("a link");
+    assert_ended(&import(&[]).await.0, 3, "1 files");
+    fs::remove_file(&beside).expect("removed");
+    fs::write(&beside, &bytes).expect("written");
+    let (ended, told) = import(&[]).await;
+    assert_ended(&ended, 0, "");
+    assert_eq!((&told["files"], &told["missing_files"]), (&json!(1), &json!(0)), "{told}");
+    assert_eq!(fs::read(chat.directory().join("new/media").join(&path)).expect("a file"), bytes);
+
+    // That of a message which was deleted between the lines and the copying of its file.
+    let manifest = chat.directory().join("all/export.json");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    let mut said: Value = serde_json::from_str(&text).expect("JSON");
+    said["erased_files"] = said["missing_files"].take();
+    said["missing_files"] = json!([]);
+    fs::write(&manifest, said.to_string()).expect("written");
+    fs::remove_file(&beside).expect("removed");
+    let arguments = ["import", "jsonl", "all", "--data-dir", "erased"];
+    let imported = printed(&chat, &arguments).await;
+    assert_eq!((&imported["messages"], &imported["files"]), (&json!(8), &json!(1)), "{imported}");
+    printed(&chat, &["export", "--all", "again", "--data-dir", "erased"]).await;
+    let (path, again) = (path.to_string_lossy().into_owned(), lines(&chat, "again"));
+    let line = again.lines().find(|line| line.contains(&path)).expect("the message");
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!((&line["deleted"], &line["body"]), (&json!(true), &json!("")), "{line}");
+
+    // One that was cut off at the end of a line.
+    let whole = lines(&chat, "all");
+    let cut = whole.trim_end().rfind('\n').expect("lines") + 1;
+    fs::write(chat.directory().join("all/data.jsonl"), &whole[..cut]).expect("written");
+    for more in [&["--dry-run"][..], &[]] {
+        let arguments = ["import", "jsonl", "all", "--data-dir", "cut"];
+        let ended = run(&chat, &[&arguments[..], more].concat()).await;
+        assert_ended(&ended, 1, "it is not whole, or not as it was exported");
+    }
+}
+
+async fn what_is_deleted_while_it_is_exported_is_imported_as_deleted(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
+    let sent = chat.upload_file(&ada, &bob, "a.txt", "canary in a file").await;
+    let path = sent["attached_file"].as_str().expect("a path").trim_start_matches("/mediafiles/");
+    // Whoever opens it waits for one who writes.
+    let file = chat.media_dir().join(path);
+    fs::remove_file(&file).expect("removed");
+    let made = Command::new("mkfifo").arg(&file).status().expect("run mkfifo");
+    assert!(made.success());
+    let deleting = async {
+        let opened =
+            tokio::task::spawn_blocking(move || fs::File::options().write(true).open(file));
+        let opened = within("the copying of files", opened).await.expect("a thread");
+        let request = DeleteMessageRequest {
+            user_id: ada.id.clone(),
+            message_id: sent["id"].as_i64().expect("an id"),
+            for_everyone: true,
+        };
+        chat.chat_service().delete_message(request).await.expect("deleted");
+        drop(opened.expect("opened"));
+    };
+    let export = ["export", "--all", "all", "--data-dir", "data"];
+    let (exported, ()) = tokio::join!(printed(&chat, &export), deleting);
+    assert_eq!(exported["missing_files"], json!([]), "{exported}");
+    assert_eq!(exported["erased_files"], json!([path]), "{exported}");
+    assert!(!lines(&chat, "all").contains("\"deleted\""), "the lines are of before");
+    let imported = printed(&chat, &["import", "jsonl", "all", "--data-dir", "new"]).await;
+    assert_eq!((&imported["messages"], &imported["files"]), (&json!(1), &json!(0)), "{imported}");
+    printed(&chat, &["export", "--all", "again", "--data-dir", "new"]).await;
+    let again = lines(&chat, "again");
+    assert!(again.contains("\"deleted\":true") && !again.contains("see this"), "{again}");
 }
 
 /// A chat as somebody else's program would write it.
@@ -201,6 +301,7 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
         printed[name].as_u64().unwrap_or_else(|| panic!("no {name}: {printed}"))
     };
+    let one = |number: i64| foreign(number..=number).lines().last().expect("a message").to_owned();
     let bad = [
         "{\"type\":\"message\"}",
         "no JSON",
@@ -208,14 +309,22 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
             "{}",
             json!({ "type": "mark", "thread_id": 8, "user_id": Uuid::nil(), "seen_id": 1, "delivered_id": 1 })
         ),
+        &one(3).replace("\"id\":103", &format!("\"id\":{}", 1_i64 << 52)),
+        &one(4).replace("2020-", "2999-"),
     ];
     write("bad.jsonl", &(foreign(1..=3) + &bad.join("\n")));
     let trial = import("bad.jsonl", &["--dry-run"]).await;
     assert_eq!(trial.status.code(), Some(1), "{trial:?}");
-    for told in ["line 7: missing field", "line 8: expected", "line 9: no such user"] {
+    for told in [
+        "line 7: missing field",
+        "line 8: expected a JSON object",
+        "line 9: no such user",
+        "line 10: an id above 4503599627370495",
+        "line 11: created is more than a day ahead: 2999-",
+    ] {
         assert!(trial.stderr.contains(told), "{told}: {trial:?}");
     }
-    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 3));
+    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 5));
     assert!(!Path::new(&chat.directory().join("new")).exists(), "a trial made something");
     let ended = import("bad.jsonl", &[]).await;
     assert_ended(&ended, 1, "line 7: missing field");
@@ -235,6 +344,20 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
     assert_ended(&import("other.jsonl", &[]).await, 1, "line 3: the two have a thread already, 7");
     write("late.jsonl", &foreign(0..=0));
     assert_ended(&import("late.jsonl", &[]).await, 1, "line 4: the ids of a thread ascend");
+    // A trial brings no tables up to date.
+    let older = chat.directory().join("older");
+    fs::create_dir(&older).expect("a directory");
+    fs::copy(chat.directory().join("new/chat.db"), older.join("chat.db")).expect("copied");
+    let file = SqliteConnectOptions::new().filename(older.join("chat.db"));
+    let mut file = SqliteConnection::connect_with(&file).await.expect("open");
+    let forget = "delete from _sqlx_migrations where version = (
+        select max(version) from _sqlx_migrations)";
+    sqlx::query(forget).execute(&mut file).await.expect("forgotten");
+    file.close().await.expect("closed");
+    let before = fs::read(older.join("chat.db")).expect("a database");
+    let arguments = ["import", "jsonl", "whole.jsonl", "--data-dir", "older", "--dry-run"];
+    assert_ended(&run(&chat, &arguments).await, 2, "its schema is that of migration");
+    assert!(fs::read(older.join("chat.db")).expect("a database") == before, "it was changed");
     // Beside a server, and what is no export.
     let busy = run(&chat, &["import", "jsonl", "whole.jsonl", "--data-dir", "data"]).await;
     assert_ended(&busy, 2, "another process uses");

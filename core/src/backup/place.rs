@@ -79,6 +79,11 @@ impl Place {
         Ok(Opened { bytes, content: file.into_stream().map_err(Error::from).boxed() })
     }
 
+    /// How many bytes a file has, without reading it.
+    pub(crate) async fn length(&self, path: &str) -> Result<u64, Error> {
+        Ok(self.store.head(&Path::from(path)).await?.size)
+    }
+
     /// The whole of a small file.
     pub(crate) async fn read(&self, path: &str) -> Result<Bytes, Error> {
         let file = self.store.get_opts(&Path::from(path), GetOptions::default()).await?;

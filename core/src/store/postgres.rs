@@ -150,29 +150,41 @@ pub(super) async fn connect_for_copy(
     Ok(connection)
 }
 
-/// The same, for an import.
+/// For an import, which locks cores out; none where one uses the database. Only then are its tables made, or brought up to date,
+/// and not at all for a trial.
 pub(super) async fn connect_for_import(
     database: &PostgresDatabase,
-) -> Result<(PgConnection, Migrations), OpenError> {
-    let prepared = prepare(database, false, Patience::SHORT).await?;
-    let migrations = prepared.migrations;
-    let mut connection = connect_when_taken(&unlimited(prepared.options), Patience::SHORT).await?;
-    server::check(&mut connection, database.accepted).await?;
+    is_trial: bool,
+) -> Result<Option<(PgConnection, Migrations)>, OpenError> {
+    let mut connection = connect_unlimited(database).await?;
+    if !lock_out_cores(&mut connection).await? {
+        return Ok(None);
+    }
+    if !is_trial {
+        prepare(database, false, Patience::SHORT).await?;
+    }
+    let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
     refuse_unfinished_copy(&mut connection).await?;
-    Ok((connection, migrations))
+    Ok(Some((connection, migrations)))
 }
 
 /// To a database that is there, whoever else uses it, to read for as long as it takes.
 pub(super) async fn connect_for_export(
     database: &PostgresDatabase,
 ) -> Result<(PgConnection, Migrations), OpenError> {
+    let mut connection = connect_unlimited(database).await?;
+    let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
+    refuse_unfinished_copy(&mut connection).await?;
+    Ok((connection, migrations))
+}
+
+/// Whose statements may take their time. In no schema yet.
+async fn connect_unlimited(database: &PostgresDatabase) -> Result<PgConnection, OpenError> {
     let (_, options) = first_session(database.url.options(), Patience::SHORT).await?;
     let mut connection = connect_when_taken(&unlimited(options), Patience::SHORT).await?;
     let checked = async { Ok(server::check(&mut connection, database.accepted).await) };
     within(FIRST_ANSWER_TIMEOUT, checked).await??;
-    let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
-    refuse_unfinished_copy(&mut connection).await?;
-    Ok((connection, migrations))
+    Ok(connection)
 }
 
 /// To a database that is there, whoever else uses it.

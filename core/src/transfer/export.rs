@@ -29,7 +29,7 @@ pub struct Exported {
     pub of: String,
     #[serde(default)]
     pub program: String,
-    /// All that was committed before, and nothing that was committed after it.
+    /// Just before that instant: all that was committed until then is there.
     pub as_of: String,
     #[serde(default)]
     pub database_id: String,
@@ -49,9 +49,12 @@ pub struct Exported {
     pub revocations: u64,
     #[serde(default)]
     pub files: u64,
-    /// That messages refer to, and that were not there; at most a thousand of them.
+    /// That messages refer to, and that were not there.
     #[serde(default)]
     pub missing_files: Vec<String>,
+    /// Of messages that were deleted between the lines and the copying of their files. An import takes them as deleted.
+    #[serde(default)]
+    pub erased_files: Vec<String>,
 }
 
 /// Writes all that there is into a directory. Servers may run meanwhile. `progress` is told how many lines and files were written
@@ -76,8 +79,8 @@ pub async fn export(
         }
         TransferError::File { path: path.clone(), error }
     })?;
-    let facts = snapshot.begin().await.map_err(TransferError::Read)?;
     let now = clock::now_micros();
+    let facts = snapshot.begin().await.map_err(TransferError::Read)?;
     let mut exported = Exported {
         format: LINES_FORMAT,
         of: "all".to_owned(),
@@ -95,17 +98,22 @@ pub async fn export(
     .await?;
     let count = lines.count;
     lines.finish().await?;
-    // Nothing is held up any more.
+    // Nothing is held up any more, and nobody has to keep a connection while files are copied.
     snapshot.end().await.map_err(TransferError::Read)?;
+    snapshot.close().await;
     let copied = files::copy_out(media.as_ref(), path, |files| progress(count, files)).await?;
     exported.files = copied.files;
-    for gone in copied.missing {
-        // That of a message that was deleted meanwhile went with it.
-        if snapshot.names(&gone).await.map_err(TransferError::Read)? {
-            exported.missing_files.push(gone);
+    if !copied.missing.is_empty() {
+        let opened = Snapshot::open(database).await;
+        let mut database = opened.map_err(|error| TransferError::unopened(database, error))?;
+        for gone in copied.missing {
+            // That of a message that was deleted meanwhile went with it.
+            let is_named = database.names(&gone).await.map_err(TransferError::Read)?;
+            if is_named { &mut exported.missing_files } else { &mut exported.erased_files }
+                .push(gone);
         }
+        database.close().await;
     }
-    snapshot.close().await.map_err(TransferError::Read)?;
     write_manifest(path, &exported).await?;
     Ok(exported)
 }

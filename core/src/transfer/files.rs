@@ -23,8 +23,6 @@ use crate::{
 
 /// Lines that are read at a time.
 const BATCH_LINES: usize = 1_000;
-/// Of files that are missing, remembered.
-const MAX_MISSING: usize = 1_000;
 /// Only lines that have it can name a file.
 const HAS_FILE: &str = "\"attachment\":";
 
@@ -92,7 +90,7 @@ pub(super) async fn copy_out(
             if result? {
                 copied.files += 1;
                 progress(copied.files);
-            } else if copied.missing.len() < MAX_MISSING {
+            } else {
                 copied.missing.push(file);
             }
         }
@@ -135,53 +133,55 @@ async fn copy(
     match copying::copy((media, path), (target, path), bytes).await {
         Ok(_) => Ok(true),
         Err(CopyError::Gone(_)) => Ok(false),
-        Err(CopyError::Source(error) | CopyError::Target(error)) => {
-            Err(TransferError::File { path: path.into(), error: io::Error::other(error) })
-        }
+        Err(CopyError::Source(error) | CopyError::Target(error)) => Err(failed(path, error)),
     }
 }
 
-/// Has a file be where servers look for it. Gives why it cannot be.
+/// Has a file be where servers look for it, and gives whether it is new there, or why it cannot be. Of a trial whether it could be
+/// brought: nothing is copied.
 pub(super) async fn bring(
-    source: &Place,
-    media: &Place,
-    path: &str,
-    bytes: u64,
-) -> Result<Result<bool, String>, TransferError> {
-    let failed = |error: media::Error| TransferError::File {
-        path: path.into(),
-        error: io::Error::other(error),
-    };
-    match media.open(path).await {
-        Ok(there) if there.bytes == bytes => return Ok(Ok(false)),
-        Ok(_) | Err(media::Error::NotFound | media::Error::Truncated) => {}
-        Err(error @ media::Error::Unavailable(_)) => return Err(failed(error)),
-    }
-    match copying::copy((source, path), (media, path), bytes).await {
-        Ok(_) => Ok(Ok(true)),
-        Err(CopyError::Gone(why)) => Ok(Err(format!("its file {path:?} {why}"))),
-        Err(CopyError::Source(error) | CopyError::Target(error)) => Err(failed(error)),
-    }
-}
-
-/// Whether a file could be brought there. Nothing is new of it: nothing was copied.
-pub(super) async fn is_there(
     source: &Place,
     media: Option<&Place>,
     path: &str,
     bytes: u64,
+    is_trial: bool,
 ) -> Result<Result<bool, String>, TransferError> {
-    for place in media.into_iter().chain([source]) {
-        match place.open(path).await {
-            Ok(there) if there.bytes == bytes => return Ok(Ok(false)),
-            Ok(_) | Err(media::Error::NotFound | media::Error::Truncated) => {}
-            Err(error @ media::Error::Unavailable(_)) => {
-                return Err(TransferError::File {
-                    path: path.into(),
-                    error: io::Error::other(error),
-                });
-            }
-        }
+    if let Some(media) = media
+        && has(media, path, bytes).await?
+    {
+        return Ok(Ok(false));
     }
-    Ok(Err(format!("its file {path:?} is missing, or has another length")))
+    if !is_plain(source, path).await {
+        return Ok(Err(format!("its file {path:?} is missing, or no file by itself")));
+    }
+    let Some(media) = media.filter(|_| !is_trial) else {
+        let gone = || format!("its file {path:?} is missing, or has another length");
+        return Ok(if has(source, path, bytes).await? { Ok(false) } else { Err(gone()) });
+    };
+    match copying::copy((source, path), (media, path), bytes).await {
+        Ok(_) => Ok(Ok(true)),
+        Err(CopyError::Gone(why)) => Ok(Err(format!("its file {path:?} {why}"))),
+        Err(CopyError::Source(error) | CopyError::Target(error)) => Err(failed(path, error)),
+    }
+}
+
+async fn has(place: &Place, path: &str, bytes: u64) -> Result<bool, TransferError> {
+    match place.length(path).await {
+        Ok(length) => Ok(length == bytes),
+        Err(media::Error::NotFound | media::Error::Truncated) => Ok(false),
+        Err(error @ media::Error::Unavailable(_)) => Err(failed(path, error)),
+    }
+}
+
+/// A link beside lines could lead to anything that whoever imports them may read.
+async fn is_plain(source: &Place, path: &str) -> bool {
+    let Some(directory) = source.directory() else { return true };
+    let file = directory.join(path);
+    blocking(move || Ok(file.canonicalize()? == file && file.metadata()?.is_file()))
+        .await
+        .unwrap_or(false)
+}
+
+fn failed(path: &str, error: media::Error) -> TransferError {
+    TransferError::File { path: path.into(), error: io::Error::other(error) }
 }

@@ -5,21 +5,22 @@ use std::{
     fmt,
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 
-use super::{TransferError, TransferSettings, blocking, export::Exported, files};
+use super::{
+    TransferError, TransferSettings, blocking, files,
+    manifest::{self, Counts, Given, Manifest},
+};
 use crate::{
-    backup::{place::Place, scratch::Scratch},
+    backup::{copying::FILES_AT_ONCE, place::Place, scratch::Scratch},
     clock,
     config::Database,
     lifecycle,
-    lines::{
-        LINES_FILE, LINES_FORMAT, LineKind, MANIFEST_FILE, MarkLine, MessageLine, RevocationLine,
-        ThreadLine, UserLine,
-    },
+    lines::{LineKind, MarkLine, MessageLine, RevocationLine, ThreadLine, UserLine},
     lock::LockFile,
     store::{
         Expected,
@@ -30,8 +31,8 @@ use crate::{
     },
 };
 
-/// A longer line is none of ours.
-const MAX_LINE_BYTES: u64 = 4 * 1024 * 1024;
+/// A longer line is none of ours: a body of control characters takes six bytes for each.
+const MAX_LINE_BYTES: u64 = 8 * 1024 * 1024;
 /// So much is enough for a batch.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Of a trial: more are counted alone.
@@ -49,6 +50,8 @@ pub struct Imported {
     pub revocations: u64,
     /// That were copied to where servers look for them.
     pub files: u64,
+    /// Of messages that are there without them: the export says that it has not found them either.
+    pub missing_files: u64,
     /// There already, and left as it was.
     pub known: u64,
     /// Users whose lines are newer than their entries were.
@@ -82,7 +85,7 @@ pub async fn import(
     is_trial: bool,
     mut progress: impl FnMut(u64),
 ) -> Result<Imported, TransferError> {
-    let (path, directory) = lines_of(&settings.path).await?;
+    let Given { lines: path, directory, manifest } = manifest::find(&settings.path).await?;
     let opened = path.clone();
     let file = blocking(move || File::open(opened)).await;
     let reader = BufReader::new(file.map_err(TransferError::file(path.clone()))?);
@@ -92,45 +95,18 @@ pub async fn import(
         true => files::to_read(&settings.media).await?,
         false => Some(files::to_write(&settings.media).await?),
     };
-    let imported = Imported::default();
-    let mut run = Run { intake, source, media, is_trial, is_open: false, imported };
+    let (imported, read) = (Imported::default(), Counts::default());
+    let mut run = Run { intake, source, media, manifest, is_trial, is_open: false, read, imported };
     let ended = run.take_all(reader, &path, &mut progress).await;
     // What was begun of a batch is taken back, and so is a trial.
     let rolled_back = if run.is_open { run.intake.roll_back().await } else { Ok(()) };
     let closed = run.intake.close().await;
     ended?;
     rolled_back.and(closed).map_err(TransferError::Write)?;
+    if run.imported.refused_count == 0 {
+        run.manifest.compare(&run.read).map_err(|differs| differs.of(path))?;
+    }
     Ok(run.imported)
-}
-
-/// The file of lines, and the directory that has the files.
-async fn lines_of(path: &Path) -> Result<(PathBuf, PathBuf), TransferError> {
-    let wrong = |reason: String| TransferError::Path { path: path.to_owned(), reason };
-    if !path.is_dir() {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        return Ok((path.to_owned(), directory.unwrap_or(Path::new(".")).to_owned()));
-    }
-    let manifest = path.join(MANIFEST_FILE);
-    let read = blocking(move || std::fs::read(manifest)).await;
-    let text = match read {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(wrong(format!("has no {MANIFEST_FILE}: it is no whole export")));
-        }
-        Err(error) => return Err(TransferError::file(path.join(MANIFEST_FILE))(error)),
-    };
-    let exported: Exported = serde_json::from_slice(&text)
-        .map_err(|error| wrong(format!("its {MANIFEST_FILE} is not understood: {error}")))?;
-    if exported.format != LINES_FORMAT {
-        let format = exported.format;
-        return Err(wrong(format!("is of format {format}, and this program takes {LINES_FORMAT}")));
-    }
-    if exported.of != "all" {
-        return Err(wrong(
-            "has the data of one user, as that user sees it, and is no whole chat".to_owned(),
-        ));
-    }
-    Ok((path.join(LINES_FILE), path.to_owned()))
 }
 
 /// A database that is imported into, and what keeps it ours.
@@ -164,7 +140,7 @@ async fn open(database: &Database, is_trial: bool) -> Result<Opened, TransferErr
             lock = Some(lifecycle::lock_database(path).map_err(TransferError::Open)?);
         }
     }
-    match Intake::open(&at, expected).await {
+    match Intake::open(&at, expected, is_trial).await {
         Ok(intake) => Ok(Opened { intake, _lock: lock, _scratch: scratch }),
         Err(IntakeError::InUse) => Err(TransferError::InUse(database.clone())),
         Err(IntakeError::Open(error)) => Err(TransferError::unopened(database, error)),
@@ -177,9 +153,11 @@ struct Run {
     source: Place,
     /// Where servers have them. None of a trial whose directory is not there.
     media: Option<Place>,
+    manifest: Manifest,
     is_trial: bool,
     /// A transaction is under way.
     is_open: bool,
+    read: Counts,
     imported: Imported,
 }
 
@@ -229,25 +207,39 @@ impl Run {
             return Ok(());
         }
         if !self.is_open {
-            self.intake.begin(self.is_trial).await.map_err(TransferError::Write)?;
+            if !self.intake.has_renewed() && self.has_news(&groups).await? {
+                self.intake.renew().await.map_err(TransferError::Write)?;
+            }
+            self.intake.begin().await.map_err(TransferError::Write)?;
             self.is_open = true;
         }
         let now = clock::now_micros() / MICROS_A_SECOND;
         for (numbers, group) in groups {
-            let intake = &mut self.intake;
-            let (taken, count) = match group {
-                Group::Users(lines) => (intake.users(lines).await, &mut self.imported.users),
-                Group::Threads(lines) => (intake.threads(lines).await, &mut self.imported.threads),
-                Group::Messages(lines) => {
-                    (intake.messages(lines).await, &mut self.imported.messages)
+            let (intake, read) = (&mut self.intake, &mut self.read);
+            let (taken, stored, read) = match group {
+                Group::Users(lines) => {
+                    (intake.users(lines).await, &mut self.imported.users, &mut read.users)
                 }
-                Group::Marks(lines) => (intake.marks(lines).await, &mut self.imported.marks),
+                Group::Threads(lines) => {
+                    (intake.threads(lines).await, &mut self.imported.threads, &mut read.threads)
+                }
+                Group::Messages(mut lines) => {
+                    for line in &mut lines {
+                        self.manifest.erase(line);
+                    }
+                    (intake.messages(lines).await, &mut self.imported.messages, &mut read.messages)
+                }
+                Group::Marks(lines) => {
+                    (intake.marks(lines).await, &mut self.imported.marks, &mut read.marks)
+                }
                 Group::Revocations(lines) => {
-                    (intake.revocations(lines, now).await, &mut self.imported.revocations)
+                    let stored = &mut self.imported.revocations;
+                    (intake.revocations(lines, now).await, stored, &mut read.revocations)
                 }
             };
             let taken = taken.map_err(TransferError::Write)?;
-            *count += taken.stored;
+            *stored += taken.stored;
+            *read += numbers.len() as u64;
             self.note(taken, &numbers).await?;
         }
         if !self.is_trial {
@@ -255,6 +247,22 @@ impl Run {
             self.is_open = false;
         }
         Ok(())
+    }
+
+    /// Whether there is something that users would be told of.
+    async fn has_news(&mut self, groups: &[(Vec<u64>, Group)]) -> Result<bool, TransferError> {
+        let intake = &mut self.intake;
+        for (_, group) in groups {
+            let is_new = match group {
+                Group::Messages(lines) => intake.has_new_messages(lines).await,
+                Group::Marks(lines) => intake.has_newer_marks(lines).await,
+                Group::Users(_) | Group::Threads(_) | Group::Revocations(_) => Ok(false),
+            };
+            if is_new.map_err(TransferError::Read)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn note(&mut self, taken: Taken, numbers: &[u64]) -> Result<(), TransferError> {
@@ -265,18 +273,41 @@ impl Run {
         for problem in taken.problems {
             self.refuse(BadLine { number: number(problem.place), reason: problem.reason })?;
         }
-        for NeededFile { place, path, size } in taken.files {
-            let (source, bytes) = (&self.source, size.unsigned_abs());
-            let brought = match self.media.as_ref().filter(|_| !self.is_trial) {
-                Some(media) => files::bring(source, media, &path, bytes).await?,
-                None => files::is_there(source, self.media.as_ref(), &path, bytes).await?,
-            };
+        // One that was missing may have been found since.
+        let of_known = taken.known_files.into_iter();
+        let of_known = of_known.filter(|file| self.manifest.missing_files.contains(&file.path));
+        let files: Vec<_> = taken.files.into_iter().chain(of_known).collect();
+        for (NeededFile { place, path, .. }, brought) in self.bring(files).await? {
             match brought {
                 Ok(is_new) => self.imported.files += u64::from(is_new),
+                Err(_) if self.manifest.missing_files.contains(&path) => {
+                    self.imported.missing_files += 1;
+                }
                 Err(reason) => self.refuse(BadLine { number: number(place), reason })?,
             }
         }
         Ok(())
+    }
+
+    /// In the order of their lines.
+    async fn bring(&self, files: Vec<NeededFile>) -> Result<Vec<Brought>, TransferError> {
+        let mut brought = Vec::with_capacity(files.len());
+        let mut coming = stream::iter(files)
+            .map(|file| {
+                let (source, media, is_trial) =
+                    (self.source.clone(), self.media.clone(), self.is_trial);
+                async move {
+                    let bytes = file.size.unsigned_abs();
+                    let is_new =
+                        files::bring(&source, media.as_ref(), &file.path, bytes, is_trial).await;
+                    (file, is_new)
+                }
+            })
+            .buffered(FILES_AT_ONCE);
+        while let Some((file, is_new)) = coming.next().await {
+            brought.push((file, is_new?));
+        }
+        Ok(brought)
     }
 
     /// Of a trial it is told with all others.
@@ -291,6 +322,9 @@ impl Run {
         Ok(())
     }
 }
+
+/// A file, and whether it is new where servers look for it, or why it cannot be there.
+type Brought = (NeededFile, Result<bool, String>);
 
 struct Batch {
     reader: BufReader<File>,
@@ -328,9 +362,8 @@ fn read_batch(reader: BufReader<File>, first: u64) -> Batch {
         };
         if let Err(reason) = parsed {
             batch.refused.push(BadLine { number, reason });
-            if is_cut {
-                // What follows would be the middle of it.
-                batch.is_last = true;
+            if is_cut && let Err(error) = batch.reader.skip_until(b'\n') {
+                batch.failed = Some(error);
                 break;
             }
         }
@@ -348,6 +381,10 @@ fn parse(line: &[u8], number: u64, groups: &mut Vec<(Vec<u64>, Group)>) -> Resul
     let line = line.trim_ascii();
     if line.is_empty() {
         return Ok(());
+    }
+    // Arrays would be taken for the fields in their order.
+    if line.first() != Some(&b'{') {
+        return Err("expected a JSON object".to_owned());
     }
     let of = |error: serde_json::Error| error.to_string();
     let OfKind { kind } = serde_json::from_slice(line).map_err(of)?;
@@ -388,7 +425,14 @@ mod tests {
         }
         let numbers: Vec<_> = groups.iter().map(|(numbers, _)| numbers.clone()).collect();
         assert_eq!(numbers, [vec![1, 2], vec![4], vec![5]]);
-        for wrong in ["{}", "[", "{\"type\":\"colour\"}", "{\"type\":\"mark\"}", "\u{feff}{}"] {
+        for wrong in [
+            "{}",
+            "[",
+            "[\"revocation\",null,null,5,null]",
+            "{\"type\":\"colour\"}",
+            "{\"type\":\"mark\"}",
+            "\u{feff}{}",
+        ] {
             assert!(parse(wrong.as_bytes(), 1, &mut groups).is_err(), "{wrong}");
         }
     }

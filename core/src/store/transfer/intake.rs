@@ -1,13 +1,19 @@
 //! A database that is imported into. No core uses it meanwhile, so nothing is read twice, and nobody is told of anything.
 //!
 //! What is new takes places at the ends of feeds, as if it happened now. No position from before is good any more: else clients
-//! would be shown old messages as new ones. So a new history begins before the first write.
+//! would be shown old messages as new ones, and would never learn of marks. So a new history begins before the first of both.
 
 use sqlx::Connection as _;
 
-use super::PAGE_ROWS;
+use super::{
+    PAGE_ROWS,
+    snapshot::{Snapshot, check_schema},
+};
 use crate::{
+    clock,
+    command::MAX_ID,
     config::Database,
+    lines::Moment,
     store::{
         Expected, OpenError,
         copy::table::Table,
@@ -25,6 +31,12 @@ mod revocation;
 mod thread;
 mod user;
 
+/// A database goes on above the greatest id that it has, and leaves out many at each start: one that began near the end would soon
+/// give none.
+const MAX_NEW_ID: i64 = MAX_ID / 2;
+/// Clocks differ, but not by so much.
+const MOST_AHEAD_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
 const LAST_KEY: &str = "select coalesce(max(key), 0) from users";
 
 #[derive(Debug)]
@@ -32,7 +44,9 @@ pub(crate) struct Intake {
     connection: Connection,
     /// Of PostgreSQL.
     migrations: Migrations,
-    /// In which feeds move; none before the first write.
+    /// Nothing stays of what is written.
+    is_trial: bool,
+    /// In which feeds move; none before a new history begins.
     start: Option<Start>,
     /// The greatest key of a user, and that of those who were there before.
     last_key: i64,
@@ -52,6 +66,8 @@ pub(crate) struct Taken {
     pub(crate) not_younger: u64,
     /// Files that have to be there before the commit.
     pub(crate) files: Vec<NeededFile>,
+    /// Those of messages that are there already.
+    pub(crate) known_files: Vec<NeededFile>,
     /// Lines that cannot be taken, of which nothing was written.
     pub(crate) problems: Vec<Problem>,
 }
@@ -97,29 +113,37 @@ impl From<sqlx::Error> for IntakeError {
 }
 
 impl Intake {
-    /// Locks cores out. A file of SQLite has to be locked before.
-    pub(crate) async fn open(database: &Database, expected: Expected) -> Result<Self, IntakeError> {
+    /// Locks cores out. A file of SQLite has to be locked before. A trial makes no tables, and brings none up to date.
+    pub(crate) async fn open(
+        database: &Database,
+        expected: Expected,
+        is_trial: bool,
+    ) -> Result<Self, IntakeError> {
         let (mut connection, migrations) = match database {
             Database::Sqlite(path) => {
+                if is_trial && expected == Expected::Database {
+                    Snapshot::open(database).await?.close().await;
+                }
                 let prepared = sqlite::prepare(path, expected, false).await?;
                 (Connection::Sqlite(prepared.connection), Migrations::Usual)
             }
             Database::Postgres(database) => {
-                let (mut connection, migrations) = postgres::connect_for_import(database).await?;
-                if !postgres::lock_out_cores(&mut connection).await? {
-                    return Err(IntakeError::InUse);
-                }
-                (Connection::Postgres(connection), migrations)
+                let opened = postgres::connect_for_import(database, is_trial).await?;
+                let (connection, migrations) = opened.ok_or(IntakeError::InUse)?;
+                let mut connection = Connection::Postgres(connection);
+                check_schema(&mut connection, migrations).await?;
+                (connection, migrations)
             }
         };
         let last_key = on!(&mut connection, fetch_one, sqlx::query_scalar(LAST_KEY))?;
         let (last_old_key, revocations) = (last_key, Kept::default());
-        Ok(Self { connection, migrations, start: None, last_key, last_old_key, revocations })
+        let start = None;
+        Ok(Self { connection, migrations, is_trial, start, last_key, last_old_key, revocations })
     }
 
-    /// Begins a transaction. Of one that is only tried, nothing stays, and no history begins.
-    pub(crate) async fn begin(&mut self, is_trial: bool) -> Result<(), sqlx::Error> {
-        if is_trial {
+    /// A new history begins, unless one did already, or this is only tried. Outside of a transaction.
+    pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
+        if self.is_trial {
             self.start = Some(Start::default());
         }
         if self.start.is_none() {
@@ -132,6 +156,15 @@ impl Intake {
             };
             self.start = Some(history.start());
         }
+        Ok(())
+    }
+
+    pub(crate) fn has_renewed(&self) -> bool {
+        self.start.is_some()
+    }
+
+    /// Begins a transaction. Of one that is only tried, nothing stays.
+    pub(crate) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         let begin = match &self.connection {
             Connection::Sqlite(_) => "begin immediate",
             Connection::Postgres(_) => "begin",
@@ -149,7 +182,7 @@ impl Intake {
 
     /// Cores may use it again.
     pub(crate) async fn close(mut self) -> Result<(), sqlx::Error> {
-        if let Connection::Postgres(connection) = &mut self.connection {
+        if let (Connection::Postgres(connection), false) = (&mut self.connection, self.is_trial) {
             // What a core would do, with a warning.
             lift_sequences(connection, 0).await?;
         }
@@ -163,14 +196,31 @@ impl Intake {
         self.start.unwrap_or_default()
     }
 
+    /// No more at a time than a statement takes: two users have moved with each of a page of messages.
     async fn write<T: Table>(&mut self, rows: Vec<T>) -> Result<(), sqlx::Error> {
-        debug_assert!(rows.len() <= PAGE_ROWS, "more rows than a statement takes");
-        if rows.is_empty() {
-            return Ok(());
-        }
-        match &mut self.connection {
-            Connection::Sqlite(connection) => T::write_sqlite(connection, rows).await,
-            Connection::Postgres(connection) => T::write(connection, rows).await,
+        let mut rows = rows.into_iter();
+        loop {
+            let page: Vec<_> = rows.by_ref().take(PAGE_ROWS).collect();
+            if page.is_empty() {
+                return Ok(());
+            }
+            match &mut self.connection {
+                Connection::Sqlite(connection) => T::write_sqlite(connection, page).await?,
+                Connection::Postgres(connection) => T::write(connection, page).await?,
+            }
         }
     }
+}
+
+/// A time far ahead would hold up all that comes after it.
+fn check_time(field: &str, at: Option<Moment>) -> Result<(), String> {
+    let latest = clock::now_micros().saturating_add(MOST_AHEAD_MICROS);
+    match at.filter(|at| at.0 > latest) {
+        None => Ok(()),
+        Some(at) => Err(format!("{field} is more than a day ahead: {at}")),
+    }
+}
+
+fn check_new_id(id: i64) -> Result<(), String> {
+    if id <= MAX_NEW_ID { Ok(()) } else { Err(format!("an id above {MAX_NEW_ID}: {id}")) }
 }

@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
+use serde_json::value::RawValue;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
@@ -54,24 +55,17 @@ pub(crate) struct Facts {
 impl Snapshot {
     /// Of a database that exists, whoever else uses it.
     pub(crate) async fn open(database: &Database) -> Result<Self, OpenError> {
-        let (mut connection, schema, expected) = match database {
+        let (mut connection, migrations) = match database {
             Database::Sqlite(path) => {
                 let connection = Reader::open(path).await?.into_connection();
-                (Connection::Sqlite(connection), SCHEMA, sqlite::newest_schema())
+                (Connection::Sqlite(connection), Migrations::Usual)
             }
             Database::Postgres(database) => {
                 let (connection, migrations) = postgres::connect_for_export(database).await?;
-                let schema = match migrations {
-                    Migrations::Usual => SCHEMA,
-                    Migrations::Own => SCHEMA_BESIDE_ANOTHER,
-                };
-                (Connection::Postgres(connection), schema, postgres::last_migration())
+                (Connection::Postgres(connection), migrations)
             }
         };
-        let found: i64 = on!(&mut connection, fetch_one, sqlx::query_scalar(schema))?;
-        if found != expected {
-            return Err(OpenError::OtherSchema { found, expected });
-        }
+        check_schema(&mut connection, migrations).await?;
         Ok(Self(connection))
     }
 
@@ -99,11 +93,12 @@ impl Snapshot {
         on!(&mut self.0, execute, sqlx::query("rollback"))
     }
 
-    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
-        match self.0 {
+    /// It was only read: nothing is lost with a connection that does not end well.
+    pub(crate) async fn close(self) {
+        let _ = match self.0 {
             Connection::Sqlite(connection) => connection.close().await,
             Connection::Postgres(connection) => connection.close().await,
-        }
+        };
     }
 
     /// Whether a message that is not deleted has this file.
@@ -141,20 +136,22 @@ impl Snapshot {
         if let Some(last) = rows.last() {
             *after = last.key;
         }
-        let lines = rows.into_iter().map(|row| UserLine {
-            kind: LineKind::User,
-            id: row.id,
-            email: row.email,
-            profile: row.profile.and_then(raw_line),
-            external_id: called
-                .remove(&row.key)
-                .map(|row| ExternalIdLine { issuer: row.issuer, subject: row.subject }),
-            deleted: row.deleted,
-            updated: Some(Moment(row.updated)),
-            claims_issued: row.claims_issued,
-            upserted: row.upserted,
+        let lines = rows.into_iter().map(|row| {
+            Ok(UserLine {
+                kind: LineKind::User,
+                id: row.id,
+                email: row.email,
+                profile: json(row.profile, || format!("the profile of user {}", row.id))?,
+                external_id: called
+                    .remove(&row.key)
+                    .map(|row| ExternalIdLine { issuer: row.issuer, subject: row.subject }),
+                deleted: row.deleted,
+                updated: Some(Moment(row.updated)),
+                claims_issued: row.claims_issued,
+                upserted: row.upserted,
+            })
         });
-        Ok(lines.collect())
+        lines.collect()
     }
 
     pub(crate) async fn threads(
@@ -190,7 +187,7 @@ impl Snapshot {
         for row in rows {
             *after = (row.thread_id, row.id);
             let (sender, receiver) = (id(row.sender)?, id(row.receiver)?);
-            lines.push(message_line(row, sender, receiver));
+            lines.push(message_line(row, sender, receiver)?);
         }
         Ok(lines)
     }
@@ -231,7 +228,38 @@ impl Snapshot {
     }
 }
 
-fn message_line(row: Message, sender_id: Uuid, receiver_id: Uuid) -> MessageLine {
+/// Refuses one of another version of this program.
+pub(super) async fn check_schema(
+    connection: &mut Connection,
+    migrations: Migrations,
+) -> Result<(), OpenError> {
+    let expected = match connection {
+        Connection::Sqlite(_) => sqlite::newest_schema(),
+        Connection::Postgres(_) => postgres::last_migration(),
+    };
+    let schema = match migrations {
+        Migrations::Usual => SCHEMA,
+        Migrations::Own => SCHEMA_BESIDE_ANOTHER,
+    };
+    let found: i64 = on!(connection, fetch_one, sqlx::query_scalar(schema))?;
+    if found == expected { Ok(()) } else { Err(OpenError::OtherSchema { found, expected }) }
+}
+
+/// What cannot be written into a line must not be left out of it in silence.
+fn json(
+    text: Option<String>,
+    of: impl FnOnce() -> String,
+) -> Result<Option<Box<RawValue>>, sqlx::Error> {
+    let Some(text) = text else { return Ok(None) };
+    let line = raw_line(text).map(Some);
+    line.ok_or_else(|| sqlx::Error::Decode(format!("{} is no JSON", of()).into()))
+}
+
+fn message_line(
+    row: Message,
+    sender_id: Uuid,
+    receiver_id: Uuid,
+) -> Result<MessageLine, sqlx::Error> {
     let attachment = row.attachment_path.map(|path| AttachmentLine {
         path,
         file_name: row.attachment_name,
@@ -239,7 +267,7 @@ fn message_line(row: Message, sender_id: Uuid, receiver_id: Uuid) -> MessageLine
         content_type: row.attachment_type.unwrap_or_default(),
         dispatched: row.dispatched.map(Moment),
     });
-    MessageLine {
+    Ok(MessageLine {
         kind: LineKind::Message,
         id: row.id,
         thread_id: row.thread_id,
@@ -253,11 +281,11 @@ fn message_line(row: Message, sender_id: Uuid, receiver_id: Uuid) -> MessageLine
         hidden_for_sender: row.hidden_for_sender.is_some(),
         hidden_for_receiver: row.hidden_for_receiver.is_some(),
         reply_to_id: row.reply_to,
-        meta: row.meta.and_then(raw_line),
+        meta: json(row.meta, || format!("the meta of message {}", row.id))?,
         client_ref: row.client_ref,
         ref_from_client: row.ref_from_client.is_some(),
         attachment,
-    }
+    })
 }
 
 fn revocation_line(row: &Notice) -> Option<RevocationLine> {

@@ -1,11 +1,28 @@
 //! How far users got, as it is imported.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Intake, Taken};
 use crate::{lines::MarkLine, store::engine::Connection};
 
+/// By the key of a user and the id of a thread: what was seen, and what was delivered.
+type Marks = BTreeMap<(i64, i64), (i64, i64)>;
+
 impl Intake {
+    /// Whether some go further than what is there.
+    pub(crate) async fn has_newer_marks(
+        &mut self,
+        lines: &[MarkLine],
+    ) -> Result<bool, sqlx::Error> {
+        let keys = self.keys_of(lines.iter().map(|line| line.user_id).collect()).await?;
+        let of = |line: &MarkLine| Some((*keys.get(&line.user_id)?, line.thread_id));
+        let stored = self.find_marks(lines.iter().filter_map(of).collect()).await?;
+        Ok(lines.iter().any(|line| {
+            let stored = of(line).and_then(|key| stored.get(&key));
+            stored.is_none_or(|stored| is_newer(reached(line), *stored))
+        }))
+    }
+
     /// Marks never go back: of two the greater counts.
     pub(crate) async fn marks(&mut self, lines: Vec<MarkLine>) -> Result<Taken, sqlx::Error> {
         let mut taken = Taken::default();
@@ -13,7 +30,9 @@ impl Intake {
         let threads = self.find_threads(lines.iter().map(|line| line.thread_id).collect()).await?;
         let threads: HashMap<_, _> =
             threads.into_iter().map(|thread| (thread.id, thread)).collect();
-        let mut marks: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+        let of = |line: &MarkLine| Some((*keys.get(&line.user_id)?, line.thread_id));
+        let stored = self.find_marks(lines.iter().filter_map(of).collect()).await?;
+        let mut marks = Marks::new();
         for (place, line) in lines.iter().enumerate() {
             let Some(user) = keys.get(&line.user_id).copied() else {
                 taken.refuse(place, "no such user: the lines of users come first");
@@ -27,8 +46,7 @@ impl Intake {
                 continue;
             };
             let last = thread.last_message.unwrap_or_default();
-            // What is seen was delivered.
-            let (seen, delivered) = (line.seen_id, line.delivered_id.max(line.seen_id));
+            let (seen, delivered) = reached(line);
             if seen < 0 || delivered > last {
                 taken.refuse(
                     place,
@@ -36,7 +54,12 @@ impl Intake {
                 );
                 continue;
             }
-            let mark = marks.entry((user, line.thread_id)).or_default();
+            let key = (user, line.thread_id);
+            if stored.get(&key).is_some_and(|stored| !is_newer((seen, delivered), *stored)) {
+                taken.known += 1;
+                continue;
+            }
+            let mark = marks.entry(key).or_default();
             *mark = (mark.0.max(seen), mark.1.max(delivered));
             taken.stored += 1;
         }
@@ -44,10 +67,33 @@ impl Intake {
         Ok(taken)
     }
 
-    async fn put_marks(
-        &mut self,
-        marks: BTreeMap<(i64, i64), (i64, i64)>,
-    ) -> Result<(), sqlx::Error> {
+    async fn find_marks(&mut self, keys: BTreeSet<(i64, i64)>) -> Result<Marks, sqlx::Error> {
+        const FIND: &str = "\
+            select user_key, thread_id, seen_id, delivered_id from thread_states
+            where (user_key, thread_id) in (";
+        if keys.is_empty() {
+            return Ok(Marks::new());
+        }
+        macro_rules! find {
+            ($engine:ident, $connection:expr) => {{
+                let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(FIND);
+                query.push_values(keys, |mut row, (user, thread)| {
+                    row.push_bind(user).push_bind(thread);
+                });
+                query.push(")").build_query_as().fetch_all($connection).await?
+            }};
+        }
+        let rows: Vec<(i64, i64, i64, i64)> = match &mut self.connection {
+            Connection::Sqlite(connection) => find!(Sqlite, connection),
+            Connection::Postgres(connection) => find!(Postgres, connection),
+        };
+        Ok(rows
+            .into_iter()
+            .map(|(user, thread, seen, got)| ((user, thread), (seen, got)))
+            .collect())
+    }
+
+    async fn put_marks(&mut self, marks: Marks) -> Result<(), sqlx::Error> {
         const INSERT: &str =
             "insert into thread_states (user_key, thread_id, seen_id, delivered_id) ";
         const UPDATE: &str = " on conflict (user_key, thread_id) do update set
@@ -72,4 +118,13 @@ impl Intake {
             Connection::Postgres(connection) => insert!(Postgres, connection),
         }
     }
+}
+
+/// What is seen was delivered.
+fn reached(line: &MarkLine) -> (i64, i64) {
+    (line.seen_id, line.delivered_id.max(line.seen_id))
+}
+
+fn is_newer((seen, delivered): (i64, i64), stored: (i64, i64)) -> bool {
+    seen > stored.0 || delivered > stored.1
 }

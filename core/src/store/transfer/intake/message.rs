@@ -6,7 +6,7 @@ use netrox_proto::attachment_path;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Intake, NeededFile, Taken};
+use super::{Intake, NeededFile, Taken, check_new_id, check_time};
 use crate::{
     command::parse,
     lines::{AttachmentLine, MessageLine},
@@ -27,6 +27,9 @@ struct Known {
     thread_id: i64,
     sender: i64,
     created: i64,
+    deleted: bool,
+    attachment_path: Option<String>,
+    attachment_size: Option<i64>,
 }
 
 /// What the database has of what some lines name.
@@ -42,16 +45,30 @@ struct Loaded {
 }
 
 impl Intake {
+    /// Whether some of them are not there.
+    pub(crate) async fn has_new_messages(
+        &mut self,
+        lines: &[MessageLine],
+    ) -> Result<bool, sqlx::Error> {
+        let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
+        let count = ids.len();
+        let known: Vec<(i64,)> =
+            select_in!(&mut self.connection, "select id from messages where id", ids)?;
+        Ok(known.len() < count)
+    }
+
     /// What is there already stays as it is.
     pub(crate) async fn messages(&mut self, lines: Vec<MessageLine>) -> Result<Taken, sqlx::Error> {
         let mut taken = Taken::default();
         let mut loaded = self.load(&lines).await?;
         let (mut rows, mut touched, mut moved) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for (place, line) in lines.into_iter().enumerate() {
+            let id = line.id;
             let row = match loaded.take(line) {
                 Ok(Some(row)) => row,
                 Ok(None) => {
                     taken.known += 1;
+                    taken.known_files.extend(loaded.file_of(id, place));
                     continue;
                 }
                 Err(reason) => {
@@ -89,7 +106,8 @@ impl Intake {
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
         let known: Vec<Known> = select_in!(
             &mut self.connection,
-            "select id, thread_id, sender, created from messages where id",
+            "select id, thread_id, sender, created, deleted, attachment_path, attachment_size
+            from messages where id",
             ids
         )?;
         let feeds: BTreeSet<_> = keys.values().copied().collect();
@@ -231,6 +249,7 @@ impl Loaded {
         if line.id <= last {
             return Err(format!("the ids of a thread ascend, and {last} comes before it"));
         }
+        check_new_id(line.id)?;
         check(&line)?;
         if let Some(client_ref) = line.client_ref
             && !self.refs.insert((sender, client_ref))
@@ -260,15 +279,32 @@ impl Loaded {
             *shown = Some(line.id);
         }
         thread.last_message = Some(line.id);
-        thread.last_activity = thread.last_activity.max(created);
+        // An empty thread has had none: its own time may be later than those of its messages.
+        thread.last_activity = if last > 0 { thread.last_activity.max(created) } else { created };
         thread.last_message_at = Some(thread.last_activity);
         // A second line of the same message in one batch is of one that is there.
         let (id, thread_id) = (line.id, line.thread_id);
-        self.known.insert(id, Known { id, thread_id, sender, created });
+        let known = Known {
+            id,
+            thread_id,
+            sender,
+            created,
+            deleted: line.deleted,
+            attachment_path: None,
+            attachment_size: None,
+        };
+        self.known.insert(id, known);
         let sender_seq = self.next_place(sender);
         let receiver_seq = is_shown.then(|| self.next_place(receiver));
         let message = row(line, sender, receiver, sender_seq, receiver_seq, continues);
         Ok(Some(NewRow { message, is_not_younger }))
+    }
+
+    /// Of a message that was there, and is not deleted.
+    fn file_of(&self, id: i64, place: usize) -> Option<NeededFile> {
+        let known = self.known.get(&id).filter(|known| !known.deleted)?;
+        let size = known.attachment_size.unwrap_or_default();
+        Some(NeededFile { place, path: known.attachment_path.clone()?, size })
     }
 
     fn next_place(&mut self, user: i64) -> i64 {
@@ -280,6 +316,10 @@ impl Loaded {
 
 /// What is to be said of a message alone.
 fn check(line: &MessageLine) -> Result<(), String> {
+    let dispatched = line.attachment.as_ref().and_then(|file| file.dispatched);
+    check_time("created", Some(line.created))?;
+    check_time("updated", line.updated)?;
+    check_time("dispatched", dispatched)?;
     let may_be_empty = line.attachment.is_some() || line.deleted;
     parse::body(line.body.clone(), MAX_BODY_BYTES, may_be_empty)
         .map_err(|error| error.to_string())?;

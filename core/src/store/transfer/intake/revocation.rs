@@ -3,7 +3,10 @@
 use super::{Intake, Taken};
 use crate::{
     lines::RevocationLine,
-    store::session::{self, NewNotice, NoticeKind, TooMany},
+    store::{
+        engine::on,
+        session::{self, NewNotice, NoticeKind, TooMany},
+    },
 };
 
 impl Intake {
@@ -26,6 +29,10 @@ impl Intake {
                     continue;
                 }
             };
+            if self.is_revoked(&notice).await? {
+                taken.known += 1;
+                continue;
+            }
             let kept = &mut self.revocations;
             match session::note(&mut self.connection, &notice, now, kept).await? {
                 Ok(_) => taken.stored += 1,
@@ -35,6 +42,23 @@ impl Intake {
             }
         }
         Ok(taken)
+    }
+}
+
+impl Intake {
+    /// Whether what is noted says as much.
+    async fn is_revoked(&mut self, notice: &NewNotice) -> Result<bool, sqlx::Error> {
+        const FIND: &str =
+            "select cutoff, expires from session_notices where kind = $1 and key = $2";
+        let NewNotice { kind, key, cutoff, expires } = notice;
+        let found: Option<(i64, Option<i64>)> = on!(
+            &mut self.connection,
+            fetch_optional,
+            sqlx::query_as(FIND).bind(*kind as i64).bind(key)
+        )?;
+        Ok(found.is_some_and(|(noted, until)| {
+            noted >= *cutoff && until.is_none_or(|until| expires.is_some_and(|at| at <= until))
+        }))
     }
 }
 

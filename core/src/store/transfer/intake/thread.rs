@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Intake, Taken};
+use super::{Intake, Taken, check_new_id, check_time};
 use crate::{
     command::MAX_ID,
     lines::ThreadLine,
@@ -53,6 +53,12 @@ impl Intake {
                     taken.refuse(place, format!("the two have a thread already, {id}"));
                 }
                 (None, None) => {
+                    let checked = check_new_id(line.id)
+                        .and_then(|()| check_time("created", Some(line.created)));
+                    if let Err(reason) = checked {
+                        taken.refuse(place, reason);
+                        continue;
+                    }
                     by_id.insert(line.id, pair);
                     by_pair.insert(pair, line.id);
                     new.push(empty(line, one, pair));

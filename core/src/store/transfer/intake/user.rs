@@ -6,11 +6,11 @@ use netrox_proto::{external_id::ExternalId, ids::UserId, v1};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Intake, Taken};
+use super::{Intake, Taken, check_time};
 use crate::{
     clock,
     command::UserChange,
-    lines::UserLine,
+    lines::{Moment, UserLine},
     store::{
         copy::table::{Feed, User},
         engine::{Connection, on},
@@ -30,6 +30,8 @@ struct Known {
     key: i64,
     id: Uuid,
     updated: i64,
+    claims_issued: Option<i64>,
+    upserted: Option<i64>,
 }
 
 impl Intake {
@@ -50,14 +52,21 @@ impl Intake {
     pub(crate) async fn users(&mut self, lines: Vec<UserLine>) -> Result<Taken, sqlx::Error> {
         let mut taken = Taken::default();
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
-        let known: Vec<Known> =
-            select_in!(&mut self.connection, "select key, id, updated from users where id", ids)?;
+        let known: Vec<Known> = select_in!(
+            &mut self.connection,
+            "select key, id, updated, claims_issued, upserted from users where id",
+            ids
+        )?;
         let known: HashMap<_, _> = known.into_iter().map(|row| (row.id, row)).collect();
         let (mut new, mut called) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::new();
+        let newest = newest(&lines);
         let mut names: BTreeSet<(String, String)> = BTreeSet::new();
         for (place, line) in lines.into_iter().enumerate() {
             let id = line.id;
+            if newest.get(&id) != Some(&place) {
+                taken.known += 1;
+                continue;
+            }
             let change = match checked(&line) {
                 Ok(change) => change,
                 Err(reason) => {
@@ -65,10 +74,6 @@ impl Intake {
                     continue;
                 }
             };
-            if !seen.insert(id) {
-                taken.refuse(place, "the same user twice");
-                continue;
-            }
             if let Some(external_id) = &change.external_id {
                 let name = (external_id.issuer().to_owned(), external_id.subject().to_owned());
                 let owner = self.owner(external_id).await?;
@@ -83,7 +88,14 @@ impl Intake {
                     taken.known += 1;
                 }
                 Some(stored) => {
-                    self.update(User { key: stored.key, ..row }).await?;
+                    let row = User {
+                        key: stored.key,
+                        // An older token, or an older word of a service, must not be believed again.
+                        claims_issued: row.claims_issued.max(stored.claims_issued),
+                        upserted: row.upserted.max(stored.upserted),
+                        ..row
+                    };
+                    self.update(row).await?;
                     called.extend(change.external_id.map(|id| (stored.key, id)));
                     taken.changed += 1;
                 }
@@ -138,6 +150,18 @@ impl Intake {
     }
 }
 
+/// Of lines of one user the newest, by its place; an entry without a time is of now.
+fn newest(lines: &[UserLine]) -> HashMap<Uuid, usize> {
+    let mut newest: HashMap<Uuid, (usize, Option<Moment>)> = HashMap::new();
+    for (place, line) in lines.iter().enumerate() {
+        let kept = newest.entry(line.id).or_insert((place, line.updated));
+        if kept.1.is_some() && line.updated > kept.1 {
+            *kept = (place, line.updated);
+        }
+    }
+    newest.into_iter().map(|(id, (place, _))| (id, place)).collect()
+}
+
 /// What a service may say of a user.
 fn checked(line: &UserLine) -> Result<UserChange, String> {
     if line.deleted
@@ -145,6 +169,7 @@ fn checked(line: &UserLine) -> Result<UserChange, String> {
     {
         return Err("a user who was deleted has no email, profile or external id".to_owned());
     }
+    check_time("updated", line.updated)?;
     let change = v1::UserChange {
         id: line.id.hyphenated().to_string(),
         email: Some(line.email.clone()),
