@@ -1,11 +1,16 @@
 //! `netrox-chat export --all` and `netrox-chat import jsonl`: a whole chat as JSON lines and files, into either engine and back.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use netrox_harness::{
     Arrangement, Role, TestChat, User,
     database::Database,
-    each,
+    each, eventually,
     process::{self, Ended},
     within,
 };
@@ -22,6 +27,7 @@ each![
     ; serve: a_chat_goes_through_both_engines_and_comes_back_the_same,
         an_export_that_lacks_files_is_imported_without_them,
         what_is_deleted_while_it_is_exported_is_imported_as_deleted,
+        an_import_that_is_killed_ends_as_one_that_is_not,
         an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line,
         an_import_into_a_used_chat_shows_nobody_old_messages_as_new;
     cluster: nothing_is_imported_beside_cores
@@ -236,25 +242,28 @@ async fn what_is_deleted_while_it_is_exported_is_imported_as_deleted(arrangement
     let (ada, bob) = (chat.user("ada").await, chat.user("bob").await);
     let sent = chat.upload_file(&ada, &bob, "a.txt", "canary in a file").await;
     let path = sent["attached_file"].as_str().expect("a path").trim_start_matches("/mediafiles/");
-    // Whoever opens it waits for one who writes.
-    let file = chat.media_dir().join(path);
+    // Whoever opens it waits for one who writes, by whatever name it has then.
+    let (file, link) = (chat.media_dir().join(path), chat.directory().join("link"));
     fs::remove_file(&file).expect("removed");
     let made = Command::new("mkfifo").arg(&file).status().expect("run mkfifo");
     assert!(made.success());
+    fs::hard_link(&file, &link).expect("linked");
     let deleting = async {
-        let opened =
-            tokio::task::spawn_blocking(move || fs::File::options().write(true).open(file));
-        let opened = within("the copying of files", opened).await.expect("a thread");
+        eventually("the lines", async || {
+            let lines = fs::read_to_string(chat.directory().join("all/data.jsonl")).ok()?;
+            lines.contains("see this").then_some(())
+        })
+        .await;
         let request = DeleteMessageRequest {
             user_id: ada.id.clone(),
             message_id: sent["id"].as_i64().expect("an id"),
             for_everyone: true,
         };
         chat.chat_service().delete_message(request).await.expect("deleted");
-        drop(opened.expect("opened"));
+        fs::File::options().read(true).write(true).open(&link).expect("opened")
     };
     let export = ["export", "--all", "all", "--data-dir", "data"];
-    let (exported, ()) = tokio::join!(printed(&chat, &export), deleting);
+    let (exported, _open) = tokio::join!(printed(&chat, &export), deleting);
     assert_eq!(exported["missing_files"], json!([]), "{exported}");
     assert_eq!(exported["erased_files"], json!([path]), "{exported}");
     assert!(!lines(&chat, "all").contains("\"deleted\""), "the lines are of before");
@@ -387,6 +396,67 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
     let places = "select count(*) from feeds f where last_seq <> 2500";
     assert_eq!(count(places).await, 0);
     drop(new);
+}
+
+/// A program that is killed at the latest when the test ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn an_import_that_is_killed_ends_as_one_that_is_not(arrangement: Arrangement) {
+    let chat = TestChat::start(arrangement).await;
+    let at = |name: &str| chat.directory().join(name);
+    let path = format!("attachments/2020/01/02/{}.txt", Uuid::new_v4());
+    fs::create_dir_all(at("attachments/2020/01/02")).expect("made");
+    fs::write(at(&path), "canary").expect("written");
+    let file =
+        json!({ "path": path, "file_name": "a.txt", "size": 6, "content_type": "text/plain" });
+    let (user, body) = ("\"type\":\"user\"", "\"body\":\"canary 10\"");
+    let text = foreign(1..=2_500)
+        .replace(body, &format!("\"attachment\":{file},{body}"))
+        .replace(user, &format!("{user},\"updated\":\"2020-01-02T00:00:00Z\""));
+    fs::write(at("whole.jsonl"), &text).expect("written");
+    let made = Command::new("mkfifo").arg(at("pipe.jsonl")).status().expect("run mkfifo");
+    assert!(made.success());
+
+    let mut command = process::command(chat.directory());
+    command.args(["import", "jsonl", "pipe.jsonl", "--data-dir", "killed"]);
+    command.args(["--audit-log", "audit.log"]).stdout(Stdio::null());
+    let running = Running(command.spawn().expect("start the program"));
+    let pipe = at("pipe.jsonl");
+    let half = text.lines().take(1_500).fold(String::new(), |half, line| half + line + "\n");
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut pipe = fs::File::options().write(true).open(pipe)?;
+        pipe.write_all(half.as_bytes()).map(|()| pipe)
+    });
+    let pipe = within("the reading of half of it", writing).await.expect("a thread");
+    let options = SqliteConnectOptions::new().filename(at("killed/chat.db")).read_only(true);
+    eventually("the first batch", async || {
+        let mut file = SqliteConnection::connect_with(&options).await.ok()?;
+        let count = sqlx::query_scalar("select count(*) from messages").fetch_one(&mut file);
+        (count.await.ok() == Some(997_i64)).then_some(())
+    })
+    .await;
+    drop(running);
+    drop(pipe.expect("written"));
+    let told = fs::read_to_string(at("audit.log")).expect("an audit log");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("\"chat_imported\"") && told.contains("BEGUN"), "{told}");
+
+    for (directory, messages) in [("killed", 1_503), ("straight", 2_500)] {
+        let import = ["import", "jsonl", "whole.jsonl", "--data-dir", directory];
+        assert_eq!(printed(&chat, &import).await["messages"], messages);
+        let media = at(directory).join("media").join(&path);
+        assert_eq!(fs::read_to_string(media).expect("a file"), "canary");
+        let exported = format!("{directory}-exported");
+        printed(&chat, &["export", "--all", &exported, "--data-dir", directory]).await;
+    }
+    assert!(lines(&chat, "killed-exported") == lines(&chat, "straight-exported"));
 }
 
 async fn an_import_into_a_used_chat_shows_nobody_old_messages_as_new(arrangement: Arrangement) {
