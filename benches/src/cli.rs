@@ -37,6 +37,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Memory of idle connections
     Idle(CountArgs<10_000>),
+    /// Reads of /metrics while connections are idle
+    Scrape(CountArgs<10_000>),
     /// Clients that are cut off and come back all at once
     Storm(CountArgs<5_000>),
     /// The thread list of a user with many threads
@@ -152,7 +154,8 @@ impl TargetArgs {
         if let (false, Some(jwt_secret)) = (self.url.is_empty(), self.jwt_secret) {
             let doors = self.url.iter().map(Door::try_from).collect::<Result<_>>()?;
             let signer = Signer::by_secret(&jwt_secret);
-            let target = Target { doors, signer, processes: None, database: None };
+            let target =
+                Target { doors, signer, processes: None, database: None, admin: Vec::new() };
             return Ok(Opened { target, deployment: None, database: None });
         }
         let mut launcher = self.start.launcher()?;

@@ -5,4 +5,5 @@ mod crowd;
 pub(crate) mod idle;
 pub(crate) mod open;
 pub(crate) mod party;
+pub(crate) mod scrape;
 pub(crate) mod storm;

@@ -32,7 +32,7 @@ use crate::{
         idle,
         open::{self, Open},
         party::{Party, Reading},
-        storm,
+        scrape, storm,
     },
     rest::{history, threads, upload},
     second::{feed, lists},
@@ -109,6 +109,7 @@ async fn measure(command: Command) -> Result<ExitCode> {
             Result::Ok(history::Written { sent, history })
         }.await),
         Command::Idle(args) => measured!(args, target => idle::run(target, args.count).await),
+        Command::Scrape(args) => measured!(args, target => scrape::run(target, args.count).await),
         Command::Storm(args) => measured!(args, target => storm::run(target, args.count).await),
         Command::Threads(args) => measured!(args, target => threads::run(target, args.count).await),
         Command::Feed(args) => measured!(args, target => feed::run(target, args.messages).await),

@@ -1,6 +1,6 @@
 //! What is measured: a server that speaks the documented protocol.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 pub(crate) mod child;
 pub(crate) mod deployment;
@@ -24,6 +24,8 @@ pub(crate) struct Target {
     pub(crate) signer: Signer,
     /// Known where the bench started them.
     pub(crate) processes: Option<Processes>,
+    /// Where the processes show their metrics, as far as that is known.
+    pub(crate) admin: Vec<SocketAddr>,
     /// The embedded database, where there is one at hand.
     pub(crate) database: Option<PathBuf>,
 }

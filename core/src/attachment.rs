@@ -9,9 +9,10 @@ use netrox_proto::{
     time::timestamp,
     v1::{self, attachment_service_server::AttachmentService, upload_attachment_request::Part},
 };
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::{
     clock,
@@ -19,6 +20,7 @@ use crate::{
     committer::Committer,
     error::Error,
     media::{Claim, Media, name},
+    metrics::{MediaMetrics, Transfer},
     quotas::{QuotaTeller, Quotas},
     request,
     store::{Store, message::ParticipantsRow},
@@ -46,6 +48,9 @@ pub(crate) struct Attachments {
     pub(crate) damaged: DamagedFiles,
     /// One for each of [`MAX_UPLOADS`].
     pub(crate) places: Arc<Semaphore>,
+    /// For want of one.
+    pub(crate) refused: Counter,
+    pub(crate) metrics: MediaMetrics,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attachment_bytes: u64,
@@ -62,6 +67,8 @@ pub(crate) const MAX_UPLOADS: usize = 512;
 /// Of a whole upload; half of the age at which its file counts as cut off.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
+type Download = BoxStream<'static, Result<v1::DownloadAttachmentResponse, Status>>;
+
 /// What an upload is, once it was received.
 enum Upload {
     Whole(Box<(Draft, Start, v1::UploadFinish)>),
@@ -75,7 +82,122 @@ impl AttachmentService for Attachments {
         &self,
         request: Request<Streaming<v1::UploadAttachmentRequest>>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
-        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
+        let uploaded = self.upload(request).await;
+        self.metrics.uploaded(transfer(&uploaded));
+        uploaded
+    }
+
+    async fn dispatch_attachment(
+        &self,
+        request: Request<v1::DispatchAttachmentRequest>,
+    ) -> Result<Response<v1::DispatchAttachmentResponse>, Status> {
+        let dispatch = Dispatch::try_from(request.into_inner())?;
+        let dispatched = self.committer.submit(dispatch)?.answer().await?;
+        Ok(Response::new(dispatched.into()))
+    }
+
+    async fn get_attachment(
+        &self,
+        request: Request<v1::GetAttachmentRequest>,
+    ) -> Result<Response<v1::GetAttachmentResponse>, Status> {
+        let v1::GetAttachmentRequest { path, user_id } = request.into_inner();
+        let row = self.find(&path, user_id.as_deref()).await?;
+        Ok(Response::new(v1::GetAttachmentResponse {
+            created: Some(timestamp(row.message.created)),
+            attachment: row.message.attachment.into_wire(),
+        }))
+    }
+
+    type DownloadAttachmentStream = Download;
+
+    async fn download_attachment(
+        &self,
+        request: Request<v1::DownloadAttachmentRequest>,
+    ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
+        let downloaded = self.download(request.into_inner()).await;
+        self.metrics.downloaded(transfer(&downloaded));
+        downloaded
+    }
+}
+
+async fn next_part(
+    parts: &mut Streaming<v1::UploadAttachmentRequest>,
+) -> Result<Option<Part>, Status> {
+    match parts.message().await? {
+        None => Ok(None),
+        Some(request) => match request.part {
+            None => Err(Error::InvalidField { field: "part", problem: "missing" }.into()),
+            part => Ok(part),
+        },
+    }
+}
+
+/// What became of a file, as far as it is the fault of its caller.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tonic")]
+fn transfer<T>(result: &Result<T, Status>) -> Transfer {
+    match result.as_ref().err().map(Status::code) {
+        None => Transfer::Ok,
+        Some(
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::OutOfRange
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::FailedPrecondition
+            | Code::ResourceExhausted,
+        ) => Transfer::Refused,
+        Some(_) => Transfer::Failed,
+    }
+}
+
+/// The bytes wanted, cut at the end of the file.
+fn range(size: i64, offset: i64, length: Option<i64>) -> Result<std::ops::Range<u64>, Error> {
+    let invalid = |field| Error::InvalidField { field, problem: "negative" };
+    let size = u64::try_from(size).map_err(|_| Error::Internal)?;
+    let offset = u64::try_from(offset).map_err(|_| invalid("offset"))?;
+    let length = match length {
+        None => u64::MAX,
+        Some(length) => u64::try_from(length).map_err(|_| invalid("length"))?,
+    };
+    // The whole of an empty file is no bytes; any other range has to begin inside.
+    if offset > 0 && offset >= size {
+        return Err(Error::RangeNotSatisfiable);
+    }
+    Ok(offset..offset.saturating_add(length).min(size))
+}
+
+impl Attachments {
+    async fn download(
+        &self,
+        request: v1::DownloadAttachmentRequest,
+    ) -> Result<Response<Download>, Status> {
+        let v1::DownloadAttachmentRequest { path, user_id, offset, length } = request;
+        let row = self.find(&path, user_id.as_deref()).await?;
+        let size = row.message.attachment.size();
+        let range = range(size, offset, length)?;
+        if range.is_empty() {
+            return Ok(Response::new(futures_util::stream::empty().boxed()));
+        }
+        let chunks = self.media.read(&path, range).await;
+        let damaged = self.damaged.clone();
+        let id = RequestId::current();
+        let unreadable =
+            move |error| request::about(id.as_ref(), || Status::from(damaged.answer(&path, error)));
+        let responses = chunks
+            .map_err(&unreadable)?
+            .map_ok(|chunk| v1::DownloadAttachmentResponse { chunk })
+            .map_err(unreadable);
+        Ok(Response::new(responses.boxed()))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadAttachmentRequest>>,
+    ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
+        let _place = self.places.try_acquire().map_err(|_| {
+            self.refused.inc();
+            Error::Overloaded
+        })?;
         let mut parts = request.into_inner();
         // A client that says nothing must not hold up the shutdown.
         let upload = tokio::select! {
@@ -105,83 +227,6 @@ impl AttachmentService for Attachments {
         Ok(Response::new(finished))
     }
 
-    async fn dispatch_attachment(
-        &self,
-        request: Request<v1::DispatchAttachmentRequest>,
-    ) -> Result<Response<v1::DispatchAttachmentResponse>, Status> {
-        let dispatch = Dispatch::try_from(request.into_inner())?;
-        let dispatched = self.committer.submit(dispatch)?.answer().await?;
-        Ok(Response::new(dispatched.into()))
-    }
-
-    async fn get_attachment(
-        &self,
-        request: Request<v1::GetAttachmentRequest>,
-    ) -> Result<Response<v1::GetAttachmentResponse>, Status> {
-        let v1::GetAttachmentRequest { path, user_id } = request.into_inner();
-        let row = self.find(&path, user_id.as_deref()).await?;
-        Ok(Response::new(v1::GetAttachmentResponse {
-            created: Some(timestamp(row.message.created)),
-            attachment: row.message.attachment.into_wire(),
-        }))
-    }
-
-    type DownloadAttachmentStream =
-        BoxStream<'static, Result<v1::DownloadAttachmentResponse, Status>>;
-
-    async fn download_attachment(
-        &self,
-        request: Request<v1::DownloadAttachmentRequest>,
-    ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
-        let v1::DownloadAttachmentRequest { path, user_id, offset, length } = request.into_inner();
-        let row = self.find(&path, user_id.as_deref()).await?;
-        let size = row.message.attachment.size();
-        let range = range(size, offset, length)?;
-        if range.is_empty() {
-            return Ok(Response::new(futures_util::stream::empty().boxed()));
-        }
-        let chunks = self.media.read(&path, range).await;
-        let damaged = self.damaged.clone();
-        let id = RequestId::current();
-        let unreadable =
-            move |error| request::about(id.as_ref(), || Status::from(damaged.answer(&path, error)));
-        let responses = chunks
-            .map_err(&unreadable)?
-            .map_ok(|chunk| v1::DownloadAttachmentResponse { chunk })
-            .map_err(unreadable);
-        Ok(Response::new(responses.boxed()))
-    }
-}
-
-async fn next_part(
-    parts: &mut Streaming<v1::UploadAttachmentRequest>,
-) -> Result<Option<Part>, Status> {
-    match parts.message().await? {
-        None => Ok(None),
-        Some(request) => match request.part {
-            None => Err(Error::InvalidField { field: "part", problem: "missing" }.into()),
-            part => Ok(part),
-        },
-    }
-}
-
-/// The bytes wanted, cut at the end of the file.
-fn range(size: i64, offset: i64, length: Option<i64>) -> Result<std::ops::Range<u64>, Error> {
-    let invalid = |field| Error::InvalidField { field, problem: "negative" };
-    let size = u64::try_from(size).map_err(|_| Error::Internal)?;
-    let offset = u64::try_from(offset).map_err(|_| invalid("offset"))?;
-    let length = match length {
-        None => u64::MAX,
-        Some(length) => u64::try_from(length).map_err(|_| invalid("length"))?,
-    };
-    // The whole of an empty file is no bytes; any other range has to begin inside.
-    if offset > 0 && offset >= size {
-        return Err(Error::RangeNotSatisfiable);
-    }
-    Ok(offset..offset.saturating_add(length).min(size))
-}
-
-impl Attachments {
     /// Everything up to the `finish`. Leaving early, also because the caller has gone, drops the draft.
     async fn receive(
         &self,

@@ -18,6 +18,7 @@ use std::{
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use netrox_audit::{Audit, Name, Refused};
+use netrox_metrics::{Word as _, words};
 use netrox_proto::request_id::RequestId;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch::Sender;
@@ -35,7 +36,7 @@ use self::{
     scope::Method,
     services::{Credential, Services},
 };
-use crate::{error::Error, metrics::ServiceCalls, notice::Notices, strangers::Visitor};
+use crate::{error::Error, metrics::Callers, notice::Notices, strangers::Visitor};
 
 const SCHEME: &str = "bearer";
 
@@ -68,6 +69,7 @@ pub(crate) struct ServiceAuth {
     /// Whether there is one.
     has_file: bool,
     asked: Sender<u64>,
+    metrics: Callers,
     audit: Audit,
     refusals: Arc<Notices<()>>,
     /// By service and method.
@@ -81,26 +83,17 @@ impl fmt::Debug for ServiceAuth {
     }
 }
 
-/// Why nobody is known by a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unknown {
-    NoToken,
-    Token,
-    Expired,
-    Certificate,
+words! {
+    /// Why nobody is known by a call.
+    pub(crate) enum Unknown {
+        NoToken = "no_token",
+        Token = "unknown_token",
+        Expired = "expired_token",
+        Certificate = "unknown_certificate",
+    }
 }
 
 impl Unknown {
-    /// For the audit log.
-    fn word(self) -> &'static str {
-        match self {
-            Self::NoToken => "no_token",
-            Self::Token => "unknown_token",
-            Self::Expired => "expired_token",
-            Self::Certificate => "unknown_certificate",
-        }
-    }
-
     /// What the call shows.
     fn shown(self) -> &'static str {
         match self {
@@ -116,10 +109,10 @@ impl ServiceAuth {
     pub(crate) fn new(
         tokens: Vec<String>,
         file: Option<&ServicesFile>,
-        metrics: ServiceCalls,
+        metrics: Callers,
         audit: Audit,
     ) -> Self {
-        let services = Arc::new(Services::new(metrics));
+        let services = Arc::new(Services::new(metrics.calls()));
         if let Some(file) = file {
             services.replace(&file.services);
         }
@@ -129,6 +122,7 @@ impl ServiceAuth {
             services,
             has_file: file.is_some(),
             asked: Sender::default(),
+            metrics,
             audit,
             refusals: Arc::default(),
             not_allowed: Arc::default(),
@@ -255,6 +249,7 @@ impl ServiceAuth {
 
     /// Tells the operator, who may have given an edge another token, and refuses.
     fn refuse(&self, unknown: Unknown, visitor: Option<&Visitor>) -> Status {
+        self.metrics.refused(unknown);
         let from = visitor.and_then(Visitor::from);
         let refused = Refused {
             name: Name::AuthenticationRefused,

@@ -18,7 +18,7 @@ use crate::{
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
-    metrics::FeedReads,
+    metrics::Streams,
     store::{Store, history::Position, message::ParticipantsRow, user::UserRow},
     subscribe::{After, Subscription},
 };
@@ -38,7 +38,7 @@ pub(crate) struct Chat {
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
     pub(crate) delivery: Delivery,
-    pub(crate) feed_reads: FeedReads,
+    pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) windows: Windows,
@@ -193,7 +193,7 @@ impl ChatService for Chat {
             user,
             after,
             scope,
-            self.feed_reads.clone(),
+            self.streams.clone(),
         );
         let subscription = subscription.await?;
         Ok(Response::new(subscription))
@@ -203,9 +203,9 @@ impl ChatService for Chat {
 impl Chat {
     /// What a user's devices learn from now on.
     pub(crate) async fn tap(&self, user: UserId) -> Result<Subscription, Error> {
-        let (scope, reads) = (FeedScope::MessagesAndThreads, self.feed_reads.clone());
+        let (scope, streams) = (FeedScope::MessagesAndThreads, self.streams.clone());
         let (store, lookup, delivery) = (&self.store, &self.lookup, &self.delivery);
-        Subscription::open(store, lookup, delivery, user, None, scope, reads).await
+        Subscription::open(store, lookup, delivery, user, None, scope, streams).await
     }
 
     /// Some threads of a user, with what the user sees of them; also of one who was deleted.

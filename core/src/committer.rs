@@ -16,6 +16,7 @@
 use std::{sync::Arc, time::Duration};
 
 use netrox_proto::request_id::RequestId;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +35,7 @@ pub(crate) use self::{
 use crate::{
     delivery::Delivery,
     error::Error,
-    metrics::Commits,
+    metrics::{Commits, length},
     quotas::QuotaTeller,
     store::{DatabaseState, Writer},
 };
@@ -79,6 +80,8 @@ pub(crate) struct Committer {
     /// How long a write may wait for a database that is away.
     wait: Duration,
     metrics: Commits,
+    refused: Counter,
+    refused_bytes: Counter,
     erased: Arc<Notify>,
     noticed: watch::Sender<u64>,
     rewound: watch::Sender<u64>,
@@ -123,13 +126,18 @@ impl Committer {
             return Err(Error::StoreUnavailable);
         }
         let bytes = u32::try_from(write.size()).map_err(|_| Error::Overloaded)?;
-        let room =
-            Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Error::Overloaded)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| {
+            self.refused_bytes.inc();
+            Error::Overloaded
+        })?;
         let (answer, answered) = oneshot::channel();
         let queued =
             Queued { write, caller: Caller::new(answer, terms, room, self.metrics.wait()) };
         self.queue.try_send(queued).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                self.refused.inc();
+                Error::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) if self.stop.is_cancelled() => Error::ShuttingDown,
             mpsc::error::TrySendError::Closed(_) => Error::StoreUnavailable,
         })?;
@@ -178,6 +186,12 @@ pub(crate) fn new(
     let (queue, queued) = mpsc::channel(QUEUE_WRITES);
     let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+    let looked_at = queue.downgrade();
+    let refused = metrics.queues.add("writes", QUEUE_WRITES, move || length(&looked_at));
+    let looked_at = Arc::downgrade(&room);
+    let refused_bytes = metrics.queues.add("write_bytes", QUEUE_BYTES, move || {
+        Some(QUEUE_BYTES.saturating_sub(looked_at.upgrade()?.available_permits()))
+    });
     let wait = waits.store;
     let waiting = Waiting::new(queued, stop.clone(), waits);
     let erased = Arc::new(Notify::new());
@@ -189,5 +203,17 @@ pub(crate) fn new(
         quotas,
     };
     let task = CommitTask::new(writer, delivery, waiting, health, commits, told);
-    (Committer { queue, room, stop, wait, metrics, erased, noticed, rewound }, task, health_seen)
+    let committer = Committer {
+        queue,
+        room,
+        stop,
+        wait,
+        metrics,
+        refused,
+        refused_bytes,
+        erased,
+        noticed,
+        rewound,
+    };
+    (committer, task, health_seen)
 }

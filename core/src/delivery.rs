@@ -24,6 +24,7 @@ use crate::{
     change::{Change, FeedScope, Signal},
     config::BusConfig,
     error::Error,
+    metrics::BusMetrics,
     store::{DatabaseState, Store, history::History},
 };
 
@@ -57,14 +58,16 @@ impl Delivery {
         history: History,
         tasks: TaskTracker,
         stop: CancellationToken,
+        metrics: BusMetrics,
     ) -> Result<Self, bus::OpenError> {
         let due = Due::default();
         let hub = Hub::new(Some(due.clone()));
-        let local = Arc::new(Local { hub, due: Some(due), tally: Tally::default() });
+        let tally = Tally::new(metrics.clone());
+        let local = Arc::new(Local { hub, due: Some(due), tally });
         let bus = match bus {
             Some(config) => {
                 let inbox = Arc::clone(&local);
-                Some(Bus::open(config, cluster, history, inbox, tasks, stop).await?)
+                Some(Bus::open(config, cluster, history, inbox, (tasks, stop), metrics).await?)
             }
             None => None,
         };

@@ -1,6 +1,7 @@
 //! Looks up where feeds end for the subscriptions that begin: those that begin at once in one statement, so that a burst
 //! of them, as of an edge that lost its core, neither waits for a connection each nor takes those of other reads.
 
+use netrox_metrics::Queues;
 use netrox_proto::{ids::UserId, request_id::RequestId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -8,6 +9,7 @@ use tracing::Span;
 
 use crate::{
     error::Error,
+    metrics::length,
     store::{Store, feed::FeedOwner, history::Position},
 };
 
@@ -34,8 +36,12 @@ struct LookupRequest {
 pub(crate) fn new(
     store: Store,
     stop: CancellationToken,
+    queues: &Queues,
 ) -> (FeedLookup, impl Future<Output = ()> + Send + 'static) {
     let (wanted, waiting) = mpsc::channel(WAITING);
+    let looked_at = wanted.downgrade();
+    // Nothing is refused: those that begin wait.
+    drop(queues.add("feed_lookups", WAITING, move || length(&looked_at)));
     let answering = async move {
         // What waits then is told so by its channel.
         stop.run_until_cancelled(answer(&store, waiting)).await;

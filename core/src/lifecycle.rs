@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use netrox_metrics::By;
 use netrox_proto::{
     FILE_DESCRIPTOR_SET,
     health::health_server::HealthServer,
@@ -12,7 +13,8 @@ use netrox_proto::{
         session_service_server::SessionServiceServer,
     },
 };
-use netrox_tls::ServerTls;
+use netrox_tls::{HandshakeFailure, ServerTls};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::{Mutex, Semaphore, watch},
     task::JoinHandle,
@@ -34,7 +36,7 @@ use crate::{
     health::{self, Health},
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
-    metrics::{FailedHandshakes, Metrics},
+    metrics::Metrics,
     quotas::QuotaTeller,
     request::Identified,
     session::{Board, News, Sessions},
@@ -107,7 +109,7 @@ pub struct Core {
     routes: Routes,
     auth: ServiceAuth,
     /// Of its socket, and how many handshakes failed.
-    tls: Option<(ServerTls, FailedHandshakes)>,
+    tls: Option<(ServerTls, By<HandshakeFailure, Counter>)>,
     store: Store,
     delivery: Delivery,
     health: Health,
@@ -156,6 +158,8 @@ impl Core {
             media: config.media.clone(),
             error: StoreError::new(error.to_string()),
         })??;
+        let media = media.counted(&metrics.media);
+        store.show(&metrics.store);
 
         let tls = config.tls.clone().map(|tls| (tls, metrics.failed_handshakes.clone()));
         let tasks = TaskTracker::new();
@@ -165,7 +169,7 @@ impl Core {
             Some(cluster) => {
                 let (tasks, stop) = (tasks.clone(), draining.clone());
                 let (bus, history) = (config.bus.as_ref(), store.history().clone());
-                Delivery::clustered(bus, cluster, history, tasks, stop).await?
+                Delivery::clustered(bus, cluster, history, tasks, stop, metrics.bus).await?
             }
         };
         let hurries = CancellationToken::new();
@@ -222,7 +226,8 @@ impl Core {
         };
         tasks.spawn(cleaner.run(cut_off, draining.clone()));
 
-        let (lookup, looking_up) = feed_lookup::new(store.clone(), draining.clone());
+        let (lookup, looking_up) =
+            feed_lookup::new(store.clone(), draining.clone(), &metrics.streams.queues);
         tasks.spawn(looking_up);
         let chat = Chat {
             store: store.clone(),
@@ -230,18 +235,25 @@ impl Core {
             lookup,
             committer: committer.clone(),
             delivery: delivery.clone(),
-            feed_reads: metrics.feed_reads,
+            streams: metrics.streams.clone(),
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             windows: Windows { edit: config.edit_window, delete: config.delete_window },
         };
+        let places = Arc::new(Semaphore::new(MAX_UPLOADS));
+        let free = Arc::downgrade(&places);
+        let refused = metrics.media.queues.add("uploads", MAX_UPLOADS, move || {
+            Some(MAX_UPLOADS.saturating_sub(free.upgrade()?.available_permits()))
+        });
         let attachments = Attachments {
             store: store.for_bulk(),
             committer: committer.clone(),
             media,
             claim: claim.clone(),
             damaged: DamagedFiles::default(),
-            places: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            places,
+            refused,
+            metrics: metrics.media,
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             max_attachment_bytes: config.max_attachment_bytes,
@@ -251,6 +263,7 @@ impl Core {
         let board = Board::default();
         let news = News::new(&committer, &store);
         let sessions = Sessions {
+            streams: metrics.streams,
             store: store.clone(),
             committer: committer.clone(),
             board: board.clone(),
@@ -278,8 +291,7 @@ impl Core {
             conflicts: Arc::default(),
         };
         let services = config.services.as_ref();
-        let auth =
-            ServiceAuth::new(config.service_tokens, services, metrics.service_calls, config.audit);
+        let auth = ServiceAuth::new(config.service_tokens, services, metrics.callers, config.audit);
         if let Some(services) = services {
             let (watch, draining) = (auth.watch(services), draining.clone());
             tasks.spawn(async move {
@@ -354,7 +366,7 @@ impl Core {
     }
 
     /// Of the socket.
-    pub(crate) fn tls(&self) -> Option<(ServerTls, FailedHandshakes)> {
+    pub(crate) fn tls(&self) -> Option<(ServerTls, By<HandshakeFailure, Counter>)> {
         self.tls.clone()
     }
 

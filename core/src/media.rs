@@ -40,7 +40,10 @@ pub(crate) use self::{
     upload::{Finished, Upload},
     watch::watch,
 };
-use crate::config::S3Url;
+use crate::{
+    config::S3Url,
+    metrics::{Direction, MediaMetrics, MediaOperation},
+};
 
 /// What is gathered before it is written to a local file; held for each upload that stalls.
 const LOCAL_PART_BYTES: usize = 128 * 1024;
@@ -79,6 +82,7 @@ pub(crate) struct Media {
     directory: Option<Arc<FilePath>>,
     /// That an upload failed.
     failure: Arc<Notify>,
+    metrics: MediaMetrics,
 }
 
 impl Media {
@@ -86,14 +90,21 @@ impl Media {
     pub(crate) fn local(directory: &FilePath) -> Result<Self, StoreError> {
         let store = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
         let (store, directory) = (Arc::new(store), Some(directory.into()));
-        Ok(Self { store, part_bytes: LOCAL_PART_BYTES, directory, failure: Arc::default() })
+        let (part_bytes, metrics) = (LOCAL_PART_BYTES, MediaMetrics::default());
+        Ok(Self { store, part_bytes, directory, failure: Arc::default(), metrics })
     }
 
     /// Keeps files in a bucket; fails where it cannot be written and read.
     pub(crate) async fn s3(url: &S3Url) -> Result<Self, StoreError> {
         let store = s3::open(url).await?;
         let (part_bytes, directory) = (s3::PART_BYTES, None);
-        Ok(Self { store, part_bytes, directory, failure: Arc::default() })
+        let metrics = MediaMetrics::default();
+        Ok(Self { store, part_bytes, directory, failure: Arc::default(), metrics })
+    }
+
+    /// Counted there from then on.
+    pub(crate) fn counted(self, metrics: &MediaMetrics) -> Self {
+        Self { metrics: metrics.clone(), ..self }
     }
 
     /// Tries whether a directory takes what an upload writes. One without room does, when there is some; a bucket, which may
@@ -119,7 +130,7 @@ impl Media {
     /// Begins a file. It appears under its path when it is finished; until then it has to be discarded
     /// where it is given up.
     pub(crate) fn create(&self, path: &str) -> Upload {
-        Upload::new(Arc::clone(&self.store), Path::from(path), self.part_bytes)
+        Upload::new(Arc::clone(&self.store), Path::from(path), self.part_bytes, &self.metrics)
     }
 
     /// Gives up a file that was begun, whatever became of it.
@@ -139,15 +150,20 @@ impl Media {
         let bounded = Some(GetRange::Bounded(range.clone()));
         let options = GetOptions { range: bounded, ..GetOptions::default() };
         let path = Path::from(path);
-        let file = timeout(READ_TIMEOUT, self.get(&path, options)).await;
-        let file = file.map_err(|_| {
-            Error::Unavailable(StoreError::new("the media store did not answer in time"))
-        })??;
+        let answered = async {
+            timeout(READ_TIMEOUT, self.get(&path, options)).await.unwrap_or_else(|_| {
+                let late = StoreError::new("the media store did not answer in time");
+                Err(Error::Unavailable(late))
+            })
+        };
+        let file = self.metrics.measure(MediaOperation::Read, answered).await?;
         if file.range != range {
             return Err(Error::Truncated);
         }
+        let metrics = self.metrics.clone();
+        let count = move |chunk: &Bytes| metrics.moved(Direction::Read, chunk.len());
         if let GetResultPayload::File(file, _) = file.payload {
-            return Ok(read_local(file, range).map(not_empty).boxed());
+            return Ok(read_local(file, range).map(not_empty).inspect_ok(count).boxed());
         }
         let chunks = file.into_stream().map_err(Error::from).map(not_empty);
         let chunks = chunks.map_ok(|mut bytes: Bytes| {
@@ -158,7 +174,7 @@ impl Media {
             chunks.push(Ok(bytes));
             stream::iter(chunks)
         });
-        Ok(chunks.try_flatten().boxed())
+        Ok(chunks.try_flatten().inspect_ok(count).boxed())
     }
 
     async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult, Error> {
@@ -180,6 +196,10 @@ impl Media {
     /// Removes a file, and what was written of it before it was finished. That they are gone is durable when it
     /// returns.
     pub(crate) async fn remove(&self, path: &str) -> Result<(), Error> {
+        self.metrics.measure(MediaOperation::Remove, self.remove_now(path)).await
+    }
+
+    async fn remove_now(&self, path: &str) -> Result<(), Error> {
         let Some(directory) = &self.directory else {
             return match self.store.delete(&Path::from(path)).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

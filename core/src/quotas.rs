@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use netrox_audit::{Audit, Name, Refused};
+use netrox_metrics::{By, Word as _};
 use netrox_proto::{ids::UserId, request_id::RequestId};
 
-use crate::{
-    error::Error,
-    metrics::{Quota, QuotaRefusals},
-};
+use prometheus_client::metrics::counter::Counter;
+
+use crate::{error::Error, metrics::Quota};
 
 /// What an operator can set of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl NewConversations {
 /// Tells the operator who is refused for a quota.
 #[derive(Debug, Clone)]
 pub(crate) struct QuotaTeller {
-    pub(crate) refused: QuotaRefusals,
+    pub(crate) refused: By<Quota, Counter>,
     pub(crate) audit: Audit,
 }
 

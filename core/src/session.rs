@@ -38,6 +38,7 @@ use crate::{
     command,
     committer::{Committer, SeeEdges},
     error::Error,
+    metrics::{Stream, Streams},
     store::Store,
 };
 
@@ -56,6 +57,7 @@ const MICROS_A_SECOND: i64 = 1_000_000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
+    pub(crate) streams: Streams,
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) board: Board,
@@ -130,7 +132,8 @@ impl SessionService for Sessions {
         };
         let (responses, sent) = tokio::sync::mpsc::channel(QUEUE);
         let (sessions, told) = (self.clone(), Instant::now());
-        let watch = Watch { sessions, name, requests, responses, told };
+        let _open = self.streams.open(Stream::Watch);
+        let watch = Watch { sessions, name, requests, responses, told, _open };
         let draining = self.draining.clone();
         self.tasks.spawn(async move {
             draining.run_until_cancelled(watch.run()).await;

@@ -54,7 +54,7 @@ use self::{
 pub(crate) use self::{error::Error, writer::Writer};
 pub use error::OpenError;
 
-use crate::{config::Database, quotas::Quotas};
+use crate::{config::Database, metrics::StoreMetrics, quotas::Quotas};
 
 /// Begins a history of which no position from before is a part, in a database that exists; gives its name.
 pub(crate) async fn renew_history(database: &Database) -> Result<String, OpenError> {
@@ -169,6 +169,12 @@ impl Store {
                 Ok(Opened { store, writer, is_new })
             }
         }
+    }
+
+    /// Has the metrics show the connections that read.
+    pub(crate) fn show(&self, metrics: &StoreMetrics) {
+        self.readers.show("chat", metrics);
+        self.bulk.show("bulk", metrics);
     }
 
     /// The identity of a database that other cores may use as well; `None` where this core is alone.

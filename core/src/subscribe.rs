@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, Stream, ready};
+use netrox_metrics::Held;
 use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 use prost::Message as _;
 use tonic::Status;
@@ -23,7 +24,7 @@ use crate::{
     },
     error::Error,
     feed_lookup::FeedLookup,
-    metrics::{FeedReads, ReadCause},
+    metrics::{ReadCause, Stream as StreamKind, Streams},
     reading::Reading,
     request,
     store::{
@@ -60,7 +61,10 @@ pub(crate) struct Subscription {
     phase: Phase,
     /// More than a page is missing: the next is read ahead. Who wants a page alone leaves before.
     is_far_behind: bool,
-    reads: FeedReads,
+    metrics: Streams,
+    /// Something was missing, and is read.
+    is_repairing: bool,
+    _open: Held,
     request: Option<RequestId>,
 }
 
@@ -106,7 +110,7 @@ impl Subscription {
         user_id: UserId,
         after: Option<After>,
         scope: FeedScope,
-        reads: FeedReads,
+        metrics: Streams,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
         let registration = delivery.register(user_id, scope)?;
@@ -146,13 +150,16 @@ impl Subscription {
             told_start: NOT_TOLD,
             phase: Phase::Starting { behind: position != end },
             is_far_behind: false,
-            reads,
+            _open: metrics.open(StreamKind::Subscribe),
+            metrics,
+            is_repairing: false,
             request: RequestId::current(),
         })
     }
 
     fn catch_up(&mut self, cause: ReadCause) {
-        self.reads.read_for(cause);
+        self.metrics.read_for(cause);
+        self.is_repairing |= cause.is_of_a_loss();
         let (store, after) = (self.store.clone(), self.position);
         let (user_key, user_id, scope) = (self.user_key, self.user_id, self.scope);
         let page = async move {
@@ -190,6 +197,7 @@ impl Subscription {
     /// From the position before to the one now.
     fn response(&mut self, events: Vec<v1::Event>) -> v1::SubscribeResponse {
         let Position { start, seq } = self.position;
+        self.metrics.sent(events.len());
         self.told_seq = seq;
         let epoch = if self.told_start == start {
             String::new()
@@ -332,6 +340,9 @@ impl Stream for Subscription {
                     this.is_far_behind = !page.is_complete;
                     if page.is_complete {
                         this.phase = Phase::Live;
+                        if std::mem::take(&mut this.is_repairing) {
+                            this.metrics.repaired();
+                        }
                         // Places that nothing has any more move it, too.
                         if this.told_seq < this.position.seq {
                             return Poll::Ready(Some(Ok(this.response(Vec::new()))));

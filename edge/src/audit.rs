@@ -2,6 +2,7 @@
 
 use http::Extensions;
 use netrox_audit::{Audit, Name, Refused};
+use netrox_metrics::Word as _;
 use netrox_proto::{
     ids::UserId,
     request_id::RequestId,

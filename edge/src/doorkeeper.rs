@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::PublicError,
     limits::{AddressRates, PATIENCE, Places, TooMuch},
-    metrics::{AddressLimit, Metrics},
+    metrics::{AddressLimit, Metrics, RefusalMetrics},
     notice::Notice,
     revocation::Patience,
     strangers::Visitor,
@@ -43,7 +43,7 @@ pub(crate) struct Doorkeeper {
     /// Absent for no limit.
     unauthenticated: Option<AddressRates>,
     audit: Audit,
-    metrics: Metrics,
+    metrics: RefusalMetrics,
     failed_tokens_told: Notice,
     unauthenticated_told: Notice,
 }
@@ -87,7 +87,7 @@ impl Doorkeeper {
             verifying: Places::new(VERIFYING, MAX_WAITING),
             unauthenticated: limits.unauthenticated_requests_per_address.map(AddressRates::new),
             audit: config.audit.clone(),
-            metrics: metrics.clone(),
+            metrics: metrics.refusals.clone(),
             failed_tokens_told: Notice::default(),
             unauthenticated_told: Notice::default(),
         }
@@ -126,6 +126,7 @@ impl Doorkeeper {
             Ok(identity) => return Ok(identity),
             Err(refusal) => refusal,
         };
+        self.metrics.token(refusal);
         if refusal == Refusal::NoKeys {
             Visitor::is_of_unknown_key(request);
         }
@@ -141,7 +142,7 @@ impl Doorkeeper {
     }
 
     fn too_many_failed(&self, address: ClientAddress, too_much: TooMuch) -> TurnedAway {
-        self.metrics.address_refused(AddressLimit::FailedTokens);
+        self.metrics.address(AddressLimit::FailedTokens);
         audit::too_many(&self.audit, "too_many_failed_tokens", Some(address));
         if self.failed_tokens_told.is_due() {
             tracing::warn!(
@@ -185,7 +186,7 @@ impl Doorkeeper {
         }
         let address = visitor.address?;
         let too_much = rates.count(address).err()?;
-        self.metrics.address_refused(AddressLimit::Unauthenticated);
+        self.metrics.address(AddressLimit::Unauthenticated);
         audit::too_many(&self.audit, "too_many_requests", Some(address));
         if self.unauthenticated_told.is_due() {
             tracing::warn!(

@@ -65,9 +65,10 @@ impl Edge {
         let in_process = transport.is_in_process();
         let core = CoreClient::new(transport, authorization);
         let tasks = Tasks::default();
-        authenticator.keep_keys(metrics.keys(), &config.audit, &tasks);
+        authenticator.keep_keys(&metrics.keys, &config.audit, &tasks);
         let known_users = Arc::new(KnownUsers::new(core.clone()));
-        let limiter = Arc::new(Limiter::new(&config));
+        let limiter = Arc::new(Limiter::new(&config, &metrics));
+        metrics.sockets.set_limit(config.limits.max_connections);
         let (wait, revocations) = (config.limits.store_wait, authenticator.revocations());
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
@@ -87,7 +88,7 @@ impl Edge {
             core: core.clone(),
             revocations: Arc::clone(authenticator.revocations()),
             web_sockets: Arc::clone(&web_sockets),
-            metrics: metrics.watch(),
+            metrics: metrics.watch.clone(),
             name: revocation::edge_name(),
         };
         watcher.begin();

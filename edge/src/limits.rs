@@ -19,7 +19,9 @@ use std::{
     time::Duration,
 };
 
+use netrox_metrics::By;
 use netrox_proto::ids::UserId;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub(crate) use self::{
@@ -29,7 +31,10 @@ pub(crate) use self::{
     places::{Full, Place, Places},
     rates::{Rates, TooMuch},
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    metrics::{Limit, Metrics},
+};
 
 /// How long a place, or a turn in a rate, is waited for (PROTOCOL section 5).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,16 +58,19 @@ pub(crate) struct Limiter {
     /// Absent for no limit.
     receipts: Option<Rates<UserId>>,
     held_bytes: Arc<AtomicUsize>,
+    /// For want of such memory.
+    refused: Counter,
     handshakes: Rates<UserId>,
     uploads: Places<UserId>,
     upload_bytes_a_day: Option<Rates<UserId>>,
     upload_bytes_a_second: Option<Rates<UserId>>,
     history_reads: Places<UserId>,
     pub(crate) downloads: Downloads,
+    hits: By<Limit, Counter>,
 }
 
 impl Limiter {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, metrics: &Metrics) -> Self {
         let limits = &config.limits;
         let second = Duration::from_secs(1);
         let a_second = |rate: u32, burst: u32| {
@@ -71,10 +79,17 @@ impl Limiter {
         let connections = limits.max_connections_per_user as u64;
         let bytes =
             |amount: Option<u64>, period| amount.map(|amount| Rates::new(amount, period, amount));
+        let held_bytes = Arc::<AtomicUsize>::default();
+        let held = Arc::downgrade(&held_bytes);
+        let refused = metrics.queues.add("rate_bytes", MAX_HELD_BYTES, move || {
+            Some(held.upgrade()?.load(Ordering::Relaxed))
+        });
+        let hits = metrics.refusals.limits();
         Self {
             sends: a_second(limits.send_rate, limits.send_burst),
             receipts: a_second(limits.receipt_rate, limits.receipt_burst),
-            held_bytes: Arc::default(),
+            held_bytes,
+            refused,
             handshakes: Rates::new(
                 connections * HANDSHAKES_A_MINUTE,
                 MINUTE,
@@ -84,15 +99,24 @@ impl Limiter {
             upload_bytes_a_day: bytes(limits.upload_bytes_per_day, DAY),
             upload_bytes_a_second: bytes(limits.upload_bytes_rate, second),
             history_reads: Places::new(limits.max_history_reads_per_user, MAX_WAITING),
-            downloads: Downloads::new(config),
+            downloads: Downloads::new(config, hits.clone()),
+            hits,
         }
+    }
+
+    /// Counts what meets a limit.
+    fn hit<T, E>(&self, limit: Limit, result: Result<T, E>) -> Result<T, E> {
+        if result.is_err() {
+            self.hits.count(limit);
+        }
+        result
     }
 
     /// When a send of the user is due that could have been taken at `since`; a refusal where more than a burst of them
     /// waits.
     pub(crate) fn send(&self, user: UserId, since: Instant) -> Result<Option<Instant>, TooMuch> {
         let Some(sends) = &self.sends else { return Ok(None) };
-        let due = sends.spend(user, 1, since, sends.burst())?;
+        let due = self.hit(Limit::Sends, sends.spend(user, 1, since, sends.burst()))?;
         Ok((due > Instant::now()).then_some(due))
     }
 
@@ -100,7 +124,8 @@ impl Limiter {
     pub(crate) async fn send_in_turn(&self, user: UserId) -> Result<(), TooMuch> {
         let Some(sends) = &self.sends else { return Ok(()) };
         let longest = sends.burst().min(PATIENCE);
-        sleep_until(sends.spend(user, 1, Instant::now(), longest)?).await;
+        let due = self.hit(Limit::Sends, sends.spend(user, 1, Instant::now(), longest))?;
+        sleep_until(due).await;
         Ok(())
     }
 
@@ -116,7 +141,11 @@ impl Limiter {
     pub(crate) fn hold(&self, bytes: usize) -> Option<HeldMemory> {
         let held = HeldMemory { all: Arc::clone(&self.held_bytes), bytes };
         let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
-        (before + bytes <= MAX_HELD_BYTES).then_some(held)
+        let has_room = before + bytes <= MAX_HELD_BYTES;
+        if !has_room {
+            self.refused.inc();
+        }
+        has_room.then_some(held)
     }
 
     #[cfg(test)]
@@ -127,7 +156,11 @@ impl Limiter {
     /// Whether the user has had enough handshakes for a while.
     pub(crate) fn has_too_many_handshakes(&self, user: UserId) -> Option<TooMuch> {
         let wait = self.handshakes.wait(user);
-        (!wait.is_zero()).then_some(TooMuch { wait })
+        if wait.is_zero() {
+            return None;
+        }
+        self.hits.count(Limit::Handshakes);
+        Some(TooMuch { wait })
     }
 
     /// Counts a handshake that succeeds.
@@ -138,13 +171,15 @@ impl Limiter {
 
     /// A place among the user's uploads, free again when it is dropped; waits for one.
     pub(crate) async fn upload(&self, user: UserId) -> Result<Place<UserId>, Full> {
-        self.uploads.take(user, None, Instant::now() + PATIENCE).await
+        let place = self.uploads.take(user, None, Instant::now() + PATIENCE).await;
+        self.hit(Limit::Uploads, place)
     }
 
     /// Counts bytes that the user uploads against what they may in a day.
     pub(crate) fn upload_bytes(&self, user: UserId, bytes: u64) -> Result<(), TooMuch> {
         let Some(rates) = &self.upload_bytes_a_day else { return Ok(()) };
-        rates.spend(user, bytes, Instant::now(), Duration::ZERO).map(drop)
+        let spent = rates.spend(user, bytes, Instant::now(), Duration::ZERO);
+        self.hit(Limit::UploadBytes, spent).map(drop)
     }
 
     /// Waits until more of what the user uploads may be read, after so many bytes.
@@ -162,7 +197,8 @@ impl Limiter {
         user: UserId,
         pace: &Arc<Pace>,
     ) -> Result<Place<UserId>, Full> {
-        self.history_reads.take(user, Some(pace), Instant::now() + PATIENCE).await
+        let place = self.history_reads.take(user, Some(pace), Instant::now() + PATIENCE).await;
+        self.hit(Limit::HistoryReads, place)
     }
 
     /// The same for one who catches up on a socket, as long as that takes.
@@ -227,7 +263,7 @@ mod tests {
     fn limiter(change: impl FnOnce(&mut config::Limits)) -> Limiter {
         let mut limits = config::Limits::default();
         change(&mut limits);
-        Limiter::new(&stub_core::config(limits))
+        Limiter::new(&stub_core::config(limits), &Metrics::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -229,7 +229,7 @@ impl SendPipeline {
         metrics: &Metrics,
     ) -> Self {
         let (terms, stall) = (Terms { keeps: !in_process, wait }, Arc::default());
-        let tally = Arc::new(Tally::new(metrics.refused_sends()));
+        let tally = Arc::new(Tally::new(metrics.sends.clone()));
         let of_lanes = TaskTracker::new();
         let lanes = std::array::from_fn(|_| {
             let revocations = Arc::clone(revocations);
@@ -240,7 +240,7 @@ impl SendPipeline {
         });
         of_lanes.close();
         let client_refs = (!in_process).then(ClientRefs::new);
-        let rooms = Arc::new(Rooms::new(metrics.bytes_of_sends()));
+        let rooms = Arc::new(Rooms::new(metrics.sends.held_bytes()));
         Self { lanes, rooms, client_refs, tasks: of_lanes }
     }
 

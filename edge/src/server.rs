@@ -286,7 +286,7 @@ async fn answer(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     if !is_probe {
-        server.edge.shared.metrics.answered(response.status());
+        server.edge.shared.metrics.refusals.answered(response.status());
     }
     // Else a client would send its next request on it, and find it cut.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS && !course.has_ended().await {

@@ -10,6 +10,7 @@ pub(crate) mod v2;
 
 use std::cell::OnceCell;
 
+use netrox_metrics::Word;
 use netrox_proto::{
     ids::UserId,
     v1::{self as proto, Failure},
@@ -28,6 +29,17 @@ pub(crate) enum Generation {
     V1,
     /// PROTOCOL-2.
     V2,
+}
+
+impl Word for Generation {
+    const ALL: &'static [Self] = &[Self::V1, Self::V2];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
 }
 
 /// A frame of a client.

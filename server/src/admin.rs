@@ -16,7 +16,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use netrox_core::Core;
 use netrox_edge::Edge;
-use prometheus_client::{encoding::text, metrics::info::Info, registry::Registry};
+use netrox_metrics::Registry;
+use prometheus_client::metrics::info::Info;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -26,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cli::{AdminAddress, AdminArgs},
-    listener,
+    listener, process,
     secret::Warnings,
     sources::{SettingError, Sources},
 };
@@ -47,14 +48,12 @@ const METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// The prefix of all metrics.
-const PREFIX: &str = "netrox_chat";
-
-/// A registry that knows which program it is of.
-pub(crate) fn registry(role: &'static str) -> Registry {
-    let mut registry = Registry::with_prefix(PREFIX);
+/// A registry that knows which process it is of.
+pub(crate) fn registry(role: &'static str, draining: CancellationToken) -> Registry {
+    let mut registry = Registry::default();
     let labels = vec![("version", env!("CARGO_PKG_VERSION")), ("role", role)];
     registry.register("build", "The program that runs", Info::new(labels));
+    process::register(&mut registry, draining);
     registry
 }
 
@@ -180,9 +179,8 @@ impl Observed {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut shown = String::new();
-        match text::encode(&mut shown, &self.registry) {
-            Ok(()) => response(StatusCode::OK, METRICS_TYPE, shown),
+        match self.registry.text() {
+            Ok(shown) => response(StatusCode::OK, METRICS_TYPE, shown),
             Err(error) => {
                 tracing::error!(%error, "cannot show the metrics");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "cannot show the metrics")

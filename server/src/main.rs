@@ -23,6 +23,7 @@ mod listener;
 mod memory;
 mod migrate;
 mod open_files;
+mod process;
 mod program;
 mod secret;
 mod service;

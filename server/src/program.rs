@@ -114,7 +114,7 @@ async fn observe(
 ) -> Result<(), Failure> {
     let listener = settings.admin.bind(&settings.sources, &mut settings.warnings)?;
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-    let mut registry = admin::registry(settings.parts.role());
+    let mut registry = admin::registry(settings.parts.role(), asked.drain.clone());
     let metrics = service::Metrics::registered(&settings.parts, &mut registry);
     audit_log.register(&mut registry);
     let observed = Arc::new(Observed::new(registry, asked.drain.clone()));

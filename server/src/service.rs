@@ -4,7 +4,7 @@ use std::{future::pending, net::SocketAddr, path::Path, time::Duration};
 
 use netrox_core::{BusError, Core, MediaLocation, OpenError};
 use netrox_edge::{CoreTransport, Edge};
-use prometheus_client::registry::Registry;
+use netrox_metrics::Registry;
 use tokio::{net::TcpListener, select, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 

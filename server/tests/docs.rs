@@ -201,24 +201,37 @@ fn no_line_of_prose_is_wider_than_a_terminal() {
 }
 
 #[test]
-fn each_metric_is_explained() {
-    let watch = section(&read("docs/OPERATING.md"), "Watch it");
-    let mut count = 0;
-    for file in [
-        "core/src/metrics.rs",
-        "edge/src/metrics.rs",
-        "server/src/admin.rs",
-        "server/audit/src/metrics.rs",
-    ] {
-        let source = read(file);
-        let registered = source.split("registry.register").skip(1);
-        // The unit, or `_total`, comes behind the name.
-        for name in registered.filter_map(|rest| rest.split('"').nth(1)) {
-            count += 1;
-            assert!(watch.contains(&format!("\n* `{name}")), "{file} registers {name}");
-        }
+fn each_alarm_is_listed_and_leads_to_what_to_do() {
+    let page = read("docs/OPERATING.md");
+    let anchors: Vec<_> = page.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let rules = read("deploy/prometheus/netrox-chat.rules.yml");
+    let mut alarms = Vec::new();
+    for rule in rules.split("      - alert: ").skip(1) {
+        let name = rule.lines().next().expect("a name");
+        let field = |field: &str| {
+            let rest = rule.split_once(field).unwrap_or_else(|| panic!("{name} has no {field}")).1;
+            rest.split([' ', '\n']).next().expect("a value").to_owned()
+        };
+        let (severity, target) = (field("severity: "), field("runbook: docs/OPERATING.md#"));
+        assert!(anchors.contains(&target), "{name} leads to #{target}, which is no heading");
+        alarms.push((name.to_owned(), severity, target));
     }
-    assert!(count >= 12, "{count} metrics");
+    let watch = section(&page, "Watch it");
+    let woken =
+        watch.split("### What to be woken for").nth(1).and_then(|rest| rest.split("###").next());
+    let rows = woken.expect("a section").lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: Vec<_> = rows
+        .map(|row| {
+            let mut cells = row.split(" | ");
+            let (name, severity) = (cells.next(), cells.next());
+            let target = row.rsplit_once("| [").and_then(|(_, last)| last.split("](#").nth(1));
+            let target = target.and_then(|rest| rest.split(')').next()).expect("a link");
+            let name = name.expect("a name").trim_end_matches('`').to_owned();
+            (name, severity.expect("a severity").to_owned(), target.to_owned())
+        })
+        .collect();
+    assert!(alarms.len() > 20, "{alarms:?}");
+    assert_eq!(listed, alarms, "the table of docs/OPERATING.md, and the rules");
 }
 
 #[test]

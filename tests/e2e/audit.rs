@@ -7,7 +7,9 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use netrox_harness::{
-    Arrangement, Builder, Role, TestChat, User, each, eventually,
+    Arrangement, Builder, Role, TestChat, User,
+    alarms::Before,
+    each, eventually,
     settings::{JWT_SECRET, SERVICE_TOKEN, variable_name},
     small_disk::SmallDisk,
 };
@@ -203,6 +205,7 @@ async fn a_full_disk_of_the_audit_log_stops_no_chat(arrangement: Arrangement) {
     let log = chat.log(Role::Serve);
     let (_ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
+    let before = Before::of(&chat).await;
     disk.fill();
     // Its last page has some room inside.
     let ids: Vec<_> = (0..MANY).map(|_| Uuid::new_v4().to_string()).collect();
@@ -211,6 +214,7 @@ async fn a_full_disk_of_the_audit_log_stops_no_chat(arrangement: Arrangement) {
         log.contains("the audit log cannot be written").then_some(())
     })
     .await;
+    before.alarms(&chat, &[], &["AuditLogFails"]).await;
     at_ada.say(&bob, CANARY).await;
     at_bob.expect_body(CANARY).await;
     disk.free();

@@ -4,7 +4,9 @@ use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use netrox_harness::{
-    Arrangement, Role, TestChat, each, eventually,
+    Arrangement, Role, TestChat,
+    alarms::Before,
+    each, eventually,
     multipart::Form,
     process,
     s3::{ACCESS_KEY_ID, BUCKET, S3Server, SECRET_ACCESS_KEY},
@@ -136,6 +138,7 @@ async fn a_server_that_is_gone_or_hangs_is_survived(arrangement: Arrangement) {
     let file = content(PART_BYTES + 1);
     let message = chat.upload_file(&ada, &bob, "a.bin", &file).await;
     let path = message["attached_file"].as_str().expect("a path");
+    let before = Before::of(&chat).await;
 
     for hangs in [false, true] {
         if hangs {
@@ -158,6 +161,9 @@ async fn a_server_that_is_gone_or_hangs_is_survived(arrangement: Arrangement) {
         assert_eq!(at_bob.next().await["message_body"], "hello");
         chat.ready().await;
 
+        if !hangs {
+            before.alarms(&chat, &[], &["MediaStoreFails", "UsersAreRefused"]).await;
+        }
         if hangs {
             s3.pause(false)
         } else {

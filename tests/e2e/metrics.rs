@@ -1,64 +1,28 @@
 //! Metrics and health, as those see them who watch the processes.
 
+mod described;
 mod prometheus;
 
-use std::collections::BTreeMap;
-
 use netrox_harness::{
-    Arrangement, Edge, Engine, Role, TestChat, each, engine::PostgresServer, eventually,
+    Arrangement, Engine, Role, TestChat,
+    alarms::Before,
+    each,
+    engine::{NatsServer, PostgresServer},
+    eventually,
+    grpc::Credential,
+    scrape::{Metrics, sum},
 };
+use netrox_proto::v1::{GetUsersRequest, directory_service_client::DirectoryServiceClient};
+use tonic::Code;
 
 each![
     what_happens_is_seen_in_the_metrics;
-    cluster: a_core_whose_database_is_away_lives_and_is_not_ready
+    cluster: a_core_whose_database_is_away_lives_and_is_not_ready,
+    each_metric_is_described_and_nothing_else_is
 ];
 
-/// Series by their name with labels, as they are shown.
-#[derive(Debug)]
-struct Metrics(BTreeMap<String, f64>);
-
-impl Metrics {
-    /// Fails where it is no OpenMetrics text.
-    async fn of(admin: Edge) -> Self {
-        let answer = admin.get("/metrics").send().await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        assert_eq!(answer.header("content-type"), Some(content_type));
-        let text = answer.text().strip_suffix("# EOF\n").expect("an end").to_owned();
-        let (mut series, mut families) = (BTreeMap::new(), Vec::new());
-        for line in text.lines() {
-            if let Some(comment) = line.strip_prefix("# ") {
-                let mut words = comment.split(' ');
-                let (kind, name) = (words.next().expect("a kind"), words.next().expect("a name"));
-                assert!(["HELP", "TYPE", "UNIT"].contains(&kind), "{line}");
-                assert!(name.starts_with("netrox_chat_"), "{line}");
-                families.push(name.to_owned());
-                continue;
-            }
-            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?}"));
-            let value = value.parse().unwrap_or_else(|_| panic!("{line:?}"));
-            let family = families.last().expect("what it is");
-            assert!(name.starts_with(family), "{line} under {family}");
-            assert!(series.insert(name.to_owned(), value).is_none(), "twice: {line}");
-        }
-        Self(series)
-    }
-
-    async fn of_all(chat: &TestChat, roles: &[Role]) -> Vec<Self> {
-        let mut all = Vec::new();
-        for role in roles {
-            all.push(Self::of(chat.admin(*role)).await);
-        }
-        all
-    }
-
-    fn get(&self, series: &str) -> f64 {
-        self.0.get(series).copied().unwrap_or(0.0)
-    }
-}
-
-fn sum(all: &[Metrics], series: &str) -> f64 {
-    all.iter().map(|metrics| metrics.get(&format!("netrox_chat_{series}"))).sum()
+async fn each_metric_is_described_and_nothing_else_is(arrangement: Arrangement) {
+    described::each_metric_is_described_and_nothing_else_is(arrangement).await;
 }
 
 /// Counted a moment after it was seen.
@@ -103,7 +67,7 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
     }
     comes_to(&chat, &cores, "messages_stored_total", 3.0).await;
     comes_to(&chat, &cores, "writes_waiting", 0.0).await;
-    comes_to(&chat, &edges, "sockets_open", 2.0).await;
+    comes_to(&chat, &edges, "sockets_open{generation=\"v1\"}", 2.0).await;
     let after = Metrics::of_all(&chat, &cores).await;
     let commits = sum(&after, "commit_duration_seconds_count");
     assert!(commits > sum(&before, "commit_duration_seconds_count"), "{after:?}");
@@ -111,6 +75,22 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
     assert_eq!(sum(&after, "commit_duration_seconds_bucket{le=\"+Inf\"}"), commits);
     assert_eq!(sum(&after, "commit_writes_count"), commits);
     assert!(sum(&after, "commit_writes_sum") >= commits + 0.0, "{after:?}");
+
+    comes_to(&chat, &edges, "sends_total{kind=\"message\"}", 3.0).await;
+    comes_to(&chat, &edges, "send_duration_seconds_count", 3.0).await;
+    comes_to(&chat, &edges, "deliveries_total{generation=\"v1\"}", 3.0).await;
+    comes_to(&chat, &edges, "delivery_duration_seconds_count", 3.0).await;
+    comes_to(&chat, &cores, "events_sent_total", 3.0).await;
+    comes_to(&chat, &cores, "streams_open{stream=\"subscribe\"}", 2.0).await;
+    let shown = Metrics::of_all(&chat, &edges).await;
+    for (metric, label) in
+        [("send_duration", "{request_id=\""), ("delivery_duration", "{message_id=\"")]
+    {
+        let of_metric = format!("netrox_chat_{metric}_seconds_bucket");
+        let exemplars = shown.iter().flat_map(|metrics| &metrics.exemplars);
+        let mut exemplars = exemplars.filter(|(series, _)| series.starts_with(&of_metric));
+        assert!(exemplars.any(|(_, exemplar)| exemplar.starts_with(label)), "{shown:?}");
+    }
 
     ada_socket.send_text("no JSON").await;
     ada_socket.expect_error("invalid_json").await;
@@ -124,11 +104,13 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
         let series = format!("refusals_total{{over=\"{over}\",reason=\"{reason}\"}}");
         comes_to(&chat, &edges, &series, 1.0).await;
     }
+    let refused = "access_tokens_refused_total{reason=\"no_token\"}";
+    comes_to(&chat, &edges, refused, 1.0).await;
     ada_socket.close().await;
     // A close frame without a code.
     let closed = "socket_closes_total{by=\"client\",code=\"1005\",reason=\"\"}";
     comes_to(&chat, &edges, closed, 1.0).await;
-    comes_to(&chat, &edges, "sockets_open", 1.0).await;
+    comes_to(&chat, &edges, "sockets_open{generation=\"v1\"}", 1.0).await;
     drop(bob_socket);
     let broken = "socket_closes_total{by=\"nobody\",code=\"1006\",reason=\"\"}";
     comes_to(&chat, &edges, broken, 1.0).await;
@@ -136,9 +118,23 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
 }
 
 async fn a_core_whose_database_is_away_lives_and_is_not_ready(arrangement: Arrangement) {
-    let mut postgres = PostgresServer::start().await;
-    let chat = TestChat::builder(arrangement).engine(Engine::Postgres, postgres.server());
+    let (mut postgres, mut nats) = tokio::join!(PostgresServer::start(), NatsServer::start());
+    let chat = TestChat::builder(arrangement)
+        .engine(Engine::Postgres, postgres.server())
+        .engine(Engine::Nats, nats.server());
     let chat = chat.start().await;
+    comes_to(&chat, &chat.core_roles(), "bus_connected", 2.0).await;
+    let (ada, _) = chat.join("ada").await;
+    let before = Before::of(&chat).await;
+    for _ in 0..100 {
+        let refused = chat.get("/chat/get-user-threads/").bearer("no.jwt.token").send().await;
+        assert_eq!(refused.status, 401);
+    }
+    let unknown = Credential::new("one that no core has");
+    let mut directory = DirectoryServiceClient::with_interceptor(chat.channel(), unknown);
+    let refused = directory.get_users(GetUsersRequest::default()).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    before.alarms(&chat, &[], &["TokensAreRefused", "ServiceTokenIsRefused"]).await;
     let is = async |role: Role, status: u16, word: &str| {
         eventually(&format!("{status} {word} of {role:?}"), || async {
             let answer = chat.admin(role).get("/readyz").send().await;
@@ -155,7 +151,15 @@ async fn a_core_whose_database_is_away_lives_and_is_not_ready(arrangement: Arran
     for role in chat.edge_roles() {
         is(role, 503, "not_serving").await;
     }
+    nats.kill();
+    comes_to(&chat, &chat.core_roles(), "bus_connected", 0.0).await;
+    let refused = chat.get("/chat/get-user-threads/").bearer(&ada.token).send().await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    before.alarms(&chat, &[], &["CoreTakesNoWrites", "UsersAreRefused", "BusIsGone"]).await;
+    nats.start_again().await;
     postgres.start_again().await;
+    comes_to(&chat, &chat.core_roles(), "bus_connected", 2.0).await;
+    comes_to(&chat, &chat.core_roles(), "bus_connections_total", 4.0).await;
     for role in chat.roles() {
         is(role, 200, "ready").await;
     }

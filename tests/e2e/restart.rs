@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::flow::{Flow, seed};
 use netrox_harness::{
-    Arrangement, Role, TestChat, eventually, multipart::Form, process::Signal, run_test,
+    Arrangement, Role, TestChat, alarms::Before, eventually, multipart::Form, process::Signal,
+    run_test,
 };
 
 /// Sends messages until one is delivered; what is not must be answered with `unavailable`. Gives
@@ -46,6 +47,7 @@ async fn sockets_stay_open_while_the_core_is_away() {
         at_ada.say(&bob, "canary before").await;
         at_bob.expect_body("canary before").await;
         let mut delivered = vec!["canary before".to_owned()];
+        let mut before = Some(Before::of(&chat).await);
         for end in [Signal::KILL, Signal::TERM, Signal::KILL] {
             // Errors come in the order of the frames: what was delivered is answered as well.
             for (socket, peer) in [(&mut at_ada, &bob), (&mut at_bob, &ada)] {
@@ -81,6 +83,10 @@ async fn sockets_stay_open_while_the_core_is_away() {
                 let answer = chat.get(path).bearer(&ada.token).send().await;
                 answer.assert_failure(503);
                 assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            }
+            if let Some(before) = before.take() {
+                let alarms = ["NodeIsGone", "EdgeIsCutOff", "UsersAreRefused"];
+                before.alarms(&chat, &[Role::Core(0)], &alarms).await;
             }
             let form = Form::new().text("receiver", &bob.id).file("a.txt", "canary");
             let answer = chat.upload(&ada, form).await;

@@ -92,11 +92,12 @@ impl Launcher {
     ) -> Result<Deployment> {
         let keys = Keys::make(directory.path(), self.tokens, self.tls)?;
         let start = Instant::now();
-        let mut processes = Vec::new();
+        let (mut processes, mut admin) = (Vec::new(), Vec::new());
         let http_address = match arrangement {
             Arrangement::Serve => {
                 let serve = Running::spawn(self.command("serve", directory.path(), &keys))?;
-                let [http] = serve.addresses(["http.addr"])?;
+                let [http, metrics] = serve.addresses(["http.addr", "admin.addr"])?;
+                admin.push(metrics);
                 processes.push(serve);
                 http
             }
@@ -112,12 +113,14 @@ impl Launcher {
                     core.env("NETROX_CHAT_DATABASE_URL", url);
                 }
                 let core = Running::spawn(core)?;
-                let [grpc] = core.addresses(["grpc.addr"])?;
+                let [grpc, metrics] = core.addresses(["grpc.addr", "admin.addr"])?;
+                admin.push(metrics);
                 let mut edge = self.command("edge", directory.path(), &keys);
                 let scheme = if self.tls { "https" } else { "http" };
                 edge.env("NETROX_CHAT_CORE", format!("{scheme}://{grpc}"));
                 let edge = Running::spawn(edge)?;
-                let [http] = edge.addresses(["http.addr"])?;
+                let [http, metrics] = edge.addresses(["http.addr", "admin.addr"])?;
+                admin.push(metrics);
                 processes.extend([core, edge]);
                 http
             }
@@ -129,6 +132,7 @@ impl Launcher {
         let target = Target {
             doors: vec![door],
             signer: keys.signer,
+            admin,
             processes: Some(Processes(processes.iter().map(Running::id).collect())),
             database: (!arrangement.is_on_postgres()).then(|| database(directory.path())),
         };

@@ -66,6 +66,7 @@ pub(crate) async fn measure() -> Result<Relay> {
         signer: Signer::by_secret("any"),
         processes: Some(Processes(vec![process.id()])),
         database: None,
+        admin: Vec::new(),
     };
     let one_at_a_time = closed::Closed {
         receivers: 1,

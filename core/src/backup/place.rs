@@ -19,6 +19,7 @@ use crate::{
     clock,
     config::MediaLocation,
     media::{self, Error, StoreError, Upload, s3},
+    metrics::MediaMetrics,
 };
 
 /// What is written to a local file at a time.
@@ -92,7 +93,9 @@ impl Place {
 
     /// Appears under its path, durable, when it is finished.
     pub(crate) fn create(&self, path: &str) -> Upload {
-        Upload::new(Arc::clone(&self.store), Path::from(path), self.part_bytes)
+        // Nobody watches the metrics of a backup.
+        let metrics = MediaMetrics::default();
+        Upload::new(Arc::clone(&self.store), Path::from(path), self.part_bytes, &metrics)
     }
 
     /// The whole of a small file; durable when it returns.

@@ -24,6 +24,7 @@ use crate::{
     command::{Deletion, Dispatch, Edit, Mark, MarkKind, NewMessage},
     committer::{Dispatched, MAX_AGE, Marked, Returns, Stored, Terms, Verb},
     error::Error,
+    metrics::Stream,
     request,
 };
 
@@ -56,6 +57,7 @@ async fn run(
     responses: mpsc::Sender<Result<v1::SendMessagesResponse, Status>>,
     answered: Instant,
 ) {
+    let _open = chat.streams.open(Stream::Send);
     let mut unanswered = FuturesUnordered::new();
     let returns = Returns::default();
     // How the stream ends once all that was read is answered.

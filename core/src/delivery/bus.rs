@@ -19,6 +19,7 @@ use std::{
 use async_nats::{Client, connection::State};
 use bytes::Bytes;
 use netrox_proto::ids::UserId;
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io,
     sync::{Notify, mpsc},
@@ -40,7 +41,12 @@ use self::{
     subject::{Subjects, share_of},
 };
 pub(super) use self::{hint::HintItem, listening::Listening};
-use crate::{change::Change, config::BusConfig, store::history::History};
+use crate::{
+    change::Change,
+    config::BusConfig,
+    metrics::{BusMetrics, length},
+    store::history::History,
+};
 
 /// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped. As many as the largest commit
 /// may have participants.
@@ -72,6 +78,7 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
 pub(super) struct Bus {
     client: Client,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
+    dropped: Counter,
     is_lossy: Arc<AtomicBool>,
     history: History,
     shares: Arc<Shares>,
@@ -84,11 +91,12 @@ impl Bus {
         cluster: Uuid,
         history: History,
         inbox: Arc<dyn Inbox>,
-        tasks: TaskTracker,
-        stop: CancellationToken,
+        (tasks, stop): (TaskTracker, CancellationToken),
+        metrics: BusMetrics,
     ) -> Result<Self, OpenError> {
         let connected = Arc::new(Notify::new());
-        let observer = Arc::new(Observer::new(Arc::clone(&inbox), Arc::clone(&connected)));
+        let observer =
+            Arc::new(Observer::new(Arc::clone(&inbox), Arc::clone(&connected), metrics.clone()));
         let observed = Arc::clone(&observer);
         let options = entry::options(config)
             .await?
@@ -105,16 +113,20 @@ impl Bus {
         let subjects = Arc::new(Subjects::new(cluster));
         let older = Arc::<OlderCores>::default();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
+        let looked_at = outgoing.downgrade();
+        let dropped = metrics.queues.add("bus", QUEUE_HINTS, move || length(&looked_at));
+        metrics.begin();
         let outlet = Outlet {
             client: client.clone(),
             subjects: Arc::clone(&subjects),
             older: Arc::clone(&older),
+            metrics: metrics.clone(),
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(queue, connected)));
-        let ear = Ear { inbox, history: history.clone(), subjects, older };
+        let ear = Ear { inbox, history: history.clone(), subjects, older, metrics };
         let shares = Arc::new(Shares::new(client.clone(), ear, tasks));
         shares.listen_to_older(stop);
-        Ok(Self { client, outgoing, is_lossy: Arc::default(), history, shares })
+        Ok(Self { client, outgoing, dropped, is_lossy: Arc::default(), history, shares })
     }
 
     /// Tells the other cores what users learn of. Never waits.
@@ -142,6 +154,9 @@ impl Bus {
 
     fn send(&self, user: UserId, payload: Bytes) {
         let lost = self.outgoing.try_send((user, payload)).is_err();
+        if lost {
+            self.dropped.inc();
+        }
         if lost && !self.is_lossy.swap(true, Ordering::Relaxed) {
             tracing::warn!("the bus is too slow: other cores learn from the database");
         } else if !lost {
@@ -160,6 +175,7 @@ struct Outlet {
     client: Client,
     subjects: Arc<Subjects>,
     older: Arc<OlderCores>,
+    metrics: BusMetrics,
 }
 
 impl Outlet {
@@ -178,6 +194,7 @@ impl Outlet {
 
     /// It fails when the client has ended, and then nobody hears it anyway.
     async fn publish(&self, user: UserId, payload: Bytes) {
+        self.metrics.sent();
         let copy = self.older.are_there().then(|| hint::copy(&payload));
         let _ = self.client.publish(self.subjects.of_share(share_of(user)), payload).await;
         if let Some(copy) = copy {

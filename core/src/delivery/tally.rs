@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::notice::Notices;
+use crate::{metrics::BusMetrics, notice::Notices};
 
 /// For so long after a change of the connection things may come either way.
 const UNSETTLED: Duration = Duration::from_secs(5);
@@ -26,6 +26,7 @@ pub(super) struct Tally {
     by_bus: AtomicU64,
     state: Mutex<State>,
     told: Notices<()>,
+    metrics: BusMetrics,
 }
 
 #[derive(Debug)]
@@ -36,12 +37,16 @@ struct State {
 
 impl Default for Tally {
     fn default() -> Self {
-        let state = State { from: Instant::now(), missed: 0 };
-        Self { by_bus: AtomicU64::new(0), state: Mutex::new(state), told: Notices::default() }
+        Self::new(BusMetrics::default())
     }
 }
 
 impl Tally {
+    pub(super) fn new(metrics: BusMetrics) -> Self {
+        let state = Mutex::new(State { from: Instant::now(), missed: 0 });
+        Self { by_bus: AtomicU64::new(0), state, told: Notices::default(), metrics }
+    }
+
     /// A few instructions that do not panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -65,6 +70,7 @@ impl Tally {
                 return;
             }
             state.missed += users;
+            self.metrics.missed(users);
             let counts = (state.missed, self.by_bus.load(Ordering::Relaxed));
             if now >= state.from + WINDOW {
                 *state = State { from: now, missed: 0 };

@@ -8,6 +8,7 @@ use super::{
     Error, StoreError,
     kind::{self, SNIFF_BYTES},
 };
+use crate::metrics::{Direction, MediaMetrics, MediaOperation};
 
 /// Allocated at a time of a part.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -22,6 +23,7 @@ pub(crate) struct Upload {
     buffer: PutPayloadMut,
     head: Vec<u8>,
     size: u64,
+    metrics: MediaMetrics,
 }
 
 /// What is known of a file that was written.
@@ -33,9 +35,14 @@ pub(crate) struct Finished {
 
 impl Upload {
     /// `part_bytes` is the size of all parts but the last: stores demand that they are alike.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: Path, part_bytes: usize) -> Self {
-        let (parts, head) = (None, Vec::new());
-        Self { store, path, part_bytes, parts, buffer: new_buffer(), head, size: 0 }
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        path: Path,
+        part_bytes: usize,
+        metrics: &MediaMetrics,
+    ) -> Self {
+        let (parts, head, metrics) = (None, Vec::new(), metrics.clone());
+        Self { store, path, part_bytes, parts, buffer: new_buffer(), head, size: 0, metrics }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -59,6 +66,13 @@ impl Upload {
     }
 
     async fn put_part(&mut self) -> Result<(), Error> {
+        let (metrics, bytes) = (self.metrics.clone(), self.buffer.content_length());
+        metrics.measure(MediaOperation::Write, self.put_part_now()).await?;
+        metrics.moved(Direction::Written, bytes);
+        Ok(())
+    }
+
+    async fn put_part_now(&mut self) -> Result<(), Error> {
         if self.parts.is_none() {
             self.parts = Some(self.store.put_multipart(&self.path).await.map_err(failed)?);
         }
@@ -71,19 +85,24 @@ impl Upload {
 
     /// The file is durable under its path when it returns. After an error it may be there or not.
     pub(crate) async fn finish(&mut self) -> Result<Finished, Error> {
-        if self.parts.is_some() {
-            if !self.buffer.is_empty() {
-                self.put_part().await?;
-            }
-            if let Some(parts) = &mut self.parts {
-                parts.complete().await.map_err(failed)?;
-                self.parts = None;
-            }
+        if self.parts.is_some() && !self.buffer.is_empty() {
+            self.put_part().await?;
+        }
+        let (metrics, bytes) = (self.metrics.clone(), self.buffer.content_length());
+        metrics.measure(MediaOperation::Finish, self.finish_now()).await?;
+        metrics.moved(Direction::Written, bytes);
+        Ok(Finished { size: self.size, content_type: kind::media_type(&self.head) })
+    }
+
+    async fn finish_now(&mut self) -> Result<(), Error> {
+        if let Some(parts) = &mut self.parts {
+            parts.complete().await.map_err(failed)?;
+            self.parts = None;
         } else {
             let whole = std::mem::replace(&mut self.buffer, new_buffer());
             self.store.put(&self.path, whole.freeze()).await.map_err(failed)?;
         }
-        Ok(Finished { size: self.size, content_type: kind::media_type(&self.head) })
+        Ok(())
     }
 
     /// Removes the parts of a file that will not be finished.

@@ -9,7 +9,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use netrox_metrics::By;
 use netrox_tls::{FallibleAccept, HandshakeFailure, ServerStream, ServerTls};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -17,7 +19,7 @@ use tokio::{
 use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::received::PREFACE_TIMEOUT;
-use crate::{auth::CertificateNames, metrics::FailedHandshakes, notice::Notices};
+use crate::{auth::CertificateNames, notice::Notices};
 
 /// Who makes a handshake.
 #[derive(Debug)]
@@ -33,12 +35,12 @@ pub(super) struct Stranger {
 #[derive(Debug)]
 pub(super) struct Handshakes {
     tls: ServerTls,
-    failed: FailedHandshakes,
+    failed: By<HandshakeFailure, Counter>,
     notices: Notices<HandshakeFailure>,
 }
 
 impl Handshakes {
-    pub(super) fn new(tls: ServerTls, failed: FailedHandshakes) -> Self {
+    pub(super) fn new(tls: ServerTls, failed: By<HandshakeFailure, Counter>) -> Self {
         Self { tls, failed, notices: Notices::default() }
     }
 

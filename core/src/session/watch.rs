@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netrox_metrics::Held;
 use netrox_proto::v1::{
     self, EdgeOver, SessionsOfUser, WatchSessionsRequest, WatchSessionsResponse,
     watch_sessions_request::Request,
@@ -40,6 +41,7 @@ pub(super) struct Watch {
     pub(super) responses: mpsc::Sender<Result<WatchSessionsResponse, Status>>,
     /// When something was last sent.
     pub(super) told: Instant,
+    pub(super) _open: Held,
 }
 
 /// How a watch ends.

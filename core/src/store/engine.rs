@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
 use super::postgres::Pool;
+use crate::metrics::StoreMetrics;
 
 /// What a read may take, the wait for a connection included: a caller is better served by "unavailable"
 /// than by a wait. SQLite has no server that could hang.
@@ -19,6 +20,26 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) enum Readers {
     Sqlite(SqlitePool),
     Postgres(Pool),
+}
+
+impl Readers {
+    pub(super) fn show(&self, name: &'static str, metrics: &StoreMetrics) {
+        match self {
+            Self::Sqlite(pool) => {
+                let limit = u64::from(pool.options().get_max_connections());
+                metrics.limits.add([("pool", name)], move || Some(limit));
+                let idle = pool.clone();
+                let labels = [("pool", name), ("state", "idle")];
+                metrics.connections.add(labels, move || Some(idle.num_idle() as u64));
+                let busy = pool.clone();
+                let labels = [("pool", name), ("state", "busy")];
+                metrics.connections.add(labels, move || {
+                    Some(u64::from(busy.size()).saturating_sub(busy.num_idle() as u64))
+                });
+            }
+            Self::Postgres(pool) => pool.show(name, metrics),
+        }
+    }
 }
 
 /// One connection.

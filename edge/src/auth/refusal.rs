@@ -6,6 +6,7 @@ use std::{
 };
 
 use jsonwebtoken::errors::{Error, ErrorKind};
+use netrox_metrics::Word;
 
 /// Why a request has no user. Its caller is never told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,34 +85,6 @@ impl Refusal {
         Self::RevocationsUnknown,
     ];
 
-    /// For the audit trail.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Missing => "no_token",
-            Self::SeveralHeaders => "several_headers",
-            Self::OtherScheme => "other_scheme",
-            Self::TooLong => "too_long",
-            Self::Malformed => "malformed",
-            Self::Algorithm => "algorithm",
-            Self::Signature => "signature",
-            Self::Critical => "critical",
-            Self::NoExpiry => "no_expiry",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::BadStart => "bad_start",
-            Self::Issuer => "issuer",
-            Self::Audience => "audience",
-            Self::Type => "type",
-            Self::NoUser => "no_user",
-            Self::UserId => "user_id",
-            Self::UserOfAnother => "user_of_another",
-            Self::UnknownKey => "unknown_key",
-            Self::NoKeys => "no_keys",
-            Self::Revoked => "revoked",
-            Self::RevocationsUnknown => "revocations_unknown",
-        }
-    }
-
     /// Whether the token may be somebody's guess: one that was good, or will be, is none, nor is what nobody can tell of.
     pub(crate) fn is_of_a_guess(self) -> bool {
         match self {
@@ -143,6 +116,38 @@ impl Refusal {
     /// It says nothing of the token, which may be tried again.
     pub(crate) fn is_temporary(self) -> bool {
         matches!(self, Self::NoKeys | Self::RevocationsUnknown)
+    }
+}
+
+/// For metrics and the audit trail.
+impl Word for Refusal {
+    const ALL: &'static [Self] = &Refusal::ALL;
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "no_token",
+            Self::SeveralHeaders => "several_headers",
+            Self::OtherScheme => "other_scheme",
+            Self::TooLong => "too_long",
+            Self::Malformed => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Critical => "critical",
+            Self::NoExpiry => "no_expiry",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::BadStart => "bad_start",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Type => "type",
+            Self::NoUser => "no_user",
+            Self::UserId => "user_id",
+            Self::UserOfAnother => "user_of_another",
+            Self::UnknownKey => "unknown_key",
+            Self::NoKeys => "no_keys",
+            Self::Revoked => "revoked",
+            Self::RevocationsUnknown => "revocations_unknown",
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use netrox_metrics::By;
 use netrox_proto::ids::UserId;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 
 use super::{PATIENCE, Pace, Place, Places, share_of_files};
-use crate::{client_address::ClientAddress, config::Config};
+use crate::{client_address::ClientAddress, config::Config, metrics::Limit};
 
 /// A file on its way holds a connection and, where the core is in this process, the file.
 const FILES_OF_DOWNLOAD: usize = 2;
@@ -18,6 +20,7 @@ pub(crate) struct Downloads {
     by_user: Places<UserId>,
     by_address: Places<ClientAddress>,
     all: Places<()>,
+    hits: By<Limit, Counter>,
 }
 
 /// A download's places, free again when it is dropped.
@@ -45,7 +48,7 @@ pub(crate) enum NoDownload {
 }
 
 impl Downloads {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, hits: By<Limit, Counter>) -> Self {
         let limits = &config.limits;
         let share = |wanted| share_of_files(config, wanted * FILES_OF_DOWNLOAD) / FILES_OF_DOWNLOAD;
         let (max, max_waiting) = (share(limits.max_downloads), share(MAX_WAITING_OF_ALL));
@@ -53,6 +56,7 @@ impl Downloads {
             by_user: Places::new(limits.max_downloads_per_user, MAX_WAITING),
             by_address: Places::new(limits.max_downloads_per_address, MAX_WAITING),
             all: Places::new(max.max(1), max_waiting),
+            hits,
         }
     }
 
@@ -64,7 +68,10 @@ impl Downloads {
         pace: Arc<Pace>,
     ) -> Result<Download, NoDownload> {
         let until = Instant::now() + PATIENCE;
-        let of_theirs = |_| NoDownload::OfTheirs;
+        let of_theirs = |_| {
+            self.hits.count(Limit::DownloadsOfTheirs);
+            NoDownload::OfTheirs
+        };
         let of_user = match user {
             Some(user) => {
                 Some(self.by_user.take(user, Some(&pace), until).await.map_err(of_theirs)?)
@@ -78,7 +85,10 @@ impl Downloads {
             None => None,
         };
         let of_all = self.all.take((), Some(&pace), until).await;
-        let of_all = of_all.map_err(|_| NoDownload::OfAll)?;
+        let of_all = of_all.map_err(|_| {
+            self.hits.count(Limit::Downloads);
+            NoDownload::OfAll
+        })?;
         Ok(Download { _of_user: of_user, _of_address: of_address, _of_all: of_all, pace })
     }
 }
@@ -98,7 +108,7 @@ mod tests {
             max_downloads: 5,
             ..Limits::default()
         };
-        Downloads::new(&Config { open_files, ..stub_core::config(limits) })
+        Downloads::new(&Config { open_files, ..stub_core::config(limits) }, By::counters("limit"))
     }
 
     async fn begin(

@@ -150,10 +150,15 @@ impl Lane {
         if let Some(waiting) = is_back {
             self.stall.end(waiting);
         }
-        if let (Some(answer), Some(result)) = (command.and_then(|command| command.answer), result) {
-            if let Err(failure) = &result {
-                self.tally.refused(failure);
+        if let (Some(OnStream { answer: Some(answer), entry, .. }), Some(result)) =
+            (command, result)
+        {
+            match &result {
+                Ok(sent) => self.tally.answered(sent, &entry),
+                Err(failure) => self.tally.refused(failure),
             }
+            // Its room is free before its sender knows.
+            drop(entry);
             // The sender may have gone.
             let _ = answer.send(result);
         }

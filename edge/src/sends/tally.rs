@@ -1,21 +1,34 @@
-//! What the operator is told of sends that were refused here, and of what they hold.
+//! What the operator is told of sends that were answered or refused here.
 
 use netrox_proto::v1::{ErrorReason, Failure};
 
+use super::{Sent, commands::Entry};
 use crate::{
-    metrics::{RefusedSends, SendRefusal},
+    metrics::{SendKind, SendMetrics, SendRefusal},
     notice::Notice,
 };
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    refused: RefusedSends,
+    metrics: SendMetrics,
     notice: Notice,
 }
 
 impl Tally {
-    pub(super) fn new(refused: RefusedSends) -> Self {
-        Self { refused, notice: Notice::default() }
+    pub(super) fn new(metrics: SendMetrics) -> Self {
+        Self { metrics, notice: Notice::default() }
+    }
+
+    /// Counts what took effect.
+    pub(super) fn answered(&self, sent: &Sent, entry: &Entry) {
+        let kind = match sent {
+            Sent::Message(_) => SendKind::Message,
+            Sent::Dispatch(_) => SendKind::Attachment,
+            Sent::Edit(_) => SendKind::Edit,
+            Sent::Delete => SendKind::Delete,
+            Sent::Mark(_) => SendKind::Mark,
+        };
+        self.metrics.answered(kind, entry.submitted.elapsed(), &entry.request_id);
     }
 
     /// Counts a refusal, and warns where too many sends wait, here or at the core, and nothing is away.
@@ -50,7 +63,7 @@ impl Tally {
             | R::TooManyRevocations
             | R::Internal => return,
         };
-        self.refused.count(refusal);
+        self.metrics.refused(refusal);
         if refusal == SendRefusal::Overloaded && self.notice.is_due() {
             tracing::warn!(
                 cause = failure.message,

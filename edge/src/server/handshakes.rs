@@ -28,7 +28,7 @@ impl Handshakes {
     }
 
     fn count(&self, failure: HandshakeFailure) {
-        self.metrics.handshake_failed(failure);
+        self.metrics.handshakes_failed.count(failure);
         self.failed[failure as usize].fetch_add(1, Ordering::Relaxed);
     }
 

@@ -12,7 +12,10 @@ use super::{
     feed::Feed,
     queue::{Outgoing, Push},
 };
-use crate::wire::MessageFrames;
+use crate::{
+    metrics::{Delivering, Metrics, SocketMetrics},
+    wire::{Generation, MessageFrames},
+};
 
 /// How long in total a socket may take nothing before its full queue is half empty again. Until then
 /// the user's other connections wait too: a burst, such as after a break, is not yet a slow consumer.
@@ -22,17 +25,24 @@ const MAX_STALL: Duration = Duration::from_secs(1);
 type Late = (Arc<Outgoing>, Utf8Bytes);
 
 /// Delivers events after `position`. Gives what has to be waited for, which is rare, and large beside the rest of the task.
-pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<BoxFuture<'_, ()>> {
+pub(super) fn deliver<'a>(
+    feed: &'a Feed,
+    metrics: &'a Metrics,
+    events: Vec<Event>,
+    position: u64,
+) -> Option<BoxFuture<'a, ()>> {
     if events.is_empty() {
         return None;
     }
     let connections = feed.connections();
+    let mut counted = metrics.deliveries.begin(Generation::V1);
     let mut events = events.into_iter();
     while let Some(event) = events.next() {
         let Some(message) = new_message(feed, event, position) else { continue };
-        let late = push(&connections, &message);
+        let late = push(&connections, &message, &mut counted);
         if !late.is_empty() {
-            return Some(Box::pin(deliver_late(feed, connections, late, events, position)));
+            let late = deliver_late(feed, metrics, counted, connections, late, events, position);
+            return Some(Box::pin(late));
         }
     }
     None
@@ -41,17 +51,22 @@ pub(super) fn deliver(feed: &Feed, events: Vec<Event>, position: u64) -> Option<
 /// From a frame on that some connections have no room for.
 async fn deliver_late(
     feed: &Feed,
+    metrics: &Metrics,
+    mut counted: Delivering<'_>,
     connections: Vec<Arc<Outgoing>>,
     mut late: Vec<Late>,
     mut events: vec::IntoIter<Event>,
     position: u64,
 ) {
     loop {
-        join_all(late.iter().map(|(outgoing, frame)| push_late(outgoing, frame))).await;
+        let pushed =
+            late.iter().map(|(outgoing, frame)| push_late(outgoing, frame, &metrics.sockets));
+        join_all(pushed).await;
+        counted.has_waited();
         let Some(event) = events.next() else { return };
         late.clear();
         if let Some(message) = new_message(feed, event, position) {
-            late = push(&connections, &message);
+            late = push(&connections, &message, &mut counted);
         }
     }
 }
@@ -70,7 +85,13 @@ fn new_message(feed: &Feed, event: Event, position: u64) -> Option<Message> {
 }
 
 /// Shows a message to each connection in its generation. Gives those that have no room for it.
-fn push(connections: &[Arc<Outgoing>], message: &Message) -> Vec<Late> {
+fn push(
+    connections: &[Arc<Outgoing>],
+    message: &Message,
+    counted: &mut Delivering<'_>,
+) -> Vec<Late> {
+    counted.frames(connections.len());
+    counted.shown(message);
     let frames = MessageFrames::of(message);
     let late = |outgoing: &Arc<Outgoing>| {
         let frame = frames.get(outgoing.generation())?;
@@ -82,8 +103,12 @@ fn push(connections: &[Arc<Outgoing>], message: &Message) -> Vec<Late> {
 
 /// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
 /// one that is stuck, or hardly takes any.
-pub(super) async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes) {
+pub(super) async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes, metrics: &SocketMetrics) {
+    let mut has_waited = false;
     while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
+        if !std::mem::replace(&mut has_waited, true) {
+            metrics.stalled();
+        }
         let changed = outgoing.changed(frame.len(), stalled_since);
         if stalled_since.is_none() {
             changed.await;

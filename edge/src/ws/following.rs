@@ -35,9 +35,13 @@ use super::{
 use crate::{
     backoff::Backoff,
     limits::Limiter,
-    wire::v2::{
-        cursor::{Cursor, Reset},
-        server_frame,
+    metrics::Metrics,
+    wire::{
+        Generation,
+        v2::{
+            cursor::{Cursor, Reset},
+            server_frame,
+        },
     },
 };
 
@@ -112,9 +116,11 @@ impl Following {
             let failure = match opened {
                 Ok(responses) => {
                     let opened_at = Instant::now();
-                    let stream = Stream { responses, limiter: &limiter, outgoing: &outgoing };
+                    let metrics = &subscriptions.metrics;
+                    let stream =
+                        Stream { responses, limiter: &limiter, outgoing: &outgoing, metrics };
                     let failure = stream.follow(&core, &mut progress).await;
-                    subscriptions.metrics.subscription_broke(failure.reason());
+                    metrics.deliveries.subscription_broke(failure.reason());
                     if opened_at.elapsed() >= MAX_RETRY {
                         backoff.reset();
                     }
@@ -152,6 +158,7 @@ struct Stream<'a> {
     responses: Responses,
     limiter: &'a Limiter,
     outgoing: &'a Outgoing,
+    metrics: &'a Metrics,
 }
 
 impl Stream<'_> {
@@ -235,20 +242,27 @@ impl Stream<'_> {
     async fn show(&self, user: UserId, event: Event, progress: &mut Progress) {
         let Some((cursor, is_new)) = progress.take(&event) else { return };
         let cursor = cursor.encode(user);
-        let frame = match event.change {
-            Some(Change::Message(message)) => {
-                server_frame::message(&cursor, is_new, &message, user)
-            }
-            Some(Change::Thread(thread)) => server_frame::thread(&cursor, &thread),
+        let frame = match &event.change {
+            Some(Change::Message(message)) => server_frame::message(&cursor, is_new, message, user),
+            Some(Change::Thread(thread)) => server_frame::thread(&cursor, thread),
             None => return,
         };
         self.push(frame, progress).await;
+        let mut counted = self.metrics.deliveries.begin(Generation::V2);
+        counted.frames(1);
+        if let Some(Change::Message(message)) = event.change
+            && is_new
+            && progress.is_caught_up()
+            && message.receiver_id.parse() == Ok(user)
+        {
+            counted.shown(&message);
+        }
     }
 
     /// Who catches up is never too slow, as long as the socket takes something.
     async fn push(&self, frame: Utf8Bytes, progress: &mut Progress) {
         if !progress.is_catching_up(self.outgoing.is_empty()) {
-            return push_late(self.outgoing, &frame).await;
+            return push_late(self.outgoing, &frame, &self.metrics.sockets).await;
         }
         while let Push::Full { stalled_since } = self.outgoing.push(frame.clone()) {
             self.outgoing.changed(frame.len(), stalled_since).await;

@@ -229,7 +229,7 @@ where
     /// Counts an end that neither side has announced.
     fn note_end(&self, end: SessionEnd) {
         if matches!(end, SessionEnd::Gone) && self.closing.is_none() {
-            self.context.metrics.closed(Close::of_connection());
+            self.context.metrics.sockets.closed(Close::of_connection());
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use netrox_metrics::Held;
 use netrox_proto::{ids::UserId, v1::Failure};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     config::Limits,
     directory::KnownUsers,
-    metrics::{Metrics, OpenSocket},
+    metrics::{Limit, Metrics},
     sends::{SendPipeline, Sender},
     tasks::Tasks,
     wire::Generation,
@@ -122,7 +123,14 @@ impl Sockets {
         if self.registry().draining {
             return Err(NoPlace::Draining);
         }
-        self.places.take(user)
+        self.places.take(user).inspect_err(|none| {
+            let limit = match none {
+                NoPlace::OfUser => Limit::ConnectionsOfUser,
+                NoPlace::OfAll => Limit::Connections,
+                NoPlace::Draining => return,
+            };
+            self.metrics.refusals.limits().count(limit);
+        })
     }
 
     /// Adds a connection of the user who has the place. One of the first generation has a subscription from the first on;
@@ -151,7 +159,7 @@ impl Sockets {
             }
         };
         drop(registry);
-        let counted = self.metrics.open_socket();
+        let counted = self.metrics.sockets.open(generation);
         let sockets = Arc::clone(self);
         let following = None;
         Ok(Connection { sockets, user, members, feed, following, outgoing, _counted: counted })
@@ -271,7 +279,7 @@ pub(super) struct Connection {
     /// In the second, until its session takes it.
     pub(super) following: Option<Box<Following>>,
     pub(super) outgoing: Arc<Outgoing>,
-    _counted: OpenSocket,
+    _counted: Held,
 }
 
 impl Connection {

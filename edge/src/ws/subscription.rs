@@ -144,7 +144,7 @@ impl Subscriptions {
                     let failure = self.follow(feed, &mut responses, reached).await;
                     feed.pause();
                     if !feed.is_left() {
-                        self.metrics.subscription_broke(failure.reason());
+                        self.metrics.deliveries.subscription_broke(failure.reason());
                     }
                     if opened_at.elapsed() >= MAX_RETRY {
                         backoff.reset();
@@ -238,7 +238,7 @@ impl Subscriptions {
                 Err(status) => return Failure::from(&status),
             };
             self.revocations.known().await;
-            if let Some(late) = deliver(feed, events, position.seq) {
+            if let Some(late) = deliver(feed, &self.metrics, events, position.seq) {
                 late.await;
             }
             position.seq = reached.max(position.seq);

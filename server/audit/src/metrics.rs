@@ -1,9 +1,7 @@
 //! What can be measured of the audit trail.
 
-use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
-    registry::Registry,
-};
+use netrox_metrics::Registry;
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
 /// Cheap handles.
 #[derive(Debug, Clone, Default)]

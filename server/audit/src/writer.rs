@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus_client::registry::Registry;
+use netrox_metrics::Registry;
 
 use crate::{
-    Audit, Shared, Target,
+    Audit, QUEUE_BYTES, Shared, Target,
     event::{Event, Name, Outcome},
     metrics::Metrics,
     output::Output,
@@ -98,6 +98,12 @@ impl AuditLog {
     pub fn register(&self, registry: &mut Registry) {
         if let Audit(Some(shared)) = &self.audit {
             shared.metrics.register(registry);
+            let shared = Arc::downgrade(shared);
+            let refused = registry.queues().add("audit_bytes", QUEUE_BYTES, move || {
+                Some(shared.upgrade()?.queued_bytes.load(Ordering::Relaxed))
+            });
+            // What is dropped is counted in lines, and for other causes too.
+            drop(refused);
         }
     }
 

@@ -57,7 +57,11 @@ fn it_shows_metrics_and_health_and_nothing_else() {
     assert!(body.ends_with("# EOF\n"), "{body}");
     let version = env!("CARGO_PKG_VERSION");
     let build = format!("netrox_chat_build_info{{version=\"{version}\",role=\"serve\"}} 1\n");
-    for line in [&*build, "netrox_chat_sockets_open 0\n", "netrox_chat_writes_waiting 0\n"] {
+    for line in [
+        &*build,
+        "netrox_chat_sockets_open{generation=\"v1\"} 0\n",
+        "netrox_chat_writes_waiting 0\n",
+    ] {
         assert!(body.contains(line), "{line}: {body}");
     }
 

@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
+use netrox_metrics::Word;
 use tokio_rustls::rustls;
 
 /// Why a connection to a door was closed before it was one.
@@ -54,8 +55,23 @@ impl HandshakeFailure {
         }
     }
 
-    /// For metrics.
-    pub fn word(self) -> &'static str {
+    /// Whether it may come of how a door is set up; all else comes of who looks for open ports.
+    pub fn is_of_settings(self) -> bool {
+        match self {
+            Self::RefusedByPeer
+            | Self::NothingInCommon
+            | Self::NoCertificate
+            | Self::BadCertificate => true,
+            Self::NotTls | Self::TimedOut | Self::MadeRoom | Self::Closed | Self::Broken => false,
+        }
+    }
+}
+
+/// For metrics.
+impl Word for HandshakeFailure {
+    const ALL: &'static [Self] = &HandshakeFailure::ALL;
+
+    fn word(self) -> &'static str {
         match self {
             Self::NotTls => "not_tls",
             Self::TimedOut => "timeout",
@@ -66,17 +82,6 @@ impl HandshakeFailure {
             Self::NoCertificate => "no_certificate",
             Self::BadCertificate => "bad_certificate",
             Self::Broken => "broken",
-        }
-    }
-
-    /// Whether it may come of how a door is set up; all else comes of who looks for open ports.
-    pub fn is_of_settings(self) -> bool {
-        match self {
-            Self::RefusedByPeer
-            | Self::NothingInCommon
-            | Self::NoCertificate
-            | Self::BadCertificate => true,
-            Self::NotTls | Self::TimedOut | Self::MadeRoom | Self::Closed | Self::Broken => false,
         }
     }
 }

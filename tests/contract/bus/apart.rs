@@ -1,6 +1,8 @@
 //! Cores that are all connected to a bus, and not to each other: two servers that are no cluster, or two accounts of one.
 
-use netrox_harness::{Builder, Engine, TestChat, engine::NatsServer, eventually, run_test};
+use netrox_harness::{
+    Builder, Engine, TestChat, alarms::Before, engine::NatsServer, eventually, run_test,
+};
 
 use super::{RECEIVING, SENDING, builder, connect, listener};
 use crate::{running::Connection, subscribe::Subscription};
@@ -52,6 +54,7 @@ async fn a_bus_that_carries_nothing_is_warned_about() {
         let route = builder(&nats).route(RECEIVING, Engine::Nats, other.address());
         let mut apart = Pair::start(route, &other).await;
         let mut together = Pair::start(builder(&nats), &nats).await;
+        let before = Before::of(&apart.chat).await;
         eventually("what is told", async || {
             together.talk().await;
             apart.talk().await;
@@ -61,6 +64,7 @@ async fn a_bus_that_carries_nothing_is_warned_about() {
         for core in [SENDING, RECEIVING] {
             assert!(!together.chat.log(core).contains(TOLD), "a bus that carries all");
         }
+        before.alarms(&apart.chat, &[], &["BusLosesHints"]).await;
         // Who receives nothing from others has nothing to complain about.
         assert!(!apart.chat.log(SENDING).contains(TOLD));
     })

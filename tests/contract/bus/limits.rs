@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use netrox_harness::{engine::NatsServer, eventually, run_test};
+use netrox_harness::{alarms::Before, engine::NatsServer, eventually, run_test};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -73,6 +73,7 @@ async fn a_core_that_may_not_publish_is_warned_about_once() {
         );
         let nats = configuration.start("chat:chat@").await;
         let chat = builder(&nats).start().await;
+        let before = Before::of(&chat).await;
         let sending = connect(&chat, SENDING).await;
         let receiving = connect(&chat, RECEIVING).await;
         let [ada, bob] = users_apart(&sending).await;
@@ -96,6 +97,7 @@ async fn a_core_that_may_not_publish_is_warned_about_once() {
         let lines = log.lines();
         let told = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         assert_eq!(told.filter(|event| is_refusal(event).is_some()).count(), 1);
+        before.alarms(&chat, &[], &["BusIsRefused"]).await;
     })
     .await;
 }

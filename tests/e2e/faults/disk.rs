@@ -5,7 +5,7 @@ mod second;
 use std::time::Duration;
 
 use netrox_harness::{
-    Arrangement, Role, Socket, TestChat, User, each, eventually, multipart::Form,
+    Arrangement, Role, Socket, TestChat, User, alarms::Before, each, eventually, multipart::Form,
     small_disk::SmallDisk,
 };
 use serde_json::Value;
@@ -58,6 +58,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
     acknowledged.push(first["message"].clone());
     let mut second = Second::join(&chat).await;
 
+    let mut before = Some(Before::of(&chat).await);
     for cycle in 0..CYCLES {
         let unseen = second.receive(&chat).await;
         disk.fill();
@@ -81,6 +82,9 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
         let answer = chat.upload(&ada, small_file()).await;
         answer.assert_failure(503);
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        if let Some(before) = before.take() {
+            before.alarms(&chat, &[], &["CoreTakesNoWrites", "UsersAreRefused"]).await;
+        }
         // Reading goes on.
         assert_stored(&chat, &ada, &bob, &acknowledged).await;
         let path = first["attached_file"].as_str().expect("a path");

@@ -1,6 +1,6 @@
 //! A standby takes the place of a primary that has told it everything, or not.
 
-use netrox_harness::{Role, engine::ReplicatedPostgres, proxy::Network, run_test};
+use netrox_harness::{Role, alarms::Before, engine::ReplicatedPostgres, proxy::Network, run_test};
 
 use super::{story::Story, ways::behind_proxies};
 
@@ -11,6 +11,7 @@ async fn fail_over(lost: usize) {
         let mut postgres = ReplicatedPostgres::start().await;
         let (cluster, ways) = behind_proxies(postgres.primary());
         let chat = cluster.start().await;
+        let before = Before::of(&chat).await;
         let story = Story::begin(&chat).await;
         postgres.caught_up().await;
         if lost > 0 {
@@ -25,6 +26,9 @@ async fn fail_over(lost: usize) {
         ways[1].set(Network::Open);
         story.send_on(&chat, Role::Core(1)).await;
         story.verify(&chat).await;
+        if lost > 0 {
+            before.alarms(&chat, &[], &["PositionsAreLost"]).await;
+        }
     })
     .await;
 }

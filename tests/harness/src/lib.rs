@@ -16,6 +16,7 @@
 //! * [`raw`]: a TCP connection, for what a well-behaved client cannot send.
 //! * [`certificate`]: an authority that signs certificates; [`tls`]: a client of a server that shows one.
 //! * [`s3`]: a server that speaks S3.
+//! * [`scrape`]: what a process shows of itself; [`alarms`]: who would be woken for it.
 //! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang.
 //! * [`grpc`]: clients of the core, as an internal service has them.
 //! * [`last_words`]: what a failed test says at its very end.
@@ -27,6 +28,7 @@
 
 use std::{future::Future, pin::pin, time::Duration};
 
+pub mod alarms;
 pub mod backup;
 pub mod certificate;
 pub mod chat;
@@ -45,6 +47,7 @@ pub mod raw;
 pub mod rest;
 pub mod reverse_proxy;
 pub mod s3;
+pub mod scrape;
 pub mod settings;
 pub mod small_disk;
 pub mod socket;

@@ -9,7 +9,10 @@ use async_nats::{Client, ClientError, ConnectErrorKind, Event, Server, ServerErr
 use tokio::sync::Notify;
 
 use super::{Inbox, hint};
-use crate::notice::Notices;
+use crate::{
+    metrics::{BusFailure, BusMetrics},
+    notice::Notices,
+};
 
 /// What is told of once a minute at most.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -23,6 +26,25 @@ enum Kind {
     ClientError,
     NotConnected(ConnectFailure),
     Ended,
+}
+
+impl Kind {
+    fn failure(&self) -> BusFailure {
+        match self {
+            Self::Disconnected | Self::Ended => BusFailure::Disconnected,
+            Self::LameDuck => BusFailure::LameDuck,
+            Self::Refused | Self::NotConnected(ConnectFailure::Denied) => BusFailure::Denied,
+            Self::MayNotPublish => BusFailure::MayNotPublish,
+            Self::MayNotListen => BusFailure::MayNotListen,
+            Self::ServerError => BusFailure::Server,
+            Self::ClientError => BusFailure::Client,
+            Self::NotConnected(ConnectFailure::Certificate) => BusFailure::Certificate,
+            Self::NotConnected(ConnectFailure::Tls) => BusFailure::Tls,
+            Self::NotConnected(ConnectFailure::Refused) => BusFailure::Refused,
+            Self::NotConnected(ConnectFailure::TimedOut) => BusFailure::TimedOut,
+            Self::NotConnected(ConnectFailure::Other) => BusFailure::Other,
+        }
+    }
 }
 
 /// Why a server cannot be connected to, as its error says: the rest of that differs from one attempt to the next.
@@ -63,12 +85,14 @@ pub(super) struct Observer {
     connected: Arc<Notify>,
     /// The attempts at each server that failed, as far as was told.
     failed: Mutex<HashMap<String, usize>>,
+    metrics: BusMetrics,
 }
 
 impl Observer {
     /// `connected` is notified at each connection.
-    pub(super) fn new(inbox: Arc<dyn Inbox>, connected: Arc<Notify>) -> Self {
-        Self { inbox, notices: Notices::default(), connected, failed: Mutex::default() }
+    pub(super) fn new(inbox: Arc<dyn Inbox>, connected: Arc<Notify>, metrics: BusMetrics) -> Self {
+        let (notices, failed) = (Notices::default(), Mutex::default());
+        Self { inbox, notices, connected, failed, metrics }
     }
 
     pub(super) fn note(&self, event: &Event) {
@@ -76,10 +100,12 @@ impl Observer {
             Event::Connected => {
                 tracing::info!("the bus is connected");
                 self.connected.notify_one();
+                self.metrics.connected();
                 return self.inbox.changed();
             }
             Event::SlowConsumer(_) => {
                 tracing::debug!("hints were dropped");
+                self.metrics.failed(BusFailure::SlowConsumer);
                 return self.inbox.changed();
             }
             Event::Disconnected => Kind::Disconnected,
@@ -90,6 +116,10 @@ impl Observer {
             Event::ClientError(error) if has_cause_elsewhere(error) => return,
             Event::ClientError(_) => Kind::ClientError,
         };
+        if matches!(kind, Kind::Disconnected | Kind::Ended) {
+            self.metrics.disconnected();
+        }
+        self.metrics.failed(kind.failure());
         if let Some(untold) = self.notices.happened(kind) {
             tracing::warn!(%event, untold, "the bus");
         }
@@ -106,10 +136,12 @@ impl Observer {
             let before = failed.insert(address.clone(), server.failed_attempts);
             drop(failed);
             let Some(error) = &server.last_error else { continue };
-            if before.unwrap_or(0) != server.failed_attempts
-                && let Some(untold) =
-                    self.notices.happened(Kind::NotConnected(ConnectFailure::of(error)))
-            {
+            if before.unwrap_or(0) == server.failed_attempts {
+                continue;
+            }
+            let kind = Kind::NotConnected(ConnectFailure::of(error));
+            self.metrics.failed(kind.failure());
+            if let Some(untold) = self.notices.happened(kind) {
                 tracing::warn!(server = address, error, untold, "the bus does not connect");
             }
         }

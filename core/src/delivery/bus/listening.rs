@@ -16,7 +16,7 @@ use super::{
     older::OlderCores,
     subject::{SHARES, Subjects, share_of},
 };
-use crate::store::history::History;
+use crate::{metrics::BusMetrics, store::history::History};
 
 /// Keeps a share listened to, until the last one for it is dropped.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(super) struct Ear {
     pub(super) history: History,
     pub(super) subjects: Arc<Subjects>,
     pub(super) older: Arc<OlderCores>,
+    pub(super) metrics: BusMetrics,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl Ear {
     }
 
     fn hand_over(&self, user: UserId, payload: &[u8]) {
+        self.metrics.received();
         if self.inbox.is_awaited_by(user) {
             self.inbox.brought(&mut hint::decode(payload, user, &self.history).into_iter());
         }

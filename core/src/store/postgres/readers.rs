@@ -6,7 +6,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 mod keep;
 
 use super::{CONNECT_TIMEOUT, history, server, session::read_options, unusable};
+use crate::metrics::StoreMetrics;
 use crate::store::{
     engine::{PING_TIMEOUT, within},
     history::History,
@@ -62,6 +63,9 @@ struct Shared {
     /// Those that did not answer in time, and may yet.
     late: AtomicUsize,
     lost: Notify,
+    /// Reads that waited for one, and those that got none in time.
+    waits: AtomicU64,
+    timeouts: AtomicU64,
     /// Why the last attempt to open one has failed, until one succeeds.
     failure: Mutex<Option<String>>,
     stop: CancellationToken,
@@ -101,6 +105,8 @@ impl Pool {
             has_overdue: AtomicBool::new(false),
             late: AtomicUsize::new(0),
             lost: Notify::new(),
+            waits: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
             failure: Mutex::default(),
             stop: stop.clone(),
         });
@@ -124,14 +130,23 @@ impl Pool {
     pub(in crate::store) async fn take(&self) -> Result<Loan, sqlx::Error> {
         match timeout(TAKE_TIMEOUT, self.take_sound()).await {
             Ok(taken) => taken,
-            Err(_) => Err(self.why_none()),
+            Err(_) => {
+                self.shared.timeouts.fetch_add(1, Ordering::Relaxed);
+                Err(self.why_none())
+            }
         }
     }
 
     async fn take_sound(&self) -> Result<Loan, sqlx::Error> {
         let shared = &self.shared;
         loop {
-            let free = shared.free.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let free = match shared.free.try_acquire() {
+                Ok(free) => free,
+                Err(_) => {
+                    shared.waits.fetch_add(1, Ordering::Relaxed);
+                    shared.free.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?
+                }
+            };
             free.forget();
             let Some(reader) = lock(&shared.idle).pop() else { continue };
             let loan = Loan { reader: Some(reader), shared: Arc::clone(shared) };
@@ -149,6 +164,24 @@ impl Pool {
         let refused =
             |failure| sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, failure));
         lock(&self.shared.failure).clone().map_or(sqlx::Error::PoolTimedOut, refused)
+    }
+
+    pub(in crate::store) fn show(&self, name: &'static str, metrics: &StoreMetrics) {
+        let look = |look: fn(&Shared) -> u64| {
+            let shared = Arc::downgrade(&self.shared);
+            move || shared.upgrade().map(|shared| look(&shared))
+        };
+        let pool = [("pool", name)];
+        metrics.limits.add(pool, look(|shared| shared.most as u64));
+        metrics.waits.add(pool, look(|shared| shared.waits.load(Ordering::Relaxed)));
+        metrics.timeouts.add(pool, look(|shared| shared.timeouts.load(Ordering::Relaxed)));
+        let idle = |shared: &Shared| shared.free.available_permits() as u64;
+        metrics.connections.add([("pool", name), ("state", "idle")], look(idle));
+        let busy = |shared: &Shared| {
+            let open = shared.open.load(Ordering::Relaxed) as u64;
+            open.saturating_sub(shared.free.available_permits() as u64)
+        };
+        metrics.connections.add([("pool", name), ("state", "busy")], look(busy));
     }
 
     /// Those that are lent out end when they are given back.

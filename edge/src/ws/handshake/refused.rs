@@ -107,9 +107,9 @@ pub(super) fn refuse(
     };
     offer.accept(response.headers_mut());
     let context = &web_sockets.context;
-    context.metrics.answered(StatusCode::UNAUTHORIZED);
+    context.metrics.refusals.answered(StatusCode::UNAUTHORIZED);
     let close = reason.frame(Generation::V2);
-    context.metrics.closed(Close::by_server(close.code.into(), reason.word()));
+    context.metrics.sockets.closed(Close::by_server(close.code.into(), reason.word()));
     let delay = web_sockets.refused.delay(who, Instant::now());
     let stay = Visitor::stay(request.extensions());
     let upgrade = hyper::upgrade::on(&mut request);

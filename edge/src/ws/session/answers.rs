@@ -71,7 +71,7 @@ where
                     if self.connection.outgoing.push_answer(refused.frame(echo)) != Push::Done {
                         break;
                     }
-                    self.context.metrics.refused_frame(refused.code());
+                    self.context.metrics.refusals.frame(refused.code());
                     self.errors.charge(Instant::now());
                     None
                 }

@@ -80,7 +80,7 @@ where
         self.following = None;
         self.connection.outgoing.close(reason);
         let close = Close::by_server(reason.frame(self.generation()).code.into(), reason.word());
-        self.context.metrics.closed(close);
+        self.context.metrics.sockets.closed(close);
         let until = Instant::now() + FINISH_TIMEOUT;
         self.closing = Some(Closing::Finishing { reason, awaited: 0, until });
         // What waits for the rate does so no longer.
@@ -165,7 +165,7 @@ where
             None | Some(Closing::Finishing { .. }) => {
                 if self.closing.is_none() {
                     // Its writing side broke.
-                    self.context.metrics.closed(Close::of_connection());
+                    self.context.metrics.sockets.closed(Close::of_connection());
                 }
                 self.following = None;
                 self.connection.outgoing.seal();
@@ -192,7 +192,7 @@ where
             let code = code.unwrap_or(CloseCode::Status);
             client_closes.note(code, self.largest_frame);
             if self.closing.is_none() {
-                metrics.closed(Close::by_client(code.into()));
+                metrics.sockets.closed(Close::by_client(code.into()));
             }
             return Err(SessionEnd::Closed);
         }

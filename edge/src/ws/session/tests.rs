@@ -96,7 +96,7 @@ impl World {
 
     /// Until the last connection has left, though its socket may still be closing.
     async fn emptied(&self) {
-        while self.edge.shared.metrics.open_sockets() > 0 {
+        while self.edge.shared.metrics.sockets.count() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

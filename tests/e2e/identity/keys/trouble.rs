@@ -3,7 +3,9 @@
 use std::fs;
 
 use netrox_harness::{
-    Arrangement, TestChat, each, eventually,
+    Arrangement, TestChat,
+    alarms::Before,
+    each, eventually,
     issuer::{Conduct, Issuer},
     token::Claims,
 };
@@ -119,6 +121,8 @@ async fn whatever_an_issuer_answers_the_last_keys_stay(arrangement: Arrangement)
         assert_accepted(&chat, &format!("{conduct:?}"), &key.token()).await;
     }
     assert_eq!(other.asked(), 0);
+    let before = Before::of(&chat).await;
+    before.alarms(&chat, &[], &["IssuerIsAway"]).await;
     // One bad key spoils no other.
     let mut keys = set(&[&key]);
     let list = keys["keys"].as_array_mut().expect("an array");

@@ -74,7 +74,7 @@ async fn a_place_is_free_again_after_a_connection() {
     assert!(sockets.place(user(3)).is_err());
     assert!(sockets.place(user(3)).is_err());
     drop(first);
-    while world.edge.shared.metrics.open_sockets() > 1 {
+    while world.edge.shared.metrics.sockets.count() > 1 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let place = sockets.place(user(3)).expect("a place");
@@ -155,7 +155,7 @@ async fn who_takes_what_is_sent_is_not_silent() {
         tokio::time::sleep(seconds(9)).await;
         bob.read_exact(&mut taken).await.expect("open after two periods");
     }
-    assert_eq!(world.edge.shared.metrics.open_sockets(), 1);
+    assert_eq!(world.edge.shared.metrics.sockets.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +166,7 @@ async fn who_does_not_come_to_the_ping_is_told_why_it_ends() {
     // All of it is on its way, and nobody reads.
     tokio::time::sleep(seconds(49)).await;
     let start = Instant::now();
-    assert_eq!(world.edge.shared.metrics.open_sockets(), 1);
+    assert_eq!(world.edge.shared.metrics.sockets.count(), 1);
     world.emptied().await;
     assert!(start.elapsed() <= seconds(11), "{:?}", start.elapsed());
     let written = read_to_end(&mut bob).await;
