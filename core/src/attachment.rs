@@ -133,7 +133,6 @@ async fn next_part(
 }
 
 /// What became of a file, as far as it is the fault of its caller.
-#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of tonic")]
 fn transfer<T>(result: &Result<T, Status>) -> Transfer {
     match result.as_ref().err().map(Status::code) {
         None => Transfer::Ok,

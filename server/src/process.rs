@@ -48,14 +48,14 @@ impl Collector for Process {
         shown.gauge(
             "process_start_time",
             "When the process began, in Unix time",
-            Some(Unit::Seconds),
+            Some(&Unit::Seconds),
             self.started.as_secs_f64(),
         )?;
         if let Some(seconds) = cpu_seconds() {
             shown.counter(
                 "process_cpu",
                 "Processor time that the process has used",
-                Some(Unit::Seconds),
+                Some(&Unit::Seconds),
                 seconds,
             )?;
         }
@@ -65,7 +65,7 @@ impl Collector for Process {
             ("process_virtual_memory", "Address space of the process", "VmSize:"),
         ] {
             if let Some(kib) = number(&status, field) {
-                shown.gauge(name, help, Some(Unit::Bytes), kib * 1024.0)?;
+                shown.gauge(name, help, Some(&Unit::Bytes), kib * 1024.0)?;
             }
         }
         if let Some(threads) = number(&status, "Threads:") {
@@ -145,7 +145,7 @@ impl Collector for Runtime {
         shown.counter(
             "runtime_busy",
             "Time that workers were busy, of all together",
-            Some(Unit::Seconds),
+            Some(&Unit::Seconds),
             busy.as_secs_f64(),
         )
     }
@@ -155,11 +155,11 @@ impl Collector for Runtime {
 struct Shown<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 
 impl Shown<'_, '_> {
-    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
         self.show(name, help, unit, &ConstGauge::new(value))
     }
 
-    fn counter(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
+    fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
         self.show(name, help, unit, &ConstCounter::new(value))
     }
 
@@ -168,12 +168,12 @@ impl Shown<'_, '_> {
         &mut self,
         name: &str,
         help: &str,
-        unit: Option<Unit>,
+        unit: Option<&Unit>,
         metric: &impl EncodeMetric,
     ) -> fmt::Result {
         let help = format!("{help}.");
         let kind = metric.metric_type();
-        metric.encode(self.0.encode_descriptor(name, &help, unit.as_ref(), kind)?)
+        metric.encode(self.0.encode_descriptor(name, &help, unit, kind)?)
     }
 }
 

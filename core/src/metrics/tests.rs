@@ -44,7 +44,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
     metrics.media.moved(Direction::Read, 10);
     metrics.callers.refused(Unknown::Token);
     metrics.store.connections.add([("pool", "chat"), ("state", "idle")], || Some(4));
-    metrics.serving.set(Part::Database, true);
+    metrics.serving.set(Part::Database, 1);
     metrics.callers.calls().of("gone").taken.inc();
     metrics.callers.calls().forget("gone");
     metrics.callers.calls().of("billing").refused.inc();

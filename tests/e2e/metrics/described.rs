@@ -7,6 +7,10 @@ use std::{
 
 use netrox_harness::{Arrangement, TestChat, alarms::repository, eventually, scrape::Metrics};
 
+/// Those that have no series before something happens which does not happen here.
+const LATER: [&str; 2] =
+    ["netrox_chat_keys_fetched_timestamp_seconds", "netrox_chat_subscriptions_broken"];
+
 /// As it is listed: `name{labels}`, and `(gauge)` or `(histogram)` behind it.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {
@@ -67,7 +71,9 @@ pub(super) async fn each_metric_is_described_and_nothing_else_is(arrangement: Ar
     for family in shown.iter().flat_map(|metrics| &metrics.families) {
         kinds.insert(family.name.clone(), family.kind.clone());
     }
-    let of_list = listed.iter().map(|(name, listed)| (name.clone(), listed.kind.clone()));
+    let is_there = |name: &&String| !LATER.contains(&&***name) || kinds.contains_key(*name);
+    let of_list = listed.keys().filter(is_there);
+    let of_list = of_list.map(|name| (name.clone(), listed[name].kind.clone()));
     assert_eq!(of_list.collect::<BTreeMap<_, _>>(), kinds, "listed, and shown");
     for series in shown.iter().flat_map(|metrics| metrics.series.keys()) {
         let name = series.split('{').next().unwrap_or(series);
