@@ -187,9 +187,9 @@ pub(crate) fn new(
     let (health, health_seen) = watch::channel(DatabaseState::Serving);
     let room = Arc::new(Semaphore::new(QUEUE_BYTES));
     let looked_at = queue.downgrade();
-    let refused = metrics.queues.add("writes", QUEUE_WRITES, move || length(&looked_at));
+    let refused = metrics.queues.add_refusing("writes", QUEUE_WRITES, move || length(&looked_at));
     let looked_at = Arc::downgrade(&room);
-    let refused_bytes = metrics.queues.add("write_bytes", QUEUE_BYTES, move || {
+    let refused_bytes = metrics.queues.add_refusing("write_bytes", QUEUE_BYTES, move || {
         Some(QUEUE_BYTES.saturating_sub(looked_at.upgrade()?.available_permits()))
     });
     let wait = waits.store;

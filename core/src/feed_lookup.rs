@@ -41,7 +41,7 @@ pub(crate) fn new(
     let (wanted, waiting) = mpsc::channel(WAITING);
     let looked_at = wanted.downgrade();
     // Nothing is refused: those that begin wait.
-    drop(queues.add("feed_lookups", WAITING, move || length(&looked_at)));
+    queues.add("feed_lookups", WAITING, move || length(&looked_at));
     let answering = async move {
         // What waits then is told so by its channel.
         stop.run_until_cancelled(answer(&store, waiting)).await;

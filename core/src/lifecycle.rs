@@ -242,7 +242,7 @@ impl Core {
         };
         let places = Arc::new(Semaphore::new(MAX_UPLOADS));
         let free = Arc::downgrade(&places);
-        let refused = metrics.media.queues.add("uploads", MAX_UPLOADS, move || {
+        let refused = metrics.media.queues.add_refusing("uploads", MAX_UPLOADS, move || {
             Some(MAX_UPLOADS.saturating_sub(free.upgrade()?.available_permits()))
         });
         let attachments = Attachments {

@@ -81,7 +81,7 @@ impl Limiter {
             |amount: Option<u64>, period| amount.map(|amount| Rates::new(amount, period, amount));
         let held_bytes = Arc::<AtomicUsize>::default();
         let held = Arc::downgrade(&held_bytes);
-        let refused = metrics.queues.add("rate_bytes", MAX_HELD_BYTES, move || {
+        let refused = metrics.queues.add_refusing("rate_bytes", MAX_HELD_BYTES, move || {
             Some(held.upgrade()?.load(Ordering::Relaxed))
         });
         let hits = metrics.refusals.limits();

@@ -22,7 +22,10 @@ use netrox_proto::ids::UserId;
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io,
-    sync::{Notify, mpsc},
+    sync::{
+        Notify,
+        mpsc::{self, error::TrySendError},
+    },
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -114,7 +117,7 @@ impl Bus {
         let older = Arc::<OlderCores>::default();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
         let looked_at = outgoing.downgrade();
-        let dropped = metrics.queues.add("bus", QUEUE_HINTS, move || length(&looked_at));
+        let dropped = metrics.queues.add_refusing("bus", QUEUE_HINTS, move || length(&looked_at));
         metrics.begin();
         let outlet = Outlet {
             client: client.clone(),
@@ -153,14 +156,16 @@ impl Bus {
     }
 
     fn send(&self, user: UserId, payload: Bytes) {
-        let lost = self.outgoing.try_send((user, payload)).is_err();
-        if lost {
-            self.dropped.inc();
-        }
-        if lost && !self.is_lossy.swap(true, Ordering::Relaxed) {
-            tracing::warn!("the bus is too slow: other cores learn from the database");
-        } else if !lost {
-            self.is_lossy.store(false, Ordering::Relaxed);
+        match self.outgoing.try_send((user, payload)) {
+            Ok(()) => self.is_lossy.store(false, Ordering::Relaxed),
+            Err(TrySendError::Full(_)) => {
+                self.dropped.inc();
+                if !self.is_lossy.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("the bus is too slow: other cores learn from the database");
+                }
+            }
+            // This core ends.
+            Err(TrySendError::Closed(_)) => {}
         }
     }
 

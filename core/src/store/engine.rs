@@ -26,16 +26,18 @@ impl Readers {
     pub(super) fn show(&self, name: &'static str, metrics: &StoreMetrics) {
         match self {
             Self::Sqlite(pool) => {
-                let limit = u64::from(pool.options().get_max_connections());
-                metrics.limits.add([("pool", name)], move || Some(limit));
-                let idle = pool.clone();
-                let labels = [("pool", name), ("state", "idle")];
-                metrics.connections.add(labels, move || Some(idle.num_idle() as u64));
-                let busy = pool.clone();
-                let labels = [("pool", name), ("state", "busy")];
-                metrics.connections.add(labels, move || {
-                    Some(u64::from(busy.size()).saturating_sub(busy.num_idle() as u64))
-                });
+                // A closed one holds no connection, and is not shown.
+                let look = |look: fn(&SqlitePool) -> u64| {
+                    let pool = pool.clone();
+                    move || (!pool.is_closed()).then(|| look(&pool))
+                };
+                let limit = look(|pool| pool.options().get_max_connections().into());
+                metrics.limits.add([("pool", name)], limit);
+                let idle = look(|pool| pool.num_idle() as u64);
+                metrics.connections.add([("pool", name), ("state", "idle")], idle);
+                let busy =
+                    look(|pool| u64::from(pool.size()).saturating_sub(pool.num_idle() as u64));
+                metrics.connections.add([("pool", name), ("state", "busy")], busy);
             }
             Self::Postgres(pool) => pool.show(name, metrics),
         }

@@ -14,6 +14,9 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
+/// In the sum: a clock that is years off must not make it wrap.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// A histogram of times. Counts without a lock: the histogram of the library has one, and its exemplars a second. A cheap
 /// handle.
 #[derive(Debug, Clone)]
@@ -81,7 +84,8 @@ impl Durations {
         let seconds = took.as_secs_f64();
         let bucket = buckets.get(bounds.iter().take_while(|bound| **bound < seconds).count())?;
         bucket.count.fetch_add(1, Ordering::Relaxed);
-        nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let nanos_of_it = took.min(LONGEST).as_nanos();
+        nanos.fetch_add(u64::try_from(nanos_of_it).unwrap_or_default(), Ordering::Relaxed);
         Some(bucket)
     }
 

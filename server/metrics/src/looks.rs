@@ -40,13 +40,16 @@ impl Looks {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `look` is called at each scrape, and neither waits nor walks over what there may be much of.
+    /// `look` is called at each scrape, and neither waits nor walks over what there may be much of. It keeps nothing alive. It
+    /// takes the place of one with the same labels.
     pub fn add<const N: usize>(
         &self,
         labels: [(&'static str, &'static str); N],
         look: impl Fn() -> Option<u64> + Send + Sync + 'static,
     ) {
-        self.looks().push((labels.into(), Box::new(look)));
+        let mut looks = self.looks();
+        looks.retain(|(others, _)| *others != labels);
+        looks.push((labels.into(), Box::new(look)));
     }
 }
 
@@ -88,18 +91,39 @@ impl Default for Queues {
 }
 
 impl Queues {
-    /// `length` gives nothing where the queue is gone. What is given counts what it had no room for.
+    /// One that is waited for, or whose refusals are counted elsewhere. `length` gives nothing where the queue is gone.
     pub fn add(
         &self,
         queue: &'static str,
         limit: usize,
         length: impl Fn() -> Option<usize> + Send + Sync + 'static,
+    ) {
+        self.look(queue, limit, &Arc::new(length));
+    }
+
+    /// What is given counts what it had no room for.
+    pub fn add_refusing(
+        &self,
+        queue: &'static str,
+        limit: usize,
+        length: impl Fn() -> Option<usize> + Send + Sync + 'static,
     ) -> Counter {
-        let (labels, refused) = ([("queue", queue)], Counter::default());
+        let (length, refused) = (Arc::new(length), Counter::default());
+        self.look(queue, limit, &length);
         let counted = refused.clone();
-        self.lengths.add(labels, move || length().map(|length| length as u64));
-        self.limits.add(labels, move || Some(limit as u64));
-        self.refusals.add(labels, move || Some(counted.get()));
+        self.refusals.add([("queue", queue)], move || length().map(|_| counted.get()));
         refused
+    }
+
+    fn look(
+        &self,
+        queue: &'static str,
+        limit: usize,
+        length: &Arc<impl Fn() -> Option<usize> + Send + Sync + 'static>,
+    ) {
+        let labels = [("queue", queue)];
+        let (long, there) = (Arc::clone(length), Arc::clone(length));
+        self.lengths.add(labels, move || long().map(|length| length as u64));
+        self.limits.add(labels, move || there().map(|_| limit as u64));
     }
 }

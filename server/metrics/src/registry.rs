@@ -174,10 +174,24 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_cannot_be_does_not_make_the_sum_wrap() {
+        let mut registry = Registry::default();
+        let durations = Durations::new(&[0.001]);
+        registry.register_durations("send_duration", "Sends", &durations);
+        durations.observe(Duration::MAX);
+        durations.observe(Duration::MAX);
+        let sum = "netrox_chat_send_duration_seconds_sum 7200.0";
+        has(&registry, &[sum, "netrox_chat_send_duration_seconds_count 2"]);
+    }
+
+    #[test]
     fn a_queue_is_looked_at_when_somebody_asks() {
         let registry = Registry::default();
-        let refused = registry.queues().add("commits", 16, || Some(3));
-        registry.queues().add("gone", 16, || None);
+        registry.queues().add_refusing("commits", 8, || Some(8)).inc();
+        // In the place of the first.
+        let refused = registry.queues().add_refusing("commits", 16, || Some(3));
+        registry.queues().add_refusing("gone", 16, || None).inc();
+        registry.queues().add("patient", 16, || Some(4));
         refused.inc();
         has(
             &registry,
@@ -187,6 +201,8 @@ mod tests {
                 "netrox_chat_queue_refusals_total{queue=\"commits\"} 1",
             ],
         );
-        assert!(!registry.text().expect("text").contains("length{queue=\"gone\""));
+        let shown = registry.text().expect("text");
+        assert!(!shown.contains("queue=\"gone\""), "{shown}");
+        assert!(!shown.contains("refusals_total{queue=\"patient\""), "{shown}");
     }
 }
