@@ -7,12 +7,15 @@ use netrox_proto::{
     attachment_path,
     request_id::RequestId,
     time::timestamp,
-    v1::{self, attachment_service_server::AttachmentService, upload_attachment_request::Part},
+    v1::{
+        self, ErrorReason, Failure, attachment_service_server::AttachmentService,
+        upload_attachment_request::Part,
+    },
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     clock,
@@ -20,7 +23,7 @@ use crate::{
     committer::Committer,
     error::Error,
     media::{Claim, Media, name},
-    metrics::{MediaMetrics, Transfer},
+    metrics::{MediaMetrics, Transfer, UnderWay},
     quotas::{QuotaTeller, Quotas},
     request,
     store::{Store, message::ParticipantsRow},
@@ -82,8 +85,11 @@ impl AttachmentService for Attachments {
         &self,
         request: Request<Streaming<v1::UploadAttachmentRequest>>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
-        let uploaded = self.upload(request).await;
-        self.metrics.uploaded(transfer(&uploaded));
+        let mut under_way = Some(self.metrics.upload());
+        let uploaded = self.upload(request, &mut under_way).await;
+        if let Some(under_way) = under_way {
+            under_way.ended(transfer(&uploaded));
+        }
         uploaded
     }
 
@@ -114,8 +120,9 @@ impl AttachmentService for Attachments {
         &self,
         request: Request<v1::DownloadAttachmentRequest>,
     ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
+        let under_way = self.metrics.download();
         let downloaded = self.download(request.into_inner()).await;
-        self.metrics.downloaded(transfer(&downloaded));
+        under_way.ended(transfer(&downloaded));
         downloaded
     }
 }
@@ -132,20 +139,43 @@ async fn next_part(
     }
 }
 
-/// What became of a file, as far as it is the fault of its caller.
+/// What became of a file.
 fn transfer<T>(result: &Result<T, Status>) -> Transfer {
-    match result.as_ref().err().map(Status::code) {
-        None => Transfer::Ok,
-        Some(
-            Code::InvalidArgument
-            | Code::NotFound
-            | Code::OutOfRange
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::FailedPrecondition
-            | Code::ResourceExhausted,
-        ) => Transfer::Refused,
-        Some(_) => Transfer::Failed,
+    match result {
+        Ok(_) => Transfer::Ok,
+        Err(status) => transfer_of(Failure::from(status).reason()),
+    }
+}
+
+/// What became of one that did not succeed: whether it was refused, or broke off.
+fn transfer_of(reason: ErrorReason) -> Transfer {
+    match reason {
+        ErrorReason::InvalidField
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::AttachmentTooLarge
+        | ErrorReason::ReceiverUnknown
+        | ErrorReason::ReceiverIsSender
+        | ErrorReason::UserUnknown
+        | ErrorReason::UserDeleted
+        | ErrorReason::MessageNotFound
+        | ErrorReason::AttachmentNotFound
+        | ErrorReason::RangeNotSatisfiable
+        | ErrorReason::Overloaded
+        | ErrorReason::Overtaken
+        | ErrorReason::MessageNotAllowed
+        | ErrorReason::TooLate
+        | ErrorReason::ThreadNotFound
+        | ErrorReason::ScopeMissing
+        | ErrorReason::RateLimited
+        | ErrorReason::StorageQuotaExceeded
+        | ErrorReason::TooManyRevocations => Transfer::Refused,
+        ErrorReason::Unspecified
+        | ErrorReason::StoreUnavailable
+        | ErrorReason::ShuttingDown
+        | ErrorReason::OutcomeUnknown
+        | ErrorReason::Internal
+        | ErrorReason::EpochChanged
+        | ErrorReason::HandedBack => Transfer::Failed,
     }
 }
 
@@ -192,6 +222,7 @@ impl Attachments {
     async fn upload(
         &self,
         request: Request<Streaming<v1::UploadAttachmentRequest>>,
+        under_way: &mut Option<UnderWay>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
         let _place = self.places.try_acquire().map_err(|_| {
             self.refused.inc();
@@ -215,11 +246,16 @@ impl Attachments {
         let users = self.check_users(&received).await?;
 
         // From here on it is finished even if the caller goes away.
-        let this = self.clone();
+        let (this, under_way) = (self.clone(), under_way.take());
         let finished = self
             .tasks
             .spawn(request::follow(RequestId::current(), async move {
-                this.finish(draft, received, users).await
+                let finished = this.finish(draft, received, users).await;
+                if let Some(under_way) = under_way {
+                    let failed = finished.as_ref().err().map(Error::reason);
+                    under_way.ended(failed.map_or(Transfer::Ok, transfer_of));
+                }
+                finished
             }))
             .await
             .unwrap_or(Err(Error::OutcomeUnknown))?;
@@ -288,6 +324,17 @@ impl Attachments {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_refused_is_told_from_what_broke_off() {
+        let failed = |error: Error| transfer(&Err::<(), _>(Status::from(error)));
+        assert_eq!(transfer(&Ok(())), Transfer::Ok);
+        assert_eq!(failed(Error::AttachmentTooLarge { limit: 7 }), Transfer::Refused);
+        assert_eq!(failed(Error::Overloaded), Transfer::Refused);
+        assert_eq!(failed(Error::StoreUnavailable), Transfer::Failed);
+        // Of the transport: its caller went away.
+        assert_eq!(transfer(&Err::<(), _>(Status::cancelled("gone"))), Transfer::Failed);
+    }
 
     #[test]
     fn a_range_is_cut_at_the_end_and_begins_inside() {

@@ -1,18 +1,19 @@
 //! Tells `grpc.health.v1` whether the core can serve.
 
 use futures_util::{StreamExt as _, stream::BoxStream};
-use netrox_metrics::By;
 use netrox_proto::health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
     health_check_response::ServingStatus, health_server,
 };
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::{metrics::Part, store::DatabaseState};
+use crate::{
+    metrics::{Part, Serving},
+    store::DatabaseState,
+};
 
 /// What the state of a service follows.
 #[derive(Debug, Clone, Copy)]
@@ -137,11 +138,11 @@ pub(crate) async fn report(
     mut takes_files: watch::Receiver<bool>,
     draining: CancellationToken,
     ends: Ends,
-    metrics: By<Part, Gauge>,
+    metrics: Serving,
 ) {
     let tell = |state: State| {
-        metrics.set(Part::Database, state.database.into());
-        metrics.set(Part::Files, state.files.into());
+        metrics.set(Part::Database, state.database);
+        metrics.set(Part::Files, state.files);
         reporter.send_if_modified(|told| std::mem::replace(told, state) != state);
     };
     loop {

@@ -161,9 +161,13 @@ impl Media {
             return Err(Error::Truncated);
         }
         let metrics = self.metrics.clone();
-        let count = move |chunk: &Bytes| metrics.moved(Direction::Read, chunk.len());
+        let count = move |chunk: &Result<Bytes, Error>| match chunk {
+            Ok(chunk) => metrics.moved(Direction::Read, chunk.len()),
+            Err(Error::Unavailable(_)) => metrics.failed(MediaOperation::Read),
+            Err(Error::NotFound | Error::Truncated) => {}
+        };
         if let GetResultPayload::File(file, _) = file.payload {
-            return Ok(read_local(file, range).map(not_empty).inspect_ok(count).boxed());
+            return Ok(read_local(file, range).map(not_empty).inspect(count).boxed());
         }
         let chunks = file.into_stream().map_err(Error::from).map(not_empty);
         let chunks = chunks.map_ok(|mut bytes: Bytes| {
@@ -174,7 +178,7 @@ impl Media {
             chunks.push(Ok(bytes));
             stream::iter(chunks)
         });
-        Ok(chunks.try_flatten().inspect_ok(count).boxed())
+        Ok(chunks.try_flatten().inspect(count).boxed())
     }
 
     async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult, Error> {

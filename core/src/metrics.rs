@@ -12,16 +12,16 @@ mod media;
 mod store;
 mod streams;
 
-use netrox_metrics::{By, Queues, Registry, words};
+use netrox_metrics::{By, Queues, Registry, Word as _, words};
 use netrox_tls::HandshakeFailure;
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 use tokio::sync::mpsc;
 
 pub(crate) use self::{
     bus::{BusFailure, BusMetrics},
     callers::{Callers, OfService, Quota, ServiceCalls},
     commits::{CommitFailure, Commits, WaitingWrite},
-    media::{Direction, MediaMetrics, MediaOperation, Transfer},
+    media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
     store::StoreMetrics,
     streams::{ReadCause, Stream, Streams},
 };
@@ -35,7 +35,7 @@ pub struct Metrics {
     pub(crate) store: StoreMetrics,
     pub(crate) media: MediaMetrics,
     pub(crate) callers: Callers,
-    pub(crate) serving: By<Part, Gauge>,
+    pub(crate) serving: Serving,
     pub(crate) failed_handshakes: By<HandshakeFailure, Counter>,
     pub(crate) quota_refusals: By<Quota, Counter>,
 }
@@ -55,7 +55,7 @@ impl Metrics {
             store: StoreMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
             callers: Callers::default(),
-            serving: By::gauges("part"),
+            serving: Serving::default(),
             failed_handshakes: By::counters("reason"),
             quota_refusals: By::counters("quota"),
         }
@@ -83,8 +83,8 @@ impl Metrics {
         callers.register(registry);
         registry.register(
             "serving",
-            "Whether the core serves: 1, or 0 while the part it names is away",
-            serving.clone(),
+            "Whether the core serves: 1, or 0 while the part it names is away; nothing before it is open",
+            serving.0.clone(),
         );
         registry.register(
             "grpc_tls_handshakes_failed",
@@ -107,6 +107,16 @@ words! {
         Database = "database",
         /// The media directory takes files.
         Files = "files",
+    }
+}
+
+/// By part. Nothing is shown before it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Serving(Family<[(&'static str, &'static str); 1], Gauge>);
+
+impl Serving {
+    pub(crate) fn set(&self, part: Part, serves: bool) {
+        self.0.get_or_create(&[("part", part.word())]).set(serves.into());
     }
 }
 

@@ -69,12 +69,14 @@ impl MediaMetrics {
         );
     }
 
-    pub(crate) fn uploaded(&self, result: Transfer) {
-        self.uploads.count(result);
+    /// Counts an upload when what is given is dropped.
+    pub(crate) fn upload(&self) -> UnderWay {
+        UnderWay { results: self.uploads.clone(), result: Transfer::Failed }
     }
 
-    pub(crate) fn downloaded(&self, result: Transfer) {
-        self.downloads.count(result);
+    /// Counts a download, up to its beginning, when what is given is dropped.
+    pub(crate) fn download(&self) -> UnderWay {
+        UnderWay { results: self.downloads.clone(), result: Transfer::Failed }
     }
 
     pub(crate) fn moved(&self, direction: Direction, bytes: usize) {
@@ -87,15 +89,55 @@ impl MediaMetrics {
         operation: MediaOperation,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let begun = Instant::now();
+        let mut measuring =
+            Measuring { metrics: self, operation, begun: Instant::now(), failed: true };
         let result = work.await;
-        if let Some(duration) = self.duration.of(operation) {
+        measuring.failed = matches!(result, Err(Error::Unavailable(_)));
+        result
+    }
+
+    /// It broke off later than it is measured.
+    pub(crate) fn failed(&self, operation: MediaOperation) {
+        self.failures.count(operation);
+    }
+}
+
+/// An operation. One that is given up has failed: its caller may have had enough of waiting.
+struct Measuring<'a> {
+    metrics: &'a MediaMetrics,
+    operation: MediaOperation,
+    begun: Instant,
+    failed: bool,
+}
+
+impl Drop for Measuring<'_> {
+    fn drop(&mut self) {
+        let Self { metrics, operation, begun, failed } = self;
+        if let Some(duration) = metrics.duration.of(*operation) {
             duration.observe(begun.elapsed());
         }
-        if let Err(Error::Unavailable(_)) = &result {
-            self.failures.count(operation);
+        if *failed {
+            metrics.failed(*operation);
         }
-        result
+    }
+}
+
+/// A file on its way. It has failed unless somebody says something else.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    results: By<Transfer, Counter>,
+    result: Transfer,
+}
+
+impl UnderWay {
+    pub(crate) fn ended(mut self, result: Transfer) {
+        self.result = result;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.results.count(self.result);
     }
 }
 
@@ -104,7 +146,7 @@ words! {
     pub(crate) enum Transfer {
         /// An upload is stored, a download has begun.
         Ok = "ok",
-        /// It is not there, not theirs, too large, or the like.
+        /// It is not there, not theirs, too large, over a limit, or the like.
         Refused = "refused",
         /// The media store, the database or the caller broke off.
         Failed = "failed",
