@@ -17,7 +17,7 @@ use netrox_tls::HandshakeFailure;
 use prometheus_client::metrics::counter::Counter;
 
 pub(crate) use self::{
-    deliveries::{Delivering, DeliveryMetrics},
+    deliveries::{Delivering, DeliveryMetrics, Lateness},
     keys::{Fetch, KeyMetrics, WatchMetrics},
     refusals::{AddressLimit, Limit, RefusalMetrics},
     sends::{SendKind, SendMetrics, SendRefusal},

@@ -44,7 +44,7 @@ impl DeliveryMetrics {
         );
         registry.register_durations(
             "delivery_duration",
-            "Time from when a core dated a message until it is given to its receiver's WebSockets",
+            "Time from when a core dated a message until it is given to a WebSocket of its receiver",
             &self.duration,
         );
         registry.register(
@@ -56,7 +56,7 @@ impl DeliveryMetrics {
 
     /// What came just now is given to sockets of a generation.
     pub(crate) fn begin(&self, generation: Generation) -> Delivering<'_> {
-        Delivering { metrics: self, generation, at: now_micros(), frames: 0 }
+        Delivering { metrics: self, generation, at: None, frames: 0 }
     }
 
     pub(crate) fn subscription_broke(&self, reason: ErrorReason) {
@@ -70,30 +70,41 @@ impl DeliveryMetrics {
 pub(crate) struct Delivering<'a> {
     metrics: &'a DeliveryMetrics,
     generation: Generation,
-    at: i64,
+    /// Now, from when somebody asks for it.
+    at: Option<i64>,
     frames: u64,
 }
 
+/// How late a message is that is about to be given to sockets of its receiver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lateness {
+    message_id: i64,
+    late: Duration,
+}
+
 impl Delivering<'_> {
-    /// So many sockets are given something.
-    pub(crate) fn frames(&mut self, sockets: usize) {
-        self.frames += sockets as u64;
+    /// Of a message that is new to its receiver, who is not catching up.
+    pub(crate) fn lateness(&mut self, message: &Message) -> Option<Lateness> {
+        let dispatched = message.attachment.as_ref().and_then(|file| file.dispatched.as_ref());
+        let dated = time::micros(dispatched.or(message.created.as_ref())?);
+        let at = *self.at.get_or_insert_with(now_micros);
+        // One that is before its time says how far the clocks of a core and of this edge differ, and nothing else.
+        let late = u64::try_from(at.saturating_sub(dated)).ok()?;
+        Some(Lateness { message_id: message.id, late: Duration::from_micros(late) })
     }
 
-    /// A new message is given to its receiver, who is not catching up.
-    pub(crate) fn shown(&self, message: &Message) {
-        let dispatched = message.attachment.as_ref().and_then(|file| file.dispatched.as_ref());
-        let Some(dated) = dispatched.or(message.created.as_ref()) else { return };
-        let late = self.at.saturating_sub(time::micros(dated));
-        // The clocks of a core and of this edge may differ.
-        let late = Duration::from_micros(u64::try_from(late).unwrap_or(0));
-        let named = || ("message_id", message.id.to_string());
-        self.metrics.duration.observe_one(late, named);
+    /// A socket was given a frame.
+    pub(crate) fn given(&mut self, lateness: Option<Lateness>) {
+        self.frames += 1;
+        if let Some(Lateness { message_id, late }) = lateness {
+            let named = || ("message_id", message_id.to_string());
+            self.metrics.duration.observe_one(late, named);
+        }
     }
 
     /// Something had to be waited for.
     pub(crate) fn has_waited(&mut self) {
-        self.at = now_micros();
+        self.at = None;
     }
 }
 

@@ -1,30 +1,26 @@
 //! What access tokens are verified by: keys that come from URLs, and which tokens are revoked.
 
-use netrox_metrics::{By, Registry, words};
+use std::fmt::{self, Write as _};
+
+use netrox_metrics::{Registry, Word as _, words};
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Unit,
 };
 
 /// Keys of access tokens that come from URLs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct KeyMetrics {
-    fetches: By<Fetch, Counter>,
+    fetches: Family<KeyFetch, Counter>,
     fetched_at: Family<KeySource, Gauge>,
-}
-
-impl Default for KeyMetrics {
-    fn default() -> Self {
-        Self { fetches: By::counters("result"), fetched_at: Family::default() }
-    }
 }
 
 impl KeyMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "key_fetches",
-            "Fetches of keys of access tokens from URLs, by what came of them",
+            "Fetches of keys of access tokens, by their URL and by what came of them",
             self.fetches.clone(),
         );
         registry.register_with_unit(
@@ -35,14 +31,40 @@ impl KeyMetrics {
         );
     }
 
-    pub(crate) fn fetched(&self, result: Fetch) {
-        self.fetches.count(result);
+    /// Its keys are to be fetched. A rate needs its zero.
+    pub(crate) fn begin(&self, source: &str) {
+        for result in Fetch::ALL {
+            drop(self.fetches.get_or_create(&KeyFetch::new(source, *result)));
+        }
+    }
+
+    /// `source` is the operator's.
+    pub(crate) fn fetched(&self, source: &str, result: Fetch) {
+        self.fetches.get_or_create(&KeyFetch::new(source, result)).inc();
     }
 
     /// `source` is the operator's, `fetched_at` in Unix seconds.
     pub(crate) fn has_keys(&self, source: &str, fetched_at: i64) {
         let labels = KeySource { source: source.to_owned() };
         self.fetched_at.get_or_create(&labels).set(fetched_at);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyFetch {
+    source: String,
+    result: Fetch,
+}
+
+impl KeyFetch {
+    fn new(source: &str, result: Fetch) -> Self {
+        Self { source: source.to_owned(), result }
+    }
+}
+
+impl EncodeLabelValue for Fetch {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.word())
     }
 }
 

@@ -49,7 +49,7 @@ impl RefusalMetrics {
         );
         registry.register(
             "limit_refusals",
-            "What was refused or left waiting because a limit was met",
+            "What was refused because a limit was met",
             self.limits.clone(),
         );
         registry.register(

@@ -21,6 +21,9 @@ pub(crate) struct SocketMetrics {
 impl Default for SocketMetrics {
     fn default() -> Self {
         let (limit, closes, stalls) = (Gauge::default(), Family::default(), Counter::default());
+        for close in Close::WATCHED {
+            drop(closes.get_or_create(&close));
+        }
         Self { open: By::gauges("generation"), limit, closes, stalls }
     }
 }
@@ -84,6 +87,14 @@ pub(crate) struct Close {
 }
 
 impl Close {
+    /// Those that somebody is woken for: their first one is seen only if there was a zero before.
+    pub(crate) const WATCHED: [Self; 2] =
+        [Self::watched(1001, "position_lost"), Self::watched(1013, "too_slow")];
+
+    const fn watched(code: u16, reason: &'static str) -> Self {
+        Self { by: Closer::Server, code: Code(Some(code)), reason }
+    }
+
     pub(crate) fn by_server(code: u16, reason: &'static str) -> Self {
         Self { by: Closer::Server, code: code.into(), reason }
     }

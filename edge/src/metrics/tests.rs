@@ -32,15 +32,19 @@ fn what_happens_is_counted_under_words_of_ours() {
     metrics.sends.held_bytes().inc_by(600);
     metrics.sends.refused(SendRefusal::Overloaded);
     metrics.refusals.address(AddressLimit::FailedTokens);
-    metrics.keys.fetched(Fetch::Failed);
+    metrics.keys.begin("https://issuer/keys");
+    metrics.keys.fetched("https://issuer/keys", Fetch::Failed);
     metrics.keys.has_keys("https://issuer/keys", 1_800_000_000);
     metrics.refusals.token(Refusal::Expired);
     metrics.refusals.limits().count(Limit::Uploads);
     metrics.sends.answered(SendKind::Edit, Duration::from_millis(3), &RequestId::draw());
     let mut counted = metrics.deliveries.begin(Generation::V2);
-    counted.frames(3);
     let message = Message { id: 7, created: Some(time::timestamp(0)), ..Default::default() };
-    counted.shown(&message);
+    let to_come =
+        Message { id: 8, created: Some(time::timestamp(i64::MAX / 2)), ..message.clone() };
+    for lateness in [None, counted.lateness(&message), counted.lateness(&to_come)] {
+        counted.given(lateness);
+    }
     drop(counted);
     let shown = registry.text().expect("text");
     for line in [
@@ -56,6 +60,7 @@ fn what_happens_is_counted_under_words_of_ours() {
         "netrox_chat_send_duration_seconds_count 1",
         "netrox_chat_deliveries_total{generation=\"v2\"} 3",
         "netrox_chat_delivery_duration_seconds_bucket{le=\"60.0\"} 0",
+        "netrox_chat_delivery_duration_seconds_count 1",
         "netrox_chat_refusals_total{over=\"http\",reason=\"internal\"} 0",
         "netrox_chat_refusals_total{over=\"http\",reason=\"unauthorized\"} 1",
         "netrox_chat_refusals_total{over=\"http\",reason=\"rate_limited\"} 1",
@@ -65,9 +70,10 @@ fn what_happens_is_counted_under_words_of_ours() {
         "netrox_chat_subscriptions_broken_total{reason=\"shutting_down\"} 1",
         "netrox_chat_socket_closes_total{by=\"client\",code=\"1000\",reason=\"\"} 1",
         "netrox_chat_socket_closes_total{by=\"client\",code=\"other\",reason=\"\"} 2",
+        "netrox_chat_socket_closes_total{by=\"server\",code=\"1001\",reason=\"position_lost\"} 0",
         "netrox_chat_socket_closes_total{by=\"server\",code=\"1013\",reason=\"too_slow\"} 1",
-        "netrox_chat_key_fetches_total{result=\"failed\"} 1",
-        "netrox_chat_key_fetches_total{result=\"ok\"} 0",
+        "netrox_chat_key_fetches_total{source=\"https://issuer/keys\",result=\"failed\"} 1",
+        "netrox_chat_key_fetches_total{source=\"https://issuer/keys\",result=\"ok\"} 0",
         "netrox_chat_keys_fetched_timestamp_seconds{source=\"https://issuer/keys\"} 1800000000",
         "netrox_chat_address_refusals_total{limit=\"failed_tokens\"} 1",
         "netrox_chat_address_refusals_total{limit=\"unauthenticated\"} 0",

@@ -184,6 +184,18 @@ impl Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Close;
+
+    #[test]
+    fn closes_that_somebody_is_woken_for_are_counted_from_the_beginning() {
+        for reason in [CloseReason::PositionLost, CloseReason::TooSlow] {
+            for generation in [Generation::V1, Generation::V2] {
+                let code = reason.frame(generation).code.into();
+                let close = Close::by_server(code, reason.word());
+                assert!(Close::WATCHED.contains(&close), "{close:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_client_that_asked_for_it_is_told_more() {

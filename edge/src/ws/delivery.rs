@@ -13,7 +13,7 @@ use super::{
     queue::{Outgoing, Push},
 };
 use crate::{
-    metrics::{Delivering, Metrics, SocketMetrics},
+    metrics::{Delivering, Lateness, Metrics, SocketMetrics},
     wire::{Generation, MessageFrames},
 };
 
@@ -35,12 +35,17 @@ pub(super) fn deliver<'a>(
         return None;
     }
     let connections = feed.connections();
+    // A feed stays for a while when the last of them has gone.
+    if connections.is_empty() {
+        return None;
+    }
     let mut counted = metrics.deliveries.begin(Generation::V1);
     let mut events = events.into_iter();
     while let Some(event) = events.next() {
         let Some(message) = new_message(feed, event, position) else { continue };
-        let late = push(&connections, &message, &mut counted);
+        let (late, lateness) = push(&connections, &message, &mut counted);
         if !late.is_empty() {
+            let late = (late, lateness);
             let late = deliver_late(feed, metrics, counted, connections, late, events, position);
             return Some(Box::pin(late));
         }
@@ -54,19 +59,23 @@ async fn deliver_late(
     metrics: &Metrics,
     mut counted: Delivering<'_>,
     connections: Vec<Arc<Outgoing>>,
-    mut late: Vec<Late>,
+    (mut late, mut lateness): (Vec<Late>, Option<Lateness>),
     mut events: vec::IntoIter<Event>,
     position: u64,
 ) {
     loop {
         let pushed =
             late.iter().map(|(outgoing, frame)| push_late(outgoing, frame, &metrics.sockets));
-        join_all(pushed).await;
+        for pushed in join_all(pushed).await {
+            if pushed.is_given {
+                counted.given(lateness);
+            }
+        }
         counted.has_waited();
         let Some(event) = events.next() else { return };
         late.clear();
         if let Some(message) = new_message(feed, event, position) {
-            late = push(&connections, &message, &mut counted);
+            (late, lateness) = push(&connections, &message, &mut counted);
         }
     }
 }
@@ -84,27 +93,42 @@ fn new_message(feed: &Feed, event: Event, position: u64) -> Option<Message> {
     }
 }
 
-/// Shows a message to each connection in its generation. Gives those that have no room for it.
+/// Shows a message to each connection in its generation. Gives those that have no room for it, and how late it is.
 fn push(
     connections: &[Arc<Outgoing>],
     message: &Message,
     counted: &mut Delivering<'_>,
-) -> Vec<Late> {
-    counted.frames(connections.len());
-    counted.shown(message);
-    let frames = MessageFrames::of(message);
+) -> (Vec<Late>, Option<Lateness>) {
+    let (frames, lateness) = (MessageFrames::of(message), counted.lateness(message));
     let late = |outgoing: &Arc<Outgoing>| {
         let frame = frames.get(outgoing.generation())?;
-        let is_late = outgoing.push(frame.clone()) != Push::Done;
-        is_late.then(|| (Arc::clone(outgoing), frame.clone()))
+        match outgoing.push(frame.clone()) {
+            Push::Done => {
+                counted.given(lateness);
+                None
+            }
+            Push::Full { .. } => Some((Arc::clone(outgoing), frame.clone())),
+        }
     };
-    connections.iter().filter_map(late).collect()
+    (connections.iter().filter_map(late).collect(), lateness)
+}
+
+/// What became of a frame that may have had to wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pushed {
+    pub(super) has_waited: bool,
+    /// Else its socket was given up.
+    pub(super) is_given: bool,
 }
 
 /// Waits for a session that has yet to run, or for a socket that is still taking bytes; gives up on
 /// one that is stuck, or hardly takes any.
-pub(super) async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes, metrics: &SocketMetrics) {
-    let mut has_waited = false;
+pub(super) async fn push_late(
+    outgoing: &Outgoing,
+    frame: &Utf8Bytes,
+    metrics: &SocketMetrics,
+) -> Pushed {
+    let (mut has_waited, mut is_given) = (false, true);
     while let Push::Full { stalled_since } = outgoing.push(frame.clone()) {
         if !std::mem::replace(&mut has_waited, true) {
             metrics.stalled();
@@ -117,6 +141,7 @@ pub(super) async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes, metrics: &
         let left = MAX_STALL.saturating_sub(outgoing.waited());
         if left.is_zero() {
             outgoing.close(CloseReason::TooSlow);
+            is_given = false;
             continue;
         }
         let start = Instant::now();
@@ -124,4 +149,5 @@ pub(super) async fn push_late(outgoing: &Outgoing, frame: &Utf8Bytes, metrics: &
         let _ = timeout(left, changed).await;
         outgoing.add_wait(start.elapsed());
     }
+    Pushed { has_waited, is_given }
 }

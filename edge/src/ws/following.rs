@@ -27,7 +27,7 @@ use self::{
 };
 use super::{
     close::CloseReason,
-    delivery::push_late,
+    delivery::{Pushed, push_late},
     feed::out_of_reach,
     queue::{Outgoing, Push},
     subscription::{FIRST_RETRY, Fate, MAX_RETRY, Responses, Subscriptions},
@@ -35,7 +35,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     limits::Limiter,
-    metrics::Metrics,
+    metrics::{Delivering, Metrics},
     wire::{
         Generation,
         v2::{
@@ -176,9 +176,11 @@ impl Stream<'_> {
             if let Err(failure) = progress.enter(&epoch) {
                 return failure;
             }
+            let mut counted = self.metrics.deliveries.begin(Generation::V2);
             for event in events {
-                self.show(core.user, event, progress).await;
+                self.show(core.user, event, progress, &mut counted).await;
             }
+            drop(counted);
             progress.reach(last_seq);
         }
     }
@@ -239,33 +241,45 @@ impl Stream<'_> {
         Ok(())
     }
 
-    async fn show(&self, user: UserId, event: Event, progress: &mut Progress) {
+    async fn show(
+        &self,
+        user: UserId,
+        event: Event,
+        progress: &mut Progress,
+        counted: &mut Delivering<'_>,
+    ) {
         let Some((cursor, is_new)) = progress.take(&event) else { return };
         let cursor = cursor.encode(user);
-        let frame = match &event.change {
-            Some(Change::Message(message)) => server_frame::message(&cursor, is_new, message, user),
-            Some(Change::Thread(thread)) => server_frame::thread(&cursor, thread),
+        let (frame, lateness) = match &event.change {
+            Some(Change::Message(message)) => {
+                let is_received = is_new
+                    && !progress.is_catching_up(self.outgoing.is_empty())
+                    && message.receiver_id.parse() == Ok(user);
+                let lateness = is_received.then(|| counted.lateness(message)).flatten();
+                (server_frame::message(&cursor, is_new, message, user), lateness)
+            }
+            Some(Change::Thread(thread)) => (server_frame::thread(&cursor, thread), None),
             None => return,
         };
-        self.push(frame, progress).await;
-        let mut counted = self.metrics.deliveries.begin(Generation::V2);
-        counted.frames(1);
-        if let Some(Change::Message(message)) = event.change
-            && is_new
-            && progress.is_caught_up()
-            && message.receiver_id.parse() == Ok(user)
-        {
-            counted.shown(&message);
+        let pushed = self.push(frame, progress).await;
+        if pushed.is_given {
+            counted.given(lateness);
+        }
+        if pushed.has_waited {
+            counted.has_waited();
         }
     }
 
     /// Who catches up is never too slow, as long as the socket takes something.
-    async fn push(&self, frame: Utf8Bytes, progress: &mut Progress) {
+    async fn push(&self, frame: Utf8Bytes, progress: &mut Progress) -> Pushed {
         if !progress.is_catching_up(self.outgoing.is_empty()) {
             return push_late(self.outgoing, &frame, &self.metrics.sockets).await;
         }
+        let mut has_waited = false;
         while let Push::Full { stalled_since } = self.outgoing.push(frame.clone()) {
+            has_waited = true;
             self.outgoing.changed(frame.len(), stalled_since).await;
         }
+        Pushed { has_waited, is_given: true }
     }
 }

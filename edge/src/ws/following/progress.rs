@@ -71,11 +71,6 @@ impl Progress {
         !self.is_caught_up
     }
 
-    /// Whether the client has taken all that it had missed.
-    pub(super) fn is_caught_up(&self) -> bool {
-        self.is_caught_up
-    }
-
     /// Whether what was missed is through. Some of it may have changed meanwhile, and is still to come.
     pub(super) fn is_through(&self) -> bool {
         match self.end {

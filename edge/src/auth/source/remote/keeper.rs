@@ -50,6 +50,7 @@ pub(in crate::auth::source) async fn keep(
     (metrics, audit): (&KeyMetrics, &Audit),
 ) {
     let Some(remote) = source.as_remote() else { return };
+    metrics.begin(&source.name);
     let mut keeper = Keeper {
         source,
         remote,
@@ -165,7 +166,7 @@ impl Keeper<'_> {
         }
         self.failure = Notice::default();
         self.backoff.reset();
-        self.metrics.fetched(Fetch::Ok);
+        self.metrics.fetched(&self.source.name, Fetch::Ok);
         let text = String::from_utf8(fetched.text).ok();
         (self.remote.delay(fetched.max_age), text.map(|text| Kept { fetched_at, text }))
     }
@@ -203,10 +204,11 @@ impl Keeper<'_> {
     async fn go_without(&mut self, error: &NoKeys) -> Duration {
         self.has_failed = true;
         self.remote.set_failure(Some(error.to_string()));
-        self.metrics.fetched(match error {
+        let result = match error {
             NoKeys::Fetch(_) | NoKeys::Unread(_) => Fetch::Failed,
             NoKeys::NotASet(_) | NoKeys::OtherAlgorithms => Fetch::Unusable,
-        });
+        };
+        self.metrics.fetched(&self.source.name, result);
         self.read_cache().await;
         let source = &self.source.name;
         let has_keys = self.source.keys().is_some();
