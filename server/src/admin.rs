@@ -21,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -107,7 +108,7 @@ impl AdminSettings {
 /// What is shown, and of what.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    registry: Registry,
+    registry: Arc<Registry>,
     /// Once they are open.
     parts: OnceLock<ObservedParts>,
     /// Cancelled when the process begins to end.
@@ -134,7 +135,7 @@ impl ObservedParts {
 
 impl Observed {
     pub(crate) fn new(registry: Registry, draining: CancellationToken) -> Self {
-        Self { registry, parts: OnceLock::new(), draining }
+        Self { registry: Arc::new(registry), parts: OnceLock::new(), draining }
     }
 
     /// They are open. To be called once.
@@ -169,7 +170,7 @@ impl Observed {
             return response;
         }
         match path {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics().await,
             "/readyz" => match self.reason_against_serving().await {
                 None => text(StatusCode::OK, "ready"),
                 Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
@@ -178,14 +179,16 @@ impl Observed {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        match self.registry.text() {
-            Ok(shown) => response(StatusCode::OK, METRICS_TYPE, shown),
-            Err(error) => {
-                tracing::error!(%error, "cannot show the metrics");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "cannot show the metrics")
-            }
-        }
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let registry = Arc::clone(&self.registry);
+        // It reads files of the kernel, which may take a while under load.
+        let error = match spawn_blocking(move || registry.text()).await {
+            Ok(Ok(shown)) => return response(StatusCode::OK, METRICS_TYPE, shown),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(%error, "cannot show the metrics");
+        text(StatusCode::INTERNAL_SERVER_ERROR, "cannot show the metrics")
     }
 }
 
