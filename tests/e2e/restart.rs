@@ -86,7 +86,7 @@ async fn sockets_stay_open_while_the_core_is_away() {
             }
             if let Some(before) = before.take() {
                 let alarms = ["NodeIsGone", "EdgeIsCutOff", "UsersAreRefused"];
-                before.alarms(&chat, &[Role::Core(0)], &alarms).await;
+                before.alarms_if_it_goes_on(&chat, &[Role::Core(0)], &alarms).await;
             }
             let form = Form::new().text("receiver", &bob.id).file("a.txt", "canary");
             let answer = chat.upload(&ada, form).await;

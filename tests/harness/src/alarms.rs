@@ -41,6 +41,15 @@ pub async fn promtool(arguments: &[&str], file: &Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(said.concat()) }
 }
 
+/// What becomes of a fault.
+#[derive(Debug, Clone, Copy)]
+enum Course {
+    /// Counters stay as they are.
+    Once,
+    /// Each counter grows each minute by as much as it has grown.
+    GoesOn,
+}
+
 /// All that the processes showed before a fault.
 #[derive(Debug)]
 pub struct Before(BTreeMap<Role, Metrics>);
@@ -50,14 +59,23 @@ impl Before {
         Self(shown(chat, &chat.roles()).await)
     }
 
-    /// Waits until these alarms would fire if it went on as between then and now. What the processes in `gone` would show is not
-    /// there.
+    /// Waits until what has happened is enough for these alarms: nothing more happens. What the processes in `gone` would
+    /// show is not there.
     pub async fn alarms(&self, chat: &TestChat, gone: &[Role], alarms: &[&str]) {
+        self.wait_for(chat, gone, alarms, Course::Once).await;
+    }
+
+    /// Waits until these alarms would fire if it went on each minute as between then and now.
+    pub async fn alarms_if_it_goes_on(&self, chat: &TestChat, gone: &[Role], alarms: &[&str]) {
+        self.wait_for(chat, gone, alarms, Course::GoesOn).await;
+    }
+
+    async fn wait_for(&self, chat: &TestChat, gone: &[Role], alarms: &[&str], course: Course) {
         let here: Vec<_> = chat.roles().into_iter().filter(|role| !gone.contains(role)).collect();
         let file = chat.directory().join("alarms.json");
         eventually(&format!("{alarms:?}"), || async {
             let after = shown(chat, &here).await;
-            let test = test(&self.series_until(&after), alarms);
+            let test = test(&self.series_until(&after, course), alarms);
             fs::write(&file, test.to_string()).expect("a file");
             let fired = promtool(&["test", "rules"], &file).await;
             fired.inspect_err(|error| eprintln!("not yet: {error}")).ok()
@@ -65,8 +83,8 @@ impl Before {
         .await;
     }
 
-    /// Each counter grows each minute by as much as it has grown, all else stays as it is.
-    fn series_until(&self, after: &BTreeMap<Role, Metrics>) -> Vec<Value> {
+    /// A counter that was not there before is there from now on, and has not grown for Prometheus.
+    fn series_until(&self, after: &BTreeMap<Role, Metrics>, course: Course) -> Vec<Value> {
         let mut all = Vec::new();
         for (role, before) in &self.0 {
             let instance = format!("job=\"netrox-chat\",instance=\"{role:?}\"");
@@ -79,11 +97,12 @@ impl Before {
                 let comma = if labels == "}" { "" } else { "," };
                 let is_counter =
                     ["_total", "_count", "_sum", "_bucket"].iter().any(|end| name.ends_with(end));
-                let then = before.series.get(series).copied().unwrap_or(0.0);
-                let values = if is_counter {
-                    format!("{then}+{}x{MINUTES}", (now - then).max(0.0))
-                } else {
-                    format!("{then} {now}x{MINUTES}")
+                let values = match (before.series.get(series), course) {
+                    (None, _) => format!("_ {now}x{MINUTES}"),
+                    (Some(then), Course::GoesOn) if is_counter => {
+                        format!("{then}+{}x{MINUTES}", (now - then).max(0.0))
+                    }
+                    (Some(then), _) => format!("{then} {now}x{MINUTES}"),
                 };
                 let series = format!("{name}{{{instance}{comma}{labels}");
                 all.push(json!({ "series": series, "values": values }));
@@ -105,7 +124,9 @@ async fn shown(chat: &TestChat, roles: &[Role]) -> BTreeMap<Role, Metrics> {
 fn test(series: &[Value], alarms: &[&str]) -> Value {
     let expected = alarms.iter().map(|alarm| {
         json!({
-            "expr": format!("count(ALERTS{{alertname=\"{alarm}\",alertstate=\"firing\"}}) > bool 0"),
+            "expr": format!(
+                "count(count_over_time(ALERTS{{alertname=\"{alarm}\",alertstate=\"firing\"}}[{MINUTES}m])) > bool 0"
+            ),
             "eval_time": format!("{MINUTES}m"),
             "exp_samples": [{ "labels": "{}", "value": 1 }],
         })

@@ -135,12 +135,13 @@ async fn whatever_an_issuer_answers_the_last_keys_stay(arrangement: Arrangement)
     assert_eq!(log.count_of("are left out"), 1);
     assert_accepted(&chat, "a good key beside it", &key.token()).await;
     let metrics = chat.admin(chat.edge_role()).get("/metrics").send().await;
+    let source = format!("source=\"{}\"", issuer.url());
     for line in [
-        "netrox_chat_key_fetches_total{result=\"failed\"}",
-        "netrox_chat_key_fetches_total{result=\"unusable\"}",
-        "netrox_chat_keys_fetched_timestamp_seconds{source=\"",
+        format!("netrox_chat_key_fetches_total{{{source},result=\"failed\"}}"),
+        format!("netrox_chat_key_fetches_total{{{source},result=\"unusable\"}}"),
+        format!("netrox_chat_keys_fetched_timestamp_seconds{{{source}}}"),
     ] {
-        assert!(metrics.text().contains(line), "{line}");
+        assert!(metrics.text().contains(&line), "{line}");
     }
     // It may move.
     issuer.behave(Conduct::Redirect(other.url()));
