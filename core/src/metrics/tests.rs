@@ -14,7 +14,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry);
     let before = shown(&registry);
-    assert!(!before.contains("netrox_chat_bus_connected "), "there is no bus: {before}");
+    assert!(!before.contains("\nnetrox_chat_bus_connected "), "there is no bus: {before}");
     assert!(!before.contains("netrox_chat_serving{"), "it is not open: {before}");
     for line in [
         "netrox_chat_commit_duration_seconds_count 0",
