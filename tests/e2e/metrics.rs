@@ -114,7 +114,13 @@ async fn what_happens_is_seen_in_the_metrics(arrangement: Arrangement) {
     drop(bob_socket);
     let broken = "socket_closes_total{by=\"nobody\",code=\"1006\",reason=\"\"}";
     comes_to(&chat, &edges, broken, 1.0).await;
-    drop(ada);
+    // Nobody is there who could be given it.
+    let mut ada_socket = chat.connect(&ada).await;
+    ada_socket.say(&bob, "four").await;
+    comes_to(&chat, &edges, "sends_total{kind=\"message\"}", 4.0).await;
+    let shown = Metrics::of_all(&chat, &edges).await;
+    assert_eq!(sum(&shown, "deliveries_total{generation=\"v1\"}"), 3.0, "{shown:?}");
+    assert_eq!(sum(&shown, "delivery_duration_seconds_count"), 3.0, "{shown:?}");
 }
 
 async fn a_core_whose_database_is_away_lives_and_is_not_ready(arrangement: Arrangement) {
