@@ -12,6 +12,7 @@
 //! * [`auth`], [`server`], [`strangers`], [`health`]: who may call, over which socket, and whether it makes sense.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`transfer`]: a whole chat as JSON lines and files, and the way back.
+//! * [`mod@check`]: settings, without a start; [`doctor`]: what is wrong with what a core works on.
 //! * [`backup`]: copies of a SQLite database and its files, and the way back.
 //! * [`lines`]: the lines of exports and imports.
 //! * [`notice`]: what is logged once a minute at most.
@@ -35,12 +36,14 @@ mod backup;
 pub mod bench;
 mod change;
 mod chat;
+mod check;
 mod clock;
 mod command;
 mod committer;
 mod config;
 mod delivery;
 mod directory;
+mod doctor;
 mod epoch;
 mod error;
 mod feed_lookup;
@@ -67,11 +70,13 @@ pub use backup::{
     BackedUp, BackupError, BackupSettings, Checked, Damage, RestoreSettings, Restored, back_up,
     check_backup, restore,
 };
+pub use check::check;
 pub use config::{
     AcceptedSettings, BusConfig, BusUrl, Config, Database, DatabaseSetting, MediaLocation,
     PostgresDatabase, PostgresUrl, S3Url, UrlError,
 };
 pub use delivery::bus::OpenError as BusError;
+pub use doctor::examine;
 pub use epoch::renew_epoch;
 pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;

@@ -44,6 +44,7 @@ use crate::{
 };
 
 mod data_dir;
+mod looking;
 mod presence;
 mod restoring;
 
@@ -51,7 +52,8 @@ use self::data_dir::{lock, mark_made};
 pub use self::presence::Vanished;
 pub(crate) use self::{
     data_dir::{create_dir, lock_database},
-    presence::check_existing,
+    looking::{check_directory, check_places, existing_above},
+    presence::{check_existing, look},
     restoring::RestoreTarget,
 };
 

@@ -26,6 +26,7 @@ use tokio::{sync::Notify, time::timeout};
 
 mod claim;
 mod credentials;
+mod examine;
 mod failure;
 mod kind;
 pub(crate) mod name;
@@ -37,6 +38,7 @@ mod watch;
 pub(crate) use self::claim::Claim;
 pub use self::failure::StoreError;
 pub(crate) use self::{
+    examine::{examine_bucket, examine_directory},
     upload::{Finished, Upload},
     watch::watch,
 };

@@ -10,6 +10,7 @@
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL; [`snapshot`]: a copy of SQLite for a backup.
 //! * [`transfer`]: what exports read, and imports write.
+//! * [`examine`]: whether a database is as it has to be, for the operator.
 //! * [`open_files`]: whether the files of SQLite are still where they were.
 //! * [`engine`]: how a statement runs on either engine; [`sqlite`], [`postgres`]: opening each.
 
@@ -23,6 +24,7 @@ pub(crate) mod batch;
 pub(crate) mod copy;
 mod engine;
 pub(crate) mod error;
+mod examine;
 pub(crate) mod external_id;
 pub(crate) mod feed;
 pub(crate) mod history;
@@ -51,7 +53,11 @@ use self::{
     postgres::{BULK_READERS, Patience, Pool, Prepared, READERS},
     reach::Reach,
 };
-pub(crate) use self::{error::Error, writer::Writer};
+pub(crate) use self::{
+    error::Error,
+    examine::{examine_postgres, examine_sqlite},
+    writer::Writer,
+};
 pub use error::OpenError;
 
 use crate::{config::Database, metrics::StoreMetrics, quotas::Quotas};

@@ -6,9 +6,10 @@
 //!   [`der`]: what is not even read.
 //! * [`verified`]: tokens that were verified before.
 //! * [`user`]: whose a token is.
-//! * [`refusal`], [`explanation`]: what an operator is told.
+//! * [`refusal`], [`explanation`], [`examine`]: what an operator is told.
 
 mod der;
+mod examine;
 mod explanation;
 mod issuer;
 mod jwk;
@@ -35,6 +36,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use tokio::select;
 
+pub(crate) use self::examine::{check, examine};
 pub use self::{
     explanation::{Explanation, explain},
     key::ConfigError,

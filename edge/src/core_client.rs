@@ -3,6 +3,7 @@
 //! strangers do to theirs is nothing to those of chat.
 
 mod connections;
+mod examine;
 mod reach;
 
 use std::{
@@ -31,6 +32,7 @@ use tower::{
 };
 
 use connections::{Connections, Count, Link, Manner};
+pub(crate) use examine::examine;
 use reach::Reach;
 pub(crate) use reach::Trouble;
 

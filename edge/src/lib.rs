@@ -13,6 +13,7 @@
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
 //!   logged of defects.
+//! * `doctor`: what is wrong with what an edge works on.
 //! * `metrics`: what can be measured; `request`: what a request is called on its way.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
@@ -32,6 +33,7 @@ mod client_address;
 pub mod config;
 pub mod core_client;
 mod directory;
+mod doctor;
 mod doorkeeper;
 mod edge;
 mod error;
@@ -62,5 +64,6 @@ mod ws;
 pub use auth::{ConfigError, Explanation, Refusal, check_authorities, check_key_url, explain};
 pub use config::Config;
 pub use core_client::CoreTransport;
+pub use doctor::{check, examine, examine_cores};
 pub use edge::Edge;
 pub use metrics::Metrics;

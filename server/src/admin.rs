@@ -79,6 +79,23 @@ impl AdminSettings {
         Self { given: args.admin_addr, default: (IpAddr::V4(Ipv4Addr::LOCALHOST), port).into() }
     }
 
+    /// Where it is to listen, if it is.
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        match self.given {
+            Some(AdminAddress::None) => None,
+            Some(AdminAddress::At(address)) => Some(address),
+            None => Some(self.default),
+        }
+    }
+
+    /// Refuses what [`bind`](Self::bind) would, without listening.
+    pub(crate) fn check(self, sources: &Sources) -> Result<(), SettingError> {
+        match self.given {
+            Some(AdminAddress::At(address)) => listener::check("admin-addr", address, sources),
+            Some(AdminAddress::None) | None => Ok(()),
+        }
+    }
+
     /// A default that cannot be had, since another process has it for example, is no reason not to start.
     pub(crate) fn bind(
         self,

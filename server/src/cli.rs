@@ -14,6 +14,7 @@
 mod admin;
 mod audit;
 mod backup;
+mod doctor;
 mod epoch;
 mod grpc;
 mod http;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     admin::{AdminAddress, AdminArgs},
     audit::AuditArgs,
     backup::{BackupArgs, RestoreArgs},
+    doctor::{CheckArgs, DoctorArgs, Serving, asks_for_json, is_doctor},
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
     http::HttpArgs,
@@ -96,10 +98,14 @@ Examples:
       A copy of ./data, beside the server on it, and of the older ones the newest six
   netrox-chat restore --from /var/backups/netrox-chat --data-dir ./restored
       The newest of them, for a server on ./restored
+  netrox-chat doctor core --database-url-file /run/secrets/database-url --media-url s3://bucket
+      What is wrong with what this core works on, and what to do: a start command behind `doctor`
+  netrox-chat check edge --core http://10.0.0.5:50051
+      Whether a start with these settings would refuse one of them; nothing is made or asked
 
 Exit status:
   0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
-  1  failed while running, or a second signal after a second or more
+  1  failed while running, or a second signal after a second or more; doctor: it found something
   2  a wrong setting; one line on stderr names it
   3  damaged storage: not to be started again before somebody has looked at it
 
@@ -143,6 +149,10 @@ pub(crate) enum Role {
     Backup(Box<BackupArgs>),
     /// Restores a backup into a data directory without a database, or looks whether it is sound
     Restore(Box<RestoreArgs>),
+    /// Tells whether a start of a role with these settings would refuse one; makes and asks nothing
+    Check(CheckArgs),
+    /// Looks what is wrong with what a role works on, and says what to do; leaves nothing behind
+    Doctor(DoctorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -284,24 +294,29 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<(Role, Sources), Refusal
 /// The default role is put in as a word: were its flags those of the whole program, then their
 /// variables would be read for every role.
 fn with_role(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let first = arguments.get(1).and_then(|argument| argument.to_str());
+    let place = doctor::place_of_role(&arguments);
+    let first = arguments.get(place).and_then(|argument| argument.to_str());
     let whole_program = ["-h", "--help", "-V", "--version"];
     if first.is_none_or(|first| first.starts_with('-') && !whole_program.contains(&first)) {
-        arguments.insert(arguments.len().min(1), "serve".into());
+        arguments.insert(arguments.len().min(place), "serve".into());
     }
     arguments
 }
 
 fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|role| {
-        role.mut_args(|argument| match argument.get_long() {
-            Some(flag) => {
-                let variable = variable(flag);
-                let is_empty = std::env::var_os(&variable).is_some_and(|value| value.is_empty());
-                let argument = if is_empty { argument } else { argument.env(variable) };
-                argument.hide_env_values(true).allow_negative_numbers(true)
-            }
-            None => argument,
-        })
-    })
+    Cli::command().mut_subcommands(with_variables)
+}
+
+/// Also of the roles that stand behind others.
+fn with_variables(role: clap::Command) -> clap::Command {
+    let role = role.mut_args(|argument| match argument.get_long() {
+        Some(flag) => {
+            let variable = variable(flag);
+            let is_empty = std::env::var_os(&variable).is_some_and(|value| value.is_empty());
+            let argument = if is_empty { argument } else { argument.env(variable) };
+            argument.hide_env_values(true).allow_negative_numbers(true)
+        }
+        None => argument,
+    });
+    role.mut_subcommands(with_variables)
 }

@@ -8,13 +8,16 @@
 //!   [`user`], [`tap`]: what is done about one user, by way of a core, which [`link`] reaches;
 //!   [`transfer`]: a whole chat as JSON lines, and the way back;
 //!   [`epoch`]: a new history of the database; [`backup`]: copies of SQLite and its files, and the way back.
+//! * [`check`]: whether a start would refuse a setting; [`doctor`]: what is wrong with what a role works on.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
 #![warn(clippy::print_stderr)]
 
 mod admin;
 mod backup;
+mod check;
 mod cli;
+mod doctor;
 mod epoch;
 mod failure;
 mod file_mode;
@@ -46,7 +49,9 @@ use std::{
 
 use crate::{
     cli::{Refusal, Role},
+    doctor::Form,
     failure::Failure,
+    secret::Purpose,
 };
 
 fn main() -> ExitCode {
@@ -61,17 +66,24 @@ fn main() -> ExitCode {
 
 fn start() -> Result<ExitCode, Failure> {
     file_mode::keep_others_out();
-    let (role, sources) = match cli::parse(std::env::args_os().collect()) {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let form = cli::is_doctor(&arguments).then(|| Form::of(cli::asks_for_json(&arguments)));
+    let (role, sources) = match cli::parse(arguments) {
         Ok(parsed) => parsed,
         Err(Refusal::Answer(text)) => {
             let _ = text.print();
             return Ok(ExitCode::SUCCESS);
         }
-        Err(Refusal::Setting(error)) => return Err(error.into()),
+        Err(Refusal::Setting(error)) => {
+            return match form {
+                Some(form) => doctor::refused(form, &error),
+                None => Err(error.into()),
+            };
+        }
     };
     let settings = match role {
-        Role::Serve(args) => settings::serve(*args, sources)?,
-        Role::Core(args) => settings::core(*args, sources)?,
+        Role::Serve(args) => settings::serve(*args, sources, Purpose::Start)?,
+        Role::Core(args) => settings::core(*args, sources, Purpose::Start)?,
         Role::Edge(args) => settings::edge(*args, sources)?,
         Role::Migrate(args) => return migrate::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Epoch(args) => return epoch::run(&args, &sources).map(|()| ExitCode::SUCCESS),
@@ -85,6 +97,8 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Import(args) => return transfer::import(*args, &sources),
         Role::User(args) => return user::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Tap(args) => return tap::run(&args, &sources).map(|()| ExitCode::SUCCESS),
+        Role::Check(args) => return check::run(args, sources).map(|()| ExitCode::SUCCESS),
+        Role::Doctor(args) => return doctor::run(args, sources),
         Role::Token(args) => return token::run(&args, &sources),
         Role::ServiceToken(args) => {
             return service_token::run(&args).map(|()| ExitCode::SUCCESS);

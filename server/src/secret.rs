@@ -1,6 +1,7 @@
 //! Secrets: given by flag, variable or file, or generated into the data directory.
 
 mod data_dir;
+mod purpose;
 
 use std::{
     fmt,
@@ -13,7 +14,7 @@ use std::{
 
 use http::HeaderValue;
 
-pub(crate) use self::data_dir::DataDir;
+pub(crate) use self::{data_dir::DataDir, purpose::Purpose};
 use crate::{
     cli,
     sources::{SettingError, Sources},

@@ -168,7 +168,16 @@ async fn open_core(
     sources: &Sources,
 ) -> Result<Core, Failure> {
     let opened = Core::open(config.clone(), metrics).await;
-    opened.map_err(|error| not_opened(&error, blamed(&error, &config), sources))
+    opened.map_err(|error| refused_by_core(&error, &config, sources))
+}
+
+/// What a core says of its settings, by the flag that is to blame.
+pub(crate) fn refused_by_core(
+    error: &OpenError,
+    config: &netrox_core::Config,
+    sources: &Sources,
+) -> Failure {
+    not_opened(error, blamed(error, config), sources)
 }
 
 /// Damage, or a wrong setting: that of `flag` as it was given, or by default the data directory.

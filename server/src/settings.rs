@@ -25,8 +25,8 @@ pub(crate) use self::{
 use self::{storage::Storage, tls::TlsFiles};
 use crate::{
     admin::AdminSettings,
-    cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, StorageArgs},
-    secret::{DataDir, Warnings},
+    cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, Serving, StorageArgs},
+    secret::{DataDir, Purpose, Warnings},
     sources::{SettingError, Sources},
     welcome::{Schemes, Welcome},
 };
@@ -74,6 +74,13 @@ impl Parts {
         }
     }
 
+    pub(crate) fn core(&self) -> Option<&CoreSettings> {
+        match self {
+            Self::Serve { core, .. } | Self::Core { core } => Some(core),
+            Self::Edge { .. } => None,
+        }
+    }
+
     pub(crate) fn core_mut(&mut self) -> Option<&mut CoreSettings> {
         match self {
             Self::Serve { core, .. } | Self::Core { core } => Some(core),
@@ -96,11 +103,24 @@ impl Parts {
     }
 }
 
-pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, SettingError> {
+/// Of a role that is looked at, and not started.
+pub(crate) fn of(role: Serving, sources: Sources) -> Result<Settings, SettingError> {
+    match role {
+        Serving::Serve(args) => serve(*args, sources, Purpose::Look),
+        Serving::Core(args) => core(*args, sources, Purpose::Look),
+        Serving::Edge(args) => edge(*args, sources),
+    }
+}
+
+pub(crate) fn serve(
+    args: ServeArgs,
+    sources: Sources,
+    purpose: Purpose,
+) -> Result<Settings, SettingError> {
     args.limits.check(&args.common, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
-    let mut data_dir = data_dir(&args.data_dir, &args.storage);
+    let mut data_dir = data_dir(&args.data_dir, &args.storage, purpose);
     let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
@@ -147,10 +167,14 @@ pub(crate) fn serve(args: ServeArgs, sources: Sources) -> Result<Settings, Setti
     })
 }
 
-pub(crate) fn core(args: CoreArgs, sources: Sources) -> Result<Settings, SettingError> {
+pub(crate) fn core(
+    args: CoreArgs,
+    sources: Sources,
+    purpose: Purpose,
+) -> Result<Settings, SettingError> {
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
-    let mut data_dir = data_dir(&args.data_dir, &args.storage);
+    let mut data_dir = data_dir(&args.data_dir, &args.storage, purpose);
     let storage = Storage::new(args.storage, data_dir.path(), &sources, &mut warnings)?;
     let mut keys = Keys::new(&sources, Some(&mut data_dir), &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
@@ -216,8 +240,9 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
     })
 }
 
-fn data_dir(args: &DataDirArgs, storage: &StorageArgs) -> DataDir {
-    let data_dir = DataDir::new(&args.data_dir);
+/// An edge on its own has none, and makes nothing.
+fn data_dir(args: &DataDirArgs, storage: &StorageArgs, purpose: Purpose) -> DataDir {
+    let data_dir = DataDir::new(&args.data_dir, purpose);
     if storage.require_existing_data { data_dir.complete() } else { data_dir }
 }
 
@@ -230,12 +255,6 @@ fn prepare(
     let prepared = data_dir.create().and_then(|()| data_dir.check_mode(warnings));
     prepared.map_err(|error| sources.refuse("data-dir", error))?;
     storage.warn_if_open(warnings);
-    if !data_dir.generated().is_empty() {
-        warnings.add(format!(
-            "new secrets were made in {}: {}; what was given out under others is refused",
-            data_dir.path().display(),
-            data_dir.generated().join(", ")
-        ));
-    }
+    data_dir.warn_of_generated(warnings);
     Ok(())
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     cli::{JwtClaimArgs, MintArgs, TokenArgs, UserIdKind},
     failure::Failure,
-    secret::{DataDir, Warnings},
+    secret::{DataDir, Purpose, Warnings},
     settings::{JWT_SECRET, JwtSettings, Keys},
     sources::Sources,
 };
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
         return Err(sources.refuse(flag, reason).into());
     }
     let mut warnings = Warnings::of_environment();
-    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let mut data_dir = DataDir::new(&args.data_dir.data_dir, Purpose::Start);
     let mut keys = Keys::new(sources, Some(&mut data_dir), &mut warnings);
     // Only the form that the service accepts (PROTOCOL section 1).
     let user_ids = keys.user_ids(&args.jwt_claims)?;
@@ -82,7 +82,7 @@ fn check(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
         return Err(sources.conflict("check", "user-id").into());
     }
     let mut warnings = Warnings::default();
-    let mut data_dir = DataDir::new(&args.data_dir.data_dir);
+    let mut data_dir = DataDir::new(&args.data_dir.data_dir, Purpose::Start);
     let key = &args.jwt_key;
     let is_given = !key.given().is_empty() || key.other_than_secret(&args.jwt_claims).is_some();
     // A secret that is made now is that of no token.

@@ -12,6 +12,7 @@ mod cluster;
 mod crash;
 mod crowd;
 mod deploy;
+mod doctor;
 mod drain;
 mod epoch;
 mod faults;

@@ -6,6 +6,7 @@
 //! [`check`](super::check). So nothing here is waited for, and everything is bounded.
 //!
 //! * [`entry`]: how the servers are entered; [`event`]: what the operator is told of them; [`hint`]: what is carried.
+//! * [`examine`]: whether it carries anything, for the operator.
 //! * [`subject`]: what it is published under; [`listening`]: what this core hears; [`older`]: cores of before.
 
 use std::{
@@ -32,11 +33,13 @@ use uuid::Uuid;
 
 mod entry;
 mod event;
+mod examine;
 mod hint;
 mod listening;
 mod older;
 mod subject;
 
+pub(crate) use self::examine::examine;
 use self::{
     event::Observer,
     listening::{Ear, Shares},
@@ -62,6 +65,11 @@ pub enum OpenError {
     File { path: std::path::PathBuf, error: io::Error },
     #[error(transparent)]
     Connect(#[from] async_nats::ConnectError),
+}
+
+/// Whether the files that are named are what they are given as.
+pub(crate) async fn check(config: &BusConfig) -> Result<(), OpenError> {
+    entry::once(config).await.map(drop)
 }
 
 /// Who is told what comes over the bus.

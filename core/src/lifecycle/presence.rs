@@ -62,7 +62,7 @@ impl fmt::Display for Vanished {
 }
 
 /// Looks without touching anything.
-pub(super) fn look(config: &Config) -> Result<Expected, OpenError> {
+pub(crate) fn look(config: &Config) -> Result<Expected, OpenError> {
     let Database::Sqlite(given) = &config.database else { return Ok(Expected::Nothing) };
     let unusable = |path: &Path| {
         let path = path.to_owned();

@@ -28,9 +28,14 @@ const MAX_RETRIES: usize = 4;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const MAX_RETRY: Duration = Duration::from_millis(500);
 /// What reqwest says of an endpoint with `http://` that was not allowed.
-const PLAINTEXT_REFUSED: &str = "URL scheme is not allowed";
+pub(super) const PLAINTEXT_REFUSED: &str = "URL scheme is not allowed";
 /// Of the check at the start.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Whether what is said of the bucket and its server can be understood. Nobody is asked.
+pub(crate) fn check_url(url: &S3Url) -> Result<(), StoreError> {
+    Ok(builder(url).build().map(drop)?)
+}
 
 /// The bucket, untried: it may be one that can only be read.
 pub(crate) async fn open_to_read(url: &S3Url) -> Result<Arc<dyn ObjectStore>, StoreError> {

@@ -304,7 +304,7 @@ pub(super) fn is_starting(error: &sqlx::Error) -> bool {
     has_code(error, CANNOT_CONNECT_NOW)
 }
 
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
+pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     let postgres = database.try_downcast_ref::<PgDatabaseError>();
     postgres.is_some_and(|postgres| postgres.code() == code)

@@ -29,7 +29,7 @@ mod snapshots;
 pub(super) use self::{
     clock::{ServerClock, server_clock},
     readers::{BULK_READERS, Pool, READERS},
-    schema::{Migrations, last_migration},
+    schema::{Migrations, check as check_schema, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
     session::write_options,
     session_name::SessionName,
@@ -93,6 +93,8 @@ impl Patience {
     pub(super) const ENDLESS: Self = Self(Duration::MAX);
     /// Of a command that somebody waits for.
     const SHORT: Self = Self(Duration::from_secs(10));
+    /// Of a look, which is to tell that.
+    const NONE: Self = Self(Duration::ZERO);
 }
 
 /// Checks the server, finds our schema and brings it up to date.
@@ -200,6 +202,34 @@ pub(super) async fn connect_to_existing(
     within(FIRST_ANSWER_TIMEOUT, checked).await??;
     let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
     Ok((connection, migrations))
+}
+
+/// A session that only looks.
+pub(super) struct Visit {
+    pub(super) connection: PgConnection,
+    /// Absent where there are no tables of ours. Where there are, the session has them in its path.
+    pub(super) migrations: Option<Migrations>,
+}
+
+/// To a server that has to be as a start wants it. Changes nothing, and waits for no core.
+pub(super) async fn visit(database: &PostgresDatabase) -> Result<Visit, OpenError> {
+    let (mut connection, _) = first_session(database.url.options(), Patience::NONE).await?;
+    let entered = async {
+        let entered = async {
+            let checked = server::check(&mut connection, database.accepted).await?;
+            if checked.wait.overruled() == Some("off") {
+                let (name, value) = ("synchronous_commit", "off".to_owned());
+                return Err(OpenError::Setting { name, value });
+            }
+            match schema::enter(&mut connection, database.schema.as_deref()).await {
+                Err(OpenError::NoTables) => Ok(None),
+                entered => entered.map(Some),
+            }
+        };
+        Ok(entered.await)
+    };
+    let migrations = within(FIRST_ANSWER_TIMEOUT, entered).await??;
+    Ok(Visit { connection, migrations })
 }
 
 /// Keeps cores from writing for as long as the session lives. `false` where one could.

@@ -20,7 +20,7 @@ pub(super) use self::{
     cache::Cache,
     fetch::Fetcher,
     files::Reload,
-    remote::{Asked, Remote},
+    remote::{Asked, Looked, Remote},
 };
 use super::{
     jwk::Origin,
@@ -175,6 +175,12 @@ impl Source {
         if let Some(remote) = self.as_remote() {
             remote.first_ended().await;
         }
+    }
+
+    /// Its name and what it gives now, if it is one that is asked.
+    pub(super) async fn look(&self, fetcher: &Fetcher) -> Option<(&str, Result<Looked, String>)> {
+        let remote = self.as_remote()?;
+        Some((&self.name, remote.look(self, fetcher).await))
     }
 
     /// Why it gave nothing the last time, with its name.

@@ -54,7 +54,8 @@ mod link;
 mod secured;
 
 /// How long a call waits for a connection of its own link where those of chat stand: an attempt, and its first answer.
-const FOLLOWS_CHAT_WITHIN: Duration = CONNECT_TIMEOUT.saturating_add(FIRST_ANSWER_TIMEOUT);
+pub(super) const FOLLOWS_CHAT_WITHIN: Duration =
+    CONNECT_TIMEOUT.saturating_add(FIRST_ANSWER_TIMEOUT);
 const _: () = assert!(
     FOLLOWS_CHAT_WITHIN.as_millis() < CALL_DEADLINE.as_millis(),
     "a call would end before it is told that no core is connected"
@@ -74,13 +75,13 @@ pub(super) struct Manner {
 
 /// A name of cores, and whether they are reached in TLS.
 #[derive(Debug, Clone)]
-struct CoreName {
+pub(super) struct CoreName {
     authority: Authority,
     scheme: Scheme,
 }
 
 impl CoreName {
-    fn of(core: Uri) -> Option<Self> {
+    pub(super) fn of(core: Uri) -> Option<Self> {
         let parts = core.into_parts();
         let scheme = parts.scheme.unwrap_or(Scheme::HTTP);
         Some(Self { authority: parts.authority?, scheme })
@@ -90,11 +91,11 @@ impl CoreName {
         self.scheme == Scheme::HTTPS
     }
 
-    fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         self.authority.host().trim_start_matches('[').trim_end_matches(']')
     }
 
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(if self.is_secured() { 443 } else { 80 })
     }
 

@@ -50,6 +50,7 @@ pub(crate) struct Reach {
 #[derive(Debug)]
 struct Place {
     trouble: Trouble,
+    cause: String,
     since: Instant,
     /// When each was last told of.
     told: HashMap<Trouble, Option<Instant>>,
@@ -67,15 +68,17 @@ impl Reach {
         trouble: Trouble,
         cause: impl fmt::Display,
     ) {
-        let (now, place) = (Instant::now(), place.to_string());
+        let (now, place, cause) = (Instant::now(), place.to_string(), cause.to_string());
         let is_due = {
             let mut places = self.places();
             let known = places.entry(place.clone()).or_insert(Place {
                 trouble,
+                cause: String::new(),
                 since: now,
                 told: HashMap::new(),
             });
             known.trouble = trouble;
+            known.cause.clone_from(&cause);
             is_due(known.told.entry(trouble).or_default(), now)
         };
         if !is_due {
@@ -133,6 +136,14 @@ impl Reach {
                 "{kind} at {place} answered with HTTP {status}, as no core does: a proxy between edge and core{limit}"
             );
         }
+    }
+
+    /// What keeps this edge from each place that it cannot use, and why: for who looks.
+    pub(super) fn troubles(&self) -> Vec<(String, Trouble, String)> {
+        let places = self.places();
+        let told =
+            |(name, place): (&String, &Place)| (name.clone(), place.trouble, place.cause.clone());
+        places.iter().map(told).collect()
     }
 
     /// What keeps this edge from cores, if anything does: not all of them need have it.

@@ -8,7 +8,10 @@ use std::{
     str::FromStr,
 };
 
-use rustix::{fs::OFlags, process::geteuid};
+use rustix::{
+    fs::{Access, OFlags, access},
+    process::geteuid,
+};
 
 const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// What belongs to others than the owner.
@@ -29,6 +32,27 @@ impl FromStr for Target {
             "" => Err("must not be empty"),
             "stderr" => Ok(Self::Stderr),
             path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+impl Target {
+    /// Whether it could be opened: as [`AuditLog::open`](crate::AuditLog::open) would, without making a file.
+    pub fn check(&self) -> io::Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        match path.symlink_metadata() {
+            // Whoever opens what is no file may wait for another.
+            Ok(metadata) if !metadata.is_file() && !metadata.is_symlink() => Ok(()),
+            Ok(_) => {
+                let mut options = OpenOptions::new();
+                options.read(true).append(true).custom_flags(NO_LINK).open(path).map(drop)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let directory = directory.unwrap_or(Path::new("."));
+                Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+            }
+            Err(error) => Err(error),
         }
     }
 }
@@ -155,6 +179,27 @@ mod tests {
 
     fn write(output: &mut Output, line: &str) {
         output.write(line.as_bytes(), &mut 0).expect("written");
+    }
+
+    #[test]
+    fn a_file_that_is_only_looked_at_is_not_made() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("audit.log");
+        let target = Target::File(path.clone());
+        target.check().expect("it could be made");
+        assert!(!path.exists());
+        fs::write(&path, "1\n").expect("written");
+        target.check().expect("it can be opened");
+        assert_eq!(fs::read_to_string(&path).expect("lines"), "1\n");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        let nowhere = directory.path().join("nowhere/audit.log");
+        for place in [link, nowhere, path.join("audit.log")] {
+            let target = Target::File(place);
+            let looked = target.check().expect_err("it cannot be opened").to_string();
+            assert_eq!(looked, Output::open(target).expect_err("nor by a start").to_string());
+        }
+        Target::Stderr.check().expect("it is open");
     }
 
     #[test]

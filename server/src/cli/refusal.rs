@@ -5,7 +5,7 @@ use std::{error::Error, ffi::OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Refusal, command, variables::nearest};
+use super::{Refusal, command, doctor::place_of_role, variables::nearest};
 use crate::sources::{SettingError, Sources};
 
 /// Flags whose values are, or may hold, a credential.
@@ -31,7 +31,7 @@ fn explain(error: &clap::Error, arguments: &[OsString], sources: &Sources) -> Se
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let role = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            SettingError::new(role, not_a_role(role))
+            SettingError::new(role, not_a_role(role, arguments))
         }
         ErrorKind::UnknownArgument => unknown(argument, error, arguments),
         ErrorKind::InvalidUtf8 => not_unicode(arguments),
@@ -64,8 +64,13 @@ fn explain(error: &clap::Error, arguments: &[OsString], sources: &Sources) -> Se
 }
 
 /// The roles there are, and the one that may be meant.
-fn not_a_role(text: &str) -> String {
-    let command = command();
+fn not_a_role(text: &str, arguments: &[OsString]) -> String {
+    let mut command = command();
+    let before = arguments.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+    // Behind `check` and `doctor` there are those that serve.
+    if let Some(outer) = command.find_subcommand(before).filter(|_| before != text) {
+        command = outer.clone();
+    }
     let roles: Vec<_> = command.get_subcommands().map(|role| role.get_name().to_owned()).collect();
     let meant = nearest(text, &roles).map(|role| format!("did you mean {role}? "));
     let (last, others) = roles.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
@@ -94,7 +99,8 @@ fn with_value(error: &clap::Error, flag: Option<&str>, reason: &str) -> String {
 }
 
 fn unknown(argument: &str, error: &clap::Error, arguments: &[OsString]) -> SettingError {
-    let role = arguments.get(1).and_then(|role| role.to_str()).unwrap_or_default();
+    let role = arguments.get(place_of_role(arguments)).and_then(|role| role.to_str());
+    let role = role.unwrap_or_default();
     let Some(flag) = flag_of(argument) else {
         return one_too_many(argument, arguments);
     };

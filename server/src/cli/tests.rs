@@ -123,7 +123,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 108] = [
     ("scope", None, &["service-token"]),
     ("expires-in", None, &["service-token"]),
     ("issuer", None, &["user", "tap"]),
-    ("json", Some("false"), &["user", "tap"]),
+    ("json", Some("false"), &["doctor", "user", "tap"]),
     ("session", None, &["user"]),
     ("issued-before", None, &["user"]),
     ("expires-at", None, &["user"]),
@@ -145,6 +145,43 @@ fn each_role_has_its_flags_and_no_others() {
         expected.sort_unstable();
         let actual: Vec<_> = flags(role).into_keys().collect();
         assert_eq!(actual, expected, "{}", role.get_name());
+    }
+}
+
+#[test]
+fn a_look_takes_the_flags_of_the_role_that_is_looked_at() {
+    let command = command();
+    for look in ["check", "doctor"] {
+        let look = command.find_subcommand(look).unwrap();
+        let roles: Vec<_> = look.get_subcommands().map(Command::get_name).collect();
+        assert_eq!(roles, ["serve", "core", "edge"]);
+        for role in look.get_subcommands() {
+            let started = command.find_subcommand(role.get_name()).unwrap();
+            let [looked, started] = [role, started].map(|role| {
+                let flags = flags(role).into_iter();
+                flags.map(|(flag, argument)| (flag, argument.get_env())).collect::<Vec<_>>()
+            });
+            assert_eq!(looked, started);
+        }
+    }
+}
+
+#[test]
+fn json_is_asked_for_on_either_side_of_the_role() {
+    for (arguments, is_json) in [
+        ("doctor --json", true),
+        ("doctor --json core", true),
+        ("doctor core --json", true),
+        ("doctor --http-addr 127.0.0.1:1 --json=yes", true),
+        ("doctor --json=false edge", false),
+        ("doctor", false),
+    ] {
+        let arguments = ["netrox-chat"].into_iter().chain(arguments.split(' '));
+        let arguments = with_role(arguments.map(OsString::from).collect());
+        match Cli::try_parse_from(&arguments).unwrap().role {
+            Role::Doctor(args) => assert_eq!(args.json, is_json, "{arguments:?}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -291,12 +328,18 @@ fn limits_that_contradict_one_another_are_refused() {
 
 #[test]
 fn the_default_role_is_put_in_as_a_word() {
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&[], &["serve"]),
         (&["netrox-chat"], &["netrox-chat", "serve"]),
         (&["netrox-chat", "--data-dir", "x"], &["netrox-chat", "serve", "--data-dir", "x"]),
         (&["netrox-chat", "core"], &["netrox-chat", "core"]),
         (&["netrox-chat", "--help"], &["netrox-chat", "--help"]),
+        (&["netrox-chat", "check", "-V"], &["netrox-chat", "check", "-V"]),
+        (&["netrox-chat", "doctor"], &["netrox-chat", "doctor", "serve"]),
+        (
+            &["netrox-chat", "check", "--data-dir", "x"],
+            &["netrox-chat", "check", "serve", "--data-dir", "x"],
+        ),
         (&["netrox-chat", "-V"], &["netrox-chat", "-V"]),
         (&["netrox-chat", "nonsense"], &["netrox-chat", "nonsense"]),
     ];

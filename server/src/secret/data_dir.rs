@@ -1,18 +1,16 @@
 //! The data directory and the secrets that are generated into it.
 
 use std::{
-    fs::{self, DirBuilder, File},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use rand::{TryRng, rngs::SysRng};
-
-use super::{FileError, Secret, Warnings, read_secret};
-
-/// What an HS256 key should have at least (RFC 7518 section 3.2), and enough for any credential.
-const SECRET_BYTES: usize = 32;
+use super::{
+    FileError, Purpose, Secret, Warnings,
+    purpose::{Generated, made_up},
+    read_secret,
+};
 
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -21,12 +19,14 @@ pub(crate) struct DataDir {
     generated: Vec<&'static str>,
     /// A secret that is missing is not made.
     is_complete: bool,
+    purpose: Purpose,
 }
 
 impl DataDir {
     /// Touches nothing yet.
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), kept: Vec::new(), generated: Vec::new(), is_complete: false }
+    pub(crate) fn new(path: &Path, purpose: Purpose) -> Self {
+        let (kept, generated) = (Vec::new(), Vec::new());
+        Self { path: path.to_owned(), kept, generated, is_complete: false, purpose }
     }
 
     /// The same, which has its secrets or is refused.
@@ -36,13 +36,16 @@ impl DataDir {
 
     /// Creates the directory, with mode 0700, where it is missing.
     pub(crate) fn create(&self) -> Result<(), FileError> {
-        create(&self.path).map_err(|error| FileError::new(&self.path, error))
+        self.purpose.create(&self.path).map_err(|error| FileError::new(&self.path, error))
     }
 
     /// Warns where other users can look into it.
     pub(crate) fn check_mode(&self, warnings: &mut Warnings) -> Result<(), FileError> {
-        let metadata =
-            fs::metadata(&self.path).map_err(|error| FileError::new(&self.path, error))?;
+        let metadata = match fs::metadata(&self.path) {
+            // Nobody made it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            metadata => metadata.map_err(|error| FileError::new(&self.path, error))?,
+        };
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             warnings.add(format!(
@@ -67,6 +70,17 @@ impl DataDir {
         &self.generated
     }
 
+    /// Says which secrets are new.
+    pub(crate) fn warn_of_generated(&self, warnings: &mut Warnings) {
+        if !self.generated.is_empty() {
+            let (are_made, directory) = (self.purpose.are_made(), self.path.display());
+            warnings.add(format!(
+                "new secrets {are_made} in {directory}: {}; what was given out under others is refused",
+                self.generated.join(", ")
+            ));
+        }
+    }
+
     /// The secret in the file `name`; both file and directory are created where they are missing.
     pub(crate) fn secret(
         &mut self,
@@ -80,11 +94,18 @@ impl DataDir {
                 return Err(FileError::new(&path, reason));
             }
             self.create()?;
-            let created =
-                generate(&self.path, name).map_err(|error| FileError::new(&path, error))?;
-            self.generated.extend(created.then_some(name));
+            let generated = self.purpose.generate(&self.path, name);
+            match generated.map_err(|error| FileError::new(&path, error))? {
+                Generated::Here => self.generated.push(name),
+                Generated::ByAnother => {}
+                Generated::Nowhere => {
+                    self.generated.push(name);
+                    self.kept.push(name);
+                    return made_up().map_err(|error| FileError::new(&path, error));
+                }
+            }
         }
-        remove_leftovers(&self.path, name, warnings);
+        self.purpose.remove_leftovers(&self.path, name, warnings);
         // Read also what was just generated: another process may have been faster.
         let secret = read_secret(&path, warnings)?;
         self.kept.push(name);
@@ -92,79 +113,15 @@ impl DataDir {
     }
 }
 
-fn create(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    match DirBuilder::new().mode(0o700).create(path) {
-        // It is there after a power cut, with what is in it. A parent that cannot be read cannot be synced.
-        Ok(()) => match File::open(parent) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            opened => opened?.sync_all(),
-        },
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs::metadata(path)?.is_dir() {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::NotADirectory.into())
-            }
-        }
-        created => created,
-    }
-}
-
-/// Appears whole or not at all, and never in the place of another process's secret. Says whether it
-/// was this call that created it.
-fn generate(dir: &Path, name: &str) -> io::Result<bool> {
-    let mut bytes = [0; SECRET_BYTES];
-    SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
-    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = tempfile::Builder::new().prefix(&leftover_prefix(name)).tempfile_in(dir)?;
-    file.write_all(secret.as_bytes())?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(dir.join(name)) {
-        Ok(_) => {
-            File::open(dir)?.sync_all()?;
-            Ok(true)
-        }
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // Whoever was faster took it for a leftover.
-        Err(_) if dir.join(name).exists() => Ok(false),
-        Err(error) => Err(error.error),
-    }
-}
-
-fn leftover_prefix(name: &str) -> String {
-    // A name that nobody gives to a copy.
-    format!(".{name}-new-")
-}
-
-/// Removes what starts left behind that were killed while they made the secret `name`, which is there now: whoever makes
-/// another has lost.
-fn remove_leftovers(dir: &Path, name: &str, warnings: &mut Warnings) {
-    let prefix = leftover_prefix(name);
-    // What cannot be listed or removed is in nobody's way.
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let is_leftover = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-        if !is_leftover || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
-        match fs::remove_file(entry.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let path = entry.path();
-                warnings
-                    .add(format!("{} is of no use and cannot be removed: {error}", path.display()));
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, thread};
 
-    use super::*;
+    use super::{super::purpose::SECRET_BYTES, *};
+
+    fn to_start(path: &Path) -> DataDir {
+        DataDir::new(path, Purpose::Start)
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -175,7 +132,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b");
         let mut warnings = Warnings::default();
-        let mut first = DataDir::new(&path);
+        let mut first = to_start(&path);
         let secret = first.secret("jwt-secret", &mut warnings).unwrap();
         assert_eq!(secret.reveal().len(), 2 * SECRET_BYTES);
         assert!(secret.reveal().bytes().all(|byte| byte.is_ascii_hexdigit()));
@@ -183,7 +140,7 @@ mod tests {
         assert_eq!(mode(&path.join("jwt-secret")), 0o600);
         assert_eq!(first.generated(), ["jwt-secret"]);
 
-        let mut second = DataDir::new(&path);
+        let mut second = to_start(&path);
         let again = second.secret("jwt-secret", &mut warnings).unwrap();
         assert_eq!(again.reveal(), secret.reveal());
         assert_eq!(second.kept(), ["jwt-secret"]);
@@ -202,7 +159,7 @@ mod tests {
             entries.map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>()
         };
         let secret = || {
-            let mut dir = DataDir::new(root.path());
+            let mut dir = to_start(root.path());
             dir.secret("jwt-secret", &mut Warnings::default()).unwrap().reveal().to_owned()
         };
         fs::write(root.path().join(".jwt-secret-new-a1B2c3"), "half").unwrap();
@@ -224,7 +181,7 @@ mod tests {
             let starters: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let mut dir = DataDir::new(root.path());
+                        let mut dir = to_start(root.path());
                         let secret = dir.secret("service-token", &mut Warnings::default());
                         secret.unwrap().reveal().to_owned()
                     })
@@ -240,7 +197,40 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("data");
         fs::write(&path, "").unwrap();
-        let error = DataDir::new(&path).create().unwrap_err().to_string();
+        let error = to_start(&path).create().unwrap_err().to_string();
         assert!(error.contains("data") && error.contains("not a directory"), "{error}");
+    }
+
+    #[test]
+    fn a_look_finds_the_same_and_makes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b");
+        let look = |path: &Path| DataDir::new(path, Purpose::Look);
+        let mut warnings = Warnings::default();
+        let mut missing = look(&path);
+        let secret = missing.secret("jwt-secret", &mut warnings).unwrap();
+        assert_eq!(secret.reveal().len(), 2 * SECRET_BYTES);
+        assert_eq!(
+            (missing.generated(), missing.kept()),
+            (&["jwt-secret"][..], &["jwt-secret"][..])
+        );
+        missing.create().unwrap();
+        missing.check_mode(&mut warnings).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+
+        // What is there is read, and what was left behind stays.
+        let made = to_start(&path).secret("jwt-secret", &mut warnings).unwrap();
+        fs::write(path.join(".jwt-secret-new-a1B2c3"), "half").unwrap();
+        let found = look(&path).secret("jwt-secret", &mut warnings).unwrap();
+        assert_eq!(found.reveal(), made.reveal());
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        for place in [file.clone(), file.join("data"), file.join("a/data")] {
+            let [looked, started] = [look(&place), to_start(&place)];
+            let [looked, started] = [looked, started].map(|dir| dir.create().unwrap_err());
+            assert_eq!(looked.to_string(), started.to_string());
+        }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else")]
 
 mod admin;
+mod check;
 mod process;
 mod reach;
 mod refusal;
@@ -26,6 +27,9 @@ fn help_and_version_go_to_stdout_without_secrets() {
         (vec!["core", "--help"], "NETROX_CHAT_DATABASE_URL"),
         (vec!["edge", "--help"], "[default: http://127.0.0.1:50051]"),
         (vec!["token", "--help"], "--ttl <SECONDS>"),
+        (vec!["doctor", "--help"], "netrox-chat doctor [ROLE] [OPTIONS]"),
+        (vec!["doctor", "core", "--help"], "--json"),
+        (vec!["check", "edge", "--help"], "--core <"),
         (vec!["--version"], env!("CARGO_PKG_VERSION")),
         (vec!["core", "--version"], env!("CARGO_PKG_VERSION")),
     ] {

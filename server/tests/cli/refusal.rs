@@ -23,6 +23,20 @@ fn assert_refused(outcome: &Outcome, setting: &str) {
     assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
 }
 
+/// What refuses a start is refused by `check` in the same words, and nothing is made.
+#[track_caller]
+fn assert_looked_alike(outcome: &Outcome, arguments: &[&str], variables: &[(&str, &str)]) {
+    let role = arguments.first().filter(|first| !first.starts_with('-'));
+    if role.is_some_and(|role| !["serve", "core", "edge"].contains(role)) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let checked = run_in(dir.path(), &[&["check"][..], arguments].concat(), variables);
+    assert_eq!((checked.status, &*checked.stdout), (Some(2), ""), "{checked:?}");
+    assert_eq!(checked.stderr, outcome.stderr);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?}");
+}
+
 #[test]
 fn a_wrong_flag_is_named() {
     for (setting, arguments) in [
@@ -151,7 +165,10 @@ fn a_wrong_flag_is_named() {
         ("--max-frame-bytes", "core --max-frame-bytes 1000"),
         ("--log-filter", "token --log-filter info"),
     ] {
-        assert_refused(&run(&arguments.split(' ').collect::<Vec<_>>(), &[]), setting);
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        let outcome = run(&arguments, &[]);
+        assert_refused(&outcome, setting);
+        assert_looked_alike(&outcome, &arguments, &[]);
     }
 }
 
@@ -189,7 +206,9 @@ fn a_wrong_variable_is_named() {
     ] {
         let name = format!("NETROX_CHAT_{}", flag.to_uppercase().replace('-', "_"));
         let arguments: Vec<_> = arguments.split(' ').collect();
-        assert_refused(&run(&arguments, &[(&name, value)]), &name);
+        let outcome = run(&arguments, &[(&name, value)]);
+        assert_refused(&outcome, &name);
+        assert_looked_alike(&outcome, &arguments, &[(&name, value)]);
     }
 }
 
@@ -325,7 +344,9 @@ fn a_new_chat_is_refused_where_data_are_required() {
         fs::create_dir_all(dir.path().join("data")).unwrap();
     }
     let database = ("NETROX_CHAT_DATABASE_URL", "sqlite://data/other.db");
-    assert_refused(&run_in(dir.path(), &arguments, &[addr, database]), database.0);
+    let outcome = run_in(dir.path(), &arguments, &[addr, database]);
+    assert_refused(&outcome, database.0);
+    assert_looked_alike(&outcome, &arguments, &[addr, database]);
 
     let mut first = Server::start(dir.path(), &["core"]);
     first.signal("TERM");
@@ -348,6 +369,7 @@ fn a_new_chat_is_refused_where_data_are_required() {
 fn an_edge_on_its_own_must_be_given_its_secrets() {
     let outcome = run(&["edge"], &[]);
     assert_refused(&outcome, "--service-token");
+    assert_looked_alike(&outcome, &["edge"], &[]);
     assert!(outcome.stderr.contains("--service-token-file"), "{outcome:?}");
     let outcome = run(&["edge"], &[("NETROX_CHAT_SERVICE_TOKEN", SECRET)]);
     assert_refused(&outcome, "--jwt-secret");
@@ -389,7 +411,9 @@ fn storage_that_cannot_be_opened_is_named_by_its_setting() {
         (["core", "--database-url", "sqlite:///dev/null/chat.db"], "--database-url"),
         (["core", "--media-url", "file:///dev/null/media"], "--media-url"),
     ] {
-        assert_refused(&run(&arguments, &[addr]), setting);
+        let outcome = run(&arguments, &[addr]);
+        assert_refused(&outcome, setting);
+        assert_looked_alike(&outcome, &arguments, &[addr]);
     }
     let database = ("NETROX_CHAT_DATABASE_URL", "sqlite:///nowhere/chat.db");
     assert_refused(&run(&["core"], &[addr, database]), "NETROX_CHAT_DATABASE_URL");

@@ -12,12 +12,19 @@ const SOON: Duration = Duration::from_secs(14 * DAY);
 /// What there is to say of the certificate of a chain itself. Those behind it are of its authority, which renews them, and
 /// may go on to one that has ended where clients trust another.
 pub(crate) fn warning(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
-    let end = not_after(chain.first()?)?;
+    let (_, end) = validity(chain.first()?)?;
     match end.duration_since(now) {
         Ok(left) if left >= SOON => None,
         Ok(left) => Some(format!("expires in {}", days(left))),
         Err(past) => Some(format!("expired {} ago", days(past.duration()))),
     }
+}
+
+/// The same of one that is not good yet: the clock is behind, more often than not.
+pub(crate) fn too_early(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
+    let (begin, _) = validity(chain.first()?)?;
+    let left = begin.duration_since(now).ok()?;
+    (!left.is_zero()).then(|| format!("is not good yet, for {}: is the clock right?", days(left)))
 }
 
 fn days(time: Duration) -> String {
@@ -28,24 +35,25 @@ fn days(time: Duration) -> String {
     }
 }
 
-/// RFC 5280 section 4.1; nothing where it cannot be read, which is for those to judge who verify it.
+/// From when on and until when. RFC 5280 section 4.1; nothing where it cannot be read, which is for those to judge who verify it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of simple_asn1")]
-fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+fn validity(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
     let blocks = simple_asn1::from_der(certificate).ok()?;
     let ASN1Block::Sequence(_, certificate) = blocks.first()? else { return None };
     let ASN1Block::Sequence(_, body) = certificate.first()? else { return None };
     // Among its parts this one alone begins with a time.
-    let seconds = body.iter().find_map(|part| match part {
+    let (begin, end) = body.iter().find_map(|part| match part {
         ASN1Block::Sequence(_, times) => match times.as_slice() {
             [
-                ASN1Block::UTCTime(..) | ASN1Block::GeneralizedTime(..),
+                ASN1Block::UTCTime(_, begin) | ASN1Block::GeneralizedTime(_, begin),
                 ASN1Block::UTCTime(_, end) | ASN1Block::GeneralizedTime(_, end),
-            ] => Some(end.assume_utc().unix_timestamp()),
+            ] => Some((begin.assume_utc().unix_timestamp(), end.assume_utc().unix_timestamp())),
             _ => None,
         },
         _ => None,
     })?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
+    let time = |seconds: i64| UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?));
+    Some((time(begin)?, time(end)?))
 }
 
 #[cfg(test)]
@@ -71,7 +79,10 @@ mod tests {
             (end + days(30), Some("expired 30 days ago")),
         ] {
             assert_eq!(warning(&chain, now).as_deref(), expected);
+            assert_eq!(too_early(&chain, now), None);
         }
+        let early = too_early(&chain, end - days(63)).expect("it is not good yet");
+        assert!(early.contains("for 2 days"), "{early}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use netrox_watch::{Files, Look, Reread};
 use tokio::{sync::watch, time::sleep};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::{expiry, files::TlsError};
+use crate::{chain, expiry, files::TlsError};
 
 /// Between two warnings of a certificate that expires.
 const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -57,6 +57,24 @@ impl<C> Kept<C> {
         let warning = expiry::warning(&shown, SystemTime::now())?;
         Some(format!("the certificate of {} {warning}", self.name))
     }
+
+    /// All that there is to say against it, as clients would.
+    #[expect(clippy::disallowed_methods, reason = "certificates begin and end by the wall clock")]
+    fn faults(&self) -> Vec<Fault> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = |cause: String, remedy| {
+            let cause = format!("the certificate of {} {cause}", self.name);
+            Fault { cause, remedy }
+        };
+        let now = SystemTime::now();
+        let of_time = expiry::warning(&shown, now).or_else(|| expiry::too_early(&shown, now));
+        if let Some(cause) = of_time {
+            let remedy = "renew it, or mend what does; the program reads its files again";
+            return vec![fault(cause, remedy)];
+        }
+        let of_chain = chain::fault(&shown, now);
+        of_chain.map(|cause| fault(cause, chain::REMEDY)).into_iter().collect()
+    }
 }
 
 impl<C> fmt::Debug for Kept<C> {
@@ -73,12 +91,20 @@ pub struct Reading {
     pub refusal: Option<String>,
 }
 
+/// What is wrong with a certificate that is shown, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub cause: String,
+    pub remedy: &'static str,
+}
+
 /// What is kept, whatever it is.
 trait Renewed: Send + Sync {
     fn name(&self) -> &'static str;
     fn files(&self) -> Files;
     fn renew(&self) -> Result<(), TlsError>;
     fn warn(&self);
+    fn faults(&self) -> Vec<Fault>;
 }
 
 impl<C: Send + Sync> Renewed for Kept<C> {
@@ -102,6 +128,10 @@ impl<C: Send + Sync> Renewed for Kept<C> {
             tracing::warn!("{warning}");
         }
     }
+
+    fn faults(&self) -> Vec<Fault> {
+        self.faults()
+    }
 }
 
 /// Something that is kept.
@@ -111,6 +141,11 @@ pub struct Watched(Arc<dyn Renewed>);
 impl Watched {
     pub(crate) fn new<C: Send + Sync + 'static>(kept: &Arc<Kept<C>>) -> Self {
         Self(Arc::clone(kept) as _)
+    }
+
+    /// What is wrong with the certificate that is shown.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.0.faults()
     }
 }
 

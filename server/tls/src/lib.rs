@@ -2,10 +2,11 @@
 //!
 //! * [`server`]: what a door shows, and whom it lets in; [`client`]: whom an edge believes, and what it shows.
 //! * `kept`: what was read of files, and is read again when they change or when somebody asks for it.
-//! * `files`: PEM; `expiry`: until when certificates are good.
+//! * `files`: PEM; `expiry`: until when certificates are good; `chain`: whether they lead from one to the next.
 //! * `names`: who a peer is.
 //! * [`failure`]: why a handshake came to nothing.
 
+mod chain;
 mod client;
 mod expiry;
 mod failure;
@@ -22,7 +23,7 @@ pub use self::{
     client::{ClientFiles, ClientTls},
     failure::{HandshakeFailure, trust_broken},
     files::{Pair, TlsError},
-    kept::{Reading, Watched, keep_current},
+    kept::{Fault, Reading, Watched, keep_current},
     names::names,
     server::{Door, ServerFiles, ServerTls},
 };

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{Command, ExitStatus},
     sync::{Mutex, PoisonError},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     Builder, Edge, Socket, User,
     database::{self, Database},
     eventually,
-    process::{Log, Process},
+    process::{self, Ended, Log, Process},
     rest::Request,
     settings::{self, variable_name},
 };
@@ -124,10 +124,23 @@ impl TestChat {
     /// Starts a process without waiting for anything.
     pub fn begin(&mut self, role: Role) {
         assert!(!self.processes.contains_key(&role), "{role:?} is running already");
+        let process = Process::spawn(self.command(&[], role));
+        self.logs.push((role, process.log()));
+        self.processes.insert(role, process);
+    }
+
+    /// Runs the program to its end with the command line and the variables of a process, behind other words: `doctor`, for
+    /// example.
+    pub async fn run_before(&self, words: &[&str], role: Role) -> Ended {
+        process::run_command(self.command(words, role)).await
+    }
+
+    fn command(&self, before: &[&str], role: Role) -> Command {
         let any_port = SocketAddr::from((self.address, 0));
         let http = self.http.get(&role).copied().unwrap_or(any_port);
         let grpc = self.grpc.get(&role).copied().unwrap_or(any_port);
-        let mut command = self.builder.command(role, self.directory(), self.database.as_ref());
+        let database = self.database.as_ref();
+        let mut command = self.builder.command(before, role, self.directory(), database);
         let address = |flag, value: SocketAddr| (variable_name(flag), value.to_string());
         match role {
             Role::Serve => {
@@ -143,9 +156,7 @@ impl TestChat {
                 command.env(variable_name("core"), cores);
             }
         }
-        let process = Process::spawn(command);
-        self.logs.push((role, process.log()));
-        self.processes.insert(role, process);
+        command
     }
 
     async fn listens(&mut self, role: Role) {

@@ -89,6 +89,13 @@ impl Database {
         &self.name
     }
 
+    /// Runs a statement in it.
+    pub async fn execute(&self, statement: &str) {
+        let executed =
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut self.connect().await).await;
+        executed.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
     /// Of its server.
     pub fn address(&self) -> SocketAddr {
         self.server.host().parse().expect("the address of a server")

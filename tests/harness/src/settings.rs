@@ -219,15 +219,17 @@ impl Builder {
         variables
     }
 
+    /// `before` are the words before the role.
     pub(crate) fn command(
         &self,
+        before: &[&str],
         role: Role,
         directory: &Path,
         database: Option<&Database>,
     ) -> Command {
         let launcher = self.launchers.get(&role).map_or(&[][..], Vec::as_slice);
         let mut command = process::command_by(launcher, directory);
-        command.arg(match role {
+        command.args(before).arg(match role {
             Role::Serve => "serve",
             Role::Core(_) => "core",
             Role::Edge(_) => "edge",

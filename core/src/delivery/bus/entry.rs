@@ -24,13 +24,17 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// Refuses files that cannot be what they are given as: the bus would be tried with them for ever.
+/// Of a core, which comes back again and again.
 pub(super) async fn options(config: &BusConfig) -> Result<ConnectOptions, OpenError> {
+    // The hub of this core is told directly.
+    Ok(once(config).await?.no_echo().retry_on_initial_connect())
+}
+
+/// For a connection that is there or not. Refuses files that cannot be what they are given as: the bus would be tried with
+/// them for ever.
+pub(super) async fn once(config: &BusConfig) -> Result<ConnectOptions, OpenError> {
     let mut options = ConnectOptions::new()
         .name("netrox-chat")
-        // The hub of this core is told directly.
-        .no_echo()
-        .retry_on_initial_connect()
         .ping_interval(PING_INTERVAL)
         .connection_timeout(CONNECTION_TIMEOUT)
         .client_capacity(CLIENT_CAPACITY)

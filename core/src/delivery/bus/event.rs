@@ -16,7 +16,7 @@ use crate::{
 
 /// What is told of once a minute at most.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Kind {
+pub(super) enum Kind {
     Disconnected,
     LameDuck,
     Refused,
@@ -49,7 +49,7 @@ impl Kind {
 
 /// Why a server cannot be connected to, as its error says: the rest of that differs from one attempt to the next.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum ConnectFailure {
+pub(super) enum ConnectFailure {
     Certificate,
     Tls,
     Denied,
@@ -59,7 +59,7 @@ enum ConnectFailure {
 }
 
 impl ConnectFailure {
-    fn of(error: &str) -> Self {
+    pub(super) fn of(error: &str) -> Self {
         let error = error.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| error.contains(word));
         if has(&["certificate"]) {
@@ -157,7 +157,7 @@ fn has_cause_elsewhere(error: &ClientError) -> bool {
 }
 
 /// A server names what is not allowed in words alone.
-fn kind_of(server_error: &str) -> Kind {
+pub(super) fn kind_of(server_error: &str) -> Kind {
     let text = server_error.to_ascii_lowercase();
     if text.contains("permissions violation for publish") {
         Kind::MayNotPublish

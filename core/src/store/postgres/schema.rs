@@ -6,7 +6,10 @@
 
 use std::{pin::pin, time::Duration};
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, migrate::Migrator};
+use sqlx::{
+    AssertSqlSafe, FromRow, PgConnection,
+    migrate::{MigrateError, Migrator},
+};
 
 use super::{FIRST_ANSWER_TIMEOUT, session};
 use crate::store::{OpenError, engine::within, error::migration_failed};
@@ -68,6 +71,10 @@ const FIND_MIGRATIONS: &str = "\
 const MIGRATIONS_ARE_OURS: &str = "\
     select not exists (select 1 from _sqlx_migrations)
         or exists (select 1 from _sqlx_migrations where version = $1 and checksum = $2)";
+
+const DONE: &str = "select version, checksum, success from _sqlx_migrations order by version";
+const DONE_BESIDE_ANOTHER: &str =
+    "select version, checksum, success from netrox_chat_migrations order by version";
 
 /// Indexes of ours that are not complete, quoted.
 const UNFINISHED_INDEXES: &str = "\
@@ -158,6 +165,33 @@ pub(super) async fn enter(
     let schema = Schema(name);
     sqlx::query(USE).bind(schema.path()).execute(&mut *connection).await?;
     Ok(migrator(connection, &schema).await?.1)
+}
+
+/// Whether this program knows all that was done to the tables, and tells what was, in words.
+pub(in crate::store) async fn check(
+    connection: &mut PgConnection,
+    migrations: Migrations,
+) -> Result<String, OpenError> {
+    let statement = match migrations {
+        Migrations::Usual => DONE,
+        Migrations::Own => DONE_BESIDE_ANOTHER,
+    };
+    let done: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(statement).fetch_all(connection).await?;
+    let (newest, mut found) = (last_migration(), 0);
+    for (version, checksum, is_whole) in done {
+        let Some(known) = MIGRATOR.iter().find(|migration| migration.version == version) else {
+            return Err(OpenError::NewerSchema(version));
+        };
+        if *known.checksum != *checksum {
+            return Err(OpenError::Migrate(MigrateError::VersionMismatch(version)));
+        }
+        // One that is not is under way, or was cut off, and is made anew by the next start.
+        found = if is_whole { version } else { found };
+    }
+    Ok(match found < newest {
+        true => format!("schema {found}, which the next start brings to {newest}"),
+        false => format!("schema {found}"),
+    })
 }
 
 /// The table that tells which migrations were made.

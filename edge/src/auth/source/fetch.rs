@@ -1,8 +1,12 @@
 //! Fetches sets of keys over HTTP, within limits of time, size and redirects.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
-use http::header::CACHE_CONTROL;
+use headers::HeaderMapExt as _;
+use http::header::{AGE, CACHE_CONTROL};
 use reqwest::{Certificate, Client, Response, Url, redirect::Policy};
 use serde::Deserialize;
 
@@ -38,6 +42,8 @@ pub(super) struct Fetched {
     pub(super) text: Vec<u8>,
     /// How long it is good for, if its sender says so.
     pub(super) max_age: Option<Duration>,
+    /// What its sender's clock said when it came, if that is told.
+    pub(super) clock: Option<SystemTime>,
 }
 
 /// An https URL, or an http one of a loopback address: nobody in between can put in keys.
@@ -118,7 +124,7 @@ impl Fetcher {
         if !response.status().is_success() {
             return Err(FetchError::Status(response.status()));
         }
-        let max_age = max_age(&response);
+        let (max_age, clock) = (max_age(&response), clock(&response));
         let mut text = Vec::new();
         while let Some(part) = response.chunk().await? {
             if text.len() + part.len() > MAX_SET_BYTES {
@@ -126,7 +132,7 @@ impl Fetcher {
             }
             text.extend_from_slice(&part);
         }
-        Ok(Fetched { text, max_age })
+        Ok(Fetched { text, max_age, clock })
     }
 
     /// Where the keys of an issuer are (OpenID Connect Discovery 1.0 section 4).
@@ -176,6 +182,13 @@ fn max_age(response: &Response) -> Option<Duration> {
     let values = response.headers().get_all(CACHE_CONTROL).iter();
     let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
     max_age_of(&texts.join(","))
+}
+
+/// A cache on the way says how long ago its answer was dated (RFC 9111 section 5.1).
+fn clock(response: &Response) -> Option<SystemTime> {
+    let dated = response.headers().typed_get::<headers::Date>()?;
+    let age = response.headers().get(AGE).and_then(|age| age.to_str().ok()?.parse().ok());
+    SystemTime::from(dated).checked_add(Duration::from_secs(age.unwrap_or(0)))
 }
 
 /// Of the header `Cache-Control`. What must not be kept is good for no time.

@@ -10,7 +10,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use reqwest::Url;
@@ -100,6 +100,15 @@ enum NoKeys {
     OtherAlgorithms,
     #[error("it could not be read: {0}")]
     Unread(#[from] JoinError),
+}
+
+/// What a fetch brought, beside keys.
+#[derive(Debug)]
+pub(in crate::auth) struct Looked {
+    /// Of whoever sent them.
+    pub(in crate::auth) clock: Option<SystemTime>,
+    /// Keys that are of no use here.
+    pub(in crate::auth) left_out: String,
 }
 
 impl Remote {
@@ -231,6 +240,16 @@ impl Remote {
             parsed.map(|parsed| (fetched, parsed))
         });
         Ok(parsing.await??)
+    }
+
+    /// Fetches once, for who only looks. Neither keys nor cache become others.
+    pub(super) async fn look(&self, source: &Source, fetcher: &Fetcher) -> Result<Looked, String> {
+        let (Fetched { clock, .. }, parsed) =
+            self.fetch(fetcher).await.map_err(|error| error.to_string())?;
+        if !source.takes(&parsed.set) {
+            return Err(NoKeys::OtherAlgorithms.to_string());
+        }
+        Ok(Looked { clock, left_out: parsed.left_out })
     }
 
     /// From one fetch to the next. No two edges keep step.

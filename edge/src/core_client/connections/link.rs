@@ -43,7 +43,7 @@ const MAX_OF_STRANGERS: usize = 256;
 
 impl Link {
     /// To each address. A broken connection takes only its share of the streams with it.
-    pub(super) const fn connections(self) -> usize {
+    pub(in crate::core_client) const fn connections(self) -> usize {
         match self {
             Self::Chat | Self::Bulk => 2,
             Self::Uploads | Self::Strangers => 1,

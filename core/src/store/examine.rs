@@ -1,0 +1,10 @@
+//! Whether a database is as it has to be, for the operator. Nothing of the chat is written or locked, and nothing is left: cores
+//! may be at work on it.
+//!
+//! * [`postgres`], [`sqlite`]: each engine; [`remedy`]: what to do about what is wrong.
+
+mod postgres;
+mod remedy;
+mod sqlite;
+
+pub(crate) use self::{postgres::examine as examine_postgres, sqlite::examine as examine_sqlite};

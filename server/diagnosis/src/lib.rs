@@ -1,0 +1,138 @@
+//! What a look at the parts of a deployment finds: for the operator, who is told what is wrong and what to do. Core, edge and
+//! program each look at what is theirs; none of them prints.
+
+use std::{fmt::Display, time::Duration};
+
+use tokio::time::timeout;
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Settings,
+    Database,
+    Bus,
+    Media,
+    Disk,
+    Keys,
+    Certificates,
+    Cores,
+    Ports,
+    Descriptors,
+    Clock,
+}
+
+impl Subject {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Database => "database",
+            Self::Bus => "bus",
+            Self::Media => "media",
+            Self::Disk => "disk",
+            Self::Keys => "keys",
+            Self::Certificates => "certificates",
+            Self::Cores => "cores",
+            Self::Ports => "ports",
+            Self::Descriptors => "descriptors",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+/// Something that is wrong. Each of its texts is one line, and holds no credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub subject: Subject,
+    pub cause: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// What is as it should be, or was not looked at: one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    pub subject: Subject,
+    pub text: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    /// What was measured, and is well.
+    pub facts: Vec<Remark>,
+    /// What could not be looked at, for want of a right for example. Nothing says that it is wrong.
+    pub unchecked: Vec<Remark>,
+}
+
+impl Report {
+    /// Something is wrong.
+    pub fn find(&mut self, subject: Subject, cause: impl Display, remedy: impl Display) {
+        let (cause, remedy) = (one_line(&cause.to_string()), one_line(&remedy.to_string()));
+        self.findings.push(Finding { subject, cause, remedy });
+    }
+
+    /// Something is as it should be.
+    pub fn note(&mut self, subject: Subject, text: impl Display) {
+        self.facts.push(Remark { subject, text: one_line(&text.to_string()) });
+    }
+
+    /// Something was not looked at.
+    pub fn skip(&mut self, subject: Subject, text: impl Display) {
+        self.unchecked.push(Remark { subject, text: one_line(&text.to_string()) });
+    }
+
+    pub fn add(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
+        self.facts.append(&mut other.facts);
+        self.unchecked.append(&mut other.unchecked);
+    }
+
+    /// Looks for so long. What is found by then counts; that there is more is a finding of its own. `what` begins its
+    /// sentence.
+    pub async fn within(
+        &mut self,
+        subject: Subject,
+        limit: Duration,
+        what: &str,
+        look: impl AsyncFnOnce(&mut Self),
+    ) {
+        if timeout(limit, look(self)).await.is_err() {
+            let cause = format!("{what} did not answer within {} s", limit.as_secs());
+            self.find(subject, cause, "see whether it hangs, and whether the way to it is cut");
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_takes_too_long_is_a_finding_beside_what_it_found() {
+        let mut report = Report::default();
+        report
+            .within(Subject::Bus, Duration::from_secs(5), "the bus", async |report| {
+                report.find(Subject::Bus, "first\nline", "mend it");
+                std::future::pending().await
+            })
+            .await;
+        let causes: Vec<_> = report.findings.iter().map(|finding| &finding.cause[..]).collect();
+        assert_eq!(causes, ["first line", "the bus did not answer within 5 s"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_in_time_finds_what_it_finds() {
+        let mut report = Report::default();
+        report
+            .within(Subject::Clock, Duration::from_secs(1), "a clock", async |report| {
+                report.note(Subject::Clock, "it goes right");
+            })
+            .await;
+        assert_eq!((report.findings.len(), report.facts.len()), (0, 1));
+    }
+}
