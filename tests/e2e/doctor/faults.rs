@@ -97,6 +97,10 @@ async fn certificates_that_clients_would_not_take_are_found() {
             async |files: [String; 4]| place.core(&files.each_ref().map(String::as_str), &[]).await;
         let ended = core(of(&door.certificate, &another.key)).await;
         assert_finds(&ended, "settings", "is not the key of", "mend it");
+        let short = authority.issue_for_days("short", &format!("IP:{}", own_address()), "2");
+        let ended = core(of(&short.certificate, &short.key)).await;
+        assert_finds(&ended, "certificates", "the gRPC door expires in one day", "renew it");
+        assert!(!ended.stderr.contains("expires in"), "{ended:?}");
         // With an authority that has not signed it.
         let chain = authority.certificate().with_file_name("chain");
         let read = |path: &Path| std::fs::read_to_string(path).expect("a certificate");

@@ -27,6 +27,9 @@ authorityKeyIdentifier = keyid
 subjectAltName = $ENV::NAMES
 ";
 
+/// Long enough that nobody is warned of the end.
+const DAYS: &str = "30";
+
 /// Signs certificates, which last as long as it does.
 #[derive(Debug)]
 pub struct Authority {
@@ -45,7 +48,7 @@ impl Authority {
         let directory = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(directory.path().join("openssl.cnf"), CONFIGURATION).expect("write");
         let authority = Self { directory };
-        authority.make("authority", "DNS:authority", &["-extensions", "authority"]);
+        authority.make("authority", "DNS:authority", DAYS, &["-extensions", "authority"]);
         authority
     }
 
@@ -61,9 +64,15 @@ impl Authority {
 
     /// The same for other names, as openssl has them: `DNS:example.org,URI:urn:example`.
     pub fn issue_for(&self, name: &str, names: &str) -> Certificate {
+        self.issue_for_days(name, names, DAYS)
+    }
+
+    /// One that ends after so many days.
+    pub fn issue_for_days(&self, name: &str, names: &str, days: &str) -> Certificate {
         let own = self.file("authority");
         let (certificate, key) = (text(&own.certificate), text(&own.key));
-        self.make(name, names, &["-extensions", "node", "-CA", certificate, "-CAkey", key])
+        let signed = ["-extensions", "node", "-CA", certificate, "-CAkey", key];
+        self.make(name, names, days, &signed)
     }
 
     /// The certificate in DER form.
@@ -77,10 +86,10 @@ impl Authority {
         Certificate { certificate: path("pem"), key: path("key") }
     }
 
-    fn make(&self, name: &str, names: &str, arguments: &[&str]) -> Certificate {
+    fn make(&self, name: &str, names: &str, days: &str, arguments: &[&str]) -> Certificate {
         let made = self.file(name);
         let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-config", "openssl.cnf", "-days", "2", "-nodes"]);
+        openssl.args(["req", "-x509", "-config", "openssl.cnf", "-days", days, "-nodes"]);
         openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
         openssl.args(["-subj", &format!("/CN={name}")]).args(arguments);
         openssl.arg("-out").arg(&made.certificate).arg("-keyout").arg(&made.key);

@@ -51,11 +51,11 @@ pub(crate) async fn examine(path: &Path, report: &mut Report) {
             report.note(Subject::Database, text);
         }
         Err(error) => {
-            let remedy = match &error {
-                OpenError::Connect(_) if !error.is_damage() => {
-                    "see whether another file is in its place, and who has it locked"
-                }
-                error => remedy::of(error),
+            let is_of_file = matches!(error, OpenError::Connect(_)) && !error.is_damage();
+            let remedy = if is_of_file {
+                "see whether another file is in its place, and who has it locked"
+            } else {
+                remedy::of(&error)
             };
             report.find(Subject::Database, format!("{name}: {error}"), remedy);
         }
