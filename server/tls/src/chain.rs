@@ -52,7 +52,7 @@ mod tests {
         let certificate = CertificateDer::from_pem_slice(certificate).expect("a certificate");
         let nonsense = CertificateDer::from(&b"nonsense"[..]);
         assert_eq!(fault(&[], UNIX_EPOCH), None);
-        assert_eq!(fault(&[certificate.clone()], UNIX_EPOCH), None);
+        assert_eq!(fault(std::slice::from_ref(&certificate), UNIX_EPOCH), None);
         assert_eq!(fault(&[certificate, nonsense], UNIX_EPOCH), None);
     }
 }
