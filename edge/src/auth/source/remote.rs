@@ -26,6 +26,7 @@ use super::{
         jwks::{self, NotASet, Parsed},
         key::ConfigError,
     },
+    Source,
     fetch::{FetchError, Fetched, Fetcher, TIMEOUT, key_url},
 };
 
