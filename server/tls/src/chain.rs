@@ -8,11 +8,27 @@ use tokio_rustls::rustls::{
 };
 use webpki::{EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
 
+use crate::expiry;
+
 pub(crate) const REMEDY: &str = "put into its file the certificate itself, then the one that signed it, and so on: as the \
      authority gave them (fullchain.pem)";
 
+pub(crate) const REMEDY_OF_ENDED: &str = "take those that the authority gives now (fullchain.pem): clients refuse a way over one that has ended";
+
+/// What there is to say of an authority in between that has ended. The last of several may be one that clients have themselves,
+/// under the same name: they do not mind its end.
+pub(crate) fn ended(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
+    let (_, others) = chain.split_first()?;
+    let between = match others {
+        [] | [_] => others,
+        [between @ .., _] => between,
+    };
+    let ended = between.iter().find_map(|certificate| expiry::ended(certificate, now))?;
+    Some(format!("has one behind it in its file, of the authority that signed it, which {ended}"))
+}
+
 /// What there is to say of the certificates behind the first. Which of them clients trust, nobody knows here: the last one is
-/// taken for it. That one of them has ended is for the authority to mend.
+/// taken for it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of webpki")]
 pub(crate) fn fault(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
     let (first, others) = chain.split_first()?;
@@ -42,6 +58,8 @@ pub(crate) fn fault(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<Str
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
     use super::*;
@@ -54,5 +72,21 @@ mod tests {
         assert_eq!(fault(&[], UNIX_EPOCH), None);
         assert_eq!(fault(std::slice::from_ref(&certificate), UNIX_EPOCH), None);
         assert_eq!(fault(&[certificate, nonsense], UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn an_authority_in_between_that_has_ended_is_told() {
+        let certificate = include_bytes!("expiry/certificate.pem");
+        let certificate = CertificateDer::from_pem_slice(certificate).expect("a certificate");
+        let chain = [certificate.clone(), certificate.clone(), certificate];
+        // 2026-03-04, 12:00 UTC.
+        let end = UNIX_EPOCH + Duration::from_secs(1_772_625_600);
+        let later = end + Duration::from_secs(3 * 24 * 3600);
+        for chain in [&chain[..2], &chain[..]] {
+            assert_eq!(ended(chain, end), None);
+            let told = ended(chain, later).expect("it has ended");
+            assert!(told.contains("expired 3 days ago"), "{told}");
+        }
+        assert_eq!(ended(&chain[..1], later), None);
     }
 }

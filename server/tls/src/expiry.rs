@@ -6,21 +6,30 @@ use simple_asn1::ASN1Block;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 const DAY: u64 = 24 * 3600;
-/// What is left of a certificate when somebody should look after it. Those of 90 days are renewed at 30.
+/// What is left of a certificate when somebody should look after it. Those of 90 days are renewed at 30, and shorter ones as
+/// well when a third is left.
 const SOON: Duration = Duration::from_secs(14 * DAY);
 
 /// What there is to say of the certificate of a chain itself. Those behind it are of its authority, which renews them, and
 /// may go on to one that has ended where clients trust another.
 pub(crate) fn warning(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
-    let (_, end) = validity(chain.first()?)?;
+    let (begin, end) = validity(chain.first()?)?;
+    let third = end.duration_since(begin).unwrap_or_default() / 3;
     match end.duration_since(now) {
-        Ok(left) if left >= SOON => None,
+        Ok(left) if left >= SOON.min(third) => None,
         Ok(left) => Some(format!("expires in {}", days(left))),
         Err(past) => Some(format!("expired {} ago", days(past.duration()))),
     }
 }
 
-/// The same of one that is not good yet: the clock is behind, more often than not.
+/// What there is to say of one that has ended.
+pub(crate) fn ended(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<String> {
+    let (_, end) = validity(certificate)?;
+    let past = now.duration_since(end).ok()?;
+    (!past.is_zero()).then(|| format!("expired {} ago", days(past)))
+}
+
+/// What there is to say of the certificate itself where it is not good yet: the clock is behind, more often than not.
 pub(crate) fn too_early(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<String> {
     let (begin, _) = validity(chain.first()?)?;
     let left = begin.duration_since(now).ok()?;
@@ -83,6 +92,21 @@ mod tests {
         }
         let early = too_early(&chain, end - days(63)).expect("it is not good yet");
         assert!(early.contains("for 2 days"), "{early}");
+    }
+
+    /// As that one is, but for its end: twelve days after its begin.
+    #[test]
+    fn a_certificate_that_is_short_is_looked_after_when_a_third_is_left() {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes());
+        let mut bytes = certificate.expect("a certificate").to_vec();
+        let end = bytes.windows(13).position(|part| part == b"260304120000Z").expect("its end");
+        bytes[end..end + 13].copy_from_slice(b"260114120000Z");
+        let chain = [CertificateDer::from(bytes)];
+        let end = UNIX_EPOCH + Duration::from_secs(1_768_392_000);
+        let days = |days: u64| Duration::from_secs(days * DAY);
+        for (left, expected) in [(11, None), (4, None), (3, Some("expires in 3 days"))] {
+            assert_eq!(warning(&chain, end - days(left)).as_deref(), expected);
+        }
     }
 
     #[test]

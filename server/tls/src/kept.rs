@@ -72,6 +72,9 @@ impl<C> Kept<C> {
             let remedy = "renew it, or mend what does; the program reads its files again";
             return vec![fault(cause, remedy)];
         }
+        if let Some(cause) = chain::ended(&shown, now) {
+            return vec![fault(cause, chain::REMEDY_OF_ENDED)];
+        }
         let of_chain = chain::fault(&shown, now);
         of_chain.map(|cause| fault(cause, chain::REMEDY)).into_iter().collect()
     }
