@@ -52,7 +52,9 @@ use self::data_dir::{lock, mark_made};
 pub use self::presence::Vanished;
 pub(crate) use self::{
     data_dir::{create_dir, lock_database},
-    looking::{check_directory, check_places, existing_above},
+    looking::{
+        check_data_dir, check_database_files, check_directory, check_places, existing_above,
+    },
     presence::{check_existing, look},
     restoring::RestoreTarget,
 };

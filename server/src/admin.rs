@@ -88,6 +88,11 @@ impl AdminSettings {
         }
     }
 
+    /// Whether a start goes on where it cannot listen.
+    pub(crate) fn can_be_without(self) -> bool {
+        self.given.is_none()
+    }
+
     /// Refuses what [`bind`](Self::bind) would, without listening.
     pub(crate) fn check(self, sources: &Sources) -> Result<(), SettingError> {
         match self.given {

@@ -31,6 +31,7 @@ pub(crate) fn run(args: CheckArgs, sources: Sources) -> Result<(), Failure> {
 /// In the order in which a start takes them.
 fn listeners(settings: &Settings) -> Result<(), Failure> {
     let sources = &settings.sources;
+    addresses(settings)?;
     audit_log(settings)?;
     settings.admin.check(sources)?;
     if let Some(edge) = settings.parts.edge() {
@@ -38,6 +39,26 @@ fn listeners(settings: &Settings) -> Result<(), Failure> {
     }
     if let Some(core) = settings.parts.core() {
         listener::check("grpc-addr", core.addr, sources)?;
+    }
+    Ok(())
+}
+
+/// Refuses an address that another flag takes before, in the words of a start, which takes them in this order.
+pub(crate) fn addresses(settings: &Settings) -> Result<(), Failure> {
+    let parts = &settings.parts;
+    let listeners = [
+        ("admin-addr", settings.admin.address()),
+        ("http-addr", parts.edge().map(|edge| edge.addr)),
+        ("grpc-addr", parts.core().map(|core| core.addr)),
+    ];
+    let mut taken = Vec::new();
+    for (flag, address) in listeners {
+        // The kernel chooses another port for each that is 0.
+        let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+        if taken.iter().any(|taken| listener::meet(*taken, address)) {
+            return Err(listener::is_taken(flag, address, &settings.sources).into());
+        }
+        taken.push(address);
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! Listening sockets.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -38,6 +41,19 @@ pub(crate) fn check(flag: &str, addr: SocketAddr, sources: &Sources) -> Result<(
     }
 }
 
+/// Refuses an address as one is refused that somebody listens on.
+pub(crate) fn is_taken(flag: &str, addr: SocketAddr, sources: &Sources) -> SettingError {
+    not_listening(flag, addr, &rustix::io::Errno::ADDRINUSE.into(), sources)
+}
+
+/// Whether two sockets cannot both listen. One of all addresses of IPv6 is one of those of IPv4 too.
+pub(crate) fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let has = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
+    one.port() == other.port()
+        && (one_ip == other_ip || has(one_ip, other_ip) || has(other_ip, one_ip))
+}
+
 fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // What is left of the connections of a server that just ended doesn't hold the port.
@@ -61,4 +77,27 @@ pub(crate) struct Addresses {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) grpc: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sockets_meet_where_they_cannot_both_listen() {
+        for (one, other, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
+        ] {
+            let [one, other] = [one, other].map(|address| address.parse().unwrap());
+            assert_eq!((meet(one, other), meet(other, one)), (expected, expected), "{one} {other}");
+        }
+    }
 }

@@ -80,7 +80,8 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The name of the next one.
+    pub(crate) async fn next(&mut self) -> &'static str {
         // `None` is said of no signal that a process can wait for.
         select! {
             Some(()) = self.terminate.recv() => "SIGTERM",

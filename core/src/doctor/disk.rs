@@ -10,7 +10,6 @@ use std::{
 };
 
 use netrox_diagnosis::{Report, Subject};
-use tokio::task::spawn_blocking;
 
 use crate::{
     config::{Config, Database, MediaLocation},
@@ -29,8 +28,8 @@ const BLOCK: [u8; 4096] = [b'n'; 4096];
 /// A batch waits for a sync, and everybody for a batch.
 const SLOW_SYNC: Duration = Duration::from_millis(100);
 
-/// What is kept in files.
-pub(super) async fn examine(config: &Config, report: &mut Report) {
+/// What is kept in files. It blocks.
+pub(super) fn examine(config: &Config, report: &mut Report) {
     let mut kept = Vec::new();
     let mut database = None;
     if let Database::Sqlite(path) = &config.database {
@@ -48,7 +47,7 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
     }
     let Some(directory) = database else { return };
     let name = directory.display().to_string();
-    match spawn_blocking(move || time_syncs(&directory)).await.map_err(io::Error::other).flatten() {
+    match time_syncs(&directory) {
         Ok(Syncs { fastest, mean }) if fastest > SLOW_SYNC => {
             let cause = format!(
                 "{name}: each sync takes {fastest:.0?} or more ({mean:.0?} on average), and sends wait for one"

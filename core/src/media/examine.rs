@@ -9,16 +9,20 @@ use bytes::Bytes;
 use netrox_diagnosis::{Report, Subject};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
 
 use super::{Media, StoreError, s3};
 use crate::config::S3Url;
 
+/// One for all: what was not removed does not add up.
+const NAME: &str = "netrox-chat-doctor";
 const CONTENT: &[u8] = b"netrox-chat doctor";
 const RANGE: std::ops::Range<u64> = 7..11;
 /// Beyond a quarter of an hour signatures are refused; a bucket tells whole seconds.
 const MOST_APART: Duration = Duration::from_secs(60);
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Another doctor may remove the object before this one has read it.
+const MOST_TRIES: usize = 4;
 
 /// A directory that is there.
 pub(crate) async fn examine_directory(path: &FilePath, report: &mut Report) {
@@ -33,29 +37,44 @@ pub(crate) async fn examine_directory(path: &FilePath, report: &mut Report) {
     }
 }
 
-pub(crate) async fn examine_bucket(url: &S3Url, limit: Duration, report: &mut Report) {
-    let store = match s3::open_to_read(url).await {
-        Ok(store) => store,
-        Err(error) => return report.find(Subject::Media, format!("{url}: {error}"), of(&error)),
+/// With `stop` it is given up, and what was written is removed all the same.
+pub(crate) async fn examine_bucket(
+    url: &S3Url,
+    limit: Duration,
+    stop: &CancellationToken,
+    report: &mut Report,
+) {
+    let store = match stop.run_until_cancelled(s3::open_to_read(url)).await {
+        Some(Ok(store)) => store,
+        Some(Err(error)) => {
+            return report.find(Subject::Media, format!("{url}: {error}"), of(&error));
+        }
+        None => return,
     };
-    let path = Path::from(format!("netrox-chat-doctor-{}", Uuid::new_v4()));
+    let path = Path::from(NAME);
     let began = Instant::now();
-    let tried = timeout(limit, try_out(&*store, &path)).await;
+    let tried = timeout(limit, try_often_enough(&*store, &path));
+    let tried = stop.run_until_cancelled(tried).await.unwrap_or_else(|| {
+        Ok(Err(Refusal::new("answer", StoreError::new("it was not waited for"))))
+    });
     let tried = tried.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
-        Err(Refusal {
-            what: "answer",
-            error: StoreError::out_of_reach(format!("nothing for {seconds} s")),
-        })
+        let error = StoreError::out_of_reach(format!("nothing for {seconds} s"));
+        Err(Refusal::new("answer", error))
     });
     let took = began.elapsed();
     // Whatever became of it: it may be there although nobody said so.
     let removed = timeout(REMOVE_TIMEOUT, remove(&*store, &path)).await;
     let removed = removed.unwrap_or_else(|_| Err(StoreError::out_of_reach("no answer in time")));
     match (tried, removed) {
-        (Err(refusal), _) => {
-            let Refusal { what, error } = refusal;
-            let cause = format!("{url} does not {what}: {}", words(&error));
+        (Err(Refusal { what, error, may_stay, .. }), removed) => {
+            let stays = match removed {
+                Err(error) if may_stay => {
+                    format!("; {path} may stay, it was not removed: {}", words(&error))
+                }
+                Ok(()) | Err(_) => String::new(),
+            };
+            let cause = format!("{url} does not {what}: {}{stays}", words(&error));
             report.find(Subject::Media, cause, of(&error));
         }
         (Ok(_), Err(error)) => {
@@ -76,16 +95,44 @@ pub(crate) async fn examine_bucket(url: &S3Url, limit: Duration, report: &mut Re
 struct Refusal {
     what: &'static str,
     error: StoreError,
+    /// Whether an object may be there.
+    may_stay: bool,
+    /// Whether what was written is not there.
+    is_gone: bool,
+}
+
+impl Refusal {
+    fn new(what: &'static str, error: StoreError) -> Self {
+        Self { what, error, may_stay: true, is_gone: false }
+    }
 }
 
 fn refusal(what: &'static str) -> impl Fn(object_store::Error) -> Refusal {
-    move |error| Refusal { what, error: error.into() }
+    move |error| {
+        let is_gone = matches!(error, object_store::Error::NotFound { .. });
+        Refusal { is_gone, ..Refusal::new(what, error.into()) }
+    }
+}
+
+/// The object is one for all who look.
+async fn try_often_enough(store: &dyn ObjectStore, path: &Path) -> Result<SystemTime, Refusal> {
+    let mut tries = 1;
+    loop {
+        match try_out(store, path).await {
+            Err(refusal) if refusal.is_gone && tries < MOST_TRIES => tries += 1,
+            tried => return tried,
+        }
+    }
 }
 
 /// Gives when the bucket says that the object was written.
 async fn try_out(store: &dyn ObjectStore, path: &Path) -> Result<SystemTime, Refusal> {
     let put = store.put(path, PutPayload::from_static(CONTENT)).await;
-    put.map_err(refusal("take an object (PutObject)"))?;
+    put.map_err(|error| {
+        let Refusal { what, error, .. } = refusal("take an object (PutObject)")(error);
+        // One that says no has taken nothing.
+        Refusal { may_stay: error.is_out_of_reach(), ..Refusal::new(what, error) }
+    })?;
     let whole = async { store.get(path).await?.bytes().await };
     let whole = whole.await.map_err(refusal("give an object (GetObject)"))?;
     let options = GetOptions { range: Some(GetRange::Bounded(RANGE)), ..GetOptions::default() };
@@ -99,10 +146,8 @@ async fn try_out(store: &dyn ObjectStore, path: &Path) -> Result<SystemTime, Ref
     .map_err(refusal(what))?;
     let expected = CONTENT.get(RANGE.start as usize..RANGE.end as usize).unwrap_or_default();
     if whole != Bytes::from_static(CONTENT) || part != *expected {
-        return Err(Refusal {
-            what,
-            error: StoreError::new("it has other bytes than were written"),
-        });
+        let error = StoreError::new("it has other bytes than were written");
+        return Err(Refusal::new(what, error));
     }
     Ok(meta.last_modified.into())
 }

@@ -304,6 +304,15 @@ pub(super) fn is_starting(error: &sqlx::Error) -> bool {
     has_code(error, CANNOT_CONNECT_NOW)
 }
 
+/// Whether the session that it came from can be asked for something else: what it says is of one statement.
+pub(super) fn leaves_session(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    let postgres = database.try_downcast_ref::<PgDatabaseError>();
+    postgres.is_some_and(|postgres| {
+        !matches!(postgres.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+    })
+}
+
 pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     let postgres = database.try_downcast_ref::<PgDatabaseError>();

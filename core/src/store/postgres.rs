@@ -26,10 +26,12 @@ mod session;
 mod session_name;
 mod snapshots;
 
+#[cfg(test)]
+pub(super) use self::schema::migrations;
 pub(super) use self::{
     clock::{ServerClock, server_clock},
     readers::{BULK_READERS, Pool, READERS},
-    schema::{Migrations, check as check_schema, last_migration},
+    schema::{Migrations, Place, check as check_schema, last_migration},
     server::{LOOK_INTERVAL, Notice, look},
     session::write_options,
     session_name::SessionName,
@@ -207,29 +209,30 @@ pub(super) async fn connect_to_existing(
 /// A session that only looks.
 pub(super) struct Visit {
     pub(super) connection: PgConnection,
-    /// Absent where there are no tables of ours. Where there are, the session has them in its path.
-    pub(super) migrations: Option<Migrations>,
+    /// Why a start would not use the server.
+    pub(super) refusal: Option<OpenError>,
+    pub(super) place: Result<Place, OpenError>,
 }
 
-/// To a server that has to be as a start wants it. Changes nothing, and waits for no core.
+/// Changes nothing, and waits for no core.
 pub(super) async fn visit(database: &PostgresDatabase) -> Result<Visit, OpenError> {
     let (mut connection, _) = first_session(database.url.options(), Patience::NONE).await?;
-    let entered = async {
-        let entered = async {
-            let checked = server::check(&mut connection, database.accepted).await?;
-            if checked.wait.overruled() == Some("off") {
+    let looked = async {
+        let checked = server::check(&mut connection, database.accepted).await;
+        let refusal = match checked {
+            Ok(checked) if checked.wait.overruled() == Some("off") => {
                 let (name, value) = ("synchronous_commit", "off".to_owned());
-                return Err(OpenError::Setting { name, value });
+                Some(OpenError::Setting { name, value })
             }
-            match schema::enter(&mut connection, database.schema.as_deref()).await {
-                Err(OpenError::NoTables) => Ok(None),
-                entered => entered.map(Some),
-            }
+            Ok(_) => None,
+            // Of the connection.
+            Err(OpenError::Connect(error)) => return Ok(Err(OpenError::Connect(error))),
+            Err(error) => Some(error),
         };
-        Ok(entered.await)
+        Ok(Ok((refusal, schema::look(&mut connection, database.schema.as_deref()).await)))
     };
-    let migrations = within(FIRST_ANSWER_TIMEOUT, entered).await??;
-    Ok(Visit { connection, migrations })
+    let (refusal, place) = within(FIRST_ANSWER_TIMEOUT, looked).await??;
+    Ok(Visit { connection, refusal, place })
 }
 
 /// Keeps cores from writing for as long as the session lives. `false` where one could.

@@ -3,7 +3,14 @@
 
 use std::{fmt::Display, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{
+    runtime::Handle,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+
+/// A look that waits for nothing but answers ends by itself in this time after its limit.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,9 +104,43 @@ impl Report {
         look: impl AsyncFnOnce(&mut Self),
     ) {
         if timeout(limit, look(self)).await.is_err() {
-            let cause = format!("{what} did not answer within {} s", limit.as_secs());
-            self.find(subject, cause, "see whether it hangs, and whether the way to it is cut");
+            self.find_silent(subject, limit, what);
         }
+    }
+
+    /// The same on a thread of its own: a call that hangs, as one of a network file system may, holds up nothing else. That
+    /// thread is left behind then, with what was found on it.
+    pub async fn aside(
+        subject: Subject,
+        limit: Duration,
+        what: String,
+        look: impl AsyncFnOnce(&mut Self) + Send + 'static,
+    ) -> Self {
+        let (runtime, of_thread) = (Handle::current(), what.clone());
+        let mut looking = spawn_blocking(move || {
+            runtime.block_on(async {
+                let mut report = Self::default();
+                report.within(subject, limit, &of_thread, look).await;
+                report
+            })
+        });
+        tokio::select! {
+            looked = &mut looking => looked.unwrap_or_else(|error| {
+                let mut report = Self::default();
+                report.skip(subject, format!("{what}: {error}"));
+                report
+            }),
+            () = sleep(limit.saturating_add(GRACE)) => {
+                let mut report = Self::default();
+                report.find_silent(subject, limit, &what);
+                report
+            }
+        }
+    }
+
+    fn find_silent(&mut self, subject: Subject, limit: Duration, what: &str) {
+        let cause = format!("{what} did not answer within {} s", limit.as_secs());
+        self.find(subject, cause, "see whether it hangs, and whether the way to it is cut");
     }
 }
 
@@ -134,5 +175,24 @@ mod tests {
             })
             .await;
         assert_eq!((report.findings.len(), report.facts.len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_hangs_is_left_behind() {
+        let (release, hangs) = std::sync::mpsc::channel::<()>();
+        let report =
+            Report::aside(Subject::Disk, Duration::ZERO, "a disk".into(), async move |_| {
+                let _ = hangs.recv();
+            })
+            .await;
+        let causes: Vec<_> = report.findings.iter().map(|finding| &finding.cause[..]).collect();
+        assert_eq!(causes, ["a disk did not answer within 0 s"]);
+        drop(release);
+        let limit = Duration::from_secs(60);
+        let looked = Report::aside(Subject::Disk, limit, "a disk".into(), async |report| {
+            report.note(Subject::Disk, "it answers");
+        });
+        let looked = looked.await;
+        assert_eq!((looked.findings.len(), looked.facts.len()), (0, 1));
     }
 }

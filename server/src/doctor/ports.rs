@@ -4,72 +4,103 @@
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
 };
 
 use netrox_diagnosis::{Report, Subject};
 
-use crate::{listener, settings::Settings};
+use crate::{listener, secret::Warnings, settings::Settings};
 
 /// As the kernel calls a process of ours.
 const OURS: &str = "netrox-chat";
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 const LISTENS: &str = "0A";
 
-pub(super) fn look(settings: &Settings, report: &mut Report) {
+/// Gives a server of ours that runs, if that is found.
+pub(super) fn look(
+    settings: &Settings,
+    report: &mut Report,
+    warnings: &mut Warnings,
+) -> Option<u32> {
     let parts = &settings.parts;
     let listeners = [
-        ("http-addr", parts.edge().map(|edge| edge.addr)),
-        ("grpc-addr", parts.core().map(|core| core.addr)),
-        ("admin-addr", settings.admin.address()),
+        ("http-addr", parts.edge().map(|edge| edge.addr), false),
+        ("grpc-addr", parts.core().map(|core| core.addr), false),
+        ("admin-addr", settings.admin.address(), settings.admin.can_be_without()),
     ];
-    for (flag, address) in listeners {
+    let mut ours = None;
+    for (flag, address, can_be_without) in listeners {
         let Some(address) = address else { continue };
         let name = settings.sources.name(flag);
+        let look = Look { name, address, can_be_without };
         match listener::probe(address) {
-            Ok(()) => report.note(Subject::Ports, format!("{name} {address} is free")),
+            Ok(()) => report.note(Subject::Ports, format!("{} {address} is free", look.name)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                look_at_holder(&name, address, report);
+                ours = look.at_holder(report, warnings).or(ours);
             }
             Err(error) => {
-                let cause = format!("{name}: failed to listen on {address}: {error}");
+                let cause = format!("{}: failed to listen on {address}: {error}", look.name);
                 let remedy = "give an address of this machine, and a port that its user may take";
-                report.find(Subject::Ports, cause, remedy);
+                look.find(cause, remedy, report, warnings);
             }
         }
     }
+    ours
 }
 
-fn look_at_holder(name: &str, address: SocketAddr, report: &mut Report) {
-    let remedy = format!("stop it, or give another address in {name}");
-    match holder(address) {
-        Ok(Some(holder)) if holder.command == OURS => {
-            let pid = holder.pid;
-            report.note(
-                Subject::Ports,
-                format!("{name} {address} is a server of ours (process {pid})"),
-            );
-        }
-        Ok(Some(Holder { pid, command })) => {
-            let cause = format!("{name}: {command} (process {pid}) listens on {address}");
+struct Look {
+    name: String,
+    address: SocketAddr,
+    /// A start only warns.
+    can_be_without: bool,
+}
+
+impl Look {
+    fn find(&self, cause: String, remedy: &str, report: &mut Report, warnings: &mut Warnings) {
+        if self.can_be_without {
+            warnings.add(format!("no metrics and no health over HTTP: {cause}; {remedy}"));
+        } else {
             report.find(Subject::Ports, cause, remedy);
         }
-        Ok(None) => {
-            let cause =
-                format!("{name}: a process that this user may not see listens on {address}");
-            let remedy = format!("look again as root, or as the user of the server; {remedy}");
-            report.find(Subject::Ports, cause, remedy);
+    }
+
+    /// Gives a server of ours.
+    fn at_holder(&self, report: &mut Report, warnings: &mut Warnings) -> Option<u32> {
+        let Self { name, address, .. } = self;
+        let remedy = format!("stop it, or give another address in {name}");
+        match holder(*address) {
+            Ok(Some(Holder { pid, is_ours: true, .. })) => {
+                let text = format!("{name} {address} is a server of ours (process {pid})");
+                report.note(Subject::Ports, text);
+                return Some(pid);
+            }
+            Ok(Some(Holder { pid, command, at, .. })) => {
+                let cause = format!("{name} {address}: {command} (process {pid}) listens on {at}");
+                self.find(cause, &remedy, report, warnings);
+            }
+            Ok(None) => {
+                let text = format!(
+                    "who listens on {address}, which is {name}: this user may not see it; look again as root, or as \
+                     the user of the server"
+                );
+                report.skip(Subject::Ports, text);
+            }
+            Err(error) => {
+                let text = format!("who listens on {address}, which is {name}: {error}");
+                report.skip(Subject::Ports, text);
+            }
         }
-        Err(error) => {
-            let text = format!("who listens on {address}, which is {name}: {error}");
-            report.skip(Subject::Ports, text);
-        }
+        None
     }
 }
 
 struct Holder {
     pid: u32,
     command: String,
+    at: SocketAddr,
+    /// A server of ours and of this user, which listens just there.
+    is_ours: bool,
 }
 
 /// Who listens there; nothing where that is not shown to this user.
@@ -85,38 +116,38 @@ fn holder(address: SocketAddr) -> io::Result<Option<Holder>> {
     }
     let processes = fs::read_dir("/proc")?.flatten();
     let pids = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
-    Ok(pids.filter(|pid| has_one(*pid, &sockets)).find_map(|pid| {
-        let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        Some(Holder { pid, command: command.trim().to_owned() })
-    }))
+    let mut found = pids.filter_map(|pid| Some((pid, one_of(pid, &sockets)?)));
+    Ok(found.find_map(|(pid, at)| of_process(pid, at, address)))
+}
+
+fn of_process(pid: u32, at: SocketAddr, address: SocketAddr) -> Option<Holder> {
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned();
+    let user = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    let is_of_this_user = user == rustix::process::geteuid().as_raw();
+    let is_ours = command == OURS && is_of_this_user && at == address;
+    Some(Holder { pid, command, at, is_ours })
 }
 
 /// Its files are shown to its user alone, and to root.
-fn has_one(pid: u32, sockets: &[PathBuf]) -> bool {
+fn one_of(pid: u32, sockets: &[(PathBuf, SocketAddr)]) -> Option<SocketAddr> {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    files
-        .into_iter()
-        .any(|file| fs::read_link(file.path()).is_ok_and(|target| sockets.contains(&target)))
+    files.into_iter().find_map(|file| {
+        let target = fs::read_link(file.path()).ok()?;
+        sockets.iter().find(|(socket, _)| *socket == target).map(|(_, at)| *at)
+    })
 }
 
-/// The sockets of a table that listen where `address` is, as the files of a process show them.
-fn listening(table: &str, address: SocketAddr) -> Vec<PathBuf> {
+/// The sockets of a table that listen where `address` is, as the files of a process show them, and where each listens.
+fn listening(table: &str, address: SocketAddr) -> Vec<(PathBuf, SocketAddr)> {
     let socket = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
         let local = parse(local)?;
         let inode = fields.nth(5)?;
-        let listens = state == LISTENS && meet(local, address);
-        listens.then(|| PathBuf::from(format!("socket:[{inode}]")))
+        let listens = state == LISTENS && listener::meet(local, address);
+        listens.then(|| (PathBuf::from(format!("socket:[{inode}]")), local))
     };
     table.lines().skip(1).filter_map(socket).collect()
-}
-
-/// Whether two sockets cannot both listen.
-fn meet(one: SocketAddr, other: SocketAddr) -> bool {
-    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
-    let is_any = one_ip.is_unspecified() || other_ip.is_unspecified();
-    one.port() == other.port() && (one_ip == other_ip || is_any)
 }
 
 /// `0100007F:1F90`: words of the address as the machine has them in memory, and the port.
@@ -152,7 +183,8 @@ mod tests {
             let Ok(taken) = TcpListener::bind(address) else { continue };
             let address = taken.local_addr().unwrap();
             let found = holder(address).unwrap().expect("this process");
-            assert_eq!(found.pid, std::process::id(), "{address}");
+            assert_eq!((found.pid, found.at), (std::process::id(), address));
+            assert!(!found.is_ours, "{}", found.command);
             drop(taken);
             assert!(holder(address).unwrap().is_none(), "{address}");
         }

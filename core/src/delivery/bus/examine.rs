@@ -19,7 +19,7 @@ use super::{
     hint,
     subject::{SHARES, Subjects},
 };
-use crate::config::BusConfig;
+use crate::{config::BusConfig, doctor::Cluster};
 
 const NAME: &str = "netrox-chat doctor";
 /// Shorter than the id of a user, with which each hint begins.
@@ -30,8 +30,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(200);
 const MAX_REFUSALS: usize = 16;
 
-/// By a connection of its own, which is gone afterwards. Without `cluster`, by subjects of a deployment that there is not.
-pub(crate) async fn examine(config: &BusConfig, cluster: Option<Uuid>, report: &mut Report) {
+/// By a connection of its own, which is gone afterwards. Before the first start, by subjects of a deployment that there is not.
+pub(crate) async fn examine(config: &BusConfig, cluster: Cluster, report: &mut Report) {
     let options = match entry::once(config).await {
         Ok(options) => options,
         Err(error) => {
@@ -64,11 +64,25 @@ pub(crate) async fn examine(config: &BusConfig, cluster: Option<Uuid>, report: &
         let remedy = format!("set max_payload of the NATS servers to {} or more", hint::MAX_BYTES);
         report.find(Subject::Bus, cause, remedy);
     }
-    let subjects = Subjects::new(cluster.unwrap_or_else(Uuid::new_v4));
-    match round_trip(&client, &subjects).await {
-        Ok((heard, mark)) => carry(&client, heard, mark, refusals, report).await,
-        // It was connected just now.
-        Err(error) => report.find(Subject::Bus, error, remedy("")),
+    let cluster = match cluster {
+        Cluster::Is(cluster) => Some(cluster),
+        Cluster::New => Some(Uuid::new_v4()),
+        // The user may have rights for that one alone.
+        Cluster::Unknown => None,
+    };
+    match cluster {
+        Some(cluster) => match round_trip(&client, &Subjects::new(cluster)).await {
+            Ok((heard, mark)) => carry(&client, heard, mark, refusals, report).await,
+            // It was connected just now.
+            Err(error) => report.find(Subject::Bus, error, remedy("")),
+        },
+        None => {
+            let version = client.server_info().version;
+            report.note(Subject::Bus, format!("NATS {version} lets this core in"));
+            let text =
+                "whether it carries what is published: the database does not say under which name";
+            report.skip(Subject::Bus, text);
+        }
     }
     // An error is the end of the connection.
     let _ = client.drain().await;

@@ -4,18 +4,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netrox_diagnosis::{Report, Subject};
 use sqlx::{Connection as _, FromRow, PgConnection};
-use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use super::{
     super::{
         OpenError,
-        error::Words,
-        postgres::{Migrations, Visit, check_schema, server_clock, visit},
+        error::{Words, has_code, leaves_session},
+        postgres::{Migrations, Place, Visit, check_schema, last_migration, server_clock, visit},
     },
-    remedy,
+    remedy, rights,
 };
-use crate::config::PostgresDatabase;
+use crate::{config::PostgresDatabase, doctor::Cluster};
 
 const COMMITS: usize = 7;
 /// A batch waits for a commit, and everybody for a batch.
@@ -34,14 +36,6 @@ const COMMIT: &str = "commit";
 const MAY_MAKE_TEMPORARY: &str = "select has_database_privilege(current_database(), 'temporary')";
 const CLOCK: &str = concat!("select ", server_clock!());
 const VERSION: &str = "select current_setting('server_version')";
-/// Tables that a core writes, and may not.
-const FORBIDDEN: &str = "\
-    select coalesce(string_agg(c.relname, ', ' order by c.relname), '')
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = current_schema() and c.relkind in ('r', 'p')
-        and c.relname in ('users', 'threads', 'feeds', 'messages', 'uploads', 'write_probe')
-        and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
-            and has_table_privilege(c.oid, 'update'))";
 const IDENTITY: &str = "select id from cluster";
 const HAS_UNFINISHED_COPY: &str = "select exists (select 1 from copy where not finished)";
 /// The number of connections that send the log is shown to everybody, whose they are is not.
@@ -61,74 +55,191 @@ struct Replication {
     idle_slots: String,
 }
 
-/// Gives by what the cores of the database know each other, where it has our tables.
+/// Tells `known` by what the cores of the database know each other, as soon as it knows that.
 pub(crate) async fn examine(
     database: &PostgresDatabase,
     require_data: bool,
+    known: oneshot::Sender<Cluster>,
     report: &mut Report,
-) -> Option<Uuid> {
-    let visited = visit(database).await;
-    let Visit { mut connection, migrations } = match visited {
-        Ok(visit) => visit,
-        Err(error) => {
-            find(database, &error, report);
-            return None;
+) {
+    match visit(database).await {
+        Ok(Visit { mut connection, refusal, place }) => {
+            let mut look = Look { database, connection: &mut connection, report, is_over: false };
+            look.all(refusal, place, require_data, known).await;
+            // Nothing of it is to be kept.
+            let _ = connection.close().await;
         }
-    };
-    let looked = look(database, &mut connection, migrations, require_data, report).await;
-    // Nothing of it is to be kept.
-    let _ = connection.close().await;
-    looked.unwrap_or_else(|error| {
-        find(database, &error, report);
-        None
-    })
+        Err(error) => find(database, &error, report),
+    }
 }
 
 fn find(database: &PostgresDatabase, error: &OpenError, report: &mut Report) {
     report.find(Subject::Database, format!("{database}: {error}"), remedy::of(error));
 }
 
-async fn look(
+struct Look<'a> {
+    database: &'a PostgresDatabase,
+    connection: &'a mut PgConnection,
+    report: &'a mut Report,
+    /// Whether the session has nothing more to say.
+    is_over: bool,
+}
+
+impl Look<'_> {
+    async fn all(
+        &mut self,
+        refusal: Option<OpenError>,
+        place: Result<Place, OpenError>,
+        require_data: bool,
+        known: oneshot::Sender<Cluster>,
+    ) {
+        let is_refused = refusal.is_some();
+        self.part("whether a start takes the server", refusal.map_or(Ok(()), Err));
+        let place = match place {
+            Ok(place) => Some(place),
+            Err(error) => {
+                self.part("its tables", Err(error));
+                None
+            }
+        };
+        // First: the bus waits for it.
+        let cluster = self.cluster(place.as_ref()).await;
+        // Who wants to know it may be gone.
+        let _ = known.send(cluster);
+        self.part_of("its version", version).await;
+        self.part_of("the clock of PostgreSQL", look_at_clock).await;
+        match place {
+            Some(Place::Ours(migrations)) => self.tables(migrations).await,
+            Some(Place::New { .. }) if require_data => {
+                self.part("its tables", Err(OpenError::NoData));
+            }
+            Some(Place::New { schema, may_make: true }) => {
+                let text = format!(
+                    "it has no tables of netrox-chat yet: the first start makes them in schema {schema}"
+                );
+                self.report.note(Subject::Database, format!("{}: {text}", self.database));
+            }
+            Some(Place::New { schema, may_make: false }) => {
+                let cause = format!(
+                    "{}: it has no tables of netrox-chat, and the role may make none in schema {schema}",
+                    self.database
+                );
+                let remedy = format!(
+                    "as the owner of the database run: create schema {schema} authorization ROLE, or grant create on \
+                     schema {schema} to ROLE; or mend --database-schema"
+                );
+                self.report.find(Subject::Database, cause, remedy);
+            }
+            None => {}
+        }
+        // A server that is refused may be a standby, or wait for nothing at a commit.
+        if is_refused || self.is_over {
+            return;
+        }
+        let can_commit = look_at_replication(self.database, self.connection, self.report).await;
+        let can_commit = match can_commit {
+            Ok(can_commit) => can_commit,
+            Err(error) => {
+                self.part("its standbys", Err(error));
+                !self.is_over
+            }
+        };
+        if can_commit {
+            // The last: it may leave a statement behind that does not end.
+            self.part_of("the time of a commit", time_commits).await;
+        }
+    }
+
+    async fn cluster(&mut self, place: Option<&Place>) -> Cluster {
+        match place {
+            Some(Place::Ours(_)) if !self.is_over => {
+                let id = sqlx::query_scalar(IDENTITY).fetch_optional(&mut *self.connection).await;
+                match id {
+                    Ok(Some(id)) => Cluster::Is(id),
+                    Ok(None) => Cluster::Unknown,
+                    Err(error) => {
+                        self.part("by what cores know each other", Err(error.into()));
+                        Cluster::Unknown
+                    }
+                }
+            }
+            Some(Place::New { .. }) => Cluster::New,
+            Some(Place::Ours(_)) | None => Cluster::Unknown,
+        }
+    }
+
+    async fn tables(&mut self, migrations: Migrations) {
+        if self.is_over {
+            return;
+        }
+        let found = match check_schema(self.connection, migrations).await {
+            Ok(found) => found,
+            Err(error) => return self.part("its schema", Err(error)),
+        };
+        let newest = last_migration();
+        let update = match found < newest {
+            true => format!(", which the next start brings to {newest}"),
+            false => String::new(),
+        };
+        self.report.note(Subject::Database, format!("{}: schema {found}{update}", self.database));
+        let is_older = found < newest;
+        let looked = rights::look(self.database, self.connection, is_older, self.report).await;
+        self.part("the rights of the role", looked);
+        self.part_of("whether a copy was finished", look_at_copy).await;
+    }
+
+    async fn part_of(
+        &mut self,
+        what: &str,
+        look: impl AsyncFnOnce(
+            &PostgresDatabase,
+            &mut PgConnection,
+            &mut Report,
+        ) -> Result<(), OpenError>,
+    ) {
+        if !self.is_over {
+            let looked = look(self.database, self.connection, self.report).await;
+            self.part(what, looked);
+        }
+    }
+
+    /// What is not shown to the role is not looked at. What is wrong is found, and the rest looked at all the same.
+    fn part(&mut self, what: &str, looked: Result<(), OpenError>) {
+        const NOT_ALLOWED: &str = "42501";
+        let Err(error) = looked else { return };
+        if let OpenError::Connect(error) = &error {
+            self.is_over = !leaves_session(error);
+            if has_code(error, NOT_ALLOWED) {
+                let text = format!("{}, {what}: {}", self.database, Words(error));
+                return self.report.skip(Subject::Database, text);
+            }
+        }
+        find(self.database, &error, self.report);
+    }
+}
+
+async fn version(
     database: &PostgresDatabase,
     connection: &mut PgConnection,
-    migrations: Option<Migrations>,
-    require_data: bool,
     report: &mut Report,
-) -> Result<Option<Uuid>, OpenError> {
-    let version: String = sqlx::query_scalar(VERSION).fetch_one(&mut *connection).await?;
+) -> Result<(), OpenError> {
+    let version: String = sqlx::query_scalar(VERSION).fetch_one(connection).await?;
     report.note(Subject::Database, format!("{database}: PostgreSQL {version}"));
-    look_at_clock(connection, report).await?;
-    if look_at_replication(database, connection, report).await? {
-        time_commits(database, connection, report).await?;
-    }
-    let Some(migrations) = migrations else {
-        if require_data {
-            return Err(OpenError::NoData);
-        }
-        let text = "it has no tables of netrox-chat yet: the first start makes them";
-        report.note(Subject::Database, format!("{database}: {text}"));
-        return Ok(None);
-    };
-    let schema = check_schema(connection, migrations).await?;
-    report.note(Subject::Database, format!("{database}: {schema}"));
-    let forbidden: String = sqlx::query_scalar(FORBIDDEN).fetch_one(&mut *connection).await?;
-    if !forbidden.is_empty() {
-        let cause = format!("{database}: the role may not read and write {forbidden}");
-        let remedy = "as the owner of the tables run: grant select, insert, update, delete on all tables in schema \
-                      SCHEMA to ROLE";
-        report.find(Subject::Database, cause, remedy);
-        return Ok(None);
-    }
-    let unfinished: bool =
-        sqlx::query_scalar(HAS_UNFINISHED_COPY).fetch_one(&mut *connection).await?;
-    if unfinished {
-        return Err(OpenError::UnfinishedCopy);
-    }
-    Ok(sqlx::query_scalar(IDENTITY).fetch_optional(connection).await?)
+    Ok(())
+}
+
+async fn look_at_copy(
+    _: &PostgresDatabase,
+    connection: &mut PgConnection,
+    _: &mut Report,
+) -> Result<(), OpenError> {
+    let unfinished: bool = sqlx::query_scalar(HAS_UNFINISHED_COPY).fetch_one(connection).await?;
+    if unfinished { Err(OpenError::UnfinishedCopy) } else { Ok(()) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "it is the wall clocks that are compared")]
 async fn look_at_clock(
+    _: &PostgresDatabase,
     connection: &mut PgConnection,
     report: &mut Report,
 ) -> Result<(), OpenError> {

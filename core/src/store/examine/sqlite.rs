@@ -3,11 +3,10 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use netrox_diagnosis::{Report, Subject};
-use rustix::fs::{Access, access};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
-    super::{OpenError, sqlite},
+    super::{Expected, OpenError, sqlite},
     remedy,
 };
 
@@ -18,38 +17,46 @@ const HAS_SCHEMA: &str = "\
 const SCHEMA: &str = "select max(version) from _sqlx_migrations where success";
 const SQLITE: &str = "select sqlite_version()";
 
-/// Of a file that is there.
-pub(crate) async fn examine(path: &Path, report: &mut Report) {
+/// A server may begin or end meanwhile.
+const MOST_LOOKS: usize = 3;
+
+/// Of a file that is there, and can be written.
+pub(crate) async fn examine(
+    path: &Path,
+    expected: Expected,
+    require_data: bool,
+    report: &mut Report,
+) {
     let name = path.display();
-    if let Err(error) = could_be_written(path) {
-        let remedy = "look at its owner and mode, those of its directory, and at mount";
-        return report.find(
-            Subject::Database,
-            format!("{name} cannot be written: {error}"),
-            remedy,
-        );
-    }
-    let manner = match Manner::of(path) {
-        Ok(manner) => manner,
+    let looked = match look_in_any_manner(path).await {
+        Ok(Some(looked)) => looked,
+        Ok(None) => {
+            let text = "its schema: it has a log from before, which the next start applies";
+            return report.skip(Subject::Database, format!("{name}, {text}"));
+        }
         Err(error) => {
             let remedy = "look at the owner and mode of its directory";
             return report.find(Subject::Database, format!("{name}: {error}"), remedy);
         }
     };
-    if manner == Manner::NotAtAll {
-        let text = "its schema: it has a log from before, which the next start applies";
-        return report.skip(Subject::Database, format!("{name}, {text}"));
-    }
-    match look(path, manner).await {
+    let of_start = match looked {
+        // Of a first start that was cut off.
+        Err(OpenError::OtherFile) if expected == Expected::File => match require_data {
+            true => Err(OpenError::NoData),
+            false => Ok(format!("{name}: the first start makes its tables")),
+        },
         Ok((version, schema)) => {
             let newest = sqlite::newest_schema();
             let update = match schema < newest {
                 true => format!(", which the next start brings to {newest}"),
                 false => String::new(),
             };
-            let text = format!("SQLite {version}, {name} has schema {schema}{update}");
-            report.note(Subject::Database, text);
+            Ok(format!("SQLite {version}, {name} has schema {schema}{update}"))
         }
+        Err(error) => Err(error),
+    };
+    match of_start {
+        Ok(text) => report.note(Subject::Database, text),
         Err(error) => {
             let is_of_file = matches!(error, OpenError::Connect(_)) && !error.is_damage();
             let remedy = if is_of_file {
@@ -59,6 +66,29 @@ pub(crate) async fn examine(path: &Path, report: &mut Report) {
             };
             report.find(Subject::Database, format!("{name}: {error}"), remedy);
         }
+    }
+}
+
+type Looked = Result<(String, i64), OpenError>;
+
+/// What is found while nobody changes in which manner it is to be read; nothing where it is not to be read. What a server
+/// writes meanwhile, one that was told that all stays as it is may take for damage: so it looks again.
+async fn look_in_any_manner(path: &Path) -> io::Result<Option<Looked>> {
+    let mut looks = 1;
+    loop {
+        let manner = Manner::of(path)?;
+        if manner == Manner::NotAtAll {
+            return Ok(None);
+        }
+        let looked = look(path, manner).await;
+        let is_certain = match manner {
+            Manner::WithLog => true,
+            Manner::AsItStands | Manner::NotAtAll => looked.is_ok() || looks > 1,
+        };
+        if looks == MOST_LOOKS || is_certain && Manner::of(path)? == manner {
+            return Ok(Some(looked));
+        }
+        looks += 1;
     }
 }
 
@@ -91,15 +121,8 @@ impl Manner {
     }
 }
 
-fn could_be_written(path: &Path) -> io::Result<()> {
-    access(path, Access::READ_OK | Access::WRITE_OK)?;
-    let directory = path.canonicalize()?;
-    let directory = directory.parent().unwrap_or(Path::new("/"));
-    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
-}
-
 /// The version of SQLite, and that of the schema.
-async fn look(path: &Path, manner: Manner) -> Result<(String, i64), OpenError> {
+async fn look(path: &Path, manner: Manner) -> Looked {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
@@ -119,5 +142,28 @@ async fn look(path: &Path, manner: Manner) -> Result<(String, i64), OpenError> {
         Err(OpenError::NewerSchema(schema))
     } else {
         Ok((version, schema))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_of_a_first_start_that_was_cut_off_is_well_and_one_that_was_in_use_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql("create table begun (a)").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        for (expected, require_data, findings) in
+            [(Expected::File, false, 0), (Expected::File, true, 1), (Expected::Database, false, 1)]
+        {
+            let mut report = Report::default();
+            examine(&path, expected, require_data, &mut report).await;
+            assert_eq!(report.findings.len(), findings, "{expected:?}: {report:?}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -61,6 +61,11 @@ const PATH: &str = "\
             where has_schema_privilege(name, 'create') order by place)::text[] as creatable
     from pg_settings where name = 'search_path'";
 const EXISTS: &str = "select exists (select 1 from pg_namespace where nspname = $1)";
+/// Tables in a schema that is there, or else the schema.
+const MAY_MAKE: &str = "\
+    select coalesce(
+        (select has_schema_privilege(n.oid, 'create') from pg_namespace n where n.nspname = $1),
+        has_database_privilege(current_database(), 'create'))";
 const USE: &str = "select set_config('search_path', $1, false)";
 const FIND_MIGRATIONS: &str = "\
     select c.relname::text as name,
@@ -167,17 +172,50 @@ pub(super) async fn enter(
     Ok(migrator(connection, &schema).await?.1)
 }
 
-/// Whether this program knows all that was done to the tables, and tells what was, in words.
+/// Where a start would find our tables, or make them.
+pub(in crate::store) enum Place {
+    /// The session has it in its path.
+    Ours(Migrations),
+    New {
+        schema: String,
+        /// Whether the role may.
+        may_make: bool,
+    },
+}
+
+/// Decides as a start does and makes nothing.
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    named: Option<&str>,
+) -> Result<Place, OpenError> {
+    let ours: Vec<String> = sqlx::query_scalar(FIND).fetch_all(&mut *connection).await?;
+    let path: Path = sqlx::query_as(PATH).fetch_one(&mut *connection).await?;
+    match choose(&ours, &path, named)? {
+        Choice::Ours(name) => {
+            let schema = Schema(name);
+            sqlx::query(USE).bind(schema.path()).execute(&mut *connection).await?;
+            Ok(Place::Ours(migrator(connection, &schema).await?.1))
+        }
+        Choice::New(name) => {
+            refuse_misspelling(connection, &name, &ours).await?;
+            let may_make =
+                sqlx::query_scalar(MAY_MAKE).bind(&name).fetch_one(&mut *connection).await?;
+            Ok(Place::New { schema: name, may_make })
+        }
+    }
+}
+
+/// Refuses tables of which this program does not know how they were made, and gives the last migration.
 pub(in crate::store) async fn check(
     connection: &mut PgConnection,
     migrations: Migrations,
-) -> Result<String, OpenError> {
+) -> Result<i64, OpenError> {
     let statement = match migrations {
         Migrations::Usual => DONE,
         Migrations::Own => DONE_BESIDE_ANOTHER,
     };
     let done: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(statement).fetch_all(connection).await?;
-    let (newest, mut found) = (last_migration(), 0);
+    let mut found = 0;
     for (version, checksum, is_whole) in done {
         let Some(known) = MIGRATOR.iter().find(|migration| migration.version == version) else {
             return Err(OpenError::NewerSchema(version));
@@ -188,10 +226,7 @@ pub(in crate::store) async fn check(
         // One that is not is under way, or was cut off, and is made anew by the next start.
         found = if is_whole { version } else { found };
     }
-    Ok(match found < newest {
-        true => format!("schema {found}, which the next start brings to {newest}"),
-        false => format!("schema {found}"),
-    })
+    Ok(found)
 }
 
 /// The table that tells which migrations were made.
@@ -201,6 +236,11 @@ pub(in crate::store) enum Migrations {
     Usual,
     /// Beside another program's of that name.
     Own,
+}
+
+#[cfg(test)]
+pub(in crate::store) fn migrations() -> impl Iterator<Item = &'static str> {
+    MIGRATOR.iter().map(|migration| migration.sql.as_str())
 }
 
 /// The last migration that this program knows.
@@ -276,10 +316,7 @@ async fn make(
     name: String,
     ours: &[String],
 ) -> Result<Schema, OpenError> {
-    let exists: bool = sqlx::query_scalar(EXISTS).bind(&name).fetch_one(&mut *connection).await?;
-    if !exists && !ours.is_empty() {
-        return Err(OpenError::MissingSchema { named: name, ours: ours.join(", ") });
-    }
+    let exists = refuse_misspelling(connection, &name, ours).await?;
     let schema = Schema(name);
     if !exists {
         let create = format!("create schema {}", schema.path());
@@ -293,6 +330,19 @@ async fn make(
         tracing::warn!(schema = %schema_name, %others, "making tables beside those of others");
     }
     Ok(schema)
+}
+
+/// Gives whether there is a schema of this name.
+async fn refuse_misspelling(
+    connection: &mut PgConnection,
+    name: &str,
+    ours: &[String],
+) -> Result<bool, OpenError> {
+    let exists: bool = sqlx::query_scalar(EXISTS).bind(name).fetch_one(connection).await?;
+    if !exists && !ours.is_empty() {
+        return Err(OpenError::MissingSchema { named: name.to_owned(), ours: ours.join(", ") });
+    }
+    Ok(exists)
 }
 
 /// However long it takes: a change of a large table must not be given up half-way at each attempt.
