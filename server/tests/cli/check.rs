@@ -60,3 +60,44 @@ fn a_key_that_verifies_nothing_is_refused_as_by_a_start() {
     assert_eq!(started.status, Some(2), "{started:?}");
     assert_eq!((checked.status, checked.stderr), (started.status, started.stderr));
 }
+
+#[test]
+fn a_database_in_the_data_directory_is_good_before_that_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for url in ["sqlite://data/chat.db", "sqlite://./data/chat.db", "sqlite://data/../data/chat.db"]
+    {
+        let url = ("NETROX_CHAT_DATABASE_URL", url);
+        assert_good(&run_in(dir.path(), &["check"], &[url]), "serve");
+    }
+    let url = ("NETROX_CHAT_DATABASE_URL", "sqlite://elsewhere/chat.db");
+    let refused = run_in(dir.path(), &["check"], &[url]);
+    assert_eq!(refused.status, Some(2), "{refused:?}");
+    assert!(is_empty(dir.path()));
+}
+
+/// As a start refuses it.
+#[test]
+fn what_would_be_in_the_way_of_a_start_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (http, any) = (port.to_string(), "127.0.0.1:0");
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(data.join("lock")).unwrap();
+    for (variables, word) in [
+        ([("NETROX_CHAT_HTTP_ADDR", &*http), ("NETROX_CHAT_GRPC_ADDR", &*http)], "GRPC_ADDR"),
+        ([("NETROX_CHAT_HTTP_ADDR", any), ("NETROX_CHAT_GRPC_ADDR", any)], "lock: Is a directory"),
+    ] {
+        let given = [
+            ("NETROX_CHAT_SERVICE_TOKEN", crate::SECRET),
+            ("NETROX_CHAT_JWT_SECRET", crate::SECRET),
+            ("NETROX_CHAT_ADMIN_ADDR", "none"),
+        ];
+        let variables = [&given[..], &variables].concat();
+        let [checked, started] =
+            [&["check"][..], &["serve"]].map(|arguments| run_in(dir.path(), arguments, &variables));
+        assert_eq!(started.status, Some(2), "{started:?}");
+        assert_eq!((checked.status, &checked.stderr), (started.status, &started.stderr));
+        assert!(checked.stderr.contains(word), "{checked:?}");
+    }
+}

@@ -71,6 +71,10 @@ async fn a_setting_that_a_start_would_refuse_is_the_one_finding() {
             (&["core", "--bus-url", "nats://127.0.0.1:1"], "a bus connects cores that share"),
             (&["edge", "--service-token-file", "nowhere"], "nowhere: No such file"),
             (&["core", "--audit-log", "nowhere/audit.log"], "--audit-log: No such file"),
+            (
+                &["--http-addr", "127.0.0.1:9", "--grpc-addr", "127.0.0.1:9"],
+                "--grpc-addr: failed to listen on 127.0.0.1:9: Address already in use",
+            ),
         ] {
             assert_finds(&place.doctor(arguments, &[]).await, "settings", cause, "mend it");
         }
@@ -163,9 +167,75 @@ async fn a_database_that_cannot_be_used_is_found() {
         let ended = place.core(&["--database-url", &database.url()], &[]).await;
         assert_finds(&ended, "database", "synchronous_commit is \"off\"", "set it to on");
 
+        let ended = place.core(&["--database-url", "sqlite://."], &[]).await;
+        assert_finds(&ended, "database", "Is a directory", "look at the path");
         std::fs::write(place.path().join("chat.db"), vec![b'x'; 8_192]).expect("written");
         let ended = place.core(&["--database-url", "sqlite://chat.db"], &[]).await;
         assert_finds(&ended, "database", "file is not a database", "another file is in its place");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_role_may_not_do_is_found() {
+    run_test(async {
+        let chat = TestChat::builder(Arrangement::Cluster).cores(1).edges(1).start().await;
+        let (place, database) = (Place::new(), chat.database());
+        let core = async |url: &str, more: &[&str]| {
+            place.core(&[&["--database-url", url][..], more].concat(), &[]).await
+        };
+        super::assert_well(&core(&database.url(), &[]).await);
+        let ended = core(&database.url(), &["--database-schema", "chta"]).await;
+        assert_finds(&ended, "database", "it has no schema \"chta\"", "--database-schema");
+
+        let role = format!("{}_role", database.name());
+        let url = format!("postgres://{role}@{}/{}", database.address(), database.name());
+        let grant = format!(
+            "create role {role} login; create schema beside; grant usage on schema public, beside to {role};
+            grant select, insert, update, delete on all tables in schema public to {role};
+            grant usage, select on all sequences in schema public to {role}"
+        );
+        database.execute(&grant).await;
+        super::assert_well(&core(&url, &[]).await);
+        let ended = core(&url, &["--database-schema", "beside"]).await;
+        assert_finds(&ended, "database", "the role may make none in schema beside", "grant create");
+        database.execute(&format!("revoke delete on uploads, external_ids from {role}")).await;
+        let ended = core(&url, &[]).await;
+        assert_finds(&ended, "database", "external_ids (delete), uploads (delete)", "grant select");
+        // Without it nobody knows under which name the bus is used; that is no fault of the bus.
+        database.execute(&format!("grant delete on all tables in schema public to {role}")).await;
+        database.execute(&format!("revoke select on cluster from {role}")).await;
+        let nats = NatsServer::start().await;
+        let bus = nats.server().to_string();
+        let ended = core(&url, &["--bus-url", &bus]).await;
+        assert_finds(&ended, "database", "cluster (select)", "grant select");
+        assert!(ended.stderr.contains("lets this core in"), "{ended:?}");
+        // The next start would change tables of another.
+        database.execute(&format!("grant select on cluster to {role}")).await;
+        let last = "(select max(version) from _sqlx_migrations)";
+        database.execute(&format!("delete from _sqlx_migrations where version = {last}")).await;
+        let ended = core(&url, &[]).await;
+        assert_finds(&ended, "database", "the role does not own", "as the owner");
+        database.execute(&format!("drop owned by {role}; drop role {role}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_password_is_told() {
+    run_test(async {
+        const PASSWORD: &str = "canary-of-a-password";
+        let place = Place::new();
+        let database = format!("postgres://nobody:{PASSWORD}@{CLOSED}/chat");
+        let bus = format!("nats://nobody:{PASSWORD}@{CLOSED}");
+        for json in ["--json=false", "--json"] {
+            let arguments = [json, "--database-url", &database, "--bus-url", &bus];
+            let ended = place.core(&arguments, &[]).await;
+            assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+            assert!(ended.stdout.contains(CLOSED), "{ended:?}");
+            let told = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!told.contains(PASSWORD), "{told}");
+        }
     })
     .await;
 }
@@ -251,6 +321,7 @@ async fn what_keeps_an_edge_from_its_users_is_found() {
         let core = format!("http://{}", chat.grpc_address_of(Role::Core(0)));
         let issuer = Issuer::start(json!({"keys": []})).await;
         issuer.behave(Conduct::Status(503));
+        let no_core = format!("http://{}", issuer.address());
         let token = ["--service-token", netrox_harness::settings::SERVICE_TOKEN];
         let secret = ["--jwt-secret", netrox_harness::settings::JWT_SECRET];
         for (arguments, subject, cause, remedy) in [
@@ -271,6 +342,12 @@ async fn what_keeps_an_edge_from_its_users_is_found() {
                 "keys",
                 "it is answered with 503",
                 "see whether the issuer is up",
+            ),
+            (
+                [&["--core", &no_core][..], &token, &secret].concat(),
+                "cores",
+                "is no core",
+                "the core's --grpc-addr",
             ),
         ] {
             assert_finds(&edge(&arguments).await, subject, cause, remedy);
