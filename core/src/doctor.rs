@@ -25,7 +25,8 @@ const BUS_TIMEOUT: Duration = Duration::from_secs(12);
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of what is asked of a bucket; who may enter is found out before.
 const BUCKET_TIMEOUT: Duration = Duration::from_secs(12);
-const MEDIA_TIMEOUT: Duration = Duration::from_secs(30);
+/// What was written has been removed by then.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(40);
 const DISK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// By what the cores of a database know each other on the bus.

@@ -68,7 +68,7 @@ async fn a_cluster_is_well_and_goes_on(arrangement: Arrangement) {
     for role in chat.roles() {
         look(&chat, role).await;
     }
-    let left = "select count(*) from pg_class where relname like 'netrox_chat_doctor%'";
+    let left = "select count(*) from pg_namespace where nspname like 'pg_temp%'";
     assert_eq!(chat.count(left).await, 0);
     assert_eq!(chat.count("select count(*) from messages").await, 1);
     bob_socket.say(&ada, "after").await;
@@ -102,4 +102,5 @@ async fn a_bucket_is_well_and_nothing_is_left_in_it(arrangement: Arrangement) {
     assert_well(&ended);
     assert!(ended.stderr.contains(&format!("s3://{BUCKET}/some/prefix takes")), "{ended:?}");
     assert_eq!(s3.keys(), before);
+    assert!(s3.unfinished_parts().is_empty(), "{:?}", s3.unfinished_parts());
 }

@@ -21,6 +21,7 @@ const RANGE: std::ops::Range<u64> = 7..11;
 /// Beyond a quarter of an hour signatures are refused; a bucket tells whole seconds.
 const MOST_APART: Duration = Duration::from_secs(60);
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
+const PARTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Another doctor may remove the object before this one has read it.
 const MOST_TRIES: usize = 4;
 
@@ -87,6 +88,16 @@ pub(crate) async fn examine_bucket(
         (Ok(written), Ok(())) => {
             report.note(Subject::Media, format!("{url} takes, gives and removes in {took:.1?}"));
             look_at_clock(url, written, took, report);
+            // Not given up with `stop`: what is begun has to be ended.
+            let parts = timeout(PARTS_TIMEOUT, try_parts(&*store, &path)).await;
+            let parts = parts.unwrap_or_else(|_| {
+                let error = StoreError::out_of_reach("no answer in time");
+                Err(Refusal::new("begin and give up an object in parts", error))
+            });
+            if let Err(Refusal { what, error, .. }) = parts {
+                let cause = format!("{url} does not {what}: {}", words(&error));
+                report.find(Subject::Media, cause, of(&error));
+            }
         }
     }
 }
@@ -152,6 +163,14 @@ async fn try_out(store: &dyn ObjectStore, path: &Path) -> Result<SystemTime, Ref
     Ok(meta.last_modified.into())
 }
 
+/// As a large file is written. Nobody sees what is only begun.
+async fn try_parts(store: &dyn ObjectStore, path: &Path) -> Result<(), Refusal> {
+    let begun = store.put_multipart(path).await;
+    let begun = begun.map_err(refusal("begin an object in parts (CreateMultipartUpload)"));
+    let given_up = begun?.abort().await;
+    given_up.map_err(refusal("give up an object in parts (AbortMultipartUpload)"))
+}
+
 async fn remove(store: &dyn ObjectStore, path: &Path) -> Result<(), StoreError> {
     match store.delete(path).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -194,8 +213,8 @@ fn of(error: &StoreError) -> &'static str {
     } else if says(&["no credentials"]) {
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what else the line names"
     } else if says(&["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"]) {
-        "look at the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), which take GetObject, PutObject and \
-         DeleteObject on the bucket"
+        "look at the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), which take GetObject, PutObject, \
+         DeleteObject and AbortMultipartUpload on the bucket"
     } else if error.is_out_of_reach() {
         "look at AWS_ENDPOINT_URL, at the way there and at the provider's status"
     } else {

@@ -50,9 +50,14 @@ pub(crate) async fn examine(
 ) {
     let looks = cores.into_iter().map(|core| look(core, tls.clone(), authorization.clone()));
     let mut faults: Vec<(Kind, Vec<String>, String)> = Vec::new();
-    for (core, found) in join_all(looks).await {
+    for (core, found, addresses) in join_all(looks).await {
         if found.is_empty() {
-            report.note(Subject::Cores, format!("{core} lets this edge in and serves"));
+            // A call goes to one of them; the others are reached.
+            let which = match addresses {
+                0 | 1 => String::new(),
+                addresses => format!(", as one of its {addresses} addresses says"),
+            };
+            report.note(Subject::Cores, format!("{core} lets this edge in and serves{which}"));
         }
         for Fault { place, kind, cause } in found {
             match faults.iter_mut().find(|(known, _, _)| *known == kind) {
@@ -103,17 +108,17 @@ async fn look(
     core: Uri,
     tls: Option<ClientTls>,
     authorization: HeaderValue,
-) -> (String, Vec<Fault>) {
+) -> (String, Vec<Fault>, usize) {
     let name = core.to_string();
     let fault = |kind, cause: String| vec![Fault { place: name.clone(), kind, cause }];
     let addresses = match CoreName::of(core.clone()) {
         Some(core) => timeout(LOOKUP_TIMEOUT, addresses(&core)).await,
-        None => return (name.clone(), fault(Kind::Name, "it has none".to_owned())),
+        None => return (name.clone(), fault(Kind::Name, "it has none".to_owned()), 0),
     };
     let addresses = match addresses {
         Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return (name.clone(), fault(Kind::Name, error.to_string())),
-        Err(_) => return (name.clone(), fault(Kind::Name, "no answer in time".to_owned())),
+        Ok(Err(error)) => return (name.clone(), fault(Kind::Name, error.to_string()), 0),
+        Err(_) => return (name.clone(), fault(Kind::Name, "no answer in time".to_owned()), 0),
     };
     let client = CoreClient::new(CoreTransport::remote([core], tls), authorization);
     let is_settled = || {
@@ -129,7 +134,7 @@ async fn look(
         if faults.is_empty() {
             faults = fault(Kind::Silent, "no connection stands in time".to_owned());
         }
-        return (name, faults);
+        return (name, faults, addresses);
     }
     // One that is refused is in trouble already.
     if faults.is_empty() {
@@ -140,7 +145,7 @@ async fn look(
         }));
         faults.extend(troubles(&client));
     }
-    (name, faults)
+    (name, faults, addresses)
 }
 
 async fn addresses(core: &CoreName) -> io::Result<usize> {

@@ -19,6 +19,8 @@ use super::{
 };
 use crate::{config::PostgresDatabase, doctor::Cluster};
 
+/// The code of what the role has no right to.
+const NOT_ALLOWED: &str = "42501";
 const COMMITS: usize = 7;
 /// A batch waits for a commit, and everybody for a batch.
 const SLOW_COMMIT: Duration = Duration::from_millis(100);
@@ -29,30 +31,36 @@ const MOST_APART: Duration = Duration::from_secs(5);
 /// What a slot of nobody keeps on the disk of the server.
 const MUCH_LOG: i64 = 1024 * 1024 * 1024;
 
-/// A table of the session alone, which is gone when its transaction ends. What it leaves in the log of the server has to be on
-/// disk before a commit is answered.
-const BEGIN: &str = "begin; create temporary table netrox_chat_doctor (a int) on commit drop";
+/// A message in the log of the server, of which nothing is left in the database. It has to be on disk before a commit is
+/// answered.
+const BEGIN: &str = "begin; select pg_logical_emit_message(true, 'netrox-chat doctor', '')";
 const COMMIT: &str = "commit";
-const MAY_MAKE_TEMPORARY: &str = "select has_database_privilege(current_database(), 'temporary')";
 const CLOCK: &str = concat!("select ", server_clock!());
 const VERSION: &str = "select current_setting('server_version')";
 const IDENTITY: &str = "select id from cluster";
 const HAS_UNFINISHED_COPY: &str = "select exists (select 1 from copy where not finished)";
-/// The number of connections that send the log is shown to everybody, whose they are is not.
+/// The number of connections that send the log is shown to everybody, whose they are is not. Those of subscribers are of slots.
 const REPLICATION: &str = "\
     select current_setting('synchronous_standby_names') as wanted,
+        (select count(*) from pg_stat_replication r where not exists (
+            select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')) as standbys,
         (select count(*) from pg_stat_replication) as connected,
         (select coalesce(string_agg(slot_name, ', '), '') from pg_replication_slots
-            where not active and (wal_status = 'lost'
-                or pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > $1)) as idle_slots";
+            where not active and wal_status is distinct from 'lost'
+                and pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > $1) as idle_slots,
+        (select coalesce(string_agg(slot_name, ', '), '') from pg_replication_slots
+            where wal_status = 'lost') as lost_slots";
 
 #[derive(FromRow)]
 struct Replication {
     /// What commits wait for; empty for nothing.
     wanted: String,
     connected: i64,
+    standbys: i64,
     /// Of nobody who takes what they keep.
     idle_slots: String,
+    /// Whose log is gone.
+    lost_slots: String,
 }
 
 /// Tells `known` by what the cores of the database know each other, as soon as it knows that.
@@ -205,7 +213,6 @@ impl Look<'_> {
 
     /// What is not shown to the role is not looked at. What is wrong is found, and the rest looked at all the same.
     fn part(&mut self, what: &str, looked: Result<(), OpenError>) {
-        const NOT_ALLOWED: &str = "42501";
         let Err(error) = looked else { return };
         if let OpenError::Connect(error) = &error {
             self.is_over = !leaves_session(error);
@@ -266,12 +273,20 @@ async fn look_at_replication(
     report: &mut Report,
 ) -> Result<bool, OpenError> {
     let replication = sqlx::query_as(REPLICATION).bind(MUCH_LOG).fetch_one(connection).await?;
-    let Replication { wanted, connected, idle_slots } = replication;
+    let Replication { wanted, connected, standbys, idle_slots, lost_slots } = replication;
     if !idle_slots.is_empty() {
         let cause = format!(
             "{database}: nobody reads the replication slots {idle_slots}, and the server keeps its log for them"
         );
-        let remedy = "bring their standbys back, or run: select pg_drop_replication_slot('NAME')";
+        let remedy = "bring back who reads them (a standby, a subscriber), or run: select \
+                      pg_drop_replication_slot('NAME')";
+        report.find(Subject::Database, cause, remedy);
+    }
+    if !lost_slots.is_empty() {
+        let cause = format!(
+            "{database}: the log that the replication slots {lost_slots} were kept for is gone (wal_status lost)"
+        );
+        let remedy = "make their standbys or subscribers anew, and run: select pg_drop_replication_slot('NAME')";
         report.find(Subject::Database, cause, remedy);
     }
     if !wanted.is_empty() && connected == 0 {
@@ -282,7 +297,7 @@ async fn look_at_replication(
         report.find(Subject::Database, cause, "bring the standby back, or name another");
         return Ok(false);
     }
-    report.note(Subject::Database, format!("{database}: {connected} standbys are connected"));
+    report.note(Subject::Database, format!("{database}: {standbys} standbys are connected"));
     Ok(true)
 }
 
@@ -291,12 +306,6 @@ async fn time_commits(
     connection: &mut PgConnection,
     report: &mut Report,
 ) -> Result<(), OpenError> {
-    let may_try: bool = sqlx::query_scalar(MAY_MAKE_TEMPORARY).fetch_one(&mut *connection).await?;
-    if !may_try {
-        let text = "the time of a commit: the role may make no temporary table (grant temporary)";
-        report.skip(Subject::Database, format!("{database}, {text}"));
-        return Ok(());
-    }
     let mut times = Vec::new();
     let timed = timeout(COMMITS_TIMEOUT, async {
         for _ in 0..COMMITS {
@@ -306,6 +315,7 @@ async fn time_commits(
     });
     match timed.await {
         Ok(Ok(())) => {}
+        Ok(Err(error)) if has_code(&error, NOT_ALLOWED) => return Err(error.into()),
         Ok(Err(error)) => {
             let cause = format!("{database}: a commit failed: {}", Words(&error));
             report.find(Subject::Database, cause, "look at the log and the disk of PostgreSQL");
