@@ -6,7 +6,7 @@
 //!   [`der`]: what is not even read.
 //! * [`verified`]: tokens that were verified before.
 //! * [`user`]: whose a token is.
-//! * [`refusal`], [`explanation`], [`examine`]: what an operator is told.
+//! * [`refusal`], [`explanation`], [`mod@examine`]: what an operator is told.
 
 mod der;
 mod examine;

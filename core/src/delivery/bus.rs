@@ -6,7 +6,7 @@
 //! [`check`](super::check). So nothing here is waited for, and everything is bounded.
 //!
 //! * [`entry`]: how the servers are entered; [`event`]: what the operator is told of them; [`hint`]: what is carried.
-//! * [`examine`]: whether it carries anything, for the operator.
+//! * [`mod@examine`]: whether it carries anything, for the operator.
 //! * [`subject`]: what it is published under; [`listening`]: what this core hears; [`older`]: cores of before.
 
 use std::{
