@@ -72,8 +72,8 @@ fn assert_ended(ended: &Ended, code: i32, said: &str) {
 async fn told(directory: &TempDir, event: &str) -> Value {
     eventually(event, async || {
         let text = fs::read_to_string(directory.path().join("audit.log")).ok()?;
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["event"] == event).next_back()
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.rfind(|line| line["event"] == event)
     })
     .await
 }
