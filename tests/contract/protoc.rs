@@ -17,7 +17,7 @@ fn generated(option: &str) -> (TempDir, BTreeSet<PathBuf>) {
     let directory = tempfile::tempdir().expect("a directory");
     let names = std::fs::read_dir(Path::new(PROTOS).join("netrox/chat/v1")).expect("the contract");
     let files: Vec<_> = names.map(|entry| entry.expect("a file").path()).collect();
-    assert_eq!(files.len(), 6);
+    assert!(!files.is_empty(), "no protos");
     let output = Command::new(protoc)
         .arg(format!("-I{PROTOS}"))
         .arg("-I")
