@@ -320,6 +320,8 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         ),
         &one(3).replace("\"id\":103", &format!("\"id\":{}", 1_i64 << 52)),
         &one(4).replace("2020-", "2999-"),
+        // Milliseconds.
+        r#"{"type":"revocation","issued_until":1769851800000}"#,
     ];
     write("bad.jsonl", &(foreign(1..=3) + &bad.join("\n")));
     let trial = import("bad.jsonl", &["--dry-run"]).await;
@@ -330,10 +332,11 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         "line 9: no such user",
         "line 10: an id above 4503599627370495",
         "line 11: created is more than a day ahead: 2999-",
+        "line 12: issued_until is more than a day ahead",
     ] {
         assert!(trial.stderr.contains(told), "{told}: {trial:?}");
     }
-    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 5));
+    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 6));
     assert!(!Path::new(&chat.directory().join("new")).exists(), "a trial made something");
     let ended = import("bad.jsonl", &[]).await;
     assert_ended(&ended, 1, "line 7: missing field");

@@ -221,6 +221,12 @@ fn check_time(field: &str, at: Option<Moment>) -> Result<(), String> {
     }
 }
 
+/// The same of seconds.
+fn is_far_ahead(seconds: i64) -> bool {
+    let latest = clock::now_micros().saturating_add(MOST_AHEAD_MICROS);
+    seconds > latest / 1_000_000
+}
+
 fn check_new_id(id: i64) -> Result<(), String> {
     if id <= MAX_NEW_ID { Ok(()) } else { Err(format!("an id above {MAX_NEW_ID}: {id}")) }
 }

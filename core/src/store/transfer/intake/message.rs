@@ -10,6 +10,7 @@ use super::{Intake, NeededFile, Taken, check_new_id, check_time};
 use crate::{
     command::parse,
     lines::{AttachmentLine, MessageLine},
+    media::name,
     store::{
         copy::table::{FeedStart, Message, Thread},
         engine::Connection,
@@ -20,6 +21,8 @@ use crate::{
 /// No core lets one be as long.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 const MAX_NAME_BYTES: usize = 255;
+/// Sums of sizes stay numbers.
+const MAX_FILE_BYTES: i64 = 1 << 40;
 
 #[derive(Debug, FromRow)]
 struct Known {
@@ -340,8 +343,8 @@ fn check_file(file: &AttachmentLine, is_deleted: bool) -> Result<(), String> {
     if !attachment_path::is_valid(&file.path) {
         return Err(format!("{:?} is no path of a file", file.path));
     }
-    if file.size < 0 {
-        return Err("a file of less than nothing".to_owned());
+    if !(0..=MAX_FILE_BYTES).contains(&file.size) {
+        return Err(format!("a file has from 0 to {MAX_FILE_BYTES} bytes"));
     }
     let is_text = |text: &str| text.len() <= MAX_NAME_BYTES && !text.contains(char::is_control);
     let name = file.file_name.as_deref();
@@ -383,7 +386,7 @@ fn row(
         attachment_size: file.as_ref().map(|file| file.size),
         dispatched: file.as_ref().and_then(|file| file.dispatched).map(|at| at.0),
         attachment_type: file.as_ref().map(|file| file.content_type.clone()),
-        attachment_name: file.as_ref().and_then(|file| file.file_name.clone()),
+        attachment_name: file.as_ref().and_then(|file| file.file_name.as_deref()).map(name::clean),
         attachment_path: file.map(|file| file.path),
         reply_to: line.reply_to_id,
         meta: line.meta.map(|meta| meta.get().to_owned()),

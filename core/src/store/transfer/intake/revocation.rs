@@ -1,6 +1,6 @@
 //! Access tokens that count no more, as they are imported: together with what is there they only ever say more.
 
-use super::{Intake, Taken};
+use super::{Intake, Taken, is_far_ahead};
 use crate::{
     lines::RevocationLine,
     store::{
@@ -20,6 +20,11 @@ impl Intake {
         for (place, line) in lines.into_iter().enumerate() {
             if line.expires_at.is_some_and(|at| at < now) {
                 taken.known += 1;
+                continue;
+            }
+            // It could not be taken back: no token would ever count again.
+            if is_far_ahead(line.issued_until) {
+                taken.refuse(place, "issued_until is more than a day ahead");
                 continue;
             }
             let notice = match notice(&line) {

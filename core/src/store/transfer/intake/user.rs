@@ -6,7 +6,7 @@ use netrox_proto::{external_id::ExternalId, ids::UserId, v1};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Intake, Taken, check_time};
+use super::{Intake, Taken, check_time, is_far_ahead};
 use crate::{
     clock,
     command::UserChange,
@@ -190,7 +190,8 @@ fn row(key: i64, line: &UserLine, change: &UserChange) -> User {
         profile: change.profile.clone().flatten(),
         deleted: line.deleted,
         updated: line.updated.map_or_else(clock::now_micros, |at| at.0),
-        claims_issued: line.claims_issued,
+        // Beyond it no token would ever be newer.
+        claims_issued: line.claims_issued.filter(|at| !is_far_ahead(*at)),
         upserted: line.upserted,
     }
 }
