@@ -4,6 +4,8 @@
 //! * [`source`]: where the keys of an issuer come from, and how they are kept up to date.
 //! * [`key_set`]: which key a token may be signed with; [`jwks`], [`jwk`] and [`key`]: what is a key, and what for;
 //!   [`der`]: what is not even read.
+//! * [`presented`]: where a request has its token; [`unverified`]: what that says before anybody has verified it;
+//!   [`identity`]: what it says then.
 //! * [`verified`]: tokens that were verified before.
 //! * [`user`]: whose a token is.
 //! * [`refusal`], [`explanation`], [`mod@examine`]: what an operator is told.
@@ -11,13 +13,16 @@
 mod der;
 mod examine;
 mod explanation;
+mod identity;
 mod issuer;
 mod jwk;
 mod jwks;
 mod key;
 mod key_set;
+mod presented;
 mod refusal;
 mod source;
+mod unverified;
 mod user;
 mod verified;
 
@@ -27,16 +32,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use netrox_audit::Audit;
-use netrox_proto::{external_id::ExternalId, ids::UserId};
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use netrox_proto::ids::UserId;
+use serde_json::Value;
 use tokio::select;
 
-pub(crate) use self::examine::{check, examine};
+pub(crate) use self::{
+    examine::{check, examine},
+    identity::Identity,
+    presented::query_token,
+};
 pub use self::{
     explanation::{Explanation, explain},
     key::ConfigError,
@@ -44,53 +50,23 @@ pub use self::{
     source::{check_authorities, check_key_url},
 };
 use self::{
-    issuer::{Claims, Issuer, Signed, Unsigned},
+    identity::{check_times, identity},
+    issuer::{Issuer, Signed, Unsigned},
+    presented::token_of,
     refusal::Tally,
     source::{Cache, Fetcher, Reload, Remote, Source},
-    user::Bearer,
     verified::{Verified, VerifiedTokens},
 };
 use crate::{
     config::Jwt,
     metrics::KeyMetrics,
-    revocation::{Patience, Revocations, TokenMark},
+    revocation::{Patience, Revocations},
     tasks::Tasks,
 };
 
-/// For clocks that disagree.
-const LEEWAY_SECONDS: i64 = 10;
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Tried after the configured claim.
 const SUBJECT_CLAIM: &str = "sub";
-
-/// What a valid token says of its user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) user_id: UserId,
-    /// What the issuer calls the user, where the id was made of that.
-    pub(crate) external_id: Option<ExternalId>,
-    /// Unix seconds.
-    pub(crate) expires_at: i64,
-    /// The `iat` claim in Unix seconds, where it is a number.
-    pub(crate) issued_at: Option<i64>,
-    /// The `email` claim, where it is a string.
-    pub(crate) email: Option<String>,
-    /// The `profile` claim as JSON text; "null" where it is null.
-    pub(crate) profile_json: Option<String>,
-    /// What it is known by when it is taken away.
-    pub(crate) token: TokenMark,
-}
-
-impl Identity {
-    /// Until when the token is taken, in Unix seconds.
-    pub(crate) fn accepted_until(&self) -> i64 {
-        accepted_until(self.expires_at)
-    }
-}
-
-fn accepted_until(expires_at: i64) -> i64 {
-    expires_at.saturating_add(LEEWAY_SECONDS)
-}
 
 /// Verifies access tokens, each by the keys of its issuer.
 pub(crate) struct Authenticator {
@@ -104,14 +80,6 @@ pub(crate) struct Authenticator {
     cache: Mutex<Option<Cache>>,
     reload: OnceLock<Reload>,
     revocations: Arc<Revocations>,
-}
-
-/// What a token says before anybody has verified it.
-#[derive(Deserialize)]
-struct Unverified {
-    iss: Option<Value>,
-    exp: Option<f64>,
-    iat: Option<Value>,
 }
 
 impl Authenticator {
@@ -271,7 +239,7 @@ impl Authenticator {
         let signed = match signed {
             Err(unsigned) if unsigned.may_change => {
                 // With any keys it would be refused.
-                if !is_current(token, now) {
+                if !unverified::is_current(token, now) {
                     let is_open = unsigned.refusal.is_temporary();
                     return Err(if is_open { Refusal::Expired } else { unsigned.refusal });
                 }
@@ -297,7 +265,7 @@ impl Authenticator {
         if let [only] = &self.issuers[..] {
             return Ok((0, only));
         }
-        let named = unverified(token).ok_or(Refusal::Malformed)?.iss;
+        let named = unverified::read(token).ok_or(Refusal::Malformed)?.iss;
         let named = named.as_ref().and_then(Value::as_str).ok_or(Refusal::Issuer)?;
         let issuers = self.issuers.iter().enumerate();
         let mut issuers = issuers.filter(|(_, issuer)| issuer.name.as_deref() == Some(named));
@@ -348,96 +316,8 @@ async fn signed_with_newer(
         }
     }
     // Without an answer of the issuer nobody knows what is not known here. So it is if none may be asked for.
-    let is_too_soon = || inquiry.is_too_soon_for(issued_at(token));
+    let is_too_soon = || inquiry.is_too_soon_for(unverified::issued_at(token));
     if issuer.is_away() || is_too_soon() { Err(Refusal::NoKeys) } else { Err(unsigned.refusal) }
-}
-
-/// Of a token that is not valid now, no more than that is looked at.
-fn identity(
-    issuer: &Issuer,
-    signed: &Signed,
-    now: i64,
-) -> Result<(Identity, Option<i64>), Refusal> {
-    // No extension is understood here, so none may be critical (RFC 7515 section 4.1.11).
-    if signed.token.header.crit.is_some() {
-        return Err(Refusal::Critical);
-    }
-    let claims = &signed.token.claims;
-    let expires_at = claims.get("exp").and_then(|claim| time(claim)).ok_or(Refusal::NoExpiry)?;
-    check_times(expires_at, None, now)?;
-    let not_before = match claims.get("nbf").filter(|claim| claim.get() != "null") {
-        Some(start) => Some(time(start).ok_or(Refusal::BadStart)?),
-        None => None,
-    };
-    check_times(expires_at, not_before, now)?;
-    let kind = claims.get(&issuer.type_claim);
-    if kind.is_some_and(|kind| text(kind).as_deref() != Some("access")) {
-        return Err(Refusal::Type);
-    }
-    let Bearer { id: user_id, external_id } = issuer.bearer(claims)?;
-    let identity = Identity {
-        user_id,
-        external_id,
-        expires_at,
-        issued_at: claims.get("iat").and_then(|claim| time(claim)),
-        email: claims.get("email").and_then(|claim| text(claim)),
-        profile_json: claims.get("profile").map(|claim| claim.get().to_owned()),
-        token: token_mark(claims),
-    };
-    Ok((identity, not_before))
-}
-
-/// A `jti` that is a number is taken as it is written.
-fn token_mark(claims: &Claims) -> TokenMark {
-    let issuer = claims.get("iss").and_then(|claim| text(claim));
-    let id = claims.get("jti").filter(|claim| claim.get() != "null");
-    let id = id.map(|claim| text(claim).unwrap_or_else(|| claim.get().to_owned()));
-    let issued_at = claims.get("iat").and_then(|claim| serde_json::from_str(claim.get()).ok());
-    TokenMark::new(issuer.as_deref(), id.as_deref(), issued_at)
-}
-
-fn unverified(token: &str) -> Option<Unverified> {
-    let claims = token.split('.').nth(1)?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
-}
-
-/// Whether a token could be good by its time: for one that has expired no key is looked for.
-fn is_current(token: &str, now: i64) -> bool {
-    let expires_at = unverified(token).and_then(|claims| claims.exp);
-    expires_at.is_some_and(|seconds| accepted_until(seconds.round() as i64) >= now)
-}
-
-/// The latest moment, in Unix seconds, at which it may have been issued by a clock that differs.
-fn issued_at(token: &str) -> i64 {
-    let issued_at = unverified(token).and_then(|claims| claims.iat?.as_f64());
-    issued_at.map_or(i64::MAX, |seconds| (seconds.round() as i64).saturating_add(LEEWAY_SECONDS))
-}
-
-fn check_times(expires_at: i64, not_before: Option<i64>, now: i64) -> Result<(), Refusal> {
-    if accepted_until(expires_at) < now {
-        return Err(Refusal::Expired);
-    }
-    if not_before.is_some_and(|start| start > now.saturating_add(LEEWAY_SECONDS)) {
-        return Err(Refusal::NotYetValid);
-    }
-    Ok(())
-}
-
-/// The `token` of a query.
-pub(crate) fn query_token(query: Option<&str>) -> Option<String> {
-    let token = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
-    percent_decode_str(token).decode_utf8().ok().map(Into::into)
-}
-
-fn token_of<'a>(headers: &'a HeaderMap, query_token: Option<&'a str>) -> Result<&'a str, Refusal> {
-    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
-    match (authorizations.next(), authorizations.next()) {
-        (Some(authorization), None) => {
-            authorization.to_str().ok().and_then(bearer_token).ok_or(Refusal::OtherScheme)
-        }
-        (None, _) => query_token.ok_or(Refusal::Missing),
-        (Some(_), Some(_)) => Err(Refusal::SeveralHeaders),
-    }
 }
 
 /// In seconds since 1970; below zero where the clock is before.
@@ -448,22 +328,6 @@ pub(crate) fn now() -> i64 {
         Ok(since) => seconds(since).unwrap_or(i64::MAX),
         Err(error) => seconds(error.duration()).map_or(i64::MIN, |before| -before),
     }
-}
-
-/// A number of seconds, whole or not. Saturates.
-fn time(claim: &RawValue) -> Option<i64> {
-    let seconds = serde_json::from_str::<f64>(claim.get()).ok()?;
-    Some(seconds.round() as i64)
-}
-
-/// The credentials of the scheme "Bearer", whose case does not count (RFC 9110 section 11.1).
-fn bearer_token(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
-}
-
-fn text(claim: &RawValue) -> Option<String> {
-    serde_json::from_str(claim.get()).ok()
 }
 
 #[cfg(test)]

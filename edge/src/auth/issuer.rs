@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use super::{
     Refusal, SUBJECT_CLAIM,
+    identity::text,
     key::{ConfigError, OF_SECRETS},
     key_set::KeyId,
     source::{Asked, Source},
-    text,
     user::{self, Bearer},
 };
 use crate::config::{self, DEFAULT_USER_CLAIM, JwtKey, KeySource, UserIds};

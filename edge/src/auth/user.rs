@@ -4,7 +4,7 @@ use netrox_proto::{external_id::ExternalId, ids::UserId};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Refusal, text};
+use super::{Refusal, identity::text};
 use crate::config::UserIds;
 
 /// The version of UUIDs that are made of names (RFC 9562 section 5.5).
