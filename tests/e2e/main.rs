@@ -29,6 +29,7 @@ mod memory;
 mod metrics;
 mod migrate;
 mod people;
+mod power_cut;
 mod program;
 mod promise;
 mod proxies;

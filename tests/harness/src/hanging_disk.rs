@@ -1,42 +1,32 @@
-//! A disk that does not come to an end with what it is to flush: a library that stands before the C library. It needs a
-//! C compiler, as the program does, and a program that loads its C library when it is started.
+//! A disk that does not come to an end with what it is to flush.
 
-use std::{
-    ffi::OsString,
-    fs::File,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{ffi::OsString, fs::File, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{Builder, Role, eventually};
+use crate::{Builder, Role, eventually, preload};
 
 const SOURCE: &str = include_str!("hanging_disk.c");
 
 /// It lasts as long as this does.
 #[derive(Debug)]
-pub struct HangingDisk(TempDir);
+pub struct HangingDisk {
+    directory: TempDir,
+    library: PathBuf,
+}
 
 impl HangingDisk {
     /// It does not hang until it is told.
     pub fn make() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let source = directory.path().join("hanging_disk.c");
-        std::fs::write(&source, SOURCE).expect("write the library");
-        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let mut command = Command::new(compiler);
-        command.args(["-shared", "-fPIC", "-O1", "-o"]);
-        command.arg(library(directory.path())).arg(source);
-        let compiled = command.output().expect("a C compiler");
-        assert!(compiled.status.success(), "{compiled:?}");
-        Self(directory)
+        let library = preload::compile("hanging_disk", SOURCE, directory.path());
+        Self { directory, library }
     }
 
     /// Puts what a process keeps on it.
     pub fn under(&self, builder: Builder, role: Role) -> Builder {
         let variables: [(&str, OsString); 3] = [
-            ("LD_PRELOAD", library(self.0.path()).into()),
+            (preload::VARIABLE, self.library.clone().into()),
             ("HANGING_DISK_TOLD", self.told().into()),
             ("HANGING_DISK_WAITS", self.waits().into()),
         ];
@@ -62,14 +52,10 @@ impl HangingDisk {
     }
 
     fn told(&self) -> PathBuf {
-        self.0.path().join("told")
+        self.directory.path().join("told")
     }
 
     fn waits(&self) -> PathBuf {
-        self.0.path().join("waits")
+        self.directory.path().join("waits")
     }
-}
-
-fn library(directory: &Path) -> PathBuf {
-    directory.join("hanging_disk.so")
 }

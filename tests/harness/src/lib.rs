@@ -17,7 +17,8 @@
 //! * [`certificate`]: an authority that signs certificates; [`tls`]: a client of a server that shows one.
 //! * [`s3`]: a server that speaks S3.
 //! * [`scrape`]: what a process shows of itself; [`alarms`]: who would be woken for it.
-//! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang.
+//! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang;
+//!   [`recorded_disk`]: one that loses its power.
 //! * [`grpc`]: clients of the core, as an internal service has them.
 //! * [`last_words`]: what a failed test says at its very end.
 //!
@@ -41,9 +42,11 @@ pub mod hanging_disk;
 pub mod issuer;
 pub mod last_words;
 pub mod multipart;
+mod preload;
 pub mod process;
 pub mod proxy;
 pub mod raw;
+pub mod recorded_disk;
 pub mod rest;
 pub mod reverse_proxy;
 pub mod s3;
