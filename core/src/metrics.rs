@@ -1,6 +1,6 @@
 //! What can be measured of a core. Labels are words of ours, never what a caller sent.
 //!
-//! docs/OPERATING.md tells what each metric means, and what to do about it.
+//! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
 //! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.

@@ -1,7 +1,7 @@
 //! What can be measured of an edge. Labels are words of ours, codes of HTTP and WebSocket, or what the operator set; never
 //! what a client made up.
 //!
-//! docs/OPERATING.md tells what each metric means, and what to do about it.
+//! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
 //! * [`sends`]: what users send; [`deliveries`]: what they receive; [`sockets`]: their connections.
 //! * [`refusals`]: what is refused; [`keys`]: what access tokens are verified by.

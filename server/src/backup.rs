@@ -29,7 +29,7 @@ pub(crate) fn run(args: BackupArgs, sources: &Sources) -> Result<(), Failure> {
             .find(|flag| sources.is_given(flag))
             .unwrap_or("database-url");
         let reason = "a PostgreSQL database is backed up by its own means: pgBackRest, WAL-G, \
-                      pg_basebackup or pg_dump (docs/OPERATING.md)";
+                      pg_basebackup or pg_dump (docs/BACKUP.md)";
         return Err(sources.refuse(flag, reason).into());
     };
     let media = args.media_url;

@@ -103,7 +103,7 @@ fn unread(form: Form) -> Result<ExitCode, Failure> {
 /// A setting that a start would refuse: without it nothing else can be looked at.
 pub(crate) fn refused(form: Form, error: &SettingError) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
-    let remedy = "mend it: netrox-chat ROLE --help says what it takes, docs/OPERATING.md why it may be refused";
+    let remedy = "mend it: netrox-chat ROLE --help says what it takes, docs/FAILURES.md why it may be refused";
     report.find(Subject::Settings, error, remedy);
     told::tell(form, None, &report, Warnings::default())?;
     Ok(ExitCode::from(2))

@@ -8,7 +8,7 @@ use serde::Serialize;
 const MAX_TARGETS: usize = 50;
 const MAX_TARGET_BYTES: usize = 3_000;
 
-/// What happened. docs/OPERATING.md has a table of them.
+/// What happened. docs/AUDIT-LOG.md has a table of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Name {

@@ -1,4 +1,4 @@
-//! The list of metrics in `docs/OPERATING.md` is what the processes show.
+//! The list of metrics in `docs/METRICS.md` is what the processes show.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,8 +23,8 @@ struct Listed {
 
 /// By the name without what its kind adds.
 fn listed() -> BTreeMap<String, Listed> {
-    let page = fs::read_to_string(repository().join("docs/OPERATING.md")).expect("a page");
-    let section = page.split("\n### Metrics\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let page = fs::read_to_string(repository().join("docs/METRICS.md")).expect("a page");
+    let section = page.split("\n## Metrics\n").nth(1).and_then(|rest| rest.split("\n## ").next());
     let lines = section.expect("a section").split("\n* `").skip(1);
     let mut all = BTreeMap::new();
     for (whole, rest) in lines.filter_map(|line| line.split_once('`')) {

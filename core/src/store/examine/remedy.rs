@@ -26,7 +26,7 @@ pub(super) fn of(error: &OpenError) -> &'static str {
         }
         OpenError::SqliteVersion(_) => "build the program with its own SQLite",
         OpenError::PostgresVersion(_) => {
-            "upgrade PostgreSQL: see \"A new major version\" in docs/OPERATING.md"
+            "upgrade PostgreSQL: see \"A new major version\" in docs/UPGRADING.md"
         }
         OpenError::OtherDeployment | OpenError::OldTimeline { .. } | OpenError::OtherHistory => {
             "look where the address leads: to an old primary, or to the database of others"
