@@ -265,3 +265,26 @@ fn each_event_of_the_audit_log_is_explained() {
         assert!(section.contains(&format!("`{word}`")), "{word} is not explained");
     }
 }
+
+#[test]
+fn each_migration_since_the_first_release_is_told_to_those_who_upgrade() {
+    let page = read("docs/UPGRADING.md");
+    for (engine, of_first_release) in [("postgres", 3), ("sqlite", 2)] {
+        let directory = root().join("core/migrations").join(engine);
+        let files = fs::read_dir(&directory).expect("migrations");
+        let mut latest = 0;
+        for file in files.map(|file| file.expect("a file").file_name()) {
+            let name = file.to_string_lossy().trim_end_matches(".sql").to_owned();
+            let number = name.split('_').next().and_then(|number| number.parse::<u32>().ok());
+            let number = number.unwrap_or_else(|| panic!("{name} has no number"));
+            latest = latest.max(number);
+            let is_told = number <= of_first_release || page.contains(&format!("`{name}`"));
+            assert!(is_told, "{engine}: {name} is not in the tables of docs/UPGRADING.md");
+        }
+        let versions = section(&page, "Which version has which schema");
+        let newest = versions.lines().filter(|line| line.starts_with("| ")).next_back();
+        let cells: Vec<_> = newest.expect("a version").split('|').map(str::trim).collect();
+        let cell = if engine == "postgres" { cells[2] } else { cells[3] };
+        assert_eq!(cell, latest.to_string(), "{engine}: the newest schema of docs/UPGRADING.md");
+    }
+}
