@@ -3,7 +3,9 @@
 //! * [`scope`]: what each method needs.
 //! * [`file`](mod@file): the file of services; [`services`]: those that are known now; [`watch`]: reads the file again.
 //! * [`guard`]: what stands before a service of the contract.
+//! * [`administrator`]: who may administer a process by its own listener.
 
+mod administrator;
 pub(crate) mod file;
 mod guard;
 mod scope;
@@ -25,6 +27,7 @@ use tokio::sync::watch::Sender;
 use tonic::{Request, Status, body::Body, service::Interceptor};
 
 pub use self::{
+    administrator::{Administrators, NotAdministrator},
     file::{ServicesError, ServicesFile, TokenHash, check_service_name, service_token},
     scope::Scope,
 };
@@ -240,7 +243,7 @@ impl ServiceAuth {
                 untold,
                 %service,
                 method = method.name(),
-                from = peer.map(tracing::field::display),
+                peer = peer.map(tracing::field::display),
                 "a call is refused: the service lacks the scope {scope}"
             );
         }
@@ -262,11 +265,12 @@ impl ServiceAuth {
         self.audit.refused(refused, |event| event.request_id(RequestId::current()));
         if let Some(untold) = self.refusals.happened(()) {
             let shown = unknown.shown();
-            let from =
+            let place =
                 from.map_or_else(|| "this process".to_owned(), |from: IpAddr| from.to_string());
             tracing::warn!(
                 untold,
-                "a call from {from} is refused, which needs a service token and shows {shown}"
+                peer = from.map(tracing::field::display),
+                "a call from {place} is refused, which needs a service token and shows {shown}"
             );
         }
         Status::unauthenticated("a service token is required")

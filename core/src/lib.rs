@@ -65,7 +65,10 @@ mod strangers;
 mod subscribe;
 mod transfer;
 
-pub use auth::{Scope, ServicesError, ServicesFile, TokenHash, check_service_name, service_token};
+pub use auth::{
+    Administrators, NotAdministrator, Scope, ServicesError, ServicesFile, TokenHash,
+    check_service_name, service_token,
+};
 pub use backup::{
     BackedUp, BackupError, BackupSettings, Checked, Damage, RestoreSettings, Restored, back_up,
     check_backup, restore,

@@ -25,7 +25,7 @@ use tonic::service::{Routes, interceptor::InterceptedService};
 use crate::{
     admin::Admin,
     attachment::{Attachments, DamagedFiles, MAX_CHUNK_BYTES, MAX_UPLOADS, cleaner::Cleaner},
-    auth::{Guarded, ServiceAuth},
+    auth::{Administrators, Guarded, ServiceAuth},
     chat::{Chat, Windows},
     committer::{self, Waits},
     config::{Config, Database, MediaLocation},
@@ -378,6 +378,12 @@ impl Core {
     /// the services of before stay.
     pub fn reload_services(&self) {
         self.auth.reload();
+    }
+
+    /// Who may administer this process: services with the scope `admin`, as they are known now, and who has one of its
+    /// service tokens.
+    pub fn administrators(&self) -> Administrators {
+        Administrators(self.auth())
     }
 
     /// Who may call.

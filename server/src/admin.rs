@@ -1,6 +1,9 @@
-//! What operators and their tools ask of a process, on a listener of its own: `/metrics`, `/healthz` and `/readyz`.
+//! What operators and their tools ask of a process, on a listener of its own: `/metrics`, `/healthz` and `/readyz` without a
+//! credential, and `/log-filter` with one ([`log_filter`]).
 //!
 //! It is there from before the database is opened until all else has ended, and takes no part in the drain.
+
+mod log_filter;
 
 use std::{
     convert::Infallible,
@@ -14,6 +17,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use netrox_audit::Audit;
 use netrox_core::Core;
 use netrox_edge::Edge;
 use netrox_metrics::Registry;
@@ -26,11 +30,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::log_filter::Door;
 use crate::{
     cli::{AdminAddress, AdminArgs},
     listener, process,
     secret::Warnings,
+    settings::Parts,
     sources::{SettingError, Sources},
+    telemetry::Filter,
 };
 
 /// Of `serve` and of an edge, and of a core on its own: one of each can run on a machine. Nobody else is known by them.
@@ -131,6 +138,7 @@ impl AdminSettings {
 #[derive(Debug)]
 pub(crate) struct Observed {
     registry: Arc<Registry>,
+    log_filter: Door,
     /// Once they are open.
     parts: OnceLock<ObservedParts>,
     /// Cancelled when the process begins to end.
@@ -156,8 +164,16 @@ impl ObservedParts {
 }
 
 impl Observed {
-    pub(crate) fn new(registry: Registry, draining: CancellationToken) -> Self {
-        Self { registry: Arc::new(registry), parts: OnceLock::new(), draining }
+    /// Of a process that is about to open its parts, with what tells of its log filter.
+    pub(crate) fn new(
+        registry: Registry,
+        draining: CancellationToken,
+        parts: &Parts,
+        filter: Arc<Filter>,
+        audit: Audit,
+    ) -> Self {
+        let log_filter = Door::new(filter, parts.service_tokens(), parts.has_core(), audit);
+        Self { registry: Arc::new(registry), log_filter, parts: OnceLock::new(), draining }
     }
 
     /// They are open. To be called once.
@@ -182,9 +198,15 @@ impl Observed {
         }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if request.uri().path() == log_filter::PATH {
+            let core = self.parts.get().and_then(|parts| parts.core.as_ref());
+            return self.log_filter.answer(request, peer, core).await;
+        }
+        let (method, path) = (request.method(), request.uri().path());
         if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-            return text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz");
+            let there = "there are /metrics, /healthz, /readyz and /log-filter";
+            return text(StatusCode::NOT_FOUND, there);
         }
         if method != Method::GET && method != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD");
@@ -238,6 +260,8 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn start(listener: TcpListener, observed: Arc<Observed>) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let time = observed.log_filter.filter().keep_time(observed.log_filter.audit());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(time));
         let accept = accept(listener, observed, tasks.clone(), stop.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(accept));
         Self { stop, tasks }
@@ -262,11 +286,12 @@ async fn accept(
     // Never closed.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (observed, stop) = (Arc::clone(&observed), stop.clone());
                 tasks.spawn(async move {
                     // An error is the end of its time.
-                    let _ = timeout(CONNECTION_TIMEOUT, serve(stream, &observed, &stop)).await;
+                    let _ =
+                        timeout(CONNECTION_TIMEOUT, serve(stream, peer, &observed, &stop)).await;
                     drop(place);
                 });
             }
@@ -279,9 +304,9 @@ async fn accept(
 }
 
 /// One request, so that no connection is left to be drained. One that has none when the process ends is closed.
-async fn serve(stream: TcpStream, observed: &Observed, stop: &CancellationToken) {
+async fn serve(stream: TcpStream, peer: SocketAddr, observed: &Observed, stop: &CancellationToken) {
     let service = service_fn(async |request: Request<Incoming>| {
-        Ok::<_, Infallible>(observed.answer(request.method(), request.uri().path()).await)
+        Ok::<_, Infallible>(observed.answer(request, peer).await)
     });
     let connection = http1::Builder::new()
         .keep_alive(false)

@@ -52,7 +52,7 @@ pub(crate) use self::{
         UserIdKind, check_claims, parse_type_claim, parse_user_claim,
     },
     limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
-    log::{LogArgs, LogFormat},
+    log::{LogArgs, LogFilter, LogFormat},
     migrate::MigrateArgs,
     quotas::QuotaArgs,
     service::{ServiceTokenMintArgs, ServicesArgs},

@@ -117,7 +117,10 @@ async fn observe(
     let mut registry = admin::registry(settings.parts.role(), asked.drain.clone());
     let metrics = service::Metrics::registered(&settings.parts, &mut registry);
     audit_log.register(&mut registry);
-    let observed = Arc::new(Observed::new(registry, asked.drain.clone()));
+    let drain = asked.drain.clone();
+    let (filter, audit) = (telemetry.filter(), audit_log.handle());
+    let observed = Observed::new(registry, drain, &settings.parts, filter, audit);
+    let observed = Arc::new(observed);
     let admin = listener.map(|listener| Admin::start(listener, Arc::clone(&observed)));
     let view = View { observed, metrics, address };
     let tell_start = || {

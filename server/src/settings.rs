@@ -95,6 +95,14 @@ impl Parts {
         }
     }
 
+    /// What callers of the core show; of an edge, its own.
+    pub(crate) fn service_tokens(&self) -> &[String] {
+        match self {
+            Self::Serve { core, .. } | Self::Core { core } => &core.config.service_tokens,
+            Self::Edge { edge, .. } => &edge.service_tokens,
+        }
+    }
+
     pub(crate) fn edge_mut(&mut self) -> Option<&mut EdgeSettings> {
         match self {
             Self::Serve { edge, .. } | Self::Edge { edge, .. } => Some(edge),

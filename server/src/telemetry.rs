@@ -6,23 +6,34 @@ use std::{
     env,
     io::{self, IsTerminal, Write},
     panic,
+    sync::Arc,
 };
 
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    Layer,
-    filter::{FilterExt, filter_fn},
-    fmt,
+    EnvFilter, Layer,
+    filter::{FilterExt, LevelFilter, filter_fn},
+    fmt, layer,
     prelude::*,
+    reload,
 };
 
-use self::sparse::{Sparse, is_ours};
+use self::{
+    filter::with_changes,
+    sparse::{Sparse, Wanted, is_ours},
+};
+pub(crate) use self::{
+    filter::{Filter, Shown},
+    kinds::Kinds,
+};
 use crate::{
     cli::{LogArgs, LogFormat},
     failure::Failure,
 };
 
+mod filter;
+mod kinds;
 mod sparse;
 
 /// Some MiB at most.
@@ -33,6 +44,7 @@ const QUEUE_LINES: usize = 16_384;
 pub(crate) struct Telemetry {
     output: NonBlocking,
     format: LogFormat,
+    filter: Arc<Filter>,
     _writer: WorkerGuard,
 }
 
@@ -49,11 +61,24 @@ impl Telemetry {
             LogFormat::Text => lines.with_ansi(wants_colour()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
         };
-        let (filter, named) = args.log_filter.into_parts();
-        let lines = Sparse::new(lines, named).with_filter(filter.and(filter_fn(is_safe)));
+        let (filter, named) = with_changes(&args.log_filter);
+        let wanted = Wanted::new(named);
+        let (filter, handle) = reload::Layer::new(filter);
+        let lines = Sparse::new(lines, wanted.clone()).with_filter(and_safe(filter));
         tracing_subscriber::registry().with(lines).init();
         panic::set_hook(Box::new(log_panic));
-        Self { output, format: args.log_format, _writer: writer }
+        let apply = move |filter: EnvFilter, named: Vec<String>| -> Result<(), String> {
+            handle.reload(filter).map_err(|error: reload::Error| error.to_string())?;
+            wanted.set(named);
+            Ok(())
+        };
+        let filter = Arc::new(Filter::new(args.log_filter, Box::new(apply)));
+        Self { output, format: args.log_format, filter, _writer: writer }
+    }
+
+    /// What of the log is written, which can be changed.
+    pub(crate) fn filter(&self) -> Arc<Filter> {
+        Arc::clone(&self.filter)
     }
 
     /// Prints a text for people, in order with the log lines around it.
@@ -78,6 +103,13 @@ impl Telemetry {
     }
 }
 
+/// A filter that can be exchanged, of what is safe. It is exchanged alone, and what both say of a place in the code is kept
+/// there until then: a line that is not written costs a look at the highest level of all, and no lock.
+fn and_safe<S: Subscriber>(filter: reload::Layer<EnvFilter, S>) -> impl layer::Filter<S> {
+    // Without a hint of its own the two had none together.
+    filter.and(filter_fn(is_safe).with_max_level_hint(LevelFilter::TRACE))
+}
+
 fn wants_colour() -> bool {
     io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -97,4 +129,38 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
         backtrace = backtrace.map(tracing::field::display),
         "panicked",
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::{Registry, layer::Filter as _};
+
+    use super::*;
+
+    fn filter(text: &str) -> EnvFilter {
+        with_changes(&text.parse().expect("a filter")).0
+    }
+
+    /// Else each line that is not written would take a lock.
+    #[test]
+    fn what_is_not_written_is_known_beforehand() {
+        let places = tracing::subscriber::with_default(Registry::default(), || {
+            let line = tracing::debug_span!(target: "netrox_core", "a line").metadata();
+            [line, tracing::debug_span!(target: "h2", "a line").metadata()]
+        });
+        let [ours, of_library] = places.map(|place| place.expect("enabled"));
+        let (exchanged, handle) = reload::Layer::<_, Registry>::new(filter("info"));
+        let both = and_safe(exchanged);
+        assert_eq!(both.max_level_hint(), Some(LevelFilter::INFO));
+        assert!(both.callsite_enabled(ours).is_never());
+        handle.reload(filter("warn,netrox_core=debug")).expect("exchanged");
+        assert_eq!(both.max_level_hint(), Some(LevelFilter::DEBUG));
+        assert!(both.callsite_enabled(ours).is_always());
+        assert!(both.callsite_enabled(of_library).is_never());
+        handle.reload(filter("trace")).expect("exchanged");
+        assert!(both.callsite_enabled(of_library).is_never(), "a library shows what users send");
+        handle.reload(filter("off")).expect("exchanged");
+        assert!(both.callsite_enabled(ours).is_never());
+        assert_eq!(both.max_level_hint(), Some(LevelFilter::INFO), "for the lines about a change");
+    }
 }

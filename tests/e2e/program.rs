@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod log;
+mod log_filter;
 mod pooler;
 mod postgres;
 mod role;

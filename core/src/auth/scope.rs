@@ -46,7 +46,7 @@ impl Scopes {
         Scope::ALL.into_iter().filter(move |scope| self.has(*scope)).map(Scope::name)
     }
 
-    fn has(self, scope: Scope) -> bool {
+    pub(super) fn has(self, scope: Scope) -> bool {
         self.0 & (1 << scope as u8) != 0
     }
 

@@ -47,12 +47,14 @@ pub enum Name {
     KeysReloaded,
     CertificatesReloaded,
     AuditLogReopened,
+    /// What is logged was changed while the program runs.
+    LogFilterChanged,
     /// Lines that are missing.
     EventsDropped,
 }
 
 impl Name {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -75,6 +77,7 @@ impl Name {
         Self::KeysReloaded,
         Self::CertificatesReloaded,
         Self::AuditLogReopened,
+        Self::LogFilterChanged,
         Self::EventsDropped,
     ];
 }

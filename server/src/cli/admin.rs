@@ -10,8 +10,8 @@ use crate::secret::Warnings;
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Metrics and health")]
 pub(crate) struct AdminArgs {
-    /// Address of /metrics, /healthz and /readyz, without a credential; port 0 is any free one; `none` turns it off
-    /// [default: 127.0.0.1:24080, of a core on its own 127.0.0.1:24051]
+    /// Address of /metrics, /healthz and /readyz, without a credential, and of /log-filter, with a service token; port 0
+    /// is any free one; `none` turns it off [default: 127.0.0.1:24080, of a core on its own 127.0.0.1:24051]
     ///
     /// Where the default is taken, by another process of this kind for example, the program runs without it and warns. One
     /// that is given and taken ends the start.

@@ -39,12 +39,18 @@ pub(crate) enum LogFormat {
 /// Directives that are known to parse.
 #[derive(Debug, Clone)]
 pub(crate) struct LogFilter {
+    /// With the level of what is not named.
+    text: String,
     filter: EnvFilter,
     /// The targets that are named.
     targets: Vec<String>,
 }
 
 impl LogFilter {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// With the targets that are named.
     pub(crate) fn into_parts(self) -> (EnvFilter, Vec<String>) {
         (self.filter, self.targets)
@@ -52,10 +58,13 @@ impl LogFilter {
 }
 
 /// Of this program, and of the libraries that log.
-const TARGETS: [&str; 23] = [
+const TARGETS: [&str; 26] = [
+    "netrox_audit",
     "netrox_chat",
     "netrox_core",
     "netrox_edge",
+    "netrox_tls",
+    "netrox_watch",
     "async_nats",
     "axum",
     "h2",
@@ -87,6 +96,12 @@ impl FromStr for LogFilter {
         if text.trim().is_empty() {
             return Err("must not be empty: use off for no logs".to_owned());
         }
+        // It is shown in the log. A filter by span would be asked at each line.
+        if !text.trim().chars().all(|c| c == ' ' || c.is_ascii_graphic())
+            || text.contains(['[', '{'])
+        {
+            return Err(NO_FILTER.to_owned());
+        }
         let parts: Vec<_> = text.split(',').map(str::trim).collect();
         let mut has_level = false;
         let mut targets = Vec::new();
@@ -107,8 +122,10 @@ impl FromStr for LogFilter {
         // What is not named would be silent, the line of the start and all warnings included.
         let text = parts.join(",");
         let text = if has_level { text } else { format!("{DEFAULT_LEVEL},{text}") };
-        let filter = EnvFilter::builder().parse(text);
-        filter.map(|filter| Self { filter, targets }).map_err(|_| NO_FILTER.to_owned())
+        match EnvFilter::builder().parse(&text) {
+            Ok(filter) => Ok(Self { text, filter, targets }),
+            Err(_) => Err(NO_FILTER.to_owned()),
+        }
     }
 }
 
@@ -173,6 +190,9 @@ mod tests {
             ("chat", "is neither a level nor a target"),
             ("netrox_core=loud", "not a filter"),
             ("info,", "not a filter"),
+            ("a_library[request]=debug", "not a filter"),
+            ("a_\u{1b}[31mlibrary=warn", "not a filter"),
+            ("a\nb=warn", "not a filter"),
             (" ", "must not be empty"),
         ] {
             let refused = wrong.parse::<LogFilter>().expect_err(wrong);

@@ -66,6 +66,8 @@ pub(crate) struct EdgeSettings {
     pub(crate) key_flag: &'static str,
     /// `Bearer <service token>`.
     pub(crate) authorization: HeaderValue,
+    /// Its own: the first is in `authorization`.
+    pub(crate) service_tokens: Vec<String>,
 }
 
 impl EdgeSettings {
@@ -95,7 +97,12 @@ impl EdgeSettings {
             limits,
             audit: Audit::default(),
         };
-        let authorization = service_tokens.authorization.clone();
-        Self { addr: http.http_addr, config, key_flag: jwt.flag, authorization }
+        Self {
+            addr: http.http_addr,
+            config,
+            key_flag: jwt.flag,
+            authorization: service_tokens.authorization.clone(),
+            service_tokens: service_tokens.accepted.clone(),
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! What libraries log of what a peer does, a stranger too: a line of each kind once a minute at most, or a peer would write the log.
+//! What a peer, a disk or a network could write the log full by. What libraries log of what a peer does, a stranger too: a
+//! line of each kind once a minute at most. Our own warnings and errors: [`MOST`] of each kind. Most of them are told more
+//! seldom where they are made; none can be forgotten here.
 
 use std::{
-    collections::HashMap,
     hash::{Hash, Hasher},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
 use tracing::{
@@ -13,31 +14,59 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-/// Between two lines of a kind.
-const INTERVAL: Duration = Duration::from_secs(60);
+use super::kinds::Kinds;
+
+/// Warnings of a place in our code in a minute, and errors: so many that each of a few requests that fail is found by its
+/// id, and so few that no disk is filled.
+const MOST: u32 = 100;
+/// Of a place in the code of a library.
+const MOST_OF_LIBRARIES: u32 = 1;
 
 /// Whether a line is of this program.
 pub(super) fn is_ours(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("netrox_")
 }
 
-/// Passes on all that is ours, and few lines of libraries.
+/// Libraries that the operator has asked for by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted(Arc<RwLock<Vec<String>>>);
+
+impl Wanted {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Self(Arc::new(RwLock::new(names)))
+    }
+
+    pub(super) fn set(&self, names: Vec<String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    fn has(&self, target: &str) -> bool {
+        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        names.iter().any(|name| target.starts_with(name.as_str()))
+    }
+}
+
+/// Passes on few lines of each kind.
 #[derive(Debug)]
 pub(super) struct Sparse<L> {
     layer: L,
     kinds: Kinds<Place>,
-    /// Libraries that the operator has asked for by name.
-    wanted: Vec<String>,
+    wanted: Wanted,
 }
 
 impl<L> Sparse<L> {
-    pub(super) fn new(layer: L, wanted: Vec<String>) -> Self {
+    pub(super) fn new(layer: L, wanted: Wanted) -> Self {
         Self { layer, kinds: Kinds::default(), wanted }
     }
 
-    fn is_limited(&self, metadata: &Metadata<'_>) -> bool {
-        let target = metadata.target();
-        !is_ours(metadata) && !self.wanted.iter().any(|name| target.starts_with(name.as_str()))
+    /// How many lines of its kind are written in a minute, if not all are.
+    fn most(&self, metadata: &Metadata<'_>) -> Option<u32> {
+        if !is_ours(metadata) {
+            return (!self.wanted.has(metadata.target())).then_some(MOST_OF_LIBRARIES);
+        }
+        // Those of this module are one for each kind.
+        let is_limited = *metadata.level() <= Level::WARN && metadata.target() != module_path!();
+        is_limited.then_some(MOST)
     }
 }
 
@@ -59,53 +88,28 @@ impl Hash for Place {
     }
 }
 
-/// When each kind was written last, and how many of it were left out since. There are as many as places in the code that log.
-#[derive(Debug)]
-struct Kinds<K>(Mutex<HashMap<K, (Instant, u64)>>);
-
-impl<K> Default for Kinds<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Copy + Eq + Hash> Kinds<K> {
-    /// How many were left out before this one, if it is to be written.
-    fn happened(&self, kind: K, now: Instant) -> Option<u64> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((written, left_out)) = kinds.get_mut(&kind) else {
-            kinds.insert(kind, (now, 0));
-            return Some(0);
-        };
-        if now.saturating_duration_since(*written) < INTERVAL {
-            *left_out += 1;
-            return None;
-        }
-        *written = now;
-        Some(std::mem::take(left_out))
-    }
-
-    /// What was left out and not told while its time passed.
-    fn take_overdue(&self, now: Instant) -> Vec<(K, u64)> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let overdue = kinds.iter_mut().filter(|(_, (written, left_out))| {
-            *left_out > 0 && now.saturating_duration_since(*written) >= INTERVAL
-        });
-        overdue.map(|(kind, (_, left_out))| (*kind, std::mem::take(left_out))).collect()
-    }
-}
-
 /// As loud as the lines that it stands for, so that no filter has those and not this.
 fn tell(kind: &Metadata<'_>, left_out: u64) {
-    let library = kind.target();
     macro_rules! at {
         ($level:expr) => {
-            tracing::event!(
-                $level,
-                library,
-                left_out,
-                "lines of the same kind were left out since the last; --log-filter {library}=warn has them all"
-            )
+            if is_ours(kind) {
+                let location = kind.file().zip(kind.line());
+                let location = location.map(|(file, line)| format!("{file}:{line}"));
+                tracing::event!(
+                    $level,
+                    location,
+                    left_out,
+                    "lines of the same kind were left out since the last"
+                )
+            } else {
+                let library = kind.target();
+                tracing::event!(
+                    $level,
+                    library,
+                    left_out,
+                    "lines of the same kind were left out since the last; --log-filter {library}=warn has them all"
+                )
+            }
         };
     }
     match *kind.level() {
@@ -124,9 +128,9 @@ where
 {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let (metadata, now) = (event.metadata(), Instant::now());
-        let left_out = match self.is_limited(metadata) {
-            true => self.kinds.happened(Place(metadata), now),
-            false => Some(0),
+        let left_out = match self.most(metadata) {
+            Some(most) => self.kinds.happened(Place(metadata), most, now),
+            None => Some(0),
         };
         if let Some(left_out) = left_out {
             self.layer.on_event(event, context);
@@ -167,35 +171,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
-
-    #[test]
-    fn a_kind_is_written_once_in_a_while_with_the_number_left_out() {
-        let kinds = Kinds::default();
-        let start = Instant::now();
-        let soon = start + INTERVAL / 2;
-        assert_eq!(kinds.happened('a', start), Some(0));
-        assert_eq!(kinds.happened('a', start), None);
-        assert_eq!(kinds.happened('a', soon), None);
-        assert_eq!(kinds.happened('b', soon), Some(0));
-        assert_eq!(kinds.happened('a', start + INTERVAL), Some(2));
-        assert_eq!(kinds.happened('a', start + INTERVAL + INTERVAL / 2), None);
-        assert_eq!(kinds.happened('b', soon + INTERVAL), Some(0));
-    }
-
-    #[test]
-    fn what_was_left_out_is_told_when_its_time_is_over() {
-        let kinds = Kinds::default();
-        let start = Instant::now();
-        for _ in 0..3 {
-            kinds.happened('a', start);
-        }
-        kinds.happened('b', start);
-        assert_eq!(kinds.take_overdue(start + INTERVAL / 2), []);
-        assert_eq!(kinds.take_overdue(start + INTERVAL), [('a', 2)]);
-        assert_eq!(kinds.take_overdue(start + INTERVAL), []);
-        assert_eq!(kinds.happened('a', start + INTERVAL), Some(0), "told already");
-    }
 
     /// A layer that keeps the levels of what it is given.
     struct Levels(std::sync::Arc<Mutex<Vec<Level>>>);
@@ -238,7 +216,7 @@ mod tests {
 
         let written = Written::default();
         let lines = written.0.clone();
-        let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let wanted = Wanted::new(wanted.iter().map(|name| (*name).to_owned()).collect());
         let subscriber = tracing_subscriber::registry().with(Sparse::new(written, wanted));
         tracing::subscriber::with_default(subscriber, || {
             for _ in 0..3 {
@@ -260,5 +238,37 @@ mod tests {
         for name in ["h2", "h2::proto"] {
             assert_eq!(count(&written(&[name]), "h2::proto::ping_pong"), 6, "{name}");
         }
+    }
+
+    #[test]
+    fn no_place_of_ours_writes_the_log_full_of_warnings() {
+        use tracing_subscriber::prelude::*;
+
+        let written = Written::default();
+        let lines = written.0.clone();
+        let subscriber =
+            tracing_subscriber::registry().with(Sparse::new(written, Wanted::default()));
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..MOST * 2 {
+                tracing::warn!(target: "netrox_core::warning", "a kind");
+                tracing::error!(target: "netrox_core::error", "another");
+                tracing::info!(target: "netrox_core::info", "no trouble");
+            }
+        });
+        let lines = lines.lock().expect("a lock");
+        for (target, expected) in [("warning", MOST), ("error", MOST), ("info", MOST * 2)] {
+            let target = format!("netrox_core::{target}");
+            let count = lines.iter().filter(|line| **line == target).count();
+            assert_eq!(count, expected as usize, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_can_be_changed() {
+        let wanted = Wanted::new(vec!["h2".to_owned()]);
+        let sparse = Sparse::new((), wanted.clone());
+        assert!(sparse.wanted.has("h2::proto") && !sparse.wanted.has("sqlx::query"));
+        wanted.set(vec!["sqlx".to_owned()]);
+        assert!(!sparse.wanted.has("h2::proto") && sparse.wanted.has("sqlx::query"));
     }
 }
