@@ -51,7 +51,9 @@ impl Directory {
         };
         if let Some(untold) = self.conflicts.happened(()) {
             tracing::warn!(
-                user = %user.id(), %owner, untold,
+                untold,
+                user.id = %user.id(),
+                owner.id = %owner,
                 "the issuer of a user's tokens calls the user as the directory calls another, so that the user has no \
                  external id: give it to the right one with UpsertUsers, or delete the wrong one"
             );

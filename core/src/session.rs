@@ -192,7 +192,7 @@ impl Sessions {
                 let edges = self.board.names().into_iter().collect();
                 let seen = async { self.committer.submit(SeeEdges(edges))?.answer().await };
                 if let Err(error) = seen.await {
-                    tracing::debug!("the edges of this core cannot be noted: {error}");
+                    tracing::debug!(%error, "the edges of this core cannot be noted");
                 }
                 tokio::select! {
                     () = sleep(SEE_INTERVAL) => {}

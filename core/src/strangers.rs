@@ -105,7 +105,10 @@ impl Strangers {
         state.connections.insert(id, unknown);
         let crowding = (state.connections.len() > MAX_STRANGERS).then(|| state.most_crowding());
         if let Some(crowding) = crowding.flatten().and_then(|id| state.connections.remove(&id)) {
-            tracing::debug!(from = ?crowding.from, "a connection without a token made room for another");
+            tracing::debug!(
+                peer = crowding.from.map(tracing::field::display),
+                "a connection without a token made room for another"
+            );
             crowding.closed.cancel();
         }
         drop(state);

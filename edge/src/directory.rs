@@ -93,7 +93,9 @@ impl KnownUsers {
             }
             tracing::debug!(
                 user.id = %user_id,
-                "a claim is left out, {}: {}", failure.field, failure.message
+                field = failure.field,
+                reason = failure.message,
+                "a claim is left out"
             );
         }
         self.users.insert(*user_id, asked);

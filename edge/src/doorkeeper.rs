@@ -144,9 +144,10 @@ impl Doorkeeper {
     fn too_many_failed(&self, address: ClientAddress, too_much: TooMuch) -> TurnedAway {
         self.metrics.address(AddressLimit::FailedTokens);
         audit::too_many(&self.audit, "too_many_failed_tokens", Some(address));
-        if self.failed_tokens_told.is_due() {
+        if let Some(untold) = self.failed_tokens_told.happened() {
             tracing::warn!(
-                address = %address.ip(),
+                untold,
+                peer = %address.ip(),
                 "tokens that fail are answered with 429: more than --failed-tokens-per-address"
             );
         }
@@ -188,9 +189,10 @@ impl Doorkeeper {
         let too_much = rates.count(address).err()?;
         self.metrics.address(AddressLimit::Unauthenticated);
         audit::too_many(&self.audit, "too_many_requests", Some(address));
-        if self.unauthenticated_told.is_due() {
+        if let Some(untold) = self.unauthenticated_told.happened() {
             tracing::warn!(
-                address = %address.ip(),
+                untold,
+                peer = %address.ip(),
                 "requests without a good token are answered with 429: more than --unauthenticated-requests-per-address"
             );
         }

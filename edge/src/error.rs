@@ -109,7 +109,7 @@ impl PublicError {
 
     /// Logs why; without the advice to try again.
     pub(crate) fn outcome_unknown(cause: impl fmt::Display) -> Self {
-        tracing::warn!("whether an upload is stored could not be found out: {cause}");
+        tracing::warn!(error = %cause, "whether an upload is stored could not be found out");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "It may be stored")
     }
 

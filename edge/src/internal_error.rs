@@ -9,6 +9,6 @@ use crate::request;
 /// Logs a defect, and gives the id that finds it in the log: that of the request, which the core's log has as well.
 pub(crate) fn log_internal(error: impl fmt::Display) -> RequestId {
     let id = request::current();
-    tracing::error!(request_id = %id, "internal error {id}: {error}");
+    tracing::error!(request_id = %id, %error, "internal error {id}");
     id
 }

@@ -49,6 +49,7 @@ use self::{
 use crate::{
     config::Config,
     edge::Edge,
+    notice::Notice,
     request, rest,
     strangers::{Stranger, Strangers, Visitor},
     tasks::Tasks,
@@ -117,6 +118,7 @@ impl Server {
 
     /// Never ends by itself: a server that no longer accepts is worse than one that waits.
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        let told = Notice::default();
         loop {
             self.strangers.room().await;
             match listener.accept().await {
@@ -133,7 +135,9 @@ impl Server {
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!("cannot accept connections: {error}");
+                    if let Some(untold) = told.happened() {
+                        tracing::warn!(untold, %error, "cannot accept connections");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -153,7 +157,7 @@ impl Server {
         stranger.comes_from(origin.address());
         // Small frames must not wait for one another; without it they are only slower.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("cannot set TCP_NODELAY: {error}");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let heads = Arc::new(Heads::default());
         let stream =
@@ -205,7 +209,7 @@ impl Server {
             }
         };
         if let Err(error) = result {
-            tracing::debug!("a connection ended early: {error}");
+            tracing::debug!(%error, "a connection ended early");
         }
     }
 
@@ -217,7 +221,7 @@ impl Server {
         let origin = match self.tasks().draining().run_until_cancelled(origin).await? {
             Ok(Ok(origin)) => origin,
             Ok(Err(error)) => {
-                tracing::debug!("no PROXY header of {peer}: {error}");
+                tracing::debug!(%peer, %error, "no PROXY header");
                 return None;
             }
             Err(_) => return None,
@@ -225,6 +229,7 @@ impl Server {
         if let Origin::Unnamed(proxy) = origin {
             self.unnamed_proxy.call_once(|| {
                 tracing::warn!(
+                    peer = %proxy,
                     "connections come from {proxy}, which is taken for a proxy that nobody named: no limit per client \
                      address holds for them. Name it in --trusted-proxies, and let it tell the clients' addresses by \
                      X-Forwarded-For or Forwarded, or by the PROXY protocol with --proxy-protocol"

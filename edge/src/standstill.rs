@@ -97,7 +97,7 @@ impl Clock {
             self.noticed.store(now, Ordering::Release);
             self.count.fetch_add(1, Ordering::AcqRel);
             self.last_tick.store(now, Ordering::Release);
-            tracing::warn!(millis = since_tick, "this edge stood still");
+            tracing::warn!(duration_millis = since_tick, "this edge stood still");
         }
         let count = self.count.load(Ordering::Acquire);
         let noticed = self.noticed.load(Ordering::Acquire);

@@ -42,7 +42,8 @@ impl Tasks {
     pub(crate) async fn drain(&self, longest: Duration) {
         self.begin_drain();
         if timeout(longest, self.ended()).await.is_err() {
-            tracing::warn!("{} tasks are cut off: the drain took too long", self.running.len());
+            let count = self.running.len();
+            tracing::warn!(count, "{count} tasks are cut off: the drain took too long");
             self.hard_stop.cancel();
             self.ended().await;
         }

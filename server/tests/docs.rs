@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -22,6 +22,7 @@ const PAGES: [&str; 22] = [
     "docs/JSON-LINES.md",
     "docs/KEYS.md",
     "docs/LIMITS.md",
+    "docs/LOGS.md",
     "docs/METRICS.md",
     "docs/OPERATING.md",
     "docs/PERFORMANCE.md",

@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod log;
+mod log_fields;
 mod log_filter;
 mod pooler;
 mod postgres;

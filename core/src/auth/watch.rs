@@ -71,7 +71,10 @@ impl Reread for File {
 
     fn refused(&self, cause: &str) {
         self.is_refused.store(true, Ordering::Relaxed);
-        tracing::error!("the new file of services is not used, the old services stay: {cause}");
+        tracing::error!(
+            error = cause,
+            "the new file of services is not used, the old services stay"
+        );
         self.audit.reloaded(Name::ServiceTokensReloaded, Err(cause.to_owned()));
     }
 }

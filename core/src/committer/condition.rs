@@ -67,8 +67,8 @@ impl Condition {
         self.is_full = false;
         self.cause = Cause::default();
         let Some(since) = self.away_since.take() else { return };
-        let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(millis, waiting = load.writes, "the database takes writes again");
+        let duration_millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(duration_millis, waiting = load.writes, "the database takes writes again");
         if self.health() == DatabaseState::Unavailable {
             self.health.send_replace(DatabaseState::Serving);
             // A commit whose outcome was unknown may have been stored and not published.

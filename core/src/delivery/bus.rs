@@ -9,13 +9,7 @@
 //! * [`mod@examine`]: whether it carries anything, for the operator.
 //! * [`subject`]: what it is published under; [`listening`]: what this core hears; [`older`]: cores of before.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use async_nats::{Client, connection::State};
 use bytes::Bytes;
@@ -51,6 +45,7 @@ use crate::{
     change::Change,
     config::BusConfig,
     metrics::{BusMetrics, length},
+    notice::Notices,
     store::history::History,
 };
 
@@ -90,7 +85,7 @@ pub(super) struct Bus {
     client: Client,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
     dropped: Counter,
-    is_lossy: Arc<AtomicBool>,
+    lossy: Arc<Notices<()>>,
     history: History,
     shares: Arc<Shares>,
 }
@@ -137,7 +132,7 @@ impl Bus {
         let ear = Ear { inbox, history: history.clone(), subjects, older, metrics };
         let shares = Arc::new(Shares::new(client.clone(), ear, tasks));
         shares.listen_to_older(stop);
-        Ok(Self { client, outgoing, dropped, is_lossy: Arc::default(), history, shares })
+        Ok(Self { client, outgoing, dropped, lossy: Arc::default(), history, shares })
     }
 
     /// Tells the other cores what users learn of. Never waits.
@@ -165,11 +160,14 @@ impl Bus {
 
     fn send(&self, user: UserId, payload: Bytes) {
         match self.outgoing.try_send((user, payload)) {
-            Ok(()) => self.is_lossy.store(false, Ordering::Relaxed),
+            Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 self.dropped.inc();
-                if !self.is_lossy.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("the bus is too slow: other cores learn from the database");
+                if let Some(untold) = self.lossy.happened(()) {
+                    tracing::warn!(
+                        untold,
+                        "the bus is too slow: other cores learn from the database"
+                    );
                 }
             }
             // This core ends.

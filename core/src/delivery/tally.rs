@@ -78,8 +78,12 @@ impl Tally {
             }
             counts
         };
-        if missed >= LEAST && missed > by_bus && self.told.happened(()).is_some() {
+        if missed >= LEAST
+            && missed > by_bus
+            && let Some(untold) = self.told.happened(())
+        {
             tracing::warn!(
+                untold,
                 missed,
                 by_bus,
                 "the bus is connected and does not carry what other cores store, which comes from the database, \

@@ -54,7 +54,7 @@ impl Claim {
             Ok(())
         });
         if let Err(error) = named.await.map_err(io::Error::other).flatten() {
-            tracing::warn!(%error, file = LOCK_FILE, "cannot name the last attachment");
+            tracing::warn!(%error, path = LOCK_FILE, "cannot name the last attachment");
         }
     }
 

@@ -92,10 +92,9 @@ where
             }
             None => {
                 if let Some(untold) = self.strangers.refusals.happened(()) {
-                    let from = visitor.from();
                     tracing::warn!(
                         untold,
-                        ?from,
+                        peer = visitor.from().map(tracing::field::display),
                         "a question about health is refused: its connection shows no service token, and has too many calls at a time"
                     );
                 }

@@ -83,8 +83,9 @@ struct Refusals(Arc<Notices<Refusal>>);
 impl Refusals {
     fn tell(&self, refusal: Refusal, from: Option<IpAddr>) {
         if let Some(untold) = self.0.happened(refusal) {
-            let from = from.map_or_else(|| "an unknown address".to_owned(), |it| it.to_string());
-            tracing::warn!(untold, "a call from {from} is refused: {refusal}");
+            let place = from.map_or_else(|| "an unknown address".to_owned(), |it| it.to_string());
+            let peer = from.map(tracing::field::display);
+            tracing::warn!(untold, peer, "a call from {place} is refused: {refusal}");
         }
     }
 }

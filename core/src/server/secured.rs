@@ -46,12 +46,13 @@ impl Handshakes {
 
     fn failed(&self, failure: HandshakeFailure, from: Option<IpAddr>, cause: &str) {
         self.failed.count(failure);
+        let peer = from.map(tracing::field::display);
         if failure.is_of_settings()
             && let Some(untold) = self.notices.happened(failure)
         {
-            tracing::warn!(untold, ?from, "a connection is refused by TLS: {failure} ({cause})");
+            tracing::warn!(untold, peer, "a connection is refused by TLS: {failure} ({cause})");
         } else {
-            tracing::debug!(?from, "a TLS handshake failed: {cause}");
+            tracing::debug!(peer, error = cause, "a TLS handshake failed");
         }
     }
 }

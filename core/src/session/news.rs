@@ -86,7 +86,7 @@ impl News {
                         sleep_until(begun + LOOK_INTERVAL).await;
                     }
                     Err(error) => {
-                        tracing::debug!("what is new for edges cannot be read: {error}");
+                        tracing::debug!(%error, "what is new for edges cannot be read");
                         sleep(LOOK_INTERVAL).await;
                     }
                 }

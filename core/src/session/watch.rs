@@ -70,9 +70,9 @@ impl Watch {
                 drop(posted);
                 self.forget().await;
             }
-            End::Gone => tracing::debug!("the edge {} has broken off", self.name),
+            End::Gone => tracing::debug!(edge = self.name, "an edge has broken off"),
             End::Failed(error) => {
-                tracing::debug!("the edge {} cannot watch any more: {error}", self.name);
+                tracing::debug!(edge = self.name, %error, "an edge cannot watch any more");
                 // It may be gone.
                 let _ = timeout(SEND_TIME, self.responses.send(Err(error.into()))).await;
             }
@@ -86,7 +86,7 @@ impl Watch {
                 self.sessions.committer.submit(ForgetEdges(names))?.answer().await
             };
             if let Err(error) = forgotten.await {
-                tracing::debug!("the edge {} cannot be forgotten: {error}", self.name);
+                tracing::debug!(edge = self.name, %error, "an edge cannot be forgotten");
             }
         }
     }
@@ -241,7 +241,7 @@ impl Watch {
         self.sessions.tasks.spawn(async move {
             let stored = async { committer.submit(answer)?.answer().await };
             if let Err(error) = stored.await {
-                tracing::debug!("an answer of an edge is lost: {error}");
+                tracing::debug!(%error, "an answer of an edge is lost");
             }
         });
     }

@@ -17,7 +17,7 @@ impl LogGrowth {
     pub(super) fn look(&self, bytes: u64) {
         if self.has_grown(bytes) {
             tracing::warn!(
-                mebibytes = bytes >> 20,
+                log_bytes = bytes,
                 "the log of the database grows: another program that reads chat.db has a \
                  transaction open, or the disk is too slow; it shrinks when that ends"
             );

@@ -10,14 +10,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Error, error::Words};
-use crate::notice::Cause;
+use crate::notice::{Cause, Notices};
 
 /// How often a read is let through to a database that is away.
 const TRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Where others were served within it, who gets no connection in time has too many before it.
 const SERVED_WITHIN: Duration = Duration::from_millis(1_500);
-/// Between two lines that say so.
-const BUSY_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(super) struct Reach {
@@ -30,7 +28,7 @@ struct State {
     served_at: Option<Instant>,
     /// It is away; when the next read may try.
     next_try: Option<Instant>,
-    said_busy_at: Option<Instant>,
+    busy: Notices<()>,
     cause: Cause,
 }
 
@@ -83,9 +81,8 @@ impl Reach {
         if let sqlx::Error::PoolTimedOut = error {
             let is_served = state.served_at.is_some_and(|at| now - at < SERVED_WITHIN);
             if is_served && self.is_well() {
-                if state.said_busy_at.is_none_or(|at| now - at >= BUSY_INTERVAL) {
-                    state.said_busy_at = Some(now);
-                    tracing::warn!("reads are refused: too many wait for the database");
+                if let Some(untold) = state.busy.happened(()) {
+                    tracing::warn!(untold, "reads are refused: too many wait for the database");
                 }
                 return Err(Error::Unavailable(error));
             }

@@ -67,7 +67,8 @@ impl Source {
                 let parsed = key_set(&file.key)?;
                 let name = file.path.display().to_string();
                 if !parsed.left_out.is_empty() {
-                    tracing::warn!("keys of {name} are left out: {}", parsed.left_out);
+                    let reason = &parsed.left_out;
+                    tracing::warn!(source = name, reason, "keys of {name} are left out");
                 }
                 Self::with(name, Some(parsed.set), Kind::File(file.clone()))
             }

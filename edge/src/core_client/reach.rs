@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::notice::is_due;
+use crate::notice::Told;
 
 /// Why a core cannot be used; the one that is the hardest to see elsewhere last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ impl Trouble {
 pub(crate) struct Reach {
     places: Mutex<HashMap<String, Place>>,
     /// When answers with a status were last told of.
-    foreign: Mutex<HashMap<StatusCode, Instant>>,
+    foreign: Mutex<HashMap<StatusCode, Told>>,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct Place {
     cause: String,
     since: Instant,
     /// When each was last told of.
-    told: HashMap<Trouble, Option<Instant>>,
+    told: HashMap<Trouble, Told>,
 }
 
 impl Reach {
@@ -69,7 +69,7 @@ impl Reach {
         cause: impl fmt::Display,
     ) {
         let (now, place, cause) = (Instant::now(), place.to_string(), cause.to_string());
-        let is_due = {
+        let untold = {
             let mut places = self.places();
             let known = places.entry(place.clone()).or_insert(Place {
                 trouble,
@@ -79,28 +79,38 @@ impl Reach {
             });
             known.trouble = trouble;
             known.cause.clone_from(&cause);
-            is_due(known.told.entry(trouble).or_default(), now)
+            known.told.entry(trouble).or_default().happened(now)
         };
-        if !is_due {
-            return;
-        }
+        let Some(untold) = untold else { return };
+        let (core, error) = (place.as_str(), cause.as_str());
         match trouble {
             Trouble::Unreachable => {
-                tracing::warn!("the core at {place} cannot be reached: {cause}")
+                tracing::warn!(untold, core, error, "the core at {place} cannot be reached")
             }
             Trouble::Untrusted => tracing::warn!(
-                "the core at {place} and this edge do not trust each other (TLS): {cause}; --core-ca-file must have the \
+                untold,
+                core,
+                error,
+                "the core at {place} and this edge do not trust each other (TLS): --core-ca-file must have the \
                  authority of the core's certificate, which must be for the name in --core, and --core-client-cert-file one \
                  of the core's --grpc-tls-client-ca-file"
             ),
             Trouble::Unauthorized => tracing::warn!(
-                "the core at {place} does not know this edge's service token: {cause}; --service-token must be one of the \
+                untold,
+                core,
+                error,
+                "the core at {place} does not know this edge's service token: --service-token must be one of the \
                  core's"
             ),
             Trouble::NotAllowed => tracing::warn!(
-                "the core at {place} does not let this edge do its work: {cause}; its service token needs the scope edge"
+                untold,
+                core,
+                error,
+                "the core at {place} does not let this edge do its work: its service token needs the scope edge"
             ),
-            Trouble::NotACore => tracing::warn!("what answers at {place} is no core: {cause}"),
+            Trouble::NotACore => {
+                tracing::warn!(untold, core, error, "what answers at {place} is no core")
+            }
         }
     }
 
@@ -108,8 +118,9 @@ impl Reach {
     pub(super) fn works(&self, place: impl fmt::Display) {
         let place = place.to_string();
         let Some(past) = self.places().remove(&place) else { return };
-        let seconds = past.since.elapsed().as_secs();
-        tracing::info!(seconds, "the core at {place} can be used again");
+        let duration_seconds = past.since.elapsed().as_secs();
+        let core = place.as_str();
+        tracing::info!(duration_seconds, core, "the core at {place} can be used again");
     }
 
     /// It is not asked any more.
@@ -119,20 +130,19 @@ impl Reach {
 
     /// An answer that no core gives, in the midst of others.
     pub(super) fn foreign(&self, place: impl fmt::Display, status: StatusCode, kind: &str) {
-        let is_due = {
+        let untold = {
             let mut told = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut last = told.get(&status).copied();
-            let is_due = is_due(&mut last, Instant::now());
-            told.extend(last.map(|last| (status, last)));
-            is_due
+            told.entry(status).or_default().happened(Instant::now())
         };
-        if is_due {
+        if let Some(untold) = untold {
             let limit = if status == StatusCode::PAYLOAD_TOO_LARGE {
                 "; what is between limits the size of a body below --max-attachment-bytes"
             } else {
                 ""
             };
             tracing::warn!(
+                untold,
+                core = %place,
                 "{kind} at {place} answered with HTTP {status}, as no core does: a proxy between edge and core{limit}"
             );
         }
@@ -184,7 +194,7 @@ mod tests {
         assert!(logs.take().contains("WARN"));
         reach.works("10.0.0.5:1");
         let line = logs.take();
-        assert!(line.contains("INFO") && line.contains("seconds=60"), "{line}");
+        assert!(line.contains("INFO") && line.contains("duration_seconds=60"), "{line}");
         assert_eq!(reach.trouble(), None);
         fails();
         assert!(logs.take().contains("WARN"));

@@ -163,7 +163,7 @@ where
             Ok((piece, true)) => Some((Ok(piece), None)),
             Ok((piece, false)) => Some((Ok(piece), Some(listing))),
             Err(error) => {
-                listing.span.in_scope(|| tracing::warn!("a list breaks off: {error}"));
+                listing.span.in_scope(|| tracing::warn!(%error, "a list breaks off"));
                 Some((Err(error), None))
             }
         }

@@ -178,9 +178,11 @@ impl Watcher {
             if std::mem::take(&mut is_untold) {
                 self.revocations.set_behind();
             }
-            if told.is_due() {
+            if let Some(untold) = told.happened() {
                 tracing::warn!(
-                    "no core tells which tokens are taken away: {broken}; requests wait until one does"
+                    untold,
+                    error = %broken,
+                    "no core tells which tokens are taken away: requests wait until one does"
                 );
             }
             sleep(backoff.next_delay()).await;

@@ -68,7 +68,7 @@ impl Lane {
                     (is_useful, cause)
                 }
                 Err(status) => {
-                    tracing::debug!("failed to open a stream of sends to the core: {status}");
+                    tracing::debug!(error = %status, "failed to open a stream of sends to the core");
                     (false, status.message().to_owned())
                 }
             };
@@ -219,7 +219,7 @@ impl Lane {
                         );
                     }
                     if let Some(status) = &status {
-                        tracing::warn!("a stream of sends to the core broke: {status}");
+                        tracing::warn!(error = %status, "a stream of sends to the core broke");
                     }
                     status.map(|status| status.message().to_owned()).unwrap_or_default()
                 }

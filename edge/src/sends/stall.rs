@@ -26,7 +26,7 @@ impl Stall {
         state.lanes += 1;
         if state.since.is_none() {
             (state.since, state.refused) = (Some(Instant::now()), 0);
-            tracing::warn!(cause, waiting, "no core takes sends: they wait");
+            tracing::warn!(error = cause, waiting, "no core takes sends: they wait");
         }
     }
 
@@ -41,8 +41,13 @@ impl Stall {
         if state.lanes == 0
             && let Some(since) = state.since.take()
         {
-            let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(millis, waiting, refused = state.refused, "a core takes sends again");
+            let duration_millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(
+                duration_millis,
+                waiting,
+                refused = state.refused,
+                "a core takes sends again"
+            );
         }
     }
 }

@@ -64,9 +64,12 @@ impl Tally {
             | R::Internal => return,
         };
         self.metrics.refused(refusal);
-        if refusal == SendRefusal::Overloaded && self.notice.is_due() {
+        if refusal == SendRefusal::Overloaded
+            && let Some(untold) = self.notice.happened()
+        {
             tracing::warn!(
-                cause = failure.message,
+                untold,
+                error = failure.message,
                 "sends are refused: more are under way than may be, or than the core stores in time"
             );
         }

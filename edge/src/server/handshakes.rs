@@ -51,11 +51,11 @@ impl Handshakes {
                 return Some(Box::new(stream));
             }
             Ok(Err(error)) => {
-                tracing::debug!("a TLS handshake of {peer} failed: {error}");
+                tracing::debug!(%peer, %error, "a TLS handshake failed");
                 HandshakeFailure::of(&error)
             }
             Err(_) => {
-                tracing::debug!("a TLS handshake of {peer} took too long");
+                tracing::debug!(%peer, "a TLS handshake took too long");
                 HandshakeFailure::of(&io::ErrorKind::TimedOut.into())
             }
         };

@@ -31,7 +31,7 @@ impl Unsent for TcpStream {
     fn keep_little(&self) {
         #[cfg(target_os = "linux")]
         if let Err(error) = socket2::SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES) {
-            tracing::debug!("cannot set TCP_NOTSENT_LOWAT: {error}");
+            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
         }
     }
 }

@@ -47,8 +47,11 @@ impl ClientCloses {
     /// last, in bytes.
     pub(super) fn note(&self, code: CloseCode, largest_frame: usize) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).note(code.into());
-        if code == CloseCode::Size && self.too_large.is_due() {
+        if code == CloseCode::Size
+            && let Some(untold) = self.too_large.happened()
+        {
             tracing::warn!(
+                untold,
                 largest_frame,
                 "a client closed its WebSocket with 1009: it takes no message as large as one that it got, and misses what \
                  follows; the largest of those that were written last has {largest_frame} bytes; its limit has to be \

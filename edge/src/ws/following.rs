@@ -134,14 +134,16 @@ impl Following {
                     tracing::warn!(
                         user.id = %user,
                         request_id = %session_id,
-                        "the subscription of {user} cannot be resumed: {}", failure.message
+                        error = failure.message,
+                        "the subscription of {user} cannot be resumed"
                     );
                     return CloseReason::PositionLost;
                 }
                 Fate::Broken => tracing::debug!(
                     user.id = %user,
                     request_id = %session_id,
-                    "the subscription of {user} broke: {}", failure.message
+                    error = failure.message,
+                    "the subscription of {user} broke"
                 ),
             }
             sleep(backoff.next_delay()).await;

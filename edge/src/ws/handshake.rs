@@ -157,7 +157,7 @@ pub(crate) async fn handshake(
             Ok(Ok(upgraded)) => {
                 session::run(connection, context, TokioIo::new(upgraded), closes_at).await;
             }
-            Ok(Err(error)) => tracing::debug!("a WebSocket handshake was not finished: {error}"),
+            Ok(Err(error)) => tracing::debug!(%error, "a WebSocket handshake was not finished"),
             Err(_) => tracing::debug!("a WebSocket handshake took too long"),
         }
     };
@@ -167,12 +167,14 @@ pub(crate) async fn handshake(
 
 /// Tells the operator, who may have named other origins than that of the client.
 fn tell_of_origin(web_sockets: &WebSockets, headers: &HeaderMap) {
-    if web_sockets.refused_origin.is_due() {
+    if let Some(untold) = web_sockets.refused_origin.happened() {
         let origins = headers.get_all(header::ORIGIN).iter();
         let origins: Vec<_> = origins.map(|origin| shortened(origin.as_bytes())).collect();
+        let origin = origins.join(" and ");
         tracing::warn!(
-            "a WebSocket of a page of {} is refused (403), since --allowed-origins does not have it",
-            origins.join(" and ")
+            untold,
+            origin,
+            "a WebSocket of a page of {origin} is refused (403), since --allowed-origins does not have it"
         );
     }
 }
@@ -330,8 +332,9 @@ fn not_a_handshake(web_sockets: &WebSockets, error: &Error) -> Response {
             | ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::WrongHttpVersion,
         ) => {
-            if web_sockets.lost_upgrade.is_due() {
+            if let Some(untold) = web_sockets.lost_upgrade.happened() {
                 tracing::warn!(
+                    untold,
                     "a request for a WebSocket came without Upgrade: 426. Where its client sent one, a proxy in between \
                      does not pass it on (docs/PROXIES.md)"
                 );

@@ -163,7 +163,8 @@ impl Subscriptions {
                     tracing::warn!(
                         user.id = %user,
                         request_id = %id,
-                        "the subscription of {user} cannot be resumed: {}", failure.message
+                        error = failure.message,
+                        "the subscription of {user} cannot be resumed"
                     );
                     (out_of_reach(), CloseReason::PositionLost)
                 }
@@ -172,7 +173,8 @@ impl Subscriptions {
                     tracing::debug!(
                         user.id = %user,
                         request_id = %id,
-                        "the subscription of {user} broke: {}", failure.message
+                        error = failure.message,
+                        "the subscription of {user} broke"
                     );
                     let wanted = async {
                         feed.is_wanted().await;

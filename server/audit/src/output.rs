@@ -159,13 +159,13 @@ fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
 
 /// Whether the file is as this process makes it.
 fn warn_if_foreign(path: &Path, metadata: &Metadata) {
-    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
-    if metadata.is_file() && (mode & OTHERS != 0 || owner != geteuid().as_raw()) {
+    let (mode, owner_uid) = (metadata.mode() & 0o777, metadata.uid());
+    if metadata.is_file() && (mode & OTHERS != 0 || owner_uid != geteuid().as_raw()) {
         let (path, mode) = (path.display(), format!("{mode:03o}"));
         tracing::warn!(
             %path,
             mode,
-            owner,
+            owner_uid,
             "others can read or change the audit log: it is to be this user's alone, with mode 600"
         );
     }

@@ -46,7 +46,7 @@ fn an_edge_without_its_core_says_so_and_when_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let address = free_address().to_string();
     let mut edge = start_edge(dir.path(), &address, TOKEN);
-    edge.wait_to_say(&format!("the core at {address} cannot be reached: "));
+    edge.wait_to_say(&format!("the core at {address} cannot be reached"));
     assert_not_ready(&edge, "unreachable");
     let mut core = start_core(dir.path(), &address);
     edge.wait_to_say(&format!("the core at {address} can be used again"));

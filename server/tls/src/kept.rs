@@ -176,7 +176,10 @@ impl<F: Fn(Reading) + Send + Sync> Reread for Told<F> {
 
     fn refused(&self, cause: &str) {
         let name = self.renewed.name();
-        tracing::error!("the certificates of {name} cannot be used, those before stay: {cause}");
+        tracing::error!(
+            error = %cause,
+            "the certificates of {name} cannot be used, those before stay"
+        );
         (self.told)(Reading { name, refusal: Some(cause.to_owned()) });
     }
 }

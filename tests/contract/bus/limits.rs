@@ -80,7 +80,7 @@ async fn a_core_that_may_not_publish_is_warned_about_once() {
         let mut subscription = Subscription::open(&receiving, &bob).await;
         listener(&nats, &bob).await;
         let is_refusal = |event: &Value| {
-            let text = event["event"].as_str()?.to_ascii_lowercase();
+            let text = event["error"].as_str()?.to_ascii_lowercase();
             text.contains("permissions violation for publish").then_some(())
         };
         // All of them first: each comes by a check alone, and in a minute there may be another warning.

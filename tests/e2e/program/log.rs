@@ -1,8 +1,12 @@
 //! Logs never hold a token or a message body, at any level.
 
+use std::collections::BTreeSet;
+
 use netrox_harness::{Arrangement, TestChat, each, multipart::Form};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+
+use super::log_fields::Listed;
 
 each![nothing_that_users_send_is_logged];
 
@@ -56,4 +60,27 @@ async fn nothing_that_users_send_is_logged(arrangement: Arrangement) {
     // There is a log at that level.
     let roles = chat.roles();
     assert!(roles.iter().all(|role| !chat.log(*role).lines().is_empty()));
+    let listed = Listed::read();
+    for line in roles.iter().flat_map(|role| chat.log(*role).lines()) {
+        assert_listed(&listed, &serde_json::from_str(&line).expect("a line of JSON"));
+    }
+}
+
+/// What a line has beside what all have is in `docs/LOGS.md`; of lines of libraries, the spans around them.
+fn assert_listed(listed: &Listed, line: &Value) {
+    const OF_ALL: [&str; 6] = ["timestamp", "level", "message", "target", "span", "spans"];
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().expect("an object").keys().cloned().collect()
+    };
+    if line["target"].as_str().expect("a target").starts_with("netrox_") {
+        let is_known = |key: &String| OF_ALL.contains(&&**key) || listed.fields.contains(key);
+        assert!(keys(line).iter().all(is_known), "{line}");
+    }
+    for span in line["spans"].as_array().into_iter().flatten() {
+        let Some(fields) = span["name"].as_str().and_then(|name| listed.spans.get(name)) else {
+            // Of a library.
+            continue;
+        };
+        assert!(keys(span).iter().all(|key| key == "name" || fields.contains(key)), "{line}");
+    }
 }

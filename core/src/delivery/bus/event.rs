@@ -121,7 +121,7 @@ impl Observer {
         }
         self.metrics.failed(kind.failure());
         if let Some(untold) = self.notices.happened(kind) {
-            tracing::warn!(%event, untold, "the bus");
+            tracing::warn!(error = %event, untold, "the bus");
         }
     }
 }

@@ -145,9 +145,10 @@ pub(super) async fn tell_missing_standby(
     let missing: Option<String> =
         sqlx::query_scalar(MISSING_STANDBY).fetch_optional(connection).await?;
     if let Some(standbys) = missing
-        && notices.happened(Notice::MissingStandby).is_some()
+        && let Some(untold) = notices.happened(Notice::MissingStandby)
     {
         tracing::warn!(
+            untold,
             %standbys,
             "commits wait for a synchronous standby that does not answer \
              (synchronous_standby_names)"

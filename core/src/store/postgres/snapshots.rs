@@ -96,9 +96,10 @@ pub(in crate::store) async fn watch(pool: &Pool) {
             }
         };
         if let Some(Held { held_by, transactions, dead_rows, .. }) = looks.lasting(held)
-            && notices.happened(()).is_some()
+            && let Some(untold) = notices.happened(())
         {
             tracing::warn!(
+                untold,
                 held_by,
                 transactions,
                 dead_rows,

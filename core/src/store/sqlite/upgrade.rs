@@ -42,11 +42,11 @@ pub(super) async fn run(
         tokio::select! {
             done = &mut migrated => {
                 done.map_err(migration_failed)?;
-                tracing::info!(seconds = began.elapsed().as_secs(), "the database is up to date");
+                tracing::info!(duration_seconds = began.elapsed().as_secs(), "the database is up to date");
                 return Ok(());
             }
             _ = tell.tick() => tracing::info!(
-                seconds = began.elapsed().as_secs(),
+                duration_seconds = began.elapsed().as_secs(),
                 "the database is still brought up to date: a start that is ended begins this anew"
             ),
         }

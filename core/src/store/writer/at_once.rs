@@ -45,8 +45,9 @@ impl CallSession {
             return Err(error);
         }
         self.takes_calls = !is_missing;
-        if notices.happened(Notice::StepByStep).is_some() {
+        if let Some(untold) = notices.happened(Notice::StepByStep) {
             tracing::warn!(
+                untold,
                 %error,
                 "the function store_messages fails: batches of messages are stored step by step, which is slower"
             );

@@ -69,19 +69,24 @@ impl Reread for Watched {
             return Err("its keys are for none of the algorithms that are taken".to_owned());
         }
         if !parsed.left_out.is_empty() {
-            tracing::warn!("keys of {name} are left out: {}", parsed.left_out);
+            let reason = &parsed.left_out;
+            tracing::warn!(source = name, reason, "keys of {name} are left out");
         }
         let count = parsed.set.len();
         self.source.put(parsed.set);
         *key = read;
-        tracing::info!(keys = count, "new keys of access tokens, of {name}");
+        tracing::info!(source = name, keys = count, "new keys of access tokens, of {name}");
         self.audit.reloaded(Name::KeysReloaded, Ok(name.clone()));
         Ok(())
     }
 
     fn refused(&self, cause: &str) {
         let name = &self.source.name;
-        tracing::error!("{name} has changed and is not usable, its last keys stay: {cause}");
+        tracing::error!(
+            source = name,
+            error = cause,
+            "{name} has changed and is not usable, its last keys stay"
+        );
         self.audit.reloaded(Name::KeysReloaded, Err(format!("{name}: {cause}")));
     }
 }

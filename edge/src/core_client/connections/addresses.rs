@@ -53,7 +53,7 @@ impl Pool {
         if matters && self.link.is_told() {
             self.reach.fails(&core.authority, Trouble::Unreachable, cause);
         } else {
-            tracing::debug!("the core {}: {cause}", core.authority);
+            tracing::debug!(core = %core.authority, error = %cause, "a core is not found");
         }
     }
 }
@@ -87,7 +87,8 @@ pub(super) async fn follow(
                     let stays = found.contains(address);
                     if !stays {
                         if pool.link.is_told() {
-                            tracing::info!("the core {} is no longer at {address}", core.authority);
+                            let core = &core.authority;
+                            tracing::info!(%core, "the core {core} is no longer at {address}");
                         }
                         given_up.cancel();
                         pool.reach.forget(address);

@@ -157,7 +157,8 @@ impl Target {
             () = health::follow(pooled, &self.pool, &self.given_up) => {
                 if self.pool.remove(id) {
                     if self.pool.link.is_told() {
-                        tracing::info!("the core at {} does not serve: giving it up", self.address);
+                        let core = self.address;
+                        tracing::info!(%core, "the core at {core} does not serve: giving it up");
                     }
                 } else if !self.given_up.is_cancelled() {
                     self.fails(distrust, "it does not say how it is");
@@ -166,7 +167,8 @@ impl Target {
             }
             () = grace => {
                 if self.pool.link.is_told() {
-                    tracing::info!("the core at {} is still in use: cutting it off", self.address);
+                    let core = self.address;
+                    tracing::info!(%core, "the core at {core} is still in use: cutting it off");
                 }
                 return;
             }
@@ -178,7 +180,8 @@ impl Target {
         }
         // The calls under way may go on still.
         cut.disarm();
-        tracing::debug!("a connection to the core at {} ended: {result:?}", self.address);
+        let error = result.err().map(tracing::field::debug);
+        tracing::debug!(core = %self.address, error, "a connection to a core ended");
     }
 }
 

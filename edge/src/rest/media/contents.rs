@@ -105,8 +105,8 @@ impl Contents {
                 Ok(Some(piece)) => Some((Ok(piece), Some((None, contents)))),
                 Ok(None) => None,
                 Err(status) => {
-                    let cause = status.message();
-                    contents.span.in_scope(|| tracing::warn!("a download breaks off: {cause}"));
+                    let error = status.message();
+                    contents.span.in_scope(|| tracing::warn!(error, "a download breaks off"));
                     Some((Err(status), None))
                 }
             }

@@ -147,7 +147,7 @@ pub(super) async fn send(
     // It is stored, but who is not told so repeats it.
     let stored: Option<Message> =
         send::find(&edge, user_id, client_ref).await.map_err(|problem| {
-            tracing::debug!("a message that is stored could not be read: {problem:?}");
+            tracing::debug!(error = ?problem, "a message that is stored could not be read");
             Problem::outcome_unknown("a message that is stored could not be read")
         })?;
     answer::message(status, stored.as_ref(), user_id)

@@ -109,7 +109,7 @@ impl Problem {
 
     /// Logs why.
     pub(crate) fn outcome_unknown(cause: impl fmt::Display) -> Self {
-        tracing::warn!("whether a request took effect could not be found out: {cause}");
+        tracing::warn!(error = %cause, "whether a request took effect could not be found out");
         Self::new(ProblemCode::OutcomeUnknown, "It may have taken effect: repeat it as it was")
     }
 

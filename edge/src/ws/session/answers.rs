@@ -203,8 +203,8 @@ pub(super) fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
         Sent::Mark(Marks { seen_id, delivered_id, unread, .. }) => tracing::debug!(
             user.id = %user,
             %request_id,
-            seen_id,
-            delivered_id,
+            seen.id = seen_id,
+            delivered.id = delivered_id,
             unread,
             "a thread is marked"
         ),

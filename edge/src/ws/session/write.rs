@@ -94,7 +94,7 @@ where
             Err(tungstenite::Error::Io(_)) => self.part(CloseFrame::None),
             // The frame is lost, but the connection works: the client has to know.
             Err(error) => {
-                tracing::debug!("a frame could not be written: {error}");
+                tracing::debug!(%error, "a frame could not be written");
                 self.connection.outgoing.close(CloseReason::TooSlow);
                 self.begin_close(CloseReason::TooSlow);
             }

@@ -117,18 +117,18 @@ struct Keeper<'a> {
 
 /// What an earlier process kept. Blocks.
 fn read(cache: &Cache, url: &str) -> Option<KeptSet> {
-    let path = cache.path().display();
+    let path = || cache.path().display();
     let kept = match cache.get(url) {
         Ok(kept) => kept?,
         Err(error) => {
-            tracing::error!("the keys in {path} are not read: {error}");
+            tracing::error!(path = %path(), %error, "the keys that were kept are not read");
             return None;
         }
     };
     match jwks::parse(kept.text.as_bytes(), Origin::Network) {
         Ok(parsed) => Some((parsed, kept.fetched_at)),
         Err(error) => {
-            tracing::error!("the keys in {path} are not usable: {error}");
+            tracing::error!(path = %path(), %error, "the keys that were kept are not usable");
             None
         }
     }
@@ -162,7 +162,8 @@ impl Keeper<'_> {
         self.remote.set_failure(None);
         self.reading = None;
         if std::mem::take(&mut self.has_failed) {
-            tracing::info!("keys of access tokens come from {} again", self.source.name);
+            let source = &self.source.name;
+            tracing::info!(source, "keys of access tokens come from {source} again");
         }
         self.failure = Notice::default();
         self.backoff.reset();
@@ -180,7 +181,7 @@ impl Keeper<'_> {
         let (cache, url) = (Arc::clone(cache), self.remote.url());
         self.writing = Some(spawn_blocking(move || {
             if let Err(error) = cache.put(&url, kept) {
-                tracing::error!("the keys are not kept in {}: {error}", cache.path().display());
+                tracing::error!(path = %cache.path().display(), %error, "the keys are not kept");
             }
         }));
     }
@@ -189,12 +190,13 @@ impl Keeper<'_> {
     fn put(&mut self, parsed: Parsed, fetched_at: i64, whence: &str) {
         let (source, count) = (&self.source.name, parsed.set.len());
         if self.source.put(parsed.set) {
-            tracing::info!(keys = count, "new keys of access tokens, of {source}{whence}");
+            tracing::info!(source, keys = count, "new keys of access tokens, of {source}{whence}");
             self.audit.reloaded(Name::KeysReloaded, Ok(source.clone()));
         }
         if parsed.left_out != self.left_out {
             if !parsed.left_out.is_empty() {
-                tracing::warn!("keys of {source} are left out: {}", parsed.left_out);
+                let reason = &parsed.left_out;
+                tracing::warn!(source, reason, "keys of {source} are left out");
             }
             self.left_out = parsed.left_out;
         }
@@ -212,11 +214,21 @@ impl Keeper<'_> {
         self.read_cache().await;
         let source = &self.source.name;
         let has_keys = self.source.keys().is_some();
-        if self.failure.is_due() {
+        if let Some(untold) = self.failure.happened() {
             if has_keys {
-                tracing::warn!("no keys of access tokens from {source}, the last stay: {error}");
+                tracing::warn!(
+                    untold,
+                    source,
+                    %error,
+                    "no keys of access tokens from {source}, the last stay"
+                );
             } else {
-                tracing::error!("no keys of access tokens from {source}, none are known: {error}");
+                tracing::error!(
+                    untold,
+                    source,
+                    %error,
+                    "no keys of access tokens from {source}, none are known"
+                );
             }
         }
         if has_keys { self.remote.delay(Some(LONGEST_WINDOW)) } else { self.backoff.next_delay() }
