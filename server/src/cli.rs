@@ -22,6 +22,7 @@ mod jwt;
 mod limits;
 mod log;
 mod migrate;
+mod pages;
 mod quotas;
 mod refusal;
 mod service;
@@ -54,6 +55,7 @@ pub(crate) use self::{
     limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
     log::{LogArgs, LogFilter, LogFormat},
     migrate::MigrateArgs,
+    pages::{CompletionsArgs, ManArgs, Shell},
     quotas::QuotaArgs,
     service::{ServiceTokenMintArgs, ServicesArgs},
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
@@ -66,14 +68,14 @@ pub(crate) use self::{
 };
 use crate::sources::{SettingError, Sources, variable};
 
-const ROLES_HELP: &str = "\
+/// Behind the list of the roles.
+const ABOUT_ROLES: &str = "\
 Without a role the program is `serve`, and takes its flags: `netrox-chat --http-addr 0.0.0.0:8080`.
 `netrox-chat <ROLE> --help` lists the flags of a role. Each is an environment variable as well
 (--http-addr: NETROX_CHAT_HTTP_ADDR); the command line counts before the environment, a variable
-of a flag that a role does not have is ignored, and one that no role has is warned about.
-
-Examples:
-  netrox-chat
+of a flag that a role does not have is ignored, and one that no role has is warned about.";
+/// This and what follows is on the page for `man` as well, in sections of its own.
+pub(crate) const EXAMPLES: &str = "  netrox-chat
       Everything in one process, with its data in ./data
   netrox-chat token --user-id 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
       An access token of that user, for the server on ./data
@@ -101,20 +103,22 @@ Examples:
   netrox-chat doctor core --database-url-file /run/secrets/database-url --media-url s3://bucket
       What is wrong with what this core works on, and what to do: a start command behind `doctor`
   netrox-chat check edge --core http://10.0.0.5:50051
-      Whether a start with these settings would refuse one of them; nothing is made or asked
-
-Exit status:
-  0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
+      Whether a start with these settings would refuse one of them; nothing is made or asked";
+pub(crate) const EXIT_STATUS: &str = "  0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
   1  failed while running, or a second signal after a second or more; doctor: it found something
   2  a wrong setting; one line on stderr names it
-  3  damaged storage: not to be started again before somebody has looked at it
-
+  3  damaged storage: not to be started again before somebody has looked at it";
+pub(crate) const SIGNALS: &str = "\
 SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. At SIGHUP certificates
 are read again; other settings are read once, at the start.";
 
+fn after_help() -> String {
+    format!("{ABOUT_ROLES}\n\nExamples:\n{EXAMPLES}\n\nExit status:\n{EXIT_STATUS}\n\n{SIGNALS}")
+}
+
 /// One-to-one chat back end: REST and WebSocket for clients, gRPC for services.
 #[derive(Debug, Parser)]
-#[command(name = "netrox-chat", version, propagate_version = true, after_help = ROLES_HELP)]
+#[command(name = "netrox-chat", version, propagate_version = true, after_help = after_help())]
 #[command(override_usage = "netrox-chat [ROLE] [OPTIONS]", subcommand_help_heading = "Roles")]
 struct Cli {
     #[command(subcommand)]
@@ -153,6 +157,10 @@ pub(crate) enum Role {
     Check(CheckArgs),
     /// Looks what is wrong with what a role works on, and says what to do; leaves nothing behind
     Doctor(DoctorArgs),
+    /// Prints what bash, zsh or fish completes command lines of this program by
+    Completions(CompletionsArgs),
+    /// Writes the pages for `man`
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -304,19 +312,24 @@ fn with_role(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 fn command() -> clap::Command {
-    Cli::command().mut_subcommands(with_variables)
+    let is_empty = |name: &str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    Cli::command().mut_subcommands(|role| with_variables(role, &|name| !is_empty(name)))
 }
 
-/// Also of the roles that stand behind others.
-fn with_variables(role: clap::Command) -> clap::Command {
+/// To be described, not to be read: every flag with its variable, whatever the environment has.
+pub(crate) fn described() -> clap::Command {
+    Cli::command().mut_subcommands(|role| with_variables(role, &|_| true))
+}
+
+/// Those that count, also of the roles that stand behind others.
+fn with_variables(role: clap::Command, counts: &dyn Fn(&str) -> bool) -> clap::Command {
     let role = role.mut_args(|argument| match argument.get_long() {
         Some(flag) => {
             let variable = variable(flag);
-            let is_empty = std::env::var_os(&variable).is_some_and(|value| value.is_empty());
-            let argument = if is_empty { argument } else { argument.env(variable) };
+            let argument = if counts(&variable) { argument.env(variable) } else { argument };
             argument.hide_env_values(true).allow_negative_numbers(true)
         }
         None => argument,
     });
-    role.mut_subcommands(with_variables)
+    role.mut_subcommands(|role| with_variables(role, counts))
 }

@@ -8,6 +8,7 @@
 //!   [`user`], [`tap`]: what is done about one user, by way of a core, which [`link`] reaches;
 //!   [`transfer`]: a whole chat as JSON lines, and the way back;
 //!   [`epoch`]: a new history of the database; [`backup`]: copies of SQLite and its files, and the way back.
+//! * [`pages`]: what shells complete, and the pages for `man`, out of the flags.
 //! * [`check`]: whether a start would refuse a setting; [`doctor`]: what is wrong with what a role works on.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test fails at all else"))]
@@ -26,6 +27,7 @@ mod listener;
 mod memory;
 mod migrate;
 mod open_files;
+mod pages;
 mod process;
 mod program;
 mod secret;
@@ -99,6 +101,10 @@ fn start() -> Result<ExitCode, Failure> {
         Role::Tap(args) => return tap::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Check(args) => return check::run(args, sources).map(|()| ExitCode::SUCCESS),
         Role::Doctor(args) => return doctor::run(args, sources),
+        Role::Completions(args) => {
+            return pages::completions(args.shell).map(|()| ExitCode::SUCCESS);
+        }
+        Role::Man(args) => return pages::man(&args.directory).map(|()| ExitCode::SUCCESS),
         Role::Token(args) => return token::run(&args, &sources),
         Role::ServiceToken(args) => {
             return service_token::run(&args).map(|()| ExitCode::SUCCESS);

@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -25,6 +25,7 @@ const PAGES: [&str; 23] = [
     "docs/LOGS.md",
     "docs/METRICS.md",
     "docs/OPERATING.md",
+    "docs/PACKAGES.md",
     "docs/PERFORMANCE.md",
     "docs/PERFORMANCE-HISTORY.md",
     "docs/PROXIES.md",

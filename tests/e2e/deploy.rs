@@ -2,7 +2,9 @@
 //! nothing that is not there, and tells the program nothing that it does not know.
 
 mod compose;
+mod debian;
 mod image;
+mod kubernetes;
 mod script;
 mod unit;
 

@@ -5,6 +5,7 @@
 
 mod admin;
 mod check;
+mod pages;
 mod process;
 mod reach;
 mod refusal;
