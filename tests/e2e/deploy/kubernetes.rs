@@ -20,7 +20,7 @@ const TO_JSON: &str = "import json, pathlib, yaml; print(json.dumps({path.name: 
     list(yaml.safe_load_all(path.read_text())) for path in pathlib.Path('.').glob('*.yaml')}))";
 const FOR_KUSTOMIZE: &str = "kustomization.yaml";
 /// The oldest that has all that is used, and the newest that the schemas are there of.
-const VERSIONS: [&str; 2] = ["1.31.0", "1.37.0"];
+const VERSIONS: [&str; 2] = ["1.27.0", "1.37.0"];
 const SECRETS: &str = "/run/secrets/netrox-chat";
 /// What the test makes of the secrets that an operator makes.
 const MADE: [(&str, &str); 4] = [
