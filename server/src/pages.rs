@@ -35,7 +35,10 @@ const VARIABLES: [(&str, &str); 5] = [
         "PGUSER, PGPASSWORD, PGSSLMODE, PGSSLROOTCERT and others of libpq",
         "What a URL of PostgreSQL leaves open.",
     ),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "Authorities of certificates, in place of those of the system."),
+    (
+        "SSL_CERT_FILE, SSL_CERT_DIR",
+        "Authorities of certificates, in place of those of the system.",
+    ),
     ("TMPDIR", "Where the copy of a database is on its way to a bucket."),
     ("NO_COLOR", "If it is not empty, a log on a terminal has no colours."),
 ];
@@ -66,7 +69,13 @@ fn script(shell: Shell) -> Vec<u8> {
     let mut command = cli::described();
     let mut script = Vec::new();
     match shell {
-        Shell::Bash => generate(Bash, &mut command, NAME, &mut script),
+        // The library (4.6.12) calls a role by two names if there is a hyphen in that of the program.
+        Shell::Bash => {
+            generate(Bash, &mut command, NAME, &mut script);
+            script = String::from_utf8_lossy(&script)
+                .replace("netrox__subcmd__chat", "netrox__chat")
+                .into();
+        }
         Shell::Zsh => generate(Zsh, &mut command, NAME, &mut script),
         Shell::Fish => generate(Fish, &mut command, NAME, &mut script),
     }

@@ -55,10 +55,22 @@ fn the_page_of_the_program_has_what_people_look_for_in_it() {
     let pages = texts();
     let page = &pages["netrox-chat.1"];
     for heading in [
-        "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ROLES", "EXAMPLES", "ENVIRONMENT", "FILES", "SIGNALS",
-        "\"EXIT STATUS\"", "\"SEE ALSO\"",
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "ROLES",
+        "EXAMPLES",
+        "ENVIRONMENT",
+        "FILES",
+        "SIGNALS",
+        "\"EXIT STATUS\"",
+        "\"SEE ALSO\"",
     ] {
-        assert!(page.to_uppercase().contains(&format!("\n.SH {heading}\n")), "no {heading}: {page}");
+        assert!(
+            page.to_uppercase().contains(&format!("\n.SH {heading}\n")),
+            "no {heading}: {page}"
+        );
     }
     for line in cli::EXIT_STATUS.lines().chain(cli::EXAMPLES.lines()) {
         let line = escaped(&line.replace('\\', "\\\\"));
@@ -87,7 +99,8 @@ fn each_shell_completes_each_role_and_each_flag() {
             assert!(script.contains(role.get_name()), "{words:?}: {shell:?}");
             for flag in role.get_arguments().filter_map(|argument| argument.get_long()) {
                 // fish has them without dashes.
-                let flag = if shell == Shell::Fish { format!("-l {flag} ") } else { format!("--{flag}") };
+                let flag =
+                    if shell == Shell::Fish { format!("-l {flag} ") } else { format!("--{flag}") };
                 assert!(script.contains(&flag), "{flag} of {words:?}: {shell:?}");
             }
         });

@@ -18,7 +18,7 @@ fn completions_go_to_stdout_without_secrets() {
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         assert_eq!(outcome.stderr, "");
         assert!(outcome.stdout.contains(expected), "{shell}");
-        assert!(outcome.stdout.contains("--jwt-secret") && !outcome.stdout.contains(SECRET));
+        assert!(outcome.stdout.contains("jwt-secret") && !outcome.stdout.contains(SECRET));
     }
     let outcome = run(&["completions", "tcsh"], &[]);
     assert_eq!(outcome.status, Some(2), "{outcome:?}");

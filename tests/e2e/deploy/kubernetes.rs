@@ -218,8 +218,7 @@ fn what_chooses_pods_chooses_those_of_one_deployment() {
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
         assert_eq!(deployment["spec"]["selector"]["matchLabels"], *labels);
         let budgets = of_kind("PodDisruptionBudget");
-        let of_it =
-            budgets.iter().filter(|it| it["spec"]["selector"]["matchLabels"] == *labels);
+        let of_it = budgets.iter().filter(|it| it["spec"]["selector"]["matchLabels"] == *labels);
         let bounds: Vec<_> = of_it.map(|budget| budget["spec"]["maxUnavailable"].clone()).collect();
         assert_eq!(bounds, [1]);
         assert!(deployment["spec"]["replicas"].as_u64() > Some(1));
@@ -248,8 +247,10 @@ fn a_pod_may_no_more_than_it_needs_and_has_each_secret_that_it_reads() {
         let items = sources.flat_map(|source| list(&source["secret"]["items"]));
         let given: Vec<_> = items.map(|item| format!("/{}", text(&item["path"]))).collect();
         assert_eq!(read, given.iter().map(String::as_str).collect());
-        let mounted: Vec<_> =
-            list(&container["volumeMounts"]).iter().map(|mount| text(&mount["mountPath"])).collect();
+        let mounted: Vec<_> = list(&container["volumeMounts"])
+            .iter()
+            .map(|mount| text(&mount["mountPath"]))
+            .collect();
         assert!(mounted.contains(&SECRETS));
         if let Some(data_dir) = variable(&variables, "DATA_DIR") {
             assert!(mounted.contains(&"/data") && data_dir.starts_with("/data/"));

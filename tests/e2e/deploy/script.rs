@@ -8,7 +8,8 @@ use super::{commands, files, help_for, output_of, read, repository};
 
 #[test]
 fn every_script_parses_and_can_be_run() {
-    let others = ["tests/chaos", "tests/run", ".ci/run", ".ci/release", ".ci/deb", ".ci/deb-check"].map(|path| repository().join(path));
+    let others = ["tests/chaos", "tests/run", ".ci/run", ".ci/release", ".ci/deb", ".ci/deb-check"]
+        .map(|path| repository().join(path));
     for script in files("deploy", ".sh").into_iter().chain(others) {
         output_of(Command::new("bash").arg("-n").arg(&script));
         let mode = std::fs::metadata(&script).expect("a script").permissions().mode();
