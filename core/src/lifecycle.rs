@@ -189,8 +189,9 @@ impl Core {
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
+            let metrics = metrics.store.clone();
             tasks.spawn(async move {
-                draining.run_until_cancelled(store.watch_snapshots()).await;
+                draining.run_until_cancelled(store.watch_snapshots(&metrics)).await;
             });
         }
         {

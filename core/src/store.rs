@@ -222,10 +222,11 @@ impl Store {
         result
     }
 
-    /// Warns where somebody keeps PostgreSQL from cleaning up what sends replace. Does not end by itself there.
-    pub(crate) async fn watch_snapshots(&self) {
+    /// Warns where somebody keeps PostgreSQL from cleaning up what sends replace, and has the metrics show it. Does not end by
+    /// itself there.
+    pub(crate) async fn watch_snapshots(&self, metrics: &StoreMetrics) {
         if let Readers::Postgres(pool) = &self.bulk {
-            postgres::watch_snapshots(pool).await;
+            postgres::watch_snapshots(pool, &metrics.snapshot_held).await;
         }
     }
 

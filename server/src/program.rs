@@ -117,6 +117,7 @@ async fn observe(
     let mut registry = admin::registry(settings.parts.role(), asked.drain.clone());
     let metrics = service::Metrics::registered(&settings.parts, &mut registry);
     audit_log.register(&mut registry);
+    netrox_tls::register(&settings.watched, &mut registry);
     let drain = asked.drain.clone();
     let (filter, audit) = (telemetry.filter(), audit_log.handle());
     let observed = Observed::new(registry, drain, &settings.parts, filter, audit);

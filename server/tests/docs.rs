@@ -248,6 +248,35 @@ fn each_alarm_is_listed_and_leads_to_what_to_do() {
     assert_eq!(listed, alarms, "the table of docs/METRICS.md, and the rules");
 }
 
+/// Queues that are nearly full for minutes, which no test can hold. promtool's own tests show what they fire on.
+const UNFIRED: [&str; 2] = ["QueueIsFull", "SendsPileUp"];
+
+#[test]
+fn each_alarm_fires_in_a_test_of_its_fault() {
+    let rules = read("deploy/prometheus/netrox-chat.rules.yml");
+    let names = rules.split("      - alert: ").skip(1).filter_map(|rule| rule.lines().next());
+    let mut unfired: BTreeMap<&str, usize> = names.map(|name| (name, 0)).collect();
+    let table = section(&read("CONTRIBUTING.md"), "Faults and alarms");
+    let table = table.split_once("\n\n| fault |").expect("a table").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    for row in rows {
+        let [_, _, alarms, test, _] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let tests = functions(test);
+        let [(test, true)] = &tests[..] else { panic!("{row}: {tests:?}") };
+        let source = read(test.split(": ").next().unwrap_or(test));
+        for alarm in spans(alarms) {
+            assert!(source.contains(&format!("\"{alarm}\"")), "{test} does not ask for {alarm}");
+            let fired = unfired.get_mut(&*alarm).unwrap_or_else(|| panic!("{alarm} is no alarm"));
+            *fired += 1;
+        }
+    }
+    unfired.retain(|_, fired| *fired == 0);
+    let unfired: Vec<_> = unfired.into_keys().collect();
+    assert_eq!(unfired, UNFIRED, "those that no test makes fire");
+}
+
 #[test]
 fn each_event_of_the_audit_log_is_explained() {
     let section = section(&read("docs/AUDIT-LOG.md"), "Events");

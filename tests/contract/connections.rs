@@ -6,11 +6,13 @@ use std::{
 };
 
 use netrox_harness::{
-    Builder, Role, Store, database::Database, engine::PostgresServer, eventually, process::Signal,
+    Builder, Role, Store, alarms::Before, database::Database, engine::PostgresServer, eventually,
+    process::Signal,
 };
+use netrox_proto::v1::GetUsersRequest;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tonic::Status;
 
 use crate::running::{Core, authorized, connect_to};
@@ -86,6 +88,39 @@ async fn reads_go_on_where_others_take_every_connection() {
     }
     readers.join_all().await;
     drop(taken);
+}
+
+/// Who reads what is locked keeps a connection; who comes behind gets none.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_wait_in_vain_are_told_of() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    core.send(&ada, &bob, "hello").await.expect("stored");
+    let before = Before::of(&core.process).await;
+    let mut holder = core.process.database().connect().await;
+    let lock = "begin; lock table messages in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut holder).await.expect("a lock");
+    let mut readers = JoinSet::new();
+    for _ in 0..12 {
+        let (connection, ada, bob) = (core.connect().await, ada.clone(), bob.clone());
+        readers.spawn(async move { connection.history(&bob, &ada).await.map(drop) });
+    }
+    // Others are served by the connections for chat.
+    let others = async {
+        let asked = GetUsersRequest { user_ids: vec![ada.clone()], ..Default::default() };
+        loop {
+            core.directory().get_users(asked.clone()).await.expect("a user");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let refused = tokio::select! {
+        refused = readers.join_all() => refused,
+        () = others => Vec::new(),
+    };
+    assert!(refused.iter().all(Result::is_err), "{refused:?}");
+    before.alarms_if_it_goes_on(&core.process, &[], &["ReadsWaitInVain"]).await;
+    let line = "reads are refused: too many wait for the database";
+    assert!(core.log_contains(line), "{:#?}", core.process.log(Role::Core(0)).lines());
 }
 
 /// A session that somebody ends is replaced, and whoever reads meanwhile has another.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netrox_harness::{Engine, Role, engine::PostgresServer};
+use netrox_harness::{Engine, Role, alarms::Before, engine::PostgresServer};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{sleep, timeout};
@@ -27,6 +27,7 @@ async fn whoever_holds_a_snapshot_is_named() {
     let core = Core::launch(Core::builder().engine(Engine::Postgres, postgres.server())).await;
     let [ada, bob] = core.users().await;
     core.send(&ada, &bob, "hello").await.expect("stored");
+    let before = Before::of(&core.process).await;
     let url = format!("{}?application_name=a-dump", core.process.database().url());
     let mut holder = PgConnection::connect(&url).await.expect("connect");
     for statement in ["begin isolation level repeatable read", "select 1 from feeds"] {
@@ -54,4 +55,5 @@ async fn whoever_holds_a_snapshot_is_named() {
     });
     let held_by = held_by.await.expect("whoever holds a snapshot is told");
     assert!(held_by.contains("of postgres (a-dump)"), "{held_by}");
+    before.alarms(&core.process, &[], &["SnapshotIsHeld"]).await;
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use netrox_harness::{Engine, engine::PostgresServer, eventually, within};
+use netrox_harness::{Engine, alarms::Before, engine::PostgresServer, eventually, within};
 use netrox_proto::v1::{DispatchAttachmentRequest, ErrorReason, SendMessageRequest};
 use sqlx::{Connection as _, PgConnection};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
@@ -142,6 +142,7 @@ async fn what_no_standby_has_is_neither_acknowledged_nor_delivered() {
     let core = core_on(&postgres).await;
     let [ada, bob] = core.users().await;
     let mut subscription = Subscription::open(&core, &bob).await;
+    let well = Before::of(&core.process).await;
     for is_terminated in [true, false] {
         let warm = async || core.send(&bob, &ada, "canary").await.ok();
         eventually("a database that takes writes", warm).await;
@@ -161,6 +162,8 @@ async fn what_no_standby_has_is_neither_acknowledged_nor_delivered() {
         if !is_terminated {
             let cause = "commits wait for a synchronous standby that does not answer";
             eventually("the cause", async || core.log_contains(cause).then_some(())).await;
+            let alarms = ["CoreTakesNoWrites", "OutcomesAreUnknown"];
+            well.alarms_if_it_goes_on(&core.process, &[], &alarms).await;
         }
         assert_refused(core.send(&ada, &bob, "canary").await, ErrorReason::StoreUnavailable);
 

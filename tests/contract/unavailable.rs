@@ -7,7 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use netrox_harness::{Role, eventually, small_disk::SmallDisk, within};
+use netrox_harness::{
+    Role, alarms::Before, eventually, scrape::Metrics, small_disk::SmallDisk, within,
+};
 use netrox_proto::v1::{
     EnsureUserRequest, ErrorReason, GetUsersRequest, SendMessageRequest, UpsertUsersRequest,
     UserChange, send_messages_response::Result as Answer,
@@ -192,6 +194,7 @@ async fn a_database_that_stands_still_is_not_queued_for_without_end() {
         external_id: None,
     });
     let upsert = UpsertUsersRequest { users: strangers.collect() };
+    let well = Before::of(&core.process).await;
     for round in 1.. {
         let writer = ForeignWriter::begin(&core.database());
         let mut calls = tokio::task::JoinSet::new();
@@ -222,11 +225,14 @@ async fn a_database_that_stands_still_is_not_queued_for_without_end() {
         eventually("a database that moves", async || core.send(&cyd, &bob, "after").await.ok())
             .await;
         // On a starved machine the calls come so far apart that none meets another in the queue.
-        if overloaded > 0 {
+        let shown = Metrics::of(core.process.admin(Role::Core(0))).await;
+        let refused = "netrox_chat_queue_refusals_total{queue=\"write_bytes\"}";
+        if overloaded > 0 && shown.get(refused) > 0.0 {
             break;
         }
         assert!(round < 10, "more than can wait was not refused");
     }
+    well.alarms_if_it_goes_on(&core.process, &[], &["QueueRefuses"]).await;
     assert_eq!(core.history(&bob, &ada).await.expect("a history").len(), 1);
     let user_ids = upsert.users.into_iter().map(|user| user.id).collect();
     let found = core

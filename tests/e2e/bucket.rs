@@ -163,6 +163,8 @@ async fn a_server_that_is_gone_or_hangs_is_survived(arrangement: Arrangement) {
 
         if !hangs {
             before.alarms_if_it_goes_on(&chat, &[], &["MediaStoreFails", "UsersAreRefused"]).await;
+            let mut logs = chat.core_roles().into_iter().map(|core| chat.log(core));
+            assert!(logs.any(|log| log.contains("the media store is unavailable")));
         }
         if hangs {
             s3.pause(false)

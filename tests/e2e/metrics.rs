@@ -3,8 +3,9 @@
 mod described;
 mod prometheus;
 
+use futures_util::future::join_all;
 use netrox_harness::{
-    Arrangement, Engine, Role, TestChat,
+    Arrangement, Edge, Engine, Role, TestChat,
     alarms::Before,
     each,
     engine::{NatsServer, PostgresServer},
@@ -13,10 +14,16 @@ use netrox_harness::{
     scrape::{Metrics, sum},
 };
 use netrox_proto::v1::{GetUsersRequest, directory_service_client::DirectoryServiceClient};
+use tokio::{
+    io::{AsyncWriteExt as _, copy, sink},
+    net::TcpStream,
+    select,
+};
 use tonic::Code;
 
 each![
     what_happens_is_seen_in_the_metrics;
+    serve: a_process_without_a_moment_to_spare_is_told_of;
     cluster: a_core_whose_database_is_away_lives_and_is_not_ready,
     each_metric_is_described_and_nothing_else_is
 ];
@@ -143,6 +150,11 @@ async fn a_core_whose_database_is_away_lives_and_is_not_ready(arrangement: Arran
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
     before.alarms_if_it_goes_on(&chat, &[], &["TokensAreRefused", "ServiceTokenIsRefused"]).await;
+    let told = async |line: &str| {
+        let is_told = || chat.core_roles().iter().any(|core| chat.log(*core).contains(line));
+        eventually(line, async || is_told().then_some(())).await;
+    };
+    told("is refused, which needs a service token and shows").await;
     let is = async |role: Role, status: u16, word: &str| {
         eventually(&format!("{status} {word} of {role:?}"), || async {
             let answer = chat.admin(role).get("/readyz").send().await;
@@ -166,11 +178,49 @@ async fn a_core_whose_database_is_away_lives_and_is_not_ready(arrangement: Arran
     before
         .alarms_if_it_goes_on(&chat, &[], &["CoreTakesNoWrites", "UsersAreRefused", "BusIsGone"])
         .await;
+    told("the database does not take writes").await;
+    told("disconnected").await;
     nats.start_again().await;
     postgres.start_again().await;
     comes_to(&chat, &chat.core_roles(), "bus_connected", 2.0).await;
     comes_to(&chat, &chat.core_roles(), "bus_connections_total", 4.0).await;
     for role in chat.roles() {
         is(role, 200, "ready").await;
+    }
+}
+
+/// One worker, and more to do than it can.
+async fn a_process_without_a_moment_to_spare_is_told_of(arrangement: Arrangement) {
+    let chat = TestChat::builder(arrangement)
+        .variable(Role::Serve, "TOKIO_WORKER_THREADS", "1")
+        .set("send-rate", "0")
+        .set("max-history-reads-per-user", "100")
+        .start()
+        .await;
+    let (ada, mut at_ada) = chat.join("ada").await;
+    let (bob, mut at_bob) = chat.join("bob").await;
+    let body = "\"".repeat(16_000);
+    for _ in 0..60 {
+        at_ada.say(&bob, &body).await;
+        at_bob.expect_body(&body).await;
+    }
+    let before = Before::of(&chat).await;
+    let path = format!("/chat/messages/{}/", ada.id);
+    let readers = join_all((0..8).map(|_| reads_on(chat.edge(), &path, &bob.token)));
+    select! {
+        _ = readers => {}
+        () = before.alarms_at_its_pace(&chat, &["RuntimeIsBusy"]) => {}
+    }
+}
+
+/// Asks again and again, and drops the answers. Does not end.
+async fn reads_on(edge: Edge, path: &str, token: &str) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    loop {
+        let mut stream = TcpStream::connect(edge.address).await.expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        copy(&mut stream, &mut sink()).await.expect("an answer");
     }
 }

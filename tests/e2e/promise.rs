@@ -271,6 +271,7 @@ async fn what_a_client_left_behind_at_an_edge_that_stood_still_is_not_sent(
         }
         chat.ready().await;
         sleep(SETTLED).await;
+        assert!(chat.log(edge).contains("this edge stood still"), "nobody is told");
         let history = chat.edge_at(1).history(&peer, &user).await;
         let of_round = format!("{round} ");
         let stored: Vec<_> = history

@@ -48,6 +48,7 @@ async fn sockets_stay_open_while_the_core_is_away() {
         at_bob.expect_body("canary before").await;
         let mut delivered = vec!["canary before".to_owned()];
         let mut before = Some(Before::of(&chat).await);
+        let mut lives = Before::of(&chat).await;
         for end in [Signal::KILL, Signal::TERM, Signal::KILL] {
             // Errors come in the order of the frames: what was delivered is answered as well.
             for (socket, peer) in [(&mut at_ada, &bob), (&mut at_bob, &ada)] {
@@ -100,7 +101,9 @@ async fn sockets_stay_open_while_the_core_is_away() {
             let (body, _) = send_until_delivered(&mut at_bob, &ada, &mut at_ada).await;
             delivered.push(body);
             chat.ready().await;
+            lives.scrape(&chat).await;
         }
+        lives.alarms(&chat, &[], &["NodeRestarts"]).await;
         let history = chat.history(&bob, &ada).await;
         let texts: Vec<_> = history.iter().map(|message| &message["message"]).collect();
         assert_eq!(texts, delivered.iter().collect::<Vec<_>>());

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use netrox_harness::{
     Arrangement, Engine, Role, Socket, TestChat,
+    alarms::Before,
     crowding::crowded,
     each,
     engine::PostgresServer,
@@ -208,6 +209,7 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
         let [wait, away] = [wait, away].map(Duration::from_secs);
         let mut scene = Scene::start_with(&[("store-wait", &format!("{}s", wait.as_secs()))]).await;
         let load = scene.load().await;
+        let well = Before::of(&scene.chat).await;
         let edges = scene.chat.edge_roles();
         let begins = |chat: &TestChat, edge: &Role| chat.log(*edge).count_of(BEGINS);
         // A machine that stood still has stalls of its own.
@@ -257,6 +259,7 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
         }
         eprintln!("{refused} refused, {unknown} unknown, {late} sent meanwhile and stored");
         assert!(refused > 0 && late > 0, "{refused} refused, {late} stored");
+        well.alarms_if_it_goes_on(&scene.chat, &[], &["SendsAreSlow", "UsersAreRefused"]).await;
         // A line at its beginning and one at its end, where anything was sent meanwhile.
         let mut begun = 0;
         for (edge, before) in edges.iter().zip(before) {

@@ -1,6 +1,7 @@
 //! Of connections to the database.
 
 use netrox_metrics::{Looks, Registry};
+use prometheus_client::metrics::gauge::Gauge;
 
 #[derive(Debug, Clone)]
 pub(crate) struct StoreMetrics {
@@ -10,6 +11,8 @@ pub(crate) struct StoreMetrics {
     pub(crate) limits: Looks,
     pub(crate) waits: Looks,
     pub(crate) timeouts: Looks,
+    /// Whether somebody holds a snapshot for so long that sends get slower.
+    pub(crate) snapshot_held: Gauge,
 }
 
 impl Default for StoreMetrics {
@@ -19,6 +22,7 @@ impl Default for StoreMetrics {
             limits: Looks::gauges(),
             waits: Looks::counters(),
             timeouts: Looks::counters(),
+            snapshot_held: Gauge::default(),
         }
     }
 }
@@ -44,6 +48,11 @@ impl StoreMetrics {
             "database_wait_timeouts",
             "Reads that got no connection in time, of PostgreSQL",
             self.timeouts.clone(),
+        );
+        registry.register(
+            "database_snapshot_held",
+            "Whether a snapshot of PostgreSQL is held for so long that sends get slower: 1, or 0",
+            self.snapshot_held.clone(),
         );
     }
 }

@@ -25,6 +25,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
         "netrox_chat_messages_stored_total 0",
         "netrox_chat_feed_reads_total{cause=\"hole\"} 0",
         "netrox_chat_streams_open{stream=\"watch\"} 0",
+        "netrox_chat_database_snapshot_held 0",
         "netrox_chat_media_operation_duration_seconds_count{operation=\"finish\"} 0",
     ] {
         assert!(before.lines().any(|shown| shown == line), "{line}:\n{before}");

@@ -22,6 +22,12 @@ pub(crate) fn warning(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<S
     }
 }
 
+/// When the certificate of a chain itself ends, in Unix time.
+pub(crate) fn end(chain: &[CertificateDer<'_>]) -> Option<u64> {
+    let (_, end) = validity(chain.first()?)?;
+    Some(end.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
 /// What there is to say of one that has ended.
 pub(crate) fn ended(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<String> {
     let (_, end) = validity(certificate)?;
@@ -80,6 +86,7 @@ mod tests {
         let chain = [certificate.expect("a certificate")];
         let end = UNIX_EPOCH + Duration::from_secs(1_772_625_600);
         let days = |days: u64| Duration::from_secs(days * DAY);
+        assert_eq!(super::end(&chain), Some(1_772_625_600));
         for (now, expected) in [
             (end - days(14), None),
             (end - days(13), Some("expires in 13 days")),
@@ -112,7 +119,8 @@ mod tests {
     #[test]
     fn what_is_no_certificate_is_for_others_to_judge() {
         for bytes in [&b""[..], b"\x30\x00", b"\x30\x02\x30\x00", b"nonsense"] {
-            assert_eq!(warning(&[CertificateDer::from(bytes)], UNIX_EPOCH), None);
+            let chain = [CertificateDer::from(bytes)];
+            assert_eq!((warning(&chain, UNIX_EPOCH), end(&chain)), (None, None));
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -31,6 +34,8 @@ pub(crate) struct Kept<C> {
     read: Box<dyn Fn() -> Result<Read<C>, TlsError> + Send + Sync>,
     current: RwLock<Arc<C>>,
     shown: Mutex<Vec<CertificateDer<'static>>>,
+    /// Whether the files, as they were read last, cannot be used.
+    is_refused: AtomicBool,
 }
 
 impl<C> Kept<C> {
@@ -43,25 +48,29 @@ impl<C> Kept<C> {
         let files = Files::before_reading(files);
         let Read { config, shown } = read()?;
         let (current, shown) = (RwLock::new(Arc::new(config)), Mutex::new(shown));
-        Ok(Arc::new(Self { name, files, read: Box::new(read), current, shown }))
+        let is_refused = AtomicBool::new(false);
+        Ok(Arc::new(Self { name, files, read: Box::new(read), current, shown, is_refused }))
     }
 
     pub(crate) fn current(&self) -> Arc<C> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn shown(&self) -> MutexGuard<'_, Vec<CertificateDer<'static>>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What there is to say of the certificate that is shown.
     #[expect(clippy::disallowed_methods, reason = "certificates end by the wall clock")]
     pub(crate) fn warning(&self) -> Option<String> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let warning = expiry::warning(&shown, SystemTime::now())?;
+        let warning = expiry::warning(&self.shown(), SystemTime::now())?;
         Some(format!("the certificate of {} {warning}", self.name))
     }
 
     /// All that there is to say against it, as clients would.
     #[expect(clippy::disallowed_methods, reason = "certificates begin and end by the wall clock")]
     fn faults(&self) -> Vec<Fault> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown();
         let fault = |cause: String, remedy| {
             let cause = format!("the certificate of {} {cause}", self.name);
             Fault { cause, remedy }
@@ -102,12 +111,17 @@ pub struct Fault {
 }
 
 /// What is kept, whatever it is.
-trait Renewed: Send + Sync {
+pub(crate) trait Renewed: Send + Sync {
     fn name(&self) -> &'static str;
     fn files(&self) -> Files;
     fn renew(&self) -> Result<(), TlsError>;
     fn warn(&self);
     fn faults(&self) -> Vec<Fault>;
+    /// When the certificate that is shown ends, in Unix time. Nothing where none is.
+    fn end(&self) -> Option<u64>;
+    /// Whether it ends soon, or has ended.
+    fn ends_soon(&self) -> bool;
+    fn is_refused(&self) -> bool;
 }
 
 impl<C: Send + Sync> Renewed for Kept<C> {
@@ -120,9 +134,11 @@ impl<C: Send + Sync> Renewed for Kept<C> {
     }
 
     fn renew(&self) -> Result<(), TlsError> {
-        let Read { config, shown } = (self.read)()?;
+        let read = (self.read)();
+        self.is_refused.store(read.is_err(), Ordering::Relaxed);
+        let Read { config, shown } = read?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        *self.shown() = shown;
         Ok(())
     }
 
@@ -135,11 +151,23 @@ impl<C: Send + Sync> Renewed for Kept<C> {
     fn faults(&self) -> Vec<Fault> {
         self.faults()
     }
+
+    fn end(&self) -> Option<u64> {
+        expiry::end(&self.shown())
+    }
+
+    fn ends_soon(&self) -> bool {
+        self.warning().is_some()
+    }
+
+    fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
+    }
 }
 
 /// Something that is kept.
 #[derive(Clone)]
-pub struct Watched(Arc<dyn Renewed>);
+pub struct Watched(pub(crate) Arc<dyn Renewed>);
 
 impl Watched {
     pub(crate) fn new<C: Send + Sync + 'static>(kept: &Arc<Kept<C>>) -> Self {
@@ -228,9 +256,11 @@ mod tests {
         let cause = told.read_again(Look::Asked).expect_err("no certificate");
         told.refused(&cause);
         assert_eq!(*kept.current(), "first");
+        assert!(kept.is_refused());
         *content.lock().expect("no panic") = Ok("second");
         assert_eq!(told.read_again(Look::InPassing), Ok(()));
         assert_eq!(*kept.current(), "second");
+        assert!(!kept.is_refused());
         let of = |refusal| Reading { name: "a test", refusal };
         assert_eq!(*tells.lock().expect("no panic"), [of(Some(cause)), of(None)]);
     }

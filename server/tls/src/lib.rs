@@ -3,7 +3,7 @@
 //! * [`server`]: what a door shows, and whom it lets in; [`client`]: whom an edge believes, and what it shows.
 //! * `kept`: what was read of files, and is read again when they change or when somebody asks for it.
 //! * `files`: PEM; `expiry`: until when certificates are good; `chain`: whether they lead from one to the next.
-//! * `names`: who a peer is.
+//! * `metrics`: what is shown of them. `names`: who a peer is.
 //! * [`failure`]: why a handshake came to nothing.
 
 mod chain;
@@ -12,6 +12,7 @@ mod expiry;
 mod failure;
 mod files;
 mod kept;
+mod metrics;
 mod names;
 mod server;
 
@@ -24,6 +25,7 @@ pub use self::{
     failure::{HandshakeFailure, trust_broken},
     files::{Pair, TlsError},
     kept::{Fault, Reading, Watched, keep_current},
+    metrics::register,
     names::names,
     server::{Door, ServerFiles, ServerTls},
 };

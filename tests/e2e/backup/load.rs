@@ -1,11 +1,12 @@
 //! Backups under load, half of them with themselves or the server killed: each that says it is whole has all that was
 //! acknowledged before it began.
 //!
-//! `NETROX_CHAT_TEST_BACKUPS` asks for more than the few of a usual run.
+//! `NETROX_CHAT_TEST_BACKUPS` asks for more than the few of a usual run. A hundred take longer than a test may without
+//! `NETROX_CHAT_TEST_FULL=1`.
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use netrox_harness::{
@@ -112,6 +113,7 @@ async fn every_whole_backup_has_what_was_acknowledged_before_it_began(arrangemen
         senders.push(chat.user(&format!("sender-{index}")).await);
     }
     let (acknowledged, stop) = (Arc::<Acknowledged>::default(), CancellationToken::new());
+    let begun = Instant::now();
     let mut load = JoinSet::new();
     for (index, sender) in senders.iter().cloned().enumerate() {
         let (ledger, stop, to) = (Arc::clone(&acknowledged), stop.clone(), receiver.clone());
@@ -149,8 +151,10 @@ async fn every_whole_backup_has_what_was_acknowledged_before_it_began(arrangemen
     }
     stop.cancel();
     load.join_all().await;
-    let end = acknowledged.mark();
-    eprintln!("{} of {backups} backups are whole; {end:?} acknowledged", marks.len());
+    let (end, took) = (acknowledged.mark(), begun.elapsed());
+    let rate = end.texts as f64 / took.as_secs_f64();
+    eprintln!("{} of {backups} backups are whole", marks.len());
+    eprintln!("{end:?} acknowledged in {took:?}, {rate:.0} texts a second");
     assert!(marks.len() >= backups - backups / 4 - 1, "{marks:?}");
     assert!(end.texts > 0 && end.files > 0, "{end:?}");
     for (name, mark) in marks {

@@ -1,12 +1,14 @@
 //! No descriptor left for another connection.
 
-use netrox_harness::{Arrangement, Role, TestChat, each, eventually};
+use netrox_harness::{
+    Arrangement, Role, TestChat, User, alarms::Before, each, eventually, scrape::Metrics,
+};
 
 each![connections_beyond_the_descriptors_are_survived];
 
 /// A peer can use up the descriptors of a process, and the process goes on when it lets go.
 async fn connections_beyond_the_descriptors_are_survived(arrangement: Arrangement) {
-    let mut chat = TestChat::builder(arrangement);
+    let mut chat = TestChat::builder(arrangement).set("max-connections-per-user", "128");
     for role in [Role::Serve, Role::Core(0), Role::Core(1), Role::Edge(0), Role::Edge(1)] {
         chat = chat.launcher(role, ["prlimit", "--nofile=128:128", "--"]);
     }
@@ -31,4 +33,22 @@ async fn connections_beyond_the_descriptors_are_survived(arrangement: Arrangemen
     at_ada.say(&bob, "canary after").await;
     at_bob.expect_body("canary after").await;
     another.expect_body("canary after").await;
+    drop(another);
+    if arrangement == Arrangement::Serve {
+        nearly_all_are_told(&chat, &bob).await;
+    }
+}
+
+/// Those who are known may have what strangers may not.
+async fn nearly_all_are_told(chat: &TestChat, user: &User) {
+    let before = Before::of(chat).await;
+    let mut sockets = Vec::new();
+    loop {
+        let shown = Metrics::of(chat.admin(Role::Serve)).await;
+        if shown.get("process_open_fds") / shown.get("process_max_fds") > 0.92 {
+            break;
+        }
+        sockets.push(chat.connect(user).await);
+    }
+    before.alarms(chat, &[], &["FilesRunOut"]).await;
 }

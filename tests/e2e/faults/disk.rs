@@ -86,6 +86,7 @@ async fn a_full_disk_is_survived_without_a_restart(arrangement: Arrangement) {
             before
                 .alarms_if_it_goes_on(&chat, &[], &["CoreTakesNoWrites", "UsersAreRefused"])
                 .await;
+            assert!(chat.log(core).contains("the database does not take writes"));
         }
         // Reading goes on.
         assert_stored(&chat, &ada, &bob, &acknowledged).await;

@@ -1,6 +1,8 @@
 //! A disk that hangs: the program says that it is not ready, refuses what it cannot store, and goes on with the disk.
 
-use netrox_harness::{Arrangement, Role, TestChat, each, eventually, hanging_disk::HangingDisk};
+use netrox_harness::{
+    Arrangement, Role, TestChat, alarms::Before, each, eventually, hanging_disk::HangingDisk,
+};
 
 each![; sqlite: a_disk_that_hangs_is_told_of];
 
@@ -19,6 +21,7 @@ async fn a_disk_that_hangs_is_told_of(arrangement: Arrangement) {
         disk.under(TestChat::builder(arrangement).set("store-wait", "0"), core).start().await;
     let (ada, mut at_ada) = chat.join("ada").await;
     let (bob, mut at_bob) = chat.join("bob").await;
+    let before = Before::of(&chat).await;
     for round in 1..=2 {
         disk.hang();
         let hung = format!("canary {round}");
@@ -28,6 +31,13 @@ async fn a_disk_that_hangs_is_told_of(arrangement: Arrangement) {
         at_ada.expect_error("outcome_unknown").await;
         at_bob.expect_error("unavailable").await;
         is_ready(&chat, 503).await;
+        if round == 1 {
+            let alarms = ["CoreTakesNoWrites", "UsersAreRefused", "OutcomesAreUnknown"];
+            before.alarms_if_it_goes_on(&chat, &[], &alarms).await;
+            let log = chat.log(core);
+            let told = ["the database does not take writes", "a transaction does not end"];
+            assert!(told.iter().all(|line| log.contains(line)), "{:#?}", log.lines());
+        }
         at_bob.say(&ada, "canary later").await;
         at_bob.expect_error("unavailable").await;
         assert_eq!(chat.history(&bob, &ada).await.len(), (round - 1) * 2);
@@ -37,6 +47,11 @@ async fn a_disk_that_hangs_is_told_of(arrangement: Arrangement) {
         is_ready(&chat, 200).await;
         at_ada.say(&bob, "canary after").await;
         at_bob.expect_body("canary after").await;
+        if round == 1 {
+            // What hung was stored, and shown, that late.
+            let alarms = ["CommitsAreSlow", "DeliveriesAreLate"];
+            before.alarms_if_it_goes_on(&chat, &[], &alarms).await;
+        }
         let history = chat.history(&ada, &bob).await;
         assert_eq!(history.len(), round * 2, "refused, and stored");
     }

@@ -1,6 +1,8 @@
 //! Clients that do not read what they are sent (ARCHITECTURE.md, G6).
 
-use netrox_harness::{Arrangement, Socket, TestChat, User, each, socket::End};
+use std::time::Duration;
+
+use netrox_harness::{Arrangement, Socket, TestChat, User, alarms::Before, each, socket::End};
 
 each![a_reader_that_never_reads_is_cut_off_and_disturbs_nobody];
 
@@ -17,6 +19,7 @@ async fn a_reader_that_never_reads_is_cut_off_and_disturbs_nobody(arrangement: A
     for _ in 0..5 {
         deaf.push(deaf_socket(&chat, &bob).await);
     }
+    let well = Before::of(&chat).await;
     let before = chat.resident_bytes();
     let mut peak = before;
     // 12 MB for each of Bob's connections, of which one reads.
@@ -38,6 +41,11 @@ async fn a_reader_that_never_reads_is_cut_off_and_disturbs_nobody(arrangement: A
         // What was in the buffers comes first; the close may have found no more room in them.
         let end = deaf.end().await;
         assert!(matches!(end, End::Closed(1013) | End::Broken), "{end:?}");
+    }
+    if arrangement == Arrangement::Serve {
+        // As many each few seconds.
+        let (interval, alarms) = (Duration::from_secs(4), ["ClientsAreTooSlow"]);
+        well.alarms_if_it_goes_on_each(&chat, interval, &alarms).await;
     }
     let history = chat.history(&bob, &ada).await;
     let texts = history.iter().map(|message| message["message"].as_str().expect("a text"));

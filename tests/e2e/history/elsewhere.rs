@@ -189,6 +189,10 @@ async fn another_deployment_behind_the_address_is_refused() {
 
         ways.iter().for_each(|way| way.lead_to(elsewhere.address()));
         let attempts = nothing_passes(&chat, &mut crowd, &ways).await;
+        for core in chat.core_roles() {
+            let line = "it is the database of another deployment";
+            eventually(line, async || chat.log(core).contains(line).then_some(())).await;
+        }
         ways.iter().for_each(|way| way.lead_to(postgres.address()));
         all_goes_on(&chat, &mut crowd, attempts).await;
         let resumed = crowd.resume(&chat, chat.core_role(), &bookmark).await;

@@ -28,6 +28,8 @@ async fn fail_over(lost: usize) {
         story.verify(&chat).await;
         if lost > 0 {
             before.alarms(&chat, &[], &["PositionsAreLost"]).await;
+            let mut logs = chat.core_roles().into_iter().map(|core| chat.log(core));
+            assert!(logs.any(|log| log.contains("the database may have gone back")));
         }
     })
     .await;

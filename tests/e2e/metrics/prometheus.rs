@@ -7,8 +7,8 @@ use std::{
 };
 
 use netrox_harness::{
-    Arrangement, Edge, TestChat,
-    alarms::{prometheus, promtool, repository, rules},
+    Arrangement, Edge, Role, TestChat,
+    alarms::{Before, prometheus, promtool, repository, rules},
     eventually,
     process::bound_to_its_test,
     run_test,
@@ -169,6 +169,8 @@ async fn prometheus_scrapes_all_processes_of_a_cluster() {
         let types = types.await.expect("what it is");
         let family = &types["netrox_chat_commit_duration_seconds"][0];
         assert_eq!((&family["type"], &family["unit"]), (&"histogram".into(), &"seconds".into()));
+        let upgrade = Before::of(&chat).await.with_version(Role::Core(0), "0.0.1");
+        upgrade.alarms(&chat, &[], &["VersionsDiffer"]).await;
     })
     .await;
 }

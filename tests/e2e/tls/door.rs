@@ -1,7 +1,9 @@
 //! What the public door takes in TLS, and what not.
 
 use netrox_harness::{
-    Arrangement, Role, Socket, each, eventually,
+    Arrangement, Role, Socket,
+    alarms::Before,
+    each, eventually,
     tls::{shown_after, shown_by},
 };
 
@@ -70,10 +72,14 @@ async fn what_is_no_handshake_is_closed_and_counted(arrangement: Arrangement) {
     eventually("a count", async || (count("timeout").await >= 2.0).then_some(())).await;
 
     // Clients that trust another authority.
+    let before = Before::of(&chat).await;
     let other = netrox_harness::certificate::Authority::new();
     let mistrusting = client(&chat, &other).await;
-    assert!(mistrusting.edge().get("/healthz").try_send().await.is_err());
-    eventually("a count", async || (count("refused_by_peer").await >= 1.0).then_some(())).await;
+    for _ in 0..10 {
+        assert!(mistrusting.edge().get("/healthz").try_send().await.is_err());
+    }
+    eventually("a count", async || (count("refused_by_peer").await >= 10.0).then_some(())).await;
+    before.alarms_if_it_goes_on(&chat, &[], &["TlsIsRefused"]).await;
 }
 
 async fn a_proxy_header_comes_before_the_handshake(arrangement: Arrangement) {

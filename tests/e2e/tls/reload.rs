@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use netrox_harness::{
-    Arrangement, Role, certificate::Certificate, each, eventually, process::Signal, socket::End,
-    tls::shown_by,
+    Arrangement, Role, alarms::Before, certificate::Certificate, each, eventually, process::Signal,
+    scrape::Metrics, socket::End, tls::shown_by,
 };
 
 use super::{Secured, client, put, user};
@@ -65,6 +65,7 @@ async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangem
     is_shown("third").await;
 
     // A key that is another's.
+    let well = Before::of(&chat).await;
     let refused = "the certificates of the HTTP door cannot be used, those before stay";
     let before = count(refused);
     put(&kept, &door.certificate);
@@ -81,6 +82,23 @@ async fn certificates_are_read_again_and_open_sockets_stay(arrangement: Arrangem
     eventually("both in the audit log", told).await;
     assert!(log.contains("is not the key of"), "{:#?}", log.lines());
     is_shown("third").await;
+    well.alarms(&chat, &[], &["CertificateFilesAreRefused"]).await;
+
+    // One that nobody has renewed in time.
+    let Certificate { certificate, key } = authority.issue_old("fourth", address.ip(), 5);
+    put(&certificate, &door.certificate);
+    put(&key, &door.key);
+    chat.process(Role::Serve).signal(Signal::HUP);
+    is_shown("fourth").await;
+    let warning = "the certificate of the HTTP door expires in 4 days";
+    eventually("a warning", async || (count(warning) > 0).then_some(())).await;
+    well.alarms(&chat, &[], &["CertificateEndsSoon"]).await;
+    let refused = "certificate_files_refused{certificate=\"the HTTP door\"}";
+    let is_used = async || {
+        let shown = Metrics::of(chat.admin(Role::Serve)).await;
+        (shown.get(&format!("netrox_chat_{refused}")) == 0.0).then_some(())
+    };
+    eventually("files that are used", is_used).await;
     at_ada.say(&bob, "after all").await;
     at_bob.expect_body("after all").await;
 

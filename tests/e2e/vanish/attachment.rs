@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use netrox_harness::{Arrangement, Role, TestChat, each, eventually};
+use netrox_harness::{
+    Arrangement, Role, TestChat, User, alarms::Before, each, eventually, multipart::Form,
+};
 use netrox_proto::v1::{DownloadAttachmentRequest, ErrorReason, Failure};
 
 use super::talk;
@@ -53,6 +55,27 @@ async fn a_missing_file_is_not_found(arrangement: Arrangement) {
     told(&chat, &path).await;
     // Its message is there all the same.
     assert_eq!(chat.history(&ada, &bob).await.len(), 2);
+    if arrangement == Arrangement::Serve {
+        no_more_are_taken(&chat, &ada, &bob).await;
+    }
+}
+
+/// While something else is in the place of the directory.
+async fn no_more_are_taken(chat: &TestChat, from: &User, to: &User) {
+    let media = chat.media_dir();
+    let aside = media.with_extension("aside");
+    let before = Before::of(chat).await;
+    fs::rename(&media, &aside).expect("moved");
+    fs::write(&media, "").expect("written");
+    let form = || Form::new().text("receiver", &to.id).file("b.txt", "canary");
+    chat.upload(from, form()).await.assert_failure(503);
+    before.alarms(chat, &[], &["CoreTakesNoFiles"]).await;
+    let log = chat.log(chat.core_role());
+    log.counts("the media directory takes no files", 1).await;
+    fs::remove_file(&media).expect("removed");
+    fs::rename(&aside, &media).expect("moved");
+    log.counts("the media directory takes files again", 1).await;
+    chat.store(from, form()).await;
 }
 
 /// What is left of it is right, and is given to who asks for that alone.

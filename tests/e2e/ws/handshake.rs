@@ -1,6 +1,6 @@
 //! How a socket is opened.
 
-use netrox_harness::{Arrangement, TestChat, each, eventually};
+use netrox_harness::{Arrangement, TestChat, alarms::Before, each, eventually};
 
 each![
     a_handshake_is_answered_101,
@@ -52,8 +52,12 @@ async fn a_bad_token_is_401_with_the_envelope(arrangement: Arrangement) {
 async fn a_full_edge_answers_503(arrangement: Arrangement) {
     let chat = TestChat::builder(arrangement).set("max-connections", "2").start().await;
     let (ada, bob) = (chat.stranger("ada"), chat.stranger("bob"));
+    let before = Before::of(&chat).await;
     let ada_socket = chat.edge().connect(&ada).await;
     let mut bob_socket = chat.edge().connect(&bob).await;
+    if arrangement == Arrangement::Serve {
+        before.alarms(&chat, &[], &["SocketsRunOut"]).await;
+    }
     let path = format!("/ws/chat/room/?token={}", ada.token);
     let answer = chat.get(&path).websocket().send().await;
     answer.assert_failure(503);

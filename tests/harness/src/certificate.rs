@@ -25,6 +25,16 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
 authorityKeyIdentifier = keyid
 subjectAltName = $ENV::NAMES
+[ca]
+default_ca = own
+[own]
+database = index.txt
+default_md = sha256
+policy = any
+rand_serial = yes
+unique_subject = no
+[any]
+commonName = supplied
 ";
 
 /// Long enough that nobody is warned of the end.
@@ -46,7 +56,9 @@ pub struct Certificate {
 impl Authority {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(directory.path().join("openssl.cnf"), CONFIGURATION).expect("write");
+        for (file, content) in [("openssl.cnf", CONFIGURATION), ("index.txt", "")] {
+            std::fs::write(directory.path().join(file), content).expect("write");
+        }
         let authority = Self { directory };
         authority.make("authority", "DNS:authority", DAYS, &["-extensions", "authority"]);
         authority
@@ -75,6 +87,29 @@ impl Authority {
         self.make(name, names, days, &signed)
     }
 
+    /// One that should have been renewed: it has been good for long, and ends within so many days.
+    pub fn issue_old(&self, name: &str, address: IpAddr, days: u32) -> Certificate {
+        let (own, made) = (self.file("authority"), self.file(name));
+        let request = made.certificate.with_extension("csr");
+        let end = Command::new("date")
+            .args(["--utc", "--date", &format!("+{days} days"), "+%Y%m%d%H%M%SZ"])
+            .output()
+            .expect("run date");
+        let end = String::from_utf8(end.stdout).expect("a date");
+        let names = format!("IP:{address}");
+        let mut openssl =
+            self.openssl(&names, &["req", "-new", "-config", "openssl.cnf", "-nodes"]);
+        openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-subj", &format!("/CN={name}"), "-out", text(&request)]);
+        run(openssl.arg("-keyout").arg(&made.key));
+        let mut openssl = self.openssl(&names, &["ca", "-config", "openssl.cnf", "-batch"]);
+        openssl.args(["-notext", "-extensions", "node", "-outdir", ".", "-in", text(&request)]);
+        openssl.args(["-cert", text(&own.certificate), "-keyfile", text(&own.key)]);
+        openssl.args(["-startdate", "20250101000000Z", "-enddate", end.trim()]);
+        run(openssl.arg("-out").arg(&made.certificate));
+        made
+    }
+
     /// The certificate in DER form.
     pub fn der(&self, name: &str) -> Vec<u8> {
         let file = self.file(name).certificate;
@@ -88,15 +123,18 @@ impl Authority {
 
     fn make(&self, name: &str, names: &str, days: &str, arguments: &[&str]) -> Certificate {
         let made = self.file(name);
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-config", "openssl.cnf", "-days", days, "-nodes"]);
+        let request = ["req", "-x509", "-config", "openssl.cnf", "-days", days, "-nodes"];
+        let mut openssl = self.openssl(names, &request);
         openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
         openssl.args(["-subj", &format!("/CN={name}")]).args(arguments);
-        openssl.arg("-out").arg(&made.certificate).arg("-keyout").arg(&made.key);
-        openssl.env("NAMES", names).current_dir(self.directory.path());
-        let output = openssl.output().expect("run openssl");
-        assert!(output.status.success(), "{output:?}");
+        run(openssl.arg("-out").arg(&made.certificate).arg("-keyout").arg(&made.key));
         made
+    }
+
+    fn openssl(&self, names: &str, arguments: &[&str]) -> Command {
+        let mut openssl = Command::new("openssl");
+        openssl.args(arguments).env("NAMES", names).current_dir(self.directory.path());
+        openssl
     }
 }
 
@@ -104,6 +142,11 @@ impl Default for Authority {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn run(openssl: &mut Command) {
+    let output = openssl.output().expect("run openssl");
+    assert!(output.status.success(), "{output:?}");
 }
 
 fn text(path: &Path) -> &str {

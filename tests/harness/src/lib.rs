@@ -71,6 +71,8 @@ pub use user::User;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The most that a whole test may take.
 const TEST_DEADLINE: Duration = Duration::from_secs(360);
+/// The same with `NETROX_CHAT_TEST_FULL=1`.
+const FULL_TEST_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Awaits `future`, and fails the test naming `what` where it does not come within [`PATIENCE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
@@ -98,8 +100,10 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
 pub async fn run_test(body: impl Future<Output = ()>) {
     let _said = LastWords::begin();
     let mut body = pin!(body);
-    if tokio::time::timeout(TEST_DEADLINE, &mut body).await.is_err() {
-        panic!("the test took more than {TEST_DEADLINE:?}");
+    let is_full = std::env::var_os("NETROX_CHAT_TEST_FULL").is_some();
+    let deadline = if is_full { FULL_TEST_DEADLINE } else { TEST_DEADLINE };
+    if tokio::time::timeout(deadline, &mut body).await.is_err() {
+        panic!("the test took more than {deadline:?}");
     }
 }
 

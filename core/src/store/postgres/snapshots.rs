@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use prometheus_client::metrics::gauge::Gauge;
 use sqlx::FromRow;
 
 use super::Pool;
@@ -81,8 +82,8 @@ impl Looks {
     }
 }
 
-/// Does not end by itself.
-pub(in crate::store) async fn watch(pool: &Pool) {
+/// `shown` is 1 while one lasts. Does not end by itself.
+pub(in crate::store) async fn watch(pool: &Pool, shown: &Gauge) {
     let notices = Notices::default();
     let mut looks = Looks::default();
     loop {
@@ -95,7 +96,9 @@ pub(in crate::store) async fn watch(pool: &Pool) {
                 continue;
             }
         };
-        if let Some(Held { held_by, transactions, dead_rows, .. }) = looks.lasting(held)
+        let lasting = looks.lasting(held);
+        shown.set(lasting.is_some().into());
+        if let Some(Held { held_by, transactions, dead_rows, .. }) = lasting
             && let Some(untold) = notices.happened(())
         {
             tracing::warn!(

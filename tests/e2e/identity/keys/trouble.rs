@@ -123,13 +123,14 @@ async fn whatever_an_issuer_answers_the_last_keys_stay(arrangement: Arrangement)
     assert_eq!(other.asked(), 0);
     let before = Before::of(&chat).await;
     before.alarms(&chat, &[], &["IssuerIsAway"]).await;
+    let log = chat.log(chat.edge_role());
+    assert!(log.contains("no keys of access tokens from"), "nobody is told");
     // One bad key spoils no other.
     let mut keys = set(&[&key]);
     let list = keys["keys"].as_array_mut().expect("an array");
     list.insert(0, json!({"kty": "RSA", "kid": 7}));
     issuer.set_keys(keys);
     issuer.behave(Conduct::Well);
-    let log = chat.log(chat.edge_role());
     eventually("a warning", async || log.contains("are left out").then_some(())).await;
     issuer.is_asked(3).await;
     assert_eq!(log.count_of("are left out"), 1);
