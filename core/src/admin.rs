@@ -64,13 +64,16 @@ impl AdminService for Admin {
         request: Request<v1::ExportUserRequest>,
     ) -> Result<Response<Self::ExportUserStream>, Status> {
         let caller = caller(request.extensions());
-        let user = parse::user_id("user_id", &request.into_inner().user_id)?;
+        let v1::ExportUserRequest { user_id, with_blocks } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
         let audited = Audited::begin(&self.audit, Name::UserExported, caller, [user]);
         if self.draining.is_cancelled() {
             return Err(audited.refuse(Error::ShuttingDown).into());
         }
         match record::find(&self.chat.store, user).await {
-            Ok(found) => Ok(Response::new(export::spawn(self.clone(), found, audited))),
+            Ok(found) => {
+                Ok(Response::new(export::spawn(self.clone(), found, with_blocks, audited)))
+            }
             Err(error) => Err(audited.refuse(error).into()),
         }
     }

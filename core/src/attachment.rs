@@ -312,7 +312,7 @@ impl Attachments {
             .find_attachment(path)
             .await?
             .filter(|row| !row.message.deleted)
-            .filter(|row| user.is_none_or(|user| row.has_participant(user)))
+            .filter(|row| user.is_none_or(|user| row.is_known_to(user)))
             .ok_or(Error::AttachmentNotFound)?;
         match user {
             Some(user) if self.store.is_deleted(user).await? => Err(Error::UserDeleted),

@@ -13,16 +13,22 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     change::FeedScope,
-    command::{Deletion, Edit, Mark, MarkKind, NewMessage, parse},
+    command::{Block, Deletion, Edit, Mark, MarkKind, NewMessage, parse},
     committer::{Committer, Dispatched, Marked, Stored},
     delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
     metrics::Streams,
-    store::{Store, history::Position, message::ParticipantsRow, user::UserRow},
+    store::{
+        Store,
+        history::Position,
+        message::{Participant, ParticipantsRow},
+        user::UserRow,
+    },
     subscribe::{After, Subscription},
 };
 
+mod blocks;
 mod list;
 mod pipeline;
 mod thread_page;
@@ -103,6 +109,33 @@ impl ChatService for Chat {
         let marked = self.committer.submit(mark)?.answer().await?;
         let state = self.marked_state(marked).await?;
         Ok(Response::new(v1::MarkDeliveredResponse { state: Some(state) }))
+    }
+
+    async fn block_user(
+        &self,
+        request: Request<v1::BlockUserRequest>,
+    ) -> Result<Response<v1::BlockUserResponse>, Status> {
+        let v1::BlockUserRequest { user_id, peer_id } = request.into_inner();
+        let block = Block::parse(&user_id, &peer_id, true)?;
+        self.committer.submit(block)?.answer().await?;
+        Ok(Response::new(v1::BlockUserResponse {}))
+    }
+
+    async fn unblock_user(
+        &self,
+        request: Request<v1::UnblockUserRequest>,
+    ) -> Result<Response<v1::UnblockUserResponse>, Status> {
+        let v1::UnblockUserRequest { user_id, peer_id } = request.into_inner();
+        let block = Block::parse(&user_id, &peer_id, false)?;
+        self.committer.submit(block)?.answer().await?;
+        Ok(Response::new(v1::UnblockUserResponse {}))
+    }
+
+    async fn list_blocks(
+        &self,
+        request: Request<v1::ListBlocksRequest>,
+    ) -> Result<Response<v1::ListBlocksResponse>, Status> {
+        Ok(Response::new(blocks::page(&self.store, request.into_inner()).await?))
     }
 
     async fn get_thread(
@@ -208,6 +241,16 @@ impl Chat {
         Subscription::open(store, lookup, delivery, user, None, scope, streams).await
     }
 
+    /// A page of those whom a user blocks; also of one who was deleted.
+    pub(crate) async fn blocks_of(
+        &self,
+        user: &UserRow,
+        token: &str,
+    ) -> Result<v1::ListBlocksResponse, Error> {
+        const PAGE: usize = 200;
+        blocks::of_user(&self.bulk, user, PAGE, token).await
+    }
+
     /// Some threads of a user, with what the user sees of them; also of one who was deleted.
     pub(crate) async fn threads_of(
         &self,
@@ -242,8 +285,16 @@ impl Chat {
         }
         let is_shown = !row.message.attachment.is_held_back();
         let (sender, receiver) = (row.message.sender, row.message.receiver);
-        let thread = self.store.find_thread(receiver, sender).await?;
-        let seen = thread.is_some_and(|thread| row.message.id <= thread.seen_id);
+        let seen_id = match viewer {
+            // As far as the sender is shown it.
+            Participant::Sender => {
+                self.store.find_thread(sender, receiver).await?.map(|thread| thread.peer_seen_id)
+            }
+            Participant::Receiver => {
+                self.store.find_thread(receiver, sender).await?.map(|thread| thread.seen_id)
+            }
+        };
+        let seen = seen_id.is_some_and(|seen_id| row.message.id <= seen_id);
         Ok(v1::Message { seen: seen && is_shown, ..row.into_wire(viewer) })
     }
 

@@ -129,6 +129,14 @@ pub(crate) enum MarkKind {
     Seen,
 }
 
+/// Whether a user blocks another from now on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) user: UserId,
+    pub(crate) peer: UserId,
+    pub(crate) blocks: bool,
+}
+
 /// An absent field leaves what is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct UserChange {

@@ -21,6 +21,7 @@ pub enum LineKind {
     Thread,
     Message,
     Mark,
+    Block,
     Revocation,
     /// Of one person's export alone.
     Session,
@@ -34,6 +35,7 @@ impl LineKind {
             Self::Thread => "thread",
             Self::Message => "message",
             Self::Mark => "mark",
+            Self::Block => "block",
             Self::Revocation => "revocation",
             Self::Session => "session",
         }
@@ -125,7 +127,30 @@ line! {
         user_one: Uuid,
         user_two: Uuid,
         created: Moment,
+        /// How it began for `user_two`, if all that `user_one` had sent before was swallowed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begun_for_two: Option<BegunLine>,
     }
+}
+
+/// How a conversation began for one of its users.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BegunLine {
+    /// Who wrote first then.
+    pub user_one: Uuid,
+    pub created: Moment,
+}
+
+/// What a message was for its receiver before an edit that they were not shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlierLine {
+    #[serde(default)]
+    pub body: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Box<RawValue>>,
+    pub updated: Moment,
 }
 
 line! {
@@ -148,6 +173,12 @@ line! {
         hidden_for_sender: bool,
         #[serde(default, skip_serializing_if = "is_false")]
         hidden_for_receiver: bool,
+        /// The receiver blocked the sender: it is the sender's alone.
+        #[serde(default, skip_serializing_if = "is_false")]
+        swallowed: bool,
+        /// What the receiver goes on to see, if the sender edited it while blocked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receiver_sees: Option<EarlierLine>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to_id: Option<i64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,6 +215,20 @@ line! {
         user_id: Uuid,
         seen_id: i64,
         delivered_id: i64,
+        /// What the other one is shown of it, if a block has held that up: both, or none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown_seen_id: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown_delivered_id: Option<i64>,
+    }
+}
+
+line! {
+    /// A user who blocks another.
+    BlockLine {
+        user_id: Uuid,
+        peer_id: Uuid,
+        created: Moment,
     }
 }
 

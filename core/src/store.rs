@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(crate) mod batch;
+pub(crate) mod block;
 pub(crate) mod copy;
 mod engine;
 pub(crate) mod error;

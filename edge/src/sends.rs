@@ -43,9 +43,10 @@ use netrox_proto::{
     ids::{ClientRef, UserId},
     request_id::RequestId,
     v1::{
-        DeleteMessageRequest, DispatchAttachmentRequest, DispatchAttachmentResponse,
-        EditMessageRequest, ErrorReason, Failure, MarkDeliveredRequest, MarkSeenRequest,
-        SendMessageRequest, SendMessageResponse, send_messages_request::Request,
+        BlockUserRequest, DeleteMessageRequest, DispatchAttachmentRequest,
+        DispatchAttachmentResponse, EditMessageRequest, ErrorReason, Failure, MarkDeliveredRequest,
+        MarkSeenRequest, SendMessageRequest, SendMessageResponse, UnblockUserRequest,
+        send_messages_request::Request,
     },
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -82,6 +83,8 @@ pub(crate) enum SendCommand {
     Delete { message_id: i64, for_everyone: bool },
     /// Say how far a thread was seen, or delivered.
     Mark(Mark),
+    /// Block another user, or no longer.
+    Block(Block),
 }
 
 /// A message whose client can repeat it by itself.
@@ -113,6 +116,13 @@ pub(crate) struct Mark {
     pub(crate) up_to: i64,
 }
 
+/// Whether a user is blocked from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) peer: UserId,
+    pub(crate) blocks: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum MarkKind {
     Seen,
@@ -128,7 +138,7 @@ impl SendCommand {
             }
             Self::Edit { body, meta: MetaChange::Set(meta), .. } => body.len() + meta.len(),
             Self::Edit { body, meta: MetaChange::Stays | MetaChange::Removed, .. } => body.len(),
-            Self::Dispatch { .. } | Self::Delete { .. } | Self::Mark(_) => 0,
+            Self::Dispatch { .. } | Self::Delete { .. } | Self::Mark(_) | Self::Block(_) => 0,
         }
     }
 }
@@ -142,6 +152,8 @@ pub(crate) enum Sent {
     Edit(Option<prost_types::Timestamp>),
     Delete,
     Mark(Marks),
+    /// Or no longer.
+    Block,
 }
 
 /// How far the user is in a thread by now, and what is left to be seen.
@@ -322,6 +334,14 @@ impl SendPipeline {
             }),
             SendCommand::Delete { message_id, for_everyone } => {
                 Request::Delete(DeleteMessageRequest { user_id: sender, message_id, for_everyone })
+            }
+            SendCommand::Block(Block { peer, blocks }) => {
+                let (user_id, peer_id) = (sender, peer.to_string());
+                if blocks {
+                    Request::Block(BlockUserRequest { user_id, peer_id })
+                } else {
+                    Request::Unblock(UnblockUserRequest { user_id, peer_id })
+                }
             }
             SendCommand::Mark(Mark { kind, peer, up_to: up_to_id }) => {
                 let (user_id, peer_id) = (sender, peer.to_string());

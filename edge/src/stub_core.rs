@@ -20,11 +20,12 @@ use http::HeaderValue;
 use netrox_proto::{
     ids::UserId,
     v1::{
-        DeleteMessageResponse, DispatchAttachmentResponse, EnsureUserRequest, ErrorReason, Failure,
-        ListMessagesRequest, ListMessagesResponse, ListThreadsRequest, ListThreadsResponse,
-        SendMessageRequest, SendMessageResponse, SendMessagesRequest, SendMessagesResponse,
-        SubscribeResponse, attachment_service_server::AttachmentServiceServer,
-        chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
+        BlockUserResponse, DeleteMessageResponse, DispatchAttachmentResponse, EnsureUserRequest,
+        ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse, ListThreadsRequest,
+        ListThreadsResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest,
+        SendMessagesResponse, SubscribeResponse, UnblockUserResponse,
+        attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
+        directory_service_server::DirectoryServiceServer,
         send_messages_request::Request as Command, send_messages_response::Result as Answer,
         session_service_server::SessionServiceServer,
     },
@@ -295,6 +296,14 @@ impl State {
             Command::Seen(mark) => {
                 let marked = self.mark(|feeds| feeds.mark_seen(&mark));
                 answer(marked, Answer::Seen)
+            }
+            Command::Block(block) => {
+                self.second.blocks.insert((block.user_id, block.peer_id));
+                Answer::Block(BlockUserResponse {})
+            }
+            Command::Unblock(block) => {
+                self.second.blocks.remove(&(block.user_id, block.peer_id));
+                Answer::Unblock(UnblockUserResponse {})
             }
             Command::Delivered(mark) => {
                 let marked = self.mark(|feeds| feeds.mark_delivered(&mark));

@@ -67,6 +67,11 @@ impl Echo {
     pub(crate) fn has_reference(&self) -> bool {
         self.0.as_ref().is_some_and(|echo| echo.reference.is_some())
     }
+
+    /// Whether the frame named another user, who may be the one that is not known.
+    pub(crate) fn names_a_peer(&self) -> bool {
+        self.0.as_ref().is_some_and(|echo| echo.peer().is_some())
+    }
 }
 
 /// Why a client's frame was refused, in the terms of its generation.

@@ -163,6 +163,7 @@ fn of_imported(imported: &Imported, is_trial: bool) -> Value {
         "threads": imported.threads,
         "messages": imported.messages,
         "marks": imported.marks,
+        "blocks": imported.blocks,
         "revocations": imported.revocations,
         "files": imported.files,
         "missing_files": imported.missing_files,

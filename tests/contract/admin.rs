@@ -2,7 +2,7 @@
 
 use netrox_harness::within;
 use netrox_proto::v1::{
-    DeleteMessageRequest, ErrorReason, ExportEnd, ExportUserRequest, ExportUserResponse,
+    Block, DeleteMessageRequest, ErrorReason, ExportEnd, ExportUserRequest, ExportUserResponse,
     ExternalId, GetUserRecordRequest, MarkSeenRequest, Message, RevokeTokensRequest,
     SubscribeResponse, TapUserRequest, Thread, UpsertUsersRequest, UserChange, UserRecord,
     event::Change, export_user_response::Part, get_user_record_request::User,
@@ -29,6 +29,7 @@ async fn record(core: &Core, user: User) -> Result<UserRecord, Status> {
 #[derive(Default)]
 struct Exported {
     record: UserRecord,
+    blocks: Vec<Block>,
     threads: Vec<Thread>,
     messages: Vec<Message>,
     files: Vec<(String, Vec<u8>)>,
@@ -37,7 +38,7 @@ struct Exported {
 }
 
 async fn export(core: &Core, user: &str) -> Result<Exported, Status> {
-    let request = ExportUserRequest { user_id: user.to_owned() };
+    let request = ExportUserRequest { user_id: user.to_owned(), with_blocks: true };
     let stream = core.admin().export_user(request).await.map(Response::into_inner)?;
     let mut exported = Exported::default();
     for ExportUserResponse { part } in collect(stream).await? {
@@ -45,6 +46,7 @@ async fn export(core: &Core, user: &str) -> Result<Exported, Status> {
         match part.expect("a part") {
             Part::Record(record) => exported.record = record,
             Part::Sessions(sessions) => assert!(sessions.sessions.is_empty(), "{sessions:?}"),
+            Part::Blocks(listed) => exported.blocks.extend(listed.blocks),
             Part::Thread(thread) => exported.threads.push(thread),
             Part::Messages(messages) => exported.messages.extend(messages.messages),
             Part::File(file) if file.missing => exported.missing.push(file.path),
@@ -181,4 +183,32 @@ async fn a_tap_shows_what_is_written_only_if_that_is_asked_for() {
         bodies: false,
     };
     assert_refused(core.admin().tap_user(unknown).await.map(|_| ()), ErrorReason::UserUnknown);
+}
+
+#[tokio::test]
+async fn an_export_has_whom_the_user_blocks_and_nothing_of_what_that_kept_from_them() {
+    let core = Core::start().await;
+    let [ada, bob, cyd] = core.users().await;
+    core.send(&bob, &ada, "shown").await.expect("stored");
+    core.block(&ada, &bob).await.expect("blocked");
+    core.block(&ada, &cyd).await.expect("blocked");
+    core.send(&bob, &ada, "canary").await.expect("stored");
+    core.send(&cyd, &ada, "canary").await.expect("stored");
+    upload(&core, &bob, &ada, "canary.txt", b"canary").await.expect("stored");
+    let exported = export(&core, &ada).await.expect("an export");
+    let mut blocked: Vec<_> = exported.blocks.iter().map(|block| &block.peer_id).collect();
+    blocked.sort();
+    let mut expected = [&bob, &cyd];
+    expected.sort();
+    assert_eq!(blocked, expected);
+    let bodies: Vec<_> = exported.messages.iter().map(|message| message.body.as_str()).collect();
+    assert_eq!((bodies, exported.threads.len()), (vec!["shown"], 1));
+    assert!(exported.files.is_empty() && exported.missing.is_empty());
+    let of_bob = export(&core, &bob).await.expect("an export");
+    assert_eq!((of_bob.messages.len(), of_bob.files.len(), of_bob.blocks.len()), (3, 1, 0));
+    // A caller of before does not know of the part.
+    let request = ExportUserRequest { user_id: ada, with_blocks: false };
+    let stream = core.admin().export_user(request).await.expect("an export").into_inner();
+    let parts = collect(stream).await.expect("all of it");
+    assert!(!parts.iter().any(|it| matches!(it.part, Some(Part::Blocks(_)))), "{parts:?}");
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
-    DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest,
-    EditMessageRequest, EndSessionsRequest, EnsureUserRequest, ExportUserRequest,
-    GetAttachmentRequest, GetMessageRequest, GetSendRequest, GetThreadRequest,
-    GetUserRecordRequest, GetUsersRequest, ListMessagesRequest, ListSessionsRequest,
-    ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest, MarkSeenRequest,
-    RevokeTokensRequest, SendMessageRequest, SubscribeRequest, TapUserRequest, UpsertUsersRequest,
-    admin_service_client::AdminServiceClient, attachment_service_client::AttachmentServiceClient,
-    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
-    session_service_client::SessionServiceClient,
+    BlockUserRequest, DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest,
+    DownloadAttachmentRequest, EditMessageRequest, EndSessionsRequest, EnsureUserRequest,
+    ExportUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest, GetThreadRequest,
+    GetUserRecordRequest, GetUsersRequest, ListBlocksRequest, ListMessagesRequest,
+    ListSessionsRequest, ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest,
+    MarkSeenRequest, RevokeTokensRequest, SendMessageRequest, SubscribeRequest, TapUserRequest,
+    UnblockUserRequest, UpsertUsersRequest, admin_service_client::AdminServiceClient,
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -72,6 +72,9 @@ pub(crate) async fn call_all(
         ("DeleteMessage", done(unit(chat.delete_message(DeleteMessageRequest::default()).await))),
         ("MarkSeen", done(unit(chat.mark_seen(MarkSeenRequest::default()).await))),
         ("MarkDelivered", done(unit(chat.mark_delivered(MarkDeliveredRequest::default()).await))),
+        ("BlockUser", done(unit(chat.block_user(BlockUserRequest::default()).await))),
+        ("UnblockUser", done(unit(chat.unblock_user(UnblockUserRequest::default()).await))),
+        ("ListBlocks", done(unit(chat.list_blocks(ListBlocksRequest::default()).await))),
         ("GetThread", done(unit(chat.get_thread(GetThreadRequest::default()).await))),
         ("GetSend", done(unit(chat.get_send(GetSendRequest::default()).await))),
         ("GetMessage", done(unit(chat.get_message(GetMessageRequest::default()).await))),

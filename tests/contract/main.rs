@@ -12,6 +12,7 @@ const STORE: Store = Store::Sqlite;
 mod admin;
 mod attachment;
 mod authentication;
+mod block;
 mod client_ref;
 mod crowd;
 mod deletion;

@@ -1,13 +1,16 @@
 //! Random actions of three users against a model of what the contract says: after them histories, states of threads and lists are
 //! what the model says, and whoever folds the feed has them all.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use netrox_proto::v1::{
-    DeleteMessageRequest, DispatchAttachmentRequest, EditMessageRequest, ErrorReason,
-    MarkDeliveredRequest, MarkSeenRequest, Message, SendMessageRequest, SubscribeRequest,
-    ThreadState, event::Change, send_messages_request::Request,
-    send_messages_response::Result as Answer,
+    BlockUserRequest, DeleteMessageRequest, DispatchAttachmentRequest, EditMessageRequest,
+    ErrorReason, MarkDeliveredRequest, MarkSeenRequest, Message, SendMessageRequest,
+    SubscribeRequest, ThreadState, UnblockUserRequest, event::Change,
+    send_messages_request::Request, send_messages_response::Result as Answer,
 };
 use proptest::{
     prelude::*,
@@ -29,12 +32,41 @@ const USERS: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Action {
-    Send { from: usize, to: usize, reply_to: Option<Index> },
-    Upload { from: usize, to: usize },
-    Dispatch { user: usize, message: Index },
-    Edit { user: usize, message: Index, text: u8 },
-    Delete { user: usize, message: Index, for_everyone: bool },
-    Mark { user: usize, peer: usize, message: Index, is_seen: bool },
+    Send {
+        from: usize,
+        to: usize,
+        reply_to: Option<Index>,
+    },
+    Upload {
+        from: usize,
+        to: usize,
+    },
+    Dispatch {
+        user: usize,
+        message: Index,
+    },
+    Edit {
+        user: usize,
+        message: Index,
+        text: u8,
+    },
+    Delete {
+        user: usize,
+        message: Index,
+        for_everyone: bool,
+    },
+    Mark {
+        user: usize,
+        peer: usize,
+        message: Index,
+        is_seen: bool,
+    },
+    /// Or unblock.
+    Block {
+        user: usize,
+        peer: usize,
+        blocks: bool,
+    },
 }
 
 fn pair() -> impl Strategy<Value = (usize, usize)> {
@@ -54,6 +86,8 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(user, message, for_everyone)| Action::Delete { user, message, for_everyone }),
         4 => (pair(), message(), any::<bool>())
             .prop_map(|((user, peer), message, is_seen)| Action::Mark { user, peer, message, is_seen }),
+        2 => (pair(), any::<bool>())
+            .prop_map(|((user, peer), blocks)| Action::Block { user, peer, blocks }),
     ]
 }
 
@@ -63,8 +97,13 @@ struct Stored {
     sender: usize,
     receiver: usize,
     body: String,
+    /// What its receiver goes on to see, if that is something else.
+    receiver_body: Option<String>,
     is_file: bool,
-    is_shown: bool,
+    /// Not a file that waits for its dispatch.
+    is_sent: bool,
+    /// By a block, for good.
+    is_swallowed: bool,
     is_deleted: bool,
     hidden: [bool; USERS],
 }
@@ -76,7 +115,14 @@ impl Stored {
 
     /// Whether it was ever visible to the user.
     fn is_known_to(&self, user: usize) -> bool {
-        user == self.sender || user == self.receiver && self.is_shown
+        let reaches_receiver = self.is_sent && !self.is_swallowed;
+        user == self.sender || user == self.receiver && reaches_receiver
+    }
+
+    /// As it stands, for one of its two users.
+    fn body_for(&self, user: usize) -> &str {
+        let of_receiver = self.receiver_body.as_deref().filter(|_| user == self.receiver);
+        if self.is_deleted { "" } else { of_receiver.unwrap_or(&self.body) }
     }
 
     fn is_visible_to(&self, user: usize) -> bool {
@@ -93,6 +139,10 @@ struct Model {
     messages: Vec<Stored>,
     /// Of a user and a peer: what was seen, and what was delivered.
     marks: BTreeMap<(usize, usize), (i64, i64)>,
+    /// What the peer is shown of it, where a block has held that up.
+    shown: BTreeMap<(usize, usize), (i64, i64)>,
+    /// Who blocks whom.
+    blocks: BTreeSet<(usize, usize)>,
 }
 
 impl Model {
@@ -105,6 +155,11 @@ impl Model {
         self.marks.get(&(user, peer)).copied().unwrap_or_default()
     }
 
+    /// How far a user has got, as the peer is shown it.
+    fn shown_marks(&self, user: usize, peer: usize) -> (i64, i64) {
+        self.shown.get(&(user, peer)).copied().unwrap_or_else(|| self.marks(user, peer))
+    }
+
     fn unread(&self, user: usize, peer: usize) -> usize {
         let above = self.messages.iter().filter(|it| (it.sender, it.receiver) == (peer, user));
         let (seen, _) = self.marks(user, peer);
@@ -114,7 +169,9 @@ impl Model {
     /// The message that an action names, if it does: there has to be one.
     fn place(&self, action: &Action) -> Option<usize> {
         match action {
-            Action::Send { reply_to: None, .. } | Action::Upload { .. } => None,
+            Action::Send { reply_to: None, .. } | Action::Upload { .. } | Action::Block { .. } => {
+                None
+            }
             Action::Send { reply_to: Some(message), .. }
             | Action::Dispatch { message, .. }
             | Action::Edit { message, .. }
@@ -124,8 +181,10 @@ impl Model {
     }
 
     fn can_act(&self, action: &Action) -> bool {
-        let needs_none =
-            matches!(action, Action::Send { reply_to: None, .. } | Action::Upload { .. });
+        let needs_none = matches!(
+            action,
+            Action::Send { reply_to: None, .. } | Action::Upload { .. } | Action::Block { .. }
+        );
         needs_none || !self.messages.is_empty()
     }
 
@@ -138,7 +197,7 @@ impl Model {
                 let fits = target.is_between(*from, *to) && target.is_visible_to(*from);
                 (!fits).then_some(ErrorReason::MessageNotFound)
             }
-            Action::Send { .. } | Action::Upload { .. } => None,
+            Action::Send { .. } | Action::Upload { .. } | Action::Block { .. } => None,
             Action::Dispatch { user, message } => {
                 let it = find(message)?;
                 let fits = it.sender == *user && it.is_file && !it.is_deleted && !it.hidden[*user];
@@ -183,24 +242,60 @@ impl Model {
         match action {
             Action::Send { from, to, .. } => {
                 let body = self.next_text();
-                self.messages.push(stored(id, *from, *to, body, false));
+                let is_swallowed = self.blocks.contains(&(*to, *from));
+                let message = stored(id, *from, *to, body, false);
+                self.messages.push(Stored { is_swallowed, ..message });
             }
             Action::Upload { from, to } => {
-                self.messages.push(stored(id, *from, *to, "a file".into(), true));
+                let is_swallowed = self.blocks.contains(&(*to, *from));
+                let message = stored(id, *from, *to, "a file".into(), true);
+                self.messages.push(Stored { is_swallowed, ..message });
             }
-            Action::Dispatch { .. } => self.messages[place].is_shown = true,
-            Action::Edit { text, .. } => self.messages[place].body = edited(*text),
-            Action::Delete { for_everyone: true, .. } => self.messages[place].is_deleted = true,
+            Action::Dispatch { .. } => {
+                let it = &mut self.messages[place];
+                if !it.is_sent {
+                    it.is_sent = true;
+                    it.is_swallowed |= self.blocks.contains(&(it.receiver, it.sender));
+                }
+            }
+            Action::Edit { text, .. } => {
+                let it = &mut self.messages[place];
+                let before = std::mem::replace(&mut it.body, edited(*text));
+                if !self.blocks.contains(&(it.receiver, it.sender)) {
+                    it.receiver_body = None;
+                } else if before != it.body && !it.is_swallowed {
+                    it.receiver_body.get_or_insert(before);
+                }
+            }
+            Action::Delete { for_everyone: true, .. } => {
+                let it = &mut self.messages[place];
+                it.is_deleted = true;
+                it.receiver_body = None;
+            }
             Action::Delete { user, for_everyone: false, .. } => {
                 self.messages[place].hidden[*user] = true;
             }
             Action::Mark { user, peer, is_seen, .. } => {
                 let up_to = self.messages[place].id;
-                let (seen, delivered) = self.marks.entry((*user, *peer)).or_default();
-                *delivered = up_to.max(*delivered);
+                let pair = (*user, *peer);
+                let is_apart = self.blocks.contains(&pair) || self.blocks.contains(&(*peer, *user));
+                let marks = self.marks.entry(pair).or_default();
+                let before = *marks;
+                marks.1 = up_to.max(marks.1);
                 if *is_seen {
-                    *seen = up_to.max(*seen);
+                    marks.0 = up_to.max(marks.0);
                 }
+                if !is_apart {
+                    self.shown.remove(&pair);
+                } else if *marks != before {
+                    self.shown.entry(pair).or_insert(before);
+                }
+            }
+            Action::Block { user, peer, blocks: true } => {
+                self.blocks.insert((*user, *peer));
+            }
+            Action::Block { user, peer, blocks: false } => {
+                self.blocks.remove(&(*user, *peer));
             }
         }
     }
@@ -318,6 +413,14 @@ impl World {
                 peer_id: users[*peer].clone(),
                 up_to_id: message_id,
             }),
+            Action::Block { user, peer, blocks } => {
+                let (user_id, peer_id) = (users[*user].clone(), users[*peer].clone());
+                if *blocks {
+                    Request::Block(BlockUserRequest { user_id, peer_id })
+                } else {
+                    Request::Unblock(UnblockUserRequest { user_id, peer_id })
+                }
+            }
             Action::Mark { user, peer, is_seen: false, .. } => {
                 Request::Delivered(MarkDeliveredRequest {
                     user_id: users[*user].clone(),
@@ -363,6 +466,12 @@ impl World {
                 };
                 assert_eq!(state.delivered_id, delivered.max(named));
             }
+            Action::Block { user, peer, blocks: true } => {
+                core.block(&users[*user], &users[*peer]).await?;
+            }
+            Action::Block { user, peer, blocks: false } => {
+                core.unblock(&users[*user], &users[*peer]).await?;
+            }
         }
         Ok(0)
     }
@@ -372,15 +481,18 @@ impl World {
         let (core, Self { users, model, .. }) = (self.core(), self);
         let history = core.history(&users[user], &users[peer]).await.expect("a history");
         let (seen, delivered) = model.marks(user, peer);
-        let (peer_seen, peer_delivered) = model.marks(peer, user);
+        let (peer_seen, peer_delivered) = model.shown_marks(peer, user);
         // Both see a file from its upload on.
-        let expected =
-            model.messages.iter().filter(|it| it.is_between(user, peer) && !it.hidden[user]);
-        let expected: Vec<_> = expected
+        let is_there = |it: &&Stored| {
+            it.is_between(user, peer) && !it.hidden[user] && (it.sender == user || !it.is_swallowed)
+        };
+        let expected: Vec<_> = model
+            .messages
+            .iter()
+            .filter(is_there)
             .map(|it| {
                 let mark = if it.sender == user { peer_seen } else { seen };
-                let body = if it.is_deleted { "" } else { &it.body };
-                (it.id, body, it.is_deleted, it.is_shown && it.id <= mark)
+                (it.id, it.body_for(user), it.is_deleted, it.is_sent && it.id <= mark)
             })
             .collect();
         let found = history.iter().map(|it| (it.id, it.body.as_str(), it.deleted, it.seen));
@@ -400,7 +512,7 @@ impl World {
             delivered_id: delivered,
             peer_seen_id: peer_seen,
             peer_delivered_id: peer_delivered,
-            blocked: false,
+            blocked: model.blocks.contains(&(user, peer)),
             rev: state.rev,
         };
         prop_assert_eq!(state, expected);
@@ -419,8 +531,10 @@ impl World {
         let state = |thread: netrox_proto::v1::Thread| thread.state.expect("a state");
         let found = page.threads.into_iter().map(state).map(|state| (state.last_id, state.peer_id));
         prop_assert_eq!(found.collect::<Vec<_>>(), expected);
-        let unread: usize =
-            (0..USERS).filter(|peer| *peer != user).map(|peer| model.unread(user, peer)).sum();
+        let unread: usize = (0..USERS)
+            .filter(|peer| *peer != user && !model.blocks.contains(&(user, *peer)))
+            .map(|peer| model.unread(user, peer))
+            .sum();
         prop_assert_eq!(page.unread_total as usize, unread);
         Ok(())
     }
@@ -446,7 +560,7 @@ impl World {
             let has = held.messages.get(&it.id);
             prop_assert_eq!(has.is_some(), it.is_known_to(user), "{:?}", it);
             let Some(has) = has else { continue };
-            let body = if it.is_deleted || it.hidden[user] { "" } else { &it.body };
+            let body = if it.hidden[user] { "" } else { it.body_for(user) };
             prop_assert_eq!(
                 (has.body.as_str(), has.deleted, has.hidden),
                 (body, it.is_deleted, it.hidden[user])
@@ -458,7 +572,8 @@ impl World {
             if let Some(state) = held.states.get(id) {
                 let marks = (state.seen_id, state.delivered_id);
                 let peers = (state.peer_seen_id, state.peer_delivered_id);
-                prop_assert_eq!(peers, model.marks(peer, user));
+                prop_assert_eq!(peers, model.shown_marks(peer, user));
+                prop_assert_eq!(state.blocked, model.blocks.contains(&(user, peer)));
                 // One's own "delivered" is no change for one's devices.
                 prop_assert_eq!(marks.0, model.marks(user, peer).0);
             }
@@ -469,7 +584,18 @@ impl World {
 
 fn stored(id: i64, sender: usize, receiver: usize, body: String, is_file: bool) -> Stored {
     let hidden = [false; USERS];
-    Stored { id, sender, receiver, body, is_file, is_shown: !is_file, is_deleted: false, hidden }
+    Stored {
+        id,
+        sender,
+        receiver,
+        body,
+        receiver_body: None,
+        is_file,
+        is_sent: !is_file,
+        is_swallowed: false,
+        is_deleted: false,
+        hidden,
+    }
 }
 
 /// What a client holds (PROTOCOL-2 section 10).

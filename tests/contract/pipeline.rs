@@ -246,6 +246,8 @@ async fn texts_and_files_take_effect_in_the_order_sent() {
             | Answer::Delete(_)
             | Answer::Seen(_)
             | Answer::Delivered(_)
+            | Answer::Block(_)
+            | Answer::Unblock(_)
             | Answer::Failure(_)) => panic!("{other:?}"),
         }
     }

@@ -13,6 +13,8 @@ mod admin;
 mod at_once;
 mod attachment;
 mod authentication;
+mod block;
+mod block_races;
 mod bus;
 mod client_ref;
 mod connections;

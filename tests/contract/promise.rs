@@ -203,7 +203,9 @@ impl Case {
                 other @ (Answer::Edit(_)
                 | Answer::Delete(_)
                 | Answer::Seen(_)
-                | Answer::Delivered(_)) => panic!("{other:?} {context}"),
+                | Answer::Delivered(_)
+                | Answer::Block(_)
+                | Answer::Unblock(_)) => panic!("{other:?} {context}"),
                 Answer::Attachment(_) => panic!("{context}"),
             }
         }

@@ -24,9 +24,10 @@ const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
 fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
-        | "MarkDelivered" | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
-        "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads" | "Subscribe"
-        | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
+        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "UploadAttachment"
+        | "DispatchAttachment" => &["send", "edge"],
+        "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
+        | "Subscribe" | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"

@@ -1,9 +1,10 @@
 //! What services do with messages that are stored: shorthands for other tests.
 
 use netrox_proto::v1::{
-    DeleteMessageRequest, EditMessageRequest, EventKind, GetSendRequest, GetThreadRequest,
-    ListThreadsRequest, ListThreadsResponse, MarkDeliveredRequest, MarkSeenRequest, Message,
-    SubscribeRequest, Thread, ThreadState,
+    Block, BlockUserRequest, DeleteMessageRequest, EditMessageRequest, EventKind, GetSendRequest,
+    GetThreadRequest, ListBlocksRequest, ListThreadsRequest, ListThreadsResponse,
+    MarkDeliveredRequest, MarkSeenRequest, Message, SubscribeRequest, Thread, ThreadState,
+    UnblockUserRequest,
 };
 use tonic::Status;
 
@@ -64,6 +65,31 @@ impl Connection {
         let request = MarkDeliveredRequest { user_id: user.into(), peer_id: peer.into(), up_to_id };
         let answer = self.chat().mark_delivered(request).await?.into_inner();
         Ok(answer.state.expect("a state"))
+    }
+
+    pub(crate) async fn block(&self, user: &str, peer: &str) -> Result<(), Status> {
+        let request = BlockUserRequest { user_id: user.into(), peer_id: peer.into() };
+        self.chat().block_user(request).await.map(drop)
+    }
+
+    pub(crate) async fn unblock(&self, user: &str, peer: &str) -> Result<(), Status> {
+        let request = UnblockUserRequest { user_id: user.into(), peer_id: peer.into() };
+        self.chat().unblock_user(request).await.map(drop)
+    }
+
+    /// Whom a user blocks, read in pages of so many.
+    pub(crate) async fn blocks(&self, user: &str, limit: i32) -> Result<Vec<Block>, Status> {
+        let (mut blocks, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ListBlocksRequest { user_id: user.into(), limit, page_token };
+            let page = self.chat().list_blocks(request).await?.into_inner();
+            assert!(page.blocks.len() <= limit as usize, "{page:?}");
+            blocks.extend(page.blocks);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(blocks);
+            }
+        }
     }
 
     pub(crate) async fn thread(&self, user: &str, peer: &str) -> Result<Thread, Status> {

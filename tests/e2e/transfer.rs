@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
+mod blocks;
+
 each![
     ; serve: a_chat_goes_through_both_engines_and_comes_back_the_same,
         an_export_that_lacks_files_is_imported_without_them,

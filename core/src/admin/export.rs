@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::{Admin, record::Found};
-use crate::{audit::Audited, clock, error::Error, media, request};
+use crate::{audit::Audited, clock, error::Error, media, request, store::user::UserRow};
 
 /// Responses on their way.
 const QUEUE: usize = 4;
@@ -29,12 +29,14 @@ type Responses = mpsc::Sender<Result<v1::ExportUserResponse, Status>>;
 pub(super) fn spawn(
     admin: Admin,
     found: Found,
+    with_blocks: bool,
     audited: Audited,
 ) -> ReceiverStream<Result<v1::ExportUserResponse, Status>> {
     let (responses, sent) = mpsc::channel(QUEUE);
     let (tasks, id) = (admin.chat.tasks.clone(), RequestId::current());
     let draining = admin.draining.clone();
-    let export = Export { admin, responses: responses.clone(), end: v1::ExportEnd::default() };
+    let end = v1::ExportEnd::default();
+    let export = Export { admin, responses: responses.clone(), with_blocks, end };
     tasks.spawn(request::follow(id, async move {
         let exported = tokio::select! {
             exported = export.run(found) => exported,
@@ -97,6 +99,7 @@ impl From<Status> for Ended {
 struct Export {
     admin: Admin,
     responses: Responses,
+    with_blocks: bool,
     /// What was given so far.
     end: v1::ExportEnd,
 }
@@ -107,6 +110,9 @@ impl Export {
         self.give(Part::Record(record)).await?;
         let sessions = self.admin.sessions.list(user.id().0).await?;
         self.give(Part::Sessions(sessions)).await?;
+        if self.with_blocks {
+            self.blocks(&user).await?;
+        }
         let ids = self.admin.chat.bulk.list_thread_ids(user.key).await.map_err(Error::from)?;
         for page in ids.chunks(PAGE_THREADS) {
             for thread in self.admin.chat.threads_of(&user, page).await? {
@@ -121,6 +127,20 @@ impl Export {
         }
         let end = std::mem::take(&mut self.end);
         self.give(Part::End(end)).await
+    }
+
+    async fn blocks(&self, user: &UserRow) -> Result<(), Ended> {
+        let mut token = String::new();
+        loop {
+            let page = self.admin.chat.blocks_of(user, &token).await?;
+            token.clone_from(&page.next_page_token);
+            if !page.blocks.is_empty() {
+                self.give(Part::Blocks(page)).await?;
+            }
+            if token.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     async fn conversation(&mut self, user: UserId, peer: String) -> Result<(), Ended> {

@@ -96,7 +96,7 @@ pub(super) async fn messages(
         range: MessageRange {
             thread_id: thread.id,
             after: request.after_id.unwrap_or(0),
-            before: request.before_id.unwrap_or(MAX_ID + 1),
+            before: before(request.before_id, thread.ends_at),
             newest_first: request.newest_first,
             viewer: user_key,
             peer: peer_key,
@@ -119,6 +119,12 @@ pub(super) async fn messages(
         })
     });
     Ok(first.chain(rest).boxed())
+}
+
+/// What is behind the end that a user sees is not looked through.
+fn before(asked: Option<i64>, ends_at: Option<i64>) -> i64 {
+    let end = ends_at.map_or(MAX_ID + 1, |id| id.saturating_add(1));
+    asked.map_or(end, |asked| asked.min(end))
 }
 
 /// A part of a list, for the request that asked for it.

@@ -21,7 +21,7 @@ use tonic::{Status, Streaming};
 
 use super::Chat;
 use crate::{
-    command::{Deletion, Dispatch, Edit, Mark, MarkKind, NewMessage},
+    command::{Block, Deletion, Dispatch, Edit, Mark, MarkKind, NewMessage},
     committer::{Dispatched, MAX_AGE, Marked, Returns, Stored, Terms, Verb},
     error::Error,
     metrics::Stream,
@@ -167,6 +167,16 @@ fn accept(
             let state =
                 |state| Outcome::Delivered(v1::MarkDeliveredResponse { state: Some(state) });
             queue(chat, request_id, mark, terms, marked(chat, state))
+        }
+        Some(Command::Block(v1::BlockUserRequest { user_id, peer_id })) => {
+            let block = Block::parse(&user_id, &peer_id, true);
+            let blocked = told(|()| Outcome::Block(v1::BlockUserResponse {}));
+            queue(chat, request_id, block, terms, blocked)
+        }
+        Some(Command::Unblock(v1::UnblockUserRequest { user_id, peer_id })) => {
+            let block = Block::parse(&user_id, &peer_id, false);
+            let unblocked = told(|()| Outcome::Unblock(v1::UnblockUserResponse {}));
+            queue(chat, request_id, block, terms, unblocked)
         }
         None => {
             let problem = "missing or unreadable";

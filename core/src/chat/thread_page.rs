@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-const MAX_LIMIT: i32 = 200;
+/// Of any list that is given in pages.
+pub(super) const MAX_LIMIT: i32 = 200;
 
 /// What the first response of a page tells besides threads.
 pub(super) async fn overview(store: &Store, user_id: UserId) -> Result<ThreadList, Error> {
@@ -95,7 +96,8 @@ pub(super) async fn find(
     thread.filter(is_visible).ok_or(Error::ThreadNotFound)
 }
 
-async fn acting(store: &Store, id: UserId) -> Result<UserRow, Error> {
+/// The user who asks, if they are there.
+pub(super) async fn acting(store: &Store, id: UserId) -> Result<UserRow, Error> {
     let user = store.find_user(id).await?.ok_or(Error::UserUnknown)?;
     if user.deleted { Err(Error::UserDeleted) } else { Ok(user) }
 }
@@ -109,8 +111,9 @@ pub(super) async fn with_state(
     let on_wire_user = user.clone().into();
     let seen = async {
         let states = store.thread_states(user.key, ids).await?;
-        // After the states: it may be newer than what they say, and is never older.
-        Ok((states, store.last_messages(user.key, ids).await?))
+        // After the states: a message may be in a newer state than they say, never in an older one.
+        let ends: Vec<_> = states.iter().map(|state| (state.thread_id, state.last_id)).collect();
+        Ok((states, store.last_messages(user.key, &ends).await?))
     };
     let threads = store.get_threads(ids, user, &on_wire_user);
     let (mut threads, (states, mut last_messages)) = tokio::try_join!(threads, seen)?;

@@ -12,7 +12,7 @@ use netrox_proto::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Claims, Deletion, Digest, Dispatch, Edit, MAX_ID, Mark, MarkKind, NewMessage, SentForm,
+    Block, Claims, Deletion, Digest, Dispatch, Edit, MAX_ID, Mark, MarkKind, NewMessage, SentForm,
     UserChange,
 };
 use crate::error::Error;
@@ -74,6 +74,12 @@ pub(crate) fn message_id(field: &'static str, id: i64) -> Result<i64, Error> {
 pub(crate) fn page_token(token: &str) -> Result<i64, Error> {
     let id = token.parse().ok().filter(|id| (1..=MAX_ID).contains(id));
     id.ok_or(Error::InvalidField { field: "page_token", problem: "not one of ours" })
+}
+
+/// Where a page of blocks goes on: behind this peer.
+pub(crate) fn block_token(token: &str) -> Result<UserId, Error> {
+    let problem = "not one of ours";
+    token.parse().map_err(|_| Error::InvalidField { field: "page_token", problem })
 }
 
 /// A JSON object, kept as it was sent.
@@ -140,6 +146,13 @@ impl Mark {
             return Err(Error::UserUnknown);
         }
         Ok(Self { user, peer, up_to: message_id("up_to_id", up_to)?, kind })
+    }
+}
+
+impl Block {
+    pub(crate) fn parse(user: &str, peer: &str, blocks: bool) -> Result<Self, Error> {
+        let (user, peer) = (user_id("user_id", user)?, user_id("peer_id", peer)?);
+        if user == peer { Err(Error::UserUnknown) } else { Ok(Self { user, peer, blocks }) }
     }
 }
 

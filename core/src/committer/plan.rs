@@ -1,10 +1,14 @@
 //! What a batch of writes becomes, decided in memory: who may write, which ids and sequence numbers are
 //! given, what each caller is answered and what each user learns. No database in here.
 //!
-//! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`], [`edit`], [`delete`], [`mark`].
+//! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`], [`edit`], [`delete`], [`mark`],
+//! [`block`].
 //! [`quota`] is what a send must be within.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 
@@ -29,6 +33,7 @@ use crate::{
     },
 };
 
+mod block;
 mod delete;
 mod dispatch;
 mod edit;
@@ -49,6 +54,7 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
             Write::Chat(ChatWrite::Edit(edit)) => edit::ask(edit, &mut query),
             Write::Chat(ChatWrite::Delete(deletion)) => delete::ask(deletion, &mut query),
             Write::Chat(ChatWrite::Mark(mark)) => mark::ask(mark, &mut query),
+            Write::Chat(ChatWrite::Block(block)) => block::ask(block, &mut query),
             Write::Upkeep(UpkeepWrite::CountFiles(user)) => quota::ask_files(*user, &mut query),
             Write::Upkeep(
                 UpkeepWrite::BeginUpload(_)
@@ -78,6 +84,10 @@ pub(super) struct Plan<'a> {
     /// What the batch changes.
     feeds: BTreeMap<UserKey, UserState>,
     threads: BTreeMap<Pair, ActivityRow>,
+    /// Those of them whose two users do not see the same, with the new messages that the receiver does not see.
+    uneven: BTreeMap<Pair, BTreeSet<i64>>,
+    /// Messages and files that their receivers are not shown.
+    pub(super) swallowed: usize,
     states: BTreeMap<(UserKey, i64), ThreadStateRow>,
     /// The messages of the batch that a user is shown in a thread, of which it was asked how far its users got.
     shown: BTreeMap<(UserKey, i64), Vec<i64>>,
@@ -95,6 +105,8 @@ impl<'a> Plan<'a> {
             request: None,
             feeds: BTreeMap::new(),
             threads: BTreeMap::new(),
+            uneven: BTreeMap::new(),
+            swallowed: 0,
             states: BTreeMap::new(),
             shown: BTreeMap::new(),
         }
@@ -129,6 +141,7 @@ impl<'a> Plan<'a> {
                 self.delete(deletion).map(|erases_file| Written::Deleted { erases_file })
             }
             ChatWrite::Mark(mark) => self.mark(mark).map(Written::Marked),
+            ChatWrite::Block(block) => self.block(block).map(|()| Written::Nothing),
         }
     }
 
@@ -136,6 +149,7 @@ impl<'a> Plan<'a> {
     pub(super) fn finish(&mut self) {
         self.rows.feeds = self.feeds.values().copied().collect();
         self.rows.activities = self.threads.values().copied().collect();
+        self.rows.swallowed = self.swallowed_rows();
         self.rows.thread_states = self.states.values().copied().collect();
     }
 
@@ -157,13 +171,13 @@ impl<'a> Plan<'a> {
     }
 
     /// The thread of a pair with its next message, which `one` sends to `two`, and whose instant is later than that of the last
-    /// one, also when the clock steps back. One with a file may not be shown to `two` yet.
+    /// one, also when the clock steps back. `fate`: what becomes of it with `two`.
     fn thread_activity(
         &mut self,
         one: UserKey,
         two: UserKey,
         message: i64,
-        is_shown: bool,
+        fate: Fate,
     ) -> Result<Activity, Error> {
         let pair @ (low_key, high_key) = (one.min(two), one.max(two));
         let known = self.threads.get(&pair).map(|row| &row.thread);
@@ -186,11 +200,26 @@ impl<'a> Plan<'a> {
                 self.count_conversation(one);
                 // A mark that is decided after it finds it.
                 self.loaded.progress.insert(pair, ThreadProgress::new(id, low_key));
-                ThreadState::new(id, pair, created)
+                ThreadState::new(id, pair, one, created)
             }
         };
-        thread.sent(one, message, is_shown);
-        self.threads.insert(pair, ActivityRow { thread, last_message: message });
+        let begins_late = thread.begins_late(one, fate != Fate::Swallowed);
+        if begins_late {
+            (thread.late_created, thread.late_one) = (Some(thread.last_activity), Some(one));
+        }
+        match fate {
+            Fate::Shown | Fate::HeldBack => thread.sent(one, message, fate == Fate::Shown),
+            Fate::Swallowed => {
+                thread.swallowed(one, message);
+                self.note_swallowed(pair, message);
+            }
+        }
+        if begins_late {
+            self.uneven.entry(pair).or_default();
+        }
+        let last_message = thread.last_message.unwrap_or_default();
+        self.threads.insert(pair, ActivityRow { thread, last_message });
+        let is_shown = fate == Fate::Shown;
         if let Some(progress) = self.loaded.progress.get_mut(&pair) {
             progress.of(one).last_id = message;
             if is_shown {
@@ -236,7 +265,8 @@ impl<'a> Plan<'a> {
         }
         let shown = self.shown.get(&(user.key, thread_id)).into_iter().flatten();
         let unread = shown.filter(|id| **id > own.seen_id).count();
-        let user = self.feeds.get(&user.key).copied().unwrap_or(user);
+        let user_key = user.key;
+        let user = self.feeds.get(&user_key).copied().unwrap_or(user);
         Some(Arc::new(v1::ThreadState {
             thread_id,
             peer_id: UserId(peer.id).to_string(),
@@ -244,9 +274,9 @@ impl<'a> Plan<'a> {
             unread: i32::try_from(unread).unwrap_or(i32::MAX).min(MOST_UNREAD as i32),
             seen_id: own.seen_id,
             delivered_id: own.delivered_id,
-            peer_seen_id: of_peer.seen_id,
-            peer_delivered_id: of_peer.delivered_id,
-            blocked: false,
+            peer_seen_id: of_peer.shown_marks().seen_id,
+            peer_delivered_id: of_peer.shown_marks().delivered_id,
+            blocked: self.loaded.blocks.contains(&(user_key, peer.key)),
             rev: user.last_seq.cast_unsigned(),
         }))
     }
@@ -268,9 +298,9 @@ impl<'a> Plan<'a> {
     fn keep_marks(&mut self, user: UserKey, peer: UserKey) -> Option<i64> {
         let progress = self.loaded.progress.get_mut(&(user.min(peer), user.max(peer)))?;
         let (thread_id, own) = (progress.thread_id, *progress.of(user));
-        let Progress { seen_id, delivered_id, .. } = own;
+        let Progress { seen_id, delivered_id, shown, .. } = own;
         let state = self.states.entry((user, thread_id));
-        let row = ThreadStateRow { user, thread_id, seen_id, delivered_id, seq: None };
+        let row = ThreadStateRow { user, thread_id, seen_id, delivered_id, shown, seq: None };
         let seq = state.or_insert(row).seq;
         self.states.insert((user, thread_id), ThreadStateRow { seq, ..row });
         Some(thread_id)
@@ -338,6 +368,16 @@ impl<'a> Plan<'a> {
             request: self.request.clone(),
         });
     }
+}
+
+/// What becomes of a message with its receiver, when it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Shown,
+    /// One with a file, until it is dispatched.
+    HeldBack,
+    /// The receiver blocks the sender: it is the sender's alone.
+    Swallowed,
 }
 
 /// What a thread becomes with its next message.

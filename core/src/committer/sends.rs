@@ -25,7 +25,11 @@ fn message(write: &Write) -> Option<&NewMessage> {
     match write {
         Write::Chat(ChatWrite::Message(message)) => Some(message),
         Write::Chat(
-            ChatWrite::Dispatch(_) | ChatWrite::Edit(_) | ChatWrite::Delete(_) | ChatWrite::Mark(_),
+            ChatWrite::Dispatch(_)
+            | ChatWrite::Edit(_)
+            | ChatWrite::Delete(_)
+            | ChatWrite::Mark(_)
+            | ChatWrite::Block(_),
         )
         | Write::Directory(_)
         | Write::Session(_)
@@ -84,5 +88,6 @@ pub(super) async fn run(
     let mut answers = Answers::to(writes.len());
     let mut plan = Plan::new(found, now, start);
     plan.decide_all(writes, requests, &mut answers);
-    Ok(Some(Committed { answers: answers.into_vec(), changes: plan.changes, signals: Vec::new() }))
+    let (answers, changes) = (answers.into_vec(), plan.changes);
+    Ok(Some(Committed { answers, changes, ..Committed::default() }))
 }

@@ -218,12 +218,13 @@ impl CommitTask {
 
     fn measure(&self, result: &Result<Committed, BatchError>, begun: Instant) {
         match result {
-            Ok(Committed { answers, .. }) => {
+            Ok(Committed { answers, swallowed, .. }) => {
                 let is_message =
                     |answer: &&WriteResult| matches!(answer, Ok(Written::Message(Stored::Now(..))));
                 let messages = answers.iter().filter(is_message).count();
                 let writes = answers.iter().filter(|answer| answer.is_ok()).count();
                 self.metrics.stored(writes, messages, begun.elapsed());
+                self.metrics.swallowed(*swallowed);
             }
             Err(BatchError::NotNow) => self.metrics.failed(CommitFailure::PutBack),
             Err(BatchError::Told(Error::OutcomeUnknown)) => {

@@ -26,6 +26,8 @@ pub(super) struct Committed {
     pub(super) answers: Vec<WriteResult>,
     pub(super) changes: Vec<Change>,
     pub(super) signals: Vec<Signal>,
+    /// Messages and files that their receiver is not shown.
+    pub(super) swallowed: usize,
 }
 
 impl Committed {
@@ -81,7 +83,9 @@ pub(super) async fn run(
     plan.finish();
 
     let signals = writes.iter().filter_map(Write::signal).collect();
-    let committed = Committed { answers: answers.into_vec(), changes: plan.changes, signals };
+    let swallowed = plan.swallowed;
+    let committed =
+        Committed { answers: answers.into_vec(), changes: plan.changes, signals, swallowed };
     progress.enter(Phase::Committing);
     match transaction.commit(&plan.rows).await {
         Ok(()) => Ok(committed),

@@ -5,7 +5,7 @@ use netrox_proto::ids::UserId;
 use super::{answer::Answer, session::AnswerQuestion};
 use crate::{
     change::Signal,
-    command::{Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
+    command::{Block, Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
     store::session::{NewNotice, NoticeKind},
 };
 
@@ -31,6 +31,7 @@ pub(crate) enum ChatWrite {
     Edit(Edit),
     Delete(Deletion),
     Mark(Mark),
+    Block(Block),
 }
 
 #[derive(Debug)]
@@ -83,7 +84,8 @@ impl Write {
                 | ChatWrite::Dispatch(_)
                 | ChatWrite::Edit(_)
                 | ChatWrite::Delete(_)
-                | ChatWrite::Mark(_),
+                | ChatWrite::Mark(_)
+                | ChatWrite::Block(_),
             )
             | Self::Session(_)
             | Self::Upkeep(_) => None,
@@ -113,6 +115,7 @@ impl Write {
             Self::Chat(ChatWrite::Edit(edit)) => Some(edit.user),
             Self::Chat(ChatWrite::Delete(deletion)) => Some(deletion.user),
             Self::Chat(ChatWrite::Mark(mark)) => Some(mark.user),
+            Self::Chat(ChatWrite::Block(block)) => Some(block.user),
             Self::Directory(_) | Self::Session(_) | Self::Upkeep(_) => None,
         }
     }
@@ -126,7 +129,12 @@ impl Write {
             Self::Chat(ChatWrite::Edit(edit)) => {
                 edit.body.len() + edit.meta.iter().flatten().map(String::len).sum::<usize>()
             }
-            Self::Chat(ChatWrite::Dispatch(_) | ChatWrite::Delete(_) | ChatWrite::Mark(_)) => 0,
+            Self::Chat(
+                ChatWrite::Dispatch(_)
+                | ChatWrite::Delete(_)
+                | ChatWrite::Mark(_)
+                | ChatWrite::Block(_),
+            ) => 0,
             Self::Directory(DirectoryWrite::EnsureUser(claims)) => claims.change.size(),
             Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()

@@ -22,6 +22,7 @@ pub(crate) struct Commits {
     waiting: Gauge,
     unknown: Counter,
     messages: Counter,
+    swallowed: Counter,
     pub(crate) queues: Queues,
 }
 
@@ -34,6 +35,7 @@ impl Commits {
             waiting: Gauge::default(),
             unknown: Counter::default(),
             messages: Counter::default(),
+            swallowed: Counter::default(),
             queues,
         }
     }
@@ -66,6 +68,11 @@ impl Commits {
             self.unknown.clone(),
         );
         registry.register("messages_stored", "Messages that were stored", self.messages.clone());
+        registry.register(
+            "messages_swallowed",
+            "Messages and files that were kept from a receiver who blocks their sender",
+            self.swallowed.clone(),
+        );
     }
 
     /// So many writes are durable, `messages` of which are messages; it took so long.
@@ -73,6 +80,13 @@ impl Commits {
         self.seconds.observe(took.as_secs_f64());
         self.writes.observe(writes as f64);
         self.messages.inc_by(messages as u64);
+    }
+
+    /// So many messages and files are their senders' alone.
+    pub(crate) fn swallowed(&self, count: usize) {
+        if count > 0 {
+            self.swallowed.inc_by(count as u64);
+        }
     }
 
     pub(crate) fn failed(&self, outcome: CommitFailure) {

@@ -23,6 +23,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
         "netrox_chat_commits_failed_total{outcome=\"unknown\"} 0",
         "netrox_chat_writes_waiting 0",
         "netrox_chat_messages_stored_total 0",
+        "netrox_chat_messages_swallowed_total 0",
         "netrox_chat_feed_reads_total{cause=\"hole\"} 0",
         "netrox_chat_streams_open{stream=\"watch\"} 0",
         "netrox_chat_database_snapshot_held 0",
@@ -35,6 +36,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
     first.is_unknown();
     drop(first);
     metrics.commits.stored(3, 2, Duration::from_millis(2));
+    metrics.commits.swallowed(5);
     metrics.commits.failed(CommitFailure::Refused);
     metrics.streams.read_for(ReadCause::Behind);
     let _open = metrics.streams.open(Stream::Subscribe);
@@ -67,6 +69,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
         "netrox_chat_writes_waiting 1",
         "netrox_chat_writes_unknown_total 1",
         "netrox_chat_messages_stored_total 2",
+        "netrox_chat_messages_swallowed_total 5",
         "netrox_chat_feed_reads_total{cause=\"behind\"} 1",
         "netrox_chat_serving{part=\"database\"} 1",
         "netrox_chat_serving{part=\"files\"} 0",

@@ -33,7 +33,7 @@ use self::thread::{ThreadProgressRow, progress, reply_target_columns, thread_col
 pub(crate) use self::{
     form::{FormRow, Forms},
     postgres::sends::Sends,
-    thread::{Pair, Progress, ReplyTarget, ThreadProgress, ThreadState},
+    thread::{Marks, Pair, Progress, ReplyTarget, ThreadProgress, ThreadState},
 };
 
 /// What the writes of a batch name.
@@ -76,6 +76,8 @@ pub(crate) struct BatchData {
     pub(crate) reply_targets: HashMap<i64, ReplyTarget>,
     pub(crate) progress: HashMap<Pair, ThreadProgress>,
     pub(crate) forms: Forms,
+    /// Who blocks whom, of the pairs that were asked for.
+    pub(crate) blocks: HashSet<(UserKey, UserKey)>,
     /// Of those who would begin a conversation.
     pub(crate) begun: HashMap<UserKey, Begun>,
     /// Bytes.
@@ -94,6 +96,8 @@ pub(crate) struct UserState {
     pub(crate) last_seq: i64,
     /// In which the feed last moved.
     pub(crate) start: Start,
+    /// Whether the user blocks anybody, or once did.
+    pub(crate) has_blocks: bool,
 }
 
 /// A thread that was written to.
@@ -101,7 +105,7 @@ pub(crate) struct UserState {
 pub(crate) struct ActivityRow {
     /// With the instant of its newest message.
     pub(crate) thread: ThreadState,
-    /// The id of it.
+    /// The newest that was not swallowed; 0 where there is none.
     pub(crate) last_message: i64,
 }
 
@@ -153,6 +157,10 @@ pub(crate) struct Rows<'a> {
     pub(crate) feed_starts: Vec<FeedStartRow>,
     /// Those that were written to.
     pub(crate) activities: Vec<ActivityRow>,
+    /// Those of them whose two users do not see the same.
+    pub(crate) swallowed: Vec<SwallowedRow>,
+    /// By who blocks whom, since when; `None` if no longer.
+    pub(crate) blocks: BTreeMap<(UserKey, UserKey), Option<i64>>,
     /// Those whose marks moved, or whose state changed otherwise.
     pub(crate) thread_states: Vec<ThreadStateRow>,
     /// Files whose messages were deleted.
@@ -207,6 +215,20 @@ pub(crate) struct ErasedFileRow {
     pub(crate) start: Start,
 }
 
+/// What a thread has that one of its users does not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SwallowedRow {
+    pub(crate) thread_id: i64,
+    pub(crate) low_swallowed: Option<i64>,
+    pub(crate) high_swallowed: Option<i64>,
+    pub(crate) late_created: Option<i64>,
+    pub(crate) late_one: Option<UserKey>,
+    /// Whether it is known what the newest messages are that both may see.
+    pub(crate) knows_ends: bool,
+    /// The new messages of the batch that their receiver does not see.
+    pub(crate) messages: Vec<i64>,
+}
+
 /// What a user is to see of a thread, in its new state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThreadStateRow {
@@ -214,6 +236,8 @@ pub(crate) struct ThreadStateRow {
     pub(crate) thread_id: i64,
     pub(crate) seen_id: i64,
     pub(crate) delivered_id: i64,
+    /// What the peer is shown of it, if that is not all.
+    pub(crate) shown: Option<Marks>,
     /// The new place, if the feed of the user moved for it.
     pub(crate) seq: Option<u64>,
 }
@@ -248,6 +272,7 @@ pub(crate) struct ChangedMessageRow {
     pub(crate) meta: Option<String>,
     pub(crate) hidden_for_sender: bool,
     pub(crate) hidden_for_receiver: bool,
+    pub(crate) receiver_sees: Option<String>,
     /// The new places, if the feeds of the sender and the receiver moved.
     pub(crate) sender_seq: Option<u64>,
     pub(crate) receiver_seq: Option<u64>,
@@ -287,6 +312,7 @@ impl ChangedMessageRow {
             meta: message.meta.clone(),
             hidden_for_sender,
             hidden_for_receiver,
+            receiver_sees: message.receiver_sees.clone(),
             sender_seq,
             receiver_seq,
             receiver_first_seq: receiver_seq,
@@ -317,6 +343,21 @@ impl BatchQuery {
         senders.sort_unstable();
         senders.dedup();
         (!senders.is_empty()).then_some((senders, contacts))
+    }
+
+    /// Who may block whom of those who were found, each once.
+    fn possible_blocks(&self, loaded: &BatchData) -> Vec<(UserKey, UserKey)> {
+        let user = |id: &UserId| loaded.users.get(id);
+        let pairs = self.pairs.iter().chain(&self.marked_pairs);
+        let pairs = pairs.filter_map(|(one, two)| Some((user(one)?, user(two)?)));
+        let both = pairs.flat_map(|(one, two)| [(one, two), (two, one)]);
+        let mut keys: Vec<_> = both
+            .filter(|(blocker, _)| blocker.has_blocks)
+            .map(|(blocker, blocked)| (blocker.key, blocked.key))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// Those of whom is asked what their files take, each once.
@@ -377,15 +418,17 @@ impl BatchData {
                 thread_id: row.id,
                 low_key: row.low_key,
                 low: Progress {
-                    last_id: row.low_last_id,
+                    last_id: row.low_last_id.max(row.low_swallowed.unwrap_or_default()),
                     seen_id: row.low_seen_id,
                     delivered_id: row.low_delivered_id,
+                    shown: Marks::of(row.low_shown_seen_id, row.low_shown_delivered_id),
                     last_of_peer: Some(row.high_sent.unwrap_or(row.low_last_id)),
                 },
                 high: Progress {
-                    last_id: row.high_last_id,
+                    last_id: row.high_last_id.max(row.high_swallowed.unwrap_or_default()),
                     seen_id: row.high_seen_id,
                     delivered_id: row.high_delivered_id,
+                    shown: Marks::of(row.high_shown_seen_id, row.high_shown_delivered_id),
                     last_of_peer: Some(row.low_sent.unwrap_or(row.high_last_id)),
                 },
             };

@@ -1,10 +1,13 @@
 //! Messages.
 
+use std::sync::Arc;
+
 use netrox_proto::{
     ids::{ClientRef, UserId},
     time::timestamp,
     v1,
 };
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -25,7 +28,7 @@ macro_rules! message_columns {
          m.attachment_path, m.attachment_name, m.attachment_size, m.attachment_type, m.dispatched, \
          m.reply_to, m.meta, m.sender_seq, m.receiver_seq, \
          m.hidden_for_sender is not null as hidden_for_sender, \
-         m.hidden_for_receiver is not null as hidden_for_receiver, \
+         m.hidden_for_receiver is not null as hidden_for_receiver, m.receiver_sees, \
          case when m.ref_from_client is not null then m.client_ref end as client_ref"
     };
 }
@@ -51,9 +54,22 @@ pub(crate) struct MessageRow {
     /// `None` until the receiver is shown it.
     pub(crate) receiver_seq: Option<i64>,
     pub(crate) hidden_for_sender: bool,
+    /// Also of one that was swallowed, of which the receiver is never shown anything.
     pub(crate) hidden_for_receiver: bool,
+    /// What the receiver goes on to see of one that its sender edited while blocked: an [`EarlierText`].
+    pub(crate) receiver_sees: Option<String>,
     /// If the sender's own client chose it.
     pub(crate) client_ref: Option<Uuid>,
+}
+
+/// What a message was, as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct EarlierText {
+    pub(crate) body: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) meta: Option<String>,
+    /// Microseconds since the epoch.
+    pub(crate) updated: i64,
 }
 
 /// As whom a user takes part in a message.
@@ -156,13 +172,36 @@ impl MessageRow {
         self.receiver_seq.is_some() && !self.deleted && !self.hidden_for_receiver
     }
 
+    /// Whether its receiver blocked its sender when it was stored, or its file dispatched: it is the sender's alone.
+    pub(crate) fn is_swallowed(&self) -> bool {
+        self.receiver_seq.is_none() && self.hidden_for_receiver
+    }
+
+    /// What its receiver sees now, to be kept when it is edited.
+    pub(crate) fn as_receiver_sees(&self) -> String {
+        let MessageRow { body, meta, updated, .. } = self;
+        let now = EarlierText { body: body.clone(), meta: meta.clone(), updated: *updated };
+        // Texts and a number can be written as JSON.
+        let now = || serde_json::to_string(&now).unwrap_or_default();
+        self.receiver_sees.clone().unwrap_or_else(now)
+    }
+
+    fn earlier_text(&self) -> Option<EarlierText> {
+        serde_json::from_str(self.receiver_sees.as_deref()?).ok()
+    }
+
     /// As one of its participants sees it.
     pub(crate) fn into_wire(
-        self,
+        mut self,
         viewer: Participant,
         sender_id: String,
         receiver_id: String,
     ) -> v1::Message {
+        if viewer == Participant::Receiver
+            && let Some(EarlierText { body, meta, updated }) = self.earlier_text()
+        {
+            (self.body, self.meta, self.updated) = (body, meta, updated);
+        }
         let hidden = self.is_hidden_for(viewer);
         let (seq, client_ref) = match viewer {
             Participant::Sender => (Some(self.sender_seq), self.client_ref),
@@ -238,8 +277,13 @@ impl ParticipantsRow {
         self.receiver_first_seq.map(i64::cast_unsigned)
     }
 
-    pub(crate) fn has_participant(&self, user: UserId) -> bool {
-        self.participant(user).is_some()
+    /// Whether a user takes part in it, and it was not swallowed before it reached them.
+    pub(crate) fn is_known_to(&self, user: UserId) -> bool {
+        match self.participant(user) {
+            Some(Participant::Sender) => true,
+            Some(Participant::Receiver) => !self.message.is_swallowed(),
+            None => false,
+        }
     }
 
     pub(crate) fn participant(&self, user: UserId) -> Option<Participant> {
@@ -255,6 +299,15 @@ impl ParticipantsRow {
     pub(crate) fn into_wire(self, viewer: Participant) -> v1::Message {
         let (sender, receiver) = (self.sender_id(), self.receiver_id());
         self.message.into_wire(viewer, sender.to_string(), receiver.to_string())
+    }
+
+    /// As its sender sees it, and as its receiver does: mostly the same.
+    pub(crate) fn into_wire_of_both(self) -> (Arc<v1::Message>, Arc<v1::Message>) {
+        let to_receiver = self.message.receiver_sees.is_some().then(|| self.clone());
+        let to_sender = Arc::new(self.into_wire(Participant::Sender));
+        let to_receiver = to_receiver.map(|row| Arc::new(row.into_wire(Participant::Receiver)));
+        let to_receiver = to_receiver.unwrap_or_else(|| Arc::clone(&to_sender));
+        (to_sender, to_receiver)
     }
 }
 
@@ -308,7 +361,8 @@ pub(super) use with_participants;
 const FIND: &str = with_participants!("m.id = $1");
 const FIND_BY_REF: &str =
     with_participants!("m.sender = (select key from users where id = $1) and m.client_ref = $2");
-/// The newest message of each thread that is visible to the user $1.
+/// The newest message of each thread that is visible to the user $1, up to one that is known to be as new: what was swallowed
+/// behind it, however much, is not looked through.
 macro_rules! last_of_threads {
     ($threads:literal) => {
         concat!(
@@ -316,8 +370,8 @@ macro_rules! last_of_threads {
             message_columns!(),
             " from ",
             $threads,
-            " join messages m on m.thread_id = j.value and m.id = (
-                select v.id from messages v where v.thread_id = j.value
+            " join messages m on m.thread_id = j.thread_id and m.id = (
+                select v.id from messages v where v.thread_id = j.thread_id and v.id <= j.last_id
                     and (v.sender = $1 and v.hidden_for_sender is null
                         or v.sender <> $1 and v.hidden_for_receiver is null
                             and v.receiver_seq is not null)
@@ -325,8 +379,11 @@ macro_rules! last_of_threads {
         )
     };
 }
-const SQLITE_LAST_OF_THREADS: &str = last_of_threads!("json_each($2) j");
-const POSTGRES_LAST_OF_THREADS: &str = last_of_threads!("unnest($2::bigint[]) as j (value)");
+const SQLITE_LAST_OF_THREADS: &str = last_of_threads!(
+    "(select value ->> 0 as thread_id, value ->> 1 as last_id from json_each($2)) j"
+);
+const POSTGRES_LAST_OF_THREADS: &str =
+    last_of_threads!("unnest($2::bigint[], $3::bigint[]) as j (thread_id, last_id)");
 const FIND_BY_PATH: &str = with_participants!("m.attachment_path = $1");
 
 impl Store {
@@ -356,11 +413,12 @@ impl Store {
         read!(self, fetch_optional, sqlx::query_as(FIND).bind(id))
     }
 
-    /// The newest message of each thread that a user may see, in no order.
+    /// The newest message of each thread that a user may see, in no order. With each thread, the greatest id that was ever
+    /// visible to the user.
     pub(crate) async fn last_messages(
         &self,
         user: UserKey,
-        threads: &[i64],
+        threads: &[(i64, i64)],
     ) -> Result<Vec<MessageRow>, Error> {
         let rows = match self.readers()? {
             Readers::Sqlite(pool) => {
@@ -369,7 +427,9 @@ impl Store {
                 query.fetch_all(pool).await
             }
             Readers::Postgres(pool) => {
-                let query = sqlx::query_as(POSTGRES_LAST_OF_THREADS).bind(user).bind(threads);
+                let (threads, last): (Vec<_>, Vec<_>) = threads.iter().copied().unzip();
+                let query = sqlx::query_as(POSTGRES_LAST_OF_THREADS).bind(user);
+                let query = query.bind(threads).bind(last);
                 read_postgres!(pool, fetch_all, query)
             }
         };

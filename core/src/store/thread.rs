@@ -11,15 +11,39 @@ use super::{
 };
 
 const FIND: &str = "\
-    select t.id, coalesce(s.seen_id, 0) as seen_id, coalesce(p.seen_id, 0) as peer_seen_id
+    select t.id, coalesce(s.seen_id, 0) as seen_id,
+        coalesce(p.shown_seen_id, p.seen_id, 0) as peer_seen_id,
+        case when t.last_message_at = t.last_activity
+                and case t.low_key when $1 then t.high_swallowed else t.low_swallowed end > t.last_message
+            then case when case t.low_key when $1 then t.low_swallowed else t.high_swallowed end > t.last_message
+                then case t.low_key when $1 then t.low_swallowed else t.high_swallowed end
+                else t.last_message end end as ends_at
     from threads t left join thread_states s on s.user_key = $1 and s.thread_id = t.id
     left join thread_states p on p.user_key = $2 and p.thread_id = t.id
     where t.low_key = $3 and t.high_key = $4";
-/// The newest message of a thread. Not the time of its last activity: a clock that was ahead would keep it on top.
-macro_rules! place {
-    () => {
-        "case when t.last_message_at = t.last_activity then t.last_message
-            else coalesce((select max(m.id) from messages m where m.thread_id = t.id), 0) end"
+/// Threads with their newest message that is there for the user $1. Not with the time of their last activity: a clock that was
+/// ahead would keep them on top. Null where all was swallowed.
+macro_rules! placed {
+    ($own:literal, $peer:literal) => {
+        concat!(
+            "select t.id, case when t.last_message_at = t.last_activity
+                then case when t.",
+            $own,
+            "_swallowed > t.last_message then t.",
+            $own,
+            "_swallowed when t.last_message = 0 and t.",
+            $peer,
+            "_swallowed is not null then null else t.last_message end
+                else coalesce((select m.id from messages m where m.thread_id = t.id
+                        and (m.sender = $1 or m.receiver_seq is not null or m.hidden_for_receiver is null)
+                    order by m.id desc limit 1),
+                    case when t.",
+            $peer,
+            "_swallowed is null then 0 end) end as place
+            from threads t where t.",
+            $own,
+            "_key = $1"
+        )
     };
 }
 macro_rules! list_ids {
@@ -27,15 +51,11 @@ macro_rules! list_ids {
         concat!(
             "select ",
             $aggregate,
-            " from (
-                select t.id, ",
-            place!(),
-            " as place from threads t where low_key = $1
-                union all
-                select t.id, ",
-            place!(),
-            " as place from threads t where high_key = $1
-            ) as mine"
+            " from (",
+            placed!("low", "high"),
+            " union all ",
+            placed!("high", "low"),
+            ") as mine where place is not null"
         )
     };
 }
@@ -46,7 +66,13 @@ const POSTGRES_LIST_IDS: &str =
 macro_rules! get_many {
     ($ids:literal) => {
         concat!(
-            "select t.id, t.user_one, t.created, t.last_activity,
+            "select t.id,
+                case when t.user_one = $2 then t.user_one else coalesce(t.late_one, t.user_one) end as user_one,
+                case when t.user_one = $2 then t.created else coalesce(t.late_created, t.created) end as created,
+                case when case t.low_key when $2 then t.high_swallowed else t.low_swallowed end > t.last_message
+                    then coalesce((select m.created from messages m
+                        where m.thread_id = t.id and m.id = t.last_message), t.created)
+                    else t.last_activity end as last_activity,
                 u.key as peer_key, u.id as peer_id, u.email as peer_email, u.profile as peer_profile
             from ",
             $ids,
@@ -102,6 +128,8 @@ pub(crate) struct FoundThread {
     pub(crate) id: i64,
     pub(crate) seen_id: i64,
     pub(crate) peer_seen_id: i64,
+    /// The last message that is there for the user, where some of the peer's behind it were swallowed: they are many, perhaps.
+    pub(crate) ends_at: Option<i64>,
 }
 
 impl Store {

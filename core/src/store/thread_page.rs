@@ -24,17 +24,30 @@ macro_rules! last_noted {
             $peer,
             "_sent = t.",
             $peer,
-            "_shown then case when t.",
-            $own,
-            "_sent > t.",
+            "_shown then case when ",
+            last_noted!(@own $own),
+            " > t.",
             $peer,
-            "_shown then t.",
-            $own,
-            "_sent else t.",
+            "_shown then ",
+            last_noted!(@own $own),
+            " else t.",
             $peer,
             "_shown end end as noted from threads t where t.",
             $own,
             "_key = $1"
+        )
+    };
+    (@own $own:literal) => {
+        concat!(
+            "case when t.",
+            $own,
+            "_swallowed > t.",
+            $own,
+            "_sent then t.",
+            $own,
+            "_swallowed else t.",
+            $own,
+            "_sent end"
         )
     };
 }
@@ -75,7 +88,9 @@ macro_rules! maybe_unread {
             noted!(),
             " then t.",
             $peer,
-            "_sent > coalesce(s.seen_id, 0) end, true)"
+            "_sent > coalesce(s.seen_id, 0) end, true) and t.",
+            $peer,
+            "_key not in (select b.blocked from blocks b where b.blocker = $1)"
         )
     };
 }

@@ -19,7 +19,8 @@ const STATES_AT_A_TIME: usize = 16;
 /// Beyond it nobody counts (PROTOCOL-2 section 2).
 pub(crate) const MOST_UNREAD: i64 = 1_000;
 
-/// Threads `t` of a user $1, with what is the user's and what is the peer's. What an older core wrote is not noted: null.
+/// Threads `t` of a user $1, with what is the user's and what is the peer's: of the user's also what the peer does not see. What
+/// an older core wrote is not noted: null.
 macro_rules! own_threads {
     ($condition:literal) => {
         concat!(
@@ -28,7 +29,9 @@ macro_rules! own_threads {
             from (
                 select id, high_key as peer_key,
                     case when last_message_at = last_activity
-                        and last_message in (low_sent, high_sent) then low_sent end as own_sent,
+                        and last_message in (low_sent, high_sent) then
+                            case when low_swallowed > low_sent then low_swallowed else low_sent end
+                        end as own_sent,
                     case when last_message_at = last_activity
                         and last_message in (low_sent, high_sent) then high_sent end as peer_sent,
                     case when last_message_at = last_activity
@@ -37,7 +40,9 @@ macro_rules! own_threads {
             $condition,
             " union all
                 select id, low_key, case when last_message_at = last_activity
-                        and last_message in (low_sent, high_sent) then high_sent end,
+                        and last_message in (low_sent, high_sent) then
+                            case when high_swallowed > high_sent then high_swallowed else high_sent end
+                        end,
                     case when last_message_at = last_activity
                         and last_message in (low_sent, high_sent) then low_sent end,
                     case when last_message_at = last_activity
@@ -150,8 +155,9 @@ macro_rules! states {
             " as last_id, cast(",
             unread!($engine),
             " as bigint) as unread, coalesce(s.seen_id, 0) as seen_id,
-            coalesce(s.delivered_id, 0) as delivered_id, coalesce(p.seen_id, 0) as peer_seen_id,
-            coalesce(p.delivered_id, 0) as peer_delivered_id,
+            coalesce(s.delivered_id, 0) as delivered_id, coalesce(p.shown_seen_id, p.seen_id, 0) as peer_seen_id,
+            coalesce(p.shown_delivered_id, p.delivered_id, 0) as peer_delivered_id,
+            exists (select 1 from blocks b where b.blocker = $1 and b.blocked = t.peer_key) as blocked,
             coalesce((select f.last_seq from feeds f where f.user_key = $1), 0) as rev
             from ",
             $threads,
@@ -174,6 +180,7 @@ pub(crate) struct ThreadStateRow {
     delivered_id: i64,
     peer_seen_id: i64,
     peer_delivered_id: i64,
+    blocked: bool,
     rev: i64,
 }
 
@@ -188,7 +195,7 @@ impl From<ThreadStateRow> for v1::ThreadState {
             delivered_id: row.delivered_id,
             peer_seen_id: row.peer_seen_id,
             peer_delivered_id: row.peer_delivered_id,
-            blocked: false,
+            blocked: row.blocked,
             rev: row.rev.cast_unsigned(),
         }
     }

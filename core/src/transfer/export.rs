@@ -46,6 +46,8 @@ pub struct Exported {
     #[serde(default)]
     pub marks: u64,
     #[serde(default)]
+    pub blocks: u64,
+    #[serde(default)]
     pub revocations: u64,
     #[serde(default)]
     pub files: u64,
@@ -144,6 +146,7 @@ async fn write_lines(
     write_all!(threads, threads, 0);
     write_all!(messages, messages, (0, 0));
     write_all!(marks, marks, (0, 0));
+    write_all!(blocks, blocks, (0, 0));
     let mut after = 0;
     loop {
         let before = after;

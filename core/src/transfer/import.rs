@@ -20,7 +20,7 @@ use crate::{
     clock,
     config::Database,
     lifecycle,
-    lines::{LineKind, MarkLine, MessageLine, RevocationLine, ThreadLine, UserLine},
+    lines::{BlockLine, LineKind, MarkLine, MessageLine, RevocationLine, ThreadLine, UserLine},
     lock::LockFile,
     store::{
         Expected,
@@ -47,6 +47,7 @@ pub struct Imported {
     pub threads: u64,
     pub messages: u64,
     pub marks: u64,
+    pub blocks: u64,
     pub revocations: u64,
     /// That were copied to where servers look for them.
     pub files: u64,
@@ -167,6 +168,7 @@ enum Group {
     Threads(Vec<ThreadLine>),
     Messages(Vec<MessageLine>),
     Marks(Vec<MarkLine>),
+    Blocks(Vec<BlockLine>),
     Revocations(Vec<RevocationLine>),
 }
 
@@ -232,6 +234,9 @@ impl Run {
                 Group::Marks(lines) => {
                     (intake.marks(lines).await, &mut self.imported.marks, &mut read.marks)
                 }
+                Group::Blocks(lines) => {
+                    (intake.blocks(lines).await, &mut self.imported.blocks, &mut read.blocks)
+                }
                 Group::Revocations(lines) => {
                     let stored = &mut self.imported.revocations;
                     (intake.revocations(lines, now).await, stored, &mut read.revocations)
@@ -256,6 +261,7 @@ impl Run {
             let is_new = match group {
                 Group::Messages(lines) => intake.has_new_messages(lines).await,
                 Group::Marks(lines) => intake.has_newer_marks(lines).await,
+                Group::Blocks(lines) => intake.has_new_blocks(lines).await,
                 Group::Users(_) | Group::Threads(_) | Group::Revocations(_) => Ok(false),
             };
             if is_new.map_err(TransferError::Read)? {
@@ -405,6 +411,7 @@ fn parse(line: &[u8], number: u64, groups: &mut Vec<(Vec<u64>, Group)>) -> Resul
         LineKind::Thread => add!(Threads),
         LineKind::Message => add!(Messages),
         LineKind::Mark => add!(Marks),
+        LineKind::Block => add!(Blocks),
         LineKind::Revocation => add!(Revocations),
         LineKind::Session => return Err("a session is of one user's data alone".to_owned()),
     }

@@ -32,6 +32,7 @@ pub(super) struct Manifest {
     threads: Option<u64>,
     messages: Option<u64>,
     marks: Option<u64>,
+    blocks: Option<u64>,
     revocations: Option<u64>,
     #[serde(default)]
     pub(super) missing_files: HashSet<String>,
@@ -46,6 +47,7 @@ pub(super) struct Counts {
     pub(super) threads: u64,
     pub(super) messages: u64,
     pub(super) marks: u64,
+    pub(super) blocks: u64,
     pub(super) revocations: u64,
 }
 
@@ -93,6 +95,7 @@ impl Manifest {
         line.body.clear();
         line.meta = None;
         line.reply_to_id = None;
+        line.receiver_sees = None;
         line.updated = line.updated.max(self.as_of);
     }
 
@@ -103,6 +106,7 @@ impl Manifest {
             (LineKind::Thread, self.threads, read.threads),
             (LineKind::Message, self.messages, read.messages),
             (LineKind::Mark, self.marks, read.marks),
+            (LineKind::Block, self.blocks, read.blocks),
             (LineKind::Revocation, self.revocations, read.revocations),
         ];
         for (kind, said, read) in counts {
@@ -164,7 +168,7 @@ mod tests {
         let read = Counts { users: 2, messages: 3, ..Counts::default() };
         assert!(manifest("").compare(&read).is_ok());
         assert!(manifest(",\"users\":2,\"messages\":3").compare(&read).is_ok());
-        for more in [",\"messages\":4", ",\"users\":1", ",\"marks\":1"] {
+        for more in [",\"messages\":4", ",\"users\":1", ",\"marks\":1", ",\"blocks\":1"] {
             assert!(manifest(more).compare(&read).is_err(), "{more}");
         }
     }

@@ -87,6 +87,7 @@ words! {
         Edit = "edit",
         Delete = "delete",
         Mark = "mark",
+        Block = "block",
     }
 }
 

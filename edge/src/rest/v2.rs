@@ -2,6 +2,7 @@
 
 mod answer;
 mod attachment;
+mod block;
 mod description;
 mod history;
 mod json_body;
@@ -36,7 +37,7 @@ pub(crate) fn is_of(path: &str) -> bool {
 }
 
 /// Below [`PREFIX`], without a last slash.
-fn routes() -> [(&'static str, MethodRouter<Edge>); 13] {
+fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
     [
         ("/sync", get(sync::sync)),
         ("/threads", get(thread::list)),
@@ -48,6 +49,8 @@ fn routes() -> [(&'static str, MethodRouter<Edge>); 13] {
         ("/messages/{id}", get(message::one).patch(message::edit).delete(message::delete)),
         ("/messages/{id}/dispatch", post(message::dispatch)),
         ("/sends/{client_ref}", get(send::one)),
+        ("/blocks", get(block::list)),
+        ("/blocks/{peer_id}", put(block::block).delete(block::unblock)),
         ("/me", get(me::me)),
         ("/openapi.json", get(description::openapi)),
         ("/asyncapi.json", get(description::asyncapi)),

@@ -403,8 +403,12 @@ fn is_harmless_later(request: &Request) -> bool {
         Request::Message(_) => true,
         // Marks never go back.
         Request::Seen(_) | Request::Delivered(_) => true,
-        // A dispatch would come after a later text. An edit would undo a later one.
-        Request::Attachment(_) | Request::Edit(_) | Request::Delete(_) => false,
+        // A dispatch would come after a later text. An edit or a block would undo a later one.
+        Request::Attachment(_)
+        | Request::Edit(_)
+        | Request::Delete(_)
+        | Request::Block(_)
+        | Request::Unblock(_) => false,
     }
 }
 

@@ -260,7 +260,9 @@ mod tests {
                 | Request::Edit(_)
                 | Request::Delete(_)
                 | Request::Seen(_)
-                | Request::Delivered(_)) => {
+                | Request::Delivered(_)
+                | Request::Block(_)
+                | Request::Unblock(_)) => {
                     unreachable!("only dispatches were submitted: {other:?}")
                 }
             })

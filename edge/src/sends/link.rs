@@ -9,8 +9,8 @@ use std::{
 
 use futures_util::Stream;
 use netrox_proto::v1::{
-    DeleteMessageResponse, ErrorReason, Failure, MarkDeliveredResponse, MarkSeenResponse,
-    SendMessagesRequest, SendMessagesResponse, ThreadState,
+    BlockUserResponse, DeleteMessageResponse, ErrorReason, Failure, MarkDeliveredResponse,
+    MarkSeenResponse, SendMessagesRequest, SendMessagesResponse, ThreadState, UnblockUserResponse,
     send_messages_response::Result as Answer,
 };
 use tokio::time::{Instant, sleep};
@@ -287,6 +287,9 @@ fn verdict(command: &OnStream, answer: Option<Answer>) -> Verdict {
             Answer::Seen(MarkSeenResponse { state: Some(state) })
             | Answer::Delivered(MarkDeliveredResponse { state: Some(state) }),
         ) => Verdict::Known(Ok(Sent::Mark(Marks::of(&state)))),
+        Some(Answer::Block(BlockUserResponse {}) | Answer::Unblock(UnblockUserResponse {})) => {
+            Verdict::Known(Ok(Sent::Block))
+        }
         Some(Answer::Failure(failure)) => command.failed(failure),
         Some(
             Answer::Seen(MarkSeenResponse { state: None })

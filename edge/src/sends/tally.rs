@@ -27,6 +27,7 @@ impl Tally {
             Sent::Edit(_) => SendKind::Edit,
             Sent::Delete => SendKind::Delete,
             Sent::Mark(_) => SendKind::Mark,
+            Sent::Block => SendKind::Block,
         };
         self.metrics.answered(kind, entry.submitted.elapsed(), &entry.request_id);
     }

@@ -92,6 +92,31 @@ impl ChatService for StubCore {
         self.change(|state| state.second.mark_delivered(&request.into_inner())).map(Response::new)
     }
 
+    async fn block_user(
+        &self,
+        request: Request<v1::BlockUserRequest>,
+    ) -> Result<Response<v1::BlockUserResponse>, Status> {
+        let v1::BlockUserRequest { user_id, peer_id } = request.into_inner();
+        let blocked = self.change(|state| state.second.block(user_id, peer_id));
+        blocked.map(|()| Response::new(v1::BlockUserResponse {}))
+    }
+
+    async fn unblock_user(
+        &self,
+        request: Request<v1::UnblockUserRequest>,
+    ) -> Result<Response<v1::UnblockUserResponse>, Status> {
+        let v1::UnblockUserRequest { user_id, peer_id } = request.into_inner();
+        let unblocked = self.change(|state| state.second.unblock(user_id, peer_id));
+        unblocked.map(|()| Response::new(v1::UnblockUserResponse {}))
+    }
+
+    async fn list_blocks(
+        &self,
+        request: Request<v1::ListBlocksRequest>,
+    ) -> Result<Response<v1::ListBlocksResponse>, Status> {
+        self.state().second.list_blocks(&request.into_inner()).map(Response::new)
+    }
+
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,

@@ -1,6 +1,6 @@
 //! What clients of the second generation ask of a core over REST. It keeps what it is told, and judges little.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use netrox_proto::{
     time::timestamp,
@@ -26,6 +26,8 @@ pub(crate) struct Second {
     /// The greatest `last_id` first.
     pub(crate) threads: Vec<Thread>,
     pub(crate) feed: Vec<Event>,
+    /// Who blocks whom.
+    pub(crate) blocks: BTreeSet<(String, String)>,
     /// What comes into the feed while a page of it is read.
     pub(crate) later: Vec<Event>,
 }
@@ -221,6 +223,37 @@ impl Second {
         let state = self.state(&request.peer_id)?;
         state.delivered_id = request.up_to_id;
         Ok(v1::MarkDeliveredResponse { state: Some(state.clone()) })
+    }
+
+    pub(super) fn block(&mut self, user: String, peer: String) -> Result<(), Status> {
+        self.refuse("block_user")?;
+        self.blocks.insert((user, peer));
+        Ok(())
+    }
+
+    pub(super) fn unblock(&mut self, user: String, peer: String) -> Result<(), Status> {
+        self.refuse("unblock_user")?;
+        self.blocks.remove(&(user, peer));
+        Ok(())
+    }
+
+    pub(super) fn list_blocks(
+        &self,
+        request: &v1::ListBlocksRequest,
+    ) -> Result<v1::ListBlocksResponse, Status> {
+        self.refuse("list_blocks")?;
+        let limit = usize::try_from(request.limit).unwrap_or_default();
+        let of_user = self.blocks.iter().filter(|(user, _)| *user == request.user_id);
+        let mut peers: Vec<_> = of_user
+            .map(|(_, peer)| peer.clone())
+            .filter(|peer| *peer > request.page_token)
+            .collect();
+        let has_more = peers.len() > limit;
+        peers.truncate(limit);
+        let next = peers.last().filter(|_| has_more).cloned().unwrap_or_default();
+        let created = Some(timestamp(CREATED));
+        let blocks = peers.into_iter().map(|peer_id| v1::Block { peer_id, created });
+        Ok(v1::ListBlocksResponse { blocks: blocks.collect(), next_page_token: next })
     }
 
     pub(super) fn get_thread(

@@ -9,15 +9,15 @@ use std::{
 };
 
 use netrox_core::lines::{
-    AttachmentLine, ExternalIdLine, LINES_FILE, LINES_FORMAT, LineKind, MANIFEST_FILE, MarkLine,
-    MessageLine, Moment, RevocationLine, SessionLine, ThreadLine, UserLine, raw_line,
+    AttachmentLine, BlockLine, ExternalIdLine, LINES_FILE, LINES_FORMAT, LineKind, MANIFEST_FILE,
+    MarkLine, MessageLine, Moment, RevocationLine, SessionLine, ThreadLine, UserLine, raw_line,
 };
 use netrox_proto::{
     attachment_path,
     time::micros,
     v1::{
-        ExportEnd, ExportUserRequest, ExportUserResponse, ListSessionsResponse, Message, Thread,
-        ThreadState, UserRecord, export_user_response::Part,
+        ExportEnd, ExportUserRequest, ExportUserResponse, ListBlocksResponse, ListSessionsResponse,
+        Message, Thread, ThreadState, UserRecord, export_user_response::Part,
     },
 };
 use prost_types::Timestamp;
@@ -44,10 +44,10 @@ pub(super) async fn run(
     sources: &Sources,
 ) -> Result<(), Failure> {
     prepare(directory).map_err(|reason| SettingError::new("DIR", reason))?;
-    let request = ExportUserRequest { user_id: user.to_string() };
+    let request = ExportUserRequest { user_id: user.to_string(), with_blocks: true };
     let answer = link.admin().export_user(request).await;
     let answer = answer.map_err(|status| refused(&status, WHAT, sources))?;
-    let mut export = Export::begin(directory)?;
+    let mut export = Export::begin(directory, user)?;
     let end = export.receive(answer.into_inner(), sources).await?;
     let missing = export.missing.len();
     let silent = (!export.has_all_sessions).then(|| export.silent_edges.join(", "));
@@ -102,6 +102,7 @@ fn wrong(what: &'static str) -> Failure {
 
 struct Export<'a> {
     directory: &'a Path,
+    user: Uuid,
     lines: BufWriter<File>,
     /// The file that bytes are of, and how many are to come.
     file: Option<(File, i64)>,
@@ -111,10 +112,11 @@ struct Export<'a> {
 }
 
 impl<'a> Export<'a> {
-    fn begin(directory: &'a Path) -> Result<Self, Failure> {
+    fn begin(directory: &'a Path, user: Uuid) -> Result<Self, Failure> {
         let lines = make_file(&directory.join(LINES_FILE)).map_err(failure)?;
         Ok(Self {
             directory,
+            user,
             lines: BufWriter::new(lines),
             file: None,
             missing: Vec::new(),
@@ -134,6 +136,7 @@ impl<'a> Export<'a> {
             match next.and_then(|response| response.part) {
                 Some(Part::Record(record)) => self.record(&record)?,
                 Some(Part::Sessions(sessions)) => self.sessions(&sessions)?,
+                Some(Part::Blocks(blocks)) => self.blocks(&blocks)?,
                 Some(Part::Thread(thread)) => self.thread(&thread)?,
                 Some(Part::Messages(messages)) => {
                     for message in messages.messages {
@@ -212,6 +215,18 @@ impl<'a> Export<'a> {
         Ok(())
     }
 
+    fn blocks(&mut self, listed: &ListBlocksResponse) -> Result<(), Failure> {
+        for block in &listed.blocks {
+            self.line(&BlockLine {
+                kind: LineKind::Block,
+                user_id: self.user,
+                peer_id: uuid(&block.peer_id)?,
+                created: moment(block.created.as_ref()).unwrap_or(Moment(0)),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Of the other one there is the id alone.
     fn thread(&mut self, thread: &Thread) -> Result<(), Failure> {
         let id_of = |user: Option<&netrox_proto::v1::User>| {
@@ -224,6 +239,7 @@ impl<'a> Export<'a> {
             user_one: one,
             user_two: two,
             created: moment(thread.created.as_ref()).unwrap_or(Moment(0)),
+            begun_for_two: None,
         })?;
         let Some(state) = &thread.state else { return Ok(()) };
         let peer = uuid(&state.peer_id)?;
@@ -240,6 +256,8 @@ impl<'a> Export<'a> {
             user_id,
             seen_id: state.seen_id,
             delivered_id: state.delivered_id,
+            shown_seen_id: None,
+            shown_delivered_id: None,
         })
     }
 
@@ -260,6 +278,8 @@ impl<'a> Export<'a> {
             deleted: message.deleted,
             hidden_for_sender: false,
             hidden_for_receiver: false,
+            swallowed: false,
+            receiver_sees: None,
             reply_to_id: message.reply_to_id,
             meta: json(message.meta_json, || format!("the meta of message {}", message.id))?,
             client_ref,

@@ -19,6 +19,7 @@ use self::{
 use crate::flow::seed;
 
 mod action;
+mod blocks;
 mod case;
 mod check;
 mod device;

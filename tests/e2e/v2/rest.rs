@@ -1,6 +1,7 @@
 //! PROTOCOL-2 section 5: REST. The harness holds each answer against `docs/openapi.yaml`.
 
 mod attachment;
+mod block;
 mod change;
 mod client;
 mod compression;

@@ -167,7 +167,8 @@ impl View {
         }
         let thread =
             self.threads.iter().find_map(|(peer, thread)| thread_differs(peer, thread, held));
-        let unread: u64 = self.threads.keys().map(|peer| held.unread(peer)).sum();
+        let counting = self.threads.iter().filter(|(_, thread)| thread["blocked"] == false);
+        let unread: u64 = counting.map(|(peer, _)| held.unread(peer)).sum();
         thread.or_else(|| {
             let is_right = unread == self.unread_total;
             (!is_right).then(|| format!("{unread} unread, and {} in truth", self.unread_total))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netrox_proto::ids::UserId;
 
-use super::Plan;
+use super::{Plan, edit::ForWhom};
 use crate::{
     change::Subject,
     command::Deletion,
@@ -67,8 +67,9 @@ impl Plan<'_> {
         let (sender, size) = (message.sender, message.attachment.size());
         let counted = message.counts_for_receiver().then_some(row.clone());
         // The path stays in the row: it tells a directory of files that it is of this database.
-        self.change_message(row, |message| {
+        self.change_message(row, ForWhom::Both, |message| {
             message.deleted = true;
+            message.receiver_sees = None;
             message.body = String::new();
             message.meta = None;
             message.reply_to = None;

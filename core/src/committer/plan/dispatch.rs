@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use netrox_proto::ids::UserId;
+
 use super::Plan;
 use crate::{
     change::Subject,
@@ -13,7 +15,7 @@ use crate::{
     error::Error,
     store::{
         batch::{BatchQuery, UserState},
-        message::Participant,
+        message::{Participant, ParticipantsRow},
     },
 };
 
@@ -50,17 +52,38 @@ impl Plan<'_> {
         message.attachment.dispatch(dispatched);
         let (receiver_id, sender_first_seq) = (row.receiver_id(), row.sender_first_seq());
         let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
+        if row.message.is_swallowed() || self.blocks(receiver.key, sender.key) {
+            self.dispatch_swallowed(row, sender, receiver);
+            return Ok(Dispatched { at: dispatched, already: false });
+        }
 
         let sender_place = self.next_place(sender);
         let receiver_place = self.next_place(receiver);
         let places = (Some(sender_place.seq()), Some(receiver_place.seq()));
-        let on_wire = Arc::new(self.store_change(row, places).into_wire(participant));
+        let (to_sender, to_receiver) = self.store_change(row, places).into_wire_of_both();
         self.thread_shows(sender.key, receiver.key, dispatch.message_id);
-        let to_sender = Subject::Sent(Arc::clone(&on_wire));
-        self.tell(dispatch.sender, sender_place, Some(sender_first_seq), to_sender);
-        self.tell(receiver_id, receiver_place, None, Subject::Received(on_wire));
+        self.tell(dispatch.sender, sender_place, Some(sender_first_seq), Subject::Sent(to_sender));
+        self.tell(receiver_id, receiver_place, None, Subject::Received(to_receiver));
         self.passes_dispatched(receiver, sender, dispatch.message_id);
         Ok(Dispatched { at: dispatched, already: false })
+    }
+
+    /// The receiver blocks the sender, or did when it was uploaded: the sender alone learns of it.
+    fn dispatch_swallowed(
+        &mut self,
+        mut row: ParticipantsRow,
+        sender: UserState,
+        receiver: UserState,
+    ) {
+        let (id, sender_first_seq) = (row.message.id, row.sender_first_seq());
+        if !row.message.is_swallowed() {
+            row.message.hidden_for_receiver = true;
+            self.swallow_dispatched(sender.key, receiver.key, id);
+        }
+        let place = self.next_place(sender);
+        let row = self.store_change(row, (Some(place.seq()), None));
+        let to_sender = Subject::Sent(Arc::new(row.into_wire(Participant::Sender)));
+        self.tell(UserId(sender.id), place, Some(sender_first_seq), to_sender);
     }
 
     /// A file that appears below what its receiver has been shown is not counted by who counts on from there: the state is told

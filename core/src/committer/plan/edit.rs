@@ -16,6 +16,14 @@ use crate::{
     },
 };
 
+/// Who learns of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ForWhom {
+    Both,
+    /// Whom the receiver blocks.
+    Sender,
+}
+
 impl Verb for Edit {
     type Answer = Arc<v1::Message>;
 
@@ -47,24 +55,33 @@ impl Plan<'_> {
             return Err(Error::InvalidField { field: "body", problem: "empty" });
         }
         let meta = edit.meta.as_ref().unwrap_or(&message.meta).clone();
-        if message.body == edit.body && message.meta == meta {
+        let is_blocked = self.blocks(message.receiver, message.sender);
+        // Without a block, what the receiver was not shown then is shown now.
+        let is_news = message.receiver_sees.is_some() && !is_blocked;
+        if message.body == edit.body && message.meta == meta && !is_news {
             return Ok(Arc::new(row.into_wire(participant)));
         }
         if self.is_past(message.created, edit.window) {
             return Err(Error::TooLate);
         }
         let body = edit.body.clone();
-        self.change_message(row, |message| {
+        // Of what was swallowed, the receiver sees nothing in any case.
+        let is_held = is_blocked && !message.is_swallowed();
+        let receiver_sees = is_held.then(|| message.as_receiver_sees());
+        let for_whom = if is_held { ForWhom::Sender } else { ForWhom::Both };
+        self.change_message(row, for_whom, |message| {
             message.body = body;
             message.meta = meta;
+            message.receiver_sees = receiver_sees;
         })
     }
 
-    /// Changes a message for both of its users: its sender learns of it, and its receiver, if they were shown it. Who has hidden it
+    /// Changes a message: its sender learns of it, and its receiver, if it is for both and they were shown it. Who has hidden it
     /// learns that it has changed, and not to what. Gives it as its sender sees it.
     pub(super) fn change_message(
         &mut self,
         mut row: ParticipantsRow,
+        for_whom: ForWhom,
         change: impl FnOnce(&mut MessageRow),
     ) -> Result<Arc<v1::Message>, Error> {
         change(&mut row.message);
@@ -72,7 +89,7 @@ impl Plan<'_> {
         let (sender_id, receiver_id) = (row.sender_id(), row.receiver_id());
         let sender = self.user(sender_id).ok_or(Error::Internal)?;
         let receiver = self.user(receiver_id).ok_or(Error::Internal)?;
-        let is_shown = row.message.receiver_seq.is_some();
+        let is_shown = row.message.receiver_seq.is_some() && for_whom == ForWhom::Both;
         let sender_place = self.next_place(sender);
         let receiver_place = is_shown.then(|| self.next_place(receiver));
         let places = (Some(sender_place.seq()), receiver_place.map(|place| place.seq()));

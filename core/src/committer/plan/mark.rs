@@ -30,6 +30,7 @@ impl Plan<'_> {
         let user = self.acting(mark.user)?;
         let peer = self.user(mark.peer).ok_or(Error::UserUnknown)?;
         let pair = (user.key.min(peer.key), user.key.max(peer.key));
+        let is_apart = self.are_apart(user.key, peer.key);
         let progress = self.loaded.progress.get_mut(&pair).ok_or(Error::ThreadNotFound)?;
         let thread_id = progress.thread_id;
         let own = progress.of(user.key);
@@ -45,6 +46,12 @@ impl Plan<'_> {
         if mark.kind == MarkKind::Seen {
             own.seen_id = own.seen_id.max(mark.up_to);
         }
+        // Under a block the peer goes on to see what there was; from the next mark without one on, what there is.
+        own.shown = match is_apart {
+            true if own.marks() != before.marks() => Some(before.shown_marks()),
+            true => before.shown,
+            false => None,
+        };
         let after = *own;
         let changes = after != before;
         if after.seen_id != before.seen_id {
@@ -54,7 +61,7 @@ impl Plan<'_> {
         }
         let state = self.thread_state(user, peer);
         // Who was never shown a message of it has no thread.
-        if changes && self.has_thread(peer.key, user.key) {
+        if changes && !is_apart && self.has_thread(peer.key, user.key) {
             self.tell_thread(peer, user);
         }
         Ok(Marked { user: user.key, thread_id, state })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netrox_proto::{ids::ClientRef, time::timestamp, v1};
 
-use super::{Activity, Plan, next_id};
+use super::{Activity, Fate, Plan, next_id};
 use crate::{
     change::Subject,
     command::NewMessage,
@@ -71,12 +71,18 @@ impl<'a> Plan<'a> {
         };
 
         let id = next_id(&mut self.loaded.message_ids)?;
-        let is_shown = message.attachment.is_none() || message.dispatch;
+        let fate = if self.blocks(receiver.key, sender.key) {
+            Fate::Swallowed
+        } else if message.attachment.is_none() || message.dispatch {
+            Fate::Shown
+        } else {
+            Fate::HeldBack
+        };
         let Activity { thread_id, at: created, continues } =
-            self.thread_activity(sender.key, receiver.key, id, is_shown)?;
+            self.thread_activity(sender.key, receiver.key, id, fate)?;
         let sender_place = self.next_place(sender);
-        let receiver_place = is_shown.then(|| self.next_place(receiver));
-        let dispatched = (message.attachment.is_some() && is_shown).then_some(created);
+        let receiver_place = (fate == Fate::Shown).then(|| self.next_place(receiver));
+        let dispatched = (message.attachment.is_some() && message.dispatch).then_some(created);
         let start = self.rows.bodies.len();
         self.rows.bodies.extend_from_slice(message.body.as_bytes());
         self.rows.messages.push(NewMessageRow {

@@ -1,3 +1,4 @@
+mod block;
 mod mark;
 mod quota;
 
@@ -33,11 +34,12 @@ fn loaded(last_activity: i64) -> BatchData {
             deleted: number == 3,
             last_seq: 10,
             start: Start(1),
+            has_blocks: false,
         };
         loaded.users.insert(user(number), row);
     }
     let pair = (UserKey(1), UserKey(2));
-    loaded.threads.insert(pair, ThreadState::new(7, pair, last_activity));
+    loaded.threads.insert(pair, ThreadState::new(7, pair, UserKey(1), last_activity));
     loaded.message_ids = vec![101, 102, 103].into_iter();
     loaded.thread_ids = vec![8].into_iter();
     loaded
@@ -335,6 +337,7 @@ fn with_file() -> BatchData {
         receiver_seq: None,
         hidden_for_sender: false,
         hidden_for_receiver: false,
+        receiver_sees: None,
         client_ref: None,
     };
     loaded.messages.insert(50, ParticipantsRow::of_test(message, user(1), user(2)));

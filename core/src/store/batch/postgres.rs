@@ -27,7 +27,7 @@ pub(in crate::store) use self::write::commit;
 const LOAD_MESSAGES: &str = with_participants!("m.id = any($1)");
 /// A row that another transaction has changed is read again once it is locked.
 const LOCK_USERS: &str = "\
-    select u.id, u.key, u.deleted, f.last_seq, f.start
+    select u.id, u.key, u.deleted, f.last_seq, f.start, f.has_blocks is not null as has_blocks
     from users u join feeds f on f.user_key = u.key where u.id = any($1)
     order by f.user_key for update of f";
 const LOAD_THREADS: &str = concat!(
@@ -64,6 +64,12 @@ const LOAD_OVERTAKEN: &str = "\
             and substr(m.client_ref::text, 15, 1) = substr(w.client_ref::text, 15, 1))";
 const LOAD_FORMS: &str =
     "select boundary, content, message_id, sent from sent_forms where boundary = any($1)";
+/// Each looked up, whatever was planned for while there were none.
+const LOAD_BLOCKS: &str = "\
+    select b.blocker, b.blocked
+    from unnest($1::bigint[], $2::bigint[]) as w (blocker, blocked),
+        lateral (select blocker, blocked from blocks
+            where blocker = w.blocker and blocked = w.blocked offset 0) b";
 /// In one row: a row for each would cost more than the id.
 const NEXT_MESSAGE_IDS: &str =
     "select array_agg(nextval('message_ids')) from generate_series(1, $1)";
@@ -103,6 +109,12 @@ pub(in crate::store) async fn load(
         let (low, high): (Vec<_>, Vec<_>) = marked.into_iter().unzip();
         let query = sqlx::query_as(LOAD_PROGRESS).bind(low).bind(high);
         loaded.take_progress(query.fetch_all(&mut *connection).await?);
+    }
+    let blocks = wanted.possible_blocks(&loaded);
+    if !blocks.is_empty() {
+        let (blockers, blocked): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+        let query = sqlx::query_as(LOAD_BLOCKS).bind(blockers).bind(blocked);
+        loaded.blocks = query.fetch_all(&mut *connection).await?.into_iter().collect();
     }
     if !wanted.reply_targets.is_empty() {
         let query = sqlx::query_as(LOAD_REPLY_TARGETS).bind(&wanted.reply_targets);

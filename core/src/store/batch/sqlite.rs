@@ -30,7 +30,8 @@ pub(in crate::store) use self::write::commit;
 const LOAD_MESSAGES: &str = with_participants!("m.id in (select value from json_each($1))");
 const LOAD_USERS: &str = "\
     select u.id, u.key, u.deleted, coalesce(f.last_seq, 0) as last_seq,
-        coalesce(f.start, 0) as start
+        coalesce(f.start, 0) as start,
+        exists (select 1 from blocks b where b.blocker = u.key) as has_blocks
     from json_each($1) j
     join users u on u.id = unhex(j.value)
     left join feeds f on f.user_key = u.key";
@@ -68,6 +69,9 @@ const LOAD_OVERTAKEN: &str = "\
 const LOAD_FORMS: &str = "\
     select boundary, content, message_id, sent from sent_forms
     where boundary in (select unhex(value) from json_each($1))";
+const LOAD_BLOCKS: &str = "\
+    select b.blocker, b.blocked from json_each($1) j
+    cross join blocks b on b.blocker = j.value ->> 0 and b.blocked = j.value ->> 1";
 const VERSION: &str = "pragma data_version";
 const BEGIN: &str = "begin immediate; pragma data_version";
 
@@ -137,6 +141,11 @@ pub(in crate::store) async fn load(
     if !marked.is_empty() {
         let query = sqlx::query_as(LOAD_PROGRESS).bind(json(&marked)?);
         loaded.take_progress(query.fetch_all(&mut *connection).await?);
+    }
+    let blocks = wanted.possible_blocks(&loaded);
+    if !blocks.is_empty() {
+        let query = sqlx::query_as(LOAD_BLOCKS).bind(json(&blocks)?);
+        loaded.blocks = query.fetch_all(&mut *connection).await?.into_iter().collect();
     }
     if !wanted.reply_targets.is_empty() {
         let query = sqlx::query_as(LOAD_REPLY_TARGETS).bind(json(&wanted.reply_targets)?);

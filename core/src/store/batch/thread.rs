@@ -12,29 +12,42 @@ pub(crate) struct ThreadState {
     pub(crate) id: i64,
     pub(crate) low_key: UserKey,
     pub(crate) high_key: UserKey,
+    /// Who wrote first.
+    pub(crate) user_one: UserKey,
     pub(crate) last_activity: i64,
-    /// The newest message, if it was noted.
+    /// The newest message that was not swallowed, if it was noted; so too of each side.
     pub(crate) last_message: Option<i64>,
     pub(crate) low_sent: Option<i64>,
     pub(crate) low_shown: Option<i64>,
     pub(crate) high_sent: Option<i64>,
     pub(crate) high_shown: Option<i64>,
+    /// The newest message of each side that was swallowed, if one was.
+    pub(crate) low_swallowed: Option<i64>,
+    pub(crate) high_swallowed: Option<i64>,
+    /// How it began for the one who did not write first, if that is not how it began.
+    pub(crate) late_created: Option<i64>,
+    pub(crate) late_one: Option<UserKey>,
 }
 
 impl ThreadState {
     /// One without messages.
-    pub(crate) fn new(id: i64, (low_key, high_key): Pair, created: i64) -> Self {
+    pub(crate) fn new(id: i64, (low_key, high_key): Pair, user_one: UserKey, created: i64) -> Self {
         let none = Some(0);
         Self {
             id,
             low_key,
             high_key,
+            user_one,
             last_activity: created,
-            last_message: None,
+            last_message: none,
             low_sent: none,
             low_shown: none,
             high_sent: none,
             high_shown: none,
+            low_swallowed: None,
+            high_swallowed: None,
+            late_created: None,
+            late_one: None,
         }
     }
 
@@ -44,8 +57,41 @@ impl ThreadState {
 
     /// Whether its newest message is of this user, as far as is known.
     pub(crate) fn is_turn_of(&self, user: UserKey) -> bool {
-        let sent = if user == self.low_key { self.low_sent } else { self.high_sent };
-        self.last_message.is_some() && self.last_message == sent
+        let Some(last) = self.last_message else { return false };
+        let last = last.max(self.low_swallowed.max(self.high_swallowed).unwrap_or_default());
+        let (sent, swallowed) = if user == self.low_key {
+            (self.low_sent, self.low_swallowed)
+        } else {
+            (self.high_sent, self.high_swallowed)
+        };
+        last > 0 && (Some(last) == sent || Some(last) == swallowed)
+    }
+
+    /// Whether the next message is the first that is there for the one who did not write first, all before it having been
+    /// swallowed.
+    pub(crate) fn begins_late(&self, sender: UserKey, reaches_receiver: bool) -> bool {
+        let (of_one, of_other) = if self.user_one == self.low_key {
+            (self.low_swallowed, self.high_swallowed)
+        } else {
+            (self.high_swallowed, self.low_swallowed)
+        };
+        let has_nothing = self.last_message == Some(0) && of_other.is_none();
+        let is_there = sender != self.user_one || reaches_receiver;
+        of_one.is_some() && has_nothing && self.late_created.is_none() && is_there
+    }
+
+    /// Notes a message that the user has sent, and that its receiver never sees.
+    pub(crate) fn swallowed(&mut self, user: UserKey, id: i64) {
+        let swallowed =
+            if user == self.low_key { &mut self.low_swallowed } else { &mut self.high_swallowed };
+        *swallowed = (*swallowed).max(Some(id));
+    }
+
+    /// Forgets what was noted of the newest messages, which are to be looked up.
+    pub(crate) fn forget_ends(&mut self) {
+        self.last_message = None;
+        (self.low_sent, self.low_shown) = (None, None);
+        (self.high_sent, self.high_shown) = (None, None);
     }
 
     /// Notes a message that the user has sent; one with a file is not shown yet.
@@ -118,9 +164,35 @@ pub(crate) struct Progress {
     pub(crate) last_id: i64,
     pub(crate) seen_id: i64,
     pub(crate) delivered_id: i64,
+    /// What the peer is shown of these two, if that is not all.
+    pub(crate) shown: Option<Marks>,
     /// Up to where the peer may have sent something before the batch. `None` once the batch has changed what counts as unread
     /// up to there.
     pub(crate) last_of_peer: Option<i64>,
+}
+
+/// How far a user got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) seen_id: i64,
+    pub(crate) delivered_id: i64,
+}
+
+impl Marks {
+    pub(crate) fn of(seen_id: Option<i64>, delivered_id: Option<i64>) -> Option<Self> {
+        Some(Self { seen_id: seen_id?, delivered_id: delivered_id? })
+    }
+}
+
+impl Progress {
+    pub(crate) fn marks(&self) -> Marks {
+        Marks { seen_id: self.seen_id, delivered_id: self.delivered_id }
+    }
+
+    /// As the peer is shown them.
+    pub(crate) fn shown_marks(&self) -> Marks {
+        self.shown.unwrap_or(self.marks())
+    }
 }
 
 impl ThreadProgress {
@@ -145,11 +217,17 @@ pub(super) struct ThreadProgressRow {
     /// Of the newest message, if it was noted; so too of the other.
     pub(super) low_sent: Option<i64>,
     pub(super) high_sent: Option<i64>,
+    pub(super) low_swallowed: Option<i64>,
+    pub(super) high_swallowed: Option<i64>,
     pub(super) low_seen_id: i64,
     pub(super) low_delivered_id: i64,
+    pub(super) low_shown_seen_id: Option<i64>,
+    pub(super) low_shown_delivered_id: Option<i64>,
     pub(super) high_last_id: i64,
     pub(super) high_seen_id: i64,
     pub(super) high_delivered_id: i64,
+    pub(super) high_shown_seen_id: Option<i64>,
+    pub(super) high_shown_delivered_id: Option<i64>,
 }
 
 /// Of pairs `j`, the lower key first.
@@ -164,6 +242,9 @@ macro_rules! progress {
                 and t.last_message in (t.low_sent, t.high_sent) then t.low_sent end as low_sent,
             case when t.last_message_at = t.last_activity
                 and t.last_message in (t.low_sent, t.high_sent) then t.high_sent end as high_sent,
+            t.low_swallowed, t.high_swallowed,
+            l.shown_seen_id as low_shown_seen_id, l.shown_delivered_id as low_shown_delivered_id,
+            h.shown_seen_id as high_shown_seen_id, h.shown_delivered_id as high_shown_delivered_id,
             coalesce(l.seen_id, 0) as low_seen_id,
             coalesce(l.delivered_id, 0) as low_delivered_id, coalesce(h.seen_id, 0) as high_seen_id,
             coalesce(h.delivered_id, 0) as high_delivered_id
@@ -208,7 +289,8 @@ pub(super) use progress;
 /// The columns of [`ThreadState`]. What each side sent was not noted by a core of before, which notes the newest message alone.
 macro_rules! thread_columns {
     () => {
-        "t.id, t.low_key, t.high_key, t.last_activity,
+        "t.id, t.low_key, t.high_key, t.user_one, t.last_activity, t.low_swallowed, t.high_swallowed,
+            t.late_created, t.late_one,
             case when t.last_message_at = t.last_activity then t.last_message end as last_message,
             case when t.last_message_at = t.last_activity
                 and t.last_message in (t.low_sent, t.high_sent) then t.low_sent end as low_sent,

@@ -160,7 +160,8 @@ table! {
 table! {
     Feed, "feeds",
     source: "(select u.key as user_key, coalesce(f.last_seq, 0) as last_seq,
-            coalesce(f.start, 0) as start
+            coalesce(f.start, 0) as start,
+            case when exists (select 1 from blocks b where b.blocker = u.key) then true end as has_blocks
         from users u left join feeds f on f.user_key = u.key) as feeds",
     after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
     key: { user_key: i64 = 0 },
@@ -168,6 +169,7 @@ table! {
         user_key: i64,
         last_seq: i64,
         start: i64,
+        has_blocks: Option<bool>,
     }
 }
 
@@ -218,6 +220,18 @@ table! {
         low_shown: Option<i64>,
         high_sent: Option<i64>,
         high_shown: Option<i64>,
+        low_swallowed: Option<i64>,
+        high_swallowed: Option<i64>,
+        late_created: Option<i64>,
+        late_one: Option<i64>,
+    }
+}
+
+impl Thread {
+    /// The newest message, swallowed ones included; 0 where there is none.
+    pub(in crate::store) fn newest(&self) -> i64 {
+        let ends = [self.last_message, self.low_swallowed, self.high_swallowed];
+        ends.into_iter().flatten().max().unwrap_or_default()
     }
 }
 
@@ -251,6 +265,7 @@ table! {
         hidden_for_receiver: Option<bool>,
         ref_from_client: Option<bool>,
         continues: Option<bool>,
+        receiver_sees: Option<String>,
     }
 }
 
@@ -265,6 +280,20 @@ table! {
         seen_id: i64,
         delivered_id: i64,
         seq: Option<i64>,
+        shown_seen_id: Option<i64>,
+        shown_delivered_id: Option<i64>,
+    }
+}
+
+table! {
+    Block, "blocks",
+    after: "(blocker, blocked) > ($1, $2)", order: "blocker, blocked", limit: "$3",
+    last: "blocker desc, blocked desc",
+    key: { blocker: i64 = 0, blocked: i64 = 0 },
+    {
+        blocker: i64,
+        blocked: i64,
+        created: i64,
     }
 }
 

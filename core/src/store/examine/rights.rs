@@ -7,13 +7,14 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
     ("threads", "select, insert, update"),
     ("thread_states", "select, insert, update"),
     ("messages", "select, insert, update"),
+    ("blocks", "select, insert, delete"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
     ("sent_forms", "select, insert, update"),

@@ -22,10 +22,11 @@ macro_rules! packed {
                     iif(sender = $5, sender_seq, receiver_seq) as seq,
                     iif(updated = created and seen = 0 and deleted = 0
                             and attachment_path is null and reply_to is null and meta is null
-                            and ref_from_client is null, null,
+                            and ref_from_client is null and receiver_sees is null, null,
                         json_array(updated, seen, deleted, attachment_path, attachment_name,
                             attachment_size, attachment_type, dispatched, reply_to, meta,
-                            iif(ref_from_client is null, null, hex(client_ref)))) as rest
+                            iif(ref_from_client is null, null, hex(client_ref)),
+                            receiver_sees)) as rest
                 from messages where thread_id = $1 and id > $2 and id < $3
                     and iif(sender = $5, hidden_for_sender, hidden_for_receiver) is null
                     and (sender = $5 or receiver_seq is not null or not $6)
@@ -54,11 +55,12 @@ struct Rest(
     Option<i64>,    // reply_to
     Option<String>, // meta
     Option<Uuid>,   // client_ref
+    Option<String>, // receiver_sees
 );
 
 impl Rest {
     fn plain(created: i64) -> Self {
-        Self(created, 0, 0, None, None, None, None, None, None, None, None)
+        Self(created, 0, 0, None, None, None, None, None, None, None, None, None)
     }
 }
 
@@ -111,6 +113,7 @@ impl Packed {
             reply_to,
             meta,
             client_ref,
+            receiver_sees,
         ) = rest.map_or_else(|| Rest::plain(created), |rest| *rest);
         // The place in the feed of who asks; the other's is not told.
         let (sender_seq, receiver_seq) =
@@ -132,6 +135,7 @@ impl Packed {
             receiver_seq,
             hidden_for_sender: false,
             hidden_for_receiver: false,
+            receiver_sees,
             client_ref,
         })
     }

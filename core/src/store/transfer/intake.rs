@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+mod block;
 mod mark;
 mod message;
 mod revocation;

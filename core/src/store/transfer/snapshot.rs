@@ -13,14 +13,15 @@ use super::{PAGE_ROWS, select_in};
 use crate::{
     config::Database,
     lines::{
-        AttachmentLine, ExternalIdLine, LineKind, MarkLine, MessageLine, Moment, RevocationLine,
-        ThreadLine, UserLine, raw_line,
+        AttachmentLine, BegunLine, BlockLine, EarlierLine, ExternalIdLine, LineKind, MarkLine,
+        MessageLine, Moment, RevocationLine, ThreadLine, UserLine, raw_line,
     },
     store::{
         OpenError,
-        copy::table::{ExternalId, Message, Notice, Table, Thread, ThreadState, User},
+        copy::table::{Block, ExternalId, Message, Notice, Table, Thread, ThreadState, User},
         engine::{Connection, on},
         history::{History, Start},
+        message::EarlierText,
         postgres::{self, Migrations},
         session::NoticeKind,
         snapshot::Reader,
@@ -171,6 +172,12 @@ impl Snapshot {
                 user_one: id(row.user_one)?,
                 user_two: id(two)?,
                 created: Moment(row.created),
+                begun_for_two: match (row.late_one, row.late_created) {
+                    (Some(one), Some(created)) => {
+                        Some(BegunLine { user_one: id(one)?, created: Moment(created) })
+                    }
+                    (Some(_) | None, None) | (None, Some(_)) => None,
+                },
             });
         }
         Ok(lines)
@@ -207,6 +214,28 @@ impl Snapshot {
                 user_id: ids.get(&row.user_key).copied().ok_or(sqlx::Error::RowNotFound)?,
                 seen_id: row.seen_id,
                 delivered_id: row.delivered_id,
+                shown_seen_id: row.shown_seen_id,
+                shown_delivered_id: row.shown_delivered_id,
+            });
+        }
+        Ok(lines)
+    }
+
+    pub(crate) async fn blocks(
+        &mut self,
+        after: &mut (i64, i64),
+    ) -> Result<Vec<BlockLine>, sqlx::Error> {
+        let rows: Vec<Block> = self.page(after).await?;
+        let ids = self.ids_of(rows.iter().flat_map(|row| [row.blocker, row.blocked])).await?;
+        let id = |key: i64| ids.get(&key).copied().ok_or(sqlx::Error::RowNotFound);
+        let mut lines = Vec::with_capacity(rows.len());
+        for row in rows {
+            *after = (row.blocker, row.blocked);
+            lines.push(BlockLine {
+                kind: LineKind::Block,
+                user_id: id(row.blocker)?,
+                peer_id: id(row.blocked)?,
+                created: Moment(row.created),
             });
         }
         Ok(lines)
@@ -267,6 +296,7 @@ fn message_line(
         content_type: row.attachment_type.unwrap_or_default(),
         dispatched: row.dispatched.map(Moment),
     });
+    let swallowed = row.receiver_seq.is_none() && row.hidden_for_receiver.is_some();
     Ok(MessageLine {
         kind: LineKind::Message,
         id: row.id,
@@ -279,13 +309,22 @@ fn message_line(
         seen: row.seen,
         deleted: row.deleted,
         hidden_for_sender: row.hidden_for_sender.is_some(),
-        hidden_for_receiver: row.hidden_for_receiver.is_some(),
+        hidden_for_receiver: row.hidden_for_receiver.is_some() && !swallowed,
+        swallowed,
+        receiver_sees: row.receiver_sees.map(|text| earlier_line(&text, row.id)).transpose()?,
         reply_to_id: row.reply_to,
         meta: json(row.meta, || format!("the meta of message {}", row.id))?,
         client_ref: row.client_ref,
         ref_from_client: row.ref_from_client.is_some(),
         attachment,
     })
+}
+
+fn earlier_line(text: &str, id: i64) -> Result<EarlierLine, sqlx::Error> {
+    let damaged = |error| sqlx::Error::Decode(format!("message {id}: {error}").into());
+    let EarlierText { body, meta, updated } = serde_json::from_str(text).map_err(damaged)?;
+    let meta = json(meta, || format!("the meta of message {id}"))?;
+    Ok(EarlierLine { body, meta, updated: Moment(updated) })
 }
 
 fn revocation_line(row: &Notice) -> Option<RevocationLine> {

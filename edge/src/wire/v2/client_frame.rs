@@ -24,7 +24,7 @@ use super::{
     refusal::{Code, Refusal},
 };
 use crate::{
-    sends::{Mark, MarkKind, NamedMessage, SendCommand},
+    sends::{Block, Mark, MarkKind, NamedMessage, SendCommand},
     wire::{
         Request,
         json::{object, string},
@@ -137,6 +137,16 @@ impl Fields<'_> {
             }
             Some("seen") => return self.mark(MarkKind::Seen, user, subject),
             Some("delivered") => return self.mark(MarkKind::Delivered, user, subject),
+            Some("block") => {
+                let peer = field::other_user(self.peer_id, user)?;
+                *subject = Subject::Block(peer);
+                SendCommand::Block(Block { peer, blocks: true })
+            }
+            Some("unblock") => {
+                let peer = field::other_user(self.peer_id, user)?;
+                *subject = Subject::Unblock(peer);
+                SendCommand::Block(Block { peer, blocks: false })
+            }
             Some("ping") => return Ok(Request::Ping),
             _ => {
                 let message = "action: must be one that this server knows";

@@ -22,6 +22,8 @@ pub(crate) enum Subject {
     Delete(i64),
     Seen(UserId),
     Delivered(UserId),
+    Block(UserId),
+    Unblock(UserId),
     Ping,
 }
 
@@ -45,6 +47,8 @@ impl Echo {
             | Subject::Delete(_)
             | Subject::Seen(_)
             | Subject::Delivered(_)
+            | Subject::Block(_)
+            | Subject::Unblock(_)
             | Subject::Ping => None,
         }
     }
@@ -57,14 +61,19 @@ impl Echo {
             | Subject::Message(_)
             | Subject::Seen(_)
             | Subject::Delivered(_)
+            | Subject::Block(_)
+            | Subject::Unblock(_)
             | Subject::Ping => None,
         }
     }
 
-    /// Of a mark.
+    /// Of a mark, or a block.
     pub(crate) fn peer(&self) -> Option<UserId> {
         match self.subject {
-            Subject::Seen(peer) | Subject::Delivered(peer) => Some(peer),
+            Subject::Seen(peer)
+            | Subject::Delivered(peer)
+            | Subject::Block(peer)
+            | Subject::Unblock(peer) => Some(peer),
             Subject::Nothing
             | Subject::Message(_)
             | Subject::Dispatch(_)

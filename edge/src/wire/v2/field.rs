@@ -70,8 +70,16 @@ pub(crate) fn receiver(raw: Option<&RawValue>, sender: UserId) -> Result<UserId,
 
 /// The other person of a thread.
 pub(crate) fn peer(raw: Option<&RawValue>, user: UserId) -> Result<UserId, Refusal> {
+    peer_of(raw, user, "peer_id: no such thread")
+}
+
+/// Anybody else, whether there is a thread with them or not.
+pub(crate) fn other_user(raw: Option<&RawValue>, user: UserId) -> Result<UserId, Refusal> {
+    peer_of(raw, user, "peer_id: no such user")
+}
+
+fn peer_of(raw: Option<&RawValue>, user: UserId, message: &'static str) -> Result<UserId, Refusal> {
     let peer = required_string(raw, "peer_id")?.parse().ok();
-    let message = "peer_id: no such thread";
     peer.filter(|peer| *peer != user).ok_or_else(|| Refusal::new(Code::NotFound, message))
 }
 

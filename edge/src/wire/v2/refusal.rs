@@ -75,6 +75,8 @@ impl Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         match failure.reason() {
+            // A core of the last version, while others are upgraded.
+            ErrorReason::InvalidField if failure.field == "request" => Self::unavailable(),
             ErrorReason::InvalidField => {
                 Self::invalid_field(public_name(&failure.field), &failure.message)
             }

@@ -91,6 +91,7 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
             updated: updated.as_ref().into(),
         }),
         Sent::Delete => render(&DeleteAck { action, reference, message_id: echo.message_id() }),
+        Sent::Block => render(&BlockAck { action, reference }),
         Sent::Mark(marks) => render(&MarkAck {
             action,
             reference,
@@ -105,6 +106,8 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
                 | Subject::Dispatch(_)
                 | Subject::Edit(_)
                 | Subject::Delete(_)
+                | Subject::Block(_)
+                | Subject::Unblock(_)
                 | Subject::Ping => MarksObject::Seen {
                     seen_id: marks.seen_id,
                     unread: marks.unread,
@@ -215,6 +218,13 @@ struct DeleteAck<'a> {
     #[serde(rename = "ref")]
     reference: Option<&'a str>,
     message_id: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct BlockAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -116,6 +116,12 @@ where
                 self.begin_close(CloseReason::UserDeleted);
                 None
             }
+            // Which of the two is not said: the user's own entry is made sure of by the next connection.
+            ErrorReason::UserUnknown if echo.names_a_peer() => {
+                known_users.forget(user);
+                let refused = id.sync_scope(|| generation.failed(failure));
+                Some(Reply::Refused(echo, refused))
+            }
             ErrorReason::UserUnknown => {
                 let provisioned = async move {
                     known_users.forget(user);
@@ -200,6 +206,9 @@ pub(super) fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
             "a message is edited"
         ),
         Sent::Delete => tracing::debug!(user.id = %user, %request_id, "a message is deleted"),
+        Sent::Block => {
+            tracing::debug!(user.id = %user, %request_id, "a user is blocked, or no longer")
+        }
         Sent::Mark(Marks { seen_id, delivered_id, unread, .. }) => tracing::debug!(
             user.id = %user,
             %request_id,

@@ -37,6 +37,12 @@ pub(super) enum Action {
         message: Index,
         is_seen: bool,
     },
+    /// Or unblock.
+    Block {
+        device: usize,
+        peer: usize,
+        blocks: bool,
+    },
     Break {
         device: usize,
         breaks: Break,
@@ -114,6 +120,8 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
         }),
         6 => (device(), message(), any::<bool>())
             .prop_map(|(device, message, is_seen)| Action::Mark { device, message, is_seen }),
+        2 => (device(), 1..USERS, any::<bool>())
+            .prop_map(|(device, peer, blocks)| Action::Block { device, peer, blocks }),
         5 => (device(), breaks()).prop_map(|(device, breaks)| Action::Break { device, breaks }),
         1 => device().prop_map(|device| Action::Vanish { device }),
         9 => connect.prop_map(|(device, from, breaks, frames)| {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     action::{Action, DEVICES, USERS},
+    blocks::Blocks,
     device::{Asked, Device, Unsent},
     documented::Documented,
 };
@@ -23,6 +24,8 @@ pub(super) struct Sent {
     pub(super) bodies: Vec<String>,
     /// The device that alone had it in its outbox, and to whom it went.
     pub(super) alone: Option<(usize, usize)>,
+    /// Its receiver was known to block its sender, and how many blocks and their ends had been asked for.
+    pub(super) under_block: Option<usize>,
 }
 
 /// Kills of a case: each costs a start.
@@ -38,6 +41,7 @@ pub(super) struct Case<'a> {
     pub(super) sent: Vec<Sent>,
     /// The texts of edits, by message.
     pub(super) edits: BTreeMap<i64, Vec<String>>,
+    pub(super) blocks: Blocks,
     pub(super) kills: usize,
     /// Where each user's first device began.
     pub(super) begins: Vec<String>,
@@ -62,6 +66,7 @@ impl<'a> Case<'a> {
             said: Vec::new(),
             sent: Vec::new(),
             edits: BTreeMap::new(),
+            blocks: Blocks::default(),
             kills: 0,
             begins: Vec::new(),
             may_kill,
@@ -96,6 +101,9 @@ impl<'a> Case<'a> {
             let device = &mut self.devices[index];
             device.pump().await;
             Rest { edge, user: &device.user }.complete(&mut device.held).await;
+        }
+        for device in &self.devices {
+            self.blocks.hear(&device.told);
         }
         self.documented.pump().await;
         if !self.documented.is_connected() {
@@ -150,6 +158,7 @@ impl<'a> Case<'a> {
                 let peer = self.peer_of(*device, id);
                 self.devices[*device].mark(&peer, id, *is_seen).await;
             }
+            Action::Block { device, peer, blocks } => self.block(*device, *peer, *blocks).await,
             Action::Break { device, breaks } => self.devices[*device].break_at(*breaks),
             Action::Vanish { device } => self.devices[*device].vanish(),
             Action::Connect { device, from, breaks, frames } => {
@@ -213,7 +222,8 @@ impl<'a> Case<'a> {
         self.devices[device].put(unsent);
         self.devices[device].flush().await;
         let alone = also_on.is_none().then_some((device, to));
-        self.sent.push(Sent { sender, client_ref, bodies, alone });
+        let under_block = self.blocks.is_known(to, sender).then(|| self.blocks.count());
+        self.sent.push(Sent { sender, client_ref, bodies, alone, under_block });
     }
 
     /// Whatever else it says, it is the message that is there.
@@ -228,7 +238,8 @@ impl<'a> Case<'a> {
                 Asked::Send { .. }
                 | Asked::Edit { .. }
                 | Asked::Delete { .. }
-                | Asked::Mark { .. } => None,
+                | Asked::Mark { .. }
+                | Asked::Block { .. } => None,
             }));
         }
         if stored.is_empty() {
@@ -245,6 +256,16 @@ impl<'a> Case<'a> {
         } else {
             self.devices[device].put(Unsent { client_ref, to, body, reply_to: None });
             self.devices[device].flush().await;
+        }
+    }
+
+    async fn block(&mut self, device: usize, peer: usize, blocks: bool) {
+        let user = device / DEVICES;
+        let peer = (user + peer) % USERS;
+        let number = self.blocks.count();
+        let to = self.users[peer].clone();
+        if self.devices[device].block(&to, blocks, number).await {
+            self.blocks.ask(user, peer, blocks);
         }
     }
 

@@ -134,6 +134,7 @@ impl Case<'_> {
             );
             tokio::time::sleep(PAUSE).await;
         };
+        self.check_swallowed(user, &replayed.messages);
         let ids = self.check_sent(user, &replayed.messages).await;
         self.check_order(&ids);
         for device in &self.devices[user * DEVICES..][..DEVICES] {
@@ -180,6 +181,22 @@ impl Case<'_> {
             assert!(self.documented.refused.is_empty(), "{:?}", self.documented.refused);
         }
         ids
+    }
+
+    /// What was written under a block that nobody ended since is not there.
+    fn check_swallowed(&self, user: usize, messages: &BTreeMap<i64, Value>) {
+        for sent in &self.sent {
+            let (Some(asked), Some((_, to))) = (sent.under_block, sent.alone) else { continue };
+            if to != user || self.blocks.has_ended_since(asked, user, sent.sender) {
+                continue;
+            }
+            let is_it = |message: &&Value| {
+                message["sender_id"] == self.users[sent.sender].id
+                    && sent.bodies.iter().any(|body| message["message"] == **body)
+            };
+            let passed = messages.values().find(is_it);
+            assert!(passed.is_none(), "it passed a block: {passed:?}");
+        }
     }
 
     /// One under way a thread: messages are in the order in which they were written.
@@ -238,6 +255,7 @@ impl Case<'_> {
                 assert!(is_true || !is_seen, "{what}, {state:?}");
             }
             Asked::Mark { .. } => assert!(is_uncertain, "{what}"),
+            Asked::Block { .. } => assert!(is_ack || is_uncertain, "{what}"),
         }
         if let Asked::Send { client_ref } = asked
             && is_ack

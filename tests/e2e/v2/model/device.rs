@@ -16,10 +16,25 @@ use crate::v2::client::{Held, mark, message};
 /// What a frame asked for.
 #[derive(Debug, Clone)]
 pub(super) enum Asked {
-    Send { client_ref: String },
-    Edit { id: i64 },
-    Delete { id: i64, is_for_everyone: bool },
-    Mark { peer: String, up_to: i64, is_seen: bool },
+    Send {
+        client_ref: String,
+    },
+    Edit {
+        id: i64,
+    },
+    Delete {
+        id: i64,
+        is_for_everyone: bool,
+    },
+    Mark {
+        peer: String,
+        up_to: i64,
+        is_seen: bool,
+    },
+    /// By its number in the case.
+    Block {
+        number: usize,
+    },
 }
 
 /// A message that is not known to be stored.
@@ -164,6 +179,14 @@ impl Device {
         self.ask(Asked::Mark { peer: peer.id.clone(), up_to, is_seen }, frame).await;
     }
 
+    /// Gives whether it was asked for.
+    pub(super) async fn block(&mut self, peer: &User, blocks: bool, number: usize) -> bool {
+        let action = if blocks { "block" } else { "unblock" };
+        let is_connected = self.link.is_some();
+        self.ask(Asked::Block { number }, json!({"action": action, "peer_id": peer.id})).await;
+        is_connected
+    }
+
     /// Sends a frame over the connection, where there is one.
     async fn ask(&mut self, asked: Asked, mut frame: Value) {
         let Some(link) = &mut self.link else { return };
@@ -185,7 +208,10 @@ impl Device {
             .values()
             .filter_map(|asked| match asked {
                 Asked::Send { client_ref } => Some(client_ref.as_str()),
-                Asked::Edit { .. } | Asked::Delete { .. } | Asked::Mark { .. } => None,
+                Asked::Edit { .. }
+                | Asked::Delete { .. }
+                | Asked::Mark { .. }
+                | Asked::Block { .. } => None,
             })
             .collect();
         let mut busy = BTreeSet::new();

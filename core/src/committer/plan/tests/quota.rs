@@ -18,7 +18,8 @@ fn quotas(count: u32, storage_bytes: Option<u64>) -> Quotas {
 fn known(begun: Begun) -> BatchData {
     let mut known = loaded(0);
     let (id, key) = (user(4).0, UserKey(4));
-    let row = UserState { id, key, deleted: false, last_seq: 0, start: Start(1) };
+    let (last_seq, start, has_blocks) = (0, Start(1), false);
+    let row = UserState { id, key, deleted: false, last_seq, start, has_blocks };
     known.users.insert(user(4), row);
     known.begun.insert(UserKey(1), begun);
     known.thread_ids = vec![8, 9].into_iter();

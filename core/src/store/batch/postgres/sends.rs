@@ -187,7 +187,9 @@ impl<'a> Sends<'a> {
         let mut found = BatchData::default();
         let states = row.user_keys.iter().zip(&row.last_seqs).zip(&row.starts);
         for (id, ((&key, &last_seq), &start)) in self.users.iter().zip(states) {
-            let state = UserState { id: *id, key, deleted: false, last_seq, start };
+            // Whatever they block, nothing of the call is blocked.
+            let has_blocks = false;
+            let state = UserState { id: *id, key, deleted: false, last_seq, start, has_blocks };
             found.users.insert(UserId(*id), state);
         }
         let mut new = Vec::new();
@@ -205,12 +207,17 @@ impl<'a> Sends<'a> {
                 id,
                 low_key,
                 high_key,
+                user_one: low_key,
                 last_activity,
                 last_message: None,
                 low_sent: None,
                 low_shown: None,
                 high_sent: None,
                 high_shown: None,
+                low_swallowed: None,
+                high_swallowed: None,
+                late_created: None,
+                late_one: None,
             };
             found.threads.insert(pair, thread);
         }

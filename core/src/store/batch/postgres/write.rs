@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::column;
 use crate::store::{
     batch::{
-        FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, Rows, StoreError,
+        FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, Rows, StoreError, SwallowedRow,
         form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
     },
     engine::by,
@@ -40,6 +40,7 @@ const UPDATE_MESSAGES: &str = "\
     update messages m set updated = w.updated, seen = w.seen, deleted = w.deleted,
         dispatched = w.dispatched, body = w.body, meta = w.meta,
         hidden_for_sender = w.hidden_for_sender, hidden_for_receiver = w.hidden_for_receiver,
+        receiver_sees = w.receiver_sees,
         attachment_name = case when w.deleted then null else m.attachment_name end,
         reply_to = case when w.deleted then null else m.reply_to end,
         sender_first_seq = case when w.sender_seq is null then m.sender_first_seq
@@ -50,9 +51,9 @@ const UPDATE_MESSAGES: &str = "\
         receiver_seq = coalesce(w.receiver_seq, m.receiver_seq)
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::boolean[],
         $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::boolean[],
-        $12::boolean[], $13::bigint[])
+        $12::boolean[], $13::bigint[], $14::text[])
         as w (thread_id, id, updated, seen, deleted, dispatched, sender_seq, receiver_seq, body, meta,
-            hidden_for_sender, hidden_for_receiver, receiver_first_seq)
+            hidden_for_sender, hidden_for_receiver, receiver_first_seq, receiver_sees)
     where m.thread_id = w.thread_id and m.id = w.id";
 const UPDATE_FEEDS: &str = "\
     update feeds f set last_seq = w.last_seq
@@ -76,12 +77,37 @@ const UPDATE_ACTIVITIES: &str = "\
         as w (id, last_activity, last_message, low_sent, low_shown, high_sent, high_shown)
     where t.id = w.id";
 const UPSERT_THREAD_STATES: &str = "\
-    insert into thread_states as s (user_key, thread_id, seen_id, delivered_id, seq)
-    select user_key, thread_id, seen_id, delivered_id, seq
-    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-        as w (user_key, thread_id, seen_id, delivered_id, seq)
+    insert into thread_states as s (user_key, thread_id, seen_id, delivered_id, seq,
+        shown_seen_id, shown_delivered_id)
+    select user_key, thread_id, seen_id, delivered_id, seq, shown_seen_id, shown_delivered_id
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::bigint[])
+        as w (user_key, thread_id, seen_id, delivered_id, seq, shown_seen_id, shown_delivered_id)
     on conflict (user_key, thread_id) do update set seen_id = excluded.seen_id,
-        delivered_id = excluded.delivered_id, seq = coalesce(excluded.seq, s.seq)";
+        delivered_id = excluded.delivered_id, shown_seen_id = excluded.shown_seen_id,
+        shown_delivered_id = excluded.shown_delivered_id, seq = coalesce(excluded.seq, s.seq)";
+/// Rare, as what follows is.
+const UPDATE_SWALLOWED: &str = "\
+    update threads t set low_swallowed = w.low_swallowed, high_swallowed = w.high_swallowed,
+        late_created = w.late_created, late_one = w.late_one,
+        last_message_at = case when w.knows_ends then t.last_message_at end
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[])
+        as w (id, low_swallowed, high_swallowed, late_created, late_one, knows_ends)
+    where t.id = w.id";
+const SWALLOW: &str = "\
+    update messages m set hidden_for_receiver = true
+    from unnest($1::bigint[], $2::bigint[]) as w (thread_id, id)
+    where m.thread_id = w.thread_id and m.id = w.id";
+const DELETE_BLOCKS: &str = "\
+    delete from blocks b using unnest($1::bigint[], $2::bigint[]) as w (blocker, blocked)
+    where b.blocker = w.blocker and b.blocked = w.blocked";
+const INSERT_BLOCKS: &str = "\
+    insert into blocks (blocker, blocked, created)
+    select blocker, blocked, created
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w (blocker, blocked, created)
+    where created is not null";
+const NOTE_BLOCKS: &str =
+    "update feeds set has_blocks = true where user_key = any($1) and has_blocks is null";
 /// Begun so long ago that any core removes them.
 const ERASE_FILES: &str = "\
     insert into uploads (path, begun, start)
@@ -154,6 +180,7 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .bind(column(&changed, |row| row.hidden_for_sender.then_some(true)))
             .bind(column(&changed, |row| row.hidden_for_receiver.then_some(true)))
             .bind(column(&changed, |row| row.receiver_first_seq.map(u64::cast_signed)))
+            .bind(column(&changed, |row| row.receiver_sees.as_deref()))
             .execute(&mut *connection)
             .await?;
     }
@@ -189,6 +216,12 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .execute(&mut *connection)
             .await?;
     }
+    if !rows.swallowed.is_empty() {
+        store_swallowed(connection, &rows.swallowed).await?;
+    }
+    if !rows.blocks.is_empty() {
+        store_blocks(connection, rows).await?;
+    }
     let states = &rows.thread_states[..];
     if !states.is_empty() {
         sqlx::query(UPSERT_THREAD_STATES)
@@ -197,6 +230,8 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
             .bind(column(states, |row| row.seen_id))
             .bind(column(states, |row| row.delivered_id))
             .bind(column(states, |row| row.seq.map(u64::cast_signed)))
+            .bind(column(states, |row| row.shown.map(|marks| marks.seen_id)))
+            .bind(column(states, |row| row.shown.map(|marks| marks.delivered_id)))
             .execute(&mut *connection)
             .await?;
     }
@@ -209,6 +244,34 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sql
     }
     store_refusals(connection, &rows.refusals).await?;
     store_forms(connection, &rows.forms).await
+}
+
+async fn store_swallowed(
+    connection: &mut PgConnection,
+    rows: &[SwallowedRow],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(UPDATE_SWALLOWED)
+        .bind(column(rows, |row| row.thread_id))
+        .bind(column(rows, |row| row.low_swallowed))
+        .bind(column(rows, |row| row.high_swallowed))
+        .bind(column(rows, |row| row.late_created))
+        .bind(column(rows, |row| row.late_one))
+        .bind(column(rows, |row| row.knows_ends))
+        .execute(&mut *connection)
+        .await?;
+    let messages = rows.iter().flat_map(|row| row.messages.iter().map(|id| (row.thread_id, *id)));
+    let (threads, ids): (Vec<_>, Vec<_>) = messages.unzip();
+    sqlx::query(SWALLOW).bind(threads).bind(ids).execute(connection).await.map(drop)
+}
+
+async fn store_blocks(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+    let (blockers, blocked): (Vec<_>, Vec<_>) = rows.blocks.keys().copied().unzip();
+    let query = sqlx::query(DELETE_BLOCKS).bind(&blockers).bind(&blocked);
+    query.execute(&mut *connection).await?;
+    let created: Vec<_> = rows.blocks.values().copied().collect();
+    let query = sqlx::query(INSERT_BLOCKS).bind(&blockers).bind(blocked).bind(created);
+    query.execute(&mut *connection).await?;
+    sqlx::query(NOTE_BLOCKS).bind(blockers).execute(connection).await.map(drop)
 }
 
 async fn store_forms(connection: &mut PgConnection, forms: &[FormRow]) -> Result<(), sqlx::Error> {

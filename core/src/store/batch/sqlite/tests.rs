@@ -71,8 +71,9 @@ impl World {
         bob.last_seq += 1;
         let pair @ (low_key, high_key) = (ada.key, bob.key);
         let known = loaded.threads.get(&pair).copied();
-        let mut thread = known
-            .unwrap_or_else(|| ThreadState::new(loaded.thread_ids.next().expect("an id"), pair, 0));
+        let mut thread = known.unwrap_or_else(|| {
+            ThreadState::new(loaded.thread_ids.next().expect("an id"), pair, ada.key, 0)
+        });
         let id = loaded.message_ids.next().expect("an id");
         thread.sent(ada.key, id, true);
         let activities = vec![ActivityRow { thread, last_message: id }];

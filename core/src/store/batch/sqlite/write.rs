@@ -17,8 +17,8 @@ use crate::{
     store::{
         batch::{
             ActivityRow, ChangedMessageRow, ErasedFileRow, FORGOTTEN_REFUSALS, MAX_MESSAGES,
-            NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError, ThreadState,
-            ThreadStateRow,
+            NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError, SwallowedRow,
+            ThreadState, ThreadStateRow,
             form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
         },
         history::FeedStartRow,
@@ -92,6 +92,7 @@ impl Serialize for ChangedMessageRow {
             hidden.0,
             hidden.1,
             self.receiver_first_seq,
+            &self.receiver_sees,
         )
             .serialize(serializer)
     }
@@ -99,14 +100,24 @@ impl Serialize for ChangedMessageRow {
 
 impl Serialize for ThreadStateRow {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { user, thread_id, seen_id, delivered_id, seq } = *self;
-        (user, thread_id, seen_id, delivered_id, seq).serialize(serializer)
+        let Self { user, thread_id, seen_id, delivered_id, shown, seq } = *self;
+        let shown = (shown.map(|marks| marks.seen_id), shown.map(|marks| marks.delivered_id));
+        (user, thread_id, seen_id, delivered_id, seq, shown.0, shown.1).serialize(serializer)
     }
 }
 
 impl Serialize for ErasedFileRow {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (&self.path, self.start).serialize(serializer)
+    }
+}
+
+impl Serialize for SwallowedRow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { thread_id, low_swallowed, high_swallowed, late_created, .. } = *self;
+        let Self { late_one, knows_ends, ref messages, .. } = *self;
+        (thread_id, low_swallowed, high_swallowed, late_created, late_one, knows_ends, messages)
+            .serialize(serializer)
     }
 }
 
@@ -147,6 +158,7 @@ const RARER: &str = concat!(
     update or rollback messages set updated = v ->> 2, seen = v ->> 3, deleted = v ->> 4,
         dispatched = v ->> 5, body = v ->> 8, meta = v ->> 9,
         hidden_for_sender = v ->> 10, hidden_for_receiver = v ->> 11,
+        receiver_sees = v ->> 13,
         attachment_name = case when v ->> 4 then null else attachment_name end,
         reply_to = case when v ->> 4 then null else reply_to end,
         sender_first_seq = case when v ->> 6 is null then sender_first_seq
@@ -167,15 +179,32 @@ const ENTER_START: &str = "\
     select value ->> 0, value ->> 1, value ->> 2 from json_each($6);";
 /// The same of marks, and of files that are to be removed.
 const MARK: &str = concat!(
-    "insert or rollback into thread_states (user_key, thread_id, seen_id, delivered_id, seq)
-    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4 from ",
+    "insert or rollback into thread_states (user_key, thread_id, seen_id, delivered_id, seq,
+        shown_seen_id, shown_delivered_id)
+    select v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, v ->> 6 from ",
     rows!("?"),
     " where true
     on conflict (user_key, thread_id) do update set seen_id = excluded.seen_id,
-        delivered_id = excluded.delivered_id, seq = coalesce(excluded.seq, thread_states.seq);
+        delivered_id = excluded.delivered_id, shown_seen_id = excluded.shown_seen_id,
+        shown_delivered_id = excluded.shown_delivered_id,
+        seq = coalesce(excluded.seq, thread_states.seq);
     insert or ignore into uploads (path, start)
     select value ->> 0, value ->> 1 from json_each(?);"
 );
+/// What is rarer still: threads of which one of the two does not see all.
+const SWALLOW: &str = concat!(
+    "update or rollback threads set low_swallowed = v ->> 1, high_swallowed = v ->> 2,
+        late_created = v ->> 3, late_one = v ->> 4,
+        last_message_at = iif(v ->> 5, last_message_at, null) from ",
+    rows!("?"),
+    " where threads.id = v ->> 0;"
+);
+/// What is as rare, and goes after the messages, with the parameter of that.
+const HIDE_SWALLOWED: &str = "\
+    update or rollback messages set hidden_for_receiver = 1
+    from (select t.value ->> 0 as thread_id, m.value as id
+        from json_each($9) t, json_each(t.value -> 6) m) s
+    where messages.thread_id = s.thread_id and messages.id = s.id;";
 /// What is as rare, and goes after the messages, with the third parameter.
 const SET_FILES: &str = concat!(
     "update or rollback messages set attachment_path = v ->> 2, attachment_name = v ->> 3,
@@ -238,7 +267,18 @@ impl Statements {
         Self {
             plain: [MOVE, &plain, COMMIT].concat(),
             usual: [MOVE, &insert, COMMIT].concat(),
-            with_rarer: [RARER, MOVE, ENTER_START, MARK, &insert, SET_FILES, COMMIT].concat(),
+            with_rarer: [
+                RARER,
+                MOVE,
+                ENTER_START,
+                MARK,
+                SWALLOW,
+                &insert,
+                SET_FILES,
+                HIDE_SWALLOWED,
+                COMMIT,
+            ]
+            .concat(),
         }
     }
 }
@@ -256,6 +296,13 @@ const INSERT_FORMS: &str = "\
     where true
     on conflict (boundary, content) do update
         set message_id = excluded.message_id, sent = excluded.sent";
+const DELETE_BLOCKS: &str = "\
+    delete from blocks where (blocker, blocked) in
+        (select value ->> 0, value ->> 1 from json_each($1))";
+const INSERT_BLOCKS: &str = "\
+    insert into blocks (blocker, blocked, created)
+    select value ->> 0, value ->> 1, value ->> 2 from json_each($1)
+    where value ->> 2 is not null";
 const FORGET_FORMS: &str = "\
     update sent_forms set message_id = null where (boundary, content) in
         (select boundary, content from sent_forms
@@ -269,13 +316,15 @@ pub(in crate::store) async fn commit(
 ) -> Result<(), StoreError> {
     store_refusals(connection, &rows.refusals).await?;
     store_forms(connection, &rows.forms).await?;
+    store_blocks(connection, rows).await?;
     let files: Vec<_> = rows.messages.iter().filter_map(FileRow::of).collect();
     let is_usual = rows.threads.is_empty()
         && files.is_empty()
         && rows.changed.is_empty()
         && rows.feed_starts.is_empty()
         && rows.thread_states.is_empty()
-        && rows.erased_files.is_empty();
+        && rows.erased_files.is_empty()
+        && rows.swallowed.is_empty();
     let mut parameters = Parameters::default();
     if is_usual && rows.messages.is_empty() {
         run(connection, COMMIT, parameters).await?;
@@ -294,6 +343,7 @@ pub(in crate::store) async fn commit(
             parameters.add(json(&rows.feed_starts)?)?;
             parameters.add(json(&rows.thread_states)?)?;
             parameters.add(json(&rows.erased_files)?)?;
+            parameters.add(json(&rows.swallowed)?)?;
         }
         let is_plain = is_usual && rows.messages.iter().all(NewMessageRow::is_plain);
         parameters.add_messages(rows, is_plain)?;
@@ -375,6 +425,21 @@ async fn store_forms(
         .execute(connection)
         .await
         .map(drop)
+}
+
+async fn store_blocks(
+    connection: &mut SqliteConnection,
+    rows: &Rows<'_>,
+) -> Result<(), sqlx::Error> {
+    if rows.blocks.is_empty() {
+        return Ok(());
+    }
+    let blocks = rows.blocks.iter().map(|((blocker, blocked), at)| (blocker, blocked, at));
+    let blocks = json(&blocks.collect::<Vec<_>>())?;
+    for statement in [DELETE_BLOCKS, INSERT_BLOCKS] {
+        sqlx::query(statement).bind(&blocks).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Runs statements of which the last is the commit.

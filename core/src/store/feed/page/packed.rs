@@ -34,11 +34,12 @@ macro_rules! packed {
                 thread_id, sender, receiver, octet_length(body), created, sender_seq, receiver_seq,
                 iif(updated = created and seen = 0 and deleted = 0 and attachment_path is null
                         and reply_to is null and meta is null and client_ref is null
-                        and hidden_for_sender = 0 and hidden_for_receiver = 0, null,
+                        and hidden_for_sender = 0 and hidden_for_receiver = 0
+                        and receiver_sees is null, null,
                     json_array(updated, seen, deleted, attachment_path, attachment_name,
                         attachment_size, attachment_type, dispatched, reply_to, meta,
                         iif(client_ref is null, null, hex(client_ref)), hidden_for_sender,
-                        hidden_for_receiver)))),
+                        hidden_for_receiver, receiver_sees)))),
                 coalesce(group_concat(body, ''), '')
             from (",
             $rows,
@@ -97,11 +98,12 @@ struct Rest(
     Option<Uuid>,   // client_ref
     u8,             // hidden_for_sender
     u8,             // hidden_for_receiver
+    Option<String>, // receiver_sees
 );
 
 impl Rest {
     fn plain(created: i64) -> Self {
-        Self(created, 0, 0, None, None, None, None, None, None, None, None, 0, 0)
+        Self(created, 0, 0, None, None, None, None, None, None, None, None, 0, 0, None)
     }
 }
 
@@ -173,6 +175,7 @@ impl Packed {
             client_ref,
             hidden_for_sender,
             hidden_for_receiver,
+            receiver_sees,
         ) = rest.map_or_else(|| Rest::plain(created), |rest| *rest);
         let message = MessageRow {
             id,
@@ -191,6 +194,7 @@ impl Packed {
             receiver_seq,
             hidden_for_sender: hidden_for_sender != 0,
             hidden_for_receiver: hidden_for_receiver != 0,
+            receiver_sees,
             client_ref,
         };
         Ok(FeedRow { seq, first_seq, start, is_lost: false, message, peer_id })

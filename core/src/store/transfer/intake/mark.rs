@@ -7,6 +7,8 @@ use crate::{lines::MarkLine, store::engine::Connection};
 
 /// By the key of a user and the id of a thread: what was seen, and what was delivered.
 type Marks = BTreeMap<(i64, i64), (i64, i64)>;
+/// The same with what the other one is shown of both, if that is not all.
+type NewMarks = BTreeMap<(i64, i64), ((i64, i64), Option<(i64, i64)>)>;
 
 impl Intake {
     /// Whether some go further than what is there.
@@ -32,7 +34,7 @@ impl Intake {
             threads.into_iter().map(|thread| (thread.id, thread)).collect();
         let of = |line: &MarkLine| Some((*keys.get(&line.user_id)?, line.thread_id));
         let stored = self.find_marks(lines.iter().filter_map(of).collect()).await?;
-        let mut marks = Marks::new();
+        let mut marks = NewMarks::new();
         for (place, line) in lines.iter().enumerate() {
             let Some(user) = keys.get(&line.user_id).copied() else {
                 taken.refuse(place, "no such user: the lines of users come first");
@@ -45,7 +47,7 @@ impl Intake {
                 taken.refuse(place, "the user has no such thread");
                 continue;
             };
-            let last = thread.last_message.unwrap_or_default();
+            let last = thread.newest();
             let (seen, delivered) = reached(line);
             if seen < 0 || delivered > last {
                 taken.refuse(
@@ -59,8 +61,17 @@ impl Intake {
                 taken.known += 1;
                 continue;
             }
-            let mark = marks.entry(key).or_default();
+            let shown = match (line.shown_seen_id, line.shown_delivered_id) {
+                (Some(seen), Some(delivered)) => Some((seen, delivered)),
+                (None, None) => None,
+                (Some(_), None) | (None, Some(_)) => {
+                    taken.refuse(place, "shown_seen_id and shown_delivered_id are there together");
+                    continue;
+                }
+            };
+            let (mark, of_peer) = marks.entry(key).or_default();
             *mark = (mark.0.max(seen), mark.1.max(delivered));
+            *of_peer = shown;
             taken.stored += 1;
         }
         self.put_marks(marks).await?;
@@ -93,22 +104,24 @@ impl Intake {
             .collect())
     }
 
-    async fn put_marks(&mut self, marks: Marks) -> Result<(), sqlx::Error> {
-        const INSERT: &str =
-            "insert into thread_states (user_key, thread_id, seen_id, delivered_id) ";
+    async fn put_marks(&mut self, marks: NewMarks) -> Result<(), sqlx::Error> {
+        const INSERT: &str = "insert into thread_states (user_key, thread_id, seen_id, delivered_id, shown_seen_id, shown_delivered_id) ";
         const UPDATE: &str = " on conflict (user_key, thread_id) do update set
             seen_id = case when excluded.seen_id > thread_states.seen_id
                 then excluded.seen_id else thread_states.seen_id end,
             delivered_id = case when excluded.delivered_id > thread_states.delivered_id
-                then excluded.delivered_id else thread_states.delivered_id end";
+                then excluded.delivered_id else thread_states.delivered_id end,
+            shown_seen_id = excluded.shown_seen_id, shown_delivered_id = excluded.shown_delivered_id";
         if marks.is_empty() {
             return Ok(());
         }
         macro_rules! insert {
             ($engine:ident, $connection:expr) => {{
                 let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(INSERT);
-                query.push_values(marks, |mut row, ((user, thread), (seen, delivered))| {
-                    row.push_bind(user).push_bind(thread).push_bind(seen).push_bind(delivered);
+                query.push_values(marks, |mut row, ((user, thread), (mark, shown))| {
+                    row.push_bind(user).push_bind(thread).push_bind(mark.0).push_bind(mark.1);
+                    row.push_bind(shown.map(|shown| shown.0));
+                    row.push_bind(shown.map(|shown| shown.1));
                 });
                 query.push(UPDATE).build().execute($connection).await.map(drop)
             }};

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::{Intake, NeededFile, Taken, check_new_id, check_time};
 use crate::{
     command::parse,
-    lines::{AttachmentLine, MessageLine},
+    lines::{AttachmentLine, EarlierLine, MessageLine},
     media::name,
     store::{
         copy::table::{FeedStart, Message, Thread},
         engine::Connection,
+        message::EarlierText,
         transfer::select_in,
     },
 };
@@ -248,7 +249,7 @@ impl Loaded {
                 false => Err("another message has this id".to_owned()),
             };
         }
-        let last = thread.last_message.unwrap_or_default();
+        let last = thread.newest();
         if line.id <= last {
             return Err(format!("the ids of a thread ascend, and {last} comes before it"));
         }
@@ -268,20 +269,29 @@ impl Loaded {
         let is_not_younger = last > 0 && created <= thread.last_activity;
         let is_low = sender == thread.low_key;
         let continues = last > 0 && {
-            let sent = if is_low { thread.low_sent } else { thread.high_sent };
-            sent == Some(last)
+            let (sent, swallowed) = if is_low {
+                (thread.low_sent, thread.low_swallowed)
+            } else {
+                (thread.high_sent, thread.high_swallowed)
+            };
+            sent == Some(last) || swallowed == Some(last)
         };
-        let is_shown = line.attachment.as_ref().is_none_or(|file| file.dispatched.is_some());
-        let (sent, shown) = if is_low {
-            (&mut thread.low_sent, &mut thread.low_shown)
+        let is_shown = !line.swallowed
+            && line.attachment.as_ref().is_none_or(|file| file.dispatched.is_some());
+        let (sent, shown, swallowed) = if is_low {
+            (&mut thread.low_sent, &mut thread.low_shown, &mut thread.low_swallowed)
         } else {
-            (&mut thread.high_sent, &mut thread.high_shown)
+            (&mut thread.high_sent, &mut thread.high_shown, &mut thread.high_swallowed)
         };
-        *sent = Some(line.id);
+        if line.swallowed {
+            *swallowed = Some(line.id);
+        } else {
+            *sent = Some(line.id);
+            thread.last_message = Some(line.id);
+        }
         if is_shown {
             *shown = Some(line.id);
         }
-        thread.last_message = Some(line.id);
         // An empty thread has had none: its own time may be later than those of its messages.
         thread.last_activity = if last > 0 { thread.last_activity.max(created) } else { created };
         thread.last_message_at = Some(thread.last_activity);
@@ -336,7 +346,21 @@ fn check(line: &MessageLine) -> Result<(), String> {
     if line.reply_to_id.is_some_and(|id| !(1..line.id).contains(&id)) {
         return Err("reply_to_id is no message before it".to_owned());
     }
+    if let Some(earlier) = &line.receiver_sees {
+        check_earlier(earlier, line)?;
+    }
     line.attachment.as_ref().map_or(Ok(()), |file| check_file(file, line.deleted))
+}
+
+fn check_earlier(earlier: &EarlierLine, line: &MessageLine) -> Result<(), String> {
+    if line.deleted || line.swallowed {
+        return Err("receiver_sees is of a message that its receiver may see".to_owned());
+    }
+    check_time("updated", Some(earlier.updated))?;
+    parse::body(earlier.body.clone(), MAX_BODY_BYTES, line.attachment.is_some())
+        .map_err(|error| error.to_string())?;
+    let meta = earlier.meta.as_ref().map(|meta| parse::meta(meta.get().to_owned()));
+    meta.transpose().map(drop).map_err(|error| error.to_string())
 }
 
 fn check_file(file: &AttachmentLine, is_deleted: bool) -> Result<(), String> {
@@ -355,6 +379,13 @@ fn check_file(file: &AttachmentLine, is_deleted: bool) -> Result<(), String> {
             .to_owned());
     }
     Ok(())
+}
+
+fn earlier_text(line: &EarlierLine) -> String {
+    let meta = line.meta.as_ref().map(|meta| meta.get().to_owned());
+    let text = EarlierText { body: line.body.clone(), meta, updated: line.updated.0 };
+    // Texts and a number can be written as JSON.
+    serde_json::to_string(&text).unwrap_or_default()
 }
 
 fn row(
@@ -391,7 +422,8 @@ fn row(
         reply_to: line.reply_to_id,
         meta: line.meta.map(|meta| meta.get().to_owned()),
         hidden_for_sender: set(line.hidden_for_sender),
-        hidden_for_receiver: set(line.hidden_for_receiver),
+        hidden_for_receiver: set(line.hidden_for_receiver || line.swallowed),
+        receiver_sees: line.receiver_sees.map(|earlier| earlier_text(&earlier)),
         ref_from_client: set(line.ref_from_client),
         continues: set(continues),
     }

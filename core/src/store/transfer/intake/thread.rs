@@ -13,7 +13,9 @@ use crate::{
     },
 };
 
-const GREATEST: &str = "select coalesce(max(id), 0) from messages where thread_id = $1";
+const GREATEST: &str = "\
+    select coalesce(max(id), 0) from messages
+    where thread_id = $1 and (receiver_seq is not null or hidden_for_receiver is null)";
 
 type Pair = (i64, i64);
 
@@ -54,14 +56,31 @@ impl Intake {
                 }
                 (None, None) => {
                     let checked = check_new_id(line.id)
-                        .and_then(|()| check_time("created", Some(line.created)));
+                        .and_then(|()| check_time("created", Some(line.created)))
+                        .and_then(|()| {
+                            let begun = line.begun_for_two.as_ref().map(|begun| begun.created);
+                            check_time("begun_for_two", begun)
+                        });
                     if let Err(reason) = checked {
                         taken.refuse(place, reason);
                         continue;
                     }
+                    let late = match &line.begun_for_two {
+                        None => None,
+                        Some(begun) => match keys.get(&begun.user_one).copied() {
+                            Some(key) if [one, two].contains(&key) => Some((key, begun.created.0)),
+                            Some(_) | None => {
+                                taken.refuse(
+                                    place,
+                                    "user_one of begun_for_two is neither of the two",
+                                );
+                                continue;
+                            }
+                        },
+                    };
                     by_id.insert(line.id, pair);
                     by_pair.insert(pair, line.id);
-                    new.push(empty(line, one, pair));
+                    new.push(empty(line, one, pair, late));
                     taken.stored += 1;
                 }
             }
@@ -81,7 +100,8 @@ impl Intake {
         let mut threads: Vec<Thread> = select_in!(
             &mut self.connection,
             "select id, low_key, high_key, user_one, created, last_activity, last_message,
-                last_message_at, low_sent, low_shown, high_sent, high_shown
+                last_message_at, low_sent, low_shown, high_sent, high_shown, low_swallowed,
+                high_swallowed, late_created, late_one
             from threads where id",
             ids
         )?;
@@ -135,12 +155,14 @@ impl Intake {
     ) -> Result<(), sqlx::Error> {
         const INSERT: &str = "\
             insert into threads (id, low_key, high_key, user_one, created, last_activity,
-                last_message, last_message_at, low_sent, low_shown, high_sent, high_shown) ";
+                last_message, last_message_at, low_sent, low_shown, high_sent, high_shown,
+                low_swallowed, high_swallowed, late_created, late_one) ";
         const UPDATE: &str = "\
             on conflict (id) do update set last_activity = excluded.last_activity,
                 last_message = excluded.last_message, last_message_at = excluded.last_message_at,
                 low_sent = excluded.low_sent, low_shown = excluded.low_shown,
-                high_sent = excluded.high_sent, high_shown = excluded.high_shown";
+                high_sent = excluded.high_sent, high_shown = excluded.high_shown,
+                low_swallowed = excluded.low_swallowed, high_swallowed = excluded.high_swallowed";
         if threads.is_empty() {
             return Ok(());
         }
@@ -159,7 +181,11 @@ impl Intake {
                         .push_bind(thread.low_sent)
                         .push_bind(thread.low_shown)
                         .push_bind(thread.high_sent)
-                        .push_bind(thread.high_shown);
+                        .push_bind(thread.high_shown)
+                        .push_bind(thread.low_swallowed)
+                        .push_bind(thread.high_swallowed)
+                        .push_bind(thread.late_created)
+                        .push_bind(thread.late_one);
                 });
                 query.push(" ").push(UPDATE).build().execute($connection).await.map(drop)
             }};
@@ -172,7 +198,12 @@ impl Intake {
 }
 
 /// Without messages.
-fn empty(line: &ThreadLine, user_one: i64, (low_key, high_key): Pair) -> Thread {
+fn empty(
+    line: &ThreadLine,
+    user_one: i64,
+    (low_key, high_key): Pair,
+    late: Option<(i64, i64)>,
+) -> Thread {
     let (created, none) = (line.created.0, Some(0));
     Thread {
         id: line.id,
@@ -187,5 +218,9 @@ fn empty(line: &ThreadLine, user_one: i64, (low_key, high_key): Pair) -> Thread 
         low_shown: none,
         high_sent: none,
         high_shown: none,
+        low_swallowed: None,
+        high_swallowed: None,
+        late_created: late.map(|(_, created)| created),
+        late_one: late.map(|(one, _)| one),
     }
 }

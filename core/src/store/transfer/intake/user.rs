@@ -107,7 +107,12 @@ impl Intake {
                 }
             }
         }
-        let feeds = new.iter().map(|row| Feed { user_key: row.key, last_seq: 0, start: 0 });
+        let feeds = new.iter().map(|row| Feed {
+            user_key: row.key,
+            last_seq: 0,
+            start: 0,
+            has_blocks: None,
+        });
         let feeds: Vec<_> = feeds.collect();
         self.write(new).await?;
         // SQLite begins a feed with its first change.

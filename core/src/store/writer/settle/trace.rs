@@ -23,6 +23,8 @@ const FIND_STATE: &str = "\
     select coalesce(seq, 0) as seq, seen_id, delivered_id from thread_states
     where user_key = $1 and thread_id = $2";
 
+const FIND_BLOCK: &str = "select created from blocks where blocker = $1 and blocked = $2";
+
 /// What tells later whether a transaction was committed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trace {
@@ -50,6 +52,12 @@ pub(super) enum RowTrace {
         user: UserKey,
         thread_id: i64,
         state: StateTrace,
+    },
+    /// One that has no thread; `created` is `None` where it was ended.
+    Block {
+        blocker: UserKey,
+        blocked: UserKey,
+        created: Option<i64>,
     },
 }
 
@@ -141,12 +149,15 @@ impl Trace {
             },
         });
         let state = |row: &ThreadStateRow| {
-            let ThreadStateRow { user, thread_id, seq, seen_id, delivered_id } = *row;
+            let ThreadStateRow { user, thread_id, seq, seen_id, delivered_id, .. } = *row;
             let state = StateTrace { seq: seq?.cast_signed(), seen_id, delivered_id };
             Some(RowTrace::ThreadState { user, thread_id, state })
         };
         let state = rows.thread_states.iter().rev().find_map(state);
-        self.row = new.or(changed).map(RowTrace::Message).or(state);
+        let block = rows.blocks.iter().next_back().map(|((blocker, blocked), created)| {
+            RowTrace::Block { blocker: *blocker, blocked: *blocked, created: *created }
+        });
+        self.row = new.or(changed).map(RowTrace::Message).or(state).or(block);
     }
 }
 
@@ -189,6 +200,16 @@ impl StateTrace {
     }
 }
 
+/// A block that is not there may have been ended since: what it was is the same then.
+fn judge_block(ours: Option<i64>, found: Option<i64>) -> CommitOutcome {
+    match (ours, found) {
+        (None, None) => CommitOutcome::Stored,
+        (Some(ours), Some(found)) if ours == found => CommitOutcome::Stored,
+        (Some(_), None) | (None, Some(_)) => CommitOutcome::NotStored,
+        (Some(_), Some(_)) => CommitOutcome::Unknown,
+    }
+}
+
 impl Open {
     pub(super) async fn judge(&mut self, row: RowTrace) -> Result<CommitOutcome, sqlx::Error> {
         let MessageTrace { thread_id, id, created, places } = match row {
@@ -200,6 +221,14 @@ impl Open {
                     sqlx::query_as(FIND_STATE).bind(user).bind(thread_id)
                 )?;
                 return Ok(state.judge(found));
+            }
+            RowTrace::Block { blocker, blocked, created } => {
+                let found: Option<i64> = on!(
+                    &mut self.connection,
+                    fetch_optional,
+                    sqlx::query_scalar(FIND_BLOCK).bind(blocker).bind(blocked)
+                )?;
+                return Ok(judge_block(created, found));
             }
         };
         let found = on!(
@@ -272,6 +301,15 @@ mod tests {
         assert_eq!(judge(Some(state(5, 7))), CommitOutcome::Stored);
         assert_eq!(judge(Some(state(5, 6))), CommitOutcome::Unknown);
         assert_eq!(judge(Some(state(6, 7))), CommitOutcome::Unknown);
+    }
+
+    #[test]
+    fn a_block_without_a_thread_is_known_by_its_time() {
+        assert_eq!(judge_block(Some(5), Some(5)), CommitOutcome::Stored);
+        assert_eq!(judge_block(Some(5), None), CommitOutcome::NotStored);
+        assert_eq!(judge_block(Some(5), Some(4)), CommitOutcome::Unknown);
+        assert_eq!(judge_block(None, None), CommitOutcome::Stored);
+        assert_eq!(judge_block(None, Some(4)), CommitOutcome::NotStored);
     }
 
     #[test]

@@ -148,3 +148,28 @@ async fn edits_deletions_and_sends_have_one_rate() {
     assert!(!refused.is_empty());
     assert!(refused.iter().all(|answer| code(answer) == "rate_limited"));
 }
+
+#[tokio::test]
+async fn whom_a_user_blocks_is_put_deleted_and_listed() {
+    let edge = StubEdge::start().await;
+    let blocks = async || get(&edge, "/v2/blocks").await.json();
+    assert_eq!(blocks().await, json!({"blocks": [], "next": null}));
+    let path = format!("/v2/blocks/{BOB}");
+    for path in [&path, &format!("{path}/")] {
+        let answer = alice(&edge, Method::PUT, path, "").await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (204, ""), "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    let created = "2024-06-17T11:28:21.902531Z";
+    let expected = json!({"blocks": [{"peer_id": BOB, "created": created}], "next": null});
+    assert_eq!(blocks().await, expected);
+    assert_eq!(alice(&edge, Method::DELETE, &path, "").await.status, 204);
+    assert_eq!(blocks().await["blocks"], json!([]));
+    // A core of before knows none of it.
+    for (call, method) in [("block_user", Method::PUT), ("unblock_user", Method::DELETE)] {
+        let unknown = tonic::Status::unimplemented("what is that");
+        edge.core.change(|state| state.second.refusals = [(call, unknown)].into());
+        let answer = alice(&edge, method, &path, "").await;
+        assert_eq!((answer.status.as_u16(), &*code(&answer)), (503, "unavailable"), "{call}");
+    }
+}

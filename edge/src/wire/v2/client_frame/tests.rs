@@ -119,6 +119,16 @@ fn each_action_is_understood() {
             Subject::Delivered(peer),
             mark(MarkKind::Delivered),
         ),
+        (
+            json!({"action": "block", "ref": "r1", "peer_id": PEER}),
+            Subject::Block(peer),
+            Request::Command(SendCommand::Block(Block { peer, blocks: true })),
+        ),
+        (
+            json!({"action": "unblock", "ref": "r1", "peer_id": PEER}),
+            Subject::Unblock(peer),
+            Request::Command(SendCommand::Block(Block { peer, blocks: false })),
+        ),
         (json!({"action": "ping", "ref": "r1"}), Subject::Ping, Request::Ping),
     ] {
         assert_eq!(parsed(&frame), (echo(Some("r1"), subject), Ok(request)), "{frame}");
@@ -214,13 +224,23 @@ fn a_deletion_says_for_whom() {
 }
 
 #[test]
+fn a_block_names_another_user() {
+    for action in ["block", "unblock"] {
+        let frame = json!({"action": action, "peer_id": PEER});
+        assert_refused(with(&frame, "peer_id", None), Code::InvalidField);
+        assert_refused(with(&frame, "peer_id", Some(json!(7))), Code::InvalidField);
+        for nobody in ["", "nobody", USER] {
+            assert_refused(with(&frame, "peer_id", Some(json!(nobody))), Code::NotFound);
+        }
+    }
+}
+
+#[test]
 fn what_is_not_there_yet_is_unknown() {
     for action in [
         json!("typing"),
         json!("presence_watch"),
         json!("presence_set"),
-        json!("block"),
-        json!("unblock"),
         json!("token_refresh"),
         json!("re_message"),
         json!(""),

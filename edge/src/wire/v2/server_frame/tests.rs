@@ -152,6 +152,8 @@ fn an_ack_says_what_came_of_it() {
             ),
         ),
         (Subject::Delete(35), Sent::Delete, r#"{"action":"ack","ref":"r\"1","message_id":35}"#),
+        (Subject::Block(peer), Sent::Block, r#"{"action":"ack","ref":"r\"1"}"#),
+        (Subject::Unblock(peer), Sent::Block, r#"{"action":"ack","ref":"r\"1"}"#),
         (
             Subject::Seen(peer),
             Sent::Mark(marks),

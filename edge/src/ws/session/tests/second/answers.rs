@@ -43,6 +43,12 @@ async fn each_verb_is_answered_once() {
         assert_eq!((&ack["action"], &ack["ref"]), (&json!("ack"), &frame["ref"]), "{ack}");
         assert!(!ack[key].is_null(), "{ack}");
     }
+    for action in ["block", "unblock"] {
+        alice.send(json!({"action": action, "ref": action, "peer_id": BOB})).await;
+        assert_eq!(alice.answer().await, json!({"action": "ack", "ref": action}));
+        let blocks = !world.core.state().second.blocks.is_empty();
+        assert_eq!(blocks, action == "block");
+    }
     // Nobody wants to hear of these.
     for frame in [mark("seen", None, BOB, 1), mark("delivered", None, BOB, 1), delete_of_mine()] {
         alice.send(&frame).await;

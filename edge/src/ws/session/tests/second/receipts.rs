@@ -10,9 +10,12 @@ fn told(world: &World) -> Vec<i64> {
     let up_to = state.received.iter().filter_map(|request| match request.request.as_ref()? {
         Request::Seen(mark) => Some(mark.up_to_id),
         Request::Delivered(mark) => Some(mark.up_to_id),
-        Request::Message(_) | Request::Attachment(_) | Request::Edit(_) | Request::Delete(_) => {
-            None
-        }
+        Request::Message(_)
+        | Request::Attachment(_)
+        | Request::Edit(_)
+        | Request::Delete(_)
+        | Request::Block(_)
+        | Request::Unblock(_) => None,
     });
     up_to.collect()
 }
