@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::v1::{
-        SendMessageRequest, SendMessageResponse, SendMessagesResponse,
+        SendMessageRequest, SendMessageResponse, SendMessagesResponse, TraceContext,
         send_messages_request::Request,
     };
 
@@ -154,6 +154,7 @@ mod tests {
             wait_ms: Some(9),
             hand_back: true,
             log_id: "mine".into(),
+            trace: Some(TraceContext::default()),
         };
         let unreadable = SendMessagesRequest { request_id: 7, ..Default::default() };
         let read = |bytes: &[u8]| read::<SendMessagesRequest>(bytes).expect("a request");

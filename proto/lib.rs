@@ -5,7 +5,7 @@
 //! * [`ids`]: the identifiers of the contract as types, with their wire form.
 //! * [`external_id`]: what an issuer of access tokens calls a user.
 //! * [`error`]: why a call was refused, as status details.
-//! * [`request_id`]: what a request is called on its way.
+//! * [`request_id`]: what a request is called on its way; [`trace_context`]: where it is in its trace.
 //! * [`attachment_path`], [`json`], [`limits`]: rules that both sides hold the world to.
 //! * [`time`]: microseconds since the epoch and their wire form.
 //! * [`token_name`]: how the name of an access token is kept.
@@ -23,6 +23,7 @@ pub mod limits;
 pub mod request_id;
 pub mod time;
 pub mod token_name;
+pub mod trace_context;
 
 #[allow(
     clippy::all,

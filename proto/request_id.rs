@@ -1,15 +1,15 @@
 //! What a request is called on its way, so that whoever made it, the edge and the core can name it to one another: in logs, in
-//! answers, and in the details of a refusal.
+//! answers, and in the details of a refusal. Where it is traced it knows where it is in its trace, too.
 
 use std::{fmt, sync::Arc};
 
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{Builder, Uuid, fmt::Hyphenated};
 
+use crate::trace_context::{TRACE_PARENT, TraceContext, TraceId};
+
 /// Of public requests and answers, and of gRPC metadata.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// W3C Trace Context.
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_BYTES: usize = 64;
 /// What the bytes of one begin with.
 const DRAWN: u8 = 0;
@@ -17,7 +17,11 @@ const GIVEN: u8 = 1;
 
 /// 1 to 64 letters, digits and hyphens of ASCII: those of a caller, or a UUID that was drawn.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(Form);
+pub struct RequestId {
+    name: Form,
+    /// The span that it is worked on in; absent where it is not traced, as most are not.
+    trace: Option<Arc<TraceContext>>,
+}
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Form {
@@ -32,17 +36,21 @@ tokio::task_local! {
 
 impl RequestId {
     pub fn draw() -> Self {
-        Self(Form::Drawn(Uuid::new_v4()))
+        Self::from_uuid(Uuid::new_v4())
     }
 
     pub fn from_uuid(id: Uuid) -> Self {
-        Self(Form::Drawn(id))
+        Self::named(Form::Drawn(id))
+    }
+
+    fn named(name: Form) -> Self {
+        Self { name, trace: None }
     }
 
     /// The one of a request that is one of many: `session` is random, and `number` counts. A UUID of version 8.
     pub fn numbered(session: u64, number: u64) -> Self {
         let bytes = Uuid::from_u64_pair(session, number).into_bytes();
-        Self(Form::Drawn(Builder::from_custom_bytes(bytes).into_uuid()))
+        Self::from_uuid(Builder::from_custom_bytes(bytes).into_uuid())
     }
 
     /// The one that a caller gives, if it is one.
@@ -55,8 +63,8 @@ impl RequestId {
         // The form that those have which are drawn: another core drew it, or an edge.
         let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         match Uuid::try_parse(text) {
-            Ok(id) if text.len() == Hyphenated::LENGTH && is_lower => Some(Self(Form::Drawn(id))),
-            Ok(_) | Err(_) => Some(Self(Form::Given(text.into()))),
+            Ok(id) if text.len() == Hyphenated::LENGTH && is_lower => Some(Self::from_uuid(id)),
+            Ok(_) | Err(_) => Some(Self::named(Form::Given(text.into()))),
         }
     }
 
@@ -67,26 +75,35 @@ impl RequestId {
         given.or_else(|| Self::of_trace(text(TRACE_PARENT)?)).unwrap_or_else(Self::draw)
     }
 
-    /// `00-<trace: 32 digits>-<parent: 16>-<flags: 2>`; later versions may have more.
     fn of_trace(parent: &str) -> Option<Self> {
-        let is_hex = |part: &str, len| {
-            let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            part.len() == len && part.bytes().all(is_digit)
-        };
-        let mut parts = parent.split('-');
-        let (version, trace) = (parts.next()?, parts.next()?);
-        let is_valid = is_hex(version, 2)
-            && version != "ff"
-            && is_hex(parts.next()?, 16)
-            && is_hex(parts.next()?, 2)
-            && (version != "00" || parts.next().is_none());
-        let is_trace = is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0');
-        (is_valid && is_trace).then(|| Self(Form::Given(trace.into())))
+        let trace = TraceContext::parse(parent, "")?.trace_id();
+        Some(Self::named(Form::Given(trace.to_string().into())))
+    }
+
+    /// The same request where it is worked on in a span.
+    pub fn in_trace(self, context: Arc<TraceContext>) -> Self {
+        Self { trace: Some(context), ..self }
+    }
+
+    /// The same where it is a part of the request that is worked on, if one is.
+    pub fn in_current_trace(self) -> Self {
+        let trace = CURRENT.try_with(|current| current.trace.clone()).ok().flatten();
+        Self { trace, ..self }
+    }
+
+    /// The span that it is worked on in, if it is traced.
+    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
+        self.trace.as_ref()
+    }
+
+    /// What its trace is called, for lines that are logged about it.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.trace.as_ref().map(|trace| trace.trace_id())
     }
 
     /// As short as may be, for cores alone.
     pub fn to_bytes(&self) -> Vec<u8> {
-        match &self.0 {
+        match &self.name {
             Form::Drawn(id) => [&[DRAWN][..], id.as_bytes()].concat(),
             Form::Given(text) => [&[GIVEN][..], text.as_bytes()].concat(),
         }
@@ -95,7 +112,7 @@ impl RequestId {
     /// What [`Self::to_bytes`] gave; nothing of anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            [DRAWN, id @ ..] => Uuid::from_slice(id).ok().map(|id| Self(Form::Drawn(id))),
+            [DRAWN, id @ ..] => Uuid::from_slice(id).ok().map(Self::from_uuid),
             [GIVEN, text @ ..] => Self::parse(str::from_utf8(text).ok()?),
             [] | [..] => None,
         }
@@ -128,7 +145,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.name {
             Form::Drawn(id) => fmt::Display::fmt(&id.as_hyphenated(), f),
             Form::Given(id) => f.write_str(id),
         }
@@ -231,6 +248,12 @@ mod tests {
         let seen = id.clone().scope(async { RequestId::current() }).await;
         assert_eq!(seen.as_ref(), Some(&id));
         assert_eq!(id.sync_scope(RequestId::current), Some(id.clone()));
+        let trace = TraceContext::new(7, 8, true, "").map(Arc::new).expect("a span");
+        let traced = id.clone().in_trace(Arc::clone(&trace));
+        assert_eq!(traced.to_string(), id.to_string());
+        let part = traced.sync_scope(|| RequestId::draw().in_current_trace());
+        assert_eq!(part.trace(), Some(&trace));
+        assert_eq!(id.sync_scope(|| RequestId::draw().in_current_trace()).trace_id(), None);
         assert_eq!(RequestId::current(), None);
     }
 }

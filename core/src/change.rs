@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use netrox_proto::{ids::UserId, request_id::RequestId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, trace_context::TraceContext, v1};
+use tracing::field::display;
 
 use crate::store::history::{Position, Start};
 
@@ -45,9 +46,16 @@ pub(crate) enum ThreadSubject {
 
 impl Change {
     /// Shows the operator who asks for it that it comes by here.
-    pub(crate) fn trace(&self, event: &'static str) {
+    pub(crate) fn log(&self, event: &'static str) {
         let (seq, request) = (self.place.seq, self.request.as_ref());
-        tracing::debug!(user.id = %self.to, seq, request_id = request.map(display), event, "a change");
+        let trace_id = request.and_then(RequestId::trace_id).map(display);
+        let request_id = request.map(display);
+        tracing::debug!(user.id = %self.to, seq, request_id, trace_id, event, "a change");
+    }
+
+    /// The span that made it, or brought it here.
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.request.as_ref()?.trace().map(Arc::as_ref)
     }
 
     /// Whether its subject appears to the user for the first time.
@@ -72,6 +80,7 @@ impl Change {
     /// `None` if only the store has it.
     pub(crate) fn to_wire(&self) -> Option<v1::Event> {
         let (seq, first_seq) = (self.place.seq, self.first_seq);
+        let trace = self.trace().map(v1::TraceContext::from);
         let mut message = match &self.subject {
             Subject::Sent(message) => v1::Message::clone(message),
             Subject::Received(message) => {
@@ -80,14 +89,14 @@ impl Change {
             }
             Subject::Thread(ThreadSubject::State(state)) => {
                 let change = Some(v1::event::Change::Thread(v1::ThreadState::clone(state)));
-                return Some(v1::Event { seq, change, first_seq });
+                return Some(v1::Event { seq, change, first_seq, trace });
             }
             Subject::SentElsewhere
             | Subject::Thread(ThreadSubject::InStore(_) | ThreadSubject::Elsewhere) => return None,
         };
         message.rev = seq;
         let change = Some(v1::event::Change::Message(message));
-        Some(v1::Event { seq, change, first_seq })
+        Some(v1::Event { seq, change, first_seq, trace })
     }
 }
 

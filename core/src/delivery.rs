@@ -26,6 +26,7 @@ use crate::{
     error::Error,
     metrics::BusMetrics,
     store::{DatabaseState, Store, history::History},
+    trace,
 };
 
 pub(crate) mod bus;
@@ -95,7 +96,7 @@ impl Delivery {
     /// Tells everyone, on this core and on the others, what was committed.
     pub(crate) fn publish(&self, changes: &[Change]) {
         for change in changes {
-            change.trace("committed");
+            change.log("committed");
             self.local.hub.publish(change);
         }
         if let Some(bus) = &self.bus {
@@ -162,9 +163,11 @@ impl Inbox for Local {
         self.tally.came();
         for brought in brought {
             match brought {
-                HintItem::Change(change) => {
-                    change.trace("brought by the bus");
+                HintItem::Change(mut change) => {
+                    change.log("brought by the bus");
+                    let span = trace::brought(&mut change);
                     self.hub.publish(&change);
+                    drop(span);
                 }
                 HintItem::Look(user) => self.hub.look(user),
             }

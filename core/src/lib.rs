@@ -18,7 +18,7 @@
 //! * [`notice`]: what is logged once a minute at most.
 //! * [`metrics`]: what can be measured.
 //! * [`reading`]: what streams read, whoever looks at them.
-//! * [`request`]: what a request is called on its way.
+//! * [`request`]: what a request is called on its way; [`trace`]: the spans of those that are traced.
 //! * [`error`]: every failure, mapped once to the reasons of the contract.
 //!
 //! The services depend on the committer, store, delivery and media; none of these knows gRPC's statuses or
@@ -63,6 +63,7 @@ mod session;
 mod store;
 mod strangers;
 mod subscribe;
+mod trace;
 mod transfer;
 
 pub use auth::{

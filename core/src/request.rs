@@ -7,7 +7,10 @@ use http::{Request, Response};
 use netrox_proto::request_id::RequestId;
 use tonic::{body::Body, server::NamedService};
 use tower::Service;
-use tracing::{Instrument as _, Span};
+use tracing::{
+    Instrument as _, Span,
+    field::{Empty, display},
+};
 
 /// Of its name in a span.
 const MAX_METHOD_BYTES: usize = 64;
@@ -46,7 +49,8 @@ where
         let method = request.uri().path().rsplit('/').next().unwrap_or_default();
         // There is none as long, but who calls may ask for it.
         let method = &method[..method.floor_char_boundary(MAX_METHOD_BYTES)];
-        let span = tracing::info_span!("grpc", method, request_id = %id);
+        // It is said of a caller that is known.
+        let span = tracing::info_span!("grpc", method, request_id = %id, trace_id = Empty);
         let answer = id.sync_scope(|| span.in_scope(|| self.0.call(request)));
         id.scope(answer).instrument(span).boxed()
     }
@@ -54,7 +58,8 @@ where
 
 /// For what is logged about a request outside of its call.
 pub(crate) fn span(id: Option<&RequestId>) -> Span {
-    tracing::info_span!("request", request_id = id.map(tracing::field::display))
+    let (request_id, trace_id) = (id.map(display), id.and_then(RequestId::trace_id).map(display));
+    tracing::info_span!("request", request_id, trace_id)
 }
 
 /// Does something that is logged about a request, and may tell its caller about it.

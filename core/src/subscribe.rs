@@ -191,7 +191,7 @@ impl Subscription {
         self.phase = Phase::Live;
         self.position = Position { start: self.position.start.max(place.start), seq: place.seq };
         let change = Some(v1::event::Change::Thread(state.into()));
-        Some(self.response(vec![v1::Event { seq: place.seq, change, first_seq: 0 }]))
+        Some(self.response(vec![v1::Event { seq: place.seq, change, ..Default::default() }]))
     }
 
     /// From the position before to the one now.

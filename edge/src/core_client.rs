@@ -36,6 +36,8 @@ pub(crate) use examine::examine;
 use reach::Reach;
 pub(crate) use reach::Trouble;
 
+use crate::trace;
+
 /// What the clients call. Its error is a type of its own, since rustc cannot prove a future to be
 /// `Send` that converts a boxed one.
 type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
@@ -163,7 +165,9 @@ impl CoreClient {
                 let headers = request.headers_mut();
                 headers.insert(http::header::AUTHORIZATION, authorization.clone());
                 // What the core logs about it is found by the same id.
-                if let Some(id) = RequestId::current().and_then(|id| id.header_value()) {
+                let id = RequestId::current();
+                trace::add_to(id.as_ref(), headers);
+                if let Some(id) = id.and_then(|id| id.header_value()) {
                     headers.insert(REQUEST_ID, id);
                 }
                 request

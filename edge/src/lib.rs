@@ -14,7 +14,8 @@
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
 //!   logged of defects.
 //! * `doctor`: what is wrong with what an edge works on.
-//! * `metrics`: what can be measured; `request`: what a request is called on its way.
+//! * `metrics`: what can be measured; `request`: what a request is called on its way; `trace`: the spans of those that
+//!   are traced.
 //! * `standstill`: whether the process was stopped or starved for a while.
 //! * `backoff`: the delays between attempts to reach the core.
 //!
@@ -55,6 +56,7 @@ mod stub_core;
 #[cfg(test)]
 mod stub_edge;
 mod tasks;
+mod trace;
 #[cfg(test)]
 mod unused_address;
 mod wire;

@@ -5,7 +5,8 @@ use tracing::Span;
 
 /// Of a request over HTTP. `route` is a word: paths can hold secrets.
 pub(crate) fn span(id: &RequestId, route: &'static str) -> Span {
-    tracing::info_span!("http", route, request_id = %id)
+    let trace_id = id.trace_id().map(tracing::field::display);
+    tracing::info_span!("http", route, request_id = %id, trace_id)
 }
 
 /// The id of the request that is worked on, or a new one where that is nobody's request.

@@ -17,10 +17,12 @@
 //! * Each request says how old it is and how long it may wait, so that the core drops what it gets too late, hung or
 //!   starved.
 //!
-//! * [`lane`]: what is submitted, and what becomes of it; [`commands`]: how far each is; [`link`]: the streams.
+//! * [`lane`]: what is submitted, and what becomes of it; [`commands`]: how far each is; [`link`]: the streams;
+//!   [`awaited`]: who waits for it.
 //! * [`room`]: what they hold in memory; [`stall`] and [`tally`]: what the operator is told.
 //! * [`client_refs`]: what repetitions are known by.
 
+mod awaited;
 mod client_refs;
 mod commands;
 mod lane;
@@ -42,6 +44,7 @@ use std::{
 use netrox_proto::{
     ids::{ClientRef, UserId},
     request_id::RequestId,
+    trace_context::TraceContext,
     v1::{
         BlockUserRequest, DeleteMessageRequest, DispatchAttachmentRequest,
         DispatchAttachmentResponse, EditMessageRequest, ErrorReason, Failure, MarkDeliveredRequest,
@@ -54,10 +57,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     core_client::CoreClient,
-    metrics::Metrics,
+    metrics::{Metrics, SendKind},
     revocation::{Revocations, TokenMark},
     tasks::Tasks,
+    trace,
 };
+use awaited::Awaited;
 use client_refs::ClientRefs;
 use commands::{Terms, overloaded};
 use lane::Lane;
@@ -130,6 +135,17 @@ pub(crate) enum MarkKind {
 }
 
 impl SendCommand {
+    fn kind(&self) -> SendKind {
+        match self {
+            Self::Message { .. } | Self::NamedMessage(_) => SendKind::Message,
+            Self::Dispatch { .. } => SendKind::Attachment,
+            Self::Edit { .. } => SendKind::Edit,
+            Self::Delete { .. } => SendKind::Delete,
+            Self::Mark(_) => SendKind::Mark,
+            Self::Block(_) => SendKind::Block,
+        }
+    }
+
     pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Message { body, .. } => body.len(),
@@ -211,9 +227,24 @@ pub(crate) struct Sender {
     session: u64,
     /// Of the last command.
     number: AtomicU64,
+    /// The span of the handshake, where its client asked for a trace.
+    upgrade: Option<Arc<TraceContext>>,
 }
 
 impl Sender {
+    /// One whose client asked for a trace when it connected.
+    pub(crate) fn of_upgrade(self, upgrade: Option<Arc<TraceContext>>) -> Self {
+        Self { upgrade, ..self }
+    }
+
+    /// Who waits for a command, where, and what it is called.
+    fn begin(&self, command: &SendCommand) -> (Awaited, oneshot::Receiver<SendResult>, RequestId) {
+        let (user, kind) = (self.room.user(), command.kind());
+        let (span, id) = trace::send(self.next_id(), user, kind, self.upgrade.as_deref());
+        let (answer, pending) = Awaited::new(span);
+        (answer, pending, id)
+    }
+
     /// What its next command is called.
     fn next_id(&self) -> RequestId {
         RequestId::numbered(self.session, self.number.fetch_add(1, Ordering::Relaxed) + 1)
@@ -259,7 +290,8 @@ impl SendPipeline {
     /// What the commands of a user hold is counted together, also of several senders.
     pub(crate) fn sender(&self, user: UserId, token: TokenMark) -> Sender {
         let room = self.rooms.of(user);
-        Sender { room, token, session: rand::random(), number: AtomicU64::new(0) }
+        let (session, number) = (rand::random(), AtomicU64::new(0));
+        Sender { room, token, session, number, upgrade: None }
     }
 
     /// Takes a command in that came at `since`; the order of these calls is the order of a user's messages.
@@ -271,16 +303,16 @@ impl SendPipeline {
     ) -> Submission {
         let room = &sender.room;
         let lane = self.lane(room.user());
-        let (answer, pending) = oneshot::channel();
         match room.take(command.text_bytes()) {
             Ok(room) => {
-                let request_id = sender.next_id();
+                let (answer, pending, request_id) = sender.begin(&command);
                 let request = self.request(sender, command);
                 lane.submit(request, request_id.clone(), answer, since, (room, sender.token));
                 Submission::Accepted(PendingSend { answer: pending, request_id })
             }
             Err(Full::User | Full::All) if !lane.is_stalled() => Submission::NoRoom(command),
             Err(Full::User | Full::All) => {
+                let (answer, pending) = Awaited::new(None);
                 lane.give(vec![(answer, overloaded())]);
                 Submission::Accepted(PendingSend { answer: pending, request_id: sender.next_id() })
             }
@@ -292,9 +324,9 @@ impl SendPipeline {
         let room = &sender.room;
         let lane = self.lane(room.user());
         let room = room.take_more(command.text_bytes());
-        let (answer, _) = oneshot::channel();
+        let (answer, _, request_id) = sender.begin(&command);
         let of = (room, sender.token);
-        lane.submit(self.request(sender, command), sender.next_id(), answer, since, of);
+        lane.submit(self.request(sender, command), request_id, answer, since, of);
     }
 
     fn request(&self, sender: &Sender, command: SendCommand) -> Request {

@@ -53,6 +53,7 @@ use crate::{
     request, rest,
     strangers::{Stranger, Strangers, Visitor},
     tasks::Tasks,
+    trace,
 };
 
 /// A connection as it comes, or in TLS: what that takes is kept apart, so that one without it is no larger.
@@ -270,7 +271,13 @@ async fn answer(
     let visitor = request.extensions().get::<Visitor>().cloned();
     let id = RequestId::of(request.headers());
     let is_named = RequestId::is_named_by(request.headers());
-    let span = request::span(&id, rest::route_of(request.uri().path()));
+    let route = rest::route_of(request.uri().path());
+    // Probes come all the time, and nobody asks after one.
+    let (traced, id) = match is_probe {
+        true => (None, id),
+        false => trace::request(id, request.method(), request.headers(), route),
+    };
+    let span = request::span(&id, route);
     let answered = async {
         let response = match head::refusal(&request) {
             Some(refusal) => refusal,
@@ -289,6 +296,10 @@ async fn answer(
         && let Some(id) = id.header_value()
     {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if let Some(traced) = traced {
+        let status = response.status();
+        traced.answered(status, response.headers_mut());
     }
     if !is_probe {
         server.edge.shared.metrics.refusals.answered(response.status());

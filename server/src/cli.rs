@@ -31,6 +31,7 @@ mod storage;
 mod tests;
 mod tls;
 mod token;
+mod traces;
 mod transfer;
 mod user;
 mod value;
@@ -61,6 +62,7 @@ pub(crate) use self::{
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
+    traces::{ClientTraceArgs, TraceArgs},
     transfer::{ChatArgs, ExportArgs, ImportArgs, LinesFormat},
     user::{LinkArgs, TapArgs, UserAction, UserArgs, WhoArgs},
     value::path_of_url,
@@ -201,6 +203,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) log: LogArgs,
     #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+    #[command(flatten)]
+    pub(crate) client_traces: ClientTraceArgs,
+    #[command(flatten)]
     pub(crate) audit: AuditArgs,
 }
 
@@ -231,6 +237,8 @@ pub(crate) struct CoreArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
 }
@@ -264,6 +272,10 @@ pub(crate) struct EdgeArgs {
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+    #[command(flatten)]
+    pub(crate) client_traces: ClientTraceArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
 }

@@ -31,6 +31,7 @@ use crate::{
     settings::{self, Parts, Settings},
     signals::Signals,
     sources::{SettingError, Sources},
+    traces,
 };
 pub(crate) use told::Form;
 
@@ -164,11 +165,18 @@ async fn examine(settings: &Settings, stop: CancellationToken) -> Report {
             Parts::Serve { .. } | Parts::Core { .. } => Report::default(),
         }
     };
-    let others = stop.run_until_cancelled(async { join!(edge, cores) });
+    let traces = async {
+        match &settings.traces {
+            Some(traces) => traces::examine(traces, parts.role()).await,
+            None => Report::default(),
+        }
+    };
+    let others = stop.run_until_cancelled(async { join!(edge, cores, traces) });
     let (mut report, others) = join!(core, others);
-    let (edge, cores) = others.unwrap_or_default();
+    let (edge, cores, traces) = others.unwrap_or_default();
     report.add(edge);
     report.add(cores);
+    report.add(traces);
     report
 }
 

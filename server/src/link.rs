@@ -98,7 +98,8 @@ async fn connect(core: Uri, tls: Option<ClientTls>) -> Result<Channel, String> {
     let connector = tower::service_fn(move |core: Uri| {
         let tls = tls.clone();
         async move {
-            let stream = timeout(CONNECT_TIMEOUT, dial(&core, tls.as_ref())).await;
+            let port = if core.scheme_str() == Some("https") { 443 } else { 80 };
+            let stream = timeout(CONNECT_TIMEOUT, dial(&core, tls.as_ref(), port)).await;
             let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut)).flatten();
             stream.map(TokioIo::new)
         }
@@ -106,14 +107,15 @@ async fn connect(core: Uri, tls: Option<ClientTls>) -> Result<Channel, String> {
     endpoint.connect_with_connector(connector).await.map_err(|error| innermost(&error))
 }
 
-async fn dial(
+/// In TLS where the URL says so, and to `port` where it says none.
+pub(crate) async fn dial(
     core: &Uri,
     tls: Option<&ClientTls>,
+    port: u16,
 ) -> io::Result<Either<TcpStream, Box<netrox_tls::ClientStream<TcpStream>>>> {
     let host = core.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_secured = core.scheme_str() == Some("https");
-    let port = core.port_u16().unwrap_or(if is_secured { 443 } else { 80 });
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = TcpStream::connect((host, core.port_u16().unwrap_or(port))).await?;
     stream.set_nodelay(true)?;
     match tls.filter(|_| is_secured) {
         Some(tls) => Ok(Either::Right(Box::new(tls.connect(host, stream).await?))),

@@ -3,7 +3,7 @@
 //! * [`cli`]: the flags and variables of each role; [`sources`]: how an error names them.
 //! * [`settings`]: from flags to what the parts are built from; [`secret`]: given or generated.
 //! * [`program`]: the life of a serving role; [`service`]: its parts, and how they drain; [`memory`]: what they give back;
-//!   [`start_line`]: what it says; [`admin`]: metrics and health.
+//!   [`start_line`]: what it says; [`admin`]: metrics and health; [`traces`]: the way of spans to a collector.
 //! * [`token`]: access tokens for trying it out; [`service_token`]: tokens of services; [`migrate`]: from SQLite to PostgreSQL;
 //!   [`user`], [`tap`]: what is done about one user, by way of a core, which [`link`] reaches;
 //!   [`transfer`]: a whole chat as JSON lines, and the way back;
@@ -40,6 +40,7 @@ mod start_line;
 mod tap;
 mod telemetry;
 mod token;
+mod traces;
 mod transfer;
 mod user;
 mod welcome;

@@ -17,6 +17,7 @@ use crate::{
     signals::{Asked, Signals},
     start_line::StartLine,
     telemetry::Telemetry,
+    traces::Traces,
 };
 
 /// Warnings of the settings come with what has started, or before it where that takes longer.
@@ -117,6 +118,8 @@ async fn observe(
     let mut registry = admin::registry(settings.parts.role(), asked.drain.clone());
     let metrics = service::Metrics::registered(&settings.parts, &mut registry);
     audit_log.register(&mut registry);
+    let (traced, role) = (settings.traces.take(), settings.parts.role());
+    let traces = Traces::start(traced, role, &mut registry);
     netrox_tls::register(&settings.watched, &mut registry);
     let drain = asked.drain.clone();
     let (filter, audit) = (telemetry.filter(), audit_log.handle());
@@ -129,6 +132,9 @@ async fn observe(
         audit_log.handle().record(Event::new(Name::Started).target(env!("CARGO_PKG_VERSION")));
     };
     let result = open_and_run(settings, telemetry, tell_start, asked, view).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     if let Some(admin) = admin {
         admin.stop().await;
     }

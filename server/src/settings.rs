@@ -8,6 +8,7 @@ mod part;
 mod services;
 mod storage;
 mod tls;
+mod traces;
 
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ pub(crate) use self::{
     link::{LinkSettings, link},
     part::{CoreLimits, CoreSettings, EdgeSettings},
     storage::{database, warn_of_accepted, warn_of_ignored},
+    traces::TraceSettings,
 };
-use self::{storage::Storage, tls::TlsFiles};
+use self::{storage::Storage, tls::TlsFiles, traces::traces};
 use crate::{
     admin::AdminSettings,
     cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, Serving, StorageArgs},
@@ -40,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) admin: AdminSettings,
     pub(crate) log: LogArgs,
+    /// Absent where nobody collects traces.
+    pub(crate) traces: Option<TraceSettings>,
     /// Certificates that are read again when they change.
     pub(crate) watched: Vec<Watched>,
     pub(crate) audit: Option<Target>,
@@ -135,6 +139,8 @@ pub(crate) fn serve(
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
     let mut tls = TlsFiles::new(&sources, &mut warnings);
     let (http_tls, grpc_tls) = (tls.http(&args.http_tls)?, tls.grpc(&args.grpc_tls)?);
+    let asked = args.client_traces.client_traces_per_second;
+    let traces = traces(&args.traces, asked, &sources, &mut tls)?;
     let watched = tls.watched();
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.http.warn(http_tls.is_some(), &mut warnings);
@@ -167,6 +173,7 @@ pub(crate) fn serve(
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
+        traces,
         watched,
         audit: args.audit.audit_log,
         warnings,
@@ -188,6 +195,8 @@ pub(crate) fn core(
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let mut tls = TlsFiles::new(&sources, &mut warnings);
     let grpc_tls = tls.grpc(&args.grpc_tls)?;
+    // No public client reaches it.
+    let traces = traces(&args.traces, 0, &sources, &mut tls)?;
     let watched = tls.watched();
     prepare(&data_dir, &storage, &sources, &mut warnings)?;
     args.grpc.warn(grpc_tls.is_some(), &mut warnings);
@@ -209,6 +218,7 @@ pub(crate) fn core(
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_core(args.admin),
         log: args.log,
+        traces,
         watched,
         audit: args.audit.audit_log,
         warnings,
@@ -231,6 +241,8 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
     let mut tls = TlsFiles::new(&sources, &mut warnings);
     let http_tls = tls.http(&args.http_tls)?;
     let tls_to_cores = tls.of_cores(&args.core_tls, &cores)?;
+    let asked = args.client_traces.client_traces_per_second;
+    let traces = traces(&args.traces, asked, &sources, &mut tls)?;
     let watched = tls.watched();
     args.http.warn(http_tls.is_some(), &mut warnings);
     let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
@@ -240,6 +252,7 @@ pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, Setting
         drain_timeout: args.drain.drain_timeout,
         admin: AdminSettings::of_edge(args.admin),
         log: args.log,
+        traces,
         watched,
         audit: args.audit.audit_log,
         warnings,

@@ -313,7 +313,7 @@ fn each_migration_since_the_first_release_is_told_to_those_who_upgrade() {
             assert!(is_told, "{engine}: {name} is not in the tables of docs/UPGRADING.md");
         }
         let versions = section(&page, "Which version has which schema");
-        let newest = versions.lines().filter(|line| line.starts_with("| ")).next_back();
+        let newest = versions.lines().rfind(|line| line.starts_with("| "));
         let cells: Vec<_> = newest.expect("a version").split('|').map(str::trim).collect();
         let cell = if engine == "postgres" { cells[2] } else { cells[3] };
         assert_eq!(cell, latest.to_string(), "{engine}: the newest schema of docs/UPGRADING.md");

@@ -460,7 +460,7 @@ async fn whom_a_user_blocks_is_listed_and_outlives_a_restart() {
     core.delete_user(&ada).await.expect("deleted");
     assert_refused(core.blocks(&ada, 9).await, ErrorReason::UserDeleted);
     assert_refused(core.block(&ada, &bob).await, ErrorReason::UserDeleted);
-    core.upsert(&[ada.clone()]).await;
+    core.upsert(std::slice::from_ref(&ada)).await;
     assert_eq!(core.blocks(&ada, 200).await.expect("blocks").len(), 4);
 }
 

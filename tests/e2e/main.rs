@@ -38,6 +38,7 @@ mod rest;
 mod restart;
 mod sessions;
 mod tls;
+mod traces;
 mod transfer;
 mod v2;
 mod vanish;

@@ -20,13 +20,14 @@ use netrox_proto::{MANY_ANSWERS, ONE_REQUEST, request_id::RequestId};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
+use tracing::field::display;
 
 use super::{
     ServiceAuth,
     scope::Method,
-    services::{Cause, Revocation},
+    services::{Cause, Credential, Revocation},
 };
-use crate::strangers::Visitor;
+use crate::{strangers::Visitor, trace};
 
 /// Which service calls; goes with each call that passes.
 #[derive(Debug, Clone)]
@@ -74,13 +75,39 @@ where
         self.service.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let credential = match self.auth.permit(&request) {
             Ok(credential) => credential,
             Err(refused) => {
                 return Either::Right(std::future::ready(Ok(refused.into_http())).boxed());
             }
         };
+        let method = || Method::of_path(request.uri().path()).map_or("", Method::name);
+        let traced = trace::call(request.headers(), &credential.name, method);
+        let Some((mut span, id)) = traced else { return self.pass(request, &credential) };
+        tracing::Span::current().record("trace_id", id.trace_id().map(display));
+        let answer = id.sync_scope(|| self.pass(request, &credential));
+        let answered = async move {
+            let answer = answer.await?;
+            trace::answered(&mut span, &answer);
+            Ok(answer)
+        };
+        Either::Right(id.scope(answered).boxed())
+    }
+}
+
+impl<S> Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    /// A call that may be made.
+    fn pass(
+        &mut self,
+        mut request: Request<Body>,
+        credential: &Credential,
+    ) -> Either<S::Future, BoxFuture<'static, Answer<S>>> {
         let visitor = request.extensions().get::<Visitor>().cloned();
         let caller = Caller { name: Arc::clone(&credential.name), visitor };
         let told = Told {

@@ -25,7 +25,7 @@ use crate::{
     committer::{Dispatched, MAX_AGE, Marked, Returns, Stored, Terms, Verb},
     error::Error,
     metrics::Stream,
-    request,
+    request, trace,
 };
 
 /// Requests read and not answered; beyond it the stream is not read.
@@ -128,13 +128,14 @@ fn accept(
     returns: &Returns,
 ) -> Option<Answering> {
     let (request_id, is_repetition) = (request.request_id, request.is_repetition);
+    let (span, id) = trace::piped(&request.log_id, request.trace.as_ref());
     let terms = Terms {
         age: request.sent_after_ms.map_or(Duration::ZERO, |sent| age(elapsed, sent)),
         wait: wait(&request, chat.committer.wait()),
         returns: request.hand_back.then(|| returns.clone()),
-        request: RequestId::parse(&request.log_id),
+        request: id,
     };
-    match request.request {
+    let answering: Option<Answering> = match request.request {
         Some(Command::Message(message)) => {
             let message = NewMessage::parse(message, chat.max_body_bytes)
                 .map(|message| NewMessage { is_repetition, ..message });
@@ -185,6 +186,14 @@ fn accept(
             let response = v1::SendMessagesResponse { request_id, result };
             Some(Box::pin(std::future::ready(Some(response))))
         }
+    };
+    match (answering, span) {
+        (Some(answering), Some(span)) => Some(Box::pin(async move {
+            let answer = answering.await;
+            drop(span);
+            answer
+        })),
+        (answering, _) => answering,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use netrox_proto::request_id::RequestId;
 use tokio::time::Instant;
-use tracing::Span;
+use tracing::{Span, field::display};
 
 use super::{Queued, answer::WriteResult, caller::Caller, write::Write};
-use crate::error::Error;
+use crate::{error::Error, trace};
 
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -43,14 +43,23 @@ impl Batch {
     pub(super) fn span(&self) -> Span {
         let Callers(callers) = &self.callers;
         let request = match &callers[..] {
-            [caller] => caller.request().map(tracing::field::display),
+            [caller] => caller.request(),
             _ => None,
         };
-        let span = tracing::info_span!("batch", writes = self.writes.len(), request_id = request);
+        let trace_id = request.and_then(RequestId::trace_id).map(display);
+        let (writes, request_id) = (self.writes.len(), request.map(display));
+        let span = tracing::info_span!("batch", writes, request_id, trace_id);
         for caller in callers {
             span.follows_from(caller.span());
         }
         span
+    }
+
+    /// The span of it in a trace of its own, where any of the writes is traced.
+    pub(super) fn traced(&mut self) -> Option<netrox_traces::Span> {
+        let Callers(callers) = &mut self.callers;
+        let traced = callers.iter_mut().filter_map(|caller| caller.traced.as_mut());
+        trace::batch(self.writes.len(), traced)
     }
 
     /// The writes that somebody still waits for.

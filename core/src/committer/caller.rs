@@ -17,7 +17,7 @@ use tokio::{
 use tracing::Span;
 
 use super::{MAX_AGE, answer::WriteResult};
-use crate::{error::Error, metrics::WaitingWrite};
+use crate::{error::Error, metrics::WaitingWrite, trace};
 
 /// How old a write is when it comes, and how long it may wait from then on that it was sent.
 #[derive(Debug, Clone)]
@@ -57,6 +57,8 @@ pub(super) struct Caller {
     request: Option<RequestId>,
     /// From when it was queued until it is answered.
     span: Span,
+    /// The same, where the request is traced.
+    pub(super) traced: Option<netrox_traces::Span>,
     /// What the write holds in memory, also when its caller was told.
     _room: OwnedSemaphorePermit,
     /// Until it was told.
@@ -72,6 +74,7 @@ impl Caller {
     ) -> Self {
         let (now, Terms { age, wait, returns, request }) = (Instant::now(), terms);
         let sent = now.checked_sub(age).unwrap_or(now);
+        let (traced, request) = trace::write(request);
         let span = tracing::debug_span!("write", request_id = request.as_ref().map(display));
         Self {
             answer: Some(answer),
@@ -80,6 +83,7 @@ impl Caller {
             returns,
             request,
             span,
+            traced,
             _room: room,
             counted: Some(counted),
         }
@@ -98,6 +102,11 @@ impl Caller {
             // It will be sent again, and so is what came after it.
             returns.begin();
         }
+        if let (Err(error), Some(span)) = (&answer, &mut self.traced) {
+            trace::refused(span, error);
+        }
+        // Before anybody is told.
+        self.traced = None;
         let is_unknown = matches!(answer, Err(Error::OutcomeUnknown));
         if let Some(counted) = self.counted.take()
             && is_unknown

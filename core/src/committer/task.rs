@@ -187,8 +187,12 @@ impl CommitTask {
     /// Writes a batch as one transaction; when it is durable, publishes what users learn of it.
     async fn write(&mut self, batch: &mut Batch) -> Result<Vec<WriteResult>, BatchError> {
         let begun = Instant::now();
-        let span = batch.span();
+        let (span, mut traced) = (batch.span(), batch.traced());
         let result = self.transact(batch).instrument(span).await;
+        if let (Err(_), Some(span)) = (&result, &mut traced) {
+            span.failed("not stored");
+        }
+        drop(traced);
         self.measure(&result, begun);
         // Also where nobody knows what became of it: whoever looks finds out.
         if session::has_notice(&batch.writes) {

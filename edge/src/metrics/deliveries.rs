@@ -8,6 +8,7 @@ use std::{
 use netrox_metrics::{By, Durations, Registry};
 use netrox_proto::{
     time,
+    trace_context::TraceId,
     v1::{ErrorReason, Message},
 };
 use prometheus_client::{
@@ -79,26 +80,31 @@ pub(crate) struct Delivering<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lateness {
     message_id: i64,
+    trace_id: Option<TraceId>,
     late: Duration,
 }
 
 impl Delivering<'_> {
     /// Of a message that is new to its receiver, who is not catching up.
-    pub(crate) fn lateness(&mut self, message: &Message) -> Option<Lateness> {
+    pub(crate) fn lateness(
+        &mut self,
+        message: &Message,
+        trace_id: Option<TraceId>,
+    ) -> Option<Lateness> {
         let dispatched = message.attachment.as_ref().and_then(|file| file.dispatched.as_ref());
         let dated = time::micros(dispatched.or(message.created.as_ref())?);
         let at = *self.at.get_or_insert_with(now_micros);
         // One that is before its time says how far the clocks of a core and of this edge differ, and nothing else.
         let late = u64::try_from(at.saturating_sub(dated)).ok()?;
-        Some(Lateness { message_id: message.id, late: Duration::from_micros(late) })
+        Some(Lateness { message_id: message.id, trace_id, late: Duration::from_micros(late) })
     }
 
     /// A socket was given a frame.
     pub(crate) fn given(&mut self, lateness: Option<Lateness>) {
         self.frames += 1;
-        if let Some(Lateness { message_id, late }) = lateness {
+        if let Some(Lateness { message_id, trace_id, late }) = lateness {
             let named = || ("message_id", message_id.to_string());
-            self.metrics.duration.observe_one(late, named);
+            self.metrics.duration.observe_one(late, trace_id, named);
         }
     }
 

@@ -67,7 +67,7 @@ impl SendMetrics {
     /// It took effect so long after it came.
     pub(crate) fn answered(&self, kind: SendKind, took: Duration, id: &RequestId) {
         self.answered.count(kind);
-        self.duration.observe_one(took, || ("request_id", id.to_string()));
+        self.duration.observe_one(took, id.trace_id(), || ("request_id", id.to_string()));
     }
 
     pub(crate) fn held_bytes(&self) -> Gauge {

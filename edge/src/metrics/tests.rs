@@ -42,7 +42,7 @@ fn what_happens_is_counted_under_words_of_ours() {
     let message = Message { id: 7, created: Some(time::timestamp(0)), ..Default::default() };
     let to_come =
         Message { id: 8, created: Some(time::timestamp(i64::MAX / 2)), ..message.clone() };
-    for lateness in [None, counted.lateness(&message), counted.lateness(&to_come)] {
+    for lateness in [None, counted.lateness(&message, None), counted.lateness(&to_come, None)] {
         counted.given(lateness);
     }
     drop(counted);

@@ -10,11 +10,14 @@ use netrox_proto::{
     request_id::RequestId,
     v1::{ErrorReason, Failure, SendMessagesRequest, send_messages_request::Request},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 use tonic::Code;
 
-use super::{SendResult, room::Room};
-use crate::revocation::{Revocations, TokenMark};
+use super::{SendResult, awaited::Awaited, room::Room};
+use crate::{
+    revocation::{Revocations, TokenMark},
+    trace,
+};
 
 /// The core stops reading a stream beyond it (chat.proto, `SendMessages`).
 pub(super) const MAX_UNANSWERED: usize = 1_024;
@@ -92,13 +95,13 @@ pub(super) struct Entry {
 
 pub(super) struct Waiting {
     pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<SendResult>,
+    pub(super) answer: Awaited,
     pub(super) entry: Entry,
 }
 
 pub(super) struct OnStream {
     /// Absent once the command was given up; the core has yet to answer it.
-    pub(super) answer: Option<oneshot::Sender<SendResult>>,
+    pub(super) answer: Option<Awaited>,
     /// What to send again, where that is kept.
     pub(super) request: Option<Request>,
     /// Whether an earlier copy may have been stored, or may be still.
@@ -120,7 +123,7 @@ impl WaitLimits {
         now - entry.submitted >= wait
     }
 
-    fn give_up(&self, command: OnStream) -> Option<(oneshot::Sender<SendResult>, Failure)> {
+    fn give_up(&self, command: OnStream) -> Option<(Awaited, Failure)> {
         let failure = if command.repeated { outcome_unknown() } else { (self.failure)() };
         Some((command.answer?, failure))
     }
@@ -134,7 +137,7 @@ pub(super) enum Verdict {
 }
 
 /// Refusals to be given when the lock is released.
-pub(super) type Refusals = Vec<(oneshot::Sender<SendResult>, Failure)>;
+pub(super) type Refusals = Vec<(Awaited, Failure)>;
 
 impl State {
     /// Gives up what is next to be put on a stream and has waited for as long as it may.
@@ -301,6 +304,7 @@ impl State {
         let is_repetition = command.repeated;
         let timing = self.opened.map(|opened| timing(command.entry.submitted, now, opened, terms));
         let log_id = command.entry.request_id.to_string();
+        let trace = trace::to_wire(&command.entry.request_id);
         self.unanswered.insert(request_id, OnStream { request: kept, ..command });
         Some(SendMessagesRequest {
             request_id,
@@ -310,6 +314,7 @@ impl State {
             wait_ms: timing.map(|(_, wait)| wait),
             hand_back: terms.keeps,
             log_id,
+            trace,
         })
     }
 }

@@ -10,14 +10,11 @@ use netrox_proto::{
     request_id::RequestId,
     v1::{ErrorReason, Failure, send_messages_request::Request},
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    SendResult,
+    awaited::Awaited,
     commands::{Entry, Link, Refusals, State, Terms, Waiting, unreachable_core},
     room::Room,
     stall::Stall,
@@ -74,7 +71,7 @@ impl Lane {
         &self,
         request: Request,
         request_id: RequestId,
-        answer: oneshot::Sender<SendResult>,
+        answer: Awaited,
         submitted: Instant,
         (room, token): (Room, TokenMark),
     ) {
@@ -204,8 +201,7 @@ impl Lane {
         self.stall.refused(refusals.len() - unknown);
         for (answer, failure) in refusals {
             self.tally.refused(&failure);
-            // The sender may have gone.
-            let _ = answer.send(Err(failure));
+            answer.failed(failure);
         }
     }
 }
@@ -225,9 +221,11 @@ mod tests {
 
     use futures_util::Stream;
     use netrox_proto::v1::DispatchAttachmentRequest;
+    use tokio::sync::oneshot;
 
     use super::{
         super::{
+            SendResult,
             link::{Requests, StreamEnd},
             room::Rooms,
         },
@@ -241,7 +239,7 @@ mod tests {
     }
 
     fn dispatch(lane: &Lane, message_id: i64) -> oneshot::Receiver<SendResult> {
-        let (answer, pending) = oneshot::channel();
+        let (answer, pending) = Awaited::new(None);
         let dispatch = DispatchAttachmentRequest { message_id, ..Default::default() };
         let room = Arc::new(Rooms::default()).of(user(1)).take(0).expect("room");
         let (id, of) = (RequestId::draw(), (room, TokenMark::default()));

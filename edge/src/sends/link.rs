@@ -159,8 +159,10 @@ impl Lane {
             }
             // Its room is free before its sender knows.
             drop(entry);
-            // The sender may have gone.
-            let _ = answer.send(result);
+            match result {
+                Ok(sent) => answer.took_effect(sent),
+                Err(failure) => answer.failed(failure),
+            }
         }
     }
 

@@ -75,7 +75,7 @@ impl Feed {
             Change::Message(message) => Change::Message(Message { rev: seq, ..message }),
             Change::Thread(thread) => Change::Thread(ThreadState { rev: seq, ..thread }),
         };
-        let event = Event { seq, change: Some(change), first_seq };
+        let event = Event { seq, change: Some(change), first_seq, trace: None };
         self.events.insert(seq, event.clone());
         event
     }

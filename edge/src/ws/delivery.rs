@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration, vec};
 
 use futures_util::future::{BoxFuture, join_all};
 use netrox_proto::v1::{Event, Message, event::Change};
+use netrox_traces::Span;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     metrics::{Delivering, Lateness, Metrics, SocketMetrics},
+    trace,
     wire::{Generation, MessageFrames},
 };
 
@@ -42,10 +44,10 @@ pub(super) fn deliver<'a>(
     let mut counted = metrics.deliveries.begin(Generation::V1);
     let mut events = events.into_iter();
     while let Some(event) = events.next() {
-        let Some(message) = new_message(feed, event, position) else { continue };
-        let (late, lateness) = push(&connections, &message, &mut counted);
+        let Some(arriving) = Arriving::new(feed, event, position) else { continue };
+        let (late, lateness) = push(&connections, &arriving, &mut counted);
         if !late.is_empty() {
-            let late = (late, lateness);
+            let late = (late, lateness, arriving.span);
             let late = deliver_late(feed, metrics, counted, connections, late, events, position);
             return Some(Box::pin(late));
         }
@@ -59,7 +61,7 @@ async fn deliver_late(
     metrics: &Metrics,
     mut counted: Delivering<'_>,
     connections: Vec<Arc<Outgoing>>,
-    (mut late, mut lateness): (Vec<Late>, Option<Lateness>),
+    (mut late, mut lateness, mut span): (Vec<Late>, Option<Lateness>, Option<Span>),
     mut events: vec::IntoIter<Event>,
     position: u64,
 ) {
@@ -72,34 +74,49 @@ async fn deliver_late(
             }
         }
         counted.has_waited();
+        drop(span.take());
         let Some(event) = events.next() else { return };
         late.clear();
-        if let Some(message) = new_message(feed, event, position) {
-            (late, lateness) = push(&connections, &message, &mut counted);
+        if let Some(arriving) = Arriving::new(feed, event, position) {
+            (late, lateness) = push(&connections, &arriving, &mut counted);
+            span = arriving.span;
         }
     }
 }
 
-/// The message of an event after `position`, if it is one that is new to the user.
-fn new_message(feed: &Feed, event: Event, position: u64) -> Option<Message> {
-    // A resumed stream begins after the position; this holds the core to it. What only changed has been shown, or
-    // will be at its first place. A core of 0.1.0 tells of nothing else.
-    if event.seq <= position || event.first_seq != 0 && event.first_seq != event.seq {
-        return None;
-    }
-    match event.change? {
-        Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => Some(message),
-        Change::Message(_) | Change::Thread(_) => None,
+/// A message that is new to the user, and its span until it is with all connections, where it is traced.
+struct Arriving {
+    message: Message,
+    span: Option<Span>,
+}
+
+impl Arriving {
+    /// That of an event after `position`, if it is one.
+    fn new(feed: &Feed, event: Event, position: u64) -> Option<Self> {
+        // A resumed stream begins after the position; this holds the core to it. What only changed has been shown, or
+        // will be at its first place. A core of 0.1.0 tells of nothing else.
+        if event.seq <= position || event.first_seq != 0 && event.first_seq != event.seq {
+            return None;
+        }
+        let span = trace::delivery(feed.user, &event);
+        match event.change? {
+            Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => {
+                Some(Self { message, span })
+            }
+            Change::Message(_) | Change::Thread(_) => None,
+        }
     }
 }
 
 /// Shows a message to each connection in its generation. Gives those that have no room for it, and how late it is.
 fn push(
     connections: &[Arc<Outgoing>],
-    message: &Message,
+    arriving: &Arriving,
     counted: &mut Delivering<'_>,
 ) -> (Vec<Late>, Option<Lateness>) {
-    let (frames, lateness) = (MessageFrames::of(message), counted.lateness(message));
+    let Arriving { message, span } = arriving;
+    let lateness = counted.lateness(message, span.as_ref().map(Span::trace_id));
+    let frames = MessageFrames::of(message);
     let late = |outgoing: &Arc<Outgoing>| {
         let frame = frames.get(outgoing.generation())?;
         match outgoing.push(frame.clone()) {

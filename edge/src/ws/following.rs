@@ -17,6 +17,7 @@ use netrox_proto::{
     request_id::RequestId,
     v1::{Event, Failure, ListThreadsResponse, SubscribeResponse, event::Change},
 };
+use netrox_traces::Span;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::Instrument as _;
@@ -36,6 +37,7 @@ use crate::{
     backoff::Backoff,
     limits::Limiter,
     metrics::{Delivering, Metrics},
+    trace,
     wire::{
         Generation,
         v2::{
@@ -80,7 +82,9 @@ impl Following {
         let span = tracing::info_span!("subscription", user.id = %user, request_id = %session_id);
         let core = CoreOfUser { subscriptions, user };
         let turn = subscriptions.openings.turn(false).await;
-        let opened = session_id.clone().scope(core.begin(after)).instrument(span);
+        // Later calls are no part of the handshake.
+        let named = session_id.clone().in_current_trace();
+        let opened = named.scope(core.begin(after)).instrument(span);
         let Begun { responses, progress, reset, resumed, behind } = Box::pin(opened).await?;
         drop(turn);
         let cursor = progress.cursor();
@@ -252,18 +256,21 @@ impl Stream<'_> {
     ) {
         let Some((cursor, is_new)) = progress.take(&event) else { return };
         let cursor = cursor.encode(user);
+        let span = trace::delivery(user, &event);
+        let trace_id = span.as_ref().map(Span::trace_id);
         let (frame, lateness) = match &event.change {
             Some(Change::Message(message)) => {
                 let is_received = is_new
                     && !progress.is_catching_up(self.outgoing.is_empty())
                     && message.receiver_id.parse() == Ok(user);
-                let lateness = is_received.then(|| counted.lateness(message)).flatten();
+                let lateness = is_received.then(|| counted.lateness(message, trace_id)).flatten();
                 (server_frame::message(&cursor, is_new, message, user), lateness)
             }
             Some(Change::Thread(thread)) => (server_frame::thread(&cursor, thread), None),
             None => return,
         };
         let pushed = self.push(frame, progress).await;
+        drop(span);
         if pushed.is_given {
             counted.given(lateness);
         }

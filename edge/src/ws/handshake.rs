@@ -56,6 +56,7 @@ use crate::{
     error::PublicError,
     revocation::Patience,
     strangers::Visitor,
+    trace,
     wire::{
         Generation,
         v1::rest,
@@ -121,7 +122,7 @@ pub(crate) async fn handshake(
         expires_at: identity.expires_at,
     };
     let connecting = Box::pin(connect(&web_sockets, &identity, &offer, admitted));
-    let connection = match timeout(handshake_timeout, connecting).await {
+    let mut connection = match timeout(handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(NotConnected::Failed(failure))) if failure.reason() == ErrorReason::UserDeleted => {
             let user = identity.user_id;
@@ -149,6 +150,7 @@ pub(crate) async fn handshake(
     offer.accept(response.headers_mut());
     context.limiter.count_handshake(identity.user_id);
     connection.admit();
+    connection.upgrade = trace::asked_by(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     let closes_at = web_sockets.close_on_token_expiry.then(|| instant(identity.accepted_until()));
     let context = Arc::clone(context);

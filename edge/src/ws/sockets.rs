@@ -7,7 +7,7 @@ use std::{
 };
 
 use netrox_metrics::Held;
-use netrox_proto::{ids::UserId, v1::Failure};
+use netrox_proto::{ids::UserId, trace_context::TraceContext, v1::Failure};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
@@ -161,8 +161,16 @@ impl Sockets {
         drop(registry);
         let counted = self.metrics.sockets.open(generation);
         let sockets = Arc::clone(self);
-        let following = None;
-        Ok(Connection { sockets, user, members, feed, following, outgoing, _counted: counted })
+        Ok(Connection {
+            sockets,
+            user,
+            members,
+            feed,
+            following: None,
+            outgoing,
+            upgrade: None,
+            _counted: counted,
+        })
     }
 
     fn join_feed(
@@ -279,6 +287,8 @@ pub(super) struct Connection {
     /// In the second, until its session takes it.
     pub(super) following: Option<Box<Following>>,
     pub(super) outgoing: Arc<Outgoing>,
+    /// The span of its handshake, where its client asked for a trace.
+    pub(super) upgrade: Option<Arc<TraceContext>>,
     _counted: Held,
 }
 
@@ -293,7 +303,10 @@ impl Connection {
         sender: &'a mut Option<Sender>,
         sends: &SendPipeline,
     ) -> &'a Sender {
-        sender.get_or_insert_with(|| sends.sender(self.user, self.outgoing.admitted.token))
+        sender.get_or_insert_with(|| {
+            let sender = sends.sender(self.user, self.outgoing.admitted.token);
+            sender.of_upgrade(self.upgrade.clone())
+        })
     }
 
     /// Resolves when no message sent to the user from now on can be missed.

@@ -26,6 +26,7 @@ pub enum Subject {
     Ports,
     Descriptors,
     Clock,
+    Traces,
 }
 
 impl Subject {
@@ -42,6 +43,7 @@ impl Subject {
             Self::Ports => "ports",
             Self::Descriptors => "descriptors",
             Self::Clock => "clock",
+            Self::Traces => "traces",
         }
     }
 }

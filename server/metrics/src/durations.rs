@@ -1,10 +1,11 @@
-//! How long something took, in buckets, with an exemplar for each: the newest that was asked for by a scrape.
+//! How long something took, in buckets, with an exemplar for each: the first after a scrape, and in its place the first that is
+//! traced.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt::{self, Display, Write as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -34,23 +35,39 @@ struct Inner {
 #[derive(Debug)]
 struct Bucket {
     count: AtomicU64,
-    /// Whether the next one leaves its name: one does between two scrapes.
-    wants: AtomicBool,
+    /// Whether the next one leaves its name: [`ANY`], [`TRACED`] or [`NONE`]. Two do at most between two scrapes.
+    wants: AtomicU8,
     exemplar: Mutex<Option<Exemplar>>,
 }
+
+const NONE: u8 = 0;
+/// One that is traced alone: there is another already.
+const TRACED: u8 = 1;
+const ANY: u8 = 2;
 
 #[derive(Debug)]
 struct Exemplar {
     label: &'static str,
     value: String,
+    trace_id: Option<String>,
     took: Duration,
     at: SystemTime,
 }
 
 impl Bucket {
     fn new() -> Self {
-        let (count, wants) = (AtomicU64::new(0), AtomicBool::new(true));
+        let (count, wants) = (AtomicU64::new(0), AtomicU8::new(ANY));
         Self { count, wants, exemplar: Mutex::default() }
+    }
+
+    /// Whether the next one leaves its name.
+    fn takes(&self, is_traced: bool) -> bool {
+        let (wants, next) = match is_traced {
+            true => (self.wants.load(Ordering::Relaxed), NONE),
+            false => (self.wants.load(Ordering::Relaxed) & ANY, TRACED),
+        };
+        let relaxed = Ordering::Relaxed;
+        wants != NONE && self.wants.compare_exchange(wants, next, relaxed, relaxed).is_ok()
     }
 
     /// A few instructions that do not panic.
@@ -70,12 +87,19 @@ impl Durations {
         self.count(took);
     }
 
-    /// The same with what it can be found by: a label and its value, which is asked for now and then.
-    pub fn observe_one(&self, took: Duration, named: impl FnOnce() -> (&'static str, String)) {
+    /// The same with what it can be found by: its trace, where it has one, and a label and its value, which are asked for now
+    /// and then.
+    pub fn observe_one(
+        &self,
+        took: Duration,
+        trace_id: Option<impl Display>,
+        named: impl FnOnce() -> (&'static str, String),
+    ) {
         let Some(bucket) = self.count(took) else { return };
-        if bucket.wants.load(Ordering::Relaxed) && bucket.wants.swap(false, Ordering::Relaxed) {
+        if bucket.takes(trace_id.is_some()) {
             let (label, value) = named();
-            *bucket.exemplar() = Some(Exemplar { label, value, took, at: now() });
+            let trace_id = trace_id.map(|id| id.to_string());
+            *bucket.exemplar() = Some(Exemplar { label, value, trace_id, took, at: now() });
         }
     }
 
@@ -93,7 +117,7 @@ impl Durations {
     pub(crate) fn exemplars(&self) -> Vec<Option<String>> {
         let shown = |bucket: &Bucket| {
             let shown = bucket.exemplar().as_ref().and_then(Exemplar::shown);
-            bucket.wants.store(true, Ordering::Relaxed);
+            bucket.wants.store(ANY, Ordering::Relaxed);
             shown
         };
         self.0.buckets.iter().map(shown).collect()
@@ -102,7 +126,7 @@ impl Durations {
 
 impl Exemplar {
     fn shown(&self) -> Option<String> {
-        let Self { label, value, took, at } = self;
+        let Self { label, value, trace_id, took, at } = self;
         let mut shown = format!(" # {{{label}=\"");
         for letter in value.chars() {
             match letter {
@@ -112,7 +136,12 @@ impl Exemplar {
             }
         }
         let at = at.duration_since(UNIX_EPOCH).ok()?;
-        write!(shown, "\"}} {} {:.3}", took.as_secs_f64(), at.as_secs_f64()).ok()?;
+        shown.push('"');
+        if let Some(trace_id) = trace_id {
+            // Digits alone.
+            write!(shown, ",trace_id=\"{trace_id}\"").ok()?;
+        }
+        write!(shown, "}} {} {:.3}", took.as_secs_f64(), at.as_secs_f64()).ok()?;
         Some(shown)
     }
 }

@@ -146,7 +146,8 @@ mod tests {
         let durations = Durations::new(&[0.001, 0.01]);
         registry.register_durations("send_duration", "Sends", &durations);
         for (micros, name) in [(1_000, "first"), (900, "second"), (20_000, "a \"third\"")] {
-            durations.observe_one(Duration::from_micros(micros), || ("request_id", name.into()));
+            let took = Duration::from_micros(micros);
+            durations.observe_one(took, None::<u8>, || ("request_id", name.into()));
         }
         let shown = registry.text().expect("text");
         let lines: Vec<_> =
@@ -167,9 +168,24 @@ mod tests {
         }
         assert_eq!(lines.len(), 5);
         // Asked for anew by the scrape.
-        durations.observe_one(Duration::from_micros(800), || ("request_id", "fourth".into()));
+        let observe = |trace_id: Option<&str>, name: &str| {
+            let took = Duration::from_micros(800);
+            durations.observe_one(took, trace_id, || ("request_id", name.into()));
+        };
+        observe(None, "fourth");
         let shown = registry.text().expect("text");
         assert!(shown.contains("fourth") && !shown.contains("first"), "{shown}");
+        // One that is traced counts before it, whichever comes first.
+        for first in [None, Some("aa")] {
+            observe(first, "fifth");
+            observe(None, "untraced");
+            observe(Some("bb"), "sixth");
+            observe(Some("cc"), "seventh");
+            let shown = registry.text().expect("text");
+            let (name, id) = if first.is_some() { ("fifth", "aa") } else { ("sixth", "bb") };
+            let exemplar = format!("{{request_id=\"{name}\",trace_id=\"{id}\"}} 0.0008 ");
+            assert!(shown.contains(&exemplar), "{exemplar}\n{shown}");
+        }
         assert!(shown.ends_with("# EOF\n"));
     }
 

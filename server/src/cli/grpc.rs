@@ -63,7 +63,7 @@ fn parse_endpoints(urls: &str) -> Result<CoreEndpoints, String> {
         .map(CoreEndpoints)
 }
 
-fn parse_endpoint(url: &str) -> Result<Uri, String> {
+pub(super) fn parse_endpoint(url: &str) -> Result<Uri, String> {
     let wrong = || "must be http://HOST:PORT or https://HOST:PORT".to_owned();
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let wanted_port = port(&uri)?;

@@ -58,12 +58,13 @@ impl LogFilter {
 }
 
 /// Of this program, and of the libraries that log.
-const TARGETS: [&str; 26] = [
+const TARGETS: [&str; 27] = [
     "netrox_audit",
     "netrox_chat",
     "netrox_core",
     "netrox_edge",
     "netrox_tls",
+    "netrox_traces",
     "netrox_watch",
     "async_nats",
     "axum",

@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 108] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 113] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -108,6 +108,11 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 108] = [
     ("admin-addr", None, &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
+    ("otlp-endpoint", None, &["serve", "core", "edge"]),
+    ("otlp-headers-file", None, &["serve", "core", "edge"]),
+    ("otlp-ca-file", None, &["serve", "core", "edge"]),
+    ("trace-ratio", Some("0.01"), &["serve", "core", "edge"]),
+    ("client-traces-per-second", Some("10"), &["serve", "edge"]),
     ("audit-log", None, &["serve", "core", "edge", "export", "import"]),
     ("from", None, &["migrate", "restore"]),
     ("to", None, &["migrate", "backup"]),

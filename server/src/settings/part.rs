@@ -66,7 +66,7 @@ pub(crate) struct EdgeSettings {
     pub(crate) key_flag: &'static str,
     /// `Bearer <service token>`.
     pub(crate) authorization: HeaderValue,
-    /// Its own: the first is in `authorization`.
+    /// The one that is sent. An older one of its list may have been withdrawn at the cores, whom nobody asks.
     pub(crate) service_tokens: Vec<String>,
 }
 
@@ -102,7 +102,7 @@ impl EdgeSettings {
             config,
             key_flag: jwt.flag,
             authorization: service_tokens.authorization.clone(),
-            service_tokens: service_tokens.accepted.clone(),
+            service_tokens: service_tokens.accepted.iter().take(1).cloned().collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TLS of the doors, and of the way from an edge to its cores, from their files.
+//! TLS of the doors, of the way from an edge to its cores, and of that to a collector of traces, from their files.
 
 use std::path::PathBuf;
 
@@ -78,6 +78,33 @@ impl<'a> TlsFiles<'a> {
         self.watched.push(tls.watched());
         self.warn(tls.warning());
         Ok(Some(tls))
+    }
+
+    /// Of the way to the collector of traces, if it is reached by it.
+    pub(crate) fn of_collector(
+        &mut self,
+        authorities: Option<&PathBuf>,
+        collector: &Uri,
+    ) -> Result<Option<ClientTls>, SettingError> {
+        let named = ("otlp-ca-file", authorities);
+        if collector.scheme_str() != Some("https") {
+            return match authorities {
+                Some(_) => {
+                    let reason = "takes effect with --otlp-endpoint https://… alone";
+                    Err(self.sources.refuse("otlp-ca-file", reason))
+                }
+                None => Ok(None),
+            };
+        }
+        let files = ClientFiles { authorities: authorities.cloned(), own: None };
+        let tls = ClientTls::open_to("the way to the collector of traces", files);
+        let tls = tls.map_err(|error| self.refuse(&error, &[named], "otlp-endpoint"))?;
+        self.watched.push(tls.watched());
+        Ok(Some(tls))
+    }
+
+    pub(crate) fn warnings(&mut self) -> &mut Warnings {
+        self.warnings
     }
 
     fn door(

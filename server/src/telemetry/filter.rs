@@ -16,6 +16,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
+use super::sparse;
 use crate::cli::LogFilter;
 
 /// Has lines be written by a filter, and names what it wants all lines of.
@@ -52,10 +53,11 @@ impl fmt::Debug for Filter {
     }
 }
 
-/// With the lines of this module: whatever a filter silences, that it was put there is told.
+/// With the lines of this module: whatever a filter silences, that it was put there is told. And with those that count what
+/// was left out, which are of other places: they are written where those are.
 pub(super) fn with_changes(filter: &LogFilter) -> (EnvFilter, Vec<String>) {
     let (alone, named) = filter.clone().into_parts();
-    let text = format!("{},{}=info", filter.text(), module_path!());
+    let text = format!("{},{}=info,{}=trace", filter.text(), module_path!(), sparse::TARGET);
     (EnvFilter::builder().parse(text).unwrap_or(alone), named)
 }
 

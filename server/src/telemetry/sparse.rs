@@ -21,6 +21,8 @@ use super::kinds::Kinds;
 const MOST: u32 = 100;
 /// Of a place in the code of a library.
 const MOST_OF_LIBRARIES: u32 = 1;
+/// Of the lines that count what was left out.
+pub(super) const TARGET: &str = module_path!();
 
 /// Whether a line is of this program.
 pub(super) fn is_ours(metadata: &Metadata<'_>) -> bool {
@@ -65,7 +67,7 @@ impl<L> Sparse<L> {
             return (!self.wanted.has(metadata.target())).then_some(MOST_OF_LIBRARIES);
         }
         // Those of this module are one for each kind.
-        let is_limited = *metadata.level() <= Level::WARN && metadata.target() != module_path!();
+        let is_limited = *metadata.level() <= Level::WARN && metadata.target() != TARGET;
         is_limited.then_some(MOST)
     }
 }
@@ -88,7 +90,7 @@ impl Hash for Place {
     }
 }
 
-/// As loud as the lines that it stands for, so that no filter has those and not this.
+/// As loud as the lines that it stands for. No filter has those and not this: `super::filter` sees to it.
 fn tell(kind: &Metadata<'_>, left_out: u64) {
     macro_rules! at {
         ($level:expr) => {

@@ -31,9 +31,14 @@ pub struct ClientTls(Arc<Kept<ClientConfig>>);
 
 impl ClientTls {
     pub fn open(files: ClientFiles) -> Result<Self, TlsError> {
+        Self::open_to("the way to the core", files)
+    }
+
+    /// The same to others than cores. `way` is what it is called in the log.
+    pub fn open_to(way: &'static str, files: ClientFiles) -> Result<Self, TlsError> {
         let own = files.own.iter().flat_map(|own| [&own.certificate, &own.key]);
         let all = files.authorities.iter().chain(own).cloned().collect();
-        Kept::open("the way to the core", all, move || read(&files)).map(Self)
+        Kept::open(way, all, move || read(&files)).map(Self)
     }
 
     /// The handshake with a core of that name or address. It has no bound of time.

@@ -16,6 +16,7 @@
 //! * [`raw`]: a TCP connection, for what a well-behaved client cannot send.
 //! * [`certificate`]: an authority that signs certificates; [`tls`]: a client of a server that shows one.
 //! * [`s3`]: a server that speaks S3.
+//! * [`collector`]: who collects traces.
 //! * [`scrape`]: what a process shows of itself; [`alarms`]: who would be woken for it.
 //! * [`small_disk`]: a disk that can be filled; [`hanging_disk`]: one that can be made to hang;
 //!   [`recorded_disk`]: one that loses its power.
@@ -33,6 +34,7 @@ pub mod alarms;
 pub mod backup;
 pub mod certificate;
 pub mod chat;
+pub mod collector;
 pub mod crowding;
 pub mod database;
 pub mod edge;

@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use netrox_proto::{ids::UserId, request_id::RequestId, v1};
+use netrox_proto::{ids::UserId, request_id::RequestId, trace_context::TraceContext, v1};
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -45,6 +45,9 @@ struct Event {
     message: Option<v1::Message>,
     #[prost(uint64, tag = "3")]
     first_seq: u64,
+    /// The span that made the change; empty where it is not traced.
+    #[prost(bytes = "vec", tag = "2043")]
+    trace: Vec<u8>,
     /// The state of a thread has changed, which the store has.
     #[prost(bool, tag = "2044")]
     is_thread: bool,
@@ -126,7 +129,8 @@ fn to_wire(change: &Change) -> Event {
     let Change { place, prior, first_seq, .. } = *change;
     let prior_start = (prior != place.start).then_some(prior.0);
     let request_id = change.request.as_ref().map(RequestId::to_bytes).unwrap_or_default();
-    Event { seq: place.seq, message, first_seq, is_thread, request_id, prior_start, is_sent }
+    let trace = change.trace().map(TraceContext::to_bytes).unwrap_or_default();
+    Event { seq: place.seq, message, first_seq, trace, is_thread, request_id, prior_start, is_sent }
 }
 
 /// What a hint says.
@@ -146,7 +150,8 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
         return vec![HintItem::Look(user)];
     };
     let from_wire = |event: Event| {
-        let Event { seq, message, first_seq, is_thread, request_id, prior_start, is_sent } = event;
+        let Event { seq, message, first_seq, trace, is_thread, request_id, prior_start, is_sent } =
+            event;
         let subject = match message {
             Some(message) => Subject::Received(Arc::new(message)),
             None if is_sent || is_old => Subject::SentElsewhere,
@@ -155,14 +160,13 @@ pub(super) fn decode(payload: &[u8], user: UserId, history: &History) -> Vec<Hin
         };
         let first_seq = if is_old { seq } else { first_seq };
         let prior = prior_start.map_or(start, Start);
-        HintItem::Change(Change {
-            to: user,
-            place: Position { start, seq },
-            prior,
-            first_seq,
-            subject,
-            request: RequestId::from_bytes(&request_id),
-        })
+        let request = RequestId::from_bytes(&request_id);
+        let request = match TraceContext::from_bytes(&trace) {
+            Some(trace) => request.map(|request| request.in_trace(Arc::new(trace))),
+            None => request,
+        };
+        let place = Position { start, seq };
+        HintItem::Change(Change { to: user, place, prior, first_seq, subject, request })
     };
     hint.events.into_iter().map(from_wire).collect()
 }
@@ -178,7 +182,8 @@ mod tests {
     }
 
     fn request() -> RequestId {
-        RequestId::parse("mine").expect("an id")
+        let trace = TraceContext::new(7, 8, true, "a=1").expect("a span");
+        RequestId::parse("mine").expect("an id").in_trace(Arc::new(trace))
     }
 
     fn change(to: UserId, seq: u64, sent: bool, body: &str) -> Change {
@@ -257,7 +262,7 @@ mod tests {
         let message = v1::Message { body: "a".into(), ..v1::Message::default() };
         let change_of_old = Some(v1::event::Change::Message(message));
         let sent = v1::Event { seq: 3, ..v1::Event::default() };
-        let received = v1::Event { seq: 4, change: change_of_old, first_seq: 0 };
+        let received = v1::Event { seq: 4, change: change_of_old, ..v1::Event::default() };
         let hint = v1::SubscribeResponse {
             events: vec![sent, received],
             last_seq: 4,

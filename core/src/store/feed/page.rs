@@ -128,7 +128,7 @@ impl Store {
         let event = |place: &&ThreadPlaceRow| {
             let state = states.iter().find(|state| state.thread_id == place.thread_id)?;
             let change = Some(v1::event::Change::Thread(state.clone().into()));
-            Some(v1::Event { seq: place.seq.cast_unsigned(), change, first_seq: 0 })
+            Some(v1::Event { seq: place.seq.cast_unsigned(), change, ..Default::default() })
         };
         Ok(places.iter().filter_map(event).collect())
     }
@@ -189,6 +189,7 @@ impl FeedRow {
             seq: self.seq.cast_unsigned(),
             change: Some(v1::event::Change::Message(message)),
             first_seq: self.first_seq.cast_unsigned(),
+            trace: None,
         }
     }
 }

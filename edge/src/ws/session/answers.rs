@@ -179,11 +179,13 @@ where
 }
 
 pub(super) fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
+    let trace_id = request_id.trace_id().map(tracing::field::display);
     match sent {
         Sent::Message(SendMessageResponse { message_id, thread_id, created, .. }) => {
             tracing::debug!(
                 user.id = %user,
                 %request_id,
+                trace_id,
                 message.id = message_id,
                 thread.id = thread_id,
                 created_micros = created.as_ref().map(time::micros),
@@ -194,6 +196,7 @@ pub(super) fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
             tracing::debug!(
                 user.id = %user,
                 %request_id,
+                trace_id,
                 dispatched_micros = dispatched.as_ref().map(time::micros),
                 already_dispatched,
                 "a file is delivered"
@@ -202,16 +205,25 @@ pub(super) fn note_sent(user: UserId, request_id: &RequestId, sent: &Sent) {
         Sent::Edit(updated) => tracing::debug!(
             user.id = %user,
             %request_id,
+            trace_id,
             updated_micros = updated.as_ref().map(time::micros),
             "a message is edited"
         ),
-        Sent::Delete => tracing::debug!(user.id = %user, %request_id, "a message is deleted"),
+        Sent::Delete => {
+            tracing::debug!(user.id = %user, %request_id, trace_id, "a message is deleted");
+        }
         Sent::Block => {
-            tracing::debug!(user.id = %user, %request_id, "a user is blocked, or no longer")
+            tracing::debug!(
+                user.id = %user,
+                %request_id,
+                trace_id,
+                "a user is blocked, or no longer"
+            );
         }
         Sent::Mark(Marks { seen_id, delivered_id, unread, .. }) => tracing::debug!(
             user.id = %user,
             %request_id,
+            trace_id,
             seen.id = seen_id,
             delivered.id = delivered_id,
             unread,

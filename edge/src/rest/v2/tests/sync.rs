@@ -27,7 +27,7 @@ fn feed(edge: &StubEdge) {
                 Change::Thread(thread.state.expect("a state"))
             };
             let first_seq = if seq == 6 { 1 } else { seq };
-            state.second.feed.push(Event { seq, change: Some(change), first_seq });
+            state.second.feed.push(Event { seq, change: Some(change), first_seq, trace: None });
         }
     });
 }
@@ -162,7 +162,7 @@ async fn what_is_edited_while_its_place_is_read_is_new_all_the_same() {
         edge.core.change(|state| {
             let mut event = |seq, first_seq| {
                 let message = state.second.add(BOB, ALICE, "hello");
-                Event { seq, change: Some(Change::Message(message)), first_seq }
+                Event { seq, change: Some(Change::Message(message)), first_seq, trace: None }
             };
             let (feed, later) = (vec![event(2, 2), event(4, 4)], vec![event(6, 3)]);
             (state.second.feed, state.second.later) = (feed, later);

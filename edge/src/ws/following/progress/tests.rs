@@ -17,11 +17,13 @@ fn first(last_seq: u64, end_seq: u64) -> SubscribeResponse {
 }
 
 fn message(seq: u64, first_seq: u64) -> Event {
-    Event { seq, first_seq, change: Some(Change::Message(Message::default())) }
+    let change = Some(Change::Message(Message::default()));
+    Event { seq, first_seq, change, trace: None }
 }
 
 fn thread(seq: u64) -> Event {
-    Event { seq, first_seq: 0, change: Some(Change::Thread(ThreadState::default())) }
+    let change = Some(Change::Thread(ThreadState::default()));
+    Event { seq, first_seq: 0, change, trace: None }
 }
 
 fn cursor(seq: u64, began: u64) -> Cursor {
