@@ -171,8 +171,7 @@ impl Door {
     fn refuse(&self, refusal: &Refusal, caller: Caller) -> Response<Full<Bytes>> {
         let (status, name, reason, actor) = match refusal {
             Refusal::Starting => {
-                let line = "starting: until it has started, a core knows its --service-token alone";
-                return text(StatusCode::SERVICE_UNAVAILABLE, line);
+                (StatusCode::SERVICE_UNAVAILABLE, Name::AuthenticationRefused, "starting", None)
             }
             Refusal::OfPage => {
                 (StatusCode::FORBIDDEN, Name::AuthenticationRefused, "from_a_page", None)
@@ -199,7 +198,9 @@ impl Door {
         }
         let line = match refusal {
             Refusal::OfPage => "no web page may see or change the log filter".to_owned(),
-            Refusal::Starting => HINT.to_owned(),
+            Refusal::Starting => {
+                "starting: until it has started, a core knows its --service-token alone".to_owned()
+            }
             Refusal::Nobody(nobody) => format!("{nobody}: {HINT}"),
         };
         let mut response = text(status, &line);

@@ -31,7 +31,8 @@ impl AdminArgs {
             && !address.ip().is_loopback()
         {
             warnings.add(format!(
-                "metrics and health on {address} take no credential: keep them inside a private network"
+                "metrics and health on {address} take no credential, and log filters a token in plaintext: keep them inside \
+                 a private network"
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! Where traces go, and what is traced.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use netrox_tls::ClientTls;
@@ -46,8 +46,19 @@ pub(crate) fn traces(
         Some(path) => read_headers(path, sources, tls.warnings())?,
         None => HeaderMap::new(),
     };
+    if !headers.is_empty() && endpoint.scheme_str() == Some("http") && !is_near(&endpoint) {
+        tls.warnings().add(format!(
+            "--otlp-headers-file goes to {endpoint} in plaintext: give an https:// URL"
+        ));
+    }
     let sampling = Sampling { ratio: args.trace_ratio, asked_per_second };
     Ok(Some(TraceSettings { endpoint, tls: of_collector, headers, sampling }))
+}
+
+/// Whether nobody else hears what is sent there.
+fn is_near(endpoint: &Uri) -> bool {
+    let host = endpoint.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn read_headers(
