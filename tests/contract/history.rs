@@ -317,13 +317,16 @@ async fn an_older_database_is_brought_up_to_date() {
     }
     core.terminate();
     assert_eq!(core.exit_code().await, Some(0));
-    let (forget, trigger) = match STORE {
-        Store::Sqlite => {
-            ("delete from _sqlx_migrations where version >= 4", "drop trigger messages_stored_file")
-        }
+    let (forget, trigger, feeds) = match STORE {
+        Store::Sqlite => (
+            "delete from _sqlx_migrations where version >= 4",
+            "drop trigger messages_stored_file",
+            "select 1",
+        ),
         Store::Postgres => (
             "delete from _sqlx_migrations where version >= 6",
             "drop trigger messages_stored_file on messages",
+            "alter table feeds drop column has_blocks",
         ),
     };
     core.process
@@ -347,6 +350,13 @@ async fn an_older_database_is_brought_up_to_date() {
             "alter table threads drop column low_shown",
             "alter table threads drop column high_sent",
             "alter table threads drop column high_shown",
+            "drop table blocks",
+            feeds,
+            "alter table messages drop column receiver_sees",
+            "alter table threads drop column low_swallowed",
+            "alter table threads drop column high_swallowed",
+            "alter table threads drop column late_created",
+            "alter table threads drop column late_one",
             "drop table sent_forms",
             "drop table external_ids",
             "alter table threads drop column last_message",

@@ -9,8 +9,16 @@ use super::{Refusal, command, doctor::place_of_role, variables::nearest};
 use crate::sources::{SettingError, Sources};
 
 /// Flags whose values are, or may hold, a credential.
-const SECRET_VALUES: [&str; 7] =
-    ["core", "bus-url", "database-url", "jwks-url", "jwt-secret", "media-url", "service-token"];
+const SECRET_VALUES: [&str; 8] = [
+    "core",
+    "bus-url",
+    "database-url",
+    "jwks-url",
+    "jwt-secret",
+    "media-url",
+    "otlp-endpoint",
+    "service-token",
+];
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of clap")]
 pub(super) fn classify(error: clap::Error, arguments: &[OsString], sources: &Sources) -> Refusal {

@@ -57,7 +57,7 @@ impl fmt::Debug for Filter {
 /// was left out, which are of other places: they are written where those are.
 pub(super) fn with_changes(filter: &LogFilter) -> (EnvFilter, Vec<String>) {
     let (alone, named) = filter.clone().into_parts();
-    let text = format!("{},{}=info,{}=trace", filter.text(), module_path!(), sparse::TARGET);
+    let text = format!("{},{}=info,{}=info", filter.text(), module_path!(), sparse::TARGET);
     (EnvFilter::builder().parse(text).unwrap_or(alone), named)
 }
 
