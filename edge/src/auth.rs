@@ -5,7 +5,7 @@
 //! * [`key_set`]: which key a token may be signed with; [`jwks`], [`jwk`] and [`key`]: what is a key, and what for;
 //!   [`der`]: what is not even read.
 //! * [`presented`]: where a request has its token; [`unverified`]: what that says before anybody has verified it;
-//!   [`identity`]: what it says then.
+//!   [`mod@identity`]: what it says then.
 //! * [`verified`]: tokens that were verified before.
 //! * [`user`]: whose a token is.
 //! * [`refusal`], [`explanation`], [`mod@examine`]: what an operator is told.
