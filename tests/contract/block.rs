@@ -326,6 +326,66 @@ async fn a_file_that_waited_is_gone_when_it_is_dispatched_under_a_block() {
 }
 
 #[tokio::test]
+async fn a_blocked_user_goes_on_to_see_their_own_newest_message_whoever_wrote_before() {
+    let core = Core::start().await;
+    let [ada, bob, cyd] = core.users().await;
+    // The blocked one is the later user of the two, and the earlier.
+    for (ada, bob) in [(&ada, &bob), (&cyd, &ada)] {
+        let file = upload(&core, bob, ada, "canary.txt", b"canary").await.expect("stored");
+        core.block(ada, bob).await.expect("blocked");
+        // What the thread notes of its ends is that file.
+        dispatch(&core, bob, file.id).await.expect("dispatched");
+        let sent = core.send(ada, bob, "hello").await.expect("stored");
+        for _ in 0..2 {
+            let id = core.send(bob, ada, "canary").await.expect("stored").message_id;
+            assert_eq!(core.state(bob, ada).await.last_id, id);
+            let page = core.thread_page(bob, 1, "").await.expect("a page");
+            assert_eq!(page.threads[0].id, sent.thread_id);
+            assert_eq!(page.threads[0].last_message.as_ref().expect("a message").id, id);
+            assert_eq!(core.seen(bob, ada, id).await.expect("marked").last_id, id);
+        }
+        let state = core.state(ada, bob).await;
+        assert_eq!((state.last_id, state.unread), (sent.message_id, 0));
+        // The blocked one has marked what the blocker never sees.
+        let peer = (state.peer_seen_id, state.peer_delivered_id);
+        core.unblock(ada, bob).await.expect("unblocked");
+        assert_eq!(peer, (0, 0));
+        core.delivered(bob, ada, sent.message_id).await.expect("marked");
+        let mut watching = Subscription::with_threads(&core, ada, None).await;
+        let told = core.seen(ada, bob, sent.message_id).await.expect("marked");
+        let Some(Change::Thread(event)) = watching.event().await.change else { panic!() };
+        for state in [core.state(ada, bob).await, told, event] {
+            let peer = (state.peer_seen_id, state.peer_delivered_id);
+            assert_eq!(peer, (sent.message_id, sent.message_id));
+        }
+        let id = core.send(bob, ada, "after it").await.expect("stored").message_id;
+        let state = core.state(ada, bob).await;
+        assert_eq!((state.last_id, state.unread), (id, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_waited_before_a_newer_message_is_gone_too_under_a_block() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let shown = core.send(&bob, &ada, "shown").await.expect("stored").message_id;
+    let file = upload(&core, &bob, &ada, "canary.txt", b"canary").await.expect("stored");
+    let sent = core.send(&ada, &bob, "hello").await.expect("stored").message_id;
+    core.block(&ada, &bob).await.expect("blocked");
+    dispatch(&core, &bob, file.id).await.expect("dispatched");
+    core.send(&bob, &ada, "canary").await.expect("stored");
+    let state = core.state(&ada, &bob).await;
+    assert_eq!((state.last_id, state.unread), (sent, 1));
+    core.seen(&ada, &bob, shown).await.expect("marked");
+    assert_eq!(core.state(&ada, &bob).await.unread, 0);
+    core.unblock(&ada, &bob).await.expect("unblocked");
+    assert_eq!(core.thread_page(&ada, 0, "").await.expect("a page").unread_total, 0);
+    let id = core.send(&bob, &ada, "after it").await.expect("stored").message_id;
+    let state = core.state(&ada, &bob).await;
+    assert_eq!((state.last_id, state.unread), (id, 1));
+}
+
+#[tokio::test]
 async fn an_edit_under_a_block_is_shown_when_it_is_made_again_without_one() {
     let core = Core::start().await;
     let [ada, bob] = core.users().await;

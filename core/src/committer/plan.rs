@@ -274,8 +274,9 @@ impl<'a> Plan<'a> {
             unread: i32::try_from(unread).unwrap_or(i32::MAX).min(MOST_UNREAD as i32),
             seen_id: own.seen_id,
             delivered_id: own.delivered_id,
-            peer_seen_id: of_peer.shown_marks().seen_id,
-            peer_delivered_id: of_peer.shown_marks().delivered_id,
+            // A mark may be on what the user never saw.
+            peer_seen_id: of_peer.shown_marks().seen_id.min(own.last_id),
+            peer_delivered_id: of_peer.shown_marks().delivered_id.min(own.last_id),
             blocked: self.loaded.blocks.contains(&(user_key, peer.key)),
             rev: user.last_seq.cast_unsigned(),
         }))

@@ -223,7 +223,7 @@ pub(crate) struct SwallowedRow {
     pub(crate) high_swallowed: Option<i64>,
     pub(crate) late_created: Option<i64>,
     pub(crate) late_one: Option<UserKey>,
-    /// Whether it is known what the newest messages are that both may see.
+    /// Whether it is known what the newest messages are that both may see. Else they are looked up when it is stored.
     pub(crate) knows_ends: bool,
     /// The new messages of the batch that their receiver does not see.
     pub(crate) messages: Vec<i64>,

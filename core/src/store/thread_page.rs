@@ -32,7 +32,12 @@ macro_rules! last_noted {
             last_noted!(@own $own),
             " else t.",
             $peer,
-            "_shown end end as noted from threads t where t.",
+            "_shown end end as noted, case when t.last_message_at = t.last_activity then
+                case when t.",
+            $own,
+            "_swallowed > t.last_message then t.",
+            $own,
+            "_swallowed else t.last_message end end as bound from threads t where t.",
             $own,
             "_key = $1"
         )
@@ -41,9 +46,9 @@ macro_rules! last_noted {
         concat!(
             "case when t.",
             $own,
-            "_swallowed > t.",
+            "_swallowed > coalesce(t.",
             $own,
-            "_sent then t.",
+            "_sent, 0) then t.",
             $own,
             "_swallowed else t.",
             $own,
@@ -57,6 +62,7 @@ const LIST_PAGE: &str = concat!(
     "select id, last_id from (
         select t.id, coalesce(t.noted, (select m.id from messages m
             where m.thread_id = t.id and (m.sender = $1 or m.receiver_seq is not null)
+                and m.id <= coalesce(t.bound, 9223372036854775807)
             order by m.id desc limit 1), 0) as last_id
         from (",
     last_noted!("low", "high"),
@@ -88,9 +94,10 @@ macro_rules! maybe_unread {
             noted!(),
             " then t.",
             $peer,
-            "_sent > coalesce(s.seen_id, 0) end, true) and t.",
+            "_sent > coalesce(s.seen_id, 0) end, true) and not exists (select 1 from blocks b
+                where b.blocker = $1 and b.blocked = t.",
             $peer,
-            "_key not in (select b.blocked from blocks b where b.blocker = $1)"
+            "_key)"
         )
     };
 }

@@ -73,7 +73,7 @@ impl Plan<'_> {
             return;
         };
         thread.swallowed(sender, message);
-        if thread.last_message == Some(message) {
+        if [thread.last_message, thread.low_sent, thread.high_sent].contains(&Some(message)) {
             thread.forget_ends();
         }
         let last_message = thread.last_message.unwrap_or_default();
@@ -84,17 +84,16 @@ impl Plan<'_> {
     /// What is stored of threads whose two users do not see the same of them.
     pub(super) fn swallowed_rows(&self) -> Vec<SwallowedRow> {
         let row = |(pair, messages): (&Pair, &BTreeSet<i64>)| {
-            let ThreadState { id, low_swallowed, high_swallowed, .. } =
-                self.threads.get(pair)?.thread;
-            let ThreadState { late_created, late_one, last_message, .. } =
-                self.threads.get(pair)?.thread;
+            let thread = self.threads.get(pair)?.thread;
+            let ThreadState { id, low_swallowed, high_swallowed, .. } = thread;
+            let ThreadState { late_created, late_one, .. } = thread;
             Some(SwallowedRow {
                 thread_id: id,
                 low_swallowed,
                 high_swallowed,
                 late_created,
                 late_one,
-                knows_ends: last_message.is_some(),
+                knows_ends: thread.knows_ends(),
                 messages: messages.iter().copied().collect(),
             })
         };

@@ -87,6 +87,11 @@ impl ThreadState {
         *swallowed = (*swallowed).max(Some(id));
     }
 
+    /// Whether it is noted what each side sent last.
+    pub(crate) fn knows_ends(&self) -> bool {
+        self.last_message.is_some() && self.low_sent.is_some() && self.high_sent.is_some()
+    }
+
     /// Forgets what was noted of the newest messages, which are to be looked up.
     pub(crate) fn forget_ends(&mut self) {
         self.last_message = None;
@@ -280,7 +285,9 @@ macro_rules! progress {
             " end end, (select m.id from messages m where m.thread_id = t.id
                 and (m.sender = t.",
             $own_key,
-            " or m.receiver_seq is not null) order by m.id desc limit 1), 0)"
+            " or m.receiver_seq is not null) and m.id <= coalesce(
+                    case when t.last_message_at = t.last_activity then t.last_message end,
+                    9223372036854775807) order by m.id desc limit 1), 0)"
         )
     };
 }
@@ -313,3 +320,45 @@ macro_rules! reply_target_columns {
     };
 }
 pub(super) use reply_target_columns;
+
+/// Notes the newest messages of threads by looking them up, when all messages of the batch are in. First those of each side, then
+/// the newer of both.
+macro_rules! look_ends_up {
+    (sides $update:literal, $ids:literal) => {
+        concat!(
+            $update,
+            " threads set low_sent = ",
+            look_ends_up!(@newest "low_key", ""),
+            ", low_shown = ",
+            look_ends_up!(@newest "low_key", " and m.receiver_seq is not null"),
+            ", high_sent = ",
+            look_ends_up!(@newest "high_key", ""),
+            ", high_shown = ",
+            look_ends_up!(@newest "high_key", " and m.receiver_seq is not null"),
+            " where id in (",
+            $ids,
+            ")"
+        )
+    };
+    (last $update:literal, $ids:literal) => {
+        concat!(
+            $update,
+            " threads set last_message_at = last_activity,
+                last_message = case when low_sent > high_sent then low_sent else high_sent end
+            where id in (",
+            $ids,
+            ")"
+        )
+    };
+    (@newest $side:literal, $more:literal) => {
+        concat!(
+            "coalesce((select m.id from messages m where m.thread_id = threads.id
+                and m.sender = threads.",
+            $side,
+            " and (m.receiver_seq is not null or m.hidden_for_receiver is null)",
+            $more,
+            " order by m.id desc limit 1), 0)"
+        )
+    };
+}
+pub(super) use look_ends_up;

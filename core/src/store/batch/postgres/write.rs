@@ -8,6 +8,7 @@ use crate::store::{
     batch::{
         FORGOTTEN_REFUSALS, REFUSAL_KEPT, RefusalRow, Rows, StoreError, SwallowedRow,
         form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
+        thread::look_ends_up,
     },
     engine::by,
 };
@@ -98,6 +99,8 @@ const SWALLOW: &str = "\
     update messages m set hidden_for_receiver = true
     from unnest($1::bigint[], $2::bigint[]) as w (thread_id, id)
     where m.thread_id = w.thread_id and m.id = w.id";
+const LOOK_ENDS_UP: &str = look_ends_up!(sides "update", "select unnest($1::bigint[])");
+const LOOK_LAST_UP: &str = look_ends_up!(last "update", "select unnest($1::bigint[])");
 const DELETE_BLOCKS: &str = "\
     delete from blocks b using unnest($1::bigint[], $2::bigint[]) as w (blocker, blocked)
     where b.blocker = w.blocker and b.blocked = w.blocked";
@@ -261,7 +264,14 @@ async fn store_swallowed(
         .await?;
     let messages = rows.iter().flat_map(|row| row.messages.iter().map(|id| (row.thread_id, *id)));
     let (threads, ids): (Vec<_>, Vec<_>) = messages.unzip();
-    sqlx::query(SWALLOW).bind(threads).bind(ids).execute(connection).await.map(drop)
+    sqlx::query(SWALLOW).bind(threads).bind(ids).execute(&mut *connection).await?;
+    let unknown = rows.iter().filter(|row| !row.knows_ends).map(|row| row.thread_id);
+    let unknown: Vec<_> = unknown.collect();
+    if !unknown.is_empty() {
+        sqlx::query(LOOK_ENDS_UP).bind(&unknown).execute(&mut *connection).await?;
+        sqlx::query(LOOK_LAST_UP).bind(unknown).execute(connection).await?;
+    }
+    Ok(())
 }
 
 async fn store_blocks(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), sqlx::Error> {

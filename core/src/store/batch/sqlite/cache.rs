@@ -1,7 +1,10 @@
 //! What the writer has read and written, so that a batch need not read users and threads that it knows: SQLite has one
 //! writer, who notices where another wrote after all.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+};
 
 use netrox_proto::ids::UserId;
 use quick_cache::unsync;
@@ -74,6 +77,12 @@ impl Cache {
     pub(super) fn keep_stored(&mut self, rows: &Rows<'_>) {
         self.keep_users(rows.feeds.iter().copied());
         self.keep_threads(rows.activities.iter().map(|row| row.thread));
+        // What the batch looked up is in the database alone.
+        let unknown = rows.swallowed.iter().filter(|row| !row.knows_ends);
+        let unknown: HashSet<_> = unknown.map(|row| row.thread_id).collect();
+        for row in rows.activities.iter().filter(|row| unknown.contains(&row.thread.id)) {
+            self.threads.remove(&row.thread.pair());
+        }
         if let Some(last) = rows.messages.last() {
             self.message_id = last.id;
         }

@@ -20,6 +20,7 @@ use crate::{
             NewMessageRow, NewThreadRow, REFUSAL_KEPT, RefusalRow, Rows, StoreError, SwallowedRow,
             ThreadState, ThreadStateRow,
             form::{FORGOTTEN_FORMS, FormRow, SAME_FOR},
+            thread::look_ends_up,
         },
         history::FeedStartRow,
     },
@@ -205,6 +206,13 @@ const HIDE_SWALLOWED: &str = "\
     from (select t.value ->> 0 as thread_id, m.value as id
         from json_each($9) t, json_each(t.value -> 6) m) s
     where messages.thread_id = s.thread_id and messages.id = s.id;";
+/// What is as rare, and goes after that, with the same parameter.
+const LOOK_ENDS_UP: &str = concat!(
+    look_ends_up!(sides "update or rollback", "select value ->> 0 from json_each($9) where not value ->> 5"),
+    ";",
+    look_ends_up!(last "update or rollback", "select value ->> 0 from json_each($9) where not value ->> 5"),
+    ";"
+);
 /// What is as rare, and goes after the messages, with the third parameter.
 const SET_FILES: &str = concat!(
     "update or rollback messages set attachment_path = v ->> 2, attachment_name = v ->> 3,
@@ -276,6 +284,7 @@ impl Statements {
                 &insert,
                 SET_FILES,
                 HIDE_SWALLOWED,
+                LOOK_ENDS_UP,
                 COMMIT,
             ]
             .concat(),
