@@ -78,6 +78,7 @@ impl Plan<'_> {
         let (id, sender_first_seq) = (row.message.id, row.sender_first_seq());
         if !row.message.is_swallowed() {
             row.message.hidden_for_receiver = true;
+            row.message.receiver_sees = None;
             self.swallow_dispatched(sender.key, receiver.key, id);
         }
         let place = self.next_place(sender);

@@ -297,6 +297,8 @@ fn message_line(
         dispatched: row.dispatched.map(Moment),
     });
     let swallowed = row.receiver_seq.is_none() && row.hidden_for_receiver.is_some();
+    // An import refuses it where there is nothing that the receiver may see.
+    let receiver_sees = row.receiver_sees.filter(|_| !swallowed && !row.deleted);
     Ok(MessageLine {
         kind: LineKind::Message,
         id: row.id,
@@ -311,7 +313,7 @@ fn message_line(
         hidden_for_sender: row.hidden_for_sender.is_some(),
         hidden_for_receiver: row.hidden_for_receiver.is_some() && !swallowed,
         swallowed,
-        receiver_sees: row.receiver_sees.map(|text| earlier_line(&text, row.id)).transpose()?,
+        receiver_sees: receiver_sees.map(|text| earlier_line(&text, row.id)).transpose()?,
         reply_to_id: row.reply_to,
         meta: json(row.meta, || format!("the meta of message {}", row.id))?,
         client_ref: row.client_ref,

@@ -78,19 +78,34 @@ fn a_thread_of_swallowed_messages_begins_for_the_other_where_they_see_it() {
 
 #[test]
 fn a_file_that_is_dispatched_under_a_block_is_swallowed_for_good() {
-    let mut plan = Plan::new(blocked(with_file()), NOW, Start(1));
+    let mut data = blocked(with_file());
+    let thread = data.threads.get_mut(&(UserKey(1), UserKey(2))).expect("there");
+    // The other one wrote after it.
+    thread.sent(UserKey(1), 50, false);
+    thread.sent(UserKey(2), 60, true);
+    let mut plan = Plan::new(data, NOW, Start(1));
+    let edit = |body: &str| Edit {
+        user: user(1),
+        message_id: 50,
+        body: body.into(),
+        meta: None,
+        window: None,
+    };
+    plan.edit(&edit("held back")).expect("edited");
     let dispatch = Dispatch { sender: user(1), message_id: 50 };
     assert!(!plan.dispatch(&dispatch).expect("dispatched").already);
-    assert_eq!(told(&plan), [user(1)]);
+    assert_eq!(plan.rows.changed[&50].receiver_sees, None, "there is nothing to see any more");
+    assert_eq!(told(&plan), [user(1), user(1)]);
     plan.block(&block(false)).expect("unblocked");
     assert!(plan.dispatch(&dispatch).expect("dispatched before").already);
-    let edit = Edit { user: user(1), message_id: 50, body: "x".into(), meta: None, window: None };
-    plan.edit(&edit).expect("edited");
+    plan.edit(&edit("x")).expect("edited");
     plan.finish();
     let row = &plan.rows.changed[&50];
     assert_eq!((row.receiver_seq, row.hidden_for_receiver), (None, true));
     assert_eq!(row.receiver_sees, None);
-    assert_eq!(told(&plan), [user(1), user(2), user(1)], "of the unblocking the blocker alone");
+    let last = [user(1), user(2), user(1)];
+    assert_eq!(told(&plan)[1..], last, "of the unblocking the blocker alone");
+    assert!(!plan.rows.swallowed[0].knows_ends, "what is noted may be of the file");
 }
 
 #[test]
