@@ -3,12 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Intake, Taken};
-use crate::{lines::MarkLine, store::engine::Connection};
+use crate::{
+    lines::MarkLine,
+    store::{engine::Connection, transfer::select_in},
+};
 
-/// By the key of a user and the id of a thread: what was seen, and what was delivered.
-type Marks = BTreeMap<(i64, i64), (i64, i64)>;
-/// The same with what the other one is shown of both, if that is not all.
-type NewMarks = BTreeMap<(i64, i64), ((i64, i64), Option<(i64, i64)>)>;
+/// By the key of a user and the id of a thread.
+type Marks = BTreeMap<(i64, i64), Mark>;
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Mark {
+    /// What was seen, and what was delivered.
+    reached: (i64, i64),
+    /// What the other one is shown of both, if that is not all.
+    shown: Option<(i64, i64)>,
+}
 
 impl Intake {
     /// Whether some go further than what is there.
@@ -21,7 +30,7 @@ impl Intake {
         let stored = self.find_marks(lines.iter().filter_map(of).collect()).await?;
         Ok(lines.iter().any(|line| {
             let stored = of(line).and_then(|key| stored.get(&key));
-            stored.is_none_or(|stored| is_newer(reached(line), *stored))
+            stored.is_none_or(|stored| is_newer(reached(line), stored.reached))
         }))
     }
 
@@ -34,7 +43,8 @@ impl Intake {
             threads.into_iter().map(|thread| (thread.id, thread)).collect();
         let of = |line: &MarkLine| Some((*keys.get(&line.user_id)?, line.thread_id));
         let stored = self.find_marks(lines.iter().filter_map(of).collect()).await?;
-        let mut marks = NewMarks::new();
+        let apart = self.apart(threads.keys().copied().collect()).await?;
+        let mut marks = Marks::new();
         for (place, line) in lines.iter().enumerate() {
             let Some(user) = keys.get(&line.user_id).copied() else {
                 taken.refuse(place, "no such user: the lines of users come first");
@@ -57,7 +67,7 @@ impl Intake {
                 continue;
             }
             let key = (user, line.thread_id);
-            if stored.get(&key).is_some_and(|stored| !is_newer((seen, delivered), *stored)) {
+            if stored.get(&key).is_some_and(|stored| !is_newer((seen, delivered), stored.reached)) {
                 taken.known += 1;
                 continue;
             }
@@ -69,18 +79,48 @@ impl Intake {
                     continue;
                 }
             };
-            let (mark, of_peer) = marks.entry(key).or_default();
-            *mark = (mark.0.max(seen), mark.1.max(delivered));
-            *of_peer = shown;
+            if let Some((shown_seen, shown_delivered)) = shown
+                && !((0..=seen.min(shown_delivered)).contains(&shown_seen)
+                    && shown_delivered <= delivered)
+            {
+                taken.refuse(
+                    place,
+                    "shown_seen_id goes from 0 to shown_delivered_id, and neither beyond the mark",
+                );
+                continue;
+            }
+            // What the other one goes on to see is not known by who exported this: under a block, that is what they saw.
+            let before = stored.get(&key).copied().unwrap_or_default();
+            let kept = before.shown.or(apart.contains(&thread.id).then_some(before.reached));
+            let mark = marks.entry(key).or_insert(Mark { shown: kept, ..Mark::default() });
+            mark.reached = (mark.reached.0.max(seen), mark.reached.1.max(delivered));
+            mark.shown = shown.or(mark.shown);
             taken.stored += 1;
         }
         self.put_marks(marks).await?;
         Ok(taken)
     }
 
+    /// Those of some threads whose users are apart by a block.
+    async fn apart(&mut self, threads: BTreeSet<i64>) -> Result<BTreeSet<i64>, sqlx::Error> {
+        if threads.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let ids: Vec<(i64,)> = select_in!(
+            &mut self.connection,
+            "select id from threads where (exists (select 1 from blocks
+                    where blocker = low_key and blocked = high_key)
+                or exists (select 1 from blocks where blocker = high_key and blocked = low_key))
+            and id",
+            threads
+        )?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
+    }
+
     async fn find_marks(&mut self, keys: BTreeSet<(i64, i64)>) -> Result<Marks, sqlx::Error> {
         const FIND: &str = "\
-            select user_key, thread_id, seen_id, delivered_id from thread_states
+            select user_key, thread_id, seen_id, delivered_id, shown_seen_id, shown_delivered_id
+            from thread_states
             where (user_key, thread_id) in (";
         if keys.is_empty() {
             return Ok(Marks::new());
@@ -94,17 +134,18 @@ impl Intake {
                 query.push(")").build_query_as().fetch_all($connection).await?
             }};
         }
-        let rows: Vec<(i64, i64, i64, i64)> = match &mut self.connection {
+        let rows: Vec<(i64, i64, i64, i64, Option<i64>, Option<i64>)> = match &mut self.connection {
             Connection::Sqlite(connection) => find!(Sqlite, connection),
             Connection::Postgres(connection) => find!(Postgres, connection),
         };
-        Ok(rows
-            .into_iter()
-            .map(|(user, thread, seen, got)| ((user, thread), (seen, got)))
-            .collect())
+        let mark = |(user, thread, seen, delivered, shown_seen, shown_delivered)| {
+            let shown = Option::zip(shown_seen, shown_delivered);
+            ((user, thread), Mark { reached: (seen, delivered), shown })
+        };
+        Ok(rows.into_iter().map(mark).collect())
     }
 
-    async fn put_marks(&mut self, marks: NewMarks) -> Result<(), sqlx::Error> {
+    async fn put_marks(&mut self, marks: Marks) -> Result<(), sqlx::Error> {
         const INSERT: &str = "insert into thread_states (user_key, thread_id, seen_id, delivered_id, shown_seen_id, shown_delivered_id) ";
         const UPDATE: &str = " on conflict (user_key, thread_id) do update set
             seen_id = case when excluded.seen_id > thread_states.seen_id
@@ -118,8 +159,8 @@ impl Intake {
         macro_rules! insert {
             ($engine:ident, $connection:expr) => {{
                 let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(INSERT);
-                query.push_values(marks, |mut row, ((user, thread), (mark, shown))| {
-                    row.push_bind(user).push_bind(thread).push_bind(mark.0).push_bind(mark.1);
+                query.push_values(marks, |mut row, ((user, thread), Mark { reached, shown })| {
+                    row.push_bind(user).push_bind(thread).push_bind(reached.0).push_bind(reached.1);
                     row.push_bind(shown.map(|shown| shown.0));
                     row.push_bind(shown.map(|shown| shown.1));
                 });
