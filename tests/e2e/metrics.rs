@@ -206,7 +206,8 @@ async fn a_process_without_a_moment_to_spare_is_told_of(arrangement: Arrangement
     }
     let before = Before::of(&chat).await;
     let path = format!("/chat/messages/{}/", ada.id);
-    let readers = join_all((0..8).map(|_| reads_on(chat.edge(), &path, &bob.token)));
+    // More than one processor of theirs and of the process can do.
+    let readers = join_all((0..32).map(|_| reads_on(chat.edge(), &path, &bob.token)));
     select! {
         _ = readers => {}
         () = before.alarms_at_its_pace(&chat, &["RuntimeIsBusy"]) => {}
