@@ -75,6 +75,23 @@ fn functions(text: &str) -> Vec<(String, bool)> {
     named(text, &["fn"])
 }
 
+/// The text of each function of that name in a file: up to the first line that ends what is indented as far.
+fn bodies<'a>(source: &'a str, name: &str) -> Vec<&'a str> {
+    let start = format!("fn {name}");
+    let found = source.match_indices(&start).filter(|(at, _)| {
+        let rest = &source[at + start.len()..];
+        !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    });
+    let body = |at: usize| {
+        let line = source[..at].rfind('\n').map_or(0, |end| end + 1);
+        let text = &source[line..];
+        let indent = &text[..text.len() - text.trim_start().len()];
+        let end = text.find(&format!("\n{indent}}}\n"));
+        &text[..end.unwrap_or(text.len())]
+    };
+    found.map(|(at, _)| body(at)).collect()
+}
+
 /// `file: name` of a text, each with whether the file has an item of that name and of one of these kinds.
 fn named(text: &str, kinds: &[&str]) -> Vec<(String, bool)> {
     let has = |file: &str, name: &str| {
@@ -248,6 +265,16 @@ fn each_alarm_is_listed_and_leads_to_what_to_do() {
     assert_eq!(listed, alarms, "the table of docs/METRICS.md, and the rules");
 }
 
+/// The rows of the table of CONTRIBUTING whose head begins so.
+fn faults(head: &str) -> Vec<String> {
+    let section = section(&read("CONTRIBUTING.md"), "Faults and alarms");
+    let table = section.split_once(&format!("\n\n{head}")).expect("a table").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<_> = rows.map(str::to_owned).collect();
+    assert!(rows.len() > 10, "{head}: {rows:?}");
+    rows
+}
+
 /// Queues that are nearly full for minutes, which no test can hold. promtool's own tests show what they fire on.
 const UNFIRED: [&str; 2] = ["QueueIsFull", "SendsPileUp"];
 
@@ -256,18 +283,20 @@ fn each_alarm_fires_in_a_test_of_its_fault() {
     let rules = read("deploy/prometheus/netrox-chat.rules.yml");
     let names = rules.split("      - alert: ").skip(1).filter_map(|rule| rule.lines().next());
     let mut unfired: BTreeMap<&str, usize> = names.map(|name| (name, 0)).collect();
-    let table = section(&read("CONTRIBUTING.md"), "Faults and alarms");
-    let table = table.split_once("\n\n| fault |").expect("a table").1;
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    for row in rows {
-        let [_, _, alarms, test, _] = row.split('|').collect::<Vec<_>>()[..] else {
+    for row in faults("| fault |") {
+        let [_, _, alarms, tests, _] = row.split('|').collect::<Vec<_>>()[..] else {
             panic!("{row}")
         };
-        let tests = functions(test);
-        let [(test, true)] = &tests[..] else { panic!("{row}: {tests:?}") };
-        let source = read(test.split(": ").next().unwrap_or(test));
+        // The test, and what it calls for it.
+        let tests = functions(tests);
+        assert!(!tests.is_empty() && tests.iter().all(|(_, exists)| *exists), "{row}: {tests:?}");
+        let sources = tests.iter().map(|(test, _)| test.split_once(": ").expect("a function"));
+        let sources: Vec<_> = sources.map(|(file, name)| (read(file), name)).collect();
+        let bodies: Vec<_> =
+            sources.iter().flat_map(|(source, name)| bodies(source, name)).collect();
         for alarm in spans(alarms) {
-            assert!(source.contains(&format!("\"{alarm}\"")), "{test} does not ask for {alarm}");
+            let word = format!("\"{alarm}\"");
+            assert!(bodies.iter().any(|body| body.contains(&word)), "{row}: who asks for {alarm}?");
             let fired = unfired.get_mut(&*alarm).unwrap_or_else(|| panic!("{alarm} is no alarm"));
             *fired += 1;
         }
@@ -275,6 +304,25 @@ fn each_alarm_fires_in_a_test_of_its_fault() {
     unfired.retain(|_, fired| *fired == 0);
     let unfired: Vec<_> = unfired.into_keys().collect();
     assert_eq!(unfired, UNFIRED, "those that no test makes fire");
+}
+
+#[test]
+fn each_line_of_the_log_is_looked_for_in_a_test_of_its_fault() {
+    for row in faults("| line of the log |") {
+        let [_, lines, test, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let tests = functions(test);
+        let [(test, true)] = &tests[..] else { panic!("{row}: {tests:?}") };
+        let source = read(test.split(": ").next().unwrap_or(test));
+        // Without what a text of Rust, or of JSON in it, escapes. Broken lines are joined.
+        let source = source.replace('\\', "");
+        let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
+        for line in spans(lines) {
+            // What differs from one time to another stands there as `…`; tests leave out the dashes of a flag.
+            let parts = line.split('…').map(|part| part.trim().trim_start_matches("--"));
+            let longest = parts.max_by_key(|part| part.len()).unwrap_or_default();
+            assert!(source.contains(longest), "{test} does not look for: {longest}");
+        }
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn a_content_type_that_is_not_grpcs_is_refused_and_nothing_is_stored() {
         assert_eq!((answer.http_status, answer.headers["allow"].as_bytes()), (405, &b"POST"[..]));
     }
     assert_nothing_stored(&core, &users).await;
-    assert_told(&core, "its content type is not gRPC's").await;
+    assert_told(&core, "is refused: its content type is not gRPC's").await;
     assert_told(&core, "it is no POST").await;
     for content_type in ["application/grpc+proto", "application/grpc;charset=utf-8"] {
         let call = Call { content_type: Some(content_type), ..Call::new(SEND_MESSAGE, &body) };

@@ -343,6 +343,7 @@ fn a_new_chat_is_refused_where_data_are_required() {
     for _ in 0..2 {
         let outcome = run_in(dir.path(), &arguments, &[addr]);
         assert_refused(&outcome, "--data-dir");
+        assert!(outcome.stderr.contains("is missing or empty"), "{outcome:?}");
         assert!(outcome.stderr.contains("is its volume mounted?"), "{outcome:?}");
         let made = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
         assert!(

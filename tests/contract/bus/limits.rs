@@ -58,7 +58,7 @@ async fn what_is_too_long_for_the_bus_is_looked_up_and_the_operator_knows() {
         })
         .await;
         for core in [SENDING, RECEIVING] {
-            chat.log(core).counts("takes short messages alone", 1).await;
+            chat.log(core).counts("the bus takes short messages alone", 1).await;
         }
     })
     .await;

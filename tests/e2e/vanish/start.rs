@@ -168,7 +168,10 @@ async fn one_of_an_earlier_version_is_known_by_its_log(arrangement: Arrangement)
     assert!(chat.terminate(core).await.success());
     remove(data.join("chat.db")).expect("removed");
     let line = refused(&chat, &[]).await;
-    assert!(line.contains("chat.db is missing") && line.contains("chat.db.lock"), "{line}");
+    assert!(
+        line.contains("chat.db is missing, but there is") && line.contains("chat.db.lock"),
+        "{line}"
+    );
 }
 
 /// Whatever it has left is nothing that anybody wrote.
