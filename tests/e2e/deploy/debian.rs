@@ -95,3 +95,43 @@ fn scripts_know_every_unit_that_can_be_enabled() {
         output_of(Command::new("sh").arg("-n").arg(path));
     }
 }
+
+/// Whoever looks before a start has what the unit has.
+#[test]
+fn the_page_looks_before_a_start_as_the_unit_would() {
+    const SAID: [&str; 7] = [
+        "User",
+        "StateDirectory",
+        "StateDirectoryMode",
+        "UMask",
+        "LimitNOFILE",
+        "EnvironmentFile",
+        "LoadCredential",
+    ];
+    let page = read("docs/PACKAGES.md");
+    let mut roles = BTreeSet::new();
+    for command in page.split("    systemd-run ").skip(1) {
+        let command = command.split("\n\n").next().expect("a command");
+        let role = command.rsplit(' ').next().expect("a role").trim_end_matches('\'');
+        let starts_it = |unit: &str| values(unit, "ExecStart")[0].ends_with(&format!(" {role}"));
+        let (_, unit) = units(".service").find(|(_, unit)| starts_it(unit)).expect("a unit");
+        for key in SAID {
+            let start = format!("--property={key}=");
+            let given = command.split(&start).skip(1);
+            let given = given.map(|rest| rest.split_whitespace().next().expect("a value"));
+            assert_eq!(given.collect::<Vec<_>>(), values(&unit, key), "{role}: {key}");
+        }
+        for variable in values(&unit, "Environment") {
+            let (name, value) = variable.split_once('=').expect("a value");
+            let said = match value.split_once('/') {
+                Some(("%d", file)) => format!("export {name}=\"$CREDENTIALS_DIRECTORY/{file}\""),
+                Some(("%S", directory)) => format!("--setenv={name}=/var/lib/{directory} "),
+                // What it does at its end.
+                _ => continue,
+            };
+            assert!(command.contains(&said), "{role}: {said}");
+        }
+        roles.insert(role.to_owned());
+    }
+    assert_eq!(roles, ["core", "serve"].map(str::to_owned).into());
+}
