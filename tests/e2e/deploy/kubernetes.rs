@@ -93,7 +93,11 @@ fn seconds(text: &str) -> Duration {
 
 #[test]
 fn the_schemas_of_kubernetes_take_every_object() {
+    let schemas = std::env::var_os("NETROX_CHAT_TEST_KUBERNETES");
+    let schemas =
+        schemas.expect("NETROX_CHAT_TEST_KUBERNETES: tests/run has it for deploy::kubernetes");
     let mut validate = python();
+    validate.env("PYTHONPATH", schemas);
     validate.args(["-m", "kubernetes_validate", "--strict"]);
     for version in VERSIONS {
         validate.args(["--kubernetes-version", version]);
