@@ -312,6 +312,14 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         let printed: Value = serde_json::from_str(&ended.stdout).expect("JSON");
         printed[name].as_u64().unwrap_or_else(|| panic!("no {name}: {printed}"))
     };
+    let mark_shown = |(seen, delivered): (i64, i64), (shown_seen, shown_delivered): (i64, i64)| {
+        let mark = json!({
+            "type": "mark", "thread_id": 7, "seen_id": seen,
+            "user_id": "96bf0d3f-720d-4620-8dee-0f59f997cb51", "delivered_id": delivered, "shown_seen_id": shown_seen,
+            "shown_delivered_id": shown_delivered,
+        });
+        mark.to_string()
+    };
     let one = |number: i64| foreign(number..=number).lines().last().expect("a message").to_owned();
     let bad = [
         "{\"type\":\"message\"}",
@@ -324,6 +332,10 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         &one(4).replace("2020-", "2999-"),
         // Milliseconds.
         r#"{"type":"revocation","issued_until":1769851800000}"#,
+        // What the other one is shown is no more than there is.
+        &mark_shown((101, 102), (102, 102)),
+        &mark_shown((101, 102), (101, 100)),
+        &mark_shown((101, 102), (-1, 102)),
     ];
     write("bad.jsonl", &(foreign(1..=3) + &bad.join("\n")));
     let trial = import("bad.jsonl", &["--dry-run"]).await;
@@ -335,10 +347,13 @@ async fn an_import_goes_on_where_it_was_cut_off_and_tells_each_bad_line(arrangem
         "line 10: an id above 4503599627370495",
         "line 11: created is more than a day ahead: 2999-",
         "line 12: issued_until is more than a day ahead",
+        "line 13: shown_seen_id goes from 0 to shown_delivered_id",
+        "line 14: shown_seen_id goes from 0 to shown_delivered_id",
+        "line 15: shown_seen_id goes from 0 to shown_delivered_id",
     ] {
         assert!(trial.stderr.contains(told), "{told}: {trial:?}");
     }
-    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 6));
+    assert_eq!((count(&trial, "messages"), count(&trial, "refused")), (3, 9));
     assert!(!Path::new(&chat.directory().join("new")).exists(), "a trial made something");
     let ended = import("bad.jsonl", &[]).await;
     assert_ended(&ended, 1, "line 7: missing field");

@@ -1,5 +1,7 @@
 //! What blocks have kept from whom goes with the chat, by each way.
 
+use std::fs;
+
 use netrox_harness::{Arrangement, Role, TestChat, User, database::Database, each, process};
 use netrox_proto::v1::{
     BlockUserRequest, EditMessageRequest, MarkSeenRequest, SendMessageRequest, UnblockUserRequest,
@@ -78,7 +80,15 @@ async fn what_was_swallowed_stays_so_by_every_way_that_a_chat_moves(arrangement:
     }
     let [ada, bob, cyd, dan] = &users[..] else { unreachable!() };
     let shared = send(&chat, bob, ada, "shared").await;
+    let waiting = chat.upload_file(bob, ada, "waiting.txt", "canary").await;
     block(&chat, ada, bob).await;
+    let edit_of_waiting = EditMessageRequest {
+        user_id: bob.id.clone(),
+        message_id: waiting["id"].as_i64().expect("an id"),
+        body: "canary".to_owned(),
+        meta_json: None,
+    };
+    chat.chat_service().edit_message(edit_of_waiting).await.expect("edited");
     let edit = EditMessageRequest {
         user_id: bob.id.clone(),
         message_id: shared,
@@ -90,6 +100,7 @@ async fn what_was_swallowed_stays_so_by_every_way_that_a_chat_moves(arrangement:
     let file = chat.upload_file(bob, ada, "canary.txt", "canary").await;
     let mut at_bob = chat.connect(bob).await;
     at_bob.dispatch(file["id"].clone()).await;
+    at_bob.dispatch(waiting["id"].clone()).await;
     seen(&chat, ada, bob, shared).await;
     // Ended, with what it kept.
     block(&chat, dan, cyd).await;
@@ -103,7 +114,7 @@ async fn what_was_swallowed_stays_so_by_every_way_that_a_chat_moves(arrangement:
     let before = views(&chat, &users).await;
 
     let exported = printed(&chat, &["export", "--all", "one", "--data-dir", "data"]).await;
-    assert_eq!((&exported["blocks"], &exported["files"]), (&json!(1), &json!(1)), "{exported}");
+    assert_eq!((&exported["blocks"], &exported["files"]), (&json!(1), &json!(2)), "{exported}");
     let first = lines(&chat, "one");
     for part in ["\"swallowed\":true", "receiver_sees", "shown_seen_id", "begun_for_two"] {
         assert!(first.contains(part), "{part}: {first}");
@@ -123,6 +134,32 @@ async fn what_was_swallowed_stays_so_by_every_way_that_a_chat_moves(arrangement:
     assert_eq!(lines(&chat, "three"), first, "back in SQLite");
     let again = printed(&chat, &["import", "jsonl", "one", "--data-dir", "moved"]).await;
     assert_eq!(again["blocks"], json!(0), "{again}");
+
+    // Who exported nothing of what is shown of marks does not change it.
+    printed(&chat, &["import", "jsonl", "one", "--data-dir", "marked"]).await;
+    let of_ada = first.lines().find(|line| line.contains("shown_seen_id")).expect("a mark");
+    let of_ada: Value = serde_json::from_str(of_ada).expect("JSON");
+    let mut marks = String::new();
+    for user in [ada, bob] {
+        let mark = json!({
+            "type": "mark", "thread_id": of_ada["thread_id"], "user_id": user.id, "seen_id": shared,
+            "delivered_id": shared + 1,
+        });
+        marks += &format!(
+            "{mark}
+"
+        );
+    }
+    fs::write(chat.directory().join("marks.jsonl"), marks).expect("written");
+    let more = printed(&chat, &["import", "jsonl", "marks.jsonl", "--data-dir", "marked"]).await;
+    assert_eq!(more["marks"], json!(2), "{more}");
+    printed(&chat, &["export", "--all", "five", "--data-dir", "marked"]).await;
+    let marked = lines(&chat, "five");
+    assert_eq!(
+        marked.matches(r#""shown_seen_id":0,"shown_delivered_id":0"#).count(),
+        2,
+        "{marked}"
+    );
 
     let source = format!("sqlite://{}", chat.data_dir().join("chat.db").display());
     let target = copied.url();
