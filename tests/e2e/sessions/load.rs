@@ -27,7 +27,9 @@ async fn not_one_send_is_taken_later_and_not_one_refused_wrongly(arrangement: Ar
         let (receiver, stopped) = (bob.id.clone(), stopped.clone());
         tokio::spawn(async move {
             let mut answers = Answers::new();
-            while !*stopped.borrow() {
+            loop {
+                // One more begins after it is to stop.
+                let is_last = *stopped.borrow();
                 let client_ref = uuid::Uuid::new_v4().to_string();
                 let body = serde_json::json!({"client_ref": client_ref, "message_body": "hello"});
                 let begun = Instant::now();
@@ -36,8 +38,10 @@ async fn not_one_send_is_taken_later_and_not_one_refused_wrongly(arrangement: Ar
                 let sent = sent.header("content-type", "application/json");
                 let answer = sent.body(body.to_string()).send().await;
                 answers.push((begun, answer.status));
+                if is_last {
+                    return answers;
+                }
             }
-            answers
         })
     };
     let of_stolen: Vec<_> = (0..SENDERS).map(|number| send(&stolen, number)).collect();
