@@ -11,7 +11,7 @@ use crate::flow::{Flow, seed};
 
 each![what_anybody_saw_survives_kills_of_the_core];
 
-const KILLS: usize = 25;
+const KILLS: usize = 15;
 
 async fn what_anybody_saw_survives_kills_of_the_core(arrangement: Arrangement) {
     let kills = std::env::var("NETROX_CHAT_TEST_KILLS").ok();

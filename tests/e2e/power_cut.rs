@@ -17,7 +17,7 @@ use crate::flow::seed;
 
 each![; sqlite: what_anybody_saw_survives_a_power_cut];
 
-const CUTS: usize = 60;
+const CUTS: usize = 40;
 const PAIRS: u64 = 4;
 /// Of each pair, before the core ends and after it has begun again.
 const MESSAGES: u64 = 25;

@@ -28,7 +28,7 @@ mod wire;
 
 each![every_device_ends_with_what_the_server_holds];
 
-const CASES: u32 = 6;
+const CASES: u32 = 5;
 const ACTIONS: usize = 100;
 /// From so many actions on, a case may kill a core.
 const MANY: usize = 60;
