@@ -127,7 +127,7 @@ mod tests {
         let logs = Logs::capture();
         type Answer = fn() -> Response<()>;
         let cases: [(Answer, &str, u16); 5] = [
-            (|| html(413), "answered with HTTP 413, as no core does", 413),
+            (|| html(413), "HTTP 413", 413),
             (|| html(502), "HTTP 502", 503),
             (|| html(429), "HTTP 429", 503),
             (|| html(404), "HTTP 404", 500),

@@ -19,6 +19,9 @@ struct Mark {
     shown: Option<(i64, i64)>,
 }
 
+/// User, conversation, how far the user is, and how far it is shown.
+type MarkRow = (i64, i64, i64, i64, Option<i64>, Option<i64>);
+
 impl Intake {
     /// Whether some go further than what is there.
     pub(crate) async fn has_newer_marks(
@@ -134,7 +137,7 @@ impl Intake {
                 query.push(")").build_query_as().fetch_all($connection).await?
             }};
         }
-        let rows: Vec<(i64, i64, i64, i64, Option<i64>, Option<i64>)> = match &mut self.connection {
+        let rows: Vec<MarkRow> = match &mut self.connection {
             Connection::Sqlite(connection) => find!(Sqlite, connection),
             Connection::Postgres(connection) => find!(Postgres, connection),
         };

@@ -44,7 +44,9 @@ async fn each_verb_is_answered_once() {
         assert!(!ack[key].is_null(), "{ack}");
     }
     for action in ["block", "unblock"] {
-        alice.send(json!({"action": action, "ref": action, "peer_id": BOB})).await;
+        alice
+            .send(json!({"action": action, "ref": action, "peer_id": user(BOB).to_string()}))
+            .await;
         assert_eq!(alice.answer().await, json!({"action": "ack", "ref": action}));
         let blocks = !world.core.state().second.blocks.is_empty();
         assert_eq!(blocks, action == "block");
