@@ -268,7 +268,7 @@ fn each_alarm_is_listed_and_leads_to_what_to_do() {
 /// The rows of the table of CONTRIBUTING whose head begins so.
 fn faults(head: &str) -> Vec<String> {
     let section = section(&read("CONTRIBUTING.md"), "Faults and alarms");
-    let table = section.split_once(&format!("\n\n{head}")).expect("a table").1;
+    let table = section.split_once(&format!("\n\n{head}")).map_or("", |(_, table)| table);
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let rows: Vec<_> = rows.map(str::to_owned).collect();
     assert!(rows.len() > 10, "{head}: {rows:?}");
