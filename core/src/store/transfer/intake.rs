@@ -38,6 +38,10 @@ const MAX_NEW_ID: i64 = MAX_ID / 2;
 /// Clocks differ, but not by so much.
 const MOST_AHEAD_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
+/// Before rows of two values, which a table is joined to. Asked for `(one, two) in (values …)`, SQLite leaves a partial index for
+/// another of the first column alone.
+const WANTED: &str = "with wanted (one, two) as (";
+
 const LAST_KEY: &str = "select coalesce(max(key), 0) from users";
 
 #[derive(Debug)]

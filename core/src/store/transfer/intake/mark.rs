@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Intake, Taken};
+use super::{Intake, Taken, WANTED};
 use crate::{
     lines::MarkLine,
     store::{engine::Connection, transfer::select_in},
@@ -122,19 +122,19 @@ impl Intake {
 
     async fn find_marks(&mut self, keys: BTreeSet<(i64, i64)>) -> Result<Marks, sqlx::Error> {
         const FIND: &str = "\
-            select user_key, thread_id, seen_id, delivered_id, shown_seen_id, shown_delivered_id
-            from thread_states
-            where (user_key, thread_id) in (";
+            ) select s.user_key, s.thread_id, s.seen_id, s.delivered_id, s.shown_seen_id,
+                s.shown_delivered_id
+            from wanted w join thread_states s on s.user_key = w.one and s.thread_id = w.two";
         if keys.is_empty() {
             return Ok(Marks::new());
         }
         macro_rules! find {
             ($engine:ident, $connection:expr) => {{
-                let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(FIND);
+                let mut query = sqlx::QueryBuilder::<sqlx::$engine>::new(WANTED);
                 query.push_values(keys, |mut row, (user, thread)| {
                     row.push_bind(user).push_bind(thread);
                 });
-                query.push(")").build_query_as().fetch_all($connection).await?
+                query.push(FIND).build_query_as().fetch_all($connection).await?
             }};
         }
         let rows: Vec<MarkRow> = match &mut self.connection {

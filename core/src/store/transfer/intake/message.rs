@@ -6,7 +6,7 @@ use netrox_proto::attachment_path;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Intake, NeededFile, Taken, check_new_id, check_time};
+use super::{Intake, NeededFile, Taken, WANTED, check_new_id, check_time};
 use crate::{
     command::parse,
     lines::{AttachmentLine, EarlierLine, MessageLine},
@@ -151,25 +151,25 @@ impl Intake {
         &mut self,
         refs: BTreeSet<(i64, Uuid)>,
     ) -> Result<HashSet<(i64, Uuid)>, sqlx::Error> {
-        const FIND: &str =
-            "select sender, client_ref from messages where (sender, client_ref) in (";
+        const FIND: &str = ") select m.sender, m.client_ref from wanted w join messages m
+            on m.sender = w.one and m.client_ref = w.two where m.client_ref is not null";
         if refs.is_empty() {
             return Ok(HashSet::new());
         }
         let rows: Vec<(i64, Uuid)> = match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(FIND);
+                let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(WANTED);
                 query.push_values(refs, |mut row, (sender, client_ref)| {
                     row.push_bind(sender).push_bind(client_ref);
                 });
-                query.push(")").build_query_as().fetch_all(connection).await?
+                query.push(FIND).build_query_as().fetch_all(connection).await?
             }
             Connection::Postgres(connection) => {
-                let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(FIND);
+                let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(WANTED);
                 query.push_values(refs, |mut row, (sender, client_ref)| {
                     row.push_bind(sender).push_bind(client_ref);
                 });
-                query.push(")").build_query_as().fetch_all(connection).await?
+                query.push(FIND).build_query_as().fetch_all(connection).await?
             }
         };
         Ok(rows.into_iter().collect())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Intake, Taken, check_new_id, check_time};
+use super::{Intake, Taken, WANTED, check_new_id, check_time};
 use crate::{
     command::MAX_ID,
     lines::ThreadLine,
@@ -124,25 +124,25 @@ impl Intake {
         &mut self,
         pairs: BTreeSet<Pair>,
     ) -> Result<HashMap<Pair, i64>, sqlx::Error> {
-        const FIND: &str =
-            "select low_key, high_key, id from threads where (low_key, high_key) in (";
+        const FIND: &str = ") select t.low_key, t.high_key, t.id
+            from wanted w join threads t on t.low_key = w.one and t.high_key = w.two";
         if pairs.is_empty() {
             return Ok(HashMap::new());
         }
         let rows: Vec<(i64, i64, i64)> = match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(FIND);
+                let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(WANTED);
                 query.push_values(pairs, |mut pair, (low, high)| {
                     pair.push_bind(low).push_bind(high);
                 });
-                query.push(")").build_query_as().fetch_all(connection).await?
+                query.push(FIND).build_query_as().fetch_all(connection).await?
             }
             Connection::Postgres(connection) => {
-                let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(FIND);
+                let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(WANTED);
                 query.push_values(pairs, |mut pair, (low, high)| {
                     pair.push_bind(low).push_bind(high);
                 });
-                query.push(")").build_query_as().fetch_all(connection).await?
+                query.push(FIND).build_query_as().fetch_all(connection).await?
             }
         };
         Ok(rows.into_iter().map(|(low, high, id)| ((low, high), id)).collect())
