@@ -4,10 +4,12 @@
 //! * [`event`]: what there is to tell, and how a line looks.
 //! * [`refusals`]: what may come very often is summed up, so that nobody fills a disk by it.
 //! * [`output`]: the file or stderr; lines are never torn.
-//! * [`writer`]: the thread that writes, behind a queue. Nobody waits for it. [`told`]: what the log hears of it.
+//! * [`log`]: the audit log of a process. [`writer`]: its thread, behind a queue. Nobody waits for it. [`told`]: what the log of the
+//!   program hears of it.
 //! * [`metrics`]: what of it can be measured.
 
 mod event;
+mod log;
 mod metrics;
 mod output;
 mod refusals;
@@ -26,9 +28,9 @@ use std::{
 
 pub use self::{
     event::{Event, Name, Outcome},
+    log::AuditLog,
     metrics::Metrics,
     output::Target,
-    writer::AuditLog,
 };
 use self::{refusals::Refusals, told::Told, writer::Message};
 
