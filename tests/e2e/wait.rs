@@ -260,15 +260,12 @@ async fn a_send_is_refused_when_its_time_is_over_and_none_before() {
         eprintln!("{refused} refused, {unknown} unknown, {late} sent meanwhile and stored");
         assert!(refused > 0 && late > 0, "{refused} refused, {late} stored");
         well.alarms_if_it_goes_on(&scene.chat, &[], &["SendsAreSlow", "UsersAreRefused"]).await;
-        // A line at its beginning and one at its end, where anything was sent meanwhile.
-        let mut begun = 0;
+        // A line at its beginning and one at its end, where the core gave anything back.
         for (edge, before) in edges.iter().zip(before) {
             let all = begins(&scene.chat, edge);
             assert!(all <= before + 1, "{before} and then {all} of {edge:?}");
             scene.chat.log(*edge).counts("a core takes sends again", all).await;
-            begun += all;
         }
-        assert!(begun > 0);
     })
     .await;
 }
