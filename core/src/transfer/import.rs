@@ -1,5 +1,5 @@
-//! An import of lines, batch by batch, each in a transaction with the files that it names. Run again after it was cut off, it finds
-//! what is there and goes on.
+//! An import of lines, batch by batch, many in a transaction, with the files that they name. Run again after it was cut off, it
+//! finds what is there and goes on.
 
 use std::{fmt, fs::File, io::BufReader, path::Path};
 
@@ -27,6 +27,8 @@ use batch::Group;
 
 /// Of a trial: more are counted alone.
 const MAX_TOLD: usize = 100;
+/// Of a transaction: a page of an index is written once for all that it takes of them.
+const TRANSACTION_LINES: u64 = 50_000;
 const MICROS_A_SECOND: i64 = 1_000_000;
 
 /// What was stored; of a trial what would be.
@@ -87,7 +89,17 @@ pub async fn import(
         false => Some(files::to_write(&settings.media).await?),
     };
     let (imported, read) = (Imported::default(), Counts::default());
-    let mut run = Run { intake, source, media, manifest, is_trial, is_open: false, read, imported };
+    let mut run = Run {
+        intake,
+        source,
+        media,
+        manifest,
+        is_trial,
+        is_open: false,
+        committed: 0,
+        read,
+        imported,
+    };
     let ended = run.take_all(reader, &path, &mut progress).await;
     // What was begun of a batch is taken back, and so is a trial.
     let rolled_back = if run.is_open { run.intake.roll_back().await } else { Ok(()) };
@@ -148,6 +160,8 @@ struct Run {
     is_trial: bool,
     /// A transaction is under way.
     is_open: bool,
+    /// So many lines were taken before it.
+    committed: u64,
     read: Counts,
     imported: Imported,
 }
@@ -169,6 +183,9 @@ impl Run {
             }
             self.take(batch.groups, batch.refused).await?;
             self.imported.lines += batch.lines;
+            if batch.is_last || self.imported.lines - self.committed >= TRANSACTION_LINES {
+                self.commit().await?;
+            }
             progress(self.imported.lines);
             if batch.is_last {
                 return Ok(());
@@ -176,7 +193,16 @@ impl Run {
         }
     }
 
-    /// One transaction; of a trial a part of the only one.
+    /// Of a trial there is one transaction, which is taken back.
+    async fn commit(&mut self) -> Result<(), TransferError> {
+        if self.is_open && !self.is_trial {
+            self.intake.commit().await.map_err(TransferError::Write)?;
+            self.is_open = false;
+        }
+        self.committed = self.imported.lines;
+        Ok(())
+    }
+
     async fn take(
         &mut self,
         groups: Vec<(Vec<u64>, Group)>,
@@ -188,10 +214,12 @@ impl Run {
         if groups.is_empty() {
             return Ok(());
         }
+        if !self.intake.has_renewed() && self.has_news(&groups).await? {
+            // In a transaction of its own.
+            self.commit().await?;
+            self.intake.renew().await.map_err(TransferError::Write)?;
+        }
         if !self.is_open {
-            if !self.intake.has_renewed() && self.has_news(&groups).await? {
-                self.intake.renew().await.map_err(TransferError::Write)?;
-            }
             self.intake.begin().await.map_err(TransferError::Write)?;
             self.is_open = true;
         }
@@ -226,10 +254,6 @@ impl Run {
             *stored += taken.stored;
             *read += numbers.len() as u64;
             self.note(taken, &numbers).await?;
-        }
-        if !self.is_trial {
-            self.intake.commit().await.map_err(TransferError::Write)?;
-            self.is_open = false;
         }
         Ok(())
     }
