@@ -1,0 +1,228 @@
+/** One connection that comes back: with backoff, by what a close says, and over to another server before a drain. */
+
+/** @import { ClientFrame, HelloFrame, LiveFrame, Options, ServerFrame, State, StopReason, Timing } from "./types.js" */
+import { Backoff } from "./backoff.js";
+import { afterClose } from "./closes.js";
+import { asChatError } from "./errors.js";
+import { Socket } from "./socket.js";
+
+/** Who comes back to the app waits no longer, but not at each turn of the head. Milliseconds. */
+const WAKE_EVERY = 5000;
+
+/**
+ * @typedef {object} ConnectionEvents
+ * @property {() => Promise<{ url: string, protocols?: string[] }>} prepare gives where to connect
+ * @property {(frame: HelloFrame) => boolean} hello whether the connection may go on
+ * @property {(socket: Socket) => void} connected frames go to this socket from now on
+ * @property {(frame: LiveFrame) => void} live
+ * @property {(frame: ServerFrame) => void} frame any other
+ * @property {(culprit: string | null) => void} lost no socket serves; and the `ref` of the frame that was the reason
+ * @property {() => void} refused the token was
+ * @property {(state: State, reason: StopReason | null) => void} state
+ */
+
+export class Connection {
+  /** @type {State} */
+  state = "stopped";
+  /** @type {StopReason | null} */
+  reason = "closed";
+  /** The one that serves. @type {Socket | null} */
+  #socket = null;
+  /** The one that is to. @type {Socket | null} */
+  #next = null;
+  /** Counts attempts: an older one gives up. */
+  #turn = 0;
+  #preparing = false;
+  #begun = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #calm;
+  #backoff;
+
+  /**
+   * @param {NonNullable<Options["WebSocket"]>} WebSocket
+   * @param {Timing} timing
+   * @param {() => number} random
+   * @param {ConnectionEvents} on
+   */
+  constructor(WebSocket, timing, random, on) {
+    this.WebSocket = WebSocket;
+    this.timing = timing;
+    this.random = random;
+    this.on = on;
+    this.#backoff = new Backoff(timing.backoffBase, timing.backoffMax, random);
+  }
+
+  start() {
+    if (this.state === "stopped") this.#attempt();
+  }
+
+  /** @param {StopReason} reason */
+  stop(reason) {
+    this.#end();
+    this.#become("stopped", reason);
+  }
+
+  /** Connects anew, at once. */
+  restart() {
+    if (this.state === "stopped") return;
+    this.#end();
+    this.#attempt();
+  }
+
+  get serves() {
+    return this.#socket !== null;
+  }
+
+  /** @param {ClientFrame} frame */
+  send(frame) {
+    return this.#socket?.send(frame) ?? false;
+  }
+
+  /** Gives up the socket that serves, and comes back with backoff. */
+  drop() {
+    this.#socket?.drop();
+  }
+
+  /** @param {boolean} newNetwork */
+  wake(newNetwork) {
+    if (this.state === "stopped") {
+      if (["replaced", "refused", "token"].includes(this.reason ?? "")) this.#attempt();
+    } else if (this.#socket) this.#socket.probe();
+    else if (this.state === "away" && (newNetwork || Date.now() - this.#begun > WAKE_EVERY)) this.#attempt();
+  }
+
+  #end() {
+    this.#turn++;
+    this.#preparing = false;
+    this.#unwait();
+    clearTimeout(this.#calm);
+    const served = this.#socket;
+    for (const socket of [served, this.#next]) socket?.close();
+    this.#socket = this.#next = null;
+    if (served) this.on.lost(null);
+  }
+
+  async #attempt() {
+    if (this.#next || this.#preparing) return;
+    this.#unwait();
+    const turn = ++this.#turn;
+    this.#begun = Date.now();
+    this.#preparing = true;
+    if (!this.#socket) this.#become("connecting");
+    try {
+      const target = await this.on.prepare();
+      if (turn !== this.#turn) return;
+      this.#next = new Socket(this.WebSocket, target, this.timing, {
+        frame: (frame, socket) => this.#received(frame, socket),
+        closed: (code, socket) => this.#closed(code, socket),
+      });
+    } catch (error) {
+      if (turn === this.#turn) this.#failed(error);
+    } finally {
+      if (turn === this.#turn) this.#preparing = false;
+    }
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    const { code, retryAfter } = asChatError(error);
+    this.#preparing = false;
+    if (code === "user_deleted") this.stop("signed_out");
+    else if (code === "invalid_token" && !this.#socket) this.stop("token");
+    else this.#again(Math.max(retryAfter ?? 0, this.#backoff.next()));
+  }
+
+  /**
+   * @param {ServerFrame} frame
+   * @param {Socket} socket
+   */
+  #received(frame, socket) {
+    switch (frame.action) {
+      case "hello":
+        if (!this.on.hello(frame)) return;
+        // In a handover the old one serves until this one is live.
+        if (!this.#socket && socket === this.#next) this.#serve(socket);
+        return;
+      case "live":
+        if (socket === this.#next) {
+          this.#socket?.close();
+          this.#serve(socket);
+        }
+        clearTimeout(this.#calm);
+        this.#calm = setTimeout(() => this.#backoff.reset(), this.timing.backoffReset);
+        this.#become("live");
+        return this.on.live(frame);
+      case "reconnect":
+        if (socket === this.#socket) this.#after(frame.after_ms);
+        return;
+    }
+    this.on.frame(frame);
+  }
+
+  /** @param {Socket} socket */
+  #serve(socket) {
+    this.#socket = socket;
+    this.#next = null;
+    if (!socket.live) this.#become("catching_up");
+    this.on.connected(socket);
+  }
+
+  /**
+   * @param {number} code
+   * @param {Socket} socket
+   */
+  #closed(code, socket) {
+    const after = afterClose(code, socket.greeted);
+    if (after.refused) this.on.refused();
+    if (socket === this.#next) this.#next = null;
+    else if (socket === this.#socket) {
+      this.#socket = null;
+      clearTimeout(this.#calm);
+      this.on.lost(after.wait === "flood" ? socket.culprit(code === 1009) : null);
+      // A handover goes on without it.
+      const next = this.#next;
+      if (next?.greeted) return this.#serve(next);
+      if (next || this.#preparing) return this.#become("connecting");
+      if (code === 1001 && this.#timer) return this.#become("away");
+    } else return;
+    if (after.stop) return this.stop(after.stop);
+    const { drain, flood } = this.timing;
+    const random = this.random();
+    this.#again(
+      after.wait === "drain" ? random * drain : after.wait === "flood" ? flood * (1 + random) : this.#backoff.next(),
+    );
+  }
+
+  /** @param {number} wait milliseconds */
+  #again(wait) {
+    if (!this.#socket) this.#become("away");
+    this.#after(wait);
+  }
+
+  /** @param {number} wait milliseconds */
+  #after(wait) {
+    this.#unwait();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#attempt();
+    }, wait);
+  }
+
+  #unwait() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /**
+   * @param {State} state
+   * @param {StopReason | null} [reason]
+   */
+  #become(state, reason = null) {
+    if (state === this.state && reason === this.reason) return;
+    this.state = state;
+    this.reason = reason;
+    this.on.state(state, reason);
+  }
+}

@@ -1,0 +1,61 @@
+/** Which of two copies counts, and how far back a thread is held. In memory and in every store. */
+
+/** @import { HeldThread, Message, Range, ThreadState, Uuid } from "./types.js" */
+
+/**
+ * An object with a smaller `rev` than the one held is old. Of equal ones the later answer counts.
+ *
+ * @param {Message | undefined} held
+ * @param {Message} next
+ */
+export const newerMessage = (held, next) => (held && held.rev > next.rev ? held : next);
+
+const MARKS = /** @type {const} */ (["seen_id", "delivered_id", "peer_seen_id", "peer_delivered_id"]);
+
+/**
+ * @param {HeldThread | undefined} held
+ * @param {ThreadState & Partial<HeldThread>} next
+ * @returns {HeldThread}
+ */
+export function newerThread(held, next) {
+  if (held && held.rev > next.rev) {
+    // Who the peer is does not change with it.
+    return held.peer || !next.peer ? held : { ...held, peer: next.peer, created: next.created ?? null };
+  }
+  const merged = { ...held, ...next, peer: next.peer ?? held?.peer ?? null };
+  merged.created ??= held?.created ?? null;
+  // Read at the same place of the feed: marks only grow.
+  if (held?.rev === next.rev) for (const mark of MARKS) merged[mark] = Math.max(held[mark], next[mark]);
+  return /** @type {HeldThread} */ (merged);
+}
+
+/**
+ * A thread of which only a message is known so far.
+ *
+ * @param {number} id
+ * @param {Uuid} peerId
+ * @returns {HeldThread}
+ */
+export const unknownThread = (id, peerId) => ({
+  id,
+  peer_id: peerId,
+  last_id: 0,
+  unread: 0,
+  seen_id: 0,
+  delivered_id: 0,
+  peer_seen_id: 0,
+  peer_delivered_id: 0,
+  blocked: false,
+  rev: 0,
+  peer: null,
+  created: null,
+});
+
+/**
+ * From where on a thread is held without a hole, when `range` is added to what is held from `from` on.
+ *
+ * @param {number | undefined} from
+ * @param {Range} range
+ */
+export const joined = (from, range) =>
+  from === undefined ? range.from : from <= range.before ? Math.min(from, range.from) : from;

@@ -1,0 +1,127 @@
+/** One WebSocket: its first frame is `hello`, and it is found out when nobody is there any more. */
+
+/** @import { ClientFrame, Options, ServerFrame, SocketLike, Timing } from "./types.js" */
+
+/**
+ * @typedef {object} SocketEvents
+ * @property {(frame: ServerFrame, socket: Socket) => void} frame
+ * @property {(code: number, socket: Socket) => void} closed not called where this side closed it
+ */
+
+export class Socket {
+  greeted = false;
+  live = false;
+  #open = true;
+  /** Sizes of the frames that wait for an answer, in the order sent. @type {Map<string, number>} */
+  #unanswered = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {SocketLike | null} */
+  #socket = null;
+  #timing;
+  #on;
+
+  /**
+   * @param {NonNullable<Options["WebSocket"]>} WebSocket
+   * @param {{ url: string, protocols?: string[] }} target
+   * @param {Timing} timing
+   * @param {SocketEvents} on
+   */
+  constructor(WebSocket, { url, protocols }, timing, on) {
+    this.#timing = timing;
+    this.#on = on;
+    // Without `hello` in time it is a server of the first generation, or none.
+    this.#timer = setTimeout(() => this.drop(), timing.hello);
+    try {
+      const socket = (this.#socket = protocols ? new WebSocket(url, protocols) : new WebSocket(url));
+      socket.onmessage = (event) => this.#received(event.data);
+      socket.onclose = (event) => this.#ended(event?.code || 1006);
+      // The close comes, too.
+      socket.onerror = () => {};
+    } catch {
+      queueMicrotask(() => this.drop());
+    }
+  }
+
+  /**
+   * Whether it could be given to the socket. That says nothing about its arrival.
+   *
+   * @param {ClientFrame} frame
+   */
+  send(frame) {
+    if (!this.#open || !this.greeted) return false;
+    const text = JSON.stringify(frame);
+    if (frame.ref) this.#unanswered.set(frame.ref, text.length);
+    try {
+      this.#socket?.send(text);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Is it still there? It is dropped where no frame comes in time. */
+  probe() {
+    if (!this.send({ action: "ping" })) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.drop(), this.#timing.pong);
+  }
+
+  /**
+   * The `ref` of the frame that the server closed for: the largest of those without an answer, or the last.
+   *
+   * @param {boolean} largest
+   */
+  culprit(largest) {
+    const sent = [...this.#unanswered];
+    if (largest) sent.sort((a, b) => a[1] - b[1]);
+    return sent.at(-1)?.[0] ?? null;
+  }
+
+  /** Closes it. Nobody is told. */
+  close() {
+    if (!this.#open) return;
+    this.#open = false;
+    clearTimeout(this.#timer);
+    try {
+      this.#socket?.close(1000);
+    } catch {
+      // It was not open yet, in some libraries.
+    }
+  }
+
+  /** Gives it up, without waiting for its close. */
+  drop() {
+    if (!this.#open) return;
+    this.close();
+    this.#on.closed(1006, this);
+  }
+
+  /** @param {unknown} data */
+  #received(data) {
+    if (!this.#open) return;
+    /** @type {ServerFrame} */
+    let frame;
+    try {
+      frame = JSON.parse(String(data));
+    } catch {
+      return this.drop();
+    }
+    const { action } = frame;
+    if (!this.greeted && action !== "hello") return this.drop();
+    this.greeted = true;
+    if (action === "live") this.live = true;
+    if ((action === "ack" || action === "error") && frame.ref) this.#unanswered.delete(frame.ref);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.probe(), this.#timing.silence);
+    this.#on.frame(frame, this);
+  }
+
+  /** @param {number} code */
+  #ended(code) {
+    if (!this.#open) return;
+    this.#open = false;
+    clearTimeout(this.#timer);
+    this.#on.closed(code, this);
+  }
+}

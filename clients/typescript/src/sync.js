@@ -1,0 +1,317 @@
+/** What the server tells, by frames and answers, into the state: upserts, snapshots, and reads of what is missing. */
+
+/** @import { Message, MessageFrame, Reset, Thread, ThreadState, Uuid } from "./types.js" */
+/** @import { Keeper } from "./keeper.js" */
+/** @import { Query, Rest } from "./rest.js" */
+import { ChatError, asChatError } from "./errors.js";
+import { unknownThread } from "./held.js";
+
+/** Items of a page: the most that the server gives. */
+const PAGE = 200;
+/** Frames that wait for a snapshot. A connection with more is given up. */
+const MOST_WAITING = 20_000;
+
+/**
+ * @typedef {object} SyncEvents
+ * @property {(message: Message, ring: boolean) => void} message it came, or changed
+ * @property {(message: Message) => void} arrived one that is here now
+ * @property {(peerId: Uuid) => void} thread it came, or changed
+ * @property {(message: Message) => void} own one with a `client_ref`: a send is settled
+ * @property {(reset: Reset | "behind" | "new") => void} reset everything held was replaced
+ * @property {() => void} gaveUp the snapshot could not be had
+ * @property {(error: unknown) => void} troubled
+ */
+
+export class Sync {
+  /** The sum that the server told last. */
+  total = 0;
+  /** Counts snapshots: an answer from before one must not meet what is after it. */
+  #era = 0;
+  /** @type {MessageFrame[] | null} */
+  #waiting = null;
+  /** @type {Promise<void>} */
+  replacing = Promise.resolve();
+  /** Peers whose threads have to be read. @type {Set<Uuid>} */
+  #unread = new Set();
+  #reading = false;
+
+  /**
+   * @param {Keeper} keeper
+   * @param {Rest} rest
+   * @param {SyncEvents} on
+   */
+  constructor(keeper, rest, on) {
+    this.keeper = keeper;
+    this.rest = rest;
+    this.on = on;
+  }
+
+  get state() {
+    return this.keeper.state;
+  }
+
+  /** What was not read yet when the store was left. */
+  loaded() {
+    for (const { peer, peer_id } of this.state.threads.values()) if (!peer) this.#unread.add(peer_id);
+  }
+
+  /**
+   * All that was missed is through.
+   *
+   * @param {string} cursor
+   */
+  live(cursor) {
+    if (this.#waiting) return;
+    this.keeper.setCursor(cursor);
+    this.catchUp();
+  }
+
+  /** @param {any} frame a `message` or `thread`; of a page without a cursor */
+  change(frame) {
+    if (this.#waiting) {
+      if (this.#waiting.push(frame) > MOST_WAITING) this.on.gaveUp();
+      return;
+    }
+    if (frame.action === "message") this.#message(frame);
+    else this.#thread(frame.thread);
+    if (frame.cursor) this.keeper.setCursor(frame.cursor);
+  }
+
+  /** @param {Message} message */
+  peerOf(message) {
+    // Before the first `hello`, an own one is known by its reference.
+    const own = message.sender_id === this.keeper.userId || message.client_ref !== null;
+    return own ? message.receiver_id : message.sender_id;
+  }
+
+  /**
+   * Upserts what any answer has.
+   *
+   * @param {Message} message
+   */
+  take(message) {
+    const { client_ref } = message;
+    const applied = this.keeper.message(message);
+    if (client_ref) this.on.own(message);
+    return applied;
+  }
+
+  /** @param {Pick<MessageFrame, "message" | "new">} frame */
+  #message({ message, new: isNew }) {
+    const { id, thread, attachment, deleted, hidden } = message;
+    const held = this.state.messages.has(id);
+    const peerId = this.peerOf(message);
+    this.#know(message, peerId);
+    const applied = this.take(message);
+    const from = this.state.from(thread);
+    // All that is behind a text that is new is new, too, and comes. A file may be dispatched late.
+    if (isNew && !attachment && !(from !== undefined && from <= id)) {
+      this.keeper.range({ thread, from: id, before: from ?? id });
+    }
+    if (!applied) return;
+    const ring = isNew && !held && message.sender_id === peerId && !deleted && !hidden;
+    this.on.message(message, ring);
+    if (isNew && !held) this.on.arrived(message);
+    this.on.thread(peerId);
+  }
+
+  /** @param {ThreadState} thread */
+  #thread(thread) {
+    const held = this.keeper.thread(thread);
+    if (held && !held.peer) this.#read(held.peer_id);
+    if (held) this.on.thread(held.peer_id);
+  }
+
+  /** @param {Thread} thread as REST gives it */
+  takeThread({ last_message, ...thread }) {
+    this.keeper.thread(thread);
+    if (last_message) {
+      this.take(last_message);
+      this.on.arrived(last_message);
+      this.keeper.range({ thread: thread.id, from: last_message.id, before: Infinity });
+    } else this.keeper.range({ thread: thread.id, from: thread.last_id + 1, before: Infinity });
+    this.on.thread(thread.peer_id);
+  }
+
+  /**
+   * Replaces everything by what the server has. What comes meanwhile waits.
+   *
+   * @param {Reset | "behind" | "new"} reset
+   */
+  snapshot(reset) {
+    const { keeper } = this;
+    this.#waiting = [];
+    const replacing = async () => {
+      try {
+        // The cursor is read first: the page may be newer than it, never older.
+        const page = await this.rest.get("/v2/sync", { limit: PAGE });
+        this.#era++;
+        this.#unread.clear();
+        await keeper.reset(() => {
+          if (keeper.userId) keeper.setUser(keeper.userId);
+          keeper.setNext(page.next);
+          keeper.setCursor(page.cursor);
+          this.total = page.unread_total;
+          for (const thread of page.threads) this.takeThread(thread);
+        });
+        const waiting = this.#waiting ?? [];
+        this.#waiting = null;
+        this.on.reset(reset);
+        for (const frame of waiting) this.change(frame);
+        this.catchUp();
+      } catch (error) {
+        // What waits is dropped with the connection: the cursor that is held is still no good.
+        this.on.gaveUp();
+        this.#waiting = null;
+        throw error;
+      }
+    };
+    const replaced = replacing();
+    this.replacing = replaced.then(
+      () => {},
+      () => {},
+    );
+    return replaced;
+  }
+
+  /** Reads what is missing: threads of which only a message is held, and the rest of the list. */
+  async catchUp() {
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      for (;;) {
+        const [peerId] = this.#unread;
+        if (peerId) await this.#readThread(peerId);
+        else if (this.keeper.next !== null) await this.#readThreads(this.keeper.next);
+        else return;
+      }
+    } catch (error) {
+      const { code, transient } = asChatError(error);
+      // With the next `live`.
+      if (!transient && code !== "superseded") this.on.troubled(error);
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /** @param {Uuid} peerId */
+  async #readThread(peerId) {
+    try {
+      this.takeThread(await this.#answer(`/v2/threads/${peerId}`));
+    } catch (error) {
+      if (asChatError(error).code !== "not_found") throw error;
+    }
+    this.#unread.delete(peerId);
+  }
+
+  /** @param {string} next empty: from the first */
+  async #readThreads(next) {
+    try {
+      const page = await this.#answer("/v2/threads", { next: next || undefined, limit: PAGE });
+      for (const thread of page.threads) this.takeThread(thread);
+      this.total = page.unread_total;
+      this.keeper.setNext(page.next);
+    } catch (error) {
+      if (!next || asChatError(error).code !== "invalid_field") throw error;
+      this.keeper.setNext("");
+    }
+  }
+
+  /**
+   * Makes sure that there is a thread for a message.
+   *
+   * @param {Message} message
+   * @param {Uuid} peerId
+   */
+  #know({ thread }, peerId) {
+    if (this.state.threads.has(thread)) return;
+    this.keeper.thread(unknownThread(thread, peerId));
+    this.#read(peerId);
+  }
+
+  /** @param {Uuid} peerId */
+  #read(peerId) {
+    this.#unread.add(peerId);
+    queueMicrotask(() => this.catchUp());
+  }
+
+  /**
+   * An older page of a thread. Gives whether there are more.
+   *
+   * @param {Uuid} peerId
+   * @param {number} limit
+   */
+  async history(peerId, limit) {
+    const held = this.state.withPeer(peerId);
+    const from = held && this.state.from(held.id);
+    if (from === 0) return false;
+    const before = from ?? Infinity;
+    const page = await this.#answer(`/v2/threads/${peerId}/messages`, { before: from, limit });
+    /** @type {Message[]} */
+    const messages = page.messages;
+    for (const message of messages) {
+      this.#know(message, peerId);
+      this.take(message);
+    }
+    const thread = held?.id ?? messages[0]?.thread;
+    if (thread === undefined || (!messages.length && page.next !== null)) return page.next !== null;
+    const oldest = Math.min(before, ...messages.map(({ id }) => id));
+    this.keeper.range({ thread, from: page.next === null ? 0 : oldest, before });
+    this.on.thread(peerId);
+    return page.next !== null;
+  }
+
+  /**
+   * All changes since the cursor, without a socket.
+   */
+  async pull() {
+    let changes = 0;
+    if (!this.keeper.cursor) await this.snapshot("new");
+    for (let more = true; more; ) {
+      try {
+        const page = await this.#answer("/v2/sync", { after: this.keeper.cursor, limit: PAGE });
+        for (const change of page.changes) this.change(change);
+        this.keeper.setCursor(page.cursor);
+        this.total = page.unread_total;
+        ({ more } = page);
+        changes += page.changes.length;
+      } catch (error) {
+        const { code, reset } = asChatError(error);
+        if (code !== "reset") throw error;
+        await this.snapshot(reset ?? "unknown");
+      }
+    }
+    await this.catchUp();
+    await this.keeper.flush();
+    return changes;
+  }
+
+  /**
+   * A message as it now is, or null where it is not visible any more.
+   *
+   * @param {number} id
+   * @returns {Promise<Message | null>}
+   */
+  async message(id) {
+    try {
+      const message = await this.#answer(`/v2/messages/${id}`);
+      if (this.take(message)) this.on.message(message, false);
+      return message;
+    } catch (error) {
+      if (asChatError(error).code !== "not_found") throw error;
+      this.keeper.remove(id);
+      return null;
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {Query} [query]
+   */
+  async #answer(path, query) {
+    const era = this.#era;
+    const answer = await this.rest.get(path, query);
+    if (era !== this.#era) throw new ChatError("superseded", "everything was replaced meanwhile");
+    return answer;
+  }
+}

@@ -1,0 +1,75 @@
+/** Who is typing. The user's own is repeated while it goes on; a peer's ends by itself. */
+
+/** @import { ClientFrame, Timing, Uuid } from "./types.js" */
+
+/** @typedef {ReturnType<typeof setTimeout>} Timer */
+
+export class Typing {
+  /** @type {Map<Uuid, { told: number, idle: Timer }>} */
+  #own = new Map();
+  /** @type {Map<Uuid, Timer>} */
+  #peers = new Map();
+
+  /**
+   * @param {Timing} timing
+   * @param {{ send(frame: ClientFrame): void, changed(peerId: Uuid, typing: boolean): void }} on
+   */
+  constructor(timing, on) {
+    this.timing = timing;
+    this.on = on;
+  }
+
+  /**
+   * Call it at each key: it says no more than has to be said.
+   *
+   * @param {Uuid} peerId
+   * @param {boolean} typing
+   */
+  set(peerId, typing) {
+    const own = this.#own.get(peerId);
+    clearTimeout(own?.idle);
+    if (!typing) {
+      if (this.#own.delete(peerId)) this.on.send({ action: "typing", peer_id: peerId, typing });
+      return;
+    }
+    const now = Date.now();
+    const due = !own || now - own.told >= this.timing.typingRepeat;
+    if (due) this.on.send({ action: "typing", peer_id: peerId, typing });
+    const idle = setTimeout(() => this.set(peerId, false), this.timing.typingIdle);
+    this.#own.set(peerId, { told: due ? now : own.told, idle });
+  }
+
+  /**
+   * A message ends it at the peer's.
+   *
+   * @param {Uuid} peerId
+   */
+  sent(peerId) {
+    clearTimeout(this.#own.get(peerId)?.idle);
+    this.#own.delete(peerId);
+  }
+
+  /**
+   * @param {Uuid} peerId
+   * @param {boolean} typing
+   */
+  told(peerId, typing) {
+    const had = this.#peers.has(peerId);
+    clearTimeout(this.#peers.get(peerId));
+    this.#peers.delete(peerId);
+    if (typing) this.#peers.set(peerId, setTimeout(() => this.told(peerId, false), this.timing.typingEnd));
+    if (had !== typing) this.on.changed(peerId, typing);
+  }
+
+  /** @param {Uuid} peerId */
+  isTyping(peerId) {
+    return this.#peers.has(peerId);
+  }
+
+  end() {
+    for (const { idle } of this.#own.values()) clearTimeout(idle);
+    for (const timer of this.#peers.values()) clearTimeout(timer);
+    this.#own.clear();
+    this.#peers.clear();
+  }
+}
