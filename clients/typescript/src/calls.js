@@ -26,9 +26,10 @@ export class Calls {
   /**
    * @param {ClientFrame} frame
    * @param {string} key calls of one key replace each other: an older one is not repeated after a newer
+   * @param {(ack: AckFrame) => void} [taken] called before the frame behind the ack is looked at
    * @returns {Promise<AckFrame>}
    */
-  call(frame, key) {
+  call(frame, key, taken) {
     return new Promise((resolve, reject) => {
       const ref = String(++this.#last);
       for (const [ref, call] of this.#calls) if (call.key === key) this.#refuse(ref, new ChatError("superseded"));
@@ -39,6 +40,7 @@ export class Calls {
         backoff: this.backoff(),
         resolve: (ack) => {
           clearTimeout(timer);
+          taken?.(ack);
           resolve(ack);
         },
         reject: (error) => {

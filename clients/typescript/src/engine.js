@@ -204,10 +204,11 @@ export class Engine {
   watch(peerIds) {
     this.#watched = peerIds;
     if (!peerIds || !this.connection.serves) return;
-    this.calls.call({ action: "presence_watch", peer_ids: peerIds }, "watch").then(
-      ({ states }) => states?.forEach((state) => this.emitter.emit("presence", state)),
-      (error) => asChatError(error).transient || this.troubled(error),
-    );
+    this.calls
+      .call({ action: "presence_watch", peer_ids: peerIds }, "watch", ({ states }) =>
+        states?.forEach((state) => this.emitter.emit("presence", state)),
+      )
+      .catch((error) => asChatError(error).transient || this.troubled(error));
   }
 
   /** Without a socket: all changes, and that they were delivered. */

@@ -82,7 +82,8 @@ export class Receipts {
     this.#underWay.add(peerId);
     let again = false;
     try {
-      this.marked(peerId, await this.calls.call({ action: kind, peer_id: peerId, up_to: upTo }, `${kind} ${peerId}`));
+      const frame = { action: kind, peer_id: peerId, up_to: upTo };
+      await this.calls.call(frame, `${kind} ${peerId}`, (ack) => this.marked(peerId, ack));
     } catch (error) {
       // Any other: there is no such thread, or message.
       again = asChatError(error).transient;
