@@ -1,77 +1,23 @@
 /** What an app calls. */
 
-/** @import { Attachment, Block, Events, Me, Message, Meta, Options, Sending, SendOptions, ShownMessage, ShownThread, UploadOptions, Uuid } from "./types.js" */
+/** @import { Attachment, Block, Events, Me, Message, Meta, Sending, SendOptions, ShownMessage, ShownThread, UploadOptions, Uuid } from "./types.js" */
 import { Engine } from "./engine.js";
 import { ChatError } from "./errors.js";
 
 /** A client of one user: what it holds, what it is to send, and the connection that keeps both right. */
-export class ChatClient {
-  #engine;
-
-  /** @param {Options} options */
-  constructor(options) {
-    this.#engine = new Engine(options);
-  }
-
-  /** For requests of one's own: it knows the token. */
-  get rest() {
-    return this.#engine.rest;
-  }
-
-  /** Of the server: null before the first `hello`. */
-  get limits() {
-    return this.#engine.limits;
-  }
-
-  /** A name of the connection, for support. */
-  get sessionId() {
-    return this.#engine.sessionId;
-  }
-
-  // --- the connection
-
-  /** Connects, and comes back by itself until `close()`. Also after it stopped for a reason. */
-  connect() {
-    this.#engine.start();
-  }
-
-  /** Resolves when what is stored is held. It can be shown without a connection. */
-  load() {
-    return this.#engine.load();
-  }
-
-  /** Ends it. What is held stays in the store. Another client goes on from there. */
-  close() {
-    return this.#engine.close();
-  }
-
-  /** Ends it, and removes all that is held of the user. */
-  signOut() {
-    return this.#engine.signOut();
-  }
-
+export class ChatClient extends Engine {
   /** The app was brought to the front, or the network is another. In browsers it is told by itself. */
   wake({ newNetwork = false } = {}) {
-    this.#engine.connection.wake(newNetwork);
+    this.connection.wake(newNetwork);
   }
 
   get state() {
-    return this.#engine.connection.state;
+    return this.connection.state;
   }
 
   /** Why it is `stopped`. */
   get stopReason() {
-    return this.#engine.connection.reason;
-  }
-
-  /** Known after the first `hello`, or from the store. */
-  get userId() {
-    return this.#engine.keeper.userId;
-  }
-
-  /** Milliseconds since 1970 by the clock of the server: for ages. */
-  now() {
-    return this.#engine.now();
+    return this.connection.reason;
   }
 
   /**
@@ -80,19 +26,19 @@ export class ChatClient {
    * @param {(event: Events[K]) => void} listener
    */
   on(type, listener) {
-    return this.#engine.emitter.on(type, listener);
+    return this.emitter.on(type, listener);
   }
 
   /** All events from now on: `for await (const event of client.events())`. */
   events() {
-    return this.#engine.emitter.events();
+    return this.emitter.events();
   }
 
   // --- what is held
 
   /** The threads that are held, the one with the greatest message id first. */
   threads() {
-    return this.#engine.keeper.state.showAll();
+    return this.keeper.state.showAll();
   }
 
   /**
@@ -100,8 +46,8 @@ export class ChatClient {
    * @returns {ShownThread | null}
    */
   thread(peerId) {
-    const thread = this.#engine.keeper.state.withPeer(peerId.toLowerCase());
-    return thread ? this.#engine.keeper.state.show(thread) : null;
+    const thread = this.keeper.state.withPeer(peerId.toLowerCase());
+    return thread ? this.keeper.state.show(thread) : null;
   }
 
   /**
@@ -112,18 +58,16 @@ export class ChatClient {
    */
   messages(peerId) {
     const peer = peerId.toLowerCase();
-    const { state } = this.#engine.keeper;
+    const { state } = this.keeper;
     const thread = state.withPeer(peer);
     const messages = thread ? state.shown(thread.id) : [];
     return [
       ...messages.map((message) => /** @type {ShownMessage} */ ({ ...message, status: "sent" })),
-      ...this.#engine.outbox.ofPeer(peer).map((entry) => this.#engine.shown(entry)),
+      ...this.outbox.ofPeer(peer).map((entry) => {
+        const status = entry.failed ? "failed" : "pending";
+        return /** @type {ShownMessage} */ ({ ...this.messageOf(entry), status, error: entry.failed });
+      }),
     ];
-  }
-
-  /** Of all conversations that are not blocked; 1000 stands for more. */
-  get unreadTotal() {
-    return this.#engine.unreadTotal();
   }
 
   /**
@@ -134,12 +78,7 @@ export class ChatClient {
    */
   async history(peerId, limit = 50) {
     await this.load();
-    return this.#engine.sync.history(peerId.toLowerCase(), limit);
-  }
-
-  /** Reads all changes without a socket, as for a push. Gives how many. */
-  async pull() {
-    return this.#engine.pull();
+    return this.sync.history(peerId.toLowerCase(), limit);
   }
 
   // --- sends
@@ -156,8 +95,8 @@ export class ChatClient {
     const most = this.limits?.max_body_bytes;
     if (!text) throw new ChatError("invalid_field", "the text is empty");
     if (most && new TextEncoder().encode(text).length > most) throw new ChatError("message_too_large");
-    this.#engine.typing.sent(peerId.toLowerCase());
-    return this.#engine.add(peerId, text, options);
+    this.typists.sent(peerId.toLowerCase());
+    return this.add(peerId, text, options);
   }
 
   /**
@@ -172,7 +111,7 @@ export class ChatClient {
     const most = this.limits?.max_attachment_bytes;
     if (most !== undefined && file.size > most) throw new ChatError("message_too_large");
     const known = /** @type {Partial<File>} */ (file).name;
-    return this.#engine.add(peerId, message, options, { file, name: name ?? known ?? "file", dispatch });
+    return this.add(peerId, message, options, { file, name: name ?? known ?? "file", dispatch });
   }
 
   /**
@@ -181,7 +120,7 @@ export class ChatClient {
    * @param {Uuid} clientRef
    */
   retry(clientRef) {
-    return this.#engine.outbox.retry(clientRef);
+    return this.outbox.retry(clientRef);
   }
 
   /**
@@ -190,7 +129,7 @@ export class ChatClient {
    * @param {Uuid} clientRef
    */
   discard(clientRef) {
-    return this.#engine.outbox.discard(clientRef);
+    return this.outbox.discard(clientRef);
   }
 
   // --- verbs. They fail with a ChatError.
@@ -202,7 +141,7 @@ export class ChatClient {
    */
   edit(id, text, { meta } = {}) {
     const frame = { action: /** @type {const} */ ("message_edit"), message_id: id, message_body: text };
-    return this.#engine.verb(id, meta === undefined ? frame : { ...frame, meta }, `edit ${id}`);
+    return this.verb(id, meta === undefined ? frame : { ...frame, meta }, `edit ${id}`);
   }
 
   /**
@@ -210,7 +149,7 @@ export class ChatClient {
    * @param {"everyone" | "me"} whom
    */
   delete(id, whom) {
-    return this.#engine.verb(id, { action: "message_delete", message_id: id, for: whom }, `delete ${id} ${whom}`);
+    return this.verb(id, { action: "message_delete", message_id: id, for: whom }, `delete ${id} ${whom}`);
   }
 
   /**
@@ -219,7 +158,7 @@ export class ChatClient {
    * @param {number} id
    */
   dispatch(id) {
-    return this.#engine.verb(id, { action: "chat_message_file", chat_id: id }, `dispatch ${id}`);
+    return this.verb(id, { action: "chat_message_file", chat_id: id }, `dispatch ${id}`);
   }
 
   /**
@@ -232,9 +171,9 @@ export class ChatClient {
     const thread = this.thread(peerId);
     const mark = upTo ?? thread?.last_id ?? 0;
     if (!thread || mark <= thread.seen_id) return;
-    this.#engine.keeper.state.marked(thread.peer_id, mark);
-    this.#engine.receipts.mark("seen", thread.peer_id, mark);
-    this.#engine.changed(thread.peer_id);
+    this.keeper.state.marked(thread.peer_id, mark);
+    this.receipts.mark("seen", thread.peer_id, mark);
+    this.changed(thread.peer_id);
   }
 
   /**
@@ -244,12 +183,12 @@ export class ChatClient {
    * @param {boolean} [typing]
    */
   typing(peerId, typing = true) {
-    this.#engine.typing.set(peerId.toLowerCase(), typing);
+    this.typists.set(peerId.toLowerCase(), typing);
   }
 
   /** @param {Uuid} peerId */
   isTyping(peerId) {
-    return this.#engine.typing.isTyping(peerId.toLowerCase());
+    return this.typists.isTyping(peerId.toLowerCase());
   }
 
   /**
@@ -258,7 +197,7 @@ export class ChatClient {
    * @param {Uuid[]} peerIds
    */
   watchPresence(peerIds) {
-    this.#engine.watch(peerIds.map((id) => id.toLowerCase()));
+    this.watch(peerIds.map((id) => id.toLowerCase()));
   }
 
   /**
@@ -267,24 +206,24 @@ export class ChatClient {
    * @param {"peers" | "nobody"} presence
    */
   async setPresence(presence) {
-    await this.#engine.calls.call({ action: "presence_set", presence }, "presence");
+    await this.calls.call({ action: "presence_set", presence }, "presence");
   }
 
   /** @param {Uuid} peerId */
   async block(peerId) {
-    await this.#engine.calls.call({ action: "block", peer_id: peerId.toLowerCase() }, `block ${peerId}`);
+    await this.calls.call({ action: "block", peer_id: peerId.toLowerCase() }, `block ${peerId}`);
   }
 
   /** @param {Uuid} peerId */
   async unblock(peerId) {
-    await this.#engine.calls.call({ action: "unblock", peer_id: peerId.toLowerCase() }, `block ${peerId}`);
+    await this.calls.call({ action: "unblock", peer_id: peerId.toLowerCase() }, `block ${peerId}`);
   }
 
   // --- reads
 
   /** @returns {AsyncGenerator<Block, void, void>} */
   async *blocks() {
-    for await (const page of this.#engine.rest.pages("/v2/blocks", { limit: 200 })) yield* page.blocks;
+    for await (const page of this.rest.pages("/v2/blocks", { limit: 200 })) yield* page.blocks;
   }
 
   /**
@@ -295,7 +234,7 @@ export class ChatClient {
    * @returns {AsyncGenerator<Message, void, void>}
    */
   async *search(words, { peerId, limit } = {}) {
-    for await (const page of this.#engine.rest.pages("/v2/search", { q: words, peer_id: peerId, limit })) yield* page.messages;
+    for await (const page of this.rest.pages("/v2/search", { q: words, peer_id: peerId, limit })) yield* page.messages;
   }
 
   /**
@@ -306,12 +245,12 @@ export class ChatClient {
    * @returns {AsyncGenerator<Message, void, void>}
    */
   async *read(peerId, options = {}) {
-    for await (const page of this.#engine.rest.pages(`/v2/threads/${peerId}/messages`, options)) yield* page.messages;
+    for await (const page of this.rest.pages(`/v2/threads/${peerId}/messages`, options)) yield* page.messages;
   }
 
   /** @returns {Promise<Me>} */
   me() {
-    return this.#engine.rest.get("/v2/me");
+    return this.rest.get("/v2/me");
   }
 
   /**
@@ -320,7 +259,7 @@ export class ChatClient {
    * @param {Attachment} attachment
    */
   address(attachment) {
-    return this.#engine.rest.address(attachment.url);
+    return this.rest.address(attachment.url);
   }
 
   /**
@@ -330,7 +269,7 @@ export class ChatClient {
    * @returns {Promise<{ url: string, expires_in_s: number }>}
    */
   async link(attachment) {
-    const { url, expires_in_s } = await this.#engine.rest.request("POST", "/v2/ticket", { body: { path: attachment.url } });
-    return { url: this.#engine.rest.address(url), expires_in_s };
+    const { url, expires_in_s } = await this.rest.request("POST", "/v2/ticket", { body: { path: attachment.url } });
+    return { url: this.rest.address(url), expires_in_s };
   }
 }

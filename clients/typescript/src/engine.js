@@ -1,11 +1,12 @@
 /** The parts, and what they tell each other. */
 
-/** @import { AckFrame, Entry, HelloFrame, Limits, Message, Options, Sending, SendOptions, ServerFrame, ShownMessage, Store, StopReason, Uuid } from "./types.js" */
+/** @import { AckFrame, Entry, HelloFrame, Limits, Message, Options, Sending, SendOptions, ServerFrame, Store, StopReason, Uuid } from "./types.js" */
 import { Backoff } from "./backoff.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { ChatError, asChatError } from "./errors.js";
+import { Handshake } from "./handshake.js";
 import { Keeper } from "./keeper.js";
 import { Outbox } from "./outbox.js";
 import { randomUuid, watchPlatform } from "./platform.js";
@@ -28,10 +29,6 @@ export class Engine {
   #loaded = null;
   /** Behind so far that a snapshot is shorter. */
   #far = false;
-  #noTickets = false;
-  /** The token of the last handshake, if there was one. @type {string | null} */
-  #used = null;
-  #refused = false;
   /** The clock of the server, less this one's. Milliseconds. */
   #offset = 0;
   /** @type {Uuid[] | null} */
@@ -50,13 +47,13 @@ export class Engine {
     /** @param {unknown} error */
     const troubled = (error) => this.emitter.emit("error", { error });
     this.troubled = troubled;
-    this.tokens = new Tokens(options.token);
     this.rest = new Rest({
       url: options.url,
-      tokens: this.tokens,
+      tokens: new Tokens(options.token),
       fetch: options.fetch ?? globalThis.fetch,
       timeout: timing.request,
     });
+    this.handshake = new Handshake(options, this.rest);
     /** @type {Store} */
     this.store = options.store ?? new MemoryStore();
     this.keeper = new Keeper(this.store, timing.store, { lost: () => this.#reload(), failed: troubled });
@@ -77,7 +74,7 @@ export class Engine {
     });
     this.calls = new Calls(timing.request, backoff);
     this.receipts = new Receipts(this.calls, timing.receipts, (peerId, ack) => this.#marked(peerId, ack));
-    this.typing = new Typing(timing, {
+    this.typists = new Typing(timing, {
       send: (frame) => this.connection.send(frame),
       changed: (peer_id, typing) => this.emitter.emit("typing", { peer_id, typing }),
     });
@@ -115,7 +112,7 @@ export class Engine {
         this.calls.lost(culprit);
         this.outbox.lost(culprit);
       },
-      refused: () => (this.#refused = true),
+      refused: () => this.handshake.refused(),
       state: (state, reason) => {
         this.emitter.emit("state", { state, reason });
         if (reason === "signed_out") this.#signedOut(reason);
@@ -161,11 +158,17 @@ export class Engine {
     this.emitter.end();
   }
 
+  /** Known after the first `hello`, or from the store. */
+  get userId() {
+    return this.keeper.userId;
+  }
+
   now() {
     return Date.now() + this.#offset;
   }
 
-  unreadTotal() {
+  /** Of all conversations that are not blocked; 1000 stands for more. */
+  get unreadTotal() {
     return this.keeper.next === null ? this.keeper.state.unreadTotal() : this.sync.total;
   }
 
@@ -226,20 +229,30 @@ export class Engine {
   }
 
   /**
+   * An entry as a message.
+   *
    * @param {Entry} entry
-   * @returns {ShownMessage}
+   * @param {string} [created]
+   * @returns {Message}
    */
-  shown({ client_ref, peer_id, message_body, reply_to, meta, created, failed, file, name = "" }) {
-    const time = new Date(created).toISOString().replace("Z", "000Z");
+  messageOf({ client_ref, peer_id, message_body, reply_to, meta, file, name = "", ...entry }, created) {
+    const time = created ?? new Date(entry.created).toISOString().replace("Z", "000Z");
     return {
-      ...ownMessage(this.keeper.userId ?? "", peer_id, time),
+      id: 0,
+      thread: 0,
+      sender_id: this.userId ?? "",
+      receiver_id: peer_id,
       message: message_body,
+      created: time,
+      updated: time,
+      deleted: false,
+      hidden: false,
       reply_to,
       meta,
-      client_ref,
+      dispatched: null,
       attachment: file ? { url: "", name, size: file.size, content_type: file.type } : null,
-      status: failed ? "failed" : "pending",
-      error: failed,
+      client_ref,
+      rev: 0,
     };
   }
 
@@ -260,27 +273,7 @@ export class Engine {
       await this.sync.snapshot(this.#far ? "behind" : "new");
       this.#far = false;
     }
-    const { tickets = true, subprotocol = true } = this.options;
-    /** @type {Record<string, string | null>} */
-    const query = { after: this.keeper.cursor };
-    if (tickets && !this.#noTickets) {
-      try {
-        ({ ticket: query.ticket } = await this.rest.request("POST", "/v2/ticket", { body: {} }));
-        this.#used = null;
-      } catch (error) {
-        // An older server.
-        if (![404, 405].includes(asChatError(error).status)) throw error;
-        this.#noTickets = true;
-      }
-    }
-    if (!query.ticket) {
-      const refused = this.#refused && this.#used;
-      this.#used = query.token = await (refused ? this.tokens.replace(refused) : this.tokens.get());
-    }
-    this.#refused = false;
-    if (!subprotocol) query.protocol = "2";
-    const url = this.rest.address("/ws/chat/room/", query).replace(/^http/, "ws");
-    return { url, protocols: subprotocol ? ["netrox.chat.v2"] : undefined };
+    return this.handshake.target(this.keeper.cursor);
   }
 
   /** @param {HelloFrame} frame */
@@ -317,7 +310,7 @@ export class Engine {
         this.calls.answered(frame);
         return this.outbox.answered(frame);
       case "typing":
-        return this.typing.told(frame.peer_id, frame.typing);
+        return this.typists.told(frame.peer_id, frame.typing);
       case "presence": {
         const { peer_id, online, last_seen } = frame;
         return this.emitter.emit("presence", { peer_id, online, last_seen });
@@ -329,18 +322,8 @@ export class Engine {
         return this.changed(frame.user.id);
       }
       case "token_expiring":
-        return void this.#refresh();
-    }
-  }
-
-  /** Without a new token the close comes, and asks for one again. */
-  async #refresh() {
-    try {
-      const token = await this.tokens.replace(await this.tokens.get());
-      await this.calls.call({ action: "token_refresh", token }, "token");
-      this.#used &&= token;
-    } catch (error) {
-      this.troubled(error);
+        // Without a new token the close comes, and asks for one again.
+        this.handshake.renew((frame) => this.calls.call(frame, "token")).catch(this.troubled);
     }
   }
 
@@ -350,7 +333,7 @@ export class Engine {
   #arrived({ id, thread, sender_id, deleted, hidden }) {
     const held = this.keeper.state.threads.get(thread);
     if (held?.peer_id !== sender_id) return;
-    this.typing.told(sender_id, false);
+    this.typists.told(sender_id, false);
     const known = Math.max(held.delivered_id, held.seen_id);
     if (this.options.delivered !== false && id > known && !deleted && !hidden) {
       this.receipts.mark("delivered", sender_id, id);
@@ -375,10 +358,9 @@ export class Engine {
    * @param {Entry} entry
    * @param {AckFrame} ack
    */
-  #acked({ client_ref, peer_id, message_body, reply_to, meta }, { message_id = 0, thread = 0, created = "", repeated }) {
+  #acked(entry, { message_id = 0, thread = 0, created, repeated }) {
     const held = this.keeper.state.messages.has(message_id);
-    const own = ownMessage(this.keeper.userId ?? "", peer_id, created);
-    this.#own({ ...own, id: message_id, thread, message: message_body, reply_to, meta, client_ref });
+    this.#own({ ...this.messageOf(entry, created), id: message_id, thread });
     // It may have been changed since, and its change be behind the cursor.
     if (repeated && !held) this.sync.message(message_id).catch(() => {});
   }
@@ -410,7 +392,7 @@ export class Engine {
     this.#totalDue = true;
     queueMicrotask(() => {
       this.#totalDue = false;
-      const total = this.unreadTotal();
+      const total = this.unreadTotal;
       if (total === this.#total) return;
       this.#total = total;
       this.emitter.emit("unread", { total });
@@ -442,12 +424,12 @@ export class Engine {
     this.connection.stop("closed");
     this.outbox.end();
     this.receipts.end();
-    this.typing.end();
+    this.typists.end();
     this.calls.end(new ChatError("closed"));
   }
 
   async #clear() {
-    this.tokens.forget();
+    this.rest.tokens.forget();
     this.keeper.stop();
     this.outbox.entries.clear();
     await this.store.clear();
@@ -460,33 +442,9 @@ export class Engine {
     this.#ignore();
     this.outbox.end();
     this.receipts.end();
-    this.typing.end();
+    this.typists.end();
     this.calls.end(new ChatError("closed"));
     await this.#clear().catch(this.troubled);
     this.emitter.emit("signed_out", { reason });
   }
 }
-
-/**
- * @param {Uuid} sender_id
- * @param {Uuid} receiver_id
- * @param {string} time
- * @returns {Message}
- */
-const ownMessage = (sender_id, receiver_id, time) => ({
-  id: 0,
-  thread: 0,
-  sender_id,
-  receiver_id,
-  message: "",
-  created: time,
-  updated: time,
-  deleted: false,
-  hidden: false,
-  reply_to: null,
-  meta: null,
-  dispatched: null,
-  attachment: null,
-  client_ref: null,
-  rev: 0,
-});

@@ -16,11 +16,19 @@ export async function queue(key, signal) {
   const tail = Promise.resolve(before).then(() => mine);
   queues.set(key, tail);
   tail.then(() => queues.get(key) === tail && queues.delete(key));
-  // Who gives up must not hold up those behind.
-  signal.addEventListener("abort", release, { once: true });
-  await before;
-  signal.throwIfAborted();
-  signal.removeEventListener("abort", release);
+  await new Promise((resolve, reject) => {
+    const giveUp = () => {
+      // It must not hold up those behind.
+      release();
+      reject(signal.reason);
+    };
+    if (signal.aborted) giveUp();
+    signal.addEventListener("abort", giveUp, { once: true });
+    Promise.resolve(before).then(() => {
+      signal.removeEventListener("abort", giveUp);
+      resolve(null);
+    });
+  });
   return release;
 }
 

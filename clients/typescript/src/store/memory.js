@@ -1,81 +1,37 @@
-/** @import { Batch, Entry, HeldThread, Message, Store, Stored, Uuid } from "../types.js" */
-import { joined, newerMessage, newerThread } from "../held.js";
+/** @import { Store } from "../types.js" */
+/** @import { Table, TableName } from "./tables.js" */
 import { queue } from "./lock.js";
+import { TABLES, TableStore } from "./tables.js";
 
 /**
  * Keeps everything until the page or the process ends. Several clients may share one.
  *
  * @implements {Store}
  */
-export class MemoryStore {
-  /** @type {Pick<Stored, "user_id" | "cursor" | "next">} */
-  #meta = { user_id: null, cursor: null, next: null };
-  #generation = 0;
-  #seq = 0;
-  /** @type {Map<number, HeldThread>} */
-  #threads = new Map();
-  /** @type {Map<number, Message>} */
-  #messages = new Map();
-  /** @type {Map<number, number>} */
-  #ranges = new Map();
-  /** @type {Map<Uuid, Entry>} */
-  #outbox = new Map();
+export class MemoryStore extends TableStore {
+  #tables = /** @type {Record<TableName, Table>} */ (
+    Object.fromEntries(Object.entries(TABLES).map(([name, key]) => [name, table(key)]))
+  );
+  /** Transactions, one after the other. @type {Promise<unknown>} */
+  #last = Promise.resolve();
   /** @type {Set<() => void>} */
   #watchers = new Set();
 
-  /** @returns {Promise<Stored>} */
-  async load() {
-    return {
-      ...this.#meta,
-      generation: this.#generation,
-      threads: [...this.#threads.values()],
-      messages: [...this.#messages.values()],
-      ranges: [...this.#ranges].map(([thread, from]) => ({ thread, from })),
-      outbox: await this.outbox(),
-    };
-  }
-
   /**
-   * @param {number} generation
-   * @param {Batch} batch
+   * @template T
+   * @param {(of: Record<TableName, Table>) => Promise<T>} work nothing in it fails
+   * @returns {Promise<T>}
+   * @override
    */
-  async apply(generation, batch) {
-    if (generation !== this.#generation) return false;
-    this.#write(batch);
-    return true;
+  transaction(work) {
+    const done = this.#last.then(() => work(this.#tables));
+    this.#last = done;
+    return done;
   }
 
-  /** @param {Batch} batch */
-  async reset(batch) {
-    for (const held of [this.#threads, this.#messages, this.#ranges]) held.clear();
-    this.#meta = { ...this.#meta, cursor: null, next: null };
-    this.#write(batch);
-    return ++this.#generation;
-  }
-
-  async outbox() {
-    return [...this.#outbox.values()].sort((a, b) => a.seq - b.seq);
-  }
-
-  /** @param {Entry} entry */
-  async put(entry) {
-    const seq = entry.seq || ++this.#seq;
-    this.#outbox.set(entry.client_ref, { ...entry, seq });
-    this.#changed();
-    return seq;
-  }
-
-  /** @param {Uuid} clientRef */
-  async remove(clientRef) {
-    this.#outbox.delete(clientRef);
-    this.#changed();
-  }
-
-  async clear() {
-    this.#outbox.clear();
-    await this.reset({ threads: [], messages: [], ranges: [], removed: [], settled: [] });
-    this.#meta.user_id = null;
-    this.#changed();
+  /** @override */
+  changed() {
+    for (const changed of this.#watchers) queueMicrotask(changed);
   }
 
   /** @param {AbortSignal} signal */
@@ -88,22 +44,20 @@ export class MemoryStore {
     this.#watchers.add(changed);
     return () => void this.#watchers.delete(changed);
   }
+}
 
-  #changed() {
-    for (const changed of this.#watchers) queueMicrotask(changed);
-  }
-
-  /** @param {Batch} batch */
-  #write({ user_id, cursor, next, threads, messages, ranges, removed, settled }) {
-    if (user_id !== undefined) this.#meta.user_id = user_id;
-    if (cursor !== undefined) this.#meta.cursor = cursor;
-    if (next !== undefined) this.#meta.next = next;
-    for (const thread of threads) this.#threads.set(thread.id, newerThread(this.#threads.get(thread.id), thread));
-    for (const message of messages) {
-      this.#messages.set(message.id, newerMessage(this.#messages.get(message.id), message));
-    }
-    for (const range of ranges) this.#ranges.set(range.thread, joined(this.#ranges.get(range.thread), range));
-    for (const id of removed) this.#messages.delete(id);
-    for (const ref of settled) this.#outbox.delete(ref);
-  }
+/**
+ * @param {string} key
+ * @returns {Table}
+ */
+function table(key) {
+  /** @type {Map<any, any>} */
+  const rows = new Map();
+  return {
+    get: async (key) => rows.get(key),
+    all: async () => [...rows.values()].sort((a, b) => a[key] - b[key]),
+    put: (row) => rows.set(row[key], row),
+    remove: (key) => rows.delete(key),
+    clear: () => rows.clear(),
+  };
 }

@@ -1,0 +1,69 @@
+/** Where to connect, and as whom: by a ticket, or by a token that is replaced where it was refused. */
+
+/** @import { ClientFrame, Options } from "./types.js" */
+/** @import { Query, Rest } from "./rest.js" */
+import { asChatError } from "./errors.js";
+
+export class Handshake {
+  #noTickets = false;
+  /** The token of the last handshake, if it had one. @type {string | null} */
+  #used = null;
+  #refused = false;
+
+  /**
+   * @param {Options} options
+   * @param {Rest} rest
+   */
+  constructor({ tickets = true, subprotocol = true }, rest) {
+    this.tickets = tickets;
+    this.subprotocol = subprotocol;
+    this.rest = rest;
+  }
+
+  /** The server did not take it. */
+  refused() {
+    this.#refused = true;
+  }
+
+  /**
+   * Fails with `invalid_token` where there is no other token.
+   *
+   * @param {string | null} after
+   */
+  async target(after) {
+    const { rest, subprotocol } = this;
+    const { tokens } = rest;
+    /** @type {Query} */
+    const query = { after };
+    if (this.tickets && !this.#noTickets) {
+      try {
+        query.ticket = (await rest.request("POST", "/v2/ticket", { body: {} })).ticket;
+        this.#used = null;
+      } catch (error) {
+        // An older server.
+        if (![404, 405].includes(asChatError(error).status)) throw error;
+        this.#noTickets = true;
+      }
+    }
+    if (!query.ticket) {
+      const refused = this.#refused && this.#used;
+      this.#used = query.token = await (refused ? tokens.replace(refused) : tokens.get());
+    }
+    this.#refused = false;
+    if (!subprotocol) query.protocol = 2;
+    const url = rest.address("/ws/chat/room/", query).replace(/^http/, "ws");
+    return { url, protocols: subprotocol ? ["netrox.chat.v2"] : undefined };
+  }
+
+  /**
+   * Puts another token under an open socket, before its own ends.
+   *
+   * @param {(frame: ClientFrame) => Promise<unknown>} call
+   */
+  async renew(call) {
+    const { tokens } = this.rest;
+    const token = await tokens.replace(await tokens.get());
+    await call({ action: "token_refresh", token });
+    this.#used &&= token;
+  }
+}

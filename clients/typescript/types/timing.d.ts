@@ -1,0 +1,4 @@
+/** @import { Timing } from "./types.js" */
+import type { Timing } from "./types.js";
+/** @type {Timing} */
+export declare const TIMING: Timing;

@@ -1,0 +1,16 @@
+import type { Options } from "./types.js";
+/** The token of the app, asked for once at a time. */
+export declare class Tokens {
+    #private;
+    /** @param {Options["token"]} source */
+    constructor(source: Options["token"]);
+    /** The one that is held, or a first one. */
+    get(): Promise<string>;
+    /**
+     * Another one in place of `refused`. Without one it fails with `invalid_token`.
+     *
+     * @param {string} refused
+     */
+    replace(refused: string): Promise<string>;
+    forget(): void;
+}

@@ -1,0 +1,42 @@
+/** Who is typing. The user's own is repeated while it goes on; a peer's ends by itself. */
+import type { ClientFrame, Timing, Uuid } from "./types.js";
+export type Timer = ReturnType<typeof setTimeout>;
+/** @import { ClientFrame, Timing, Uuid } from "./types.js" */
+/** @typedef {ReturnType<typeof setTimeout>} Timer */
+export declare class Typing {
+    #private;
+    timing: Timing;
+    on: {
+        send(frame: ClientFrame): void;
+        changed(peerId: Uuid, typing: boolean): void;
+    };
+    /**
+     * @param {Timing} timing
+     * @param {{ send(frame: ClientFrame): void, changed(peerId: Uuid, typing: boolean): void }} on
+     */
+    constructor(timing: Timing, on: {
+        send(frame: ClientFrame): void;
+        changed(peerId: Uuid, typing: boolean): void;
+    });
+    /**
+     * Call it at each key: it says no more than has to be said.
+     *
+     * @param {Uuid} peerId
+     * @param {boolean} typing
+     */
+    set(peerId: Uuid, typing: boolean): void;
+    /**
+     * A message ends it at the peer's.
+     *
+     * @param {Uuid} peerId
+     */
+    sent(peerId: Uuid): void;
+    /**
+     * @param {Uuid} peerId
+     * @param {boolean} typing
+     */
+    told(peerId: Uuid, typing: boolean): void;
+    /** @param {Uuid} peerId */
+    isTyping(peerId: Uuid): boolean;
+    end(): void;
+}
