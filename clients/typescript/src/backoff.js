@@ -1,23 +1,14 @@
-/** Waits that grow, with full jitter: a random time up to min(max, base · 2^n). */
-export class Backoff {
-  /**
-   * @param {number} base milliseconds
-   * @param {number} max milliseconds
-   * @param {() => number} random
-   */
-  constructor(base, max, random) {
-    this.base = base;
-    this.max = max;
-    this.random = random;
-    this.n = 0;
-  }
+/**
+ * Waits that grow, with full jitter: each time it gives a random count of milliseconds up to min(max, base · 2^n).
+ *
+ * @param {number} base milliseconds
+ * @param {number} max milliseconds
+ * @param {() => number} random
+ * @returns {() => number}
+ */
+export const growing = (base, max, random) => {
+  let n = 0;
+  return () => random() * Math.min(max, base * 2 ** n++);
+};
 
-  /** Milliseconds. */
-  next() {
-    return this.random() * Math.min(this.max, this.base * 2 ** this.n++);
-  }
-
-  reset() {
-    this.n = 0;
-  }
-}
+/** Gives one that begins anew. @typedef {() => () => number} Backoff */

@@ -5,10 +5,10 @@
 /** @import { Socket } from "./socket.js" */
 import { ChatError, errorOf } from "./errors.js";
 
-/** @typedef {{ frame: ClientFrame, key: string, resolve(ack: AckFrame): void, reject(error: ChatError): void, backoff: Backoff }} Call */
+/** @typedef {{ frame: ClientFrame, end(ack: AckFrame | null, error?: ChatError): void, wait: () => number, waits?: boolean }} Call */
 
 export class Calls {
-  /** In the order of the calls. @type {Map<string, Call>} */
+  /** In the order of the calls, by their keys. @type {Map<string, Call>} */
   #calls = new Map();
   #last = 0;
   /** @type {Socket | null} */
@@ -16,7 +16,7 @@ export class Calls {
 
   /**
    * @param {number} timeout milliseconds
-   * @param {() => Backoff} backoff
+   * @param {Backoff} backoff
    */
   constructor(timeout, backoff) {
     this.timeout = timeout;
@@ -27,77 +27,103 @@ export class Calls {
    * @param {ClientFrame} frame
    * @param {string} key calls of one key replace each other: an older one is not repeated after a newer
    * @param {(ack: AckFrame) => void} [taken] called before the frame behind the ack is looked at
+   * @param {number} [timeout] milliseconds; 0 is none
    * @returns {Promise<AckFrame>}
    */
-  call(frame, key, taken) {
+  call(frame, key, taken, timeout = this.timeout) {
+    this.#end(key, null, new ChatError("superseded"));
     return new Promise((resolve, reject) => {
-      const ref = String(++this.#last);
-      for (const [ref, call] of this.#calls) if (call.key === key) this.#refuse(ref, new ChatError("superseded"));
-      const timer = setTimeout(() => this.#refuse(ref, new ChatError("no_answer", "nobody answered in time")), this.timeout);
-      this.#calls.set(ref, {
-        frame: { ...frame, ref },
-        key,
-        backoff: this.backoff(),
-        resolve: (ack) => {
+      const timer = timeout && setTimeout(() => this.#end(key, null, new ChatError("no_answer")), timeout);
+      this.#calls.set(key, {
+        frame: { ...frame, ref: String(++this.#last) },
+        wait: this.backoff(),
+        end(ack, error) {
           clearTimeout(timer);
+          if (!ack) return reject(error);
           taken?.(ack);
           resolve(ack);
         },
-        reject: (error) => {
-          clearTimeout(timer);
-          reject(error);
-        },
       });
-      this.#send(ref);
+      this.#send(key);
     });
+  }
+
+  /**
+   * Repeats it no more. It has no end then, but for what comes.
+   *
+   * @param {string} key
+   */
+  forget(key) {
+    this.#calls.delete(key);
+  }
+
+  /**
+   * Whether it was refused for now, and waits to be repeated.
+   *
+   * @param {string} key
+   */
+  waits(key) {
+    return this.#calls.get(key)?.waits;
   }
 
   /** @param {Socket} socket */
   connected(socket) {
     this.#socket = socket;
-    for (const ref of this.#calls.keys()) this.#send(ref);
-  }
-
-  /** @param {string | null} culprit the `ref` of a frame that must not be repeated */
-  lost(culprit) {
-    this.#socket = null;
-    if (culprit) this.#refuse(culprit, new ChatError("invalid_field", "the server closed the connection for it"));
+    for (const key of this.#calls.keys()) this.#send(key);
   }
 
   /**
-   * @param {AckFrame | ErrorFrame} frame
+   * One frame is not repeated where the server closed for it: the largest after 1009, and otherwise the last.
+   *
+   * @param {number} flood the code of such a close, or 0
    */
+  lost(flood) {
+    this.#socket = null;
+    const calls = [...this.#calls].map(([key, { frame }]) => ({ key, size: JSON.stringify(frame).length }));
+    if (flood === 1009) calls.sort((a, b) => a.size - b.size);
+    const culprit = flood && calls.pop();
+    if (culprit) this.#end(culprit.key, null, new ChatError("message_too_large"));
+  }
+
+  /** @param {AckFrame | ErrorFrame} frame */
   answered(frame) {
-    const ref = frame.ref ?? "";
-    const call = this.#calls.get(ref);
+    const key = this.#keyOf(frame.ref);
+    const call = this.#calls.get(key);
     if (!call) return;
-    if (frame.action === "ack") {
-      this.#calls.delete(ref);
-      return call.resolve(frame);
-    }
+    if (frame.action === "ack") return this.#end(key, frame);
     const error = errorOf(frame);
-    if (!error.transient) return this.#refuse(ref, error);
-    setTimeout(() => this.#send(ref), error.retryAfter ?? call.backoff.next());
+    if (!error.transient) return this.#end(key, null, error);
+    call.waits = true;
+    setTimeout(() => this.#calls.get(key) === call && this.#send(key), error.retryAfter ?? call.wait());
   }
 
   /** @param {ChatError} error */
   end(error) {
-    for (const ref of this.#calls.keys()) this.#refuse(ref, error);
+    for (const key of this.#calls.keys()) this.#end(key, null, error);
   }
 
-  /** @param {string} ref */
-  #send(ref) {
-    const call = this.#calls.get(ref);
-    if (call) this.#socket?.send(call.frame);
+  /** @param {string | null} ref */
+  #keyOf(ref) {
+    for (const [key, { frame }] of this.#calls) if (frame.ref === ref) return key;
+    return "";
+  }
+
+  /** @param {string} key */
+  #send(key) {
+    const call = this.#calls.get(key);
+    if (!call || !this.#socket) return;
+    call.waits = false;
+    this.#socket.send(call.frame);
   }
 
   /**
-   * @param {string} ref
-   * @param {ChatError} error
+   * @param {string} key
+   * @param {AckFrame | null} ack
+   * @param {ChatError} [error]
    */
-  #refuse(ref, error) {
-    const call = this.#calls.get(ref);
-    this.#calls.delete(ref);
-    call?.reject(error);
+  #end(key, ack, error) {
+    const call = this.#calls.get(key);
+    this.#calls.delete(key);
+    call?.end(ack, error);
   }
 }

@@ -1,44 +1,99 @@
 /** What an app calls. */
 
-/** @import { Attachment, Block, Events, Me, Message, Meta, Sending, SendOptions, ShownMessage, ShownThread, UploadOptions, Uuid } from "./types.js" */
+/** @import { Attachment, Block, ClientFrame, Entry, Events, Message, Meta, Options, Sending, SendOptions, ShownMessage, ShownThread, UploadOptions, Uuid } from "./types.js" */
 import { Engine } from "./engine.js";
-import { ChatError } from "./errors.js";
+import { ChatError, asChatError } from "./errors.js";
+import { messageOf } from "./message.js";
+import { randomUuid } from "./platform.js";
+
+/** @param {Uuid} id */
+const lower = (id) => id.toLowerCase();
 
 /** A client of one user: what it holds, what it is to send, and the connection that keeps both right. */
-export class ChatClient extends Engine {
+export class ChatClient {
+  #engine;
+
+  /** @param {Options} options */
+  constructor(options) {
+    this.#engine = new Engine(options);
+  }
+
+  // --- the connection
+
+  /** Connects, and comes back by itself until `close()`. Also after it stopped for a reason. */
+  connect() {
+    this.#engine.start();
+  }
+
+  /** Resolves when what is stored is held. It can be shown without a connection. */
+  load() {
+    return this.#engine.load();
+  }
+
+  /** Ends it. What is held stays in the store. Another client goes on from there. */
+  close() {
+    return this.#engine.close(false);
+  }
+
+  /** Ends it, and removes all that is held of the user. */
+  signOut() {
+    return this.#engine.close(true);
+  }
+
   /** The app was brought to the front, or the network is another. In browsers it is told by itself. */
-  wake({ newNetwork = false } = {}) {
-    this.connection.wake(newNetwork);
+  wake() {
+    this.#engine.connection.wake();
   }
 
   get state() {
-    return this.connection.state;
+    return this.#engine.connection.state;
   }
 
   /** Why it is `stopped`. */
   get stopReason() {
-    return this.connection.reason;
+    return this.#engine.connection.reason;
+  }
+
+  /** Known after the first `hello`, or from the store. */
+  get userId() {
+    return this.#engine.keeper.userId;
+  }
+
+  /** Of the server: null before the first `hello`. */
+  get limits() {
+    return this.#engine.limits;
+  }
+
+  /** Milliseconds since 1970 by the clock of the server: for ages. */
+  now() {
+    return Date.now() + this.#engine.offset;
+  }
+
+  /** For requests of one's own: it knows the token. */
+  get rest() {
+    return this.#engine.rest;
   }
 
   /**
    * @template {keyof Events} K
    * @param {K} type
    * @param {(event: Events[K]) => void} listener
+   * @returns {() => void} takes it away
    */
   on(type, listener) {
-    return this.emitter.on(type, listener);
+    return this.#engine.emitter.on(type, listener);
   }
 
   /** All events from now on: `for await (const event of client.events())`. */
   events() {
-    return this.emitter.events();
+    return this.#engine.emitter.events();
   }
 
   // --- what is held
 
   /** The threads that are held, the one with the greatest message id first. */
   threads() {
-    return this.keeper.state.showAll();
+    return this.#engine.keeper.showAll();
   }
 
   /**
@@ -46,8 +101,9 @@ export class ChatClient extends Engine {
    * @returns {ShownThread | null}
    */
   thread(peerId) {
-    const thread = this.keeper.state.withPeer(peerId.toLowerCase());
-    return thread ? this.keeper.state.show(thread) : null;
+    const { keeper } = this.#engine;
+    const thread = keeper.withPeer(lower(peerId));
+    return thread ? keeper.show(thread) : null;
   }
 
   /**
@@ -57,17 +113,21 @@ export class ChatClient extends Engine {
    * @returns {ShownMessage[]}
    */
   messages(peerId) {
-    const peer = peerId.toLowerCase();
-    const { state } = this.keeper;
-    const thread = state.withPeer(peer);
-    const messages = thread ? state.shown(thread.id) : [];
-    return [
-      ...messages.map((message) => /** @type {ShownMessage} */ ({ ...message, status: "sent" })),
-      ...this.outbox.ofPeer(peer).map((entry) => {
-        const status = entry.failed ? "failed" : "pending";
-        return /** @type {ShownMessage} */ ({ ...this.messageOf(entry), status, error: entry.failed });
-      }),
-    ];
+    const { keeper, outbox } = this.#engine;
+    const thread = keeper.withPeer(lower(peerId));
+    /** @type {ShownMessage[]} */
+    const sent = thread ? keeper.shown(thread.id).map((message) => ({ ...message, status: "sent" })) : [];
+    const unsent = outbox.ofPeer(lower(peerId)).map((entry) => ({
+      ...messageOf(entry, keeper.userId),
+      status: entry.failed ? /** @type {const} */ ("failed") : /** @type {const} */ ("pending"),
+      error: entry.failed,
+    }));
+    return [...sent, ...unsent];
+  }
+
+  /** Of all conversations that are not blocked; 1000 stands for more. */
+  get unreadTotal() {
+    return this.#engine.unreadTotal;
   }
 
   /**
@@ -78,7 +138,12 @@ export class ChatClient extends Engine {
    */
   async history(peerId, limit = 50) {
     await this.load();
-    return this.sync.history(peerId.toLowerCase(), limit);
+    return this.#engine.sync.history(lower(peerId), limit);
+  }
+
+  /** Reads all changes without a socket, as for a push. Gives how many. */
+  pull() {
+    return this.#engine.pull();
   }
 
   // --- sends
@@ -92,26 +157,37 @@ export class ChatClient extends Engine {
    * @returns {Promise<Sending>}
    */
   async send(peerId, text, options = {}) {
-    const most = this.limits?.max_body_bytes;
-    if (!text) throw new ChatError("invalid_field", "the text is empty");
-    if (most && new TextEncoder().encode(text).length > most) throw new ChatError("message_too_large");
-    this.typists.sent(peerId.toLowerCase());
-    return this.add(peerId, text, options);
+    if (new Blob([text]).size > (this.limits?.max_body_bytes ?? Infinity)) throw new ChatError("message_too_large");
+    this.#engine.typing.sent(lower(peerId));
+    return this.#add(peerId, text, options);
   }
 
   /**
    * The same of a file. Its progress comes as `upload`; `discard()` cancels it.
    *
    * @param {Uuid} peerId
-   * @param {Blob} file
+   * @param {Blob | File} file
    * @param {UploadOptions} [options]
    * @returns {Promise<Sending>}
    */
   async upload(peerId, file, { message = "", name, dispatch = true, ...options } = {}) {
-    const most = this.limits?.max_attachment_bytes;
-    if (most !== undefined && file.size > most) throw new ChatError("message_too_large");
-    const known = /** @type {Partial<File>} */ (file).name;
-    return this.add(peerId, message, options, { file, name: name ?? known ?? "file", dispatch });
+    if (file.size > (this.limits?.max_attachment_bytes ?? Infinity)) throw new ChatError("message_too_large");
+    return this.#add(peerId, message, options, { file, name: name ?? ("name" in file ? file.name : "file"), dispatch });
+  }
+
+  /**
+   * @param {Uuid} peerId
+   * @param {string} message_body
+   * @param {SendOptions} options
+   * @param {Pick<Entry, "file" | "name" | "dispatch">} [upload]
+   * @returns {Promise<Sending>}
+   */
+  async #add(peerId, message_body, { replyTo: reply_to = null, meta = null, clientRef }, upload) {
+    const { options, outbox } = this.#engine;
+    const client_ref = lower(clientRef ?? (options.randomUUID ?? randomUuid)());
+    const text = { client_ref, peer_id: lower(peerId), message_body, reply_to, meta };
+    const { sent } = await outbox.add({ ...text, ...upload, created: this.now(), seq: 0 });
+    return { clientRef: client_ref, sent };
   }
 
   /**
@@ -120,7 +196,7 @@ export class ChatClient extends Engine {
    * @param {Uuid} clientRef
    */
   retry(clientRef) {
-    return this.outbox.retry(clientRef);
+    return this.#engine.outbox.retry(clientRef);
   }
 
   /**
@@ -129,7 +205,7 @@ export class ChatClient extends Engine {
    * @param {Uuid} clientRef
    */
   discard(clientRef) {
-    return this.outbox.discard(clientRef);
+    return this.#engine.outbox.discard(clientRef);
   }
 
   // --- verbs. They fail with a ChatError.
@@ -140,8 +216,7 @@ export class ChatClient extends Engine {
    * @param {{ meta?: Meta }} [options] left out, `meta` stays; null removes it
    */
   edit(id, text, { meta } = {}) {
-    const frame = { action: /** @type {const} */ ("message_edit"), message_id: id, message_body: text };
-    return this.verb(id, meta === undefined ? frame : { ...frame, meta }, `edit ${id}`);
+    return this.#verb(id, { action: "message_edit", message_id: id, message_body: text, meta });
   }
 
   /**
@@ -149,7 +224,7 @@ export class ChatClient extends Engine {
    * @param {"everyone" | "me"} whom
    */
   delete(id, whom) {
-    return this.verb(id, { action: "message_delete", message_id: id, for: whom }, `delete ${id} ${whom}`);
+    return this.#verb(id, { action: "message_delete", message_id: id, for: whom });
   }
 
   /**
@@ -158,7 +233,23 @@ export class ChatClient extends Engine {
    * @param {number} id
    */
   dispatch(id) {
-    return this.verb(id, { action: "chat_message_file", chat_id: id }, `dispatch ${id}`);
+    return this.#verb(id, { action: "chat_message_file", chat_id: id });
+  }
+
+  /**
+   * What became of the message is read where it was refused.
+   *
+   * @param {number} id
+   * @param {ClientFrame} frame
+   */
+  async #verb(id, frame) {
+    const { calls, sync } = this.#engine;
+    try {
+      return await calls.call(frame, frame.action + id);
+    } catch (error) {
+      if (["not_found", "not_allowed", "too_late"].includes(asChatError(error).code)) sync.message(id).catch(() => {});
+      throw error;
+    }
   }
 
   /**
@@ -168,27 +259,27 @@ export class ChatClient extends Engine {
    * @param {number} [upTo]
    */
   seen(peerId, upTo) {
+    const engine = this.#engine;
     const thread = this.thread(peerId);
     const mark = upTo ?? thread?.last_id ?? 0;
     if (!thread || mark <= thread.seen_id) return;
-    this.keeper.state.marked(thread.peer_id, mark);
-    this.receipts.mark("seen", thread.peer_id, mark);
-    this.changed(thread.peer_id);
+    engine.keeper.marked(thread.peer_id, mark);
+    engine.receipts.mark("seen", thread.peer_id, mark);
+    engine.onThread(thread.peer_id);
   }
 
   /**
    * Call it at each key, and with false when the text is given up.
    *
    * @param {Uuid} peerId
-   * @param {boolean} [typing]
    */
   typing(peerId, typing = true) {
-    this.typists.set(peerId.toLowerCase(), typing);
+    this.#engine.typing.set(lower(peerId), typing);
   }
 
   /** @param {Uuid} peerId */
   isTyping(peerId) {
-    return this.typists.isTyping(peerId.toLowerCase());
+    return this.#engine.typing.isTyping(lower(peerId));
   }
 
   /**
@@ -197,7 +288,7 @@ export class ChatClient extends Engine {
    * @param {Uuid[]} peerIds
    */
   watchPresence(peerIds) {
-    this.watch(peerIds.map((id) => id.toLowerCase()));
+    this.#engine.watch(peerIds.map(lower));
   }
 
   /**
@@ -205,25 +296,33 @@ export class ChatClient extends Engine {
    *
    * @param {"peers" | "nobody"} presence
    */
-  async setPresence(presence) {
-    await this.calls.call({ action: "presence_set", presence }, "presence");
+  setPresence(presence) {
+    return this.#engine.calls.call({ action: "presence_set", presence }, "presence");
   }
 
   /** @param {Uuid} peerId */
-  async block(peerId) {
-    await this.calls.call({ action: "block", peer_id: peerId.toLowerCase() }, `block ${peerId}`);
+  block(peerId) {
+    return this.#block("block", peerId);
   }
 
   /** @param {Uuid} peerId */
-  async unblock(peerId) {
-    await this.calls.call({ action: "unblock", peer_id: peerId.toLowerCase() }, `block ${peerId}`);
+  unblock(peerId) {
+    return this.#block("unblock", peerId);
+  }
+
+  /**
+   * @param {"block" | "unblock"} action
+   * @param {Uuid} peerId
+   */
+  #block(action, peerId) {
+    return this.#engine.calls.call({ action, peer_id: lower(peerId) }, "block" + lower(peerId));
   }
 
   // --- reads
 
   /** @returns {AsyncGenerator<Block, void, void>} */
-  async *blocks() {
-    for await (const page of this.rest.pages("/v2/blocks", { limit: 200 })) yield* page.blocks;
+  blocks() {
+    return this.rest.items("blocks", "/v2/blocks");
   }
 
   /**
@@ -233,8 +332,8 @@ export class ChatClient extends Engine {
    * @param {{ peerId?: Uuid, limit?: number }} [options] `limit` is that of a page
    * @returns {AsyncGenerator<Message, void, void>}
    */
-  async *search(words, { peerId, limit } = {}) {
-    for await (const page of this.rest.pages("/v2/search", { q: words, peer_id: peerId, limit })) yield* page.messages;
+  search(words, { peerId, limit } = {}) {
+    return this.rest.items("messages", "/v2/search", { q: words, peer_id: peerId, limit });
   }
 
   /**
@@ -244,22 +343,8 @@ export class ChatClient extends Engine {
    * @param {{ before?: number, after?: number, order?: "newest" | "oldest", limit?: number }} [options]
    * @returns {AsyncGenerator<Message, void, void>}
    */
-  async *read(peerId, options = {}) {
-    for await (const page of this.rest.pages(`/v2/threads/${peerId}/messages`, options)) yield* page.messages;
-  }
-
-  /** @returns {Promise<Me>} */
-  me() {
-    return this.rest.get("/v2/me");
-  }
-
-  /**
-   * The address of a file for a request with a token.
-   *
-   * @param {Attachment} attachment
-   */
-  address(attachment) {
-    return this.rest.address(attachment.url);
+  read(peerId, options) {
+    return this.rest.items("messages", `/v2/threads/${peerId}/messages`, options);
   }
 
   /**
@@ -269,7 +354,7 @@ export class ChatClient extends Engine {
    * @returns {Promise<{ url: string, expires_in_s: number }>}
    */
   async link(attachment) {
-    const { url, expires_in_s } = await this.rest.request("POST", "/v2/ticket", { body: { path: attachment.url } });
-    return { url: this.rest.address(url), expires_in_s };
+    const link = await this.rest.request("POST", "/v2/ticket", { body: { path: attachment.url } });
+    return { ...link, url: this.rest.address(link.url) };
   }
 }

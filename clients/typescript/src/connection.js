@@ -1,24 +1,21 @@
 /** One connection that comes back: with backoff, by what a close says, and over to another server before a drain. */
 
 /** @import { ClientFrame, HelloFrame, LiveFrame, Options, ServerFrame, State, StopReason, Timing } from "./types.js" */
-import { Backoff } from "./backoff.js";
+/** @import { Backoff } from "./backoff.js" */
 import { afterClose } from "./closes.js";
 import { asChatError } from "./errors.js";
 import { Socket } from "./socket.js";
 
-/** Who comes back to the app waits no longer, but not at each turn of the head. Milliseconds. */
-const WAKE_EVERY = 5000;
-
 /**
  * @typedef {object} ConnectionEvents
- * @property {() => Promise<{ url: string, protocols?: string[] }>} prepare gives where to connect
- * @property {(frame: HelloFrame) => boolean} hello whether the connection may go on
- * @property {(socket: Socket) => void} connected frames go to this socket from now on
- * @property {(frame: LiveFrame) => void} live
- * @property {(frame: ServerFrame) => void} frame any other
- * @property {(culprit: string | null) => void} lost no socket serves; and the `ref` of the frame that was the reason
- * @property {() => void} refused the token was
- * @property {(state: State, reason: StopReason | null) => void} state
+ * @property {() => Promise<{ url: string, protocols?: string[] }>} onPrepare gives where to connect
+ * @property {(frame: HelloFrame) => boolean} onHello whether the connection may go on
+ * @property {(socket: Socket) => void} onConnected frames go to this socket from now on
+ * @property {(frame: LiveFrame) => void} onLive
+ * @property {(frame: ServerFrame) => void} onFrame any other
+ * @property {(flood: number) => void} onLost no socket serves; and the code of the close where a frame was the reason
+ * @property {() => void} onRefused the token was
+ * @property {(state: State, reason: StopReason | null) => void} onState
  */
 
 export class Connection {
@@ -33,25 +30,26 @@ export class Connection {
   /** Counts attempts: an older one gives up. */
   #turn = 0;
   #preparing = false;
-  #begun = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #calm;
-  #backoff;
+  #wait;
 
   /**
    * @param {NonNullable<Options["WebSocket"]>} WebSocket
    * @param {Timing} timing
    * @param {() => number} random
+   * @param {Backoff} backoff
    * @param {ConnectionEvents} on
    */
-  constructor(WebSocket, timing, random, on) {
+  constructor(WebSocket, timing, random, backoff, on) {
     this.WebSocket = WebSocket;
     this.timing = timing;
     this.random = random;
     this.on = on;
-    this.#backoff = new Backoff(timing.backoffBase, timing.backoffMax, random);
+    this.backoff = backoff;
+    this.#wait = backoff();
   }
 
   start() {
@@ -85,12 +83,11 @@ export class Connection {
     this.#socket?.drop();
   }
 
-  /** @param {boolean} newNetwork */
-  wake(newNetwork) {
-    if (this.state === "stopped") {
-      if (["replaced", "refused", "token"].includes(this.reason ?? "")) this.#attempt();
-    } else if (this.#socket) this.#socket.probe();
-    else if (this.state === "away" && (newNetwork || Date.now() - this.#begun > WAKE_EVERY)) this.#attempt();
+  /** The user is back, or the network is another: no wait is left, and is what is there still good? */
+  wake() {
+    const { reason } = this;
+    if (this.#socket) this.#socket.probe();
+    else if (this.state === "away" || reason === "replaced" || reason === "refused" || reason === "token") this.#attempt();
   }
 
   #end() {
@@ -101,18 +98,17 @@ export class Connection {
     const served = this.#socket;
     for (const socket of [served, this.#next]) socket?.close();
     this.#socket = this.#next = null;
-    if (served) this.on.lost(null);
+    if (served) this.on.onLost(0);
   }
 
   async #attempt() {
     if (this.#next || this.#preparing) return;
     this.#unwait();
     const turn = ++this.#turn;
-    this.#begun = Date.now();
     this.#preparing = true;
     if (!this.#socket) this.#become("connecting");
     try {
-      const target = await this.on.prepare();
+      const target = await this.on.onPrepare();
       if (turn !== this.#turn) return;
       this.#next = new Socket(this.WebSocket, target, this.timing, {
         frame: (frame, socket) => this.#received(frame, socket),
@@ -131,7 +127,7 @@ export class Connection {
     this.#preparing = false;
     if (code === "user_deleted") this.stop("signed_out");
     else if (code === "invalid_token" && !this.#socket) this.stop("token");
-    else this.#again(Math.max(retryAfter ?? 0, this.#backoff.next()));
+    else this.#again(Math.max(retryAfter ?? 0, this.#wait()));
   }
 
   /**
@@ -141,7 +137,7 @@ export class Connection {
   #received(frame, socket) {
     switch (frame.action) {
       case "hello":
-        if (!this.on.hello(frame)) return;
+        if (!this.on.onHello(frame)) return;
         // In a handover the old one serves until this one is live.
         if (!this.#socket && socket === this.#next) this.#serve(socket);
         return;
@@ -151,14 +147,14 @@ export class Connection {
           this.#serve(socket);
         }
         clearTimeout(this.#calm);
-        this.#calm = setTimeout(() => this.#backoff.reset(), this.timing.backoffReset);
+        this.#calm = setTimeout(() => (this.#wait = this.backoff()), this.timing.backoffReset);
         this.#become("live");
-        return this.on.live(frame);
+        return this.on.onLive(frame);
       case "reconnect":
         if (socket === this.#socket) this.#after(frame.after_ms);
         return;
     }
-    this.on.frame(frame);
+    this.on.onFrame(frame);
   }
 
   /** @param {Socket} socket */
@@ -166,7 +162,7 @@ export class Connection {
     this.#socket = socket;
     this.#next = null;
     if (!socket.live) this.#become("catching_up");
-    this.on.connected(socket);
+    this.on.onConnected(socket);
   }
 
   /**
@@ -175,12 +171,12 @@ export class Connection {
    */
   #closed(code, socket) {
     const after = afterClose(code, socket.greeted);
-    if (after.refused) this.on.refused();
+    if (after.refused) this.on.onRefused();
     if (socket === this.#next) this.#next = null;
     else if (socket === this.#socket) {
       this.#socket = null;
       clearTimeout(this.#calm);
-      this.on.lost(after.wait === "flood" ? socket.culprit(code === 1009) : null);
+      this.on.onLost(after.wait === "flood" ? code : 0);
       // A handover goes on without it.
       const next = this.#next;
       if (next?.greeted) return this.#serve(next);
@@ -191,7 +187,7 @@ export class Connection {
     const { drain, flood } = this.timing;
     const random = this.random();
     this.#again(
-      after.wait === "drain" ? random * drain : after.wait === "flood" ? flood * (1 + random) : this.#backoff.next(),
+      after.wait === "drain" ? random * drain : after.wait === "flood" ? flood * (1 + random) : this.#wait(),
     );
   }
 
@@ -223,6 +219,6 @@ export class Connection {
     if (state === this.state && reason === this.reason) return;
     this.state = state;
     this.reason = reason;
-    this.on.state(state, reason);
+    this.on.onState(state, reason);
   }
 }

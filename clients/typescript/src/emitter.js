@@ -71,25 +71,21 @@ export class Emitter {
       wake();
     };
     this.#readers.add(reader);
-    const stop = () => {
-      this.#readers.delete(reader);
-      ended = true;
-      kept = [];
-      wake();
-    };
-    return {
-      [Symbol.asyncIterator]() {
-        return this;
-      },
+    /** @type {AsyncIterableIterator<AnyEvent>} */
+    const iterator = {
+      [Symbol.asyncIterator]: () => iterator,
       async next() {
         while (!kept.length && !ended) await new Promise((resolve) => (wake = () => resolve(null)));
         const value = kept.shift();
-        return value ? { value, done: false } : { value: undefined, done: true };
+        return value ? { value } : { value, done: true };
       },
-      async return() {
-        stop();
+      return: async () => {
+        this.#readers.delete(reader);
+        kept = [];
+        reader(null);
         return { value: undefined, done: true };
       },
     };
+    return iterator;
   }
 }

@@ -1,21 +1,22 @@
-/** The parts, and what they tell each other. */
+/** The parts of a client, and what they tell each other. */
 
-/** @import { AckFrame, Entry, HelloFrame, Limits, Message, Options, Sending, SendOptions, ServerFrame, Store, StopReason, Uuid } from "./types.js" */
-import { Backoff } from "./backoff.js";
+/** @import { AckFrame, Entry, HelloFrame, Limits, LiveFrame, Message, Options, ServerFrame, State, Store, StopReason, Uuid } from "./types.js" */
+/** @import { Socket } from "./socket.js" */
+import { growing } from "./backoff.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { ChatError, asChatError } from "./errors.js";
 import { Handshake } from "./handshake.js";
 import { Keeper } from "./keeper.js";
+import { messageOf } from "./message.js";
 import { Outbox } from "./outbox.js";
-import { randomUuid, watchPlatform } from "./platform.js";
+import { watchPlatform } from "./platform.js";
 import { Receipts } from "./receipts.js";
 import { Rest } from "./rest.js";
 import { MemoryStore } from "./store/memory.js";
 import { Sync } from "./sync.js";
 import { TIMING } from "./timing.js";
-import { Tokens } from "./token.js";
 import { Typing } from "./typing.js";
 import { upload } from "./uploads.js";
 
@@ -23,14 +24,12 @@ export class Engine {
   emitter = new Emitter();
   /** @type {Limits | null} */
   limits = null;
-  /** @type {string | null} */
-  sessionId = null;
+  /** The clock of the server, less this one's. Milliseconds. */
+  offset = 0;
   /** @type {Promise<void> | null} */
   #loaded = null;
   /** Behind so far that a snapshot is shorter. */
   #far = false;
-  /** The clock of the server, less this one's. Milliseconds. */
-  #offset = 0;
   /** @type {Uuid[] | null} */
   #watched = null;
   #total = -1;
@@ -41,166 +40,64 @@ export class Engine {
   /** @param {Options} options */
   constructor(options) {
     this.options = options;
+    const { random = Math.random, fetch = globalThis.fetch, XMLHttpRequest = globalThis.XMLHttpRequest ?? null } = options;
+    const { emitter } = this;
     const timing = { ...TIMING, ...options.timing };
-    const random = options.random ?? Math.random;
-    const backoff = () => new Backoff(timing.backoffBase, timing.backoffMax, random);
     /** @param {unknown} error */
-    const troubled = (error) => this.emitter.emit("error", { error });
-    this.troubled = troubled;
-    this.rest = new Rest({
-      url: options.url,
-      tokens: new Tokens(options.token),
-      fetch: options.fetch ?? globalThis.fetch,
-      timeout: timing.request,
-    });
+    this.troubled = (error) => emitter.emit("error", { error });
+    this.backoff = () => growing(timing.backoffBase, timing.backoffMax, random);
+    this.rest = new Rest(options, fetch, timing.request);
     this.handshake = new Handshake(options, this.rest);
+    this.transport = { rest: this.rest, XMLHttpRequest, idle: timing.request };
     /** @type {Store} */
     this.store = options.store ?? new MemoryStore();
-    this.keeper = new Keeper(this.store, timing.store, { lost: () => this.#reload(), failed: troubled });
-    this.sync = new Sync(this.keeper, this.rest, {
-      message: (message, ring) => this.emitter.emit("message", { message, ring }),
-      arrived: (message) => this.#arrived(message),
-      thread: (peerId) => this.changed(peerId),
-      own: ({ client_ref, id, thread, created }) => {
-        const sent = { client_ref: client_ref ?? "", message_id: id, thread, created };
-        if (this.outbox.settled(sent.client_ref, sent)) this.emitter.emit("sent", sent);
-      },
-      reset: (reset) => {
-        this.emitter.emit("reset", { reset });
-        this.#count();
-      },
-      gaveUp: () => this.connection.drop(),
-      troubled,
-    });
-    this.calls = new Calls(timing.request, backoff);
-    this.receipts = new Receipts(this.calls, timing.receipts, (peerId, ack) => this.#marked(peerId, ack));
-    this.typists = new Typing(timing, {
-      send: (frame) => this.connection.send(frame),
-      changed: (peer_id, typing) => this.emitter.emit("typing", { peer_id, typing }),
-    });
-    const { XMLHttpRequest = globalThis.XMLHttpRequest ?? null } = options;
-    this.transport = { rest: this.rest, XMLHttpRequest, idle: timing.request };
-    this.outbox = new Outbox({
-      store: this.store,
-      uploads: options.uploads ?? 2,
-      backoff,
-      upload: (entry, signal) => this.#upload(entry, signal),
-      acked: (entry, ack) => this.#acked(entry, ack),
-      uploaded: (message) => this.#own(message),
-      changed: (peer_id) => this.emitter.emit("outbox", { peer_id }),
-      failed: ({ client_ref, peer_id }, error) => this.emitter.emit("failed", { client_ref, peer_id, error }),
-      troubled,
-    });
+    this.keeper = new Keeper(this.store, timing.store, this);
+    this.sync = new Sync(this.keeper, this.rest, emitter, this);
+    this.calls = new Calls(timing.request, this.backoff);
+    this.receipts = new Receipts(this.calls, timing.receipts, this);
     const WebSocket = options.WebSocket ?? /** @type {any} */ (globalThis.WebSocket);
-    this.connection = new Connection(WebSocket, timing, random, {
-      prepare: () => this.#prepare(),
-      hello: (frame) => this.#hello(frame),
-      connected: (socket) => {
-        this.calls.connected(socket);
-        this.outbox.connected(socket);
-        this.watch(this.#watched);
-      },
-      live: ({ cursor, unread_total }) => {
-        this.sync.total = unread_total;
-        this.sync.live(cursor);
-        this.receipts.connected(true);
-        this.#count();
-      },
-      frame: (frame) => this.#frame(frame),
-      lost: (culprit) => {
-        this.receipts.connected(false);
-        this.calls.lost(culprit);
-        this.outbox.lost(culprit);
-      },
-      refused: () => this.handshake.refused(),
-      state: (state, reason) => {
-        this.emitter.emit("state", { state, reason });
-        if (reason === "signed_out") this.#signedOut(reason);
-      },
-    });
+    this.connection = new Connection(WebSocket, timing, random, this.backoff, this);
+    this.typing = new Typing(timing, this.connection, emitter);
+    this.outbox = new Outbox(this.store, this.calls, emitter, options.uploads ?? 2, this);
   }
 
   start() {
     this.#ignore();
-    const { watch } = this.store;
+    const { store } = this;
     this.#unwatch = [
-      watchPlatform((newNetwork) => this.connection.wake(newNetwork)),
-      watch?.call(this.store, () => this.outbox.reload().catch(this.troubled)) ?? (() => {}),
+      watchPlatform(() => this.connection.wake()),
+      store.watch?.(() => this.outbox.reload().catch(this.troubled)) ?? (() => {}),
     ];
     this.connection.start();
   }
 
   load() {
-    return (this.#loaded ??= this.keeper.load(this.options.keep ?? 200).then(
-      (entries) => {
-        this.outbox.load(entries);
-        this.sync.loaded();
-      },
-      (error) => {
-        this.#loaded = null;
-        throw error;
-      },
-    ));
-  }
-
-  async close() {
-    this.#end();
-    await this.keeper.flush();
-    this.keeper.stop();
-    this.store.close?.();
-    this.emitter.end();
-  }
-
-  async signOut() {
-    this.#end();
-    await this.#clear();
-    this.store.close?.();
-    this.emitter.end();
-  }
-
-  /** Known after the first `hello`, or from the store. */
-  get userId() {
-    return this.keeper.userId;
-  }
-
-  now() {
-    return Date.now() + this.#offset;
-  }
-
-  /** Of all conversations that are not blocked; 1000 stands for more. */
-  get unreadTotal() {
-    return this.keeper.next === null ? this.keeper.state.unreadTotal() : this.sync.total;
-  }
-
-  /**
-   * @param {Uuid} peerId
-   * @param {string} message_body
-   * @param {SendOptions} options
-   * @param {Pick<Entry, "file" | "name" | "dispatch">} [upload]
-   * @returns {Promise<Sending>}
-   */
-  async add(peerId, message_body, { replyTo = null, meta = null, clientRef }, upload = {}) {
-    const client_ref = (clientRef ?? (this.options.randomUUID ?? randomUuid)()).toLowerCase();
-    const text = { client_ref, peer_id: peerId.toLowerCase(), message_body, reply_to: replyTo, meta };
-    const { sent } = await this.outbox.add({ ...text, ...upload, created: this.now(), seq: 0 });
-    return { clientRef: client_ref, sent };
-  }
-
-  /**
-   * What became of the message is read where it was refused.
-   *
-   * @param {number} id
-   * @param {import("./types.js").ClientFrame} frame
-   * @param {string} key
-   */
-  async verb(id, frame, key) {
-    try {
-      return await this.calls.call(frame, key);
-    } catch (error) {
-      const { code } = asChatError(error);
-      if (["not_found", "not_allowed", "too_late"].includes(code)) this.sync.message(id).catch(() => {});
+    return (this.#loaded ??= this.#load().catch((error) => {
+      this.#loaded = null;
       throw error;
+    }));
+  }
+
+  async #load() {
+    this.outbox.load(await this.keeper.open(this.options.keep ?? 200));
+    this.sync.loaded();
+  }
+
+  /** @param {boolean} clear removes what is held of the user, too */
+  async close(clear) {
+    this.connection.stop("closed");
+    if (clear) await this.#clear();
+    else {
+      this.#end();
+      await this.keeper.flush();
+      this.keeper.stop();
     }
+    this.store.close?.();
+    this.emitter.end();
+  }
+
+  get unreadTotal() {
+    return this.keeper.next === null ? this.keeper.unreadTotal() : this.sync.total;
   }
 
   /** @param {Uuid[] | null} peerIds */
@@ -220,53 +117,18 @@ export class Engine {
     const changes = await this.sync.pull();
     if (this.connection.serves) return changes;
     for (const [peerId, { delivered, seen }] of this.receipts.take()) {
-      const [kind, up_to] = seen >= delivered ? ["seen", seen] : ["delivered", delivered];
-      const state = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body: { up_to } });
-      this.sync.change({ action: "thread", thread: state });
+      const kind = seen < delivered ? "delivered" : "seen";
+      const body = { up_to: Math.max(delivered, seen) };
+      const thread = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body });
+      this.sync.change({ action: "thread", thread });
     }
     await this.keeper.flush();
     return changes;
   }
 
-  /**
-   * An entry as a message.
-   *
-   * @param {Entry} entry
-   * @param {string} [created]
-   * @returns {Message}
-   */
-  messageOf({ client_ref, peer_id, message_body, reply_to, meta, file, name = "", ...entry }, created) {
-    const time = created ?? new Date(entry.created).toISOString().replace("Z", "000Z");
-    return {
-      id: 0,
-      thread: 0,
-      sender_id: this.userId ?? "",
-      receiver_id: peer_id,
-      message: message_body,
-      created: time,
-      updated: time,
-      deleted: false,
-      hidden: false,
-      reply_to,
-      meta,
-      dispatched: null,
-      attachment: file ? { url: "", name, size: file.size, content_type: file.type } : null,
-      client_ref,
-      rev: 0,
-    };
-  }
+  // --- the connection
 
-  /** @param {Uuid} peerId */
-  changed(peerId) {
-    const { state } = this.keeper;
-    const thread = this.emitter.listened("thread") && state.withPeer(peerId);
-    if (thread) this.emitter.emit("thread", { thread: state.show(thread) });
-    this.#count();
-  }
-
-  // --- to the connection
-
-  async #prepare() {
+  async onPrepare() {
     await this.load();
     await this.sync.replacing;
     if (!this.keeper.cursor || this.#far) {
@@ -276,22 +138,26 @@ export class Engine {
     return this.handshake.target(this.keeper.cursor);
   }
 
+  onRefused() {
+    this.handshake.refused();
+  }
+
   /** @param {HelloFrame} frame */
-  #hello(frame) {
+  onHello(frame) {
+    const { user_id, limits, reset, behind } = frame;
     const { keeper } = this;
-    if (keeper.userId && keeper.userId !== frame.user_id) {
-      this.troubled(new ChatError("invalid_token", "the token is of another user than what is stored"));
+    if (!keeper.userId) keeper.setUser(user_id);
+    else if (keeper.userId !== user_id) {
+      // The store is of another user than the token.
       this.connection.stop("wrong_user");
       return false;
     }
-    if (!keeper.userId) keeper.setUser(frame.user_id);
-    this.limits = this.outbox.limits = frame.limits;
-    this.sessionId = frame.session_id;
-    this.#offset = Date.parse(frame.time) - Date.now();
+    this.limits = limits;
+    this.offset = Date.parse(frame.time) - Date.now();
     this.emitter.emit("hello", frame);
-    if (frame.limits.retain_s) this.#forgetBefore(this.now() - frame.limits.retain_s * 1000);
-    if (frame.reset) this.sync.snapshot(frame.reset).catch((error) => asChatError(error).transient || this.troubled(error));
-    else if (frame.behind > (this.options.farBehind ?? 5000)) {
+    if (limits.retain_s) this.#forgetBefore(Date.parse(frame.time) - limits.retain_s * 1000);
+    if (reset) this.sync.snapshot(reset).catch((error) => asChatError(error).transient || this.troubled(error));
+    else if (behind > (this.options.farBehind ?? 5000)) {
       this.#far = true;
       this.connection.restart();
       return false;
@@ -299,58 +165,103 @@ export class Engine {
     return true;
   }
 
+  /** @param {Socket} socket */
+  onConnected(socket) {
+    this.calls.connected(socket);
+    this.outbox.connected();
+    this.watch(this.#watched);
+  }
+
+  /** @param {LiveFrame} frame */
+  onLive({ cursor, unread_total }) {
+    this.sync.total = unread_total;
+    this.sync.live(cursor);
+    this.receipts.connected(true);
+    this.#count();
+  }
+
+  /** @param {number} flood */
+  onLost(flood) {
+    this.receipts.connected(false);
+    this.calls.lost(flood);
+    this.outbox.lost();
+  }
+
+  /**
+   * @param {State} state
+   * @param {StopReason | null} reason
+   */
+  onState(state, reason) {
+    this.emitter.emit("state", { state, reason });
+    if (reason === "signed_out") this.#clear().then(() => this.emitter.emit("signed_out", { reason }), this.troubled);
+  }
+
   /** @param {ServerFrame} frame */
-  #frame(frame) {
-    switch (frame.action) {
-      case "message":
-      case "thread":
-        return this.sync.change(frame);
-      case "ack":
-      case "error":
-        this.calls.answered(frame);
-        return this.outbox.answered(frame);
-      case "typing":
-        return this.typists.told(frame.peer_id, frame.typing);
-      case "presence": {
-        const { peer_id, online, last_seen } = frame;
-        return this.emitter.emit("presence", { peer_id, online, last_seen });
-      }
-      case "user": {
-        const thread = this.keeper.state.withPeer(frame.user.id);
-        if (thread) this.keeper.thread({ ...thread, peer: frame.user });
-        this.emitter.emit("user", { user: frame.user });
-        return this.changed(frame.user.id);
-      }
-      case "token_expiring":
-        // Without a new token the close comes, and asks for one again.
-        this.handshake.renew((frame) => this.calls.call(frame, "token")).catch(this.troubled);
+  onFrame(frame) {
+    const { action } = frame;
+    if (action === "message" || action === "thread") this.sync.change(frame);
+    else if (action === "ack" || action === "error") this.calls.answered(frame);
+    else if (action === "typing") this.typing.told(frame.peer_id, frame.typing);
+    else if (action === "presence") this.emitter.emit(action, frame);
+    else if (action === "user") {
+      const { user } = frame;
+      const thread = this.keeper.withPeer(user.id);
+      if (thread) this.keeper.thread({ ...thread, peer: user });
+      this.emitter.emit(action, { user });
+      this.onThread(user.id);
+    } else if (action === "token_expiring") {
+      // Without a new token the close comes, and asks for one again.
+      this.handshake.renew((frame) => this.calls.call(frame, "token")).catch(this.troubled);
     }
   }
 
-  // --- what is told
+  // --- what is held
+
+  /** @param {Uuid} peerId */
+  onThread(peerId) {
+    const thread = this.emitter.listened("thread") && this.keeper.withPeer(peerId);
+    if (thread) this.emitter.emit("thread", { thread: this.keeper.show(thread) });
+    this.#count();
+  }
 
   /** @param {Message} message */
-  #arrived({ id, thread, sender_id, deleted, hidden }) {
-    const held = this.keeper.state.threads.get(thread);
+  onArrived({ id, thread, sender_id, deleted, hidden }) {
+    const held = this.keeper.threads.get(thread);
     if (held?.peer_id !== sender_id) return;
-    this.typists.told(sender_id, false);
+    this.typing.told(sender_id, false);
     const known = Math.max(held.delivered_id, held.seen_id);
-    if (this.options.delivered !== false && id > known && !deleted && !hidden) {
-      this.receipts.mark("delivered", sender_id, id);
-    }
+    if (this.options.delivered !== false && id > known && !deleted && !hidden) this.receipts.mark("delivered", sender_id, id);
+  }
+
+  /** @param {Message} message */
+  onOwn({ client_ref, id, thread, created }) {
+    this.outbox.settled({ client_ref: client_ref ?? "", message_id: id, thread, created });
+  }
+
+  onGaveUp() {
+    this.connection.drop();
+  }
+
+  /** Another tab has replaced what is stored. */
+  onReplaced() {
+    this.#loaded = null;
+    if (this.connection.state === "stopped") return;
+    this.connection.restart();
+    this.load().then(() => this.emitter.emit("reset", { reset: "other_tab" }), this.troubled);
   }
 
   /**
    * @param {Uuid} peerId
    * @param {AckFrame} ack
    */
-  #marked(peerId, { seen_id = 0, delivered_id = seen_id, unread = 0, last_id = -1 }) {
-    const thread = this.keeper.state.withPeer(peerId);
-    if (!thread) return;
-    const newer = last_id >= thread.last_id ? { unread, last_id } : {};
-    this.keeper.thread({ ...thread, ...newer, seen_id, delivered_id });
-    this.changed(peerId);
+  onMarked(peerId, { seen_id = 0, delivered_id = seen_id }) {
+    const thread = this.keeper.withPeer(peerId);
+    // The rest comes as a change, of `seen`.
+    if (thread) this.keeper.thread({ ...thread, seen_id, delivered_id });
+    this.onThread(peerId);
   }
+
+  // --- what is sent
 
   /**
    * The message of a send, before its frame comes.
@@ -358,34 +269,39 @@ export class Engine {
    * @param {Entry} entry
    * @param {AckFrame} ack
    */
-  #acked(entry, { message_id = 0, thread = 0, created, repeated }) {
-    const held = this.keeper.state.messages.has(message_id);
-    this.#own({ ...this.messageOf(entry, created), id: message_id, thread });
+  onAcked(entry, { message_id = 0, thread = 0, created, repeated }) {
+    const held = this.keeper.messages.has(message_id);
+    const own = messageOf(entry, this.keeper.userId, created);
+    this.onUploaded({ ...own, id: message_id, thread });
     // It may have been changed since, and its change be behind the cursor.
     if (repeated && !held) this.sync.message(message_id).catch(() => {});
   }
 
   /** @param {Message} message */
-  #own(message) {
+  onUploaded(message) {
     this.sync.change({ action: "message", new: true, message });
+    // Also while a snapshot is waited for.
+    this.onOwn(message);
   }
 
   /**
    * @param {Entry} entry
    * @param {AbortSignal} signal
+   * @returns {Promise<Message>}
    */
-  async #upload(entry, signal) {
-    if (entry.begun) {
+  async onUpload(entry, signal) {
+    const { client_ref, begun } = entry;
+    if (begun) {
       try {
-        return await this.rest.get(`/v2/sends/${entry.client_ref}`);
+        return await this.rest.get(`/v2/sends/${client_ref}`);
       } catch (error) {
         if (asChatError(error).code !== "not_found") throw error;
       }
     }
-    return upload(this.transport, entry, signal, (sent, total) =>
-      this.emitter.emit("upload", { client_ref: entry.client_ref, sent, total }),
-    );
+    return upload(this.transport, entry, signal, (sent, total) => this.emitter.emit("upload", { client_ref, sent, total }));
   }
+
+  // --- inside
 
   #count() {
     if (this.#totalDue) return;
@@ -401,18 +317,8 @@ export class Engine {
 
   /** @param {number} time milliseconds since 1970 */
   #forgetBefore(time) {
-    for (const { id, created } of this.keeper.state.messages.values()) if (Date.parse(created) < time) this.keeper.remove(id);
+    for (const { id, created } of this.keeper.messages.values()) if (Date.parse(created) < time) this.keeper.remove(id);
     this.outbox.giveUp(time);
-  }
-
-  // --- ends
-
-  /** Another tab has replaced what is stored. */
-  #reload() {
-    this.#loaded = null;
-    if (this.connection.state === "stopped") return;
-    this.connection.restart();
-    this.load().then(() => this.emitter.emit("reset", { reset: "other_tab" }), this.troubled);
   }
 
   #ignore() {
@@ -421,30 +327,17 @@ export class Engine {
 
   #end() {
     this.#ignore();
-    this.connection.stop("closed");
-    this.outbox.end();
-    this.receipts.end();
-    this.typists.end();
+    for (const part of [this.outbox, this.receipts, this.typing]) part.end();
     this.calls.end(new ChatError("closed"));
   }
 
   async #clear() {
+    this.#end();
     this.rest.tokens.forget();
     this.keeper.stop();
     this.outbox.entries.clear();
     await this.store.clear();
-    await this.keeper.load(0);
+    await this.keeper.open(0);
     this.#loaded = null;
-  }
-
-  /** @param {StopReason} reason */
-  async #signedOut(reason) {
-    this.#ignore();
-    this.outbox.end();
-    this.receipts.end();
-    this.typists.end();
-    this.calls.end(new ChatError("closed"));
-    await this.#clear().catch(this.troubled);
-    this.emitter.emit("signed_out", { reason });
   }
 }

@@ -15,7 +15,7 @@ export class ChatError extends Error {
   /**
    * @param {ErrorCode | "no_answer" | "superseded" | "cancelled" | "closed"} code
    * @param {string} [message]
-   * @param {{ status?: number, retryAfter?: number | null, reset?: Reset, clientRef?: Uuid | null, cause?: unknown }} [more]
+   * @param {{ status?: number, retryAfter?: number | null, reset?: Reset, cause?: unknown }} [more]
    */
   constructor(code, message, more = {}) {
     super(message || code, { cause: more.cause });
@@ -27,7 +27,8 @@ export class ChatError extends Error {
     this.retryAfter = more.retryAfter ?? null;
     /** Of `reset`: why the cursor is no good. */
     this.reset = more.reset ?? null;
-    this.clientRef = more.clientRef ?? null;
+    /** Of a send. @type {Uuid | null} */
+    this.clientRef = null;
   }
 
   /** Whether the same again may succeed. */
@@ -38,10 +39,7 @@ export class ChatError extends Error {
 
 /** @param {ErrorFrame} frame */
 export const errorOf = (frame) =>
-  new ChatError(frame.code, frame.message, {
-    retryAfter: frame.retry_after_ms,
-    clientRef: frame.client_ref,
-  });
+  new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
 
 /**
  * @param {unknown} error

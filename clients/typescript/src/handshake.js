@@ -45,10 +45,7 @@ export class Handshake {
         this.#noTickets = true;
       }
     }
-    if (!query.ticket) {
-      const refused = this.#refused && this.#used;
-      this.#used = query.token = await (refused ? tokens.replace(refused) : tokens.get());
-    }
+    if (!query.ticket) this.#used = query.token = await tokens.get(this.#refused ? this.#used : null);
     this.#refused = false;
     if (!subprotocol) query.protocol = 2;
     const url = rest.address("/ws/chat/room/", query).replace(/^http/, "ws");
@@ -62,7 +59,7 @@ export class Handshake {
    */
   async renew(call) {
     const { tokens } = this.rest;
-    const token = await tokens.replace(await tokens.get());
+    const token = await tokens.get(await tokens.get());
     await call({ action: "token_refresh", token });
     this.#used &&= token;
   }

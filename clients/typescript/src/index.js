@@ -2,6 +2,71 @@
 
 export { ChatClient } from "./client.js";
 export { ChatError } from "./errors.js";
-export { IndexedDbStore } from "./store/indexeddb.js";
 export { MemoryStore } from "./store/memory.js";
+
+/** @typedef {import("./types.js").Uuid} Uuid */
+/** @typedef {import("./types.js").Time} Time */
+/** @typedef {import("./types.js").Cursor} Cursor */
+/** @typedef {import("./types.js").Meta} Meta */
+/** @typedef {import("./types.js").User} User */
+/** @typedef {import("./types.js").Attachment} Attachment */
+/** @typedef {import("./types.js").Message} Message */
+/** @typedef {import("./types.js").ThreadState} ThreadState */
+/** @typedef {import("./types.js").Thread} Thread */
+/** @typedef {import("./types.js").Limits} Limits */
+/** @typedef {import("./types.js").Presence} Presence */
+/** @typedef {import("./types.js").Block} Block */
+/** @typedef {import("./types.js").Me} Me */
+/** @typedef {import("./types.js").ErrorCode} ErrorCode */
+/** @typedef {import("./types.js").Reset} Reset */
+/** @typedef {import("./types.js").ChatMessageFrame} ChatMessageFrame */
+/** @typedef {import("./types.js").ChatMessageFileFrame} ChatMessageFileFrame */
+/** @typedef {import("./types.js").MessageEditFrame} MessageEditFrame */
+/** @typedef {import("./types.js").MessageDeleteFrame} MessageDeleteFrame */
+/** @typedef {import("./types.js").DeliveredFrame} DeliveredFrame */
+/** @typedef {import("./types.js").SeenFrame} SeenFrame */
+/** @typedef {import("./types.js").SetTypingFrame} SetTypingFrame */
+/** @typedef {import("./types.js").PresenceWatchFrame} PresenceWatchFrame */
+/** @typedef {import("./types.js").PresenceSetFrame} PresenceSetFrame */
+/** @typedef {import("./types.js").BlockFrame} BlockFrame */
+/** @typedef {import("./types.js").UnblockFrame} UnblockFrame */
+/** @typedef {import("./types.js").TokenRefreshFrame} TokenRefreshFrame */
+/** @typedef {import("./types.js").PingFrame} PingFrame */
+/** @typedef {import("./types.js").ClientFrame} ClientFrame */
+/** @typedef {import("./types.js").HelloFrame} HelloFrame */
+/** @typedef {import("./types.js").LiveFrame} LiveFrame */
+/** @typedef {import("./types.js").MessageFrame} MessageFrame */
+/** @typedef {import("./types.js").ThreadFrame} ThreadFrame */
+/** @typedef {import("./types.js").AckFrame} AckFrame */
+/** @typedef {import("./types.js").ErrorFrame} ErrorFrame */
+/** @typedef {import("./types.js").TypingFrame} TypingFrame */
+/** @typedef {import("./types.js").PresenceFrame} PresenceFrame */
+/** @typedef {import("./types.js").UserFrame} UserFrame */
+/** @typedef {import("./types.js").TokenExpiringFrame} TokenExpiringFrame */
+/** @typedef {import("./types.js").ReconnectFrame} ReconnectFrame */
+/** @typedef {import("./types.js").ServerFrame} ServerFrame */
+/** @typedef {import("./types.js").Change} Change */
+/** @typedef {import("./types.js").Changes} Changes */
+/** @typedef {import("./types.js").ThreadPage} ThreadPage */
+/** @typedef {import("./types.js").Snapshot} Snapshot */
+/** @typedef {import("./types.js").MessagePage} MessagePage */
+/** @typedef {import("./types.js").BlockPage} BlockPage */
+/** @typedef {import("./types.js").HeldThread} HeldThread */
+/** @typedef {import("./types.js").ShownThread} ShownThread */
+/** @typedef {import("./types.js").ShownMessage} ShownMessage */
+/** @typedef {import("./types.js").Entry} Entry */
+/** @typedef {import("./types.js").Range} Range */
+/** @typedef {import("./types.js").Stored} Stored */
+/** @typedef {import("./types.js").Batch} Batch */
+/** @typedef {import("./types.js").Store} Store */
+/** @typedef {import("./types.js").SocketLike} SocketLike */
+/** @typedef {import("./types.js").State} State */
+/** @typedef {import("./types.js").StopReason} StopReason */
+/** @typedef {import("./types.js").Timing} Timing */
 /** @typedef {import("./types.js").Options} Options */
+/** @typedef {import("./types.js").SendOptions} SendOptions */
+/** @typedef {import("./types.js").UploadOptions} UploadOptions */
+/** @typedef {import("./types.js").Sent} Sent */
+/** @typedef {import("./types.js").Sending} Sending */
+/** @typedef {import("./types.js").Events} Events */
+/** @typedef {import("./types.js").AnyEvent} AnyEvent */

@@ -6,8 +6,7 @@ import { State } from "./state.js";
 /** @returns {Batch} */
 const empty = () => ({ threads: [], messages: [], ranges: [], removed: [], settled: [] });
 
-export class Keeper {
-  state = new State();
+export class Keeper extends State {
   /** The place in the feed that everything held is good up to. @type {string | null} */
   cursor = null;
   /** Where the list of threads goes on. @type {string | null} */
@@ -26,22 +25,23 @@ export class Keeper {
   /**
    * @param {Store} store
    * @param {number} delay milliseconds
-   * @param {{ lost(): void, failed(error: unknown): void }} on `lost`: another tab has replaced what is stored
+   * @param {{ onReplaced(): void, troubled(error: unknown): void }} on `onReplaced`: by another tab
    */
   constructor(store, delay, on) {
+    super();
     this.store = store;
     this.delay = delay;
     this.on = on;
   }
 
   /** @param {number} keep */
-  async load(keep) {
+  async open(keep) {
     const stored = await this.store.load(keep);
+    this.load(stored);
     this.#forget();
     this.#broken = false;
     this.#generation = stored.generation;
     ({ cursor: this.cursor, next: this.next, user_id: this.userId } = stored);
-    this.state.load(stored);
     return stored.outbox;
   }
 
@@ -63,33 +63,33 @@ export class Keeper {
     this.#soon();
   }
 
-  /** @param {ThreadState & Partial<HeldThread>} thread */
+  /** @param {ThreadState & Partial<HeldThread>} thread @override */
   thread(thread) {
-    const held = this.state.thread(thread);
+    const held = super.thread(thread);
     if (held) this.#batch.threads.push(held);
     this.#soon();
     return held;
   }
 
-  /** @param {Message} message */
+  /** @param {Message} message @override */
   message(message) {
-    const applied = this.state.message(message);
+    const applied = super.message(message);
     if (applied) this.#batch.messages.push(message);
     if (message.client_ref) this.#batch.settled.push(message.client_ref);
     this.#soon();
     return applied;
   }
 
-  /** @param {Range} range */
+  /** @param {Range} range @override */
   range(range) {
-    this.state.range(range);
+    super.range(range);
     this.#batch.ranges.push(range);
     this.#soon();
   }
 
-  /** @param {number} id */
+  /** @param {number} id @override */
   remove(id) {
-    this.state.remove(id);
+    super.remove(id);
     this.#batch.removed.push(id);
     this.#soon();
   }
@@ -101,7 +101,7 @@ export class Keeper {
    */
   async reset(fill) {
     await this.#writing;
-    this.state.clear();
+    this.clear();
     this.#forget();
     fill();
     const batch = this.#take();
@@ -110,7 +110,7 @@ export class Keeper {
       (error) => {
         // What is stored is good up to an older cursor: nothing of what comes now may be added to it.
         this.#broken = true;
-        this.on.failed(error);
+        this.on.troubled(error);
       },
     );
     await this.#writing;
@@ -124,17 +124,16 @@ export class Keeper {
     const generation = this.#generation;
     this.#writing = this.store.apply(generation, batch).then(
       (applied) => {
-        if (!applied && generation === this.#generation) this.on.lost();
+        if (!applied && generation === this.#generation) this.on.onReplaced();
       },
       (error) => {
         // With what comes next: no cursor is stored without what is before it.
         const later = this.#batch;
-        this.#batch = { ...batch, ...later };
-        for (const key of /** @type {const} */ (["threads", "messages", "ranges", "removed", "settled"])) {
-          /** @type {any} */ (this.#batch)[key] = [...batch[key], ...later[key]];
-        }
+        /** @type {any} */
+        const both = (this.#batch = { ...batch, ...later });
+        for (const key in empty()) both[key] = /** @type {any} */ (batch)[key].concat(/** @type {any} */ (later)[key]);
         this.#dirty = true;
-        this.on.failed(error);
+        this.on.troubled(error);
       },
     );
     await this.#writing;
@@ -150,9 +149,6 @@ export class Keeper {
     const batch = this.#batch;
     this.#batch = empty();
     this.#dirty = false;
-    // Of several states of one object the last: it is the newest.
-    batch.threads = [...new Map(batch.threads.map((thread) => [thread.id, thread])).values()];
-    batch.messages = [...new Map(batch.messages.map((message) => [message.id, message])).values()];
     return batch;
   }
 

@@ -3,10 +3,11 @@
  * an own message, or refused for good. One text per thread is under way, by one user of the store.
  */
 
-/** @import { AckFrame, Entry, ErrorCode, ErrorFrame, Limits, Message, Sent, Store, Uuid } from "./types.js" */
-/** @import { Socket } from "./socket.js" */
-import { Backoff } from "./backoff.js";
-import { ChatError, asChatError, errorOf } from "./errors.js";
+/** @import { AckFrame, ChatMessageFrame, Entry, ErrorCode, Message, Sent, Store, Uuid } from "./types.js" */
+/** @import { Calls } from "./calls.js" */
+/** @import { Backoff } from "./backoff.js" */
+/** @import { Emitter } from "./emitter.js" */
+import { ChatError, asChatError } from "./errors.js";
 
 /** Texts under way in all: the server reads no further at 256 unanswered. */
 const MOST_UNDER_WAY = 64;
@@ -14,58 +15,60 @@ const MOST_UNDER_WAY = 64;
 const MOST_SETTLED = 1000;
 
 /**
- * @typedef {object} OutboxOptions
- * @property {Store} store
- * @property {number} uploads at a time
- * @property {() => Backoff} backoff
- * @property {(entry: Entry, signal: AbortSignal) => Promise<Message>} upload
- * @property {(entry: Entry, ack: AckFrame) => void} acked to keep the message, and remove the entry from the store
- * @property {(message: Message) => void} uploaded the same
- * @property {(peerId: Uuid | null) => void} changed
- * @property {(entry: Entry, error: ChatError) => void} failed
- * @property {(error: unknown) => void} troubled by the store
+ * @typedef {object} OutboxEvents
+ * @property {Backoff} backoff
+ * @property {(entry: Entry, signal: AbortSignal) => Promise<Message>} onUpload
+ * @property {(entry: Entry, ack: AckFrame) => void} onAcked to keep the message, and settle it
+ * @property {(message: Message) => void} onUploaded the same
+ * @property {(error: unknown) => void} troubled
  */
 
 export class Outbox {
   /** @type {Map<Uuid, Entry>} */
   entries = new Map();
-  /** @type {Limits | null} */
-  limits = null;
   /** @type {Map<Uuid, { resolve(sent: Sent): void, reject(error: Error): void }>} */
   #promises = new Map();
   /** @type {Set<Uuid>} */
   #settled = new Set();
-  /** @type {Set<Uuid>} */
+  /** Texts that are `calls`. @type {Set<Uuid>} */
   #underWay = new Set();
-  /** Of threads, by peer, and of uploads. @type {Map<Uuid, { backoff: Backoff, timer?: ReturnType<typeof setTimeout> }>} */
-  #waits = new Map();
   /** @type {Map<Uuid, AbortController>} */
   #uploads = new Map();
-  /** @type {Socket | null} */
-  #socket = null;
+  /** Uploads that were refused for now. @type {Map<Uuid, { wait: () => number, timer?: ReturnType<typeof setTimeout> }>} */
+  #waits = new Map();
+  #connected = false;
   /** @type {AbortController | null} */
   #asked = null;
   /** @type {(() => void) | null} */
   #release = null;
+  /** It is this client's, and was read since. */
   #ready = false;
 
-  /** @param {OutboxOptions} of */
-  constructor(of) {
-    this.of = of;
+  /**
+   * @param {Store} store
+   * @param {Calls} calls
+   * @param {Emitter} emitter
+   * @param {number} most uploads at a time
+   * @param {OutboxEvents} on
+   */
+  constructor(store, calls, emitter, most, on) {
+    this.store = store;
+    this.calls = calls;
+    this.emitter = emitter;
+    this.most = most;
+    this.on = on;
   }
 
   /** @param {Entry[]} entries */
   load(entries) {
     for (const entry of entries) if (!this.#settled.has(entry.client_ref)) this.entries.set(entry.client_ref, entry);
-    this.of.changed(null);
+    this.#changed(null);
   }
 
-  /**
-   * Reads it again: another tab has changed it, or had it.
-   */
+  /** Reads it again: another tab has changed it, or had it. */
   async reload() {
     const before = [...this.entries.keys()];
-    const stored = await this.of.store.outbox();
+    const stored = await this.store.outbox();
     const refs = new Set(stored.map((entry) => entry.client_ref));
     for (const ref of before) if (!refs.has(ref) && !this.#underWay.has(ref)) this.entries.delete(ref);
     this.load(stored);
@@ -79,13 +82,14 @@ export class Outbox {
    * @returns {Promise<{ sent: Promise<Sent> }>}
    */
   async add(entry) {
-    const seq = await this.of.store.put(entry);
-    this.entries.set(entry.client_ref, { ...entry, seq });
+    const ref = entry.client_ref;
+    const seq = await this.store.put(entry);
+    this.entries.set(ref, { ...entry, seq });
     /** @type {Promise<Sent>} */
-    const sent = new Promise((resolve, reject) => this.#promises.set(entry.client_ref, { resolve, reject }));
+    const sent = new Promise((resolve, reject) => this.#promises.set(ref, { resolve, reject }));
     // Who does not look at it is told by events.
     sent.catch(() => {});
-    this.of.changed(entry.peer_id);
+    this.#changed(entry.peer_id);
     this.pump();
     return { sent };
   }
@@ -98,8 +102,7 @@ export class Outbox {
   async retry(ref) {
     const entry = this.entries.get(ref);
     if (!entry?.failed) return false;
-    const { failed: _, ...again } = entry;
-    await this.#replace(again);
+    await this.#replace({ ...entry, failed: undefined });
     this.pump();
     return true;
   }
@@ -111,30 +114,27 @@ export class Outbox {
    */
   async discard(ref) {
     const entry = this.entries.get(ref);
-    if (!entry || this.#underWay.has(ref)) return false;
-    this.entries.delete(ref);
+    if (!entry || (this.#underWay.has(ref) && !this.calls.waits(ref))) return false;
+    this.#forget(ref);
     this.#uploads.get(ref)?.abort();
-    await this.of.store.remove(ref);
-    this.#reject(ref, new ChatError("cancelled", "", { clientRef: ref }));
-    this.of.changed(entry.peer_id);
+    await this.store.remove(ref);
+    this.#reject(ref, new ChatError("cancelled"));
+    this.#changed(entry.peer_id);
     this.pump();
     return true;
   }
 
-  /** @param {Socket} socket */
-  connected(socket) {
-    this.#socket = socket;
-    this.#underWay.clear();
+  connected() {
+    this.#connected = true;
     this.#acquire();
     this.pump();
   }
 
-  /** @param {string | null} culprit the `ref` of the frame that the server closed for */
-  lost(culprit) {
-    this.#socket = null;
+  lost() {
+    this.#connected = false;
+    // When this client has the outbox again, they are sent again.
+    for (const ref of this.#underWay) this.calls.forget(ref);
     this.#underWay.clear();
-    const entry = culprit && this.entries.get(culprit);
-    if (entry) this.#fail(entry, new ChatError("message_too_large", "the server closed the connection for it"));
     this.#letGo();
   }
 
@@ -143,40 +143,27 @@ export class Outbox {
     for (const upload of this.#uploads.values()) upload.abort();
     for (const { timer } of this.#waits.values()) clearTimeout(timer);
     this.#waits.clear();
-    this.lost(null);
-    for (const ref of this.#promises.keys()) this.#reject(ref, new ChatError("closed", "", { clientRef: ref }));
-  }
-
-  /** @param {AckFrame | ErrorFrame} frame */
-  answered(frame) {
-    const ref = (frame.client_ref ?? frame.ref ?? "").toLowerCase();
-    const entry = this.entries.get(ref);
-    if (!entry || !this.#underWay.delete(ref)) return;
-    if (frame.action === "ack") {
-      this.of.acked(entry, frame);
-      this.settled(ref, { message_id: frame.message_id ?? 0, thread: frame.thread ?? 0, created: frame.created ?? "" });
-    } else this.#refused(entry, entry.peer_id, errorOf(frame));
+    this.lost();
+    for (const ref of this.#promises.keys()) this.#reject(ref, new ChatError("closed"));
   }
 
   /**
    * Its message is stored. The first to tell so settles it.
    *
-   * @param {Uuid} ref
-   * @param {Omit<Sent, "client_ref">} sent
+   * @param {Sent} sent
    */
-  settled(ref, sent) {
+  settled(sent) {
+    const ref = sent.client_ref;
     const entry = this.entries.get(ref);
     this.#settled.add(ref);
     if (this.#settled.size > MOST_SETTLED) for (const old of this.#settled) if (this.#settled.delete(old)) break;
-    this.#underWay.delete(ref);
-    this.entries.delete(ref);
-    this.#promises.get(ref)?.resolve({ client_ref: ref, ...sent });
+    this.#forget(ref);
+    this.#promises.get(ref)?.resolve(sent);
     this.#promises.delete(ref);
-    if (!entry) return false;
-    this.#calm(entry.file ? ref : entry.peer_id);
-    this.of.changed(entry.peer_id);
+    if (!entry) return;
+    this.emitter.emit("sent", sent);
+    this.#changed(entry.peer_id);
     this.pump();
-    return true;
   }
 
   /**
@@ -203,10 +190,9 @@ export class Outbox {
       const { client_ref: ref, peer_id: peer, failed, file } = entry;
       if (failed) continue;
       if (file) this.#upload(entry);
-      else if (this.#socket && !threads.has(peer)) {
+      else if (this.#connected && !threads.has(peer)) {
         threads.add(peer);
-        const waits = this.#waits.get(peer)?.timer;
-        if (!waits && !this.#underWay.has(ref) && this.#underWay.size < MOST_UNDER_WAY) this.#send(entry);
+        if (!this.#underWay.has(ref) && this.#underWay.size < MOST_UNDER_WAY) this.#send(entry);
       }
     }
   }
@@ -215,74 +201,73 @@ export class Outbox {
     return [...this.entries.values()].sort((a, b) => a.seq - b.seq);
   }
 
+  /** @param {Uuid | null} peer_id */
+  #changed(peer_id) {
+    this.emitter.emit("outbox", { peer_id });
+  }
+
   /** @param {Entry} entry */
-  #send(entry) {
+  async #send(entry) {
     const { client_ref, peer_id, message_body, reply_to, meta } = entry;
-    /** @type {import("./types.js").ChatMessageFrame} */
-    const frame = { action: "chat_message", ref: client_ref, message_body, receiver_id: peer_id, client_ref };
+    /** @type {ChatMessageFrame} */
+    const frame = { action: "chat_message", message_body, receiver_id: peer_id, client_ref };
     if (reply_to) frame.reply_to = reply_to;
     if (meta) frame.meta = meta;
-    // A frame over its limit would close the connection.
-    const most = this.limits?.max_frame_bytes;
-    if (most && new TextEncoder().encode(JSON.stringify(frame)).length > most) {
-      return void this.#fail(entry, new ChatError("message_too_large"));
-    }
     this.#underWay.add(client_ref);
-    this.#socket?.send(frame);
+    try {
+      await this.calls.call(frame, client_ref, (ack) => this.on.onAcked(entry, ack), 0);
+    } catch (error) {
+      this.#underWay.delete(client_ref);
+      this.#refused(entry, asChatError(error));
+    }
   }
 
   /** @param {Entry} entry */
   async #upload(entry) {
     const ref = entry.client_ref;
-    if (this.#uploads.has(ref) || this.#uploads.size >= this.of.uploads || this.#waits.get(ref)?.timer) return;
+    if (this.#uploads.has(ref) || this.#uploads.size >= this.most || this.#waits.get(ref)?.timer) return;
     const abort = new AbortController();
     this.#uploads.set(ref, abort);
     try {
       // From now on it is asked for before it is repeated.
       if (!entry.begun) await this.#replace({ ...entry, begun: true });
-      const message = await this.of.upload(entry, abort.signal);
-      this.of.uploaded(message);
-      this.settled(ref, { message_id: message.id, thread: message.thread, created: message.created });
+      this.on.onUploaded(await this.on.onUpload(entry, abort.signal));
     } catch (error) {
-      if (!abort.signal.aborted && this.entries.has(ref)) this.#refused(entry, ref, asChatError(error));
+      const failed = asChatError(error);
+      if (abort.signal.aborted) return;
+      if (failed.transient) this.#later(ref, failed.retryAfter);
+      else this.#refused(entry, failed);
     } finally {
       this.#uploads.delete(ref);
-      if (this.#socket) this.pump();
+      if (this.#connected) this.pump();
       else this.#letGo();
     }
   }
 
   /**
-   * @param {Entry} entry
-   * @param {Uuid} lane the thread's peer, or the upload
-   * @param {ChatError} error
-   */
-  #refused(entry, lane, error) {
-    if (error.transient || error.code === "invalid_token") return this.#later(lane, error.retryAfter);
-    // What it answers is gone.
-    if (error.code === "not_found" && entry.reply_to) {
-      this.#replace({ ...entry, reply_to: null }).then(() => this.pump(), this.of.troubled);
-    } else this.#fail(entry, error);
-  }
-
-  /**
-   * @param {Uuid} lane
+   * @param {Uuid} ref
    * @param {number | null} wait milliseconds
    */
-  #later(lane, wait) {
-    const held = this.#waits.get(lane) ?? { backoff: this.of.backoff() };
-    clearTimeout(held.timer);
+  #later(ref, wait) {
+    const held = this.#waits.get(ref) ?? { wait: this.on.backoff() };
     held.timer = setTimeout(() => {
       held.timer = undefined;
       this.pump();
-    }, wait ?? held.backoff.next());
-    this.#waits.set(lane, held);
+    }, wait ?? held.wait());
+    this.#waits.set(ref, held);
   }
 
-  /** @param {Uuid} lane */
-  #calm(lane) {
-    clearTimeout(this.#waits.get(lane)?.timer);
-    this.#waits.delete(lane);
+  /**
+   * @param {Entry} entry
+   * @param {ChatError} error
+   */
+  #refused(entry, error) {
+    const held = this.entries.get(entry.client_ref);
+    // Without a token the connection ends, and it is sent over the next.
+    if (!held || error.code === "invalid_token") return;
+    if (error.code !== "not_found" || !entry.reply_to) return this.#fail(held, error);
+    // What it answers is gone.
+    this.#replace({ ...held, reply_to: null }).then(() => this.pump(), this.on.troubled);
   }
 
   /**
@@ -290,18 +275,27 @@ export class Outbox {
    * @param {ChatError} error
    */
   #fail(entry, error) {
-    error.clientRef = entry.client_ref;
-    this.#replace({ ...entry, failed: /** @type {ErrorCode} */ (error.code) }).catch(this.of.troubled);
-    this.#reject(entry.client_ref, error);
-    this.of.failed(entry, error);
+    const { client_ref, peer_id } = entry;
+    this.#replace({ ...entry, failed: /** @type {ErrorCode} */ (error.code) }).catch(this.on.troubled);
+    this.#reject(client_ref, error);
+    this.emitter.emit("failed", { client_ref, peer_id, error });
     this.pump();
   }
 
   /** @param {Entry} entry */
   async #replace(entry) {
     this.entries.set(entry.client_ref, entry);
-    this.of.changed(entry.peer_id);
-    await this.of.store.put(entry);
+    this.#changed(entry.peer_id);
+    await this.store.put(entry);
+  }
+
+  /** @param {Uuid} ref */
+  #forget(ref) {
+    this.entries.delete(ref);
+    this.#underWay.delete(ref);
+    this.calls.forget(ref);
+    clearTimeout(this.#waits.get(ref)?.timer);
+    this.#waits.delete(ref);
   }
 
   /**
@@ -309,6 +303,7 @@ export class Outbox {
    * @param {ChatError} error
    */
   #reject(ref, error) {
+    error.clientRef = ref;
     this.#promises.get(ref)?.reject(error);
     this.#promises.delete(ref);
   }
@@ -316,29 +311,27 @@ export class Outbox {
   /** Waits until no other tab has the outbox. */
   async #acquire() {
     if (this.#release || this.#asked) return;
-    const asked = (this.#asked = new AbortController());
+    const { signal } = (this.#asked = new AbortController());
     try {
-      const release = (await this.of.store.lock?.(asked.signal)) ?? (() => {});
-      if (asked.signal.aborted) return release();
+      const release = (await this.store.lock?.(signal)) ?? (() => {});
+      if (signal.aborted) return release();
       this.#release = release;
       await this.reload();
-      this.#ready = !asked.signal.aborted;
-      this.pump();
     } catch (error) {
-      if (asked.signal.aborted) return;
-      this.of.troubled(error);
       // Without a store that can be read, what this tab has.
-      this.#ready = this.#release !== null;
-    } finally {
-      if (this.#asked === asked) this.#asked = null;
+      if (!signal.aborted) this.on.troubled(error);
     }
+    if (signal.aborted) return;
+    this.#asked = null;
+    this.#ready = this.#release !== null;
+    this.pump();
   }
 
   /** Lets another tab have it, when no upload is under way any more. */
   #letGo() {
     this.#asked?.abort();
     this.#asked = null;
-    if (this.#socket || this.#uploads.size) return;
+    if (this.#connected || this.#uploads.size) return;
     this.#ready = false;
     this.#release?.();
     this.#release = null;

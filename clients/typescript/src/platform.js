@@ -1,29 +1,21 @@
-/** What the platform tells by itself, in browsers. */
+/** What the platform tells by itself, in browsers, and what it is to give. */
 
 /**
- * @param {(newNetwork: boolean) => void} wake
+ * @param {() => void} wake
  * @returns {() => void} ends it
  */
 export function watchPlatform(wake) {
-  const { document, addEventListener, removeEventListener } = globalThis;
-  if (!document || !addEventListener) return () => {};
-  const shown = () => void (document.visibilityState === "visible" && wake(false));
-  const online = () => wake(true);
-  document.addEventListener("visibilitychange", shown);
-  addEventListener("online", online);
-  return () => {
-    document.removeEventListener("visibilitychange", shown);
-    removeEventListener("online", online);
-  };
+  const { document } = globalThis;
+  const end = new AbortController();
+  const { signal } = end;
+  document?.addEventListener("visibilitychange", () => document.hidden || wake(), { signal });
+  if (document) addEventListener("online", wake, { signal });
+  return () => end.abort();
 }
 
 /** A UUID, also where the page is no secure context. */
-export function randomUuid() {
-  const { crypto } = globalThis;
-  if (crypto?.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 15) | 64;
-  bytes[8] = (bytes[8] & 63) | 128;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
+export const randomUuid = () =>
+  globalThis.crypto.randomUUID?.() ??
+  "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (digit) =>
+    (+digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (+digit / 4)))).toString(16),
+  );

@@ -18,12 +18,12 @@ export class Receipts {
   /**
    * @param {Calls} calls
    * @param {number} delay milliseconds
-   * @param {(peerId: Uuid, ack: AckFrame) => void} marked
+   * @param {{ onMarked(peerId: Uuid, ack: AckFrame): void }} on
    */
-  constructor(calls, delay, marked) {
+  constructor(calls, delay, on) {
     this.calls = calls;
     this.delay = delay;
-    this.marked = marked;
+    this.on = on;
   }
 
   /**
@@ -83,7 +83,7 @@ export class Receipts {
     let again = false;
     try {
       const frame = { action: kind, peer_id: peerId, up_to: upTo };
-      await this.calls.call(frame, `${kind} ${peerId}`, (ack) => this.marked(peerId, ack));
+      await this.calls.call(frame, `${kind} ${peerId}`, (ack) => this.on.onMarked(peerId, ack));
     } catch (error) {
       // Any other: there is no such thread, or message.
       again = asChatError(error).transient;

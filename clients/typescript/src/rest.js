@@ -1,18 +1,20 @@
 /** The routes below `/v2/`. */
 
-/** @import { ErrorCode } from "./types.js" */
-/** @import { Tokens } from "./token.js" */
+/** @import { ErrorCode, Options } from "./types.js" */
 import { ChatError, asChatError } from "./errors.js";
+import { Tokens } from "./token.js";
 
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query */
 
 export class Rest {
   /**
-   * @param {{ url: string, tokens: Tokens, fetch: typeof globalThis.fetch, timeout: number }} of timeout in milliseconds
+   * @param {Pick<Options, "url" | "token">} options
+   * @param {typeof globalThis.fetch} fetch
+   * @param {number} timeout milliseconds
    */
-  constructor({ url, tokens, fetch, timeout }) {
+  constructor({ url, token }, fetch, timeout) {
     this.url = url.replace(/\/+$/, "");
-    this.tokens = tokens;
+    this.tokens = new Tokens(token);
     this.fetch = fetch;
     this.timeout = timeout;
   }
@@ -44,30 +46,18 @@ export class Rest {
    * @returns {Promise<any>}
    */
   request(method, path, { query, body, signal } = {}) {
-    return this.withToken(async (token) => {
-      const late = new AbortController();
-      const abort = () => late.abort();
-      const timer = setTimeout(abort, this.timeout);
-      signal?.addEventListener("abort", abort);
-      try {
+    return this.withToken((token) =>
+      abortable(this.timeout, signal, async (signal) => {
         const headers = /** @type {Record<string, string>} */ ({ Authorization: `Bearer ${token}` });
-        if (body !== undefined) headers["Content-Type"] = "application/json";
+        const init = /** @type {RequestInit} */ ({ method, headers, signal });
+        if (body !== undefined) {
+          headers["Content-Type"] = "application/json";
+          init.body = JSON.stringify(body);
+        }
         const { fetch } = this;
-        const answer = await fetch(this.address(path, query), {
-          method,
-          headers,
-          body: body === undefined ? undefined : JSON.stringify(body),
-          signal: late.signal,
-        });
-        // Cut in the middle, this fails.
-        return answered(answer.status, await answer.text(), answer.headers.get("Retry-After"));
-      } catch (error) {
-        throw signal?.aborted ? new ChatError("cancelled") : asChatError(error);
-      } finally {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-      }
-    });
+        return answered(await fetch(this.address(path, query), init));
+      }),
+    );
   }
 
   /**
@@ -81,33 +71,66 @@ export class Rest {
       return await work(token);
     } catch (error) {
       if (!(error instanceof ChatError && error.code === "invalid_token")) throw error;
-      return work(await this.tokens.replace(token));
+      return work(await this.tokens.get(token));
     }
   }
 
   /**
-   * The pages of a list, each as the server gives it.
+   * The items of a list, page by page.
    *
+   * @param {string} key of the items in a page
    * @param {string} path
    * @param {Query} [query]
    * @returns {AsyncGenerator<any, void, void>}
    */
-  async *pages(path, query = {}) {
-    for (let next = null; ; ) {
-      const page = await this.get(path, next === null ? query : { limit: query.limit, next });
-      yield page;
-      next = page.next;
-      if (next === null) return;
+  async *items(key, path, query) {
+    for (let page = null; page?.next !== null; ) {
+      page = await this.get(path, page ? { limit: query?.limit, next: page.next } : query);
+      yield* page[key];
     }
   }
 }
 
 /**
- * @param {number} status
- * @param {string} text
- * @param {string | null} [wait] seconds
+ * Fails with `no_answer` where `work` takes longer than `idle` without having moved, and with `cancelled` by the app.
+ *
+ * @template T
+ * @param {number} idle milliseconds
+ * @param {AbortSignal | undefined} signal
+ * @param {(signal: AbortSignal, moved: () => void) => Promise<T>} work
+ * @returns {Promise<T>}
  */
-export function answered(status, text, wait) {
+export async function abortable(idle, signal, work) {
+  const late = new AbortController();
+  const abort = () => late.abort();
+  /** @type {ReturnType<typeof setTimeout>} */
+  let timer;
+  const moved = () => {
+    clearTimeout(timer);
+    timer = setTimeout(abort, idle);
+  };
+  moved();
+  signal?.addEventListener("abort", abort);
+  try {
+    if (signal?.aborted) abort();
+    return await work(late.signal, moved);
+  } catch (error) {
+    throw signal?.aborted ? new ChatError("cancelled") : asChatError(error);
+  } finally {
+    // @ts-ignore: it is set
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/**
+ * What an answer has. Cut in the middle, it fails.
+ *
+ * @param {Pick<Response, "status" | "text"> & { headers: Pick<Headers, "get"> }} answer
+ */
+export async function answered(answer) {
+  const { status } = answer;
+  const text = await answer.text();
   if (status >= 200 && status < 300) return text ? JSON.parse(text) : null;
   /** @type {{ code?: ErrorCode, detail?: string, reset?: "epoch" | "unknown" }} */
   let problem = {};
@@ -116,9 +139,10 @@ export function answered(status, text, wait) {
   } catch {
     // Of a proxy.
   }
+  const wait = answer.headers.get("Retry-After");
   throw new ChatError(problem.code ?? codeOf(status), problem.detail, {
     status,
-    retryAfter: wait && Number(wait) >= 0 ? Number(wait) * 1000 : null,
+    retryAfter: wait && +wait >= 0 ? +wait * 1000 : null,
     reset: problem.reset,
   });
 }
@@ -129,9 +153,7 @@ export function answered(status, text, wait) {
  * @param {number} status
  * @returns {ErrorCode}
  */
-function codeOf(status) {
-  if (status === 401) return "invalid_token";
-  if (status === 413) return "message_too_large";
-  if (status === 429) return "rate_limited";
-  return status >= 500 || status < 400 || status === 408 ? "unavailable" : status === 404 ? "not_found" : "not_allowed";
-}
+const codeOf = (status) =>
+  /** @type {Record<number, ErrorCode>} */ ({ 401: "invalid_token", 408: "unavailable", 413: "message_too_large", 429: "rate_limited" })[
+    status
+  ] ?? (status >= 400 && status < 500 ? "not_found" : "unavailable");

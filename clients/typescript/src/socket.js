@@ -12,8 +12,6 @@ export class Socket {
   greeted = false;
   live = false;
   #open = true;
-  /** Sizes of the frames that wait for an answer, in the order sent. @type {Map<string, number>} */
-  #unanswered = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {SocketLike | null} */
@@ -50,10 +48,8 @@ export class Socket {
    */
   send(frame) {
     if (!this.#open || !this.greeted) return false;
-    const text = JSON.stringify(frame);
-    if (frame.ref) this.#unanswered.set(frame.ref, text.length);
     try {
-      this.#socket?.send(text);
+      this.#socket?.send(JSON.stringify(frame));
       return true;
     } catch {
       return false;
@@ -65,17 +61,6 @@ export class Socket {
     if (!this.send({ action: "ping" })) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.drop(), this.#timing.pong);
-  }
-
-  /**
-   * The `ref` of the frame that the server closed for: the largest of those without an answer, or the last.
-   *
-   * @param {boolean} largest
-   */
-  culprit(largest) {
-    const sent = [...this.#unanswered];
-    if (largest) sent.sort((a, b) => a[1] - b[1]);
-    return sent.at(-1)?.[0] ?? null;
   }
 
   /** Closes it. Nobody is told. */
@@ -111,7 +96,6 @@ export class Socket {
     if (!this.greeted && action !== "hello") return this.drop();
     this.greeted = true;
     if (action === "live") this.live = true;
-    if ((action === "ack" || action === "error") && frame.ref) this.#unanswered.delete(frame.ref);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.probe(), this.#timing.silence);
     this.#on.frame(frame, this);

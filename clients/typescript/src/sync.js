@@ -1,6 +1,7 @@
 /** What the server tells, by frames and answers, into the state: upserts, snapshots, and reads of what is missing. */
 
 /** @import { Message, MessageFrame, Reset, Thread, ThreadState, Uuid } from "./types.js" */
+/** @import { Emitter } from "./emitter.js" */
 /** @import { Keeper } from "./keeper.js" */
 /** @import { Query, Rest } from "./rest.js" */
 import { ChatError, asChatError } from "./errors.js";
@@ -13,12 +14,10 @@ const MOST_WAITING = 20_000;
 
 /**
  * @typedef {object} SyncEvents
- * @property {(message: Message, ring: boolean) => void} message it came, or changed
- * @property {(message: Message) => void} arrived one that is here now
- * @property {(peerId: Uuid) => void} thread it came, or changed
- * @property {(message: Message) => void} own one with a `client_ref`: a send is settled
- * @property {(reset: Reset | "behind" | "new") => void} reset everything held was replaced
- * @property {() => void} gaveUp the snapshot could not be had
+ * @property {(message: Message) => void} onArrived one that is here now
+ * @property {(peerId: Uuid) => void} onThread it came, or changed
+ * @property {(message: Message) => void} onOwn one with a `client_ref`: a send is settled
+ * @property {() => void} onGaveUp the snapshot could not be had
  * @property {(error: unknown) => void} troubled
  */
 
@@ -38,21 +37,19 @@ export class Sync {
   /**
    * @param {Keeper} keeper
    * @param {Rest} rest
+   * @param {Emitter} emitter
    * @param {SyncEvents} on
    */
-  constructor(keeper, rest, on) {
+  constructor(keeper, rest, emitter, on) {
     this.keeper = keeper;
     this.rest = rest;
+    this.emitter = emitter;
     this.on = on;
-  }
-
-  get state() {
-    return this.keeper.state;
   }
 
   /** What was not read yet when the store was left. */
   loaded() {
-    for (const { peer, peer_id } of this.state.threads.values()) if (!peer) this.#unread.add(peer_id);
+    for (const { peer, peer_id } of this.keeper.threads.values()) if (!peer) this.#unread.add(peer_id);
   }
 
   /**
@@ -69,7 +66,7 @@ export class Sync {
   /** @param {any} frame a `message` or `thread`; of a page without a cursor */
   change(frame) {
     if (this.#waiting) {
-      if (this.#waiting.push(frame) > MOST_WAITING) this.on.gaveUp();
+      if (this.#waiting.push(frame) > MOST_WAITING) this.on.onGaveUp();
       return;
     }
     if (frame.action === "message") this.#message(frame);
@@ -92,34 +89,34 @@ export class Sync {
   take(message) {
     const { client_ref } = message;
     const applied = this.keeper.message(message);
-    if (client_ref) this.on.own(message);
+    if (client_ref) this.on.onOwn(message);
     return applied;
   }
 
   /** @param {Pick<MessageFrame, "message" | "new">} frame */
   #message({ message, new: isNew }) {
     const { id, thread, attachment, deleted, hidden } = message;
-    const held = this.state.messages.has(id);
+    const held = this.keeper.messages.has(id);
     const peerId = this.peerOf(message);
     this.#know(message, peerId);
     const applied = this.take(message);
-    const from = this.state.from(thread);
+    const from = this.keeper.from(thread);
     // All that is behind a text that is new is new, too, and comes. A file may be dispatched late.
     if (isNew && !attachment && !(from !== undefined && from <= id)) {
       this.keeper.range({ thread, from: id, before: from ?? id });
     }
     if (!applied) return;
     const ring = isNew && !held && message.sender_id === peerId && !deleted && !hidden;
-    this.on.message(message, ring);
-    if (isNew && !held) this.on.arrived(message);
-    this.on.thread(peerId);
+    this.emitter.emit("message", { message, ring });
+    if (isNew && !held) this.on.onArrived(message);
+    this.on.onThread(peerId);
   }
 
   /** @param {ThreadState} thread */
   #thread(thread) {
     const held = this.keeper.thread(thread);
     if (held && !held.peer) this.#read(held.peer_id);
-    if (held) this.on.thread(held.peer_id);
+    if (held) this.on.onThread(held.peer_id);
   }
 
   /** @param {Thread} thread as REST gives it */
@@ -127,10 +124,10 @@ export class Sync {
     this.keeper.thread(thread);
     if (last_message) {
       this.take(last_message);
-      this.on.arrived(last_message);
+      this.on.onArrived(last_message);
       this.keeper.range({ thread: thread.id, from: last_message.id, before: Infinity });
     } else this.keeper.range({ thread: thread.id, from: thread.last_id + 1, before: Infinity });
-    this.on.thread(thread.peer_id);
+    this.on.onThread(thread.peer_id);
   }
 
   /**
@@ -156,12 +153,12 @@ export class Sync {
         });
         const waiting = this.#waiting ?? [];
         this.#waiting = null;
-        this.on.reset(reset);
+        this.emitter.emit("reset", { reset });
         for (const frame of waiting) this.change(frame);
         this.catchUp();
       } catch (error) {
         // What waits is dropped with the connection: the cursor that is held is still no good.
-        this.on.gaveUp();
+        this.on.onGaveUp();
         this.#waiting = null;
         throw error;
       }
@@ -224,7 +221,7 @@ export class Sync {
    * @param {Uuid} peerId
    */
   #know({ thread }, peerId) {
-    if (this.state.threads.has(thread)) return;
+    if (this.keeper.threads.has(thread)) return;
     this.keeper.thread(unknownThread(thread, peerId));
     this.#read(peerId);
   }
@@ -242,8 +239,8 @@ export class Sync {
    * @param {number} limit
    */
   async history(peerId, limit) {
-    const held = this.state.withPeer(peerId);
-    const from = held && this.state.from(held.id);
+    const held = this.keeper.withPeer(peerId);
+    const from = held && this.keeper.from(held.id);
     if (from === 0) return false;
     const before = from ?? Infinity;
     const page = await this.#answer(`/v2/threads/${peerId}/messages`, { before: from, limit });
@@ -257,7 +254,7 @@ export class Sync {
     if (thread === undefined || (!messages.length && page.next !== null)) return page.next !== null;
     const oldest = Math.min(before, ...messages.map(({ id }) => id));
     this.keeper.range({ thread, from: page.next === null ? 0 : oldest, before });
-    this.on.thread(peerId);
+    this.on.onThread(peerId);
     return page.next !== null;
   }
 
@@ -295,7 +292,7 @@ export class Sync {
   async message(id) {
     try {
       const message = await this.#answer(`/v2/messages/${id}`);
-      if (this.take(message)) this.on.message(message, false);
+      if (this.take(message)) this.emitter.emit("message", { message, ring: false });
       return message;
     } catch (error) {
       if (asChatError(error).code !== "not_found") throw error;
@@ -311,7 +308,7 @@ export class Sync {
   async #answer(path, query) {
     const era = this.#era;
     const answer = await this.rest.get(path, query);
-    if (era !== this.#era) throw new ChatError("superseded", "everything was replaced meanwhile");
+    if (era !== this.#era) throw new ChatError("superseded");
     return answer;
   }
 }

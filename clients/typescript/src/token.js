@@ -14,35 +14,25 @@ export class Tokens {
     this.#source = source;
   }
 
-  /** The one that is held, or a first one. */
-  get() {
-    return this.#token ? Promise.resolve(this.#token) : this.#ask(false);
-  }
-
   /**
-   * Another one in place of `refused`. Without one it fails with `invalid_token`.
+   * The one that is held, or another in place of `refused`. Without one it fails with `invalid_token`.
    *
-   * @param {string} refused
+   * @param {string | null} [refused]
    */
-  replace(refused) {
-    return this.#token && this.#token !== refused ? Promise.resolve(this.#token) : this.#ask(true, refused);
+  async get(refused = null) {
+    if (this.#token && this.#token !== refused) return this.#token;
+    this.#asked ??= this.#ask(refused).finally(() => (this.#asked = null));
+    return this.#asked;
   }
 
   forget() {
     this.#token = null;
   }
 
-  /**
-   * @param {boolean} refresh
-   * @param {string} [refused]
-   * @returns {Promise<string>}
-   */
-  #ask(refresh, refused) {
-    const asked = async () => {
-      const token = await this.#source({ refresh });
-      if (!token || token === refused) throw new ChatError("invalid_token", "there is no new token", { status: 401 });
-      return (this.#token = token);
-    };
-    return (this.#asked ??= asked().finally(() => (this.#asked = null)));
+  /** @param {string | null} refused */
+  async #ask(refused) {
+    const token = await this.#source({ refresh: refused !== null });
+    if (!token || token === refused) throw new ChatError("invalid_token");
+    return (this.#token = token);
   }
 }

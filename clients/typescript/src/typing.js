@@ -1,6 +1,7 @@
 /** Who is typing. The user's own is repeated while it goes on; a peer's ends by itself. */
 
 /** @import { ClientFrame, Timing, Uuid } from "./types.js" */
+/** @import { Emitter } from "./emitter.js" */
 
 /** @typedef {ReturnType<typeof setTimeout>} Timer */
 
@@ -12,11 +13,13 @@ export class Typing {
 
   /**
    * @param {Timing} timing
-   * @param {{ send(frame: ClientFrame): void, changed(peerId: Uuid, typing: boolean): void }} on
+   * @param {{ send(frame: ClientFrame): unknown }} connection
+   * @param {Emitter} emitter
    */
-  constructor(timing, on) {
+  constructor(timing, connection, emitter) {
     this.timing = timing;
-    this.on = on;
+    this.connection = connection;
+    this.emitter = emitter;
   }
 
   /**
@@ -29,12 +32,12 @@ export class Typing {
     const own = this.#own.get(peerId);
     clearTimeout(own?.idle);
     if (!typing) {
-      if (this.#own.delete(peerId)) this.on.send({ action: "typing", peer_id: peerId, typing });
+      if (this.#own.delete(peerId)) this.connection.send({ action: "typing", peer_id: peerId, typing });
       return;
     }
     const now = Date.now();
     const due = !own || now - own.told >= this.timing.typingRepeat;
-    if (due) this.on.send({ action: "typing", peer_id: peerId, typing });
+    if (due) this.connection.send({ action: "typing", peer_id: peerId, typing });
     const idle = setTimeout(() => this.set(peerId, false), this.timing.typingIdle);
     this.#own.set(peerId, { told: due ? now : own.told, idle });
   }
@@ -58,7 +61,7 @@ export class Typing {
     clearTimeout(this.#peers.get(peerId));
     this.#peers.delete(peerId);
     if (typing) this.#peers.set(peerId, setTimeout(() => this.told(peerId, false), this.timing.typingEnd));
-    if (had !== typing) this.on.changed(peerId, typing);
+    if (had !== typing) this.emitter.emit("typing", { peer_id: peerId, typing });
   }
 
   /** @param {Uuid} peerId */

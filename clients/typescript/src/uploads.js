@@ -2,8 +2,7 @@
 
 /** @import { Entry, Message } from "./types.js" */
 /** @import { Rest } from "./rest.js" */
-import { ChatError, asChatError } from "./errors.js";
-import { answered } from "./rest.js";
+import { abortable, answered } from "./rest.js";
 
 /**
  * @typedef {object} Transport
@@ -26,28 +25,19 @@ export function upload({ rest, XMLHttpRequest, idle }, entry, signal, progress) 
     client_ref: entry.client_ref,
     dispatch: entry.dispatch,
   });
-  return rest.withToken(async (token) => {
-    const late = new AbortController();
-    const abort = () => late.abort();
-    let timer = setTimeout(abort, idle);
-    /** @param {number} sent @param {number} total */
-    const moved = (sent, total) => {
-      clearTimeout(timer);
-      timer = setTimeout(abort, idle);
-      progress(sent, total);
-    };
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) abort();
-    const send = XMLHttpRequest ? byXhr(XMLHttpRequest) : byFetch(rest.fetch);
-    try {
-      return await send(address, token, form(entry), late.signal, moved, entry.file?.size ?? 0);
-    } catch (error) {
-      throw signal.aborted ? new ChatError("cancelled") : asChatError(error);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
-    }
-  });
+  const size = entry.file?.size ?? 0;
+  return rest.withToken((token) =>
+    abortable(idle, signal, (signal, moved) => {
+      /** @param {number} sent */
+      const told = (sent) => {
+        moved();
+        // The parts' heads are no part of the file.
+        progress(Math.min(sent, size), size);
+      };
+      const send = XMLHttpRequest ? byXhr(XMLHttpRequest) : byFetch(rest.fetch);
+      return send(address, token, form(entry), signal, told);
+    }),
+  );
 }
 
 /** @param {Entry} entry */
@@ -60,7 +50,7 @@ function form({ file, name, message_body, reply_to, meta }) {
   return form;
 }
 
-/** @typedef {(address: string, token: string, form: FormData, signal: AbortSignal, moved: (sent: number, total: number) => void, size: number) => Promise<Message>} Send */
+/** @typedef {(address: string, token: string, form: FormData, signal: AbortSignal, told: (sent: number) => void) => Promise<Message>} Send */
 
 /**
  * The only way in browsers that tells of progress.
@@ -68,22 +58,19 @@ function form({ file, name, message_body, reply_to, meta }) {
  * @param {new () => XMLHttpRequest} XMLHttpRequest
  * @returns {Send}
  */
-const byXhr = (XMLHttpRequest) => (address, token, form, signal, moved) =>
+const byXhr = (XMLHttpRequest) => (address, token, form, signal, told) =>
   new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", address);
     request.setRequestHeader("Authorization", `Bearer ${token}`);
-    request.upload.onprogress = ({ loaded, total }) => moved(loaded, total);
+    request.upload.onprogress = ({ loaded }) => told(loaded);
     request.onload = () => {
-      try {
-        resolve(answered(request.status, request.responseText, request.getResponseHeader("Retry-After")));
-      } catch (error) {
-        reject(error);
-      }
+      const { status, responseText } = request;
+      const headers = { get: (/** @type {string} */ name) => request.getResponseHeader(name) };
+      resolve(answered({ status, headers, text: async () => responseText }));
     };
-    request.onerror = request.onabort = () => reject(new ChatError("no_answer"));
-    signal.addEventListener("abort", () => request.abort());
-    if (signal.aborted) return reject(new ChatError("no_answer"));
+    request.onerror = request.onabort = reject;
+    signal.onabort = () => request.abort();
     request.send(form);
   });
 
@@ -93,21 +80,18 @@ const byXhr = (XMLHttpRequest) => (address, token, form, signal, moved) =>
  * @param {typeof globalThis.fetch} fetch
  * @returns {Send}
  */
-const byFetch = (fetch) => async (address, token, form, signal, moved, size) => {
+const byFetch = (fetch) => async (address, token, form, signal, told) => {
   const coded = new Response(form);
   let sent = 0;
   const counted = coded.body?.pipeThrough(
     new TransformStream({
       transform(chunk, controller) {
-        sent += chunk.byteLength;
-        // The parts' heads are no part of the file.
-        moved(Math.min(sent, size), size);
+        told((sent += chunk.byteLength));
         controller.enqueue(chunk);
       },
     }),
   );
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": coded.headers.get("Content-Type") ?? "" };
   const init = /** @type {RequestInit} */ ({ method: "POST", headers, body: counted, signal, duplex: "half" });
-  const answer = await fetch(address, init);
-  return answered(answer.status, await answer.text(), answer.headers.get("Retry-After"));
+  return answered(await fetch(address, init));
 };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { afterClose } from "../src/closes.js";
-import { Backoff } from "../src/backoff.js";
+import { growing } from "../src/backoff.js";
 import { client, connected, eventually, scripted, until } from "./tools/client.js";
 import { ME, PEER, came, hello, live, message } from "./tools/scripted.js";
 
@@ -32,17 +32,14 @@ for (const [code, greeted, expected] of [
   [4999, true, { wait: "backoff" }],
 ]) {
   test(`a close by ${code} ${greeted ? "after" : "before"} hello`, () => {
-    assert.deepEqual(afterClose(code, greeted), expected);
+    assert.deepEqual(afterClose(code, greeted), { stop: undefined, refused: false, ...expected });
   });
 }
 
 test("the backoff grows to its end, at random", () => {
-  const backoff = new Backoff(500, 60_000, () => 1);
-  const waits = Array.from({ length: 9 }, () => backoff.next());
+  const waits = Array.from({ length: 9 }, growing(500, 60_000, () => 1));
   assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
-  backoff.reset();
-  assert.equal(backoff.next(), 500);
-  assert.equal(new Backoff(500, 60_000, () => 0.25).next(), 125);
+  assert.equal(growing(500, 60_000, () => 0.25)(), 125);
 });
 
 for (const code of [1001, 1006, 1011, 1012, 1013, 4500, 4999, null]) {
@@ -178,7 +175,7 @@ test("a new network ends the wait", OPTIONS, async (t) => {
   const away = stateIs(chat, "away");
   socket.cut();
   await away;
-  chat.wake({ newNetwork: true });
+  chat.wake();
   await server.connection();
 });
 

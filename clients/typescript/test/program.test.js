@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
-import { IndexedDbStore, MemoryStore } from "../src/index.js";
+import { MemoryStore } from "../src/index.js";
+import { IndexedDbStore } from "../src/store/indexeddb.js";
 import { client, eventually, texts, until } from "./tools/client.js";
 import { load } from "./tools/packages.js";
 import { PROGRAM, Program, token } from "./tools/program.js";
@@ -54,7 +55,7 @@ test("a conversation: sends, marks, edits, files, deletions and a block", OPTION
   await upload.sent;
   const file = await eventually(() => a.messages(bob).find(({ attachment }) => attachment), "the file");
   assert.deepEqual([file.message, file.reply_to, file.attachment.name, file.attachment.size], ["a file", message_id, "bytes.bin", 50_000]);
-  const got = await fetch(a.address(file.attachment));
+  const got = await fetch(a.rest.address(file.attachment.url));
   assert.deepEqual(new Uint8Array(await got.arrayBuffer()), bytes);
   const held = await b.upload(alice, new Blob(["later"]), { dispatch: false });
   const later = (await held.sent).message_id;
@@ -87,7 +88,7 @@ test("a conversation: sends, marks, edits, files, deletions and a block", OPTION
   const read = [];
   for await (const { id } of fresh.read(bob, { order: "oldest", limit: 2 })) read.push(id);
   assert.deepEqual(read, fresh.messages(bob).map(({ id }) => id));
-  assert.equal((await fresh.me()).limits.search, fresh.limits.search);
+  assert.equal((await fresh.rest.get("/v2/me")).limits.search, fresh.limits.search);
   assert.deepEqual([...a.errors, ...b.errors, ...fresh.errors], []);
 });
 

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
-import { IndexedDbStore, MemoryStore } from "../src/index.js";
-import { lockOf, queue } from "../src/store/lock.js";
+import { MemoryStore } from "../src/index.js";
+import { IndexedDbStore } from "../src/store/indexeddb.js";
 import { eventually } from "./tools/client.js";
 import { load } from "./tools/packages.js";
 import { PEER, message, thread } from "./tools/scripted.js";
@@ -149,17 +149,4 @@ test("indexeddb: what the browser closed is opened again", OPTIONS, async () => 
   await new Promise((resolve, reject) => Object.assign(factory.deleteDatabase(name), { onsuccess: resolve, onerror: reject }));
   assert.deepEqual(await store.outbox(), []);
   store.close();
-});
-
-test("without Web Locks there is a queue", OPTIONS, async () => {
-  const { signal } = new AbortController();
-  const release = await queue("name", signal);
-  let got = false;
-  const next = queue("name", signal).then((release) => ((got = true), release()));
-  await Promise.resolve();
-  assert.equal(got, false);
-  release();
-  await next;
-  const held = await lockOf("name", signal);
-  held();
 });

@@ -1,16 +1,10 @@
 /** What an app calls. */
-import type { Attachment, Block, Events, Me, Message, Meta, Options, Sending, SendOptions, ShownMessage, ShownThread, UploadOptions, Uuid } from "./types.js";
+import type { Attachment, Block, Events, Message, Meta, Options, Sending, SendOptions, ShownMessage, ShownThread, UploadOptions, Uuid } from "./types.js";
 /** A client of one user: what it holds, what it is to send, and the connection that keeps both right. */
 export declare class ChatClient {
     #private;
     /** @param {Options} options */
     constructor(options: Options);
-    /** For requests of one's own: it knows the token. */
-    get rest(): import("./rest.js").Rest;
-    /** Of the server: null before the first `hello`. */
-    get limits(): import("./types.js").Limits | null;
-    /** A name of the connection, for support. */
-    get sessionId(): string | null;
     /** Connects, and comes back by itself until `close()`. Also after it stopped for a reason. */
     connect(): void;
     /** Resolves when what is stored is held. It can be shown without a connection. */
@@ -20,20 +14,23 @@ export declare class ChatClient {
     /** Ends it, and removes all that is held of the user. */
     signOut(): Promise<void>;
     /** The app was brought to the front, or the network is another. In browsers it is told by itself. */
-    wake({ newNetwork }?: {
-        newNetwork?: boolean | undefined;
-    }): void;
+    wake(): void;
     get state(): import("./types.js").State;
     /** Why it is `stopped`. */
     get stopReason(): import("./types.js").StopReason | null;
     /** Known after the first `hello`, or from the store. */
     get userId(): string | null;
+    /** Of the server: null before the first `hello`. */
+    get limits(): import("./types.js").Limits | null;
     /** Milliseconds since 1970 by the clock of the server: for ages. */
     now(): number;
+    /** For requests of one's own: it knows the token. */
+    get rest(): import("./rest.js").Rest;
     /**
      * @template {keyof Events} K
      * @param {K} type
      * @param {(event: Events[K]) => void} listener
+     * @returns {() => void} takes it away
      */
     on<K extends keyof Events>(type: K, listener: (event: Events[K]) => void): () => void;
     /** All events from now on: `for await (const event of client.events())`. */
@@ -76,11 +73,11 @@ export declare class ChatClient {
      * The same of a file. Its progress comes as `upload`; `discard()` cancels it.
      *
      * @param {Uuid} peerId
-     * @param {Blob} file
+     * @param {Blob | File} file
      * @param {UploadOptions} [options]
      * @returns {Promise<Sending>}
      */
-    upload(peerId: Uuid, file: Blob, { message, name, dispatch, ...options }?: UploadOptions): Promise<Sending>;
+    upload(peerId: Uuid, file: Blob | File, { message, name, dispatch, ...options }?: UploadOptions): Promise<Sending>;
     /**
      * Sends what was refused again.
      *
@@ -123,7 +120,6 @@ export declare class ChatClient {
      * Call it at each key, and with false when the text is given up.
      *
      * @param {Uuid} peerId
-     * @param {boolean} [typing]
      */
     typing(peerId: Uuid, typing?: boolean): void;
     /** @param {Uuid} peerId */
@@ -139,11 +135,11 @@ export declare class ChatClient {
      *
      * @param {"peers" | "nobody"} presence
      */
-    setPresence(presence: "peers" | "nobody"): Promise<void>;
+    setPresence(presence: "peers" | "nobody"): Promise<import("./types.js").AckFrame>;
     /** @param {Uuid} peerId */
-    block(peerId: Uuid): Promise<void>;
+    block(peerId: Uuid): Promise<import("./types.js").AckFrame>;
     /** @param {Uuid} peerId */
-    unblock(peerId: Uuid): Promise<void>;
+    unblock(peerId: Uuid): Promise<import("./types.js").AckFrame>;
     /** @returns {AsyncGenerator<Block, void, void>} */
     blocks(): AsyncGenerator<Block, void, void>;
     /**
@@ -170,14 +166,6 @@ export declare class ChatClient {
         order?: "newest" | "oldest";
         limit?: number;
     }): AsyncGenerator<Message, void, void>;
-    /** @returns {Promise<Me>} */
-    me(): Promise<Me>;
-    /**
-     * The address of a file for a request with a token.
-     *
-     * @param {Attachment} attachment
-     */
-    address(attachment: Attachment): string;
     /**
      * An address of a file that is good for a while without a token: for `<img>` and players.
      *

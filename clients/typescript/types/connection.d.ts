@@ -1,47 +1,48 @@
 /** One connection that comes back: with backoff, by what a close says, and over to another server before a drain. */
 import type { ClientFrame, HelloFrame, LiveFrame, Options, ServerFrame, State, StopReason, Timing } from "./types.js";
+import type { Backoff } from "./backoff.js";
 import { Socket } from "./socket.js";
 export type ConnectionEvents = {
     /**
      * gives where to connect
      */
-    prepare: () => Promise<{
+    onPrepare: () => Promise<{
         url: string;
         protocols?: string[];
     }>;
     /**
      * whether the connection may go on
      */
-    hello: (frame: HelloFrame) => boolean;
+    onHello: (frame: HelloFrame) => boolean;
     /**
      * frames go to this socket from now on
      */
-    connected: (socket: Socket) => void;
-    live: (frame: LiveFrame) => void;
+    onConnected: (socket: Socket) => void;
+    onLive: (frame: LiveFrame) => void;
     /**
      * any other
      */
-    frame: (frame: ServerFrame) => void;
+    onFrame: (frame: ServerFrame) => void;
     /**
-     * no socket serves; and the `ref` of the frame that was the reason
+     * no socket serves; and the code of the close where a frame was the reason
      */
-    lost: (culprit: string | null) => void;
+    onLost: (flood: number) => void;
     /**
      * the token was
      */
-    refused: () => void;
-    state: (state: State, reason: StopReason | null) => void;
+    onRefused: () => void;
+    onState: (state: State, reason: StopReason | null) => void;
 };
 /**
  * @typedef {object} ConnectionEvents
- * @property {() => Promise<{ url: string, protocols?: string[] }>} prepare gives where to connect
- * @property {(frame: HelloFrame) => boolean} hello whether the connection may go on
- * @property {(socket: Socket) => void} connected frames go to this socket from now on
- * @property {(frame: LiveFrame) => void} live
- * @property {(frame: ServerFrame) => void} frame any other
- * @property {(culprit: string | null) => void} lost no socket serves; and the `ref` of the frame that was the reason
- * @property {() => void} refused the token was
- * @property {(state: State, reason: StopReason | null) => void} state
+ * @property {() => Promise<{ url: string, protocols?: string[] }>} onPrepare gives where to connect
+ * @property {(frame: HelloFrame) => boolean} onHello whether the connection may go on
+ * @property {(socket: Socket) => void} onConnected frames go to this socket from now on
+ * @property {(frame: LiveFrame) => void} onLive
+ * @property {(frame: ServerFrame) => void} onFrame any other
+ * @property {(flood: number) => void} onLost no socket serves; and the code of the close where a frame was the reason
+ * @property {() => void} onRefused the token was
+ * @property {(state: State, reason: StopReason | null) => void} onState
  */
 export declare class Connection {
     #private;
@@ -49,6 +50,7 @@ export declare class Connection {
     timing: Timing;
     random: () => number;
     on: ConnectionEvents;
+    backoff: Backoff;
     /** @type {State} */
     state: State;
     /** @type {StopReason | null} */
@@ -57,9 +59,10 @@ export declare class Connection {
      * @param {NonNullable<Options["WebSocket"]>} WebSocket
      * @param {Timing} timing
      * @param {() => number} random
+     * @param {Backoff} backoff
      * @param {ConnectionEvents} on
      */
-    constructor(WebSocket: NonNullable<Options["WebSocket"]>, timing: Timing, random: () => number, on: ConnectionEvents);
+    constructor(WebSocket: NonNullable<Options["WebSocket"]>, timing: Timing, random: () => number, backoff: Backoff, on: ConnectionEvents);
     start(): void;
     /** @param {StopReason} reason */
     stop(reason: StopReason): void;
@@ -70,6 +73,6 @@ export declare class Connection {
     send(frame: ClientFrame): boolean;
     /** Gives up the socket that serves, and comes back with backoff. */
     drop(): void;
-    /** @param {boolean} newNetwork */
-    wake(newNetwork: boolean): void;
+    /** The user is back, or the network is another: no wait is left, and is what is there still good? */
+    wake(): void;
 }

@@ -16,17 +16,17 @@ export declare class ChatError extends Error {
     retryAfter: number | null;
     /** Of `reset`: why the cursor is no good. */
     reset: Reset | null;
-    clientRef: string | null;
+    /** Of a send. @type {Uuid | null} */
+    clientRef: Uuid | null;
     /**
      * @param {ErrorCode | "no_answer" | "superseded" | "cancelled" | "closed"} code
      * @param {string} [message]
-     * @param {{ status?: number, retryAfter?: number | null, reset?: Reset, clientRef?: Uuid | null, cause?: unknown }} [more]
+     * @param {{ status?: number, retryAfter?: number | null, reset?: Reset, cause?: unknown }} [more]
      */
     constructor(code: ErrorCode | "no_answer" | "superseded" | "cancelled" | "closed", message?: string, more?: {
         status?: number;
         retryAfter?: number | null;
         reset?: Reset;
-        clientRef?: Uuid | null;
         cause?: unknown;
     });
     /** Whether the same again may succeed. */

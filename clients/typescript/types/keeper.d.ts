@@ -2,15 +2,14 @@
 import type { HeldThread, Message, Range, Store, ThreadState, Uuid } from "./types.js";
 /** @import { Batch, HeldThread, Message, Range, Store, ThreadState, Uuid } from "./types.js" */
 import { State } from "./state.js";
-export declare class Keeper {
+export declare class Keeper extends State {
     #private;
     store: Store;
     delay: number;
     on: {
-        lost(): void;
-        failed(error: unknown): void;
+        onReplaced(): void;
+        troubled(error: unknown): void;
     };
-    state: State;
     /** The place in the feed that everything held is good up to. @type {string | null} */
     cursor: string | null;
     /** Where the list of threads goes on. @type {string | null} */
@@ -20,27 +19,27 @@ export declare class Keeper {
     /**
      * @param {Store} store
      * @param {number} delay milliseconds
-     * @param {{ lost(): void, failed(error: unknown): void }} on `lost`: another tab has replaced what is stored
+     * @param {{ onReplaced(): void, troubled(error: unknown): void }} on `onReplaced`: by another tab
      */
     constructor(store: Store, delay: number, on: {
-        lost(): void;
-        failed(error: unknown): void;
+        onReplaced(): void;
+        troubled(error: unknown): void;
     });
     /** @param {number} keep */
-    load(keep: number): Promise<import("./types.js").Entry[]>;
+    open(keep: number): Promise<import("./types.js").Entry[]>;
     /** @param {Uuid} userId */
     setUser(userId: Uuid): void;
     /** @param {string} cursor */
     setCursor(cursor: string): void;
     /** @param {string | null} next */
     setNext(next: string | null): void;
-    /** @param {ThreadState & Partial<HeldThread>} thread */
+    /** @param {ThreadState & Partial<HeldThread>} thread @override */
     thread(thread: ThreadState & Partial<HeldThread>): HeldThread | null;
-    /** @param {Message} message */
+    /** @param {Message} message @override */
     message(message: Message): boolean;
-    /** @param {Range} range */
+    /** @param {Range} range @override */
     range(range: Range): void;
-    /** @param {number} id */
+    /** @param {number} id @override */
     remove(id: number): void;
     /**
      * A snapshot: what `fill` adds replaces all that is held.

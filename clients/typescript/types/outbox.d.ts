@@ -2,61 +2,51 @@
  * What is to be sent. Each entry is written down before its first byte leaves, and repeated until it is acknowledged, seen as
  * an own message, or refused for good. One text per thread is under way, by one user of the store.
  */
-import type { AckFrame, Entry, ErrorFrame, Limits, Message, Sent, Store, Uuid } from "./types.js";
-import type { Socket } from "./socket.js";
-/** @import { AckFrame, Entry, ErrorCode, ErrorFrame, Limits, Message, Sent, Store, Uuid } from "./types.js" */
-/** @import { Socket } from "./socket.js" */
-import { Backoff } from "./backoff.js";
-import { ChatError } from "./errors.js";
-export type OutboxOptions = {
-    store: Store;
+import type { AckFrame, Entry, Message, Sent, Store, Uuid } from "./types.js";
+import type { Calls } from "./calls.js";
+import type { Backoff } from "./backoff.js";
+import type { Emitter } from "./emitter.js";
+export type OutboxEvents = {
+    backoff: Backoff;
+    onUpload: (entry: Entry, signal: AbortSignal) => Promise<Message>;
     /**
-     * at a time
+     * to keep the message, and settle it
      */
-    uploads: number;
-    backoff: () => Backoff;
-    upload: (entry: Entry, signal: AbortSignal) => Promise<Message>;
-    /**
-     * to keep the message, and remove the entry from the store
-     */
-    acked: (entry: Entry, ack: AckFrame) => void;
+    onAcked: (entry: Entry, ack: AckFrame) => void;
     /**
      * the same
      */
-    uploaded: (message: Message) => void;
-    changed: (peerId: Uuid | null) => void;
-    failed: (entry: Entry, error: ChatError) => void;
-    /**
-     * by the store
-     */
+    onUploaded: (message: Message) => void;
     troubled: (error: unknown) => void;
 };
 /**
- * @typedef {object} OutboxOptions
- * @property {Store} store
- * @property {number} uploads at a time
- * @property {() => Backoff} backoff
- * @property {(entry: Entry, signal: AbortSignal) => Promise<Message>} upload
- * @property {(entry: Entry, ack: AckFrame) => void} acked to keep the message, and remove the entry from the store
- * @property {(message: Message) => void} uploaded the same
- * @property {(peerId: Uuid | null) => void} changed
- * @property {(entry: Entry, error: ChatError) => void} failed
- * @property {(error: unknown) => void} troubled by the store
+ * @typedef {object} OutboxEvents
+ * @property {Backoff} backoff
+ * @property {(entry: Entry, signal: AbortSignal) => Promise<Message>} onUpload
+ * @property {(entry: Entry, ack: AckFrame) => void} onAcked to keep the message, and settle it
+ * @property {(message: Message) => void} onUploaded the same
+ * @property {(error: unknown) => void} troubled
  */
 export declare class Outbox {
     #private;
-    of: OutboxOptions;
+    store: Store;
+    calls: Calls;
+    emitter: Emitter;
+    most: number;
+    on: OutboxEvents;
     /** @type {Map<Uuid, Entry>} */
     entries: Map<Uuid, Entry>;
-    /** @type {Limits | null} */
-    limits: Limits | null;
-    /** @param {OutboxOptions} of */
-    constructor(of: OutboxOptions);
+    /**
+     * @param {Store} store
+     * @param {Calls} calls
+     * @param {Emitter} emitter
+     * @param {number} most uploads at a time
+     * @param {OutboxEvents} on
+     */
+    constructor(store: Store, calls: Calls, emitter: Emitter, most: number, on: OutboxEvents);
     /** @param {Entry[]} entries */
     load(entries: Entry[]): void;
-    /**
-     * Reads it again: another tab has changed it, or had it.
-     */
+    /** Reads it again: another tab has changed it, or had it. */
     reload(): Promise<void>;
     /**
      * Gives the promise of its end once it is written down.
@@ -79,21 +69,16 @@ export declare class Outbox {
      * @param {Uuid} ref
      */
     discard(ref: Uuid): Promise<boolean>;
-    /** @param {Socket} socket */
-    connected(socket: Socket): void;
-    /** @param {string | null} culprit the `ref` of the frame that the server closed for */
-    lost(culprit: string | null): void;
+    connected(): void;
+    lost(): void;
     /** Ends the uploads, too. What is written down stays. */
     end(): void;
-    /** @param {AckFrame | ErrorFrame} frame */
-    answered(frame: AckFrame | ErrorFrame): void;
     /**
      * Its message is stored. The first to tell so settles it.
      *
-     * @param {Uuid} ref
-     * @param {Omit<Sent, "client_ref">} sent
+     * @param {Sent} sent
      */
-    settled(ref: Uuid, sent: Omit<Sent, "client_ref">): boolean;
+    settled(sent: Sent): void;
     /**
      * Gives up what is older than the server keeps messages.
      *

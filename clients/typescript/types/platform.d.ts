@@ -1,8 +1,8 @@
-/** What the platform tells by itself, in browsers. */
+/** What the platform tells by itself, in browsers, and what it is to give. */
 /**
- * @param {(newNetwork: boolean) => void} wake
+ * @param {() => void} wake
  * @returns {() => void} ends it
  */
-export declare function watchPlatform(wake: (newNetwork: boolean) => void): () => void;
+export declare function watchPlatform(wake: () => void): () => void;
 /** A UUID, also where the page is no secure context. */
-export declare function randomUuid(): string;
+export declare const randomUuid: () => `${string}-${string}-${string}-${string}-${string}`;

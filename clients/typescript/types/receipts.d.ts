@@ -10,13 +10,17 @@ export declare class Receipts {
     #private;
     calls: Calls;
     delay: number;
-    marked: (peerId: Uuid, ack: AckFrame) => void;
+    on: {
+        onMarked(peerId: Uuid, ack: AckFrame): void;
+    };
     /**
      * @param {Calls} calls
      * @param {number} delay milliseconds
-     * @param {(peerId: Uuid, ack: AckFrame) => void} marked
+     * @param {{ onMarked(peerId: Uuid, ack: AckFrame): void }} on
      */
-    constructor(calls: Calls, delay: number, marked: (peerId: Uuid, ack: AckFrame) => void);
+    constructor(calls: Calls, delay: number, on: {
+        onMarked(peerId: Uuid, ack: AckFrame): void;
+    });
     /**
      * @param {"delivered" | "seen"} kind
      * @param {Uuid} peerId

@@ -1,5 +1,6 @@
 /** The routes below `/v2/`. */
-import type { Tokens } from "./token.js";
+import type { Options } from "./types.js";
+import { Tokens } from "./token.js";
 export type Query = Record<string, string | number | boolean | null | undefined>;
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query */
 export declare class Rest {
@@ -8,14 +9,11 @@ export declare class Rest {
     fetch: typeof fetch;
     timeout: number;
     /**
-     * @param {{ url: string, tokens: Tokens, fetch: typeof globalThis.fetch, timeout: number }} of timeout in milliseconds
+     * @param {Pick<Options, "url" | "token">} options
+     * @param {typeof globalThis.fetch} fetch
+     * @param {number} timeout milliseconds
      */
-    constructor({ url, tokens, fetch, timeout }: {
-        url: string;
-        tokens: Tokens;
-        fetch: typeof globalThis.fetch;
-        timeout: number;
-    });
+    constructor({ url, token }: Pick<Options, "url" | "token">, fetch: typeof globalThis.fetch, timeout: number);
     /**
      * @param {string} path
      * @param {Query} [query]
@@ -46,17 +44,30 @@ export declare class Rest {
      */
     withToken<T>(work: (token: string) => Promise<T>): Promise<T>;
     /**
-     * The pages of a list, each as the server gives it.
+     * The items of a list, page by page.
      *
+     * @param {string} key of the items in a page
      * @param {string} path
      * @param {Query} [query]
      * @returns {AsyncGenerator<any, void, void>}
      */
-    pages(path: string, query?: Query): AsyncGenerator<any, void, void>;
+    items(key: string, path: string, query?: Query): AsyncGenerator<any, void, void>;
 }
 /**
- * @param {number} status
- * @param {string} text
- * @param {string | null} [wait] seconds
+ * Fails with `no_answer` where `work` takes longer than `idle` without having moved, and with `cancelled` by the app.
+ *
+ * @template T
+ * @param {number} idle milliseconds
+ * @param {AbortSignal | undefined} signal
+ * @param {(signal: AbortSignal, moved: () => void) => Promise<T>} work
+ * @returns {Promise<T>}
  */
-export declare function answered(status: number, text: string, wait?: string | null): any;
+export declare function abortable<T>(idle: number, signal: AbortSignal | undefined, work: (signal: AbortSignal, moved: () => void) => Promise<T>): Promise<T>;
+/**
+ * What an answer has. Cut in the middle, it fails.
+ *
+ * @param {Pick<Response, "status" | "text"> & { headers: Pick<Headers, "get"> }} answer
+ */
+export declare function answered(answer: Pick<Response, "status" | "text"> & {
+    headers: Pick<Headers, "get">;
+}): Promise<any>;

@@ -35,12 +35,6 @@ export declare class Socket {
     send(frame: ClientFrame): boolean;
     /** Is it still there? It is dropped where no frame comes in time. */
     probe(): void;
-    /**
-     * The `ref` of the frame that the server closed for: the largest of those without an answer, or the last.
-     *
-     * @param {boolean} largest
-     */
-    culprit(largest: boolean): string | null;
     /** Closes it. Nobody is told. */
     close(): void;
     /** Gives it up, without waiting for its close. */

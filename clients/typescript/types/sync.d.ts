@@ -1,48 +1,40 @@
 /** What the server tells, by frames and answers, into the state: upserts, snapshots, and reads of what is missing. */
 import type { Message, Reset, Thread, Uuid } from "./types.js";
+import type { Emitter } from "./emitter.js";
 import type { Keeper } from "./keeper.js";
 import type { Rest } from "./rest.js";
 export type SyncEvents = {
     /**
-     * it came, or changed
-     */
-    message: (message: Message, ring: boolean) => void;
-    /**
      * one that is here now
      */
-    arrived: (message: Message) => void;
+    onArrived: (message: Message) => void;
     /**
      * it came, or changed
      */
-    thread: (peerId: Uuid) => void;
+    onThread: (peerId: Uuid) => void;
     /**
      * one with a `client_ref`: a send is settled
      */
-    own: (message: Message) => void;
-    /**
-     * everything held was replaced
-     */
-    reset: (reset: Reset | "behind" | "new") => void;
+    onOwn: (message: Message) => void;
     /**
      * the snapshot could not be had
      */
-    gaveUp: () => void;
+    onGaveUp: () => void;
     troubled: (error: unknown) => void;
 };
 /**
  * @typedef {object} SyncEvents
- * @property {(message: Message, ring: boolean) => void} message it came, or changed
- * @property {(message: Message) => void} arrived one that is here now
- * @property {(peerId: Uuid) => void} thread it came, or changed
- * @property {(message: Message) => void} own one with a `client_ref`: a send is settled
- * @property {(reset: Reset | "behind" | "new") => void} reset everything held was replaced
- * @property {() => void} gaveUp the snapshot could not be had
+ * @property {(message: Message) => void} onArrived one that is here now
+ * @property {(peerId: Uuid) => void} onThread it came, or changed
+ * @property {(message: Message) => void} onOwn one with a `client_ref`: a send is settled
+ * @property {() => void} onGaveUp the snapshot could not be had
  * @property {(error: unknown) => void} troubled
  */
 export declare class Sync {
     #private;
     keeper: Keeper;
     rest: Rest;
+    emitter: Emitter;
     on: SyncEvents;
     /** The sum that the server told last. */
     total: number;
@@ -51,10 +43,10 @@ export declare class Sync {
     /**
      * @param {Keeper} keeper
      * @param {Rest} rest
+     * @param {Emitter} emitter
      * @param {SyncEvents} on
      */
-    constructor(keeper: Keeper, rest: Rest, on: SyncEvents);
-    get state(): import("./state.js").State;
+    constructor(keeper: Keeper, rest: Rest, emitter: Emitter, on: SyncEvents);
     /** What was not read yet when the store was left. */
     loaded(): void;
     /**

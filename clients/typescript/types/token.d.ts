@@ -4,13 +4,11 @@ export declare class Tokens {
     #private;
     /** @param {Options["token"]} source */
     constructor(source: Options["token"]);
-    /** The one that is held, or a first one. */
-    get(): Promise<string>;
     /**
-     * Another one in place of `refused`. Without one it fails with `invalid_token`.
+     * The one that is held, or another in place of `refused`. Without one it fails with `invalid_token`.
      *
-     * @param {string} refused
+     * @param {string | null} [refused]
      */
-    replace(refused: string): Promise<string>;
+    get(refused?: string | null): Promise<string>;
     forget(): void;
 }

@@ -442,7 +442,7 @@ export interface Batch {
 export interface Store {
   /** Everything, of each thread the newest `keep` messages; the older ones may be removed. */
   load(keep: number): Promise<Stored>;
-  /** Upserts by `id`: what is held with a greater `rev` stays. False, and nothing is done, where the generation is another. */
+  /** Upserts by `id`, one after the other: what is held with a greater `rev` stays. False, and nothing is done, where the generation is another. */
   apply(generation: number, batch: Batch): Promise<boolean>;
   /** Replaces everything but the outbox. Gives the new generation. */
   reset(batch: Batch): Promise<number>;

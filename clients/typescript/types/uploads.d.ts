@@ -28,4 +28,4 @@ export type Transport = {
  * @returns {Promise<Message>}
  */
 export declare function upload({ rest, XMLHttpRequest, idle }: Transport, entry: Entry, signal: AbortSignal, progress: (sent: number, total: number) => void): Promise<Message>;
-export type Send = (address: string, token: string, form: FormData, signal: AbortSignal, moved: (sent: number, total: number) => void, size: number) => Promise<Message>;
+export type Send = (address: string, token: string, form: FormData, signal: AbortSignal, told: (sent: number) => void) => Promise<Message>;

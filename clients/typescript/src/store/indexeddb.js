@@ -1,6 +1,5 @@
 /** @import { Store } from "../types.js" */
 /** @import { Table, TableName } from "./tables.js" */
-import { lockOf } from "./lock.js";
 import { TABLES, TableStore } from "./tables.js";
 
 /**
@@ -31,7 +30,10 @@ export class IndexedDbStore extends TableStore {
    * @param {IDBFactory} [factory]
    */
   constructor(name, factory = globalThis.indexedDB) {
-    super();
+    super(
+      (work, durable) => this.#transaction(work, durable),
+      () => this.#channel?.postMessage(0),
+    );
     this.#name = name;
     this.#factory = factory;
     const Channel = globalThis.BroadcastChannel;
@@ -45,9 +47,8 @@ export class IndexedDbStore extends TableStore {
    * @param {(of: Record<TableName, Table>) => Promise<T>} work
    * @param {boolean} [durable]
    * @returns {Promise<T>}
-   * @override
    */
-  async transaction(work, durable) {
+  async #transaction(work, durable) {
     const database = await this.#open();
     const names = Object.keys(TABLES);
     const transaction = database.transaction(names, "readwrite", { durability: durable ? "strict" : "relaxed" });
@@ -70,14 +71,20 @@ export class IndexedDbStore extends TableStore {
     }
   }
 
-  /** @override */
-  changed() {
-    this.#channel?.postMessage(0);
-  }
-
-  /** @param {AbortSignal} signal */
+  /**
+   * Over all tabs, by Web Locks: a tab that ends lets go. Where there are none, tabs may send at a time, and the order of what
+   * they send may suffer.
+   *
+   * @param {AbortSignal} signal
+   * @returns {Promise<() => void>}
+   */
   lock(signal) {
-    return lockOf(this.#name, signal);
+    return new Promise((resolve, reject) => {
+      const locks = globalThis.navigator?.locks;
+      if (!locks) return resolve(() => {});
+      const held = () => new Promise((release) => resolve(() => release(null)));
+      locks.request(this.#name, { signal }, held).catch(reject);
+    });
   }
 
   /** @param {() => void} changed */

@@ -1,6 +1,5 @@
 /** @import { Store } from "../types.js" */
 /** @import { Table, TableName } from "./tables.js" */
-import { queue } from "./lock.js";
 import { TABLES, TableStore } from "./tables.js";
 
 /**
@@ -9,34 +8,42 @@ import { TABLES, TableStore } from "./tables.js";
  * @implements {Store}
  */
 export class MemoryStore extends TableStore {
-  #tables = /** @type {Record<TableName, Table>} */ (
-    Object.fromEntries(Object.entries(TABLES).map(([name, key]) => [name, table(key)]))
-  );
-  /** Transactions, one after the other. @type {Promise<unknown>} */
-  #last = Promise.resolve();
   /** @type {Set<() => void>} */
   #watchers = new Set();
+  /** When the outbox is free again. @type {Promise<unknown>} */
+  #free = Promise.resolve();
+
+  constructor() {
+    const tables = /** @type {Record<TableName, Table>} */ ({});
+    for (const [name, key] of Object.entries(TABLES)) tables[/** @type {TableName} */ (name)] = table(key);
+    // Transactions, one after the other. Nothing in them fails.
+    /** @type {Promise<any>} */
+    let last = Promise.resolve();
+    super(
+      (work) => (last = last.then(() => work(tables))),
+      () => this.#watchers.forEach(queueMicrotask),
+    );
+  }
 
   /**
-   * @template T
-   * @param {(of: Record<TableName, Table>) => Promise<T>} work nothing in it fails
-   * @returns {Promise<T>}
-   * @override
+   * @param {AbortSignal} signal
+   * @returns {Promise<() => void>}
    */
-  transaction(work) {
-    const done = this.#last.then(() => work(this.#tables));
-    this.#last = done;
-    return done;
-  }
-
-  /** @override */
-  changed() {
-    for (const changed of this.#watchers) queueMicrotask(changed);
-  }
-
-  /** @param {AbortSignal} signal */
   lock(signal) {
-    return queue(this, signal);
+    const free = this.#free;
+    return new Promise((resolve, reject) => {
+      this.#free = new Promise((release) => {
+        // Who gives up must not hold up those behind, nor let them pass by.
+        signal.onabort = () => {
+          release(free);
+          reject(signal.reason);
+        };
+        free.then(() => {
+          signal.onabort = null;
+          resolve(() => release(null));
+        });
+      });
+    });
   }
 
   /** @param {() => void} changed */

@@ -20,22 +20,23 @@ export const TABLES = { meta: "key", threads: "id", messages: "id", ranges: "thr
 const HELD = /** @type {const} */ (["threads", "messages", "ranges"]);
 const META = { key: 0, user_id: null, generation: 0, cursor: null, next: null, seq: 0 };
 
+/**
+ * Runs `work` so that all of it takes effect, or nothing, and nothing else meanwhile. If it is to be `durable`, it is on the disk
+ * before it is told.
+ *
+ * @typedef {<T>(work: (of: Record<TableName, Table>) => Promise<T>, durable?: boolean) => Promise<T>} Transaction
+ */
+
 /** Each method is one transaction. */
 export class TableStore {
   /**
-   * All of it takes effect, or nothing. One that writes is alone.
-   *
-   * @template T
-   * @param {(of: Record<TableName, Table>) => Promise<T>} _work
-   * @param {boolean} [_durable] on the disk before it is told
-   * @returns {Promise<T>}
+   * @param {Transaction} transaction
+   * @param {() => void} changed called when the outbox was
    */
-  transaction(_work, _durable) {
-    throw new Error("to be written");
+  constructor(transaction, changed) {
+    this.transaction = transaction;
+    this.changed = changed;
   }
-
-  /** The outbox was changed. */
-  changed() {}
 
   /**
    * What is held, of each thread the newest `keep` messages; the others are removed.

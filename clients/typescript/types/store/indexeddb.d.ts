@@ -1,10 +1,13 @@
-import type { Batch, Entry, Store, Stored, Uuid } from "../types.js";
+import type { Store } from "../types.js";
+/** @import { Store } from "../types.js" */
+/** @import { Table, TableName } from "./tables.js" */
+import { TableStore } from "./tables.js";
 /**
  * Keeps everything in the browser, for one user: put the user's id into the name. Tabs share it, and one at a time sends.
  *
  * @implements {Store}
  */
-export declare class IndexedDbStore implements Store {
+export declare class IndexedDbStore extends TableStore implements Store {
     #private;
     /**
      * @param {string} name
@@ -12,27 +15,12 @@ export declare class IndexedDbStore implements Store {
      */
     constructor(name: string, factory?: IDBFactory);
     /**
-     * What is held, of each thread the newest `keep` messages; the others are removed.
+     * Over all tabs, by Web Locks: a tab that ends lets go. Where there are none, tabs may send at a time, and the order of what
+     * they send may suffer.
      *
-     * @param {number} keep
-     * @returns {Promise<Stored>}
+     * @param {AbortSignal} signal
+     * @returns {Promise<() => void>}
      */
-    load(keep: number): Promise<Stored>;
-    /**
-     * @param {number} generation
-     * @param {Batch} batch
-     */
-    apply(generation: number, batch: Batch): Promise<boolean>;
-    /** @param {Batch} batch */
-    reset(batch: Batch): Promise<any>;
-    /** @returns {Promise<Entry[]>} */
-    outbox(): Promise<Entry[]>;
-    /** @param {Entry} entry */
-    put(entry: Entry): Promise<number>;
-    /** @param {Uuid} clientRef */
-    remove(clientRef: Uuid): Promise<void>;
-    clear(): Promise<void>;
-    /** @param {AbortSignal} signal */
     lock(signal: AbortSignal): Promise<() => void>;
     /** @param {() => void} changed */
     watch(changed: () => void): () => void | undefined;

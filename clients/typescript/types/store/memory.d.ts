@@ -1,27 +1,19 @@
-import type { Batch, Entry, Store, Stored, Uuid } from "../types.js";
+import type { Store } from "../types.js";
+/** @import { Store } from "../types.js" */
+/** @import { Table, TableName } from "./tables.js" */
+import { TableStore } from "./tables.js";
 /**
  * Keeps everything until the page or the process ends. Several clients may share one.
  *
  * @implements {Store}
  */
-export declare class MemoryStore implements Store {
+export declare class MemoryStore extends TableStore implements Store {
     #private;
-    /** @returns {Promise<Stored>} */
-    load(): Promise<Stored>;
+    constructor();
     /**
-     * @param {number} generation
-     * @param {Batch} batch
+     * @param {AbortSignal} signal
+     * @returns {Promise<() => void>}
      */
-    apply(generation: number, batch: Batch): Promise<boolean>;
-    /** @param {Batch} batch */
-    reset(batch: Batch): Promise<number>;
-    outbox(): Promise<Entry[]>;
-    /** @param {Entry} entry */
-    put(entry: Entry): Promise<number>;
-    /** @param {Uuid} clientRef */
-    remove(clientRef: Uuid): Promise<void>;
-    clear(): Promise<void>;
-    /** @param {AbortSignal} signal */
     lock(signal: AbortSignal): Promise<() => void>;
     /** @param {() => void} changed */
     watch(changed: () => void): () => undefined;
