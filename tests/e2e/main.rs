@@ -8,6 +8,7 @@ mod attachment;
 mod audit;
 mod backup;
 mod bucket;
+mod clients;
 mod cluster;
 mod crash;
 mod crowd;
