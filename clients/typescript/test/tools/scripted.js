@@ -131,6 +131,8 @@ class Socket {
   seen = [];
   pings = 0;
   answersPings = true;
+  /** Bytes until it is cut. */
+  left = Infinity;
   constructor(server, request, socket) {
     this.socket = socket;
     this.request = request;
@@ -163,7 +165,14 @@ class Socket {
     this.write(Buffer.concat(frames.map(text)));
   }
   write(bytes) {
-    this.socket.write(bytes);
+    if (bytes.length < this.left) {
+      this.left -= bytes.length;
+      this.socket.write(bytes);
+      return;
+    }
+    if (this.left < 0) return;
+    this.socket.write(bytes.subarray(0, this.left), () => this.cut());
+    this.left = -1;
   }
   next(action) {
     return this.frames.next((frame) => !action || frame.action === action);
@@ -190,6 +199,8 @@ export class Scripted {
   greeting = () => [];
   /** Writes the 101 and the greeting. */
   accept = (socket, bytes) => socket.write(bytes);
+  /** Of a new connection: bytes until it is cut. */
+  budget = () => Infinity;
   handle = null;
 
   static async start() {
@@ -230,6 +241,7 @@ export class Scripted {
     this.http.on("upgrade", (request, socket) => {
       const one = new Socket(this, request, socket);
       this.opened.push(one);
+      one.left = this.budget();
       this.accept(one, Buffer.concat([accepted(request), ...this.greeting(one).map(text)]));
       this.#sockets.push(one);
     });
