@@ -8,7 +8,7 @@ mod attachment;
 mod audit;
 mod backup;
 mod bucket;
-mod clients;
+mod clients_typescript;
 mod cluster;
 mod crash;
 mod crowd;

@@ -105,7 +105,7 @@ function comparison(asyncapi, openapi) {
         if (!AHEAD[direction].includes(action)) missing.push(`${direction} ${action} is not described`);
         continue;
       }
-      const ahead = (AHEAD.keys[action] ?? []).filter((key) => !(key in payload.properties));
+      const ahead = (AHEAD.keys[action] ?? []).filter((key) => !(key in (payload.properties ?? {})));
       if (action === "error") {
         equal(`Omit<Own.${name}, "code">`, `Omit<${typeOf(payload)}, "code">`);
         lines.push(`export const codes: Own.ErrorCode = null! as ${typeOf(payload.properties.code)};`);
@@ -114,7 +114,7 @@ function comparison(asyncapi, openapi) {
     for (const action of payloads.keys()) missing.push(`${direction} ${action} has no type`);
   }
   const codes = [
-    typeOf(payloads(asyncapi, "receive").size ? answers(asyncapi).get("error").properties.code : true),
+    typeOf(answers(asyncapi).get("error").properties.code),
     typeOf(openapi.components.schemas.Problem.properties.code),
     ...AHEAD.codes.map((code) => JSON.stringify(code)),
   ].join(" | ");

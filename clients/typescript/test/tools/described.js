@@ -5,7 +5,9 @@ import { load } from "./packages.js";
 
 const { parse } = await load("yaml");
 
-export const described = (name) => parse(readFileSync(new URL(`../../../../docs/${name}`, import.meta.url), "utf8"));
+const DOCS = new URL("../../../../docs/", import.meta.url);
+
+export const described = (name) => parse(readFileSync(new URL(name, DOCS), "utf8"));
 
 /** `$ref`s become names. */
 export function typeOf(schema) {
@@ -41,5 +43,8 @@ const union = (types) => types.map((type) => `(${type})`).join(" | ");
 export function payloads(document, operation) {
   const at = (ref) => ref.slice(2).split("/").reduce((node, key) => node[key], document);
   const messages = document.operations[operation].messages.map(({ $ref }) => at(at($ref).$ref));
-  return new Map(messages.map(({ payload }) => [payload.properties.action.const, payload]));
+  return new Map(messages.map(({ payload }) => [actionOf(payload), payload]));
 }
+
+/** An `allOf` has its action in one of its parts. */
+const actionOf = ({ properties, allOf }) => properties?.action?.const ?? allOf?.map(actionOf).find((action) => action);
