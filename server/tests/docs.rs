@@ -8,15 +8,17 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 26] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "clients/typescript/README.md",
     "docs/ACCESS.md",
     "docs/AUDIT-LOG.md",
     "docs/BACKUP.md",
     "docs/CALLING.md",
+    "docs/CLIENTS.md",
     "docs/DEPLOY.md",
     "docs/FAILURES.md",
     "docs/JSON-LINES.md",
