@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { MemoryStore } from "../src/index.js";
 import { IndexedDbStore } from "../src/store/indexeddb.js";
 import { client, eventually, texts, until } from "./tools/client.js";
+import { described, payloads } from "./tools/described.js";
 import { load } from "./tools/packages.js";
 import { PROGRAM, Program, token } from "./tools/program.js";
 import { Proxy, seeded } from "./tools/proxy.js";
@@ -127,6 +128,93 @@ test("a token that is refused is replaced; a user who is deleted is not tried", 
   const stopped = until(expired, "state", ({ state }) => state === "stopped");
   expired.connect();
   assert.equal((await stopped).reason, "token");
+});
+
+test("a token that ends soon is replaced, and the socket stays", OPTIONS, async (t) => {
+  const program = await Program.start(t, "--close-on-token-expiry");
+  const user = randomUUID();
+  const asked = [];
+  const ends = Math.floor(Date.now() / 1000) + 5;
+  const chat = client(t, program, {
+    ...TIMING,
+    token: ({ refresh }) => asked.push(refresh) && token(user, refresh ? {} : { exp: ends }),
+  });
+  chat.connect();
+  await isLive(chat);
+  await eventually(() => asked.includes(true), "that it is asked for another");
+  // Its answer comes before that of what is asked behind it.
+  await eventually(() => chat.block(randomUUID()).catch(({ code }) => code === "not_found"));
+  assert.deepEqual([asked, chat.errors, chat.state], [[false, true], [], "live"]);
+});
+
+const openapi = described("openapi.yaml");
+/** What this version of the program does not have, its descriptions do not have. */
+const where = (has) => ({ ...OPTIONS, skip: OPTIONS.skip || (has ? false : "the program does not have it yet") });
+
+test("typing and presence", where(payloads(described("asyncapi.yaml"), "receive").has("typing")), async (t) => {
+  const program = await Program.start(t);
+  const [alice, bob] = await pair(t, program);
+  const [a, b] = [of(t, program, alice), of(t, program, bob)];
+  a.connect();
+  await isLive(a);
+  await (await a.send(bob, "hello")).sent;
+  const seen = [];
+  a.on("presence", ({ peer_id, online }) => peer_id === bob && seen.push(online));
+  a.watchPresence([bob]);
+  await eventually(() => seen.length === 1);
+  b.connect();
+  await isLive(b);
+  // Only those whom Bob has written to may see him.
+  await (await b.send(alice, "hello")).sent;
+  await eventually(() => seen.at(-1) === true, "that he is online");
+  assert.equal(seen[0], false);
+  for (const typing of [true, false, true]) {
+    const told = until(b, "typing", (event) => event.typing === typing);
+    a.typing(bob, typing);
+    assert.equal((await told).peer_id, alice);
+  }
+  const ended = until(b, "typing");
+  await a.send(bob, "and what was typed");
+  assert.equal((await ended).typing, false);
+  await b.setPresence("nobody");
+  await eventually(() => seen.at(-1) === false, "that he hides");
+  assert.deepEqual([...a.errors, ...b.errors], []);
+});
+
+test("tickets for sockets, and links of files", where("/v2/ticket" in openapi.paths), async (t) => {
+  const program = await Program.start(t, "--media-access", "participants");
+  const [alice, bob] = await pair(t, program);
+  const opened = [];
+  const Watched = class extends WebSocket {
+    constructor(url, ...of) {
+      super(url, ...of);
+      opened.push(new URL(url).searchParams);
+    }
+  };
+  const a = of(t, program, alice, { WebSocket: Watched });
+  a.connect();
+  await isLive(a);
+  assert.deepEqual([opened.length, opened[0].has("ticket"), opened[0].has("token")], [1, true, false]);
+  const { sent } = await a.upload(bob, new Blob(["a file"]), { name: "a.txt" });
+  await sent;
+  const [{ attachment }] = a.messages(bob);
+  assert.notEqual((await fetch(a.rest.address(attachment.url))).status, 200);
+  const { url, expires_in_s } = await a.link(attachment);
+  assert.ok(expires_in_s > 0);
+  assert.equal(await (await fetch(url)).text(), "a file");
+});
+
+test("search", where("/v2/search" in openapi.paths), async (t) => {
+  const program = await Program.start(t, "--search");
+  const [alice, bob] = await pair(t, program);
+  const a = of(t, program, alice);
+  a.connect();
+  for (const text of ["the first words", "others", "more WORDS"]) await (await a.send(bob, text)).sent;
+  const found = [];
+  for await (const { message } of of(t, program, bob).search("word", { peerId: alice, limit: 1 })) found.push(message);
+  assert.deepEqual(found, ["more WORDS", "the first words"]);
+  const without = await Program.start(t);
+  await assert.rejects(of(t, without, alice).search("word").next(), { code: "not_enabled", status: 404 });
 });
 
 const STORES = {
