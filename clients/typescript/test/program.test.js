@@ -130,26 +130,28 @@ test("a token that is refused is replaced; a user who is deleted is not tried", 
   assert.equal((await stopped).reason, "token");
 });
 
-test("a token that ends soon is replaced, and the socket stays", OPTIONS, async (t) => {
+const openapi = described("openapi.yaml");
+/** What this version of the program does not have, its descriptions do not have. */
+const where = (has) => ({ ...OPTIONS, skip: OPTIONS.skip || (has ? false : "the program does not have it yet") });
+
+test("a token that ends soon is replaced, and the socket stays", where("/v2/ticket" in openapi.paths), async (t) => {
   const program = await Program.start(t, "--close-on-token-expiry");
   const user = randomUUID();
   const asked = [];
+  let greeted = 0;
   const ends = Math.floor(Date.now() / 1000) + 5;
   const chat = client(t, program, {
     ...TIMING,
     token: ({ refresh }) => asked.push(refresh) && token(user, refresh ? {} : { exp: ends }),
   });
+  chat.on("hello", () => greeted++);
   chat.connect();
   await isLive(chat);
   await eventually(() => asked.includes(true), "that it is asked for another");
   // Its answer comes before that of what is asked behind it.
   await eventually(() => chat.block(randomUUID()).catch(({ code }) => code === "not_found"));
-  assert.deepEqual([asked, chat.errors, chat.state], [[false, true], [], "live"]);
+  assert.deepEqual([asked, chat.errors, chat.state, greeted], [[false, true], [], "live", 1]);
 });
-
-const openapi = described("openapi.yaml");
-/** What this version of the program does not have, its descriptions do not have. */
-const where = (has) => ({ ...OPTIONS, skip: OPTIONS.skip || (has ? false : "the program does not have it yet") });
 
 test("typing and presence", where(payloads(described("asyncapi.yaml"), "receive").has("typing")), async (t) => {
   const program = await Program.start(t);
