@@ -19,10 +19,10 @@ async fn the_client_has_its_types() {
     run_test(run_files(&["types"])).await;
 }
 
-/// A network that is cut at random bytes, and the program killed: every message once, in order.
+/// A network that is cut at random bytes, the program killed, tabs closed: every message once, in order.
 #[tokio::test]
 async fn the_client_loses_nothing_where_connections_are_cut() {
-    run_test(run_files(&["program"])).await;
+    run_test(run_files(&["program", "browser"])).await;
 }
 
 /// Runs files of `clients/typescript/test`.

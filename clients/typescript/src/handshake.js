@@ -5,7 +5,8 @@
 import { asChatError } from "./errors.js";
 
 export class Handshake {
-  #noTickets = false;
+  /** The server gave a ticket once. */
+  #gives = false;
   /** The token of the last handshake, if it had one. @type {string | null} */
   #used = null;
   #refused = false;
@@ -35,14 +36,15 @@ export class Handshake {
     const { tokens } = rest;
     /** @type {Query} */
     const query = { after };
-    if (this.tickets && !this.#noTickets) {
+    if (this.tickets) {
       try {
         query.ticket = (await rest.request("POST", "/v2/ticket", { body: {} })).ticket;
+        this.#gives = true;
         this.#used = null;
       } catch (error) {
-        // An older server.
-        if (![404, 405].includes(asChatError(error).status)) throw error;
-        this.#noTickets = true;
+        const { status, code } = asChatError(error);
+        // An older server does not know the route. To a page of another origin that looks as no answer.
+        if (this.#gives || (status !== 404 && status !== 405 && code !== "no_answer")) throw error;
       }
     }
     if (!query.ticket) this.#used = query.token = await tokens.get(this.#refused ? this.#used : null);

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { afterClose } from "../src/closes.js";
 import { growing } from "../src/backoff.js";
 import { client, connected, eventually, scripted, until } from "./tools/client.js";
-import { ME, PEER, came, hello, live, message } from "./tools/scripted.js";
+import { ME, PEER, came, hello, live, message, problem } from "./tools/scripted.js";
 
 const OPTIONS = { timeout: 30_000 };
 const stateIs = (chat, state) => until(chat, "state", (event) => event.state === state);
@@ -234,10 +234,19 @@ test("tickets: no token stands in a URL, and an older server is given it", OPTIO
   first.close(4401);
   const second = await server.connection();
   assert.deepEqual([second.query.ticket, second.query.token], ["t2", undefined]);
-  const old = await scripted(t);
-  const other = client(t, old, { tickets: true });
-  other.connect();
-  assert.equal((await old.connection()).query.token, "token");
+  for (const answer of [problem(404, "not_found"), problem(405, "method_not_allowed"), "cut"]) {
+    const old = await scripted(t);
+    old.answer = ({ path }) => (path === "/v2/ticket" ? answer : undefined);
+    const other = client(t, old, { tickets: true });
+    other.connect();
+    assert.equal((await old.connection()).query.token, "token");
+  }
+  // One that gave tickets is given no token.
+  server.answer = ({ path }) => (path === "/v2/ticket" ? "cut" : undefined);
+  second.close(1011);
+  const asked = () => server.requests.filter((request) => request.includes("ticket")).length;
+  await eventually(() => asked() >= 4, "that it asks again");
+  assert.equal(server.opened.length, 2);
 });
 
 test("natives ask by the query", OPTIONS, async (t) => {
