@@ -99,34 +99,31 @@ export class Keeper extends State {
    *
    * @param {() => void} fill
    */
-  async reset(fill) {
-    await this.#writing;
-    this.clear();
-    this.#forget();
-    fill();
-    const batch = this.#take();
-    this.#writing = this.store.reset(batch).then(
-      (generation) => void (this.#generation = generation),
-      (error) => {
+  reset(fill) {
+    return this.#queue(async () => {
+      this.clear();
+      this.#forget();
+      fill();
+      try {
+        this.#generation = await this.store.reset(this.#take());
+      } catch (error) {
         // What is stored is good up to an older cursor: nothing of what comes now may be added to it.
         this.#broken = true;
         this.on.troubled(error);
-      },
-    );
-    await this.#writing;
+      }
+    });
   }
 
   /** Stores all that has changed. */
-  async flush() {
-    await this.#writing;
-    if (!this.#dirty || this.#broken) return;
-    const batch = this.#take();
-    const generation = this.#generation;
-    this.#writing = this.store.apply(generation, batch).then(
-      (applied) => {
+  flush() {
+    return this.#queue(async () => {
+      if (!this.#dirty || this.#broken) return;
+      const batch = this.#take();
+      const generation = this.#generation;
+      try {
+        const applied = await this.store.apply(generation, batch);
         if (!applied && generation === this.#generation) this.on.onReplaced();
-      },
-      (error) => {
+      } catch (error) {
         // With what comes next: no cursor is stored without what is before it.
         const later = this.#batch;
         /** @type {any} */
@@ -134,9 +131,19 @@ export class Keeper extends State {
         for (const key in empty()) both[key] = /** @type {any} */ (batch)[key].concat(/** @type {any} */ (later)[key]);
         this.#dirty = true;
         this.on.troubled(error);
-      },
-    );
-    await this.#writing;
+      }
+    });
+  }
+
+  /**
+   * One write at a time: a later one may not succeed before an earlier one has failed.
+   *
+   * @param {() => Promise<void>} write
+   */
+  #queue(write) {
+    const done = this.#writing.then(write);
+    this.#writing = done.catch(() => {});
+    return done;
   }
 
   stop() {

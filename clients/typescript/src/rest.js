@@ -25,7 +25,8 @@ export class Rest {
    */
   address(path, query = {}) {
     const said = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const text = new URLSearchParams(said.map(([key, value]) => [key, String(value)])).toString();
+    // Not by URLSearchParams: that of React Native is half of one.
+    const text = said.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`).join("&");
     return this.url + path + (text && "?" + text);
   }
 

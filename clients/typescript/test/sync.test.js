@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryStore } from "../src/index.js";
+import { Keeper } from "../src/keeper.js";
 import { client, connected, eventually, scripted, texts, until } from "./tools/client.js";
 import { ME, OTHER, PEER, ack, came, hello, live, message, problem, refused, sent, thread, threadObject } from "./tools/scripted.js";
 
@@ -251,6 +252,32 @@ test("a store that fails keeps no cursor without its data", OPTIONS, async (t) =
   assert.deepEqual((await store.load()).messages.map(({ id }) => id).sort(), [1, 2]);
 });
 
+test("a later write waits for an earlier one, which may fail", OPTIONS, async () => {
+  const store = new MemoryStore();
+  const apply = store.apply.bind(store);
+  const gates = [];
+  store.apply = async (...of) => {
+    await new Promise((resolve, reject) => gates.push({ resolve, reject }));
+    return apply(...of);
+  };
+  const keeper = new Keeper(store, 60_000, { onReplaced() {}, troubled() {} });
+  await keeper.open(9);
+  const add = (id) => {
+    keeper.message(message(id));
+    keeper.setCursor(`c${id}`);
+    return keeper.flush();
+  };
+  const writes = [add(1), add(2)];
+  await eventually(() => gates.length === 1);
+  gates[0].reject(new Error("full"));
+  await eventually(() => gates.length === 2);
+  gates[1].resolve();
+  await Promise.all(writes);
+  const { cursor, messages } = await store.load(9);
+  assert.deepEqual([cursor, messages.map(({ id }) => id).sort()], ["c2", [1, 2]]);
+  keeper.stop();
+});
+
 test("another tab that took a snapshot makes this one read the store again", OPTIONS, async (t) => {
   const store = new MemoryStore();
   const { server, chat, socket } = await connected(t, { store });
@@ -429,7 +456,7 @@ test("pages: search, blocks and a conversation", OPTIONS, async (t) => {
   assert.deepEqual(await all(chat.search("two words", { peerId: PEER })), [2, 1]);
   assert.deepEqual(await all(chat.blocks()), [PEER]);
   assert.deepEqual(await all(chat.read(PEER, { order: "oldest", limit: 1 })), [9]);
-  assert.deepEqual(server.requests.slice(0, 2), [`GET /v2/search?q=two+words&peer_id=${PEER}`, "GET /v2/search?next=n"]);
+  assert.deepEqual(server.requests.slice(0, 2), [`GET /v2/search?q=two%20words&peer_id=${PEER}`, "GET /v2/search?next=n"]);
   server.answer = () => problem(404, "not_enabled");
   await assert.rejects(all(chat.search("x")), { code: "not_enabled" });
 });

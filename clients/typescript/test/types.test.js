@@ -188,6 +188,19 @@ test("a program in TypeScript has the types of the package", OPTIONS, async (t) 
   await check(made, { skipLibCheck: false });
 });
 
+test("the start of the README is a program", OPTIONS, async (t) => {
+  const readme = await readFile(join(ROOT, "README.md"), "utf8");
+  const start = readme.split("```js\n")[1].split("```")[0];
+  const own = (name) => JSON.stringify(join(ROOT, "types", name));
+  const text = start.replace('"netrox-chat-client"', own("index.js")).replace('"netrox-chat-client/indexeddb"', own("store/indexeddb.js"));
+  assert.match(text, /types\/index.js/);
+  const made = await directory(t);
+  const known = "declare const userId: string, peerId: string; declare function notify(of: object): void; declare function show(): void;";
+  await writeFile(join(made, "start.ts"), `${known}\n${text}`);
+  await writeFile(join(made, "package.json"), '{"type":"module"}');
+  await check(made);
+});
+
 test("it needs nothing, and has no more than 12 KiB minified and gzipped", OPTIONS, async (t) => {
   const manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   assert.equal(manifest.dependencies, undefined);
