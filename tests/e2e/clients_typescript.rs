@@ -7,10 +7,16 @@ use netrox_harness::{
     run_test,
 };
 
-/// A scripted server: each close, each refusal, each byte. And the stores.
+/// A scripted server: each close, each refusal. And the stores.
 #[tokio::test]
 async fn the_client_does_what_the_protocol_says() {
-    run_test(run_files(&["connection", "outbox", "sync", "stores", "bytes"])).await;
+    run_test(run_files(&["connection", "outbox", "sync", "stores"])).await;
+}
+
+/// A scripted server that cuts each answer and frame somewhere.
+#[tokio::test]
+async fn the_client_survives_a_cut_at_any_byte() {
+    run_test(run_files(&["bytes"])).await;
 }
 
 /// Strictly checked, those of docs/asyncapi.yaml, and small.

@@ -48,20 +48,12 @@ export class Calls {
     });
   }
 
-  /**
-   * Repeats it no more. It has no end then, but for what comes.
-   *
-   * @param {string} key
-   */
+  /** Repeats it no more. It has no end then, but for what comes. @param {string} key */
   forget(key) {
     this.#calls.delete(key);
   }
 
-  /**
-   * Whether it was refused for now, and waits to be repeated.
-   *
-   * @param {string} key
-   */
+  /** Whether it was refused for now, and waits to be repeated. @param {string} key */
   waits(key) {
     return this.#calls.get(key)?.waits;
   }

@@ -190,20 +190,12 @@ export class ChatClient {
     return { clientRef: client_ref, sent };
   }
 
-  /**
-   * Sends what was refused again.
-   *
-   * @param {Uuid} clientRef
-   */
+  /** Sends what was refused again. @param {Uuid} clientRef */
   retry(clientRef) {
     return this.#engine.outbox.retry(clientRef);
   }
 
-  /**
-   * Takes out what is not sent, or cancels an upload. False: it is too late.
-   *
-   * @param {Uuid} clientRef
-   */
+  /** Takes out what is not sent, or cancels an upload. False: it is too late. @param {Uuid} clientRef */
   discard(clientRef) {
     return this.#engine.outbox.discard(clientRef);
   }
@@ -227,11 +219,7 @@ export class ChatClient {
     return this.#verb(id, { action: "message_delete", message_id: id, for: whom });
   }
 
-  /**
-   * Lets the receiver learn of a file that was uploaded with `dispatch: false`.
-   *
-   * @param {number} id
-   */
+  /** Lets the receiver learn of a file that was uploaded with `dispatch: false`. @param {number} id */
   dispatch(id) {
     return this.#verb(id, { action: "chat_message_file", chat_id: id });
   }
@@ -268,11 +256,7 @@ export class ChatClient {
     engine.onThread(thread.peer_id);
   }
 
-  /**
-   * Call it at each key, and with false when the text is given up.
-   *
-   * @param {Uuid} peerId
-   */
+  /** Call it at each key, and with false when the text is given up. @param {Uuid} peerId */
   typing(peerId, typing = true) {
     this.#engine.typing.set(lower(peerId), typing);
   }
@@ -291,11 +275,7 @@ export class ChatClient {
     this.#engine.watch(peerIds.map(lower));
   }
 
-  /**
-   * Who may see the user online. Who hides sees nobody.
-   *
-   * @param {"peers" | "nobody"} presence
-   */
+  /** Who may see the user online. Who hides sees nobody. @param {"peers" | "nobody"} presence */
   setPresence(presence) {
     return this.#engine.calls.call({ action: "presence_set", presence }, "presence");
   }

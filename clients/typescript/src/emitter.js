@@ -40,11 +40,7 @@ export class Emitter {
     for (const reader of this.#readers) reader(any);
   }
 
-  /**
-   * Whether anybody would be told.
-   *
-   * @param {keyof Events} type
-   */
+  /** Whether anybody would be told. @param {keyof Events} type */
   listened(type) {
     return this.#readers.size > 0 || (this.#listeners.get(type)?.size ?? 0) > 0;
   }

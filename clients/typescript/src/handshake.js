@@ -26,11 +26,7 @@ export class Handshake {
     this.#refused = true;
   }
 
-  /**
-   * Fails with `invalid_token` where there is no other token.
-   *
-   * @param {string | null} after
-   */
+  /** Fails with `invalid_token` where there is no other token. @param {string | null} after */
   async target(after) {
     const { rest, subprotocol } = this;
     const { tokens } = rest;

@@ -94,11 +94,7 @@ export class Keeper extends State {
     this.#soon();
   }
 
-  /**
-   * A snapshot: what `fill` adds replaces all that is held.
-   *
-   * @param {() => void} fill
-   */
+  /** A snapshot: what `fill` adds replaces all that is held. @param {() => void} fill */
   reset(fill) {
     return this.#queue(async () => {
       this.clear();

@@ -94,11 +94,7 @@ export class Outbox {
     return { sent };
   }
 
-  /**
-   * A refused one again.
-   *
-   * @param {Uuid} ref
-   */
+  /** A refused one again. @param {Uuid} ref */
   async retry(ref) {
     const entry = this.entries.get(ref);
     if (!entry?.failed) return false;
@@ -147,11 +143,7 @@ export class Outbox {
     for (const ref of this.#promises.keys()) this.#reject(ref, new ChatError("closed"));
   }
 
-  /**
-   * Its message is stored. The first to tell so settles it.
-   *
-   * @param {Sent} sent
-   */
+  /** Its message is stored. The first to tell so settles it. @param {Sent} sent */
   settled(sent) {
     const ref = sent.client_ref;
     const entry = this.entries.get(ref);
@@ -166,11 +158,7 @@ export class Outbox {
     this.pump();
   }
 
-  /**
-   * Gives up what is older than the server keeps messages.
-   *
-   * @param {number} before milliseconds since 1970
-   */
+  /** Gives up what is older than the server keeps messages. @param {number} before milliseconds since 1970 */
   giveUp(before) {
     for (const entry of this.entries.values()) {
       if (!entry.failed && entry.created < before) this.#fail(entry, new ChatError("too_late"));

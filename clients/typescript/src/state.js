@@ -52,11 +52,7 @@ export class State {
     return merged;
   }
 
-  /**
-   * Gives whether it is newer than what is held.
-   *
-   * @param {Message} next
-   */
+  /** Gives whether it is newer than what is held. @param {Message} next */
   message(next) {
     const held = this.messages.get(next.id);
     if (newerMessage(held, next) === held) return false;
@@ -79,11 +75,7 @@ export class State {
     if (message) for (const ids of [this.#ids, this.#above]) ids.get(message.thread)?.delete(id);
   }
 
-  /**
-   * From which message on the thread is held without a hole.
-   *
-   * @param {number} thread
-   */
+  /** From which message on the thread is held without a hole. @param {number} thread */
   from(thread) {
     return this.#from.get(thread);
   }
@@ -93,11 +85,7 @@ export class State {
     return this.threads.get(this.#peers.get(peerId) ?? 0);
   }
 
-  /**
-   * The messages of a thread that are to be shown, by id.
-   *
-   * @param {number} thread
-   */
+  /** The messages of a thread that are to be shown, by id. @param {number} thread */
   shown(thread) {
     const from = this.#from.get(thread) ?? 0;
     const ids = [...this.#idsOf(thread)].filter((id) => id >= from).sort((a, b) => a - b);

@@ -52,11 +52,7 @@ export class Sync {
     for (const { peer, peer_id } of this.keeper.threads.values()) if (!peer) this.#unread.add(peer_id);
   }
 
-  /**
-   * All that was missed is through.
-   *
-   * @param {string} cursor
-   */
+  /** All that was missed is through. @param {string} cursor */
   live(cursor) {
     if (this.#waiting) return;
     this.keeper.setCursor(cursor);
@@ -81,11 +77,7 @@ export class Sync {
     return own ? message.receiver_id : message.sender_id;
   }
 
-  /**
-   * Upserts what any answer has.
-   *
-   * @param {Message} message
-   */
+  /** Upserts what any answer has. @param {Message} message */
   take(message) {
     const { client_ref } = message;
     const applied = this.keeper.message(message);

@@ -42,11 +42,7 @@ export class Typing {
     this.#own.set(peerId, { told: due ? now : own.told, idle });
   }
 
-  /**
-   * A message ends it at the peer's.
-   *
-   * @param {Uuid} peerId
-   */
+  /** A message ends it at the peer's. @param {Uuid} peerId */
   sent(peerId) {
     clearTimeout(this.#own.get(peerId)?.idle);
     this.#own.delete(peerId);

@@ -8,7 +8,7 @@ import { ME, PEER, Scripted, hello, live, message, sent, thread, threadObject } 
 
 const FULL = process.env.NETROX_CHAT_TEST_FULL !== undefined;
 /** Every so many bytes. */
-const STEP = FULL ? 1 : 17;
+const STEP = FULL ? 1 : 23;
 
 /** One user's feed, the messages in it, and what their references became. */
 class Model {
@@ -99,7 +99,7 @@ test("a connection that is cut at any byte", { timeout: 600_000 }, async (t) => 
 });
 
 test("several connections in turn, each cut somewhere", { timeout: 600_000 }, async (t) => {
-  for (let i = 0; i < (FULL ? 500 : 30); i++) {
+  for (let i = 0; i < (FULL ? 500 : 20); i++) {
     await conversation(t, Array.from({ length: 6 }, () => Math.floor(Math.random() * 1500)));
   }
 });

@@ -181,6 +181,24 @@ test("two tabs: one sends, and the other goes on when it is gone", OPTIONS, asyn
   await eventually(async () => (await store.outbox()).length === 0, "an empty outbox");
 });
 
+test("who has the outbox next reads it first: nobody may have told of what changed", OPTIONS, async (t) => {
+  const server = await scripted(t);
+  const store = new MemoryStore();
+  store.watch = undefined;
+  const tabs = [client(t, server, { store }), client(t, server, { store })];
+  const sockets = [];
+  for (const tab of tabs) {
+    tab.connect();
+    sockets.push(await server.connection());
+    sockets.at(-1).greet();
+    await eventually(() => tab.state === "live");
+  }
+  const { clientRef } = await tabs[0].send(PEER, "hi");
+  await sockets[0].next("chat_message");
+  await tabs[0].close();
+  assert.equal((await sockets[1].next("chat_message")).client_ref, clientRef);
+});
+
 test("what is not under way can be taken out", OPTIONS, async (t) => {
   const { chat, socket } = await connected(t);
   const first = await chat.send(PEER, "one");

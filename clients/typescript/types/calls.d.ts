@@ -30,17 +30,9 @@ export declare class Calls {
      * @returns {Promise<AckFrame>}
      */
     call(frame: ClientFrame, key: string, taken?: (ack: AckFrame) => void, timeout?: number): Promise<AckFrame>;
-    /**
-     * Repeats it no more. It has no end then, but for what comes.
-     *
-     * @param {string} key
-     */
+    /** Repeats it no more. It has no end then, but for what comes. @param {string} key */
     forget(key: string): void;
-    /**
-     * Whether it was refused for now, and waits to be repeated.
-     *
-     * @param {string} key
-     */
+    /** Whether it was refused for now, and waits to be repeated. @param {string} key */
     waits(key: string): boolean | undefined;
     /** @param {Socket} socket */
     connected(socket: Socket): void;

@@ -78,17 +78,9 @@ export declare class ChatClient {
      * @returns {Promise<Sending>}
      */
     upload(peerId: Uuid, file: Blob | File, { message, name, dispatch, ...options }?: UploadOptions): Promise<Sending>;
-    /**
-     * Sends what was refused again.
-     *
-     * @param {Uuid} clientRef
-     */
+    /** Sends what was refused again. @param {Uuid} clientRef */
     retry(clientRef: Uuid): Promise<boolean>;
-    /**
-     * Takes out what is not sent, or cancels an upload. False: it is too late.
-     *
-     * @param {Uuid} clientRef
-     */
+    /** Takes out what is not sent, or cancels an upload. False: it is too late. @param {Uuid} clientRef */
     discard(clientRef: Uuid): Promise<boolean>;
     /**
      * @param {number} id
@@ -103,11 +95,7 @@ export declare class ChatClient {
      * @param {"everyone" | "me"} whom
      */
     delete(id: number, whom: "everyone" | "me"): Promise<import("./types.js").AckFrame>;
-    /**
-     * Lets the receiver learn of a file that was uploaded with `dispatch: false`.
-     *
-     * @param {number} id
-     */
+    /** Lets the receiver learn of a file that was uploaded with `dispatch: false`. @param {number} id */
     dispatch(id: number): Promise<import("./types.js").AckFrame>;
     /**
      * The user has seen a conversation: all of it, or up to a message. Call it for what is on the screen of an active app.
@@ -116,11 +104,7 @@ export declare class ChatClient {
      * @param {number} [upTo]
      */
     seen(peerId: Uuid, upTo?: number): void;
-    /**
-     * Call it at each key, and with false when the text is given up.
-     *
-     * @param {Uuid} peerId
-     */
+    /** Call it at each key, and with false when the text is given up. @param {Uuid} peerId */
     typing(peerId: Uuid, typing?: boolean): void;
     /** @param {Uuid} peerId */
     isTyping(peerId: Uuid): boolean;
@@ -130,11 +114,7 @@ export declare class ChatClient {
      * @param {Uuid[]} peerIds
      */
     watchPresence(peerIds: Uuid[]): void;
-    /**
-     * Who may see the user online. Who hides sees nobody.
-     *
-     * @param {"peers" | "nobody"} presence
-     */
+    /** Who may see the user online. Who hides sees nobody. @param {"peers" | "nobody"} presence */
     setPresence(presence: "peers" | "nobody"): Promise<import("./types.js").AckFrame>;
     /** @param {Uuid} peerId */
     block(peerId: Uuid): Promise<import("./types.js").AckFrame>;

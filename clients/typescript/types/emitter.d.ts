@@ -17,11 +17,7 @@ export declare class Emitter {
      * @param {Events[K]} event
      */
     emit<K extends keyof Events>(type: K, event: Events[K]): void;
-    /**
-     * Whether anybody would be told.
-     *
-     * @param {keyof Events} type
-     */
+    /** Whether anybody would be told. @param {keyof Events} type */
     listened(type: keyof Events): boolean;
     /** Ends the iterators. */
     end(): void;

@@ -13,11 +13,7 @@ export declare class Handshake {
     constructor({ tickets, subprotocol }: Options, rest: Rest);
     /** The server did not take it. */
     refused(): void;
-    /**
-     * Fails with `invalid_token` where there is no other token.
-     *
-     * @param {string | null} after
-     */
+    /** Fails with `invalid_token` where there is no other token. @param {string | null} after */
     target(after: string | null): Promise<{
         url: string;
         protocols: string[] | undefined;

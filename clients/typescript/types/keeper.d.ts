@@ -41,11 +41,7 @@ export declare class Keeper extends State {
     range(range: Range): void;
     /** @param {number} id @override */
     remove(id: number): void;
-    /**
-     * A snapshot: what `fill` adds replaces all that is held.
-     *
-     * @param {() => void} fill
-     */
+    /** A snapshot: what `fill` adds replaces all that is held. @param {() => void} fill */
     reset(fill: () => void): Promise<void>;
     /** Stores all that has changed. */
     flush(): Promise<void>;

@@ -57,11 +57,7 @@ export declare class Outbox {
     add(entry: Entry): Promise<{
         sent: Promise<Sent>;
     }>;
-    /**
-     * A refused one again.
-     *
-     * @param {Uuid} ref
-     */
+    /** A refused one again. @param {Uuid} ref */
     retry(ref: Uuid): Promise<boolean>;
     /**
      * Takes it out. False where it is not there, or under way: then it may be stored any moment.
@@ -73,17 +69,9 @@ export declare class Outbox {
     lost(): void;
     /** Ends the uploads, too. What is written down stays. */
     end(): void;
-    /**
-     * Its message is stored. The first to tell so settles it.
-     *
-     * @param {Sent} sent
-     */
+    /** Its message is stored. The first to tell so settles it. @param {Sent} sent */
     settled(sent: Sent): void;
-    /**
-     * Gives up what is older than the server keeps messages.
-     *
-     * @param {number} before milliseconds since 1970
-     */
+    /** Gives up what is older than the server keeps messages. @param {number} before milliseconds since 1970 */
     giveUp(before: number): void;
     /** Those of a thread, in their order. @param {Uuid} peerId */
     ofPeer(peerId: Uuid): Entry[];

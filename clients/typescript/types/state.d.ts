@@ -15,29 +15,17 @@ export declare class State {
      * @param {ThreadState & Partial<HeldThread>} next
      */
     thread(next: ThreadState & Partial<HeldThread>): HeldThread | null;
-    /**
-     * Gives whether it is newer than what is held.
-     *
-     * @param {Message} next
-     */
+    /** Gives whether it is newer than what is held. @param {Message} next */
     message(next: Message): boolean;
     /** @param {Range} range */
     range(range: Range): void;
     /** @param {number} id */
     remove(id: number): void;
-    /**
-     * From which message on the thread is held without a hole.
-     *
-     * @param {number} thread
-     */
+    /** From which message on the thread is held without a hole. @param {number} thread */
     from(thread: number): number | undefined;
     /** @param {Uuid} peerId */
     withPeer(peerId: Uuid): HeldThread | undefined;
-    /**
-     * The messages of a thread that are to be shown, by id.
-     *
-     * @param {number} thread
-     */
+    /** The messages of a thread that are to be shown, by id. @param {number} thread */
     shown(thread: number): Message[];
     /**
      * @param {HeldThread} thread

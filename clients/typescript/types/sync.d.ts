@@ -49,21 +49,13 @@ export declare class Sync {
     constructor(keeper: Keeper, rest: Rest, emitter: Emitter, on: SyncEvents);
     /** What was not read yet when the store was left. */
     loaded(): void;
-    /**
-     * All that was missed is through.
-     *
-     * @param {string} cursor
-     */
+    /** All that was missed is through. @param {string} cursor */
     live(cursor: string): void;
     /** @param {any} frame a `message` or `thread`; of a page without a cursor */
     change(frame: any): void;
     /** @param {Message} message */
     peerOf(message: Message): string;
-    /**
-     * Upserts what any answer has.
-     *
-     * @param {Message} message
-     */
+    /** Upserts what any answer has. @param {Message} message */
     take(message: Message): boolean;
     /** @param {Thread} thread as REST gives it */
     takeThread({ last_message, ...thread }: Thread): void;

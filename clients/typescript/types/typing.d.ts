@@ -27,11 +27,7 @@ export declare class Typing {
      * @param {boolean} typing
      */
     set(peerId: Uuid, typing: boolean): void;
-    /**
-     * A message ends it at the peer's.
-     *
-     * @param {Uuid} peerId
-     */
+    /** A message ends it at the peer's. @param {Uuid} peerId */
     sent(peerId: Uuid): void;
     /**
      * @param {Uuid} peerId

@@ -2,11 +2,7 @@
 /** @import { Table, TableName } from "./tables.js" */
 import { TABLES, TableStore } from "./tables.js";
 
-/**
- * Keeps everything until the page or the process ends. Several clients may share one.
- *
- * @implements {Store}
- */
+/** Keeps everything until the page or the process ends. Several clients may share one. @implements {Store} */
 export class MemoryStore extends TableStore {
   /** @type {Set<() => void>} */
   #watchers = new Set();

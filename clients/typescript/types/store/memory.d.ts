@@ -2,11 +2,7 @@ import type { Store } from "../types.js";
 /** @import { Store } from "../types.js" */
 /** @import { Table, TableName } from "./tables.js" */
 import { TableStore } from "./tables.js";
-/**
- * Keeps everything until the page or the process ends. Several clients may share one.
- *
- * @implements {Store}
- */
+/** Keeps everything until the page or the process ends. Several clients may share one. @implements {Store} */
 export declare class MemoryStore extends TableStore implements Store {
     #private;
     constructor();
