@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { cp, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { MemoryStore } from "../src/index.js";
 import { IndexedDbStore } from "../src/store/indexeddb.js";
@@ -115,6 +117,38 @@ test("a store that is left for a while catches up by a push, and by a socket", O
   await isLive(back);
   assert.deepEqual(texts(back, alice), ["one", "two", "three"]);
   assert.equal(back.unreadTotal, 3);
+});
+
+test("an older database put back: what is held is what is stored", OPTIONS, async (t) => {
+  const program = await Program.start(t);
+  const [alice, bob] = await pair(t, program);
+  const sides = [of(t, program, alice), of(t, program, bob)];
+  const [a, b] = sides;
+  for (const chat of sides) chat.connect();
+  await (await a.send(bob, "one")).sent;
+  await eventually(() => texts(b, alice).length === 1);
+  const [data, copy] = ["data", "copy"].map((name) => join(program.directory, name));
+  await program.kill();
+  await cp(data, copy, { recursive: true });
+  await program.run();
+  await (await a.send(bob, "of the lost branch")).sent;
+  await eventually(() => texts(b, alice).length === 2);
+  await program.kill();
+  const resets = sides.map((chat) => until(chat, "reset", ({ reset }) => reset === "epoch"));
+  await a.send(bob, "written down meanwhile");
+  await rm(data, { recursive: true });
+  await rename(copy, data);
+  await program.run();
+  await Promise.all(resets);
+  await eventually(() => texts(b, alice).at(-1) === "written down meanwhile");
+  await eventually(() => a.messages(bob).every(({ status }) => status === "sent"));
+  const stored = (await program.history(alice, bob)).map(({ id, message }) => [id, message]);
+  assert.deepEqual(stored.map(([, message]) => message), ["one", "written down meanwhile"]);
+  for (const [chat, peer] of [[a, bob], [b, alice]]) {
+    while (await chat.history(peer));
+    assert.deepEqual(chat.messages(peer).map(({ id, message }) => [id, message]), stored);
+  }
+  assert.deepEqual([...a.errors, ...b.errors], []);
 });
 
 test("a token that is refused is replaced; a user who is deleted is not tried", OPTIONS, async (t) => {
