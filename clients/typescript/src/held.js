@@ -10,7 +10,8 @@
  */
 export const newerMessage = (held, next) => (held && held.rev > next.rev ? held : next);
 
-const MARKS = /** @type {const} */ (["seen_id", "delivered_id", "peer_seen_id", "peer_delivered_id"]);
+const OWN = /** @type {const} */ (["seen_id", "delivered_id"]);
+const ALL = /** @type {const} */ ([...OWN, "peer_seen_id", "peer_delivered_id"]);
 
 /**
  * @param {HeldThread | undefined} held
@@ -24,8 +25,8 @@ export function newerThread(held, next) {
   }
   const merged = { ...held, ...next, peer: next.peer ?? held?.peer ?? null };
   merged.created ??= held?.created ?? null;
-  // Read at the same place of the feed: marks only grow.
-  if (held?.rev === next.rev) for (const mark of MARKS) merged[mark] = Math.max(held[mark], next[mark]);
+  // The user's own never go back, and of states of one place of the feed none does. (After a block a peer's may.)
+  if (held) for (const mark of held.rev === next.rev ? ALL : OWN) merged[mark] = Math.max(held[mark], next[mark]);
   return /** @type {HeldThread} */ (merged);
 }
 

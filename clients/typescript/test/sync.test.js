@@ -82,8 +82,9 @@ test("of two states with one rev the marks grow", OPTIONS, async (t) => {
   await tell(chat, socket, told(thread({ rev: 3, last_id: 9, seen_id: 7, peer_seen_id: 4 }), "a"), told(thread({ rev: 3, last_id: 9, seen_id: 5, peer_seen_id: 6 }), "b"));
   const { seen_id, peer_seen_id } = chat.thread(PEER);
   assert.deepEqual([seen_id, peer_seen_id], [7, 6]);
-  await tell(chat, socket, told(thread({ rev: 4, last_id: 9, seen_id: 7, peer_seen_id: 2 }), "c"));
+  await tell(chat, socket, told(thread({ rev: 4, last_id: 9, seen_id: 6, peer_seen_id: 2 }), "c"));
   assert.equal(chat.thread(PEER).peer_seen_id, 2, "after a block it may be lower");
+  assert.equal(chat.thread(PEER).seen_id, 7, "one's own never goes back: it was acknowledged meanwhile");
 });
 
 test("it rings for what is new, of the peer, and not held", OPTIONS, async (t) => {
