@@ -96,10 +96,7 @@ export class ChatClient {
     return this.#engine.keeper.showAll();
   }
 
-  /**
-   * @param {Uuid} peerId
-   * @returns {ShownThread | null}
-   */
+  /** @param {Uuid} peerId @returns {ShownThread | null} */
   thread(peerId) {
     const { keeper } = this.#engine;
     const thread = keeper.withPeer(lower(peerId));
@@ -211,10 +208,7 @@ export class ChatClient {
     return this.#verb(id, { action: "message_edit", message_id: id, message_body: text, meta });
   }
 
-  /**
-   * @param {number} id
-   * @param {"everyone" | "me"} whom
-   */
+  /** @param {number} id @param {"everyone" | "me"} whom */
   delete(id, whom) {
     return this.#verb(id, { action: "message_delete", message_id: id, for: whom });
   }
@@ -224,12 +218,7 @@ export class ChatClient {
     return this.#verb(id, { action: "chat_message_file", chat_id: id });
   }
 
-  /**
-   * What became of the message is read where it was refused.
-   *
-   * @param {number} id
-   * @param {ClientFrame} frame
-   */
+  /** What became of the message is read where it was refused. @param {number} id @param {ClientFrame} frame */
   async #verb(id, frame) {
     const { calls, sync } = this.#engine;
     try {
@@ -290,10 +279,7 @@ export class ChatClient {
     return this.#block("unblock", peerId);
   }
 
-  /**
-   * @param {"block" | "unblock"} action
-   * @param {Uuid} peerId
-   */
+  /** @param {"block" | "unblock"} action @param {Uuid} peerId */
   #block(action, peerId) {
     return this.#engine.calls.call({ action, peer_id: lower(peerId) }, "block" + lower(peerId));
   }

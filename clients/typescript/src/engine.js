@@ -187,10 +187,7 @@ export class Engine {
     this.outbox.lost();
   }
 
-  /**
-   * @param {State} state
-   * @param {StopReason | null} reason
-   */
+  /** @param {State} state @param {StopReason | null} reason */
   onState(state, reason) {
     this.emitter.emit("state", { state, reason });
     if (reason === "signed_out") this.#clear().then(() => this.emitter.emit("signed_out", { reason }), this.troubled);
@@ -250,10 +247,7 @@ export class Engine {
     this.load().then(() => this.emitter.emit("reset", { reset: "other_tab" }), this.troubled);
   }
 
-  /**
-   * @param {Uuid} peerId
-   * @param {AckFrame} ack
-   */
+  /** @param {Uuid} peerId @param {AckFrame} ack */
   onMarked(peerId, { seen_id = 0, delivered_id = seen_id }) {
     const thread = this.keeper.withPeer(peerId);
     // The rest comes as a change, of `seen`.
@@ -263,12 +257,7 @@ export class Engine {
 
   // --- what is sent
 
-  /**
-   * The message of a send, before its frame comes.
-   *
-   * @param {Entry} entry
-   * @param {AckFrame} ack
-   */
+  /** The message of a send, before its frame comes. @param {Entry} entry @param {AckFrame} ack */
   onAcked(entry, { message_id = 0, thread = 0, created, repeated }) {
     const held = this.keeper.messages.has(message_id);
     const own = messageOf(entry, this.keeper.userId, created);
@@ -289,15 +278,8 @@ export class Engine {
    * @param {AbortSignal} signal
    * @returns {Promise<Message>}
    */
-  async onUpload(entry, signal) {
-    const { client_ref, begun } = entry;
-    if (begun) {
-      try {
-        return await this.rest.get(`/v2/sends/${client_ref}`);
-      } catch (error) {
-        if (asChatError(error).code !== "not_found") throw error;
-      }
-    }
+  onUpload(entry, signal) {
+    const { client_ref } = entry;
     return upload(this.transport, entry, signal, (sent, total) => this.emitter.emit("upload", { client_ref, sent, total }));
   }
 

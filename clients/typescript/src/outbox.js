@@ -232,10 +232,7 @@ export class Outbox {
     }
   }
 
-  /**
-   * @param {Uuid} ref
-   * @param {number | null} wait milliseconds
-   */
+  /** @param {Uuid} ref @param {number | null} wait milliseconds */
   #later(ref, wait) {
     const held = this.#waits.get(ref) ?? { wait: this.on.backoff() };
     held.timer = setTimeout(() => {
@@ -245,10 +242,7 @@ export class Outbox {
     this.#waits.set(ref, held);
   }
 
-  /**
-   * @param {Entry} entry
-   * @param {ChatError} error
-   */
+  /** @param {Entry} entry @param {ChatError} error */
   #refused(entry, error) {
     const held = this.entries.get(entry.client_ref);
     // Without a token the connection ends, and it is sent over the next.
@@ -258,10 +252,7 @@ export class Outbox {
     this.#replace({ ...held, reply_to: null }).then(() => this.pump(), this.on.troubled);
   }
 
-  /**
-   * @param {Entry} entry
-   * @param {ChatError} error
-   */
+  /** @param {Entry} entry @param {ChatError} error */
   #fail(entry, error) {
     const { client_ref, peer_id } = entry;
     this.#replace({ ...entry, failed: /** @type {ErrorCode} */ (error.code) }).catch(this.on.troubled);
@@ -286,10 +277,7 @@ export class Outbox {
     this.#waits.delete(ref);
   }
 
-  /**
-   * @param {Uuid} ref
-   * @param {ChatError} error
-   */
+  /** @param {Uuid} ref @param {ChatError} error */
   #reject(ref, error) {
     error.clientRef = ref;
     this.#promises.get(ref)?.reject(error);

@@ -206,12 +206,7 @@ export class Sync {
     }
   }
 
-  /**
-   * Makes sure that there is a thread for a message.
-   *
-   * @param {Message} message
-   * @param {Uuid} peerId
-   */
+  /** Makes sure that there is a thread for a message. @param {Message} message @param {Uuid} peerId */
   #know({ thread }, peerId) {
     if (this.keeper.threads.has(thread)) return;
     this.keeper.thread(unknownThread(thread, peerId));
@@ -224,12 +219,7 @@ export class Sync {
     queueMicrotask(() => this.catchUp());
   }
 
-  /**
-   * An older page of a thread. Gives whether there are more.
-   *
-   * @param {Uuid} peerId
-   * @param {number} limit
-   */
+  /** An older page of a thread. Gives whether there are more. @param {Uuid} peerId @param {number} limit */
   async history(peerId, limit) {
     const held = this.keeper.withPeer(peerId);
     const from = held && this.keeper.from(held.id);
@@ -293,10 +283,7 @@ export class Sync {
     }
   }
 
-  /**
-   * @param {string} path
-   * @param {Query} [query]
-   */
+  /** @param {string} path @param {Query} [query] */
   async #answer(path, query) {
     const era = this.#era;
     const answer = await this.rest.get(path, query);

@@ -1,7 +1,8 @@
-/** One attempt at an upload: multipart, with progress. */
+/** One attempt at an upload: multipart, with progress. One that was begun before is asked for first. */
 
 /** @import { Entry, Message } from "./types.js" */
 /** @import { Rest } from "./rest.js" */
+import { asChatError } from "./errors.js";
 import { abortable, answered } from "./rest.js";
 
 /**
@@ -20,7 +21,14 @@ import { abortable, answered } from "./rest.js";
  * @param {(sent: number, total: number) => void} progress bytes
  * @returns {Promise<Message>}
  */
-export function upload({ rest, XMLHttpRequest, idle }, entry, signal, progress) {
+export async function upload({ rest, XMLHttpRequest, idle }, entry, signal, progress) {
+  if (entry.begun) {
+    try {
+      return await rest.get(`/v2/sends/${entry.client_ref}`);
+    } catch (error) {
+      if (asChatError(error).code !== "not_found") throw error;
+    }
+  }
   const address = rest.address(`/v2/threads/${entry.peer_id}/attachments`, {
     client_ref: entry.client_ref,
     dispatch: entry.dispatch,

@@ -37,10 +37,7 @@ export declare class ChatClient {
     events(): AsyncIterableIterator<import("./types.js").AnyEvent>;
     /** The threads that are held, the one with the greatest message id first. */
     threads(): ShownThread[];
-    /**
-     * @param {Uuid} peerId
-     * @returns {ShownThread | null}
-     */
+    /** @param {Uuid} peerId @returns {ShownThread | null} */
     thread(peerId: Uuid): ShownThread | null;
     /**
      * What is to be shown of a conversation: the newest part of it without a hole, then what is not sent yet.
@@ -90,10 +87,7 @@ export declare class ChatClient {
     edit(id: number, text: string, { meta }?: {
         meta?: Meta;
     }): Promise<import("./types.js").AckFrame>;
-    /**
-     * @param {number} id
-     * @param {"everyone" | "me"} whom
-     */
+    /** @param {number} id @param {"everyone" | "me"} whom */
     delete(id: number, whom: "everyone" | "me"): Promise<import("./types.js").AckFrame>;
     /** Lets the receiver learn of a file that was uploaded with `dispatch: false`. @param {number} id */
     dispatch(id: number): Promise<import("./types.js").AckFrame>;

@@ -62,10 +62,7 @@ export declare class Engine {
     onLive({ cursor, unread_total }: LiveFrame): void;
     /** @param {number} flood */
     onLost(flood: number): void;
-    /**
-     * @param {State} state
-     * @param {StopReason | null} reason
-     */
+    /** @param {State} state @param {StopReason | null} reason */
     onState(state: State, reason: StopReason | null): void;
     /** @param {ServerFrame} frame */
     onFrame(frame: ServerFrame): void;
@@ -78,17 +75,9 @@ export declare class Engine {
     onGaveUp(): void;
     /** Another tab has replaced what is stored. */
     onReplaced(): void;
-    /**
-     * @param {Uuid} peerId
-     * @param {AckFrame} ack
-     */
+    /** @param {Uuid} peerId @param {AckFrame} ack */
     onMarked(peerId: Uuid, { seen_id, delivered_id }: AckFrame): void;
-    /**
-     * The message of a send, before its frame comes.
-     *
-     * @param {Entry} entry
-     * @param {AckFrame} ack
-     */
+    /** The message of a send, before its frame comes. @param {Entry} entry @param {AckFrame} ack */
     onAcked(entry: Entry, { message_id, thread, created, repeated }: AckFrame): void;
     /** @param {Message} message */
     onUploaded(message: Message): void;

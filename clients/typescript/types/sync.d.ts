@@ -67,12 +67,7 @@ export declare class Sync {
     snapshot(reset: Reset | "behind" | "new"): Promise<void>;
     /** Reads what is missing: threads of which only a message is held, and the rest of the list. */
     catchUp(): Promise<void>;
-    /**
-     * An older page of a thread. Gives whether there are more.
-     *
-     * @param {Uuid} peerId
-     * @param {number} limit
-     */
+    /** An older page of a thread. Gives whether there are more. @param {Uuid} peerId @param {number} limit */
     history(peerId: Uuid, limit: number): Promise<boolean>;
     /**
      * All changes since the cursor, without a socket.

@@ -1,4 +1,4 @@
-/** One attempt at an upload: multipart, with progress. */
+/** One attempt at an upload: multipart, with progress. One that was begun before is asked for first. */
 import type { Entry, Message } from "./types.js";
 import type { Rest } from "./rest.js";
 export type Transport = {
