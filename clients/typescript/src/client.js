@@ -224,7 +224,7 @@ export class ChatClient {
     try {
       return await calls.call(frame, frame.action + id);
     } catch (error) {
-      if (["not_found", "not_allowed", "too_late"].includes(asChatError(error).code)) sync.message(id).catch(() => {});
+      if (["not_found", "not_allowed", "too_late"].includes(asChatError(error).code)) sync.message(id);
       throw error;
     }
   }
@@ -248,11 +248,6 @@ export class ChatClient {
   /** Call it at each key, and with false when the text is given up. @param {Uuid} peerId */
   typing(peerId, typing = true) {
     this.#engine.typing.set(lower(peerId), typing);
-  }
-
-  /** @param {Uuid} peerId */
-  isTyping(peerId) {
-    return this.#engine.typing.isTyping(lower(peerId));
   }
 
   /**

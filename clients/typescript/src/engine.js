@@ -263,7 +263,7 @@ export class Engine {
     const own = messageOf(entry, this.keeper.userId, created);
     this.onUploaded({ ...own, id: message_id, thread });
     // It may have been changed since, and its change be behind the cursor.
-    if (repeated && !held) this.sync.message(message_id).catch(() => {});
+    if (repeated && !held) this.sync.message(message_id);
   }
 
   /** @param {Message} message */

@@ -15,9 +15,8 @@ export class Handshake {
    * @param {Options} options
    * @param {Rest} rest
    */
-  constructor({ tickets = true, subprotocol = true }, rest) {
-    this.tickets = tickets;
-    this.subprotocol = subprotocol;
+  constructor(options, rest) {
+    this.options = options;
     this.rest = rest;
   }
 
@@ -28,11 +27,11 @@ export class Handshake {
 
   /** Fails with `invalid_token` where there is no other token. @param {string | null} after */
   async target(after) {
-    const { rest, subprotocol } = this;
-    const { tokens } = rest;
+    const { rest } = this;
+    const { tickets = true, subprotocol = true } = this.options;
     /** @type {Query} */
     const query = { after };
-    if (this.tickets) {
+    if (tickets) {
       try {
         query.ticket = (await rest.request("POST", "/v2/ticket", { body: {} })).ticket;
         this.#gives = true;
@@ -43,7 +42,7 @@ export class Handshake {
         if (this.#gives || (status !== 404 && status !== 405 && code !== "no_answer")) throw error;
       }
     }
-    if (!query.ticket) this.#used = query.token = await tokens.get(this.#refused ? this.#used : null);
+    if (!query.ticket) this.#used = query.token = await rest.tokens.get(this.#refused ? this.#used : null);
     this.#refused = false;
     if (!subprotocol) query.protocol = 2;
     const url = rest.address("/ws/chat/room/", query).replace(/^http/, "ws");

@@ -265,21 +265,13 @@ export class Sync {
     return changes;
   }
 
-  /**
-   * A message as it now is, or null where it is not visible any more.
-   *
-   * @param {number} id
-   * @returns {Promise<Message | null>}
-   */
+  /** Reads a message again. It is removed where it is not visible any more. @param {number} id */
   async message(id) {
     try {
       const message = await this.#answer(`/v2/messages/${id}`);
       if (this.take(message)) this.emitter.emit("message", { message, ring: false });
-      return message;
     } catch (error) {
-      if (asChatError(error).code !== "not_found") throw error;
-      this.keeper.remove(id);
-      return null;
+      if (asChatError(error).code === "not_found") this.keeper.remove(id);
     }
   }
 

@@ -60,11 +60,6 @@ export class Typing {
     if (had !== typing) this.emitter.emit("typing", { peer_id: peerId, typing });
   }
 
-  /** @param {Uuid} peerId */
-  isTyping(peerId) {
-    return this.#peers.has(peerId);
-  }
-
   end() {
     for (const { idle } of this.#own.values()) clearTimeout(idle);
     for (const timer of this.#peers.values()) clearTimeout(timer);

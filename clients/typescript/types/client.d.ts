@@ -100,8 +100,6 @@ export declare class ChatClient {
     seen(peerId: Uuid, upTo?: number): void;
     /** Call it at each key, and with false when the text is given up. @param {Uuid} peerId */
     typing(peerId: Uuid, typing?: boolean): void;
-    /** @param {Uuid} peerId */
-    isTyping(peerId: Uuid): boolean;
     /**
      * Whose presence is told from now on, as `presence`, over reconnects. It replaces the list. At most 100.
      *

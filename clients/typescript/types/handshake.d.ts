@@ -3,14 +3,13 @@ import type { ClientFrame, Options } from "./types.js";
 import type { Rest } from "./rest.js";
 export declare class Handshake {
     #private;
-    tickets: boolean;
-    subprotocol: boolean;
+    options: Options;
     rest: Rest;
     /**
      * @param {Options} options
      * @param {Rest} rest
      */
-    constructor({ tickets, subprotocol }: Options, rest: Rest);
+    constructor(options: Options, rest: Rest);
     /** The server did not take it. */
     refused(): void;
     /** Fails with `invalid_token` where there is no other token. @param {string | null} after */

@@ -73,11 +73,6 @@ export declare class Sync {
      * All changes since the cursor, without a socket.
      */
     pull(): Promise<number>;
-    /**
-     * A message as it now is, or null where it is not visible any more.
-     *
-     * @param {number} id
-     * @returns {Promise<Message | null>}
-     */
-    message(id: number): Promise<Message | null>;
+    /** Reads a message again. It is removed where it is not visible any more. @param {number} id */
+    message(id: number): Promise<void>;
 }

@@ -34,7 +34,5 @@ export declare class Typing {
      * @param {boolean} typing
      */
     told(peerId: Uuid, typing: boolean): void;
-    /** @param {Uuid} peerId */
-    isTyping(peerId: Uuid): boolean;
     end(): void;
 }
