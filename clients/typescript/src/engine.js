@@ -74,6 +74,7 @@ export class Engine {
   load() {
     return (this.#loaded ??= this.#load().catch((error) => {
       this.#loaded = null;
+      this.troubled(error);
       throw error;
     }));
   }

@@ -253,6 +253,20 @@ test("a store that fails keeps no cursor without its data", OPTIONS, async (t) =
   assert.deepEqual((await store.load()).messages.map(({ id }) => id).sort(), [1, 2]);
 });
 
+test("a store that cannot be read is told of, and tried again", OPTIONS, async (t) => {
+  const server = await scripted(t);
+  const store = new MemoryStore();
+  const load = store.load.bind(store);
+  store.load = () => Promise.reject(new Error("no database"));
+  const chat = client(t, server, { store });
+  const told = until(chat, "error");
+  chat.connect();
+  assert.match(String((await told).error), /no database/);
+  store.load = load;
+  (await server.connection()).greet();
+  await eventually(() => chat.state === "live");
+});
+
 test("a later write waits for an earlier one, which may fail", OPTIONS, async () => {
   const store = new MemoryStore();
   const apply = store.apply.bind(store);
