@@ -151,7 +151,7 @@ test("an older database put back: what is held is what is stored", OPTIONS, asyn
   assert.deepEqual([...a.errors, ...b.errors], []);
 });
 
-test("a token that is refused is replaced; a user who is deleted is not tried", OPTIONS, async (t) => {
+test("a token that is refused is replaced, and without another it stays away", OPTIONS, async (t) => {
   const program = await Program.start(t);
   const user = randomUUID();
   const tokens = [token(user, { exp: 1000 }), token(user)];
@@ -268,7 +268,7 @@ for (const [kind, tabs] of [
   ["memory", 1],
   ["indexeddb", 2],
 ]) {
-  test(`${CUTS} cuts at random bytes, tabs that are closed, kill -9: ${tabs} tab over ${kind}`, OPTIONS, async (t) => {
+  test(`${CUTS} cuts at random bytes, tabs that are closed, kill -9: ${tabs} at a time, over ${kind}`, OPTIONS, async (t) => {
     t.diagnostic(`NETROX_CHAT_TEST_SEED=${SEED}`);
     const random = seeded(SEED + tabs);
     const program = await Program.start(t, "--max-connections-per-user", "1000");
