@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -153,23 +153,14 @@ test("a description that says something else is found", OPTIONS, async (t) => {
   for (const i of changes.keys()) assert.match(found, new RegExp(`change${i}\\.ts`), String(changes[i]));
 });
 
-test("the declarations in types/ are those of the sources: npm run types", OPTIONS, async (t) => {
-  const made = await directory(t);
-  await compiled(made);
-  const files = async (at) => {
-    const names = (await readdir(at, { recursive: true })).filter((name) => name.endsWith(".d.ts")).sort();
-    return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(at, name), "utf8")])));
-  };
-  assert.deepEqual(await files(join(ROOT, "types")), await files(made));
-});
-
 test("a program in TypeScript has the types of the package", OPTIONS, async (t) => {
   const made = await directory(t);
+  await compiled(join(made, "types"));
   await writeFile(
     join(made, "app.ts"),
-    `import { ChatClient, ChatError, MemoryStore } from ${JSON.stringify(join(ROOT, "types/index.js"))};
-     import { IndexedDbStore } from ${JSON.stringify(join(ROOT, "types/store/indexeddb.js"))};
-     import type { Store, Options, ShownMessage, AnyEvent } from ${JSON.stringify(join(ROOT, "types/index.js"))};
+    `import { ChatClient, ChatError, MemoryStore } from "./types/index.js";
+     import { IndexedDbStore } from "./types/store/indexeddb.js";
+     import type { Store, Options, ShownMessage, AnyEvent } from "./types/index.js";
      const stores: Store[] = [new MemoryStore(), new IndexedDbStore("name")];
      const options: Options = { url: "https://chat.example.com", token: async ({ refresh }) => (refresh ? null : "x"), store: stores[0] };
      const chat = new ChatClient(options);
@@ -191,10 +182,11 @@ test("a program in TypeScript has the types of the package", OPTIONS, async (t) 
 test("the start of the README is a program", OPTIONS, async (t) => {
   const readme = await readFile(join(ROOT, "README.md"), "utf8");
   const start = readme.split("```js\n")[1].split("```")[0];
-  const own = (name) => JSON.stringify(join(ROOT, "types", name));
+  const own = (name) => JSON.stringify(`./types/${name}`);
   const text = start.replace('"netrox-chat-client"', own("index.js")).replace('"netrox-chat-client/indexeddb"', own("store/indexeddb.js"));
   assert.match(text, /types\/index.js/);
   const made = await directory(t);
+  await compiled(join(made, "types"));
   const known = "declare const userId: string, peerId: string; declare function notify(of: object): void; declare function show(): void;";
   await writeFile(join(made, "start.ts"), `${known}\n${text}`);
   await writeFile(join(made, "package.json"), '{"type":"module"}');

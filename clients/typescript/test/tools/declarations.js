@@ -1,4 +1,4 @@
-/** `npm run types`: the declarations of the package, out of the sources. */
+/** The declarations of the package, out of the sources: `npm pack` has them made. */
 
 import { execFile } from "node:child_process";
 import { copyFile, rm } from "node:fs/promises";
