@@ -21,6 +21,7 @@ from support.program import Program
 
 class AgainstProgram(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
+        asyncio.get_running_loop().set_debug(False)
         self.program = await self.enterAsyncContext(Program())
 
     async def join(self, user_id, **given):

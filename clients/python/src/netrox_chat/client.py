@@ -138,14 +138,6 @@ class Client:
         """The user is back, or there is a new network: comes back at once, and looks if a connection
         that there is still lives."""
         self._parts.runner.wake()
-        link = self._parts.current.link
-        if link is not None:
-
-            async def look() -> None:
-                if not await link.is_alive():
-                    link.drop()
-
-            self._parts.background.start(look())
 
     def events(self) -> Subscription:
         """All that happens from now on, as an async iterator. `async with` ends it."""

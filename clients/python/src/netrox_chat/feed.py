@@ -74,6 +74,11 @@ class Feed:
             self._tell(SendSettled(sent))
             self.on_settled(send, sent)
 
+    async def look_for_strangers(self) -> None:
+        """An earlier run may have ended before it had asked."""
+        for peer_id in await self.store.strangers():
+            self.on_unknown_thread(peer_id)
+
     async def _look_for_threads(self, changes: Sequence[Change]) -> None:
         """A frame has a thread's state, but not its peer, and a message not even that."""
         user_id = self.user_id

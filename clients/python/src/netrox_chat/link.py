@@ -234,6 +234,9 @@ async def open_link(
         raise Refused(end) from closed
     except (asyncio.TimeoutError, ProtocolViolation) as error:
         socket.transport.abort()
+        if socket.protocol.close_rcvd is not None:
+            # It said goodbye, and did not go.
+            raise Refused(_end_of(socket, is_violation=False, was_greeted=False)) from error
         raise Refused(End(None, str(error) or "no hello")) from error
     except BaseException:
         socket.transport.abort()

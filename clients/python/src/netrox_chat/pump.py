@@ -96,6 +96,7 @@ class Pump:
             await self._feed.apply([], cursor)
             self._on_cursor(cursor)
             link.went_live.set()
+            await self._feed.look_for_strangers()
             self._on_live(link, decode.integer(frame, "unread_total"))
         elif action == "typing":
             peer_id = decode.text(frame, "peer_id")

@@ -73,8 +73,17 @@ class Runner:
             self.changed = asyncio.Event()
 
     def wake(self) -> None:
-        """Ends each wait."""
-        self._woken.set()
+        """Ends each wait. A connection that there is has to show that it lives."""
+        link = self._current.link
+        if link is None:
+            self._woken.set()
+        else:
+            self._background.start(self._look(link))
+
+    async def _look(self, link: Link) -> None:
+        if not await link.is_alive():
+            self._woken.set()
+            link.drop()
 
     def sign_out(self) -> None:
         self._signed_out.set()
@@ -119,6 +128,7 @@ class Runner:
 
     async def _connect(self) -> Link | None:
         """None where a snapshot has to be taken first."""
+        self._woken.clear()
         if self.cursor is None:
             self.set(State.SNAPSHOT)
             self.cursor, unread = await self._snapshots.take()
@@ -273,7 +283,6 @@ class Runner:
         if seconds <= 0:
             return
         self.set(State.WAITING, reason)
-        self._woken.clear()
         try:
             await asyncio.wait_for(self._woken.wait(), seconds)
         except asyncio.TimeoutError:
@@ -284,7 +293,6 @@ class Runner:
         self._current.set(None)
         self._tokens.forget()
         self.failure = error
-        self._woken.clear()
         self.set(State.AWAY, str(error))
         await self._woken.wait()
         self.failure = None

@@ -93,6 +93,10 @@ class Store(ABC):
         """The most recently active first."""
 
     @abstractmethod
+    async def strangers(self) -> list[str]:
+        """Peers of whom there are messages or a state, but no thread that told who they are."""
+
+    @abstractmethod
     async def unread(self, peer_id: str) -> int:
         """0 to 1000 (1000: or more)."""
 

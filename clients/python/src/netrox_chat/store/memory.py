@@ -120,6 +120,11 @@ class MemoryStore(Store):
 
         return sorted(self._threads.values(), key=last, reverse=True)
 
+    async def strangers(self) -> list[str]:
+        peers = {*self._threads, *(id for id, held in self._by_peer.items() if held)}
+        known = {id for id, thread in self._threads.items() if thread.peer is not None}
+        return sorted(peers - known)
+
     async def unread(self, peer_id: str) -> int:
         thread = self._threads.get(peer_id)
         if thread is None:

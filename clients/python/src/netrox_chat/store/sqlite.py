@@ -123,6 +123,9 @@ class SqliteStore(Store):
     async def threads(self) -> list[Thread]:
         return await self._read(lambda tables: tables.threads())
 
+    async def strangers(self) -> list[str]:
+        return await self._read(lambda tables: tables.strangers())
+
     async def unread(self, peer_id: str) -> int:
         return await self._read(lambda tables: tables.unread(peer_id))
 

@@ -136,6 +136,13 @@ class Tables:
         )
         return [_thread(row) for row in rows]
 
+    def strangers(self) -> list[str]:
+        rows = self._db.execute(
+            "SELECT peer_id FROM messages UNION SELECT peer_id FROM threads "
+            "EXCEPT SELECT peer_id FROM threads WHERE peer IS NOT NULL"
+        )
+        return [str(peer_id) for (peer_id,) in rows]
+
     def unread(self, peer_id: str) -> int:
         thread = self.thread(peer_id)
         if thread is None:
