@@ -74,7 +74,11 @@ class Adapter:
         self._count += 1
         answer = self._answers[self._count] = asyncio.get_running_loop().create_future()
         self._write({"id": self._count, "do": what, **fields})
-        told = await asyncio.wait_for(answer, PATIENCE)
+        try:
+            # A process that starts, on a busy machine: it is not what is measured.
+            told = await asyncio.wait_for(answer, 30.0)
+        except asyncio.TimeoutError:
+            raise Failed(f"the adapter does not answer {what}") from None
         if not told.get("ok"):
             raise Failed(f"{what}: {told.get('error')}")
         return told

@@ -6,7 +6,8 @@ import socket
 import struct
 from urllib.parse import parse_qs, urlsplit
 
-from . import frames
+from . import PATIENCE, frames
+from .adapter import Failed
 
 _ACTIONS = {
     "chat_message",
@@ -73,16 +74,23 @@ class Connection:
             self.ended.set()
             self.came.put_nowait(None)
 
-    async def raw(self):
+    async def raw(self, wanted="a frame"):
         """The bytes of the next frame of the client; None when it has gone."""
-        return await self.came.get()
+        try:
+            return await asyncio.wait_for(self.came.get(), PATIENCE)
+        except asyncio.TimeoutError:
+            raise Failed(f"the client did not send {wanted}") from None
 
     async def frame(self, *actions):
         """The next frame of one of these actions. Pings and marks between are served."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
         while True:
-            payload = await self.came.get()
+            if loop.time() > deadline:
+                raise Failed(f"the client did not send {' or '.join(actions)}")
+            payload = await self.raw(" or ".join(actions))
             if payload is None:
-                raise AssertionError(f"the client went away before it sent {actions}")
+                raise Failed(f"the client went away before it sent {actions}")
             frame = json.loads(payload)
             if frame.get("action") in actions:
                 return frame

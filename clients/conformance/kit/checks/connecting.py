@@ -21,15 +21,17 @@ async def hello_in_the_segment_of_the_101(trial):
 
 @a_check
 async def one_byte_at_a_time(trial):
-    """The 101 and the first frames trickle in."""
+    """The first frames trickle in."""
     await trial.start()
     connection = await trial.connection()
     trial.world.comes("one")
     told = [*connection.greeting(), connection.live()]
     connection.accept()
-    for byte in b"".join(frames.text(value) for value in told):
-        connection.write(bytes((byte,)))
-        await asyncio.sleep(0)
+    data = b"".join(frames.text(value) for value in told)
+    # The first 40, the rest in larger pieces.
+    for at in [*range(40), *range(40, len(data), 100)]:
+        connection.write(data[at : at + (1 if at < 40 else 100)])
+        await asyncio.sleep(0.001)
     await trial.client.told("state", state="live")
     await trial.holds("one")
 

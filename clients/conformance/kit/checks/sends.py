@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ..server import problem
 from ..trial import check
 from . import a_check
 
@@ -45,6 +46,11 @@ async def the_request_is_lost(trial):
 @a_check
 async def the_frame_settles(trial):
     """After the cut only the message's own frame comes, and never an ack."""
+
+    def answers_no_send(request):
+        return problem(503, "unavailable") if request.method == "POST" else None
+
+    trial.server.override = answers_no_send
     connection = await trial.live()
     await trial.send("hello", REFS[0])
     frame = await connection.frame("chat_message")
@@ -175,17 +181,24 @@ async def killed_with_a_send_under_way(trial):
 async def killed_in_a_catch_up(trial):
     """The cursor in the store is never newer than what is in the store."""
     world = trial.world
-    first = await trial.live()
-    texts = [f"message {number}" for number in range(40)]
-    for text in texts:
-        world.comes(text)
-        first.tell_newest()
-    await trial.client.told("message", text=texts[5])
-    await trial.client.kill()
-    await trial.client.spawn()
-    await trial.start()
-    again = await trial.connection()
-    again.greet()
+    texts = []
+    connection = await trial.live()
+    # At any instant: it is busy with what came.
+    for later in (0.1, 0.5):
+        for count in (10, 30):
+            for _ in range(count):
+                texts.append(f"message {len(texts)}")
+                world.comes(texts[-1])
+                connection.tell_newest()
+            if count == 10:
+                await trial.client.told("message", text=texts[-1])
+        await asyncio.sleep(later)
+        await trial.client.kill()
+        await trial.client.spawn()
+        await trial.start()
+        connection = await trial.connection()
+        connection.greet()
+        await trial.client.told("state", state="live")
     await trial.holds(*texts)
 
 

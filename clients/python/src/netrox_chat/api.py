@@ -78,11 +78,12 @@ class Api:
             return None
         return await self._learn(raw, generation)
 
-    async def thread(self, peer_id: str) -> Thread:
+    async def thread(self, peer_id: str, *, with_last: bool = True) -> Thread:
+        """Without its last message where the feed is still to bring it, in its place and as new."""
         generation = self._feed.generation
         _, raw = await self._rest.call("GET", f"/v2/threads/{_segment(peer_id)}")
         thread, last = Thread.read(raw)
-        await self._feed.learn(_both([(thread, last)]), generation)
+        await self._feed.learn(_both([(thread, last if with_last else None)]), generation)
         return thread
 
     def threads(self, limit: int = 50) -> Pages[Thread]:

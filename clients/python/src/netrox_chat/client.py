@@ -260,7 +260,7 @@ class Client:
 
     async def _fetch(self, peer_id: str) -> None:
         try:
-            await self.api.thread(peer_id)
+            await self.api.thread(peer_id, with_last=False)
         except NotFound:
             pass
         except ChatError:
