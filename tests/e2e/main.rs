@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod bucket;
 mod clients_typescript;
+mod clients_python;
 mod cluster;
 mod crash;
 mod crowd;

@@ -60,12 +60,15 @@ class Server:
     async def _serve(self, reader, writer):
         task = asyncio.current_task()
         self._tasks.add(task)
+        is_rest = True
         try:
-            while await self._one(reader, writer):
-                pass
+            while is_rest:
+                is_rest = await self._one(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
+            if is_rest:
+                writer.transport.abort()
             self._tasks.discard(task)
 
     async def _one(self, reader, writer):

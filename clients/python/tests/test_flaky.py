@@ -8,6 +8,7 @@ import unittest
 
 from netrox_chat import SqliteStore
 
+from support.case import Case
 from support.people import PATIENCE, Witness, client, new_user
 from support.program import Program
 from support.proxy import Proxy
@@ -17,10 +18,8 @@ CUTS = int(os.environ.get("NETROX_CHAT_TEST_CUTS", "40"))
 LONGEST = max(45, CUTS * 1.5)
 
 
-class ThroughCuts(unittest.IsolatedAsyncioTestCase):
+class ThroughCuts(Case):
     async def test_each_message_arrives_once_and_in_order(self):
-        # The noise of slow steps is of no interest here.
-        asyncio.get_running_loop().set_debug(False)
         seed = int(os.environ.get("NETROX_CHAT_TEST_SEED", time.time()))
         with tempfile.TemporaryDirectory() as directory, self.subTest(seed=seed, cuts=CUTS):
             async with Program() as program:

@@ -1,6 +1,5 @@
 """Against the real program."""
 
-import asyncio
 import tempfile
 import unittest
 
@@ -15,13 +14,14 @@ from netrox_chat import (
     ThreadChanged,
 )
 
+from support.case import Case
 from support.people import PATIENCE, Witness, client, new_user
 from support.program import Program
 
 
-class AgainstProgram(unittest.IsolatedAsyncioTestCase):
+class AgainstProgram(Case):
     async def asyncSetUp(self):
-        asyncio.get_running_loop().set_debug(False)
+        await super().asyncSetUp()
         self.program = await self.enterAsyncContext(Program())
 
     async def join(self, user_id, **given):

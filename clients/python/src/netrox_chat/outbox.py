@@ -153,9 +153,8 @@ class Outbox:
             result = task.result()
             return result if isinstance(result, Sent) else None
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _answered(self, sending: Sending, error: ServerError) -> float | None:
         """How long to wait before the same again; None: as backoff says."""

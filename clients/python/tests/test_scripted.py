@@ -1,0 +1,309 @@
+"""What the kit does not ask: tickets, search, presence, uploads and reading, against its server."""
+
+import asyncio
+import json
+import unittest
+
+from netrox_chat import (
+    InvalidToken,
+    MessageChanged,
+    NotConnected,
+    NotEnabled,
+    PresenceChanged,
+    RateLimited,
+    SendCancelled,
+    SendRefused,
+    SendSettled,
+    SignedOut,
+    State,
+    StaysAway,
+    UnknownRefusal,
+    UserChanged,
+)
+
+from support.case import Case
+from support.people import PATIENCE, Witness
+from support.scripted import problem, stage
+
+
+class Connecting(Case):
+    async def test_a_ticket_keeps_the_token_out_of_the_handshake(self):
+        play = await stage(self, use_tickets=True)
+        connection = await play.live()
+        self.assertEqual(connection.ticket, "a-ticket")
+        self.assertNotIn("authorization", connection.request.headers)
+        self.assertNotIn("token-1", connection.request.target)
+
+    async def test_the_token_is_in_the_header(self):
+        play = await stage(self)
+        connection = await play.live()
+        self.assertEqual(connection.request.headers["authorization"], "Bearer token-1")
+        self.assertNotIn("token", connection.request.target)
+        self.assertNotIn("sec-websocket-protocol", connection.request.headers)
+        self.assertNotIn("sec-websocket-extensions", connection.request.headers)
+
+    async def test_live_says_why_it_stays_away(self):
+        play = await stage(self)
+        connection = await play.live()
+        connection.close(4409)
+        async with play.client.events() as events:
+            async for event in events:
+                if getattr(event, "state", None) is State.AWAY:
+                    break
+        with self.assertRaises(StaysAway):
+            await play.client.live(PATIENCE)
+        with self.assertRaises(NotConnected):
+            await play.client.set_presence("nobody")
+
+    async def test_who_is_signed_out_leaves_nothing(self):
+        play = await stage(self)
+        play.world.comes("secret")
+        connection = await play.live()
+        saw = Witness(play.client)
+        self.assertEqual(len(await play.client.store.threads()), 1)
+        sending = await play.client.enqueue(play.world.peer, "on its way")
+        connection.close(4403)
+        await saw.until(lambda: play.client.state is State.SIGNED_OUT)
+        self.assertEqual(await play.client.store.threads(), [])
+        with self.assertRaises(SignedOut):
+            await sending
+
+    async def test_a_reader_that_is_slow_holds_up_the_server_and_not_its_own_sends(self):
+        play = await stage(self, max_events=10)
+        connection = await play.live()
+        events = play.client.events()
+        for number in range(2_000):
+            play.world.comes(f"message {number}")
+            connection.tell_newest()
+        serving = asyncio.create_task(connection.serve())
+        self.addCleanup(serving.cancel)
+        texts = []
+        async for event in events:
+            if isinstance(event, MessageChanged) and event.message.sender_id == play.world.peer:
+                texts.append(event.message.text)
+                if len(texts) in (1, 500):
+                    # Nothing is read while this waits: its answer comes by another way.
+                    sending = play.client.send(play.world.peer, f"answer {len(texts)}")
+                    await asyncio.wait_for(sending, PATIENCE)
+                if len(texts) == 2_000:
+                    break
+        self.assertEqual(texts, [f"message {number}" for number in range(2_000)])
+
+
+class Asking(Case):
+    async def test_what_may_be_repeated_is_repeated(self):
+        play = await stage(self)
+        answers = [problem(503, "unavailable"), problem(500, "internal"), problem(429, "rate_limited")]
+        play.server.override = lambda request: answers.pop(0) if answers else None
+        me = await play.client.api.me()
+        self.assertEqual((me.user.id, len(play.server.requests)), (play.world.me, 4))
+
+    async def test_it_gives_up_after_a_while(self):
+        play = await stage(self, call_timeout=0.3)
+        play.server.override = lambda request: problem(429, "rate_limited")
+        with self.assertRaises(RateLimited):
+            await play.client.api.me()
+
+    async def test_a_refused_token_is_replaced_once(self):
+        tokens = ["token-1", "token-2"]
+        play = await stage(self, token=lambda: tokens.pop(0))
+        asked = []
+
+        def refuse(request):
+            asked.append(request.headers["authorization"])
+            is_old = request.headers["authorization"] == "Bearer token-1"
+            return problem(401, "invalid_token") if is_old else None
+
+        play.server.override = refuse
+        await play.client.api.me()
+        self.assertEqual(asked, ["Bearer token-1", "Bearer token-2"])
+        play.server.override = lambda request: problem(401, "invalid_token")
+        with self.assertRaises((InvalidToken, StaysAway)):
+            await play.client.api.me()
+
+    async def test_search(self):
+        play = await stage(self)
+        play.world.comes("hello there")
+        found = [dict(play.world.messages[1])]
+        pages = {None: {"messages": found, "next": "p2"}, "p2": {"messages": [], "next": None}}
+
+        def answer(request):
+            if request.path == "/v2/search":
+                return 200, pages[request.query.get("next")]
+
+        play.server.override = answer
+        messages = await play.client.api.search("hello", peer_id=play.world.peer, limit=10).all()
+        self.assertEqual([message.text for message in messages], ["hello there"])
+        first, second = [r for r in play.server.requests if r.path == "/v2/search"]
+        self.assertEqual(first.query, {"q": "hello", "peer_id": play.world.peer, "limit": "10"})
+        self.assertEqual(second.query, {"next": "p2", "limit": "10"})
+        play.server.override = lambda request: problem(404, "not_enabled")
+        with self.assertRaises(NotEnabled):
+            await play.client.api.search("hello").all()
+
+    async def test_a_link_of_a_file(self):
+        play = await stage(self)
+        url = "/mediafiles/attachments/2026/01/01/x.txt"
+        signed = {"url": f"{url}?signature=s", "expires_in_s": 300}
+        play.server.override = lambda request: (200, signed)
+        self.assertEqual(await play.client.api.link(url), f"{play.server.url}{url}?signature=s")
+        self.assertEqual(json.loads(play.server.requests[0].body), {"path": url})
+
+    async def test_an_answer_of_before_a_snapshot_is_not_applied_after_it(self):
+        play = await stage(self)
+        play.world.comes("of the old history")
+        connection = await play.live()
+        held = asyncio.Event()
+
+        async def late():
+            messages = [dict(message) for message in play.world.messages.values()]
+            await held.wait()
+            return 200, {"messages": messages, "next": None}
+
+        play.server.override = lambda request: late() if request.path.endswith("/messages") else None
+        asked = asyncio.create_task(play.client.api.history(play.world.peer).all())
+        while not any(r.path.endswith("/messages") for r in play.server.requests):
+            await asyncio.sleep(0.01)
+        play.world.restored(0)
+        play.world.threads.clear()
+        connection.cut()
+        (await play.connection_comes()).greet()
+        (await play.connection_comes()).greet()
+        await play.client.live(PATIENCE)
+        held.set()
+        self.assertEqual([message.text for message in await asked], ["of the old history"])
+        self.assertEqual(await play.client.store.messages(play.world.peer), [])
+
+
+class Sending(Case):
+    async def test_an_unknown_code_is_decided_by_its_status(self):
+        play = await stage(self)
+        connection = await play.live()
+        play.server.override = lambda r: problem(418, "teapot") if r.method == "POST" else None
+        sending = await play.client.enqueue(play.world.peer, "tea")
+        connection.error(await connection.frame("chat_message"), "teapot")
+        with self.assertRaises(UnknownRefusal) as refused:
+            await sending
+        self.assertEqual((refused.exception.code, refused.exception.status), ("teapot", 418))
+
+    async def test_a_send_that_is_given_up(self):
+        play = await stage(self)
+        connection = await play.live()
+        saw = Witness(play.client)
+        sending = await play.client.enqueue(play.world.peer, "a mistake")
+        behind = await play.client.enqueue(play.world.peer, "behind it")
+        await connection.frame("chat_message")
+        self.assertTrue(await sending.cancel())
+        self.assertFalse(await sending.cancel())
+        with self.assertRaises(SendCancelled):
+            await sending
+        frame = await connection.frame("chat_message")
+        self.assertEqual(frame["message_body"], "behind it")
+        connection.ack_send(frame)
+        await behind
+        self.assertEqual(len(saw.of(SendRefused)), 1)
+        self.assertEqual(len(saw.of(SendSettled)), 1)
+        self.assertEqual(play.client.outbox_size, 0)
+
+    async def test_an_upload_asks_before_it_is_repeated(self):
+        play = await stage(self)
+        await play.live()
+        uploads = []
+
+        def answer(request):
+            if request.path.endswith("/attachments"):
+                uploads.append(request)
+                frame = {"client_ref": request.query["client_ref"], "receiver_id": play.world.peer}
+                play.world.store({**frame, "message_body": "the file"})
+                # It is stored, and nobody says so.
+                return problem(503, "outcome_unknown")
+
+        play.server.override = answer
+        sending = await play.client.enqueue_file(play.world.peer, b"x" * 1_000, text="the file")
+        sent = await asyncio.wait_for(asyncio.shield(sending.done), PATIENCE)
+        self.assertEqual((sent.message_id, sent.repeated, len(uploads)), (1, True, 1))
+        (upload,) = uploads
+        self.assertEqual(upload.query["dispatch"], "true")
+        self.assertIn(b"x" * 1_000, upload.body)
+        self.assertEqual(int(upload.headers["content-length"]), len(upload.body))
+
+    async def test_an_upload_that_is_cancelled(self):
+        play = await stage(self)
+        await play.live()
+        began, told = asyncio.Event(), []
+
+        async def never():
+            await asyncio.sleep(3_600)
+
+        def answer(request):
+            if request.path.endswith("/attachments"):
+                began.set()
+                return never()
+
+        play.server.override = answer
+        sending = await play.client.enqueue_file(
+            play.world.peer, b"x" * 200_000, progress=lambda sent, of: told.append((sent, of))
+        )
+        await asyncio.wait_for(began.wait(), PATIENCE)
+        self.assertTrue(await sending.cancel())
+        with self.assertRaises(SendCancelled):
+            await sending
+        self.assertEqual(told[0], (65_536, 200_000))
+        self.assertEqual(told[-1], (200_000, 200_000))
+        self.assertEqual(play.client.outbox_size, 0)
+
+
+class Signals(Case):
+    async def test_presence(self):
+        play = await stage(self)
+        connection = await play.live()
+        saw = Witness(play.client)
+        asking = asyncio.create_task(play.client.watch_presence([play.world.peer.upper()]))
+        frame = await connection.frame("presence_watch")
+        self.assertEqual(frame["peer_ids"], [play.world.peer])
+        connection.serve_one(frame)
+        self.assertEqual([state.online for state in await asking], [True])
+        last_seen = "2026-01-01T00:00:00.000000Z"
+        told = {"action": "presence", "peer_id": play.world.peer, "online": False}
+        connection.send({**told, "last_seen": last_seen})
+        await saw.until(lambda: saw.of(PresenceChanged))
+        self.assertEqual(saw.of(PresenceChanged)[0].presence.last_seen, last_seen)
+        hiding = asyncio.create_task(play.client.set_presence("nobody"))
+        frame = await connection.frame("presence_set")
+        self.assertEqual(frame["presence"], "nobody")
+        connection.ack(frame)
+        await hiding
+
+    async def test_a_profile_that_changes(self):
+        play = await stage(self)
+        play.world.comes("hello")
+        connection = await play.live()
+        saw = Witness(play.client)
+        user = {**play.world.user(play.world.peer), "profile": {"name": "Bob"}}
+        connection.send({"action": "user", "user": user})
+        await saw.until(lambda: saw.of(UserChanged))
+        thread = await play.client.store.thread(play.world.peer)
+        self.assertEqual(thread.peer.profile, {"name": "Bob"})
+
+    async def test_who_writes_is_told(self):
+        play = await stage(self)
+        connection = await play.live()
+        async with play.client.typing(play.world.peer):
+            frame = await connection.frame("typing")
+            self.assertIs(frame["typing"], True)
+        while (await connection.frame("typing"))["typing"]:
+            pass
+
+    async def test_delivered_is_told_once_for_many(self):
+        play = await stage(self, receipt_delay=0.2)
+        connection = await play.live()
+        for number in range(30):
+            play.world.comes(f"message {number}")
+            connection.tell_newest()
+        frame = await connection.frame("delivered")
+        connection.serve_one(frame)
+        self.assertEqual((frame["peer_id"], frame["up_to"]), (play.world.peer, 30))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,42 @@
+//! The Python client, as an installed wheel, and the kit that any client has to pass: `clients/python/tests/run.py`.
+
+use std::{env, process::Command};
+
+use netrox_harness::{
+    process::{bound_to_its_test, program, run_command},
+    run_test,
+};
+
+/// Runs one part of it, on the program under test.
+async fn run_suite(suite: &str) {
+    let interpreter = env::var_os("NETROX_CHAT_TEST_PYTHON");
+    let interpreter = interpreter.expect("an interpreter: run the tests with tests/run");
+    let [launcher, arguments @ ..] = bound_to_its_test("KILL");
+    let mut command = Command::new(launcher);
+    command.args(arguments).arg(interpreter);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/python/tests/run.py"));
+    command.arg(suite).env("NETROX_CHAT_TEST_PROGRAM", program());
+    let ended = run_command(command).await;
+    assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
+}
+
+macro_rules! suites {
+    ($($name:ident: $suite:literal),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                run_test(run_suite($suite)).await;
+            }
+        )+
+    };
+}
+
+suites! {
+    types_of_the_client_are_strict: "types",
+    the_client_does_what_a_script_asks: "unit",
+    the_client_loses_nothing_where_connections_are_cut: "program",
+    the_client_passes_the_kit: "kit:1/2",
+    the_client_passes_the_rest_of_the_kit: "kit:2/2",
+    each_check_of_the_kit_sees_its_fault: "broken:1/2",
+    each_other_check_of_the_kit_sees_its_fault: "broken:2/2",
+}
