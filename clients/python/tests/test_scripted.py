@@ -5,6 +5,7 @@ import json
 import unittest
 
 from netrox_chat import (
+    Closed,
     InvalidToken,
     MessageChanged,
     NotConnected,
@@ -88,6 +89,43 @@ class Connecting(Case):
                 if len(texts) == 2_000:
                     break
         self.assertEqual(texts, [f"message {number}" for number in range(2_000)])
+
+
+    async def test_a_reader_that_is_forgotten_holds_up_nobody(self):
+        play = await stage(self, max_events=3)
+        connection = await play.live()
+        forgotten = play.client.events()
+        self.assertIsNotNone(forgotten)
+        del forgotten
+        saw = Witness(play.client)
+        for number in range(50):
+            play.world.comes(f"message {number}")
+            connection.tell_newest()
+        await saw.until(lambda: len(saw.appeared()) == 50)
+
+    async def test_a_frame_that_is_too_large_blames_no_send(self):
+        play = await stage(self, max_frame_bytes=2_000, bug_backoff=0.05)
+        connection = await play.live()
+        sending = await play.client.enqueue(play.world.peer, "innocent")
+        await connection.frame("chat_message")
+        connection.send({"action": "fireworks", "colour": "x" * 3_000})
+        again = await play.connection_comes()
+        self.assertEqual(connection.close_code, 1009)
+        again.greet()
+        again.ack_send(await again.frame("chat_message"))
+        await sending
+
+    async def test_nothing_is_sent_by_who_is_signed_out_or_closed(self):
+        play = await stage(self)
+        connection = await play.live()
+        saw = Witness(play.client)
+        connection.close(4403)
+        await saw.until(lambda: play.client.state is State.SIGNED_OUT)
+        with self.assertRaises(SignedOut):
+            await play.client.enqueue(play.world.peer, "too late")
+        await play.client.close()
+        with self.assertRaises(Closed):
+            await play.client.enqueue(play.world.peer, "too late")
 
 
 class Asking(Case):

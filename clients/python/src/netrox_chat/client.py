@@ -155,6 +155,7 @@ class Client:
         client_ref: str | None = None,
     ) -> Sending:
         """Writes it into the outbox: from then on it is sent until it is stored, over restarts too."""
+        await self._may_send()
         send = Send(
             _reference(client_ref), peer_id.lower(), text, time.time(), reply_to=reply_to, meta=meta
         )
@@ -191,11 +192,17 @@ class Client:
         client_ref: str | None = None,
     ) -> Sending:
         """A file, of a path or of bytes. `progress` is called with the bytes sent and all of them."""
+        await self._may_send()
         file, content = await describe(source, name, content_type)
         send = Send(
             _reference(client_ref), peer_id.lower(), text, time.time(), reply_to, meta, file, dispatch
         )
         return await self._parts.outbox.add(send, content, progress)
+
+    async def _may_send(self) -> None:
+        await self.open()
+        if self.state is State.SIGNED_OUT:
+            raise self._parts.runner.failure or ChatError("signed out")
 
     # --- receipts, typing, presence ---
 

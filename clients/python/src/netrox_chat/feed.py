@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from .errors import Reset
 from .events import Event, MessageChanged, SendSettled, ThreadChanged
 from .model import Message
 from .sends import Send, Sent
@@ -29,10 +30,17 @@ class Feed:
         self._known: set[str] = set()
 
     async def apply(
-        self, changes: Sequence[Change], cursor: str | None = None, new: frozenset[int] = frozenset()
+        self,
+        changes: Sequence[Change],
+        cursor: str | None = None,
+        new: frozenset[int] = frozenset(),
+        generation: int | None = None,
     ) -> None:
-        """Changes of the feed, with the cursor behind the last. `new`: ids that are told as new."""
+        """Changes of the feed, with the cursor behind the last. `new`: ids that are told as new.
+        Raises `Reset` where a snapshot came since `generation`."""
         async with self._lock:
+            if generation not in (None, self.generation):
+                raise Reset("reset", "the store was replaced meanwhile")
             self._told(await self.store.apply(changes, cursor), new)
         await self._look_for_threads(changes)
 

@@ -187,6 +187,10 @@ def _error_of(frame: Json) -> ServerError:
 
 def _end_of(socket: ClientConnection, *, is_violation: bool, was_greeted: bool = True) -> End:
     received = socket.protocol.close_rcvd
+    if received is not None and not socket.protocol.close_rcvd_then_sent:
+        # An answer to a close of this side: its library met a frame that it does not take.
+        is_violation = socket.protocol.close_sent is not None and socket.protocol.close_sent.code != 1000
+        return End(None, "closed by this side", was_greeted, is_violation=is_violation)
     if received is None:
         return End(None, "the connection broke", was_greeted, is_violation=is_violation)
     return End(int(received.code), received.reason, was_greeted)

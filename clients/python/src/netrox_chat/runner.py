@@ -114,12 +114,18 @@ class Runner:
                 end = await self._serve(link) if link is not None else None
             except Refused as refused:
                 end = refused.end
-            except (StaysAway, WrongUser, InvalidToken) as error:
+            except (StaysAway, WrongUser) as error:
                 await self._stay_away(error)
                 continue
+            except InvalidToken as error:
+                # Of REST. The server says the same by 4401.
+                self._dialer.token = self._tokens.current
+                end = End(4401, str(error))
             except SignedOut:
                 return
-            except (ChatError, OSError, sqlite3.Error) as error:
+            except Exception as error:
+                if not isinstance(error, (ChatError, OSError, sqlite3.Error)):
+                    log.exception("a fault of this package: it comes back all the same")
                 wait = error.retry_after_s if isinstance(error, ServerError) else None
                 end = End(None, str(error), retry_after_s=wait)
             self._current.set(None)

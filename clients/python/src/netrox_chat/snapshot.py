@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import decode
 from .decode import Json
-from .errors import ProtocolViolation, Reset
+from .errors import ProtocolViolation
 from .feed import Feed
 from .model import Me, Message, Thread, ThreadState
 from .options import Options
@@ -51,11 +51,9 @@ class Snapshots:
             generation = self._feed.generation
             query = {"after": after, "limit": _PAGE}
             _, raw = await self._rest.call("GET", "/v2/sync", params=query)
-            if generation != self._feed.generation:
-                raise Reset("reset", "the store was replaced meanwhile")
             changes, new = read_changes(decode.objects(raw, "changes"))
             after = decode.text(raw, "cursor")
-            await self._feed.apply(changes, after, new)
+            await self._feed.apply(changes, after, new, generation)
             messages = [change for change in changes if isinstance(change, Message)]
             arrived += [m for m in messages if m.sender_id != self._feed.user_id and not m.is_gone]
             if not decode.boolean(raw, "more"):

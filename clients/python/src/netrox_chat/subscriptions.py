@@ -92,19 +92,13 @@ class Subscriptions:
 
     async def wait_for_room(self) -> None:
         """Until no reader is full. What brings events in masses waits here between two of them."""
-        for reader in list(self._readers):
-            # Not held while it is waited for: one that is forgotten must not stop all others.
-            room, reader_ref = reader._room, weakref.ref(reader)
-            del reader
-            while not room.is_set() and reader_ref() is not None:
+        # None is held while it is waited for: one that is forgotten must not stop all others.
+        for reader, room in [(weakref.ref(reader), reader._room) for reader in self._readers]:
+            while not room.is_set() and reader() is not None:
                 try:
                     await asyncio.wait_for(room.wait(), 1.0)
                 except asyncio.TimeoutError:
                     continue
-
-    @property
-    def is_full(self) -> bool:
-        return any(not reader._room.is_set() for reader in self._readers)
 
     def release(self) -> None:
         """Nobody is waited for any more."""

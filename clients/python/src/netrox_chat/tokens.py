@@ -34,6 +34,11 @@ class Tokens:
             self._token = token
             return token
 
+    @property
+    def current(self) -> str | None:
+        """The last one that the app gave."""
+        return self._token
+
     def forget(self) -> None:
         """The app is asked again, and may give the same one."""
         self._token = None
