@@ -68,8 +68,8 @@ class Client:
     async def start(self) -> None:
         """Connects, and comes back by itself from now on."""
         await self.open()
-        if self._parts.runner.state is State.IDLE:
-            self._parts.runner.set(State.CONNECTING)
+        if self._parts.standing.state is State.IDLE:
+            self._parts.standing.set(State.CONNECTING)
             self._parts.background.start(self._parts.runner.run())
             self._parts.background.start(self._parts.receipts.run())
 
@@ -85,7 +85,7 @@ class Client:
         await self._parts.rest.close()
         if self._is_open:
             await self.store.close()
-        self._parts.runner.set(State.CLOSED)
+        self._parts.standing.set(State.CLOSED)
         self._parts.readers.end()
 
     async def __aenter__(self) -> Client:
@@ -102,7 +102,7 @@ class Client:
 
     @property
     def state(self) -> State:
-        return self._parts.runner.state
+        return self._parts.standing.state
 
     @property
     def user_id(self) -> str | None:
@@ -125,12 +125,12 @@ class Client:
         """Waits until all that was missed is there. Raises why the client stays away, if it does."""
 
         async def wait() -> None:
-            while self._parts.runner.state is not State.LIVE:
-                if self._parts.runner.state in (State.AWAY, State.SIGNED_OUT):
-                    raise self._parts.runner.failure or ChatError("away")
-                if self._parts.runner.state is State.CLOSED:
+            while self._parts.standing.state is not State.LIVE:
+                if self._parts.standing.state in (State.AWAY, State.SIGNED_OUT):
+                    raise self._parts.standing.failure or ChatError("away")
+                if self._parts.standing.state is State.CLOSED:
                     raise Closed("the client was closed")
-                await self._parts.runner.changed.wait()
+                await self._parts.standing.changed.wait()
 
         await asyncio.wait_for(wait(), timeout)
 
@@ -202,7 +202,7 @@ class Client:
     async def _may_send(self) -> None:
         await self.open()
         if self.state is State.SIGNED_OUT:
-            raise self._parts.runner.failure or ChatError("signed out")
+            raise self._parts.standing.failure or ChatError("signed out")
 
     # --- receipts, typing, presence ---
 
@@ -257,7 +257,7 @@ class Client:
     # --- what happens by itself ---
 
     def _arrived(self, message: Message) -> None:
-        if self.options.auto_delivered and self._parts.runner.state is not State.IDLE:
+        if self.options.auto_delivered and self._parts.standing.state is not State.IDLE:
             self._parts.receipts.mark(message.sender_id, "delivered", message.id)
 
     def _fetch_thread(self, peer_id: str) -> None:
@@ -277,7 +277,7 @@ class Client:
             self._fetching.discard(peer_id)
 
     async def _signed_out(self) -> None:
-        await self._parts.outbox.close(self._parts.runner.failure or Closed("signed out"))
+        await self._parts.outbox.close(self._parts.standing.failure or Closed("signed out"))
         self._parts.receipts.forget()
         if self.options.wipe_on_sign_out:
             await self.store.wipe()

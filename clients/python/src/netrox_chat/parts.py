@@ -18,6 +18,7 @@ from .receipts import Receipts
 from .rest import Rest
 from .runner import Runner
 from .snapshot import Snapshots
+from .standing import Standing
 from .store import Store
 from .subscriptions import Subscriptions
 from .tokens import Tokens, TokenSource
@@ -42,6 +43,7 @@ class Parts:
         tell = self.readers.tell
         self.background = Background()
         self.current = Current()
+        self.standing = Standing(self.current, tell)
         tokens = Tokens(token)
         self.rest = Rest(url, tokens, options)
         self.feed = Feed(store, tell)
@@ -68,6 +70,7 @@ class Parts:
             self.snapshots,
             self.outbox,
             self.current,
+            self.standing,
             tokens,
             self.presence,
             self.background,

@@ -15,13 +15,14 @@ from .closing import After, End
 from .current import Current
 from .dialer import Dialer
 from .errors import ChatError, ConnectionLost, InvalidToken, ServerError, SignedOut, StaysAway, WrongUser
-from .events import Event, Live, Replaced, State, StateChanged
+from .events import Event, Live, Replaced, State
 from .link import Link, Refused
 from .options import Options
 from .outbox import Outbox
 from .presence import PresenceWatch
 from .pump import Pump
 from .snapshot import Snapshots
+from .standing import Standing
 from .tokens import Tokens
 
 
@@ -32,6 +33,7 @@ class Runner:
         snapshots: Snapshots,
         outbox: Outbox,
         current: Current,
+        standing: Standing,
         tokens: Tokens,
         presence: PresenceWatch,
         background: Background,
@@ -49,15 +51,11 @@ class Runner:
         self._options = options
         self._tell = tell
         self._on_signed_out = on_signed_out
+        self.standing = standing
         self.pump: Pump
         #: As it is in the store.
         self.cursor: str | None = None
-        self.state = State.IDLE
-        #: Why it stays away.
-        self.failure: ChatError | None = None
-        self.changed = asyncio.Event()
         self._backoff = Backoff(options.backoff_base, options.backoff_cap)
-        self._woken = asyncio.Event()
         self._live_since: float | None = None
         #: The last connection.
         self._served: Link | None = None
@@ -65,24 +63,17 @@ class Runner:
         self._resets = 0
         self._signed_out = asyncio.Event()
 
-    def set(self, state: State, reason: str = "") -> None:
-        if state is not self.state:
-            self.state = state
-            self._tell(StateChanged(state, reason))
-            self.changed.set()
-            self.changed = asyncio.Event()
-
     def wake(self) -> None:
         """Ends each wait. A connection that there is has to show that it lives."""
         link = self._current.link
         if link is None:
-            self._woken.set()
+            self.standing.wake()
         else:
             self._background.start(self._look(link))
 
     async def _look(self, link: Link) -> None:
         if not await link.is_alive():
-            self._woken.set()
+            self.standing.wake()
             link.drop()
 
     def sign_out(self) -> None:
@@ -101,9 +92,9 @@ class Runner:
             out.cancel()
             await asyncio.gather(going, out, return_exceptions=True)
             self._current.set(None)
-        self.failure = SignedOut("the user is deleted, or an operator ended the session")
+        self.standing.failure = SignedOut("the user is deleted, or an operator ended the session")
         await self._on_signed_out()
-        self.set(State.SIGNED_OUT)
+        self.standing.set(State.SIGNED_OUT)
 
     async def _go(self) -> None:
         while True:
@@ -134,12 +125,12 @@ class Runner:
 
     async def _connect(self) -> Link | None:
         """None where a snapshot has to be taken first."""
-        self._woken.clear()
+        self.standing.begin()
         if self.cursor is None:
-            self.set(State.SNAPSHOT)
+            self.standing.set(State.SNAPSHOT)
             self.cursor, unread = await self._snapshots.take()
             self._tell(Replaced(unread))
-        self.set(State.CONNECTING)
+        self.standing.set(State.CONNECTING)
         link = await self._dialer.dial(self.cursor)
         self._refused_tokens = 0
         if not self._needs_snapshot(link):
@@ -148,7 +139,7 @@ class Runner:
         # A server that says so each time is not asked at once each time.
         self._resets += 1
         if self._resets > 1:
-            await self._wait(self._backoff.next(), "the cursor was refused again")
+            await self.standing.wait(self._backoff.next(), "the cursor was refused again")
         return None
 
     def _needs_snapshot(self, link: Link) -> bool:
@@ -175,7 +166,7 @@ class Runner:
         retired: list[asyncio.Task[None]] = []
         try:
             if not link.is_live:
-                self.set(State.CATCHING_UP)
+                self.standing.set(State.CATCHING_UP)
             while True:
                 either: set[asyncio.Future[Any]] = {pump, reconnect}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -186,7 +177,7 @@ class Runner:
                 if pump.done():
                     # As told, also where it ended before.
                     passed = asyncio.get_running_loop().time() - told
-                    await self._wait(max(reconnect.result() - passed, 0.0), "the server drains")
+                    await self.standing.wait(max(reconnect.result() - passed, 0.0), "the server drains")
                     return None
                 try:
                     next_link = await self._dialer.dial(self.cursor)
@@ -230,7 +221,7 @@ class Runner:
         if link is self._current.link:
             self._live_since = asyncio.get_running_loop().time()
             self._resets = 0
-            self.set(State.LIVE)
+            self.standing.set(State.LIVE)
         self._tell(Live(unread_total))
 
     def token_expires(self, link: Link) -> None:
@@ -264,13 +255,13 @@ class Runner:
         elif after is After.NEW_TOKEN:
             await self._renew(link, reason, end.retry_after_s)
         elif after is After.DRAIN:
-            await self._wait(random.uniform(0.0, self._options.drain_spread), reason)
+            await self.standing.wait(random.uniform(0.0, self._options.drain_spread), reason)
         else:
             is_bug = after is After.BUG
             if is_bug and link is not None and end.code is not None:
                 await self._outbox.blame(link, end.code)
             wait = self._backoff.next(self._options.bug_backoff if is_bug else 0.0)
-            await self._wait(max(wait, end.retry_after_s or 0.0), reason)
+            await self.standing.wait(max(wait, end.retry_after_s or 0.0), reason)
         return False
 
     async def _renew(self, link: Link | None, reason: str, retry_after: float | None) -> None:
@@ -282,24 +273,10 @@ class Runner:
         self._refused_tokens += 1
         if self._refused_tokens > 1:
             # The server counts these: one at once, others later.
-            await self._wait(max(self._backoff.next(), retry_after or 0.0), reason)
-
-    async def _wait(self, seconds: float, reason: str) -> None:
-        self._current.set(None)
-        if seconds <= 0:
-            return
-        self.set(State.WAITING, reason)
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
+            await self.standing.wait(max(self._backoff.next(), retry_after or 0.0), reason)
 
     async def _stay_away(self, error: ChatError) -> None:
         """Until somebody calls `wake`."""
-        self._current.set(None)
         self._tokens.forget()
-        self.failure = error
-        self.set(State.AWAY, str(error))
-        await self._woken.wait()
-        self.failure = None
+        await self.standing.stay_away(error)
         self._backoff.reset()
