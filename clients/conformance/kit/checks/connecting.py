@@ -10,19 +10,18 @@ from . import a_check
 @a_check
 async def hello_in_the_segment_of_the_101(trial):
     """`hello`, what was missed and `live` come with the 101, before anybody has read it."""
-    await trial.start()
+    (await trial.live()).cut()
     connection = await trial.connection()
     trial.world.comes("one")
     told = [*connection.greeting(), connection.live()]
     connection.accept(b"".join(frames.text(value) for value in told))
-    await trial.client.told("state", state="live")
     await trial.holds("one")
 
 
 @a_check
 async def one_byte_at_a_time(trial):
     """The first frames trickle in."""
-    await trial.start()
+    (await trial.live()).cut()
     connection = await trial.connection()
     trial.world.comes("one")
     told = [*connection.greeting(), connection.live()]
@@ -32,7 +31,6 @@ async def one_byte_at_a_time(trial):
     for at in [*range(40), *range(40, len(data), 100)]:
         connection.write(data[at : at + (1 if at < 40 else 100)])
         await asyncio.sleep(0.001)
-    await trial.client.told("state", state="live")
     await trial.holds("one")
 
 
@@ -53,7 +51,8 @@ async def the_largest_legal_frame(trial):
 async def cut_at_each_step(trial):
     """Before the 101, in it, after it, in `hello`, after it, in a frame, after one."""
     world = trial.world
-    await trial.start()
+    # From here on it has a cursor.
+    (await trial.live()).cut()
 
     async def before(connection):
         pass
@@ -91,7 +90,6 @@ async def cut_at_each_step(trial):
             connection.cut(reset)
     last = await trial.connection()
     last.greet()
-    await trial.client.told("state", state="live")
     await trial.holds(*texts)
     trial.appeared_once(*texts)
 
