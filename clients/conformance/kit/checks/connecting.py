@@ -146,7 +146,7 @@ async def backs_off(trial):
     """A server that takes each connection and ends it: n is not 0 again at the open."""
     await trial.start()
     gaps, last = [], None
-    for _ in range(7):
+    for _ in range(9):
         connection = await trial.connection()
         if last is not None:
             gaps.append(connection.opened - last)
@@ -155,10 +155,11 @@ async def backs_off(trial):
         last = asyncio.get_running_loop().time()
         connection.cut()
     # Full jitter: min(60 s, 0.5 s · 2^n) at most, half of that on average.
-    limits = [at_scale(0.5 * 2**n) for n in range(len(gaps))]
+    limits = [at_scale(min(60, 0.5 * 2**n)) for n in range(len(gaps))]
     is_short = all(gap < limit + 1.0 for gap, limit in zip(gaps, limits))
     check(is_short, f"it waited {gaps}, at most {limits} is right")
-    check(sum(gaps) > sum(limits) / 8, f"it waited {gaps}: no backoff")
+    # One in several thousand correct clients draws four that are so short.
+    check(sum(gaps[-4:]) > at_scale(6), f"it waited {gaps}: no backoff")
     check(len({round(gap, 3) for gap in gaps}) > 2, f"it waited {gaps}: no jitter")
 
 
