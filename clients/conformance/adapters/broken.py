@@ -285,7 +285,6 @@ def does_not_come_back_after_1011():
     "no_new_token_after_4401",
     "signs_out_after_4403",
     "signs_out_after_4403_before_hello",
-    "a_goodbye_that_does_not_end",
     "stays_away_after_4409",
     "stays_away_after_an_unknown_44xx",
 )

@@ -103,6 +103,15 @@ class Connecting(Case):
             connection.tell_newest()
         await saw.until(lambda: len(saw.appeared()) == 50)
 
+    async def test_a_goodbye_that_does_not_end(self):
+        play = await stage(self, hello_timeout=0.3)
+        await play.client.start()
+        connection = await play.connection_comes()
+        connection.stays_open = True
+        connection.close(4403)
+        with self.assertRaises(SignedOut):
+            await play.client.live(PATIENCE)
+
     async def test_a_frame_that_is_too_large_blames_no_send(self):
         play = await stage(self, max_frame_bytes=2_000, bug_backoff=0.05)
         connection = await play.live()

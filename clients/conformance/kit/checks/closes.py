@@ -122,16 +122,6 @@ async def signs_out_after_4403_before_hello(trial):
     await trial.stays_away(0.7)
 
 
-@a_check
-async def a_goodbye_that_does_not_end(trial):
-    """The server says 4403 before any `hello`, and leaves TCP open."""
-    await trial.start()
-    connection = await trial.connection()
-    connection.stays_open = True
-    connection.close(4403)
-    await trial.client.told("state", state="signed_out")
-
-
 async def _away(trial, code):
     connection = await trial.live()
     connection.close(code)
