@@ -39,6 +39,7 @@ class Connection:
         self.came = asyncio.Queue()
         self.close_code = None
         self.ended = asyncio.Event()
+        self.ponged = asyncio.Event()
         self.is_hung = False
         #: After the goodbyes nobody closes TCP.
         self.stays_open = False
@@ -60,6 +61,8 @@ class Connection:
                     self.came.put_nowait(payload)
                 elif opcode == frames.PING:
                     self.write(frames.frame(frames.PONG, payload))
+                elif opcode == frames.PONG:
+                    self.ponged.set()
                 elif opcode == frames.CLOSE:
                     if self.close_code is None:
                         self.close_code = int.from_bytes(payload[:2], "big") or 1005
@@ -198,6 +201,15 @@ class Connection:
         """Until the client has gone."""
         while (payload := await self.came.get()) is not None:
             self.serve_one(json.loads(payload))
+
+    async def has_read(self):
+        """All that was sent has come to the client's library, which answers pings by itself."""
+        self.ponged.clear()
+        self.write(frames.frame(frames.PING, b"read"))
+        try:
+            await asyncio.wait_for(self.ponged.wait(), PATIENCE)
+        except asyncio.TimeoutError:
+            raise Failed("the client answers no ping of the WebSocket") from None
 
     def hang(self):
         """Takes all and answers nothing, pings included."""

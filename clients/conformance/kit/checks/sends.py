@@ -184,7 +184,7 @@ async def killed_in_a_catch_up(trial):
     texts = []
     connection = await trial.live()
     # At any instant: it is busy with what came.
-    for later in (0.1, 0.5):
+    for later in (0.05, 0.4):
         for count in (10, 30):
             for _ in range(count):
                 texts.append(f"message {len(texts)}")
@@ -192,6 +192,7 @@ async def killed_in_a_catch_up(trial):
                 connection.tell_newest()
             if count == 10:
                 await trial.client.told("message", text=texts[-1])
+        await connection.has_read()
         await asyncio.sleep(later)
         await trial.client.kill()
         await trial.client.spawn()
