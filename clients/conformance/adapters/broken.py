@@ -157,6 +157,16 @@ def throws_the_outbox_away():
     snapshot.Snapshots.take = take
 
 
+@fault("a_slow_answer_is_old")
+def takes_the_answer_that_came_last():
+    rules.merge_state = lambda held, came: came
+
+
+@fault("what_the_server_keeps_no_longer")
+def keeps_all():
+    dialer.Dialer._forget_old = does_nothing_later
+
+
 @fault("unread_is_counted")
 def adds_up():
     def unread(self, peer_id):

@@ -200,6 +200,52 @@ async def unread_is_counted(trial):
 
 
 @a_check
+async def a_slow_answer_is_old(trial):
+    """`GET /v2/threads/{peer_id}` was read before a receipt, and answered after its frame."""
+    world = trial.world
+    held = asyncio.Event()
+
+    async def late(thread):
+        await held.wait()
+        return 200, thread
+
+    def slowly(request):
+        if request.path == f"/v2/threads/{world.peer}":
+            return late(world.thread_object(world.peer))
+
+    connection = await trial.live()
+    trial.server.override = slowly
+    world.comes("one")
+    connection.tell_newest()
+    await trial.request("GET", f"/v2/threads/{world.peer}")
+    world.marked("seen", world.peer, 1)
+    connection.tell_newest()
+    await connection.has_read()
+    held.set()
+    await asyncio.sleep(0.2)
+    world.comes("two")
+    connection.tell_newest()
+    await trial.client.told("message", text="two")
+    unread = (await trial.client.do("state"))["unread"]
+    check(unread == {world.peer: 1}, f"it counts {unread}, and 1 is unread")
+
+
+@a_check
+async def what_the_server_keeps_no_longer(trial):
+    """`limits.retain_s`: the server has removed it without a word, and so does the client."""
+    world = trial.world
+    connection = await trial.live()
+    # A minute before the server's clock.
+    world.comes("old")
+    connection.tell_newest()
+    await trial.holds("old")
+    connection.cut()
+    world.limits["retain_s"] = 30
+    (await trial.connection()).greet()
+    await trial.holds()
+
+
+@a_check
 async def in_pieces_at_random(trial):
     """A long catch-up that breaks again and again: each message once, in order."""
     world = trial.world
