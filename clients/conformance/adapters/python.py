@@ -1,4 +1,4 @@
-"""The adapter of the Python client. With `--broken NAME` it has that fault (broken.py)."""
+"""The adapter of the Python client. With `--broken NAME` it has that fault (faults/)."""
 
 import asyncio
 import dataclasses
@@ -7,7 +7,7 @@ import sys
 
 import netrox_chat as chat
 
-from broken import FAULTS
+from faults import FAULTS
 
 
 class Adapter:

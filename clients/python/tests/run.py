@@ -16,7 +16,7 @@ import zipfile
 TESTS = pathlib.Path(__file__).resolve().parent
 PACKAGE = TESTS.parent
 KIT = PACKAGE.parent / "conformance"
-UNIT = ["test_scripted", "test_stores"]
+UNIT = ["test_scripted", "test_sending", "test_stores"]
 PROGRAM = ["test_program", "test_flaky"]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import tempfile
 import time
 import unittest
@@ -14,6 +15,7 @@ from support.program import Program
 from support.proxy import Proxy
 
 CUTS = int(os.environ.get("NETROX_CHAT_TEST_CUTS", "40"))
+KILLS = CUTS // 10
 #: Seconds for all of it.
 LONGEST = max(45, CUTS * 1.5)
 
@@ -24,15 +26,31 @@ class ThroughCuts(Case):
         with tempfile.TemporaryDirectory() as directory, self.subTest(seed=seed, cuts=CUTS):
             async with Program() as program:
                 async with Proxy(program.address, CUTS, seed=seed) as proxy:
-                    await asyncio.wait_for(self.talk(proxy, directory), LONGEST)
+                    talk = self.talk(proxy.url, proxy.all_cut, directory)
+                    await asyncio.wait_for(talk, LONGEST)
                     self.assertEqual(proxy.cuts, CUTS)
 
-    async def talk(self, proxy, directory):
+    async def test_each_message_arrives_once_where_the_server_is_killed(self):
+        with tempfile.TemporaryDirectory() as directory:
+            async with Program() as program:
+                is_over = asyncio.Event()
+
+                async def kill():
+                    for _ in range(KILLS):
+                        await asyncio.sleep(random.uniform(0.1, 0.6))
+                        await program.kill()
+                        await program.start()
+                    is_over.set()
+
+                talk = self.talk(program.url, is_over, directory)
+                await asyncio.wait_for(asyncio.gather(talk, kill()), LONGEST)
+
+    async def talk(self, url, is_over, directory):
         ids = {"ada": new_user(), "bob": new_user()}
         people, witnesses = {}, {}
         for name, peer in (("ada", "bob"), ("bob", "ada")):
             store = SqliteStore(f"{directory}/{name}.db")
-            people[name] = client(proxy.url, ids[name], store=store)
+            people[name] = client(url, ids[name], store=store)
             witnesses[name] = Witness(people[name])
         # Only what comes after a first snapshot is told one by one.
         for person in people.values():
@@ -43,7 +61,7 @@ class ThroughCuts(Case):
 
         async def write(name, peer):
             number = 0
-            while not proxy.all_cut.is_set() or number < 20:
+            while not is_over.is_set() or number < 20:
                 text = f"{name} {number}"
                 sending = await people[name].enqueue(ids[peer], text)
                 sent[name].append(text)
@@ -53,7 +71,7 @@ class ThroughCuts(Case):
                     await sending
 
         async def touch(name, peer):
-            while not proxy.all_cut.is_set():
+            while not is_over.is_set():
                 newest = await people[name].store.messages(ids[peer], limit=1)
                 if newest:
                     people[name].seen(ids[peer], newest[0].id)

@@ -184,7 +184,7 @@ async def killed_in_a_catch_up(trial):
     texts = []
     connection = await trial.live()
     # At any instant: it is busy with what came.
-    for later in (0.05, 0.4):
+    for later in (0.05, 1.2):
         for count in (10, 30):
             for _ in range(count):
                 texts.append(f"message {len(texts)}")

@@ -9,7 +9,7 @@ from . import decode
 from .background import log
 from .decode import Json
 from .errors import ProtocolViolation
-from .events import Event, UserChanged
+from .events import UserChanged
 from .feed import Feed
 from .link import Link
 from .model import Message, Presence, User
