@@ -16,6 +16,7 @@ from support.proxy import Proxy
 
 CUTS = int(os.environ.get("NETROX_CHAT_TEST_CUTS", "40"))
 KILLS = CUTS // 10
+FILES = CUTS // 4
 #: Seconds for all of it.
 LONGEST = max(45, CUTS * 1.5)
 
@@ -44,6 +45,32 @@ class ThroughCuts(Case):
 
                 talk = self.talk(program.url, is_over, directory)
                 await asyncio.wait_for(asyncio.gather(talk, kill()), LONGEST)
+
+    async def test_files_come_through_whole_and_once(self):
+        seed = int(os.environ.get("NETROX_CHAT_TEST_SEED", time.time()))
+        with self.subTest(seed=seed):
+            async with Program() as program:
+                async with Proxy(program.address, FILES, longest=600_000, seed=seed) as proxy:
+                    await asyncio.wait_for(self.exchange(proxy), LONGEST)
+
+    async def exchange(self, proxy):
+        ada_id, bob_id = new_user(), new_user()
+        sent = []
+        async with client(proxy.url, ada_id) as ada, client(proxy.url, bob_id) as bob:
+            await bob.live(PATIENCE)
+            saw = Witness(bob)
+            while not proxy.all_cut.is_set() or not sent:
+                sent.append(random.randbytes(300_000))
+                sending = await ada.enqueue_file(bob_id, sent[-1], text=f"file {len(sent)}")
+                await sending
+                await saw.until(lambda: len(saw.appeared()) == len(sent), "the file")
+                (message,) = await bob.store.messages(ada_id, limit=1)
+                pieces = bob.download(message.attachment.url)
+                self.assertEqual(b"".join([piece async for piece in pieces]), sent[-1])
+            stored = await ada.api.history(bob_id, order="oldest").all()
+            texts = [f"file {number}" for number in range(1, len(sent) + 1)]
+            self.assertEqual([message.text for message in stored], texts)
+            self.assertEqual(saw.appeared(), texts)
 
     async def talk(self, url, is_over, directory):
         ids = {"ada": new_user(), "bob": new_user()}

@@ -162,6 +162,20 @@ class Asking(Case):
         with self.assertRaises((InvalidToken, StaysAway)):
             await play.client.api.me()
 
+    async def test_a_push_after_a_reset_takes_a_snapshot(self):
+        play = await stage(self)
+        play.world.comes("lost")
+        await play.client.sync()
+        play.world.restored(0)
+        play.world.comes("in its place")
+        self.assertEqual(await play.client.sync(), [])
+        held = await play.client.store.messages(play.world.peer)
+        self.assertEqual([message.text for message in held], ["in its place"])
+        play.world.comes("next")
+        self.assertEqual([message.text for message in await play.client.sync()], ["next"])
+        (mark,) = [r for r in play.server.requests if r.path.endswith("/delivered")]
+        self.assertEqual(json.loads(mark.body), {"up_to": 2})
+
     async def test_search(self):
         play = await stage(self)
         play.world.comes("hello there")
