@@ -41,4 +41,7 @@ suites! {
     the_first_third_of_the_kit_sees_its_faults: "broken:1/3",
     the_second_third_of_the_kit_sees_its_faults: "broken:2/3",
     the_last_third_of_the_kit_sees_its_faults: "broken:3/3",
+    the_client_for_browsers_passes_the_first_third_of_the_kit: "typescript:1/3",
+    the_client_for_browsers_passes_the_second_third_of_the_kit: "typescript:2/3",
+    the_client_for_browsers_passes_the_last_third_of_the_kit: "typescript:3/3",
 }
