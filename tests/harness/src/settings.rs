@@ -55,6 +55,8 @@ pub struct Builder {
     variables: Vec<(Role, OsString, OsString)>,
     arguments: Vec<(Role, OsString)>,
     launchers: BTreeMap<Role, Vec<OsString>>,
+    /// In place of the program under test.
+    program: Option<PathBuf>,
 }
 
 impl Builder {
@@ -75,6 +77,7 @@ impl Builder {
             variables: Vec::new(),
             arguments: Vec::new(),
             launchers: BTreeMap::new(),
+            program: None,
         };
         builder
             .set("log-format", "json")
@@ -120,6 +123,12 @@ impl Builder {
     }
 
     /// How many edges there are beside the cores; one unless told, two in a cluster.
+    /// Starts another program: that of another version.
+    pub fn program(mut self, program: Option<PathBuf>) -> Self {
+        self.program = program;
+        self
+    }
+
     pub fn edges(mut self, edges: usize) -> Self {
         self.edges = edges;
         self
@@ -228,7 +237,10 @@ impl Builder {
         database: Option<&Database>,
     ) -> Command {
         let launcher = self.launchers.get(&role).map_or(&[][..], Vec::as_slice);
-        let mut command = process::command_by(launcher, directory);
+        let mut command = match &self.program {
+            Some(program) => process::command_of(program, launcher, directory),
+            None => process::command_by(launcher, directory),
+        };
         command.args(before).arg(match role {
             Role::Serve => "serve",
             Role::Core(_) => "core",
