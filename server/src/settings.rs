@@ -129,7 +129,7 @@ pub(crate) fn serve(
     sources: Sources,
     purpose: Purpose,
 ) -> Result<Settings, SettingError> {
-    args.limits.check(&args.common, &sources)?;
+    args.limits.check(&args.common, &args.drain, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut data_dir = data_dir(&args.data_dir, &args.storage, purpose);
@@ -228,7 +228,7 @@ pub(crate) fn core(
 }
 
 pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, SettingError> {
-    args.limits.check(&args.common, &sources)?;
+    args.limits.check(&args.common, &args.drain, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut keys = Keys::new(&sources, None, &mut warnings);

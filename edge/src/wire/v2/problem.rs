@@ -181,6 +181,7 @@ impl Problem {
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
             | ErrorReason::Internal => Self::internal(failure.message),
         }
     }
