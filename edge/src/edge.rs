@@ -73,7 +73,8 @@ impl Edge {
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
         let context = SessionContext::new(
-            &config.limits,
+            &config,
+            &authenticator,
             &known_users,
             &limiter,
             &sends,

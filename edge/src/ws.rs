@@ -6,6 +6,7 @@
 //! * `sockets`: all connections, by user; `places`: how many there may be.
 //! * `feed`: what a user receives; `members`: the connections that belong to them; `subscription`: the one to the core;
 //!   `position`: how far it is; `lingering`: feeds that were left; `delivery`: from it to each connection.
+//! * `spread`: when each client is to connect anew before a drain.
 //! * `following`: the stream that a connection of the second generation has of its own.
 //! * `client_closes`: with which codes clients close.
 //! * `admitted`: what is kept of who connects; `ending`: connections that are to end for it.
@@ -26,6 +27,7 @@ mod position;
 mod queue;
 mod session;
 mod sockets;
+mod spread;
 mod subscription;
 
 pub(crate) use self::{handshake::handshake, session::SessionContext};
@@ -47,6 +49,7 @@ use crate::{
 
 /// The WebSockets of an edge, from their handshakes on.
 pub(crate) struct WebSockets {
+    core: CoreClient,
     authenticator: Arc<Authenticator>,
     doorkeeper: Arc<Doorkeeper>,
     tasks: Tasks,
@@ -54,7 +57,6 @@ pub(crate) struct WebSockets {
     refused: RefusedHandshakes,
     context: Arc<SessionContext>,
     allowed_origins: AllowedOrigins,
-    close_on_token_expiry: bool,
     audit: Audit,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: Notice,
@@ -85,6 +87,7 @@ impl WebSockets {
         let sockets = Arc::new(sockets);
         tasks.spawn(Arc::clone(&sockets).stop_left());
         Self {
+            core: core.clone(),
             authenticator: Arc::clone(authenticator),
             doorkeeper: Arc::clone(doorkeeper),
             tasks: tasks.clone(),
@@ -92,7 +95,6 @@ impl WebSockets {
             refused: RefusedHandshakes::default(),
             context: Arc::new(context),
             allowed_origins: config.allowed_origins.clone(),
-            close_on_token_expiry: config.close_on_token_expiry,
             audit: config.audit.clone(),
             lost_upgrade: Notice::default(),
             refused_origin: Notice::default(),
@@ -109,7 +111,7 @@ impl WebSockets {
         self.context.client_closes.tell();
     }
 
-    /// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
+    /// Waits for the drain of the edge, ends the sessions with 1001, spread over a while where their clients are told, and after them the pipeline of what
     /// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders
     /// are told.
     pub(crate) async fn drain(self: Arc<Self>) {

@@ -32,6 +32,7 @@ use crate::{
     error::PublicError,
     limits::{Download, NoDownload},
     strangers::{Occupied, Visitor},
+    ticket::{self, Ticket},
     wire::v1::MEDIA_PREFIX,
     written::Written,
 };
@@ -42,7 +43,11 @@ pub(super) async fn download(
 ) -> Result<Response, PublicError> {
     let path = core_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
     let (headers, query) = (request.headers(), request.uri().query());
-    let reader = reader(&edge, headers, query, request.extensions()).await?;
+    let signature = signature(headers, query, edge.shared.config.media_access);
+    let reader = match signature {
+        Some(signature) => Some(holder(&edge, &signature, path).await?),
+        None => reader(&edge, headers, query, request.extensions()).await?,
+    };
     if reader.is_some() {
         Visitor::become_known(request.extensions());
     }
@@ -107,6 +112,29 @@ pub(super) async fn download(
             .await?;
     let body = if is_get { body } else { Body::empty() };
     Ok((status, headers, body).into_response())
+}
+
+/// That of an expiring link. Where it counts who reads, an `Authorization` header counts before it.
+fn signature(headers: &HeaderMap, query: Option<&str>, access: MediaAccess) -> Option<Ticket> {
+    if access == MediaAccess::Participants && headers.contains_key(header::AUTHORIZATION) {
+        return None;
+    }
+    let signature = query?.split('&').find_map(|pair| pair.strip_prefix("signature="))?;
+    Some(Ticket(signature.to_owned()))
+}
+
+/// For whom a link was made, by whoever holds it. To who holds one that is not good any more there is nothing here.
+async fn holder(edge: &Edge, signature: &Ticket, path: &str) -> Result<UserId, PublicError> {
+    let shared = &edge.shared;
+    let redeemed = ticket::redeem_link(&shared.core, signature, path).await;
+    let identity = redeemed.map_err(|status| refusal(&status))?;
+    let patience = edge.patience(&Method::GET);
+    let revocations = shared.authenticator.revocations();
+    match revocations.check(identity.user_id, &identity.token, patience).await {
+        Ok(()) => Ok(identity.user_id),
+        Err(refused) if refused.is_temporary() => Err(PublicError::unavailable()),
+        Err(_) => Err(PublicError::not_found()),
+    }
 }
 
 /// Who reads, where that counts. To anyone without a good token there is nothing here.

@@ -15,14 +15,16 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{admitted::Admitted, close::CloseReason, places::Place};
-use crate::wire::Generation;
+use crate::{revocation::TokenMark, wire::Generation};
 
+/// No client waits for so long.
+const NO_RECONNECT: u64 = u64::MAX;
 /// A queue grown beyond it gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 16;
 
 /// Bounded in frames and in bytes. The feed and the session push, the session pops, any may close.
 pub(super) struct Outgoing {
-    pub(super) admitted: Admitted,
+    admitted: Mutex<Admitted>,
     generation: Generation,
     max_frames: usize,
     max_bytes: usize,
@@ -33,6 +35,8 @@ pub(super) struct Outgoing {
     is_probed: AtomicBool,
     /// Something came since then, or none was ever wanted.
     has_answered: AtomicBool,
+    /// After how many milliseconds the client is to connect anew, until it is told.
+    reconnect_after: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -81,7 +85,7 @@ impl Outgoing {
             feed: None,
         };
         Self {
-            admitted: Admitted::default(),
+            admitted: Mutex::default(),
             generation,
             max_frames,
             max_bytes,
@@ -89,13 +93,24 @@ impl Outgoing {
             heard_after: AtomicU64::new(0),
             is_probed: AtomicBool::new(false),
             has_answered: AtomicBool::new(true),
+            reconnect_after: AtomicU64::new(NO_RECONNECT),
             state: Mutex::new(state),
         }
     }
 
     /// The same of who was admitted.
     pub(super) fn of(self, admitted: Admitted) -> Self {
-        Self { admitted, ..self }
+        Self { admitted: Mutex::new(admitted), ..self }
+    }
+
+    pub(super) fn admitted(&self) -> Admitted {
+        *self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection goes on under another token. `expires_at` is in Unix seconds.
+    pub(super) fn renew(&self, token: TokenMark, expires_at: i64) {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        *admitted = Admitted { token, expires_at, ..*admitted };
     }
 
     /// Since the handshake.
@@ -204,6 +219,23 @@ impl Outgoing {
     /// Whether the client is to be pinged.
     pub(super) fn take_probe(&self) -> bool {
         self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has the session tell the client when to connect anew: behind `hello`, and before what it has yet to be given.
+    pub(super) fn ask_to_reconnect(&self, after: Duration) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(NO_RECONNECT);
+        self.reconnect_after.store(after, Ordering::Release);
+        let session = self.state().session.take();
+        wake(session);
+    }
+
+    /// When the client is to connect anew, once.
+    pub(super) fn take_reconnect(&self) -> Option<Duration> {
+        if self.reconnect_after.load(Ordering::Relaxed) == NO_RECONNECT {
+            return None;
+        }
+        let after = self.reconnect_after.swap(NO_RECONNECT, Ordering::AcqRel);
+        (after != NO_RECONNECT).then(|| Duration::from_millis(after))
     }
 
     /// Closes the connection; the first reason counts, unless the other ends it at once. One that is replaced has no place any

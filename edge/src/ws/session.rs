@@ -6,6 +6,7 @@
 //! connection.
 //!
 //! * `read`: what the client sends, and the bounds on it.
+//! * `refresh`: another token; `expiry`: the end of the one there is.
 //! * `receipts`: marks of what was seen, which wait for each other.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
@@ -17,9 +18,11 @@
 mod answers;
 mod close;
 mod context;
+mod expiry;
 mod read;
 mod read_ahead;
 mod receipts;
+mod refresh;
 mod waiting;
 mod write;
 
@@ -41,11 +44,11 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-pub(super) use self::close::refuse;
 pub(crate) use self::context::SessionContext;
 use self::{
     answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, waiting::Waiting,
 };
+pub(super) use self::{close::refuse, expiry::Expiry};
 use super::{
     close::CloseReason,
     flood::{Budget, Metered},
@@ -80,7 +83,7 @@ pub(super) async fn run<S>(
     connection: Connection,
     context: Arc<SessionContext>,
     stream: S,
-    expires_at: Option<Instant>,
+    expiry: Option<Expiry>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -88,7 +91,7 @@ pub(super) async fn run<S>(
     let stream = Metered::new(stream);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let (socket, end) = {
-        let mut session = Session::new(connection, context, socket, expires_at);
+        let mut session = Session::new(connection, context, socket, expiry);
         let timer = sleep_until(session.next_deadline());
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
@@ -171,7 +174,8 @@ struct Session<S> {
     /// Since when the socket has been taking nothing.
     stalled_since: Option<Instant>,
     closing: Option<Closing>,
-    expires_at: Option<Instant>,
+    /// Where the end of its token is to be its own.
+    expiry: Option<Expiry>,
 }
 
 impl<S> Session<S>
@@ -182,7 +186,7 @@ where
         mut connection: Connection,
         context: Arc<SessionContext>,
         socket: WebSocketStream<Metered<S>>,
-        expires_at: Option<Instant>,
+        expiry: Option<Expiry>,
     ) -> Self {
         connection.outgoing.set_stalled(None);
         let standstills = context.standstill.seen(Instant::now()).count;
@@ -218,7 +222,7 @@ where
             largest_frame: 0,
             stalled_since: None,
             closing: None,
-            expires_at,
+            expiry,
         }
     }
 
@@ -271,6 +275,11 @@ where
             self.begin_close(reason);
         }
         self.ping_due |= self.connection.outgoing.take_probe();
+        if let Some(after) = self.connection.outgoing.take_reconnect()
+            && let Some(frame) = self.generation().reconnect(after)
+        {
+            self.tell(frame);
+        }
         let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
         let marked = self.poll_receipts(cx);
@@ -294,7 +303,8 @@ where
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
         let (due, marks_due) = (self.waiting.due(), self.receipts.due());
-        [stalled, closing, due, marks_due, self.paused_until, self.looks_until, self.expires_at]
+        let expiry = self.expiry.as_ref().and_then(Expiry::due);
+        [stalled, closing, due, marks_due, self.paused_until, self.looks_until, expiry]
             .into_iter()
             .flatten()
             .fold(self.silent_until(), Instant::min)
@@ -318,15 +328,25 @@ where
         self.pinged_at = None;
     }
 
+    fn look_at_expiry(&mut self, now: Instant) {
+        let Some(expiry) = &mut self.expiry else { return };
+        let (warning, is_over) = (expiry.take_warning(now), expiry.take_end(now));
+        if let Some(in_s) = warning
+            && let Some(frame) = self.generation().token_expiring(in_s)
+        {
+            self.tell(frame);
+        }
+        if is_over {
+            self.connection.outgoing.close(CloseReason::TokenExpired);
+        }
+    }
+
     fn on_timer(&mut self, now: Instant) -> Result<(), SessionEnd> {
         if self.stalled_since.is_some_and(|since| now >= since + WRITE_TIMEOUT) {
             return Err(SessionEnd::Gone);
         }
         self.hurry_close(now)?;
-        if self.expires_at.is_some_and(|at| now >= at) {
-            self.expires_at = None;
-            self.connection.outgoing.close(CloseReason::TokenExpired);
-        }
+        self.look_at_expiry(now);
         // Whoever is not read cannot be heard.
         if self.has_enough_in_flight() || self.paused_until.is_some() {
             self.heard_at = now;

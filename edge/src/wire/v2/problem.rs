@@ -263,6 +263,8 @@ impl From<Refusal> for Problem {
             Code::Unavailable => ProblemCode::Unavailable,
             Code::OutcomeUnknown => ProblemCode::OutcomeUnknown,
             Code::Internal => ProblemCode::Internal,
+            Code::InvalidToken => ProblemCode::InvalidToken,
+            Code::UserDeleted => ProblemCode::UserDeleted,
         };
         let problem = Self::new(code, refusal.message);
         Self { retry_after: refusal.retry_after.unwrap_or(RETRY_AFTER), ..problem }
