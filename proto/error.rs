@@ -40,7 +40,8 @@ impl ErrorReason {
             | Self::MessageNotFound
             | Self::AttachmentNotFound
             | Self::ThreadNotFound
-            | Self::TicketUnknown => Code::NotFound,
+            | Self::TicketUnknown
+            | Self::TicketExpired => Code::NotFound,
             Self::MessageNotAllowed | Self::ScopeMissing => Code::PermissionDenied,
             Self::UserDeleted | Self::TooLate => Code::FailedPrecondition,
             Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
@@ -85,7 +86,8 @@ impl ErrorReason {
             | Self::RateLimited
             | Self::StorageQuotaExceeded
             | Self::TooManyRevocations
-            | Self::TicketUnknown => Some(NO_RETRY),
+            | Self::TicketUnknown
+            | Self::TicketExpired => Some(NO_RETRY),
         }
     }
 }
@@ -266,7 +268,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 27);
+        assert_eq!(all_reasons().count(), 28);
     }
 
     #[test]

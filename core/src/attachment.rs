@@ -169,7 +169,8 @@ fn transfer_of(reason: ErrorReason) -> Transfer {
         | ErrorReason::RateLimited
         | ErrorReason::StorageQuotaExceeded
         | ErrorReason::TooManyRevocations
-        | ErrorReason::TicketUnknown => Transfer::Refused,
+        | ErrorReason::TicketUnknown
+        | ErrorReason::TicketExpired => Transfer::Refused,
         ErrorReason::Unspecified
         | ErrorReason::StoreUnavailable
         | ErrorReason::ShuttingDown

@@ -150,7 +150,8 @@ impl Pending {
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
             | ErrorReason::TooManyRevocations
-            | ErrorReason::TicketUnknown => {
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,

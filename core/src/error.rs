@@ -57,8 +57,10 @@ pub(crate) enum Error {
     StorageExceeded { limit: u64 },
     #[error("as many revocations are kept as may be: {limit}")]
     TooManyRevocations { limit: i64 },
-    #[error("no such ticket, or its time is over, or it was used")]
+    #[error("no such ticket, or it was used")]
     TicketUnknown,
+    #[error("the time of the ticket is over")]
+    TicketExpired,
     #[error("internal error")]
     Internal,
 }
@@ -91,6 +93,7 @@ impl Error {
             Self::StorageExceeded { .. } => ErrorReason::StorageQuotaExceeded,
             Self::TooManyRevocations { .. } => ErrorReason::TooManyRevocations,
             Self::TicketUnknown => ErrorReason::TicketUnknown,
+            Self::TicketExpired => ErrorReason::TicketExpired,
             Self::Internal => ErrorReason::Internal,
         }
     }

@@ -94,4 +94,5 @@ pub use store::{
     copy::{Copied, CopiedTable, CopyError},
     snapshot::SnapshotError,
 };
+pub use ticket::LONGEST_LINK;
 pub use transfer::{BadLine, Exported, Imported, TransferError, TransferSettings, export, import};

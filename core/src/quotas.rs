@@ -69,6 +69,7 @@ impl QuotaTeller {
             | Error::ScopeMissing(_)
             | Error::TooManyRevocations { .. }
             | Error::TicketUnknown
+            | Error::TicketExpired
             | Error::Internal => return,
         };
         self.refused.count(quota);

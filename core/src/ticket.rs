@@ -27,7 +27,7 @@ use self::{
     seal::{Purpose, Sealed, Ticket, TokenMark},
 };
 use crate::{
-    clock::now_micros,
+    clock::{CLOCKS_APART, now_micros},
     command::parse,
     committer::{Committer, SpendTicket, Spent},
     error::Error,
@@ -37,6 +37,9 @@ use crate::{
 
 /// How long a WebSocket may be opened by one.
 const LIFETIME: Duration = Duration::from_secs(30);
+/// A link may outlive the token that bought it, and has to find what revoked that: a revocation is kept from the end of its
+/// tokens on for as long (`EXPIRY_LEEWAY_SECONDS` of sessions).
+pub const LONGEST_LINK: Duration = Duration::from_secs(3_600);
 const MICROS_A_SECOND: i64 = 1_000_000;
 /// Of a digest of a token's name.
 const NAME_BYTES: usize = 16;
@@ -86,8 +89,7 @@ impl Tickets {
                 (Purpose::Link, self.link_ttl, TicketUse::LinkMade)
             }
         };
-        let lifetime_micros = i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX);
-        let expires = now.saturating_add(lifetime_micros);
+        let expires = now.saturating_add(micros_of(lifetime));
         let ticket = Ticket { purpose, user, expires, token_expires, token };
         let key = self.keys.current().await?;
         let ticket = ticket.seal(&key, path.as_deref().unwrap_or_default())?;
@@ -123,11 +125,17 @@ impl Tickets {
         let ticket = sealed.open(&key, path.as_deref().unwrap_or_default());
         let Ticket { purpose, user, expires, token_expires, token } =
             ticket.ok_or(Error::TicketUnknown)?;
-        if now_micros() >= expires {
-            return Err(Error::TicketUnknown);
-        }
+        let longest = match &purpose {
+            Purpose::Socket { .. } => LIFETIME,
+            Purpose::Link => LONGEST_LINK,
+        };
         match (purpose, path) {
             (Purpose::Socket { id, start }, None) => {
+                check_time(expires, now_micros(), longest)?;
+                // A commit for each time that it is shown would be much.
+                if self.store.is_ticket_spent(id).await? {
+                    return Err(Error::TicketUnknown);
+                }
                 let spend = SpendTicket { ticket: SpentRow { id, expires }, start };
                 let Spent(is_first) = self.committer.submit(spend)?.answer().await?;
                 if !is_first {
@@ -135,6 +143,7 @@ impl Tickets {
                 }
             }
             (Purpose::Link, Some(path)) => {
+                check_time(expires, now_micros(), longest)?;
                 self.look(&path, user).await?;
                 if self.store.is_deleted(user).await? {
                     return Err(Error::UserDeleted);
@@ -162,6 +171,20 @@ impl Tickets {
     }
 }
 
+fn micros_of(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Whether a ticket is good now. One that is good for longer than any that is made was signed by who had the key and is no core,
+/// or by a clock that is far ahead.
+fn check_time(expires: i64, now: i64, longest: Duration) -> Result<(), Error> {
+    let left = expires.saturating_sub(now);
+    if left > micros_of(longest).saturating_add(CLOCKS_APART) {
+        return Err(Error::TicketUnknown);
+    }
+    if left <= 0 { Err(Error::TicketExpired) } else { Ok(()) }
+}
+
 /// Of no token there is what revokes those of now.
 fn token_mark(token: Option<v1::TokenMark>, now: i64) -> Result<TokenMark, Error> {
     let Some(v1::TokenMark { issued_at, names }) = token else {
@@ -185,5 +208,28 @@ impl From<TokenMark> for v1::TokenMark {
     fn from(TokenMark { issued_at, names }: TokenMark) -> Self {
         let names = names.iter().flatten().map(|name| name.to_vec()).collect();
         Self { issued_at, names }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_has_an_end_that_is_near() {
+        let now = 1_800_000_000_000_000;
+        let check = |left: i64| check_time(now + left, now, LIFETIME);
+        let longest = 30_000_000 + CLOCKS_APART;
+        for good in [1, 30_000_000, longest] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for over in [0, -1, -now, i64::MIN + now] {
+            assert!(matches!(check(over), Err(Error::TicketExpired)), "{over}");
+        }
+        for far in [longest + 1, i64::MAX - now] {
+            assert!(matches!(check(far), Err(Error::TicketUnknown)), "{far}");
+        }
+        let extremes = [i64::MIN, i64::MAX].map(|expires| check_time(expires, now, LONGEST_LINK));
+        assert!(matches!(extremes, [Err(Error::TicketExpired), Err(Error::TicketUnknown)]));
     }
 }

@@ -211,7 +211,8 @@ impl From<Failure> for PublicError {
             | ErrorReason::TooLate
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
-            | ErrorReason::TicketUnknown => Self::internal(failure.message),
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired => Self::internal(failure.message),
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
             ErrorReason::RateLimited => {
                 TooMuch { wait: failure.wait().unwrap_or(RETRY_AFTER) }.into()

@@ -20,7 +20,8 @@ fn documented_code(reason: ErrorReason) -> Code {
         | ErrorReason::MessageNotFound
         | ErrorReason::AttachmentNotFound
         | ErrorReason::ThreadNotFound
-        | ErrorReason::TicketUnknown => Code::NotFound,
+        | ErrorReason::TicketUnknown
+        | ErrorReason::TicketExpired => Code::NotFound,
         ErrorReason::MessageNotAllowed | ErrorReason::ScopeMissing => Code::PermissionDenied,
         ErrorReason::UserDeleted | ErrorReason::TooLate => Code::FailedPrecondition,
         ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,

@@ -161,11 +161,11 @@ async fn keys(core: &Core) -> i64 {
 
 #[tokio::test]
 async fn keys_are_made_anew_each_day_and_what_an_older_one_signed_is_good() {
-    let core = Core::start_with(&[("link-ttl", "24h")]).await;
+    let core = Core::start_with(&[("link-ttl", "1h")]).await;
     let [ada, bob] = core.users().await;
     let (_, path) = file(&core, &bob, &ada).await;
     let made = core.create(wanted(&ada, Some(&path))).await.expect("a link");
-    assert_eq!(made.expires_in_s, 24 * 3_600);
+    assert_eq!(made.expires_in_s, 3_600);
     let (link, mut core) = (made.ticket, core);
     let day = 24 * 3_600 * 1_000_000_i64;
     let older = |days: i64| format!("update ticket_keys set created = created - {}", days * day);
@@ -176,12 +176,30 @@ async fn keys_are_made_anew_each_day_and_what_an_older_one_signed_is_good() {
     core.ticket(&ada).await;
     assert_eq!(keys(&core).await, 2);
     core.redeem(&link, Some(&path)).await.expect("as good as before");
-    // Nothing is good any more that it signed.
+    // Nothing is good any more that it signed, also while no other is made.
     core.process.change_rows(&[&older(3)]).await;
     core.kill_and_restart().await;
+    assert_refused(core.redeem(&link, Some(&path)).await, ErrorReason::TicketUnknown);
+    assert_eq!(keys(&core).await, 2);
     core.ticket(&ada).await;
     assert_eq!(keys(&core).await, 1);
     assert_refused(core.redeem(&link, Some(&path)).await, ErrorReason::TicketUnknown);
+}
+
+#[tokio::test]
+async fn a_key_of_a_time_to_come_neither_signs_nor_verifies() {
+    let mut core = Core::start_with(&[("link-ttl", "1h")]).await;
+    let [ada, bob] = core.users().await;
+    let (_, path) = file(&core, &bob, &ada).await;
+    let link = core.link(&ada, &path).await.expect("a link");
+    let year = 365 * 24 * 3_600 * 1_000_000_i64;
+    let later = format!("update ticket_keys set created = created + {year}");
+    core.process.change_rows(&[&later]).await;
+    core.kill_and_restart().await;
+    assert_refused(core.redeem(&link, Some(&path)).await, ErrorReason::TicketUnknown);
+    let newer = core.link(&ada, &path).await.expect("a link");
+    core.redeem(&newer, Some(&path)).await.expect("good");
+    assert_eq!(keys(&core).await, 2);
 }
 
 #[tokio::test]
@@ -234,7 +252,7 @@ async fn a_link_ends() {
     let refused = eventually("the end of a link", async || {
         core.redeem(&made.ticket, Some(&path)).await.err()
     });
-    assert_refused(Err::<(), _>(refused.await), ErrorReason::TicketUnknown);
+    assert_refused(Err::<(), _>(refused.await), ErrorReason::TicketExpired);
     assert!(micros(&made.expires.expect("a time")) <= now() as i64 * 1_000_000 + 1_000_000);
 }
 

@@ -6,15 +6,15 @@ use super::{
     answer::{Answers, Written},
     write::{SessionWrite, Verb, Write},
 };
-use crate::store::{
-    self,
-    history::Start,
-    ticket::{KeyRow, SpentRow},
-    writer::WriteTransaction,
+use crate::{
+    clock::CLOCKS_APART,
+    store::{
+        self,
+        history::Start,
+        ticket::{KeyRow, SpentRow},
+        writer::WriteTransaction,
+    },
 };
-
-/// For so long it is known that a ticket was used, after it would be refused for its age: as far as clocks of cores may differ.
-const CLOCKS_APART: i64 = 3_600_000_000;
 
 /// A ticket is used, unless it was before.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +88,7 @@ pub(super) async fn write(
     if asked.is_empty() {
         return Ok(());
     }
+    // It is known that one was used for as long as some clock would take it.
     let spent = transaction.spend_tickets(&tickets, now - CLOCKS_APART).await?;
     for (index, ticket) in asked {
         let is_first = ticket.is_some_and(|id| spent.contains(&id));

@@ -1,6 +1,6 @@
 //! Tickets that were used, and the keys that tickets are signed with.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, ops::RangeInclusive};
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -12,7 +12,9 @@ use super::{
 
 /// The newest first. Cores that begin at the same time may each make one.
 const LIST_KEYS: &str = "\
-    select id, key, created from ticket_keys order by created desc, id limit 1000";
+    select id, key, created from ticket_keys where created between $1 and $2
+    order by created desc, id limit 1000";
+const IS_SPENT: &str = "select exists (select 1 from spent_tickets where id = $1)";
 const ADD_KEY: &str =
     "insert into ticket_keys (id, key, created) values ($1, $2, $3) on conflict (id) do nothing";
 const FORGET_KEYS: &str = "delete from ticket_keys where created < $1";
@@ -59,8 +61,18 @@ pub(crate) struct SpentRow {
 }
 
 impl Store {
-    pub(crate) async fn list_ticket_keys(&self) -> Result<Vec<KeyRow>, Error> {
-        read!(self, fetch_all, sqlx::query_as(LIST_KEYS))
+    /// Those of a while.
+    pub(crate) async fn list_ticket_keys(
+        &self,
+        created: RangeInclusive<i64>,
+    ) -> Result<Vec<KeyRow>, Error> {
+        let (first, last) = created.into_inner();
+        read!(self, fetch_all, sqlx::query_as(LIST_KEYS).bind(first).bind(last))
+    }
+
+    /// Whether it is known of a ticket that it was used. It may be used meanwhile: a commit finds that out.
+    pub(crate) async fn is_ticket_spent(&self, id: Uuid) -> Result<bool, Error> {
+        read!(self, fetch_one, sqlx::query_scalar(IS_SPENT).bind(id))
     }
 }
 

@@ -160,9 +160,11 @@ fn refusal(status: &Status) -> PublicError {
     let failure = Failure::from(status);
     match failure.reason() {
         // As to anyone without a good token.
-        R::AttachmentNotFound | R::InvalidField | R::UserDeleted | R::TicketUnknown => {
-            PublicError::not_found()
-        }
+        R::AttachmentNotFound
+        | R::InvalidField
+        | R::UserDeleted
+        | R::TicketUnknown
+        | R::TicketExpired => PublicError::not_found(),
         R::Unspecified
         | R::BodyTooLarge
         | R::AttachmentTooLarge

@@ -389,6 +389,7 @@ impl OnStream {
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
             | R::TicketUnknown
+            | R::TicketExpired
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

@@ -63,6 +63,7 @@ impl Tally {
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
             | R::TicketUnknown
+            | R::TicketExpired
             | R::Internal => return,
         };
         self.metrics.refused(refusal);

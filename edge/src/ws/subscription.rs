@@ -107,6 +107,7 @@ impl Fate {
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
             | R::TicketUnknown
+            | R::TicketExpired
             | R::Internal => Self::Broken,
         }
     }

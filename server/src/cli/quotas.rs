@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use netrox_core::{NewConversations, Quotas};
+use netrox_core::{LONGEST_LINK, NewConversations, Quotas};
 
 use super::value::{Rate, duration, number, rate};
 
 const SHORTEST_LINK: Duration = Duration::from_secs(1);
-/// Keys that sign them are kept for as long.
-const LONGEST_LINK: Duration = Duration::from_secs(24 * 3600);
 
 const TIB: u64 = 1024 * 1024 * 1024 * 1024;
 

@@ -142,7 +142,7 @@ fn a_wrong_flag_is_named() {
         ("--ping-interval", "edge --ping-interval soon"),
         ("--drain-timeout", "core --drain-timeout 0"),
         ("--drain-spread", "serve --drain-spread 10s"),
-        ("--link-ttl", "core --link-ttl 25h"),
+        ("--link-ttl", "core --link-ttl 61m"),
         ("--log-filter", "core --log-filter netrox_core=loud"),
         ("--log-filter", "core --log-filter netrox_cor=debug"),
         ("--log-filter", "core --log-filter nonsense="),

@@ -120,6 +120,7 @@ impl From<Failure> for Rejection {
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

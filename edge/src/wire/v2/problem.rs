@@ -182,6 +182,7 @@ impl Problem {
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
             | ErrorReason::Internal => Self::internal(failure.message),
         }
     }

@@ -130,6 +130,7 @@ impl From<Failure> for Refusal {
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "what a client asked for failed with {}: {}",

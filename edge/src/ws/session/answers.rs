@@ -182,6 +182,7 @@ where
             | ErrorReason::StorageQuotaExceeded
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));
