@@ -117,6 +117,11 @@ impl Edge {
         self.shared.authenticator.reload_keys();
     }
 
+    /// Has the drain that comes close all sockets at once: this process ends because it cannot go on.
+    pub fn hurry(&self) {
+        self.shared.web_sockets.hurry();
+    }
+
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.
     pub fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Relaxed);

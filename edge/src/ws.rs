@@ -32,7 +32,14 @@ mod subscription;
 
 pub(crate) use self::{handshake::handshake, session::SessionContext};
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use netrox_audit::Audit;
 use tokio::time::timeout;
@@ -56,6 +63,8 @@ pub(crate) struct WebSockets {
     sockets: Arc<Sockets>,
     refused: RefusedHandshakes,
     context: Arc<SessionContext>,
+    /// A drain closes all at once.
+    hurries: AtomicBool,
     allowed_origins: AllowedOrigins,
     audit: Audit,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
@@ -94,6 +103,7 @@ impl WebSockets {
             sockets,
             refused: RefusedHandshakes::default(),
             context: Arc::new(context),
+            hurries: AtomicBool::new(false),
             allowed_origins: config.allowed_origins.clone(),
             audit: config.audit.clone(),
             lost_upgrade: Notice::default(),
@@ -111,19 +121,26 @@ impl WebSockets {
         self.context.client_closes.tell();
     }
 
-    /// Waits for the drain of the edge, ends the sessions with 1001, spread over a while where their clients are told, and after them the pipeline of what
-    /// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders
-    /// are told.
+    /// Has a drain that begins later close all at once: nobody is told to come back elsewhere before.
+    pub(crate) fn hurry(&self) {
+        self.hurries.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the drain of the edge, ends the sessions with 1001, spread over a while where their clients are told, and after
+    /// them the pipeline of what they sent. What waits for a core or database that is away waits for most of the drain, and as
+    /// long as somebody is served: the rest is for what its senders are told.
     pub(crate) async fn drain(self: Arc<Self>) {
         let SessionContext { sends, config, .. } = &*self.context;
         self.tasks.draining().cancelled().await;
+        let hurries = self.hurries.load(Ordering::Relaxed);
+        let served_for = if hurries { Duration::ZERO } else { self.sockets.drain_takes() };
         let drained = async {
-            self.sockets.drain().await;
+            self.sockets.drain(hurries).await;
             sends.close();
             sends.ended().await;
         };
         let mut drained = pin!(drained);
-        let patience = config.drain_timeout * 7 / 10;
+        let patience = (config.drain_timeout * 7 / 10).max(served_for);
         if timeout(patience, &mut drained).await.is_err() {
             sends.lose_patience();
             drained.await;

@@ -98,8 +98,8 @@ impl Sockets {
     }
 
     /// Takes no more connections, closes all with 1001, and returns when all sessions have ended. Those of the second
-    /// generation are told when to be opened elsewhere, and served until then.
-    pub(super) async fn drain(&self) {
+    /// generation are told when to be opened elsewhere, and served until then; not so if it hurries.
+    pub(super) async fn drain(&self, hurries: bool) {
         let all: Vec<_> = {
             let mut registry = self.registry();
             registry.draining = true;
@@ -116,10 +116,25 @@ impl Sockets {
         self.lingering.take_all().iter().for_each(|left| self.stop(left));
         self.sessions.close();
         let mut ended = pin!(self.sessions.wait());
-        tokio::select! {
-            () = &mut ended => {}
-            () = self.spread.close(second) => ended.await,
+        if !hurries {
+            tokio::select! {
+                () = &mut ended => {}
+                () = self.spread.close(&second) => {}
+            }
         }
+        // Also where all sessions ended before: a connection may be here whose session has yet to begin.
+        for outgoing in &second {
+            outgoing.close(CloseReason::Draining);
+        }
+        self.sessions.wait().await;
+    }
+
+    /// How long clients are served from the beginning of a drain on, as it is now.
+    pub(super) fn drain_takes(&self) -> Duration {
+        let all = self.all_members();
+        let mut open = all.iter().flat_map(|(_, members)| members.all());
+        let is_told = open.any(|outgoing| outgoing.generation() == Generation::V2);
+        if is_told { self.spread.takes() } else { Duration::ZERO }
     }
 
     pub(super) fn members_of(&self, user: UserId) -> Option<Arc<Members>> {

@@ -30,9 +30,14 @@ impl Spread {
         Duration::from_millis(u64::try_from(share(self.over.as_millis())).unwrap_or(u64::MAX))
     }
 
+    /// How long it takes; nothing where nobody is told.
+    pub(super) fn takes(self) -> Duration {
+        if self.over.is_zero() { Duration::ZERO } else { self.over + self.overlap }
+    }
+
     /// Tells all at once, and closes each a moment after its time, where its client has not done so before. Returns when the last is
     /// closed.
-    pub(super) async fn close(self, connections: Vec<Arc<Outgoing>>) {
+    pub(super) async fn close(self, connections: &[Arc<Outgoing>]) {
         let (began, count) = (Instant::now(), connections.len());
         if self.over.is_zero() {
             return connections.iter().for_each(|outgoing| outgoing.close(CloseReason::Draining));
@@ -40,7 +45,7 @@ impl Spread {
         for (index, outgoing) in connections.iter().enumerate() {
             outgoing.ask_to_reconnect(self.after(index, count));
         }
-        for (index, outgoing) in connections.into_iter().enumerate() {
+        for (index, outgoing) in connections.iter().enumerate() {
             sleep_until(began + self.after(index, count) + self.overlap).await;
             outgoing.close(CloseReason::Draining);
         }
@@ -71,5 +76,7 @@ mod tests {
         assert_eq!(overlap(5_000, 7_500), 1_000);
         assert_eq!(overlap(1_000, 1_200), 100);
         assert_eq!(overlap(2_000, 1_000), 0);
+        assert_eq!(spread(5_000, 7_500).takes().as_millis(), 6_000);
+        assert_eq!(spread(0, 7_500).takes().as_millis(), 0);
     }
 }

@@ -11,7 +11,10 @@ use crate::sources::{SettingError, Sources};
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3600);
 const LONGEST_STORE_WAIT: Duration = Duration::from_secs(30);
-const DRAIN_SPREAD: Duration = Duration::from_secs(5);
+/// Unless told, of an edge that may be one of several.
+pub(crate) const SPREAD_AMONG_EDGES: Duration = Duration::from_secs(5);
+/// The same of one that is alone: while it drains nobody can come back.
+pub(crate) const SPREAD_ALONE: Duration = Duration::ZERO;
 const MIB: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
@@ -134,9 +137,10 @@ pub(crate) struct EdgeLimitArgs {
     pub(crate) outgoing_queue_bytes: usize,
 
     /// Time over which a drain has clients of the second generation reconnect; less than --drain-timeout
-    /// [default: 5s, or half of --drain-timeout]
+    /// [default: 5s, or half of --drain-timeout; 0 in the role serve]
     ///
-    /// Each is told its own moment, and served until then. 0 closes their sockets at once, as it does those of others.
+    /// Each is told its own moment, and served until then. 0 closes their sockets at once, as those of others are. In the role
+    /// serve there is no other edge that could take them.
     #[arg(long, value_name = "TIME", value_parser = duration(Duration::ZERO..=LONGEST))]
     pub(crate) drain_spread: Option<Duration>,
 }
@@ -183,8 +187,10 @@ impl EdgeLimitArgs {
         common: &CommonLimitArgs,
         wait: &WaitArgs,
         drain: &DrainArgs,
+        default_spread: Duration,
     ) -> Limits {
-        let drain_spread = self.drain_spread(drain);
+        let default_spread = default_spread.min(drain.drain_timeout / 2);
+        let drain_spread = self.drain_spread.unwrap_or(default_spread);
         Limits {
             max_body_bytes: common.max_body_bytes,
             max_frame_bytes: self.max_frame_bytes,
@@ -218,10 +224,6 @@ impl EdgeLimitArgs {
             drain_timeout: drain.for_edge(drain_spread),
             drain_spread,
         }
-    }
-
-    fn drain_spread(&self, drain: &DrainArgs) -> Duration {
-        self.drain_spread.unwrap_or_else(|| DRAIN_SPREAD.min(drain.drain_timeout / 2))
     }
 
     /// The limits that depend on one another.

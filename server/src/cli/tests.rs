@@ -235,7 +235,7 @@ fn serve(flags: &[&str]) -> ServeArgs {
 #[test]
 fn the_edge_gets_its_own_defaults_and_three_quarters_of_the_drain() {
     let args = serve(&[]);
-    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, SPREAD_AMONG_EDGES);
     let expected = Limits { drain_timeout: Duration::from_millis(7_500), ..Limits::default() };
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
     assert!(!args.http.close_on_token_expiry);
@@ -308,20 +308,22 @@ fn every_limit_reaches_the_edge() {
         drain_timeout: Duration::from_secs(180),
         drain_spread: Duration::from_secs(37),
     };
-    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, SPREAD_ALONE);
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
 }
 
 #[test]
 fn a_drain_leaves_time_after_its_spread() {
-    for (flags, spread, timeout) in [
-        (&["--drain-timeout=4s"][..], 2_000, 3_000),
-        (&["--drain-timeout=100s"], 5_000, 75_000),
-        (&["--drain-spread=0"], 0, 7_500),
-        (&["--drain-spread=9s"], 9_000, 9_500),
+    for (flags, default, spread, timeout) in [
+        (&["--drain-timeout=4s"][..], SPREAD_AMONG_EDGES, 2_000, 3_000),
+        (&["--drain-timeout=100s"], SPREAD_AMONG_EDGES, 5_000, 75_000),
+        (&["--drain-spread=0"], SPREAD_AMONG_EDGES, 0, 7_500),
+        (&["--drain-spread=9s"], SPREAD_AMONG_EDGES, 9_000, 9_500),
+        (&[], SPREAD_ALONE, 0, 7_500),
+        (&["--drain-spread=9s"], SPREAD_ALONE, 9_000, 9_500),
     ] {
         let args = serve(flags);
-        let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+        let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, default);
         let drain = [limits.drain_spread, limits.drain_timeout].map(|time| time.as_millis());
         assert_eq!(drain, [spread, timeout], "{flags:?}");
     }
