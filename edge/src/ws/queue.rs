@@ -45,6 +45,8 @@ struct State {
     place: Option<Place>,
     frames: VecDeque<Utf8Bytes>,
     bytes: usize,
+    /// The first frame was taken.
+    has_begun: bool,
     close: Option<CloseReason>,
     /// Nothing will be written any more.
     sealed: bool,
@@ -77,6 +79,7 @@ impl Outgoing {
             place: Some(place),
             frames: VecDeque::new(),
             bytes: 0,
+            has_begun: false,
             close: None,
             sealed: false,
             stalled_since: Some(Instant::now()),
@@ -133,15 +136,24 @@ impl Outgoing {
         if state.close.is_some() {
             return Push::Done;
         }
-        self.push_to(state, frame)
+        self.push_to(state, frame, false)
+    }
+
+    /// Queues what is told before all else that waits, but for the first frame of a connection. Of no use where it closes.
+    pub(super) fn push_first(&self, frame: Utf8Bytes) -> Push {
+        let state = self.state();
+        if state.close.is_some() {
+            return Push::Done;
+        }
+        self.push_to(state, frame, true)
     }
 
     /// Queues the answer to what the client sent, which is given even before a close.
     pub(super) fn push_answer(&self, frame: Utf8Bytes) -> Push {
-        self.push_to(self.state(), frame)
+        self.push_to(self.state(), frame, false)
     }
 
-    fn push_to(&self, mut state: MutexGuard<'_, State>, frame: Utf8Bytes) -> Push {
+    fn push_to(&self, mut state: MutexGuard<'_, State>, frame: Utf8Bytes, is_first: bool) -> Push {
         if state.sealed {
             return Push::Done;
         }
@@ -151,7 +163,12 @@ impl Outgoing {
         // Where there were frames before, the session is not waiting for one.
         let session = if state.frames.is_empty() { state.session.take() } else { None };
         state.bytes += frame.len();
-        state.frames.push_back(frame);
+        if is_first {
+            let index = usize::from(!state.has_begun).min(state.frames.len());
+            state.frames.insert(index, frame);
+        } else {
+            state.frames.push_back(frame);
+        }
         drop(state);
         wake(session);
         Push::Done
@@ -221,7 +238,7 @@ impl Outgoing {
         self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::AcqRel)
     }
 
-    /// Has the session tell the client when to connect anew: behind `hello`, and before what it has yet to be given.
+    /// Has the session tell the client when to connect anew: behind `hello`, and before all that waits.
     pub(super) fn ask_to_reconnect(&self, after: Duration) {
         let after = u64::try_from(after.as_millis()).unwrap_or(NO_RECONNECT);
         self.reconnect_after.store(after, Ordering::Release);
@@ -267,6 +284,7 @@ impl Outgoing {
     pub(super) fn pop(&self) -> Option<Utf8Bytes> {
         let mut state = self.state();
         let frame = state.frames.pop_front()?;
+        state.has_begun = true;
         state.bytes -= frame.len();
         if state.frames.is_empty() && state.frames.capacity() > KEPT_CAPACITY {
             state.frames = VecDeque::new();
@@ -368,6 +386,25 @@ mod tests {
         assert_eq!(queue.pop(), Some("1".into()));
         assert_eq!(queue.pop(), Some("2".into()));
         assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn what_is_told_first_comes_before_what_waits_but_for_the_first_of_all() {
+        let queue = Outgoing::new(Generation::V2, 4, 10, Place::of_nobody());
+        let all = || std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>();
+        queue.push("hello".into());
+        queue.push("1".into());
+        assert_eq!(queue.push_first("2".into()), Push::Done);
+        assert_eq!(all(), ["hello", "2", "1"]);
+        for frame in ["1", "2", "3"] {
+            queue.push(frame.into());
+        }
+        assert_eq!(queue.push_first("4".into()), Push::Done);
+        assert!(matches!(queue.push_first("5".into()), Push::Full { .. }));
+        assert_eq!(all(), ["4", "1", "2", "3"]);
+        queue.close(CloseReason::Draining);
+        assert_eq!(queue.push_first("6".into()), Push::Done);
+        assert!(queue.is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! * `read`: what the client sends, and the bounds on it.
 //! * `refresh`: another token; `expiry`: the end of the one there is.
+//! * `notices`: what is told before all that waits.
 //! * `receipts`: marks of what was seen, which wait for each other.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
@@ -19,6 +20,7 @@ mod answers;
 mod close;
 mod context;
 mod expiry;
+mod notices;
 mod read;
 mod read_ahead;
 mod receipts;
@@ -46,7 +48,8 @@ use tokio_tungstenite::{
 
 pub(crate) use self::context::SessionContext;
 use self::{
-    answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, waiting::Waiting,
+    answers::Reply, close::Closing, notices::Notices, read_ahead::ReadAhead, receipts::Receipts,
+    refresh::Refreshing, waiting::Waiting,
 };
 pub(super) use self::{close::refuse, expiry::Expiry};
 use super::{
@@ -133,6 +136,9 @@ struct Session<S> {
     socket: WebSocketStream<Metered<S>>,
     /// In the order of the frames that they answer.
     answers: VecDeque<Reply>,
+    /// Tokens of which it is looked whether they are good, one after the other.
+    refreshing: VecDeque<Refreshing>,
+    notices: Notices,
     waiting: Waiting,
     receipts: Receipts,
     /// Brings what the user receives, in the second generation. Resolves when it cannot go on.
@@ -201,6 +207,8 @@ where
             context,
             socket,
             answers: VecDeque::new(),
+            refreshing: VecDeque::new(),
+            notices: Notices::default(),
             waiting: Waiting::default(),
             receipts: Receipts::default(),
             following,
@@ -268,25 +276,23 @@ where
     /// Does what can be done now; gives whether that was anything.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         // Before a close or a failed write hides that the client had gone.
-        if !self.look_for_end(cx, Instant::now())? {
+        let now = Instant::now();
+        if !self.look_for_end(cx, now)? {
             return Ok(self.read_ended);
         }
         if let Some(reason) = self.connection.outgoing.poll_close(cx) {
             self.begin_close(reason);
         }
         self.ping_due |= self.connection.outgoing.take_probe();
-        if let Some(after) = self.connection.outgoing.take_reconnect()
-            && let Some(frame) = self.generation().reconnect(after)
-        {
-            self.tell(frame);
-        }
+        let told = self.poll_notices(now);
         let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
         let marked = self.poll_receipts(cx);
+        let refreshed = self.poll_refreshing(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
         let closed = self.advance_close()?;
-        Ok(ended || wrote || marked || answered || read || closed)
+        Ok(told || ended || wrote || marked || refreshed || answered || read || closed)
     }
 
     /// Gives whether what the user receives has come to its end.
@@ -303,7 +309,8 @@ where
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
         let (due, marks_due) = (self.waiting.due(), self.receipts.due());
-        let expiry = self.expiry.as_ref().and_then(Expiry::due);
+        let is_refreshing = !self.refreshing.is_empty();
+        let expiry = self.expiry.as_ref().and_then(|expiry| expiry.due(is_refreshing));
         [stalled, closing, due, marks_due, self.paused_until, self.looks_until, expiry]
             .into_iter()
             .flatten()
@@ -330,13 +337,10 @@ where
 
     fn look_at_expiry(&mut self, now: Instant) {
         let Some(expiry) = &mut self.expiry else { return };
-        let (warning, is_over) = (expiry.take_warning(now), expiry.take_end(now));
-        if let Some(in_s) = warning
-            && let Some(frame) = self.generation().token_expiring(in_s)
-        {
-            self.tell(frame);
+        if let Some(expires_at) = expiry.take_warning(now) {
+            self.notices.expires_at = Some(expires_at);
         }
-        if is_over {
+        if expiry.take_end(now, !self.refreshing.is_empty()) {
             self.connection.outgoing.close(CloseReason::TokenExpired);
         }
     }

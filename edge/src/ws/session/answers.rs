@@ -1,4 +1,4 @@
-//! What a client's frames led to, told in the order of the frames.
+//! What a client's frames led to, told in the order of the frames, but for tokens that are shown: these wait for nothing else.
 
 use std::{
     collections::VecDeque,
@@ -35,8 +35,6 @@ pub(super) enum Reply {
     Sent(Echo, PendingSend),
     /// It took effect, or was a question.
     Told(Utf8Bytes),
-    /// It is looked whether a token is good.
-    Refreshing(Echo, Pin<Box<dyn Future<Output = Result<Identity, Refused>> + Send>>),
     /// The core does not know the sender, who is being provisioned anew.
     Provisioning(Echo, Pin<Box<dyn Future<Output = Refused> + Send>>),
 }
@@ -61,16 +59,6 @@ where
                         match self.refusal(failure, echo, &id) {
                             Some(next) => Some(next),
                             None => return true,
-                        }
-                    }
-                },
-                Reply::Refreshing(echo, verified) => match verified.as_mut().poll(cx) {
-                    Poll::Pending => break,
-                    Poll::Ready(verified) => {
-                        let echo = std::mem::take(echo);
-                        match verified {
-                            Ok(identity) => self.take_token(&identity, echo),
-                            Err(refused) => Some(Reply::Refused(echo, refused)),
                         }
                     }
                 },

@@ -1,6 +1,11 @@
 //! Another token in the place of that by which the connection was opened (PROTOCOL-2 section 3).
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use netrox_proto::{ids::UserId, v1::ErrorReason};
 use tokio::{
@@ -16,6 +21,12 @@ use crate::{
     wire::{Echo, Refused, ShownToken, v2::refusal::Refusal},
     ws::{admitted::Admitted, close::CloseReason},
 };
+
+/// A token of which it is looked whether it is good.
+pub(super) struct Refreshing {
+    echo: Echo,
+    verified: Pin<Box<dyn Future<Output = Result<Identity, Refused>> + Send>>,
+}
 
 impl SessionContext {
     /// Verifies a token of the one whose connection it is, and provisions its user as any token does.
@@ -65,11 +76,34 @@ where
         let (context, user) = (Arc::clone(&self.context), self.connection.user());
         let admitted = self.connection.outgoing.admitted();
         let verified = async move { context.verify(&admitted, user, token).await };
-        self.answers.push_back(Reply::Refreshing(echo, Box::pin(verified)));
+        self.refreshing.push_back(Refreshing { echo, verified: Box::pin(verified) });
+    }
+
+    /// Goes on with tokens that are shown, whatever answers wait. Gives whether it is known of any now.
+    pub(super) fn poll_refreshing(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closing.is_some() {
+            // Nothing goes on under it, and nobody is told so.
+            self.refreshing = VecDeque::new();
+            return false;
+        }
+        let mut progress = false;
+        while let Some(first) = self.refreshing.front_mut()
+            && let Poll::Ready(verified) = first.verified.as_mut().poll(cx)
+        {
+            let echo = std::mem::take(&mut first.echo);
+            self.refreshing.pop_front();
+            let answer = match verified {
+                Ok(identity) => self.take_token(&identity, echo),
+                Err(refused) => Some(Reply::Refused(echo, refused)),
+            };
+            self.answers.extend(answer);
+            progress = true;
+        }
+        progress
     }
 
     /// Goes on under a token that is good. Gives the answer, if its client wants one.
-    pub(super) fn take_token(&mut self, identity: &Identity, echo: Echo) -> Option<Reply> {
+    fn take_token(&mut self, identity: &Identity, echo: Echo) -> Option<Reply> {
         let (user, generation) = (self.connection.user(), self.generation());
         let outgoing = &self.connection.outgoing;
         let before = outgoing.admitted();
@@ -88,6 +122,7 @@ where
         self.sender = None;
         if self.context.close_on_token_expiry {
             self.expiry = Some(Expiry::of(generation, identity.expires_at));
+            self.notices.expires_at = None;
         }
         generation.refreshed(&echo, identity.expires_at).map(Reply::Told)
     }
