@@ -170,7 +170,10 @@ impl Doorkeeper {
             sleep(DELAY).await;
             return Err(self.too_many_failed(address, too_much));
         }
-        audit::refused(&self.audit, refusal, request);
+        if refusal != Refusal::NoTickets {
+            // That is about a core.
+            audit::refused(&self.audit, refusal, request);
+        }
         Err(TurnedAway::Refused(refusal))
     }
 

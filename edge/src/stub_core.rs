@@ -38,7 +38,7 @@ use self::feed::Feeds;
 pub(crate) use self::{
     attachments::{StoredFile, Upload},
     second::{Asked, Second},
-    session::{Tickets, Watches},
+    session::{Tickets, Watches, ticket},
 };
 use crate::{
     config::{AllowedOrigins, Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},

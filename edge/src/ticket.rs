@@ -1,6 +1,6 @@
 //! Tickets: what a client shows in the place of its access token (PROTOCOL-2 section 8). Cores make them, and tell whose they are.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use netrox_proto::{
     ids::UserId,
@@ -9,7 +9,7 @@ use netrox_proto::{
         self, CreateTicketRequest, ErrorReason, Failure, RedeemTicketRequest, RedeemTicketResponse,
     },
 };
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{
     auth::{Identity, Refusal},
@@ -18,10 +18,20 @@ use crate::{
 };
 
 const MICROS_A_SECOND: i64 = 1_000_000;
+/// Of tickets, in characters.
+const LENGTHS: RangeInclusive<usize> = 64..=511;
 
 /// A ticket that is shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) String);
+
+impl Ticket {
+    /// Whether a core may have made it (`CreateTicketResponse.ticket`).
+    pub(crate) fn is_well_formed(text: &str) -> bool {
+        let is_of_ticket = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        LENGTHS.contains(&text.len()) && text.bytes().all(is_of_ticket)
+    }
+}
 
 /// Tickets stay out of logs.
 impl fmt::Debug for Ticket {
@@ -40,37 +50,31 @@ pub(crate) fn request(identity: &Identity, path: Option<String>) -> CreateTicket
     }
 }
 
-/// Spends a ticket. Of the identity no more is known than what the token that bought it is known by. Whatever does not say that
-/// nothing was stored may have spent it, and counts as if it had.
+/// Spends a ticket. Of the identity no more is known than what the token that bought it is known by. It is asked for somebody of whom
+/// nothing is known yet, as calls of chat are not.
 pub(crate) async fn redeem(
     core: &CoreClient,
     Ticket(ticket): &Ticket,
 ) -> Result<Identity, Refusal> {
     let request = RedeemTicketRequest { ticket: ticket.clone(), path: None };
-    let redeemed = core.sessions.clone().redeem_ticket(request).await;
+    let redeemed = core.links.clone().redeem_ticket(request).await;
     let redeemed = redeemed.map_err(|status| refusal(&status))?.into_inner();
-    identity(redeemed).ok_or(Refusal::Ticket)
+    identity(redeemed).ok_or(Refusal::NoTickets)
 }
 
+/// Only what a core says of the ticket is held against who shows it. All else tells of a core: one that is away, or of the last
+/// version. It may have spent the ticket all the same, and then says so next time.
 fn refusal(status: &Status) -> Refusal {
     let failure = Failure::from(status);
     let reason = failure.reason();
-    // A core of the last version, while others are upgraded.
-    let is_older = status.code() == Code::Unimplemented;
-    let is_certain = matches!(
-        reason,
-        ErrorReason::StoreUnavailable
-            | ErrorReason::Overloaded
-            | ErrorReason::ShuttingDown
-            | ErrorReason::HandedBack
-    );
-    if is_older || is_certain {
-        return Refusal::NoTickets;
+    if reason == ErrorReason::TicketUnknown {
+        return Refusal::Ticket;
     }
-    if reason != ErrorReason::TicketUnknown {
-        tracing::debug!(error = failure.message, "what became of a ticket is not known");
+    if reason == ErrorReason::TicketExpired {
+        return Refusal::TicketExpired;
     }
-    Refusal::Ticket
+    tracing::debug!(error = failure.message, "what became of a ticket is not known");
+    Refusal::NoTickets
 }
 
 /// Who asks by a link to a file, as it signed the path.
@@ -127,6 +131,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_no_core_has_made_is_known_by_its_form() {
+        for good in ["a".repeat(64), "Z-_9".repeat(30), "0".repeat(511)] {
+            assert!(Ticket::is_well_formed(&good), "{good}");
+        }
+        for other in ["", "v4", &"a".repeat(63), &"a".repeat(512), &"a=".repeat(40)] {
+            assert!(!Ticket::is_well_formed(other), "{other}");
+        }
+    }
+
+    #[test]
     fn a_mark_goes_to_a_core_and_comes_back() {
         for mark in [
             TokenMark::default(),
@@ -141,16 +155,28 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_spent_a_ticket_has_spent_it() {
+    fn only_what_a_core_says_of_a_ticket_counts_against_it() {
         let of_core = |reason| refusal(&Failure::new(reason, "why").into());
-        for reason in [ErrorReason::StoreUnavailable, ErrorReason::ShuttingDown] {
+        assert_eq!(of_core(ErrorReason::TicketUnknown), Refusal::Ticket);
+        assert_eq!(of_core(ErrorReason::TicketExpired), Refusal::TicketExpired);
+        for reason in [
+            ErrorReason::StoreUnavailable,
+            ErrorReason::ShuttingDown,
+            ErrorReason::OutcomeUnknown,
+            ErrorReason::Internal,
+        ] {
             assert_eq!(of_core(reason), Refusal::NoTickets, "{reason:?}");
         }
-        for reason in [ErrorReason::TicketUnknown, ErrorReason::OutcomeUnknown] {
-            assert_eq!(of_core(reason), Refusal::Ticket, "{reason:?}");
+        for status in [
+            Status::unimplemented("older"),
+            Status::unavailable("the connection broke"),
+            Status::deadline_exceeded("late"),
+        ] {
+            assert_eq!(refusal(&status), Refusal::NoTickets);
         }
-        assert_eq!(refusal(&Status::unimplemented("older")), Refusal::NoTickets);
-        assert_eq!(refusal(&Status::unavailable("the connection broke")), Refusal::Ticket);
-        assert_eq!(refusal(&Status::deadline_exceeded("late")), Refusal::Ticket);
+        // It is another ticket that is tried next, and nobody has guessed.
+        assert!(Refusal::NoTickets.is_temporary() && !Refusal::NoTickets.is_of_a_guess());
+        assert!(!Refusal::TicketExpired.is_temporary() && !Refusal::TicketExpired.is_of_a_guess());
+        assert!(!Refusal::Ticket.is_temporary() && Refusal::Ticket.is_of_a_guess());
     }
 }

@@ -57,14 +57,16 @@ pub enum Refusal {
     Revoked,
     #[error("no core tells which tokens are revoked")]
     RevocationsUnknown,
-    #[error("the ticket is none of this deployment, its time is over, or it was used")]
+    #[error("the ticket is none of this deployment, or it was used")]
     Ticket,
-    #[error("no core takes tickets")]
+    #[error("the time of the ticket is over")]
+    TicketExpired,
+    #[error("no core tells whose ticket it is")]
     NoTickets,
 }
 
 impl Refusal {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Missing,
         Self::SeveralHeaders,
         Self::OtherScheme,
@@ -88,6 +90,7 @@ impl Refusal {
         Self::Revoked,
         Self::RevocationsUnknown,
         Self::Ticket,
+        Self::TicketExpired,
         Self::NoTickets,
     ];
 
@@ -100,6 +103,7 @@ impl Refusal {
             | Self::NoKeys
             | Self::Revoked
             | Self::RevocationsUnknown
+            | Self::TicketExpired
             | Self::NoTickets => false,
             Self::SeveralHeaders
             | Self::OtherScheme
@@ -156,6 +160,7 @@ impl Word for Refusal {
             Self::Revoked => "revoked",
             Self::RevocationsUnknown => "revocations_unknown",
             Self::Ticket => "ticket",
+            Self::TicketExpired => "ticket_expired",
             Self::NoTickets => "no_tickets",
         }
     }

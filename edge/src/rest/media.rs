@@ -18,7 +18,7 @@ use netrox_proto::{
     time,
     v1::{Attachment, DownloadAttachmentRequest, ErrorReason, Failure, GetAttachmentRequest},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 use self::{contents::Contents, version::Version};
 use super::{
@@ -44,11 +44,13 @@ pub(super) async fn download(
     let path = core_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
     let (headers, query) = (request.headers(), request.uri().query());
     let signature = signature(headers, query, edge.shared.config.media_access);
-    let reader = match signature {
-        Some(signature) => Some(holder(&edge, &signature, path).await?),
+    let reader = match &signature {
+        Some(signature) => Some(holder(&edge, signature, path).await?),
         None => reader(&edge, headers, query, request.extensions()).await?,
     };
-    if reader.is_some() {
+    // Of whoever holds a link nothing is known.
+    let known = reader.filter(|_| signature.is_none());
+    if known.is_some() {
         Visitor::become_known(request.extensions());
     }
     let user_id = reader.map(|user_id| user_id.to_string());
@@ -92,7 +94,7 @@ pub(super) async fn download(
     }
     let pace = Visitor::pace(request.extensions());
     let address = Visitor::address(request.extensions());
-    let download = edge.shared.limiter.downloads.begin(reader, address, pace).await;
+    let download = edge.shared.limiter.downloads.begin(known, address, pace).await;
     let download = download.map_err(|refused| match refused {
         NoDownload::OfTheirs => PublicError::too_many_requests(),
         NoDownload::OfAll => PublicError::unavailable(),
@@ -120,14 +122,19 @@ fn signature(headers: &HeaderMap, query: Option<&str>, access: MediaAccess) -> O
         return None;
     }
     let signature = query?.split('&').find_map(|pair| pair.strip_prefix("signature="))?;
-    Some(Ticket(signature.to_owned()))
+    // Other parameters change nothing, whatever they are called.
+    Ticket::is_well_formed(signature).then(|| Ticket(signature.to_owned()))
 }
 
 /// For whom a link was made, by whoever holds it. To who holds one that is not good any more there is nothing here.
 async fn holder(edge: &Edge, signature: &Ticket, path: &str) -> Result<UserId, PublicError> {
     let shared = &edge.shared;
     let redeemed = ticket::redeem_link(&shared.core, signature, path).await;
-    let identity = redeemed.map_err(|status| refusal(&status))?;
+    let identity = redeemed.map_err(|status| match status.code() {
+        // A core of the last version, while others are upgraded.
+        Code::Unimplemented => PublicError::unavailable(),
+        _ => refusal(&status),
+    })?;
     let patience = edge.patience(&Method::GET);
     let revocations = shared.authenticator.revocations();
     match revocations.check(identity.user_id, &identity.token, patience).await {

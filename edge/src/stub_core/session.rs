@@ -36,7 +36,7 @@ impl Watches {
 #[derive(Default)]
 pub(crate) struct Tickets {
     pub(crate) made: Vec<CreateTicketRequest>,
-    unused: HashMap<String, CreateTicketRequest>,
+    pub(crate) unused: HashMap<String, CreateTicketRequest>,
     /// What the next is refused with.
     pub(crate) failure: Option<Status>,
 }
@@ -77,7 +77,7 @@ impl SessionService for StubCore {
         }
         self.change(|state| {
             let tickets = &mut state.tickets;
-            let ticket = format!("ticket-{}", tickets.made.len());
+            let ticket = ticket(tickets.made.len());
             let expires_in_s = if request.path.is_some() { 300 } else { 30 };
             tickets.made.push(request.clone());
             tickets.unused.insert(ticket.clone(), request);
@@ -129,4 +129,9 @@ impl SessionService for StubCore {
     ) -> Result<Response<ListSessionsResponse>, Status> {
         Err(Status::unimplemented("not of an edge"))
     }
+}
+
+/// What is made after as many others.
+pub(crate) fn ticket(number: usize) -> String {
+    format!("ticket-{number:060}")
 }

@@ -112,7 +112,10 @@ pub(crate) async fn handshake(
     };
     Visitor::become_known(request.extensions());
     let context = &web_sockets.context;
-    if let Some(too_much) = context.limiter.has_too_many_handshakes(identity.user_id) {
+    // It was counted when the ticket was bought.
+    let is_counted = offer.ticket.is_some();
+    if !is_counted && let Some(too_much) = context.limiter.has_too_many_handshakes(identity.user_id)
+    {
         return PublicError::from(too_much).into_response();
     }
     choose_websocket(request.headers_mut());
@@ -154,7 +157,9 @@ pub(crate) async fn handshake(
         written.keep_little();
     }
     offer.accept(response.headers_mut());
-    context.limiter.count_handshake(identity.user_id);
+    if !is_counted {
+        context.limiter.count_handshake(identity.user_id);
+    }
     connection.admit();
     connection.upgrade = trace::asked_by(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);

@@ -48,11 +48,9 @@ pub(super) async fn create(
         Some(path) => Some(core_path(path).ok_or_else(Problem::not_found)?.to_owned()),
         None => None,
     };
-    if file.is_none()
-        && let Some(too_much) = edge.shared.limiter.has_too_many_handshakes(user)
-    {
-        // What it is for would be refused.
-        return Err(too_much.into());
+    if file.is_none() {
+        // It is taken from what its user has of handshakes, of which that with the ticket takes nothing.
+        edge.shared.limiter.take_handshake(user)?;
     }
     let request = ticket::request(&identity, file);
     let created = edge.shared.core.sessions.clone().create_ticket(request).await;

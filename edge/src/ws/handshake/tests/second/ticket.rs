@@ -70,14 +70,17 @@ async fn a_ticket_opens_one_connection_and_a_second_one_is_told_so_after_the_101
 #[tokio::test]
 async fn a_ticket_of_a_token_that_has_expired_is_none() {
     let edge = StubEdge::start().await;
-    let ticket = edge.buy(BOB, -8).await;
+    let ticket = edge.buy(BOB, 60).await;
     let made = edge.core.state().tickets.made[0].clone();
     assert_eq!(made.user_id, user(BOB).to_string());
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
     let expires = made.token_expires.expect("a time").seconds;
-    assert!((now - 9..=now - 8).contains(&expires), "{expires}");
-    edge.core.change(|state| state.tickets.made.clear());
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!((now..=now + 60).contains(&expires), "{expires}");
+    // As if it were shown later, when the leeway is over, too.
+    edge.core.change(|state| {
+        let bought = state.tickets.unused.get_mut(&ticket).expect("unused");
+        bought.token_expires.as_mut().expect("a time").seconds = now - 60;
+    });
     let mut socket = edge.by_ticket(&ticket).await.expect("a 101");
     assert_eq!(close_code(frame(&mut socket).await), 4401);
 }
@@ -86,7 +89,13 @@ async fn a_ticket_of_a_token_that_has_expired_is_none() {
 async fn a_connection_ends_with_the_token_that_bought_its_ticket() {
     let config = Config { close_on_token_expiry: true, ..config(Limits::default()) };
     let edge = StubEdge::with(config).await;
-    let ticket = edge.buy(BOB, -6).await;
+    let ticket = edge.buy(BOB, 60).await;
+    // As if it were shown later, within the leeway.
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    edge.core.change(|state| {
+        let bought = state.tickets.unused.get_mut(&ticket).expect("unused");
+        bought.token_expires.as_mut().expect("a time").seconds = now - 2;
+    });
     let mut socket = edge.by_ticket(&ticket).await.expect("a session");
     let mut actions = Vec::new();
     for _ in 0..3 {
@@ -98,22 +107,31 @@ async fn a_connection_ends_with_the_token_that_bought_its_ticket() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_spent_unless_the_core_says_that_it_is_not() {
+async fn only_what_a_core_says_of_a_ticket_is_told_as_a_wrong_one() {
     let edge = StubEdge::start().await;
     let ticket = edge.buy(BOB, 60).await;
     let refuse = |failure: Status| {
         edge.core.change(|state| state.tickets.failure = Some(failure));
     };
-    refuse(Failure::new(ErrorReason::StoreUnavailable, "away").into());
-    match edge.by_ticket(&ticket).await {
-        Err(Error::Http(response)) => assert_eq!(response.status(), 503),
-        other => panic!("not refused: {other:?}"),
+    for failure in [
+        Failure::new(ErrorReason::StoreUnavailable, "away").into(),
+        Failure::new(ErrorReason::OutcomeUnknown, "who knows").into(),
+        Failure::new(ErrorReason::Internal, "a bug").into(),
+        Status::unimplemented("older"),
+        Status::deadline_exceeded("late"),
+    ] {
+        refuse(failure);
+        match edge.by_ticket(&ticket).await {
+            Err(Error::Http(response)) => assert_eq!(response.status(), 503),
+            other => panic!("not refused: {other:?}"),
+        }
     }
-    refuse(Failure::new(ErrorReason::OutcomeUnknown, "who knows").into());
+    refuse(Failure::new(ErrorReason::TicketExpired, "over").into());
     let mut socket = edge.by_ticket(&ticket).await.expect("a 101");
     assert_eq!(close_code(frame(&mut socket).await), 4401);
     let mut socket = edge.by_ticket("none").await.expect("a 101");
     assert_eq!(close_code(frame(&mut socket).await), 4401);
+    edge.by_ticket(&ticket).await.expect("a session");
 }
 
 #[tokio::test]
@@ -143,4 +161,25 @@ async fn who_fails_with_many_tickets_is_told_to_wait_as_with_tokens() {
     assert!(answer("x").await.starts_with("HTTP/1.1 101 "));
     assert!(answer("y").await.starts_with("HTTP/1.1 429 "));
     assert!(answer(&good).await.starts_with("HTTP/1.1 101 "), "a good one is let in");
+}
+
+#[tokio::test]
+async fn neither_an_outage_nor_a_ticket_that_is_over_is_a_guess() {
+    let once = crate::config::AddressRate { count: 1, period: Duration::from_secs(3_600) };
+    let limits = Limits { failed_tokens_per_address: Some(once), ..Limits::default() };
+    let proxies = crate::config::Proxies {
+        trusted: "127.0.0.0/8".parse().expect("a network"),
+        protocol: false,
+    };
+    let edge = StubEdge::with(Config { proxies, ..config(limits) }).await;
+    let answer = async |failure: Status| {
+        edge.core.change(|state| state.tickets.failure = Some(failure));
+        edge.head("ticket=x", &["X-Forwarded-For: 198.51.100.7"]).await
+    };
+    for _ in 0..3 {
+        let expired = answer(Failure::new(ErrorReason::TicketExpired, "over").into()).await;
+        assert!(expired.starts_with("HTTP/1.1 101 "), "{expired}");
+        let away = answer(Status::unavailable("the connection broke")).await;
+        assert!(away.starts_with("HTTP/1.1 503 "), "{away}");
+    }
 }
