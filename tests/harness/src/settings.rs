@@ -122,13 +122,13 @@ impl Builder {
         self
     }
 
-    /// How many edges there are beside the cores; one unless told, two in a cluster.
     /// Starts another program: that of another version.
     pub fn program(mut self, program: Option<PathBuf>) -> Self {
         self.program = program;
         self
     }
 
+    /// How many edges there are beside the cores; one unless told, two in a cluster.
     pub fn edges(mut self, edges: usize) -> Self {
         self.edges = edges;
         self
