@@ -39,7 +39,9 @@ impl ErrorReason {
             | Self::UserUnknown
             | Self::MessageNotFound
             | Self::AttachmentNotFound
-            | Self::ThreadNotFound => Code::NotFound,
+            | Self::ThreadNotFound
+            | Self::TicketUnknown
+            | Self::TicketExpired => Code::NotFound,
             Self::MessageNotAllowed | Self::ScopeMissing => Code::PermissionDenied,
             Self::UserDeleted | Self::TooLate => Code::FailedPrecondition,
             Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
@@ -83,7 +85,9 @@ impl ErrorReason {
             // It may be hours, for which a library would sleep within the call until its deadline: RetryInfo tells the time.
             | Self::RateLimited
             | Self::StorageQuotaExceeded
-            | Self::TooManyRevocations => Some(NO_RETRY),
+            | Self::TooManyRevocations
+            | Self::TicketUnknown
+            | Self::TicketExpired => Some(NO_RETRY),
         }
     }
 }
@@ -251,7 +255,8 @@ mod tests {
     use super::*;
 
     fn all_reasons() -> impl Iterator<Item = ErrorReason> {
-        (0..).map_while(|number| ErrorReason::try_from(number).ok())
+        // Not all numbers are given.
+        (0..1_000).filter_map(|number| ErrorReason::try_from(number).ok())
     }
 
     #[test]
@@ -263,7 +268,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 26);
+        assert_eq!(all_reasons().count(), 28);
     }
 
     #[test]

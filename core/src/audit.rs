@@ -149,7 +149,9 @@ impl Pending {
             | ErrorReason::ScopeMissing
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
-            | ErrorReason::TooManyRevocations => {
+            | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,

@@ -11,7 +11,8 @@
 //! * [`write`](mod@write): what can be written; [`answer`]: what it is answered.
 //! * [`transaction`]: a batch as one transaction; [`sends`]: one of nothing but new messages.
 //! * [`plan`]: what takes places in feeds, decided without a database.
-//! * [`directory`]: what changes users; [`session`]: what edges learn; [`upkeep`]: what nobody sees.
+//! * [`directory`]: what changes users; [`session`]: what edges learn; [`ticket`]: tickets that are used; [`upkeep`]: what nobody
+//!   sees.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,6 +30,7 @@ pub(crate) use self::{
     caller::{Returns, Terms},
     directory::{DeleteUser, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
+    ticket::{AddTicketKey, SpendTicket, Spent},
     upkeep::{BeginUpload, CountFiles, EndUpload},
     write::Verb,
 };
@@ -49,6 +51,7 @@ mod plan;
 mod sends;
 mod session;
 mod task;
+mod ticket;
 mod transaction;
 mod upkeep;
 mod waiting;

@@ -57,6 +57,10 @@ pub(crate) enum Error {
     StorageExceeded { limit: u64 },
     #[error("as many revocations are kept as may be: {limit}")]
     TooManyRevocations { limit: i64 },
+    #[error("no such ticket, or it was used")]
+    TicketUnknown,
+    #[error("the time of the ticket is over")]
+    TicketExpired,
     #[error("internal error")]
     Internal,
 }
@@ -88,6 +92,8 @@ impl Error {
             Self::ConversationsLimited { .. } => ErrorReason::RateLimited,
             Self::StorageExceeded { .. } => ErrorReason::StorageQuotaExceeded,
             Self::TooManyRevocations { .. } => ErrorReason::TooManyRevocations,
+            Self::TicketUnknown => ErrorReason::TicketUnknown,
+            Self::TicketExpired => ErrorReason::TicketExpired,
             Self::Internal => ErrorReason::Internal,
         }
     }

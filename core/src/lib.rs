@@ -1,6 +1,7 @@
 //! The chat logic of netrox-chat, behind the gRPC contract.
 //!
 //! * [`chat`], [`attachment`], [`directory`], [`session`]: the services; they check and answer.
+//! * [`ticket`]: what clients show in the place of an access token.
 //! * [`admin`]: what whoever runs the service looks at.
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
@@ -63,6 +64,7 @@ mod session;
 mod store;
 mod strangers;
 mod subscribe;
+mod ticket;
 mod trace;
 mod transfer;
 
@@ -92,4 +94,5 @@ pub use store::{
     copy::{Copied, CopiedTable, CopyError},
     snapshot::SnapshotError,
 };
+pub use ticket::LONGEST_LINK;
 pub use transfer::{BadLine, Exported, Imported, TransferError, TransferSettings, export, import};

@@ -41,6 +41,7 @@ use crate::{
     request::Identified,
     session::{Board, News, Sessions},
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
+    ticket::Tickets,
 };
 
 mod data_dir;
@@ -273,6 +274,7 @@ impl Core {
             committer: committer.clone(),
             board: board.clone(),
             news: news.clone(),
+            tickets: Tickets::new(&store, &committer, config.link_ttl, metrics.tickets),
             tasks: tasks.clone(),
             draining: draining.clone(),
             audit: config.audit.clone(),

@@ -38,6 +38,7 @@ pub struct Metrics {
     pub(crate) serving: Serving,
     pub(crate) failed_handshakes: By<HandshakeFailure, Counter>,
     pub(crate) quota_refusals: By<Quota, Counter>,
+    pub(crate) tickets: By<TicketUse, Counter>,
 }
 
 impl Default for Metrics {
@@ -58,6 +59,7 @@ impl Metrics {
             serving: Serving::default(),
             failed_handshakes: By::counters("reason"),
             quota_refusals: By::counters("quota"),
+            tickets: By::counters("use"),
         }
     }
 
@@ -74,6 +76,7 @@ impl Metrics {
             serving,
             failed_handshakes,
             quota_refusals,
+            tickets,
         } = &metrics;
         commits.register(registry);
         streams.register(registry);
@@ -96,6 +99,11 @@ impl Metrics {
             "Sends and uploads that were refused because their user was over a quota",
             quota_refusals.clone(),
         );
+        registry.register(
+            "tickets",
+            "Tickets for WebSockets and expiring links that were made, used and refused",
+            tickets.clone(),
+        );
         metrics
     }
 }
@@ -107,6 +115,20 @@ words! {
         Database = "database",
         /// The media directory takes files.
         Files = "files",
+    }
+}
+
+words! {
+    /// What becomes of tickets.
+    pub(crate) enum TicketUse {
+        /// For a WebSocket, as are the next two.
+        Made = "made",
+        Spent = "spent",
+        Refused = "refused",
+        /// The signature of a link to a file, as are the next two.
+        LinkMade = "link_made",
+        LinkUsed = "link_used",
+        LinkRefused = "link_refused",
     }
 }
 

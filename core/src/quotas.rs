@@ -68,6 +68,8 @@ impl QuotaTeller {
             | Error::ThreadNotFound
             | Error::ScopeMissing(_)
             | Error::TooManyRevocations { .. }
+            | Error::TicketUnknown
+            | Error::TicketExpired
             | Error::Internal => return,
         };
         self.refused.count(quota);

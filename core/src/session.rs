@@ -1,4 +1,4 @@
-//! `SessionService`: which access tokens count no more, and which WebSockets are open.
+//! `SessionService`: which access tokens count no more, which WebSockets are open, and tickets for them.
 //!
 //! What is said is a notice in the database, whose version tells what is new. Every edge watches one core; a core whose database
 //! others share looks for new versions while one does.
@@ -40,6 +40,7 @@ use crate::{
     error::Error,
     metrics::{Stream, Streams},
     store::Store,
+    ticket::Tickets,
 };
 
 /// How long an edge has to answer.
@@ -62,6 +63,7 @@ pub(crate) struct Sessions {
     pub(crate) committer: Committer,
     pub(crate) board: Board,
     pub(crate) news: News,
+    pub(crate) tickets: Tickets,
     pub(crate) tasks: TaskTracker,
     pub(crate) draining: CancellationToken,
     pub(crate) audit: Audit,
@@ -107,6 +109,20 @@ impl SessionService for Sessions {
         let audited = Audited::begin(&self.audit, Name::SessionsListed, caller, [user]);
         let listed = audited.end(self.list(user.0).await)?;
         Ok(Response::new(listed))
+    }
+
+    async fn create_ticket(
+        &self,
+        request: Request<v1::CreateTicketRequest>,
+    ) -> Result<Response<v1::CreateTicketResponse>, Status> {
+        Ok(Response::new(self.tickets.create(request.into_inner()).await?))
+    }
+
+    async fn redeem_ticket(
+        &self,
+        request: Request<v1::RedeemTicketRequest>,
+    ) -> Result<Response<v1::RedeemTicketResponse>, Status> {
+        Ok(Response::new(self.tickets.redeem(request.into_inner()).await?))
     }
 
     type WatchSessionsStream = ReceiverStream<Result<v1::WatchSessionsResponse, Status>>;

@@ -3,7 +3,7 @@
 //! Reads go through a pool of connections that cannot write; all writes go through the one [`Writer`].
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
-//! * [`external_id`], [`feed`], [`message`], [`session`], [`thread`], [`upload`], [`user`]: a table each.
+//! * [`external_id`], [`feed`], [`message`], [`session`], [`thread`], [`ticket`], [`upload`], [`user`]: a table each.
 //! * [`quota`]: what users have taken of their quotas.
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
@@ -42,6 +42,7 @@ mod sqlite;
 pub(crate) mod thread;
 mod thread_page;
 pub(crate) mod thread_state;
+pub(crate) mod ticket;
 pub(crate) mod transfer;
 pub(crate) mod upload;
 pub(crate) mod user;

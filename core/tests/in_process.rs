@@ -116,6 +116,7 @@ async fn open(directory: &TempDir) -> Core {
             max_attachment_bytes: 1 << 20,
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
+            link_ttl: Duration::from_secs(300),
             quotas: Quotas::default(),
         },
         Metrics::default(),
@@ -267,6 +268,7 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         max_attachment_bytes: 1,
         edit_window: Some(Duration::from_secs(24 * 3600)),
         delete_window: None,
+        link_ttl: Duration::from_secs(300),
         quotas: Quotas::default(),
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;

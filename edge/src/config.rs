@@ -14,7 +14,7 @@ pub struct Config {
     pub media_access: MediaAccess,
     pub cors_allow_origin: CorsAllowOrigin,
     pub allowed_origins: AllowedOrigins,
-    /// Close a WebSocket with 1008 when its token expires.
+    /// Close a WebSocket with 1008, or 4401 in the second generation, when its token expires.
     pub close_on_token_expiry: bool,
     pub proxies: Proxies,
     /// Of the public listener; absent for plaintext.
@@ -293,6 +293,8 @@ pub struct Limits {
     pub store_wait: Duration,
     /// From the start of a drain to the hard stop.
     pub drain_timeout: Duration,
+    /// Of that, the time over which clients of the second generation reconnect.
+    pub drain_spread: Duration,
 }
 
 /// How often something may happen from one address: so many at once, and in any time as long as `period`.
@@ -339,6 +341,7 @@ impl Default for Limits {
             outgoing_queue_bytes: 1_048_576,
             store_wait: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
+            drain_spread: Duration::from_secs(5),
         }
     }
 }

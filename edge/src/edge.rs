@@ -73,7 +73,8 @@ impl Edge {
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
         let context = SessionContext::new(
-            &config.limits,
+            &config,
+            &authenticator,
             &known_users,
             &limiter,
             &sends,
@@ -114,6 +115,11 @@ impl Edge {
     /// that change are read within seconds without it.
     pub fn reload_keys(&self) {
         self.shared.authenticator.reload_keys();
+    }
+
+    /// Has the drain that comes close all sockets at once: this process ends because it cannot go on.
+    pub fn hurry(&self) {
+        self.shared.web_sockets.hurry();
     }
 
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.

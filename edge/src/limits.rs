@@ -163,6 +163,15 @@ impl Limiter {
         Some(TooMuch { wait })
     }
 
+    /// Counts one that comes later, unless the user has had enough.
+    pub(crate) fn take_handshake(&self, user: UserId) -> Result<(), TooMuch> {
+        if let Some(too_much) = self.has_too_many_handshakes(user) {
+            return Err(too_much);
+        }
+        self.count_handshake(user);
+        Ok(())
+    }
+
     /// Counts a handshake that succeeds.
     pub(crate) fn count_handshake(&self, user: UserId) {
         // Those that were under way together may be a few too many.

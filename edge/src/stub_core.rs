@@ -38,7 +38,7 @@ use self::feed::Feeds;
 pub(crate) use self::{
     attachments::{StoredFile, Upload},
     second::{Asked, Second},
-    session::Watches,
+    session::{Tickets, Watches, ticket},
 };
 use crate::{
     config::{AllowedOrigins, Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
@@ -120,6 +120,7 @@ pub(crate) struct State {
     /// It says of itself that it does not serve.
     pub(crate) is_unhealthy: bool,
     pub(crate) watches: Watches,
+    pub(crate) tickets: Tickets,
 }
 
 /// The stream that answers a request.

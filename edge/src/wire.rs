@@ -8,7 +8,7 @@ mod json;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, time::Duration};
 
 use netrox_metrics::Word;
 use netrox_proto::{
@@ -54,8 +54,21 @@ pub(crate) enum Request {
     Command(SendCommand),
     /// It may wait, and become one with a later one.
     Mark(Mark),
+    /// To go on under another token.
+    TokenRefresh(ShownToken),
     /// An answer.
     Ping,
+}
+
+/// An access token that a client shows on its connection.
+#[derive(PartialEq, Eq)]
+pub(crate) struct ShownToken(pub(crate) String);
+
+/// Tokens stay out of logs.
+impl std::fmt::Debug for ShownToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShownToken")
+    }
 }
 
 /// What the answer to a frame repeats of it. Nothing in the first generation.
@@ -156,6 +169,30 @@ impl Generation {
             // Documented clients are told of refusals alone.
             Self::V1 => None,
             Self::V2 => v2::server_frame::sent(echo.0.as_ref()?, sent),
+        }
+    }
+
+    /// The frame that tells a client that it goes on under its new token, if it is told.
+    pub(crate) fn refreshed(self, echo: &Echo, expires_at: i64) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::refreshed(echo.0.as_ref()?, expires_at),
+        }
+    }
+
+    /// The frame that tells a client that its token expires, if it is told.
+    pub(crate) fn token_expiring(self, in_s: u64) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => Some(v2::server_frame::token_expiring(in_s)),
+        }
+    }
+
+    /// The frame that tells a client when to connect anew, if it is told.
+    pub(crate) fn reconnect(self, after: Duration) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => Some(v2::server_frame::reconnect(after)),
         }
     }
 

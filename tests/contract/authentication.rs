@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
-    BlockUserRequest, DeleteMessageRequest, DeleteUserRequest, DispatchAttachmentRequest,
-    DownloadAttachmentRequest, EditMessageRequest, EndSessionsRequest, EnsureUserRequest,
-    ExportUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest, GetThreadRequest,
-    GetUserRecordRequest, GetUsersRequest, ListBlocksRequest, ListMessagesRequest,
-    ListSessionsRequest, ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest,
-    MarkSeenRequest, RevokeTokensRequest, SendMessageRequest, SubscribeRequest, TapUserRequest,
-    UnblockUserRequest, UpsertUsersRequest, admin_service_client::AdminServiceClient,
-    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
-    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
+    BlockUserRequest, CreateTicketRequest, DeleteMessageRequest, DeleteUserRequest,
+    DispatchAttachmentRequest, DownloadAttachmentRequest, EditMessageRequest, EndSessionsRequest,
+    EnsureUserRequest, ExportUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest,
+    GetThreadRequest, GetUserRecordRequest, GetUsersRequest, ListBlocksRequest,
+    ListMessagesRequest, ListSessionsRequest, ListThreadsRequest, ListUsersRequest,
+    MarkDeliveredRequest, MarkSeenRequest, RedeemTicketRequest, RevokeTokensRequest,
+    SendMessageRequest, SubscribeRequest, TapUserRequest, UnblockUserRequest, UpsertUsersRequest,
+    admin_service_client::AdminServiceClient, attachment_service_client::AttachmentServiceClient,
+    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
+    session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -103,6 +104,8 @@ pub(crate) async fn call_all(
         ("RevokeTokens", done(unit(sessions.revoke_tokens(RevokeTokensRequest::default()).await))),
         ("EndSessions", done(unit(sessions.end_sessions(EndSessionsRequest::default()).await))),
         ("ListSessions", done(unit(sessions.list_sessions(ListSessionsRequest::default()).await))),
+        ("CreateTicket", done(unit(sessions.create_ticket(CreateTicketRequest::default()).await))),
+        ("RedeemTicket", done(unit(sessions.redeem_ticket(RedeemTicketRequest::default()).await))),
         ("WatchSessions", drained(sessions.watch_sessions(tokio_stream::empty()).await).await),
         ("GetUserRecord", done(unit(admin.get_user_record(GetUserRecordRequest::default()).await))),
         ("ExportUser", drained(admin.export_user(ExportUserRequest::default()).await).await),

@@ -338,6 +338,8 @@ async fn an_older_database_is_brought_up_to_date() {
             "drop table session_notices",
             "drop table if exists session_edges",
             "drop table if exists session_answers",
+            "drop table spent_tickets",
+            "drop table ticket_keys",
             "drop table thread_states",
             "drop index messages_turns",
             "alter table messages drop column reply_to",

@@ -44,6 +44,7 @@ mod sessions;
 mod shape;
 mod shown_once;
 mod subscribe;
+mod tickets;
 mod transport;
 mod unavailable;
 mod unreadable;

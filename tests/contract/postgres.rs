@@ -59,6 +59,8 @@ mod shape;
 mod shown_once;
 mod standstill;
 mod subscribe;
+mod ticket_races;
+mod tickets;
 mod transport;
 mod unreadable;
 mod verbs;

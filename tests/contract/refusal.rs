@@ -19,7 +19,9 @@ fn documented_code(reason: ErrorReason) -> Code {
         | ErrorReason::UserUnknown
         | ErrorReason::MessageNotFound
         | ErrorReason::AttachmentNotFound
-        | ErrorReason::ThreadNotFound => Code::NotFound,
+        | ErrorReason::ThreadNotFound
+        | ErrorReason::TicketUnknown
+        | ErrorReason::TicketExpired => Code::NotFound,
         ErrorReason::MessageNotAllowed | ErrorReason::ScopeMissing => Code::PermissionDenied,
         ErrorReason::UserDeleted | ErrorReason::TooLate => Code::FailedPrecondition,
         ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,

@@ -32,7 +32,7 @@ fn allowed(method: &str) -> &'static [&'static str] {
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"
         | "ExportUser" | "TapUser" => &["admin"],
-        "WatchSessions" => &["edge"],
+        "WatchSessions" | "CreateTicket" | "RedeemTicket" => &["edge"],
         other => panic!("{other} needs a scope"),
     }
 }

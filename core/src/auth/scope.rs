@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 31] = [
+const METHODS: [Method; 33] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -128,6 +128,8 @@ const METHODS: [Method; 31] = [
     services("/netrox.chat.v1.SessionService/EndSessions", Scope::Admin),
     services("/netrox.chat.v1.SessionService/ListSessions", Scope::Admin),
     both("/netrox.chat.v1.SessionService/WatchSessions", Scope::Edge),
+    both("/netrox.chat.v1.SessionService/CreateTicket", Scope::Edge),
+    both("/netrox.chat.v1.SessionService/RedeemTicket", Scope::Edge),
     services("/netrox.chat.v1.AdminService/GetUserRecord", Scope::Admin),
     services("/netrox.chat.v1.AdminService/ExportUser", Scope::Admin),
     services("/netrox.chat.v1.AdminService/TapUser", Scope::Admin),

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, sync::Arc};
 use netrox_proto::v1;
 use tokio::sync::oneshot;
 
-use super::write::Verb;
+use super::{ticket::Spent, write::Verb};
 use crate::{
     error::Error,
     store::{
@@ -30,6 +30,7 @@ pub(crate) enum Written {
     Marked(Marked),
     Users(Vec<UserRow>),
     Noted(Noted),
+    Spent(Spent),
     Nothing,
 }
 
@@ -112,6 +113,13 @@ impl Answer for Noted {
     fn from_written(written: Written) -> Option<Self> {
         let Written::Noted(noted) = written else { return None };
         Some(noted)
+    }
+}
+
+impl Answer for Spent {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Spent(spent) = written else { return None };
+        Some(spent)
     }
 }
 

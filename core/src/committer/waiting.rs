@@ -9,7 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Queued, Waits, batch::Batch, write::Write};
+use super::{
+    Queued, Waits,
+    batch::Batch,
+    write::{SessionWrite, Write},
+};
 use crate::{
     error::Error,
     store::{DatabaseState, batch::MAX_MESSAGES},
@@ -244,8 +248,23 @@ fn batch_len(waiting: &[Queued]) -> usize {
     let (mut bytes, mut notices) = (0, 0);
     let fits = |queued: &&Queued| {
         bytes += queued.write.size();
-        notices += usize::from(matches!(queued.write, Write::Session(_)));
+        notices += usize::from(takes_a_statement(&queued.write));
         bytes <= BATCH_BYTES && notices <= BATCH_NOTICES
     };
     waiting.iter().take(BATCH_WRITES).take_while(fits).count().max(1)
+}
+
+/// Tickets share one.
+fn takes_a_statement(write: &Write) -> bool {
+    match write {
+        Write::Session(SessionWrite::SpendTicket(_)) => false,
+        Write::Session(
+            SessionWrite::Notice(_)
+            | SessionWrite::SeeEdges(_)
+            | SessionWrite::ForgetEdges(_)
+            | SessionWrite::Answer(_)
+            | SessionWrite::AddTicketKey(_),
+        ) => true,
+        Write::Chat(_) | Write::Directory(_) | Write::Upkeep(_) => false,
+    }
 }

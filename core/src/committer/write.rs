@@ -2,7 +2,11 @@
 
 use netrox_proto::ids::UserId;
 
-use super::{answer::Answer, session::AnswerQuestion};
+use super::{
+    answer::Answer,
+    session::AnswerQuestion,
+    ticket::{AddTicketKey, SpendTicket},
+};
 use crate::{
     change::Signal,
     command::{Block, Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
@@ -49,6 +53,9 @@ pub(crate) enum SessionWrite {
     SeeEdges(Vec<String>),
     ForgetEdges(Vec<String>),
     Answer(AnswerQuestion),
+    /// Done by [`ticket`](super::ticket), as is the next.
+    SpendTicket(SpendTicket),
+    AddTicketKey(AddTicketKey),
 }
 
 /// What nobody sees.
@@ -92,13 +99,17 @@ impl Write {
         }
     }
 
-    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once. What is said of
-    /// edges says nothing later.
+    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once; so is who has a ticket.
+    /// What is said of edges says nothing later.
     pub(super) fn may_wait(&self) -> bool {
         match self {
             Self::Directory(DirectoryWrite::EnsureUser(_))
             | Self::Session(
-                SessionWrite::SeeEdges(_) | SessionWrite::ForgetEdges(_) | SessionWrite::Answer(_),
+                SessionWrite::SeeEdges(_)
+                | SessionWrite::ForgetEdges(_)
+                | SessionWrite::Answer(_)
+                | SessionWrite::SpendTicket(_)
+                | SessionWrite::AddTicketKey(_),
             ) => false,
             Self::Session(SessionWrite::Notice(notice)) => notice.kind != NoticeKind::Question,
             Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::DeleteUser(_))
@@ -147,6 +158,7 @@ impl Write {
             Self::Session(SessionWrite::Answer(AnswerQuestion { edge, sessions, .. })) => {
                 edge.len() + sessions.len()
             }
+            Self::Session(SessionWrite::SpendTicket(_) | SessionWrite::AddTicketKey(_)) => 0,
             Self::Upkeep(UpkeepWrite::BeginUpload(path) | UpkeepWrite::EndUpload(path)) => {
                 path.len()
             }

@@ -286,6 +286,17 @@ impl ParticipantsRow {
         }
     }
 
+    /// Whether a user is shown it: in no generation what was swallowed or hidden for them, in the second no file of another
+    /// before its dispatch.
+    pub(crate) fn is_visible_to(&self, user: UserId) -> bool {
+        match self.participant(user) {
+            Some(viewer) if self.message.is_hidden_for(viewer) => false,
+            Some(Participant::Sender) => true,
+            Some(Participant::Receiver) => self.message.receiver_seq.is_some(),
+            None => false,
+        }
+    }
+
     pub(crate) fn participant(&self, user: UserId) -> Option<Participant> {
         if user == self.sender_id() {
             Some(Participant::Sender)

@@ -14,6 +14,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod ticket;
 mod user;
 
 use std::any::Any;
@@ -37,7 +38,7 @@ pub(crate) fn is_of(path: &str) -> bool {
 }
 
 /// Below [`PREFIX`], without a last slash.
-fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
+fn routes() -> [(&'static str, MethodRouter<Edge>); 16] {
     [
         ("/sync", get(sync::sync)),
         ("/threads", get(thread::list)),
@@ -52,6 +53,7 @@ fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
         ("/blocks", get(block::list)),
         ("/blocks/{peer_id}", put(block::block).delete(block::unblock)),
         ("/me", get(me::me)),
+        ("/ticket", post(ticket::create)),
         ("/openapi.json", get(description::openapi)),
         ("/asyncapi.json", get(description::asyncapi)),
     ]

@@ -388,6 +388,8 @@ impl OnStream {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::TicketUnknown
+            | R::TicketExpired
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

@@ -62,6 +62,8 @@ impl Tally {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::TicketUnknown
+            | R::TicketExpired
             | R::Internal => return,
         };
         self.metrics.refused(refusal);

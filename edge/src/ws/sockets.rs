@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,6 +21,7 @@ use super::{
     members::{Admission, Members},
     places::{NoPlace, Place, Places},
     queue::Outgoing,
+    spread::Spread,
     subscription::{Ended, Subscriptions},
 };
 use crate::{
@@ -43,6 +45,7 @@ pub(super) struct Sockets {
     places: Places,
     registry: Mutex<Registry>,
     lingering: Lingering,
+    spread: Spread,
     subscriptions: Arc<Subscriptions>,
     known_users: Arc<KnownUsers>,
     metrics: Metrics,
@@ -81,6 +84,7 @@ impl Sockets {
             places: Places::new(limits),
             registry: Mutex::default(),
             lingering: Lingering::default(),
+            spread: Spread::of(limits),
             subscriptions: Arc::new(subscriptions),
             known_users,
             metrics,
@@ -93,19 +97,44 @@ impl Sockets {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes every connection with 1001, takes no more, and returns when all sessions have ended.
-    pub(super) async fn drain(&self) {
+    /// Takes no more connections, closes all with 1001, and returns when all sessions have ended. Those of the second
+    /// generation are told when to be opened elsewhere, and served until then; not so if it hurries.
+    pub(super) async fn drain(&self, hurries: bool) {
         let all: Vec<_> = {
             let mut registry = self.registry();
             registry.draining = true;
             registry.users.values().map(|of_user| Arc::clone(&of_user.members)).collect()
         };
-        for members in all {
-            members.close_all(CloseReason::Draining);
+        let (documented, second): (Vec<_>, Vec<_>) = all
+            .iter()
+            .flat_map(|members| members.all())
+            .partition(|outgoing| outgoing.generation() == Generation::V1);
+        drop(all);
+        for outgoing in documented {
+            outgoing.close(CloseReason::Draining);
         }
         self.lingering.take_all().iter().for_each(|left| self.stop(left));
         self.sessions.close();
+        let mut ended = pin!(self.sessions.wait());
+        if !hurries {
+            tokio::select! {
+                () = &mut ended => {}
+                () = self.spread.close(&second) => {}
+            }
+        }
+        // Also where all sessions ended before: a connection may be here whose session has yet to begin.
+        for outgoing in &second {
+            outgoing.close(CloseReason::Draining);
+        }
         self.sessions.wait().await;
+    }
+
+    /// How long clients are served from the beginning of a drain on, as it is now.
+    pub(super) fn drain_takes(&self) -> Duration {
+        let all = self.all_members();
+        let mut open = all.iter().flat_map(|(_, members)| members.all());
+        let is_told = open.any(|outgoing| outgoing.generation() == Generation::V2);
+        if is_told { self.spread.takes() } else { Duration::ZERO }
     }
 
     pub(super) fn members_of(&self, user: UserId) -> Option<Arc<Members>> {
@@ -304,7 +333,7 @@ impl Connection {
         sends: &SendPipeline,
     ) -> &'a Sender {
         sender.get_or_insert_with(|| {
-            let sender = sends.sender(self.user, self.outgoing.admitted.token);
+            let sender = sends.sender(self.user, self.outgoing.admitted().token);
             sender.of_upgrade(self.upgrade.clone())
         })
     }

@@ -106,6 +106,8 @@ impl Fate {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::TicketUnknown
+            | R::TicketExpired
             | R::Internal => Self::Broken,
         }
     }

@@ -11,6 +11,10 @@ use crate::sources::{SettingError, Sources};
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3600);
 const LONGEST_STORE_WAIT: Duration = Duration::from_secs(30);
+/// Unless told, of an edge that may be one of several.
+pub(crate) const SPREAD_AMONG_EDGES: Duration = Duration::from_secs(5);
+/// The same of one that is alone: while it drains nobody can come back.
+pub(crate) const SPREAD_ALONE: Duration = Duration::ZERO;
 const MIB: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
@@ -131,6 +135,14 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "BYTES", default_value = "1048576")]
     #[arg(value_parser = number::<usize>(1..=1024 * MIB))]
     pub(crate) outgoing_queue_bytes: usize,
+
+    /// Time over which a drain has clients of the second generation reconnect; less than --drain-timeout
+    /// [default: 5s, or half of --drain-timeout; 0 in the role serve]
+    ///
+    /// Each is told its own moment, and served until then. 0 closes their sockets at once, as those of others are. In the role
+    /// serve there is no other edge that could take them.
+    #[arg(long, value_name = "TIME", value_parser = duration(Duration::ZERO..=LONGEST))]
+    pub(crate) drain_spread: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -156,10 +168,11 @@ pub(crate) struct DrainArgs {
 }
 
 impl DrainArgs {
-    /// What the sockets of an edge get of it. The rest is for what comes after them: the core, and
+    /// What the sockets of an edge get of it, `spread` included. The rest is for what comes after them: the core, and
     /// closing the database.
-    fn for_edge(&self) -> Duration {
-        self.drain_timeout * 3 / 4
+    fn for_edge(&self, spread: Duration) -> Duration {
+        let after_spread = self.drain_timeout.saturating_sub(spread) / 2;
+        (self.drain_timeout * 3 / 4).max(spread + after_spread)
     }
 
     /// How much of it what waits for the database may wait, so that there is time to tell its senders.
@@ -174,7 +187,10 @@ impl EdgeLimitArgs {
         common: &CommonLimitArgs,
         wait: &WaitArgs,
         drain: &DrainArgs,
+        default_spread: Duration,
     ) -> Limits {
+        let default_spread = default_spread.min(drain.drain_timeout / 2);
+        let drain_spread = self.drain_spread.unwrap_or(default_spread);
         Limits {
             max_body_bytes: common.max_body_bytes,
             max_frame_bytes: self.max_frame_bytes,
@@ -205,7 +221,8 @@ impl EdgeLimitArgs {
             outgoing_queue_frames: self.outgoing_queue_frames,
             outgoing_queue_bytes: self.outgoing_queue_bytes,
             store_wait: wait.store_wait,
-            drain_timeout: drain.for_edge(),
+            drain_timeout: drain.for_edge(drain_spread),
+            drain_spread,
         }
     }
 
@@ -213,8 +230,14 @@ impl EdgeLimitArgs {
     pub(crate) fn check(
         &self,
         common: &CommonLimitArgs,
+        drain: &DrainArgs,
         sources: &Sources,
     ) -> Result<(), SettingError> {
+        if let Some(spread) = self.drain_spread.filter(|spread| *spread >= drain.drain_timeout) {
+            let [spread, timeout] = [spread, drain.drain_timeout].map(humantime::format_duration);
+            let problem = format!("{spread} is not less than --drain-timeout ({timeout})");
+            return Err(sources.refuse("drain-spread", problem));
+        }
         at_most(
             sources,
             ("max-body-bytes", common.max_body_bytes),

@@ -9,6 +9,7 @@ mod documented;
 mod every_way;
 mod fault;
 mod http_layer;
+mod link;
 mod mark;
 mod message;
 mod send;

@@ -7,7 +7,7 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 21] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
@@ -23,6 +23,9 @@ const TABLES: [(&str, &str); 19] = [
     ("session_notices", "select, insert, update, delete"),
     ("session_edges", "select, insert, update, delete"),
     ("session_answers", "select, insert, delete"),
+    // It locks the rows that it removes, which takes the right to update.
+    ("spent_tickets", "select, insert, update, delete"),
+    ("ticket_keys", "select, insert, delete"),
     ("starts", "select, insert"),
     ("cluster", "select"),
     ("copy", "select"),

@@ -1,5 +1,7 @@
 //! A transaction that writes, from its beginning to its commit.
 
+use std::collections::HashSet;
+
 use netrox_proto::{external_id::ExternalId, ids::UserId};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -12,6 +14,7 @@ use crate::store::{
     external_id::{self, Owners},
     history::{self, Start},
     session::{self, Kept, NewNotice, Noted, TooMany},
+    ticket::{self, KeyRow, SpentRow},
     upload,
     user::{self, Upsert, UserRow},
 };
@@ -136,6 +139,25 @@ impl<'a> WriteTransaction<'a> {
     ) -> Result<(), Error> {
         let answered = session::answer(&mut self.open.connection, question, edge, sessions);
         Ok(by(self.deadline, answered).await?)
+    }
+
+    /// Gives those that were not used before.
+    pub(crate) async fn spend_tickets(
+        &mut self,
+        tickets: &[SpentRow],
+        forget_before: i64,
+    ) -> Result<HashSet<Uuid>, Error> {
+        let spent = ticket::spend(&mut self.open.connection, tickets, forget_before);
+        Ok(by(self.deadline, spent).await?)
+    }
+
+    pub(crate) async fn add_ticket_key(
+        &mut self,
+        key: &KeyRow,
+        forget_before: i64,
+    ) -> Result<(), Error> {
+        let added = ticket::add_key(&mut self.open.connection, key, forget_before);
+        Ok(by(self.deadline, added).await?)
     }
 
     pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {

@@ -6,6 +6,7 @@ mod description;
 mod page;
 mod refusal;
 mod sync;
+mod ticket;
 mod upload;
 
 use bytes::Bytes;

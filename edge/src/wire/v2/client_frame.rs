@@ -26,7 +26,7 @@ use super::{
 use crate::{
     sends::{Block, Mark, MarkKind, NamedMessage, SendCommand},
     wire::{
-        Request,
+        Request, ShownToken,
         json::{object, string},
     },
 };
@@ -85,6 +85,7 @@ struct Fields<'a> {
     for_whom: Option<&'a RawValue>,
     peer_id: Option<&'a RawValue>,
     up_to: Option<&'a RawValue>,
+    token: Option<&'a RawValue>,
 }
 
 impl Fields<'_> {
@@ -147,6 +148,10 @@ impl Fields<'_> {
                 *subject = Subject::Unblock(peer);
                 SendCommand::Block(Block { peer, blocks: false })
             }
+            Some("token_refresh") => {
+                *subject = Subject::TokenRefresh;
+                return Ok(Request::TokenRefresh(ShownToken(field::token(self.token)?)));
+            }
             Some("ping") => return Ok(Request::Ping),
             _ => {
                 let message = "action: must be one that this server knows";
@@ -200,6 +205,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::For => &mut fields.for_whom,
                 Key::PeerId => &mut fields.peer_id,
                 Key::UpTo => &mut fields.up_to,
+                Key::Token => &mut fields.token,
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -228,6 +234,7 @@ enum Key {
     For,
     PeerId,
     UpTo,
+    Token,
     #[serde(other)]
     Unknown,
 }

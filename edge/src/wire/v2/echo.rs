@@ -24,6 +24,7 @@ pub(crate) enum Subject {
     Delivered(UserId),
     Block(UserId),
     Unblock(UserId),
+    TokenRefresh,
     Ping,
 }
 
@@ -49,6 +50,7 @@ impl Echo {
             | Subject::Delivered(_)
             | Subject::Block(_)
             | Subject::Unblock(_)
+            | Subject::TokenRefresh
             | Subject::Ping => None,
         }
     }
@@ -63,6 +65,7 @@ impl Echo {
             | Subject::Delivered(_)
             | Subject::Block(_)
             | Subject::Unblock(_)
+            | Subject::TokenRefresh
             | Subject::Ping => None,
         }
     }
@@ -79,6 +82,7 @@ impl Echo {
             | Subject::Dispatch(_)
             | Subject::Edit(_)
             | Subject::Delete(_)
+            | Subject::TokenRefresh
             | Subject::Ping => None,
         }
     }

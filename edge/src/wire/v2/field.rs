@@ -83,6 +83,17 @@ fn peer_of(raw: Option<&RawValue>, user: UserId, message: &'static str) -> Resul
     peer.filter(|peer| *peer != user).ok_or_else(|| Refusal::new(Code::NotFound, message))
 }
 
+/// Whether it is one, is found out by whoever verifies it.
+pub(crate) fn token(raw: Option<&RawValue>) -> Result<String, Refusal> {
+    required_string(raw, "token")
+}
+
+/// `path` of a file; absent where it is null.
+pub(crate) fn optional_path(raw: Option<&RawValue>) -> Result<Option<String>, Refusal> {
+    let path = given(raw).map(|raw| string(raw).ok_or(raw)).transpose();
+    path.map_err(|_| Refusal::invalid_field("path", "must be a string"))
+}
+
 pub(crate) fn client_ref(raw: Option<&RawValue>) -> Result<ClientRef, Refusal> {
     let name = required_string(raw, "client_ref")?;
     name.parse().map_err(|error| Refusal::invalid_field("client_ref", &format!("{error}")))

@@ -181,6 +181,8 @@ impl Problem {
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
             | ErrorReason::Internal => Self::internal(failure.message),
         }
     }
@@ -262,6 +264,8 @@ impl From<Refusal> for Problem {
             Code::Unavailable => ProblemCode::Unavailable,
             Code::OutcomeUnknown => ProblemCode::OutcomeUnknown,
             Code::Internal => ProblemCode::Internal,
+            Code::InvalidToken => ProblemCode::InvalidToken,
+            Code::UserDeleted => ProblemCode::UserDeleted,
         };
         let problem = Self::new(code, refusal.message);
         Self { retry_after: refusal.retry_after.unwrap_or(RETRY_AFTER), ..problem }

@@ -18,6 +18,8 @@ use super::{
 };
 use crate::{sends::Sent, wire::v1::format::RestTimestamp};
 
+const MICROS_A_SECOND: i64 = 1_000_000;
+
 /// What `hello` says.
 pub(crate) struct Hello<'a> {
     pub(crate) user: UserId,
@@ -108,6 +110,7 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
                 | Subject::Delete(_)
                 | Subject::Block(_)
                 | Subject::Unblock(_)
+                | Subject::TokenRefresh
                 | Subject::Ping => MarksObject::Seen {
                     seen_id: marks.seen_id,
                     unread: marks.unread,
@@ -121,6 +124,23 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
 /// The answer to a `ping`.
 pub(crate) fn pong(echo: &Echo) -> Utf8Bytes {
     render(&PingAck { action: "ack", reference: echo.reference.as_deref(), time: now() })
+}
+
+/// The answer to a `token_refresh`, if its client wants one. `expires_at` is in seconds since the epoch.
+pub(crate) fn refreshed(echo: &Echo, expires_at: i64) -> Option<Utf8Bytes> {
+    let expires = RestTimestamp::new(expires_at.saturating_mul(MICROS_A_SECOND));
+    let reference = Some(echo.reference.as_deref()?);
+    Some(render(&RefreshAck { action: "ack", reference, expires }))
+}
+
+/// The token of a connection expires soon, and with it the connection.
+pub(crate) fn token_expiring(in_s: u64) -> Utf8Bytes {
+    render(&TokenExpiringFrame { action: "token_expiring", in_s })
+}
+
+/// This edge will be gone: when its client is to open another connection.
+pub(crate) fn reconnect(after: Duration) -> Utf8Bytes {
+    render(&ReconnectFrame { action: "reconnect", after_ms: milliseconds(after) })
 }
 
 /// The frame that tells a client why its own was refused.
@@ -250,6 +270,26 @@ struct PingAck<'a> {
     #[serde(rename = "ref")]
     reference: Option<&'a str>,
     time: RestTimestamp,
+}
+
+#[derive(Serialize)]
+struct RefreshAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    expires: RestTimestamp,
+}
+
+#[derive(Serialize)]
+struct TokenExpiringFrame {
+    action: &'static str,
+    in_s: u64,
+}
+
+#[derive(Serialize)]
+struct ReconnectFrame {
+    action: &'static str,
+    after_ms: u64,
 }
 
 #[derive(Serialize)]

@@ -2,13 +2,25 @@
 
 use std::sync::Arc;
 
+use netrox_audit::Audit;
+
 use crate::{
-    config, directory::KnownUsers, limits::Limiter, metrics::Metrics, sends::SendPipeline,
-    standstill::Standstill, tasks::Tasks, ws::client_closes::ClientCloses,
+    auth::Authenticator,
+    config::{Config, Limits},
+    directory::KnownUsers,
+    limits::Limiter,
+    metrics::Metrics,
+    sends::SendPipeline,
+    standstill::Standstill,
+    tasks::Tasks,
+    ws::client_closes::ClientCloses,
 };
 
 pub(crate) struct SessionContext {
-    pub(in crate::ws) config: config::Limits,
+    pub(in crate::ws) config: Limits,
+    pub(in crate::ws) close_on_token_expiry: bool,
+    pub(in crate::ws) authenticator: Arc<Authenticator>,
+    pub(in crate::ws) audit: Audit,
     pub(in crate::ws) known_users: Arc<KnownUsers>,
     pub(in crate::ws) limiter: Arc<Limiter>,
     pub(in crate::ws) sends: Arc<SendPipeline>,
@@ -19,7 +31,8 @@ pub(crate) struct SessionContext {
 
 impl SessionContext {
     pub(crate) fn new(
-        config: &config::Limits,
+        config: &Config,
+        authenticator: &Arc<Authenticator>,
         known_users: &Arc<KnownUsers>,
         limiter: &Arc<Limiter>,
         sends: &Arc<SendPipeline>,
@@ -27,7 +40,10 @@ impl SessionContext {
         tasks: &Tasks,
     ) -> Self {
         Self {
-            config: config.clone(),
+            config: config.limits.clone(),
+            close_on_token_expiry: config.close_on_token_expiry,
+            authenticator: Arc::clone(authenticator),
+            audit: config.audit.clone(),
             known_users: Arc::clone(known_users),
             limiter: Arc::clone(limiter),
             sends: Arc::clone(sends),

@@ -177,6 +177,7 @@ where
         match request {
             Ok(Request::Command(command)) => self.take_in(command, echo, now),
             Ok(Request::Mark(mark)) => self.take_in_mark(mark, echo, now),
+            Ok(Request::TokenRefresh(token)) => self.refresh_token(token, echo, now),
             Ok(Request::Ping) => {
                 // It costs its client no more than what is refused.
                 self.errors.charge(now);

@@ -199,7 +199,8 @@ where
         match self.generation() {
             Generation::V1 => self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT,
             Generation::V2 => {
-                self.answers.len() + self.waiting.len() + self.receipts.len() >= MAX_UNANSWERED
+                let unanswered = self.answers.len() + self.waiting.len() + self.receipts.len();
+                unanswered + self.refreshing.len() >= MAX_UNANSWERED
             }
         }
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod receipts;
 mod stream;
+mod token;
 
 use super::*;
 use crate::ws::handshake::begin;
