@@ -48,6 +48,7 @@ impl ErrorReason {
             }
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
+            Self::NotEnabled => Code::Unimplemented,
             Self::Overtaken => Code::Aborted,
             Self::RateLimited | Self::StorageQuotaExceeded | Self::TooManyRevocations => {
                 Code::ResourceExhausted
@@ -83,7 +84,8 @@ impl ErrorReason {
             // It may be hours, for which a library would sleep within the call until its deadline: RetryInfo tells the time.
             | Self::RateLimited
             | Self::StorageQuotaExceeded
-            | Self::TooManyRevocations => Some(NO_RETRY),
+            | Self::TooManyRevocations
+            | Self::NotEnabled => Some(NO_RETRY),
         }
     }
 }
@@ -263,7 +265,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 26);
+        assert_eq!(all_reasons().count(), 27);
     }
 
     #[test]

@@ -168,7 +168,8 @@ fn transfer_of(reason: ErrorReason) -> Transfer {
         | ErrorReason::ScopeMissing
         | ErrorReason::RateLimited
         | ErrorReason::StorageQuotaExceeded
-        | ErrorReason::TooManyRevocations => Transfer::Refused,
+        | ErrorReason::TooManyRevocations
+        | ErrorReason::NotEnabled => Transfer::Refused,
         ErrorReason::Unspecified
         | ErrorReason::StoreUnavailable
         | ErrorReason::ShuttingDown

@@ -149,7 +149,8 @@ impl Pending {
             | ErrorReason::ScopeMissing
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
-            | ErrorReason::TooManyRevocations => {
+            | ErrorReason::TooManyRevocations
+            | ErrorReason::NotEnabled => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,

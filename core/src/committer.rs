@@ -29,7 +29,7 @@ pub(crate) use self::{
     caller::{Returns, Terms},
     directory::{DeleteUser, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
-    upkeep::{BeginUpload, CountFiles, EndUpload},
+    upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages},
     write::Verb,
 };
 use crate::{

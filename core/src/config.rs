@@ -48,6 +48,8 @@ pub struct Config {
     pub delete_window: Option<Duration>,
     /// How much of what is kept a user may take.
     pub quotas: Quotas,
+    /// Whether messages are indexed, and can be searched for.
+    pub search: bool,
 }
 
 /// The bus between the cores of a cluster, and how it is entered.
@@ -196,6 +198,7 @@ impl fmt::Debug for Config {
             .field("edit_window", &self.edit_window)
             .field("delete_window", &self.delete_window)
             .field("quotas", &self.quotas)
+            .field("search", &self.search)
             .finish_non_exhaustive()
     }
 }

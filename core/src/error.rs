@@ -57,6 +57,8 @@ pub(crate) enum Error {
     StorageExceeded { limit: u64 },
     #[error("as many revocations are kept as may be: {limit}")]
     TooManyRevocations { limit: i64 },
+    #[error("search is not turned on")]
+    NotEnabled,
     #[error("internal error")]
     Internal,
 }
@@ -88,6 +90,7 @@ impl Error {
             Self::ConversationsLimited { .. } => ErrorReason::RateLimited,
             Self::StorageExceeded { .. } => ErrorReason::StorageQuotaExceeded,
             Self::TooManyRevocations { .. } => ErrorReason::TooManyRevocations,
+            Self::NotEnabled => ErrorReason::NotEnabled,
             Self::Internal => ErrorReason::Internal,
         }
     }

@@ -68,6 +68,7 @@ impl QuotaTeller {
             | Error::ThreadNotFound
             | Error::ScopeMissing(_)
             | Error::TooManyRevocations { .. }
+            | Error::NotEnabled
             | Error::Internal => return,
         };
         self.refused.count(quota);

@@ -7,6 +7,7 @@
 //! * [`quota`]: what users have taken of their quotas.
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
+//! * [`search`]: what messages are found by.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL; [`snapshot`]: a copy of SQLite for a backup.
 //! * [`transfer`]: what exports read, and imports write.
@@ -36,6 +37,7 @@ pub(crate) mod open_files;
 mod postgres;
 pub(crate) mod quota;
 mod reach;
+pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 mod sqlite;
@@ -56,7 +58,7 @@ use self::{
 };
 pub(crate) use self::{
     error::Error,
-    examine::{examine_postgres, examine_sqlite},
+    examine::{Needs, examine_postgres, examine_sqlite},
     writer::Writer,
 };
 pub use error::OpenError;
@@ -135,16 +137,18 @@ impl Store {
         require_data: bool,
         damaged: CancellationToken,
         quotas: Quotas,
+        searches: bool,
     ) -> Result<Opened, OpenError> {
         match database {
             Database::Sqlite(path) => {
-                let prepared = sqlite::prepare(path, expected, require_data).await?;
+                let mut prepared = sqlite::prepare(path, expected, require_data).await?;
+                search::sqlite::enter(&mut prepared.connection, searches).await?;
                 let is_new = prepared.is_new;
                 let open_files = OpenFiles::new(path, prepared.file, damaged.clone());
                 let open_files = open_files.map_err(sqlx::Error::Io)?;
-                let options = sqlite::write_options(path);
                 let files = Arc::clone(&open_files);
-                let writer = Writer::sqlite(prepared.connection, options, files, quotas).await?;
+                let (connection, options) = (prepared.connection, sqlite::write_options(path));
+                let writer = Writer::sqlite(connection, options, files, quotas, searches).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
                 let bulk = Readers::Sqlite(sqlite::bulk_readers(path));
                 let reach = Arc::default();
@@ -156,7 +160,7 @@ impl Store {
             }
             Database::Postgres(database) => {
                 let Prepared { identity, options, migrations, is_new } =
-                    postgres::prepare(database, require_data, Patience::ENDLESS).await?;
+                    postgres::prepare(database, require_data, searches, Patience::ENDLESS).await?;
                 let history = postgres::open_history(&options, migrations).await?;
                 let known = postgres::Known {
                     cluster: identity,
@@ -165,8 +169,8 @@ impl Store {
                     notices: Arc::default(),
                     accepted: database.accepted,
                 };
-                let options_of_writer = postgres::write_options(&options, &quotas);
-                let writer = Writer::postgres(options_of_writer, known, quotas).await?;
+                let options_of_writer = postgres::write_options(&options, &quotas, searches);
+                let writer = Writer::postgres(options_of_writer, known, quotas, searches).await?;
                 let lifetime = database.connection_lifetime;
                 let open = |most| Pool::open(&options, &history, most, lifetime);
                 let (readers, bulk) = tokio::join!(open(READERS), open(BULK_READERS));

@@ -117,6 +117,7 @@ async fn open(directory: &TempDir) -> Core {
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
             quotas: Quotas::default(),
+            search: false,
         },
         Metrics::default(),
     )
@@ -268,6 +269,7 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         edit_window: Some(Duration::from_secs(24 * 3600)),
         delete_window: None,
         quotas: Quotas::default(),
+        search: false,
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));

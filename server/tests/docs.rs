@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 25] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -29,6 +29,7 @@ const PAGES: [&str; 24] = [
     "docs/PERFORMANCE.md",
     "docs/PERFORMANCE-HISTORY.md",
     "docs/PROXIES.md",
+    "docs/SEARCH.md",
     "docs/SECURITY-MODEL.md",
     "docs/TLS.md",
     "docs/UPGRADING.md",

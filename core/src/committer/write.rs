@@ -60,6 +60,8 @@ pub(crate) enum UpkeepWrite {
     EndUpload(String),
     /// Begins to count what the files of a user take, who has none counted yet; decided by [`plan`](super::plan).
     CountFiles(UserId),
+    /// Some of those that are not indexed.
+    IndexMessages,
     Probe,
     /// Needs more room than a batch; what it took is given back by the next.
     TakeRoom,
@@ -152,6 +154,7 @@ impl Write {
             }
             Self::Upkeep(
                 UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::IndexMessages
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

@@ -105,6 +105,18 @@ pub enum OpenError {
          do; connect to the server itself"
     )]
     SessionSettings,
+    #[error(
+        "--search needs the extension pg_trgm, and it cannot be made: {}; as the owner of the database or a superuser run: \
+         create extension pg_trgm (its files come with PostgreSQL's contrib package), or start without --search",
+        Words(.0)
+    )]
+    NoTrigrams(sqlx::Error),
+    #[error(
+        "the index for --search cannot be made: {}; start a core of this version with --search once as the owner of the \
+         tables",
+        Words(.0)
+    )]
+    SearchNotMade(sqlx::Error),
     #[error("{0}: a pooler is in between; connect to the server itself")]
     Pooler(String),
 }

@@ -43,6 +43,8 @@ pub(crate) struct Writer {
     /// Of PostgreSQL: one that was asked for more than it has answered. Nothing is written until it has ended.
     unanswered: Option<SessionName>,
     quotas: Quotas,
+    /// Whether what is stored is indexed.
+    searches: bool,
 }
 
 /// How to connect.
@@ -107,6 +109,7 @@ impl Writer {
         options: SqliteConnectOptions,
         files: Arc<OpenFiles>,
         quotas: Quotas,
+        searches: bool,
     ) -> Result<Self, sqlx::Error> {
         files.opened().await?;
         let opened_at = Some(batch::sqlite::version(&mut connection).await?);
@@ -115,7 +118,7 @@ impl Writer {
         let open = Open { opened_at, ..Open::new(Connection::Sqlite(connection), start) };
         let is_nameless = memory.is_nameless();
         let engine = Engine::Sqlite { options, files, memory };
-        let mut writer = Self { engine, open: Some(open), unanswered: None, quotas };
+        let mut writer = Self { engine, open: Some(open), unanswered: None, quotas, searches };
         if is_nameless && let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
             writer.discard().await;
@@ -127,10 +130,11 @@ impl Writer {
         options: PgConnectOptions,
         known: postgres::Known,
         quotas: Quotas,
+        searches: bool,
     ) -> Result<Self, sqlx::Error> {
         let engine = Engine::Postgres { options, known, told: Start::default() };
         let open = Some(engine.open(true).await?);
-        let mut writer = Self { engine, open, unanswered: None, quotas };
+        let mut writer = Self { engine, open, unanswered: None, quotas, searches };
         writer.take_new_history();
         Ok(writer)
     }
@@ -183,7 +187,7 @@ impl Writer {
     }
 
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
-        let Self { engine, open, unanswered, quotas: _ } = self;
+        let Self { engine, open, unanswered, quotas: _, searches: _ } = self;
         Ok(match open {
             Some(open) => open,
             none => {
@@ -232,7 +236,7 @@ impl Writer {
             Engine::Postgres { .. } => None,
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
-        Ok(WriteTransaction::new(open, memory, deadline, trace))
+        Ok(WriteTransaction::new(open, memory, deadline, trace, self.searches))
     }
 
     /// Of SQLite, whose log is on the same disk: what is in it needs room in the database.

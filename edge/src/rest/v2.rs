@@ -9,6 +9,7 @@ mod json_body;
 mod mark;
 mod me;
 mod message;
+mod search;
 mod send;
 mod sync;
 #[cfg(test)]
@@ -37,7 +38,7 @@ pub(crate) fn is_of(path: &str) -> bool {
 }
 
 /// Below [`PREFIX`], without a last slash.
-fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
+fn routes() -> [(&'static str, MethodRouter<Edge>); 16] {
     [
         ("/sync", get(sync::sync)),
         ("/threads", get(thread::list)),
@@ -51,6 +52,7 @@ fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
         ("/sends/{client_ref}", get(send::one)),
         ("/blocks", get(block::list)),
         ("/blocks/{peer_id}", put(block::block).delete(block::unblock)),
+        ("/search", get(search::search)),
         ("/me", get(me::me)),
         ("/openapi.json", get(description::openapi)),
         ("/asyncapi.json", get(description::asyncapi)),

@@ -388,6 +388,7 @@ impl OnStream {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::NotEnabled
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

@@ -62,6 +62,7 @@ impl Tally {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::NotEnabled
             | R::Internal => return,
         };
         self.metrics.refused(refusal);

@@ -106,6 +106,7 @@ impl Fate {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::NotEnabled
             | R::Internal => Self::Broken,
         }
     }

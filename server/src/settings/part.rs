@@ -54,6 +54,7 @@ impl CoreSettings {
             edit_window: limits.common.edit_window.0,
             delete_window: limits.common.delete_window.0,
             quotas: limits.quotas.to_quotas(),
+            search: limits.common.search,
         };
         Self { addr: grpc.grpc_addr, config }
     }

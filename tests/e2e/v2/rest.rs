@@ -11,6 +11,7 @@ mod fault;
 mod http_layer;
 mod mark;
 mod message;
+mod search;
 mod send;
 mod sync;
 mod thread;

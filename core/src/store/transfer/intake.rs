@@ -20,6 +20,7 @@ use crate::{
         engine::{Connection, on},
         history::{self, Start},
         postgres::{self, Migrations, sequences::lift_sequences},
+        search,
         session::Kept,
         sqlite,
     },
@@ -125,7 +126,9 @@ impl Intake {
                 if is_trial && expected == Expected::Database {
                     Snapshot::open(database).await?.close().await;
                 }
-                let prepared = sqlite::prepare(path, expected, false).await?;
+                let mut prepared = sqlite::prepare(path, expected, false).await?;
+                // What is imported is indexed by the next start with --search.
+                search::sqlite::enter(&mut prepared.connection, false).await?;
                 (Connection::Sqlite(prepared.connection), Migrations::Usual)
             }
             Database::Postgres(database) => {

@@ -11,6 +11,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
+    search::{self, Built},
     session::{self, Kept, NewNotice, Noted, TooMany},
     upload,
     user::{self, Upsert, UserRow},
@@ -57,6 +58,8 @@ pub(crate) struct WriteTransaction<'a> {
     memory: Option<&'a mut history::sqlite::Memory>,
     deadline: Option<Instant>,
     trace: Trace,
+    /// Whether what is stored is indexed.
+    searches: bool,
 }
 
 impl<'a> WriteTransaction<'a> {
@@ -65,8 +68,9 @@ impl<'a> WriteTransaction<'a> {
         memory: Option<&'a mut history::sqlite::Memory>,
         deadline: Option<Instant>,
         trace: Trace,
+        searches: bool,
     ) -> Self {
-        Self { open, memory, deadline, trace }
+        Self { open, memory, deadline, trace, searches }
     }
 
     /// What feeds move in.
@@ -159,6 +163,31 @@ impl<'a> WriteTransaction<'a> {
         Ok(by(self.deadline, upload::end(&mut self.open.connection, path)).await?)
     }
 
+    /// Indexes some of what is not indexed.
+    pub(crate) async fn index_some(&mut self) -> Result<Built, Error> {
+        Ok(by(self.deadline, search::build::step(&mut self.open.connection)).await?)
+    }
+
+    /// Indexes what a batch inserts and changes.
+    async fn index(&mut self, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+        if !self.searches || rows.messages.is_empty() && rows.changed.is_empty() {
+            return Ok(());
+        }
+        let mut new =
+            search::entry::of_new(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let changed = search::entry::of_changed(rows);
+        match &mut self.open.connection {
+            Connection::Sqlite(connection) => {
+                search::sqlite::store(connection, &new, &changed).await
+            }
+            Connection::Postgres(connection) => {
+                new.extend(changed);
+                new.sort_unstable_by_key(search::entry::Entry::number);
+                by(self.deadline, search::postgres::store(connection, &new)).await
+            }
+        }
+    }
+
     /// Writes what nobody reads, to see whether it can be written.
     pub(crate) async fn probe(&mut self, now: i64) -> Result<(), Error> {
         let probed = async {
@@ -198,6 +227,7 @@ impl<'a> WriteTransaction<'a> {
     /// Stores what a batch inserts and changes, and commits; durable when it returns.
     pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
         self.trace.note(rows);
+        self.index(rows).await.map_err(|error| CommitError::NotStored(error.into()))?;
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await

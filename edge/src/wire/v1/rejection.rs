@@ -119,6 +119,7 @@ impl From<Failure> for Rejection {
             | ErrorReason::ThreadNotFound
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

@@ -117,6 +117,7 @@ impl From<Failure> for Refusal {
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "what a client asked for failed with {}: {}",

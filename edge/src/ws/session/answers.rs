@@ -169,6 +169,7 @@ where
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
             | ErrorReason::TooManyRevocations
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));

@@ -1,0 +1,16 @@
+-- What messages are found by, for --search. Empty until the first start with it. The rowid of an entry: the id of the message times
+-- two, and one more for what its receiver alone sees. words: folded, behind a token of the thread and of each user who may find it.
+create virtual table message_words using fts5 (
+    words, content='', contentless_delete=1, detail=none, tokenize='trigram case_sensitive 1'
+);
+
+-- Messages that were stored or changed without --search.
+create table unindexed_messages (
+    id integer primary key
+) strict;
+
+-- At most one row, from the first start with --search on. next_id: messages up to it were there before, and are to be indexed.
+create table search_build (
+    id      integer primary key check (id = 1),
+    next_id integer not null
+) strict;
