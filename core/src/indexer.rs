@@ -18,7 +18,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// While the database takes no writes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// How often is looked for what cores without an index have stored.
+/// How often is looked for what was not indexed when it was stored: by a core without an index, or because it was too much.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,6 @@ pub(crate) struct Indexer {
 }
 
 impl Indexer {
-    /// Ends where nobody else could store anything that is not indexed.
     pub(crate) async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(self.index()).await;
     }
@@ -39,9 +38,6 @@ impl Indexer {
         loop {
             self.catch_up().await;
             self.metrics.complete.set(1);
-            if self.store.cluster().is_none() {
-                return;
-            }
             loop {
                 tokio::time::sleep(LOOK_INTERVAL).await;
                 match self.store.has_unindexed().await {

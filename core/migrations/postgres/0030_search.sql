@@ -9,7 +9,7 @@ create table message_words (
     version bigint not null
 );
 
--- Messages that were stored or changed by a core without --search.
+-- Messages that were stored or changed by a core without --search, or that had more text than is indexed at a time.
 create table unindexed_messages (
     id bigint primary key
 );
@@ -57,7 +57,7 @@ begin
 end
 $$;
 
--- As store_messages, and indexes what it stores. words: the folded text of each message.
+-- As store_messages, and indexes what it stores. words: the folded text of each message; null of one that is to be indexed later.
 create or replace function store_searched_messages(
     current_start bigint, now bigint, begin_by bigint, not_after bigint,
     user_ids uuid[], steps bigint[],
@@ -82,6 +82,12 @@ begin
         select m.id * 2,
             search_words(thread_ids[m.thread], array[user_keys[m.sender], user_keys[m.receiver]], m.folded), 0
         from unnest(message_ids, threads_of, senders, receivers, $24) as m (id, thread, sender, receiver, folded)
+        where m.folded is not null
         on conflict do nothing;
+    if array_position($24, null) is not null then
+        insert into unindexed_messages (id)
+            select m.id from unnest(message_ids, $24) as m (id, folded) where m.folded is null
+            on conflict do nothing;
+    end if;
 end
 $$;

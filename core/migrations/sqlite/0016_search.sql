@@ -4,7 +4,7 @@ create virtual table message_words using fts5 (
     words, content='', contentless_delete=1, detail=none, tokenize='trigram case_sensitive 1'
 );
 
--- Messages that were stored or changed without --search.
+-- Messages that were stored or changed without --search, or that had more text than is indexed at a time.
 create table unindexed_messages (
     id integer primary key
 ) strict;

@@ -10,7 +10,8 @@
 //! * [`build`]: what was stored before it, or without it.
 //! * [`find`]: the newest messages with all words.
 //!
-//! An entry is written in the transaction of its message. Where `--search` was on and no longer is, triggers note in
+//! An entry is written in the transaction of its message, unless there is very much text in it: then the message is noted in
+//! `unindexed_messages`, and looked for by itself until it is indexed. Where `--search` was on and no longer is, triggers note in
 //! `unindexed_messages` what is stored and changed, and take away what was changed. On PostgreSQL they do so for the sessions of
 //! cores without it, also of versions that do not know it.
 
@@ -24,7 +25,7 @@ mod words;
 
 pub(crate) use self::{
     build::Built,
+    entry::Budget,
     find::{Found, Search},
-    fold::fold,
     words::Words,
 };

@@ -160,7 +160,7 @@ pub(super) async fn prepare(
     } else if search::postgres::is_built(connection).await? {
         tracing::warn!(
             "other cores of this database index messages for search (--search), and this one does not: what it stores \
-             is found some seconds later"
+             is indexed some seconds later"
         );
     }
     sqlx::query(UNLOCK).execute(connection).await?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
 
 use super::{
-    entry::{self, Entry},
+    entry::{self, Budget, Entry},
     postgres, sqlite,
 };
 use crate::store::{
@@ -78,8 +78,12 @@ async fn on_sqlite(connection: &mut SqliteConnection) -> Result<Built, sqlx::Err
     let rows: Vec<MessageRow> =
         sqlx::query_as(SQLITE_MESSAGES).bind(ids).fetch_all(&mut *connection).await?;
     // Also those that were removed meanwhile.
-    sqlite::store(connection, &[], &entries(&rows, &taken)).await?;
-    Ok(Built { messages: rows.len(), is_last: !has_older && room(changed) > 0 })
+    let mut entries = entries(&rows, &taken);
+    let later = Budget::default().cut(&mut entries);
+    sqlite::note(connection, &later).await?;
+    sqlite::store(connection, &[], &entries).await?;
+    let is_last = !has_older && room(changed) > 0 && later.is_empty();
+    Ok(Built { messages: rows.len().saturating_sub(later.len()), is_last })
 }
 
 async fn on_postgres(connection: &mut PgConnection) -> Result<Built, sqlx::Error> {
@@ -102,8 +106,12 @@ async fn on_postgres(connection: &mut PgConnection) -> Result<Built, sqlx::Error
     let rows: Vec<MessageRow> =
         sqlx::query_as(POSTGRES_MESSAGES).bind(&taken).fetch_all(&mut *connection).await?;
     // An entry of one that was removed meanwhile is gone with it.
-    postgres::store(connection, &entries(&rows, &[])).await?;
-    Ok(Built { messages: rows.len(), is_last: !has_older && room(changed) > 0 })
+    let mut entries = entries(&rows, &[]);
+    let later = Budget::default().cut(&mut entries);
+    postgres::note(connection, &later).await?;
+    postgres::store(connection, &entries).await?;
+    let is_last = !has_older && room(changed) > 0 && later.is_empty();
+    Ok(Built { messages: rows.len().saturating_sub(later.len()), is_last })
 }
 
 /// For how many older ones there is room.

@@ -8,6 +8,11 @@ use crate::store::{
     user::UserKey,
 };
 
+/// Bytes of a folded text that are indexed. No text that a core takes by default has more.
+const MOST_OF_A_TEXT: usize = 32 * 1024;
+/// The same of a transaction: each three letters may be a place of the index by themselves, and senders wait.
+const MOST_AT_A_TIME: usize = 2 * MOST_OF_A_TEXT;
+
 /// By its number: the id of the message times two, and one more for what its receiver alone sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -46,7 +51,7 @@ fn entries(state: State<'_>) -> [Entry; 2] {
     let State { id, thread_id, sender, receiver, body, earlier, version } = state;
     let entry = |number, users: [Option<UserKey>; 2], text: &str| {
         let is_found = users.iter().any(Option::is_some) && !text.is_empty();
-        let words = is_found.then(|| fold(text)).filter(|words| words.len() > 1);
+        let words = is_found.then(|| indexed(text)).filter(|words| words.len() > 1);
         Entry { number, thread_id, users, words, version }
     };
     match earlier {
@@ -57,6 +62,53 @@ fn entries(state: State<'_>) -> [Entry; 2] {
             entry(of_both(id), [sender, None], body),
             entry(of_receiver(id), [None, receiver], earlier),
         ],
+    }
+}
+
+/// A folded text, as far as it is indexed.
+fn indexed(text: &str) -> String {
+    let mut folded = fold(text);
+    if folded.len() > MOST_OF_A_TEXT {
+        folded.truncate(folded.floor_char_boundary(MOST_OF_A_TEXT));
+        folded.truncate(folded.rfind(' ').map_or(folded.len(), |end| end + 1));
+    }
+    folded
+}
+
+/// How much of a transaction is left for the index. What goes beyond is indexed later: until then it is looked for beside the index.
+#[derive(Debug)]
+pub(crate) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(MOST_AT_A_TIME)
+    }
+}
+
+impl Budget {
+    /// Whether there is room for a text.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+
+    /// A folded text, if there is room for it.
+    pub(crate) fn fold(&mut self, text: &str) -> Option<String> {
+        Some(indexed(text)).filter(|folded| self.takes(folded.len()))
+    }
+
+    /// Takes the words from the entries that there is no room for; gives the messages of these.
+    pub(crate) fn cut(&mut self, entries: &mut [Entry]) -> Vec<i64> {
+        let mut later = Vec::new();
+        for entry in entries {
+            let bytes = entry.words.as_ref().map_or(0, String::len);
+            if !self.takes(bytes) {
+                entry.words = None;
+                later.push(message_of(entry.number));
+            }
+        }
+        later
     }
 }
 
@@ -74,7 +126,7 @@ pub(super) fn before(id: i64) -> i64 {
 }
 
 /// Whose entry it is.
-pub(super) fn message_of(number: i64) -> i64 {
+pub(crate) fn message_of(number: i64) -> i64 {
     number / 2
 }
 
@@ -173,6 +225,28 @@ mod tests {
         assert_eq!(found(None, RECEIVER, Some("Old")), held[1..]);
         assert_eq!(found(SENDER, None, Some("Old")), held[..1]);
         assert_eq!(found(SENDER, RECEIVER, Some("?!")), held[..1]);
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_what_is_too_much_is_left_for_later() {
+        let long = "wörter ".repeat(MOST_OF_A_TEXT / 6);
+        let folded = indexed(&long);
+        assert!(folded.len() <= MOST_OF_A_TEXT && folded.len() > MOST_OF_A_TEXT - 8);
+        assert!(folded.ends_with(" worter "), "{}", &folded[folded.len() - 20..]);
+        let entry = |id: i64| Entry {
+            number: of_both(id),
+            thread_id: 1,
+            users: [SENDER, RECEIVER],
+            words: Some(folded.clone()),
+            version: 1,
+        };
+        let mut entries: Vec<_> = (1..=4).map(entry).collect();
+        assert_eq!(Budget::default().cut(&mut entries), [3, 4]);
+        let kept: Vec<_> = entries.iter().map(|entry| entry.words.is_some()).collect();
+        assert_eq!(kept, [true, true, false, false]);
+        let mut budget = Budget::default();
+        let folded = (0..3).filter_map(|_| budget.fold(&long)).count();
+        assert_eq!((folded, budget.fold("short")), (2, Some(" short ".to_owned())));
     }
 
     #[test]

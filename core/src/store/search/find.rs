@@ -5,7 +5,7 @@ use sqlx::SqlitePool;
 use super::{entry, words::Words};
 use crate::store::{
     Error, Store,
-    engine::{READ_TIMEOUT, Readers, within},
+    engine::{READ_TIMEOUT, Readers, read, within},
     error::has_code,
     message::{Participant, ParticipantsRow, with_participants},
     user::UserRow,
@@ -23,6 +23,20 @@ const SQLITE_ENTRIES: &str = "\
 const POSTGRES_ENTRIES: &str = "select search_entries($1, $2, $3, $4, $5)";
 const SQLITE_MESSAGES: &str = with_participants!("m.id in (select value from json_each($1))");
 const POSTGRES_MESSAGES: &str = with_participants!("m.id = any($1)");
+
+/// Of those that are not indexed, the newest: where they are few, none is missed. Elsewhere others index them meanwhile.
+macro_rules! unindexed {
+    ($join:literal) => {
+        concat!(
+            "select m.id from (select id from unindexed_messages order by id desc limit 512) u ",
+            $join,
+            " messages m on m.id = u.id where (m.sender = $1 or m.receiver = $1) and m.id < $2
+            order by m.id desc"
+        )
+    };
+}
+const UNINDEXED: &str = unindexed!("cross join");
+const POSTGRES_UNINDEXED: &str = unindexed!("join");
 
 /// What is searched for.
 #[derive(Debug)]
@@ -60,11 +74,21 @@ impl Store {
         limit: usize,
     ) -> Result<Found, Error> {
         let mut found = Found::default();
-        let (mut below, mut read) = (entry::before(before), 0);
+        // First: what is indexed meanwhile is in the index then.
+        let unindexed = self.unindexed(search, before).await?;
+        let (mut before, mut read) = (before, 0);
         while read < MOST_FOR_A_PAGE {
             let wanted = (limit + 1 - found.messages.len()).clamp(LEAST_AT_A_TIME, MOST_AT_A_TIME);
+            let below = entry::before(before);
             let entries = self.indexed_entries(search, below, wanted).await?;
-            let ids: Vec<_> = entries.iter().map(|number| entry::message_of(*number)).collect();
+            let last = entries.last().map(|last| entry::message_of(*last));
+            let last = last.filter(|_| entries.len() >= wanted);
+            let is_here = |id: &&i64| **id < before && last.is_none_or(|last| **id >= last);
+            let indexed = entries.iter().map(|number| entry::message_of(*number));
+            let mut ids: Vec<_> =
+                indexed.chain(unindexed.iter().filter(is_here).copied()).collect();
+            ids.sort_unstable();
+            ids.dedup();
             let mut rows = self.messages_by_id(&ids).await?;
             rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.message.id));
             for row in rows {
@@ -75,14 +99,21 @@ impl Store {
                 }
                 found.messages.push((participant, row));
             }
-            let Some(last) = entries.last().filter(|_| entries.len() >= wanted) else {
-                return Ok(found);
-            };
-            below = *last;
-            read += entries.len();
+            let Some(last) = last else { return Ok(found) };
+            before = last;
+            read += ids.len();
         }
-        found.next = Some(entry::message_of(below));
+        found.next = Some(before);
         Ok(found)
+    }
+
+    async fn unindexed(&self, search: &Search<'_>, before: i64) -> Result<Vec<i64>, Error> {
+        let statement = match self.readers()? {
+            Readers::Sqlite(_) => UNINDEXED,
+            Readers::Postgres(_) => POSTGRES_UNINDEXED,
+        };
+        let user = search.user.key;
+        read!(self, fetch_all, sqlx::query_scalar(statement).bind(user).bind(before))
     }
 
     /// The newest entries below one, as far as the index tells.

@@ -68,6 +68,8 @@ const MAKE: &str = "\
 const ATTEMPTS: usize = 20;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(500);
 
+const NOTE: &str = "\
+    insert into unindexed_messages (id) select unnest($1::bigint[]) on conflict do nothing";
 const STORE: &str = "\
     insert into message_words as w (id, words, version)
     select e.id, search_words(e.thread_id, array[e.one, e.two], e.words), e.version
@@ -118,6 +120,17 @@ pub(in crate::store) async fn enable(connection: &mut PgConnection) -> Result<()
 /// Whether a core has made the index: others note for it what they write.
 pub(in crate::store) async fn is_built(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(IS_BUILT).fetch_one(connection).await
+}
+
+/// Notes messages that are to be indexed later.
+pub(in crate::store) async fn note(
+    connection: &mut PgConnection,
+    messages: &[i64],
+) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(NOTE).bind(messages).execute(connection).await.map(drop)
 }
 
 /// Stores entries in the transaction of their messages, or of those that were found. In the order of their numbers: whoever waits for

@@ -36,6 +36,7 @@ const NOTE_UPDATES: &str = "\
 const NOTE_NO_INSERTS: &str = "drop trigger if exists unindexed_inserts";
 const NOTE_NO_UPDATES: &str = "drop trigger if exists unindexed_updates";
 const DELETE: &str = "delete from message_words where rowid in (select value from json_each($1))";
+const NOTE: &str = "insert or ignore into unindexed_messages (id) select value from json_each($1)";
 const INSERT: &str = "\
     insert or replace into message_words (rowid, words)
     select value ->> 0, value ->> 1 from json_each($1)";
@@ -79,6 +80,17 @@ pub(in crate::store) async fn store(
         sqlx::query(INSERT).bind(json(&rows)?).execute(connection).await?;
     }
     Ok(())
+}
+
+/// Notes messages that are to be indexed later.
+pub(in crate::store) async fn note(
+    connection: &mut SqliteConnection,
+    messages: &[i64],
+) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(NOTE).bind(json(&messages)?).execute(connection).await.map(drop)
 }
 
 fn json<T: serde::Serialize>(rows: &T) -> Result<String, sqlx::Error> {

@@ -11,7 +11,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
-    search::{self, Built},
+    search::{self, Budget, Built},
     session::{self, Kept, NewNotice, Noted, TooMany},
     upload,
     user::{self, Upsert, UserRow},
@@ -175,15 +175,24 @@ impl<'a> WriteTransaction<'a> {
         }
         let mut new =
             search::entry::of_new(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        let changed = search::entry::of_changed(rows);
+        let mut changed = search::entry::of_changed(rows);
+        let mut budget = Budget::default();
+        let mut later = budget.cut(&mut changed);
+        later.extend(budget.cut(&mut new));
+        later.sort_unstable();
         match &mut self.open.connection {
             Connection::Sqlite(connection) => {
+                search::sqlite::note(connection, &later).await?;
                 search::sqlite::store(connection, &new, &changed).await
             }
             Connection::Postgres(connection) => {
                 new.extend(changed);
                 new.sort_unstable_by_key(search::entry::Entry::number);
-                by(self.deadline, search::postgres::store(connection, &new)).await
+                let indexed = async {
+                    search::postgres::note(connection, &later).await?;
+                    search::postgres::store(connection, &new).await
+                };
+                by(self.deadline, indexed).await
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::{
         batch::{BatchData, Pair, ThreadState, UserState},
         history::Start,
         postgres::ServerClock,
-        search::fold,
+        search::Budget,
         user::UserKey,
     },
 };
@@ -188,8 +188,11 @@ impl<'a> Sends<'a> {
             .bind(&self.metas)
             .bind(&self.client_refs)
             .bind(&self.from_client);
+        let mut budget = Budget::default();
         let query = match searches {
-            true => query.bind(self.bodies.iter().map(|body| fold(body)).collect::<Vec<_>>()),
+            true => {
+                query.bind(self.bodies.iter().map(|body| budget.fold(body)).collect::<Vec<_>>())
+            }
             false => query,
         };
         // The row comes before the commit: this waits for the end of it.
