@@ -128,7 +128,9 @@ impl Intake {
                 }
                 let mut prepared = sqlite::prepare(path, expected, false).await?;
                 // What is imported is indexed by the next start with --search.
-                search::sqlite::enter(&mut prepared.connection, false).await?;
+                if !is_trial {
+                    search::sqlite::enter(&mut prepared.connection, false).await?;
+                }
                 (Connection::Sqlite(prepared.connection), Migrations::Usual)
             }
             Database::Postgres(database) => {
