@@ -106,6 +106,8 @@ pub(crate) struct Store {
     open_files: Option<Arc<OpenFiles>>,
     /// Cancelled when a read finds the database damaged.
     damaged: CancellationToken,
+    /// Of the index for search.
+    index_damage: search::Damage,
 }
 
 /// A database that was opened.
@@ -148,14 +150,25 @@ impl Store {
                 let open_files = open_files.map_err(sqlx::Error::Io)?;
                 let files = Arc::clone(&open_files);
                 let (connection, options) = (prepared.connection, sqlite::write_options(path));
-                let writer = Writer::sqlite(connection, options, files, quotas, searches).await?;
+                let index_damage = search::Damage::default();
+                let index = (searches, index_damage.clone());
+                let writer = Writer::sqlite(connection, options, files, quotas, index).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
                 let bulk = Readers::Sqlite(sqlite::bulk_readers(path));
                 let reach = Arc::default();
                 let history = writer.history().clone();
                 let open_files = Some(open_files);
                 let cluster = None;
-                let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
+                let store = Self {
+                    readers,
+                    bulk,
+                    reach,
+                    cluster,
+                    history,
+                    open_files,
+                    damaged,
+                    index_damage,
+                };
                 Ok(Opened { store, writer, is_new })
             }
             Database::Postgres(database) => {
@@ -176,7 +189,17 @@ impl Store {
                 let (readers, bulk) = tokio::join!(open(READERS), open(BULK_READERS));
                 let (readers, bulk) = (Readers::Postgres(readers), Readers::Postgres(bulk));
                 let (cluster, open_files, reach) = (Some(identity), None, Arc::default());
-                let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
+                let index_damage = search::Damage::default();
+                let store = Self {
+                    readers,
+                    bulk,
+                    reach,
+                    cluster,
+                    history,
+                    open_files,
+                    damaged,
+                    index_damage,
+                };
                 Ok(Opened { store, writer, is_new })
             }
         }

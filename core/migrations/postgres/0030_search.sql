@@ -9,10 +9,15 @@ create table message_words (
     version bigint not null
 );
 
--- Messages that were stored or changed by a core without --search, or that had more text than is indexed at a time.
+-- Messages that were stored or changed by a core without --search, or that had more text than is indexed at a time. Whoever searches
+-- looks through those of their own.
 create table unindexed_messages (
-    id bigint primary key
+    id       bigint primary key,
+    sender   bigint not null,
+    receiver bigint not null
 );
+create index unindexed_messages_of_sender on unindexed_messages (sender, id);
+create index unindexed_messages_of_receiver on unindexed_messages (receiver, id);
 
 -- At most one row, from the first start with --search on. next_id: messages up to it were there before, and are to be indexed.
 create table search_build (
@@ -20,28 +25,41 @@ create table search_build (
     next_id bigint not null
 );
 
--- Eight letters and digits that are in no word, so that each three of them tell few users apart from all others.
-create or replace function search_token(key bigint) returns text language sql immutable strict parallel safe as $$
-    select chr(48 + (n % 10)::int) || chr(97 + (n / 10 % 26)::int)
+-- Eight letters and digits that are in no word, so that each three of them tell few users apart from all others. In plpgsql: what SQL
+-- cannot inline costs eighty times as much.
+create or replace function search_token(key bigint) returns text language plpgsql immutable strict parallel safe as $$
+declare
+    n bigint := key % 2147483647 * 1103515245 % 2147483647;
+begin
+    return chr(48 + (n % 10)::int) || chr(97 + (n / 10 % 26)::int)
         || chr(48 + (n / 260 % 10)::int) || chr(97 + (n / 2600 % 26)::int)
         || chr(48 + (n / 67600 % 10)::int) || chr(97 + (n / 676000 % 26)::int)
-        || chr(48 + (n / 17576000 % 10)::int) || chr(97 + (n / 175760000 % 26)::int)
-    from (select key % 2147483647 * 1103515245 % 2147483647 as n) as mixed
+        || chr(48 + (n / 17576000 % 10)::int) || chr(97 + (n / 175760000 % 26)::int);
+end
 $$;
 
 -- The words of an entry; null where nobody may find it.
-create or replace function search_words(thread_id bigint, users bigint[], words text) returns text language sql immutable parallel safe as $$
-    select search_token(thread_id * 2 + 1) || ' ' || string_agg(search_token(u.key * 2), ' ') || words
-    from unnest(users) as u (key) where u.key is not null
+create or replace function search_words(thread_id bigint, one bigint, two bigint, words text) returns text
+language plpgsql immutable parallel safe as $$
+begin
+    if coalesce(one, two) is null then
+        return null;
+    end if;
+    return search_token(thread_id * 2 + 1) || ' ' || coalesce(search_token(one * 2) || ' ', '')
+        || coalesce(search_token(two * 2), '') || words;
+end
 $$;
 
 -- The newest entries below one that a user may find, as far as the index tells. Sessions that read make no bitmaps, by which
--- alone the index can be read: here they do.
+-- alone the index can be read: here they do. The index gives all that match, which are read and sorted, however few are wanted. So the
+-- newest rows are read first, without it, and more of them as long as they are rich in what is searched for.
 create or replace function search_entries(user_key bigint, thread_id bigint, patterns text[], below bigint, most bigint)
 returns bigint[] language plpgsql stable set enable_bitmapscan = on as $$
 declare
     condition text := format('words like %L', '%' || search_token(user_key * 2) || '%');
     pattern text;
+    read_most bigint := 2048;
+    read bigint;
     found bigint[];
 begin
     if thread_id is not null then
@@ -49,6 +67,17 @@ begin
     end if;
     foreach pattern in array patterns loop
         condition := condition || format(' and words like %L', '%' || pattern || '%');
+    end loop;
+    loop
+        execute 'select count(*), array_agg(id order by id desc) filter (where ' || condition
+            || ') from (select id, words from message_words where id < $1 order by id desc limit $2) as newest'
+            into read, found using below, read_most;
+        found := coalesce(found, '{}');
+        if cardinality(found) >= most or read < read_most then
+            return found[1:most::int];
+        end if;
+        exit when cardinality(found) * 8 < most or read_most > 100000;
+        read_most := read_most * 8;
     end loop;
     execute 'select array_agg(id) from (select id from (select id from message_words where ' || condition
         || ' and id + 0 < $1 offset 0) as matching order by id desc limit $2) as newest'
@@ -78,16 +107,19 @@ begin
     if message_ids is null then
         return;
     end if;
+    -- Of a text without any word a space is left.
     insert into message_words as e (id, words, version)
         select m.id * 2,
-            search_words(thread_ids[m.thread], array[user_keys[m.sender], user_keys[m.receiver]], m.folded), 0
+            search_words(thread_ids[m.thread], user_keys[m.sender], user_keys[m.receiver], m.folded), 0
         from unnest(message_ids, threads_of, senders, receivers, $24) as m (id, thread, sender, receiver, folded)
-        where m.folded is not null
-        on conflict do nothing;
+        where length(m.folded) > 1
+        on conflict (id) do update set words = excluded.words, version = excluded.version;
     if array_position($24, null) is not null then
-        insert into unindexed_messages (id)
-            select m.id from unnest(message_ids, $24) as m (id, folded) where m.folded is null
-            on conflict do nothing;
+        insert into unindexed_messages (id, sender, receiver)
+            select m.id, user_keys[m.sender], user_keys[m.receiver]
+            from unnest(message_ids, senders, receivers, $24) as m (id, sender, receiver, folded)
+            where m.folded is null
+            on conflict (id) do update set id = excluded.id;
     end if;
 end
 $$;

@@ -1,6 +1,6 @@
 //! Messages that a user finds by words.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use netrox_proto::{
     ids::UserId,
@@ -56,7 +56,7 @@ pub(super) async fn page(
     if words.is_empty() {
         return Ok(SearchMessagesResponse::default());
     }
-    let search = Search { user: &user, thread, words };
+    let search = Arc::new(Search { key: user.key, user: user.id(), thread, words });
     let limit = usize::try_from(limit).unwrap_or_default();
     let found = store.search(&search, before, limit).await?;
     shown(store, &user, found).await

@@ -20,15 +20,15 @@ pub(crate) struct EndUpload(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct CountFiles(pub(crate) UserId);
 
-/// Indexes some of the messages that are not indexed.
+/// Indexes some of the messages that are not indexed, at most so many. Refused where that takes too long at the moment.
 #[derive(Debug)]
-pub(crate) struct IndexMessages;
+pub(crate) struct IndexMessages(pub(crate) usize);
 
 impl Verb for IndexMessages {
     type Answer = Built;
 
     fn into_write(self) -> Write {
-        Write::Upkeep(UpkeepWrite::IndexMessages)
+        Write::Upkeep(UpkeepWrite::IndexMessages(self.0))
     }
 }
 
@@ -69,8 +69,8 @@ pub(super) async fn write(
         };
         let mut written = Written::Nothing;
         match write {
-            UpkeepWrite::IndexMessages => {
-                written = Written::Built(transaction.index_some().await?);
+            UpkeepWrite::IndexMessages(most) => {
+                written = Written::Built(transaction.index_some(*most).await?);
             }
             UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,
             UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,

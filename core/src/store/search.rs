@@ -8,6 +8,7 @@
 //! * [`entry`]: what the index has of a message.
 //! * [`sqlite`], [`postgres`]: the index of each engine, and how it is turned on and off.
 //! * [`build`]: what was stored before it, or without it.
+//! * [`damage`]: what becomes of an index that is not sound.
 //! * [`find`]: the newest messages with all words.
 //!
 //! An entry is written in the transaction of its message, unless there is very much text in it: then the message is noted in
@@ -16,6 +17,7 @@
 //! cores without it, also of versions that do not know it.
 
 pub(super) mod build;
+mod damage;
 pub(crate) mod entry;
 mod find;
 mod fold;
@@ -24,7 +26,8 @@ pub(super) mod sqlite;
 mod words;
 
 pub(crate) use self::{
-    build::Built,
+    build::{Built, Left},
+    damage::Damage,
     entry::Budget,
     find::{Found, Search},
     words::Words,

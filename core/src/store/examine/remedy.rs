@@ -51,6 +51,9 @@ pub(super) fn of(error: &OpenError) -> &'static str {
         OpenError::SearchNotMade(_) => {
             "start a core with --search once as the owner of the tables, or give them to ROLE"
         }
+        OpenError::SearchLocked { .. } => {
+            "wait for the end of the transaction that it names, or end it with pg_terminate_backend"
+        }
         OpenError::SessionSettings | OpenError::Pooler(_) => {
             "give the address of the server itself in --database-url, not that of a pooler"
         }

@@ -8,16 +8,19 @@ use crate::store::{
     user::UserKey,
 };
 
-/// Bytes of a folded text that are indexed. No text that a core takes by default has more.
+/// Bytes of a folded text that are indexed. One that a core takes by default has fewer, unless folding makes it longer: of a script
+/// without spaces, say.
 const MOST_OF_A_TEXT: usize = 32 * 1024;
-/// The same of a transaction: each three letters may be a place of the index by themselves, and senders wait.
-const MOST_AT_A_TIME: usize = 2 * MOST_OF_A_TEXT;
+/// The same of a transaction, for which senders wait: a full batch of messages of five hundred bytes.
+pub(super) const MOST_AT_A_TIME: usize = 512 * 1024;
 
 /// By its number: the id of the message times two, and one more for what its receiver alone sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(super) number: i64,
     pub(super) thread_id: i64,
+    /// Whose message it is.
+    participants: [UserKey; 2],
     /// Who may find it.
     pub(super) users: [Option<UserKey>; 2],
     /// Folded; `None` where nobody may find it.
@@ -30,6 +33,24 @@ impl Entry {
     pub(crate) fn number(&self) -> i64 {
         self.number
     }
+
+    /// Of its words.
+    pub(super) fn bytes(&self) -> usize {
+        self.words.as_ref().map_or(0, String::len)
+    }
+}
+
+/// A message that is to be indexed later, and its participants, who look for it meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(super) id: i64,
+    pub(super) participants: [UserKey; 2],
+}
+
+impl Note {
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
 }
 
 /// What of a message decides who finds it by what.
@@ -37,6 +58,8 @@ impl Entry {
 struct State<'a> {
     id: i64,
     thread_id: i64,
+    participants: [UserKey; 2],
+    /// Where they see it.
     sender: Option<UserKey>,
     /// If the message was shown to them.
     receiver: Option<UserKey>,
@@ -48,11 +71,11 @@ struct State<'a> {
 
 /// The entries of a message, also those that nobody may find.
 fn entries(state: State<'_>) -> [Entry; 2] {
-    let State { id, thread_id, sender, receiver, body, earlier, version } = state;
+    let State { id, thread_id, participants, sender, receiver, body, earlier, version } = state;
     let entry = |number, users: [Option<UserKey>; 2], text: &str| {
         let is_found = users.iter().any(Option::is_some) && !text.is_empty();
         let words = is_found.then(|| indexed(text)).filter(|words| words.len() > 1);
-        Entry { number, thread_id, users, words, version }
+        Entry { number, thread_id, participants, users, words, version }
     };
     match earlier {
         None => {
@@ -70,7 +93,11 @@ fn indexed(text: &str) -> String {
     let mut folded = fold(text);
     if folded.len() > MOST_OF_A_TEXT {
         folded.truncate(folded.floor_char_boundary(MOST_OF_A_TEXT));
-        folded.truncate(folded.rfind(' ').map_or(folded.len(), |end| end + 1));
+        // It begins with a space. Where there is no other, it is one word.
+        match folded.rfind(' ').filter(|end| *end > 0) {
+            Some(end) => folded.truncate(end + 1),
+            None => folded.push(' '),
+        }
     }
     folded
 }
@@ -99,13 +126,13 @@ impl Budget {
     }
 
     /// Takes the words from the entries that there is no room for; gives the messages of these.
-    pub(crate) fn cut(&mut self, entries: &mut [Entry]) -> Vec<i64> {
+    pub(crate) fn cut(&mut self, entries: &mut [Entry]) -> Vec<Note> {
         let mut later = Vec::new();
         for entry in entries {
-            let bytes = entry.words.as_ref().map_or(0, String::len);
-            if !self.takes(bytes) {
+            if !self.takes(entry.bytes()) {
                 entry.words = None;
-                later.push(message_of(entry.number));
+                let (id, participants) = (message_of(entry.number), entry.participants);
+                later.push(Note { id, participants });
             }
         }
         later
@@ -142,6 +169,7 @@ pub(super) fn of_row(row: &MessageRow) -> [Entry; 2] {
     entries(State {
         id: row.id,
         thread_id: row.thread_id,
+        participants: [row.sender, row.receiver],
         sender: (!row.deleted && !row.hidden_for_sender).then_some(row.sender),
         receiver: (is_shown && !row.deleted && !row.hidden_for_receiver).then_some(row.receiver),
         body: &row.body,
@@ -152,8 +180,9 @@ pub(super) fn of_row(row: &MessageRow) -> [Entry; 2] {
 
 /// Of a message that there is not.
 pub(super) fn of_none(id: i64) -> [Entry; 2] {
-    let (thread_id, body, earlier, version) = (0, "", None, 0);
-    entries(State { id, thread_id, sender: None, receiver: None, body, earlier, version })
+    let (thread_id, participants, body, version) = (0, [UserKey(0); 2], "", 0);
+    let (sender, receiver, earlier) = (None, None, None);
+    entries(State { id, thread_id, participants, sender, receiver, body, earlier, version })
 }
 
 /// What a batch adds to the index; in the order of their numbers.
@@ -164,6 +193,7 @@ pub(crate) fn of_new(rows: &Rows<'_>) -> Result<Vec<Entry>, std::str::Utf8Error>
         let [entry, _] = entries(State {
             id: row.id,
             thread_id: row.thread_id,
+            participants: [row.sender, row.receiver],
             sender: Some(row.sender),
             receiver: row.receiver_seq.map(|_| row.receiver),
             body,
@@ -184,6 +214,7 @@ pub(crate) fn of_changed(rows: &Rows<'_>) -> Vec<Entry> {
         entries(State {
             id: row.id,
             thread_id: row.thread_id,
+            participants: [row.sender, row.receiver],
             sender: (!row.deleted && !row.hidden_for_sender).then_some(row.sender),
             receiver: receiver.filter(|_| row.last_receiver_seq.is_some()),
             body: &row.body,
@@ -207,7 +238,8 @@ mod tests {
         earlier: Option<&str>,
     ) -> Vec<(i64, [Option<UserKey>; 2], String)> {
         let (id, thread_id, body, version) = (7, 3, "New text", 9);
-        let state = State { id, thread_id, sender, receiver, body, earlier, version };
+        let participants = [UserKey(1), UserKey(2)];
+        let state = State { id, thread_id, participants, sender, receiver, body, earlier, version };
         let entries = entries(state).into_iter();
         let found = entries.filter_map(|it| Some((it.number, it.users, it.words?)));
         found.collect()
@@ -236,17 +268,30 @@ mod tests {
         let entry = |id: i64| Entry {
             number: of_both(id),
             thread_id: 1,
+            participants: [UserKey(1), UserKey(2)],
             users: [SENDER, RECEIVER],
             words: Some(folded.clone()),
             version: 1,
         };
-        let mut entries: Vec<_> = (1..=4).map(entry).collect();
-        assert_eq!(Budget::default().cut(&mut entries), [3, 4]);
-        let kept: Vec<_> = entries.iter().map(|entry| entry.words.is_some()).collect();
-        assert_eq!(kept, [true, true, false, false]);
+        const FITTING: usize = MOST_AT_A_TIME / MOST_OF_A_TEXT;
+        let mut entries: Vec<_> = (1..=FITTING as i64 + 2).map(entry).collect();
+        let later = Budget::default().cut(&mut entries);
+        let later: Vec<_> = later.iter().map(|note| (note.id, note.participants)).collect();
+        let participants = [UserKey(1), UserKey(2)];
+        let last = [FITTING as i64 + 1, FITTING as i64 + 2];
+        assert_eq!(later, last.map(|id| (id, participants)));
+        assert_eq!(entries.iter().filter(|entry| entry.words.is_some()).count(), FITTING);
         let mut budget = Budget::default();
-        let folded = (0..3).filter_map(|_| budget.fold(&long)).count();
-        assert_eq!((folded, budget.fold("short")), (2, Some(" short ".to_owned())));
+        let folded = (0..FITTING + 1).filter_map(|_| budget.fold(&long)).count();
+        assert_eq!((folded, budget.fold(&long)), (FITTING, None));
+        assert_eq!(Budget::default().fold("Short").as_deref(), Some(" short "));
+    }
+
+    #[test]
+    fn one_long_word_is_indexed_as_far_as_it_goes() {
+        let folded = indexed(&"x".repeat(2 * MOST_OF_A_TEXT));
+        assert_eq!(folded.len(), MOST_OF_A_TEXT + 1);
+        assert!(folded.starts_with(" xxx") && folded.ends_with("xxx "));
     }
 
     #[test]

@@ -1,21 +1,26 @@
 //! Messages with all words of a query: what the index finds, and of it what is so.
 
+use std::{io, sync::Arc};
+
+use netrox_proto::ids::UserId;
 use sqlx::SqlitePool;
 
 use super::{entry, words::Words};
 use crate::store::{
     Error, Store,
     engine::{READ_TIMEOUT, Readers, read, within},
-    error::has_code,
+    error::{QUERY_CANCELED, has_code, is_of_index},
     message::{Participant, ParticipantsRow, with_participants},
-    user::UserRow,
+    user::UserKey,
 };
 
-/// What the index is asked for at a time, and read of the table, at most and at least.
+/// What the index is asked for at a time, at most.
 const MOST_AT_A_TIME: usize = 256;
+/// The same at least, and what is read of the table and compared at a time.
 const LEAST_AT_A_TIME: usize = 32;
-/// What is read for a page: where more of what the index finds is not so, the page is short.
+/// What is compared for a page: where more of what the index finds is not so, the page is short.
 const MOST_FOR_A_PAGE: usize = 1_024;
+const BYTES_FOR_A_PAGE: usize = 4 * 1024 * 1024;
 
 const SQLITE_ENTRIES: &str = "\
     select rowid from message_words where message_words match $1 and rowid < $2
@@ -23,25 +28,19 @@ const SQLITE_ENTRIES: &str = "\
 const POSTGRES_ENTRIES: &str = "select search_entries($1, $2, $3, $4, $5)";
 const SQLITE_MESSAGES: &str = with_participants!("m.id in (select value from json_each($1))");
 const POSTGRES_MESSAGES: &str = with_participants!("m.id = any($1)");
-
-/// Of those that are not indexed, the newest: where they are few, none is missed. Elsewhere others index them meanwhile.
-macro_rules! unindexed {
-    ($join:literal) => {
-        concat!(
-            "select m.id from (select id from unindexed_messages order by id desc limit 512) u ",
-            $join,
-            " messages m on m.id = u.id where (m.sender = $1 or m.receiver = $1) and m.id < $2
-            order by m.id desc"
-        )
-    };
-}
-const UNINDEXED: &str = unindexed!("cross join");
-const POSTGRES_UNINDEXED: &str = unindexed!("join");
+/// The newest of the user's own that are not indexed: $3 of them at most. None is both sent and received by one.
+const UNINDEXED: &str = "\
+    select id from (
+        select * from (select id from unindexed_messages where sender = $1 and id < $2 order by id desc limit $3) sent
+        union all
+        select * from (select id from unindexed_messages where receiver = $1 and id < $2 order by id desc limit $3) received
+    ) own order by id desc limit $3";
 
 /// What is searched for.
 #[derive(Debug)]
-pub(crate) struct Search<'a> {
-    pub(crate) user: &'a UserRow,
+pub(crate) struct Search {
+    pub(crate) key: UserKey,
+    pub(crate) user: UserId,
     /// Of one thread alone.
     pub(crate) thread: Option<i64>,
     pub(crate) words: Words,
@@ -55,13 +54,52 @@ pub(crate) struct Found {
     pub(crate) next: Option<i64>,
 }
 
-impl Search<'_> {
+/// How much is compared for a page yet.
+#[derive(Debug)]
+struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { rows: MOST_FOR_A_PAGE, bytes: BYTES_FOR_A_PAGE }
+    }
+}
+
+impl Room {
+    fn is_left(&self) -> bool {
+        self.rows > 0 && self.bytes > 0
+    }
+
+    fn take(&mut self, rows: &[ParticipantsRow]) {
+        let bytes: usize = rows.iter().map(|row| row.message.body.len()).sum();
+        self.rows = self.rows.saturating_sub(rows.len());
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+impl Search {
     /// As whom the user finds it, if they do.
     fn finds(&self, row: &ParticipantsRow) -> Option<Participant> {
-        let participant = row.participant(self.user.id())?;
+        let participant = row.participant(self.user)?;
         let is_here = self.thread.is_none_or(|thread| row.message.thread_id == thread);
         let text = row.message.text_for(participant)?;
         (is_here && self.words.are_in(&text)).then_some(participant)
+    }
+
+    /// Those that are found, the newest first. Where others do not wait: there may be much text.
+    async fn compare(
+        self: &Arc<Self>,
+        mut rows: Vec<ParticipantsRow>,
+    ) -> Result<Vec<(Participant, ParticipantsRow)>, Error> {
+        let search = Arc::clone(self);
+        let compare = move || {
+            rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.message.id));
+            rows.into_iter().filter_map(|row| Some((search.finds(&row)?, row))).collect()
+        };
+        let compared = tokio::task::spawn_blocking(compare).await;
+        compared.map_err(|error| Error::Unavailable(sqlx::Error::Io(io::Error::other(error))))
     }
 }
 
@@ -69,63 +107,80 @@ impl Store {
     /// The newest messages that a user finds, older than `before`.
     pub(crate) async fn search(
         &self,
-        search: &Search<'_>,
-        before: i64,
+        search: &Arc<Search>,
+        mut before: i64,
         limit: usize,
     ) -> Result<Found, Error> {
+        self.index_damage.refuse()?;
         let mut found = Found::default();
         // First: what is indexed meanwhile is in the index then.
         let unindexed = self.unindexed(search, before).await?;
-        let (mut before, mut read) = (before, 0);
-        while read < MOST_FOR_A_PAGE {
+        // There may be more of them behind it.
+        let read_to = unindexed.last().filter(|_| unindexed.len() >= MOST_FOR_A_PAGE).copied();
+        let mut room = Room::default();
+        loop {
             let wanted = (limit + 1 - found.messages.len()).clamp(LEAST_AT_A_TIME, MOST_AT_A_TIME);
             let below = entry::before(before);
             let entries = self.indexed_entries(search, below, wanted).await?;
-            let last = entries.last().map(|last| entry::message_of(*last));
-            let last = last.filter(|_| entries.len() >= wanted);
-            let is_here = |id: &&i64| **id < before && last.is_none_or(|last| **id >= last);
+            let indexed_to = entries.last().filter(|_| entries.len() >= wanted);
+            let end = indexed_to.map(|number| entry::message_of(*number)).max(read_to);
             let indexed = entries.iter().map(|number| entry::message_of(*number));
+            let is_here = |id: &i64| *id < before && end.is_none_or(|end| *id >= end);
             let mut ids: Vec<_> =
-                indexed.chain(unindexed.iter().filter(is_here).copied()).collect();
-            ids.sort_unstable();
+                indexed.chain(unindexed.iter().copied()).filter(is_here).collect();
+            ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
             ids.dedup();
-            let mut rows = self.messages_by_id(&ids).await?;
-            rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.message.id));
-            for row in rows {
-                let Some(participant) = search.finds(&row) else { continue };
-                if found.messages.len() == limit {
-                    found.next = found.messages.last().map(|(_, row)| row.message.id);
+            for ids in ids.chunks(LEAST_AT_A_TIME) {
+                if !room.is_left() {
+                    found.next = Some(before);
                     return Ok(found);
                 }
-                found.messages.push((participant, row));
+                let rows = self.messages_by_id(ids).await?;
+                room.take(&rows);
+                for message in search.compare(rows).await? {
+                    if found.messages.len() == limit {
+                        found.next = found.messages.last().map(|(_, row)| row.message.id);
+                        return Ok(found);
+                    }
+                    found.messages.push(message);
+                }
+                before = ids.last().copied().unwrap_or(before);
             }
-            let Some(last) = last else { return Ok(found) };
-            before = last;
-            read += ids.len();
+            let Some(end) = end else { return Ok(found) };
+            before = end;
+            if !room.is_left() || read_to.is_some_and(|read_to| read_to >= end) {
+                found.next = Some(end);
+                return Ok(found);
+            }
         }
-        found.next = Some(before);
-        Ok(found)
     }
 
-    async fn unindexed(&self, search: &Search<'_>, before: i64) -> Result<Vec<i64>, Error> {
-        let statement = match self.readers()? {
-            Readers::Sqlite(_) => UNINDEXED,
-            Readers::Postgres(_) => POSTGRES_UNINDEXED,
-        };
-        let user = search.user.key;
-        read!(self, fetch_all, sqlx::query_scalar(statement).bind(user).bind(before))
+    /// Whether there is an index that is not used any more.
+    pub(crate) fn has_damaged_index(&self) -> bool {
+        self.index_damage.is_found()
+    }
+
+    async fn unindexed(&self, search: &Search, before: i64) -> Result<Vec<i64>, Error> {
+        let (key, most) = (search.key, MOST_FOR_A_PAGE as i64);
+        read!(self, fetch_all, sqlx::query_scalar(UNINDEXED).bind(key).bind(before).bind(most))
     }
 
     /// The newest entries below one, as far as the index tells.
     async fn indexed_entries(
         &self,
-        search: &Search<'_>,
+        search: &Search,
         below: i64,
         most: usize,
     ) -> Result<Vec<i64>, Error> {
         match self.readers()? {
             Readers::Sqlite(pool) => {
-                self.known(entries_of_sqlite(pool, search, below, most as i64).await)
+                match entries_of_sqlite(pool, search, below, most as i64).await {
+                    Err(error) if is_of_index(&error) => {
+                        self.index_damage.find(&error);
+                        self.index_damage.refuse().map(|()| Vec::new())
+                    }
+                    read => self.known(read),
+                }
             }
             Readers::Postgres(pool) => {
                 let read = async {
@@ -133,7 +188,7 @@ impl Store {
                     let patterns: Vec<String> =
                         search.words.patterns().into_iter().map(str::to_owned).collect();
                     let query = sqlx::query_scalar(POSTGRES_ENTRIES)
-                        .bind(search.user.key)
+                        .bind(search.key)
                         .bind(search.thread)
                         .bind(patterns)
                         .bind(below)
@@ -171,15 +226,12 @@ impl Store {
     }
 }
 
-/// By the limit for a statement.
-const QUERY_CANCELED: &str = "57014";
-
 async fn entries_of_sqlite(
     pool: &SqlitePool,
-    search: &Search<'_>,
+    search: &Search,
     below: i64,
     most: i64,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let query = super::sqlite::query(search.user.key, search.thread, &search.words.trigrams());
+    let query = super::sqlite::query(search.key, search.thread, &search.words.trigrams());
     sqlx::query_scalar(SQLITE_ENTRIES).bind(query).bind(below).bind(most).fetch_all(pool).await
 }

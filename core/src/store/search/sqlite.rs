@@ -3,7 +3,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::entry::Entry;
+use super::entry::{Entry, Note};
 use crate::store::user::UserKey;
 
 const IS_BUILT: &str = "select exists (select 1 from search_build)";
@@ -16,10 +16,11 @@ const FOLLOW_REMOVALS: &str = "\
         delete from message_words where rowid in (old.id * 2, old.id * 2 + 1);
         delete from unindexed_messages where id = old.id;
     end";
-/// While no core indexes what it writes.
+/// While no core indexes what it writes. Not "or ignore": what the statement says that fires them counts within.
 const NOTE_INSERTS: &str = "\
     create trigger if not exists unindexed_inserts after insert on messages begin
-        insert or ignore into unindexed_messages (id) values (new.id);
+        insert into unindexed_messages (id, sender, receiver) select new.id, new.sender, new.receiver
+            where not exists (select 1 from unindexed_messages where id = new.id);
     end";
 const NOTE_UPDATES: &str = "\
     create trigger if not exists unindexed_updates
@@ -31,28 +32,67 @@ const NOTE_UPDATES: &str = "\
             or (old.receiver_seq is null) <> (new.receiver_seq is null)
     begin
         delete from message_words where rowid in (new.id * 2, new.id * 2 + 1);
-        insert or ignore into unindexed_messages (id) values (new.id);
+        insert into unindexed_messages (id, sender, receiver) select new.id, new.sender, new.receiver
+            where not exists (select 1 from unindexed_messages where id = new.id);
     end";
 const NOTE_NO_INSERTS: &str = "drop trigger if exists unindexed_inserts";
 const NOTE_NO_UPDATES: &str = "drop trigger if exists unindexed_updates";
 const DELETE: &str = "delete from message_words where rowid in (select value from json_each($1))";
-const NOTE: &str = "insert or ignore into unindexed_messages (id) select value from json_each($1)";
+const NOTE: &str = "\
+    insert or ignore into unindexed_messages (id, sender, receiver)
+    select value ->> 0, value ->> 1, value ->> 2 from json_each($1)";
 const INSERT: &str = "\
     insert or replace into message_words (rowid, words)
     select value ->> 0, value ->> 1 from json_each($1)";
 
+/// Of an index that was found damaged.
+const IS_DAMAGED: &str = "select exists (select 1 from search_build where next_id = -1)";
+/// Nothing follows it any more, and the next start makes it anew.
+const GIVE_UP: [&str; 4] = [
+    NOTE_NO_INSERTS,
+    NOTE_NO_UPDATES,
+    "drop trigger if exists unindexed_removals",
+    "insert into search_build (id, next_id) values (1, -1) on conflict (id) do update set next_id = -1 where next_id <> -1",
+];
+const REMOVE: [&str; 4] = [
+    "drop table message_words",
+    MAKE,
+    "delete from unindexed_messages",
+    "delete from search_build",
+];
+/// As its migration does.
+const MAKE: &str = "\
+create virtual table message_words using fts5 (
+    words, content='', contentless_delete=1, detail=none, tokenize='trigram case_sensitive 1'
+)";
+
 /// Has the writer that follows index what it writes, or triggers note it where there is an index. To be called before anything is
-/// written, by who alone writes.
+/// written, by who alone writes. An index that is damaged goes, and is made anew.
 pub(in crate::store) async fn enter(
     connection: &mut SqliteConnection,
     searches: bool,
 ) -> Result<(), sqlx::Error> {
+    let is_damaged: bool = sqlx::query_scalar(IS_DAMAGED).fetch_one(&mut *connection).await?;
+    if is_damaged {
+        run(connection, &REMOVE).await?;
+        tracing::info!("the index for search was damaged, and is removed: --search makes it anew");
+    }
     let is_built: bool = sqlx::query_scalar(IS_BUILT).fetch_one(&mut *connection).await?;
-    let statements: &[&'static str] = match (searches, is_built) {
-        (false, false) => return Ok(()),
-        (false, true) => &[NOTE_INSERTS, NOTE_UPDATES],
-        (true, _) => &[NOTE_NO_INSERTS, NOTE_NO_UPDATES, FOLLOW_REMOVALS, BEGIN_BUILD],
-    };
+    match (searches, is_built) {
+        (false, false) => Ok(()),
+        (false, true) => run(connection, &[NOTE_INSERTS, NOTE_UPDATES]).await,
+        (true, _) => {
+            let statements = [NOTE_NO_INSERTS, NOTE_NO_UPDATES, FOLLOW_REMOVALS, BEGIN_BUILD];
+            run(connection, &statements).await
+        }
+    }
+}
+
+/// In a transaction of their own.
+async fn run(
+    connection: &mut SqliteConnection,
+    statements: &[&'static str],
+) -> Result<(), sqlx::Error> {
     sqlx::query("begin immediate").execute(&mut *connection).await?;
     for statement in statements {
         if let Err(error) = sqlx::query(*statement).execute(&mut *connection).await {
@@ -62,6 +102,16 @@ pub(in crate::store) async fn enter(
         }
     }
     sqlx::query("commit").execute(connection).await.map(drop)
+}
+
+/// Leaves a damaged index alone, in a transaction.
+pub(in crate::store) async fn give_up(
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    for statement in GIVE_UP {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Stores new entries, and those of messages that were changed, in the transaction of these.
@@ -85,12 +135,17 @@ pub(in crate::store) async fn store(
 /// Notes messages that are to be indexed later.
 pub(in crate::store) async fn note(
     connection: &mut SqliteConnection,
-    messages: &[i64],
+    notes: &[Note],
 ) -> Result<(), sqlx::Error> {
-    if messages.is_empty() {
+    if notes.is_empty() {
         return Ok(());
     }
-    sqlx::query(NOTE).bind(json(&messages)?).execute(connection).await.map(drop)
+    let row = |note: &Note| {
+        let [UserKey(sender), UserKey(receiver)] = note.participants;
+        [note.id, sender, receiver]
+    };
+    let rows: Vec<_> = notes.iter().map(row).collect();
+    sqlx::query(NOTE).bind(json(&rows)?).execute(connection).await.map(drop)
 }
 
 fn json<T: serde::Serialize>(rows: &T) -> Result<String, sqlx::Error> {
@@ -155,6 +210,12 @@ mod tests {
             assert_eq!(token.chars().count(), 3);
             assert!(token.chars().all(is_unspaced), "{token}");
         }
+    }
+
+    #[test]
+    fn it_is_made_anew_as_it_was_made() {
+        let migration = include_str!("../../../migrations/sqlite/0016_search.sql");
+        assert!(migration.contains(MAKE));
     }
 
     #[test]

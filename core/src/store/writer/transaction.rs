@@ -11,7 +11,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
-    search::{self, Budget, Built},
+    search::{self, Budget, Built, Damage},
     session::{self, Kept, NewNotice, Noted, TooMany},
     upload,
     user::{self, Upsert, UserRow},
@@ -60,6 +60,7 @@ pub(crate) struct WriteTransaction<'a> {
     trace: Trace,
     /// Whether what is stored is indexed.
     searches: bool,
+    damage: &'a Damage,
 }
 
 impl<'a> WriteTransaction<'a> {
@@ -68,9 +69,9 @@ impl<'a> WriteTransaction<'a> {
         memory: Option<&'a mut history::sqlite::Memory>,
         deadline: Option<Instant>,
         trace: Trace,
-        searches: bool,
+        (searches, damage): (bool, &'a Damage),
     ) -> Self {
-        Self { open, memory, deadline, trace, searches }
+        Self { open, memory, deadline, trace, searches, damage }
     }
 
     /// What feeds move in.
@@ -163,14 +164,25 @@ impl<'a> WriteTransaction<'a> {
         Ok(by(self.deadline, upload::end(&mut self.open.connection, path)).await?)
     }
 
-    /// Indexes some of what is not indexed.
-    pub(crate) async fn index_some(&mut self) -> Result<Built, Error> {
-        Ok(by(self.deadline, search::build::step(&mut self.open.connection)).await?)
+    /// Indexes some of what is not indexed, at most so many messages.
+    pub(crate) async fn index_some(&mut self, most: usize) -> Result<Built, Error> {
+        let step = search::build::step(&mut self.open.connection, most);
+        let built = by(self.deadline, step).await.map_err(Error::from);
+        built.inspect_err(|error| self.damage.learn(error))
     }
 
     /// Indexes what a batch inserts and changes.
     async fn index(&mut self, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
-        if !self.searches || rows.messages.is_empty() && rows.changed.is_empty() {
+        if rows.messages.is_empty() && rows.changed.is_empty() {
+            return Ok(());
+        }
+        if self.damage.is_found() {
+            return match &mut self.open.connection {
+                Connection::Sqlite(connection) => search::sqlite::give_up(connection).await,
+                Connection::Postgres(_) => Ok(()),
+            };
+        }
+        if !self.searches {
             return Ok(());
         }
         let mut new =
@@ -179,7 +191,8 @@ impl<'a> WriteTransaction<'a> {
         let mut budget = Budget::default();
         let mut later = budget.cut(&mut changed);
         later.extend(budget.cut(&mut new));
-        later.sort_unstable();
+        later.sort_unstable_by_key(search::entry::Note::id);
+        later.dedup_by_key(|note| note.id());
         match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 search::sqlite::note(connection, &later).await?;
@@ -236,7 +249,13 @@ impl<'a> WriteTransaction<'a> {
     /// Stores what a batch inserts and changes, and commits; durable when it returns.
     pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
         self.trace.note(rows);
-        self.index(rows).await.map_err(|error| CommitError::NotStored(error.into()))?;
+        let damage = self.damage;
+        let not_stored = |error: sqlx::Error| {
+            let error = Error::from(error);
+            damage.learn(&error);
+            CommitError::NotStored(error)
+        };
+        self.index(rows).await.map_err(not_stored)?;
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await
@@ -252,9 +271,12 @@ impl<'a> WriteTransaction<'a> {
             self.open.heard = Instant::now();
         }
         stored.map_err(|error| match error {
-            StoreError::Statement(error) => CommitError::NotStored(error.into()),
+            StoreError::Statement(error) => not_stored(error),
             StoreError::Commit(error) => match Error::from(error) {
-                error if error.leaves_nothing() => CommitError::NotStored(error),
+                error if error.leaves_nothing() => {
+                    damage.learn(&error);
+                    CommitError::NotStored(error)
+                }
                 error => CommitError::InDoubt(error, self.trace),
             },
         })
