@@ -246,7 +246,8 @@ mod tests {
         assert_eq!(kept, [true, true, false, false]);
         let mut budget = Budget::default();
         let folded = (0..3).filter_map(|_| budget.fold(&long)).count();
-        assert_eq!((folded, budget.fold("short")), (2, Some(" short ".to_owned())));
+        assert_eq!((folded, budget.fold(&long)), (2, None));
+        assert_eq!(Budget::default().fold("Short").as_deref(), Some(" short "));
     }
 
     #[test]

@@ -16,10 +16,11 @@ const FOLLOW_REMOVALS: &str = "\
         delete from message_words where rowid in (old.id * 2, old.id * 2 + 1);
         delete from unindexed_messages where id = old.id;
     end";
-/// While no core indexes what it writes.
+/// While no core indexes what it writes. Not "or ignore": what the statement says that fires them counts within.
 const NOTE_INSERTS: &str = "\
     create trigger if not exists unindexed_inserts after insert on messages begin
-        insert or ignore into unindexed_messages (id) values (new.id);
+        insert into unindexed_messages (id) select new.id
+            where not exists (select 1 from unindexed_messages where id = new.id);
     end";
 const NOTE_UPDATES: &str = "\
     create trigger if not exists unindexed_updates
@@ -31,7 +32,8 @@ const NOTE_UPDATES: &str = "\
             or (old.receiver_seq is null) <> (new.receiver_seq is null)
     begin
         delete from message_words where rowid in (new.id * 2, new.id * 2 + 1);
-        insert or ignore into unindexed_messages (id) values (new.id);
+        insert into unindexed_messages (id) select new.id
+            where not exists (select 1 from unindexed_messages where id = new.id);
     end";
 const NOTE_NO_INSERTS: &str = "drop trigger if exists unindexed_inserts";
 const NOTE_NO_UPDATES: &str = "drop trigger if exists unindexed_updates";
