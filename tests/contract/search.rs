@@ -290,7 +290,8 @@ async fn three_of_four_queries_of_each_language_find_their_message() {
         let (mut asked, mut missed) = (0, Vec::new());
         for (_, queries) in messages {
             let id = ids.next().expect("as many");
-            for query in queries {
+            // One of them is a single letter, which nobody may ask for.
+            for query in queries.iter().filter(|query| query.chars().count() > 1) {
                 asked += 1;
                 let found = core.found(&ada, query).await;
                 assert!(found.is_sorted_by(|one, two| one > two), "{query}: {found:?}");
@@ -301,7 +302,7 @@ async fn three_of_four_queries_of_each_language_find_their_message() {
                 assert!(!core.found(&cyd, query).await.contains(&id), "{query}");
             }
         }
-        assert!(asked >= 20, "{name}");
+        assert!(asked >= 19, "{name}");
         let found = asked - missed.len();
         println!("{name}: {found} of {asked}, without {missed:?}");
         assert!(found * 100 >= asked * LEAST_FOUND, "{name}: {found} of {asked}: {missed:?}");
