@@ -50,6 +50,7 @@ impl ErrorReason {
             }
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
+            Self::NotEnabled => Code::Unimplemented,
             Self::Overtaken => Code::Aborted,
             Self::RateLimited | Self::StorageQuotaExceeded | Self::TooManyRevocations => {
                 Code::ResourceExhausted
@@ -87,7 +88,8 @@ impl ErrorReason {
             | Self::StorageQuotaExceeded
             | Self::TooManyRevocations
             | Self::TicketUnknown
-            | Self::TicketExpired => Some(NO_RETRY),
+            | Self::TicketExpired
+            | Self::NotEnabled => Some(NO_RETRY),
         }
     }
 }
@@ -269,6 +271,7 @@ mod tests {
             assert_eq!(Failure::from(&status), failure);
         }
         assert_eq!(all_reasons().count(), 28);
+        assert_eq!(all_reasons().count(), 27);
     }
 
     #[test]

@@ -170,7 +170,8 @@ fn transfer_of(reason: ErrorReason) -> Transfer {
         | ErrorReason::StorageQuotaExceeded
         | ErrorReason::TooManyRevocations
         | ErrorReason::TicketUnknown
-        | ErrorReason::TicketExpired => Transfer::Refused,
+        | ErrorReason::TicketExpired
+        | ErrorReason::NotEnabled => Transfer::Refused,
         ErrorReason::Unspecified
         | ErrorReason::StoreUnavailable
         | ErrorReason::ShuttingDown

@@ -151,7 +151,8 @@ impl Pending {
             | ErrorReason::StorageQuotaExceeded
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
-            | ErrorReason::TicketExpired => {
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,

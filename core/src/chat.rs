@@ -31,6 +31,7 @@ use crate::{
 mod blocks;
 mod list;
 mod pipeline;
+mod search;
 mod thread_page;
 
 pub(crate) use self::list::MessageList;
@@ -48,6 +49,8 @@ pub(crate) struct Chat {
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) windows: Windows,
+    /// Whether messages can be searched for.
+    pub(crate) searches: bool,
 }
 
 #[tonic::async_trait]
@@ -136,6 +139,16 @@ impl ChatService for Chat {
         request: Request<v1::ListBlocksRequest>,
     ) -> Result<Response<v1::ListBlocksResponse>, Status> {
         Ok(Response::new(blocks::page(&self.store, request.into_inner()).await?))
+    }
+
+    async fn search_messages(
+        &self,
+        request: Request<v1::SearchMessagesRequest>,
+    ) -> Result<Response<v1::SearchMessagesResponse>, Status> {
+        if !self.searches {
+            return Err(Error::NotEnabled.into());
+        }
+        Ok(Response::new(search::page(&self.bulk, request.into_inner()).await?))
     }
 
     async fn get_thread(

@@ -31,7 +31,7 @@ pub(crate) use self::{
     directory::{DeleteUser, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
     ticket::{AddTicketKey, SpendTicket, Spent},
-    upkeep::{BeginUpload, CountFiles, EndUpload},
+    upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages},
     write::Verb,
 };
 use crate::{

@@ -50,6 +50,8 @@ pub struct Config {
     pub link_ttl: Duration,
     /// How much of what is kept a user may take.
     pub quotas: Quotas,
+    /// Whether messages are indexed, and can be searched for.
+    pub search: bool,
 }
 
 /// The bus between the cores of a cluster, and how it is entered.
@@ -199,6 +201,7 @@ impl fmt::Debug for Config {
             .field("delete_window", &self.delete_window)
             .field("link_ttl", &self.link_ttl)
             .field("quotas", &self.quotas)
+            .field("search", &self.search)
             .finish_non_exhaustive()
     }
 }

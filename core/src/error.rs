@@ -61,6 +61,8 @@ pub(crate) enum Error {
     TicketUnknown,
     #[error("the time of the ticket is over")]
     TicketExpired,
+    #[error("search is not turned on")]
+    NotEnabled,
     #[error("internal error")]
     Internal,
 }
@@ -94,6 +96,7 @@ impl Error {
             Self::TooManyRevocations { .. } => ErrorReason::TooManyRevocations,
             Self::TicketUnknown => ErrorReason::TicketUnknown,
             Self::TicketExpired => ErrorReason::TicketExpired,
+            Self::NotEnabled => ErrorReason::NotEnabled,
             Self::Internal => ErrorReason::Internal,
         }
     }

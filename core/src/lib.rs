@@ -11,6 +11,7 @@
 //! * [`delivery`]: tells this core's subscriptions and the other cores what was committed; [`subscribe`]: one
 //!   subscription; [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`strangers`], [`health`]: who may call, over which socket, and whether it makes sense.
+//! * [`indexer`]: indexes for search what was stored without an index.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`transfer`]: a whole chat as JSON lines and files, and the way back.
 //! * [`mod@check`]: settings, without a start; [`doctor`]: what is wrong with what a core works on.
@@ -49,6 +50,7 @@ mod epoch;
 mod error;
 mod feed_lookup;
 mod health;
+mod indexer;
 mod lifecycle;
 pub mod lines;
 mod lock;

@@ -34,6 +34,7 @@ use crate::{
     error::Error,
     feed_lookup,
     health::{self, Health},
+    indexer::Indexer,
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
     metrics::Metrics,
@@ -154,9 +155,15 @@ impl Core {
         // Beside it: it takes its time to sync.
         let media = tokio::spawn(open_media(config.media.clone()));
         let require_data = config.require_existing_data;
-        let opened =
-            Store::open(&config.database, expected, require_data, damaged.clone(), config.quotas)
-                .await;
+        let opened = Store::open(
+            &config.database,
+            expected,
+            require_data,
+            damaged.clone(),
+            config.quotas,
+            config.search,
+        )
+        .await;
         let Opened { store, writer, is_new } = opened.map_err(unopened)?;
         mark_made(&config, &locks);
         let media = media.await.map_err(|error| OpenError::Media {
@@ -232,6 +239,12 @@ impl Core {
         };
         tasks.spawn(cleaner.run(cut_off, draining.clone()));
 
+        if config.search {
+            let (store, committer) = (store.for_bulk(), committer.clone());
+            let indexer = Indexer { store, committer, metrics: metrics.search.clone() };
+            tasks.spawn(indexer.run(draining.clone()));
+        }
+
         let (lookup, looking_up) =
             feed_lookup::new(store.clone(), draining.clone(), &metrics.streams.queues);
         tasks.spawn(looking_up);
@@ -245,6 +258,7 @@ impl Core {
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             windows: Windows { edit: config.edit_window, delete: config.delete_window },
+            searches: config.search,
         };
         let places = Arc::new(Semaphore::new(MAX_UPLOADS));
         let free = Arc::downgrade(&places);

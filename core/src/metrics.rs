@@ -3,12 +3,13 @@
 //! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
-//! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.
+//! * [`store`]: connections to the database; [`search`]: the index for search; [`media`]: attachment bytes; [`callers`]: who calls.
 
 mod bus;
 mod callers;
 mod commits;
 mod media;
+mod search;
 mod store;
 mod streams;
 
@@ -22,6 +23,7 @@ pub(crate) use self::{
     callers::{Callers, OfService, Quota, ServiceCalls},
     commits::{CommitFailure, Commits, WaitingWrite},
     media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
+    search::SearchMetrics,
     store::StoreMetrics,
     streams::{ReadCause, Stream, Streams},
 };
@@ -33,6 +35,7 @@ pub struct Metrics {
     pub(crate) streams: Streams,
     pub(crate) bus: BusMetrics,
     pub(crate) store: StoreMetrics,
+    pub(crate) search: SearchMetrics,
     pub(crate) media: MediaMetrics,
     pub(crate) callers: Callers,
     pub(crate) serving: Serving,
@@ -54,6 +57,7 @@ impl Metrics {
             streams: Streams::new(queues.clone()),
             bus: BusMetrics::new(queues.clone()),
             store: StoreMetrics::default(),
+            search: SearchMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
             callers: Callers::default(),
             serving: Serving::default(),
@@ -71,6 +75,7 @@ impl Metrics {
             streams,
             bus,
             store,
+            search,
             media,
             callers,
             serving,
@@ -82,6 +87,7 @@ impl Metrics {
         streams.register(registry);
         bus.register(registry);
         store.register(registry);
+        search.register(registry);
         media.register(registry);
         callers.register(registry);
         registry.register(

@@ -70,6 +70,7 @@ impl QuotaTeller {
             | Error::TooManyRevocations { .. }
             | Error::TicketUnknown
             | Error::TicketExpired
+            | Error::NotEnabled
             | Error::Internal => return,
         };
         self.refused.count(quota);

@@ -118,6 +118,7 @@ async fn open(directory: &TempDir) -> Core {
             delete_window: None,
             link_ttl: Duration::from_secs(300),
             quotas: Quotas::default(),
+            search: false,
         },
         Metrics::default(),
     )
@@ -270,6 +271,7 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         delete_window: None,
         link_ttl: Duration::from_secs(300),
         quotas: Quotas::default(),
+        search: false,
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));

@@ -259,6 +259,10 @@ pub struct Limits {
     /// Marks of what was seen or delivered, a second and user; 0 for no limit.
     pub receipt_rate: u32,
     pub receipt_burst: u32,
+    /// Whether messages can be searched for. The cores index them, the edge tells it.
+    pub search: bool,
+    /// Searches a second and user; 0 for no limit.
+    pub search_rate: u32,
     pub max_connections_per_user: usize,
     pub max_connections: usize,
     /// At a time.
@@ -322,6 +326,8 @@ impl Default for Limits {
             send_burst: 100,
             receipt_rate: 20,
             receipt_burst: 200,
+            search: false,
+            search_rate: 5,
             max_connections_per_user: 16,
             max_connections: 20_000,
             max_uploads_per_user: 4,

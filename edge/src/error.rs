@@ -212,7 +212,8 @@ impl From<Failure> for PublicError {
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
-            | ErrorReason::TicketExpired => Self::internal(failure.message),
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled => Self::internal(failure.message),
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
             ErrorReason::RateLimited => {
                 TooMuch { wait: failure.wait().unwrap_or(RETRY_AFTER) }.into()

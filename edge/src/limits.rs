@@ -57,6 +57,8 @@ pub(crate) struct Limiter {
     sends: Option<Rates<UserId>>,
     /// Absent for no limit.
     receipts: Option<Rates<UserId>>,
+    /// Absent for no limit.
+    searches: Option<Rates<UserId>>,
     held_bytes: Arc<AtomicUsize>,
     /// For want of such memory.
     refused: Counter,
@@ -88,6 +90,7 @@ impl Limiter {
         Self {
             sends: a_second(limits.send_rate, limits.send_burst),
             receipts: a_second(limits.receipt_rate, limits.receipt_burst),
+            searches: a_second(limits.search_rate, limits.search_rate),
             held_bytes,
             refused,
             handshakes: Rates::new(
@@ -135,6 +138,13 @@ impl Limiter {
         let (now, wait) = (Instant::now(), LONGEST_RECEIPT_WAIT);
         let due = self.receipts.as_ref()?.spend(user, 1, now, wait).unwrap_or(now + wait);
         (due > now).then_some(due)
+    }
+
+    /// Counts a search of the user; a refusal where there were too many of late.
+    pub(crate) fn search(&self, user: UserId) -> Result<(), TooMuch> {
+        let Some(searches) = &self.searches else { return Ok(()) };
+        let spent = searches.spend(user, 1, Instant::now(), Duration::ZERO);
+        self.hit(Limit::Searches, spent).map(drop)
     }
 
     /// Room for a command that waits for the rate, free again when it is dropped.
@@ -225,7 +235,7 @@ impl Limiter {
     /// Drops what is kept of users who have done nothing for a while. To be called regularly.
     pub(crate) fn forget_idle(&self) {
         let bytes = [&self.upload_bytes_a_day, &self.upload_bytes_a_second];
-        let all = bytes.into_iter().chain([&self.sends, &self.receipts]).flatten();
+        let all = bytes.into_iter().chain([&self.sends, &self.receipts, &self.searches]).flatten();
         all.chain([&self.handshakes]).for_each(Rates::forget_idle);
     }
 }
@@ -292,9 +302,21 @@ mod tests {
         assert_eq!(now.elapsed(), Duration::from_millis(400));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn as_many_searches_as_the_rate_may_come_at_once() {
+        let limiter = limiter(|_| ());
+        let searched = (0..9).filter(|_| limiter.search(ALICE).is_ok()).count();
+        assert_eq!(searched, 5);
+        let wait = Duration::from_millis(200);
+        assert_eq!(limiter.search(ALICE), Err(TooMuch { wait }));
+        tokio::time::advance(wait).await;
+        assert_eq!(limiter.search(ALICE), Ok(()));
+    }
+
     #[tokio::test]
     async fn rate_zero_is_no_limit() {
-        let limiter = limiter(|config| config.send_rate = 0);
+        let limiter = limiter(|config| (config.send_rate, config.search_rate) = (0, 0));
+        assert!((0..10_000).all(|_| limiter.search(ALICE).is_ok()));
         assert!((0..10_000).all(|_| limiter.send(ALICE, Instant::now()) == Ok(None)));
         assert!(limiter.send_in_turn(ALICE).await.is_ok());
         limiter.forget_idle();

@@ -10,10 +10,10 @@ use netrox_proto::v1::{
     GetThreadRequest, GetUserRecordRequest, GetUsersRequest, ListBlocksRequest,
     ListMessagesRequest, ListSessionsRequest, ListThreadsRequest, ListUsersRequest,
     MarkDeliveredRequest, MarkSeenRequest, RedeemTicketRequest, RevokeTokensRequest,
-    SendMessageRequest, SubscribeRequest, TapUserRequest, UnblockUserRequest, UpsertUsersRequest,
-    admin_service_client::AdminServiceClient, attachment_service_client::AttachmentServiceClient,
-    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
-    session_service_client::SessionServiceClient,
+    SearchMessagesRequest, SendMessageRequest, SubscribeRequest, TapUserRequest,
+    UnblockUserRequest, UpsertUsersRequest, admin_service_client::AdminServiceClient,
+    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
+    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -76,6 +76,10 @@ pub(crate) async fn call_all(
         ("BlockUser", done(unit(chat.block_user(BlockUserRequest::default()).await))),
         ("UnblockUser", done(unit(chat.unblock_user(UnblockUserRequest::default()).await))),
         ("ListBlocks", done(unit(chat.list_blocks(ListBlocksRequest::default()).await))),
+        (
+            "SearchMessages",
+            done(unit(chat.search_messages(SearchMessagesRequest::default()).await)),
+        ),
         ("GetThread", done(unit(chat.get_thread(GetThreadRequest::default()).await))),
         ("GetSend", done(unit(chat.get_send(GetSendRequest::default()).await))),
         ("GetMessage", done(unit(chat.get_message(GetMessageRequest::default()).await))),
@@ -151,7 +155,7 @@ async fn no_method_answers_without_the_credential() {
 /// None of the contract's methods is missing above, and the same calls are let in with it.
 #[tokio::test]
 async fn every_method_answers_with_the_credential() {
-    let core = Core::start().await;
+    let core = Core::start_with(&[("search", "true")]).await;
     let answers = call_all(core.channel().await, Authorization::bearer(SERVICE_TOKEN)).await;
     let mut called: Vec<_> = answers.iter().map(|(method, _)| (*method).to_owned()).collect();
     called.sort();

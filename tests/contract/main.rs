@@ -39,6 +39,7 @@ mod repetition;
 mod request_id;
 mod running;
 mod scopes;
+mod search;
 mod send;
 mod sessions;
 mod shape;

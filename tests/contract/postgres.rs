@@ -52,6 +52,8 @@ mod role_limits;
 mod running;
 mod schema;
 mod schema_choice;
+mod search;
+mod search_cores;
 mod send;
 mod sequences;
 mod sessions;

@@ -32,6 +32,7 @@ fn documented_code(reason: ErrorReason) -> Code {
         ErrorReason::OutcomeUnknown => Code::Unknown,
         ErrorReason::Internal => Code::Internal,
         ErrorReason::Overtaken => Code::Aborted,
+        ErrorReason::NotEnabled => Code::Unimplemented,
         ErrorReason::RateLimited
         | ErrorReason::StorageQuotaExceeded
         | ErrorReason::TooManyRevocations => Code::ResourceExhausted,

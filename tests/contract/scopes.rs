@@ -26,8 +26,10 @@ fn allowed(method: &str) -> &'static [&'static str] {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
         | "MarkDelivered" | "BlockUser" | "UnblockUser" | "UploadAttachment"
         | "DispatchAttachment" => &["send", "edge"],
-        "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
-        | "Subscribe" | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
+        "ListBlocks" | "SearchMessages" | "GetThread" | "GetSend" | "GetMessage"
+        | "ListMessages" | "ListThreads" | "Subscribe" | "GetAttachment" | "DownloadAttachment" => {
+            &["read", "edge"]
+        }
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"
@@ -63,7 +65,8 @@ impl File {
     }
 
     async fn core(&self) -> Core {
-        Core::launch(Core::builder().set("service-tokens-file", self.path())).await
+        let builder = Core::builder().set("search", "true");
+        Core::launch(builder.set("service-tokens-file", self.path())).await
     }
 }
 

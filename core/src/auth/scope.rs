@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 33] = [
+const METHODS: [Method; 34] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -109,6 +109,7 @@ const METHODS: [Method; 33] = [
     both("/netrox.chat.v1.ChatService/BlockUser", Scope::Send),
     both("/netrox.chat.v1.ChatService/UnblockUser", Scope::Send),
     both("/netrox.chat.v1.ChatService/ListBlocks", Scope::Read),
+    both("/netrox.chat.v1.ChatService/SearchMessages", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetThread", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetSend", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetMessage", Scope::Read),

@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     store::{
         batch::StoredMessage,
+        search::Built,
         session::Noted,
         user::{UserKey, UserRow},
     },
@@ -30,6 +31,7 @@ pub(crate) enum Written {
     Marked(Marked),
     Users(Vec<UserRow>),
     Noted(Noted),
+    Built(Built),
     Spent(Spent),
     Nothing,
 }
@@ -113,6 +115,13 @@ impl Answer for Noted {
     fn from_written(written: Written) -> Option<Self> {
         let Written::Noted(noted) = written else { return None };
         Some(noted)
+    }
+}
+
+impl Answer for Built {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Built(built) = written else { return None };
+        Some(built)
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
             Write::Upkeep(
                 UpkeepWrite::BeginUpload(_)
                 | UpkeepWrite::EndUpload(_)
+                | UpkeepWrite::IndexMessages(_)
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

@@ -258,6 +258,11 @@ impl CommitTask {
                 Some(Err(TransactionError::NotStored(error))) => {
                     work.is_not_stored();
                     self.discard(&mut work).await;
+                    // It says nothing of what others write.
+                    if error.is_of_the_moment() && writes.iter().all(Write::is_alone) {
+                        tracing::debug!(%error, "a step of the index for search is given up");
+                        return Err(BatchError::Told(Error::StoreUnavailable));
+                    }
                     let is_last = attempts == ATTEMPTS
                         || begun.elapsed() > LAST_ATTEMPT_AFTER
                         || !work.is_awaited();

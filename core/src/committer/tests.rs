@@ -17,7 +17,7 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = Database::Sqlite(directory.path().join("chat.db"));
     let (damaged, quotas) = (CancellationToken::new(), Quotas::default());
-    let opened = Store::open(&database, Expected::Nothing, false, damaged, quotas).await;
+    let opened = Store::open(&database, Expected::Nothing, false, damaged, quotas, false).await;
     let writer = opened.expect("a database").writer;
     let waits = Waits {
         store: Duration::from_secs(10),

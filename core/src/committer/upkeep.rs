@@ -6,7 +6,7 @@ use super::{
     answer::{Answers, Written},
     write::{UpkeepWrite, Verb, Write},
 };
-use crate::store::{self, writer::WriteTransaction};
+use crate::store::{self, search::Built, writer::WriteTransaction};
 
 /// Notes a file before it is begun.
 #[derive(Debug)]
@@ -19,6 +19,18 @@ pub(crate) struct EndUpload(pub(crate) String);
 /// Sees to it that what the files of a user take is counted, in a batch before that of a file.
 #[derive(Debug)]
 pub(crate) struct CountFiles(pub(crate) UserId);
+
+/// Indexes some of the messages that are not indexed, at most so many. Refused where that takes too long at the moment.
+#[derive(Debug)]
+pub(crate) struct IndexMessages(pub(crate) usize);
+
+impl Verb for IndexMessages {
+    type Answer = Built;
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::IndexMessages(self.0))
+    }
+}
 
 impl Verb for CountFiles {
     type Answer = ();
@@ -55,7 +67,11 @@ pub(super) async fn write(
             Write::Upkeep(write) => write,
             Write::Chat(_) | Write::Directory(_) | Write::Session(_) => continue,
         };
+        let mut written = Written::Nothing;
         match write {
+            UpkeepWrite::IndexMessages(most) => {
+                written = Written::Built(transaction.index_some(*most).await?);
+            }
             UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,
             UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,
             // When the batch asks what the files take.
@@ -64,7 +80,7 @@ pub(super) async fn write(
             UpkeepWrite::TakeRoom => transaction.take_room().await?,
             UpkeepWrite::GiveRoomBack => transaction.give_room_back().await?,
         }
-        answers.set(index, Ok(Written::Nothing));
+        answers.set(index, Ok(written));
     }
     Ok(())
 }

@@ -245,11 +245,14 @@ impl Queued {
 
 /// How many of the writes go into the next transaction.
 fn batch_len(waiting: &[Queued]) -> usize {
+    if waiting.first().is_some_and(|first| first.write.is_alone()) {
+        return 1;
+    }
     let (mut bytes, mut notices) = (0, 0);
     let fits = |queued: &&Queued| {
         bytes += queued.write.size();
         notices += usize::from(takes_a_statement(&queued.write));
-        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES
+        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES && !queued.write.is_alone()
     };
     waiting.iter().take(BATCH_WRITES).take_while(fits).count().max(1)
 }

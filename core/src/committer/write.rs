@@ -67,6 +67,8 @@ pub(crate) enum UpkeepWrite {
     EndUpload(String),
     /// Begins to count what the files of a user take, who has none counted yet; decided by [`plan`](super::plan).
     CountFiles(UserId),
+    /// At most so many of those that are not indexed; in a batch of its own.
+    IndexMessages(usize),
     Probe,
     /// Needs more room than a batch; what it took is given back by the next.
     TakeRoom,
@@ -97,6 +99,12 @@ impl Write {
             | Self::Session(_)
             | Self::Upkeep(_) => None,
         }
+    }
+
+    /// Whether it is written in a transaction of its own: what it locks others lock in another order, and it may fail where they
+    /// would not.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Self::Upkeep(UpkeepWrite::IndexMessages(_)))
     }
 
     /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once; so is who has a ticket.
@@ -164,6 +172,7 @@ impl Write {
             }
             Self::Upkeep(
                 UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::IndexMessages(_)
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

@@ -105,6 +105,22 @@ pub enum OpenError {
          do; connect to the server itself"
     )]
     SessionSettings,
+    #[error(
+        "--search needs the extension pg_trgm, and it cannot be made: {}; as the owner of the database or a superuser run: \
+         create extension pg_trgm (its files come with PostgreSQL's contrib package), or start without --search",
+        Words(.0)
+    )]
+    NoTrigrams(sqlx::Error),
+    #[error(
+        "the index for --search cannot be made: {}; start a core of this version with --search once as the owner of the \
+         tables",
+        Words(.0)
+    )]
+    SearchNotMade(sqlx::Error),
+    #[error(
+        "the index for --search cannot be made: the table messages stayed locked by {holder}; wait for its end, and start again"
+    )]
+    SearchLocked { holder: String },
     #[error("{0}: a pooler is in between; connect to the server itself")]
     Pooler(String),
 }
@@ -229,6 +245,8 @@ const SQLITE_INTERRUPT: u32 = 9;
 const SQLITE_IOERR: u32 = 10;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
+/// Of a virtual table, which the index for search is alone: the tables are well.
+const SQLITE_CORRUPT_VTAB: u32 = SQLITE_CORRUPT | 1 << 8;
 const SQLITE_CANTOPEN: u32 = 14;
 const SQLITE_PROTOCOL: u32 = 15;
 const SQLITE_NOTADB: u32 = 26;
@@ -243,6 +261,8 @@ fn sqlite_meaning(code: u32) -> Meaning {
         // that succeeds proves nothing.
         SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC => return Meaning::Damaged,
         SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS => return Meaning::Damaged,
+        // What is tried again goes without it.
+        SQLITE_CORRUPT_VTAB => return Meaning::Conflict,
         _ => {}
     }
     match code & SQLITE_ERROR_MASK {
@@ -251,6 +271,12 @@ fn sqlite_meaning(code: u32) -> Meaning {
         | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN | SQLITE_PROTOCOL => Meaning::Unavailable,
         _ => Meaning::Rejected,
     }
+}
+
+pub(super) fn is_of_index(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    database.try_downcast_ref::<PgDatabaseError>().is_none()
+        && sqlite_code(&**database) == SQLITE_CORRUPT_VTAB
 }
 
 fn sqlite_code(error: &dyn DatabaseError) -> u32 {
@@ -313,6 +339,9 @@ pub(super) fn leaves_session(error: &sqlx::Error) -> bool {
     })
 }
 
+/// By the limit for a statement.
+pub(super) const QUERY_CANCELED: &str = "57014";
+
 pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     let postgres = database.try_downcast_ref::<PgDatabaseError>();
@@ -346,6 +375,16 @@ impl Error {
         [UNDEFINED_FUNCTION, INSUFFICIENT_PRIVILEGE].iter().any(|code| has_code(self.cause(), code))
     }
 
+    /// Whether the index for search of SQLite is damaged.
+    pub(super) fn is_of_index(&self) -> bool {
+        is_of_index(self.cause())
+    }
+
+    /// Whether a statement took too long, or another transaction was in its way: of a database that is well.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::Conflict(_)) || has_code(self.cause(), QUERY_CANCELED)
+    }
+
     /// Whether too many reads waited for a connection, of a database that is well.
     pub(crate) fn is_for_want_of_readers(&self) -> bool {
         matches!(self, Self::Unavailable(sqlx::Error::PoolTimedOut))
@@ -376,6 +415,8 @@ impl Error {
             // The server has answered that it rolled back; it says more than an error where it ends itself.
             Some(postgres) => matches!(postgres.severity(), PgSeverity::Error),
             // The last frame, without which the others do not count, was never written.
+            // Virtual tables write what they have before that.
+            None if sqlite_code(&**database) == SQLITE_CORRUPT_VTAB => true,
             None => matches!(
                 sqlite_code(&**database) & SQLITE_ERROR_MASK,
                 SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED

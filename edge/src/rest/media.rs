@@ -194,6 +194,7 @@ fn refusal(status: &Status) -> PublicError {
         | R::RateLimited
         | R::StorageQuotaExceeded
         | R::TooManyRevocations
+        | R::NotEnabled
         | R::Internal => failure.into(),
     }
 }

@@ -9,6 +9,7 @@ mod json_body;
 mod mark;
 mod me;
 mod message;
+mod search;
 mod send;
 mod sync;
 #[cfg(test)]
@@ -52,6 +53,7 @@ fn routes() -> [(&'static str, MethodRouter<Edge>); 16] {
         ("/sends/{client_ref}", get(send::one)),
         ("/blocks", get(block::list)),
         ("/blocks/{peer_id}", put(block::block).delete(block::unblock)),
+        ("/search", get(search::search)),
         ("/me", get(me::me)),
         ("/ticket", post(ticket::create)),
         ("/openapi.json", get(description::openapi)),

@@ -390,6 +390,7 @@ impl OnStream {
             | R::TooManyRevocations
             | R::TicketUnknown
             | R::TicketExpired
+            | R::NotEnabled
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

@@ -64,6 +64,7 @@ impl Tally {
             | R::TooManyRevocations
             | R::TicketUnknown
             | R::TicketExpired
+            | R::NotEnabled
             | R::Internal => return,
         };
         self.metrics.refused(refusal);

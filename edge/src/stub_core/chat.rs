@@ -117,6 +117,13 @@ impl ChatService for StubCore {
         self.state().second.list_blocks(&request.into_inner()).map(Response::new)
     }
 
+    async fn search_messages(
+        &self,
+        request: Request<v1::SearchMessagesRequest>,
+    ) -> Result<Response<v1::SearchMessagesResponse>, Status> {
+        self.state().second.search_messages(&request.into_inner()).map(Response::new)
+    }
+
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,

@@ -108,6 +108,7 @@ impl Fate {
             | R::TooManyRevocations
             | R::TicketUnknown
             | R::TicketExpired
+            | R::NotEnabled
             | R::Internal => Self::Broken,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use netrox_edge::config::{AddressRate, Limits};
 
 use super::value::{Limited, Window, duration, number, rate_or_none, window};
@@ -37,6 +37,14 @@ pub(crate) struct CommonLimitArgs {
     /// Time after its sending in which a message may be deleted for both; beyond it `too_late`; as --edit-window
     #[arg(long, value_name = "TIME", default_value = "unlimited", value_parser = window)]
     pub(crate) delete_window: Window,
+
+    /// Let users search their messages, by an index over these; the same for all cores and edges [default: off]
+    ///
+    /// What there is already is indexed in the background. On PostgreSQL it needs the extension pg_trgm.
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) search: bool,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +70,10 @@ pub(crate) struct EdgeLimitArgs {
     /// Marks that a user may make at once before --receipt-rate counts
     #[arg(long, value_name = "N", default_value = "200", value_parser = number::<u32>(1..=1_000_000))]
     pub(crate) receipt_burst: u32,
+
+    /// Searches a second and user; beyond it `rate_limited`; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "5", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) search_rate: u32,
 
     /// WebSockets of a user; beyond it one that is dead or was silent longest is closed with 1008
     #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
@@ -201,6 +213,8 @@ impl EdgeLimitArgs {
             send_burst: self.send_burst,
             receipt_rate: self.receipt_rate,
             receipt_burst: self.receipt_burst,
+            search: common.search,
+            search_rate: self.search_rate,
             max_connections_per_user: self.max_connections_per_user,
             max_connections: self.max_connections,
             max_uploads_per_user: self.max_uploads_per_user,

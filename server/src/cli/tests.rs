@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 115] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 117] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -79,6 +79,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 115] = [
     ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
     ("edit-window", Some("24h"), &["serve", "core", "edge"]),
     ("delete-window", Some("unlimited"), &["serve", "core", "edge"]),
+    ("search", Some("false"), &["serve", "core", "edge"]),
+    ("search-rate", Some("5"), &["serve", "edge"]),
     ("send-rate", Some("50"), &["serve", "edge"]),
     ("send-burst", Some("100"), &["serve", "edge"]),
     ("receipt-rate", Some("20"), &["serve", "edge"]),
@@ -272,6 +274,8 @@ fn every_limit_reaches_the_edge() {
         "--delete-window=33m",
         "--receipt-rate=34",
         "--receipt-burst=35",
+        "--search",
+        "--search-rate=37",
         "--drain-spread=37s",
     ]);
     let expected = Limits {
@@ -284,6 +288,8 @@ fn every_limit_reaches_the_edge() {
         send_burst: 15,
         receipt_rate: 34,
         receipt_burst: 35,
+        search: true,
+        search_rate: 37,
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,

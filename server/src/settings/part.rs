@@ -55,6 +55,7 @@ impl CoreSettings {
             delete_window: limits.common.delete_window.0,
             link_ttl: limits.quotas.link_ttl,
             quotas: limits.quotas.to_quotas(),
+            search: limits.common.search,
         };
         Self { addr: grpc.grpc_addr, config }
     }

@@ -12,7 +12,7 @@ use super::{assert_ended, lines, printed};
 
 each![; serve: what_was_swallowed_stays_so_by_every_way_that_a_chat_moves];
 
-async fn send(chat: &TestChat, from: &User, to: &User, body: &str) -> i64 {
+pub(super) async fn send(chat: &TestChat, from: &User, to: &User, body: &str) -> i64 {
     let request = SendMessageRequest {
         sender_id: from.id.clone(),
         receiver_id: to.id.clone(),

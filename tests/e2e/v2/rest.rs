@@ -12,6 +12,7 @@ mod http_layer;
 mod link;
 mod mark;
 mod message;
+mod search;
 mod send;
 mod sync;
 mod thread;

@@ -7,7 +7,7 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 24] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
@@ -15,6 +15,9 @@ const TABLES: [(&str, &str); 21] = [
     ("thread_states", "select, insert, update"),
     ("messages", "select, insert, update"),
     ("blocks", "select, insert, delete"),
+    ("message_words", "select, insert, update, delete"),
+    ("unindexed_messages", "select, insert, update, delete"),
+    ("search_build", "select, update"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
     ("sent_forms", "select, insert, update"),

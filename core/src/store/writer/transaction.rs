@@ -13,6 +13,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
+    search::{self, Budget, Built, Damage},
     session::{self, Kept, NewNotice, Noted, TooMany},
     ticket::{self, KeyRow, SpentRow},
     upload,
@@ -60,6 +61,9 @@ pub(crate) struct WriteTransaction<'a> {
     memory: Option<&'a mut history::sqlite::Memory>,
     deadline: Option<Instant>,
     trace: Trace,
+    /// Whether what is stored is indexed.
+    searches: bool,
+    damage: &'a Damage,
 }
 
 impl<'a> WriteTransaction<'a> {
@@ -68,8 +72,9 @@ impl<'a> WriteTransaction<'a> {
         memory: Option<&'a mut history::sqlite::Memory>,
         deadline: Option<Instant>,
         trace: Trace,
+        (searches, damage): (bool, &'a Damage),
     ) -> Self {
-        Self { open, memory, deadline, trace }
+        Self { open, memory, deadline, trace, searches, damage }
     }
 
     /// What feeds move in.
@@ -181,6 +186,52 @@ impl<'a> WriteTransaction<'a> {
         Ok(by(self.deadline, upload::end(&mut self.open.connection, path)).await?)
     }
 
+    /// Indexes some of what is not indexed, at most so many messages.
+    pub(crate) async fn index_some(&mut self, most: usize) -> Result<Built, Error> {
+        let step = search::build::step(&mut self.open.connection, most);
+        let built = by(self.deadline, step).await.map_err(Error::from);
+        built.inspect_err(|error| self.damage.learn(error))
+    }
+
+    /// Indexes what a batch inserts and changes.
+    async fn index(&mut self, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+        if rows.messages.is_empty() && rows.changed.is_empty() {
+            return Ok(());
+        }
+        if self.damage.is_found() {
+            return match &mut self.open.connection {
+                Connection::Sqlite(connection) => search::sqlite::give_up(connection).await,
+                Connection::Postgres(_) => Ok(()),
+            };
+        }
+        if !self.searches {
+            return Ok(());
+        }
+        let mut new =
+            search::entry::of_new(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let mut changed = search::entry::of_changed(rows);
+        let mut budget = Budget::default();
+        let mut later = budget.cut(&mut changed);
+        later.extend(budget.cut(&mut new));
+        later.sort_unstable_by_key(search::entry::Note::id);
+        later.dedup_by_key(|note| note.id());
+        match &mut self.open.connection {
+            Connection::Sqlite(connection) => {
+                search::sqlite::note(connection, &later).await?;
+                search::sqlite::store(connection, &new, &changed).await
+            }
+            Connection::Postgres(connection) => {
+                new.extend(changed);
+                new.sort_unstable_by_key(search::entry::Entry::number);
+                let indexed = async {
+                    search::postgres::note(connection, &later).await?;
+                    search::postgres::store(connection, &new).await
+                };
+                by(self.deadline, indexed).await
+            }
+        }
+    }
+
     /// Writes what nobody reads, to see whether it can be written.
     pub(crate) async fn probe(&mut self, now: i64) -> Result<(), Error> {
         let probed = async {
@@ -220,6 +271,13 @@ impl<'a> WriteTransaction<'a> {
     /// Stores what a batch inserts and changes, and commits; durable when it returns.
     pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
         self.trace.note(rows);
+        let damage = self.damage;
+        let not_stored = |error: sqlx::Error| {
+            let error = Error::from(error);
+            damage.learn(&error);
+            CommitError::NotStored(error)
+        };
+        self.index(rows).await.map_err(not_stored)?;
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await
@@ -235,9 +293,12 @@ impl<'a> WriteTransaction<'a> {
             self.open.heard = Instant::now();
         }
         stored.map_err(|error| match error {
-            StoreError::Statement(error) => CommitError::NotStored(error.into()),
+            StoreError::Statement(error) => not_stored(error),
             StoreError::Commit(error) => match Error::from(error) {
-                error if error.leaves_nothing() => CommitError::NotStored(error),
+                error if error.leaves_nothing() => {
+                    damage.learn(&error);
+                    CommitError::NotStored(error)
+                }
                 error => CommitError::InDoubt(error, self.trace),
             },
         })

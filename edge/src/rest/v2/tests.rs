@@ -5,6 +5,7 @@ mod change;
 mod description;
 mod page;
 mod refusal;
+mod search;
 mod sync;
 mod ticket;
 mod upload;

@@ -121,6 +121,7 @@ impl From<Failure> for Rejection {
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
             | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

@@ -131,6 +131,7 @@ impl From<Failure> for Refusal {
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
             | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "what a client asked for failed with {}: {}",

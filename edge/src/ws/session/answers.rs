@@ -171,6 +171,7 @@ where
             | ErrorReason::TooManyRevocations
             | ErrorReason::TicketUnknown
             | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));

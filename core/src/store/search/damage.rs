@@ -1,0 +1,45 @@
+//! Whether the index is sound. Where SQLite finds that its own is not, nothing else is lost: what is written is written without it,
+//! and the next start makes it anew.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use crate::store::Error;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Damage(Arc<AtomicBool>);
+
+impl Damage {
+    /// Whether an index is not used any more.
+    pub(crate) fn is_found(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Learns from what became of a statement.
+    pub(crate) fn learn(&self, error: &Error) {
+        if error.is_of_index() {
+            self.find(error);
+        }
+    }
+
+    pub(in crate::store) fn find(&self, error: &dyn std::fmt::Display) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %error,
+                "the index for search is damaged: nothing is found until it is made anew, by the next start with --search; all else \
+                 goes on"
+            );
+        }
+    }
+
+    /// What a search is answered meanwhile.
+    pub(super) fn refuse(&self) -> Result<(), Error> {
+        if self.is_found() {
+            let cause = "the index for search is damaged";
+            return Err(Error::Unavailable(sqlx::Error::Protocol(cause.to_owned())));
+        }
+        Ok(())
+    }
+}
