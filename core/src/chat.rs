@@ -12,10 +12,10 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    change::FeedScope,
+    change::{FeedScope, Typing, Wanted},
     command::{Block, Deletion, Edit, Mark, MarkKind, NewMessage, parse},
     committer::{Committer, Dispatched, Marked, Stored},
-    delivery::Delivery,
+    delivery::{Delivery, audience::Standing},
     error::Error,
     feed_lookup::FeedLookup,
     metrics::Streams,
@@ -138,6 +138,23 @@ impl ChatService for Chat {
         Ok(Response::new(blocks::page(&self.store, request.into_inner()).await?))
     }
 
+    async fn set_typing(
+        &self,
+        request: Request<v1::SetTypingRequest>,
+    ) -> Result<Response<v1::SetTypingResponse>, Status> {
+        let v1::SetTypingRequest { user_id, peer_id, typing } = request.into_inner();
+        let from = parse::user_id("user_id", &user_id)?;
+        let to = parse::user_id("peer_id", &peer_id)?;
+        if from == to {
+            return Err(Error::UserUnknown.into());
+        }
+        match self.delivery.typing(&self.store, Typing { from, to, typing }).await? {
+            Standing::Told | Standing::NotTold => Ok(Response::new(v1::SetTypingResponse {})),
+            Standing::PeerUnknown | Standing::UserUnknown => Err(Error::UserUnknown.into()),
+            Standing::UserDeleted => Err(Error::UserDeleted.into()),
+        }
+    }
+
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,
@@ -209,7 +226,7 @@ impl ChatService for Chat {
     ) -> Result<Response<Subscription>, Status> {
         let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds } =
             request.into_inner();
-        let scope = scope(received_only, &kinds)?;
+        let wanted = wanted(received_only, &kinds)?;
         let user: UserId = parse::user_id("user_id", &user_id)?;
         let after = match (after_seq, epoch) {
             (None, _) => None,
@@ -225,7 +242,7 @@ impl ChatService for Chat {
             &self.delivery,
             user,
             after,
-            scope,
+            wanted,
             self.streams.clone(),
         );
         let subscription = subscription.await?;
@@ -238,7 +255,7 @@ impl Chat {
     pub(crate) async fn tap(&self, user: UserId) -> Result<Subscription, Error> {
         let (scope, streams) = (FeedScope::MessagesAndThreads, self.streams.clone());
         let (store, lookup, delivery) = (&self.store, &self.lookup, &self.delivery);
-        Subscription::open(store, lookup, delivery, user, None, scope, streams).await
+        Subscription::open(store, lookup, delivery, user, None, scope.into(), streams).await
     }
 
     /// A page of those whom a user blocks; also of one who was deleted.
@@ -317,18 +334,19 @@ pub(crate) struct Windows {
     pub(crate) delete: Option<Duration>,
 }
 
-fn scope(received_only: bool, kinds: &[i32]) -> Result<FeedScope, Error> {
+fn wanted(received_only: bool, kinds: &[i32]) -> Result<Wanted, Error> {
     let invalid = |problem| Error::InvalidField { field: "kinds", problem };
-    let has_threads = kinds.contains(&v1::EventKind::Thread.into());
+    let has = |kind: v1::EventKind| kinds.contains(&kind.into());
     if received_only && !kinds.is_empty() {
         return Err(invalid("not with received_only"));
     }
     // What is not known is not carried, which is all that a caller of a later version can ask for.
-    Ok(match (received_only, has_threads) {
+    let scope = match (received_only, has(v1::EventKind::Thread)) {
         (true, _) => FeedScope::Received,
         (false, false) => FeedScope::Messages,
         (false, true) => FeedScope::MessagesAndThreads,
-    })
+    };
+    Ok(Wanted { scope, typing: has(v1::EventKind::Typing) })
 }
 
 impl From<Stored> for v1::SendMessageResponse {

@@ -3,6 +3,7 @@
 //! Nothing here waits or fails. A subscription that missed something reads the store.
 //!
 //! * [`hub`]: the subscriptions of this core.
+//! * [`audience`]: who may be told what a user does just now.
 //! * [`bus`]: the way to the other cores and back.
 //! * [`due`]: whose feeds are to be compared with the store; [`check`]: the task that compares them.
 //! * [`tally`]: whether the bus brings what it should.
@@ -15,20 +16,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
+    audience::{Audience, Pair, Standing},
     bus::{Bus, HintItem, Inbox},
     due::Due,
     hub::{Hub, Registration},
     tally::Tally,
 };
 use crate::{
-    change::{Change, FeedScope, Signal},
+    change::{Change, Signal, Subject, Typing, Wanted},
     config::BusConfig,
     error::Error,
-    metrics::BusMetrics,
+    metrics::{BusMetrics, Shed, SignalMetrics},
     store::{DatabaseState, Store, history::History},
     trace,
 };
 
+pub(crate) mod audience;
 pub(crate) mod bus;
 mod check;
 mod due;
@@ -36,22 +39,37 @@ pub(crate) mod hub;
 mod tally;
 
 /// A cheap handle.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     local: Arc<Local>,
     bus: Option<Bus>,
 }
 
 /// What this core's subscriptions are told, wherever it comes from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Local {
     hub: Hub,
+    audience: Audience,
+    signals: SignalMetrics,
     /// Where other cores write to the database.
     due: Option<Due>,
     tally: Tally,
 }
 
+impl Default for Delivery {
+    fn default() -> Self {
+        Self::alone(SignalMetrics::default())
+    }
+}
+
 impl Delivery {
+    /// Of a core that alone writes to its database.
+    pub(crate) fn alone(signals: SignalMetrics) -> Self {
+        let audience = Audience::new(false, signals.clone());
+        let (hub, tally) = (Hub::default(), Tally::default());
+        Self { local: Arc::new(Local { hub, audience, signals, due: None, tally }), bus: None }
+    }
+
     /// Among the cores of a cluster.
     pub(crate) async fn clustered(
         bus: Option<&BusConfig>,
@@ -60,14 +78,18 @@ impl Delivery {
         tasks: TaskTracker,
         stop: CancellationToken,
         metrics: BusMetrics,
+        signals: SignalMetrics,
     ) -> Result<Self, bus::OpenError> {
         let due = Due::default();
         let hub = Hub::new(Some(due.clone()));
         let tally = Tally::new(metrics.clone());
-        let local = Arc::new(Local { hub, due: Some(due), tally });
+        let audience = Audience::new(true, signals.clone());
+        let local =
+            Arc::new(Local { hub, audience, signals: signals.clone(), due: Some(due), tally });
         let bus = match bus {
             Some(config) => {
                 let inbox = Arc::clone(&local);
+                let metrics = (metrics, signals);
                 Some(Bus::open(config, cluster, history, inbox, (tasks, stop), metrics).await?)
             }
             None => None,
@@ -87,17 +109,41 @@ impl Delivery {
         }
     }
 
+    /// Looks whom users block by way of other cores, where there are any. Runs until `stop`.
+    pub(crate) async fn follow_blocks(self, store: Store, stop: CancellationToken) {
+        self.local.audience.follow(&store, stop).await;
+    }
+
     /// Changes published from now on are queued, until the registration is dropped.
-    pub(crate) fn register(&self, user: UserId, scope: FeedScope) -> Result<Registration, Error> {
+    pub(crate) fn register(
+        &self,
+        user: UserId,
+        wanted: impl Into<Wanted>,
+    ) -> Result<Registration, Error> {
         let listen = || self.bus.as_ref().map(|bus| bus.listen(user));
-        self.local.hub.register(user, scope, listen)
+        self.local.hub.register(user, wanted.into(), listen)
+    }
+
+    /// Tells a user who types to them, on this core and on the others, if they may be told.
+    pub(crate) async fn typing(&self, store: &Store, typing: Typing) -> Result<Standing, Error> {
+        let tell = || {
+            self.local.tell_typing(typing);
+            if let Some(bus) = &self.bus {
+                bus.signal(typing);
+            }
+        };
+        self.local.audience.ask(store, (typing.from, typing.to), tell).await
     }
 
     /// Tells everyone, on this core and on the others, what was committed.
     pub(crate) fn publish(&self, changes: &[Change]) {
+        let may_open = self.local.audience.is_in_use();
         for change in changes {
             change.log("committed");
             self.local.hub.publish(change);
+            if may_open {
+                self.local.note_writer(change);
+            }
         }
         if let Some(bus) = &self.bus {
             bus.publish(changes);
@@ -107,10 +153,17 @@ impl Delivery {
     pub(crate) fn signal(&self, signal: Signal) {
         match signal {
             Signal::UserDeleted(user) => {
+                self.local.audience.forget_user(user);
                 self.local.hub.close_user(user, &Error::UserDeleted);
                 if let Some(bus) = &self.bus {
                     bus.publish_look(user);
                 }
+            }
+            Signal::Block { blocker, blocked, blocks: true } => {
+                self.local.audience.block(blocker, blocked);
+            }
+            Signal::Block { blocker, blocked, blocks: false } => {
+                self.local.audience.forget(blocker, blocked);
             }
         }
     }
@@ -147,6 +200,24 @@ impl Delivery {
     }
 }
 
+impl Local {
+    fn tell_typing(&self, typing: Typing) {
+        for _ in 0..self.hub.signal(typing) {
+            self.signals.shed(Shed::Stream);
+        }
+    }
+
+    /// Whoever is shown a message may be told more of its sender.
+    fn note_writer(&self, change: &Change) {
+        if let Subject::Received(message) = &change.subject
+            && change.is_new()
+            && let Ok(sender) = message.sender_id.parse()
+        {
+            self.audience.wrote(sender, change.to);
+        }
+    }
+}
+
 impl Inbox for Local {
     fn changed(&self) {
         self.tally.changed();
@@ -159,6 +230,11 @@ impl Inbox for Local {
         self.hub.is_awaited_by(user)
     }
 
+    fn signalled(&self, typing: Typing) {
+        let pair: Pair = (typing.from, typing.to);
+        self.audience.pass(pair, || self.tell_typing(typing));
+    }
+
     fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>) {
         self.tally.came();
         for brought in brought {
@@ -167,6 +243,9 @@ impl Inbox for Local {
                     change.log("brought by the bus");
                     let span = trace::brought(&mut change);
                     self.hub.publish(&change);
+                    if self.audience.is_in_use() {
+                        self.note_writer(&change);
+                    }
                     drop(span);
                 }
                 HintItem::Look(user) => self.hub.look(user),
@@ -184,7 +263,9 @@ mod tests {
     fn what_the_bus_cannot_tell_is_to_be_compared_with_the_store() {
         let (due, user) = (Due::default(), UserId(Uuid::from_u128(1)));
         let hub = Hub::new(Some(due.clone()));
-        let local = Local { hub, due: Some(due.clone()), tally: Tally::default() };
+        let signals = SignalMetrics::default();
+        let (audience, tally) = (Audience::new(true, signals.clone()), Tally::default());
+        let local = Local { hub, audience, signals, due: Some(due.clone()), tally };
         local.brought(&mut [HintItem::Look(user)].into_iter());
         assert_eq!(due.take(), DueFeeds::Of([user].into()));
         local.changed();

@@ -169,11 +169,13 @@ impl Core {
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
         let delivery = match store.cluster() {
-            None => Delivery::default(),
+            None => Delivery::alone(metrics.signals.clone()),
             Some(cluster) => {
                 let (tasks, stop) = (tasks.clone(), draining.clone());
                 let (bus, history) = (config.bus.as_ref(), store.history().clone());
-                Delivery::clustered(bus, cluster, history, tasks, stop, metrics.bus).await?
+                let (bus_metrics, signals) = (metrics.bus, metrics.signals.clone());
+                Delivery::clustered(bus, cluster, history, tasks, stop, bus_metrics, signals)
+                    .await?
             }
         };
         let hurries = CancellationToken::new();
@@ -187,6 +189,7 @@ impl Core {
         let (committer, commit_task, health) =
             committer::new(writer, delivery.clone(), draining.clone(), waits, watch);
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
+        tasks.spawn(delivery.clone().follow_blocks(store.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
             let metrics = metrics.store.clone();

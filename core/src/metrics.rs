@@ -3,12 +3,14 @@
 //! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
+//! * [`signals`]: what is told and not stored.
 //! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.
 
 mod bus;
 mod callers;
 mod commits;
 mod media;
+mod signals;
 mod store;
 mod streams;
 
@@ -22,6 +24,7 @@ pub(crate) use self::{
     callers::{Callers, OfService, Quota, ServiceCalls},
     commits::{CommitFailure, Commits, WaitingWrite},
     media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
+    signals::{Shed, SignalMetrics},
     store::StoreMetrics,
     streams::{ReadCause, Stream, Streams},
 };
@@ -32,6 +35,7 @@ pub struct Metrics {
     pub(crate) commits: Commits,
     pub(crate) streams: Streams,
     pub(crate) bus: BusMetrics,
+    pub(crate) signals: SignalMetrics,
     pub(crate) store: StoreMetrics,
     pub(crate) media: MediaMetrics,
     pub(crate) callers: Callers,
@@ -48,10 +52,12 @@ impl Default for Metrics {
 
 impl Metrics {
     fn new(queues: &Queues) -> Self {
+        let signals = SignalMetrics::default();
         Self {
             commits: Commits::new(queues.clone()),
-            streams: Streams::new(queues.clone()),
+            streams: Streams::new(queues.clone(), signals.clone()),
             bus: BusMetrics::new(queues.clone()),
+            signals,
             store: StoreMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
             callers: Callers::default(),
@@ -68,6 +74,7 @@ impl Metrics {
             commits,
             streams,
             bus,
+            signals,
             store,
             media,
             callers,
@@ -78,6 +85,7 @@ impl Metrics {
         commits.register(registry);
         streams.register(registry);
         bus.register(registry);
+        signals.register(registry);
         store.register(registry);
         media.register(registry);
         callers.register(registry);

@@ -259,6 +259,8 @@ pub struct Limits {
     /// Marks of what was seen or delivered, a second and user; 0 for no limit.
     pub receipt_rate: u32,
     pub receipt_burst: u32,
+    /// How often a user tells a peer in a second that they type, or no longer do; 0 for no limit.
+    pub typing_rate: u32,
     pub max_connections_per_user: usize,
     pub max_connections: usize,
     /// At a time.
@@ -320,6 +322,7 @@ impl Default for Limits {
             send_burst: 100,
             receipt_rate: 20,
             receipt_burst: 200,
+            typing_rate: 1,
             max_connections_per_user: 16,
             max_connections: 20_000,
             max_uploads_per_user: 4,

@@ -19,6 +19,7 @@ use crate::{
     revocation::{self, Watcher},
     sends::SendPipeline,
     tasks::Tasks,
+    typing::Typists,
     ws::{SessionContext, WebSockets},
 };
 
@@ -72,11 +73,13 @@ impl Edge {
         let (wait, revocations) = (config.limits.store_wait, authenticator.revocations());
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
+        let typists = Typists::new(&core, &limiter, revocations, &tasks, metrics.signals.clone());
         let context = SessionContext::new(
             &config.limits,
             &known_users,
             &limiter,
             &sends,
+            typists,
             metrics.clone(),
             &tasks,
         );

@@ -57,6 +57,7 @@ mod stub_core;
 mod stub_edge;
 mod tasks;
 mod trace;
+mod typing;
 #[cfg(test)]
 mod unused_address;
 mod wire;

@@ -57,6 +57,8 @@ pub(crate) struct Limiter {
     sends: Option<Rates<UserId>>,
     /// Absent for no limit.
     receipts: Option<Rates<UserId>>,
+    /// Of each peer. Absent for no limit.
+    typing: Option<Rates<(UserId, UserId)>>,
     held_bytes: Arc<AtomicUsize>,
     /// For want of such memory.
     refused: Counter,
@@ -88,6 +90,8 @@ impl Limiter {
         Self {
             sends: a_second(limits.send_rate, limits.send_burst),
             receipts: a_second(limits.receipt_rate, limits.receipt_burst),
+            typing: (limits.typing_rate > 0)
+                .then(|| Rates::new(limits.typing_rate.into(), second, 1)),
             held_bytes,
             refused,
             handshakes: Rates::new(
@@ -134,6 +138,14 @@ impl Limiter {
     pub(crate) fn receipt(&self, user: UserId) -> Option<Instant> {
         let (now, wait) = (Instant::now(), LONGEST_RECEIPT_WAIT);
         let due = self.receipts.as_ref()?.spend(user, 1, now, wait).unwrap_or(now + wait);
+        (due > now).then_some(due)
+    }
+
+    /// When a user may tell a peer again that they type, or no longer do, if that has to wait.
+    pub(crate) fn typing(&self, user: UserId, peer: UserId) -> Option<Instant> {
+        let now = Instant::now();
+        // One at a time is told of each peer: none waits for longer than that.
+        let due = self.typing.as_ref()?.spend((user, peer), 1, now, PATIENCE).unwrap_or(now);
         (due > now).then_some(due)
     }
 
@@ -218,6 +230,7 @@ impl Limiter {
         let bytes = [&self.upload_bytes_a_day, &self.upload_bytes_a_second];
         let all = bytes.into_iter().chain([&self.sends, &self.receipts]).flatten();
         all.chain([&self.handshakes]).for_each(Rates::forget_idle);
+        self.typing.iter().for_each(Rates::forget_idle);
     }
 }
 

@@ -21,11 +21,11 @@ use netrox_proto::{
     ids::UserId,
     v1::{
         BlockUserResponse, DeleteMessageResponse, DispatchAttachmentResponse, EnsureUserRequest,
-        ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse, ListThreadsRequest,
+        ErrorReason, Event, Failure, ListMessagesRequest, ListMessagesResponse, ListThreadsRequest,
         ListThreadsResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest,
-        SendMessagesResponse, SubscribeResponse, UnblockUserResponse,
+        SendMessagesResponse, SetTypingRequest, SubscribeResponse, Typing, UnblockUserResponse,
         attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
-        directory_service_server::DirectoryServiceServer,
+        directory_service_server::DirectoryServiceServer, event::Change,
         send_messages_request::Request as Command, send_messages_response::Result as Answer,
         session_service_server::SessionServiceServer,
     },
@@ -120,6 +120,10 @@ pub(crate) struct State {
     /// It says of itself that it does not serve.
     pub(crate) is_unhealthy: bool,
     pub(crate) watches: Watches,
+    /// Who was said to type to whom, or no more.
+    pub(crate) typing: Vec<SetTypingRequest>,
+    /// What those are refused with.
+    pub(crate) typing_failure: Option<Failure>,
 }
 
 /// The stream that answers a request.
@@ -182,6 +186,13 @@ impl StubCore {
 
     pub(crate) fn remove_user(&self, user: UserId) {
         self.change(|state| state.users.remove(&user.to_string()));
+    }
+
+    /// Somebody types, or no longer.
+    pub(crate) fn types(&self, from: UserId, to: UserId, typing: bool) {
+        let change = Change::Typing(Typing { peer_id: from.to_string(), typing });
+        let event = Event { change: Some(change), ..Event::default() };
+        self.change(|state| state.signal(&to.to_string(), &event));
     }
 
     /// A message of somebody elsewhere; several come in one response.
@@ -275,6 +286,18 @@ impl State {
                     || response
                         .is_none_or(|response| subscriber.sender.try_send(Ok(response)).is_ok())
             });
+        }
+    }
+
+    /// Tells those who want more than what documented clients do.
+    fn signal(&mut self, user: &str, event: &Event) {
+        for subscriber in &self.subscribers {
+            if subscriber.user == user && !subscriber.received_only {
+                let response =
+                    SubscribeResponse { events: vec![event.clone()], ..Default::default() };
+                // Who has left is not told.
+                let _ = subscriber.sender.try_send(Ok(response));
+            }
         }
     }
 

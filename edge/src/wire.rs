@@ -54,8 +54,17 @@ pub(crate) enum Request {
     Command(SendCommand),
     /// It may wait, and become one with a later one.
     Mark(Mark),
+    /// The same.
+    Typing(Typing),
     /// An answer.
     Ping,
+}
+
+/// Whether the user types to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Typing {
+    pub(crate) peer: UserId,
+    pub(crate) typing: bool,
 }
 
 /// What the answer to a frame repeats of it. Nothing in the first generation.
@@ -156,6 +165,14 @@ impl Generation {
             // Documented clients are told of refusals alone.
             Self::V1 => None,
             Self::V2 => v2::server_frame::sent(echo.0.as_ref()?, sent),
+        }
+    }
+
+    /// The same of what has no more to tell.
+    pub(crate) fn acknowledged(self, echo: &Echo) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::acknowledged(echo.0.as_ref()?),
         }
     }
 

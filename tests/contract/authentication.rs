@@ -9,10 +9,11 @@ use netrox_proto::v1::{
     ExportUserRequest, GetAttachmentRequest, GetMessageRequest, GetSendRequest, GetThreadRequest,
     GetUserRecordRequest, GetUsersRequest, ListBlocksRequest, ListMessagesRequest,
     ListSessionsRequest, ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest,
-    MarkSeenRequest, RevokeTokensRequest, SendMessageRequest, SubscribeRequest, TapUserRequest,
-    UnblockUserRequest, UpsertUsersRequest, admin_service_client::AdminServiceClient,
-    attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
-    directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
+    MarkSeenRequest, RevokeTokensRequest, SendMessageRequest, SetTypingRequest, SubscribeRequest,
+    TapUserRequest, UnblockUserRequest, UpsertUsersRequest,
+    admin_service_client::AdminServiceClient, attachment_service_client::AttachmentServiceClient,
+    chat_service_client::ChatServiceClient, directory_service_client::DirectoryServiceClient,
+    session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status, Streaming,
@@ -74,6 +75,7 @@ pub(crate) async fn call_all(
         ("MarkDelivered", done(unit(chat.mark_delivered(MarkDeliveredRequest::default()).await))),
         ("BlockUser", done(unit(chat.block_user(BlockUserRequest::default()).await))),
         ("UnblockUser", done(unit(chat.unblock_user(UnblockUserRequest::default()).await))),
+        ("SetTyping", done(unit(chat.set_typing(SetTypingRequest::default()).await))),
         ("ListBlocks", done(unit(chat.list_blocks(ListBlocksRequest::default()).await))),
         ("GetThread", done(unit(chat.get_thread(GetThreadRequest::default()).await))),
         ("GetSend", done(unit(chat.get_send(GetSendRequest::default()).await))),

@@ -45,6 +45,7 @@ mod shape;
 mod shown_once;
 mod subscribe;
 mod transport;
+mod typing;
 mod unavailable;
 mod unreadable;
 mod verbs;

@@ -622,6 +622,7 @@ impl Held {
                     self.states.insert(state.peer_id.clone(), state);
                 }
             }
+            Change::Typing(typing) => panic!("nobody asked for it: {typing:?}"),
         }
     }
 

@@ -60,6 +60,8 @@ mod shown_once;
 mod standstill;
 mod subscribe;
 mod transport;
+mod typing;
+mod typing_cores;
 mod unreadable;
 mod verbs;
 mod wait;

@@ -24,7 +24,7 @@ const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
 fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
-        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "UploadAttachment"
+        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "UploadAttachment"
         | "DispatchAttachment" => &["send", "edge"],
         "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
         | "Subscribe" | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],

@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 31] = [
+const METHODS: [Method; 32] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -108,6 +108,7 @@ const METHODS: [Method; 31] = [
     both("/netrox.chat.v1.ChatService/MarkDelivered", Scope::Send),
     both("/netrox.chat.v1.ChatService/BlockUser", Scope::Send),
     both("/netrox.chat.v1.ChatService/UnblockUser", Scope::Send),
+    both("/netrox.chat.v1.ChatService/SetTyping", Scope::Send),
     both("/netrox.chat.v1.ChatService/ListBlocks", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetThread", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetSend", Scope::Read),

@@ -78,14 +78,16 @@ impl Write {
     pub(super) fn signal(&self) -> Option<Signal> {
         match self {
             Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
+            Self::Chat(ChatWrite::Block(Block { user, peer, blocks })) => {
+                Some(Signal::Block { blocker: *user, blocked: *peer, blocks: *blocks })
+            }
             Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::EnsureUser(_))
             | Self::Chat(
                 ChatWrite::Message(_)
                 | ChatWrite::Dispatch(_)
                 | ChatWrite::Edit(_)
                 | ChatWrite::Delete(_)
-                | ChatWrite::Mark(_)
-                | ChatWrite::Block(_),
+                | ChatWrite::Mark(_),
             )
             | Self::Session(_)
             | Self::Upkeep(_) => None,

@@ -3,7 +3,7 @@
 //! Publishing never waits and never fails: a subscription whose queue is full is marked behind, and
 //! reads the store instead. The same mends any hole in the sequence.
 //!
-//! * [`queue`]: the queue of one subscription.
+//! * [`queue`]: the queue of one subscription; [`lane`]: its signals.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,7 @@ pub(crate) use self::queue::{Entry, Next};
 use self::queue::{Queue, lock};
 use super::{bus::Listening, due::Due};
 use crate::{
-    change::{Change, FeedScope},
+    change::{Change, Typing, Wanted},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+mod lane;
 mod queue;
 
 /// A cheap handle.
@@ -79,10 +80,10 @@ impl Hub {
     pub(super) fn register(
         &self,
         user: UserId,
-        scope: FeedScope,
+        wanted: Wanted,
         listen: impl FnOnce() -> Option<Listening>,
     ) -> Result<Registration, Error> {
-        let queue = Arc::new(Queue::new(scope));
+        let queue = Arc::new(Queue::new(wanted));
         let mut registry = lock(&self.0.registry);
         if let Some(error) = &registry.closed {
             return Err(error.clone());
@@ -105,6 +106,13 @@ impl Hub {
         if hole {
             self.look(change.to);
         }
+    }
+
+    /// Tells those subscriptions of this core that asked for it. Gives how many signals had to go for it.
+    pub(super) fn signal(&self, typing: Typing) -> usize {
+        let mut shed = 0;
+        self.each_queue(typing.to, |queue| shed += usize::from(queue.signal(typing)));
+        shed
     }
 
     /// Has the feed of a user compared with the store.

@@ -110,6 +110,20 @@ impl ChatService for StubCore {
         unblocked.map(|()| Response::new(v1::UnblockUserResponse {}))
     }
 
+    async fn set_typing(
+        &self,
+        request: Request<v1::SetTypingRequest>,
+    ) -> Result<Response<v1::SetTypingResponse>, Status> {
+        self.change(|state| {
+            state.refuse_if_down()?;
+            state.typing.push(request.into_inner());
+            match &state.typing_failure {
+                Some(failure) => Err(failure.clone().into()),
+                None => Ok(Response::new(v1::SetTypingResponse {})),
+            }
+        })
+    }
+
     async fn list_blocks(
         &self,
         request: Request<v1::ListBlocksRequest>,

@@ -7,6 +7,7 @@
 //!
 //! * `read`: what the client sends, and the bounds on it.
 //! * `receipts`: marks of what was seen, which wait for each other.
+//! * `typing`: what it says of its typing.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
@@ -20,6 +21,7 @@ mod context;
 mod read;
 mod read_ahead;
 mod receipts;
+mod typing;
 mod waiting;
 mod write;
 
@@ -44,7 +46,8 @@ use tokio_tungstenite::{
 pub(super) use self::close::refuse;
 pub(crate) use self::context::SessionContext;
 use self::{
-    answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, waiting::Waiting,
+    answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, typing::Words,
+    waiting::Waiting,
 };
 use super::{
     close::CloseReason,
@@ -132,6 +135,7 @@ struct Session<S> {
     answers: VecDeque<Reply>,
     waiting: Waiting,
     receipts: Receipts,
+    words: Words,
     /// Brings what the user receives, in the second generation. Resolves when it cannot go on.
     following: Option<Pin<Box<dyn Future<Output = CloseReason> + Send>>>,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
@@ -152,6 +156,8 @@ struct Session<S> {
     ping_due: bool,
     /// Messages were written since the peer was last heard.
     has_sent: bool,
+    /// Bytes of signals that were written since then.
+    signalled: usize,
     /// Nothing more will be read.
     read_ended: bool,
     /// It ends for a reason that does not wait for what was read.
@@ -199,6 +205,7 @@ where
             answers: VecDeque::new(),
             waiting: Waiting::default(),
             receipts: Receipts::default(),
+            words: Words::default(),
             following,
             unread_since: None,
             full_since: None,
@@ -211,6 +218,7 @@ where
             pinged_at: None,
             ping_due: false,
             has_sent: false,
+            signalled: 0,
             read_ended: false,
             ended_at_once: false,
             paused_until: None,
@@ -274,10 +282,11 @@ where
         let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
         let marked = self.poll_receipts(cx);
+        let typed = self.poll_typing(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
         let closed = self.advance_close()?;
-        Ok(ended || wrote || marked || answered || read || closed)
+        Ok(ended || wrote || marked || typed || answered || read || closed)
     }
 
     /// Gives whether what the user receives has come to its end.

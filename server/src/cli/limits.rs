@@ -59,6 +59,10 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "N", default_value = "200", value_parser = number::<u32>(1..=1_000_000))]
     pub(crate) receipt_burst: u32,
 
+    /// Times a second that a user tells a peer who types; beyond it the last word waits; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) typing_rate: u32,
+
     /// WebSockets of a user; beyond it one that is dead or was silent longest is closed with 1008
     #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) max_connections_per_user: usize,
@@ -185,6 +189,7 @@ impl EdgeLimitArgs {
             send_burst: self.send_burst,
             receipt_rate: self.receipt_rate,
             receipt_burst: self.receipt_burst,
+            typing_rate: self.typing_rate,
             max_connections_per_user: self.max_connections_per_user,
             max_connections: self.max_connections,
             max_uploads_per_user: self.max_uploads_per_user,

@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 113] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 114] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -83,6 +83,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 113] = [
     ("send-burst", Some("100"), &["serve", "edge"]),
     ("receipt-rate", Some("20"), &["serve", "edge"]),
     ("receipt-burst", Some("200"), &["serve", "edge"]),
+    ("typing-rate", Some("1"), &["serve", "edge"]),
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
     ("max-connections", Some("20000"), &["serve", "edge"]),
     ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
@@ -270,6 +271,7 @@ fn every_limit_reaches_the_edge() {
         "--delete-window=33m",
         "--receipt-rate=34",
         "--receipt-burst=35",
+        "--typing-rate=37",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -281,6 +283,7 @@ fn every_limit_reaches_the_edge() {
         send_burst: 15,
         receipt_rate: 34,
         receipt_burst: 35,
+        typing_rate: 37,
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,

@@ -6,3 +6,4 @@ mod javascript;
 mod receipt;
 mod resume;
 mod send;
+mod typing;

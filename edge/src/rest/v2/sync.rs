@@ -220,7 +220,7 @@ fn push(items: &mut Items, event: &Event, began: u64, user: UserId) -> Result<bo
         Some(Change::Thread(state)) => {
             ChangeObject::Thread { thread: ThreadStateObject::of(state) }
         }
-        None => return Ok(true),
+        Some(Change::Typing(_)) | None => return Ok(true),
     };
     items.push(&change)
 }

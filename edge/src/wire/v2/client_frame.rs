@@ -26,7 +26,7 @@ use super::{
 use crate::{
     sends::{Block, Mark, MarkKind, NamedMessage, SendCommand},
     wire::{
-        Request,
+        Request, Typing,
         json::{object, string},
     },
 };
@@ -85,6 +85,7 @@ struct Fields<'a> {
     for_whom: Option<&'a RawValue>,
     peer_id: Option<&'a RawValue>,
     up_to: Option<&'a RawValue>,
+    typing: Option<&'a RawValue>,
 }
 
 impl Fields<'_> {
@@ -147,6 +148,12 @@ impl Fields<'_> {
                 *subject = Subject::Unblock(peer);
                 SendCommand::Block(Block { peer, blocks: false })
             }
+            Some("typing") => {
+                let peer = field::other_user(self.peer_id, user)?;
+                *subject = Subject::Typing(peer);
+                let typing = field::boolean(self.typing, "typing")?;
+                return Ok(Request::Typing(Typing { peer, typing }));
+            }
             Some("ping") => return Ok(Request::Ping),
             _ => {
                 let message = "action: must be one that this server knows";
@@ -200,6 +207,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::For => &mut fields.for_whom,
                 Key::PeerId => &mut fields.peer_id,
                 Key::UpTo => &mut fields.up_to,
+                Key::Typing => &mut fields.typing,
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -228,6 +236,7 @@ enum Key {
     For,
     PeerId,
     UpTo,
+    Typing,
     #[serde(other)]
     Unknown,
 }

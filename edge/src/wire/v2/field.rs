@@ -88,6 +88,14 @@ pub(crate) fn client_ref(raw: Option<&RawValue>) -> Result<ClientRef, Refusal> {
     name.parse().map_err(|error| Refusal::invalid_field("client_ref", &format!("{error}")))
 }
 
+pub(crate) fn boolean(raw: Option<&RawValue>, field: &str) -> Result<bool, Refusal> {
+    match required(raw, field)?.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::invalid_field(field, "must be true or false")),
+    }
+}
+
 pub(crate) fn id(raw: Option<&RawValue>, field: &str) -> Result<i64, Refusal> {
     parse_id(required(raw, field)?, field)
 }

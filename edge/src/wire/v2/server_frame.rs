@@ -61,6 +61,11 @@ pub(crate) fn thread(cursor: &str, thread: &ThreadState) -> Utf8Bytes {
     render(&ThreadFrame { action: "thread", cursor, thread: ThreadStateObject::of(thread) })
 }
 
+/// A peer types, or no longer does.
+pub(crate) fn typing(peer: UserId, typing: bool) -> Utf8Bytes {
+    render(&TypingFrame { action: "typing", peer_id: peer.to_string(), typing })
+}
+
 /// The answer to what took effect; `None` where its client wants none.
 pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
     if !echo.wants_ack() {
@@ -91,7 +96,7 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
             updated: updated.as_ref().into(),
         }),
         Sent::Delete => render(&DeleteAck { action, reference, message_id: echo.message_id() }),
-        Sent::Block => render(&BlockAck { action, reference }),
+        Sent::Block => render(&PlainAck { action, reference }),
         Sent::Mark(marks) => render(&MarkAck {
             action,
             reference,
@@ -108,6 +113,7 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
                 | Subject::Delete(_)
                 | Subject::Block(_)
                 | Subject::Unblock(_)
+                | Subject::Typing(_)
                 | Subject::Ping => MarksObject::Seen {
                     seen_id: marks.seen_id,
                     unread: marks.unread,
@@ -116,6 +122,12 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
             },
         }),
     })
+}
+
+/// The answer to what took effect and has no more to tell; `None` where its client wants none.
+pub(crate) fn acknowledged(echo: &Echo) -> Option<Utf8Bytes> {
+    let reference = echo.reference.as_deref();
+    echo.wants_ack().then(|| render(&PlainAck { action: "ack", reference }))
 }
 
 /// The answer to a `ping`.
@@ -182,6 +194,13 @@ struct ThreadFrame<'a, T> {
 }
 
 #[derive(Serialize)]
+struct TypingFrame {
+    action: &'static str,
+    peer_id: String,
+    typing: bool,
+}
+
+#[derive(Serialize)]
 struct MessageAck<'a> {
     action: &'static str,
     #[serde(rename = "ref")]
@@ -221,7 +240,7 @@ struct DeleteAck<'a> {
 }
 
 #[derive(Serialize)]
-struct BlockAck<'a> {
+struct PlainAck<'a> {
     action: &'static str,
     #[serde(rename = "ref")]
     reference: Option<&'a str>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config, directory::KnownUsers, limits::Limiter, metrics::Metrics, sends::SendPipeline,
-    standstill::Standstill, tasks::Tasks, ws::client_closes::ClientCloses,
+    standstill::Standstill, tasks::Tasks, typing::Typists, ws::client_closes::ClientCloses,
 };
 
 pub(crate) struct SessionContext {
@@ -12,6 +12,7 @@ pub(crate) struct SessionContext {
     pub(in crate::ws) known_users: Arc<KnownUsers>,
     pub(in crate::ws) limiter: Arc<Limiter>,
     pub(in crate::ws) sends: Arc<SendPipeline>,
+    pub(in crate::ws) typists: Typists,
     pub(in crate::ws) standstill: Standstill,
     pub(in crate::ws) client_closes: ClientCloses,
     pub(in crate::ws) metrics: Metrics,
@@ -23,6 +24,7 @@ impl SessionContext {
         known_users: &Arc<KnownUsers>,
         limiter: &Arc<Limiter>,
         sends: &Arc<SendPipeline>,
+        typists: Typists,
         metrics: Metrics,
         tasks: &Tasks,
     ) -> Self {
@@ -31,6 +33,7 @@ impl SessionContext {
             known_users: Arc::clone(known_users),
             limiter: Arc::clone(limiter),
             sends: Arc::clone(sends),
+            typists,
             standstill: Standstill::watch(tasks),
             client_closes: ClientCloses::default(),
             metrics,

@@ -199,7 +199,8 @@ where
         match self.generation() {
             Generation::V1 => self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT,
             Generation::V2 => {
-                self.answers.len() + self.waiting.len() + self.receipts.len() >= MAX_UNANSWERED
+                let waiting = self.waiting.len() + self.receipts.len() + self.words.len();
+                self.answers.len() + waiting >= MAX_UNANSWERED
             }
         }
     }

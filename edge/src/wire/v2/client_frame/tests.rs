@@ -238,7 +238,6 @@ fn a_block_names_another_user() {
 #[test]
 fn what_is_not_there_yet_is_unknown() {
     for action in [
-        json!("typing"),
         json!("presence_watch"),
         json!("presence_set"),
         json!("token_refresh"),

@@ -3,6 +3,7 @@
 mod answers;
 mod receipts;
 mod stream;
+mod typing;
 
 use super::*;
 use crate::ws::handshake::begin;
