@@ -135,6 +135,8 @@ pub(crate) enum Signal {
         blocked: UserId,
         blocks: bool,
     },
+    /// A user hides, or no longer does.
+    Hidden(UserId),
 }
 
 /// That a user types to another, or no longer does: a signal that may be shed.

@@ -14,18 +14,19 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     change::{FeedScope, Typing, Wanted},
     command::{Block, Deletion, Edit, Mark, MarkKind, NewMessage, parse},
-    committer::{Committer, Dispatched, Marked, Stored},
+    committer::{Committer, Dispatched, Hide, Marked, Stored},
     delivery::{Delivery, audience::Standing},
     error::Error,
     feed_lookup::FeedLookup,
-    metrics::Streams,
+    metrics::{Stream, Streams},
+    presence::{MAX_PEERS, Presence, WatchStream},
     store::{
         Store,
         history::Position,
         message::{Participant, ParticipantsRow},
         user::UserRow,
     },
-    subscribe::{After, Subscription},
+    subscribe::{After, Subscription, Watch, Watched},
 };
 
 mod blocks;
@@ -44,6 +45,7 @@ pub(crate) struct Chat {
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
     pub(crate) delivery: Delivery,
+    pub(crate) presence: Presence,
     pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
@@ -155,6 +157,48 @@ impl ChatService for Chat {
         }
     }
 
+    async fn set_presence(
+        &self,
+        request: Request<v1::SetPresenceRequest>,
+    ) -> Result<Response<v1::SetPresenceResponse>, Status> {
+        let v1::SetPresenceRequest { user_id, visibility } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
+        let hides = match v1::Visibility::try_from(visibility) {
+            Ok(v1::Visibility::Peers) => false,
+            Ok(v1::Visibility::Nobody) => true,
+            Ok(v1::Visibility::Unspecified) | Err(_) => {
+                let problem = "neither peers nor nobody";
+                return Err(Error::InvalidField { field: "visibility", problem }.into());
+            }
+        };
+        self.committer.submit(Hide { user, hides })?.answer().await?;
+        Ok(Response::new(v1::SetPresenceResponse {}))
+    }
+
+    async fn get_presence(
+        &self,
+        request: Request<v1::GetPresenceRequest>,
+    ) -> Result<Response<v1::GetPresenceResponse>, Status> {
+        let v1::GetPresenceRequest { user_id, peer_ids } = request.into_inner();
+        let (user, peers) = watch_of(&user_id, &peer_ids)?;
+        let visibility = self.presence.visibility(user).await?.into();
+        let presences = self.presence.look(user, &peers).await?;
+        Ok(Response::new(v1::GetPresenceResponse { presences, visibility }))
+    }
+
+    type WatchPresenceStream = WatchStream;
+
+    async fn watch_presence(
+        &self,
+        request: Request<v1::WatchPresenceRequest>,
+    ) -> Result<Response<WatchStream>, Status> {
+        let v1::WatchPresenceRequest { user_id, peer_ids } = request.into_inner();
+        let (user, peers) = watch_of(&user_id, &peer_ids)?;
+        self.presence.visibility(user).await?;
+        let open = self.streams.open(Stream::Presence);
+        Ok(Response::new(self.presence.watch(user, peers, open)))
+    }
+
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,
@@ -218,14 +262,17 @@ impl ChatService for Chat {
         Ok(Response::new(threads))
     }
 
-    type SubscribeStream = Subscription;
+    type SubscribeStream = Watched;
 
     async fn subscribe(
         &self,
         request: Request<v1::SubscribeRequest>,
-    ) -> Result<Response<Subscription>, Status> {
-        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds } =
-            request.into_inner();
+    ) -> Result<Response<Watched>, Status> {
+        let request = request.into_inner();
+        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds, .. } = request;
+        let has = |kind: v1::EventKind| kinds.contains(&kind.into());
+        let (presence, users) = (has(v1::EventKind::Presence), has(v1::EventKind::User));
+        let peers = watched("watched_peer_ids", &request.watched_peer_ids)?;
         let wanted = wanted(received_only, &kinds)?;
         let user: UserId = parse::user_id("user_id", &user_id)?;
         let after = match (after_seq, epoch) {
@@ -246,7 +293,11 @@ impl ChatService for Chat {
             self.streams.clone(),
         );
         let subscription = subscription.await?;
-        Ok(Response::new(subscription))
+        let watch = (presence || users).then(|| {
+            let stream = self.presence.watch(user, peers, self.streams.open(Stream::Presence));
+            Watch { stream, presence, users }
+        });
+        Ok(Response::new(Watched::new(subscription, watch)))
     }
 }
 
@@ -332,6 +383,18 @@ impl Chat {
 pub(crate) struct Windows {
     pub(crate) edit: Option<Duration>,
     pub(crate) delete: Option<Duration>,
+}
+
+/// Who asks about whom.
+fn watch_of(user_id: &str, peer_ids: &[String]) -> Result<(UserId, Vec<UserId>), Error> {
+    Ok((parse::user_id("user_id", user_id)?, watched("peer_ids", peer_ids)?))
+}
+
+fn watched(field: &'static str, ids: &[String]) -> Result<Vec<UserId>, Error> {
+    if ids.len() > MAX_PEERS {
+        return Err(Error::InvalidField { field, problem: "more than 100" });
+    }
+    ids.iter().map(|id| parse::user_id(field, id)).collect()
 }
 
 fn wanted(received_only: bool, kinds: &[i32]) -> Result<Wanted, Error> {

@@ -27,9 +27,9 @@ use self::{
 pub(crate) use self::{
     answer::{Dispatched, Marked, Pending, Stored},
     caller::{Returns, Terms},
-    directory::{DeleteUser, UpsertUsers},
+    directory::{DeleteUser, Hide, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
-    upkeep::{BeginUpload, CountFiles, EndUpload},
+    upkeep::{BeginUpload, CountFiles, EndUpload, KeepRoll, NoteSeen},
     write::Verb,
 };
 use crate::{

@@ -8,25 +8,27 @@
 //! * [`due`]: whose feeds are to be compared with the store; [`check`]: the task that compares them.
 //! * [`tally`]: whether the bus brings what it should.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
+use bytes::Bytes;
 use netrox_proto::ids::UserId;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    audience::{Audience, Pair, Standing},
+    audience::{Audience, Learnt, Pair, Standing},
     bus::{Bus, HintItem, Inbox},
     due::Due,
-    hub::{Hub, Registration},
+    hub::{Attention, Hub, Registration},
     tally::Tally,
 };
 use crate::{
     change::{Change, Signal, Subject, Typing, Wanted},
     config::BusConfig,
     error::Error,
-    metrics::{BusMetrics, Shed, SignalMetrics},
+    metrics::{BusMetrics, PresenceMetrics, Shed, SignalMetrics},
+    presence::Roll,
     store::{DatabaseState, Store, history::History},
     trace,
 };
@@ -51,6 +53,7 @@ struct Local {
     hub: Hub,
     audience: Audience,
     signals: SignalMetrics,
+    roll: Arc<Roll>,
     /// Where other cores write to the database.
     due: Option<Due>,
     tally: Tally,
@@ -58,16 +61,17 @@ struct Local {
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self::alone(SignalMetrics::default())
+        Self::alone(SignalMetrics::default(), Roll::new(&PresenceMetrics::default()))
     }
 }
 
 impl Delivery {
     /// Of a core that alone writes to its database.
-    pub(crate) fn alone(signals: SignalMetrics) -> Self {
+    pub(crate) fn alone(signals: SignalMetrics, roll: Arc<Roll>) -> Self {
         let audience = Audience::new(false, signals.clone());
         let (hub, tally) = (Hub::default(), Tally::default());
-        Self { local: Arc::new(Local { hub, audience, signals, due: None, tally }), bus: None }
+        let local = Local { hub, audience, signals, roll, due: None, tally };
+        Self { local: Arc::new(local), bus: None }
     }
 
     /// Among the cores of a cluster.
@@ -75,17 +79,16 @@ impl Delivery {
         bus: Option<&BusConfig>,
         cluster: Uuid,
         history: History,
-        tasks: TaskTracker,
-        stop: CancellationToken,
-        metrics: BusMetrics,
-        signals: SignalMetrics,
+        roll: Arc<Roll>,
+        (tasks, stop): (TaskTracker, CancellationToken),
+        (metrics, signals): (BusMetrics, SignalMetrics),
     ) -> Result<Self, bus::OpenError> {
         let due = Due::default();
         let hub = Hub::new(Some(due.clone()));
         let tally = Tally::new(metrics.clone());
         let audience = Audience::new(true, signals.clone());
-        let local =
-            Arc::new(Local { hub, audience, signals: signals.clone(), due: Some(due), tally });
+        let local = Local { hub, audience, signals: signals.clone(), roll, due: Some(due), tally };
+        let local = Arc::new(local);
         let bus = match bus {
             Some(config) => {
                 let inbox = Arc::clone(&local);
@@ -111,7 +114,46 @@ impl Delivery {
 
     /// Looks whom users block by way of other cores, where there are any. Runs until `stop`.
     pub(crate) async fn follow_blocks(self, store: Store, stop: CancellationToken) {
-        self.local.audience.follow(&store, stop).await;
+        let roll = &self.local.roll;
+        let tell = |learnt| match learnt {
+            Learnt::Block(one, two) => roll.touch_pair(one, two),
+            Learnt::Hidden(user) => roll.touch_all(user),
+        };
+        self.local.audience.follow(&store, stop, tell).await;
+    }
+
+    /// Those of some users whose presence another may be shown.
+    pub(crate) async fn visible(
+        &self,
+        store: &Store,
+        users: &[UserId],
+        to: UserId,
+    ) -> Result<HashSet<UserId>, Error> {
+        self.local.audience.seen_by(store, users, to).await
+    }
+
+    /// Has what users send to another be heard on this core, until what is given is dropped.
+    pub(crate) fn attend(&self, user: UserId) -> Attending {
+        let listen = || self.bus.as_ref().map(|bus| bus.listen(user));
+        let attention = self.local.hub.attend(user, listen);
+        self.local.audience.add_watching();
+        Attending { local: Arc::clone(&self.local), _attention: attention }
+    }
+
+    pub(crate) fn has_bus(&self) -> bool {
+        self.bus.as_ref().is_some_and(Bus::is_connected)
+    }
+
+    /// Tells other cores what this one says of who is online.
+    pub(crate) fn tell_word(&self, word: Bytes) {
+        if let Some(bus) = &self.bus {
+            bus.tell_word(word);
+        }
+    }
+
+    /// What a service or a token says of users has changed it, perhaps.
+    pub(crate) fn profiles_changed(&self, users: impl Iterator<Item = UserId>) {
+        self.local.roll.profiles_changed(users, true);
     }
 
     /// Changes published from now on are queued, until the registration is dropped.
@@ -154,6 +196,7 @@ impl Delivery {
         match signal {
             Signal::UserDeleted(user) => {
                 self.local.audience.forget_user(user);
+                self.local.roll.touch_all(user);
                 self.local.hub.close_user(user, &Error::UserDeleted);
                 if let Some(bus) = &self.bus {
                     bus.publish_look(user);
@@ -161,9 +204,15 @@ impl Delivery {
             }
             Signal::Block { blocker, blocked, blocks: true } => {
                 self.local.audience.block(blocker, blocked);
+                self.local.roll.touch_pair(blocker, blocked);
             }
             Signal::Block { blocker, blocked, blocks: false } => {
                 self.local.audience.forget(blocker, blocked);
+                self.local.roll.touch_pair(blocker, blocked);
+            }
+            Signal::Hidden(user) => {
+                self.local.audience.forget_user(user);
+                self.local.roll.touch_all(user);
             }
         }
     }
@@ -200,6 +249,19 @@ impl Delivery {
     }
 }
 
+/// Somebody watches others by way of this core, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Attending {
+    local: Arc<Local>,
+    _attention: Attention,
+}
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        self.local.audience.remove_watching();
+    }
+}
+
 impl Local {
     fn tell_typing(&self, typing: Typing) {
         for _ in 0..self.hub.signal(typing) {
@@ -213,13 +275,16 @@ impl Local {
             && change.is_new()
             && let Ok(sender) = message.sender_id.parse()
         {
-            self.audience.wrote(sender, change.to);
+            if self.audience.wrote(sender, change.to) {
+                self.roll.touch_pair(sender, change.to);
+            }
         }
     }
 }
 
 impl Inbox for Local {
     fn changed(&self) {
+        self.roll.bus_changed();
         self.tally.changed();
         if let Some(due) = &self.due {
             due.add_all();
@@ -228,6 +293,10 @@ impl Inbox for Local {
 
     fn is_awaited_by(&self, user: UserId) -> bool {
         self.hub.is_awaited_by(user)
+    }
+
+    fn word(&self, payload: &[u8]) {
+        self.roll.hear(payload);
     }
 
     fn signalled(&self, typing: Typing) {
@@ -265,7 +334,8 @@ mod tests {
         let hub = Hub::new(Some(due.clone()));
         let signals = SignalMetrics::default();
         let (audience, tally) = (Audience::new(true, signals.clone()), Tally::default());
-        let local = Local { hub, audience, signals, due: Some(due.clone()), tally };
+        let roll = Roll::new(&PresenceMetrics::default());
+        let local = Local { hub, audience, signals, roll, due: Some(due.clone()), tally };
         local.brought(&mut [HintItem::Look(user)].into_iter());
         assert_eq!(due.take(), DueFeeds::Of([user].into()));
         local.changed();

@@ -37,6 +37,7 @@ use crate::{
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
     metrics::Metrics,
+    presence::{Presence, Roll},
     quotas::QuotaTeller,
     request::Identified,
     session::{Board, News, Sessions},
@@ -168,14 +169,15 @@ impl Core {
         let tls = config.tls.clone().map(|tls| (tls, metrics.failed_handshakes.clone()));
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
+        let roll = Roll::new(&metrics.presence);
         let delivery = match store.cluster() {
-            None => Delivery::alone(metrics.signals.clone()),
+            None => Delivery::alone(metrics.signals.clone(), Arc::clone(&roll)),
             Some(cluster) => {
                 let (tasks, stop) = (tasks.clone(), draining.clone());
+                let metrics = (metrics.bus, metrics.signals.clone());
                 let (bus, history) = (config.bus.as_ref(), store.history().clone());
-                let (bus_metrics, signals) = (metrics.bus, metrics.signals.clone());
-                Delivery::clustered(bus, cluster, history, tasks, stop, bus_metrics, signals)
-                    .await?
+                let roll = Arc::clone(&roll);
+                Delivery::clustered(bus, cluster, history, roll, (tasks, stop), metrics).await?
             }
         };
         let hurries = CancellationToken::new();
@@ -237,7 +239,21 @@ impl Core {
         let (lookup, looking_up) =
             feed_lookup::new(store.clone(), draining.clone(), &metrics.streams.queues);
         tasks.spawn(looking_up);
+        let presence = Presence {
+            roll,
+            store: store.clone(),
+            delivery: delivery.clone(),
+            committer: committer.clone(),
+        };
+        tasks.spawn(presence.clone().settle(draining.clone()));
+        tasks.spawn(presence.clone().store_seen(draining.clone()));
+        tasks.spawn(presence.clone().read_profiles(draining.clone()));
+        if store.cluster().is_some() {
+            tasks.spawn(presence.clone().tell(draining.clone()));
+            tasks.spawn(presence.clone().share_by_database(draining.clone()));
+        }
         let chat = Chat {
+            presence: presence.clone(),
             store: store.clone(),
             bulk: store.for_bulk(),
             lookup,
@@ -272,6 +288,7 @@ impl Core {
         let news = News::new(&committer, &store);
         let sessions = Sessions {
             streams: metrics.streams,
+            presence,
             store: store.clone(),
             committer: committer.clone(),
             board: board.clone(),

@@ -3,13 +3,14 @@
 //! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
-//! * [`signals`]: what is told and not stored.
+//! * [`signals`]: what is told and not stored; [`presence`]: who is online.
 //! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.
 
 mod bus;
 mod callers;
 mod commits;
 mod media;
+mod presence;
 mod signals;
 mod store;
 mod streams;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     callers::{Callers, OfService, Quota, ServiceCalls},
     commits::{CommitFailure, Commits, WaitingWrite},
     media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
+    presence::PresenceMetrics,
     signals::{Shed, SignalMetrics},
     store::StoreMetrics,
     streams::{ReadCause, Stream, Streams},
@@ -36,6 +38,7 @@ pub struct Metrics {
     pub(crate) streams: Streams,
     pub(crate) bus: BusMetrics,
     pub(crate) signals: SignalMetrics,
+    pub(crate) presence: PresenceMetrics,
     pub(crate) store: StoreMetrics,
     pub(crate) media: MediaMetrics,
     pub(crate) callers: Callers,
@@ -58,6 +61,7 @@ impl Metrics {
             streams: Streams::new(queues.clone(), signals.clone()),
             bus: BusMetrics::new(queues.clone()),
             signals,
+            presence: PresenceMetrics::default(),
             store: StoreMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
             callers: Callers::default(),
@@ -75,6 +79,7 @@ impl Metrics {
             streams,
             bus,
             signals,
+            presence,
             store,
             media,
             callers,
@@ -86,6 +91,7 @@ impl Metrics {
         streams.register(registry);
         bus.register(registry);
         signals.register(registry);
+        presence.register(registry);
         store.register(registry);
         media.register(registry);
         callers.register(registry);

@@ -3,6 +3,8 @@
 //!
 //! The position only moves forward. An entry of the queue at or before it was already sent; one that is
 //! not the next after it shows a hole, and the store is read again.
+//!
+//! * [`watched`]: the same with the presence of peers.
 
 use std::{
     pin::Pin,
@@ -35,6 +37,10 @@ use crate::{
         user::UserKey,
     },
 };
+
+mod watched;
+
+pub(crate) use self::watched::{Watch, Watched};
 
 /// Events read from the store at a time.
 const PAGE_EVENTS: usize = 128;

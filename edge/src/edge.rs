@@ -15,6 +15,7 @@ use crate::{
     doorkeeper::Doorkeeper,
     limits::Limiter,
     metrics::Metrics,
+    presence::OnlineUsers,
     rest::WaitingMarks,
     revocation::{self, Watcher},
     sends::SendPipeline,
@@ -74,12 +75,14 @@ impl Edge {
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
         let typists = Typists::new(&core, &limiter, revocations, &tasks, metrics.signals.clone());
+        let online = OnlineUsers::default();
         let context = SessionContext::new(
             &config.limits,
             &known_users,
             &limiter,
             &sends,
             typists,
+            (&core, revocations, &online),
             metrics.clone(),
             &tasks,
         );
@@ -94,6 +97,9 @@ impl Edge {
             metrics: metrics.watch.clone(),
             name: revocation::edge_name(),
         };
+        let ended = Arc::clone(&web_sockets);
+        let reporting = online.report(core.clone(), async move { ended.ended().await });
+        tasks.spawn(reporting);
         watcher.begin();
         tasks.spawn(watcher.run());
         let shared = Shared {

@@ -44,6 +44,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod notice;
+mod presence;
 mod request;
 mod rest;
 mod revocation;

@@ -22,12 +22,13 @@ use netrox_proto::{
     v1::{
         BlockUserResponse, DeleteMessageResponse, DispatchAttachmentResponse, EnsureUserRequest,
         ErrorReason, Event, Failure, ListMessagesRequest, ListMessagesResponse, ListThreadsRequest,
-        ListThreadsResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest,
-        SendMessagesResponse, SetTypingRequest, SubscribeResponse, Typing, UnblockUserResponse,
-        attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
-        directory_service_server::DirectoryServiceServer, event::Change,
-        send_messages_request::Request as Command, send_messages_response::Result as Answer,
-        session_service_server::SessionServiceServer,
+        ListThreadsResponse, Presence, ReportSocketsRequest, SendMessageRequest,
+        SendMessageResponse, SendMessagesRequest, SendMessagesResponse, SetTypingRequest,
+        SubscribeResponse, Typing, UnblockUserResponse, WatchPresenceRequest,
+        WatchPresenceResponse, attachment_service_server::AttachmentServiceServer,
+        chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
+        event::Change, send_messages_request::Request as Command,
+        send_messages_response::Result as Answer, session_service_server::SessionServiceServer,
     },
 };
 use tokio::sync::{Notify, mpsc};
@@ -124,6 +125,41 @@ pub(crate) struct State {
     pub(crate) typing: Vec<SetTypingRequest>,
     /// What those are refused with.
     pub(crate) typing_failure: Option<Failure>,
+    pub(crate) presence: StubPresence,
+}
+
+/// Who is online, and who watches.
+#[derive(Default)]
+pub(crate) struct StubPresence {
+    pub(crate) online: HashSet<String>,
+    pub(crate) hidden: HashSet<String>,
+    /// What was watched, with where what changes goes.
+    pub(crate) watches: Vec<(WatchPresenceRequest, Sender<WatchPresenceResponse>)>,
+    /// What edges reported.
+    pub(crate) reports: Vec<ReportSocketsRequest>,
+    /// What calls are refused with.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl StubPresence {
+    pub(crate) fn of(&self, peer: &str) -> Presence {
+        let online = self.online.contains(peer);
+        Presence { peer_id: peer.to_owned(), online, last_seen: None }
+    }
+
+    /// Tells those who watch.
+    pub(crate) fn set(&mut self, peer: UserId, online: bool) {
+        let peer = peer.to_string();
+        if online {
+            self.online.insert(peer.clone());
+        } else {
+            self.online.remove(&peer);
+        }
+        let response = WatchPresenceResponse { presences: vec![self.of(&peer)], users: Vec::new() };
+        self.watches.retain(|(request, sender)| {
+            !request.peer_ids.contains(&peer) || sender.try_send(Ok(response.clone())).is_ok()
+        });
+    }
 }
 
 /// The stream that answers a request.
@@ -379,6 +415,11 @@ impl State {
 
     fn epoch(&self) -> String {
         self.epoch.unwrap_or(EPOCH).to_owned()
+    }
+
+    fn refuse_presence(&self) -> Result<(), Status> {
+        self.refuse_if_down()?;
+        self.presence.failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     fn refuse_if_down(&self) -> Result<(), Status> {

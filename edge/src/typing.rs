@@ -19,6 +19,7 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tonic::{Code, Status};
 
 use crate::{
     core_client::CoreClient,
@@ -178,7 +179,7 @@ impl Shared {
                     is_repeated = true;
                 }
                 result => {
-                    if result.is_err() {
+                    if result.as_ref().is_err_and(is_passing) {
                         self.metrics.shed(ShedSignal::Typing);
                     }
                     for said in words.said {
@@ -223,10 +224,19 @@ impl Shared {
         let call = RequestId::draw().scope(async move { chat.set_typing(request).await });
         match timeout(CALL_TIMEOUT, Box::pin(call)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(status)) => Err(Failure::from(&status)),
+            Ok(Err(status)) => Err(refused(&status)),
             Err(_) => Err(late("the core did not answer in time")),
         }
     }
+}
+
+/// Why a core refuses something of signals: one of before does not know the call, and another may.
+pub(crate) fn refused(status: &Status) -> Failure {
+    if status.code() == Code::Unimplemented {
+        let message = "the core is of a version that knows no signals";
+        return Failure::new(ErrorReason::StoreUnavailable, message);
+    }
+    Failure::from(status)
 }
 
 /// Whether another core, or the same a moment later, may take it.

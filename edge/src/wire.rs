@@ -56,6 +56,10 @@ pub(crate) enum Request {
     Mark(Mark),
     /// The same.
     Typing(Typing),
+    /// Be told of the presence of these, and of nobody else.
+    Watch(Vec<UserId>),
+    /// Be online to nobody, or to peers.
+    Hide(bool),
     /// An answer.
     Ping,
 }
@@ -173,6 +177,14 @@ impl Generation {
         match self {
             Self::V1 => None,
             Self::V2 => v2::server_frame::acknowledged(echo.0.as_ref()?),
+        }
+    }
+
+    /// The same of how those are whom the client watches from here on.
+    pub(crate) fn watched(self, echo: &Echo, presences: &[proto::Presence]) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::watched(echo.0.as_ref()?, presences),
         }
     }
 

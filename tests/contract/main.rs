@@ -27,6 +27,7 @@ mod isolation;
 mod marks;
 mod model;
 mod pipeline;
+mod presence;
 mod protoc;
 mod protocol;
 mod python;

@@ -622,7 +622,9 @@ impl Held {
                     self.states.insert(state.peer_id.clone(), state);
                 }
             }
-            Change::Typing(typing) => panic!("nobody asked for it: {typing:?}"),
+            other @ (Change::Typing(_) | Change::Presence(_) | Change::User(_)) => {
+                panic!("nobody asked for it: {other:?}")
+            }
         }
     }
 

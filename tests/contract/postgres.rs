@@ -37,6 +37,8 @@ mod marks;
 mod model;
 mod older;
 mod pipeline;
+mod presence;
+mod presence_cores;
 mod promise;
 mod protocol;
 mod python;

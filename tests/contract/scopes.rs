@@ -24,15 +24,16 @@ const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
 fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
-        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "UploadAttachment"
-        | "DispatchAttachment" => &["send", "edge"],
+        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "SetPresence"
+        | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
         "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
-        | "Subscribe" | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
+        | "Subscribe" | "GetPresence" | "WatchPresence" | "GetAttachment"
+        | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"
         | "ExportUser" | "TapUser" => &["admin"],
-        "WatchSessions" => &["edge"],
+        "WatchSessions" | "ReportSockets" => &["edge"],
         other => panic!("{other} needs a scope"),
     }
 }

@@ -1,6 +1,7 @@
 //! What can be written, by who decides what becomes of it.
 
 use netrox_proto::ids::UserId;
+use uuid::Uuid;
 
 use super::{answer::Answer, session::AnswerQuestion};
 use crate::{
@@ -40,6 +41,11 @@ pub(crate) enum DirectoryWrite {
     /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
     EnsureUser(Claims),
     DeleteUser(UserId),
+    /// Whether a user is online to nobody.
+    Hide {
+        user: UserId,
+        hides: bool,
+    },
 }
 
 /// What edges learn.
@@ -60,6 +66,13 @@ pub(crate) enum UpkeepWrite {
     EndUpload(String),
     /// Begins to count what the files of a user take, who has none counted yet; decided by [`plan`](super::plan).
     CountFiles(UserId),
+    /// When users were last seen, in minutes since the epoch.
+    NoteSeen(Vec<(UserId, i64)>),
+    /// Who is online with this core, where that is not as it was.
+    KeepRoll {
+        core: Uuid,
+        users: Option<Vec<u8>>,
+    },
     Probe,
     /// Needs more room than a batch; what it took is given back by the next.
     TakeRoom,
@@ -78,6 +91,7 @@ impl Write {
     pub(super) fn signal(&self) -> Option<Signal> {
         match self {
             Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
+            Self::Directory(DirectoryWrite::Hide { user, .. }) => Some(Signal::Hidden(*user)),
             Self::Chat(ChatWrite::Block(Block { user, peer, blocks })) => {
                 Some(Signal::Block { blocker: *user, blocked: *peer, blocks: *blocks })
             }
@@ -103,7 +117,13 @@ impl Write {
                 SessionWrite::SeeEdges(_) | SessionWrite::ForgetEdges(_) | SessionWrite::Answer(_),
             ) => false,
             Self::Session(SessionWrite::Notice(notice)) => notice.kind != NoticeKind::Question,
-            Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::DeleteUser(_))
+            // It says nothing later.
+            Self::Upkeep(UpkeepWrite::KeepRoll { .. }) => false,
+            Self::Directory(
+                DirectoryWrite::UpsertUsers(_)
+                | DirectoryWrite::DeleteUser(_)
+                | DirectoryWrite::Hide { .. },
+            )
             | Self::Chat(_)
             | Self::Upkeep(_) => true,
         }
@@ -141,7 +161,7 @@ impl Write {
             Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
             }
-            Self::Directory(DirectoryWrite::DeleteUser(_)) => 0,
+            Self::Directory(DirectoryWrite::DeleteUser(_) | DirectoryWrite::Hide { .. }) => 0,
             Self::Session(SessionWrite::Notice(notice)) => notice.key.len(),
             Self::Session(SessionWrite::SeeEdges(edges) | SessionWrite::ForgetEdges(edges)) => {
                 edges.iter().map(|edge| size_of::<String>() + edge.len()).sum()
@@ -152,6 +172,8 @@ impl Write {
             Self::Upkeep(UpkeepWrite::BeginUpload(path) | UpkeepWrite::EndUpload(path)) => {
                 path.len()
             }
+            Self::Upkeep(UpkeepWrite::NoteSeen(seen)) => size_of_val(&seen[..]),
+            Self::Upkeep(UpkeepWrite::KeepRoll { users, .. }) => users.as_ref().map_or(0, Vec::len),
             Self::Upkeep(
                 UpkeepWrite::CountFiles(_)
                 | UpkeepWrite::Probe

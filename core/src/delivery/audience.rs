@@ -6,13 +6,13 @@
 //! looked for longer than [`MAX_AGE`] is read again. All else may be late by [`SHUT_FOR`], or for good where it only makes
 //! quieter.
 //!
-//! * [`pairs`]: what is kept of pairs.
+//! * [`pairs`]: what is kept of pairs; [`looks`]: what other cores have stored.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,13 +24,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::pairs::{Kept, Pairs};
+pub(super) use self::looks::Learnt;
+use self::{
+    looks::{Looks, lock},
+    pairs::{Kept, Pairs},
+};
 use crate::{
     error::Error,
     metrics::{Shed, SignalMetrics},
-    store::{Store, block::NewBlock},
+    store::Store,
 };
 
+mod looks;
 mod pairs;
 
 /// Locks that pairs are spread over.
@@ -43,8 +48,6 @@ const OPEN_FOR: Duration = Duration::from_secs(300);
 const MAX_AGE: Duration = Duration::from_millis(800);
 /// How often new blocks of other cores are looked for, while anybody asks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// After so long without a look, blocks may have come and gone out of sight.
-const LONGEST_GAP: Duration = Duration::from_secs(3);
 /// How often a pair is read anew that changed while it was read.
 const READS: usize = 3;
 /// Pairs that are read at a time; beyond it nobody is told.
@@ -61,6 +64,21 @@ pub(crate) enum Standing {
     UserDeleted,
 }
 
+/// The same, with whether either hides: then the one is not shown whether the other is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sight {
+    pub(crate) standing: Standing,
+    pub(crate) hidden: bool,
+}
+
+impl Sight {
+    pub(super) const NONE: Self = Self { standing: Standing::NotTold, hidden: true };
+
+    fn is_seen(self) -> bool {
+        self.standing == Standing::Told && !self.hidden
+    }
+}
+
 /// Who does something, and whom it is told.
 pub(crate) type Pair = (UserId, UserId);
 
@@ -74,16 +92,9 @@ pub(crate) struct Audience {
     asked: AtomicU64,
     wanted: Notify,
     reads: Semaphore,
+    /// Users who watch others.
+    watching: AtomicUsize,
     metrics: SignalMetrics,
-}
-
-/// Looks for new blocks that followed each other closely.
-#[derive(Debug, Default)]
-struct Looks {
-    first: Option<Instant>,
-    last: Option<Instant>,
-    /// What the last one found.
-    found: HashSet<NewBlock>,
 }
 
 impl Audience {
@@ -95,6 +106,7 @@ impl Audience {
             asked: AtomicU64::new(0),
             wanted: Notify::new(),
             reads: Semaphore::new(MAX_READS),
+            watching: AtomicUsize::new(0),
             metrics,
         }
     }
@@ -121,11 +133,11 @@ impl Audience {
             let version = {
                 let mut pairs = self.shard(pair);
                 let fresh = pairs.get(pair).filter(|kept| self.holds(kept));
-                if let Some(kept) = fresh {
-                    if kept.standing == Standing::Told {
+                if let Some(Kept { sight: Sight { standing, .. }, .. }) = fresh {
+                    if standing == Standing::Told {
                         act();
                     }
-                    return Ok(kept.standing);
+                    return Ok(standing);
                 }
                 pairs.version()
             };
@@ -134,18 +146,56 @@ impl Audience {
                 return Err(Error::Overloaded);
             };
             let begun = Instant::now();
-            let standing = store.standing(pair.0, pair.1).await?;
+            let read = store.standings(&[pair.0], pair.1).await?;
+            let sight = read.first().map_or(Sight::NONE, |(_, sight)| *sight);
             let mut pairs = self.shard(pair);
-            if !pairs.keep(pair, Kept { standing, begun }, version) {
+            if !pairs.keep(pair, Kept { sight, begun }, version) {
                 continue;
             }
-            if standing == Standing::Told {
+            if sight.standing == Standing::Told {
                 act();
             }
-            return Ok(standing);
+            return Ok(sight.standing);
         }
         // It changes faster than it is read: nobody is told.
         Ok(Standing::NotTold)
+    }
+
+    /// Those of some users whose presence another may be shown. One of whom that changed meanwhile is not among them.
+    pub(super) async fn seen_by(
+        &self,
+        store: &Store,
+        users: &[UserId],
+        by: UserId,
+    ) -> Result<HashSet<UserId>, Error> {
+        self.note_asked();
+        let (mut seen, mut unknown) = (HashSet::new(), Vec::new());
+        for user in users.iter().copied().collect::<HashSet<_>>() {
+            let mut pairs = self.shard((user, by));
+            match pairs.get((user, by)).filter(|kept| self.holds(kept)) {
+                Some(kept) if kept.sight.is_seen() => {
+                    seen.insert(user);
+                }
+                Some(_) => {}
+                None => unknown.push((user, pairs.version())),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(seen);
+        }
+        let _place = self.reads.acquire().await;
+        let begun = Instant::now();
+        let asked: Vec<_> = unknown.iter().map(|(user, _)| *user).collect();
+        let read: HashMap<_, _> = store.standings(&asked, by).await?.into_iter().collect();
+        for (user, version) in unknown {
+            let sight = read.get(&user).copied().unwrap_or(Sight::NONE);
+            let is_kept = self.shard((user, by)).keep((user, by), Kept { sight, begun }, version);
+            // Where something of the shard has changed, whoever is touched by it looks again.
+            if is_kept && sight.is_seen() {
+                seen.insert(user);
+            }
+        }
+        Ok(seen)
     }
 
     /// Acts upon what another core tells, which has asked, unless this one knows better.
@@ -158,7 +208,7 @@ impl Audience {
 
     fn holds(&self, kept: &Kept) -> bool {
         let age = kept.begun.elapsed();
-        match kept.standing {
+        match kept.sight.standing {
             Standing::Told => {
                 let Some(looks) = &self.looks else { return age < OPEN_FOR };
                 age < MAX_AGE || age < OPEN_FOR && lock(looks).vouch_for(kept.begun)
@@ -191,13 +241,25 @@ impl Audience {
         }
     }
 
-    /// One has written to the other.
-    pub(super) fn wrote(&self, from: UserId, to: UserId) {
-        self.shard((from, to)).open((from, to));
+    /// One has written to the other. Gives whether that may be news.
+    pub(super) fn wrote(&self, from: UserId, to: UserId) -> bool {
+        self.shard((from, to)).open((from, to))
+    }
+
+    pub(super) fn add_watching(&self) {
+        self.watching.fetch_add(1, Ordering::Relaxed);
+        self.wanted.notify_one();
+    }
+
+    pub(super) fn remove_watching(&self) {
+        self.watching.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether anything is kept that a message could change.
     pub(super) fn is_in_use(&self) -> bool {
+        if self.watching.load(Ordering::Relaxed) > 0 {
+            return true;
+        }
         let asked = self.asked.load(Ordering::Relaxed);
         asked > 0 && self.now().saturating_sub(asked) < 2 * millis(SHUT_FOR)
     }
@@ -216,8 +278,14 @@ impl Audience {
 }
 
 impl Audience {
-    /// Looks for blocks of other cores, while anybody asks, until `stop`. To be spawned where there are others.
-    pub(super) async fn follow(&self, store: &Store, stop: CancellationToken) {
+    /// Looks for blocks of other cores, and for who hides, while anybody asks, until `stop`. To be spawned where there are others.
+    /// `tell` is called with what is new.
+    pub(super) async fn follow(
+        &self,
+        store: &Store,
+        stop: CancellationToken,
+        tell: impl Fn(Learnt),
+    ) {
         let Some(looks) = &self.looks else { return };
         let following = async {
             loop {
@@ -225,14 +293,15 @@ impl Audience {
                     self.wanted.notified().await;
                 }
                 let begun = Instant::now();
-                match store.blocks_of_late().await {
-                    Ok(found) => {
-                        let found: HashSet<_> = found.into_iter().collect();
-                        let before = std::mem::take(&mut lock(looks).found);
-                        for block in found.difference(&before) {
-                            self.learn_block(block.blocker(), block.blocked());
+                match tokio::try_join!(store.blocks_of_late(), store.hidden_of_late()) {
+                    Ok((blocks, hidden)) => {
+                        let (blocks, hidden) =
+                            (blocks.into_iter().collect(), hidden.into_iter().collect());
+                        for learnt in lock(looks).news(&blocks, &hidden) {
+                            self.learn(learnt);
+                            tell(learnt);
                         }
-                        lock(looks).note(begun, found);
+                        lock(looks).note(begun, blocks, hidden);
                     }
                     Err(error) => tracing::debug!(%error, "new blocks cannot be read"),
                 }
@@ -242,31 +311,16 @@ impl Audience {
         stop.run_until_cancelled(following).await;
     }
 
-    fn learn_block(&self, one: UserId, two: UserId) {
-        for pair in [(one, two), (two, one)] {
-            self.shard(pair).learn_shut(pair);
+    fn learn(&self, learnt: Learnt) {
+        match learnt {
+            Learnt::Block(one, two) => {
+                for pair in [(one, two), (two, one)] {
+                    self.shard(pair).learn_shut(pair);
+                }
+            }
+            Learnt::Hidden(user) => self.forget_user(user),
         }
     }
-}
-
-impl Looks {
-    fn note(&mut self, begun: Instant, found: HashSet<NewBlock>) {
-        self.found = found;
-        if self.last.is_none_or(|last| begun.duration_since(last) > LONGEST_GAP) {
-            self.first = Some(begun);
-        }
-        self.last = Some(begun);
-    }
-
-    /// Whether no block can have been missed that came after something was read, but for those of the last moment.
-    fn vouch_for(&self, read: Instant) -> bool {
-        self.first.is_some_and(|first| first <= read)
-            && self.last.is_some_and(|last| last.elapsed() < MAX_AGE)
-    }
-}
-
-fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
-    looks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -274,101 +328,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn user(number: u128) -> UserId {
-        UserId(Uuid::from_u128(number))
-    }
-
-    fn alone() -> Audience {
-        Audience::new(false, SignalMetrics::default())
-    }
-
-    fn shared() -> Audience {
-        Audience::new(true, SignalMetrics::default())
-    }
-
-    fn keep(audience: &Audience, pair: Pair, standing: Standing) {
-        let mut pairs = audience.shard(pair);
-        let (version, begun) = (pairs.version(), Instant::now());
-        assert!(pairs.keep(pair, Kept { standing, begun }, version));
-    }
-
-    fn held(audience: &Audience, pair: Pair) -> Option<Standing> {
-        let mut pairs = audience.shard(pair);
-        pairs.get(pair).filter(|kept| audience.holds(kept)).map(|kept| kept.standing)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_core_alone_keeps_what_it_knows_until_it_tells_otherwise() {
-        let (audience, pair) = (alone(), (user(1), user(2)));
-        keep(&audience, pair, Standing::Told);
-        tokio::time::advance(OPEN_FOR / 2).await;
-        assert_eq!(held(&audience, pair), Some(Standing::Told));
-        audience.block(user(2), user(1));
-        assert_eq!(held(&audience, pair), Some(Standing::NotTold));
-        tokio::time::advance(SHUT_FOR).await;
-        assert_eq!(held(&audience, pair), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_others_may_have_changed_is_known_for_a_moment_unless_it_is_looked_for() {
-        let (audience, pair) = (shared(), (user(1), user(2)));
-        let looks = audience.looks.as_ref().expect("others");
-        keep(&audience, pair, Standing::Told);
-        tokio::time::advance(MAX_AGE).await;
-        assert_eq!(held(&audience, pair), None);
-        // A look that began after it was read says nothing of what came between.
-        lock(looks).note(Instant::now(), HashSet::new());
-        assert_eq!(held(&audience, pair), None);
-        keep(&audience, pair, Standing::Told);
-        for _ in 0..20 {
-            tokio::time::advance(MAX_AGE - Duration::from_millis(1)).await;
-            lock(looks).note(Instant::now(), HashSet::new());
-            assert_eq!(held(&audience, pair), Some(Standing::Told));
-        }
-        tokio::time::advance(LONGEST_GAP * 2).await;
-        lock(looks).note(Instant::now(), HashSet::new());
-        assert_eq!(held(&audience, pair), None, "nobody looked for a while");
-        keep(&audience, pair, Standing::Told);
-        audience.learn_block(user(1), user(2));
-        assert_eq!(held(&audience, pair), Some(Standing::NotTold));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_opens_what_was_shut() {
-        let (audience, pair) = (alone(), (user(1), user(2)));
-        assert!(!audience.is_in_use());
-        audience.note_asked();
-        assert!(audience.is_in_use());
-        keep(&audience, pair, Standing::NotTold);
-        audience.wrote(user(2), user(1));
-        assert_eq!(held(&audience, pair), Some(Standing::NotTold), "the other way");
-        audience.wrote(user(1), user(2));
-        assert_eq!(held(&audience, pair), None, "it is read again");
-        tokio::time::advance(SHUT_FOR * 2).await;
-        assert!(!audience.is_in_use());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_over_the_bus_stops_at_a_block_of_this_core() {
-        let (audience, pair) = (shared(), (user(1), user(2)));
-        let passes = |pair| {
-            let mut passed = false;
-            audience.pass(pair, || passed = true);
-            passed
-        };
-        assert!(passes(pair));
-        audience.block(user(2), user(1));
-        assert!(!passes(pair) && !passes((user(2), user(1))));
-        assert!(passes((user(1), user(3))));
-        tokio::time::advance(SHUT_FOR).await;
-        assert!(passes(pair), "by now the others know");
-        audience.block(user(2), user(1));
-        audience.forget(user(2), user(1));
-        assert!(passes(pair), "it was taken back");
-    }
-}
+mod tests;

@@ -56,6 +56,9 @@ use crate::{
 /// may have participants.
 const QUEUE_HINTS: usize = 2_048;
 
+/// Words of who is online, on their way out: all that a core with some 700,000 users has to say. What is lost is asked for.
+const QUEUE_WORDS: usize = 256;
+
 /// Why the bus could not be entered at all; a server that does not answer is waited for instead.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -78,6 +81,9 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// Whether anyone listens for the user.
     fn is_awaited_by(&self, user: UserId) -> bool;
 
+    /// What another core says of who is online.
+    fn word(&self, payload: &[u8]);
+
     /// What another core tells that a user does just now.
     fn signalled(&self, typing: Typing);
 
@@ -90,6 +96,7 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
 pub(super) struct Bus {
     client: Client,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
+    words: mpsc::Sender<Bytes>,
     signals: Arc<signal::Lane>,
     signal_metrics: SignalMetrics,
     dropped: Counter,
@@ -127,6 +134,7 @@ impl Bus {
         let subjects = Arc::new(Subjects::new(cluster));
         let older = Arc::<OlderCores>::default();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
+        let (words, queued_words) = mpsc::channel(QUEUE_WORDS);
         let signals = Arc::<signal::Lane>::default();
         let looked_at = outgoing.downgrade();
         let dropped = metrics.queues.add_refusing("bus", QUEUE_HINTS, move || length(&looked_at));
@@ -138,12 +146,27 @@ impl Bus {
             signals: Arc::clone(&signals),
             metrics: metrics.clone(),
         };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(queue, connected)));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(
+            queue,
+            queued_words,
+            connected,
+        )));
         let ear = Ear { inbox, history: history.clone(), subjects, older, metrics };
         let shares = Arc::new(Shares::new(client.clone(), ear, tasks));
+        shares.listen_to_words(stop.clone());
         shares.listen_to_older(stop);
         let lossy = Arc::default();
-        Ok(Self { client, outgoing, signals, signal_metrics, dropped, lossy, history, shares })
+        Ok(Self {
+            client,
+            outgoing,
+            words,
+            signals,
+            signal_metrics,
+            dropped,
+            lossy,
+            history,
+            shares,
+        })
     }
 
     /// Tells the other cores what users learn of. Never waits.
@@ -169,6 +192,14 @@ impl Bus {
     pub(super) fn signal(&self, typing: Typing) {
         if !self.is_connected() || !self.signals.push(typing) {
             self.signal_metrics.shed(Shed::Bus);
+        }
+    }
+
+    /// Tells the other cores who is online here. Never waits.
+    pub(super) fn tell_word(&self, word: Bytes) {
+        if self.is_connected() {
+            // One that is lost is missed, and asked for.
+            let _ = self.words.try_send(word);
         }
     }
 
@@ -210,7 +241,12 @@ struct Outlet {
 
 impl Outlet {
     /// Hands hints to the connection, which may make it wait, and signals where there is none.
-    async fn run(self, mut queue: mpsc::Receiver<(UserId, Bytes)>, connected: Arc<Notify>) {
+    async fn run(
+        self,
+        mut queue: mpsc::Receiver<(UserId, Bytes)>,
+        mut words: mpsc::Receiver<Bytes>,
+        connected: Arc<Notify>,
+    ) {
         loop {
             tokio::select! {
                 biased;
@@ -218,6 +254,10 @@ impl Outlet {
                 next = queue.recv() => {
                     let Some((user, payload)) = next else { return };
                     self.publish(user, payload).await;
+                }
+                word = words.recv() => {
+                    let Some(word) = word else { return };
+                    let _ = self.client.publish(self.subjects.of_words(), word).await;
                 }
                 signals = self.signals.next() => {
                     for typing in signals {

@@ -49,6 +49,8 @@ struct Registry {
 #[derive(Debug, Default)]
 struct Listeners {
     queues: Vec<Arc<Queue>>,
+    /// So many want to have it heard what is sent to the user, and nothing else.
+    attentions: usize,
     /// Held while anyone listens.
     _on_bus: Option<Listening>,
 }
@@ -91,9 +93,24 @@ impl Hub {
         let listeners = registry
             .users
             .entry(user)
-            .or_insert_with(|| Listeners { queues: Vec::new(), _on_bus: listen() });
+            .or_insert_with(|| Listeners { _on_bus: listen(), ..Listeners::default() });
         listeners.queues.push(Arc::clone(&queue));
         Ok(Registration { hub: self.clone(), user, queue })
+    }
+
+    /// Has what is sent to a user be heard on this core. As of [`Self::register`].
+    pub(super) fn attend(
+        &self,
+        user: UserId,
+        listen: impl FnOnce() -> Option<Listening>,
+    ) -> Attention {
+        let mut registry = lock(&self.0.registry);
+        let listeners = registry
+            .users
+            .entry(user)
+            .or_insert_with(|| Listeners { _on_bus: listen(), ..Listeners::default() });
+        listeners.attentions += 1;
+        Attention { hub: self.clone(), user }
     }
 
     /// Tells the subscriptions of this core.
@@ -161,14 +178,18 @@ impl Hub {
     pub(super) fn ask_all(&self) -> (FeedStarts, u64) {
         let registry = lock(&self.0.registry);
         let missed = registry.users.values().filter(|listeners| listeners.has_missed()).count();
-        let told = registry.users.iter().map(|(user, listeners)| (*user, listeners.ask()));
+        let listened = registry.users.iter().filter(|(_, listeners)| !listeners.queues.is_empty());
+        let told = listened.map(|(user, listeners)| (*user, listeners.ask()));
         (told.collect(), missed as u64)
     }
 
     /// Of those users that somebody listens for.
     pub(super) fn ask(&self, users: HashSet<UserId>) -> FeedStarts {
         let registry = lock(&self.0.registry);
-        let listening = |user| Some((user, registry.users.get(&user)?.ask()));
+        let listening = |user| {
+            let listeners = registry.users.get(&user).filter(|it| !it.queues.is_empty())?;
+            Some((user, listeners.ask()))
+        };
         users.into_iter().filter_map(listening).collect()
     }
 
@@ -217,9 +238,34 @@ impl Drop for Registration {
         let mut registry = lock(&self.hub.0.registry);
         if let Some(listeners) = registry.users.get_mut(&self.user) {
             listeners.queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
-            if listeners.queues.is_empty() {
-                registry.users.remove(&self.user);
-            }
+            registry.tidy(self.user);
+        }
+    }
+}
+
+/// Has what is sent to a user be heard, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Attention {
+    hub: Hub,
+    user: UserId,
+}
+
+impl Drop for Attention {
+    fn drop(&mut self) {
+        let mut registry = lock(&self.hub.0.registry);
+        if let Some(listeners) = registry.users.get_mut(&self.user) {
+            listeners.attentions = listeners.attentions.saturating_sub(1);
+            registry.tidy(self.user);
+        }
+    }
+}
+
+impl Registry {
+    /// Drops what is kept of a user for whom nobody listens any more.
+    fn tidy(&mut self, user: UserId) {
+        let is_left = |it: &Listeners| it.queues.is_empty() && it.attentions == 0;
+        if self.users.get(&user).is_some_and(is_left) {
+            self.users.remove(&user);
         }
     }
 }

@@ -74,6 +74,10 @@ words! {
         Send = "send",
         /// Of an edge that learns which tokens are revoked.
         Watch = "watch",
+        /// Of an edge that reports its sockets.
+        Report = "report",
+        /// Of who watches the presence of others.
+        Presence = "presence",
     }
 }
 

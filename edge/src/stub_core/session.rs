@@ -2,11 +2,12 @@
 
 use netrox_proto::v1::{
     EndSessionsRequest, EndSessionsResponse, ListSessionsRequest, ListSessionsResponse,
-    RevokeTokensRequest, RevokeTokensResponse, SessionNotice, WatchSessionsRequest,
-    WatchSessionsResponse, session_notice::Notice, session_service_server::SessionService,
+    ReportSocketsRequest, ReportSocketsResponse, RevokeTokensRequest, RevokeTokensResponse,
+    SessionNotice, WatchSessionsRequest, WatchSessionsResponse, session_notice::Notice,
+    session_service_server::SessionService,
 };
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{BoxStream, QUEUE, Sender, StubCore};
@@ -52,6 +53,23 @@ impl SessionService for StubCore {
             let responses: Self::WatchSessionsStream = Box::pin(ReceiverStream::new(receiver));
             Ok(Response::new(responses))
         })
+    }
+
+    type ReportSocketsStream = BoxStream<ReportSocketsResponse>;
+
+    async fn report_sockets(
+        &self,
+        request: Request<Streaming<ReportSocketsRequest>>,
+    ) -> Result<Response<Self::ReportSocketsStream>, Status> {
+        let core = self.clone();
+        let responses = request.into_inner().filter_map(move |request| {
+            if let Ok(request) = request {
+                core.change(|state| state.presence.reports.push(request));
+            }
+            None
+        });
+        let responses: Self::ReportSocketsStream = Box::pin(responses);
+        Ok(Response::new(responses))
     }
 
     async fn revoke_tokens(

@@ -274,7 +274,7 @@ impl Stream<'_> {
                 (server_frame::message(&cursor, is_new, message, user), lateness)
             }
             Some(Change::Thread(thread)) => (server_frame::thread(&cursor, thread), None),
-            Some(Change::Typing(_)) | None => return,
+            Some(Change::Typing(_) | Change::Presence(_) | Change::User(_)) | None => return,
         };
         let pushed = self.push(frame, progress).await;
         drop(span);

@@ -7,7 +7,7 @@
 //!
 //! * `read`: what the client sends, and the bounds on it.
 //! * `receipts`: marks of what was seen, which wait for each other.
-//! * `typing`: what it says of its typing.
+//! * `typing`: what it says of its typing; `presence`: whom it watches.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
@@ -18,6 +18,7 @@
 mod answers;
 mod close;
 mod context;
+mod presence;
 mod read;
 mod read_ahead;
 mod receipts;
@@ -46,8 +47,8 @@ use tokio_tungstenite::{
 pub(super) use self::close::refuse;
 pub(crate) use self::context::SessionContext;
 use self::{
-    answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, typing::Words,
-    waiting::Waiting,
+    answers::Reply, close::Closing, presence::PresenceVerbs, read_ahead::ReadAhead,
+    receipts::Receipts, typing::Words, waiting::Waiting,
 };
 use super::{
     close::CloseReason,
@@ -136,6 +137,7 @@ struct Session<S> {
     waiting: Waiting,
     receipts: Receipts,
     words: Words,
+    presence: PresenceVerbs,
     /// Brings what the user receives, in the second generation. Resolves when it cannot go on.
     following: Option<Pin<Box<dyn Future<Output = CloseReason> + Send>>>,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
@@ -206,6 +208,7 @@ where
             waiting: Waiting::default(),
             receipts: Receipts::default(),
             words: Words::default(),
+            presence: PresenceVerbs::default(),
             following,
             unread_since: None,
             full_since: None,
@@ -282,7 +285,7 @@ where
         let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
         let marked = self.poll_receipts(cx);
-        let typed = self.poll_typing(cx);
+        let typed = self.poll_typing(cx) | self.poll_presence(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
         let closed = self.advance_close()?;

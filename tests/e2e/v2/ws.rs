@@ -3,6 +3,7 @@
 mod change;
 mod handshake;
 mod javascript;
+mod presence;
 mod receipt;
 mod resume;
 mod send;

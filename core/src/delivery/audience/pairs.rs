@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use netrox_proto::ids::UserId;
 use tokio::time::Instant;
 
-use super::{Pair, Standing};
+use super::{Pair, Sight, Standing};
 
 /// Of each of two halves: of the pairs that were asked about last, and of those before.
 const HALF: usize = 4_096;
@@ -13,7 +13,7 @@ const HALF: usize = 4_096;
 /// How a pair stood when it was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    pub(super) standing: Standing,
+    pub(super) sight: Sight,
     /// When the read began.
     pub(super) begun: Instant,
 }
@@ -66,7 +66,7 @@ impl Pairs {
         self.shut.insert(pair, now + keep_for);
         self.version += 1;
         self.before.remove(&pair);
-        self.insert(pair, Kept { standing: Standing::NotTold, begun: now });
+        self.insert(pair, Kept { sight: Sight::NONE, begun: now });
     }
 
     pub(super) fn is_shut(&self, pair: Pair) -> bool {
@@ -76,10 +76,10 @@ impl Pairs {
     /// A block of another core: it may have been known for long.
     pub(super) fn learn_shut(&mut self, pair: Pair) {
         self.version += 1;
-        let is_open = |kept: &Kept| kept.standing == Standing::Told;
+        let is_open = |kept: &Kept| kept.sight.standing == Standing::Told;
         if self.get(pair).as_ref().is_some_and(is_open) {
             let begun = Instant::now();
-            self.recent.insert(pair, Kept { standing: Standing::NotTold, begun });
+            self.recent.insert(pair, Kept { sight: Sight::NONE, begun });
         }
     }
 
@@ -90,14 +90,17 @@ impl Pairs {
         self.before.remove(&pair);
     }
 
-    /// Forgets that it was shut, if it was.
-    pub(super) fn open(&mut self, pair: Pair) {
-        let is_open = |kept: &Kept| kept.standing == Standing::Told;
-        if !self.recent.get(&pair).or_else(|| self.before.get(&pair)).is_some_and(is_open) {
+    /// Forgets that it was shut, if it was. Gives whether it is not known to have been open.
+    pub(super) fn open(&mut self, pair: Pair) -> bool {
+        let is_open = |kept: &Kept| kept.sight.standing == Standing::Told;
+        let was_open =
+            self.recent.get(&pair).or_else(|| self.before.get(&pair)).is_some_and(is_open);
+        if !was_open {
             self.version += 1;
             self.recent.remove(&pair);
             self.before.remove(&pair);
         }
+        !was_open
     }
 
     pub(super) fn forget_user(&mut self, user: UserId) {
@@ -119,7 +122,8 @@ mod tests {
     }
 
     fn kept() -> Kept {
-        Kept { standing: Standing::Told, begun: Instant::now() }
+        let sight = Sight { standing: Standing::Told, hidden: false };
+        Kept { sight, begun: Instant::now() }
     }
 
     #[test]
@@ -140,7 +144,9 @@ mod tests {
             |pairs| pairs.shut(pair(1), Duration::from_secs(1)),
             |pairs| pairs.learn_shut(pair(1)),
             |pairs| pairs.forget(pair(1)),
-            |pairs| pairs.open(pair(1)),
+            |pairs| {
+                pairs.open(pair(1));
+            },
             |pairs| pairs.forget_user(pair(1).0),
         ];
         for change in changes {
@@ -150,7 +156,7 @@ mod tests {
         }
         let version = pairs.version();
         assert!(pairs.keep(pair(1), kept(), version));
-        pairs.open(pair(1));
+        assert!(!pairs.open(pair(1)));
         assert_eq!(pairs.version(), version, "it was open");
     }
 }

@@ -108,6 +108,14 @@ impl Shares {
         Listening { _share: guard }
     }
 
+    /// Passes on what other cores say of who is online, until `stop`.
+    pub(super) fn listen_to_words(&self, stop: CancellationToken) {
+        let (subject, inbox) = (self.ear.subjects.of_words(), Arc::clone(&self.ear.inbox));
+        let hearing =
+            hear_all(self.client.clone(), subject, move |message| inbox.word(&message.payload));
+        self.tasks.spawn(stop.run_until_cancelled_owned(hearing));
+    }
+
     /// Passes on what older cores publish, until `stop`.
     pub(super) fn listen_to_older(&self, stop: CancellationToken) {
         let (subject, ear) = (self.ear.subjects.of_all_users(), self.ear.clone());

@@ -23,6 +23,7 @@ pub(super) fn share_of(user: UserId) -> usize {
 pub(super) struct Subjects {
     shares: String,
     signals: String,
+    words: String,
     users: String,
 }
 
@@ -32,6 +33,7 @@ impl Subjects {
         Self {
             shares: format!("netrox-chat.{cluster}.share."),
             signals: format!("netrox-chat.{cluster}.signal."),
+            words: format!("netrox-chat.{cluster}.presence"),
             users: format!("netrox-chat.{cluster}.feed."),
         }
     }
@@ -43,6 +45,11 @@ impl Subjects {
     /// Of signals to users of a share.
     pub(super) fn of_signals(&self, share: usize) -> String {
         format!("{}{share}", self.signals)
+    }
+
+    /// Of what cores say of who is online.
+    pub(super) fn of_words(&self) -> String {
+        self.words.clone()
     }
 
     /// What a core of before there were shares publishes and listens to.

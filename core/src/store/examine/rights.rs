@@ -7,7 +7,7 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 22] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
@@ -15,6 +15,9 @@ const TABLES: [(&str, &str); 19] = [
     ("thread_states", "select, insert, update"),
     ("messages", "select, insert, update"),
     ("blocks", "select, insert, delete"),
+    ("hidden_users", "select, insert, update"),
+    ("last_seen", "select, insert, update"),
+    ("rolls", "select, insert, update, delete"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
     ("sent_forms", "select, insert, update"),

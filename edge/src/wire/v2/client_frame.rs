@@ -86,6 +86,8 @@ struct Fields<'a> {
     peer_id: Option<&'a RawValue>,
     up_to: Option<&'a RawValue>,
     typing: Option<&'a RawValue>,
+    peer_ids: Option<&'a RawValue>,
+    presence: Option<&'a RawValue>,
 }
 
 impl Fields<'_> {
@@ -154,6 +156,8 @@ impl Fields<'_> {
                 let typing = field::boolean(self.typing, "typing")?;
                 return Ok(Request::Typing(Typing { peer, typing }));
             }
+            Some("presence_watch") => return Ok(Request::Watch(field::peers(self.peer_ids)?)),
+            Some("presence_set") => return Ok(Request::Hide(field::hides(self.presence)?)),
             Some("ping") => return Ok(Request::Ping),
             _ => {
                 let message = "action: must be one that this server knows";
@@ -208,6 +212,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::PeerId => &mut fields.peer_id,
                 Key::UpTo => &mut fields.up_to,
                 Key::Typing => &mut fields.typing,
+                Key::PeerIds => &mut fields.peer_ids,
+                Key::Presence => &mut fields.presence,
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -237,6 +243,8 @@ enum Key {
     PeerId,
     UpTo,
     Typing,
+    PeerIds,
+    Presence,
     #[serde(other)]
     Unknown,
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netrox_proto::{
     ids::UserId,
-    v1::{Message, ThreadState},
+    v1::{Message, Presence, ThreadState, User},
 };
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -13,7 +13,7 @@ use super::{
     cursor::Reset,
     echo::{Echo, Subject},
     limits::LimitsObject,
-    object::{MessageObject, ThreadStateObject},
+    object::{MessageObject, ThreadStateObject, UserObject},
     refusal::{Code, Refusal},
 };
 use crate::{sends::Sent, wire::v1::format::RestTimestamp};
@@ -59,6 +59,16 @@ pub(crate) fn message(cursor: &str, new: bool, message: &Message, viewer: UserId
 /// A thread whose state has changed.
 pub(crate) fn thread(cursor: &str, thread: &ThreadState) -> Utf8Bytes {
     render(&ThreadFrame { action: "thread", cursor, thread: ThreadStateObject::of(thread) })
+}
+
+/// A watched peer came or left.
+pub(crate) fn presence(presence: &Presence) -> Utf8Bytes {
+    render(&PresenceFrame { action: "presence", presence: PresenceObject::of(presence) })
+}
+
+/// The email or profile of a watched peer has changed.
+pub(crate) fn user(user: &User) -> Utf8Bytes {
+    render(&UserFrame { action: "user", user: UserObject::of(user) })
 }
 
 /// A peer types, or no longer does.
@@ -130,6 +140,13 @@ pub(crate) fn acknowledged(echo: &Echo) -> Option<Utf8Bytes> {
     echo.wants_ack().then(|| render(&PlainAck { action: "ack", reference }))
 }
 
+/// The answer to a list of those whom the client watches: how they are, in the order asked.
+pub(crate) fn watched(echo: &Echo, presences: &[Presence]) -> Option<Utf8Bytes> {
+    let (action, reference) = ("ack", echo.reference.as_deref());
+    let states = presences.iter().map(PresenceObject::of).collect();
+    echo.wants_ack().then(|| render(&WatchAck { action, reference, states }))
+}
+
 /// The answer to a `ping`.
 pub(crate) fn pong(echo: &Echo) -> Utf8Bytes {
     render(&PingAck { action: "ack", reference: echo.reference.as_deref(), time: now() })
@@ -191,6 +208,41 @@ struct ThreadFrame<'a, T> {
     action: &'static str,
     cursor: &'a str,
     thread: T,
+}
+
+#[derive(Serialize)]
+struct PresenceFrame<'a> {
+    action: &'static str,
+    #[serde(flatten)]
+    presence: PresenceObject<'a>,
+}
+
+#[derive(Serialize)]
+struct UserFrame<'a> {
+    action: &'static str,
+    user: UserObject<'a>,
+}
+
+#[derive(Serialize)]
+struct WatchAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    states: Vec<PresenceObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct PresenceObject<'a> {
+    peer_id: &'a str,
+    online: bool,
+    last_seen: Option<RestTimestamp>,
+}
+
+impl<'a> PresenceObject<'a> {
+    fn of(presence: &'a Presence) -> Self {
+        let last_seen = presence.last_seen.as_ref().map(|at| Some(at).into());
+        Self { peer_id: &presence.peer_id, online: presence.online, last_seen }
+    }
 }
 
 #[derive(Serialize)]

@@ -96,6 +96,7 @@ impl CoreOfUser<'_> {
             received_only: false,
             epoch: after.map(|(epoch, _)| epoch.to_string()),
             kinds: vec![EventKind::Thread.into(), EventKind::Typing.into()],
+            ..Default::default()
         };
         let (responses, first) = self.subscriptions.call(request).await?;
         end_of(&first)?;

@@ -6,13 +6,16 @@ use std::collections::VecDeque;
 use netrox_proto::ids::UserId;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Beyond it those that have waited longest go.
-const MAX_SIGNALS: usize = 128;
+/// Beyond it those that have waited longest go: there is room for all that is told of as many peers as may be watched.
+const MAX_SIGNALS: usize = 320;
 
 /// What a signal is about: a later one takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignalKey {
     Typing(UserId),
+    Presence(UserId),
+    /// The email or profile.
+    User(UserId),
 }
 
 /// Connections are many, and hardly any ever holds one.

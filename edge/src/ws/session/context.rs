@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    config, directory::KnownUsers, limits::Limiter, metrics::Metrics, sends::SendPipeline,
-    standstill::Standstill, tasks::Tasks, typing::Typists, ws::client_closes::ClientCloses,
+    config, core_client::CoreClient, directory::KnownUsers, limits::Limiter, metrics::Metrics,
+    presence::OnlineUsers, revocation::Revocations, sends::SendPipeline, standstill::Standstill,
+    tasks::Tasks, typing::Typists, ws::client_closes::ClientCloses,
 };
 
 pub(crate) struct SessionContext {
@@ -13,6 +14,9 @@ pub(crate) struct SessionContext {
     pub(in crate::ws) limiter: Arc<Limiter>,
     pub(in crate::ws) sends: Arc<SendPipeline>,
     pub(in crate::ws) typists: Typists,
+    pub(in crate::ws) core: CoreClient,
+    pub(in crate::ws) revocations: Arc<Revocations>,
+    pub(in crate::ws) online: OnlineUsers,
     pub(in crate::ws) standstill: Standstill,
     pub(in crate::ws) client_closes: ClientCloses,
     pub(in crate::ws) metrics: Metrics,
@@ -25,6 +29,7 @@ impl SessionContext {
         limiter: &Arc<Limiter>,
         sends: &Arc<SendPipeline>,
         typists: Typists,
+        (core, revocations, online): (&CoreClient, &Arc<Revocations>, &OnlineUsers),
         metrics: Metrics,
         tasks: &Tasks,
     ) -> Self {
@@ -34,6 +39,9 @@ impl SessionContext {
             limiter: Arc::clone(limiter),
             sends: Arc::clone(sends),
             typists,
+            core: core.clone(),
+            revocations: Arc::clone(revocations),
+            online: online.clone(),
             standstill: Standstill::watch(tasks),
             client_closes: ClientCloses::default(),
             metrics,

@@ -182,6 +182,8 @@ where
                 self.errors.charge(now);
                 self.take_in_typing(typing, echo);
             }
+            Ok(Request::Watch(peers)) => self.take_in_watch(peers, echo),
+            Ok(Request::Hide(hides)) => self.take_in_visibility(hides, echo),
             Ok(Request::Ping) => {
                 // It costs its client no more than what is refused.
                 self.errors.charge(now);

@@ -200,7 +200,7 @@ where
             Generation::V1 => self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT,
             Generation::V2 => {
                 let waiting = self.waiting.len() + self.receipts.len() + self.words.len();
-                self.answers.len() + waiting >= MAX_UNANSWERED
+                self.answers.len() + waiting + self.presence.len() >= MAX_UNANSWERED
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Sessions of the second generation.
 
 mod answers;
+mod presence;
 mod receipts;
 mod stream;
 mod typing;
