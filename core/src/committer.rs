@@ -28,10 +28,11 @@ use self::{
 pub(crate) use self::{
     answer::{Dispatched, Marked, Pending, Stored},
     caller::{Returns, Terms},
-    directory::{DeleteUser, UpsertUsers},
+    directory::{DeleteUser, Hide, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
     ticket::{AddTicketKey, SpendTicket, Spent},
     upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages},
+    upkeep::{BeginUpload, CountFiles, EndUpload, KeepRoll, NoteSeen},
     write::Verb,
 };
 use crate::{

@@ -58,6 +58,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod presence;
 mod quotas;
 mod reading;
 mod request;

@@ -38,6 +38,7 @@ use crate::{
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
     metrics::Metrics,
+    presence::{Presence, Roll},
     quotas::QuotaTeller,
     request::Identified,
     session::{Board, News, Sessions},
@@ -176,12 +177,15 @@ impl Core {
         let tls = config.tls.clone().map(|tls| (tls, metrics.failed_handshakes.clone()));
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
+        let roll = Roll::new(&metrics.presence);
         let delivery = match store.cluster() {
-            None => Delivery::default(),
+            None => Delivery::alone(metrics.signals.clone(), Arc::clone(&roll)),
             Some(cluster) => {
                 let (tasks, stop) = (tasks.clone(), draining.clone());
+                let metrics = (metrics.bus, metrics.signals.clone());
                 let (bus, history) = (config.bus.as_ref(), store.history().clone());
-                Delivery::clustered(bus, cluster, history, tasks, stop, metrics.bus).await?
+                let roll = Arc::clone(&roll);
+                Delivery::clustered(bus, cluster, history, roll, (tasks, stop), metrics).await?
             }
         };
         let hurries = CancellationToken::new();
@@ -195,6 +199,7 @@ impl Core {
         let (committer, commit_task, health) =
             committer::new(writer, delivery.clone(), draining.clone(), waits, watch);
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
+        tasks.spawn(delivery.clone().follow_blocks(store.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
             let metrics = metrics.store.clone();
@@ -248,7 +253,21 @@ impl Core {
         let (lookup, looking_up) =
             feed_lookup::new(store.clone(), draining.clone(), &metrics.streams.queues);
         tasks.spawn(looking_up);
+        let presence = Presence {
+            roll,
+            store: store.clone(),
+            delivery: delivery.clone(),
+            committer: committer.clone(),
+        };
+        tasks.spawn(presence.clone().settle(draining.clone()));
+        tasks.spawn(presence.clone().store_seen(draining.clone()));
+        tasks.spawn(presence.clone().read_profiles(draining.clone()));
+        if store.cluster().is_some() {
+            tasks.spawn(presence.clone().tell(draining.clone()));
+            tasks.spawn(presence.clone().share_by_database(draining.clone()));
+        }
         let chat = Chat {
+            presence: presence.clone(),
             store: store.clone(),
             bulk: store.for_bulk(),
             lookup,
@@ -284,6 +303,7 @@ impl Core {
         let news = News::new(&committer, &store);
         let sessions = Sessions {
             streams: metrics.streams,
+            presence,
             store: store.clone(),
             committer: committer.clone(),
             board: board.clone(),

@@ -4,12 +4,16 @@
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
 //! * [`store`]: connections to the database; [`search`]: the index for search; [`media`]: attachment bytes; [`callers`]: who calls.
+//! * [`signals`]: what is told and not stored; [`presence`]: who is online.
+//! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.
 
 mod bus;
 mod callers;
 mod commits;
 mod media;
+mod presence;
 mod search;
+mod signals;
 mod store;
 mod streams;
 
@@ -23,7 +27,9 @@ pub(crate) use self::{
     callers::{Callers, OfService, Quota, ServiceCalls},
     commits::{CommitFailure, Commits, WaitingWrite},
     media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
+    presence::PresenceMetrics,
     search::SearchMetrics,
+    signals::{Shed, SignalMetrics},
     store::StoreMetrics,
     streams::{ReadCause, Stream, Streams},
 };
@@ -34,6 +40,8 @@ pub struct Metrics {
     pub(crate) commits: Commits,
     pub(crate) streams: Streams,
     pub(crate) bus: BusMetrics,
+    pub(crate) signals: SignalMetrics,
+    pub(crate) presence: PresenceMetrics,
     pub(crate) store: StoreMetrics,
     pub(crate) search: SearchMetrics,
     pub(crate) media: MediaMetrics,
@@ -52,10 +60,13 @@ impl Default for Metrics {
 
 impl Metrics {
     fn new(queues: &Queues) -> Self {
+        let signals = SignalMetrics::default();
         Self {
             commits: Commits::new(queues.clone()),
-            streams: Streams::new(queues.clone()),
+            streams: Streams::new(queues.clone(), signals.clone()),
             bus: BusMetrics::new(queues.clone()),
+            signals,
+            presence: PresenceMetrics::default(),
             store: StoreMetrics::default(),
             search: SearchMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
@@ -74,6 +85,8 @@ impl Metrics {
             commits,
             streams,
             bus,
+            signals,
+            presence,
             store,
             search,
             media,
@@ -86,6 +99,8 @@ impl Metrics {
         commits.register(registry);
         streams.register(registry);
         bus.register(registry);
+        signals.register(registry);
+        presence.register(registry);
         store.register(registry);
         search.register(registry);
         media.register(registry);

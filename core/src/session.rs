@@ -39,6 +39,7 @@ use crate::{
     committer::{Committer, SeeEdges},
     error::Error,
     metrics::{Stream, Streams},
+    presence::Presence,
     store::Store,
     ticket::Tickets,
 };
@@ -59,6 +60,7 @@ const MICROS_A_SECOND: i64 = 1_000_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     pub(crate) streams: Streams,
+    pub(crate) presence: Presence,
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) board: Board,
@@ -153,6 +155,26 @@ impl SessionService for Sessions {
         let draining = self.draining.clone();
         self.tasks.spawn(async move {
             draining.run_until_cancelled(watch.run()).await;
+        });
+        Ok(Response::new(ReceiverStream::new(sent)))
+    }
+
+    type ReportSocketsStream = ReceiverStream<Result<v1::ReportSocketsResponse, Status>>;
+
+    async fn report_sockets(
+        &self,
+        request: Request<Streaming<v1::ReportSocketsRequest>>,
+    ) -> Result<Response<Self::ReportSocketsStream>, Status> {
+        if self.draining.is_cancelled() {
+            return Err(Error::ShuttingDown.into());
+        }
+        let (responses, sent) = tokio::sync::mpsc::channel(QUEUE);
+        let open = self.streams.open(Stream::Report);
+        let following = self.presence.clone().follow_edge(request.into_inner(), responses);
+        let draining = self.draining.clone();
+        self.tasks.spawn(async move {
+            draining.run_until_cancelled(following).await;
+            drop(open);
         });
         Ok(Response::new(ReceiverStream::new(sent)))
     }

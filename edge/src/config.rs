@@ -263,6 +263,8 @@ pub struct Limits {
     pub search: bool,
     /// Searches a second and user; 0 for no limit.
     pub search_rate: u32,
+    /// How often a user tells a peer in a second that they type, or no longer do; 0 for no limit.
+    pub typing_rate: u32,
     pub max_connections_per_user: usize,
     pub max_connections: usize,
     /// At a time.
@@ -328,6 +330,7 @@ impl Default for Limits {
             receipt_burst: 200,
             search: false,
             search_rate: 5,
+            typing_rate: 1,
             max_connections_per_user: 16,
             max_connections: 20_000,
             max_uploads_per_user: 4,

@@ -15,10 +15,12 @@ use crate::{
     doorkeeper::Doorkeeper,
     limits::Limiter,
     metrics::Metrics,
+    presence::OnlineUsers,
     rest::WaitingMarks,
     revocation::{self, Watcher},
     sends::SendPipeline,
     tasks::Tasks,
+    typing::Typists,
     ws::{SessionContext, WebSockets},
 };
 
@@ -72,12 +74,16 @@ impl Edge {
         let (wait, revocations) = (config.limits.store_wait, authenticator.revocations());
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
+        let typists = Typists::new(&core, &limiter, revocations, &tasks, metrics.signals.clone());
+        let online = OnlineUsers::default();
         let context = SessionContext::new(
             &config,
             &authenticator,
             &known_users,
             &limiter,
             &sends,
+            typists,
+            (&core, revocations, &online),
             metrics.clone(),
             &tasks,
         );
@@ -92,6 +98,9 @@ impl Edge {
             metrics: metrics.watch.clone(),
             name: revocation::edge_name(),
         };
+        let ended = Arc::clone(&web_sockets);
+        let reporting = online.report(core.clone(), async move { ended.ended().await });
+        tasks.spawn(reporting);
         watcher.begin();
         tasks.spawn(watcher.run());
         let shared = Shared {

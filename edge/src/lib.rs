@@ -44,6 +44,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod notice;
+mod presence;
 mod request;
 mod rest;
 mod revocation;
@@ -58,6 +59,7 @@ mod stub_edge;
 mod tasks;
 mod ticket;
 mod trace;
+mod typing;
 #[cfg(test)]
 mod unused_address;
 mod wire;

@@ -59,6 +59,8 @@ pub(crate) struct Limiter {
     receipts: Option<Rates<UserId>>,
     /// Absent for no limit.
     searches: Option<Rates<UserId>>,
+    /// Of each peer. Absent for no limit.
+    typing: Option<Rates<(UserId, UserId)>>,
     held_bytes: Arc<AtomicUsize>,
     /// For want of such memory.
     refused: Counter,
@@ -91,6 +93,8 @@ impl Limiter {
             sends: a_second(limits.send_rate, limits.send_burst),
             receipts: a_second(limits.receipt_rate, limits.receipt_burst),
             searches: a_second(limits.search_rate, limits.search_rate),
+            typing: (limits.typing_rate > 0)
+                .then(|| Rates::new(limits.typing_rate.into(), second, 1)),
             held_bytes,
             refused,
             handshakes: Rates::new(
@@ -145,6 +149,14 @@ impl Limiter {
         let Some(searches) = &self.searches else { return Ok(()) };
         let spent = searches.spend(user, 1, Instant::now(), Duration::ZERO);
         self.hit(Limit::Searches, spent).map(drop)
+    }
+
+    /// When a user may tell a peer again that they type, or no longer do, if that has to wait.
+    pub(crate) fn typing(&self, user: UserId, peer: UserId) -> Option<Instant> {
+        let now = Instant::now();
+        // One at a time is told of each peer: none waits for longer than that.
+        let due = self.typing.as_ref()?.spend((user, peer), 1, now, PATIENCE).unwrap_or(now);
+        (due > now).then_some(due)
     }
 
     /// Room for a command that waits for the rate, free again when it is dropped.
@@ -237,6 +249,7 @@ impl Limiter {
         let bytes = [&self.upload_bytes_a_day, &self.upload_bytes_a_second];
         let all = bytes.into_iter().chain([&self.sends, &self.receipts, &self.searches]).flatten();
         all.chain([&self.handshakes]).for_each(Rates::forget_idle);
+        self.typing.iter().for_each(Rates::forget_idle);
     }
 }
 

@@ -56,6 +56,12 @@ pub(crate) enum Request {
     Mark(Mark),
     /// To go on under another token.
     TokenRefresh(ShownToken),
+    /// The same.
+    Typing(Typing),
+    /// Be told of the presence of these, and of nobody else.
+    Watch(Vec<UserId>),
+    /// Be online to nobody, or to peers.
+    Hide(bool),
     /// An answer.
     Ping,
 }
@@ -69,6 +75,13 @@ impl std::fmt::Debug for ShownToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ShownToken")
     }
+}
+
+/// Whether the user types to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Typing {
+    pub(crate) peer: UserId,
+    pub(crate) typing: bool,
 }
 
 /// What the answer to a frame repeats of it. Nothing in the first generation.
@@ -193,6 +206,22 @@ impl Generation {
         match self {
             Self::V1 => None,
             Self::V2 => Some(v2::server_frame::reconnect(after)),
+        }
+    }
+
+    /// The same of what has no more to tell.
+    pub(crate) fn acknowledged(self, echo: &Echo) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::acknowledged(echo.0.as_ref()?),
+        }
+    }
+
+    /// The same of how those are whom the client watches from here on.
+    pub(crate) fn watched(self, echo: &Echo, presences: &[proto::Presence]) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::watched(echo.0.as_ref()?, presences),
         }
     }
 

@@ -81,7 +81,7 @@ impl WebSockets {
         context: SessionContext,
         tasks: &Tasks,
     ) -> Self {
-        let SessionContext { known_users, metrics, .. } = &context;
+        let SessionContext { known_users, metrics, online, .. } = &context;
         let sockets = Sockets::new(
             &config.limits,
             Subscriptions::new(
@@ -90,7 +90,7 @@ impl WebSockets {
                 metrics.clone(),
             ),
             Arc::clone(known_users),
-            metrics.clone(),
+            (metrics.clone(), online.clone()),
             tasks.clone(),
         );
         let sockets = Arc::new(sockets);

@@ -30,11 +30,16 @@ fn allowed(method: &str) -> &'static [&'static str] {
         | "ListMessages" | "ListThreads" | "Subscribe" | "GetAttachment" | "DownloadAttachment" => {
             &["read", "edge"]
         }
+        "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "SetPresence"
+        | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
+        "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
+        | "Subscribe" | "GetPresence" | "WatchPresence" | "GetAttachment"
+        | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"
         | "ExportUser" | "TapUser" => &["admin"],
-        "WatchSessions" | "CreateTicket" | "RedeemTicket" => &["edge"],
+        "WatchSessions" | "ReportSockets" | "CreateTicket" | "RedeemTicket" => &["edge"],
         other => panic!("{other} needs a scope"),
     }
 }

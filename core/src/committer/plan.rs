@@ -60,6 +60,8 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
                 UpkeepWrite::BeginUpload(_)
                 | UpkeepWrite::EndUpload(_)
                 | UpkeepWrite::IndexMessages(_)
+                | UpkeepWrite::NoteSeen(_)
+                | UpkeepWrite::KeepRoll { .. }
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

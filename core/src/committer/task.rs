@@ -27,6 +27,7 @@ use crate::{
     quotas::QuotaTeller,
     store::{
         self, DatabaseState, Writer,
+        user::UserRow,
         writer::{CommitOutcome, Trace},
     },
 };
@@ -209,6 +210,11 @@ impl CommitTask {
             self.told.erased.notify_one();
         }
         self.tell_quotas(batch, &committed.answers);
+        let users = |answer: &WriteResult| match answer {
+            Ok(Written::Users(users)) => users.iter().map(UserRow::id).collect(),
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        self.delivery.profiles_changed(committed.answers.iter().flat_map(users));
         Ok(committed.answers)
     }
 

@@ -1,6 +1,7 @@
 //! The writes of a batch that nobody sees: notes and counts of files, and what finds out whether the database takes writes.
 
 use netrox_proto::ids::UserId;
+use uuid::Uuid;
 
 use super::{
     answer::{Answers, Written},
@@ -29,6 +30,34 @@ impl Verb for IndexMessages {
 
     fn into_write(self) -> Write {
         Write::Upkeep(UpkeepWrite::IndexMessages(self.0))
+    }
+}
+
+/// Stores when users were last seen.
+#[derive(Debug)]
+pub(crate) struct NoteSeen(pub(crate) Vec<(UserId, i64)>);
+
+/// Writes down who is online with this core, or that it is as it was.
+#[derive(Debug)]
+pub(crate) struct KeepRoll {
+    pub(crate) core: Uuid,
+    pub(crate) users: Option<Vec<u8>>,
+}
+
+impl Verb for NoteSeen {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::NoteSeen(self.0))
+    }
+}
+
+impl Verb for KeepRoll {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        let Self { core, users } = self;
+        Write::Upkeep(UpkeepWrite::KeepRoll { core, users })
     }
 }
 
@@ -76,6 +105,10 @@ pub(super) async fn write(
             UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,
             // When the batch asks what the files take.
             UpkeepWrite::CountFiles(_) => {}
+            UpkeepWrite::NoteSeen(seen) => transaction.note_seen(seen).await?,
+            UpkeepWrite::KeepRoll { core, users } => {
+                transaction.keep_roll(*core, users.as_deref()).await?;
+            }
             UpkeepWrite::Probe => transaction.probe(now).await?,
             UpkeepWrite::TakeRoom => transaction.take_room().await?,
             UpkeepWrite::GiveRoomBack => transaction.give_room_back().await?,

@@ -1,6 +1,7 @@
 //! What can be written, by who decides what becomes of it.
 
 use netrox_proto::ids::UserId;
+use uuid::Uuid;
 
 use super::{
     answer::Answer,
@@ -44,6 +45,11 @@ pub(crate) enum DirectoryWrite {
     /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
     EnsureUser(Claims),
     DeleteUser(UserId),
+    /// Whether a user is online to nobody.
+    Hide {
+        user: UserId,
+        hides: bool,
+    },
 }
 
 /// What edges learn.
@@ -69,6 +75,13 @@ pub(crate) enum UpkeepWrite {
     CountFiles(UserId),
     /// At most so many of those that are not indexed; in a batch of its own.
     IndexMessages(usize),
+    /// When users were last seen, in minutes since the epoch.
+    NoteSeen(Vec<(UserId, i64)>),
+    /// Who is online with this core, where that is not as it was.
+    KeepRoll {
+        core: Uuid,
+        users: Option<Vec<u8>>,
+    },
     Probe,
     /// Needs more room than a batch; what it took is given back by the next.
     TakeRoom,
@@ -87,14 +100,17 @@ impl Write {
     pub(super) fn signal(&self) -> Option<Signal> {
         match self {
             Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
+            Self::Directory(DirectoryWrite::Hide { user, .. }) => Some(Signal::Hidden(*user)),
+            Self::Chat(ChatWrite::Block(Block { user, peer, blocks })) => {
+                Some(Signal::Block { blocker: *user, blocked: *peer, blocks: *blocks })
+            }
             Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::EnsureUser(_))
             | Self::Chat(
                 ChatWrite::Message(_)
                 | ChatWrite::Dispatch(_)
                 | ChatWrite::Edit(_)
                 | ChatWrite::Delete(_)
-                | ChatWrite::Mark(_)
-                | ChatWrite::Block(_),
+                | ChatWrite::Mark(_),
             )
             | Self::Session(_)
             | Self::Upkeep(_) => None,
@@ -120,7 +136,13 @@ impl Write {
                 | SessionWrite::AddTicketKey(_),
             ) => false,
             Self::Session(SessionWrite::Notice(notice)) => notice.kind != NoticeKind::Question,
-            Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::DeleteUser(_))
+            // It says nothing later.
+            Self::Upkeep(UpkeepWrite::KeepRoll { .. }) => false,
+            Self::Directory(
+                DirectoryWrite::UpsertUsers(_)
+                | DirectoryWrite::DeleteUser(_)
+                | DirectoryWrite::Hide { .. },
+            )
             | Self::Chat(_)
             | Self::Upkeep(_) => true,
         }
@@ -158,7 +180,7 @@ impl Write {
             Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
             }
-            Self::Directory(DirectoryWrite::DeleteUser(_)) => 0,
+            Self::Directory(DirectoryWrite::DeleteUser(_) | DirectoryWrite::Hide { .. }) => 0,
             Self::Session(SessionWrite::Notice(notice)) => notice.key.len(),
             Self::Session(SessionWrite::SeeEdges(edges) | SessionWrite::ForgetEdges(edges)) => {
                 edges.iter().map(|edge| size_of::<String>() + edge.len()).sum()
@@ -170,6 +192,8 @@ impl Write {
             Self::Upkeep(UpkeepWrite::BeginUpload(path) | UpkeepWrite::EndUpload(path)) => {
                 path.len()
             }
+            Self::Upkeep(UpkeepWrite::NoteSeen(seen)) => size_of_val(&seen[..]),
+            Self::Upkeep(UpkeepWrite::KeepRoll { users, .. }) => users.as_ref().map_or(0, Vec::len),
             Self::Upkeep(
                 UpkeepWrite::CountFiles(_)
                 | UpkeepWrite::IndexMessages(_)

@@ -5,6 +5,8 @@
 //! or where the hint says no more than "look". What gets lost at the end of a feed is found by
 //! [`check`](super::check). So nothing here is waited for, and everything is bounded.
 //!
+//! Signals have no truth elsewhere: one that is lost is lost. [`signal`] has their lane.
+//!
 //! * [`entry`]: how the servers are entered; [`event`]: what the operator is told of them; [`hint`]: what is carried.
 //! * [`mod@examine`]: whether it carries anything, for the operator.
 //! * [`subject`]: what it is published under; [`listening`]: what this core hears; [`older`]: cores of before.
@@ -31,6 +33,7 @@ mod examine;
 mod hint;
 mod listening;
 mod older;
+mod signal;
 mod subject;
 
 pub(crate) use self::examine::examine;
@@ -42,9 +45,9 @@ use self::{
 };
 pub(super) use self::{hint::HintItem, listening::Listening};
 use crate::{
-    change::Change,
+    change::{Change, Typing},
     config::BusConfig,
-    metrics::{BusMetrics, length},
+    metrics::{BusMetrics, Shed, SignalMetrics, length},
     notice::Notices,
     store::history::History,
 };
@@ -52,6 +55,9 @@ use crate::{
 /// Hints on their way out, each of at most [`hint::MAX_BYTES`]; beyond it they are dropped. As many as the largest commit
 /// may have participants.
 const QUEUE_HINTS: usize = 2_048;
+
+/// Words of who is online, on their way out: all that a core with some 700,000 users has to say. What is lost is asked for.
+const QUEUE_WORDS: usize = 256;
 
 /// Why the bus could not be entered at all; a server that does not answer is waited for instead.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +81,12 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// Whether anyone listens for the user.
     fn is_awaited_by(&self, user: UserId) -> bool;
 
+    /// What another core says of who is online.
+    fn word(&self, payload: &[u8]);
+
+    /// What another core tells that a user does just now.
+    fn signalled(&self, typing: Typing);
+
     /// What one hint of another core says.
     fn brought(&self, brought: &mut dyn Iterator<Item = HintItem>);
 }
@@ -84,6 +96,9 @@ pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
 pub(super) struct Bus {
     client: Client,
     outgoing: mpsc::Sender<(UserId, Bytes)>,
+    words: mpsc::Sender<Bytes>,
+    signals: Arc<signal::Lane>,
+    signal_metrics: SignalMetrics,
     dropped: Counter,
     lossy: Arc<Notices<()>>,
     history: History,
@@ -98,7 +113,7 @@ impl Bus {
         history: History,
         inbox: Arc<dyn Inbox>,
         (tasks, stop): (TaskTracker, CancellationToken),
-        metrics: BusMetrics,
+        (metrics, signal_metrics): (BusMetrics, SignalMetrics),
     ) -> Result<Self, OpenError> {
         let connected = Arc::new(Notify::new());
         let observer =
@@ -119,6 +134,8 @@ impl Bus {
         let subjects = Arc::new(Subjects::new(cluster));
         let older = Arc::<OlderCores>::default();
         let (outgoing, queue) = mpsc::channel(QUEUE_HINTS);
+        let (words, queued_words) = mpsc::channel(QUEUE_WORDS);
+        let signals = Arc::<signal::Lane>::default();
         let looked_at = outgoing.downgrade();
         let dropped = metrics.queues.add_refusing("bus", QUEUE_HINTS, move || length(&looked_at));
         metrics.begin();
@@ -126,13 +143,30 @@ impl Bus {
             client: client.clone(),
             subjects: Arc::clone(&subjects),
             older: Arc::clone(&older),
+            signals: Arc::clone(&signals),
             metrics: metrics.clone(),
         };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(queue, connected)));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(
+            queue,
+            queued_words,
+            connected,
+        )));
         let ear = Ear { inbox, history: history.clone(), subjects, older, metrics };
         let shares = Arc::new(Shares::new(client.clone(), ear, tasks));
+        shares.listen_to_words(stop.clone());
         shares.listen_to_older(stop);
-        Ok(Self { client, outgoing, dropped, lossy: Arc::default(), history, shares })
+        let lossy = Arc::default();
+        Ok(Self {
+            client,
+            outgoing,
+            words,
+            signals,
+            signal_metrics,
+            dropped,
+            lossy,
+            history,
+            shares,
+        })
     }
 
     /// Tells the other cores what users learn of. Never waits.
@@ -151,6 +185,21 @@ impl Bus {
     pub(super) fn publish_look(&self, user: UserId) {
         if self.is_connected() {
             self.send(user, hint::address(user));
+        }
+    }
+
+    /// Tells the other cores what a user does just now. Never waits.
+    pub(super) fn signal(&self, typing: Typing) {
+        if !self.is_connected() || !self.signals.push(typing) {
+            self.signal_metrics.shed(Shed::Bus);
+        }
+    }
+
+    /// Tells the other cores who is online here. Never waits.
+    pub(super) fn tell_word(&self, word: Bytes) {
+        if self.is_connected() {
+            // One that is lost is missed, and asked for.
+            let _ = self.words.try_send(word);
         }
     }
 
@@ -186,21 +235,46 @@ struct Outlet {
     client: Client,
     subjects: Arc<Subjects>,
     older: Arc<OlderCores>,
+    signals: Arc<signal::Lane>,
     metrics: BusMetrics,
 }
 
 impl Outlet {
-    /// Hands hints to the connection, which may make it wait.
-    async fn run(self, mut queue: mpsc::Receiver<(UserId, Bytes)>, connected: Arc<Notify>) {
+    /// Hands hints to the connection, which may make it wait, and signals where there is none.
+    async fn run(
+        self,
+        mut queue: mpsc::Receiver<(UserId, Bytes)>,
+        mut words: mpsc::Receiver<Bytes>,
+        connected: Arc<Notify>,
+    ) {
         loop {
             tokio::select! {
+                biased;
+                () = connected.notified() => event::tell_small_payload(&self.client),
                 next = queue.recv() => {
                     let Some((user, payload)) = next else { return };
                     self.publish(user, payload).await;
                 }
-                () = connected.notified() => event::tell_small_payload(&self.client),
+                word = words.recv() => {
+                    let Some(word) = word else { return };
+                    let _ = self.client.publish(self.subjects.of_words(), word).await;
+                }
+                signals = self.signals.next() => {
+                    for typing in signals {
+                        while let Ok((user, payload)) = queue.try_recv() {
+                            self.publish(user, payload).await;
+                        }
+                        self.signal(typing).await;
+                    }
+                }
             }
         }
+    }
+
+    /// The same of what may get lost.
+    async fn signal(&self, typing: Typing) {
+        let subject = self.subjects.of_signals(share_of(typing.to));
+        let _ = self.client.publish(subject, signal::encode(typing)).await;
     }
 
     /// It fails when the client has ended, and then nobody hears it anyway.

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use netrox_proto::v1::{
     CreateTicketRequest, CreateTicketResponse, EndSessionsRequest, EndSessionsResponse,
     ErrorReason, Failure, ListSessionsRequest, ListSessionsResponse, RedeemTicketRequest,
-    RedeemTicketResponse, RevokeTokensRequest, RevokeTokensResponse, SessionNotice,
-    WatchSessionsRequest, WatchSessionsResponse, session_notice::Notice,
-    session_service_server::SessionService,
+    RedeemTicketResponse, ReportSocketsRequest, ReportSocketsResponse, RevokeTokensRequest,
+    RevokeTokensResponse, SessionNotice, WatchSessionsRequest, WatchSessionsResponse,
+    session_notice::Notice, session_service_server::SessionService,
 };
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{BoxStream, QUEUE, Sender, StubCore};
@@ -107,6 +107,23 @@ impl SessionService for StubCore {
         }
         let CreateTicketRequest { user_id, token_expires, token, .. } = bought;
         Ok(Response::new(RedeemTicketResponse { user_id, token_expires, token }))
+    }
+
+    type ReportSocketsStream = BoxStream<ReportSocketsResponse>;
+
+    async fn report_sockets(
+        &self,
+        request: Request<Streaming<ReportSocketsRequest>>,
+    ) -> Result<Response<Self::ReportSocketsStream>, Status> {
+        let core = self.clone();
+        let responses = request.into_inner().filter_map(move |request| {
+            if let Ok(request) = request {
+                core.change(|state| state.presence.reports.push(request));
+            }
+            None
+        });
+        let responses: Self::ReportSocketsStream = Box::pin(responses);
+        Ok(Response::new(responses))
     }
 
     async fn revoke_tokens(

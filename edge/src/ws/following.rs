@@ -15,7 +15,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use netrox_proto::{
     ids::UserId,
     request_id::RequestId,
-    v1::{Event, Failure, ListThreadsResponse, SubscribeResponse, event::Change},
+    v1::{Event, Failure, ListThreadsResponse, SubscribeResponse, Typing, event::Change},
 };
 use netrox_traces::Span;
 use tokio::time::{Instant, sleep, timeout};
@@ -30,13 +30,13 @@ use super::{
     close::CloseReason,
     delivery::{Pushed, push_late},
     feed::out_of_reach,
-    queue::{Outgoing, Push},
+    queue::{Outgoing, Push, SignalKey},
     subscription::{FIRST_RETRY, Fate, MAX_RETRY, Responses, Subscriptions},
 };
 use crate::{
     backoff::Backoff,
     limits::Limiter,
-    metrics::{Delivering, Metrics},
+    metrics::{Delivering, Metrics, ShedSignal},
     trace,
     wire::{
         Generation,
@@ -254,6 +254,13 @@ impl Stream<'_> {
         progress: &mut Progress,
         counted: &mut Delivering<'_>,
     ) {
+        if let Some(Change::Typing(Typing { peer_id, typing })) = &event.change {
+            // A core sends nothing else.
+            if let Ok(peer) = peer_id.parse() {
+                self.signal(SignalKey::Typing(peer), server_frame::typing(peer, *typing));
+            }
+            return;
+        }
         let Some((cursor, is_new)) = progress.take(&event) else { return };
         let cursor = cursor.encode(user);
         let span = trace::delivery(user, &event);
@@ -267,7 +274,7 @@ impl Stream<'_> {
                 (server_frame::message(&cursor, is_new, message, user), lateness)
             }
             Some(Change::Thread(thread)) => (server_frame::thread(&cursor, thread), None),
-            None => return,
+            Some(Change::Typing(_) | Change::Presence(_) | Change::User(_)) | None => return,
         };
         let pushed = self.push(frame, progress).await;
         drop(span);
@@ -276,6 +283,13 @@ impl Stream<'_> {
         }
         if pushed.has_waited {
             counted.has_waited();
+        }
+    }
+
+    /// It waits behind all else, and nothing waits for it.
+    fn signal(&self, key: SignalKey, frame: Utf8Bytes) {
+        if self.outgoing.push_signal(key, frame) {
+            self.metrics.signals.shed(ShedSignal::Socket);
         }
     }
 

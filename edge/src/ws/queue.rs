@@ -1,4 +1,6 @@
-//! The frames that wait to be written to one connection, and the wish to close it.
+//! The frames that wait to be written to one connection, and the wish to close it. Signals wait in a [`lane`] behind them.
+
+mod lane;
 
 use std::{
     collections::VecDeque,
@@ -14,6 +16,8 @@ use std::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use self::lane::Lane;
+pub(super) use self::lane::SignalKey;
 use super::{admitted::Admitted, close::CloseReason, places::Place};
 use crate::{revocation::TokenMark, wire::Generation};
 
@@ -47,6 +51,7 @@ struct State {
     bytes: usize,
     /// The first frame was taken.
     has_begun: bool,
+    signals: Lane,
     close: Option<CloseReason>,
     /// Nothing will be written any more.
     sealed: bool,
@@ -80,6 +85,7 @@ impl Outgoing {
             frames: VecDeque::new(),
             bytes: 0,
             has_begun: false,
+            signals: Lane::default(),
             close: None,
             sealed: false,
             stalled_since: Some(Instant::now()),
@@ -172,6 +178,26 @@ impl Outgoing {
         drop(state);
         wake(session);
         Push::Done
+    }
+
+    /// Queues what the user's peers do just now, behind all frames. Whether an older one had to go for it.
+    pub(super) fn push_signal(&self, key: SignalKey, frame: Utf8Bytes) -> bool {
+        let mut state = self.state();
+        if state.close.is_some() || state.sealed {
+            return false;
+        }
+        let is_first = state.frames.is_empty() && state.signals.is_empty();
+        let shed = state.signals.push(key, frame);
+        let session = if is_first { state.session.take() } else { None };
+        drop(state);
+        wake(session);
+        shed
+    }
+
+    /// A signal, where no frame waits.
+    pub(super) fn pop_signal(&self) -> Option<Utf8Bytes> {
+        let mut state = self.state();
+        if state.frames.is_empty() { state.signals.pop() } else { None }
     }
 
     /// A frame larger than the whole queue has its place in an empty one.
@@ -337,6 +363,7 @@ impl State {
     fn clear(&mut self) {
         self.frames = VecDeque::new();
         self.bytes = 0;
+        self.signals.clear();
     }
 }
 

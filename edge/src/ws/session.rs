@@ -9,6 +9,7 @@
 //! * `refresh`: another token; `expiry`: the end of the one there is.
 //! * `notices`: what is told before all that waits.
 //! * `receipts`: marks of what was seen, which wait for each other.
+//! * `typing`: what it says of its typing; `presence`: whom it watches.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
@@ -21,10 +22,12 @@ mod close;
 mod context;
 mod expiry;
 mod notices;
+mod presence;
 mod read;
 mod read_ahead;
 mod receipts;
 mod refresh;
+mod typing;
 mod waiting;
 mod write;
 
@@ -48,8 +51,9 @@ use tokio_tungstenite::{
 
 pub(crate) use self::context::SessionContext;
 use self::{
-    answers::Reply, close::Closing, notices::Notices, read_ahead::ReadAhead, receipts::Receipts,
-    refresh::Refreshing, waiting::Waiting,
+    answers::Reply, close::Closing, notices::Notices, presence::PresenceVerbs,
+    read_ahead::ReadAhead, receipts::Receipts, refresh::Refreshing, typing::Words,
+    waiting::Waiting,
 };
 pub(super) use self::{close::refuse, expiry::Expiry};
 use super::{
@@ -141,6 +145,8 @@ struct Session<S> {
     notices: Notices,
     waiting: Waiting,
     receipts: Receipts,
+    words: Words,
+    presence: PresenceVerbs,
     /// Brings what the user receives, in the second generation. Resolves when it cannot go on.
     following: Option<Pin<Box<dyn Future<Output = CloseReason> + Send>>>,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
@@ -161,6 +167,8 @@ struct Session<S> {
     ping_due: bool,
     /// Messages were written since the peer was last heard.
     has_sent: bool,
+    /// Bytes of signals that were written since then.
+    signalled: usize,
     /// Nothing more will be read.
     read_ended: bool,
     /// It ends for a reason that does not wait for what was read.
@@ -211,6 +219,8 @@ where
             notices: Notices::default(),
             waiting: Waiting::default(),
             receipts: Receipts::default(),
+            words: Words::default(),
+            presence: PresenceVerbs::default(),
             following,
             unread_since: None,
             full_since: None,
@@ -223,6 +233,7 @@ where
             pinged_at: None,
             ping_due: false,
             has_sent: false,
+            signalled: 0,
             read_ended: false,
             ended_at_once: false,
             paused_until: None,
@@ -288,11 +299,13 @@ where
         let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
         let marked = self.poll_receipts(cx);
+        let typed = self.poll_typing(cx) | self.poll_presence(cx);
         let refreshed = self.poll_refreshing(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
         let closed = self.advance_close()?;
-        Ok(told || ended || wrote || marked || refreshed || answered || read || closed)
+        let moved = told || ended || wrote || marked || typed;
+        Ok(moved || refreshed || answered || read || closed)
     }
 
     /// Gives whether what the user receives has come to its end.

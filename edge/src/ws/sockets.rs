@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     pin::pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,6 +29,7 @@ use crate::{
     config::Limits,
     directory::KnownUsers,
     metrics::{Limit, Metrics},
+    presence::{Online, OnlineUsers},
     sends::{SendPipeline, Sender},
     tasks::Tasks,
     wire::Generation,
@@ -49,6 +51,7 @@ pub(super) struct Sockets {
     subscriptions: Arc<Subscriptions>,
     known_users: Arc<KnownUsers>,
     metrics: Metrics,
+    online: OnlineUsers,
     tasks: Tasks,
     /// The sessions, apart from the edge's other tasks: they end before what they depend on.
     pub(super) sessions: TaskTracker,
@@ -74,7 +77,7 @@ impl Sockets {
         limits: &Limits,
         subscriptions: Subscriptions,
         known_users: Arc<KnownUsers>,
-        metrics: Metrics,
+        (metrics, online): (Metrics, OnlineUsers),
         tasks: Tasks,
     ) -> Self {
         Self {
@@ -88,6 +91,7 @@ impl Sockets {
             subscriptions: Arc::new(subscriptions),
             known_users,
             metrics,
+            online,
             tasks,
             sessions: TaskTracker::new(),
         }
@@ -198,6 +202,7 @@ impl Sockets {
             following: None,
             outgoing,
             upgrade: None,
+            online: OnceLock::new(),
             _counted: counted,
         })
     }
@@ -318,6 +323,8 @@ pub(super) struct Connection {
     pub(super) outgoing: Arc<Outgoing>,
     /// The span of its handshake, where its client asked for a trace.
     pub(super) upgrade: Option<Arc<TraceContext>>,
+    /// From when it is admitted on.
+    online: OnceLock<Online>,
     _counted: Held,
 }
 
@@ -349,8 +356,9 @@ impl Connection {
     /// Counts it among the user's connections. Where there are too many, all are probed, and one is closed: who does not
     /// answer, and else who was silent longest.
     pub(super) fn admit(&self) {
-        let Sockets { max_connections_per_user: max, tasks, .. } = &*self.sockets;
+        let Sockets { max_connections_per_user: max, tasks, online, .. } = &*self.sockets;
         let max = *max;
+        self.online.get_or_init(|| online.add(self.user));
         if self.members.admit(&self.outgoing, max) == Admission::Probing {
             let (members, draining) = (Arc::clone(&self.members), tasks.draining().clone());
             tasks.spawn(async move {

@@ -74,6 +74,9 @@ pub(crate) struct EdgeLimitArgs {
     /// Searches a second and user; beyond it `rate_limited`; 0 is no limit
     #[arg(long, value_name = "N", default_value = "5", value_parser = number::<u32>(0..=1_000_000))]
     pub(crate) search_rate: u32,
+    /// Times a second that a user tells a peer who types; beyond it the last word waits; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) typing_rate: u32,
 
     /// WebSockets of a user; beyond it one that is dead or was silent longest is closed with 1008
     #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
@@ -215,6 +218,7 @@ impl EdgeLimitArgs {
             receipt_burst: self.receipt_burst,
             search: common.search,
             search_rate: self.search_rate,
+            typing_rate: self.typing_rate,
             max_connections_per_user: self.max_connections_per_user,
             max_connections: self.max_connections,
             max_uploads_per_user: self.max_uploads_per_user,

@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 117] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 118] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -85,6 +85,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 117] = [
     ("send-burst", Some("100"), &["serve", "edge"]),
     ("receipt-rate", Some("20"), &["serve", "edge"]),
     ("receipt-burst", Some("200"), &["serve", "edge"]),
+    ("typing-rate", Some("1"), &["serve", "edge"]),
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
     ("max-connections", Some("20000"), &["serve", "edge"]),
     ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
@@ -277,6 +278,7 @@ fn every_limit_reaches_the_edge() {
         "--search",
         "--search-rate=37",
         "--drain-spread=37s",
+        "--typing-rate=37",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -290,6 +292,7 @@ fn every_limit_reaches_the_edge() {
         receipt_burst: 35,
         search: true,
         search_rate: 37,
+        typing_rate: 37,
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,

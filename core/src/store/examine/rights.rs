@@ -7,7 +7,7 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 27] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
@@ -18,6 +18,9 @@ const TABLES: [(&str, &str); 24] = [
     ("message_words", "select, insert, update, delete"),
     ("unindexed_messages", "select, insert, update, delete"),
     ("search_build", "select, update"),
+    ("hidden_users", "select, insert, update"),
+    ("last_seen", "select, insert, update"),
+    ("rolls", "select, insert, update, delete"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
     ("sent_forms", "select, insert, update"),

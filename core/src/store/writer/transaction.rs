@@ -13,6 +13,7 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
+    presence,
     search::{self, Budget, Built, Damage},
     session::{self, Kept, NewNotice, Noted, TooMany},
     ticket::{self, KeyRow, SpentRow},
@@ -163,6 +164,23 @@ impl<'a> WriteTransaction<'a> {
     ) -> Result<(), Error> {
         let added = ticket::add_key(&mut self.open.connection, key, forget_before);
         Ok(by(self.deadline, added).await?)
+    }
+
+    /// Whether the user was deleted; nothing of one who never was there.
+    pub(crate) async fn hide(&mut self, user: UserId, hides: bool) -> Result<Option<bool>, Error> {
+        Ok(by(self.deadline, presence::hide(&mut self.open.connection, user, hides)).await?)
+    }
+
+    pub(crate) async fn note_seen(&mut self, seen: &[(UserId, i64)]) -> Result<(), Error> {
+        Ok(by(self.deadline, presence::note_seen(&mut self.open.connection, seen)).await?)
+    }
+
+    pub(crate) async fn keep_roll(
+        &mut self,
+        core: Uuid,
+        users: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        Ok(by(self.deadline, presence::keep_roll(&mut self.open.connection, core, users)).await?)
     }
 
     pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     sends::{Block, Mark, MarkKind, NamedMessage, SendCommand},
     wire::{
-        Request, ShownToken,
+        Request, ShownToken, Typing,
         json::{object, string},
     },
 };
@@ -86,6 +86,9 @@ struct Fields<'a> {
     peer_id: Option<&'a RawValue>,
     up_to: Option<&'a RawValue>,
     token: Option<&'a RawValue>,
+    typing: Option<&'a RawValue>,
+    peer_ids: Option<&'a RawValue>,
+    presence: Option<&'a RawValue>,
 }
 
 impl Fields<'_> {
@@ -152,6 +155,14 @@ impl Fields<'_> {
                 *subject = Subject::TokenRefresh;
                 return Ok(Request::TokenRefresh(ShownToken(field::token(self.token)?)));
             }
+            Some("typing") => {
+                let peer = field::other_user(self.peer_id, user)?;
+                *subject = Subject::Typing(peer);
+                let typing = field::boolean(self.typing, "typing")?;
+                return Ok(Request::Typing(Typing { peer, typing }));
+            }
+            Some("presence_watch") => return Ok(Request::Watch(field::peers(self.peer_ids)?)),
+            Some("presence_set") => return Ok(Request::Hide(field::hides(self.presence)?)),
             Some("ping") => return Ok(Request::Ping),
             _ => {
                 let message = "action: must be one that this server knows";
@@ -206,6 +217,9 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::PeerId => &mut fields.peer_id,
                 Key::UpTo => &mut fields.up_to,
                 Key::Token => &mut fields.token,
+                Key::Typing => &mut fields.typing,
+                Key::PeerIds => &mut fields.peer_ids,
+                Key::Presence => &mut fields.presence,
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -235,6 +249,9 @@ enum Key {
     PeerId,
     UpTo,
     Token,
+    Typing,
+    PeerIds,
+    Presence,
     #[serde(other)]
     Unknown,
 }

@@ -25,6 +25,7 @@ pub(crate) enum Subject {
     Block(UserId),
     Unblock(UserId),
     TokenRefresh,
+    Typing(UserId),
     Ping,
 }
 
@@ -51,6 +52,7 @@ impl Echo {
             | Subject::Block(_)
             | Subject::Unblock(_)
             | Subject::TokenRefresh
+            | Subject::Typing(_)
             | Subject::Ping => None,
         }
     }
@@ -66,17 +68,19 @@ impl Echo {
             | Subject::Block(_)
             | Subject::Unblock(_)
             | Subject::TokenRefresh
+            | Subject::Typing(_)
             | Subject::Ping => None,
         }
     }
 
-    /// Of a mark, or a block.
+    /// Of a mark, a block, or a word of typing.
     pub(crate) fn peer(&self) -> Option<UserId> {
         match self.subject {
             Subject::Seen(peer)
             | Subject::Delivered(peer)
             | Subject::Block(peer)
-            | Subject::Unblock(peer) => Some(peer),
+            | Subject::Unblock(peer)
+            | Subject::Typing(peer) => Some(peer),
             Subject::Nothing
             | Subject::Message(_)
             | Subject::Dispatch(_)

@@ -199,8 +199,9 @@ where
         match self.generation() {
             Generation::V1 => self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT,
             Generation::V2 => {
-                let unanswered = self.answers.len() + self.waiting.len() + self.receipts.len();
-                unanswered + self.refreshing.len() >= MAX_UNANSWERED
+                let waiting = self.waiting.len() + self.receipts.len() + self.words.len();
+                let asked = self.answers.len() + self.presence.len() + self.refreshing.len();
+                waiting + asked >= MAX_UNANSWERED
             }
         }
     }

@@ -79,7 +79,7 @@ async fn a_refusal_repeats_what_names_its_frame() {
         (mark("seen", Some("c"), BOB, 99), Value::Null, "invalid_field"),
         (mark("seen", None, BOB, 99), Value::Null, "invalid_field"),
         (mark("delivered", Some("d"), 99, 1), Value::Null, "not_found"),
-        (json!({"action": "typing", "ref": "e"}), Value::Null, "unknown_action"),
+        (json!({"action": "dance", "ref": "e"}), Value::Null, "unknown_action"),
         (json!({"action": "ping", "ref": 1}), Value::Null, "invalid_field"),
         (json!([]), Value::Null, "invalid_json"),
     ] {
