@@ -31,8 +31,7 @@ pub(crate) use self::{
     directory::{DeleteUser, Hide, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
     ticket::{AddTicketKey, SpendTicket, Spent},
-    upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages},
-    upkeep::{BeginUpload, CountFiles, EndUpload, KeepRoll, NoteSeen},
+    upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages, KeepRoll, NoteSeen},
     write::Verb,
 };
 use crate::{

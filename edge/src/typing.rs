@@ -268,6 +268,9 @@ fn is_passing(failure: &Failure) -> bool {
         | R::RateLimited
         | R::StorageQuotaExceeded
         | R::TooManyRevocations
+        | R::NotEnabled
+        | R::TicketUnknown
+        | R::TicketExpired
         | R::Internal => false,
     }
 }

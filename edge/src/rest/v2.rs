@@ -39,7 +39,7 @@ pub(crate) fn is_of(path: &str) -> bool {
 }
 
 /// Below [`PREFIX`], without a last slash.
-fn routes() -> [(&'static str, MethodRouter<Edge>); 16] {
+fn routes() -> [(&'static str, MethodRouter<Edge>); 17] {
     [
         ("/sync", get(sync::sync)),
         ("/threads", get(thread::list)),

@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 

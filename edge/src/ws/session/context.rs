@@ -6,7 +6,6 @@ use netrox_audit::Audit;
 
 use crate::{
     auth::Authenticator,
-    config,
     config::{Config, Limits},
     core_client::CoreClient,
     directory::KnownUsers,

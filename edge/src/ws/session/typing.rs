@@ -79,7 +79,7 @@ where
     /// Takes a word in that was read.
     pub(super) fn take_in_typing(&mut self, Typing { peer, typing }: Typing, echo: Echo) {
         let pair = (self.connection.user(), peer);
-        let token = self.connection.outgoing.admitted.token;
+        let token = self.connection.outgoing.admitted().token;
         let is_awaited = echo.has_reference() || !self.words.has_unnamed(peer);
         if let Some(said) = self.context.typists.say(pair, typing, token, is_awaited) {
             self.words.push(Word { peer, echo, said });
