@@ -17,6 +17,10 @@ use crate::{
     search_index::complete_of,
 };
 
+/// Sessions that wait for a lock of the messages.
+const WAITING: &str =
+    "select count(*) from pg_locks where not granted and relation = 'messages'::regclass";
+
 async fn connect(chat: &TestChat, core: usize) -> Connection {
     authorized(connect_to(chat.grpc_address_of(Role::Core(core))).await)
 }
@@ -105,15 +109,23 @@ async fn an_index_that_is_not_whole_is_made_anew_once_the_messages_can_be_locked
         let mut other = chat.database().connect().await;
         let lock = "begin; update messages set seen = seen";
         sqlx::raw_sql(lock).execute(&mut other).await.expect("locked");
-        chat.begin(Role::Core(0));
-        let log = chat.log(Role::Core(0));
-        eventually("a word of who is in the way", async || {
-            log.contains("waiting for a lock on the messages").then_some(())
-        })
-        .await;
-        assert!(log.contains("process "));
-        sqlx::raw_sql("rollback").execute(&mut other).await.expect("let go");
+        let lets_go = tokio::spawn(async move {
+            // It waits, and has given up for a while.
+            for waiting in [1, 0] {
+                eventually("a start that waits for the lock, or no more", async || {
+                    let count = sqlx::query_scalar(WAITING).fetch_one(&mut other).await;
+                    let count: i64 = count.expect("a count");
+                    (count == waiting).then_some(())
+                })
+                .await;
+            }
+            sqlx::raw_sql("rollback").execute(&mut other).await.expect("let go");
+        });
+        chat.spawn(Role::Core(0)).await;
         chat.ready().await;
+        lets_go.await.expect("let go");
+        assert!(chat.log(Role::Core(0)).contains("waiting for a lock on the messages"));
+        assert!(chat.log(Role::Core(0)).contains("(client backend)"));
         complete_of(&chat, Role::Core(0)).await;
         assert_eq!(connect(&chat, 0).await.found(&bob, "compass").await, [sent]);
         let triggers = "select count(*) from pg_trigger where tgname like 'unindexed%'";
