@@ -274,10 +274,9 @@ impl Local {
         if let Subject::Received(message) = &change.subject
             && change.is_new()
             && let Ok(sender) = message.sender_id.parse()
+            && self.audience.wrote(sender, change.to)
         {
-            if self.audience.wrote(sender, change.to) {
-                self.roll.touch_pair(sender, change.to);
-            }
+            self.roll.touch_pair(sender, change.to);
         }
     }
 }

@@ -81,11 +81,9 @@ impl Edge {
             &authenticator,
             &known_users,
             &limiter,
-            &sends,
-            typists,
-            (&core, revocations, &online),
-            metrics.clone(),
-            &tasks,
+            (&sends, typists),
+            (&core, &online),
+            (metrics.clone(), &tasks),
         );
         let doorkeeper = Arc::new(Doorkeeper::new(&config, &authenticator, &metrics));
         let doors = (&authenticator, &doorkeeper);

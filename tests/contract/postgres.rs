@@ -56,6 +56,8 @@ mod schema;
 mod schema_choice;
 mod search;
 mod search_cores;
+mod search_index;
+mod search_recall;
 mod send;
 mod sequences;
 mod sessions;

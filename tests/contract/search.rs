@@ -1,6 +1,5 @@
 //! `ChatService.SearchMessages`: who finds what, from when on, and until when.
 
-use netrox_harness::{Role, eventually};
 use netrox_proto::v1::{
     ErrorReason, Message, SearchMessagesRequest, SearchMessagesResponse,
     send_messages_response::Result as Answer,
@@ -14,14 +13,7 @@ use crate::{
     running::{Connection, Core, text},
 };
 
-const SEARCH: (&str, &str) = ("search", "true");
-
-/// Own sentences in nine languages: a message, and queries that should find it.
-const SENTENCES: &str = include_str!("search-queries.txt");
-/// Of the queries of each language, in percent.
-const LEAST_FOUND: usize = 75;
-/// Other messages that are made of the same words. `NETROX_CHAT_TEST_SEARCHED` asks for more: 200,000 for one.
-const OTHERS: usize = 3_000;
+pub(crate) const SEARCH: (&str, &str) = ("search", "true");
 
 impl Connection {
     pub(crate) async fn search_page(
@@ -58,13 +50,18 @@ impl Connection {
         self.search(user, query).await.into_iter().map(|message| message.id).collect()
     }
 
-    async fn say(&self, sender: &str, receiver: &str, body: &str) -> i64 {
+    pub(crate) async fn say(&self, sender: &str, receiver: &str, body: &str) -> i64 {
         self.send(sender, receiver, body).await.expect("stored").message_id
     }
 }
 
 /// Stores messages, many at a time.
-async fn say_all(core: &Core, sender: &str, receiver: &str, bodies: &[String]) -> Vec<i64> {
+pub(crate) async fn say_all(
+    core: &Connection,
+    sender: &str,
+    receiver: &str,
+    bodies: &[String],
+) -> Vec<i64> {
     let mut pipeline = Pipeline::open(core).await;
     let mut ids = Vec::new();
     for bodies in bodies.chunks(IN_FLIGHT) {
@@ -234,151 +231,4 @@ async fn what_cannot_be_searched_for_is_refused() {
     let off = Core::start().await;
     let [ada] = off.users().await;
     assert_refused(off.search_page(&ada, "hello", 9, "").await, ErrorReason::NotEnabled);
-}
-
-/// Languages, each with its messages and their queries.
-fn sentences() -> Vec<(&'static str, Vec<(&'static str, Vec<&'static str>)>)> {
-    let mut languages: Vec<(&str, Vec<(&str, Vec<&str>)>)> = Vec::new();
-    for line in SENTENCES.lines().filter(|line| !line.is_empty()) {
-        if let Some(comment) = line.strip_prefix('#') {
-            if comment.trim().len() == 2 {
-                languages.push((comment.trim(), Vec::new()));
-            }
-            continue;
-        }
-        let mut parts = line.split('|');
-        let message = parts.next().expect("a message");
-        languages.last_mut().expect("a language").1.push((message, parts.collect()));
-    }
-    languages
-}
-
-/// Messages of the words of two sentences in turn: those of one language have a space between all, or none.
-fn mixed(count: usize) -> Vec<String> {
-    let languages = sentences();
-    let mix = |number: usize| {
-        let (name, messages) = &languages[number % languages.len()];
-        let of = |step: usize| messages[number / languages.len() * step % messages.len()].0;
-        let (one, two) = (of(3), of(7));
-        if ["zh", "ja", "th"].contains(name) {
-            let (one, two): (Vec<char>, Vec<char>) = (one.chars().collect(), two.chars().collect());
-            let (one, two) = (&one[..one.len() / 2], &two[two.len() / 2..]);
-            return one.iter().chain(two).collect();
-        }
-        let words = one.split(' ').step_by(2).chain(two.split(' ').skip(1).step_by(2));
-        format!("{} {number}", words.collect::<Vec<_>>().join(" "))
-    };
-    (0..count).map(mix).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn three_of_four_queries_of_each_language_find_their_message() {
-    let others = std::env::var("NETROX_CHAT_TEST_SEARCHED").ok();
-    let others = others.map_or(OTHERS, |others| others.parse().expect("a number"));
-    let core = Core::start_with(&[SEARCH]).await;
-    let [ada, bob, cyd, dan] = core.users().await;
-    let others = mixed(others);
-    let (own, of_others) = others.split_at(others.len() / 2);
-    say_all(&core, &ada, &bob, own).await;
-    say_all(&core, &cyd, &dan, of_others).await;
-    let languages = sentences();
-    assert_eq!(languages.len(), 9);
-    let messages = languages.iter().flat_map(|(_, messages)| messages);
-    let bodies: Vec<_> = messages.map(|(message, _)| (*message).to_owned()).collect();
-    let mut ids = say_all(&core, &bob, &ada, &bodies).await.into_iter();
-    for (name, messages) in &languages {
-        let (mut asked, mut missed) = (0, Vec::new());
-        for (_, queries) in messages {
-            let id = ids.next().expect("as many");
-            // One of them is a single letter, which nobody may ask for.
-            for query in queries.iter().filter(|query| query.chars().count() > 1) {
-                asked += 1;
-                let found = core.found(&ada, query).await;
-                assert!(found.is_sorted_by(|one, two| one > two), "{query}: {found:?}");
-                if !found.contains(&id) {
-                    missed.push(*query);
-                }
-                // Who takes no part finds none of it.
-                assert!(!core.found(&cyd, query).await.contains(&id), "{query}");
-            }
-        }
-        assert!(asked >= 19, "{name}");
-        let found = asked - missed.len();
-        println!("{name}: {found} of {asked}, without {missed:?}");
-        assert!(found * 100 >= asked * LEAST_FOUND, "{name}: {found} of {asked}: {missed:?}");
-    }
-}
-
-/// Whether all is indexed, as far as the log tells.
-async fn complete(core: &Core) {
-    eventually("the whole index", async || {
-        let metrics = core.process.admin(Role::Core(0)).get("/metrics").send().await;
-        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-        metrics.contains("netrox_chat_search_index_complete 1").then_some(())
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_stored_before_is_indexed_whatever_kills_the_core() {
-    let mut core = Core::start().await;
-    let [ada, bob, cyd] = core.users().await;
-    let bodies: Vec<_> = (0..3_000).map(|number| format!("lantern {number}")).collect();
-    let ids = say_all(&core, &ada, &bob, &bodies).await;
-    core.say(&ada, &cyd, "lantern of another").await;
-    core.edit(&ada, ids[7], "candle").await.expect("edited");
-    core.delete(&ada, ids[8], true).await.expect("deleted");
-    core.delete(&bob, ids[9], false).await.expect("hidden");
-    core.block(&bob, &ada).await.expect("blocked");
-    core.say(&ada, &bob, "lantern swallowed").await;
-    core.edit(&ada, ids[10], "candle held").await.expect("edited");
-    core.process.set("search", "true");
-    core.kill_and_restart().await;
-    // In the middle of it, as far as that goes.
-    for _ in 0..3 {
-        let found = core.found(&bob, "lantern 17").await;
-        assert!(found.iter().all(|id| ids.contains(id)), "{found:?}");
-        let new = core.say(&cyd, &bob, "torch").await;
-        assert!(core.found(&bob, "torch").await.contains(&new));
-        core.kill_and_restart().await;
-    }
-    complete(&core).await;
-    let mut expected = ids.clone();
-    expected.reverse();
-    expected.retain(|id| ![ids[7], ids[8], ids[9]].contains(id));
-    assert_eq!(core.found(&bob, "lantern").await, expected);
-    assert_eq!(core.found(&bob, "candle").await, [ids[7]]);
-    assert_eq!(core.found(&ada, "candle").await, [ids[10], ids[7]]);
-    assert_eq!(core.found(&bob, "torch").await.len(), 3);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_changed_while_search_was_off_is_found_as_it_stands() {
-    let mut core = Core::start_with(&[SEARCH]).await;
-    let [ada, bob] = core.users().await;
-    let edited = core.say(&ada, &bob, "violin first").await;
-    let deleted = core.say(&ada, &bob, "violin second").await;
-    let hidden = core.say(&ada, &bob, "violin third").await;
-    let same = core.say(&ada, &bob, "violin fourth").await;
-    complete(&core).await;
-    core.process.unset("search");
-    core.kill_and_restart().await;
-    assert_refused(core.search_page(&ada, "violin", 9, "").await, ErrorReason::NotEnabled);
-    core.edit(&ada, edited, "cello").await.expect("edited");
-    core.delete(&ada, deleted, true).await.expect("deleted");
-    core.delete(&bob, hidden, false).await.expect("hidden");
-    let new = core.say(&ada, &bob, "violin new").await;
-    let file = upload(&core, &ada, &bob, "a.txt", b"bytes").await.expect("stored");
-    core.edit(&ada, file.id, "violin file").await.expect("edited");
-    // What it was is not kept, on or off.
-    assert_eq!(core.process.count("select count(*) from unindexed_messages").await, 5);
-    core.process.set("search", "true");
-    core.kill_and_restart().await;
-    complete(&core).await;
-    assert_eq!(core.found(&ada, "violin").await, [file.id, new, same, hidden]);
-    assert_eq!(core.found(&bob, "violin").await, [new, same]);
-    assert_eq!(core.found(&bob, "cello").await, [edited]);
-    assert_eq!(core.process.count("select count(*) from unindexed_messages").await, 0);
-    let later = core.say(&bob, &ada, "violin later").await;
-    assert_eq!(core.found(&ada, "violin").await[0], later);
 }

@@ -249,6 +249,7 @@ const SQLITE_FULL: u32 = 13;
 const SQLITE_CORRUPT_VTAB: u32 = SQLITE_CORRUPT | 1 << 8;
 const SQLITE_CANTOPEN: u32 = 14;
 const SQLITE_PROTOCOL: u32 = 15;
+const SQLITE_CONSTRAINT: u32 = 19;
 const SQLITE_NOTADB: u32 = 26;
 const SQLITE_IOERR_FSYNC: u32 = SQLITE_IOERR | 4 << 8;
 const SQLITE_IOERR_DIR_FSYNC: u32 = SQLITE_IOERR | 5 << 8;
@@ -271,6 +272,11 @@ fn sqlite_meaning(code: u32) -> Meaning {
         | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN | SQLITE_PROTOCOL => Meaning::Unavailable,
         _ => Meaning::Rejected,
     }
+}
+
+/// In a commit: no constraint of ours is looked at as late.
+fn is_of_virtual_table(code: u32) -> bool {
+    code == SQLITE_CORRUPT_VTAB || code & SQLITE_ERROR_MASK == SQLITE_CONSTRAINT
 }
 
 pub(super) fn is_of_index(error: &sqlx::Error) -> bool {
@@ -380,9 +386,13 @@ impl Error {
         is_of_index(self.cause())
     }
 
-    /// Whether a statement took too long, or another transaction was in its way: of a database that is well.
+    /// Whether it took too long, or another transaction was in its way: of a database that may be well.
     pub(crate) fn is_of_the_moment(&self) -> bool {
-        matches!(self, Self::Conflict(_)) || has_code(self.cause(), QUERY_CANCELED)
+        match self {
+            Self::Conflict(_) => true,
+            Self::Unavailable(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
+            error => has_code(error.cause(), QUERY_CANCELED),
+        }
     }
 
     /// Whether too many reads waited for a connection, of a database that is well.
@@ -416,7 +426,7 @@ impl Error {
             Some(postgres) => matches!(postgres.severity(), PgSeverity::Error),
             // The last frame, without which the others do not count, was never written.
             // Virtual tables write what they have before that.
-            None if sqlite_code(&**database) == SQLITE_CORRUPT_VTAB => true,
+            None if is_of_virtual_table(sqlite_code(&**database)) => true,
             None => matches!(
                 sqlite_code(&**database) & SQLITE_ERROR_MASK,
                 SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED

@@ -130,10 +130,10 @@ fn signature(headers: &HeaderMap, query: Option<&str>, access: MediaAccess) -> O
 async fn holder(edge: &Edge, signature: &Ticket, path: &str) -> Result<UserId, PublicError> {
     let shared = &edge.shared;
     let redeemed = ticket::redeem_link(&shared.core, signature, path).await;
-    let identity = redeemed.map_err(|status| match status.code() {
+    let identity = redeemed.map_err(|status| {
         // A core of the last version, while others are upgraded.
-        Code::Unimplemented => PublicError::unavailable(),
-        _ => refusal(&status),
+        let is_unknown = status.code() == Code::Unimplemented;
+        if is_unknown { PublicError::unavailable() } else { refusal(&status) }
     })?;
     let patience = edge.patience(&Method::GET);
     let revocations = shared.authenticator.revocations();

@@ -14,6 +14,7 @@ const TYPING_FOR: Duration = Duration::from_secs(6);
 
 /// Subscriptions are many, and hardly any ever holds one.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "an empty one is a word long")]
 pub(super) struct Lane(Option<Box<VecDeque<(Typing, Instant)>>>);
 
 impl Lane {

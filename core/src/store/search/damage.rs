@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::store::Error;
+use crate::store::{Error, error::Words};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Damage(Arc<AtomicBool>);
@@ -17,10 +17,22 @@ impl Damage {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Learns from what became of a statement.
-    pub(crate) fn learn(&self, error: &Error) {
+    /// Learns from an error of a statement that may have touched the index.
+    pub(crate) fn learn(&self, error: Error) -> Error {
         if error.is_of_index() {
-            self.find(error);
+            self.find(&error);
+        }
+        error
+    }
+
+    /// The same of what writes nothing but the index: what SQLite refuses there, it refuses since the index is not as it was left.
+    pub(crate) fn learn_of_index(&self, error: Error) -> Error {
+        match error {
+            Error::Rejected(cause) => {
+                self.find(&Words(&cause));
+                Error::Conflict(cause)
+            }
+            error => self.learn(error),
         }
     }
 

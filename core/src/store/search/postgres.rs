@@ -153,8 +153,8 @@ fn is_in_the_way(error: &sqlx::Error) -> bool {
 
 async fn wait(connection: &mut PgConnection, attempts: usize) -> Result<(), sqlx::Error> {
     if attempts == 1 {
-        let holder = holder(connection).await?;
-        tracing::info!(%holder, "waiting for a lock on the messages, to make the index for search");
+        let held_by = holder(connection).await?;
+        tracing::info!(%held_by, "waiting for a lock on the messages, to make the index for search");
     }
     tokio::time::sleep(ATTEMPT_INTERVAL).await;
     Ok(())

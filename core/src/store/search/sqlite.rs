@@ -36,6 +36,7 @@ const NOTE_UPDATES: &str = "\
             where not exists (select 1 from unindexed_messages where id = new.id);
     end";
 const NOTE_NO_INSERTS: &str = "drop trigger if exists unindexed_inserts";
+const FOLLOW_NO_REMOVALS: &str = "drop trigger if exists unindexed_removals";
 const NOTE_NO_UPDATES: &str = "drop trigger if exists unindexed_updates";
 const DELETE: &str = "delete from message_words where rowid in (select value from json_each($1))";
 const NOTE: &str = "\
@@ -45,16 +46,19 @@ const INSERT: &str = "\
     insert or replace into message_words (rowid, words)
     select value ->> 0, value ->> 1 from json_each($1)";
 
-/// Of an index that was found damaged.
+/// Of an index that was found damaged, or is to go.
 const IS_DAMAGED: &str = "select exists (select 1 from search_build where next_id = -1)";
 /// Nothing follows it any more, and the next start makes it anew.
 const GIVE_UP: [&str; 4] = [
     NOTE_NO_INSERTS,
     NOTE_NO_UPDATES,
-    "drop trigger if exists unindexed_removals",
+    FOLLOW_NO_REMOVALS,
     "insert into search_build (id, next_id) values (1, -1) on conflict (id) do update set next_id = -1 where next_id <> -1",
 ];
-const REMOVE: [&str; 4] = [
+const REMOVE: [&str; 7] = [
+    NOTE_NO_INSERTS,
+    NOTE_NO_UPDATES,
+    FOLLOW_NO_REMOVALS,
     "drop table message_words",
     MAKE,
     "delete from unindexed_messages",
@@ -67,7 +71,7 @@ create virtual table message_words using fts5 (
 )";
 
 /// Has the writer that follows index what it writes, or triggers note it where there is an index. To be called before anything is
-/// written, by who alone writes. An index that is damaged goes, and is made anew.
+/// written, by who alone writes. An index that is damaged goes, or that an operator gives up.
 pub(in crate::store) async fn enter(
     connection: &mut SqliteConnection,
     searches: bool,
@@ -75,7 +79,7 @@ pub(in crate::store) async fn enter(
     let is_damaged: bool = sqlx::query_scalar(IS_DAMAGED).fetch_one(&mut *connection).await?;
     if is_damaged {
         run(connection, &REMOVE).await?;
-        tracing::info!("the index for search was damaged, and is removed: --search makes it anew");
+        tracing::info!("the index for search is removed, as it was damaged or given up");
     }
     let is_built: bool = sqlx::query_scalar(IS_BUILT).fetch_one(&mut *connection).await?;
     match (searches, is_built) {

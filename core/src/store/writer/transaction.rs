@@ -207,8 +207,7 @@ impl<'a> WriteTransaction<'a> {
     /// Indexes some of what is not indexed, at most so many messages.
     pub(crate) async fn index_some(&mut self, most: usize) -> Result<Built, Error> {
         let step = search::build::step(&mut self.open.connection, most);
-        let built = by(self.deadline, step).await.map_err(Error::from);
-        built.inspect_err(|error| self.damage.learn(error))
+        by(self.deadline, step).await.map_err(|error| self.failed_index(error))
     }
 
     /// Indexes what a batch inserts and changes.
@@ -247,6 +246,14 @@ impl<'a> WriteTransaction<'a> {
                 };
                 by(self.deadline, indexed).await
             }
+        }
+    }
+
+    /// What an error of the index means, which is of SQLite.
+    fn failed_index(&self, error: sqlx::Error) -> Error {
+        match &self.open.connection {
+            Connection::Sqlite(_) => self.damage.learn_of_index(error.into()),
+            Connection::Postgres(_) => error.into(),
         }
     }
 
@@ -289,13 +296,10 @@ impl<'a> WriteTransaction<'a> {
     /// Stores what a batch inserts and changes, and commits; durable when it returns.
     pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
         self.trace.note(rows);
-        let damage = self.damage;
-        let not_stored = |error: sqlx::Error| {
-            let error = Error::from(error);
-            damage.learn(&error);
-            CommitError::NotStored(error)
-        };
-        self.index(rows).await.map_err(not_stored)?;
+        if let Err(error) = self.index(rows).await {
+            return Err(CommitError::NotStored(self.failed_index(error)));
+        }
+        let is_index = self.searches && self.memory.is_some() && !self.damage.is_found();
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await
@@ -310,13 +314,16 @@ impl<'a> WriteTransaction<'a> {
         if stored.is_ok() {
             self.open.heard = Instant::now();
         }
+        let damage = self.damage;
+        let learn_of_commit = |error| match is_index {
+            true => damage.learn_of_index(error),
+            false => damage.learn(error),
+        };
         stored.map_err(|error| match error {
-            StoreError::Statement(error) => not_stored(error),
-            StoreError::Commit(error) => match Error::from(error) {
-                error if error.leaves_nothing() => {
-                    damage.learn(&error);
-                    CommitError::NotStored(error)
-                }
+            StoreError::Statement(error) => CommitError::NotStored(damage.learn(error.into())),
+            // SQLite writes virtual tables first, and what it refuses in a commit is one of them.
+            StoreError::Commit(error) => match learn_of_commit(error.into()) {
+                error if error.leaves_nothing() => CommitError::NotStored(error),
                 error => CommitError::InDoubt(error, self.trace),
             },
         })

@@ -20,6 +20,7 @@ pub(crate) enum SignalKey {
 
 /// Connections are many, and hardly any ever holds one.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "an empty one is a word long")]
 pub(super) struct Lane(Option<Box<VecDeque<(SignalKey, Utf8Bytes)>>>);
 
 impl Lane {

@@ -43,11 +43,9 @@ impl SessionContext {
         authenticator: &Arc<Authenticator>,
         known_users: &Arc<KnownUsers>,
         limiter: &Arc<Limiter>,
-        sends: &Arc<SendPipeline>,
-        typists: Typists,
-        (core, revocations, online): (&CoreClient, &Arc<Revocations>, &OnlineUsers),
-        metrics: Metrics,
-        tasks: &Tasks,
+        (sends, typists): (&Arc<SendPipeline>, Typists),
+        (core, online): (&CoreClient, &OnlineUsers),
+        (metrics, tasks): (Metrics, &Tasks),
     ) -> Self {
         Self {
             config: config.limits.clone(),
@@ -59,7 +57,7 @@ impl SessionContext {
             sends: Arc::clone(sends),
             typists,
             core: core.clone(),
-            revocations: Arc::clone(revocations),
+            revocations: Arc::clone(authenticator.revocations()),
             online: online.clone(),
             standstill: Standstill::watch(tasks),
             client_closes: ClientCloses::default(),
