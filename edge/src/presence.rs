@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::stub_core::user;
 
-    fn told(requests: Vec<ReportSocketsRequest>) -> (usize, usize) {
+    fn told(requests: &[ReportSocketsRequest]) -> (usize, usize) {
         let count = |ids: &[u8]| ids.len() / 16;
         let counts = requests.iter().map(|it| (count(&it.online), count(&it.offline)));
         counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
@@ -208,17 +208,17 @@ mod tests {
     fn a_user_is_there_from_the_first_socket_to_the_last() {
         let users = OnlineUsers::default();
         let (one, two) = (users.add(user(1)), users.add(user(1)));
-        assert_eq!(told(users.news()), (1, 0));
+        assert_eq!(told(&users.news()), (1, 0));
         drop(one);
-        assert_eq!(told(users.news()), (0, 0));
+        assert_eq!(told(&users.news()), (0, 0));
         drop(two);
-        assert_eq!(told(users.news()), (0, 1));
+        assert_eq!(told(&users.news()), (0, 1));
         // Who was there for less than a moment was there for nobody.
         drop(users.add(user(2)));
-        assert_eq!(told(users.news()), (0, 1));
+        assert_eq!(told(&users.news()), (0, 1));
         let _all: Vec<_> = (0..7_000).map(|number| users.add(user(number))).collect();
         assert_eq!(users.all().len(), 3);
-        assert_eq!(told(users.all()), (7_000, 0));
-        assert_eq!(told(users.news()), (0, 0));
+        assert_eq!(told(&users.all()), (7_000, 0));
+        assert_eq!(told(&users.news()), (0, 0));
     }
 }

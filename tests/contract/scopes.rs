@@ -24,17 +24,11 @@ const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
 fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
-        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "UploadAttachment"
-        | "DispatchAttachment" => &["send", "edge"],
-        "ListBlocks" | "SearchMessages" | "GetThread" | "GetSend" | "GetMessage"
-        | "ListMessages" | "ListThreads" | "Subscribe" | "GetAttachment" | "DownloadAttachment" => {
-            &["read", "edge"]
-        }
-        "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "SetPresence"
+        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "SetPresence"
         | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
-        "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
-        | "Subscribe" | "GetPresence" | "WatchPresence" | "GetAttachment"
-        | "DownloadAttachment" => &["read", "edge"],
+        "ListBlocks" | "SearchMessages" | "GetThread" | "GetSend" | "GetMessage"
+        | "ListMessages" | "ListThreads" | "Subscribe" | "GetPresence" | "WatchPresence"
+        | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"

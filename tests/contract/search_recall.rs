@@ -12,9 +12,12 @@ const LEAST_FOUND: usize = 75;
 /// Other messages that are made of the same words. `NETROX_CHAT_TEST_SEARCHED` asks for more: 200,000 for one.
 const OTHERS: usize = 3_000;
 
-/// Languages, each with its messages and their queries.
-fn sentences() -> Vec<(&'static str, Vec<(&'static str, Vec<&'static str>)>)> {
-    let mut languages: Vec<(&str, Vec<(&str, Vec<&str>)>)> = Vec::new();
+/// With the queries that should find it.
+type Sentence = (&'static str, Vec<&'static str>);
+
+/// Languages, each with its messages.
+fn sentences() -> Vec<(&'static str, Vec<Sentence>)> {
+    let mut languages: Vec<(&'static str, Vec<Sentence>)> = Vec::new();
     for line in SENTENCES.lines().filter(|line| !line.is_empty()) {
         if let Some(comment) = line.strip_prefix('#') {
             if comment.trim().len() == 2 {

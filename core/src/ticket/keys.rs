@@ -146,15 +146,15 @@ impl Keys {
         find: impl Fn(&Known) -> Option<KeyRow>,
     ) -> Result<(Option<KeyRow>, Option<SemaphorePermit<'_>>), Error> {
         let asked = Instant::now();
-        if self.found(find).is_some() {
+        if self.found(&find).is_some() {
             self.refresh().await;
         }
-        if let Some(key) = self.found(find) {
+        if let Some(key) = self.found(&find) {
             return Ok((Some(key), None));
         }
         // Never closed.
         let turn = self.0.turn.acquire().await.map_err(|_| Error::Internal)?;
-        if let Some(key) = self.found(find) {
+        if let Some(key) = self.found(&find) {
             return Ok((Some(key), None));
         }
         // Those who wait for one read are answered by it.
@@ -163,7 +163,7 @@ impl Keys {
             Some(read) => read?,
             None => self.read_when_it_may_be().await?,
         }
-        Ok((self.found(find), Some(turn)))
+        Ok((self.found(&find), Some(turn)))
     }
 
     /// Reads them anew before they are too old, where nobody does so yet.

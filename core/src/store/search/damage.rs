@@ -27,13 +27,11 @@ impl Damage {
 
     /// The same of what writes nothing but the index: what SQLite refuses there, it refuses since the index is not as it was left.
     pub(crate) fn learn_of_index(&self, error: Error) -> Error {
-        match error {
-            Error::Rejected(cause) => {
-                self.find(&Words(&cause));
-                Error::Conflict(cause)
-            }
-            error => self.learn(error),
+        if let Error::Rejected(cause) = error {
+            self.find(&Words(&cause));
+            return Error::Conflict(cause);
         }
+        self.learn(error)
     }
 
     pub(in crate::store) fn find(&self, error: &dyn std::fmt::Display) {

@@ -96,7 +96,10 @@ where
                 Ok(identity) => self.take_token(&identity, echo),
                 Err(refused) => Some(Reply::Refused(echo, refused)),
             };
-            self.answers.extend(answer);
+            // It waits for nobody's answer, and neither do these for it.
+            if let Some(answer) = answer {
+                self.answers.push_front(answer);
+            }
             progress = true;
         }
         progress
