@@ -123,11 +123,14 @@ impl Indexer {
                     }
                 }
                 Err(error) => {
-                    match has_failed {
-                        false => {
-                            tracing::warn!(%error, messages = pace.0, "a step of the index for search fails: it is tried again, with fewer messages")
-                        }
-                        true => tracing::debug!(%error, "messages cannot be indexed now"),
+                    if has_failed {
+                        tracing::debug!(%error, "messages cannot be indexed now");
+                    } else {
+                        tracing::warn!(
+                            %error,
+                            messages = pace.0,
+                            "a step of the index for search fails: it is tried again, with fewer messages"
+                        );
                     }
                     has_failed = true;
                     pace = pace.slower();

@@ -109,7 +109,7 @@ async fn an_index_that_is_not_whole_is_made_anew_once_the_messages_can_be_locked
         let mut other = chat.database().connect().await;
         let lock = "begin; update messages set seen = seen";
         sqlx::raw_sql(lock).execute(&mut other).await.expect("locked");
-        let lets_go = tokio::spawn(async move {
+        let lets_go = async {
             // It waits, and has given up for a while.
             for waiting in [1, 0] {
                 eventually("a start that waits for the lock, or no more", async || {
@@ -120,10 +120,12 @@ async fn an_index_that_is_not_whole_is_made_anew_once_the_messages_can_be_locked
                 .await;
             }
             sqlx::raw_sql("rollback").execute(&mut other).await.expect("let go");
-        });
-        chat.spawn(Role::Core(0)).await;
-        chat.ready().await;
-        lets_go.await.expect("let go");
+        };
+        let starts = async {
+            chat.spawn(Role::Core(0)).await;
+            chat.ready().await;
+        };
+        tokio::join!(lets_go, starts);
         assert!(chat.log(Role::Core(0)).contains("waiting for a lock on the messages"));
         assert!(chat.log(Role::Core(0)).contains("(client backend)"));
         complete_of(&chat, Role::Core(0)).await;

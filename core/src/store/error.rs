@@ -210,6 +210,8 @@ impl From<sqlx::Error> for Error {
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
 fn meaning(error: &sqlx::Error) -> Meaning {
     match error {
+        // What is tried again goes without it.
+        error if is_of_index(error) => Meaning::Conflict,
         sqlx::Error::Database(database) => {
             if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
                 postgres_meaning(postgres)
@@ -262,8 +264,6 @@ fn sqlite_meaning(code: u32) -> Meaning {
         // that succeeds proves nothing.
         SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC => return Meaning::Damaged,
         SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS => return Meaning::Damaged,
-        // What is tried again goes without it.
-        SQLITE_CORRUPT_VTAB => return Meaning::Conflict,
         _ => {}
     }
     match code & SQLITE_ERROR_MASK {
@@ -274,15 +274,14 @@ fn sqlite_meaning(code: u32) -> Meaning {
     }
 }
 
-/// In a commit: no constraint of ours is looked at as late.
-fn is_of_virtual_table(code: u32) -> bool {
-    code == SQLITE_CORRUPT_VTAB || code & SQLITE_ERROR_MASK == SQLITE_CONSTRAINT
-}
-
+/// Whether the index for search of SQLite is damaged: a constraint of ours is named where it fails, one within a virtual table not.
 pub(super) fn is_of_index(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
+    let code = sqlite_code(&**database);
+    let is_nameless = database.message() == "constraint failed";
     database.try_downcast_ref::<PgDatabaseError>().is_none()
-        && sqlite_code(&**database) == SQLITE_CORRUPT_VTAB
+        && (code == SQLITE_CORRUPT_VTAB
+            || is_nameless && code & SQLITE_ERROR_MASK == SQLITE_CONSTRAINT)
 }
 
 fn sqlite_code(error: &dyn DatabaseError) -> u32 {
@@ -425,7 +424,7 @@ impl Error {
             Some(postgres) => matches!(postgres.severity(), PgSeverity::Error),
             // The last frame, without which the others do not count, was never written.
             // Virtual tables write what they have before that.
-            None if is_of_virtual_table(sqlite_code(&**database)) => true,
+            None if self.is_of_index() => true,
             None => matches!(
                 sqlite_code(&**database) & SQLITE_ERROR_MASK,
                 SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED

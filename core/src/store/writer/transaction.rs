@@ -299,7 +299,6 @@ impl<'a> WriteTransaction<'a> {
         if let Err(error) = self.index(rows).await {
             return Err(CommitError::NotStored(self.failed_index(error)));
         }
-        let is_index = self.searches && self.memory.is_some() && !self.damage.is_found();
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await
@@ -315,14 +314,9 @@ impl<'a> WriteTransaction<'a> {
             self.open.heard = Instant::now();
         }
         let damage = self.damage;
-        let learn_of_commit = |error| match is_index {
-            true => damage.learn_of_index(error),
-            false => damage.learn(error),
-        };
         stored.map_err(|error| match error {
             StoreError::Statement(error) => CommitError::NotStored(damage.learn(error.into())),
-            // SQLite writes virtual tables first, and what it refuses in a commit is one of them.
-            StoreError::Commit(error) => match learn_of_commit(error.into()) {
+            StoreError::Commit(error) => match damage.learn(error.into()) {
                 error if error.leaves_nothing() => CommitError::NotStored(error),
                 error => CommitError::InDoubt(error, self.trace),
             },

@@ -68,7 +68,7 @@ pub(super) async fn search(
         }
         last_id = Some(message.id);
     }
-    let next = if next.is_empty() { None } else { Some(SearchPlace { page_token: next, ..place }) };
+    let next = (!next.is_empty()).then_some(SearchPlace { page_token: next, ..place });
     let next = next.map(|next| page::encode(next, user_id)).transpose();
     items.page("messages", &Rest { next: next.map_err(Problem::internal)? }, read)
 }
