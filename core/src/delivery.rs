@@ -132,6 +132,11 @@ impl Delivery {
         self.local.audience.seen_by(store, users, to).await
     }
 
+    /// Whether one user may not be shown another any more, as far as this core knows by now.
+    pub(crate) fn is_shut(&self, user: UserId, to: UserId) -> bool {
+        self.local.audience.is_shut((user, to))
+    }
+
     /// Has what users send to another be heard on this core, until what is given is dropped.
     pub(crate) fn attend(&self, user: UserId) -> Attending {
         let listen = || self.bus.as_ref().map(|bus| bus.listen(user));

@@ -241,7 +241,8 @@ impl Core {
         tasks.spawn(looking_up);
         let presence = Presence {
             roll,
-            store: store.clone(),
+            store: store.for_bulk(),
+            looks: Arc::default(),
             delivery: delivery.clone(),
             committer: committer.clone(),
         };

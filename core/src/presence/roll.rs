@@ -206,6 +206,12 @@ impl Roll {
         users
     }
 
+    /// What could not be read, as far as it is watched yet.
+    pub(super) fn give_back_profiles(&self, users: Vec<UserId>) {
+        let mut state = self.state();
+        state.profiles.extend(users.into_iter().filter(|user| self.watches.is_watched(*user)));
+    }
+
     pub(super) fn tell_profile(&self, peer: UserId, user: &Arc<v1::User>) {
         self.watches.tell_profile(peer, user);
     }

@@ -83,6 +83,18 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// The same of profiles, unless there is something newer.
+    pub(super) fn give_back_profiles(&self, profiles: HashMap<UserId, Arc<v1::User>>) {
+        let mut marks = self.marks();
+        for (peer, user) in profiles {
+            marks.profiles.entry(peer).or_insert(user);
+        }
+        drop(marks);
+        self.marked.notify_one();
+    }
+}
+
 impl Watches {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

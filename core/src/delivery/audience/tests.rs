@@ -16,7 +16,7 @@ fn shared() -> Audience {
 
 fn keep(audience: &Audience, pair: Pair, standing: Standing) {
     let mut pairs = audience.shard(pair);
-    let (version, begun) = (pairs.version(), Instant::now());
+    let (version, begun) = (pairs.version(pair), Instant::now());
     let sight = Sight { standing, hidden: false };
     assert!(pairs.keep(pair, Kept { sight, begun }, version));
 }
