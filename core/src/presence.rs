@@ -193,10 +193,9 @@ impl Presence {
             }
         };
         stop.run_until_cancelled(storing).await;
-        // What is left, and all who are online with this core: if they come back, it is to another.
-        let minute = now_micros() / MICROS_A_MINUTE;
+        // What is left, and all who are online with this core or were a moment ago: if they come back, it is to another.
         let mut last = self.roll.take_unstored(usize::MAX);
-        last.extend(self.roll.here().into_iter().map(|user| (user, minute)));
+        last.extend(self.roll.last_seen());
         let ending = async {
             for some in last.chunks(STORED_AT_ONCE) {
                 if self.note(some.to_vec()).await.is_err() {
@@ -288,7 +287,8 @@ impl Presence {
         if self.delivery.has_bus() && others.is_empty() {
             return Ok(());
         }
-        let mut here = self.roll.here();
+        // One that is alone says no more than that it is there.
+        let mut here = if others.is_empty() { Vec::new() } else { self.roll.here() };
         here.sort_unstable();
         let users: Bytes = word::ids(here).into();
         let is_new = kept.written.as_ref() != Some(&users);

@@ -31,7 +31,6 @@ pub(super) struct Waiting {
     queue: mpsc::Receiver<Queued>,
     taken: Vec<Queued>,
     held: HeldBytes,
-    stop: CancellationToken,
     waits: Waits,
     /// From then on nothing is held any more.
     refuses_from: Option<Instant>,
@@ -68,13 +67,9 @@ pub(super) struct Load {
 }
 
 impl Waiting {
-    pub(super) fn new(
-        queue: mpsc::Receiver<Queued>,
-        stop: CancellationToken,
-        waits: Waits,
-    ) -> Self {
+    pub(super) fn new(queue: mpsc::Receiver<Queued>, waits: Waits) -> Self {
         let taken = Vec::with_capacity(BATCH_WRITES);
-        Self { queue, taken, held: HeldBytes::default(), stop, waits, refuses_from: None }
+        Self { queue, taken, held: HeldBytes::default(), waits, refuses_from: None }
     }
 
     /// Cancelled when the process begins to end.
@@ -108,6 +103,10 @@ impl Waiting {
         loop {
             if self.taken.is_empty() && !self.take().await {
                 return None;
+            }
+            if self.taken.iter().any(|queued| queued.write.goes_last()) {
+                // All others stay in their order.
+                self.taken.sort_by_key(|queued| queued.write.goes_last());
             }
             let (len, now) = (len(&self.taken), Instant::now());
             let mut batch = Batch::with_capacity(len);
@@ -212,7 +211,7 @@ impl Waiting {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                () = self.waits.ends.cancelled(), if !self.queue.is_closed() => self.queue.close(),
                 count = self.queue.recv_many(&mut self.taken, BATCH_WRITES) => return count > 0,
             }
         }
@@ -242,10 +241,11 @@ impl Queued {
 /// How many of the writes go into the next transaction.
 fn batch_len(waiting: &[Queued]) -> usize {
     let (mut bytes, mut notices) = (0, 0);
+    let are_last = waiting.first().is_some_and(|queued| queued.write.goes_last());
     let fits = |queued: &&Queued| {
         bytes += queued.write.size();
         notices += usize::from(matches!(queued.write, Write::Session(_)));
-        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES
+        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES && queued.write.goes_last() == are_last
     };
     waiting.iter().take(BATCH_WRITES).take_while(fits).count().max(1)
 }

@@ -310,7 +310,7 @@ impl Audience {
                     Ok((blocks, hidden)) => {
                         let (blocks, hidden) =
                             (blocks.into_iter().collect(), hidden.into_iter().collect());
-                        for learnt in lock(looks).news(&blocks, &hidden) {
+                        for learnt in lock(looks).news(begun, &blocks, &hidden) {
                             self.learn(learnt);
                             tell(learnt);
                         }
@@ -332,6 +332,8 @@ impl Audience {
                 }
             }
             Learnt::Hidden(user) => self.forget_user(user),
+            // What is kept is vouched for by no look.
+            Learnt::Gap => {}
         }
     }
 }

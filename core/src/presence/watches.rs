@@ -149,6 +149,15 @@ impl Watches {
         }
     }
 
+    /// Anything may have happened to anybody.
+    pub(super) fn touch_everybody(&self) {
+        self.every().iter().for_each(|watch| watch.give_back(watch.peers.iter().copied()));
+    }
+
+    fn every(&self) -> Vec<Arc<Watch>> {
+        self.registry().by_user.values().flat_map(HashMap::values).cloned().collect()
+    }
+
     pub(super) fn is_watched(&self, peer: UserId) -> bool {
         self.registry().by_peer.contains_key(&peer)
     }
@@ -168,12 +177,8 @@ impl Watches {
 
     /// Ends all.
     pub(super) fn close(&self) {
-        let all: Vec<_> = {
-            let mut registry = self.registry();
-            registry.is_closed = true;
-            registry.by_user.values().flat_map(HashMap::values).cloned().collect()
-        };
-        for watch in all {
+        self.registry().is_closed = true;
+        for watch in self.every() {
             watch.marks().is_closed = true;
             watch.marked.notify_one();
         }

@@ -16,7 +16,7 @@ const TABLES: [(&str, &str); 22] = [
     ("messages", "select, insert, update"),
     ("blocks", "select, insert, delete"),
     ("hidden_users", "select, insert, update"),
-    ("last_seen", "select, insert, update"),
+    ("last_seen", "select, insert, update, delete"),
     ("rolls", "select, insert, update, delete"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
