@@ -184,7 +184,11 @@ impl ChatService for Chat {
                 return Err(Error::InvalidField { field: "visibility", problem }.into());
             }
         };
-        self.committer.submit(Hide { user, hides })?.answer().await?;
+        // What it is already is neither written nor told to anybody.
+        let before = self.presence.visibility(user).await.ok();
+        if before.is_none_or(|before| (before == v1::Visibility::Nobody) != hides) {
+            self.committer.submit(Hide { user, hides })?.answer().await?;
+        }
         Ok(Response::new(v1::SetPresenceResponse {}))
     }
 

@@ -122,7 +122,7 @@ impl Committer {
     }
 
     fn queue(&self, write: Write, terms: Terms) -> Result<oneshot::Receiver<WriteResult>, Error> {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() && !write.goes_last() {
             return Err(Error::ShuttingDown);
         }
         if terms.age > terms.wait.max(MAX_AGE) {
@@ -166,6 +166,8 @@ pub(crate) struct Waits {
     pub(crate) hurries: CancellationToken,
     /// From then on.
     pub(crate) hurried: Duration,
+    /// Cancelled when nothing will be written any more, which is after whatever else has stopped.
+    pub(crate) ends: CancellationToken,
 }
 
 /// Who is told of what becomes of writes.
@@ -175,7 +177,7 @@ pub(crate) struct Watch {
     pub(crate) quotas: QuotaTeller,
 }
 
-/// `stop` refuses further writes and ends the task after those that are queued.
+/// `stop` refuses further writes, but for those of this core that go last; `Waits::ends` ends the task after those that are queued.
 /// [`CommitTask::run`] is to be spawned.
 pub(crate) fn new(
     writer: Writer,
@@ -196,7 +198,7 @@ pub(crate) fn new(
         Some(QUEUE_BYTES.saturating_sub(looked_at.upgrade()?.available_permits()))
     });
     let wait = waits.store;
-    let waiting = Waiting::new(queued, stop.clone(), waits);
+    let waiting = Waiting::new(queued, waits);
     let erased = Arc::new(Notify::new());
     let (noticed, rewound) = (watch::Sender::new(0), watch::Sender::new(0));
     let told = Told {

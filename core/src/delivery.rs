@@ -61,7 +61,7 @@ struct Local {
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self::alone(SignalMetrics::default(), Roll::new(&PresenceMetrics::default()))
+        Self::alone(SignalMetrics::default(), Roll::new(true, &PresenceMetrics::default()))
     }
 }
 
@@ -80,7 +80,7 @@ impl Delivery {
         cluster: Uuid,
         history: History,
         roll: Arc<Roll>,
-        (tasks, stop): (TaskTracker, CancellationToken),
+        (tasks, stops): (TaskTracker, (CancellationToken, CancellationToken)),
         (metrics, signals): (BusMetrics, SignalMetrics),
     ) -> Result<Self, bus::OpenError> {
         let due = Due::default();
@@ -93,7 +93,7 @@ impl Delivery {
             Some(config) => {
                 let inbox = Arc::clone(&local);
                 let metrics = (metrics, signals);
-                Some(Bus::open(config, cluster, history, inbox, (tasks, stop), metrics).await?)
+                Some(Bus::open(config, cluster, history, inbox, (tasks, stops), metrics).await?)
             }
             None => None,
         };
@@ -116,8 +116,12 @@ impl Delivery {
     pub(crate) async fn follow_blocks(self, store: Store, stop: CancellationToken) {
         let roll = &self.local.roll;
         let tell = |learnt| match learnt {
-            Learnt::Block(one, two) => roll.touch_pair(one, two),
+            Learnt::Block(one, two) => {
+                self.local.hub.part(one, two);
+                roll.touch_pair(one, two);
+            }
             Learnt::Hidden(user) => roll.touch_all(user),
+            Learnt::Gap => roll.touch_everybody(),
         };
         self.local.audience.follow(&store, stop, tell).await;
     }
@@ -130,6 +134,11 @@ impl Delivery {
         to: UserId,
     ) -> Result<HashSet<UserId>, Error> {
         self.local.audience.seen_by(store, users, to).await
+    }
+
+    /// Whether one user may not be shown another any more, as far as this core knows by now.
+    pub(crate) fn is_shut(&self, user: UserId, to: UserId) -> bool {
+        self.local.audience.is_shut((user, to))
     }
 
     /// Has what users send to another be heard on this core, until what is given is dropped.
@@ -204,6 +213,11 @@ impl Delivery {
             }
             Signal::Block { blocker, blocked, blocks: true } => {
                 self.local.audience.block(blocker, blocked);
+                // What was let through before it has yet to go out.
+                self.local.hub.part(blocker, blocked);
+                if let Some(bus) = &self.bus {
+                    bus.part(blocker, blocked);
+                }
                 self.local.roll.touch_pair(blocker, blocked);
             }
             Signal::Block { blocker, blocked, blocks: false } => {
@@ -290,6 +304,10 @@ impl Inbox for Local {
         }
     }
 
+    fn lost(&self) {
+        self.roll.bus_lost();
+    }
+
     fn is_awaited_by(&self, user: UserId) -> bool {
         self.hub.is_awaited_by(user)
     }
@@ -333,7 +351,7 @@ mod tests {
         let hub = Hub::new(Some(due.clone()));
         let signals = SignalMetrics::default();
         let (audience, tally) = (Audience::new(true, signals.clone()), Tally::default());
-        let roll = Roll::new(&PresenceMetrics::default());
+        let roll = Roll::new(true, &PresenceMetrics::default());
         let local = Local { hub, audience, signals, roll, due: Some(due.clone()), tally };
         local.brought(&mut [HintItem::Look(user)].into_iter());
         assert_eq!(due.take(), DueFeeds::Of([user].into()));

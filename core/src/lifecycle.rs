@@ -177,11 +177,13 @@ impl Core {
         let tls = config.tls.clone().map(|tls| (tls, metrics.failed_handshakes.clone()));
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
-        let roll = Roll::new(&metrics.presence);
+        // Cancelled when whoever tells last has told.
+        let told_all = CancellationToken::new();
+        let roll = Roll::new(store.cluster().is_some(), &metrics.presence);
         let delivery = match store.cluster() {
             None => Delivery::alone(metrics.signals.clone(), Arc::clone(&roll)),
             Some(cluster) => {
-                let (tasks, stop) = (tasks.clone(), draining.clone());
+                let (tasks, stop) = (tasks.clone(), (draining.clone(), told_all.clone()));
                 let metrics = (metrics.bus, metrics.signals.clone());
                 let (bus, history) = (config.bus.as_ref(), store.history().clone());
                 let roll = Arc::clone(&roll);
@@ -193,6 +195,7 @@ impl Core {
             store: config.store_wait,
             hurries: hurries.clone(),
             hurried: config.drain_wait,
+            ends: told_all.clone(),
         };
         let teller = QuotaTeller { refused: metrics.quota_refusals, audit: config.audit.clone() };
         let watch = committer::Watch { commits: metrics.commits, quotas: teller.clone() };
@@ -255,16 +258,28 @@ impl Core {
         tasks.spawn(looking_up);
         let presence = Presence {
             roll,
-            store: store.clone(),
+            store: store.for_bulk(),
+            looks: Arc::default(),
             delivery: delivery.clone(),
             committer: committer.clone(),
         };
         tasks.spawn(presence.clone().settle(draining.clone()));
-        tasks.spawn(presence.clone().store_seen(draining.clone()));
         tasks.spawn(presence.clone().read_profiles(draining.clone()));
+        let telling = TaskTracker::new();
+        telling.spawn(presence.clone().store_seen(draining.clone()));
         if store.cluster().is_some() {
-            tasks.spawn(presence.clone().tell(draining.clone()));
+            telling.spawn(presence.clone().tell(draining.clone()));
             tasks.spawn(presence.clone().share_by_database(draining.clone()));
+        }
+        telling.close();
+        {
+            let draining = draining.clone();
+            tasks.spawn(async move {
+                draining.cancelled().await;
+                // They wait for little, and each for so long at most.
+                telling.wait().await;
+                told_all.cancel();
+            });
         }
         let chat = Chat {
             presence: presence.clone(),

@@ -8,11 +8,18 @@
 //! * [`report`]: an edge's reports; [`cores`] and [`word`]: other cores'.
 //! * [`watches`]: who watches whom; [`watch`]: the stream of one who does.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use netrox_proto::{ids::UserId, time::timestamp, v1};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 mod cores;
@@ -49,11 +56,28 @@ const LAST_TIME: Duration = Duration::from_secs(1);
 /// Within it a user's last minute is stored once.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Who looks at peers takes turns, so that thousands who come back at once do not take all the database has.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    /// Of those who watch.
+    watching: Semaphore,
+    /// Of those who ask once, which do not wait behind them.
+    asked: Semaphore,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self { watching: Semaphore::new(1), asked: Semaphore::new(1) }
+    }
+}
+
 /// A cheap handle.
 #[derive(Debug, Clone)]
 pub(crate) struct Presence {
     pub(crate) roll: Arc<Roll>,
+    /// With connections of its own, which chat does not need.
     pub(crate) store: Store,
+    pub(crate) looks: Arc<Looks>,
     pub(crate) delivery: Delivery,
     pub(crate) committer: Committer,
 }
@@ -65,7 +89,19 @@ impl Presence {
         user: UserId,
         peers: &[UserId],
     ) -> Result<Vec<v1::Presence>, Error> {
+        // It is never closed.
+        let _turn = self.looks.asked.acquire().await;
         let visible = self.delivery.visible(&self.store, peers, user).await?;
+        self.look_at(user, peers, &visible).await
+    }
+
+    /// The same, where it is known which of them may be shown.
+    async fn look_at(
+        &self,
+        user: UserId,
+        peers: &[UserId],
+        visible: &HashSet<UserId>,
+    ) -> Result<Vec<v1::Presence>, Error> {
         let shown = self.roll.shown(peers.iter().copied());
         let is_stored =
             |(peer, shown): &&(UserId, Shown)| *shown == Shown::Offline && visible.contains(peer);
@@ -74,7 +110,8 @@ impl Presence {
             if asked.is_empty() { HashMap::new() } else { self.store.last_seen(&asked).await? };
         let presence = |(peer, shown): (UserId, Shown)| {
             let peer_id = peer.to_string();
-            if !visible.contains(&peer) {
+            // A block that was told meanwhile counts.
+            if !visible.contains(&peer) || self.delivery.is_shut(peer, user) {
                 return v1::Presence { peer_id, online: false, last_seen: None };
             }
             let (online, minute) = match shown {
@@ -156,10 +193,9 @@ impl Presence {
             }
         };
         stop.run_until_cancelled(storing).await;
-        // What is left, and all who are online with this core: if they come back, it is to another.
-        let minute = now_micros() / MICROS_A_MINUTE;
+        // What is left, and all who are online with this core or were a moment ago: if they come back, it is to another.
         let mut last = self.roll.take_unstored(usize::MAX);
-        last.extend(self.roll.here().into_iter().map(|user| (user, minute)));
+        last.extend(self.roll.last_seen());
         let ending = async {
             for some in last.chunks(STORED_AT_ONCE) {
                 if self.note(some.to_vec()).await.is_err() {
@@ -207,8 +243,11 @@ impl Presence {
                             self.roll.tell_profile(row.id(), &Arc::new(row.into()));
                         }
                     }
-                    // A signal: the next change, or the next connection, tells it.
-                    Err(error) => tracing::debug!(%error, "changed profiles cannot be read"),
+                    Err(error) => {
+                        tracing::debug!(%error, "changed profiles cannot be read");
+                        self.roll.give_back_profiles(users);
+                        sleep(watch::RETRY).await;
+                    }
                 }
             }
         };
@@ -248,7 +287,8 @@ impl Presence {
         if self.delivery.has_bus() && others.is_empty() {
             return Ok(());
         }
-        let mut here = self.roll.here();
+        // One that is alone says no more than that it is there.
+        let mut here = if others.is_empty() { Vec::new() } else { self.roll.here() };
         here.sort_unstable();
         let users: Bytes = word::ids(here).into();
         let is_new = kept.written.as_ref() != Some(&users);

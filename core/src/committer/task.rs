@@ -50,7 +50,7 @@ enum BatchError {
 pub(crate) struct CommitTask {
     writer: Writer,
     delivery: Delivery,
-    watchdog: Watchdog,
+    pub(super) watchdog: Watchdog,
     metrics: Commits,
     told: Told,
 }

@@ -148,6 +148,25 @@ impl Write {
         }
     }
 
+    /// Whether it goes in a batch of its own, after whatever waits with it: messages alone are stored in one call, and nobody's
+    /// message waits for what nobody sees.
+    pub(super) fn goes_last(&self) -> bool {
+        match self {
+            Self::Upkeep(UpkeepWrite::NoteSeen(_) | UpkeepWrite::KeepRoll { .. }) => true,
+            Self::Upkeep(
+                UpkeepWrite::BeginUpload(_)
+                | UpkeepWrite::EndUpload(_)
+                | UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::Probe
+                | UpkeepWrite::TakeRoom
+                | UpkeepWrite::GiveRoomBack,
+            )
+            | Self::Chat(_)
+            | Self::Directory(_)
+            | Self::Session(_) => false,
+        }
+    }
+
     /// Whose room it takes while it waits.
     pub(super) fn sender(&self) -> Option<UserId> {
         match self {

@@ -112,11 +112,8 @@ impl Audience {
     }
 
     /// A few instructions that do not panic.
-    fn shard(&self, (from, to): Pair) -> MutexGuard<'_, Pairs> {
-        let (one, two) = (from.0.as_u128(), to.0.as_u128());
-        let mixed =
-            (one ^ two.rotate_left(64)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        let place = usize::try_from(mixed >> 124).unwrap_or_default();
+    fn shard(&self, pair: Pair) -> MutexGuard<'_, Pairs> {
+        let place = usize::try_from(mixed(pair) >> 124).unwrap_or_default();
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,7 +136,7 @@ impl Audience {
                     }
                     return Ok(standing);
                 }
-                pairs.version()
+                pairs.version(pair)
             };
             let Ok(_place) = self.reads.try_acquire() else {
                 self.metrics.shed(Shed::Reads);
@@ -161,7 +158,8 @@ impl Audience {
         Ok(Standing::NotTold)
     }
 
-    /// Those of some users whose presence another may be shown. One of whom that changed meanwhile is not among them.
+    /// Those of some users whose presence another may be shown. How many ask at a time is for them to bound: who types does not
+    /// wait for it.
     pub(super) async fn seen_by(
         &self,
         store: &Store,
@@ -169,33 +167,48 @@ impl Audience {
         by: UserId,
     ) -> Result<HashSet<UserId>, Error> {
         self.note_asked();
-        let (mut seen, mut unknown) = (HashSet::new(), Vec::new());
-        for user in users.iter().copied().collect::<HashSet<_>>() {
-            let mut pairs = self.shard((user, by));
-            match pairs.get((user, by)).filter(|kept| self.holds(kept)) {
-                Some(kept) if kept.sight.is_seen() => {
+        let mut seen = HashSet::new();
+        let mut asked: HashSet<_> = users.iter().copied().collect();
+        for _ in 0..READS {
+            let mut unknown = Vec::new();
+            for user in asked {
+                let mut pairs = self.shard((user, by));
+                match pairs.get((user, by)).filter(|kept| self.holds(kept)) {
+                    Some(kept) if kept.sight.is_seen() => {
+                        seen.insert(user);
+                    }
+                    Some(_) => {}
+                    None => unknown.push((user, pairs.version((user, by)))),
+                }
+            }
+            if unknown.is_empty() {
+                return Ok(seen);
+            }
+            let begun = Instant::now();
+            let read: Vec<_> = unknown.iter().map(|(user, _)| *user).collect();
+            let read: HashMap<_, _> = store.standings(&read, by).await?.into_iter().collect();
+            // What has changed while it was read is read again: who is online must not look as if they were not.
+            asked = HashSet::new();
+            for (user, version) in unknown {
+                let sight = read.get(&user).copied().unwrap_or(Sight::NONE);
+                let pair = (user, by);
+                if !self.shard(pair).keep(pair, Kept { sight, begun }, version) {
+                    asked.insert(user);
+                } else if sight.is_seen() {
                     seen.insert(user);
                 }
-                Some(_) => {}
-                None => unknown.push((user, pairs.version())),
+            }
+            if asked.is_empty() {
+                return Ok(seen);
             }
         }
-        if unknown.is_empty() {
-            return Ok(seen);
-        }
-        let _place = self.reads.acquire().await;
-        let begun = Instant::now();
-        let asked: Vec<_> = unknown.iter().map(|(user, _)| *user).collect();
-        let read: HashMap<_, _> = store.standings(&asked, by).await?.into_iter().collect();
-        for (user, version) in unknown {
-            let sight = read.get(&user).copied().unwrap_or(Sight::NONE);
-            let is_kept = self.shard((user, by)).keep((user, by), Kept { sight, begun }, version);
-            // Where something of the shard has changed, whoever is touched by it looks again.
-            if is_kept && sight.is_seen() {
-                seen.insert(user);
-            }
-        }
-        Ok(seen)
+        Err(Error::Overloaded)
+    }
+
+    /// Whether a pair is known to be shut, perhaps since it was asked about.
+    pub(super) fn is_shut(&self, pair: Pair) -> bool {
+        let mut pairs = self.shard(pair);
+        pairs.is_shut(pair) || pairs.get(pair).is_some_and(|kept| !kept.sight.is_seen())
     }
 
     /// Acts upon what another core tells, which has asked, unless this one knows better.
@@ -297,7 +310,7 @@ impl Audience {
                     Ok((blocks, hidden)) => {
                         let (blocks, hidden) =
                             (blocks.into_iter().collect(), hidden.into_iter().collect());
-                        for learnt in lock(looks).news(&blocks, &hidden) {
+                        for learnt in lock(looks).news(begun, &blocks, &hidden) {
                             self.learn(learnt);
                             tell(learnt);
                         }
@@ -319,8 +332,15 @@ impl Audience {
                 }
             }
             Learnt::Hidden(user) => self.forget_user(user),
+            // What is kept is vouched for by no look.
+            Learnt::Gap => {}
         }
     }
+}
+
+fn mixed((from, to): Pair) -> u128 {
+    let (one, two) = (from.0.as_u128(), to.0.as_u128());
+    (one ^ two.rotate_left(64)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -11,7 +11,7 @@
 //! * [`mod@examine`]: whether it carries anything, for the operator.
 //! * [`subject`]: what it is published under; [`listening`]: what this core hears; [`older`]: cores of before.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_nats::{Client, connection::State};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tokio::{
         Notify,
         mpsc::{self, error::TrySendError},
     },
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -59,6 +60,12 @@ const QUEUE_HINTS: usize = 2_048;
 /// Words of who is online, on their way out: all that a core with some 700,000 users has to say. What is lost is asked for.
 const QUEUE_WORDS: usize = 256;
 
+/// One of them goes so often, however many hints there are.
+const WORD_INTERVAL: Duration = Duration::from_millis(100);
+
+/// For what is left when this core ends.
+const LAST_TIME: Duration = Duration::from_secs(1);
+
 /// Why the bus could not be entered at all; a server that does not answer is waited for instead.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -77,6 +84,9 @@ pub(crate) async fn check(config: &BusConfig) -> Result<(), OpenError> {
 pub(super) trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// The bus was connected, or has lost something and said so.
     fn changed(&self);
+
+    /// It was disconnected.
+    fn lost(&self);
 
     /// Whether anyone listens for the user.
     fn is_awaited_by(&self, user: UserId) -> bool;
@@ -106,13 +116,13 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    /// Connects in the background, and again whenever the connection breaks.
+    /// Connects in the background, and again whenever the connection breaks. Hears nothing more from `stop` on, and tells until `ends`.
     pub(super) async fn open(
         config: &BusConfig,
         cluster: Uuid,
         history: History,
         inbox: Arc<dyn Inbox>,
-        (tasks, stop): (TaskTracker, CancellationToken),
+        (tasks, (stop, ends)): (TaskTracker, (CancellationToken, CancellationToken)),
         (metrics, signal_metrics): (BusMetrics, SignalMetrics),
     ) -> Result<Self, OpenError> {
         let connected = Arc::new(Notify::new());
@@ -146,11 +156,7 @@ impl Bus {
             signals: Arc::clone(&signals),
             metrics: metrics.clone(),
         };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(outlet.run(
-            queue,
-            queued_words,
-            connected,
-        )));
+        tasks.spawn(outlet.run(queue, queued_words, connected, ends));
         let ear = Ear { inbox, history: history.clone(), subjects, older, metrics };
         let shares = Arc::new(Shares::new(client.clone(), ear, tasks));
         shares.listen_to_words(stop.clone());
@@ -193,6 +199,11 @@ impl Bus {
         if !self.is_connected() || !self.signals.push(typing) {
             self.signal_metrics.shed(Shed::Bus);
         }
+    }
+
+    /// Nothing that either of two users said, and that waits, goes to the other.
+    pub(super) fn part(&self, one: UserId, two: UserId) {
+        self.signals.part(one, two);
     }
 
     /// Tells the other cores who is online here. Never waits.
@@ -240,14 +251,46 @@ struct Outlet {
 }
 
 impl Outlet {
-    /// Hands hints to the connection, which may make it wait, and signals where there is none.
+    /// Hands over what there is until `ends`, and then what is left as far as that takes no time.
     async fn run(
         self,
         mut queue: mpsc::Receiver<(UserId, Bytes)>,
         mut words: mpsc::Receiver<Bytes>,
         connected: Arc<Notify>,
+        ends: CancellationToken,
     ) {
+        ends.run_until_cancelled(self.pass_on(&mut queue, &mut words, &connected)).await;
+        let last = async {
+            while let Ok(word) = words.try_recv() {
+                self.tell(word).await;
+            }
+            while let Ok((user, payload)) = queue.try_recv() {
+                self.publish(user, payload).await;
+            }
+            // Whoever does not hear it finds out.
+            let _ = self.client.flush().await;
+        };
+        if self.client.connection_state() == State::Connected {
+            let _ = timeout(LAST_TIME, last).await;
+        }
+    }
+
+    /// Hands hints to the connection, which may make it wait, and signals where there is none.
+    async fn pass_on(
+        &self,
+        queue: &mut mpsc::Receiver<(UserId, Bytes)>,
+        words: &mut mpsc::Receiver<Bytes>,
+        connected: &Notify,
+    ) {
+        // By then the next word goes, whatever else there is: it is by these that others know that this core is there.
+        let mut word_due = Instant::now() + WORD_INTERVAL;
         loop {
+            if Instant::now() >= word_due {
+                word_due = Instant::now() + WORD_INTERVAL;
+                if let Ok(word) = words.try_recv() {
+                    self.tell(word).await;
+                }
+            }
             tokio::select! {
                 biased;
                 () = connected.notified() => event::tell_small_payload(&self.client),
@@ -257,7 +300,7 @@ impl Outlet {
                 }
                 word = words.recv() => {
                     let Some(word) = word else { return };
-                    let _ = self.client.publish(self.subjects.of_words(), word).await;
+                    self.tell(word).await;
                 }
                 signals = self.signals.next() => {
                     for typing in signals {
@@ -269,6 +312,11 @@ impl Outlet {
                 }
             }
         }
+    }
+
+    /// Who is online here.
+    async fn tell(&self, word: Bytes) {
+        let _ = self.client.publish(self.subjects.of_words(), word).await;
     }
 
     /// The same of what may get lost.

@@ -132,6 +132,12 @@ impl Hub {
         shed
     }
 
+    /// Nothing that either of two users said goes to the other any more.
+    pub(super) fn part(&self, one: UserId, two: UserId) {
+        self.each_queue(one, |queue| queue.forget(two));
+        self.each_queue(two, |queue| queue.forget(one));
+    }
+
     /// Has the feed of a user compared with the store.
     pub(super) fn look(&self, user: UserId) {
         if let Some(due) = &self.0.due {

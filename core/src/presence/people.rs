@@ -163,6 +163,19 @@ impl People {
         self.all.iter().filter(|(_, person)| person.here > 0).map(|(user, _)| *user)
     }
 
+    /// When users were last seen with whom it is this core's to store it: those who are here, at `minute`, and those of whom it is
+    /// not told yet that they left.
+    pub(super) fn last_seen(&self, minute: i64) -> Vec<(UserId, i64)> {
+        let seen = |(user, person): (&UserId, &Person)| {
+            if person.here > 0 {
+                return Some((*user, minute));
+            }
+            let left = person.left.filter(|left| left.is_ours && person.is_shown)?;
+            Some((*user, left.minute))
+        };
+        self.all.iter().filter_map(seen).collect()
+    }
+
     /// Of how many users others are told that they are online.
     pub(super) fn online(&self) -> usize {
         self.online
@@ -195,6 +208,7 @@ mod tests {
         advance(GRACE - Duration::from_millis(1)).await;
         assert_eq!(people.settle(Instant::now()), Gone::default());
         assert_eq!(people.shown(user(1)), Shown::Online);
+        assert!(people.last_seen(9).is_empty(), "the other core stores it");
         advance(Duration::from_millis(1)).await;
         let gone = people.settle(Instant::now());
         assert_eq!(gone, Gone { users: vec![user(1)], to_store: vec![] }, "another stores it");

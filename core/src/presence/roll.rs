@@ -30,6 +30,8 @@ const MAX_PROFILES: usize = MAX_USERS;
 pub(crate) struct Roll {
     /// Of this start of the core.
     id: Uuid,
+    /// There may be other cores, which are told.
+    is_shared: bool,
     state: Mutex<State>,
     /// There is something to be told to other cores, or to watchers at a time that is new.
     pub(super) changed: Notify,
@@ -79,9 +81,10 @@ fn now() -> (Instant, i64) {
 }
 
 impl Roll {
-    pub(crate) fn new(metrics: &PresenceMetrics) -> Arc<Self> {
+    pub(crate) fn new(is_shared: bool, metrics: &PresenceMetrics) -> Arc<Self> {
         let roll = Arc::new(Self {
             id: Uuid::new_v4(),
+            is_shared,
             state: Mutex::default(),
             changed: Notify::new(),
             unstored: Notify::new(),
@@ -124,6 +127,11 @@ impl Roll {
         self.state().people.here().collect()
     }
 
+    /// When those were last seen with whom it is this core's to store it, as it ends.
+    pub(super) fn last_seen(&self) -> Vec<(UserId, i64)> {
+        self.state().people.last_seen(now().1)
+    }
+
     /// Tells those who watch what is due; gives when something will be.
     pub(super) fn settle(&self) -> Option<Instant> {
         let gone = {
@@ -156,6 +164,11 @@ impl Roll {
         self.watches.touch_all(user);
     }
 
+    /// Anything may have happened to anybody.
+    pub(crate) fn touch_everybody(&self) {
+        self.watches.touch_everybody();
+    }
+
     /// Up to so many of what is to be stored.
     pub(super) fn take_unstored(&self, count: usize) -> Vec<(UserId, i64)> {
         let mut state = self.state();
@@ -180,7 +193,7 @@ impl Roll {
         let (mut is_any, mut is_watched) = (false, false);
         for user in users {
             is_any = true;
-            if is_ours && state.untold.profiles.len() < MAX_PROFILES {
+            if is_ours && self.is_shared && state.untold.profiles.len() < MAX_PROFILES {
                 state.untold.profiles.insert(user);
             }
             if self.watches.is_watched(user) {
@@ -206,6 +219,12 @@ impl Roll {
         users
     }
 
+    /// What could not be read, as far as it is watched yet.
+    pub(super) fn give_back_profiles(&self, users: Vec<UserId>) {
+        let mut state = self.state();
+        state.profiles.extend(users.into_iter().filter(|user| self.watches.is_watched(*user)));
+    }
+
     pub(super) fn tell_profile(&self, peer: UserId, user: &Arc<v1::User>) {
         self.watches.tell_profile(peer, user);
     }
@@ -222,7 +241,7 @@ impl Reported {
                 if state.people.arrive(user, Place::Here) {
                     news.push(user);
                 }
-                if !was_here {
+                if !was_here && self.roll.is_shared {
                     state.untold.users.insert(user);
                 }
             }
@@ -237,7 +256,7 @@ impl Reported {
         for user in users {
             let was_there = state.edges.get_mut(&self.id).is_some_and(|edge| edge.remove(&user));
             if was_there {
-                state.leave_here(user);
+                state.leave_here(user, self.roll.is_shared);
             }
         }
         drop(state);
@@ -246,9 +265,9 @@ impl Reported {
 }
 
 impl State {
-    fn leave_here(&mut self, user: UserId) {
+    fn leave_here(&mut self, user: UserId, tells: bool) {
         self.people.leave(user, Place::Here, true, now());
-        if !self.people.is_here(user) {
+        if tells && !self.people.is_here(user) {
             self.untold.users.insert(user);
         }
     }
@@ -258,7 +277,7 @@ impl Drop for Reported {
     fn drop(&mut self) {
         let mut state = self.roll.state();
         for user in state.edges.remove(&self.id).unwrap_or_default() {
-            state.leave_here(user);
+            state.leave_here(user, self.roll.is_shared);
         }
         drop(state);
         self.roll.changed.notify_one();

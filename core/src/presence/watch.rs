@@ -10,7 +10,7 @@ use std::{
 use futures_util::{Stream, stream};
 use netrox_metrics::Held;
 use netrox_proto::{ids::UserId, v1};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 use crate::error::Error;
 
 /// Before what could not be read is looked at again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// How often it is looked again, where other cores write, at those who may not be seen: an unblock is told to nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -34,10 +34,12 @@ struct Watcher {
     watching: Watching,
     /// What was told of each peer; of those who are online no time.
     told: HashMap<UserId, v1::Presence>,
-    /// Digests of the profiles that were told, or were there at the beginning.
+    /// Digests of the profiles that were told.
     profiles: HashMap<UserId, u64>,
     digests: RandomState,
     has_begun: bool,
+    /// When it is looked again at those who may not be seen.
+    look_again: Instant,
     _open: Held,
 }
 
@@ -56,6 +58,7 @@ impl Presence {
             profiles: HashMap::new(),
             digests: RandomState::new(),
             has_begun: false,
+            look_again: Instant::now() + LOOK_AGAIN,
             _open: open,
         };
         let begun = Some((watcher, attention));
@@ -73,21 +76,19 @@ impl Watcher {
     async fn next(&mut self) -> Result<v1::WatchPresenceResponse, Error> {
         if !self.has_begun {
             self.has_begun = true;
-            let distinct: HashSet<_> = self.peers.iter().copied().collect();
-            let distinct: Vec<_> = distinct.into_iter().collect();
-            for row in self.presence.store.find_users(&distinct).await? {
-                let (peer, user) = (row.id(), v1::User::from(row));
-                self.profiles.insert(peer, self.digest(&user));
-            }
-            let presences = self.presence.look(self.user, &self.peers).await?;
+            let (presences, _) = self.look(&self.peers, &self.peers).await?;
             for (peer, presence) in self.peers.iter().zip(&presences) {
                 self.told.insert(*peer, comparable(presence));
             }
             return Ok(v1::WatchPresenceResponse { presences, users: Vec::new() });
         }
         loop {
-            let Ok(marks) = timeout(LOOK_AGAIN, self.watching.watch.next()).await else {
+            // Whatever else there is to look at.
+            if Instant::now() >= self.look_again {
+                self.look_again = Instant::now() + LOOK_AGAIN;
                 self.mark_unseen();
+            }
+            let Ok(marks) = timeout_at(self.look_again, self.watching.watch.next()).await else {
                 continue;
             };
             let Marks { peers, profiles, is_closed } = marks;
@@ -103,6 +104,7 @@ impl Watcher {
                     tracing::debug!(user.id = %self.user, %error, "peers cannot be looked at");
                     sleep(RETRY).await;
                     self.watching.watch.give_back(peers);
+                    self.watching.watch.give_back_profiles(profiles);
                     continue;
                 }
             };
@@ -125,9 +127,7 @@ impl Watcher {
         peers: &[UserId],
         looked_at: &[UserId],
     ) -> Result<(Vec<v1::Presence>, HashSet<UserId>), Error> {
-        let Presence { store, delivery, .. } = &self.presence;
-        let seen = delivery.visible(store, looked_at, self.user).await?;
-        let looked = self.presence.look(self.user, peers).await?;
+        let (looked, seen) = self.look(peers, looked_at).await?;
         let mut news = Vec::new();
         for (peer, presence) in peers.iter().zip(looked) {
             let now = comparable(&presence);
@@ -136,6 +136,20 @@ impl Watcher {
             }
         }
         Ok((news, seen))
+    }
+
+    /// How peers are, and which of those that are looked at the user may see.
+    async fn look(
+        &self,
+        peers: &[UserId],
+        looked_at: &[UserId],
+    ) -> Result<(Vec<v1::Presence>, HashSet<UserId>), Error> {
+        let Presence { store, delivery, looks, .. } = &self.presence;
+        // It is never closed.
+        let _turn = looks.watching.acquire().await;
+        let seen = delivery.visible(store, looked_at, self.user).await?;
+        let looked = self.presence.look_at(self.user, peers, &seen).await?;
+        Ok((looked, seen))
     }
 
     fn digest(&self, user: &v1::User) -> u64 {

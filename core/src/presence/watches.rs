@@ -83,6 +83,18 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// The same of profiles, unless there is something newer.
+    pub(super) fn give_back_profiles(&self, profiles: HashMap<UserId, Arc<v1::User>>) {
+        let mut marks = self.marks();
+        for (peer, user) in profiles {
+            marks.profiles.entry(peer).or_insert(user);
+        }
+        drop(marks);
+        self.marked.notify_one();
+    }
+}
+
 impl Watches {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -137,6 +149,15 @@ impl Watches {
         }
     }
 
+    /// Anything may have happened to anybody.
+    pub(super) fn touch_everybody(&self) {
+        self.every().iter().for_each(|watch| watch.give_back(watch.peers.iter().copied()));
+    }
+
+    fn every(&self) -> Vec<Arc<Watch>> {
+        self.registry().by_user.values().flat_map(HashMap::values).cloned().collect()
+    }
+
     pub(super) fn is_watched(&self, peer: UserId) -> bool {
         self.registry().by_peer.contains_key(&peer)
     }
@@ -156,12 +177,8 @@ impl Watches {
 
     /// Ends all.
     pub(super) fn close(&self) {
-        let all: Vec<_> = {
-            let mut registry = self.registry();
-            registry.is_closed = true;
-            registry.by_user.values().flat_map(HashMap::values).cloned().collect()
-        };
-        for watch in all {
+        self.registry().is_closed = true;
+        for watch in self.every() {
             watch.marks().is_closed = true;
             watch.marked.notify_one();
         }

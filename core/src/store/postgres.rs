@@ -146,12 +146,16 @@ async fn try_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
 }
 
 /// For a copy into the database, whose statements may take their time.
+/// Blocks of before, and those who hide, are no news to a core that starts after.
+const DATE_NOTHING: &str = "set netrox_chat.noted = '0'";
+
 pub(super) async fn connect_for_copy(
     database: &PostgresDatabase,
 ) -> Result<PgConnection, OpenError> {
     let prepared = prepare(database, false, false, Patience::SHORT).await?;
     let mut connection = connect_when_taken(&unlimited(prepared.options), Patience::SHORT).await?;
     server::check(&mut connection, database.accepted).await?;
+    sqlx::query(DATE_NOTHING).execute(&mut connection).await?;
     Ok(connection)
 }
 
@@ -170,6 +174,7 @@ pub(super) async fn connect_for_import(
     }
     let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
     refuse_unfinished_copy(&mut connection).await?;
+    sqlx::query(DATE_NOTHING).execute(&mut connection).await?;
     Ok(Some((connection, migrations)))
 }
 

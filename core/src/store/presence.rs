@@ -24,21 +24,35 @@ const IS_HIDDEN: &str = "\
 const SQLITE_NOTE_SEEN: &str = "\
     insert into last_seen (user_key, minute)
     select u.key, j.value ->> 1 from json_each($1) j join users u on u.id = unhex(j.value ->> 0)
-    where true
-    on conflict (user_key) do update set minute = max(minute, excluded.minute)";
+    where not u.deleted
+    on conflict (user_key) do update set minute = excluded.minute
+    where excluded.minute > last_seen.minute";
 const POSTGRES_NOTE_SEEN: &str = "\
     insert into last_seen (user_key, minute)
     select u.key, max(w.minute) from unnest($1::uuid[], $2::bigint[]) as w (id, minute)
-    join users u on u.id = w.id group by u.key order by u.key
-    on conflict (user_key) do update set minute = greatest(last_seen.minute, excluded.minute)";
+    join users u on u.id = w.id
+    where not u.deleted group by u.key order by u.key
+    on conflict (user_key) do update set minute = excluded.minute
+    where excluded.minute > last_seen.minute";
 
 const FIND_DELETED: &str = "select deleted from users where id = $1";
 const SQLITE_HIDE: &str = "\
-    insert into hidden_users (user_key, hidden) select key, $2 from users where id = $1
-    on conflict (user_key) do update set hidden = excluded.hidden";
+    insert into hidden_users (user_key, hidden) select u.key, $2 from users u where u.id = $1
+        and ($2 or exists (select 1 from hidden_users h where h.user_key = u.key))
+    on conflict (user_key) do update set hidden = excluded.hidden
+    where hidden_users.hidden <> excluded.hidden";
 const POSTGRES_HIDE: &str = "\
-    insert into hidden_users (user_key, hidden) select key, $2 from users where id = $1
-    on conflict (user_key) do update set hidden = excluded.hidden, noted = excluded.noted";
+    insert into hidden_users (user_key, hidden) select u.key, $2 from users u where u.id = $1
+        and ($2 or exists (select 1 from hidden_users h where h.user_key = u.key))
+    on conflict (user_key) do update set hidden = excluded.hidden, noted = excluded.noted
+    where hidden_users.hidden <> excluded.hidden";
+
+const FORGET_SEEN: &str = "delete from last_seen where user_key = $1";
+const SQLITE_FORGET_HIDDEN: &str = "delete from hidden_users where user_key = $1";
+/// Other cores learn by it that the user is gone.
+const POSTGRES_FORGET_HIDDEN: &str = "\
+    insert into hidden_users (user_key, hidden) values ($1, false)
+    on conflict (user_key) do update set hidden = false, noted = excluded.noted";
 
 const KEEP_ROLL: &str = concat!(
     "insert into rolls (core, version, renewed, users) values ($1, 1, ",
@@ -118,7 +132,24 @@ impl Store {
     }
 }
 
-/// Users who are not known are left out.
+/// A user is deleted.
+pub(in crate::store) async fn forget(
+    connection: &mut Connection,
+    user: UserKey,
+) -> Result<(), sqlx::Error> {
+    match connection {
+        Connection::Sqlite(connection) => {
+            sqlx::query(FORGET_SEEN).bind(user).execute(&mut *connection).await?;
+            sqlx::query(SQLITE_FORGET_HIDDEN).bind(user).execute(connection).await.map(drop)
+        }
+        Connection::Postgres(connection) => {
+            sqlx::query(FORGET_SEEN).bind(user).execute(&mut *connection).await?;
+            sqlx::query(POSTGRES_FORGET_HIDDEN).bind(user).execute(connection).await.map(drop)
+        }
+    }
+}
+
+/// Users who are not known or were deleted are left out. So is what is no later than what is there.
 pub(in crate::store) async fn note_seen(
     connection: &mut Connection,
     seen: &[(UserId, i64)],

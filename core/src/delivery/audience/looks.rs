@@ -15,11 +15,18 @@ use crate::store::standing::NewStanding;
 /// After so long without a look, blocks may have come and gone out of sight.
 pub(super) const LONGEST_GAP: Duration = Duration::from_secs(3);
 
+/// After so long without a look, they may have grown too old to be found: what is found is 30 s old at most, by the clock of the
+/// server, and as old as its transaction.
+const BLIND_AFTER: Duration = Duration::from_secs(20);
+
 /// What other cores have stored that changes who is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::delivery) enum Learnt {
     Block(UserId, UserId),
+    /// A user hides, or no longer does, or was deleted.
     Hidden(UserId),
+    /// Nobody has looked for so long that anything may have changed.
+    Gap,
 }
 
 /// Looks for new blocks that followed each other closely.
@@ -37,12 +44,16 @@ impl Looks {
     /// What the last look did not find.
     pub(super) fn news(
         &self,
+        begun: Instant,
         blocks: &HashSet<NewStanding>,
         hidden: &HashSet<NewStanding>,
     ) -> Vec<Learnt> {
+        let is_blind = |last: Instant| begun.duration_since(last) > BLIND_AFTER;
+        let gap = self.last.is_some_and(is_blind).then_some(Learnt::Gap);
         let blocks = blocks.difference(&self.found).map(NewStanding::users);
         let hidden = hidden.difference(&self.hidden).map(|new| Learnt::Hidden(new.users().0));
-        blocks.map(|(one, two)| Learnt::Block(one, two)).chain(hidden).collect()
+        let blocks = blocks.map(|(one, two)| Learnt::Block(one, two));
+        blocks.chain(hidden).chain(gap).collect()
     }
 
     pub(super) fn note(

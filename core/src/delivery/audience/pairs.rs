@@ -5,10 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use netrox_proto::ids::UserId;
 use tokio::time::Instant;
 
-use super::{Pair, Sight, Standing};
+use super::{Pair, Sight, Standing, mixed};
 
 /// Of each of two halves: of the pairs that were asked about last, and of those before.
 const HALF: usize = 4_096;
+/// Of versions.
+const PLACES: usize = 32;
 
 /// How a pair stood when it was read.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +26,20 @@ pub(super) struct Pairs {
     before: HashMap<Pair, Kept>,
     /// Blocked by this core, until when that is kept whatever else is: others may not know yet.
     shut: HashMap<Pair, Instant>,
-    /// Grows when something changes that may be being read.
+    /// Grow when something changes that may be being read: of the pairs of a place, so that few others are read again.
+    versions: [u64; PLACES],
+    /// The same of all.
     version: u64,
 }
 
 impl Pairs {
-    pub(super) fn version(&self) -> u64 {
-        self.version
+    pub(super) fn version(&self, pair: Pair) -> u64 {
+        // Both do nothing but grow.
+        self.version + self.versions[place(pair)]
+    }
+
+    fn change(&mut self, pair: Pair) {
+        self.versions[place(pair)] += 1;
     }
 
     pub(super) fn get(&mut self, pair: Pair) -> Option<Kept> {
@@ -44,7 +53,7 @@ impl Pairs {
 
     /// Keeps what was read, unless something has changed since that version.
     pub(super) fn keep(&mut self, pair: Pair, kept: Kept, version: u64) -> bool {
-        let is_true = self.version == version;
+        let is_true = self.version(pair) == version;
         if is_true {
             self.before.remove(&pair);
             self.insert(pair, kept);
@@ -64,7 +73,7 @@ impl Pairs {
         let now = Instant::now();
         self.shut.retain(|_, until| *until > now);
         self.shut.insert(pair, now + keep_for);
-        self.version += 1;
+        self.change(pair);
         self.before.remove(&pair);
         self.insert(pair, Kept { sight: Sight::NONE, begun: now });
     }
@@ -75,7 +84,7 @@ impl Pairs {
 
     /// A block of another core: it may have been known for long.
     pub(super) fn learn_shut(&mut self, pair: Pair) {
-        self.version += 1;
+        self.change(pair);
         let is_open = |kept: &Kept| kept.sight.standing == Standing::Told;
         if self.get(pair).as_ref().is_some_and(is_open) {
             let begun = Instant::now();
@@ -84,7 +93,7 @@ impl Pairs {
     }
 
     pub(super) fn forget(&mut self, pair: Pair) {
-        self.version += 1;
+        self.change(pair);
         self.shut.remove(&pair);
         self.recent.remove(&pair);
         self.before.remove(&pair);
@@ -96,7 +105,7 @@ impl Pairs {
         let was_open =
             self.recent.get(&pair).or_else(|| self.before.get(&pair)).is_some_and(is_open);
         if !was_open {
-            self.version += 1;
+            self.change(pair);
             self.recent.remove(&pair);
             self.before.remove(&pair);
         }
@@ -109,6 +118,11 @@ impl Pairs {
         self.recent.retain(|pair, _| is_of_others(pair));
         self.before.retain(|pair, _| is_of_others(pair));
     }
+}
+
+fn place(pair: Pair) -> usize {
+    // Other bits than those that say whose lock it is.
+    usize::try_from(mixed(pair) >> 100).unwrap_or_default() % PLACES
 }
 
 #[cfg(test)]
@@ -150,13 +164,16 @@ mod tests {
             |pairs| pairs.forget_user(pair(1).0),
         ];
         for change in changes {
-            let version = pairs.version();
+            let version = pairs.version(pair(1));
             change(&mut pairs);
             assert!(!pairs.keep(pair(1), kept(), version));
         }
-        let version = pairs.version();
+        let version = pairs.version(pair(1));
         assert!(pairs.keep(pair(1), kept(), version));
         assert!(!pairs.open(pair(1)));
-        assert_eq!(pairs.version(), version, "it was open");
+        assert_eq!(pairs.version(pair(1)), version, "it was open");
+        let other = (2..).map(pair).find(|other| place(*other) != place(pair(1))).expect("one");
+        pairs.forget(other);
+        assert_eq!(pairs.version(pair(1)), version, "it is of others");
     }
 }

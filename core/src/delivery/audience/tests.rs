@@ -16,7 +16,7 @@ fn shared() -> Audience {
 
 fn keep(audience: &Audience, pair: Pair, standing: Standing) {
     let mut pairs = audience.shard(pair);
-    let (version, begun) = (pairs.version(), Instant::now());
+    let (version, begun) = (pairs.version(pair), Instant::now());
     let sight = Sight { standing, hidden: false };
     assert!(pairs.keep(pair, Kept { sight, begun }, version));
 }
@@ -94,4 +94,28 @@ async fn what_comes_over_the_bus_stops_at_a_block_of_this_core() {
     audience.block(user(2), user(1));
     audience.forget(user(2), user(1));
     assert!(passes(pair), "it was taken back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_time_without_a_look_anything_may_have_changed() {
+    let mut looks = looks::Looks::default();
+    let (blocks, hidden) = (HashSet::new(), HashSet::new());
+    assert_eq!(looks.news(Instant::now(), &blocks, &hidden), [], "nobody has looked before");
+    for (seconds, news) in [(15, &[][..]), (25, &[Learnt::Gap][..])] {
+        looks.note(Instant::now(), HashSet::new(), HashSet::new());
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert_eq!(looks.news(Instant::now(), &blocks, &hidden), news, "{seconds}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_is_known_to_be_shut_from_the_block_on() {
+    let (audience, pair) = (alone(), (user(1), user(2)));
+    assert!(!audience.is_shut(pair), "nothing is known of it");
+    keep(&audience, pair, Standing::Told);
+    assert!(!audience.is_shut(pair));
+    audience.block(user(2), user(1));
+    assert!(audience.is_shut(pair));
+    audience.forget(user(2), user(1));
+    assert!(!audience.is_shut(pair));
 }

@@ -68,6 +68,12 @@ impl Lane {
         true
     }
 
+    pub(super) fn part(&self, one: UserId, two: UserId) {
+        let mut waiting = self.waiting();
+        waiting.remove(&(one, two));
+        waiting.remove(&(two, one));
+    }
+
     /// All that wait, once there is one.
     pub(super) async fn next(&self) -> Vec<Typing> {
         loop {
@@ -133,6 +139,7 @@ mod tests {
         let room = (0..5_000).filter(|from| lane.push(typing(*from, true))).count();
         assert_eq!(room, MAX_SIGNALS);
         assert!(lane.push(typing(1, false)), "one that waits is replaced");
-        assert_eq!(lane.next().await.len(), MAX_SIGNALS);
+        lane.part(typing(0, true).to, typing(7, true).from);
+        assert_eq!(lane.next().await.len(), MAX_SIGNALS - 1);
     }
 }

@@ -51,9 +51,19 @@ impl Lane {
 
     /// Drops what a peer said.
     pub(super) fn forget(&mut self, peer: &str) {
+        if self.0.is_some()
+            && let Ok(peer) = peer.parse()
+        {
+            self.forget_user(peer);
+        }
+    }
+
+    pub(super) fn forget_user(&mut self, peer: UserId) {
         let Some(signals) = &mut self.0 else { return };
-        let Ok(peer) = peer.parse::<UserId>() else { return };
         signals.retain(|(typing, _)| typing.from != peer);
+        if signals.is_empty() {
+            self.0 = None;
+        }
     }
 }
 

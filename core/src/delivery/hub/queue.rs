@@ -15,6 +15,7 @@ use crate::{
         history::{Position, Start},
     },
 };
+use netrox_proto::ids::UserId;
 
 /// Changes that wait for a slow subscriber: as many as a commit may have for one user, because reading
 /// them from the store again costs more than holding them.
@@ -164,6 +165,11 @@ impl Queue {
         let mut state = lock(&self.state);
         change(&mut state);
         wake(state);
+    }
+
+    /// Drops what a peer said and nobody has taken.
+    pub(super) fn forget(&self, peer: UserId) {
+        lock(&self.state).signals.forget_user(peer);
     }
 
     /// Whether a signal had to go for it.

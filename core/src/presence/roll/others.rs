@@ -26,6 +26,11 @@ impl Roll {
         self.changed.notify_one();
     }
 
+    /// The bus is away: what other cores write down counts.
+    pub(crate) fn bus_lost(&self) {
+        self.state().cores.forget_numbers();
+    }
+
     /// What another core says.
     pub(crate) fn hear(&self, payload: &[u8]) {
         let Some(word) = Word::decode_from(payload) else { return };

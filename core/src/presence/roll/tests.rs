@@ -10,7 +10,7 @@ fn user(number: u128) -> UserId {
 }
 
 fn roll() -> Arc<Roll> {
-    Roll::new(&PresenceMetrics::default())
+    Roll::new(true, &PresenceMetrics::default())
 }
 
 fn shown(roll: &Roll, number: u128) -> Shown {
@@ -78,4 +78,31 @@ async fn a_word_that_is_lost_is_asked_for() {
     tell(&two, &one);
     tell(&one, &two);
     assert_eq!(shown(&two, 1), Shown::Online);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_core_that_is_alone_keeps_nothing_for_others() {
+    let roll = Roll::new(false, &PresenceMetrics::default());
+    let edge = roll.report();
+    edge.came([user(1), user(2)].into_iter());
+    edge.left([user(1)].into_iter());
+    roll.profiles_changed([user(1)].into_iter(), true);
+    drop(edge);
+    let state = roll.state();
+    assert!(state.untold.users.is_empty() && state.untold.profiles.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_core_that_ends_knows_when_those_were_seen_who_are_here_or_have_just_left() {
+    let roll = roll();
+    let edge = roll.report();
+    edge.came([user(1), user(2)].into_iter());
+    edge.left([user(1)].into_iter());
+    let mut seen: Vec<_> = roll.last_seen().into_iter().map(|(user, _)| user).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [user(1), user(2)]);
+    advance(GRACE).await;
+    roll.settle();
+    assert_eq!(roll.last_seen().len(), 1, "that the other has left is to be stored otherwise");
+    assert_eq!(roll.take_unstored(9).len(), 1);
 }

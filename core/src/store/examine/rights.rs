@@ -19,7 +19,7 @@ const TABLES: [(&str, &str); 27] = [
     ("unindexed_messages", "select, insert, update, delete"),
     ("search_build", "select, update"),
     ("hidden_users", "select, insert, update"),
-    ("last_seen", "select, insert, update"),
+    ("last_seen", "select, insert, update, delete"),
     ("rolls", "select, insert, update, delete"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
