@@ -37,6 +37,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a word is tried to be told. Nobody is seen typing for longer than 6 seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(250);
+/// For how long somebody types who does not say so again.
+const TYPING_FOR: Duration = Duration::from_secs(6);
 
 /// What became of a word, or of the one that took its place.
 pub(crate) type Said = Result<(), Failure>;
@@ -68,6 +70,8 @@ struct Words {
     /// Of who said the last of them.
     token: TokenMark,
     since: Instant,
+    /// When the last of them was said.
+    last: Instant,
     said: Vec<oneshot::Sender<Said>>,
 }
 
@@ -77,12 +81,20 @@ impl Waiting {
             typing,
             token,
             since: Instant::now(),
+            last: Instant::now(),
             said: Vec::new(),
         });
-        (words.typing, words.token) = (typing, token);
+        (words.typing, words.token, words.last) = (typing, token, Instant::now());
         // Who has left does not wait any more.
         words.said.retain(|said| !said.is_closed());
         words.said.extend(said);
+    }
+
+    /// The user has written meanwhile, which says that they type no more.
+    fn wrote(&mut self) {
+        if let Some(words) = self.0.take_if(|words| words.typing) {
+            words.end(&Ok(()));
+        }
     }
 
     /// Keeps what could not be told, unless there is something newer to be told in its place.
@@ -97,7 +109,24 @@ impl Waiting {
     }
 }
 
+impl Words {
+    /// Tells those who wait what became of it.
+    fn end(self, said: &Said) {
+        for one in self.said {
+            // Whoever left does not want to know.
+            let _ = one.send(said.clone());
+        }
+    }
+}
+
 impl Typists {
+    /// A user writes to a peer.
+    pub(crate) fn wrote(&self, pair: Pair) {
+        if let Some(waiting) = self.0.waiting().get_mut(&pair) {
+            waiting.wrote();
+        }
+    }
+
     pub(crate) fn new(
         core: &CoreClient,
         limiter: &Arc<Limiter>,
@@ -166,7 +195,12 @@ impl Shared {
             }
             // It is never closed. What is said until then is part of it.
             let turn = self.calls.acquire().await;
-            let Some(words) = self.take(pair) else { return };
+            // Nothing any more where the user has written meanwhile.
+            let Some(words) = self.take(pair) else { continue };
+            if words.typing && words.last.elapsed() >= TYPING_FOR {
+                words.end(&Ok(()));
+                continue;
+            }
             let result = self.tell(pair, &words).await;
             let is_over = words.since.elapsed() >= PATIENCE || self.tasks.draining().is_cancelled();
             match result {
@@ -182,9 +216,7 @@ impl Shared {
                     if result.as_ref().is_err_and(is_passing) {
                         self.metrics.shed(ShedSignal::Typing);
                     }
-                    for said in words.said {
-                        let _ = said.send(result.clone());
-                    }
+                    words.end(&result);
                     is_repeated = false;
                 }
             }

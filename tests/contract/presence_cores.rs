@@ -86,3 +86,56 @@ async fn what_one_core_stores_closes_and_opens_on_the_other() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_core_that_ends_stores_when_its_users_were_seen_and_says_so() {
+    run_test(async {
+        let (mut chat, one, two) = start(true).await;
+        let [ada, bob] = one.users().await;
+        for (sender, receiver) in [(&bob, &ada), (&ada, &bob)] {
+            one.send(sender, receiver, "hello").await.expect("stored");
+        }
+        let (mut at_two, _) = Watcher::open(&two, &ada, &[&bob]).await;
+        let edge = Reports::open(&one).await;
+        edge.say(&[&bob], &[]).await;
+        assert!(at_two.change().await.online);
+        let ended = Instant::now();
+        let role = chat.core_roles()[0];
+        assert!(chat.terminate(role).await.success());
+        assert_eq!(chat.count("select count(*) from last_seen").await, 1);
+        assert!(!at_two.change().await.online);
+        // Sooner than one that is only silent.
+        assert!(ended.elapsed() < Duration::from_secs(15), "{:?}", ended.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_was_deleted_by_one_core_is_gone_on_the_other() {
+    run_test(async {
+        let (chat, one, two) = start(true).await;
+        let [ada, bob] = one.users().await;
+        for (sender, receiver) in [(&bob, &ada), (&ada, &bob)] {
+            one.send(sender, receiver, "hello").await.expect("stored");
+        }
+        let edge = Reports::open(&one).await;
+        edge.say(&[&bob], &[]).await;
+        let (mut at_two, first) = Watcher::open(&two, &ada, &[&bob]).await;
+        if !first[0].online {
+            assert!(at_two.change().await.online);
+        }
+        one.hide(&ada, true).await.expect("hidden");
+        one.hide(&ada, false).await.expect("shown");
+        let deleted = Instant::now();
+        one.delete_user(&bob).await.expect("deleted");
+        eventually("nobody", async || {
+            let presences = two.presences(&ada, &[&bob]).await.expect("an answer");
+            (!presences[0].online).then_some(())
+        })
+        .await;
+        assert!(deleted.elapsed() < Duration::from_secs(3), "{:?}", deleted.elapsed());
+        assert_eq!(chat.count("select count(*) from last_seen").await, 0);
+        assert_eq!(chat.count("select count(*) from hidden_users where hidden").await, 0);
+    })
+    .await;
+}

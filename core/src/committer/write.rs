@@ -157,6 +157,7 @@ impl Write {
                 UpkeepWrite::BeginUpload(_)
                 | UpkeepWrite::EndUpload(_)
                 | UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::IndexMessages(_)
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

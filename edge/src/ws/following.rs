@@ -257,7 +257,11 @@ impl Stream<'_> {
         if let Some(Change::Typing(Typing { peer_id, typing })) = &event.change {
             // A core sends nothing else.
             if let Ok(peer) = peer_id.parse() {
-                self.signal(SignalKey::Typing(peer), server_frame::typing(peer, *typing));
+                let (key, frame) = (SignalKey::Typing(peer), server_frame::typing(peer, *typing));
+                // It waits behind all else, and nothing waits for it.
+                if self.outgoing.push_signal(key, frame, *typing) {
+                    self.metrics.signals.shed(ShedSignal::Socket);
+                }
             }
             return;
         }
@@ -267,6 +271,10 @@ impl Stream<'_> {
         let trace_id = span.as_ref().map(Span::trace_id);
         let (frame, lateness) = match &event.change {
             Some(Change::Message(message)) => {
+                // Whoever has written types no more.
+                if is_new && let Ok(peer) = message.sender_id.parse() {
+                    self.outgoing.retain_signals(|key| key != SignalKey::Typing(peer));
+                }
                 let is_received = is_new
                     && !progress.is_catching_up(self.outgoing.is_empty())
                     && message.receiver_id.parse() == Ok(user);
@@ -283,13 +291,6 @@ impl Stream<'_> {
         }
         if pushed.has_waited {
             counted.has_waited();
-        }
-    }
-
-    /// It waits behind all else, and nothing waits for it.
-    fn signal(&self, key: SignalKey, frame: Utf8Bytes) {
-        if self.outgoing.push_signal(key, frame) {
-            self.metrics.signals.shed(ShedSignal::Socket);
         }
     }
 

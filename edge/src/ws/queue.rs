@@ -180,18 +180,24 @@ impl Outgoing {
         Push::Done
     }
 
-    /// Queues what the user's peers do just now, behind all frames. Whether an older one had to go for it.
-    pub(super) fn push_signal(&self, key: SignalKey, frame: Utf8Bytes) -> bool {
+    /// Queues what the user's peers do just now, behind all frames. `passes`: it holds no longer than somebody types. Whether an
+    /// older one had to go for it.
+    pub(super) fn push_signal(&self, key: SignalKey, frame: Utf8Bytes, passes: bool) -> bool {
         let mut state = self.state();
         if state.close.is_some() || state.sealed {
             return false;
         }
         let is_first = state.frames.is_empty() && state.signals.is_empty();
-        let shed = state.signals.push(key, frame);
+        let shed = state.signals.push(key, frame, passes);
         let session = if is_first { state.session.take() } else { None };
         drop(state);
         wake(session);
         shed
+    }
+
+    /// Drops the signals that wait and are not to be kept.
+    pub(super) fn retain_signals(&self, keeps: impl Fn(SignalKey) -> bool) {
+        self.state().signals.retain(keeps);
     }
 
     /// A signal, where no frame waits.

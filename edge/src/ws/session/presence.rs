@@ -42,6 +42,8 @@ use crate::{
 const CORE_TIME: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
+/// After a core was replaced: by then it has heard who is online.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What the client asked for. Connections are many, and not all watch anybody.
 #[derive(Default)]
@@ -90,6 +92,9 @@ struct Watch {
     user: UserId,
     peers: Vec<UserId>,
     told: HashMap<String, Presence>,
+    /// Who looks as if they had left to a core that has just begun, until when that is not told.
+    held: HashMap<String, Presence>,
+    held_until: Instant,
 }
 
 impl Watch {
@@ -106,11 +111,21 @@ impl Watch {
             }
         };
         self.remember(&first.presences);
+        // What waits is of the list of before.
+        self.outgoing.retain_signals(|key| matches!(key, SignalKey::Typing(_)));
         let _ = begun.send(Ok(first.presences));
         let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
         loop {
             let opened_at = Instant::now();
-            while let Ok(Some(response)) = responses.message().await {
+            loop {
+                let response = tokio::select! {
+                    response = responses.message() => response,
+                    () = sleep_until(self.held_until), if !self.held.is_empty() => {
+                        self.show_held().await;
+                        continue;
+                    }
+                };
+                let Ok(Some(response)) = response else { break };
                 self.show(response).await;
             }
             if opened_at.elapsed() >= MAX_RETRY {
@@ -119,7 +134,7 @@ impl Watch {
             (responses, _) = loop {
                 sleep(backoff.next_delay()).await;
                 if let Ok((responses, first)) = self.open().await {
-                    self.show(first.clone()).await;
+                    self.show_anew(first.clone()).await;
                     break (responses, first);
                 }
             };
@@ -151,6 +166,22 @@ impl Watch {
         self.told.extend(presences.iter().map(|one| (one.peer_id.clone(), comparable(one))));
     }
 
+    /// Tells the client what is new to it by another core, but nobody's leave: that core may have heard of no edge yet.
+    async fn show_anew(&mut self, mut first: WatchPresenceResponse) {
+        self.held_until = Instant::now() + GRACE;
+        let is_online = |peer: &String| self.told.get(peer).is_some_and(|told| told.online);
+        let held = first.presences.extract_if(.., |now| !now.online && is_online(&now.peer_id));
+        let held = held.map(|presence| (presence.peer_id.clone(), presence)).collect();
+        self.held = held;
+        self.show(first).await;
+    }
+
+    /// Tells of those who have not come back.
+    async fn show_held(&mut self) {
+        let presences = std::mem::take(&mut self.held).into_values().collect();
+        self.show(WatchPresenceResponse { presences, users: Vec::new() }).await;
+    }
+
     /// Tells the client what is new to it.
     async fn show(&mut self, response: WatchPresenceResponse) {
         // Nothing is shown to anybody while it is not known whose tokens were taken away.
@@ -158,6 +189,7 @@ impl Watch {
         let WatchPresenceResponse { presences, users } = response;
         for presence in presences {
             let (now, peer) = (comparable(&presence), presence.peer_id.clone());
+            self.held.remove(&peer);
             if self.told.insert(peer, now.clone()).as_ref() != Some(&now)
                 && let Ok(peer) = presence.peer_id.parse()
             {
@@ -172,7 +204,7 @@ impl Watch {
     }
 
     fn signal(&self, key: SignalKey, frame: tokio_tungstenite::tungstenite::Utf8Bytes) {
-        if self.outgoing.push_signal(key, frame) {
+        if self.outgoing.push_signal(key, frame, false) {
             self.metrics.shed(ShedSignal::Socket);
         }
     }
@@ -210,6 +242,8 @@ where
             user,
             peers,
             told: HashMap::new(),
+            held: HashMap::new(),
+            held_until: Instant::now(),
         };
         let due = self.context.limiter.receipt(user);
         let (begun, answer) = oneshot::channel();

@@ -119,6 +119,9 @@ where
                 return self.refuse(echo, self.generation().rate_limited(too_much));
             }
         };
+        if let Some(peer) = command.receiver() {
+            self.context.typists.wrote((user, peer));
+        }
         // There is no time left to wait.
         let due = due.filter(|_| self.closing.is_none());
         if due.is_none() && self.waiting.is_empty() {

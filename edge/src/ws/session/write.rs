@@ -95,6 +95,14 @@ where
             self.context.metrics.signals.given();
             self.start_send(Message::Text(frame));
         }
+        // Who sends nothing answers that.
+        if self.signalled >= MAX_SIGNALLED_BYTES
+            && self.pinged_at.is_none()
+            && self.closing.is_none()
+        {
+            self.pinged_at = Some(Instant::now());
+            self.start_send(Message::Ping(Bytes::new()));
+        }
         if largest > 0 {
             self.largest_frame = largest;
         }

@@ -140,3 +140,27 @@ async fn a_core_is_told_who_has_a_socket_of_either_generation() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_has_left_because_another_core_has_not_heard_of_them_yet() {
+    let world = world(unlimited());
+    world.core.change(|state| {
+        state.presence.set(user(BOB), true);
+        state.presence.set(user(3), true);
+    });
+    let mut alice = world.live(ALICE).await;
+    alice.send(watch("a", &[BOB, 3])).await;
+    assert_eq!(alice.answer().await["action"], "ack");
+    let start = Instant::now();
+    world.core.change(|state| {
+        state.presence.watches.clear();
+        state.presence.online.clear();
+    });
+    world.core.wait_for("another watch", |state| !state.presence.watches.is_empty()).await;
+    // One comes back, the other does not.
+    world.core.change(|state| state.presence.set(user(3), true));
+    assert_eq!(alice.json().await, shown(BOB, false));
+    assert!(start.elapsed() >= seconds(10), "{:?}", start.elapsed());
+    world.core.change(|state| state.presence.set(user(3), false));
+    assert_eq!(alice.json().await, shown(3, false), "it was online all the time");
+}

@@ -188,3 +188,23 @@ async fn who_reads_nothing_loses_signals_alone() {
     world.core.types(user(ALICE), user(BOB), true);
     while bob.json().await != shown(ALICE, true) {}
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_written_meanwhile_types_no_more() {
+    let world = world(unlimited());
+    let mut alice = world.live(ALICE).await;
+    // From the third on each waits for a second.
+    for reference in ["a", "b", "c"] {
+        alice.send(types(Some(reference), BOB, true)).await;
+        assert_eq!(alice.answer().await, json!({"action": "ack", "ref": reference}));
+    }
+    alice.send(types(Some("d"), BOB, true)).await;
+    alice.send(message_to(BOB, 1)).await;
+    let (one, other) = (alice.answer().await, alice.answer().await);
+    assert!([&one, &other].iter().any(|answer| answer["ref"] == "d"), "{one} {other}");
+    tokio::time::sleep(seconds(7)).await;
+    assert_eq!(told(&world).len(), 3);
+    alice.send(types(Some("e"), BOB, true)).await;
+    assert_eq!(alice.answer().await, json!({"action": "ack", "ref": "e"}));
+    assert_eq!(told(&world).len(), 4);
+}
