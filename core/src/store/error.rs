@@ -390,7 +390,9 @@ impl Error {
         match self {
             Self::Conflict(_) => true,
             Self::Unavailable(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
-            error => has_code(error.cause(), QUERY_CANCELED),
+            Self::Unavailable(error) | Self::Damaged(error) | Self::Rejected(error) => {
+                has_code(error, QUERY_CANCELED)
+            }
         }
     }
 

@@ -32,7 +32,7 @@ impl Damage {
                 self.find(&Words(&cause));
                 Error::Conflict(cause)
             }
-            error => self.learn(error),
+            Error::Unavailable(_) | Error::Conflict(_) | Error::Damaged(_) => self.learn(error),
         }
     }
 
