@@ -387,10 +387,13 @@ impl Error {
 
     /// Whether it took too long, or another transaction was in its way: of a database that may be well.
     pub(crate) fn is_of_the_moment(&self) -> bool {
-        let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
-        matches!(self, Self::Conflict(_))
-            || matches!(self, Self::Unavailable(sqlx::Error::Io(error)) if is_late(error))
-            || has_code(self.cause(), QUERY_CANCELED)
+        match self {
+            Self::Conflict(_) => true,
+            Self::Unavailable(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
+            Self::Unavailable(error) | Self::Damaged(error) | Self::Rejected(error) => {
+                has_code(error, QUERY_CANCELED)
+            }
+        }
     }
 
     /// Whether too many reads waited for a connection, of a database that is well.

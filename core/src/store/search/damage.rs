@@ -27,9 +27,12 @@ impl Damage {
 
     /// The same of what writes nothing but the index: what SQLite refuses there, it refuses since the index is not as it was left.
     pub(crate) fn learn_of_index(&self, error: Error) -> Error {
-        if let Error::Rejected(cause) = error {
-            self.find(&Words(&cause));
-            return Error::Conflict(cause);
+        match error {
+            Error::Rejected(cause) => {
+                self.find(&Words(&cause));
+                Error::Conflict(cause)
+            }
+            Error::Unavailable(_) | Error::Conflict(_) | Error::Damaged(_) => self.learn(error),
         }
         self.learn(error)
     }
