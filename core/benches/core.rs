@@ -52,6 +52,7 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
             link_ttl: Duration::from_secs(300),
+            search: false,
             quotas: Default::default(),
         },
         Metrics::default(),

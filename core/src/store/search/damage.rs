@@ -34,7 +34,6 @@ impl Damage {
             }
             Error::Unavailable(_) | Error::Conflict(_) | Error::Damaged(_) => self.learn(error),
         }
-        self.learn(error)
     }
 
     pub(in crate::store) fn find(&self, error: &dyn std::fmt::Display) {
