@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn it_is_made_anew_as_it_was_made() {
-        let migration = include_str!("../../../migrations/sqlite/0016_search.sql");
+        let migration = include_str!("../../../migrations/sqlite/0013_search.sql");
         assert!(migration.contains(MAKE));
     }
 
