@@ -33,7 +33,7 @@ async fn messages_are_found_at_every_edge_from_the_answer_on(arrangement: Arrang
         for client in [ada.at(chat.edge_at(1)), bob.clone(), bob.at(chat.edge_at(1))] {
             assert_eq!(
                 found(&client, &format!("lantern+{number}")).await,
-                std::slice::from_ref(&newest)
+                std::slice::from_ref(newest)
             );
         }
     }
