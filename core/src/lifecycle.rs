@@ -269,7 +269,7 @@ impl Core {
         telling.spawn(presence.clone().store_seen(draining.clone()));
         if store.cluster().is_some() {
             telling.spawn(presence.clone().tell(draining.clone()));
-            tasks.spawn(presence.clone().share_by_database(draining.clone()));
+            telling.spawn(presence.clone().share_by_database(draining.clone()));
         }
         telling.close();
         {

@@ -6,6 +6,7 @@
 //!
 //! * [`people`]: who is online, and from when on others are told; [`roll`]: the same with where it is known from.
 //! * [`report`]: an edge's reports; [`cores`] and [`word`]: other cores'.
+//! * [`seen`]: when users were last seen; [`sharing`]: the way of cores to each other by the database.
 //! * [`watches`]: who watches whom; [`watch`]: the stream of one who does.
 
 use std::{
@@ -14,11 +15,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use netrox_proto::{ids::UserId, time::timestamp, v1};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,8 @@ mod cores;
 mod people;
 mod report;
 mod roll;
+mod seen;
+mod sharing;
 mod watch;
 mod watches;
 mod word;
@@ -33,11 +35,7 @@ mod word;
 use self::{people::Shown, roll::MICROS_A_MINUTE};
 pub(crate) use self::{roll::Roll, watch::WatchStream};
 use crate::{
-    clock::now_micros,
-    committer::{Committer, KeepRoll, NoteSeen},
-    delivery::Delivery,
-    error::Error,
-    store::Store,
+    clock::now_micros, committer::Committer, delivery::Delivery, error::Error, store::Store,
 };
 
 /// Peers of one who watches or asks.
@@ -48,13 +46,8 @@ const BEAT: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(50);
 /// How often it is looked who is not heard any more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it is stored when users were last seen, and how many at once.
-const STORE_INTERVAL: Duration = Duration::from_secs(5);
-const STORED_AT_ONCE: usize = 1_000;
 /// How long a write may take when this core ends.
 const LAST_TIME: Duration = Duration::from_secs(1);
-/// Within it a user's last minute is stored once.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Who looks at peers takes turns, so that thousands who come back at once do not take all the database has.
 #[derive(Debug)]
@@ -171,63 +164,6 @@ impl Presence {
         self.delivery.tell_word(self.roll.last_word());
     }
 
-    /// Stores when users were last seen who have left, until `stop`.
-    pub(crate) async fn store_seen(self, stop: CancellationToken) {
-        let mut stored = Stored::default();
-        let storing = async {
-            loop {
-                self.roll.unstored.notified().await;
-                sleep(STORE_INTERVAL).await;
-                loop {
-                    let seen = self.roll.take_unstored(STORED_AT_ONCE);
-                    let is_last = seen.len() < STORED_AT_ONCE;
-                    if let Err(error) = self.store_some(&mut stored, seen).await {
-                        tracing::debug!(%error, "it cannot be stored when users were last seen");
-                        self.roll.unstored.notify_one();
-                        break;
-                    }
-                    if is_last {
-                        break;
-                    }
-                }
-            }
-        };
-        stop.run_until_cancelled(storing).await;
-        // What is left, and all who are online with this core or were a moment ago: if they come back, it is to another.
-        let mut last = self.roll.take_unstored(usize::MAX);
-        last.extend(self.roll.last_seen());
-        let ending = async {
-            for some in last.chunks(STORED_AT_ONCE) {
-                if self.note(some.to_vec()).await.is_err() {
-                    return;
-                }
-            }
-        };
-        // A core that ends waits for nothing.
-        let _ = timeout(LAST_TIME, ending).await;
-    }
-
-    async fn store_some(&self, stored: &mut Stored, seen: Vec<(UserId, i64)>) -> Result<(), Error> {
-        let new = stored.those_not_in(&seen);
-        if new.is_empty() {
-            return Ok(());
-        }
-        match self.note(new.clone()).await {
-            Ok(()) => {
-                stored.add(new);
-                Ok(())
-            }
-            Err(error) => {
-                self.roll.give_back(new);
-                Err(error)
-            }
-        }
-    }
-
-    async fn note(&self, seen: Vec<(UserId, i64)>) -> Result<(), Error> {
-        self.committer.submit(NoteSeen(seen))?.answer().await
-    }
-
     /// Reads changed profiles of users who are watched, until `stop`.
     pub(crate) async fn read_profiles(self, stop: CancellationToken) {
         let reading = async {
@@ -252,80 +188,5 @@ impl Presence {
             }
         };
         stop.run_until_cancelled(reading).await;
-    }
-
-    /// Shares who is online by the database where there is no bus, or some core has none, until `stop`.
-    pub(crate) async fn share_by_database(self, stop: CancellationToken) {
-        let sharing = async {
-            let mut kept = Kept::default();
-            loop {
-                if let Err(error) = self.share(&mut kept).await {
-                    tracing::debug!(%error, "who is online cannot be shared by the database");
-                }
-                sleep(BEAT).await;
-            }
-        };
-        stop.run_until_cancelled(sharing).await;
-    }
-
-    async fn share(&self, kept: &mut Kept) -> Result<(), Error> {
-        let rolls = self.store.list_rolls().await?;
-        let others: Vec<_> =
-            rolls.into_iter().filter(|roll| roll.core() != self.roll.id()).collect();
-        kept.versions.retain(|core, _| others.iter().any(|roll| roll.core() == *core));
-        for roll in &others {
-            let core = roll.core();
-            if self.roll.is_heard(core) {
-                kept.versions.remove(&core);
-            } else if kept.versions.get(&core) == Some(&roll.version) {
-                self.roll.read(core, None);
-            } else if let Some(users) = self.store.read_roll(core).await? {
-                self.roll.read(core, Some(&users));
-                kept.versions.insert(core, roll.version);
-            }
-        }
-        if self.delivery.has_bus() && others.is_empty() {
-            return Ok(());
-        }
-        // One that is alone says no more than that it is there.
-        let mut here = if others.is_empty() { Vec::new() } else { self.roll.here() };
-        here.sort_unstable();
-        let users: Bytes = word::ids(here).into();
-        let is_new = kept.written.as_ref() != Some(&users);
-        let roll = KeepRoll { core: self.roll.id(), users: is_new.then(|| users.to_vec()) };
-        self.committer.submit(roll)?.answer().await?;
-        kept.written = Some(users);
-        Ok(())
-    }
-}
-
-/// What is known of what cores have written down.
-#[derive(Debug, Default)]
-struct Kept {
-    versions: HashMap<uuid::Uuid, i64>,
-    written: Option<Bytes>,
-}
-
-/// The minutes that were stored last, of users who were seen a moment ago.
-#[derive(Debug, Default)]
-struct Stored {
-    minutes: HashMap<UserId, i64>,
-    tidied: Option<Instant>,
-}
-
-impl Stored {
-    fn those_not_in(&self, seen: &[(UserId, i64)]) -> Vec<(UserId, i64)> {
-        let is_new = |(user, minute): &&(UserId, i64)| self.minutes.get(user) != Some(minute);
-        seen.iter().filter(is_new).copied().collect()
-    }
-
-    fn add(&mut self, seen: Vec<(UserId, i64)>) {
-        let now = Instant::now();
-        if self.tidied.is_none_or(|tidied| now - tidied >= MINUTE) {
-            self.tidied = Some(now);
-            let minute = now_micros() / MICROS_A_MINUTE;
-            self.minutes.retain(|_, stored| *stored >= minute);
-        }
-        self.minutes.extend(seen);
     }
 }

@@ -6,7 +6,7 @@
 //! looked for longer than [`MAX_AGE`] is read again. All else may be late by [`SHUT_FOR`], or for good where it only makes
 //! quieter.
 //!
-//! * [`pairs`]: what is kept of pairs; [`looks`]: what other cores have stored.
+//! * [`pairs`]: what is kept of pairs; [`looks`]: what other cores have stored; [`follow`]: the task that looks for it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,9 +20,8 @@ use std::{
 use netrox_proto::ids::UserId;
 use tokio::{
     sync::{Notify, Semaphore},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 pub(super) use self::looks::Learnt;
 use self::{
@@ -35,6 +34,7 @@ use crate::{
     store::Store,
 };
 
+mod follow;
 mod looks;
 mod pairs;
 
@@ -286,54 +286,6 @@ impl Audience {
         let before = self.asked.swap(now, Ordering::Relaxed);
         if now.saturating_sub(before) > millis(LOOK_INTERVAL) {
             self.wanted.notify_one();
-        }
-    }
-}
-
-impl Audience {
-    /// Looks for blocks of other cores, and for who hides, while anybody asks, until `stop`. To be spawned where there are others.
-    /// `tell` is called with what is new.
-    pub(super) async fn follow(
-        &self,
-        store: &Store,
-        stop: CancellationToken,
-        tell: impl Fn(Learnt),
-    ) {
-        let Some(looks) = &self.looks else { return };
-        let following = async {
-            loop {
-                if !self.is_in_use() {
-                    self.wanted.notified().await;
-                }
-                let begun = Instant::now();
-                match tokio::try_join!(store.blocks_of_late(), store.hidden_of_late()) {
-                    Ok((blocks, hidden)) => {
-                        let (blocks, hidden) =
-                            (blocks.into_iter().collect(), hidden.into_iter().collect());
-                        for learnt in lock(looks).news(begun, &blocks, &hidden) {
-                            self.learn(learnt);
-                            tell(learnt);
-                        }
-                        lock(looks).note(begun, blocks, hidden);
-                    }
-                    Err(error) => tracing::debug!(%error, "new blocks cannot be read"),
-                }
-                sleep_until(begun + LOOK_INTERVAL).await;
-            }
-        };
-        stop.run_until_cancelled(following).await;
-    }
-
-    fn learn(&self, learnt: Learnt) {
-        match learnt {
-            Learnt::Block(one, two) => {
-                for pair in [(one, two), (two, one)] {
-                    self.shard(pair).learn_shut(pair);
-                }
-            }
-            Learnt::Hidden(user) => self.forget_user(user),
-            // What is kept is vouched for by no look.
-            Learnt::Gap => {}
         }
     }
 }
