@@ -39,7 +39,9 @@ impl ErrorReason {
             | Self::UserUnknown
             | Self::MessageNotFound
             | Self::AttachmentNotFound
-            | Self::ThreadNotFound => Code::NotFound,
+            | Self::ThreadNotFound
+            | Self::TicketUnknown
+            | Self::TicketExpired => Code::NotFound,
             Self::MessageNotAllowed | Self::ScopeMissing => Code::PermissionDenied,
             Self::UserDeleted | Self::TooLate => Code::FailedPrecondition,
             Self::RangeNotSatisfiable | Self::EpochChanged => Code::OutOfRange,
@@ -48,6 +50,7 @@ impl ErrorReason {
             }
             Self::Unspecified | Self::OutcomeUnknown => Code::Unknown,
             Self::Internal => Code::Internal,
+            Self::NotEnabled => Code::Unimplemented,
             Self::Overtaken => Code::Aborted,
             Self::RateLimited | Self::StorageQuotaExceeded | Self::TooManyRevocations => {
                 Code::ResourceExhausted
@@ -83,7 +86,10 @@ impl ErrorReason {
             // It may be hours, for which a library would sleep within the call until its deadline: RetryInfo tells the time.
             | Self::RateLimited
             | Self::StorageQuotaExceeded
-            | Self::TooManyRevocations => Some(NO_RETRY),
+            | Self::TooManyRevocations
+            | Self::TicketUnknown
+            | Self::TicketExpired
+            | Self::NotEnabled => Some(NO_RETRY),
         }
     }
 }
@@ -251,7 +257,8 @@ mod tests {
     use super::*;
 
     fn all_reasons() -> impl Iterator<Item = ErrorReason> {
-        (0..).map_while(|number| ErrorReason::try_from(number).ok())
+        // Not all numbers are given.
+        (0..1_000).filter_map(|number| ErrorReason::try_from(number).ok())
     }
 
     #[test]
@@ -263,7 +270,7 @@ mod tests {
             assert_eq!(status.code(), reason.code());
             assert_eq!(Failure::from(&status), failure);
         }
-        assert_eq!(all_reasons().count(), 26);
+        assert_eq!(all_reasons().count(), 29);
     }
 
     #[test]

@@ -168,7 +168,10 @@ fn transfer_of(reason: ErrorReason) -> Transfer {
         | ErrorReason::ScopeMissing
         | ErrorReason::RateLimited
         | ErrorReason::StorageQuotaExceeded
-        | ErrorReason::TooManyRevocations => Transfer::Refused,
+        | ErrorReason::TooManyRevocations
+        | ErrorReason::TicketUnknown
+        | ErrorReason::TicketExpired
+        | ErrorReason::NotEnabled => Transfer::Refused,
         ErrorReason::Unspecified
         | ErrorReason::StoreUnavailable
         | ErrorReason::ShuttingDown

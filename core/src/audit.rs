@@ -149,7 +149,10 @@ impl Pending {
             | ErrorReason::ScopeMissing
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
-            | ErrorReason::TooManyRevocations => {
+            | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled => {
                 let refused = Refused {
                     name: self.name,
                     reason: word,

@@ -111,8 +111,46 @@ pub(crate) enum FeedScope {
     MessagesAndThreads,
 }
 
+/// What a subscription is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) scope: FeedScope,
+    /// Who types to the user.
+    pub(crate) typing: bool,
+}
+
+impl From<FeedScope> for Wanted {
+    fn from(scope: FeedScope) -> Self {
+        Self { scope, typing: false }
+    }
+}
+
 /// What has no place in a feed: whoever misses it finds out otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     UserDeleted(UserId),
+    /// One user blocks another, or no longer.
+    Block {
+        blocker: UserId,
+        blocked: UserId,
+        blocks: bool,
+    },
+    /// A user hides, or no longer does.
+    Hidden(UserId),
+}
+
+/// That a user types to another, or no longer does: a signal that may be shed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Typing {
+    pub(crate) from: UserId,
+    pub(crate) to: UserId,
+    pub(crate) typing: bool,
+}
+
+impl Typing {
+    pub(crate) fn to_wire(self) -> v1::Event {
+        let Self { from, typing, .. } = self;
+        let typing = v1::Typing { peer_id: from.to_string(), typing };
+        v1::Event { change: Some(v1::event::Change::Typing(typing)), ..Default::default() }
+    }
 }

@@ -12,25 +12,27 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    change::FeedScope,
+    change::{FeedScope, Typing, Wanted},
     command::{Block, Deletion, Edit, Mark, MarkKind, NewMessage, parse},
-    committer::{Committer, Dispatched, Marked, Stored},
-    delivery::Delivery,
+    committer::{Committer, Dispatched, Hide, Marked, Stored},
+    delivery::{Delivery, audience::Standing},
     error::Error,
     feed_lookup::FeedLookup,
-    metrics::Streams,
+    metrics::{Stream, Streams},
+    presence::{MAX_PEERS, Presence, WatchStream},
     store::{
         Store,
         history::Position,
         message::{Participant, ParticipantsRow},
         user::UserRow,
     },
-    subscribe::{After, Subscription},
+    subscribe::{After, Subscription, Watch, Watched},
 };
 
 mod blocks;
 mod list;
 mod pipeline;
+mod search;
 mod thread_page;
 
 pub(crate) use self::list::MessageList;
@@ -44,10 +46,13 @@ pub(crate) struct Chat {
     pub(crate) lookup: FeedLookup,
     pub(crate) committer: Committer,
     pub(crate) delivery: Delivery,
+    pub(crate) presence: Presence,
     pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) max_body_bytes: usize,
     pub(crate) windows: Windows,
+    /// Whether messages can be searched for.
+    pub(crate) searches: bool,
 }
 
 #[tonic::async_trait]
@@ -138,6 +143,79 @@ impl ChatService for Chat {
         Ok(Response::new(blocks::page(&self.store, request.into_inner()).await?))
     }
 
+    async fn search_messages(
+        &self,
+        request: Request<v1::SearchMessagesRequest>,
+    ) -> Result<Response<v1::SearchMessagesResponse>, Status> {
+        if !self.searches {
+            return Err(Error::NotEnabled.into());
+        }
+        Ok(Response::new(search::page(&self.bulk, request.into_inner()).await?))
+    }
+
+    async fn set_typing(
+        &self,
+        request: Request<v1::SetTypingRequest>,
+    ) -> Result<Response<v1::SetTypingResponse>, Status> {
+        let v1::SetTypingRequest { user_id, peer_id, typing } = request.into_inner();
+        let from = parse::user_id("user_id", &user_id)?;
+        let to = parse::user_id("peer_id", &peer_id)?;
+        if from == to {
+            return Err(Error::UserUnknown.into());
+        }
+        match self.delivery.typing(&self.store, Typing { from, to, typing }).await? {
+            Standing::Told | Standing::NotTold => Ok(Response::new(v1::SetTypingResponse {})),
+            Standing::PeerUnknown | Standing::UserUnknown => Err(Error::UserUnknown.into()),
+            Standing::UserDeleted => Err(Error::UserDeleted.into()),
+        }
+    }
+
+    async fn set_presence(
+        &self,
+        request: Request<v1::SetPresenceRequest>,
+    ) -> Result<Response<v1::SetPresenceResponse>, Status> {
+        let v1::SetPresenceRequest { user_id, visibility } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
+        let hides = match v1::Visibility::try_from(visibility) {
+            Ok(v1::Visibility::Peers) => false,
+            Ok(v1::Visibility::Nobody) => true,
+            Ok(v1::Visibility::Unspecified) | Err(_) => {
+                let problem = "neither peers nor nobody";
+                return Err(Error::InvalidField { field: "visibility", problem }.into());
+            }
+        };
+        // What it is already is neither written nor told to anybody.
+        let before = self.presence.visibility(user).await.ok();
+        if before.is_none_or(|before| (before == v1::Visibility::Nobody) != hides) {
+            self.committer.submit(Hide { user, hides })?.answer().await?;
+        }
+        Ok(Response::new(v1::SetPresenceResponse {}))
+    }
+
+    async fn get_presence(
+        &self,
+        request: Request<v1::GetPresenceRequest>,
+    ) -> Result<Response<v1::GetPresenceResponse>, Status> {
+        let v1::GetPresenceRequest { user_id, peer_ids } = request.into_inner();
+        let (user, peers) = watch_of(&user_id, &peer_ids)?;
+        let visibility = self.presence.visibility(user).await?.into();
+        let presences = self.presence.look(user, &peers).await?;
+        Ok(Response::new(v1::GetPresenceResponse { presences, visibility }))
+    }
+
+    type WatchPresenceStream = WatchStream;
+
+    async fn watch_presence(
+        &self,
+        request: Request<v1::WatchPresenceRequest>,
+    ) -> Result<Response<WatchStream>, Status> {
+        let v1::WatchPresenceRequest { user_id, peer_ids } = request.into_inner();
+        let (user, peers) = watch_of(&user_id, &peer_ids)?;
+        self.presence.visibility(user).await?;
+        let open = self.streams.open(Stream::Presence);
+        Ok(Response::new(self.presence.watch(user, peers, open)))
+    }
+
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,
@@ -201,15 +279,18 @@ impl ChatService for Chat {
         Ok(Response::new(threads))
     }
 
-    type SubscribeStream = Subscription;
+    type SubscribeStream = Watched;
 
     async fn subscribe(
         &self,
         request: Request<v1::SubscribeRequest>,
-    ) -> Result<Response<Subscription>, Status> {
-        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds } =
-            request.into_inner();
-        let scope = scope(received_only, &kinds)?;
+    ) -> Result<Response<Watched>, Status> {
+        let request = request.into_inner();
+        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds, .. } = request;
+        let has = |kind: v1::EventKind| kinds.contains(&kind.into());
+        let (presence, users) = (has(v1::EventKind::Presence), has(v1::EventKind::User));
+        let peers = watched("watched_peer_ids", &request.watched_peer_ids)?;
+        let wanted = wanted(received_only, &kinds)?;
         let user: UserId = parse::user_id("user_id", &user_id)?;
         let after = match (after_seq, epoch) {
             (None, _) => None,
@@ -225,11 +306,15 @@ impl ChatService for Chat {
             &self.delivery,
             user,
             after,
-            scope,
+            wanted,
             self.streams.clone(),
         );
         let subscription = subscription.await?;
-        Ok(Response::new(subscription))
+        let watch = (presence || users).then(|| {
+            let stream = self.presence.watch(user, peers, self.streams.open(Stream::Presence));
+            Watch { stream, presence, users }
+        });
+        Ok(Response::new(Watched::new(subscription, watch)))
     }
 }
 
@@ -238,7 +323,7 @@ impl Chat {
     pub(crate) async fn tap(&self, user: UserId) -> Result<Subscription, Error> {
         let (scope, streams) = (FeedScope::MessagesAndThreads, self.streams.clone());
         let (store, lookup, delivery) = (&self.store, &self.lookup, &self.delivery);
-        Subscription::open(store, lookup, delivery, user, None, scope, streams).await
+        Subscription::open(store, lookup, delivery, user, None, scope.into(), streams).await
     }
 
     /// A page of those whom a user blocks; also of one who was deleted.
@@ -317,18 +402,31 @@ pub(crate) struct Windows {
     pub(crate) delete: Option<Duration>,
 }
 
-fn scope(received_only: bool, kinds: &[i32]) -> Result<FeedScope, Error> {
+/// Who asks about whom.
+fn watch_of(user_id: &str, peer_ids: &[String]) -> Result<(UserId, Vec<UserId>), Error> {
+    Ok((parse::user_id("user_id", user_id)?, watched("peer_ids", peer_ids)?))
+}
+
+fn watched(field: &'static str, ids: &[String]) -> Result<Vec<UserId>, Error> {
+    if ids.len() > MAX_PEERS {
+        return Err(Error::InvalidField { field, problem: "more than 100" });
+    }
+    ids.iter().map(|id| parse::user_id(field, id)).collect()
+}
+
+fn wanted(received_only: bool, kinds: &[i32]) -> Result<Wanted, Error> {
     let invalid = |problem| Error::InvalidField { field: "kinds", problem };
-    let has_threads = kinds.contains(&v1::EventKind::Thread.into());
+    let has = |kind: v1::EventKind| kinds.contains(&kind.into());
     if received_only && !kinds.is_empty() {
         return Err(invalid("not with received_only"));
     }
     // What is not known is not carried, which is all that a caller of a later version can ask for.
-    Ok(match (received_only, has_threads) {
+    let scope = match (received_only, has(v1::EventKind::Thread)) {
         (true, _) => FeedScope::Received,
         (false, false) => FeedScope::Messages,
         (false, true) => FeedScope::MessagesAndThreads,
-    })
+    };
+    Ok(Wanted { scope, typing: has(v1::EventKind::Typing) })
 }
 
 impl From<Stored> for v1::SendMessageResponse {

@@ -2,6 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// As far as those of two cores may differ, in microseconds.
+pub(crate) const CLOCKS_APART: i64 = 3_600_000_000;
+
 /// Microseconds since the epoch. Never negative: a clock before 1970 reads as 0, and the order of a
 /// conversation does not depend on the clock.
 #[expect(clippy::disallowed_methods, reason = "the one place that dates what is stored")]

@@ -11,7 +11,8 @@
 //! * [`write`](mod@write): what can be written; [`answer`]: what it is answered.
 //! * [`transaction`]: a batch as one transaction; [`sends`]: one of nothing but new messages.
 //! * [`plan`]: what takes places in feeds, decided without a database.
-//! * [`directory`]: what changes users; [`session`]: what edges learn; [`upkeep`]: what nobody sees.
+//! * [`directory`]: what changes users; [`session`]: what edges learn; [`ticket`]: tickets that are used; [`upkeep`]: what nobody
+//!   sees.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,9 +28,10 @@ use self::{
 pub(crate) use self::{
     answer::{Dispatched, Marked, Pending, Stored},
     caller::{Returns, Terms},
-    directory::{DeleteUser, UpsertUsers},
+    directory::{DeleteUser, Hide, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
-    upkeep::{BeginUpload, CountFiles, EndUpload},
+    ticket::{AddTicketKey, SpendTicket, Spent},
+    upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages, KeepRoll, NoteSeen},
     write::Verb,
 };
 use crate::{
@@ -49,6 +51,7 @@ mod plan;
 mod sends;
 mod session;
 mod task;
+mod ticket;
 mod transaction;
 mod upkeep;
 mod waiting;
@@ -119,7 +122,7 @@ impl Committer {
     }
 
     fn queue(&self, write: Write, terms: Terms) -> Result<oneshot::Receiver<WriteResult>, Error> {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() && !write.goes_last() {
             return Err(Error::ShuttingDown);
         }
         if terms.age > terms.wait.max(MAX_AGE) {
@@ -163,6 +166,8 @@ pub(crate) struct Waits {
     pub(crate) hurries: CancellationToken,
     /// From then on.
     pub(crate) hurried: Duration,
+    /// Cancelled when nothing will be written any more, which is after whatever else has stopped.
+    pub(crate) ends: CancellationToken,
 }
 
 /// Who is told of what becomes of writes.
@@ -172,7 +177,7 @@ pub(crate) struct Watch {
     pub(crate) quotas: QuotaTeller,
 }
 
-/// `stop` refuses further writes and ends the task after those that are queued.
+/// `stop` refuses further writes, but for those of this core that go last; `Waits::ends` ends the task after those that are queued.
 /// [`CommitTask::run`] is to be spawned.
 pub(crate) fn new(
     writer: Writer,
@@ -193,7 +198,7 @@ pub(crate) fn new(
         Some(QUEUE_BYTES.saturating_sub(looked_at.upgrade()?.available_permits()))
     });
     let wait = waits.store;
-    let waiting = Waiting::new(queued, stop.clone(), waits);
+    let waiting = Waiting::new(queued, waits);
     let erased = Arc::new(Notify::new());
     let (noticed, rewound) = (watch::Sender::new(0), watch::Sender::new(0));
     let told = Told {

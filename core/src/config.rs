@@ -46,8 +46,12 @@ pub struct Config {
     pub edit_window: Option<Duration>,
     /// The same of its deletion for everyone.
     pub delete_window: Option<Duration>,
+    /// How long an expiring link to a file is good: a day at most.
+    pub link_ttl: Duration,
     /// How much of what is kept a user may take.
     pub quotas: Quotas,
+    /// Whether messages are indexed, and can be searched for.
+    pub search: bool,
 }
 
 /// The bus between the cores of a cluster, and how it is entered.
@@ -195,7 +199,9 @@ impl fmt::Debug for Config {
             .field("max_attachment_bytes", &self.max_attachment_bytes)
             .field("edit_window", &self.edit_window)
             .field("delete_window", &self.delete_window)
+            .field("link_ttl", &self.link_ttl)
             .field("quotas", &self.quotas)
+            .field("search", &self.search)
             .finish_non_exhaustive()
     }
 }

@@ -88,8 +88,9 @@ async fn examine_database(config: Config, known: oneshot::Sender<Cluster>) -> Re
     Report::aside(Subject::Database, DATABASE_TIMEOUT, what, async move |report| {
         match &config.database {
             Database::Postgres(database) => {
-                let require_data = config.require_existing_data;
-                store::examine_postgres(database, require_data, known, report).await;
+                let needs =
+                    store::Needs { data: config.require_existing_data, search: config.search };
+                store::examine_postgres(database, needs, known, report).await;
             }
             Database::Sqlite(path) => examine_sqlite(&config, path, report).await,
         }

@@ -57,6 +57,12 @@ pub(crate) enum Error {
     StorageExceeded { limit: u64 },
     #[error("as many revocations are kept as may be: {limit}")]
     TooManyRevocations { limit: i64 },
+    #[error("no such ticket, or it was used")]
+    TicketUnknown,
+    #[error("the time of the ticket is over")]
+    TicketExpired,
+    #[error("search is not turned on")]
+    NotEnabled,
     #[error("internal error")]
     Internal,
 }
@@ -88,6 +94,9 @@ impl Error {
             Self::ConversationsLimited { .. } => ErrorReason::RateLimited,
             Self::StorageExceeded { .. } => ErrorReason::StorageQuotaExceeded,
             Self::TooManyRevocations { .. } => ErrorReason::TooManyRevocations,
+            Self::TicketUnknown => ErrorReason::TicketUnknown,
+            Self::TicketExpired => ErrorReason::TicketExpired,
+            Self::NotEnabled => ErrorReason::NotEnabled,
             Self::Internal => ErrorReason::Internal,
         }
     }

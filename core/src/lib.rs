@@ -1,6 +1,7 @@
 //! The chat logic of netrox-chat, behind the gRPC contract.
 //!
 //! * [`chat`], [`attachment`], [`directory`], [`session`]: the services; they check and answer.
+//! * [`ticket`]: what clients show in the place of an access token.
 //! * [`admin`]: what whoever runs the service looks at.
 //! * [`command`]: requests as validated commands.
 //! * [`committer`]: group commit, the one way to change anything.
@@ -10,6 +11,7 @@
 //! * [`delivery`]: tells this core's subscriptions and the other cores what was committed; [`subscribe`]: one
 //!   subscription; [`feed_lookup`]: where feeds end.
 //! * [`auth`], [`server`], [`strangers`], [`health`]: who may call, over which socket, and whether it makes sense.
+//! * [`indexer`]: indexes for search what was stored without an index.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`transfer`]: a whole chat as JSON lines and files, and the way back.
 //! * [`mod@check`]: settings, without a start; [`doctor`]: what is wrong with what a core works on.
@@ -48,6 +50,7 @@ mod epoch;
 mod error;
 mod feed_lookup;
 mod health;
+mod indexer;
 mod lifecycle;
 pub mod lines;
 mod lock;
@@ -55,6 +58,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod presence;
 mod quotas;
 mod reading;
 mod request;
@@ -63,6 +67,7 @@ mod session;
 mod store;
 mod strangers;
 mod subscribe;
+mod ticket;
 mod trace;
 mod transfer;
 
@@ -92,4 +97,5 @@ pub use store::{
     copy::{Copied, CopiedTable, CopyError},
     snapshot::SnapshotError,
 };
+pub use ticket::LONGEST_LINK;
 pub use transfer::{BadLine, Exported, Imported, TransferError, TransferSettings, export, import};

@@ -34,13 +34,16 @@ use crate::{
     error::Error,
     feed_lookup,
     health::{self, Health},
+    indexer::Indexer,
     lock::LockFile,
     media::{self, Claim, Media, StoreError},
     metrics::Metrics,
+    presence::{Presence, Roll},
     quotas::QuotaTeller,
     request::Identified,
     session::{Board, News, Sessions},
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
+    ticket::Tickets,
 };
 
 mod data_dir;
@@ -153,9 +156,15 @@ impl Core {
         // Beside it: it takes its time to sync.
         let media = tokio::spawn(open_media(config.media.clone()));
         let require_data = config.require_existing_data;
-        let opened =
-            Store::open(&config.database, expected, require_data, damaged.clone(), config.quotas)
-                .await;
+        let opened = Store::open(
+            &config.database,
+            expected,
+            require_data,
+            damaged.clone(),
+            config.quotas,
+            config.search,
+        )
+        .await;
         let Opened { store, writer, is_new } = opened.map_err(unopened)?;
         mark_made(&config, &locks);
         let media = media.await.map_err(|error| OpenError::Media {
@@ -168,12 +177,17 @@ impl Core {
         let tls = config.tls.clone().map(|tls| (tls, metrics.failed_handshakes.clone()));
         let tasks = TaskTracker::new();
         let draining = CancellationToken::new();
+        // Cancelled when whoever tells last has told.
+        let told_all = CancellationToken::new();
+        let roll = Roll::new(store.cluster().is_some(), &metrics.presence);
         let delivery = match store.cluster() {
-            None => Delivery::default(),
+            None => Delivery::alone(metrics.signals.clone(), Arc::clone(&roll)),
             Some(cluster) => {
-                let (tasks, stop) = (tasks.clone(), draining.clone());
+                let (tasks, stop) = (tasks.clone(), (draining.clone(), told_all.clone()));
+                let metrics = (metrics.bus, metrics.signals.clone());
                 let (bus, history) = (config.bus.as_ref(), store.history().clone());
-                Delivery::clustered(bus, cluster, history, tasks, stop, metrics.bus).await?
+                let roll = Arc::clone(&roll);
+                Delivery::clustered(bus, cluster, history, roll, (tasks, stop), metrics).await?
             }
         };
         let hurries = CancellationToken::new();
@@ -181,12 +195,14 @@ impl Core {
             store: config.store_wait,
             hurries: hurries.clone(),
             hurried: config.drain_wait,
+            ends: told_all.clone(),
         };
         let teller = QuotaTeller { refused: metrics.quota_refusals, audit: config.audit.clone() };
         let watch = committer::Watch { commits: metrics.commits, quotas: teller.clone() };
         let (committer, commit_task, health) =
             committer::new(writer, delivery.clone(), draining.clone(), waits, watch);
         tasks.spawn(delivery.clone().check(store.clone(), health.clone(), draining.clone()));
+        tasks.spawn(delivery.clone().follow_blocks(store.clone(), draining.clone()));
         {
             let (store, draining) = (store.clone(), draining.clone());
             let metrics = metrics.store.clone();
@@ -231,10 +247,42 @@ impl Core {
         };
         tasks.spawn(cleaner.run(cut_off, draining.clone()));
 
+        if config.search {
+            let (store, committer) = (store.for_bulk(), committer.clone());
+            let indexer = Indexer { store, committer, metrics: metrics.search.clone() };
+            tasks.spawn(indexer.run(draining.clone()));
+        }
+
         let (lookup, looking_up) =
             feed_lookup::new(store.clone(), draining.clone(), &metrics.streams.queues);
         tasks.spawn(looking_up);
+        let presence = Presence {
+            roll,
+            store: store.for_bulk(),
+            looks: Arc::default(),
+            delivery: delivery.clone(),
+            committer: committer.clone(),
+        };
+        tasks.spawn(presence.clone().settle(draining.clone()));
+        tasks.spawn(presence.clone().read_profiles(draining.clone()));
+        let telling = TaskTracker::new();
+        telling.spawn(presence.clone().store_seen(draining.clone()));
+        if store.cluster().is_some() {
+            telling.spawn(presence.clone().tell(draining.clone()));
+            telling.spawn(presence.clone().share_by_database(draining.clone()));
+        }
+        telling.close();
+        {
+            let draining = draining.clone();
+            tasks.spawn(async move {
+                draining.cancelled().await;
+                // They wait for little, and each for so long at most.
+                telling.wait().await;
+                told_all.cancel();
+            });
+        }
         let chat = Chat {
+            presence: presence.clone(),
             store: store.clone(),
             bulk: store.for_bulk(),
             lookup,
@@ -244,6 +292,7 @@ impl Core {
             tasks: tasks.clone(),
             max_body_bytes: config.max_body_bytes,
             windows: Windows { edit: config.edit_window, delete: config.delete_window },
+            searches: config.search,
         };
         let places = Arc::new(Semaphore::new(MAX_UPLOADS));
         let free = Arc::downgrade(&places);
@@ -269,10 +318,12 @@ impl Core {
         let news = News::new(&committer, &store);
         let sessions = Sessions {
             streams: metrics.streams,
+            presence,
             store: store.clone(),
             committer: committer.clone(),
             board: board.clone(),
             news: news.clone(),
+            tickets: Tickets::new(&store, &committer, config.link_ttl, metrics.tickets),
             tasks: tasks.clone(),
             draining: draining.clone(),
             audit: config.audit.clone(),

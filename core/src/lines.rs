@@ -107,6 +107,12 @@ line! {
         claims_issued: Option<i64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         upserted: Option<i64>,
+        /// Whether the user is online to nobody.
+        #[serde(default, skip_serializing_if = "is_false")]
+        hides_presence: bool,
+        /// The minute in which the user was last seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Moment>,
     }
 }
 

@@ -3,12 +3,17 @@
 //! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
+//! * [`store`]: connections to the database; [`search`]: the index for search; [`media`]: attachment bytes; [`callers`]: who calls.
+//! * [`signals`]: what is told and not stored; [`presence`]: who is online.
 //! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.
 
 mod bus;
 mod callers;
 mod commits;
 mod media;
+mod presence;
+mod search;
+mod signals;
 mod store;
 mod streams;
 
@@ -22,6 +27,9 @@ pub(crate) use self::{
     callers::{Callers, OfService, Quota, ServiceCalls},
     commits::{CommitFailure, Commits, WaitingWrite},
     media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
+    presence::PresenceMetrics,
+    search::SearchMetrics,
+    signals::{Shed, SignalMetrics},
     store::StoreMetrics,
     streams::{ReadCause, Stream, Streams},
 };
@@ -32,12 +40,16 @@ pub struct Metrics {
     pub(crate) commits: Commits,
     pub(crate) streams: Streams,
     pub(crate) bus: BusMetrics,
+    pub(crate) signals: SignalMetrics,
+    pub(crate) presence: PresenceMetrics,
     pub(crate) store: StoreMetrics,
+    pub(crate) search: SearchMetrics,
     pub(crate) media: MediaMetrics,
     pub(crate) callers: Callers,
     pub(crate) serving: Serving,
     pub(crate) failed_handshakes: By<HandshakeFailure, Counter>,
     pub(crate) quota_refusals: By<Quota, Counter>,
+    pub(crate) tickets: By<TicketUse, Counter>,
 }
 
 impl Default for Metrics {
@@ -48,16 +60,21 @@ impl Default for Metrics {
 
 impl Metrics {
     fn new(queues: &Queues) -> Self {
+        let signals = SignalMetrics::default();
         Self {
             commits: Commits::new(queues.clone()),
-            streams: Streams::new(queues.clone()),
+            streams: Streams::new(queues.clone(), signals.clone()),
             bus: BusMetrics::new(queues.clone()),
+            signals,
+            presence: PresenceMetrics::default(),
             store: StoreMetrics::default(),
+            search: SearchMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
             callers: Callers::default(),
             serving: Serving::default(),
             failed_handshakes: By::counters("reason"),
             quota_refusals: By::counters("quota"),
+            tickets: By::counters("use"),
         }
     }
 
@@ -68,17 +85,24 @@ impl Metrics {
             commits,
             streams,
             bus,
+            signals,
+            presence,
             store,
+            search,
             media,
             callers,
             serving,
             failed_handshakes,
             quota_refusals,
+            tickets,
         } = &metrics;
         commits.register(registry);
         streams.register(registry);
         bus.register(registry);
+        signals.register(registry);
+        presence.register(registry);
         store.register(registry);
+        search.register(registry);
         media.register(registry);
         callers.register(registry);
         registry.register(
@@ -96,6 +120,11 @@ impl Metrics {
             "Sends and uploads that were refused because their user was over a quota",
             quota_refusals.clone(),
         );
+        registry.register(
+            "tickets",
+            "Tickets for WebSockets and expiring links that were made, used and refused",
+            tickets.clone(),
+        );
         metrics
     }
 }
@@ -107,6 +136,20 @@ words! {
         Database = "database",
         /// The media directory takes files.
         Files = "files",
+    }
+}
+
+words! {
+    /// What becomes of tickets.
+    pub(crate) enum TicketUse {
+        /// For a WebSocket, as are the next two.
+        Made = "made",
+        Spent = "spent",
+        Refused = "refused",
+        /// The signature of a link to a file, as are the next two.
+        LinkMade = "link_made",
+        LinkUsed = "link_used",
+        LinkRefused = "link_refused",
     }
 }
 

@@ -68,6 +68,9 @@ impl QuotaTeller {
             | Error::ThreadNotFound
             | Error::ScopeMissing(_)
             | Error::TooManyRevocations { .. }
+            | Error::TicketUnknown
+            | Error::TicketExpired
+            | Error::NotEnabled
             | Error::Internal => return,
         };
         self.refused.count(quota);

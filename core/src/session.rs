@@ -1,4 +1,4 @@
-//! `SessionService`: which access tokens count no more, and which WebSockets are open.
+//! `SessionService`: which access tokens count no more, which WebSockets are open, and tickets for them.
 //!
 //! What is said is a notice in the database, whose version tells what is new. Every edge watches one core; a core whose database
 //! others share looks for new versions while one does.
@@ -39,7 +39,9 @@ use crate::{
     committer::{Committer, SeeEdges},
     error::Error,
     metrics::{Stream, Streams},
+    presence::Presence,
     store::Store,
+    ticket::Tickets,
 };
 
 /// How long an edge has to answer.
@@ -58,10 +60,12 @@ const MICROS_A_SECOND: i64 = 1_000_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     pub(crate) streams: Streams,
+    pub(crate) presence: Presence,
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) board: Board,
     pub(crate) news: News,
+    pub(crate) tickets: Tickets,
     pub(crate) tasks: TaskTracker,
     pub(crate) draining: CancellationToken,
     pub(crate) audit: Audit,
@@ -109,6 +113,20 @@ impl SessionService for Sessions {
         Ok(Response::new(listed))
     }
 
+    async fn create_ticket(
+        &self,
+        request: Request<v1::CreateTicketRequest>,
+    ) -> Result<Response<v1::CreateTicketResponse>, Status> {
+        Ok(Response::new(self.tickets.create(request.into_inner()).await?))
+    }
+
+    async fn redeem_ticket(
+        &self,
+        request: Request<v1::RedeemTicketRequest>,
+    ) -> Result<Response<v1::RedeemTicketResponse>, Status> {
+        Ok(Response::new(self.tickets.redeem(request.into_inner()).await?))
+    }
+
     type WatchSessionsStream = ReceiverStream<Result<v1::WatchSessionsResponse, Status>>;
 
     async fn watch_sessions(
@@ -137,6 +155,26 @@ impl SessionService for Sessions {
         let draining = self.draining.clone();
         self.tasks.spawn(async move {
             draining.run_until_cancelled(watch.run()).await;
+        });
+        Ok(Response::new(ReceiverStream::new(sent)))
+    }
+
+    type ReportSocketsStream = ReceiverStream<Result<v1::ReportSocketsResponse, Status>>;
+
+    async fn report_sockets(
+        &self,
+        request: Request<Streaming<v1::ReportSocketsRequest>>,
+    ) -> Result<Response<Self::ReportSocketsStream>, Status> {
+        if self.draining.is_cancelled() {
+            return Err(Error::ShuttingDown.into());
+        }
+        let (responses, sent) = tokio::sync::mpsc::channel(QUEUE);
+        let open = self.streams.open(Stream::Report);
+        let following = self.presence.clone().follow_edge(request.into_inner(), responses);
+        let draining = self.draining.clone();
+        self.tasks.spawn(async move {
+            draining.run_until_cancelled(following).await;
+            drop(open);
         });
         Ok(Response::new(ReceiverStream::new(sent)))
     }

@@ -3,10 +3,11 @@
 //! Reads go through a pool of connections that cannot write; all writes go through the one [`Writer`].
 //!
 //! * [`batch`]: what a batch of writes loads and stores, in set-based statements.
-//! * [`external_id`], [`feed`], [`message`], [`session`], [`thread`], [`upload`], [`user`]: a table each.
+//! * [`external_id`], [`feed`], [`message`], [`session`], [`thread`], [`ticket`], [`upload`], [`user`]: a table each.
 //! * [`quota`]: what users have taken of their quotas.
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
+//! * [`search`]: what messages are found by.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL; [`snapshot`]: a copy of SQLite for a backup.
 //! * [`transfer`]: what exports read, and imports write.
@@ -34,14 +35,18 @@ mod log_room;
 pub(crate) mod message;
 pub(crate) mod open_files;
 mod postgres;
+pub(crate) mod presence;
 pub(crate) mod quota;
 mod reach;
+pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 mod sqlite;
+pub(crate) mod standing;
 pub(crate) mod thread;
 mod thread_page;
 pub(crate) mod thread_state;
+pub(crate) mod ticket;
 pub(crate) mod transfer;
 pub(crate) mod upload;
 pub(crate) mod user;
@@ -56,7 +61,7 @@ use self::{
 };
 pub(crate) use self::{
     error::Error,
-    examine::{examine_postgres, examine_sqlite},
+    examine::{Needs, examine_postgres, examine_sqlite},
     writer::Writer,
 };
 pub use error::OpenError;
@@ -104,6 +109,8 @@ pub(crate) struct Store {
     open_files: Option<Arc<OpenFiles>>,
     /// Cancelled when a read finds the database damaged.
     damaged: CancellationToken,
+    /// Of the index for search.
+    index_damage: search::Damage,
 }
 
 /// A database that was opened.
@@ -135,28 +142,41 @@ impl Store {
         require_data: bool,
         damaged: CancellationToken,
         quotas: Quotas,
+        searches: bool,
     ) -> Result<Opened, OpenError> {
         match database {
             Database::Sqlite(path) => {
-                let prepared = sqlite::prepare(path, expected, require_data).await?;
+                let mut prepared = sqlite::prepare(path, expected, require_data).await?;
+                search::sqlite::enter(&mut prepared.connection, searches).await?;
                 let is_new = prepared.is_new;
                 let open_files = OpenFiles::new(path, prepared.file, damaged.clone());
                 let open_files = open_files.map_err(sqlx::Error::Io)?;
-                let options = sqlite::write_options(path);
                 let files = Arc::clone(&open_files);
-                let writer = Writer::sqlite(prepared.connection, options, files, quotas).await?;
+                let (connection, options) = (prepared.connection, sqlite::write_options(path));
+                let index_damage = search::Damage::default();
+                let index = (searches, index_damage.clone());
+                let writer = Writer::sqlite(connection, options, files, quotas, index).await?;
                 let readers = Readers::Sqlite(sqlite::readers(path).await?);
                 let bulk = Readers::Sqlite(sqlite::bulk_readers(path));
                 let reach = Arc::default();
                 let history = writer.history().clone();
                 let open_files = Some(open_files);
                 let cluster = None;
-                let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
+                let store = Self {
+                    readers,
+                    bulk,
+                    reach,
+                    cluster,
+                    history,
+                    open_files,
+                    damaged,
+                    index_damage,
+                };
                 Ok(Opened { store, writer, is_new })
             }
             Database::Postgres(database) => {
                 let Prepared { identity, options, migrations, is_new } =
-                    postgres::prepare(database, require_data, Patience::ENDLESS).await?;
+                    postgres::prepare(database, require_data, searches, Patience::ENDLESS).await?;
                 let history = postgres::open_history(&options, migrations).await?;
                 let known = postgres::Known {
                     cluster: identity,
@@ -165,14 +185,24 @@ impl Store {
                     notices: Arc::default(),
                     accepted: database.accepted,
                 };
-                let options_of_writer = postgres::write_options(&options, &quotas);
-                let writer = Writer::postgres(options_of_writer, known, quotas).await?;
+                let options_of_writer = postgres::write_options(&options, &quotas, searches);
+                let writer = Writer::postgres(options_of_writer, known, quotas, searches).await?;
                 let lifetime = database.connection_lifetime;
                 let open = |most| Pool::open(&options, &history, most, lifetime);
                 let (readers, bulk) = tokio::join!(open(READERS), open(BULK_READERS));
                 let (readers, bulk) = (Readers::Postgres(readers), Readers::Postgres(bulk));
                 let (cluster, open_files, reach) = (Some(identity), None, Arc::default());
-                let store = Self { readers, bulk, reach, cluster, history, open_files, damaged };
+                let index_damage = search::Damage::default();
+                let store = Self {
+                    readers,
+                    bulk,
+                    reach,
+                    cluster,
+                    history,
+                    open_files,
+                    damaged,
+                    index_damage,
+                };
                 Ok(Opened { store, writer, is_new })
             }
         }

@@ -3,6 +3,8 @@
 //!
 //! The position only moves forward. An entry of the queue at or before it was already sent; one that is
 //! not the next after it shows a hole, and the store is read again.
+//!
+//! * [`watched`]: the same with the presence of peers.
 
 use std::{
     pin::Pin,
@@ -17,7 +19,7 @@ use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::{
-    change::{Change, FeedScope, Subject, ThreadSubject},
+    change::{Change, FeedScope, Subject, ThreadSubject, Wanted},
     delivery::{
         Delivery,
         hub::{Entry, Next, Registration},
@@ -35,6 +37,10 @@ use crate::{
         user::UserKey,
     },
 };
+
+mod watched;
+
+pub(crate) use self::watched::{Watch, Watched};
 
 /// Events read from the store at a time.
 const PAGE_EVENTS: usize = 128;
@@ -109,11 +115,11 @@ impl Subscription {
         delivery: &Delivery,
         user_id: UserId,
         after: Option<After>,
-        scope: FeedScope,
+        wanted: Wanted,
         metrics: Streams,
     ) -> Result<Self, Error> {
         // Registered before the store is asked, so that nothing falls between the two.
-        let registration = delivery.register(user_id, scope)?;
+        let registration = delivery.register(user_id, wanted)?;
         let known = match after {
             Some(After::Position(position)) => position,
             Some(After::Seq(_)) | None => Position::default(),
@@ -143,7 +149,7 @@ impl Subscription {
             registration,
             user_key: user.key,
             user_id,
-            scope,
+            scope: wanted.scope,
             position,
             end_seq: end.seq,
             told_seq: 0,
@@ -220,7 +226,7 @@ impl Subscription {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<v1::SubscribeResponse, Error>>> {
         let mut events = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut signals) = (0, 0);
         while events.len() < RESPONSE_EVENTS && bytes < RESPONSE_BYTES {
             let next = match self.registration.poll_next(context) {
                 Poll::Ready(next) => next,
@@ -237,6 +243,11 @@ impl Subscription {
                 Next::Behind => {
                     self.catch_up(ReadCause::Behind);
                     break;
+                }
+                Next::Signal(typing) => {
+                    signals += 1;
+                    events.push(typing.to_wire());
+                    continue;
                 }
                 Next::Entry(Entry::Change(change)) => {
                     (change.place.seq, change.place, change.prior)
@@ -280,11 +291,15 @@ impl Subscription {
                     bytes += change.text_len();
                     event
                 }
-                Next::Entry(Entry::Skipped(_)) | Next::Behind | Next::Closed(_) => None,
+                Next::Entry(Entry::Skipped(_))
+                | Next::Signal(_)
+                | Next::Behind
+                | Next::Closed(_) => None,
             };
             self.position = Position { start: self.position.start.max(last.start), seq: last.seq };
             events.extend(event);
         }
+        self.metrics.signals.sent(signals);
         if events.is_empty() {
             return Poll::Ready(None);
         }

@@ -116,7 +116,9 @@ async fn open(directory: &TempDir) -> Core {
             max_attachment_bytes: 1 << 20,
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
+            link_ttl: Duration::from_secs(300),
             quotas: Quotas::default(),
+            search: false,
         },
         Metrics::default(),
     )
@@ -267,7 +269,9 @@ async fn a_directory_and_a_database_are_used_by_one_core_at_a_time() {
         max_attachment_bytes: 1,
         edit_window: Some(Duration::from_secs(24 * 3600)),
         delete_window: None,
+        link_ttl: Duration::from_secs(300),
         quotas: Quotas::default(),
+        search: false,
     };
     let second = Core::open(config(&world.directory, &world.directory), Metrics::default()).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another process")));

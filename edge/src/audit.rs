@@ -1,5 +1,7 @@
 //! Who was refused, for the audit trail.
 
+use std::net::IpAddr;
+
 use http::Extensions;
 use netrox_audit::{Audit, Name, Refused};
 use netrox_metrics::Word as _;
@@ -13,13 +15,19 @@ use crate::{auth::Refusal, client_address::ClientAddress, strangers::Visitor};
 
 /// A request showed no token, or none that counts.
 pub(crate) fn refused(audit: &Audit, refusal: Refusal, request: &Extensions) {
+    let peer = Visitor::address(request).map(ClientAddress::ip);
+    refused_at(audit, refusal, peer);
+}
+
+/// The same on a connection.
+pub(crate) fn refused_at(audit: &Audit, refusal: Refusal, peer: Option<IpAddr>) {
     let refused = Refused {
         name: Name::AuthenticationRefused,
         reason: refusal.word(),
         actor: None,
         target: None,
         method: None,
-        peer: Visitor::address(request).map(|address| address.ip()),
+        peer,
     };
     audit.refused(refused, |event| event.request_id(RequestId::current()));
 }

@@ -40,7 +40,7 @@ use tokio::select;
 
 pub(crate) use self::{
     examine::{check, examine},
-    identity::Identity,
+    identity::{Identity, accepted_until},
     presented::query_token,
 };
 pub use self::{
@@ -59,9 +59,11 @@ use self::{
 };
 use crate::{
     config::Jwt,
+    core_client::CoreClient,
     metrics::KeyMetrics,
     revocation::{Patience, Revocations},
     tasks::Tasks,
+    ticket::{self, Ticket},
 };
 
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -161,6 +163,38 @@ impl Authenticator {
             Ok(token) => self.counting(token, patience, held, is_somebodys).await,
             Err(refusal) => Err(refusal),
         };
+        self.tallied(verified)
+    }
+
+    /// The same of a token that is shown on a connection.
+    pub(crate) async fn verify_shown(
+        &self,
+        token: &str,
+        patience: Patience,
+    ) -> Result<Identity, Refusal> {
+        let verified = self.counting(token, patience, (), || ()).await;
+        self.tallied(verified)
+    }
+
+    /// The same of a ticket. It is not spent before it is known which tokens count: while no core tells, none spends it either.
+    pub(crate) async fn redeem(
+        &self,
+        core: &CoreClient,
+        ticket: &Ticket,
+        patience: Patience,
+        is_somebodys: impl FnOnce(),
+    ) -> Result<Identity, Refusal> {
+        let redeemed = async {
+            self.revocations.wait(patience).await?;
+            let identity = ticket::redeem(core, ticket).await?;
+            check_times(identity.expires_at, None, now())?;
+            self.check_revoked(identity, patience, is_somebodys).await
+        };
+        let redeemed = redeemed.await;
+        self.tallied(redeemed)
+    }
+
+    fn tallied(&self, verified: Result<Identity, Refusal>) -> Result<Identity, Refusal> {
         match &verified {
             Ok(_) => self.tally.accepted(),
             Err(refusal) => self.tally.refused(*refusal),
@@ -195,6 +229,15 @@ impl Authenticator {
         is_somebodys: impl FnOnce(),
     ) -> Result<Identity, Refusal> {
         let identity = self.verify_holding(token, now(), held).await?;
+        self.check_revoked(identity, patience, is_somebodys).await
+    }
+
+    async fn check_revoked(
+        &self,
+        identity: Identity,
+        patience: Patience,
+        is_somebodys: impl FnOnce(),
+    ) -> Result<Identity, Refusal> {
         if self.revocations.mean(identity.user_id, &identity.token) {
             return Err(Refusal::Revoked);
         }

@@ -14,7 +14,7 @@ pub struct Config {
     pub media_access: MediaAccess,
     pub cors_allow_origin: CorsAllowOrigin,
     pub allowed_origins: AllowedOrigins,
-    /// Close a WebSocket with 1008 when its token expires.
+    /// Close a WebSocket with 1008, or 4401 in the second generation, when its token expires.
     pub close_on_token_expiry: bool,
     pub proxies: Proxies,
     /// Of the public listener; absent for plaintext.
@@ -259,6 +259,12 @@ pub struct Limits {
     /// Marks of what was seen or delivered, a second and user; 0 for no limit.
     pub receipt_rate: u32,
     pub receipt_burst: u32,
+    /// Whether messages can be searched for. The cores index them, the edge tells it.
+    pub search: bool,
+    /// Searches a second and user; 0 for no limit.
+    pub search_rate: u32,
+    /// How often a user tells a peer in a second that they type, or no longer do; 0 for no limit.
+    pub typing_rate: u32,
     pub max_connections_per_user: usize,
     pub max_connections: usize,
     /// At a time.
@@ -293,6 +299,8 @@ pub struct Limits {
     pub store_wait: Duration,
     /// From the start of a drain to the hard stop.
     pub drain_timeout: Duration,
+    /// Of that, the time over which clients of the second generation reconnect.
+    pub drain_spread: Duration,
 }
 
 /// How often something may happen from one address: so many at once, and in any time as long as `period`.
@@ -320,6 +328,9 @@ impl Default for Limits {
             send_burst: 100,
             receipt_rate: 20,
             receipt_burst: 200,
+            search: false,
+            search_rate: 5,
+            typing_rate: 1,
             max_connections_per_user: 16,
             max_connections: 20_000,
             max_uploads_per_user: 4,
@@ -339,6 +350,7 @@ impl Default for Limits {
             outgoing_queue_bytes: 1_048_576,
             store_wait: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
+            drain_spread: Duration::from_secs(5),
         }
     }
 }

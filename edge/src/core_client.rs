@@ -142,6 +142,8 @@ pub(crate) struct CoreClient {
     pub(crate) downloads: AttachmentServiceClient<Transport>,
     /// What is asked for somebody of whom nothing is known.
     pub(crate) lookups: AttachmentServiceClient<Transport>,
+    /// The same of links.
+    pub(crate) links: SessionServiceClient<Transport>,
     /// Without a deadline: an upload is answered when its last byte is stored.
     pub(crate) upload: AttachmentServiceClient<Transport>,
     pub(crate) reach: Arc<Reach>,
@@ -182,6 +184,7 @@ impl CoreClient {
             BoxCloneSyncService::new(bounded)
         };
         let (chat, bulk) = (bounded(Link::Chat), bounded(Link::Bulk));
+        let strangers = bounded(Link::Strangers);
         Self {
             chat: ChatServiceClient::new(chat.clone()),
             attachments: AttachmentServiceClient::new(chat.clone()),
@@ -190,7 +193,8 @@ impl CoreClient {
             sessions: SessionServiceClient::new(chat),
             lists: ChatServiceClient::new(bulk.clone()),
             downloads: AttachmentServiceClient::new(bulk),
-            lookups: AttachmentServiceClient::new(bounded(Link::Strangers)),
+            lookups: AttachmentServiceClient::new(strangers.clone()),
+            links: SessionServiceClient::new(strangers),
             upload: AttachmentServiceClient::new(authorized(Link::Uploads)),
             reach,
             chat_count,

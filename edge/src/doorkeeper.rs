@@ -18,12 +18,14 @@ use crate::{
     auth::{Authenticator, Identity, Refusal},
     client_address::ClientAddress,
     config::Config,
+    core_client::CoreClient,
     error::PublicError,
-    limits::{AddressRates, PATIENCE, Places, TooMuch},
+    limits::{AddressRates, PATIENCE, Place, Places, TooMuch},
     metrics::{AddressLimit, Metrics, RefusalMetrics},
     notice::Notice,
     revocation::Patience,
     strangers::Visitor,
+    ticket::Ticket,
     wire::v2::problem::Problem,
 };
 
@@ -102,12 +104,47 @@ impl Doorkeeper {
         patience: Patience,
     ) -> Result<Identity, TurnedAway> {
         let authenticator = &self.authenticator;
+        let is_cheap = || authenticator.is_cheap(headers, query_token);
+        // Who waits may wait for long.
+        let is_somebodys = || Visitor::become_known(request);
+        let verify =
+            |place| authenticator.authenticate(headers, query_token, patience, place, is_somebodys);
+        self.admit(request, is_cheap, verify).await
+    }
+
+    /// The user of a ticket, which is spent by that. It costs a call of a core.
+    pub(crate) async fn redeem(
+        &self,
+        core: &CoreClient,
+        ticket: &Ticket,
+        request: &Extensions,
+        patience: Patience,
+    ) -> Result<Identity, TurnedAway> {
+        let redeem = |place| async move {
+            let is_somebodys = || Visitor::become_known(request);
+            let redeemed = self.authenticator.redeem(core, ticket, patience, is_somebodys).await;
+            drop(place);
+            redeemed
+        };
+        self.admit(request, || false, redeem).await
+    }
+
+    /// Lets one in whom `verify` lets in, which is given a place where there are few.
+    async fn admit<F>(
+        &self,
+        request: &Extensions,
+        is_cheap: impl FnOnce() -> bool,
+        verify: impl FnOnce(Option<Place<ClientAddress>>) -> F,
+    ) -> Result<Identity, TurnedAway>
+    where
+        F: Future<Output = Result<Identity, Refusal>>,
+    {
         let limit = self.failed_tokens.as_ref().zip(Visitor::address(request));
         let used_up = limit.and_then(|(rates, address)| {
             rates.is_used_up(address).map(|too_much| (address, too_much))
         });
         let place = match used_up {
-            Some((address, too_much)) if !authenticator.is_cheap(headers, query_token) => {
+            Some((address, too_much)) if !is_cheap() => {
                 let begun = Instant::now();
                 let place = self.verifying.take(address, None, begun + PATIENCE).await;
                 let Ok(place) = place else {
@@ -118,11 +155,7 @@ impl Doorkeeper {
             }
             Some(_) | None => None,
         };
-        // Who waits may wait for long.
-        let is_somebodys = || Visitor::become_known(request);
-        let verified =
-            authenticator.authenticate(headers, query_token, patience, place, is_somebodys).await;
-        let refusal = match verified {
+        let refusal = match verify(place).await {
             Ok(identity) => return Ok(identity),
             Err(refusal) => refusal,
         };
@@ -137,7 +170,10 @@ impl Doorkeeper {
             sleep(DELAY).await;
             return Err(self.too_many_failed(address, too_much));
         }
-        audit::refused(&self.audit, refusal, request);
+        if refusal != Refusal::NoTickets {
+            // That is about a core.
+            audit::refused(&self.audit, refusal, request);
+        }
         Err(TurnedAway::Refused(refusal))
     }
 

@@ -15,10 +15,12 @@ use crate::{
     doorkeeper::Doorkeeper,
     limits::Limiter,
     metrics::Metrics,
+    presence::OnlineUsers,
     rest::WaitingMarks,
     revocation::{self, Watcher},
     sends::SendPipeline,
     tasks::Tasks,
+    typing::Typists,
     ws::{SessionContext, WebSockets},
 };
 
@@ -72,13 +74,16 @@ impl Edge {
         let (wait, revocations) = (config.limits.store_wait, authenticator.revocations());
         let sends = SendPipeline::new(&core, in_process, wait, revocations, &tasks, &metrics);
         let sends = Arc::new(sends);
+        let typists = Typists::new(&core, &limiter, revocations, &tasks, metrics.signals.clone());
+        let online = OnlineUsers::default();
         let context = SessionContext::new(
-            &config.limits,
+            &config,
+            &authenticator,
             &known_users,
             &limiter,
-            &sends,
-            metrics.clone(),
-            &tasks,
+            (&sends, typists),
+            (&core, &online),
+            (metrics.clone(), &tasks),
         );
         let doorkeeper = Arc::new(Doorkeeper::new(&config, &authenticator, &metrics));
         let doors = (&authenticator, &doorkeeper);
@@ -91,6 +96,9 @@ impl Edge {
             metrics: metrics.watch.clone(),
             name: revocation::edge_name(),
         };
+        let ended = Arc::clone(&web_sockets);
+        let reporting = online.report(core.clone(), async move { ended.ended().await });
+        tasks.spawn(reporting);
         watcher.begin();
         tasks.spawn(watcher.run());
         let shared = Shared {
@@ -114,6 +122,11 @@ impl Edge {
     /// that change are read within seconds without it.
     pub fn reload_keys(&self) {
         self.shared.authenticator.reload_keys();
+    }
+
+    /// Has the drain that comes close all sockets at once: this process ends because it cannot go on.
+    pub fn hurry(&self) {
+        self.shared.web_sockets.hurry();
     }
 
     /// Has `/readyz` refuse from here on, so that balancers choose others; all is served as before, until the drain.

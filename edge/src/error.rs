@@ -210,7 +210,10 @@ impl From<Failure> for PublicError {
             ErrorReason::MessageNotAllowed
             | ErrorReason::TooLate
             | ErrorReason::ScopeMissing
-            | ErrorReason::TooManyRevocations => Self::internal(failure.message),
+            | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled => Self::internal(failure.message),
             ErrorReason::RangeNotSatisfiable => Self::range_not_satisfiable(),
             ErrorReason::RateLimited => {
                 TooMuch { wait: failure.wait().unwrap_or(RETRY_AFTER) }.into()

@@ -9,7 +9,7 @@
 //! * `ws`: WebSockets, from their handshakes on; `sends`: the pipeline that their messages take to the core.
 //! * `audit`: who was refused, for the audit trail.
 //! * `caller`: who calls; by way of `auth` (the token) and `directory` (what the core knows).
-//! * `revocation`: tokens that were taken away, as a core tells.
+//! * `revocation`: tokens that were taken away, as a core tells; `ticket`: what is shown in the place of a token.
 //! * `limits`: how much a user may do at a time.
 //! * `wire`: the public wire formats, which nothing else writes; `error`: the refusals of REST; `internal_error`: what is
 //!   logged of defects.
@@ -44,6 +44,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod notice;
+mod presence;
 mod request;
 mod rest;
 mod revocation;
@@ -56,7 +57,9 @@ mod stub_core;
 #[cfg(test)]
 mod stub_edge;
 mod tasks;
+mod ticket;
 mod trace;
+mod typing;
 #[cfg(test)]
 mod unused_address;
 mod wire;

@@ -57,6 +57,10 @@ pub(crate) struct Limiter {
     sends: Option<Rates<UserId>>,
     /// Absent for no limit.
     receipts: Option<Rates<UserId>>,
+    /// Absent for no limit.
+    searches: Option<Rates<UserId>>,
+    /// Of each peer. Absent for no limit.
+    typing: Option<Rates<(UserId, UserId)>>,
     held_bytes: Arc<AtomicUsize>,
     /// For want of such memory.
     refused: Counter,
@@ -88,6 +92,9 @@ impl Limiter {
         Self {
             sends: a_second(limits.send_rate, limits.send_burst),
             receipts: a_second(limits.receipt_rate, limits.receipt_burst),
+            searches: a_second(limits.search_rate, limits.search_rate),
+            typing: (limits.typing_rate > 0)
+                .then(|| Rates::new(limits.typing_rate.into(), second, 1)),
             held_bytes,
             refused,
             handshakes: Rates::new(
@@ -137,6 +144,21 @@ impl Limiter {
         (due > now).then_some(due)
     }
 
+    /// Counts a search of the user; a refusal where there were too many of late.
+    pub(crate) fn search(&self, user: UserId) -> Result<(), TooMuch> {
+        let Some(searches) = &self.searches else { return Ok(()) };
+        let spent = searches.spend(user, 1, Instant::now(), Duration::ZERO);
+        self.hit(Limit::Searches, spent).map(drop)
+    }
+
+    /// When a user may tell a peer again that they type, or no longer do, if that has to wait.
+    pub(crate) fn typing(&self, user: UserId, peer: UserId) -> Option<Instant> {
+        let now = Instant::now();
+        // One at a time is told of each peer: none waits for longer than that.
+        let due = self.typing.as_ref()?.spend((user, peer), 1, now, PATIENCE).unwrap_or(now);
+        (due > now).then_some(due)
+    }
+
     /// Room for a command that waits for the rate, free again when it is dropped.
     pub(crate) fn hold(&self, bytes: usize) -> Option<HeldMemory> {
         let held = HeldMemory { all: Arc::clone(&self.held_bytes), bytes };
@@ -161,6 +183,15 @@ impl Limiter {
         }
         self.hits.count(Limit::Handshakes);
         Some(TooMuch { wait })
+    }
+
+    /// Counts one that comes later, unless the user has had enough.
+    pub(crate) fn take_handshake(&self, user: UserId) -> Result<(), TooMuch> {
+        if let Some(too_much) = self.has_too_many_handshakes(user) {
+            return Err(too_much);
+        }
+        self.count_handshake(user);
+        Ok(())
     }
 
     /// Counts a handshake that succeeds.
@@ -216,8 +247,9 @@ impl Limiter {
     /// Drops what is kept of users who have done nothing for a while. To be called regularly.
     pub(crate) fn forget_idle(&self) {
         let bytes = [&self.upload_bytes_a_day, &self.upload_bytes_a_second];
-        let all = bytes.into_iter().chain([&self.sends, &self.receipts]).flatten();
+        let all = bytes.into_iter().chain([&self.sends, &self.receipts, &self.searches]).flatten();
         all.chain([&self.handshakes]).for_each(Rates::forget_idle);
+        self.typing.iter().for_each(Rates::forget_idle);
     }
 }
 
@@ -283,9 +315,21 @@ mod tests {
         assert_eq!(now.elapsed(), Duration::from_millis(400));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn as_many_searches_as_the_rate_may_come_at_once() {
+        let limiter = limiter(|_| ());
+        let searched = (0..9).filter(|_| limiter.search(ALICE).is_ok()).count();
+        assert_eq!(searched, 5);
+        let wait = Duration::from_millis(200);
+        assert_eq!(limiter.search(ALICE), Err(TooMuch { wait }));
+        tokio::time::advance(wait).await;
+        assert_eq!(limiter.search(ALICE), Ok(()));
+    }
+
     #[tokio::test]
     async fn rate_zero_is_no_limit() {
-        let limiter = limiter(|config| config.send_rate = 0);
+        let limiter = limiter(|config| (config.send_rate, config.search_rate) = (0, 0));
+        assert!((0..10_000).all(|_| limiter.search(ALICE).is_ok()));
         assert!((0..10_000).all(|_| limiter.send(ALICE, Instant::now()) == Ok(None)));
         assert!(limiter.send_in_turn(ALICE).await.is_ok());
         limiter.forget_idle();

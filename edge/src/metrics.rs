@@ -3,13 +3,15 @@
 //!
 //! docs/METRICS.md tells what each metric means, and what to do about it.
 //!
-//! * [`sends`]: what users send; [`deliveries`]: what they receive; [`sockets`]: their connections.
+//! * [`sends`]: what users send; [`deliveries`]: what they receive; [`signals`]: what
+//!   they do just now; [`sockets`]: their connections.
 //! * [`refusals`]: what is refused; [`keys`]: what access tokens are verified by.
 
 mod deliveries;
 mod keys;
 mod refusals;
 mod sends;
+mod signals;
 mod sockets;
 
 use netrox_metrics::{By, Queues, Registry};
@@ -21,6 +23,7 @@ pub(crate) use self::{
     keys::{Fetch, KeyMetrics, WatchMetrics},
     refusals::{AddressLimit, Limit, RefusalMetrics},
     sends::{SendKind, SendMetrics, SendRefusal},
+    signals::{ShedSignal, SignalMetrics},
     sockets::{Close, SocketMetrics},
 };
 
@@ -29,6 +32,7 @@ pub(crate) use self::{
 pub struct Metrics {
     pub(crate) sends: SendMetrics,
     pub(crate) deliveries: DeliveryMetrics,
+    pub(crate) signals: SignalMetrics,
     pub(crate) sockets: SocketMetrics,
     pub(crate) refusals: RefusalMetrics,
     pub(crate) keys: KeyMetrics,
@@ -42,6 +46,7 @@ impl Default for Metrics {
         Self {
             sends: SendMetrics::default(),
             deliveries: DeliveryMetrics::default(),
+            signals: SignalMetrics::default(),
             sockets: SocketMetrics::default(),
             refusals: RefusalMetrics::default(),
             keys: KeyMetrics::default(),
@@ -59,6 +64,7 @@ impl Metrics {
         let Self {
             sends,
             deliveries,
+            signals,
             sockets,
             refusals,
             keys,
@@ -68,6 +74,7 @@ impl Metrics {
         } = &metrics;
         sends.register(registry);
         deliveries.register(registry);
+        signals.register(registry);
         sockets.register(registry);
         refusals.register(registry);
         keys.register(registry);

@@ -95,6 +95,12 @@ impl Revocations {
         token: &TokenMark,
         patience: Patience,
     ) -> Result<(), Refusal> {
+        self.wait(patience).await?;
+        if self.mean(user, token) { Err(Refusal::Revoked) } else { Ok(()) }
+    }
+
+    /// Until it is known which tokens count.
+    pub(crate) async fn wait(&self, patience: Patience) -> Result<(), Refusal> {
         if !self.is_known() {
             let in_time = timeout(patience.0, self.known()).await.is_ok();
             // What wakes it may have come just then.
@@ -102,7 +108,7 @@ impl Revocations {
                 return Err(Refusal::RevocationsUnknown);
             }
         }
-        if self.mean(user, token) { Err(Refusal::Revoked) } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether the token is one of those that were taken away, as far as is known.

@@ -92,6 +92,21 @@ pub(crate) enum SendCommand {
     Block(Block),
 }
 
+impl SendCommand {
+    /// To whom it is written.
+    pub(crate) fn receiver(&self) -> Option<UserId> {
+        match self {
+            Self::Message { receiver, .. } => Some(*receiver),
+            Self::NamedMessage(message) => Some(message.receiver),
+            Self::Dispatch { .. }
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::Mark(_)
+            | Self::Block(_) => None,
+        }
+    }
+}
+
 /// A message whose client can repeat it by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamedMessage {

@@ -21,13 +21,14 @@ use netrox_proto::{
     ids::UserId,
     v1::{
         BlockUserResponse, DeleteMessageResponse, DispatchAttachmentResponse, EnsureUserRequest,
-        ErrorReason, Failure, ListMessagesRequest, ListMessagesResponse, ListThreadsRequest,
-        ListThreadsResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest,
-        SendMessagesResponse, SubscribeResponse, UnblockUserResponse,
-        attachment_service_server::AttachmentServiceServer, chat_service_server::ChatServiceServer,
-        directory_service_server::DirectoryServiceServer,
-        send_messages_request::Request as Command, send_messages_response::Result as Answer,
-        session_service_server::SessionServiceServer,
+        ErrorReason, Event, Failure, ListMessagesRequest, ListMessagesResponse, ListThreadsRequest,
+        ListThreadsResponse, Presence, ReportSocketsRequest, SendMessageRequest,
+        SendMessageResponse, SendMessagesRequest, SendMessagesResponse, SetTypingRequest,
+        SubscribeResponse, Typing, UnblockUserResponse, WatchPresenceRequest,
+        WatchPresenceResponse, attachment_service_server::AttachmentServiceServer,
+        chat_service_server::ChatServiceServer, directory_service_server::DirectoryServiceServer,
+        event::Change, send_messages_request::Request as Command,
+        send_messages_response::Result as Answer, session_service_server::SessionServiceServer,
     },
 };
 use tokio::sync::{Notify, mpsc};
@@ -38,7 +39,7 @@ use self::feed::Feeds;
 pub(crate) use self::{
     attachments::{StoredFile, Upload},
     second::{Asked, Second},
-    session::Watches,
+    session::{Tickets, Watches, ticket},
 };
 use crate::{
     config::{AllowedOrigins, Config, CorsAllowOrigin, Jwt, JwtKey, Limits, MediaAccess, Proxies},
@@ -120,6 +121,46 @@ pub(crate) struct State {
     /// It says of itself that it does not serve.
     pub(crate) is_unhealthy: bool,
     pub(crate) watches: Watches,
+    pub(crate) tickets: Tickets,
+    /// Who was said to type to whom, or no more.
+    pub(crate) typing: Vec<SetTypingRequest>,
+    /// What those are refused with.
+    pub(crate) typing_failure: Option<Failure>,
+    pub(crate) presence: StubPresence,
+}
+
+/// Who is online, and who watches.
+#[derive(Default)]
+pub(crate) struct StubPresence {
+    pub(crate) online: HashSet<String>,
+    pub(crate) hidden: HashSet<String>,
+    /// What was watched, with where what changes goes.
+    pub(crate) watches: Vec<(WatchPresenceRequest, Sender<WatchPresenceResponse>)>,
+    /// What edges reported.
+    pub(crate) reports: Vec<ReportSocketsRequest>,
+    /// What calls are refused with.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl StubPresence {
+    pub(crate) fn of(&self, peer: &str) -> Presence {
+        let online = self.online.contains(peer);
+        Presence { peer_id: peer.to_owned(), online, last_seen: None }
+    }
+
+    /// Tells those who watch.
+    pub(crate) fn set(&mut self, peer: UserId, online: bool) {
+        let peer = peer.to_string();
+        if online {
+            self.online.insert(peer.clone());
+        } else {
+            self.online.remove(&peer);
+        }
+        let response = WatchPresenceResponse { presences: vec![self.of(&peer)], users: Vec::new() };
+        self.watches.retain(|(request, sender)| {
+            !request.peer_ids.contains(&peer) || sender.try_send(Ok(response.clone())).is_ok()
+        });
+    }
 }
 
 /// The stream that answers a request.
@@ -182,6 +223,13 @@ impl StubCore {
 
     pub(crate) fn remove_user(&self, user: UserId) {
         self.change(|state| state.users.remove(&user.to_string()));
+    }
+
+    /// Somebody types, or no longer.
+    pub(crate) fn types(&self, from: UserId, to: UserId, typing: bool) {
+        let change = Change::Typing(Typing { peer_id: from.to_string(), typing });
+        let event = Event { change: Some(change), ..Event::default() };
+        self.change(|state| state.signal(&to.to_string(), &event));
     }
 
     /// A message of somebody elsewhere; several come in one response.
@@ -278,6 +326,18 @@ impl State {
         }
     }
 
+    /// Tells those who want more than what documented clients do.
+    fn signal(&mut self, user: &str, event: &Event) {
+        for subscriber in &self.subscribers {
+            if subscriber.user == user && !subscriber.received_only {
+                let response =
+                    SubscribeResponse { events: vec![event.clone()], ..Default::default() };
+                // Who has left is not told.
+                let _ = subscriber.sender.try_send(Ok(response));
+            }
+        }
+    }
+
     fn take(&mut self, request: SendMessagesRequest, stream: &Sender<SendMessagesResponse>) {
         self.received.push(request.clone());
         let request_id = request.request_id;
@@ -356,6 +416,11 @@ impl State {
 
     fn epoch(&self) -> String {
         self.epoch.unwrap_or(EPOCH).to_owned()
+    }
+
+    fn refuse_presence(&self) -> Result<(), Status> {
+        self.refuse_if_down()?;
+        self.presence.failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     fn refuse_if_down(&self) -> Result<(), Status> {

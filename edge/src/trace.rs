@@ -129,7 +129,8 @@ pub(crate) fn delivery(user: UserId, event: &Event) -> Option<Span> {
     span.show("user.id", user);
     match &event.change {
         Some(Change::Message(message)) => span.set("message.id", message.id),
-        Some(Change::Thread(_)) | None => {}
+        Some(Change::Thread(_) | Change::Typing(_) | Change::Presence(_) | Change::User(_))
+        | None => {}
     }
     Some(span)
 }

@@ -8,7 +8,7 @@ mod json;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, time::Duration};
 
 use netrox_metrics::Word;
 use netrox_proto::{
@@ -54,8 +54,34 @@ pub(crate) enum Request {
     Command(SendCommand),
     /// It may wait, and become one with a later one.
     Mark(Mark),
+    /// To go on under another token.
+    TokenRefresh(ShownToken),
+    /// The same.
+    Typing(Typing),
+    /// Be told of the presence of these, and of nobody else.
+    Watch(Vec<UserId>),
+    /// Be online to nobody, or to peers.
+    Hide(bool),
     /// An answer.
     Ping,
+}
+
+/// An access token that a client shows on its connection.
+#[derive(PartialEq, Eq)]
+pub(crate) struct ShownToken(pub(crate) String);
+
+/// Tokens stay out of logs.
+impl std::fmt::Debug for ShownToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShownToken")
+    }
+}
+
+/// Whether the user types to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Typing {
+    pub(crate) peer: UserId,
+    pub(crate) typing: bool,
 }
 
 /// What the answer to a frame repeats of it. Nothing in the first generation.
@@ -156,6 +182,46 @@ impl Generation {
             // Documented clients are told of refusals alone.
             Self::V1 => None,
             Self::V2 => v2::server_frame::sent(echo.0.as_ref()?, sent),
+        }
+    }
+
+    /// The frame that tells a client that it goes on under its new token, if it is told.
+    pub(crate) fn refreshed(self, echo: &Echo, expires_at: i64) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::refreshed(echo.0.as_ref()?, expires_at),
+        }
+    }
+
+    /// The frame that tells a client that its token expires, if it is told.
+    pub(crate) fn token_expiring(self, in_s: u64) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => Some(v2::server_frame::token_expiring(in_s)),
+        }
+    }
+
+    /// The frame that tells a client when to connect anew, if it is told.
+    pub(crate) fn reconnect(self, after: Duration) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => Some(v2::server_frame::reconnect(after)),
+        }
+    }
+
+    /// The same of what has no more to tell.
+    pub(crate) fn acknowledged(self, echo: &Echo) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::acknowledged(echo.0.as_ref()?),
+        }
+    }
+
+    /// The same of how those are whom the client watches from here on.
+    pub(crate) fn watched(self, echo: &Echo, presences: &[proto::Presence]) -> Option<Utf8Bytes> {
+        match self {
+            Self::V1 => None,
+            Self::V2 => v2::server_frame::watched(echo.0.as_ref()?, presences),
         }
     }
 

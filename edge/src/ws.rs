@@ -6,6 +6,7 @@
 //! * `sockets`: all connections, by user; `places`: how many there may be.
 //! * `feed`: what a user receives; `members`: the connections that belong to them; `subscription`: the one to the core;
 //!   `position`: how far it is; `lingering`: feeds that were left; `delivery`: from it to each connection.
+//! * `spread`: when each client is to connect anew before a drain.
 //! * `following`: the stream that a connection of the second generation has of its own.
 //! * `client_closes`: with which codes clients close.
 //! * `admitted`: what is kept of who connects; `ending`: connections that are to end for it.
@@ -26,11 +27,19 @@ mod position;
 mod queue;
 mod session;
 mod sockets;
+mod spread;
 mod subscription;
 
 pub(crate) use self::{handshake::handshake, session::SessionContext};
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use netrox_audit::Audit;
 use tokio::time::timeout;
@@ -47,14 +56,16 @@ use crate::{
 
 /// The WebSockets of an edge, from their handshakes on.
 pub(crate) struct WebSockets {
+    core: CoreClient,
     authenticator: Arc<Authenticator>,
     doorkeeper: Arc<Doorkeeper>,
     tasks: Tasks,
     sockets: Arc<Sockets>,
     refused: RefusedHandshakes,
     context: Arc<SessionContext>,
+    /// A drain closes all at once.
+    hurries: AtomicBool,
     allowed_origins: AllowedOrigins,
-    close_on_token_expiry: bool,
     audit: Audit,
     /// The operator is told of requests for a WebSocket that lack `Upgrade`.
     lost_upgrade: Notice,
@@ -70,7 +81,7 @@ impl WebSockets {
         context: SessionContext,
         tasks: &Tasks,
     ) -> Self {
-        let SessionContext { known_users, metrics, .. } = &context;
+        let SessionContext { known_users, metrics, online, .. } = &context;
         let sockets = Sockets::new(
             &config.limits,
             Subscriptions::new(
@@ -79,20 +90,21 @@ impl WebSockets {
                 metrics.clone(),
             ),
             Arc::clone(known_users),
-            metrics.clone(),
+            (metrics.clone(), online.clone()),
             tasks.clone(),
         );
         let sockets = Arc::new(sockets);
         tasks.spawn(Arc::clone(&sockets).stop_left());
         Self {
+            core: core.clone(),
             authenticator: Arc::clone(authenticator),
             doorkeeper: Arc::clone(doorkeeper),
             tasks: tasks.clone(),
             sockets,
             refused: RefusedHandshakes::default(),
             context: Arc::new(context),
+            hurries: AtomicBool::new(false),
             allowed_origins: config.allowed_origins.clone(),
-            close_on_token_expiry: config.close_on_token_expiry,
             audit: config.audit.clone(),
             lost_upgrade: Notice::default(),
             refused_origin: Notice::default(),
@@ -109,19 +121,26 @@ impl WebSockets {
         self.context.client_closes.tell();
     }
 
-    /// Waits for the drain of the edge, ends the sessions with 1001, and after them the pipeline of what
-    /// they sent. What waits for a core or database that is away waits for most of the drain: the rest is for what its senders
-    /// are told.
+    /// Has a drain that begins later close all at once: nobody is told to come back elsewhere before.
+    pub(crate) fn hurry(&self) {
+        self.hurries.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the drain of the edge, ends the sessions with 1001, spread over a while where their clients are told, and after
+    /// them the pipeline of what they sent. What waits for a core or database that is away waits for most of the drain, and as
+    /// long as somebody is served: the rest is for what its senders are told.
     pub(crate) async fn drain(self: Arc<Self>) {
         let SessionContext { sends, config, .. } = &*self.context;
         self.tasks.draining().cancelled().await;
+        let hurries = self.hurries.load(Ordering::Relaxed);
+        let served_for = if hurries { Duration::ZERO } else { self.sockets.drain_takes() };
         let drained = async {
-            self.sockets.drain().await;
+            self.sockets.drain(hurries).await;
             sends.close();
             sends.ended().await;
         };
         let mut drained = pin!(drained);
-        let patience = config.drain_timeout * 7 / 10;
+        let patience = (config.drain_timeout * 7 / 10).max(served_for);
         if timeout(patience, &mut drained).await.is_err() {
             sends.lose_patience();
             drained.await;

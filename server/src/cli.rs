@@ -53,7 +53,9 @@ pub(crate) use self::{
         DEFAULT_TYPE_CLAIM, DEFAULT_USER_CLAIM, JwtClaimArgs, JwtKeyArgs, JwtSecretArgs,
         UserIdKind, check_claims, parse_type_claim, parse_user_claim,
     },
-    limits::{CommonLimitArgs, DrainArgs, EdgeLimitArgs, WaitArgs},
+    limits::{
+        CommonLimitArgs, DrainArgs, EdgeLimitArgs, SPREAD_ALONE, SPREAD_AMONG_EDGES, WaitArgs,
+    },
     log::{LogArgs, LogFilter, LogFormat},
     migrate::MigrateArgs,
     pages::{CompletionsArgs, ManArgs, Shell},

@@ -142,6 +142,9 @@ impl Service {
         if let Some(core) = &core {
             core.server.hurry();
         }
+        if let Some(edge) = edge.as_ref().filter(|_| outcome.is_err()) {
+            edge.server.hurry();
+        }
         // The edge first: what its sockets have in flight still needs the core.
         let drained = time::timeout(drain_timeout, async {
             if let Some(edge) = edge {

@@ -27,7 +27,10 @@ pub(crate) use self::{
 use self::{storage::Storage, tls::TlsFiles, traces::traces};
 use crate::{
     admin::AdminSettings,
-    cli::{CoreArgs, DataDirArgs, EdgeArgs, LogArgs, ServeArgs, Serving, StorageArgs},
+    cli::{
+        CoreArgs, DataDirArgs, EdgeArgs, LogArgs, SPREAD_ALONE, SPREAD_AMONG_EDGES, ServeArgs,
+        Serving, StorageArgs,
+    },
     secret::{DataDir, Purpose, Warnings},
     sources::{SettingError, Sources},
     welcome::{Schemes, Welcome},
@@ -129,7 +132,7 @@ pub(crate) fn serve(
     sources: Sources,
     purpose: Purpose,
 ) -> Result<Settings, SettingError> {
-    args.limits.check(&args.common, &sources)?;
+    args.limits.check(&args.common, &args.drain, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut data_dir = data_dir(&args.data_dir, &args.storage, purpose);
@@ -147,7 +150,7 @@ pub(crate) fn serve(
     args.grpc.warn(grpc_tls.is_some(), &mut warnings);
     let services = services::read(&args.services, &sources, &mut warnings)?;
 
-    let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+    let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, SPREAD_ALONE);
     let drain_delay = args.http.drain_delay;
     let schemes = Schemes { http: http_tls.is_some(), grpc: grpc_tls.is_some() };
     let user_ids = jwt.jwt.issuers.first().map(|issuer| issuer.user_ids.clone());
@@ -228,14 +231,15 @@ pub(crate) fn core(
 }
 
 pub(crate) fn edge(args: EdgeArgs, sources: Sources) -> Result<Settings, SettingError> {
-    args.limits.check(&args.common, &sources)?;
+    args.limits.check(&args.common, &args.drain, &sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut keys = Keys::new(&sources, None, &mut warnings);
     let service_tokens = keys.service_tokens(&args.service_token)?;
     let jwt = keys.jwt(&args.jwt_key, &args.jwt_claims)?;
 
-    let edge_limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+    let edge_limits =
+        args.limits.to_limits(&args.common, &args.wait, &args.drain, SPREAD_AMONG_EDGES);
     let drain_delay = args.http.drain_delay;
     let cores = args.core.core.0;
     let mut tls = TlsFiles::new(&sources, &mut warnings);

@@ -106,7 +106,9 @@ fn of_event(event: &Event) -> Value {
     let (kind, what) = match &event.change {
         Some(Change::Message(message)) => ("message", of_message(message)),
         Some(Change::Thread(state)) => ("thread", of_state(state)),
-        None => ("unknown", Value::Null),
+        Some(Change::Typing(_) | Change::Presence(_) | Change::User(_)) | None => {
+            ("unknown", Value::Null)
+        }
     };
     json!({ "seq": event.seq, "first_seq": event.first_seq, "event": kind, kind: what })
 }
@@ -123,6 +125,8 @@ fn in_words(event: &Event, value: &Value) -> String {
             format!("{} message {what} {}", event.seq, value["message"])
         }
         Some(Change::Thread(_)) => format!("{} thread {}", event.seq, value["thread"]),
-        None => format!("{} of a kind that this program does not know", event.seq),
+        Some(Change::Typing(_) | Change::Presence(_) | Change::User(_)) | None => {
+            format!("{} of a kind that this program does not know", event.seq)
+        }
     }
 }

@@ -8,11 +8,13 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 26] = [
+const PAGES: [&str; 29] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "clients/conformance/README.md",
+    "clients/python/README.md",
     "clients/typescript/README.md",
     "docs/ACCESS.md",
     "docs/AUDIT-LOG.md",
@@ -31,6 +33,7 @@ const PAGES: [&str; 26] = [
     "docs/PERFORMANCE.md",
     "docs/PERFORMANCE-HISTORY.md",
     "docs/PROXIES.md",
+    "docs/SEARCH.md",
     "docs/SECURITY-MODEL.md",
     "docs/TLS.md",
     "docs/UPGRADING.md",

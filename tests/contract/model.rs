@@ -625,6 +625,9 @@ impl Held {
                     self.states.insert(state.peer_id.clone(), state);
                 }
             }
+            other @ (Change::Typing(_) | Change::Presence(_) | Change::User(_)) => {
+                panic!("nobody asked for it: {other:?}")
+            }
         }
     }
 

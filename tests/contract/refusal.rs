@@ -19,7 +19,9 @@ fn documented_code(reason: ErrorReason) -> Code {
         | ErrorReason::UserUnknown
         | ErrorReason::MessageNotFound
         | ErrorReason::AttachmentNotFound
-        | ErrorReason::ThreadNotFound => Code::NotFound,
+        | ErrorReason::ThreadNotFound
+        | ErrorReason::TicketUnknown
+        | ErrorReason::TicketExpired => Code::NotFound,
         ErrorReason::MessageNotAllowed | ErrorReason::ScopeMissing => Code::PermissionDenied,
         ErrorReason::UserDeleted | ErrorReason::TooLate => Code::FailedPrecondition,
         ErrorReason::RangeNotSatisfiable | ErrorReason::EpochChanged => Code::OutOfRange,
@@ -30,6 +32,7 @@ fn documented_code(reason: ErrorReason) -> Code {
         ErrorReason::OutcomeUnknown => Code::Unknown,
         ErrorReason::Internal => Code::Internal,
         ErrorReason::Overtaken => Code::Aborted,
+        ErrorReason::NotEnabled => Code::Unimplemented,
         ErrorReason::RateLimited
         | ErrorReason::StorageQuotaExceeded
         | ErrorReason::TooManyRevocations => Code::ResourceExhausted,

@@ -24,15 +24,16 @@ const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
 fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
-        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "UploadAttachment"
-        | "DispatchAttachment" => &["send", "edge"],
-        "ListBlocks" | "GetThread" | "GetSend" | "GetMessage" | "ListMessages" | "ListThreads"
-        | "Subscribe" | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
+        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "SetPresence"
+        | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
+        "ListBlocks" | "SearchMessages" | "GetThread" | "GetSend" | "GetMessage"
+        | "ListMessages" | "ListThreads" | "Subscribe" | "GetPresence" | "WatchPresence"
+        | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],
         "EnsureUser" | "GetUsers" => &["directory", "edge"],
         "ListUsers" | "UpsertUsers" => &["directory"],
         "DeleteUser" | "RevokeTokens" | "EndSessions" | "ListSessions" | "GetUserRecord"
         | "ExportUser" | "TapUser" => &["admin"],
-        "WatchSessions" => &["edge"],
+        "WatchSessions" | "ReportSockets" | "CreateTicket" | "RedeemTicket" => &["edge"],
         other => panic!("{other} needs a scope"),
     }
 }
@@ -63,7 +64,8 @@ impl File {
     }
 
     async fn core(&self) -> Core {
-        Core::launch(Core::builder().set("service-tokens-file", self.path())).await
+        let builder = Core::builder().set("search", "true");
+        Core::launch(builder.set("service-tokens-file", self.path())).await
     }
 }
 

@@ -388,7 +388,12 @@ async fn all_subscribers_see_the_same_sequence() {
     let history = core.history(&ada, &bob).await.expect("a history");
     let seen = sequences[0].iter().map(|event| match &event.change {
         Some(Change::Message(message)) => message.clone(),
-        other @ (Some(Change::Thread(_)) | None) => panic!("no message: {other:?}"),
+        other @ (Some(
+            Change::Thread(_) | Change::Typing(_) | Change::Presence(_) | Change::User(_),
+        )
+        | None) => {
+            panic!("no message: {other:?}")
+        }
     });
     assert_eq!(seen.collect::<Vec<_>>(), history);
 }

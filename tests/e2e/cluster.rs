@@ -9,3 +9,4 @@ mod partition;
 mod postgres;
 mod process;
 mod scene;
+mod upgrade;

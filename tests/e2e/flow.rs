@@ -87,7 +87,8 @@ pub(crate) struct Mark {
 pub(crate) struct Flow {
     cast: Arc<Cast>,
     ledger: Arc<Ledger>,
-    second: Second,
+    /// Absent where the program knows no second generation.
+    second: Option<Second>,
     /// Files of others, from before.
     other_files: HashSet<String>,
     sending: CancellationToken,
@@ -99,6 +100,21 @@ impl Flow {
     /// Starts traffic over these edges. `answered` where clients keep their connections over all that
     /// is going to happen: then nothing may be lost without a word.
     pub(crate) async fn start(chat: &TestChat, edges: &[Edge], answered: bool, seed: u64) -> Self {
+        Self::begin(chat, edges, answered, true, seed).await
+    }
+
+    /// The same of documented clients alone.
+    pub(crate) async fn start_documented(chat: &TestChat, edges: &[Edge], seed: u64) -> Self {
+        Self::begin(chat, edges, false, false, seed).await
+    }
+
+    async fn begin(
+        chat: &TestChat,
+        edges: &[Edge],
+        answered: bool,
+        has_second: bool,
+        seed: u64,
+    ) -> Self {
         let users = async |name: &'static str, count: usize| {
             let mut users = Vec::new();
             for number in 0..count {
@@ -125,7 +141,10 @@ impl Flow {
             tasks.spawn(until(receiving.clone(), task));
         }
         ledger.all_connected().await;
-        let second = Second::start(chat, edges, &sending, &receiving, &mut tasks).await;
+        let second = match has_second {
+            true => Some(Second::start(chat, edges, &sending, &receiving, &mut tasks).await),
+            false => None,
+        };
         for index in 0..SENDERS {
             let window = if index < PATIENT_SENDERS { 1 } else { WINDOW };
             tasks.spawn(client::send(
@@ -188,7 +207,8 @@ impl Flow {
 
     /// How many requests were answered with this code.
     pub(crate) fn refused(&self, code: &str) -> usize {
-        let second = self.second.errors().get(code).copied().unwrap_or(0);
+        let errors = self.second.as_ref().map(Second::errors).unwrap_or_default();
+        let second = errors.get(code).copied().unwrap_or(0);
         self.ledger.refused_with(code) + second
     }
 
@@ -230,8 +250,9 @@ impl Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let (first, second) = (self.ledger.summary(), self.second.summary());
-            let last = self.second.last_frames();
+            let first = self.ledger.summary();
+            let second = self.second.as_ref().map(Second::summary).unwrap_or_default();
+            let last = self.second.as_ref().map(Second::last_frames).unwrap_or_default();
             last_words::note(format!("the traffic: {first}; second generation: {second}\n{last}"));
         }
     }

@@ -76,6 +76,10 @@ async fn everything_passes(kind: Kind) {
     client.edge().get("/chat/get-user-threads/").send().await.assert_failure(401);
     let refused = client.edge().get("/ws/chat/room/?token=wrong").websocket().send().await;
     refused.assert_failure(401);
+    let refused = "/ws/chat/room/?protocol=2&ticket=wrong-ticket";
+    client.edge().get(refused).websocket().send().await;
+    let wrong = format!("/mediafiles/attachments/a.txt?signature={}", "wrong-signature-".repeat(8));
+    assert_eq!(client.edge().get(&wrong).send().await.status, 404);
 
     // The largest file, and one that is too large.
     let stored = client.edge().store(&ada, form(&bob, 25 * MIB)).await;
@@ -135,7 +139,9 @@ fn no_token_is_logged(proxy: &ReverseProxy) {
     let logs = proxy.logs();
     assert!(logs.contains("/ws/chat/room/") && logs.contains("/mediafiles/"), "{logs}");
     // Every JWT begins so.
-    assert!(!logs.contains("eyJ") && !logs.contains("token=wrong"), "{logs}");
+    for secret in ["eyJ", "token=wrong", "wrong-ticket", "wrong-signature"] {
+        assert!(!logs.contains(secret), "{secret}: {logs}");
+    }
 }
 
 /// An edge drains and ends while clients come and go: its sockets are closed as it closes them, and nothing else is

@@ -24,6 +24,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 mod blocks;
+mod search;
 
 each![
     ; serve: a_chat_goes_through_both_engines_and_comes_back_the_same,

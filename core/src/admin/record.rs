@@ -8,6 +8,7 @@ use crate::{
 };
 
 const MICROS_A_SECOND: i64 = 1_000_000;
+const MICROS_A_MINUTE: i64 = 60_000_000;
 
 pub(super) struct Found {
     pub(super) user: UserRow,
@@ -21,6 +22,8 @@ pub(super) async fn find(store: &Store, id: UserId) -> Result<Found, Error> {
     let key = id.0.as_bytes();
     let revoked = store.find_notice(NoticeKind::TokensOfUser, key).await?;
     let ended = store.find_notice(NoticeKind::SessionsOfUser, key).await?;
+    let hides_presence = store.is_hidden(user.key).await?;
+    let minute = store.last_seen(&[id]).await?.remove(&id);
     let of_seconds = |seconds: i64| timestamp(seconds.saturating_mul(MICROS_A_SECOND));
     let record = v1::UserRecord {
         user: Some(user.clone().into()),
@@ -34,6 +37,8 @@ pub(super) async fn find(store: &Store, id: UserId) -> Result<Found, Error> {
         }),
         sessions_ended: ended.map(|noted| timestamp(noted.cutoff)),
         last_seq: facts.last_seq.cast_unsigned(),
+        hides_presence,
+        last_seen: minute.map(|minute| timestamp(minute.saturating_mul(MICROS_A_MINUTE))),
     };
     Ok(Found { user, record })
 }

@@ -10,7 +10,8 @@ pub(super) fn redacted(mut response: v1::SubscribeResponse) -> v1::SubscribeResp
     for event in &mut response.events {
         match &mut event.change {
             Some(Change::Message(message)) => redact(message),
-            Some(Change::Thread(_)) | None => {}
+            Some(Change::Thread(_) | Change::Typing(_) | Change::Presence(_) | Change::User(_))
+            | None => {}
         }
     }
     response

@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 31] = [
+const METHODS: [Method; 39] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -108,7 +108,12 @@ const METHODS: [Method; 31] = [
     both("/netrox.chat.v1.ChatService/MarkDelivered", Scope::Send),
     both("/netrox.chat.v1.ChatService/BlockUser", Scope::Send),
     both("/netrox.chat.v1.ChatService/UnblockUser", Scope::Send),
+    both("/netrox.chat.v1.ChatService/SetTyping", Scope::Send),
+    both("/netrox.chat.v1.ChatService/SetPresence", Scope::Send),
+    both("/netrox.chat.v1.ChatService/GetPresence", Scope::Read),
+    both("/netrox.chat.v1.ChatService/WatchPresence", Scope::Read),
     both("/netrox.chat.v1.ChatService/ListBlocks", Scope::Read),
+    both("/netrox.chat.v1.ChatService/SearchMessages", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetThread", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetSend", Scope::Read),
     both("/netrox.chat.v1.ChatService/GetMessage", Scope::Read),
@@ -128,6 +133,9 @@ const METHODS: [Method; 31] = [
     services("/netrox.chat.v1.SessionService/EndSessions", Scope::Admin),
     services("/netrox.chat.v1.SessionService/ListSessions", Scope::Admin),
     both("/netrox.chat.v1.SessionService/WatchSessions", Scope::Edge),
+    both("/netrox.chat.v1.SessionService/CreateTicket", Scope::Edge),
+    both("/netrox.chat.v1.SessionService/RedeemTicket", Scope::Edge),
+    both("/netrox.chat.v1.SessionService/ReportSockets", Scope::Edge),
     services("/netrox.chat.v1.AdminService/GetUserRecord", Scope::Admin),
     services("/netrox.chat.v1.AdminService/ExportUser", Scope::Admin),
     services("/netrox.chat.v1.AdminService/TapUser", Scope::Admin),

@@ -5,11 +5,12 @@ use std::{marker::PhantomData, sync::Arc};
 use netrox_proto::v1;
 use tokio::sync::oneshot;
 
-use super::write::Verb;
+use super::{ticket::Spent, write::Verb};
 use crate::{
     error::Error,
     store::{
         batch::StoredMessage,
+        search::Built,
         session::Noted,
         user::{UserKey, UserRow},
     },
@@ -30,6 +31,8 @@ pub(crate) enum Written {
     Marked(Marked),
     Users(Vec<UserRow>),
     Noted(Noted),
+    Built(Built),
+    Spent(Spent),
     Nothing,
 }
 
@@ -112,6 +115,20 @@ impl Answer for Noted {
     fn from_written(written: Written) -> Option<Self> {
         let Written::Noted(noted) = written else { return None };
         Some(noted)
+    }
+}
+
+impl Answer for Built {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Built(built) = written else { return None };
+        Some(built)
+    }
+}
+
+impl Answer for Spent {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Spent(spent) = written else { return None };
+        Some(spent)
     }
 }
 

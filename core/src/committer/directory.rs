@@ -28,6 +28,22 @@ pub(crate) struct UpsertUsers(pub(crate) Vec<UserChange>);
 #[derive(Debug)]
 pub(crate) struct DeleteUser(pub(crate) UserId);
 
+/// Whether a user is online to nobody from now on.
+#[derive(Debug)]
+pub(crate) struct Hide {
+    pub(crate) user: UserId,
+    pub(crate) hides: bool,
+}
+
+impl Verb for Hide {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        let Self { user, hides } = self;
+        Write::Directory(DirectoryWrite::Hide { user, hides })
+    }
+}
+
 impl Verb for UpsertUsers {
     type Answer = Vec<UserRow>;
 
@@ -84,6 +100,16 @@ pub(super) async fn write(
                 answers.set(index, answer);
                 continue;
             }
+            DirectoryWrite::Hide { user, hides } => {
+                set.write(transaction, now, progress, answers).await?;
+                let answer = match transaction.hide(*user, *hides).await? {
+                    Some(false) => Ok(Written::Nothing),
+                    Some(true) => Err(Error::UserDeleted),
+                    None => Err(Error::UserUnknown),
+                };
+                answers.set(index, answer);
+                continue;
+            }
         };
         if !is_free(users, &mut owners) {
             let problem = "another user has it";
@@ -112,7 +138,7 @@ async fn owners(
             Write::Directory(DirectoryWrite::EnsureUser(claims)) => {
                 named.extend(claims.change.external_id.as_ref());
             }
-            Write::Directory(DirectoryWrite::DeleteUser(_))
+            Write::Directory(DirectoryWrite::DeleteUser(_) | DirectoryWrite::Hide { .. })
             | Write::Chat(_)
             | Write::Session(_)
             | Write::Upkeep(_) => {}

@@ -59,6 +59,9 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
             Write::Upkeep(
                 UpkeepWrite::BeginUpload(_)
                 | UpkeepWrite::EndUpload(_)
+                | UpkeepWrite::IndexMessages(_)
+                | UpkeepWrite::NoteSeen(_)
+                | UpkeepWrite::KeepRoll { .. }
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

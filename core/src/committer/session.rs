@@ -101,6 +101,7 @@ pub(super) async fn write(
                 transaction.answer_question(*question, edge, sessions).await?;
                 Ok(Written::Nothing)
             }
+            SessionWrite::SpendTicket(_) | SessionWrite::AddTicketKey(_) => continue,
         };
         answers.set(index, answer);
     }

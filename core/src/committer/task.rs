@@ -27,6 +27,7 @@ use crate::{
     quotas::QuotaTeller,
     store::{
         self, DatabaseState, Writer,
+        user::UserRow,
         writer::{CommitOutcome, Trace},
     },
 };
@@ -49,7 +50,7 @@ enum BatchError {
 pub(crate) struct CommitTask {
     writer: Writer,
     delivery: Delivery,
-    watchdog: Watchdog,
+    pub(super) watchdog: Watchdog,
     metrics: Commits,
     told: Told,
 }
@@ -209,6 +210,11 @@ impl CommitTask {
             self.told.erased.notify_one();
         }
         self.tell_quotas(batch, &committed.answers);
+        let users = |answer: &WriteResult| match answer {
+            Ok(Written::Users(users)) => users.iter().map(UserRow::id).collect(),
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        self.delivery.profiles_changed(committed.answers.iter().flat_map(users));
         Ok(committed.answers)
     }
 
@@ -258,6 +264,11 @@ impl CommitTask {
                 Some(Err(TransactionError::NotStored(error))) => {
                     work.is_not_stored();
                     self.discard(&mut work).await;
+                    // It says nothing of what others write.
+                    if error.is_of_the_moment() && writes.iter().all(Write::is_alone) {
+                        tracing::debug!(%error, "a step of the index for search is given up");
+                        return Err(BatchError::Told(Error::StoreUnavailable));
+                    }
                     let is_last = attempts == ATTEMPTS
                         || begun.elapsed() > LAST_ATTEMPT_AFTER
                         || !work.is_awaited();

@@ -6,7 +6,7 @@ use super::{
     answer::{Answers, Stored, WriteResult, Written},
     directory,
     plan::{self, Plan},
-    sends, session, upkeep,
+    sends, session, ticket, upkeep,
     watchdog::{Phase, Progress},
     write::Write,
 };
@@ -73,6 +73,7 @@ pub(super) async fn run(
     // Messages look users up, so that what changes these goes first.
     directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
     session::write(&mut transaction, writes, now, progress, &mut answers).await?;
+    ticket::write(&mut transaction, writes, now, &mut answers).await?;
     upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
     let query = plan::query(writes, &quotas, now);

@@ -1,12 +1,13 @@
 //! The writes of a batch that nobody sees: notes and counts of files, and what finds out whether the database takes writes.
 
 use netrox_proto::ids::UserId;
+use uuid::Uuid;
 
 use super::{
     answer::{Answers, Written},
     write::{UpkeepWrite, Verb, Write},
 };
-use crate::store::{self, writer::WriteTransaction};
+use crate::store::{self, search::Built, writer::WriteTransaction};
 
 /// Notes a file before it is begun.
 #[derive(Debug)]
@@ -19,6 +20,46 @@ pub(crate) struct EndUpload(pub(crate) String);
 /// Sees to it that what the files of a user take is counted, in a batch before that of a file.
 #[derive(Debug)]
 pub(crate) struct CountFiles(pub(crate) UserId);
+
+/// Indexes some of the messages that are not indexed, at most so many. Refused where that takes too long at the moment.
+#[derive(Debug)]
+pub(crate) struct IndexMessages(pub(crate) usize);
+
+impl Verb for IndexMessages {
+    type Answer = Built;
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::IndexMessages(self.0))
+    }
+}
+
+/// Stores when users were last seen.
+#[derive(Debug)]
+pub(crate) struct NoteSeen(pub(crate) Vec<(UserId, i64)>);
+
+/// Writes down who is online with this core, or that it is as it was.
+#[derive(Debug)]
+pub(crate) struct KeepRoll {
+    pub(crate) core: Uuid,
+    pub(crate) users: Option<Vec<u8>>,
+}
+
+impl Verb for NoteSeen {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::NoteSeen(self.0))
+    }
+}
+
+impl Verb for KeepRoll {
+    type Answer = ();
+
+    fn into_write(self) -> Write {
+        let Self { core, users } = self;
+        Write::Upkeep(UpkeepWrite::KeepRoll { core, users })
+    }
+}
 
 impl Verb for CountFiles {
     type Answer = ();
@@ -55,16 +96,24 @@ pub(super) async fn write(
             Write::Upkeep(write) => write,
             Write::Chat(_) | Write::Directory(_) | Write::Session(_) => continue,
         };
+        let mut written = Written::Nothing;
         match write {
+            UpkeepWrite::IndexMessages(most) => {
+                written = Written::Built(transaction.index_some(*most).await?);
+            }
             UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,
             UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,
             // When the batch asks what the files take.
             UpkeepWrite::CountFiles(_) => {}
+            UpkeepWrite::NoteSeen(seen) => transaction.note_seen(seen).await?,
+            UpkeepWrite::KeepRoll { core, users } => {
+                transaction.keep_roll(*core, users.as_deref()).await?;
+            }
             UpkeepWrite::Probe => transaction.probe(now).await?,
             UpkeepWrite::TakeRoom => transaction.take_room().await?,
             UpkeepWrite::GiveRoomBack => transaction.give_room_back().await?,
         }
-        answers.set(index, Ok(Written::Nothing));
+        answers.set(index, Ok(written));
     }
     Ok(())
 }

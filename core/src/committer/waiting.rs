@@ -9,7 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Queued, Waits, batch::Batch, write::Write};
+use super::{
+    Queued, Waits,
+    batch::Batch,
+    write::{SessionWrite, Write},
+};
 use crate::{
     error::Error,
     store::{DatabaseState, batch::MAX_MESSAGES},
@@ -31,7 +35,6 @@ pub(super) struct Waiting {
     queue: mpsc::Receiver<Queued>,
     taken: Vec<Queued>,
     held: HeldBytes,
-    stop: CancellationToken,
     waits: Waits,
     /// From then on nothing is held any more.
     refuses_from: Option<Instant>,
@@ -68,13 +71,9 @@ pub(super) struct Load {
 }
 
 impl Waiting {
-    pub(super) fn new(
-        queue: mpsc::Receiver<Queued>,
-        stop: CancellationToken,
-        waits: Waits,
-    ) -> Self {
+    pub(super) fn new(queue: mpsc::Receiver<Queued>, waits: Waits) -> Self {
         let taken = Vec::with_capacity(BATCH_WRITES);
-        Self { queue, taken, held: HeldBytes::default(), stop, waits, refuses_from: None }
+        Self { queue, taken, held: HeldBytes::default(), waits, refuses_from: None }
     }
 
     /// Cancelled when the process begins to end.
@@ -108,6 +107,10 @@ impl Waiting {
         loop {
             if self.taken.is_empty() && !self.take().await {
                 return None;
+            }
+            if self.taken.iter().any(|queued| queued.write.goes_last()) {
+                // All others stay in their order.
+                self.taken.sort_by_key(|queued| queued.write.goes_last());
             }
             let (len, now) = (len(&self.taken), Instant::now());
             let mut batch = Batch::with_capacity(len);
@@ -212,7 +215,7 @@ impl Waiting {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                () = self.waits.ends.cancelled(), if !self.queue.is_closed() => self.queue.close(),
                 count = self.queue.recv_many(&mut self.taken, BATCH_WRITES) => return count > 0,
             }
         }
@@ -241,11 +244,31 @@ impl Queued {
 
 /// How many of the writes go into the next transaction.
 fn batch_len(waiting: &[Queued]) -> usize {
+    if waiting.first().is_some_and(|first| first.write.is_alone()) {
+        return 1;
+    }
     let (mut bytes, mut notices) = (0, 0);
+    let are_last = waiting.first().is_some_and(|queued| queued.write.goes_last());
     let fits = |queued: &&Queued| {
         bytes += queued.write.size();
-        notices += usize::from(matches!(queued.write, Write::Session(_)));
-        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES
+        notices += usize::from(takes_a_statement(&queued.write));
+        let is_of_them = !queued.write.is_alone() && queued.write.goes_last() == are_last;
+        bytes <= BATCH_BYTES && notices <= BATCH_NOTICES && is_of_them
     };
     waiting.iter().take(BATCH_WRITES).take_while(fits).count().max(1)
+}
+
+/// Tickets share one.
+fn takes_a_statement(write: &Write) -> bool {
+    match write {
+        Write::Session(SessionWrite::SpendTicket(_)) => false,
+        Write::Session(
+            SessionWrite::Notice(_)
+            | SessionWrite::SeeEdges(_)
+            | SessionWrite::ForgetEdges(_)
+            | SessionWrite::Answer(_)
+            | SessionWrite::AddTicketKey(_),
+        ) => true,
+        Write::Chat(_) | Write::Directory(_) | Write::Upkeep(_) => false,
+    }
 }

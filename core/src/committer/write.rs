@@ -1,8 +1,13 @@
 //! What can be written, by who decides what becomes of it.
 
 use netrox_proto::ids::UserId;
+use uuid::Uuid;
 
-use super::{answer::Answer, session::AnswerQuestion};
+use super::{
+    answer::Answer,
+    session::AnswerQuestion,
+    ticket::{AddTicketKey, SpendTicket},
+};
 use crate::{
     change::Signal,
     command::{Block, Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
@@ -40,6 +45,11 @@ pub(crate) enum DirectoryWrite {
     /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
     EnsureUser(Claims),
     DeleteUser(UserId),
+    /// Whether a user is online to nobody.
+    Hide {
+        user: UserId,
+        hides: bool,
+    },
 }
 
 /// What edges learn.
@@ -49,6 +59,9 @@ pub(crate) enum SessionWrite {
     SeeEdges(Vec<String>),
     ForgetEdges(Vec<String>),
     Answer(AnswerQuestion),
+    /// Done by [`ticket`](super::ticket), as is the next.
+    SpendTicket(SpendTicket),
+    AddTicketKey(AddTicketKey),
 }
 
 /// What nobody sees.
@@ -60,6 +73,15 @@ pub(crate) enum UpkeepWrite {
     EndUpload(String),
     /// Begins to count what the files of a user take, who has none counted yet; decided by [`plan`](super::plan).
     CountFiles(UserId),
+    /// At most so many of those that are not indexed; in a batch of its own.
+    IndexMessages(usize),
+    /// When users were last seen, in minutes since the epoch.
+    NoteSeen(Vec<(UserId, i64)>),
+    /// Who is online with this core, where that is not as it was.
+    KeepRoll {
+        core: Uuid,
+        users: Option<Vec<u8>>,
+    },
     Probe,
     /// Needs more room than a batch; what it took is given back by the next.
     TakeRoom,
@@ -78,32 +100,71 @@ impl Write {
     pub(super) fn signal(&self) -> Option<Signal> {
         match self {
             Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
+            Self::Directory(DirectoryWrite::Hide { user, .. }) => Some(Signal::Hidden(*user)),
+            Self::Chat(ChatWrite::Block(Block { user, peer, blocks })) => {
+                Some(Signal::Block { blocker: *user, blocked: *peer, blocks: *blocks })
+            }
             Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::EnsureUser(_))
             | Self::Chat(
                 ChatWrite::Message(_)
                 | ChatWrite::Dispatch(_)
                 | ChatWrite::Edit(_)
                 | ChatWrite::Delete(_)
-                | ChatWrite::Mark(_)
-                | ChatWrite::Block(_),
+                | ChatWrite::Mark(_),
             )
             | Self::Session(_)
             | Self::Upkeep(_) => None,
         }
     }
 
-    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once. What is said of
-    /// edges says nothing later.
+    /// Whether it is written in a transaction of its own: what it locks others lock in another order, and it may fail where they
+    /// would not.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Self::Upkeep(UpkeepWrite::IndexMessages(_)))
+    }
+
+    /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once; so is who has a ticket.
+    /// What is said of edges says nothing later.
     pub(super) fn may_wait(&self) -> bool {
         match self {
             Self::Directory(DirectoryWrite::EnsureUser(_))
             | Self::Session(
-                SessionWrite::SeeEdges(_) | SessionWrite::ForgetEdges(_) | SessionWrite::Answer(_),
+                SessionWrite::SeeEdges(_)
+                | SessionWrite::ForgetEdges(_)
+                | SessionWrite::Answer(_)
+                | SessionWrite::SpendTicket(_)
+                | SessionWrite::AddTicketKey(_),
             ) => false,
             Self::Session(SessionWrite::Notice(notice)) => notice.kind != NoticeKind::Question,
-            Self::Directory(DirectoryWrite::UpsertUsers(_) | DirectoryWrite::DeleteUser(_))
+            // It says nothing later.
+            Self::Upkeep(UpkeepWrite::KeepRoll { .. }) => false,
+            Self::Directory(
+                DirectoryWrite::UpsertUsers(_)
+                | DirectoryWrite::DeleteUser(_)
+                | DirectoryWrite::Hide { .. },
+            )
             | Self::Chat(_)
             | Self::Upkeep(_) => true,
+        }
+    }
+
+    /// Whether it goes in a batch of its own, after whatever waits with it: messages alone are stored in one call, and nobody's
+    /// message waits for what nobody sees.
+    pub(super) fn goes_last(&self) -> bool {
+        match self {
+            Self::Upkeep(UpkeepWrite::NoteSeen(_) | UpkeepWrite::KeepRoll { .. }) => true,
+            Self::Upkeep(
+                UpkeepWrite::BeginUpload(_)
+                | UpkeepWrite::EndUpload(_)
+                | UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::IndexMessages(_)
+                | UpkeepWrite::Probe
+                | UpkeepWrite::TakeRoom
+                | UpkeepWrite::GiveRoomBack,
+            )
+            | Self::Chat(_)
+            | Self::Directory(_)
+            | Self::Session(_) => false,
         }
     }
 
@@ -139,7 +200,7 @@ impl Write {
             Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
             }
-            Self::Directory(DirectoryWrite::DeleteUser(_)) => 0,
+            Self::Directory(DirectoryWrite::DeleteUser(_) | DirectoryWrite::Hide { .. }) => 0,
             Self::Session(SessionWrite::Notice(notice)) => notice.key.len(),
             Self::Session(SessionWrite::SeeEdges(edges) | SessionWrite::ForgetEdges(edges)) => {
                 edges.iter().map(|edge| size_of::<String>() + edge.len()).sum()
@@ -147,11 +208,15 @@ impl Write {
             Self::Session(SessionWrite::Answer(AnswerQuestion { edge, sessions, .. })) => {
                 edge.len() + sessions.len()
             }
+            Self::Session(SessionWrite::SpendTicket(_) | SessionWrite::AddTicketKey(_)) => 0,
             Self::Upkeep(UpkeepWrite::BeginUpload(path) | UpkeepWrite::EndUpload(path)) => {
                 path.len()
             }
+            Self::Upkeep(UpkeepWrite::NoteSeen(seen)) => size_of_val(&seen[..]),
+            Self::Upkeep(UpkeepWrite::KeepRoll { users, .. }) => users.as_ref().map_or(0, Vec::len),
             Self::Upkeep(
                 UpkeepWrite::CountFiles(_)
+                | UpkeepWrite::IndexMessages(_)
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

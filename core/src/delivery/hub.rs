@@ -3,7 +3,7 @@
 //! Publishing never waits and never fails: a subscription whose queue is full is marked behind, and
 //! reads the store instead. The same mends any hole in the sequence.
 //!
-//! * [`queue`]: the queue of one subscription.
+//! * [`queue`]: the queue of one subscription; [`lane`]: its signals.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,7 @@ pub(crate) use self::queue::{Entry, Next};
 use self::queue::{Queue, lock};
 use super::{bus::Listening, due::Due};
 use crate::{
-    change::{Change, FeedScope},
+    change::{Change, Typing, Wanted},
     error::Error,
     store::{
         feed::FeedEnd,
@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+mod lane;
 mod queue;
 
 /// A cheap handle.
@@ -48,6 +49,8 @@ struct Registry {
 #[derive(Debug, Default)]
 struct Listeners {
     queues: Vec<Arc<Queue>>,
+    /// So many want to have it heard what is sent to the user, and nothing else.
+    attentions: usize,
     /// Held while anyone listens.
     _on_bus: Option<Listening>,
 }
@@ -79,10 +82,10 @@ impl Hub {
     pub(super) fn register(
         &self,
         user: UserId,
-        scope: FeedScope,
+        wanted: Wanted,
         listen: impl FnOnce() -> Option<Listening>,
     ) -> Result<Registration, Error> {
-        let queue = Arc::new(Queue::new(scope));
+        let queue = Arc::new(Queue::new(wanted));
         let mut registry = lock(&self.0.registry);
         if let Some(error) = &registry.closed {
             return Err(error.clone());
@@ -90,9 +93,24 @@ impl Hub {
         let listeners = registry
             .users
             .entry(user)
-            .or_insert_with(|| Listeners { queues: Vec::new(), _on_bus: listen() });
+            .or_insert_with(|| Listeners { _on_bus: listen(), ..Listeners::default() });
         listeners.queues.push(Arc::clone(&queue));
         Ok(Registration { hub: self.clone(), user, queue })
+    }
+
+    /// Has what is sent to a user be heard on this core. As of [`Self::register`].
+    pub(super) fn attend(
+        &self,
+        user: UserId,
+        listen: impl FnOnce() -> Option<Listening>,
+    ) -> Attention {
+        let mut registry = lock(&self.0.registry);
+        let listeners = registry
+            .users
+            .entry(user)
+            .or_insert_with(|| Listeners { _on_bus: listen(), ..Listeners::default() });
+        listeners.attentions += 1;
+        Attention { hub: self.clone(), user }
     }
 
     /// Tells the subscriptions of this core.
@@ -105,6 +123,19 @@ impl Hub {
         if hole {
             self.look(change.to);
         }
+    }
+
+    /// Tells those subscriptions of this core that asked for it. Gives how many signals had to go for it.
+    pub(super) fn signal(&self, typing: Typing) -> usize {
+        let mut shed = 0;
+        self.each_queue(typing.to, |queue| shed += usize::from(queue.signal(typing)));
+        shed
+    }
+
+    /// Nothing that either of two users said goes to the other any more.
+    pub(super) fn part(&self, one: UserId, two: UserId) {
+        self.each_queue(one, |queue| queue.forget(two));
+        self.each_queue(two, |queue| queue.forget(one));
     }
 
     /// Has the feed of a user compared with the store.
@@ -153,14 +184,18 @@ impl Hub {
     pub(super) fn ask_all(&self) -> (FeedStarts, u64) {
         let registry = lock(&self.0.registry);
         let missed = registry.users.values().filter(|listeners| listeners.has_missed()).count();
-        let told = registry.users.iter().map(|(user, listeners)| (*user, listeners.ask()));
+        let listened = registry.users.iter().filter(|(_, listeners)| !listeners.queues.is_empty());
+        let told = listened.map(|(user, listeners)| (*user, listeners.ask()));
         (told.collect(), missed as u64)
     }
 
     /// Of those users that somebody listens for.
     pub(super) fn ask(&self, users: HashSet<UserId>) -> FeedStarts {
         let registry = lock(&self.0.registry);
-        let listening = |user| Some((user, registry.users.get(&user)?.ask()));
+        let listening = |user| {
+            let listeners = registry.users.get(&user).filter(|it| !it.queues.is_empty())?;
+            Some((user, listeners.ask()))
+        };
         users.into_iter().filter_map(listening).collect()
     }
 
@@ -209,9 +244,34 @@ impl Drop for Registration {
         let mut registry = lock(&self.hub.0.registry);
         if let Some(listeners) = registry.users.get_mut(&self.user) {
             listeners.queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
-            if listeners.queues.is_empty() {
-                registry.users.remove(&self.user);
-            }
+            registry.tidy(self.user);
+        }
+    }
+}
+
+/// Has what is sent to a user be heard, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Attention {
+    hub: Hub,
+    user: UserId,
+}
+
+impl Drop for Attention {
+    fn drop(&mut self) {
+        let mut registry = lock(&self.hub.0.registry);
+        if let Some(listeners) = registry.users.get_mut(&self.user) {
+            listeners.attentions = listeners.attentions.saturating_sub(1);
+            registry.tidy(self.user);
+        }
+    }
+}
+
+impl Registry {
+    /// Drops what is kept of a user for whom nobody listens any more.
+    fn tidy(&mut self, user: UserId) {
+        let is_left = |it: &Listeners| it.queues.is_empty() && it.attentions == 0;
+        if self.users.get(&user).is_some_and(is_left) {
+            self.users.remove(&user);
         }
     }
 }

@@ -3,6 +3,8 @@
 use netrox_metrics::{By, Held, Queues, Registry, words};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
+use super::SignalMetrics;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
     open: By<Stream, Gauge>,
@@ -10,16 +12,18 @@ pub(crate) struct Streams {
     reads: By<ReadCause, Counter>,
     repairs: Counter,
     pub(crate) queues: Queues,
+    pub(crate) signals: SignalMetrics,
 }
 
 impl Streams {
-    pub(super) fn new(queues: Queues) -> Self {
+    pub(super) fn new(queues: Queues, signals: SignalMetrics) -> Self {
         Self {
             open: By::gauges("stream"),
             events: Counter::default(),
             reads: By::counters("cause"),
             repairs: Counter::default(),
             queues,
+            signals,
         }
     }
 
@@ -70,6 +74,10 @@ words! {
         Send = "send",
         /// Of an edge that learns which tokens are revoked.
         Watch = "watch",
+        /// Of an edge that reports its sockets.
+        Report = "report",
+        /// Of who watches the presence of others.
+        Presence = "presence",
     }
 }
 

@@ -26,6 +26,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
         "netrox_chat_messages_swallowed_total 0",
         "netrox_chat_feed_reads_total{cause=\"hole\"} 0",
         "netrox_chat_streams_open{stream=\"watch\"} 0",
+        "netrox_chat_tickets_total{use=\"link_refused\"} 0",
         "netrox_chat_database_snapshot_held 0",
         "netrox_chat_media_operation_duration_seconds_count{operation=\"finish\"} 0",
     ] {
@@ -57,6 +58,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
     metrics.store.connections.add([("pool", "chat"), ("state", "idle")], || Some(4));
     metrics.serving.set(Part::Database, true);
     metrics.serving.set(Part::Files, false);
+    metrics.tickets.count(TicketUse::Spent);
     metrics.callers.calls().of("gone").taken.inc();
     metrics.callers.calls().forget("gone");
     metrics.callers.calls().of("billing").refused.inc();
@@ -86,6 +88,7 @@ fn every_series_is_there_from_the_beginning_and_counts() {
         "netrox_chat_media_operation_failures_total{operation=\"write\"} 1",
         "netrox_chat_media_operation_duration_seconds_count{operation=\"write\"} 1",
         "netrox_chat_media_transferred_bytes_total{direction=\"read\"} 10",
+        "netrox_chat_tickets_total{use=\"spent\"} 1",
         "netrox_chat_service_tokens_refused_total{reason=\"unknown_token\"} 1",
         "netrox_chat_database_connections{pool=\"chat\",state=\"idle\"} 4",
         "netrox_chat_service_calls_total{service=\"billing\",result=\"taken\"} 0",

@@ -21,7 +21,8 @@ use crate::{
 
 const MAX_NAME_BYTES: usize = 1_024;
 const MAX_AHEAD_SECONDS: i64 = 24 * 3_600;
-/// From the expiry of a token on, while some edge may still take it: their leeway, and clocks that differ.
+/// From the expiry of a token on, while some edge may still take it: their leeway, and clocks that differ. Links that it bought
+/// may outlive it by as much (`LONGEST_LINK`).
 const EXPIRY_LEEWAY_SECONDS: i64 = 3_600;
 /// How long an edge may be cut off and still end the sessions.
 const ENDS_KEPT_SECONDS: i64 = 24 * 3_600;

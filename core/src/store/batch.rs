@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     history::{FeedStartRow, Start},
-    message::{MessageRow, ParticipantsRow},
+    message::{EarlierText, MessageRow, ParticipantsRow},
     quota::{Begun, FirstContacts},
     user::UserKey,
 };
@@ -263,6 +263,8 @@ const FORGOTTEN_REFUSALS: i64 = 1_024;
 pub(crate) struct ChangedMessageRow {
     pub(crate) thread_id: i64,
     pub(crate) id: i64,
+    pub(crate) sender: UserKey,
+    pub(crate) receiver: UserKey,
     pub(crate) created: i64,
     pub(crate) updated: i64,
     pub(crate) seen: bool,
@@ -278,6 +280,9 @@ pub(crate) struct ChangedMessageRow {
     pub(crate) receiver_seq: Option<u64>,
     /// Where it first appeared to its receiver, if it has.
     pub(crate) receiver_first_seq: Option<u64>,
+    /// Its places, new or not.
+    pub(crate) last_sender_seq: i64,
+    pub(crate) last_receiver_seq: Option<i64>,
 }
 
 impl Rows<'_> {
@@ -303,6 +308,8 @@ impl ChangedMessageRow {
         Self {
             thread_id,
             id,
+            sender: message.sender,
+            receiver: message.receiver,
             created,
             updated,
             seen,
@@ -316,7 +323,13 @@ impl ChangedMessageRow {
             sender_seq,
             receiver_seq,
             receiver_first_seq: receiver_seq,
+            last_sender_seq: message.sender_seq,
+            last_receiver_seq: message.receiver_seq,
         }
+    }
+
+    pub(super) fn earlier_text(&self) -> Option<EarlierText> {
+        EarlierText::parse(self.receiver_sees.as_deref())
     }
 }
 

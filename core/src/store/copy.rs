@@ -15,8 +15,8 @@ use uuid::Uuid;
 pub(super) mod table;
 
 use self::table::{
-    Block, ExternalId, Feed, FeedStart, Message, Notice, SentForm, Start, Table, Thread,
-    ThreadState, Upload, User, UserStorage,
+    Block, ExternalId, Feed, FeedStart, HiddenUser, LastSeen, Message, Notice, SentForm, Start,
+    Table, Thread, ThreadState, Upload, User, UserStorage,
 };
 use super::{Expected, OpenError, error::Words, postgres, sqlite};
 use crate::config::PostgresDatabase;
@@ -113,6 +113,7 @@ pub(crate) async fn copy(
         check_unchanged::<Message>(from, to).await?;
         check_unchanged::<ThreadState>(from, to).await?;
         check_unchanged::<Block>(from, to).await?;
+        check_unchanged::<HiddenUser>(from, to).await?;
         // Not the starts and the uploads: a core that was only started adds its own, and removes what was cut off.
         return Ok(Copied::Already);
     }
@@ -125,6 +126,8 @@ pub(crate) async fn copy(
     tables.push(copy_table::<Message>(from, to, told).await?);
     tables.push(copy_table::<ThreadState>(from, to, told).await?);
     tables.push(copy_table::<Block>(from, to, told).await?);
+    tables.push(copy_table::<HiddenUser>(from, to, told).await?);
+    tables.push(copy_table::<LastSeen>(from, to, told).await?);
     tables.push(copy_table::<SentForm>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);
     tables.push(copy_table::<UserStorage>(from, to, told).await?);

@@ -105,6 +105,22 @@ pub enum OpenError {
          do; connect to the server itself"
     )]
     SessionSettings,
+    #[error(
+        "--search needs the extension pg_trgm, and it cannot be made: {}; as the owner of the database or a superuser run: \
+         create extension pg_trgm (its files come with PostgreSQL's contrib package), or start without --search",
+        Words(.0)
+    )]
+    NoTrigrams(sqlx::Error),
+    #[error(
+        "the index for --search cannot be made: {}; start a core of this version with --search once as the owner of the \
+         tables",
+        Words(.0)
+    )]
+    SearchNotMade(sqlx::Error),
+    #[error(
+        "the index for --search cannot be made: the table messages stayed locked by {holder}; wait for its end, and start again"
+    )]
+    SearchLocked { holder: String },
     #[error("{0}: a pooler is in between; connect to the server itself")]
     Pooler(String),
 }
@@ -194,6 +210,8 @@ impl From<sqlx::Error> for Error {
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of sqlx")]
 fn meaning(error: &sqlx::Error) -> Meaning {
     match error {
+        // What is tried again goes without it.
+        error if is_of_index(error) => Meaning::Conflict,
         sqlx::Error::Database(database) => {
             if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
                 postgres_meaning(postgres)
@@ -229,8 +247,11 @@ const SQLITE_INTERRUPT: u32 = 9;
 const SQLITE_IOERR: u32 = 10;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
+/// Of a virtual table, which the index for search is alone: the tables are well.
+const SQLITE_CORRUPT_VTAB: u32 = SQLITE_CORRUPT | 1 << 8;
 const SQLITE_CANTOPEN: u32 = 14;
 const SQLITE_PROTOCOL: u32 = 15;
+const SQLITE_CONSTRAINT: u32 = 19;
 const SQLITE_NOTADB: u32 = 26;
 const SQLITE_IOERR_FSYNC: u32 = SQLITE_IOERR | 4 << 8;
 const SQLITE_IOERR_DIR_FSYNC: u32 = SQLITE_IOERR | 5 << 8;
@@ -251,6 +272,16 @@ fn sqlite_meaning(code: u32) -> Meaning {
         | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN | SQLITE_PROTOCOL => Meaning::Unavailable,
         _ => Meaning::Rejected,
     }
+}
+
+/// Whether the index for search of SQLite is damaged: a constraint of ours is named where it fails, one within a virtual table not.
+pub(super) fn is_of_index(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    let code = sqlite_code(&**database);
+    let is_nameless = database.message() == "constraint failed";
+    database.try_downcast_ref::<PgDatabaseError>().is_none()
+        && (code == SQLITE_CORRUPT_VTAB
+            || is_nameless && code & SQLITE_ERROR_MASK == SQLITE_CONSTRAINT)
 }
 
 fn sqlite_code(error: &dyn DatabaseError) -> u32 {
@@ -313,6 +344,9 @@ pub(super) fn leaves_session(error: &sqlx::Error) -> bool {
     })
 }
 
+/// By the limit for a statement.
+pub(super) const QUERY_CANCELED: &str = "57014";
+
 pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     let postgres = database.try_downcast_ref::<PgDatabaseError>();
@@ -346,6 +380,22 @@ impl Error {
         [UNDEFINED_FUNCTION, INSUFFICIENT_PRIVILEGE].iter().any(|code| has_code(self.cause(), code))
     }
 
+    /// Whether the index for search of SQLite is damaged.
+    pub(super) fn is_of_index(&self) -> bool {
+        is_of_index(self.cause())
+    }
+
+    /// Whether it took too long, or another transaction was in its way: of a database that may be well.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        match self {
+            Self::Conflict(_) => true,
+            Self::Unavailable(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
+            Self::Unavailable(error) | Self::Damaged(error) | Self::Rejected(error) => {
+                has_code(error, QUERY_CANCELED)
+            }
+        }
+    }
+
     /// Whether too many reads waited for a connection, of a database that is well.
     pub(crate) fn is_for_want_of_readers(&self) -> bool {
         matches!(self, Self::Unavailable(sqlx::Error::PoolTimedOut))
@@ -376,6 +426,8 @@ impl Error {
             // The server has answered that it rolled back; it says more than an error where it ends itself.
             Some(postgres) => matches!(postgres.severity(), PgSeverity::Error),
             // The last frame, without which the others do not count, was never written.
+            // Virtual tables write what they have before that.
+            None if self.is_of_index() => true,
             None => matches!(
                 sqlite_code(&**database) & SQLITE_ERROR_MASK,
                 SQLITE_FULL | SQLITE_BUSY | SQLITE_LOCKED

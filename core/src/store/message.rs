@@ -1,6 +1,6 @@
 //! Messages.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use netrox_proto::{
     ids::{ClientRef, UserId},
@@ -70,6 +70,12 @@ pub(crate) struct EarlierText {
     pub(crate) meta: Option<String>,
     /// Microseconds since the epoch.
     pub(crate) updated: i64,
+}
+
+impl EarlierText {
+    pub(crate) fn parse(json: Option<&str>) -> Option<Self> {
+        serde_json::from_str(json?).ok()
+    }
 }
 
 /// As whom a user takes part in a message.
@@ -186,8 +192,23 @@ impl MessageRow {
         self.receiver_sees.clone().unwrap_or_else(now)
     }
 
-    fn earlier_text(&self) -> Option<EarlierText> {
-        serde_json::from_str(self.receiver_sees.as_deref()?).ok()
+    pub(super) fn earlier_text(&self) -> Option<EarlierText> {
+        EarlierText::parse(self.receiver_sees.as_deref())
+    }
+
+    /// What one of its participants is shown of its text; none where they are shown nothing of it.
+    pub(super) fn text_for(&self, viewer: Participant) -> Option<Cow<'_, str>> {
+        if self.deleted || self.is_hidden_for(viewer) {
+            return None;
+        }
+        match viewer {
+            Participant::Sender => Some(Cow::Borrowed(&self.body)),
+            Participant::Receiver => {
+                self.receiver_seq?;
+                let earlier = self.earlier_text().map(|earlier| Cow::Owned(earlier.body));
+                Some(earlier.unwrap_or(Cow::Borrowed(&self.body)))
+            }
+        }
     }
 
     /// As one of its participants sees it.
@@ -282,6 +303,17 @@ impl ParticipantsRow {
         match self.participant(user) {
             Some(Participant::Sender) => true,
             Some(Participant::Receiver) => !self.message.is_swallowed(),
+            None => false,
+        }
+    }
+
+    /// Whether a user is shown it: in no generation what was swallowed or hidden for them, in the second no file of another
+    /// before its dispatch.
+    pub(crate) fn is_visible_to(&self, user: UserId) -> bool {
+        match self.participant(user) {
+            Some(viewer) if self.message.is_hidden_for(viewer) => false,
+            Some(Participant::Sender) => true,
+            Some(Participant::Receiver) => self.message.receiver_seq.is_some(),
             None => false,
         }
     }

@@ -103,6 +103,7 @@ impl Patience {
 pub(super) async fn prepare(
     database: &PostgresDatabase,
     require_data: bool,
+    searches: bool,
     patience: Patience,
 ) -> Result<Prepared, OpenError> {
     let (mut connection, options) = first_session(database.url.options(), patience).await?;
@@ -122,7 +123,7 @@ pub(super) async fn prepare(
     }
     let named = database.schema.as_deref();
     let schema::Prepared { schema, migrations, is_new } =
-        schema::prepare(&mut connection, named, require_data).await?;
+        schema::prepare(&mut connection, named, require_data, searches).await?;
     try_writing(&mut connection).await?;
     let identity = async {
         let id = sqlx::query_scalar(IDENTITY).fetch_one(&mut connection).await?;
@@ -145,12 +146,16 @@ async fn try_writing(connection: &mut PgConnection) -> Result<(), OpenError> {
 }
 
 /// For a copy into the database, whose statements may take their time.
+/// Blocks of before, and those who hide, are no news to a core that starts after.
+const DATE_NOTHING: &str = "set netrox_chat.noted = '0'";
+
 pub(super) async fn connect_for_copy(
     database: &PostgresDatabase,
 ) -> Result<PgConnection, OpenError> {
-    let prepared = prepare(database, false, Patience::SHORT).await?;
+    let prepared = prepare(database, false, false, Patience::SHORT).await?;
     let mut connection = connect_when_taken(&unlimited(prepared.options), Patience::SHORT).await?;
     server::check(&mut connection, database.accepted).await?;
+    sqlx::query(DATE_NOTHING).execute(&mut connection).await?;
     Ok(connection)
 }
 
@@ -165,10 +170,11 @@ pub(super) async fn connect_for_import(
         return Ok(None);
     }
     if !is_trial {
-        prepare(database, false, Patience::SHORT).await?;
+        prepare(database, false, false, Patience::SHORT).await?;
     }
     let migrations = schema::enter(&mut connection, database.schema.as_deref()).await?;
     refuse_unfinished_copy(&mut connection).await?;
+    sqlx::query(DATE_NOTHING).execute(&mut connection).await?;
     Ok(Some((connection, migrations)))
 }
 
@@ -197,7 +203,7 @@ pub(super) async fn connect_to_existing(
 ) -> Result<(PgConnection, Migrations), OpenError> {
     // A command that is stopped must not hold up cores; one that has much to write takes its time.
     let (_, options) = first_session(database.url.options(), Patience::SHORT).await?;
-    let options = write_options(&options, &Quotas::default())
+    let options = write_options(&options, &Quotas::default(), false)
         .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let mut connection = connect_when_taken(&options, Patience::SHORT).await?;
     let checked = async { Ok(server::check(&mut connection, database.accepted).await) };

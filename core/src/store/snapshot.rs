@@ -7,7 +7,8 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, FromRow, SqliteConnection, sqlite::SqliteConnectOptions,
+    ConnectOptions as _, Connection as _, FromRow, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 use uuid::Uuid;
 
@@ -40,6 +41,9 @@ const NAMES: &str =
 /// The first lines are enough to know that it is not sound.
 const CHECK: &str = "pragma integrity_check(3)";
 const SOUND: &str = "ok";
+const HAS_TICKETS: &str =
+    "select exists (select 1 from sqlite_schema where type = 'table' and name = 'ticket_keys')";
+const LEAVE_OUT_TICKETS: [&str; 2] = ["delete from ticket_keys", "delete from spent_tickets"];
 const WRITE_BACK: &str = "pragma wal_checkpoint(truncate)";
 
 /// Why a copy could not be made or read.
@@ -168,6 +172,30 @@ impl Reader {
     }
 }
 
+/// Takes out of a copy what tickets and links are signed with: who can read a copy is not to speak for a user. Which were used goes
+/// with it, as what begins on a copy is a history in which no ticket of before is one.
+pub(crate) async fn leave_out_tickets(path: &Path) -> Result<(), SnapshotError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        // Nor is it left in free pages, or in a file of its own.
+        .pragma("secure_delete", "ON")
+        .journal_mode(SqliteJournalMode::Memory)
+        .pragma("trusted_schema", "OFF")
+        .disable_statement_logging();
+    let mut copy = SqliteConnection::connect_with(&options).await?;
+    // A database that was not brought up to date has none.
+    let has_tickets: bool = sqlx::query_scalar(HAS_TICKETS).fetch_one(&mut copy).await?;
+    if has_tickets {
+        let mut transaction = copy.begin().await?;
+        for leave_out in LEAVE_OUT_TICKETS {
+            sqlx::query(leave_out).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+    }
+    Ok(copy.close().await?)
+}
+
 /// Whether this program knows the schema of a copy.
 pub(crate) fn is_known_schema(schema: i64) -> bool {
     schema <= sqlite::newest_schema()
@@ -187,4 +215,67 @@ pub(crate) async fn make_ready(path: &Path) -> Result<String, OpenError> {
     }
     connection.close().await?;
     Ok(history.epoch(history.start()).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8; 32] = b"a key that signs what users show";
+
+    async fn copy_of(directory: &Path, schema: &[&'static str]) -> std::path::PathBuf {
+        let source = directory.join("chat.db");
+        let options = SqliteConnectOptions::new()
+            .filename(&source)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("a database");
+        for statement in ["create table _sqlx_migrations (version)", "create table starts (start)"]
+            .iter()
+            .chain(schema)
+        {
+            sqlx::query(*statement).execute(&mut connection).await.expect("done");
+        }
+        let copy = directory.join("copy.db");
+        let mut reader = Reader::open(&source).await.expect("ours");
+        reader.copy_to(copy.to_str().expect("text")).await.expect("a copy");
+        reader.close().await.expect("closed");
+        connection.close().await.expect("closed");
+        copy
+    }
+
+    fn has_key(path: &Path) -> bool {
+        std::fs::read(path).expect("a file").windows(KEY.len()).any(|bytes| bytes == KEY)
+    }
+
+    #[tokio::test]
+    async fn a_copy_has_nothing_that_signs() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let schema = [
+            "create table ticket_keys (id integer primary key, key blob not null)",
+            "create table spent_tickets (id blob primary key) strict, without rowid",
+            "insert into ticket_keys values (1, 'a key that signs what users show')",
+            "insert into spent_tickets values (randomblob(16))",
+        ];
+        let copy = copy_of(directory.path(), &schema).await;
+        assert!(has_key(&copy));
+        leave_out_tickets(&copy).await.expect("taken out");
+        assert!(!has_key(&copy));
+        let mut reader = Reader::open(&copy).await.expect("ours");
+        for count in ["select count(*) from ticket_keys", "select count(*) from spent_tickets"] {
+            let count: i64 = sqlx::query_scalar(count).fetch_one(&mut reader.0).await.expect("one");
+            assert_eq!(count, 0);
+        }
+        assert_eq!(reader.find_damage().await.expect("looked at"), None);
+        let names: Vec<_> = std::fs::read_dir(directory.path()).expect("there").collect();
+        assert!(names.len() <= 4, "it leaves files behind: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_before_has_none_to_leave_out() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let copy = copy_of(directory.path(), &[]).await;
+        leave_out_tickets(&copy).await.expect("nothing to do");
+        Reader::open(&copy).await.expect("ours");
+    }
 }

@@ -22,6 +22,7 @@ use super::{
     history::{self, History, Start},
     open_files::OpenFiles,
     postgres::{self, SessionName, server_clock},
+    search::Damage,
     sqlite,
 };
 use crate::quotas::Quotas;
@@ -43,6 +44,10 @@ pub(crate) struct Writer {
     /// Of PostgreSQL: one that was asked for more than it has answered. Nothing is written until it has ended.
     unanswered: Option<SessionName>,
     quotas: Quotas,
+    /// Whether what is stored is indexed.
+    searches: bool,
+    /// Of the index.
+    damage: Damage,
 }
 
 /// How to connect.
@@ -107,6 +112,7 @@ impl Writer {
         options: SqliteConnectOptions,
         files: Arc<OpenFiles>,
         quotas: Quotas,
+        (searches, damage): (bool, Damage),
     ) -> Result<Self, sqlx::Error> {
         files.opened().await?;
         let opened_at = Some(batch::sqlite::version(&mut connection).await?);
@@ -115,7 +121,8 @@ impl Writer {
         let open = Open { opened_at, ..Open::new(Connection::Sqlite(connection), start) };
         let is_nameless = memory.is_nameless();
         let engine = Engine::Sqlite { options, files, memory };
-        let mut writer = Self { engine, open: Some(open), unanswered: None, quotas };
+        let mut writer =
+            Self { engine, open: Some(open), unanswered: None, quotas, searches, damage };
         if is_nameless && let Err(error) = writer.note_start().await {
             tracing::warn!(%error, "the start cannot be noted yet");
             writer.discard().await;
@@ -127,10 +134,12 @@ impl Writer {
         options: PgConnectOptions,
         known: postgres::Known,
         quotas: Quotas,
+        searches: bool,
     ) -> Result<Self, sqlx::Error> {
         let engine = Engine::Postgres { options, known, told: Start::default() };
+        let damage = Damage::default();
         let open = Some(engine.open(true).await?);
-        let mut writer = Self { engine, open, unanswered: None, quotas };
+        let mut writer = Self { engine, open, unanswered: None, quotas, searches, damage };
         writer.take_new_history();
         Ok(writer)
     }
@@ -183,7 +192,7 @@ impl Writer {
     }
 
     async fn connected(&mut self) -> Result<&mut Open, sqlx::Error> {
-        let Self { engine, open, unanswered, quotas: _ } = self;
+        let Self { engine, open, unanswered, quotas: _, searches: _, damage: _ } = self;
         Ok(match open {
             Some(open) => open,
             none => {
@@ -232,7 +241,7 @@ impl Writer {
             Engine::Postgres { .. } => None,
         };
         let open = self.open.as_mut().ok_or_else(|| Error::Unavailable(history_changed()))?;
-        Ok(WriteTransaction::new(open, memory, deadline, trace))
+        Ok(WriteTransaction::new(open, memory, deadline, trace, (self.searches, &self.damage)))
     }
 
     /// Of SQLite, whose log is on the same disk: what is in it needs room in the database.

@@ -31,14 +31,8 @@ pub(crate) struct Identity {
     pub(crate) token: TokenMark,
 }
 
-impl Identity {
-    /// Until when the token is taken, in Unix seconds.
-    pub(crate) fn accepted_until(&self) -> i64 {
-        accepted_until(self.expires_at)
-    }
-}
-
-pub(super) fn accepted_until(expires_at: i64) -> i64 {
+/// Until when a token is taken that expires then, in Unix seconds.
+pub(crate) fn accepted_until(expires_at: i64) -> i64 {
     expires_at.saturating_add(LEEWAY_SECONDS)
 }
 

@@ -57,10 +57,16 @@ pub enum Refusal {
     Revoked,
     #[error("no core tells which tokens are revoked")]
     RevocationsUnknown,
+    #[error("the ticket is none of this deployment, or it was used")]
+    Ticket,
+    #[error("the time of the ticket is over")]
+    TicketExpired,
+    #[error("no core tells whose ticket it is")]
+    NoTickets,
 }
 
 impl Refusal {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 25] = [
         Self::Missing,
         Self::SeveralHeaders,
         Self::OtherScheme,
@@ -83,6 +89,9 @@ impl Refusal {
         Self::NoKeys,
         Self::Revoked,
         Self::RevocationsUnknown,
+        Self::Ticket,
+        Self::TicketExpired,
+        Self::NoTickets,
     ];
 
     /// Whether the token may be somebody's guess: one that was good, or will be, is none, nor is what nobody can tell of.
@@ -93,7 +102,9 @@ impl Refusal {
             | Self::NotYetValid
             | Self::NoKeys
             | Self::Revoked
-            | Self::RevocationsUnknown => false,
+            | Self::RevocationsUnknown
+            | Self::TicketExpired
+            | Self::NoTickets => false,
             Self::SeveralHeaders
             | Self::OtherScheme
             | Self::TooLong
@@ -109,13 +120,14 @@ impl Refusal {
             | Self::NoUser
             | Self::UserId
             | Self::UserOfAnother
-            | Self::UnknownKey => true,
+            | Self::UnknownKey
+            | Self::Ticket => true,
         }
     }
 
     /// It says nothing of the token, which may be tried again.
     pub(crate) fn is_temporary(self) -> bool {
-        matches!(self, Self::NoKeys | Self::RevocationsUnknown)
+        matches!(self, Self::NoKeys | Self::RevocationsUnknown | Self::NoTickets)
     }
 }
 
@@ -147,6 +159,9 @@ impl Word for Refusal {
             Self::NoKeys => "no_keys",
             Self::Revoked => "revoked",
             Self::RevocationsUnknown => "revocations_unknown",
+            Self::Ticket => "ticket",
+            Self::TicketExpired => "ticket_expired",
+            Self::NoTickets => "no_tickets",
         }
     }
 }

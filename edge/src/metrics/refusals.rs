@@ -98,6 +98,7 @@ words! {
         Uploads = "uploads",
         UploadBytes = "upload_bytes",
         HistoryReads = "history_reads",
+        Searches = "searches",
         Downloads = "downloads",
         DownloadsOfTheirs = "downloads_of_user",
     }

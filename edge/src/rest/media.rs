@@ -18,7 +18,7 @@ use netrox_proto::{
     time,
     v1::{Attachment, DownloadAttachmentRequest, ErrorReason, Failure, GetAttachmentRequest},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 use self::{contents::Contents, version::Version};
 use super::{
@@ -32,6 +32,7 @@ use crate::{
     error::PublicError,
     limits::{Download, NoDownload},
     strangers::{Occupied, Visitor},
+    ticket::{self, Ticket},
     wire::v1::MEDIA_PREFIX,
     written::Written,
 };
@@ -42,8 +43,14 @@ pub(super) async fn download(
 ) -> Result<Response, PublicError> {
     let path = core_path(request.uri().path()).ok_or_else(PublicError::not_found)?;
     let (headers, query) = (request.headers(), request.uri().query());
-    let reader = reader(&edge, headers, query, request.extensions()).await?;
-    if reader.is_some() {
+    let signature = signature(headers, query, edge.shared.config.media_access);
+    let reader = match &signature {
+        Some(signature) => Some(holder(&edge, signature, path).await?),
+        None => reader(&edge, headers, query, request.extensions()).await?,
+    };
+    // Of whoever holds a link nothing is known.
+    let known = reader.filter(|_| signature.is_none());
+    if known.is_some() {
         Visitor::become_known(request.extensions());
     }
     let user_id = reader.map(|user_id| user_id.to_string());
@@ -87,7 +94,7 @@ pub(super) async fn download(
     }
     let pace = Visitor::pace(request.extensions());
     let address = Visitor::address(request.extensions());
-    let download = edge.shared.limiter.downloads.begin(reader, address, pace).await;
+    let download = edge.shared.limiter.downloads.begin(known, address, pace).await;
     let download = download.map_err(|refused| match refused {
         NoDownload::OfTheirs => PublicError::too_many_requests(),
         NoDownload::OfAll => PublicError::unavailable(),
@@ -107,6 +114,34 @@ pub(super) async fn download(
             .await?;
     let body = if is_get { body } else { Body::empty() };
     Ok((status, headers, body).into_response())
+}
+
+/// That of an expiring link. Where it counts who reads, an `Authorization` header counts before it.
+fn signature(headers: &HeaderMap, query: Option<&str>, access: MediaAccess) -> Option<Ticket> {
+    if access == MediaAccess::Participants && headers.contains_key(header::AUTHORIZATION) {
+        return None;
+    }
+    let signature = query?.split('&').find_map(|pair| pair.strip_prefix("signature="))?;
+    // Other parameters change nothing, whatever they are called.
+    Ticket::is_well_formed(signature).then(|| Ticket(signature.to_owned()))
+}
+
+/// For whom a link was made, by whoever holds it. To who holds one that is not good any more there is nothing here.
+async fn holder(edge: &Edge, signature: &Ticket, path: &str) -> Result<UserId, PublicError> {
+    let shared = &edge.shared;
+    let redeemed = ticket::redeem_link(&shared.core, signature, path).await;
+    let identity = redeemed.map_err(|status| {
+        // A core of the last version, while others are upgraded.
+        let is_unknown = status.code() == Code::Unimplemented;
+        if is_unknown { PublicError::unavailable() } else { refusal(&status) }
+    })?;
+    let patience = edge.patience(&Method::GET);
+    let revocations = shared.authenticator.revocations();
+    match revocations.check(identity.user_id, &identity.token, patience).await {
+        Ok(()) => Ok(identity.user_id),
+        Err(refused) if refused.is_temporary() => Err(PublicError::unavailable()),
+        Err(_) => Err(PublicError::not_found()),
+    }
 }
 
 /// Who reads, where that counts. To anyone without a good token there is nothing here.
@@ -132,7 +167,11 @@ fn refusal(status: &Status) -> PublicError {
     let failure = Failure::from(status);
     match failure.reason() {
         // As to anyone without a good token.
-        R::AttachmentNotFound | R::InvalidField | R::UserDeleted => PublicError::not_found(),
+        R::AttachmentNotFound
+        | R::InvalidField
+        | R::UserDeleted
+        | R::TicketUnknown
+        | R::TicketExpired => PublicError::not_found(),
         R::Unspecified
         | R::BodyTooLarge
         | R::AttachmentTooLarge
@@ -155,6 +194,7 @@ fn refusal(status: &Status) -> PublicError {
         | R::RateLimited
         | R::StorageQuotaExceeded
         | R::TooManyRevocations
+        | R::NotEnabled
         | R::Internal => failure.into(),
     }
 }

@@ -9,11 +9,13 @@ mod json_body;
 mod mark;
 mod me;
 mod message;
+mod search;
 mod send;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod ticket;
 mod user;
 
 use std::any::Any;
@@ -37,7 +39,7 @@ pub(crate) fn is_of(path: &str) -> bool {
 }
 
 /// Below [`PREFIX`], without a last slash.
-fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
+fn routes() -> [(&'static str, MethodRouter<Edge>); 17] {
     [
         ("/sync", get(sync::sync)),
         ("/threads", get(thread::list)),
@@ -51,7 +53,9 @@ fn routes() -> [(&'static str, MethodRouter<Edge>); 15] {
         ("/sends/{client_ref}", get(send::one)),
         ("/blocks", get(block::list)),
         ("/blocks/{peer_id}", put(block::block).delete(block::unblock)),
+        ("/search", get(search::search)),
         ("/me", get(me::me)),
+        ("/ticket", post(ticket::create)),
         ("/openapi.json", get(description::openapi)),
         ("/asyncapi.json", get(description::asyncapi)),
     ]

@@ -2,6 +2,9 @@
 
 use netrox_proto::token_name::{TokenKey, token_key};
 
+/// Before all others.
+const UNDATED: i64 = i64::MIN;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenMark {
     /// The second of its `iat`; before all others where it has none.
@@ -14,8 +17,17 @@ impl TokenMark {
     /// By `iss`, `jti` and `iat`.
     pub(crate) fn new(issuer: Option<&str>, id: Option<&str>, issued_at: Option<f64>) -> Self {
         let names = id.map(|id| [token_key(None, id), token_key(issuer, id)]);
-        let issued_at = issued_at.map_or(i64::MIN, |seconds| seconds.floor() as i64);
+        let issued_at = issued_at.map_or(UNDATED, |seconds| seconds.floor() as i64);
         Self { issued_at, names }
+    }
+
+    /// Its time of issue in Unix seconds, and its names, as far as it has them.
+    pub(crate) fn parts(self) -> (Option<i64>, Option<[TokenKey; 2]>) {
+        (Some(self.issued_at).filter(|at| *at != UNDATED), self.names)
+    }
+
+    pub(crate) fn of_parts(issued_at: Option<i64>, names: Option<[TokenKey; 2]>) -> Self {
+        Self { issued_at: issued_at.unwrap_or(UNDATED), names }
     }
 }
 

@@ -388,6 +388,9 @@ impl OnStream {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::TicketUnknown
+            | R::TicketExpired
+            | R::NotEnabled
             | R::Internal => {
                 if !self.repeated {
                     Verdict::Known(Err(failure))

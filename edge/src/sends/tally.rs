@@ -62,6 +62,9 @@ impl Tally {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::TicketUnknown
+            | R::TicketExpired
+            | R::NotEnabled
             | R::Internal => return,
         };
         self.metrics.refused(refusal);

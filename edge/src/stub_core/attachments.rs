@@ -149,7 +149,7 @@ impl StubCore {
         self.change(|state| change(&mut state.uploads[index]));
     }
 
-    fn file(&self, path: &str, user_id: Option<&str>) -> Result<StoredFile, Status> {
+    pub(super) fn file(&self, path: &str, user_id: Option<&str>) -> Result<StoredFile, Status> {
         let file = self.state().files.get(path).cloned();
         file.filter(|file| user_id.is_none_or(|user| file.participants.iter().any(|id| id == user)))
             .ok_or_else(|| {

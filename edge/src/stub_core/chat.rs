@@ -110,11 +110,79 @@ impl ChatService for StubCore {
         unblocked.map(|()| Response::new(v1::UnblockUserResponse {}))
     }
 
+    async fn set_typing(
+        &self,
+        request: Request<v1::SetTypingRequest>,
+    ) -> Result<Response<v1::SetTypingResponse>, Status> {
+        self.change(|state| {
+            state.refuse_if_down()?;
+            state.typing.push(request.into_inner());
+            match &state.typing_failure {
+                Some(failure) => Err(failure.clone().into()),
+                None => Ok(Response::new(v1::SetTypingResponse {})),
+            }
+        })
+    }
+
+    async fn set_presence(
+        &self,
+        request: Request<v1::SetPresenceRequest>,
+    ) -> Result<Response<v1::SetPresenceResponse>, Status> {
+        let request = request.into_inner();
+        self.change(|state| {
+            state.refuse_presence()?;
+            let hides = request.visibility() == v1::Visibility::Nobody;
+            if hides {
+                state.presence.hidden.insert(request.user_id);
+            } else {
+                state.presence.hidden.remove(&request.user_id);
+            }
+            Ok(Response::new(v1::SetPresenceResponse {}))
+        })
+    }
+
+    async fn get_presence(
+        &self,
+        request: Request<v1::GetPresenceRequest>,
+    ) -> Result<Response<v1::GetPresenceResponse>, Status> {
+        let v1::GetPresenceRequest { user_id, peer_ids } = request.into_inner();
+        let state = self.state();
+        let hides = state.presence.hidden.contains(&user_id);
+        let visibility = if hides { v1::Visibility::Nobody } else { v1::Visibility::Peers };
+        let presences = peer_ids.iter().map(|peer| state.presence.of(peer)).collect();
+        Ok(Response::new(v1::GetPresenceResponse { presences, visibility: visibility.into() }))
+    }
+
+    type WatchPresenceStream = BoxStream<v1::WatchPresenceResponse>;
+
+    async fn watch_presence(
+        &self,
+        request: Request<v1::WatchPresenceRequest>,
+    ) -> Result<Response<Self::WatchPresenceStream>, Status> {
+        let request = request.into_inner();
+        let (sender, responses) = mpsc::channel(QUEUE);
+        self.change(|state| {
+            state.refuse_presence()?;
+            let presences = request.peer_ids.iter().map(|peer| state.presence.of(peer)).collect();
+            let first = v1::WatchPresenceResponse { presences, users: Vec::new() };
+            let _ = sender.try_send(Ok(first));
+            state.presence.watches.push((request, sender));
+            Ok(Response::new(Box::pin(ReceiverStream::new(responses)) as Self::WatchPresenceStream))
+        })
+    }
+
     async fn list_blocks(
         &self,
         request: Request<v1::ListBlocksRequest>,
     ) -> Result<Response<v1::ListBlocksResponse>, Status> {
         self.state().second.list_blocks(&request.into_inner()).map(Response::new)
+    }
+
+    async fn search_messages(
+        &self,
+        request: Request<v1::SearchMessagesRequest>,
+    ) -> Result<Response<v1::SearchMessagesResponse>, Status> {
+        self.state().second.search_messages(&request.into_inner()).map(Response::new)
     }
 
     async fn get_thread(
@@ -189,7 +257,7 @@ impl ChatService for StubCore {
             let answers = self.change(|state| state.second.subscribe(&request.into_inner()));
             return answers.map(Response::new);
         }
-        let SubscribeRequest { user_id, after_seq, received_only, epoch, kinds } =
+        let SubscribeRequest { user_id, after_seq, received_only, epoch, kinds, .. } =
             request.into_inner();
         assert_eq!(received_only, kinds.is_empty(), "what each generation wants");
         let (subscriber, responses) = mpsc::channel(QUEUE);

@@ -46,7 +46,8 @@ impl Subscriber {
 fn message_of(event: &Event) -> Option<&Message> {
     match &event.change {
         Some(Change::Message(message)) => Some(message),
-        Some(Change::Thread(_)) | None => None,
+        Some(Change::Thread(_) | Change::Typing(_) | Change::Presence(_) | Change::User(_))
+        | None => None,
     }
 }
 
@@ -66,7 +67,7 @@ impl Feed {
         let first_seq = match (&change, &before) {
             (Change::Message(_), Some(before)) => before.first_seq,
             (Change::Message(_), None) => seq,
-            (Change::Thread(_), _) => 0,
+            (Change::Thread(_) | Change::Typing(_) | Change::Presence(_) | Change::User(_), _) => 0,
         };
         if let Some(before) = before {
             self.events.remove(&before.seq);
@@ -74,6 +75,7 @@ impl Feed {
         let change = match change {
             Change::Message(message) => Change::Message(Message { rev: seq, ..message }),
             Change::Thread(thread) => Change::Thread(ThreadState { rev: seq, ..thread }),
+            signal @ (Change::Typing(_) | Change::Presence(_) | Change::User(_)) => signal,
         };
         let event = Event { seq, change: Some(change), first_seq, trace: None };
         self.events.insert(seq, event.clone());
@@ -124,6 +126,8 @@ impl Feeds {
                     move |other| matches!(other, Change::Thread(other) if other.peer_id == peer),
                 )
             }
+            // None is kept.
+            Change::Typing(_) | Change::Presence(_) | Change::User(_) => Box::new(|_| false),
         };
         let event = self.by_user.entry(user.to_owned()).or_default().put(change, is_same);
         match self.untold.iter_mut().find(|(other, _)| other == user) {

@@ -256,6 +256,26 @@ impl Second {
         Ok(v1::ListBlocksResponse { blocks: blocks.collect(), next_page_token: next })
     }
 
+    /// By the query as it stands.
+    pub(super) fn search_messages(
+        &self,
+        request: &v1::SearchMessagesRequest,
+    ) -> Result<v1::SearchMessagesResponse, Status> {
+        self.refuse("search_messages")?;
+        if request.peer_id.as_deref().is_some_and(|peer| peer != crate::stub_edge::BOB) {
+            return Err(not_found(ErrorReason::UserUnknown));
+        }
+        let before = request.page_token.parse().unwrap_or(i64::MAX);
+        let limit = usize::try_from(request.limit).unwrap_or_default();
+        let found = self.messages.values().rev();
+        let mut found = found.filter(|it| it.id < before && it.body.contains(&request.query));
+        let messages: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        let last = messages.last().map(|message| message.id.to_string());
+        let has_more = found.next().is_some();
+        let next_page_token = last.filter(|_| has_more).unwrap_or_default();
+        Ok(v1::SearchMessagesResponse { messages, next_page_token })
+    }
+
     pub(super) fn get_thread(
         &self,
         request: &v1::GetThreadRequest,

@@ -12,6 +12,7 @@ pub(super) struct Admitted {
     pub(super) session_id: Uuid,
     /// As far as it is known.
     pub(super) address: Option<IpAddr>,
+    /// By which it goes on: in the second generation another may take its place.
     pub(super) token: TokenMark,
     /// Of the token, in Unix seconds.
     pub(super) expires_at: i64,

@@ -103,7 +103,11 @@ impl Arriving {
             Change::Message(message) if message.receiver_id.parse() == Ok(feed.user) => {
                 Some(Self { message, span })
             }
-            Change::Message(_) | Change::Thread(_) => None,
+            Change::Message(_)
+            | Change::Thread(_)
+            | Change::Typing(_)
+            | Change::Presence(_)
+            | Change::User(_) => None,
         }
     }
 }

@@ -22,7 +22,7 @@ impl WebSockets {
     pub(crate) async fn close_revoked(&self, revocations: &Revocations, new: &[RevokedTokens]) {
         let close = |user: UserId, members: &Members| {
             for outgoing in members.all() {
-                if revocations.mean(user, &outgoing.admitted.token) {
+                if revocations.mean(user, &outgoing.admitted().token) {
                     outgoing.close(CloseReason::TokenRevoked);
                 }
             }
@@ -55,7 +55,7 @@ impl WebSockets {
         }
         self.for_all(|_, members| {
             for outgoing in members.all() {
-                if single.contains(&outgoing.admitted.session_id) {
+                if single.contains(&outgoing.admitted().session_id) {
                     outgoing.close(CloseReason::SessionEnded);
                 }
             }
@@ -97,7 +97,7 @@ fn users(revoked: &[RevokedTokens]) -> Option<Vec<UserId>> {
 }
 
 fn session(user: UserId, outgoing: &Arc<Outgoing>) -> Session {
-    let admitted = &outgoing.admitted;
+    let admitted = outgoing.admitted();
     let age = i64::try_from(outgoing.age().as_micros()).unwrap_or(i64::MAX);
     let of_seconds = |seconds: i64| timestamp(seconds.saturating_mul(MICROS_A_SECOND));
     Session {

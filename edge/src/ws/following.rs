@@ -15,7 +15,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use netrox_proto::{
     ids::UserId,
     request_id::RequestId,
-    v1::{Event, Failure, ListThreadsResponse, SubscribeResponse, event::Change},
+    v1::{Event, Failure, ListThreadsResponse, SubscribeResponse, Typing, event::Change},
 };
 use netrox_traces::Span;
 use tokio::time::{Instant, sleep, timeout};
@@ -30,13 +30,13 @@ use super::{
     close::CloseReason,
     delivery::{Pushed, push_late},
     feed::out_of_reach,
-    queue::{Outgoing, Push},
+    queue::{Outgoing, Push, SignalKey},
     subscription::{FIRST_RETRY, Fate, MAX_RETRY, Responses, Subscriptions},
 };
 use crate::{
     backoff::Backoff,
     limits::Limiter,
-    metrics::{Delivering, Metrics},
+    metrics::{Delivering, Metrics, ShedSignal},
     trace,
     wire::{
         Generation,
@@ -254,12 +254,27 @@ impl Stream<'_> {
         progress: &mut Progress,
         counted: &mut Delivering<'_>,
     ) {
+        if let Some(Change::Typing(Typing { peer_id, typing })) = &event.change {
+            // A core sends nothing else.
+            if let Ok(peer) = peer_id.parse() {
+                let (key, frame) = (SignalKey::Typing(peer), server_frame::typing(peer, *typing));
+                // It waits behind all else, and nothing waits for it.
+                if self.outgoing.push_signal(key, frame, *typing) {
+                    self.metrics.signals.shed(ShedSignal::Socket);
+                }
+            }
+            return;
+        }
         let Some((cursor, is_new)) = progress.take(&event) else { return };
         let cursor = cursor.encode(user);
         let span = trace::delivery(user, &event);
         let trace_id = span.as_ref().map(Span::trace_id);
         let (frame, lateness) = match &event.change {
             Some(Change::Message(message)) => {
+                // Whoever has written types no more.
+                if is_new && let Ok(peer) = message.sender_id.parse() {
+                    self.outgoing.retain_signals(|key| key != SignalKey::Typing(peer));
+                }
                 let is_received = is_new
                     && !progress.is_catching_up(self.outgoing.is_empty())
                     && message.receiver_id.parse() == Ok(user);
@@ -267,7 +282,7 @@ impl Stream<'_> {
                 (server_frame::message(&cursor, is_new, message, user), lateness)
             }
             Some(Change::Thread(thread)) => (server_frame::thread(&cursor, thread), None),
-            None => return,
+            Some(Change::Typing(_) | Change::Presence(_) | Change::User(_)) | None => return,
         };
         let pushed = self.push(frame, progress).await;
         drop(span);

@@ -1,5 +1,8 @@
 //! The way into a session: `GET /ws/chat/room/?token=` (PROTOCOL section 3, PROTOCOL-2 section 1).
 //!
+//! A client of the second generation may show a ticket in the place of its token, which is spent by that. It is looked before
+//! whether the rest is a handshake.
+//!
 //! Answered in this order: 403 to a page of an origin that may not connect, 401 without a good token, 503 where there are no
 //! keys to tell, 429 where the user had too many handshakes of late, 426 or 400 for
 //! what is no WebSocket handshake, 429 or 503 where no connection can be had. 101 comes when the user is in the directory and their subscription
@@ -11,10 +14,7 @@
 mod offer;
 mod refused;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -28,7 +28,7 @@ use netrox_proto::{
     request_id::RequestId,
     v1::{ErrorReason, Failure},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{
     Error, error::ProtocolError, handshake::server::create_response_with_body,
 };
@@ -45,7 +45,7 @@ use super::{
     close::CloseReason,
     following::{Beginning, Following},
     places::{NoPlace, Place},
-    session,
+    session::{self, Expiry},
     sockets::Connection,
 };
 use crate::{
@@ -67,9 +67,6 @@ use crate::{
     },
 };
 
-/// Timers do not reach further than this.
-const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// Of an origin, in the log.
 const MAX_SHOWN_ORIGIN_BYTES: usize = 100;
 
@@ -87,17 +84,26 @@ pub(crate) async fn handshake(
     let doorkeeper = &web_sockets.doorkeeper;
     let (headers, extensions) = (request.headers(), request.extensions());
     let patience = Patience::of_handshake(web_sockets.context.config.handshake_timeout);
-    let authenticated = doorkeeper.authenticate(headers, token.as_deref(), extensions, patience);
-    let identity = match authenticated.await {
+    let authenticated = match &offer.ticket {
+        None => doorkeeper.authenticate(headers, token.as_deref(), extensions, patience).await,
+        Some(ticket) => {
+            // Else it would be spent for nothing.
+            if let Err(error) = check_handshake(&request) {
+                return not_a_handshake(&web_sockets, &error);
+            }
+            doorkeeper.redeem(&web_sockets.core, ticket, extensions, patience).await
+        }
+    };
+    let identity = match authenticated {
         Ok(identity) => identity,
         Err(TurnedAway::TooMany(too_much)) => return PublicError::from(too_much).into_response(),
         Err(TurnedAway::Refused(refusal)) => {
             if refusal.is_temporary() {
                 return PublicError::unavailable().into_response();
             }
-            let user = match offer.generation {
-                Generation::V1 => None,
-                Generation::V2 => {
+            let user = match (offer.generation, &offer.ticket) {
+                (Generation::V1, _) | (Generation::V2, Some(_)) => None,
+                (Generation::V2, None) => {
                     authenticator.user_of_refused(request.headers(), token.as_deref())
                 }
             };
@@ -106,7 +112,10 @@ pub(crate) async fn handshake(
     };
     Visitor::become_known(request.extensions());
     let context = &web_sockets.context;
-    if let Some(too_much) = context.limiter.has_too_many_handshakes(identity.user_id) {
+    // It was counted when the ticket was bought.
+    let is_counted = offer.ticket.is_some();
+    if !is_counted && let Some(too_much) = context.limiter.has_too_many_handshakes(identity.user_id)
+    {
         return PublicError::from(too_much).into_response();
     }
     choose_websocket(request.headers_mut());
@@ -148,16 +157,19 @@ pub(crate) async fn handshake(
         written.keep_little();
     }
     offer.accept(response.headers_mut());
-    context.limiter.count_handshake(identity.user_id);
+    if !is_counted {
+        context.limiter.count_handshake(identity.user_id);
+    }
     connection.admit();
     connection.upgrade = trace::asked_by(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
-    let closes_at = web_sockets.close_on_token_expiry.then(|| instant(identity.accepted_until()));
+    let expiry =
+        context.close_on_token_expiry.then(|| Expiry::of(offer.generation, identity.expires_at));
     let context = Arc::clone(context);
     let session = async move {
         match timeout(handshake_timeout, upgrade).await {
             Ok(Ok(upgraded)) => {
-                session::run(connection, context, TokioIo::new(upgraded), closes_at).await;
+                session::run(connection, context, TokioIo::new(upgraded), expiry).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a WebSocket handshake was not finished"),
             Err(_) => tracing::debug!("a WebSocket handshake took too long"),
@@ -297,7 +309,7 @@ pub(super) async fn begin(
 ) -> Result<(), Failure> {
     let (user, context) = (connection.user(), &web_sockets.context);
     let subscriptions = web_sockets.sockets.subscriptions();
-    let session_id = RequestId::from_uuid(connection.outgoing.admitted.session_id);
+    let session_id = RequestId::from_uuid(connection.outgoing.admitted().session_id);
     let opened = Following::open(subscriptions, &context.limiter, user, session_id, after);
     let (following, beginning) = opened.await?;
     let Beginning { session_id, cursor, resumed, reset, behind } = beginning;
@@ -314,6 +326,16 @@ pub(super) async fn begin(
     connection.outgoing.push(hello);
     connection.following = Some(Box::new(following));
     Ok(())
+}
+
+/// Whether it is one, but for who asks.
+fn check_handshake(request: &Request) -> Result<(), Error> {
+    let mut head = http::Request::new(());
+    *head.method_mut() = request.method().clone();
+    *head.version_mut() = request.version();
+    *head.headers_mut() = request.headers().clone();
+    choose_websocket(head.headers_mut());
+    create_response_with_body(&head, || ()).map(drop)
 }
 
 /// Of several protocols that a client would go on with (RFC 9110 section 7.8). What checks a handshake looks for one
@@ -358,13 +380,6 @@ fn not_a_handshake(web_sockets: &WebSockets, error: &Error) -> Response {
     let mut response = rest::failure(StatusCode::UPGRADE_REQUIRED, message);
     response.headers_mut().insert(header.0, header.1);
     response
-}
-
-#[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
-fn instant(unix_seconds: i64) -> Instant {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since_epoch = Duration::from_secs(unix_seconds.try_into().unwrap_or(0));
-    Instant::now() + since_epoch.saturating_sub(now).min(MAX_LIFE)
 }
 
 #[cfg(test)]

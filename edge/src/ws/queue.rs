@@ -1,4 +1,6 @@
-//! The frames that wait to be written to one connection, and the wish to close it.
+//! The frames that wait to be written to one connection, and the wish to close it. Signals wait in a [`lane`] behind them.
+
+mod lane;
 
 use std::{
     collections::VecDeque,
@@ -14,15 +16,19 @@ use std::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use self::lane::Lane;
+pub(super) use self::lane::SignalKey;
 use super::{admitted::Admitted, close::CloseReason, places::Place};
-use crate::wire::Generation;
+use crate::{revocation::TokenMark, wire::Generation};
 
+/// No client waits for so long.
+const NO_RECONNECT: u64 = u64::MAX;
 /// A queue grown beyond it gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 16;
 
 /// Bounded in frames and in bytes. The feed and the session push, the session pops, any may close.
 pub(super) struct Outgoing {
-    pub(super) admitted: Admitted,
+    admitted: Mutex<Admitted>,
     generation: Generation,
     max_frames: usize,
     max_bytes: usize,
@@ -33,6 +39,8 @@ pub(super) struct Outgoing {
     is_probed: AtomicBool,
     /// Something came since then, or none was ever wanted.
     has_answered: AtomicBool,
+    /// After how many milliseconds the client is to connect anew, until it is told.
+    reconnect_after: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -41,6 +49,9 @@ struct State {
     place: Option<Place>,
     frames: VecDeque<Utf8Bytes>,
     bytes: usize,
+    /// The first frame was taken.
+    has_begun: bool,
+    signals: Lane,
     close: Option<CloseReason>,
     /// Nothing will be written any more.
     sealed: bool,
@@ -73,6 +84,8 @@ impl Outgoing {
             place: Some(place),
             frames: VecDeque::new(),
             bytes: 0,
+            has_begun: false,
+            signals: Lane::default(),
             close: None,
             sealed: false,
             stalled_since: Some(Instant::now()),
@@ -81,7 +94,7 @@ impl Outgoing {
             feed: None,
         };
         Self {
-            admitted: Admitted::default(),
+            admitted: Mutex::default(),
             generation,
             max_frames,
             max_bytes,
@@ -89,13 +102,24 @@ impl Outgoing {
             heard_after: AtomicU64::new(0),
             is_probed: AtomicBool::new(false),
             has_answered: AtomicBool::new(true),
+            reconnect_after: AtomicU64::new(NO_RECONNECT),
             state: Mutex::new(state),
         }
     }
 
     /// The same of who was admitted.
     pub(super) fn of(self, admitted: Admitted) -> Self {
-        Self { admitted, ..self }
+        Self { admitted: Mutex::new(admitted), ..self }
+    }
+
+    pub(super) fn admitted(&self) -> Admitted {
+        *self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection goes on under another token. `expires_at` is in Unix seconds.
+    pub(super) fn renew(&self, token: TokenMark, expires_at: i64) {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        *admitted = Admitted { token, expires_at, ..*admitted };
     }
 
     /// Since the handshake.
@@ -118,15 +142,24 @@ impl Outgoing {
         if state.close.is_some() {
             return Push::Done;
         }
-        self.push_to(state, frame)
+        self.push_to(state, frame, false)
+    }
+
+    /// Queues what is told before all else that waits, but for the first frame of a connection. Of no use where it closes.
+    pub(super) fn push_first(&self, frame: Utf8Bytes) -> Push {
+        let state = self.state();
+        if state.close.is_some() {
+            return Push::Done;
+        }
+        self.push_to(state, frame, true)
     }
 
     /// Queues the answer to what the client sent, which is given even before a close.
     pub(super) fn push_answer(&self, frame: Utf8Bytes) -> Push {
-        self.push_to(self.state(), frame)
+        self.push_to(self.state(), frame, false)
     }
 
-    fn push_to(&self, mut state: MutexGuard<'_, State>, frame: Utf8Bytes) -> Push {
+    fn push_to(&self, mut state: MutexGuard<'_, State>, frame: Utf8Bytes, is_first: bool) -> Push {
         if state.sealed {
             return Push::Done;
         }
@@ -136,10 +169,41 @@ impl Outgoing {
         // Where there were frames before, the session is not waiting for one.
         let session = if state.frames.is_empty() { state.session.take() } else { None };
         state.bytes += frame.len();
-        state.frames.push_back(frame);
+        if is_first {
+            let index = usize::from(!state.has_begun).min(state.frames.len());
+            state.frames.insert(index, frame);
+        } else {
+            state.frames.push_back(frame);
+        }
         drop(state);
         wake(session);
         Push::Done
+    }
+
+    /// Queues what the user's peers do just now, behind all frames. `passes`: it holds no longer than somebody types. Whether an
+    /// older one had to go for it.
+    pub(super) fn push_signal(&self, key: SignalKey, frame: Utf8Bytes, passes: bool) -> bool {
+        let mut state = self.state();
+        if state.close.is_some() || state.sealed {
+            return false;
+        }
+        let is_first = state.frames.is_empty() && state.signals.is_empty();
+        let shed = state.signals.push(key, frame, passes);
+        let session = if is_first { state.session.take() } else { None };
+        drop(state);
+        wake(session);
+        shed
+    }
+
+    /// Drops the signals that wait and are not to be kept.
+    pub(super) fn retain_signals(&self, keeps: impl Fn(SignalKey) -> bool) {
+        self.state().signals.retain(keeps);
+    }
+
+    /// A signal, where no frame waits.
+    pub(super) fn pop_signal(&self) -> Option<Utf8Bytes> {
+        let mut state = self.state();
+        if state.frames.is_empty() { state.signals.pop() } else { None }
     }
 
     /// A frame larger than the whole queue has its place in an empty one.
@@ -206,6 +270,23 @@ impl Outgoing {
         self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::AcqRel)
     }
 
+    /// Has the session tell the client when to connect anew: behind `hello`, and before all that waits.
+    pub(super) fn ask_to_reconnect(&self, after: Duration) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(NO_RECONNECT);
+        self.reconnect_after.store(after, Ordering::Release);
+        let session = self.state().session.take();
+        wake(session);
+    }
+
+    /// When the client is to connect anew, once.
+    pub(super) fn take_reconnect(&self) -> Option<Duration> {
+        if self.reconnect_after.load(Ordering::Relaxed) == NO_RECONNECT {
+            return None;
+        }
+        let after = self.reconnect_after.swap(NO_RECONNECT, Ordering::AcqRel);
+        (after != NO_RECONNECT).then(|| Duration::from_millis(after))
+    }
+
     /// Closes the connection; the first reason counts, unless the other ends it at once. One that is replaced has no place any
     /// more.
     pub(super) fn close(&self, reason: CloseReason) {
@@ -235,6 +316,7 @@ impl Outgoing {
     pub(super) fn pop(&self) -> Option<Utf8Bytes> {
         let mut state = self.state();
         let frame = state.frames.pop_front()?;
+        state.has_begun = true;
         state.bytes -= frame.len();
         if state.frames.is_empty() && state.frames.capacity() > KEPT_CAPACITY {
             state.frames = VecDeque::new();
@@ -287,6 +369,7 @@ impl State {
     fn clear(&mut self) {
         self.frames = VecDeque::new();
         self.bytes = 0;
+        self.signals.clear();
     }
 }
 
@@ -336,6 +419,25 @@ mod tests {
         assert_eq!(queue.pop(), Some("1".into()));
         assert_eq!(queue.pop(), Some("2".into()));
         assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn what_is_told_first_comes_before_what_waits_but_for_the_first_of_all() {
+        let queue = Outgoing::new(Generation::V2, 4, 10, Place::of_nobody());
+        let all = || std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>();
+        queue.push("hello".into());
+        queue.push("1".into());
+        assert_eq!(queue.push_first("2".into()), Push::Done);
+        assert_eq!(all(), ["hello", "2", "1"]);
+        for frame in ["1", "2", "3"] {
+            queue.push(frame.into());
+        }
+        assert_eq!(queue.push_first("4".into()), Push::Done);
+        assert!(matches!(queue.push_first("5".into()), Push::Full { .. }));
+        assert_eq!(all(), ["4", "1", "2", "3"]);
+        queue.close(CloseReason::Draining);
+        assert_eq!(queue.push_first("6".into()), Push::Done);
+        assert!(queue.is_empty());
     }
 
     #[test]

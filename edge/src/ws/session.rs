@@ -6,7 +6,10 @@
 //! connection.
 //!
 //! * `read`: what the client sends, and the bounds on it.
+//! * `refresh`: another token; `expiry`: the end of the one there is.
+//! * `notices`: what is told before all that waits.
 //! * `receipts`: marks of what was seen, which wait for each other.
+//! * `typing`: what it says of its typing; `presence`: whom it watches.
 //! * `waiting`: what was read and waits for the user's rate, or for room.
 //! * `read_ahead`: what is read after a standstill of this edge, of clients that may have gone.
 //! * `answers`: what its frames led to.
@@ -17,9 +20,14 @@
 mod answers;
 mod close;
 mod context;
+mod expiry;
+mod notices;
+mod presence;
 mod read;
 mod read_ahead;
 mod receipts;
+mod refresh;
+mod typing;
 mod waiting;
 mod write;
 
@@ -41,11 +49,13 @@ use tokio_tungstenite::{
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-pub(super) use self::close::refuse;
 pub(crate) use self::context::SessionContext;
 use self::{
-    answers::Reply, close::Closing, read_ahead::ReadAhead, receipts::Receipts, waiting::Waiting,
+    answers::Reply, close::Closing, notices::Notices, presence::PresenceVerbs,
+    read_ahead::ReadAhead, receipts::Receipts, refresh::Refreshing, typing::Words,
+    waiting::Waiting,
 };
+pub(super) use self::{close::refuse, expiry::Expiry};
 use super::{
     close::CloseReason,
     flood::{Budget, Metered},
@@ -80,7 +90,7 @@ pub(super) async fn run<S>(
     connection: Connection,
     context: Arc<SessionContext>,
     stream: S,
-    expires_at: Option<Instant>,
+    expiry: Option<Expiry>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -88,7 +98,7 @@ pub(super) async fn run<S>(
     let stream = Metered::new(stream);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let (socket, end) = {
-        let mut session = Session::new(connection, context, socket, expires_at);
+        let mut session = Session::new(connection, context, socket, expiry);
         let timer = sleep_until(session.next_deadline());
         tokio::pin!(timer);
         let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
@@ -130,8 +140,13 @@ struct Session<S> {
     socket: WebSocketStream<Metered<S>>,
     /// In the order of the frames that they answer.
     answers: VecDeque<Reply>,
+    /// Tokens of which it is looked whether they are good, one after the other.
+    refreshing: VecDeque<Refreshing>,
+    notices: Notices,
     waiting: Waiting,
     receipts: Receipts,
+    words: Words,
+    presence: PresenceVerbs,
     /// Brings what the user receives, in the second generation. Resolves when it cannot go on.
     following: Option<Pin<Box<dyn Future<Output = CloseReason> + Send>>>,
     /// Since when it was not read for what is under way or away, if there may be something to read from then.
@@ -152,6 +167,8 @@ struct Session<S> {
     ping_due: bool,
     /// Messages were written since the peer was last heard.
     has_sent: bool,
+    /// Bytes of signals that were written since then.
+    signalled: usize,
     /// Nothing more will be read.
     read_ended: bool,
     /// It ends for a reason that does not wait for what was read.
@@ -171,7 +188,8 @@ struct Session<S> {
     /// Since when the socket has been taking nothing.
     stalled_since: Option<Instant>,
     closing: Option<Closing>,
-    expires_at: Option<Instant>,
+    /// Where the end of its token is to be its own.
+    expiry: Option<Expiry>,
 }
 
 impl<S> Session<S>
@@ -182,7 +200,7 @@ where
         mut connection: Connection,
         context: Arc<SessionContext>,
         socket: WebSocketStream<Metered<S>>,
-        expires_at: Option<Instant>,
+        expiry: Option<Expiry>,
     ) -> Self {
         connection.outgoing.set_stalled(None);
         let standstills = context.standstill.seen(Instant::now()).count;
@@ -197,8 +215,12 @@ where
             context,
             socket,
             answers: VecDeque::new(),
+            refreshing: VecDeque::new(),
+            notices: Notices::default(),
             waiting: Waiting::default(),
             receipts: Receipts::default(),
+            words: Words::default(),
+            presence: PresenceVerbs::default(),
             following,
             unread_since: None,
             full_since: None,
@@ -211,6 +233,7 @@ where
             pinged_at: None,
             ping_due: false,
             has_sent: false,
+            signalled: 0,
             read_ended: false,
             ended_at_once: false,
             paused_until: None,
@@ -218,7 +241,7 @@ where
             largest_frame: 0,
             stalled_since: None,
             closing: None,
-            expires_at,
+            expiry,
         }
     }
 
@@ -264,20 +287,25 @@ where
     /// Does what can be done now; gives whether that was anything.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         // Before a close or a failed write hides that the client had gone.
-        if !self.look_for_end(cx, Instant::now())? {
+        let now = Instant::now();
+        if !self.look_for_end(cx, now)? {
             return Ok(self.read_ended);
         }
         if let Some(reason) = self.connection.outgoing.poll_close(cx) {
             self.begin_close(reason);
         }
         self.ping_due |= self.connection.outgoing.take_probe();
+        let told = self.poll_notices(now);
         let ended = self.poll_following(cx);
         let wrote = self.poll_write(cx);
         let marked = self.poll_receipts(cx);
+        let typed = self.poll_typing(cx) | self.poll_presence(cx);
+        let refreshed = self.poll_refreshing(cx);
         let answered = self.poll_answers(cx);
         let read = self.poll_read(cx)?;
         let closed = self.advance_close()?;
-        Ok(ended || wrote || marked || answered || read || closed)
+        let moved = told || ended || wrote || marked || typed;
+        Ok(moved || refreshed || answered || read || closed)
     }
 
     /// Gives whether what the user receives has come to its end.
@@ -294,7 +322,9 @@ where
         let stalled = self.stalled_since.map(|since| since + WRITE_TIMEOUT);
         let closing = self.closing.map(|closing| closing.until());
         let (due, marks_due) = (self.waiting.due(), self.receipts.due());
-        [stalled, closing, due, marks_due, self.paused_until, self.looks_until, self.expires_at]
+        let is_refreshing = !self.refreshing.is_empty();
+        let expiry = self.expiry.as_ref().and_then(|expiry| expiry.due(is_refreshing));
+        [stalled, closing, due, marks_due, self.paused_until, self.looks_until, expiry]
             .into_iter()
             .flatten()
             .fold(self.silent_until(), Instant::min)
@@ -318,15 +348,22 @@ where
         self.pinged_at = None;
     }
 
+    fn look_at_expiry(&mut self, now: Instant) {
+        let Some(expiry) = &mut self.expiry else { return };
+        if let Some(expires_at) = expiry.take_warning(now) {
+            self.notices.expires_at = Some(expires_at);
+        }
+        if expiry.take_end(now, !self.refreshing.is_empty()) {
+            self.connection.outgoing.close(CloseReason::TokenExpired);
+        }
+    }
+
     fn on_timer(&mut self, now: Instant) -> Result<(), SessionEnd> {
         if self.stalled_since.is_some_and(|since| now >= since + WRITE_TIMEOUT) {
             return Err(SessionEnd::Gone);
         }
         self.hurry_close(now)?;
-        if self.expires_at.is_some_and(|at| now >= at) {
-            self.expires_at = None;
-            self.connection.outgoing.close(CloseReason::TokenExpired);
-        }
+        self.look_at_expiry(now);
         // Whoever is not read cannot be heard.
         if self.has_enough_in_flight() || self.paused_until.is_some() {
             self.heard_at = now;

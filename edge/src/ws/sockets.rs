@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -20,12 +21,14 @@ use super::{
     members::{Admission, Members},
     places::{NoPlace, Place, Places},
     queue::Outgoing,
+    spread::Spread,
     subscription::{Ended, Subscriptions},
 };
 use crate::{
     config::Limits,
     directory::KnownUsers,
     metrics::{Limit, Metrics},
+    presence::{Online, OnlineUsers},
     sends::{SendPipeline, Sender},
     tasks::Tasks,
     wire::Generation,
@@ -43,9 +46,11 @@ pub(super) struct Sockets {
     places: Places,
     registry: Mutex<Registry>,
     lingering: Lingering,
+    spread: Spread,
     subscriptions: Arc<Subscriptions>,
     known_users: Arc<KnownUsers>,
     metrics: Metrics,
+    online: OnlineUsers,
     tasks: Tasks,
     /// The sessions, apart from the edge's other tasks: they end before what they depend on.
     pub(super) sessions: TaskTracker,
@@ -71,7 +76,7 @@ impl Sockets {
         limits: &Limits,
         subscriptions: Subscriptions,
         known_users: Arc<KnownUsers>,
-        metrics: Metrics,
+        (metrics, online): (Metrics, OnlineUsers),
         tasks: Tasks,
     ) -> Self {
         Self {
@@ -81,9 +86,11 @@ impl Sockets {
             places: Places::new(limits),
             registry: Mutex::default(),
             lingering: Lingering::default(),
+            spread: Spread::of(limits),
             subscriptions: Arc::new(subscriptions),
             known_users,
             metrics,
+            online,
             tasks,
             sessions: TaskTracker::new(),
         }
@@ -93,19 +100,44 @@ impl Sockets {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes every connection with 1001, takes no more, and returns when all sessions have ended.
-    pub(super) async fn drain(&self) {
+    /// Takes no more connections, closes all with 1001, and returns when all sessions have ended. Those of the second
+    /// generation are told when to be opened elsewhere, and served until then; not so if it hurries.
+    pub(super) async fn drain(&self, hurries: bool) {
         let all: Vec<_> = {
             let mut registry = self.registry();
             registry.draining = true;
             registry.users.values().map(|of_user| Arc::clone(&of_user.members)).collect()
         };
-        for members in all {
-            members.close_all(CloseReason::Draining);
+        let (documented, second): (Vec<_>, Vec<_>) = all
+            .iter()
+            .flat_map(|members| members.all())
+            .partition(|outgoing| outgoing.generation() == Generation::V1);
+        drop(all);
+        for outgoing in documented {
+            outgoing.close(CloseReason::Draining);
         }
         self.lingering.take_all().iter().for_each(|left| self.stop(left));
         self.sessions.close();
+        let mut ended = pin!(self.sessions.wait());
+        if !hurries {
+            tokio::select! {
+                () = &mut ended => {}
+                () = self.spread.close(&second) => {}
+            }
+        }
+        // Also where all sessions ended before: a connection may be here whose session has yet to begin.
+        for outgoing in &second {
+            outgoing.close(CloseReason::Draining);
+        }
         self.sessions.wait().await;
+    }
+
+    /// How long clients are served from the beginning of a drain on, as it is now.
+    pub(super) fn drain_takes(&self) -> Duration {
+        let all = self.all_members();
+        let mut open = all.iter().flat_map(|(_, members)| members.all());
+        let is_told = open.any(|outgoing| outgoing.generation() == Generation::V2);
+        if is_told { self.spread.takes() } else { Duration::ZERO }
     }
 
     pub(super) fn members_of(&self, user: UserId) -> Option<Arc<Members>> {
@@ -169,6 +201,7 @@ impl Sockets {
             following: None,
             outgoing,
             upgrade: None,
+            online: OnceLock::new(),
             _counted: counted,
         })
     }
@@ -289,6 +322,8 @@ pub(super) struct Connection {
     pub(super) outgoing: Arc<Outgoing>,
     /// The span of its handshake, where its client asked for a trace.
     pub(super) upgrade: Option<Arc<TraceContext>>,
+    /// From when it is admitted on.
+    online: OnceLock<Online>,
     _counted: Held,
 }
 
@@ -304,7 +339,7 @@ impl Connection {
         sends: &SendPipeline,
     ) -> &'a Sender {
         sender.get_or_insert_with(|| {
-            let sender = sends.sender(self.user, self.outgoing.admitted.token);
+            let sender = sends.sender(self.user, self.outgoing.admitted().token);
             sender.of_upgrade(self.upgrade.clone())
         })
     }
@@ -320,8 +355,9 @@ impl Connection {
     /// Counts it among the user's connections. Where there are too many, all are probed, and one is closed: who does not
     /// answer, and else who was silent longest.
     pub(super) fn admit(&self) {
-        let Sockets { max_connections_per_user: max, tasks, .. } = &*self.sockets;
+        let Sockets { max_connections_per_user: max, tasks, online, .. } = &*self.sockets;
         let max = *max;
+        self.online.get_or_init(|| online.add(self.user));
         if self.members.admit(&self.outgoing, max) == Admission::Probing {
             let (members, draining) = (Arc::clone(&self.members), tasks.draining().clone());
             tasks.spawn(async move {

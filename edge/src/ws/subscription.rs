@@ -106,6 +106,9 @@ impl Fate {
             | R::RateLimited
             | R::StorageQuotaExceeded
             | R::TooManyRevocations
+            | R::TicketUnknown
+            | R::TicketExpired
+            | R::NotEnabled
             | R::Internal => Self::Broken,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use netrox_edge::config::{AddressRate, Limits};
 
 use super::value::{Limited, Window, duration, number, rate_or_none, window};
@@ -11,6 +11,10 @@ use crate::sources::{SettingError, Sources};
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3600);
 const LONGEST_STORE_WAIT: Duration = Duration::from_secs(30);
+/// Unless told, of an edge that may be one of several.
+pub(crate) const SPREAD_AMONG_EDGES: Duration = Duration::from_secs(5);
+/// The same of one that is alone: while it drains nobody can come back.
+pub(crate) const SPREAD_ALONE: Duration = Duration::ZERO;
 const MIB: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
@@ -33,6 +37,14 @@ pub(crate) struct CommonLimitArgs {
     /// Time after its sending in which a message may be deleted for both; beyond it `too_late`; as --edit-window
     #[arg(long, value_name = "TIME", default_value = "unlimited", value_parser = window)]
     pub(crate) delete_window: Window,
+
+    /// Let users search their messages, by an index over these; the same for all cores and edges [default: off]
+    ///
+    /// What there is already is indexed in the background. On PostgreSQL it needs the extension pg_trgm.
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) search: bool,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +70,13 @@ pub(crate) struct EdgeLimitArgs {
     /// Marks that a user may make at once before --receipt-rate counts
     #[arg(long, value_name = "N", default_value = "200", value_parser = number::<u32>(1..=1_000_000))]
     pub(crate) receipt_burst: u32,
+
+    /// Searches a second and user; beyond it `rate_limited`; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "5", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) search_rate: u32,
+    /// Times a second that a user tells a peer who types; beyond it the last word waits; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number::<u32>(0..=1_000_000))]
+    pub(crate) typing_rate: u32,
 
     /// WebSockets of a user; beyond it one that is dead or was silent longest is closed with 1008
     #[arg(long, value_name = "N", default_value = "16", value_parser = number::<usize>(1..=1_000_000))]
@@ -131,6 +150,14 @@ pub(crate) struct EdgeLimitArgs {
     #[arg(long, value_name = "BYTES", default_value = "1048576")]
     #[arg(value_parser = number::<usize>(1..=1024 * MIB))]
     pub(crate) outgoing_queue_bytes: usize,
+
+    /// Time over which a drain has clients of the second generation reconnect; less than --drain-timeout
+    /// [default: 5s, or half of --drain-timeout; 0 in the role serve]
+    ///
+    /// Each is told its own moment, and served until then. 0 closes their sockets at once, as those of others are. In the role
+    /// serve there is no other edge that could take them.
+    #[arg(long, value_name = "TIME", value_parser = duration(Duration::ZERO..=LONGEST))]
+    pub(crate) drain_spread: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -156,10 +183,11 @@ pub(crate) struct DrainArgs {
 }
 
 impl DrainArgs {
-    /// What the sockets of an edge get of it. The rest is for what comes after them: the core, and
+    /// What the sockets of an edge get of it, `spread` included. The rest is for what comes after them: the core, and
     /// closing the database.
-    fn for_edge(&self) -> Duration {
-        self.drain_timeout * 3 / 4
+    fn for_edge(&self, spread: Duration) -> Duration {
+        let after_spread = self.drain_timeout.saturating_sub(spread) / 2;
+        (self.drain_timeout * 3 / 4).max(spread + after_spread)
     }
 
     /// How much of it what waits for the database may wait, so that there is time to tell its senders.
@@ -174,7 +202,10 @@ impl EdgeLimitArgs {
         common: &CommonLimitArgs,
         wait: &WaitArgs,
         drain: &DrainArgs,
+        default_spread: Duration,
     ) -> Limits {
+        let default_spread = default_spread.min(drain.drain_timeout / 2);
+        let drain_spread = self.drain_spread.unwrap_or(default_spread);
         Limits {
             max_body_bytes: common.max_body_bytes,
             max_frame_bytes: self.max_frame_bytes,
@@ -185,6 +216,9 @@ impl EdgeLimitArgs {
             send_burst: self.send_burst,
             receipt_rate: self.receipt_rate,
             receipt_burst: self.receipt_burst,
+            search: common.search,
+            search_rate: self.search_rate,
+            typing_rate: self.typing_rate,
             max_connections_per_user: self.max_connections_per_user,
             max_connections: self.max_connections,
             max_uploads_per_user: self.max_uploads_per_user,
@@ -205,7 +239,8 @@ impl EdgeLimitArgs {
             outgoing_queue_frames: self.outgoing_queue_frames,
             outgoing_queue_bytes: self.outgoing_queue_bytes,
             store_wait: wait.store_wait,
-            drain_timeout: drain.for_edge(),
+            drain_timeout: drain.for_edge(drain_spread),
+            drain_spread,
         }
     }
 
@@ -213,8 +248,14 @@ impl EdgeLimitArgs {
     pub(crate) fn check(
         &self,
         common: &CommonLimitArgs,
+        drain: &DrainArgs,
         sources: &Sources,
     ) -> Result<(), SettingError> {
+        if let Some(spread) = self.drain_spread.filter(|spread| *spread >= drain.drain_timeout) {
+            let [spread, timeout] = [spread, drain.drain_timeout].map(humantime::format_duration);
+            let problem = format!("{spread} is not less than --drain-timeout ({timeout})");
+            return Err(sources.refuse("drain-spread", problem));
+        }
         at_most(
             sources,
             ("max-body-bytes", common.max_body_bytes),

@@ -1,9 +1,13 @@
-//! Quotas of users, which a core keeps (PROTOCOL section 5).
+//! Quotas of users, which a core keeps (PROTOCOL section 5), and how long the links are good that it makes for them.
+
+use std::time::Duration;
 
 use clap::Args;
-use netrox_core::{NewConversations, Quotas};
+use netrox_core::{LONGEST_LINK, NewConversations, Quotas};
 
-use super::value::{Rate, number, rate};
+use super::value::{Rate, duration, number, rate};
+
+const SHORTEST_LINK: Duration = Duration::from_secs(1);
 
 const TIB: u64 = 1024 * 1024 * 1024 * 1024;
 
@@ -19,6 +23,11 @@ pub(crate) struct QuotaArgs {
     /// Bytes of the files that a user has sent and not deleted; beyond it 413 [default: no limit]
     #[arg(long, value_name = "BYTES", value_parser = number::<u64>(1..=1024 * TIB))]
     max_storage_per_user: Option<u64>,
+
+    /// Time for which an expiring link to a file is good (POST /v2/ticket); beyond it 404
+    #[arg(long, value_name = "TIME", default_value = "300s")]
+    #[arg(value_parser = duration(SHORTEST_LINK..=LONGEST_LINK))]
+    pub(crate) link_ttl: Duration,
 }
 
 impl QuotaArgs {

@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 113] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 118] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -79,10 +79,13 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 113] = [
     ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
     ("edit-window", Some("24h"), &["serve", "core", "edge"]),
     ("delete-window", Some("unlimited"), &["serve", "core", "edge"]),
+    ("search", Some("false"), &["serve", "core", "edge"]),
+    ("search-rate", Some("5"), &["serve", "edge"]),
     ("send-rate", Some("50"), &["serve", "edge"]),
     ("send-burst", Some("100"), &["serve", "edge"]),
     ("receipt-rate", Some("20"), &["serve", "edge"]),
     ("receipt-burst", Some("200"), &["serve", "edge"]),
+    ("typing-rate", Some("1"), &["serve", "edge"]),
     ("max-connections-per-user", Some("16"), &["serve", "edge"]),
     ("max-connections", Some("20000"), &["serve", "edge"]),
     ("max-uploads-per-user", Some("4"), &["serve", "edge"]),
@@ -105,6 +108,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 113] = [
     ("store-wait", Some("10s"), &["serve", "core", "edge"]),
     ("drain-timeout", Some("10s"), &["serve", "core", "edge"]),
     ("drain-delay", Some("0s"), &["serve", "edge"]),
+    ("drain-spread", None, &["serve", "edge"]),
+    ("link-ttl", Some("300s"), &["serve", "core"]),
     ("admin-addr", None, &["serve", "core", "edge"]),
     ("log-filter", Some("info"), &["serve", "core", "edge"]),
     ("log-format", Some("text"), &["serve", "core", "edge"]),
@@ -233,7 +238,7 @@ fn serve(flags: &[&str]) -> ServeArgs {
 #[test]
 fn the_edge_gets_its_own_defaults_and_three_quarters_of_the_drain() {
     let args = serve(&[]);
-    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, SPREAD_AMONG_EDGES);
     let expected = Limits { drain_timeout: Duration::from_millis(7_500), ..Limits::default() };
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
     assert!(!args.http.close_on_token_expiry);
@@ -270,6 +275,10 @@ fn every_limit_reaches_the_edge() {
         "--delete-window=33m",
         "--receipt-rate=34",
         "--receipt-burst=35",
+        "--search",
+        "--search-rate=37",
+        "--drain-spread=37s",
+        "--typing-rate=37",
     ]);
     let expected = Limits {
         max_body_bytes: 11,
@@ -281,6 +290,9 @@ fn every_limit_reaches_the_edge() {
         send_burst: 15,
         receipt_rate: 34,
         receipt_burst: 35,
+        search: true,
+        search_rate: 37,
+        typing_rate: 37,
         max_connections_per_user: 16,
         max_connections: 17,
         max_uploads_per_user: 18,
@@ -303,9 +315,27 @@ fn every_limit_reaches_the_edge() {
         outgoing_queue_bytes: 24,
         store_wait: Duration::from_secs(25),
         drain_timeout: Duration::from_secs(180),
+        drain_spread: Duration::from_secs(37),
     };
-    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain);
+    let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, SPREAD_ALONE);
     assert_eq!(format!("{limits:?}"), format!("{expected:?}"));
+}
+
+#[test]
+fn a_drain_leaves_time_after_its_spread() {
+    for (flags, default, spread, timeout) in [
+        (&["--drain-timeout=4s"][..], SPREAD_AMONG_EDGES, 2_000, 3_000),
+        (&["--drain-timeout=100s"], SPREAD_AMONG_EDGES, 5_000, 75_000),
+        (&["--drain-spread=0"], SPREAD_AMONG_EDGES, 0, 7_500),
+        (&["--drain-spread=9s"], SPREAD_AMONG_EDGES, 9_000, 9_500),
+        (&[], SPREAD_ALONE, 0, 7_500),
+        (&["--drain-spread=9s"], SPREAD_ALONE, 9_000, 9_500),
+    ] {
+        let args = serve(flags);
+        let limits = args.limits.to_limits(&args.common, &args.wait, &args.drain, default);
+        let drain = [limits.drain_spread, limits.drain_timeout].map(|time| time.as_millis());
+        assert_eq!(drain, [spread, timeout], "{flags:?}");
+    }
 }
 
 #[test]
@@ -323,10 +353,12 @@ fn limits_that_contradict_one_another_are_refused() {
         (vec!["--max-frame-bytes=2000000"], "--max-frame-bytes"),
         (vec!["--outgoing-queue-bytes=1000"], "--outgoing-queue-bytes"),
         (vec!["--max-frame-bytes=70000", "--outgoing-queue-bytes=1000"], "--max-frame-bytes"),
+        (vec!["--drain-spread=10s"], "--drain-spread"),
+        (vec!["--drain-timeout=5s", "--drain-spread=5s"], "--drain-spread"),
     ] {
         let args = serve(&flags);
         let sources = Sources::new(&flags.iter().map(OsString::from).collect::<Vec<_>>());
-        let error = args.limits.check(&args.common, &sources).unwrap_err().to_string();
+        let error = args.limits.check(&args.common, &args.drain, &sources).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{named}: ")), "{flags:?}: {error}");
     }
 }

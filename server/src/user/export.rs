@@ -186,6 +186,8 @@ impl<'a> Export<'a> {
             updated: moment(record.updated.as_ref()),
             claims_issued: None,
             upserted: None,
+            hides_presence: record.hides_presence,
+            last_seen: moment(record.last_seen.as_ref()),
         })?;
         let Some(revoked) = &record.revoked else { return Ok(()) };
         let seconds = |at: &Timestamp| micros(at).div_euclid(MICROS_A_SECOND);

@@ -51,6 +51,8 @@ pub(crate) fn of_record(record: &UserRecord) -> Value {
         ),
         "sessions_ended": time(record.sessions_ended.as_ref()),
         "last_seq": record.last_seq,
+        "hides_presence": record.hides_presence,
+        "last_seen": time(record.last_seen.as_ref()),
     })
 }
 

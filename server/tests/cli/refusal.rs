@@ -141,6 +141,8 @@ fn a_wrong_flag_is_named() {
         ("--max-connections", "edge --max-connections 0"),
         ("--ping-interval", "edge --ping-interval soon"),
         ("--drain-timeout", "core --drain-timeout 0"),
+        ("--drain-spread", "serve --drain-spread 10s"),
+        ("--link-ttl", "core --link-ttl 61m"),
         ("--log-filter", "core --log-filter netrox_core=loud"),
         ("--log-filter", "core --log-filter netrox_cor=debug"),
         ("--log-filter", "core --log-filter nonsense="),

@@ -45,6 +45,28 @@ async fn the_program_knows_what_units_tell_it() {
     assert_eq!(roles, ["backup", "core", "edge", "serve"].map(str::to_owned).into());
 }
 
+fn seconds(text: &str) -> u64 {
+    text.trim_end_matches('s').parse().expect("seconds")
+}
+
+/// Else systemd would kill it in the middle of a drain.
+#[test]
+fn a_unit_has_more_time_to_stop_than_a_drain_takes() {
+    const DRAIN_TIMEOUT: u64 = 10;
+    for path in files("deploy/systemd", ".service") {
+        let unit = read(&path);
+        if values(&unit, "Type") == ["oneshot"] {
+            continue;
+        }
+        let delay = values(&unit, "Environment")
+            .into_iter()
+            .find_map(|value| value.strip_prefix("NETROX_CHAT_DRAIN_DELAY=").map(seconds));
+        let stop = values(&unit, "TimeoutStopSec");
+        assert_eq!(stop.len(), 1, "{path:?}");
+        assert!(seconds(stop[0]) > delay.unwrap_or(0) + DRAIN_TIMEOUT, "{path:?}");
+    }
+}
+
 #[test]
 fn each_timer_starts_a_unit_that_is_there_and_runs_to_its_end() {
     for path in files("deploy/systemd", ".timer") {

@@ -4,7 +4,8 @@ use std::fs;
 
 use netrox_harness::{Arrangement, Role, TestChat, User, database::Database, each, process};
 use netrox_proto::v1::{
-    BlockUserRequest, EditMessageRequest, MarkSeenRequest, SendMessageRequest, UnblockUserRequest,
+    BlockUserRequest, EditMessageRequest, MarkSeenRequest, SendMessageRequest, SetPresenceRequest,
+    UnblockUserRequest, Visibility,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::{assert_ended, lines, printed};
 
 each![; serve: what_was_swallowed_stays_so_by_every_way_that_a_chat_moves];
 
-async fn send(chat: &TestChat, from: &User, to: &User, body: &str) -> i64 {
+pub(super) async fn send(chat: &TestChat, from: &User, to: &User, body: &str) -> i64 {
     let request = SendMessageRequest {
         sender_id: from.id.clone(),
         receiver_id: to.id.clone(),
@@ -108,6 +109,10 @@ async fn what_was_swallowed_stays_so_by_every_way_that_a_chat_moves(arrangement:
     send(&chat, dan, cyd, "a first word").await;
     let request = UnblockUserRequest { user_id: dan.id.clone(), peer_id: cyd.id.clone() };
     chat.chat_service().unblock_user(request).await.expect("unblocked");
+    // What `/v2/me` tells.
+    let hides =
+        SetPresenceRequest { user_id: cyd.id.clone(), visibility: Visibility::Nobody.into() };
+    chat.chat_service().set_presence(hides).await.expect("hidden");
     send(&chat, cyd, dan, "after it").await;
     at_bob.send(&json!({"action": "fence"})).await;
     at_bob.expect_error("unknown_action").await;

@@ -109,6 +109,11 @@ impl TestChat {
         self.builder = self.builder.clone().set(flag, value);
     }
 
+    /// The program of the processes that are started from now on; `None` is that under test.
+    pub fn use_program(&mut self, program: Option<PathBuf>) {
+        self.builder = self.builder.clone().program(program);
+    }
+
     /// The same of one that they have no more.
     pub fn unset(&mut self, flag: &str) {
         self.builder = self.builder.clone().unset(flag);
@@ -119,6 +124,23 @@ impl TestChat {
     pub async fn spawn(&mut self, role: Role) {
         self.begin(role);
         self.listens(role).await;
+    }
+
+    /// The same of one that may refuse to start: how it ended then.
+    pub async fn try_spawn(&mut self, role: Role) -> Option<ExitStatus> {
+        self.begin(role);
+        let log = self.log(role);
+        let is_over = eventually("a start, or its end", async || {
+            let listens = log.contains("\"http.addr\"") || log.contains("\"grpc.addr\"");
+            let is_over = !self.process(role).is_running();
+            (listens || is_over).then_some(is_over)
+        })
+        .await;
+        if is_over {
+            return Some(self.ended(role).await);
+        }
+        self.listens(role).await;
+        None
     }
 
     /// Starts a process without waiting for anything.

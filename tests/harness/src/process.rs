@@ -46,8 +46,13 @@ pub fn bound_to_its_test(signal: &str) -> [OsString; 3] {
 /// The same, started by another program: the words of its command line come first, and it is to
 /// `exec` what follows them.
 pub fn command_by(launcher: &[OsString], directory: &Path) -> Command {
+    command_of(&program(), launcher, directory)
+}
+
+/// The same of another program, as of another version.
+pub fn command_of(program: &Path, launcher: &[OsString], directory: &Path) -> Command {
     let launcher = launcher.iter().cloned().chain(bound_to_its_test("KILL"));
-    let mut words = launcher.chain([program().into()]);
+    let mut words = launcher.chain([program.into()]);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words).current_dir(directory).stdin(Stdio::null());
     for (key, _) in std::env::vars_os() {

@@ -55,6 +55,8 @@ pub struct Builder {
     variables: Vec<(Role, OsString, OsString)>,
     arguments: Vec<(Role, OsString)>,
     launchers: BTreeMap<Role, Vec<OsString>>,
+    /// In place of the program under test.
+    program: Option<PathBuf>,
 }
 
 impl Builder {
@@ -75,6 +77,7 @@ impl Builder {
             variables: Vec::new(),
             arguments: Vec::new(),
             launchers: BTreeMap::new(),
+            program: None,
         };
         builder
             .set("log-format", "json")
@@ -116,6 +119,12 @@ impl Builder {
     /// command line that follows its own.
     pub fn launcher(mut self, role: Role, words: impl IntoIterator<Item: Into<OsString>>) -> Self {
         self.launchers.insert(role, words.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Starts another program: that of another version.
+    pub fn program(mut self, program: Option<PathBuf>) -> Self {
+        self.program = program;
         self
     }
 
@@ -228,7 +237,10 @@ impl Builder {
         database: Option<&Database>,
     ) -> Command {
         let launcher = self.launchers.get(&role).map_or(&[][..], Vec::as_slice);
-        let mut command = process::command_by(launcher, directory);
+        let mut command = match &self.program {
+            Some(program) => process::command_of(program, launcher, directory),
+            None => process::command_by(launcher, directory),
+        };
         command.args(before).arg(match role {
             Role::Serve => "serve",
             Role::Core(_) => "core",

@@ -18,7 +18,12 @@ use super::super::{
     unmade,
     verify::unopened,
 };
-use crate::{clock, config::MediaLocation, lifecycle, store::snapshot::Reader};
+use crate::{
+    clock,
+    config::MediaLocation,
+    lifecycle,
+    store::snapshot::{self, Reader},
+};
 
 const NAME: &str = "chat.db";
 
@@ -61,6 +66,7 @@ impl Snapshot {
         }
         let text = path.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         source.copy_to(text).await.map_err(BackupError::Snapshot)?;
+        snapshot::leave_out_tickets(&path).await.map_err(BackupError::Snapshot)?;
         let made = Timestamp::from_microsecond(clock::now_micros()).unwrap_or(Timestamp::MAX);
         let reader = Reader::open(&path).await;
         let reader = reader.map_err(|error| BackupError::Source(unopened(&path, error)))?;

@@ -118,6 +118,7 @@ impl Observer {
         };
         if matches!(kind, Kind::Disconnected | Kind::Ended) {
             self.metrics.disconnected();
+            self.inbox.lost();
         }
         self.metrics.failed(kind.failure());
         if let Some(untold) = self.notices.happened(kind) {

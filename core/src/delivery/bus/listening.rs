@@ -14,6 +14,7 @@ use tokio_util::{
 use super::{
     Inbox, hint,
     older::OlderCores,
+    signal,
     subject::{SHARES, Subjects, share_of},
 };
 use crate::{metrics::BusMetrics, store::history::History};
@@ -58,6 +59,15 @@ impl Ear {
         self.hand_over(user, &message.payload);
     }
 
+    /// A signal to a user of some share.
+    fn hear_signal(&self, message: &Message) {
+        if let Some(typing) = signal::decode(&message.payload)
+            && self.inbox.is_awaited_by(typing.to)
+        {
+            self.inbox.signalled(typing);
+        }
+    }
+
     fn hand_over(&self, user: UserId, payload: &[u8]) {
         self.metrics.received();
         if self.inbox.is_awaited_by(user) {
@@ -90,8 +100,20 @@ impl Shares {
         drop(listened);
         let (subject, ear) = (self.ear.subjects.of_share(share), self.ear.clone());
         let hearing = hear_all(self.client.clone(), subject, move |message| ear.hear(message));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(hearing));
+        let (subject, ear) = (self.ear.subjects.of_signals(share), self.ear.clone());
+        let hearing =
+            hear_all(self.client.clone(), subject, move |message| ear.hear_signal(message));
         self.tasks.spawn(stop.run_until_cancelled_owned(hearing));
         Listening { _share: guard }
+    }
+
+    /// Passes on what other cores say of who is online, until `stop`.
+    pub(super) fn listen_to_words(&self, stop: CancellationToken) {
+        let (subject, inbox) = (self.ear.subjects.of_words(), Arc::clone(&self.ear.inbox));
+        let hearing =
+            hear_all(self.client.clone(), subject, move |message| inbox.word(&message.payload));
+        self.tasks.spawn(stop.run_until_cancelled_owned(hearing));
     }
 
     /// Passes on what older cores publish, until `stop`.

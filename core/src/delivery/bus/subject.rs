@@ -7,7 +7,7 @@
 use netrox_proto::ids::UserId;
 use uuid::Uuid;
 
-/// So many subscriptions of some 9 KiB are the most that a core has.
+/// Twice so many subscriptions of some 9 KiB are the most that a core has: of hints and of signals.
 pub(super) const SHARES: usize = 256;
 
 /// The share of a user; the same for all cores of all versions.
@@ -22,6 +22,8 @@ pub(super) fn share_of(user: UserId) -> usize {
 #[derive(Debug)]
 pub(super) struct Subjects {
     shares: String,
+    signals: String,
+    words: String,
     users: String,
 }
 
@@ -30,12 +32,24 @@ impl Subjects {
         let cluster = cluster.as_simple();
         Self {
             shares: format!("netrox-chat.{cluster}.share."),
+            signals: format!("netrox-chat.{cluster}.signal."),
+            words: format!("netrox-chat.{cluster}.presence"),
             users: format!("netrox-chat.{cluster}.feed."),
         }
     }
 
     pub(super) fn of_share(&self, share: usize) -> String {
         format!("{}{share}", self.shares)
+    }
+
+    /// Of signals to users of a share.
+    pub(super) fn of_signals(&self, share: usize) -> String {
+        format!("{}{share}", self.signals)
+    }
+
+    /// Of what cores say of who is online.
+    pub(super) fn of_words(&self) -> String {
+        self.words.clone()
     }
 
     /// What a core of before there were shares publishes and listens to.

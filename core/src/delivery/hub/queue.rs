@@ -6,14 +6,16 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use super::lane::Lane;
 use crate::{
-    change::{Change, FeedScope, Subject, ThreadSubject},
+    change::{Change, FeedScope, Subject, ThreadSubject, Typing, Wanted},
     error::Error,
     store::{
         feed::FeedEnd,
         history::{Position, Start},
     },
 };
+use netrox_proto::ids::UserId;
 
 /// Changes that wait for a slow subscriber: as many as a commit may have for one user, because reading
 /// them from the store again costs more than holding them.
@@ -24,7 +26,7 @@ const QUEUE_BYTES: usize = 1024 * 1024;
 /// The queue of one subscription.
 #[derive(Debug)]
 pub(super) struct Queue {
-    scope: FeedScope,
+    wanted: Wanted,
     state: Mutex<State>,
 }
 
@@ -48,6 +50,8 @@ struct State {
     found: u64,
     /// How often all were compared since it began: what it lacks at first nobody had to tell it.
     rounds: u8,
+    /// Behind all changes.
+    signals: Lane,
     closed: Option<Error>,
     waker: Option<Waker>,
 }
@@ -90,6 +94,7 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) enum Next {
     Entry(Entry),
+    Signal(Typing),
     Behind,
     Closed(Error),
 }
@@ -100,8 +105,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Queue {
-    pub(super) fn new(scope: FeedScope) -> Self {
-        Self { scope, state: Mutex::default() }
+    pub(super) fn new(wanted: Wanted) -> Self {
+        Self { wanted, state: Mutex::default() }
     }
 
     pub(super) fn start(&self, end: Position) {
@@ -138,6 +143,9 @@ impl Queue {
             }
             return Poll::Ready(Next::Entry(entry));
         }
+        if let Some(typing) = state.signals.pop() {
+            return Poll::Ready(Next::Signal(typing));
+        }
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.waker = Some(context.waker().clone());
         }
@@ -159,11 +167,31 @@ impl Queue {
         wake(state);
     }
 
+    /// Drops what a peer said and nobody has taken.
+    pub(super) fn forget(&self, peer: UserId) {
+        lock(&self.state).signals.forget_user(peer);
+    }
+
+    /// Whether a signal had to go for it.
+    pub(super) fn signal(&self, typing: Typing) -> bool {
+        if !self.wanted.typing {
+            return false;
+        }
+        let mut state = lock(&self.state);
+        let shed = state.signals.push(typing);
+        wake(state);
+        shed
+    }
+
     /// Whether it leaves a hole that the subscription is not woken for.
     pub(super) fn push(&self, change: &Change) -> bool {
         let Change { place, prior, .. } = *change;
         let mut state = lock(&self.state);
         state.is_told(place);
+        if let Subject::Received(message) = &change.subject {
+            // Who has written types no more.
+            state.signals.forget(&message.sender_id);
+        }
         match self.interest(change) {
             _ if state.is_elsewhere(place, prior) => state.fall_behind(place),
             Interest::Whole => state.push(Entry::Change(change.clone()), place),
@@ -176,7 +204,7 @@ impl Queue {
     }
 
     fn interest(&self, change: &Change) -> Interest {
-        match (&change.subject, self.scope) {
+        match (&change.subject, self.wanted.scope) {
             (Subject::Received(_), FeedScope::Received) if change.is_new() => Interest::Whole,
             (
                 Subject::Received(_) | Subject::Sent(_) | Subject::SentElsewhere,

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    change::Subject,
+    change::{FeedScope, Subject},
     delivery::due::{Due, DueFeeds},
 };
 
@@ -34,7 +34,7 @@ fn clustered() -> (Hub, Due) {
 
 fn register(hub: &Hub, received_only: bool) -> Registration {
     let scope = if received_only { FeedScope::Received } else { FeedScope::Messages };
-    hub.register(user(), scope, || None).expect("open")
+    hub.register(user(), scope.into(), || None).expect("open")
 }
 
 /// What is asked of the store; the hub remembers what it was told until then.
@@ -305,7 +305,7 @@ fn a_dropped_registration_leaves_nothing_behind() {
     drop(register(&hub, false));
     assert!(lock(&hub.0.registry).users.is_empty());
     hub.close(&Error::ShuttingDown);
-    assert!(hub.register(user(), FeedScope::Messages, || None).is_err());
+    assert!(hub.register(user(), FeedScope::Messages.into(), || None).is_err());
 }
 
 #[test]

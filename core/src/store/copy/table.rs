@@ -298,6 +298,26 @@ table! {
 }
 
 table! {
+    HiddenUser, "hidden_users",
+    after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
+    key: { user_key: i64 = 0 },
+    {
+        user_key: i64,
+        hidden: bool,
+    }
+}
+
+table! {
+    LastSeen, "last_seen",
+    after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
+    key: { user_key: i64 = 0 },
+    {
+        user_key: i64,
+        minute: i64,
+    }
+}
+
+table! {
     SentForm, "sent_forms",
     after: "(boundary, content) > ($1, $2)", order: "boundary, content", limit: "$3",
     last: "boundary desc, content desc",

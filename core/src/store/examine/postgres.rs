@@ -15,7 +15,7 @@ use super::{
         error::{Words, has_code, leaves_session},
         postgres::{Migrations, Place, Visit, check_schema, last_migration, server_clock, visit},
     },
-    remedy, rights,
+    Needs, remedy, rights, trigrams,
 };
 use crate::{config::PostgresDatabase, doctor::Cluster};
 
@@ -66,14 +66,14 @@ struct Replication {
 /// Tells `known` by what the cores of the database know each other, as soon as it knows that.
 pub(crate) async fn examine(
     database: &PostgresDatabase,
-    require_data: bool,
+    needs: Needs,
     known: oneshot::Sender<Cluster>,
     report: &mut Report,
 ) {
     match visit(database).await {
         Ok(Visit { mut connection, refusal, place }) => {
             let mut look = Look { database, connection: &mut connection, report, is_over: false };
-            look.all(refusal, place, require_data, known).await;
+            look.all(refusal, place, needs, known).await;
             // Nothing of it is to be kept.
             let _ = connection.close().await;
         }
@@ -98,7 +98,7 @@ impl Look<'_> {
         &mut self,
         refusal: Option<OpenError>,
         place: Result<Place, OpenError>,
-        require_data: bool,
+        needs: Needs,
         known: oneshot::Sender<Cluster>,
     ) {
         let is_refused = refusal.is_some();
@@ -118,7 +118,7 @@ impl Look<'_> {
         self.part_of("the clock of PostgreSQL", look_at_clock).await;
         match place {
             Some(Place::Ours(migrations)) => self.tables(migrations).await,
-            Some(Place::New { .. }) if require_data => {
+            Some(Place::New { .. }) if needs.data => {
                 self.part("its tables", Err(OpenError::NoData));
             }
             Some(Place::New { schema, may_make: true }) => {
@@ -139,6 +139,9 @@ impl Look<'_> {
                 self.report.find(Subject::Database, cause, remedy);
             }
             None => {}
+        }
+        if needs.search {
+            self.part_of("what search needs", trigrams::look).await;
         }
         // A server that is refused may be a standby, or wait for nothing at a commit.
         if is_refused || self.is_over {

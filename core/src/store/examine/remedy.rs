@@ -45,6 +45,15 @@ pub(super) fn of(error: &OpenError) -> &'static str {
         OpenError::Copying => "wait for the end of netrox-chat migrate",
         OpenError::UnfinishedCopy => "run netrox-chat migrate again, to its end",
         OpenError::Setting { name, .. } => of_setting(name),
+        OpenError::NoTrigrams(_) => {
+            "as the owner of the database or a superuser run: create extension pg_trgm; or take --search out"
+        }
+        OpenError::SearchNotMade(_) => {
+            "start a core with --search once as the owner of the tables, or give them to ROLE"
+        }
+        OpenError::SearchLocked { .. } => {
+            "wait for the end of the transaction that it names, or end it with pg_terminate_backend"
+        }
         OpenError::SessionSettings | OpenError::Pooler(_) => {
             "give the address of the server itself in --database-url, not that of a pooler"
         }

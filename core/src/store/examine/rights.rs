@@ -7,7 +7,7 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 27] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
@@ -15,6 +15,12 @@ const TABLES: [(&str, &str); 19] = [
     ("thread_states", "select, insert, update"),
     ("messages", "select, insert, update"),
     ("blocks", "select, insert, delete"),
+    ("message_words", "select, insert, update, delete"),
+    ("unindexed_messages", "select, insert, update, delete"),
+    ("search_build", "select, update"),
+    ("hidden_users", "select, insert, update"),
+    ("last_seen", "select, insert, update, delete"),
+    ("rolls", "select, insert, update, delete"),
     ("uploads", "select, insert, delete"),
     ("user_storage", "select, insert, update"),
     ("sent_forms", "select, insert, update"),
@@ -23,6 +29,9 @@ const TABLES: [(&str, &str); 19] = [
     ("session_notices", "select, insert, update, delete"),
     ("session_edges", "select, insert, update, delete"),
     ("session_answers", "select, insert, delete"),
+    // It locks the rows that it removes, which takes the right to update.
+    ("spent_tickets", "select, insert, update, delete"),
+    ("ticket_keys", "select, insert, delete"),
     ("starts", "select, insert"),
     ("cluster", "select"),
     ("copy", "select"),

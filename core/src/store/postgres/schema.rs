@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use super::{FIRST_ANSWER_TIMEOUT, session};
-use crate::store::{OpenError, engine::within, error::migration_failed};
+use crate::store::{OpenError, engine::within, error::migration_failed, search};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -141,11 +141,13 @@ pub(super) struct Prepared {
 }
 
 /// Finds our schema, or chooses where it shall be, and brings its tables up to date; the session has it in its path
-/// then. Cores that start together take their turns. `named`: what the operator says.
+/// then. Cores that start together take their turns. `named`: what the operator says. `searches`: whether there is to be an index
+/// for search.
 pub(super) async fn prepare(
     connection: &mut PgConnection,
     named: Option<&str>,
     require_data: bool,
+    searches: bool,
 ) -> Result<Prepared, OpenError> {
     lock(connection).await?;
     let found = async { Ok(find(connection, named, require_data).await) };
@@ -153,6 +155,14 @@ pub(super) async fn prepare(
     session::lift_limits(connection).await?;
     let migrations = change(connection, &schema).await?;
     session::limit(connection).await?;
+    if searches {
+        search::postgres::enable(connection).await?;
+    } else if search::postgres::is_built(connection).await? {
+        tracing::warn!(
+            "other cores of this database index messages for search (--search), and this one does not: what it stores \
+             is indexed some seconds later"
+        );
+    }
     sqlx::query(UNLOCK).execute(connection).await?;
     Ok(Prepared { schema, migrations, is_new })
 }

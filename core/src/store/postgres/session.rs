@@ -13,6 +13,7 @@ use crate::{
         OpenError,
         engine::within,
         error::{Words, is_refused_for_now},
+        search::postgres::SEARCHES,
     },
 };
 
@@ -118,8 +119,10 @@ pub(super) fn unlimited(options: PgConnectOptions) -> PgConnectOptions {
 pub(in crate::store) fn write_options(
     prepared: &PgConnectOptions,
     quotas: &Quotas,
+    searches: bool,
 ) -> PgConnectOptions {
     let options = prepared.clone().options(SESSION).options(WRITE);
+    let options = if searches { options.options([SEARCHES]) } else { options };
     if quotas.new_conversations.is_some() { options.options([DECIDES_THREADS]) } else { options }
 }
 

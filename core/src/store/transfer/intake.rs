@@ -20,6 +20,7 @@ use crate::{
         engine::{Connection, on},
         history::{self, Start},
         postgres::{self, Migrations, sequences::lift_sequences},
+        search,
         session::Kept,
         sqlite,
     },
@@ -136,6 +137,10 @@ impl Intake {
                 }
                 let mut prepared = sqlite::prepare(path, expected, false).await?;
                 sqlx::raw_sql(IN_BULK).execute(&mut prepared.connection).await?;
+                // What is imported is indexed by the next start with --search.
+                if !is_trial {
+                    search::sqlite::enter(&mut prepared.connection, false).await?;
+                }
                 (Connection::Sqlite(prepared.connection), Migrations::Usual)
             }
             Database::Postgres(database) => {

@@ -18,7 +18,10 @@ use crate::{
     },
     store::{
         OpenError,
-        copy::table::{Block, ExternalId, Message, Notice, Table, Thread, ThreadState, User},
+        copy::table::{
+            Block, ExternalId, HiddenUser, LastSeen, Message, Notice, Table, Thread, ThreadState,
+            User,
+        },
         engine::{Connection, on},
         history::{History, Start},
         message::EarlierText,
@@ -36,6 +39,7 @@ const SQLITE_IDENTITY: &str = "select id from identity";
 const POSTGRES_IDENTITY: &str = "select id from cluster";
 const STARTS: &str = "select coalesce(min(start), 0), coalesce(max(start), 0) from starts";
 const NEWEST_MESSAGE: &str = "select coalesce(max(id), 0) from messages";
+const MICROS_A_MINUTE: i64 = 60_000_000;
 const IS_NAMED: &str =
     "select exists (select 1 from messages where attachment_path = $1 and not deleted)";
 
@@ -134,11 +138,19 @@ impl Snapshot {
         let rows: Vec<User> = self.page(&(*after,)).await?;
         let called: Vec<ExternalId> = self.page(&(*after,)).await?;
         let mut called: HashMap<_, _> = called.into_iter().map(|row| (row.user_key, row)).collect();
+        let hidden: Vec<HiddenUser> = self.page(&(*after,)).await?;
+        let hidden: HashMap<_, _> =
+            hidden.into_iter().map(|row| (row.user_key, row.hidden)).collect();
+        let seen: Vec<LastSeen> = self.page(&(*after,)).await?;
+        let seen: HashMap<_, _> = seen.into_iter().map(|row| (row.user_key, row.minute)).collect();
         if let Some(last) = rows.last() {
             *after = last.key;
         }
         let lines = rows.into_iter().map(|row| {
+            let minute = seen.get(&row.key);
             Ok(UserLine {
+                hides_presence: hidden.get(&row.key).copied().unwrap_or_default(),
+                last_seen: minute.map(|minute| Moment(minute.saturating_mul(MICROS_A_MINUTE))),
                 kind: LineKind::User,
                 id: row.id,
                 email: row.email,

@@ -11,7 +11,7 @@ use crate::{
     command::UserChange,
     store::{
         engine::{Connection, on},
-        external_id,
+        external_id, presence,
     },
 };
 
@@ -263,6 +263,7 @@ pub(in crate::store) async fn delete(
         on!(connection, fetch_optional, sqlx::query_scalar(DELETE).bind(id.0).bind(now))?;
     if let Some(key) = deleted {
         external_id::forget(connection, UserKey(key)).await?;
+        presence::forget(connection, UserKey(key)).await?;
     }
     Ok(deleted.is_some())
 }

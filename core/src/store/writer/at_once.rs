@@ -67,6 +67,8 @@ pub(crate) struct AtOnce<'a> {
     unanswered: &'a mut Option<SessionName>,
     deadline: Instant,
     notices: &'a Notices<Notice>,
+    /// Whether what is stored is indexed.
+    searches: bool,
 }
 
 impl Writer {
@@ -82,8 +84,13 @@ impl Writer {
     ) -> Result<Option<AtOnce<'_>>, Error> {
         let Some(deadline) = deadline.filter(|_| self.stores_at_once()) else { return Ok(None) };
         self.connect_soundly(Some(deadline)).await?;
-        let Self { open: Some(open), unanswered, engine: Engine::Postgres { known, .. }, .. } =
-            self
+        let Self {
+            open: Some(open),
+            unanswered,
+            engine: Engine::Postgres { known, .. },
+            searches,
+            ..
+        } = self
         else {
             return Ok(None);
         };
@@ -93,7 +100,8 @@ impl Writer {
         if !open.was_heard() && !by(Some(deadline), open.answers()).await? {
             return Ok(None);
         }
-        Ok(Some(AtOnce { open, unanswered, deadline, notices: &known.notices }))
+        let searches = *searches;
+        Ok(Some(AtOnce { open, unanswered, deadline, notices: &known.notices, searches }))
     }
 }
 
@@ -131,7 +139,7 @@ impl AtOnce<'_> {
         sends: &Sends<'_>,
         now: i64,
     ) -> Result<Option<BatchData>, CommitError> {
-        let Self { open, unanswered, deadline, notices } = self;
+        let Self { open, unanswered, deadline, notices, searches } = self;
         let Open { connection, start, session, heard, .. } = open;
         let (Connection::Postgres(connection), Some(session)) = (connection, session) else {
             return Ok(None);
@@ -139,7 +147,7 @@ impl AtOnce<'_> {
         *unanswered = Some(session.name);
         let begin_by = session.clock.at(deadline.min(Instant::now() + BEGINS_WITHIN));
         let turn = Turn { begin_by, not_after: session.clock.at(deadline) };
-        let stored = sends.store(connection, *start, now, turn);
+        let stored = sends.store(connection, *start, now, turn, searches);
         match by(Some(deadline), stored).await {
             Ok((found, clock)) => {
                 *unanswered = None;

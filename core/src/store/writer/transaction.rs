@@ -1,5 +1,7 @@
 //! A transaction that writes, from its beginning to its commit.
 
+use std::collections::HashSet;
+
 use netrox_proto::{external_id::ExternalId, ids::UserId};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -11,7 +13,10 @@ use crate::store::{
     engine::{Connection, by, on},
     external_id::{self, Owners},
     history::{self, Start},
+    presence,
+    search::{self, Budget, Built, Damage},
     session::{self, Kept, NewNotice, Noted, TooMany},
+    ticket::{self, KeyRow, SpentRow},
     upload,
     user::{self, Upsert, UserRow},
 };
@@ -57,6 +62,9 @@ pub(crate) struct WriteTransaction<'a> {
     memory: Option<&'a mut history::sqlite::Memory>,
     deadline: Option<Instant>,
     trace: Trace,
+    /// Whether what is stored is indexed.
+    searches: bool,
+    damage: &'a Damage,
 }
 
 impl<'a> WriteTransaction<'a> {
@@ -65,8 +73,9 @@ impl<'a> WriteTransaction<'a> {
         memory: Option<&'a mut history::sqlite::Memory>,
         deadline: Option<Instant>,
         trace: Trace,
+        (searches, damage): (bool, &'a Damage),
     ) -> Self {
-        Self { open, memory, deadline, trace }
+        Self { open, memory, deadline, trace, searches, damage }
     }
 
     /// What feeds move in.
@@ -138,6 +147,42 @@ impl<'a> WriteTransaction<'a> {
         Ok(by(self.deadline, answered).await?)
     }
 
+    /// Gives those that were not used before.
+    pub(crate) async fn spend_tickets(
+        &mut self,
+        tickets: &[SpentRow],
+        forget_before: i64,
+    ) -> Result<HashSet<Uuid>, Error> {
+        let spent = ticket::spend(&mut self.open.connection, tickets, forget_before);
+        Ok(by(self.deadline, spent).await?)
+    }
+
+    pub(crate) async fn add_ticket_key(
+        &mut self,
+        key: &KeyRow,
+        forget_before: i64,
+    ) -> Result<(), Error> {
+        let added = ticket::add_key(&mut self.open.connection, key, forget_before);
+        Ok(by(self.deadline, added).await?)
+    }
+
+    /// Whether the user was deleted; nothing of one who never was there.
+    pub(crate) async fn hide(&mut self, user: UserId, hides: bool) -> Result<Option<bool>, Error> {
+        Ok(by(self.deadline, presence::hide(&mut self.open.connection, user, hides)).await?)
+    }
+
+    pub(crate) async fn note_seen(&mut self, seen: &[(UserId, i64)]) -> Result<(), Error> {
+        Ok(by(self.deadline, presence::note_seen(&mut self.open.connection, seen)).await?)
+    }
+
+    pub(crate) async fn keep_roll(
+        &mut self,
+        core: Uuid,
+        users: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        Ok(by(self.deadline, presence::keep_roll(&mut self.open.connection, core, users)).await?)
+    }
+
     pub(crate) async fn load(&mut self, wanted: BatchQuery) -> Result<BatchData, Error> {
         let loaded = async {
             match &mut self.open.connection {
@@ -157,6 +202,59 @@ impl<'a> WriteTransaction<'a> {
 
     pub(crate) async fn end_upload(&mut self, path: &str) -> Result<(), Error> {
         Ok(by(self.deadline, upload::end(&mut self.open.connection, path)).await?)
+    }
+
+    /// Indexes some of what is not indexed, at most so many messages.
+    pub(crate) async fn index_some(&mut self, most: usize) -> Result<Built, Error> {
+        let step = search::build::step(&mut self.open.connection, most);
+        by(self.deadline, step).await.map_err(|error| self.failed_index(error))
+    }
+
+    /// Indexes what a batch inserts and changes.
+    async fn index(&mut self, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+        if rows.messages.is_empty() && rows.changed.is_empty() {
+            return Ok(());
+        }
+        if self.damage.is_found() {
+            return match &mut self.open.connection {
+                Connection::Sqlite(connection) => search::sqlite::give_up(connection).await,
+                Connection::Postgres(_) => Ok(()),
+            };
+        }
+        if !self.searches {
+            return Ok(());
+        }
+        let mut new =
+            search::entry::of_new(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let mut changed = search::entry::of_changed(rows);
+        let mut budget = Budget::default();
+        let mut later = budget.cut(&mut changed);
+        later.extend(budget.cut(&mut new));
+        later.sort_unstable_by_key(search::entry::Note::id);
+        later.dedup_by_key(|note| note.id());
+        match &mut self.open.connection {
+            Connection::Sqlite(connection) => {
+                search::sqlite::note(connection, &later).await?;
+                search::sqlite::store(connection, &new, &changed).await
+            }
+            Connection::Postgres(connection) => {
+                new.extend(changed);
+                new.sort_unstable_by_key(search::entry::Entry::number);
+                let indexed = async {
+                    search::postgres::note(connection, &later).await?;
+                    search::postgres::store(connection, &new).await
+                };
+                by(self.deadline, indexed).await
+            }
+        }
+    }
+
+    /// What an error of the index means, which is of SQLite.
+    fn failed_index(&self, error: sqlx::Error) -> Error {
+        match &self.open.connection {
+            Connection::Sqlite(_) => self.damage.learn_of_index(error.into()),
+            Connection::Postgres(_) => error.into(),
+        }
     }
 
     /// Writes what nobody reads, to see whether it can be written.
@@ -198,6 +296,9 @@ impl<'a> WriteTransaction<'a> {
     /// Stores what a batch inserts and changes, and commits; durable when it returns.
     pub(crate) async fn commit(mut self, rows: &Rows<'_>) -> Result<(), CommitError> {
         self.trace.note(rows);
+        if let Err(error) = self.index(rows).await {
+            return Err(CommitError::NotStored(self.failed_index(error)));
+        }
         let stored = match &mut self.open.connection {
             Connection::Sqlite(connection) => {
                 batch::sqlite::commit(connection, rows, &mut self.open.cache).await
@@ -212,9 +313,10 @@ impl<'a> WriteTransaction<'a> {
         if stored.is_ok() {
             self.open.heard = Instant::now();
         }
+        let damage = self.damage;
         stored.map_err(|error| match error {
-            StoreError::Statement(error) => CommitError::NotStored(error.into()),
-            StoreError::Commit(error) => match Error::from(error) {
+            StoreError::Statement(error) => CommitError::NotStored(damage.learn(error.into())),
+            StoreError::Commit(error) => match damage.learn(error.into()) {
                 error if error.leaves_nothing() => CommitError::NotStored(error),
                 error => CommitError::InDoubt(error, self.trace),
             },

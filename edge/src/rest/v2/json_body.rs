@@ -25,6 +25,17 @@ pub(super) async fn read(request: Request, max_bytes: usize) -> Result<Bytes, Pr
     body.map(|body| body.to_bytes()).map_err(|error| refusal(&error, max_bytes))
 }
 
+/// The same where there may be none. What is empty needs no type.
+pub(super) async fn read_if_any(
+    request: Request,
+    max_bytes: usize,
+) -> Result<Option<Bytes>, Problem> {
+    let checked = check_type(request.headers());
+    let body = Limited::new(request.into_body(), max_bytes).collect().await;
+    let body = body.map_err(|error| refusal(&error, max_bytes))?.to_bytes();
+    if body.is_empty() { Ok(None) } else { checked.map(|()| Some(body)) }
+}
+
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();

@@ -2,8 +2,9 @@
 
 use axum::{extract::State, response::Response};
 use http::StatusCode;
-use netrox_proto::v1::GetUsersRequest;
+use netrox_proto::v1::{GetPresenceRequest, GetUsersRequest, Visibility};
 use serde::Serialize;
+use tonic::Code;
 
 use super::{
     answer,
@@ -38,12 +39,26 @@ pub(super) async fn me(
             Problem::unavailable()
         })
     };
+    let presence = async {
+        let request = GetPresenceRequest { user_id: user_id.to_string(), peer_ids: Vec::new() };
+        let asked = edge.shared.core.chat.clone().get_presence(request).await;
+        match asked {
+            Ok(answer) => Ok(match answer.into_inner().visibility() {
+                Visibility::Nobody => "nobody",
+                Visibility::Peers | Visibility::Unspecified => "peers",
+            }),
+            // A core of before lets nobody hide.
+            Err(status) if status.code() == Code::Unimplemented => Ok("peers"),
+            Err(status) => Err(edge.read_refused(user_id, &status)),
+        }
+    };
     // The total comes with the first thread.
     let threads = Threads::read(&edge, user_id, ThreadsPlace::default(), 1);
-    let (user, threads) = in_time(async { tokio::try_join!(user, threads) }).await?;
+    let (user, presence, threads) =
+        in_time(async { tokio::try_join!(user, presence, threads) }).await?;
     let me = Me {
         user: UserObject::of(&user),
-        presence: "peers",
+        presence,
         unread_total: threads.unread_total,
         limits: LimitsObject::of(&edge.shared.config.limits),
     };

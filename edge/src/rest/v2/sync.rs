@@ -185,6 +185,7 @@ async fn open(
         received_only: false,
         epoch: Some(after.epoch.to_string()),
         kinds: vec![EventKind::Thread.into()],
+        ..Default::default()
     };
     let refused = |status| refusal(edge, user, &status);
     let responses = edge.shared.core.lists.clone().subscribe(request).await;
@@ -220,7 +221,7 @@ fn push(items: &mut Items, event: &Event, began: u64, user: UserId) -> Result<bo
         Some(Change::Thread(state)) => {
             ChangeObject::Thread { thread: ThreadStateObject::of(state) }
         }
-        None => return Ok(true),
+        Some(Change::Typing(_) | Change::Presence(_) | Change::User(_)) | None => return Ok(true),
     };
     items.push(&change)
 }

@@ -5,7 +5,9 @@ mod change;
 mod description;
 mod page;
 mod refusal;
+mod search;
 mod sync;
+mod ticket;
 mod upload;
 
 use bytes::Bytes;

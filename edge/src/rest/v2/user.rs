@@ -7,6 +7,7 @@ use tonic::Status;
 
 use crate::{
     audit,
+    auth::Identity,
     edge::Edge,
     rest::{
         attachment::is_certain,
@@ -24,6 +25,18 @@ impl FromRequestParts<Edge> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
+        let Bearer(identity) = Bearer::from_request_parts(parts, edge).await?;
+        Ok(Self(identity.user_id))
+    }
+}
+
+/// The same with what the token says.
+pub(super) struct Bearer(pub(super) Identity);
+
+impl FromRequestParts<Edge> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         let shared = &edge.shared;
         let (headers, request) = (&parts.headers, &parts.extensions);
         let patience = edge.patience(&parts.method);
@@ -34,7 +47,7 @@ impl FromRequestParts<Edge> for Actor {
         });
         ensured.map_err(Problem::of_read)?;
         Visitor::become_known(&parts.extensions);
-        Ok(Self(identity.user_id))
+        Ok(Self(identity))
     }
 }
 

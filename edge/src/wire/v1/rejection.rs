@@ -119,6 +119,9 @@ impl From<Failure> for Rejection {
             | ErrorReason::ThreadNotFound
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "a send failed with {}: {}",

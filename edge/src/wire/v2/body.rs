@@ -58,6 +58,11 @@ pub(crate) fn up_to(json: &[u8]) -> Result<i64, Problem> {
     Ok(field::id(Fields::parse(json)?.up_to, "up_to")?)
 }
 
+/// The file that a link is asked for, if one is.
+pub(crate) fn path(json: &[u8]) -> Result<Option<String>, Problem> {
+    Ok(field::optional_path(Fields::parse(json)?.path)?)
+}
+
 /// `meta` as a text by itself.
 pub(crate) fn meta_text(text: &str) -> Result<Option<String>, Problem> {
     let raw = (!json::is_too_deep(text) && !json::has_lone_surrogate(text))
@@ -75,6 +80,7 @@ struct Fields<'a> {
     reply_to: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
     up_to: Option<&'a RawValue>,
+    path: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -110,6 +116,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::ReplyTo => (&mut fields.reply_to, "reply_to"),
                 Key::Meta => (&mut fields.meta, "meta"),
                 Key::UpTo => (&mut fields.up_to, "up_to"),
+                Key::Path => (&mut fields.path, "path"),
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -131,6 +138,7 @@ enum Key {
     ReplyTo,
     Meta,
     UpTo,
+    Path,
     #[serde(other)]
     Unknown,
 }
@@ -207,6 +215,20 @@ mod tests {
         assert_eq!(edit(r#"{"message_body":"x","meta":null}"#).meta, MetaChange::Removed);
         assert_eq!(edit(r#"{"message_body":"x","meta":{}}"#).meta, MetaChange::Set("{}".into()));
         assert_eq!(refused(Edit::parse(b"{}", 10)), ProblemCode::InvalidField);
+    }
+
+    #[test]
+    fn a_path_is_a_text_or_none() {
+        for (json, expected) in [
+            ("{}", None),
+            (r#"{"path":null}"#, None),
+            (r#"{"path":"/a","x":1}"#, Some("/a")),
+            (r#"{"path":""}"#, Some("")),
+        ] {
+            assert_eq!(path(json.as_bytes()).expect("good").as_deref(), expected, "{json}");
+        }
+        assert_eq!(refused(path(br#"{"path":1}"#)), ProblemCode::InvalidField);
+        assert_eq!(refused(path(b"[]")), ProblemCode::InvalidJson);
     }
 
     #[test]

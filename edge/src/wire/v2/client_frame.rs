@@ -26,7 +26,7 @@ use super::{
 use crate::{
     sends::{Block, Mark, MarkKind, NamedMessage, SendCommand},
     wire::{
-        Request,
+        Request, ShownToken, Typing,
         json::{object, string},
     },
 };
@@ -85,6 +85,10 @@ struct Fields<'a> {
     for_whom: Option<&'a RawValue>,
     peer_id: Option<&'a RawValue>,
     up_to: Option<&'a RawValue>,
+    token: Option<&'a RawValue>,
+    typing: Option<&'a RawValue>,
+    peer_ids: Option<&'a RawValue>,
+    presence: Option<&'a RawValue>,
 }
 
 impl Fields<'_> {
@@ -147,6 +151,18 @@ impl Fields<'_> {
                 *subject = Subject::Unblock(peer);
                 SendCommand::Block(Block { peer, blocks: false })
             }
+            Some("token_refresh") => {
+                *subject = Subject::TokenRefresh;
+                return Ok(Request::TokenRefresh(ShownToken(field::token(self.token)?)));
+            }
+            Some("typing") => {
+                let peer = field::other_user(self.peer_id, user)?;
+                *subject = Subject::Typing(peer);
+                let typing = field::boolean(self.typing, "typing")?;
+                return Ok(Request::Typing(Typing { peer, typing }));
+            }
+            Some("presence_watch") => return Ok(Request::Watch(field::peers(self.peer_ids)?)),
+            Some("presence_set") => return Ok(Request::Hide(field::hides(self.presence)?)),
             Some("ping") => return Ok(Request::Ping),
             _ => {
                 let message = "action: must be one that this server knows";
@@ -200,6 +216,10 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::For => &mut fields.for_whom,
                 Key::PeerId => &mut fields.peer_id,
                 Key::UpTo => &mut fields.up_to,
+                Key::Token => &mut fields.token,
+                Key::Typing => &mut fields.typing,
+                Key::PeerIds => &mut fields.peer_ids,
+                Key::Presence => &mut fields.presence,
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -228,6 +248,10 @@ enum Key {
     For,
     PeerId,
     UpTo,
+    Token,
+    Typing,
+    PeerIds,
+    Presence,
     #[serde(other)]
     Unknown,
 }

@@ -24,6 +24,8 @@ pub(crate) enum Subject {
     Delivered(UserId),
     Block(UserId),
     Unblock(UserId),
+    TokenRefresh,
+    Typing(UserId),
     Ping,
 }
 
@@ -49,6 +51,8 @@ impl Echo {
             | Subject::Delivered(_)
             | Subject::Block(_)
             | Subject::Unblock(_)
+            | Subject::TokenRefresh
+            | Subject::Typing(_)
             | Subject::Ping => None,
         }
     }
@@ -63,22 +67,26 @@ impl Echo {
             | Subject::Delivered(_)
             | Subject::Block(_)
             | Subject::Unblock(_)
+            | Subject::TokenRefresh
+            | Subject::Typing(_)
             | Subject::Ping => None,
         }
     }
 
-    /// Of a mark, or a block.
+    /// Of a mark, a block, or a word of typing.
     pub(crate) fn peer(&self) -> Option<UserId> {
         match self.subject {
             Subject::Seen(peer)
             | Subject::Delivered(peer)
             | Subject::Block(peer)
-            | Subject::Unblock(peer) => Some(peer),
+            | Subject::Unblock(peer)
+            | Subject::Typing(peer) => Some(peer),
             Subject::Nothing
             | Subject::Message(_)
             | Subject::Dispatch(_)
             | Subject::Edit(_)
             | Subject::Delete(_)
+            | Subject::TokenRefresh
             | Subject::Ping => None,
         }
     }

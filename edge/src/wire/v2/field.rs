@@ -14,6 +14,8 @@ use super::{
 use crate::{sends::MetaChange, wire::json::string};
 
 const NULL: &str = "null";
+/// Peers that a connection watches.
+const MAX_WATCHED: usize = 100;
 
 /// What is there, and not null.
 fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
@@ -83,9 +85,50 @@ fn peer_of(raw: Option<&RawValue>, user: UserId, message: &'static str) -> Resul
     peer.filter(|peer| *peer != user).ok_or_else(|| Refusal::new(Code::NotFound, message))
 }
 
+/// Whether it is one, is found out by whoever verifies it.
+pub(crate) fn token(raw: Option<&RawValue>) -> Result<String, Refusal> {
+    required_string(raw, "token")
+}
+
+/// `path` of a file; absent where it is null.
+pub(crate) fn optional_path(raw: Option<&RawValue>) -> Result<Option<String>, Refusal> {
+    let path = given(raw).map(|raw| string(raw).ok_or(raw)).transpose();
+    path.map_err(|_| Refusal::invalid_field("path", "must be a string"))
+}
+
 pub(crate) fn client_ref(raw: Option<&RawValue>) -> Result<ClientRef, Refusal> {
     let name = required_string(raw, "client_ref")?;
     name.parse().map_err(|error| Refusal::invalid_field("client_ref", &format!("{error}")))
+}
+
+/// Whom to watch.
+pub(crate) fn peers(raw: Option<&RawValue>) -> Result<Vec<UserId>, Refusal> {
+    let problem = "must be an array of at most 100 UUIDs";
+    let invalid = || Refusal::invalid_field("peer_ids", problem);
+    let raw = required(raw, "peer_ids")?;
+    let peers: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| invalid())?;
+    if peers.len() > MAX_WATCHED {
+        return Err(invalid());
+    }
+    let peer = |raw: &RawValue| string(raw)?.parse().ok();
+    peers.into_iter().map(peer).collect::<Option<_>>().ok_or_else(invalid)
+}
+
+/// To whom the user is online: whether to nobody.
+pub(crate) fn hides(raw: Option<&RawValue>) -> Result<bool, Refusal> {
+    match required_string(raw, "presence")?.as_str() {
+        "peers" => Ok(false),
+        "nobody" => Ok(true),
+        _ => Err(Refusal::invalid_field("presence", "must be peers or nobody")),
+    }
+}
+
+pub(crate) fn boolean(raw: Option<&RawValue>, field: &str) -> Result<bool, Refusal> {
+    match required(raw, field)?.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::invalid_field(field, "must be true or false")),
+    }
 }
 
 pub(crate) fn id(raw: Option<&RawValue>, field: &str) -> Result<i64, Refusal> {

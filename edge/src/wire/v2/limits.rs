@@ -44,7 +44,7 @@ impl LimitsObject {
             delete_window_s: limits.delete_window.as_ref().map(Duration::as_secs),
             retain_s: None,
             ping_interval_s: whole_seconds(limits.ping_interval),
-            search: false,
+            search: limits.search,
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) enum ProblemCode {
     MethodNotAllowed,
     TooLate,
     Reset,
+    NotEnabled,
     MessageTooLarge,
     UnsupportedMediaType,
     RateLimited,
@@ -45,7 +46,7 @@ impl ProblemCode {
             Self::InvalidJson | Self::InvalidField => StatusCode::BAD_REQUEST,
             Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::UserDeleted | Self::NotAllowed => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::InvalidReceiver => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::InvalidReceiver | Self::NotEnabled => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLate => StatusCode::CONFLICT,
             Self::Reset => StatusCode::GONE,
@@ -103,6 +104,10 @@ impl Problem {
         Self { reset: Some(reset), ..problem }
     }
 
+    pub(crate) fn not_enabled() -> Self {
+        Self::new(ProblemCode::NotEnabled, "Search is not turned on")
+    }
+
     pub(crate) fn unavailable() -> Self {
         Self::new(ProblemCode::Unavailable, "Temporarily unavailable, try again")
     }
@@ -132,6 +137,9 @@ impl Problem {
 
     /// The core's refusal of what may have taken effect.
     pub(crate) fn of_write(failure: Failure) -> Self {
+        if failure.reason() == ErrorReason::NotEnabled {
+            return Self::not_enabled();
+        }
         // A core of the last version, while others are upgraded.
         if failure.code == i32::from(tonic::Code::Unimplemented) {
             return Self::unavailable();
@@ -181,6 +189,9 @@ impl Problem {
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => Self::internal(failure.message),
         }
     }
@@ -194,6 +205,7 @@ fn public_name(field: &str) -> &str {
         "reply_to_id" => "reply_to",
         "up_to_id" => "up_to",
         "page_token" => "next",
+        "query" => "q",
         "before_id" => "before",
         "after_id" => "after",
         "file_name" => "attached_file",
@@ -262,6 +274,8 @@ impl From<Refusal> for Problem {
             Code::Unavailable => ProblemCode::Unavailable,
             Code::OutcomeUnknown => ProblemCode::OutcomeUnknown,
             Code::Internal => ProblemCode::Internal,
+            Code::InvalidToken => ProblemCode::InvalidToken,
+            Code::UserDeleted => ProblemCode::UserDeleted,
         };
         let problem = Self::new(code, refusal.message);
         Self { retry_after: refusal.retry_after.unwrap_or(RETRY_AFTER), ..problem }
@@ -340,6 +354,7 @@ mod tests {
             (R::StoreUnavailable, P::Unavailable, P::Unavailable),
             (R::ShuttingDown, P::Unavailable, P::Unavailable),
             (R::OutcomeUnknown, P::OutcomeUnknown, P::Unavailable),
+            (R::NotEnabled, P::NotEnabled, P::NotEnabled),
             (R::Internal, P::Internal, P::Internal),
         ] {
             let failure = Failure { field: "body".into(), ..Failure::new(reason, "why") };

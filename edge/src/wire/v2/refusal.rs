@@ -22,6 +22,8 @@ pub(crate) enum Code {
     Unavailable,
     OutcomeUnknown,
     Internal,
+    InvalidToken,
+    UserDeleted,
 }
 
 impl From<Code> for &'static str {
@@ -39,6 +41,8 @@ impl From<Code> for &'static str {
             Code::Unavailable => "unavailable",
             Code::OutcomeUnknown => "outcome_unknown",
             Code::Internal => "internal",
+            Code::InvalidToken => "invalid_token",
+            Code::UserDeleted => "user_deleted",
         }
     }
 }
@@ -64,6 +68,14 @@ impl Refusal {
     pub(crate) fn rate_limited(TooMuch { wait }: TooMuch) -> Self {
         let refusal = Self::new(Code::RateLimited, "too much in too short a time");
         Self { retry_after: Some(wait), ..refusal }
+    }
+
+    pub(crate) fn invalid_token() -> Self {
+        Self::new(Code::InvalidToken, "the token is not valid, or of another user")
+    }
+
+    pub(crate) fn user_deleted() -> Self {
+        Self::new(Code::UserDeleted, "the user of the token was deleted")
     }
 
     pub(crate) fn unavailable() -> Self {
@@ -117,6 +129,9 @@ impl From<Failure> for Refusal {
             | ErrorReason::RangeNotSatisfiable
             | ErrorReason::ScopeMissing
             | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let id = log_internal(format_args!(
                     "what a client asked for failed with {}: {}",

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netrox_proto::{
     ids::UserId,
-    v1::{Message, ThreadState},
+    v1::{Message, Presence, ThreadState, User},
 };
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -13,10 +13,12 @@ use super::{
     cursor::Reset,
     echo::{Echo, Subject},
     limits::LimitsObject,
-    object::{MessageObject, ThreadStateObject},
+    object::{MessageObject, ThreadStateObject, UserObject},
     refusal::{Code, Refusal},
 };
 use crate::{sends::Sent, wire::v1::format::RestTimestamp};
+
+const MICROS_A_SECOND: i64 = 1_000_000;
 
 /// What `hello` says.
 pub(crate) struct Hello<'a> {
@@ -61,6 +63,21 @@ pub(crate) fn thread(cursor: &str, thread: &ThreadState) -> Utf8Bytes {
     render(&ThreadFrame { action: "thread", cursor, thread: ThreadStateObject::of(thread) })
 }
 
+/// A watched peer came or left.
+pub(crate) fn presence(presence: &Presence) -> Utf8Bytes {
+    render(&PresenceFrame { action: "presence", presence: PresenceObject::of(presence) })
+}
+
+/// The email or profile of a watched peer has changed.
+pub(crate) fn user(user: &User) -> Utf8Bytes {
+    render(&UserFrame { action: "user", user: UserObject::of(user) })
+}
+
+/// A peer types, or no longer does.
+pub(crate) fn typing(peer: UserId, typing: bool) -> Utf8Bytes {
+    render(&TypingFrame { action: "typing", peer_id: peer.to_string(), typing })
+}
+
 /// The answer to what took effect; `None` where its client wants none.
 pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
     if !echo.wants_ack() {
@@ -91,7 +108,7 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
             updated: updated.as_ref().into(),
         }),
         Sent::Delete => render(&DeleteAck { action, reference, message_id: echo.message_id() }),
-        Sent::Block => render(&BlockAck { action, reference }),
+        Sent::Block => render(&PlainAck { action, reference }),
         Sent::Mark(marks) => render(&MarkAck {
             action,
             reference,
@@ -108,6 +125,8 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
                 | Subject::Delete(_)
                 | Subject::Block(_)
                 | Subject::Unblock(_)
+                | Subject::TokenRefresh
+                | Subject::Typing(_)
                 | Subject::Ping => MarksObject::Seen {
                     seen_id: marks.seen_id,
                     unread: marks.unread,
@@ -118,9 +137,39 @@ pub(crate) fn sent(echo: &Echo, sent: &Sent) -> Option<Utf8Bytes> {
     })
 }
 
+/// The answer to what took effect and has no more to tell; `None` where its client wants none.
+pub(crate) fn acknowledged(echo: &Echo) -> Option<Utf8Bytes> {
+    let reference = echo.reference.as_deref();
+    echo.wants_ack().then(|| render(&PlainAck { action: "ack", reference }))
+}
+
+/// The answer to a list of those whom the client watches: how they are, in the order asked.
+pub(crate) fn watched(echo: &Echo, presences: &[Presence]) -> Option<Utf8Bytes> {
+    let (action, reference) = ("ack", echo.reference.as_deref());
+    let states = presences.iter().map(PresenceObject::of).collect();
+    echo.wants_ack().then(|| render(&WatchAck { action, reference, states }))
+}
+
 /// The answer to a `ping`.
 pub(crate) fn pong(echo: &Echo) -> Utf8Bytes {
     render(&PingAck { action: "ack", reference: echo.reference.as_deref(), time: now() })
+}
+
+/// The answer to a `token_refresh`, if its client wants one. `expires_at` is in seconds since the epoch.
+pub(crate) fn refreshed(echo: &Echo, expires_at: i64) -> Option<Utf8Bytes> {
+    let expires = RestTimestamp::new(expires_at.saturating_mul(MICROS_A_SECOND));
+    let reference = Some(echo.reference.as_deref()?);
+    Some(render(&RefreshAck { action: "ack", reference, expires }))
+}
+
+/// The token of a connection expires soon, and with it the connection.
+pub(crate) fn token_expiring(in_s: u64) -> Utf8Bytes {
+    render(&TokenExpiringFrame { action: "token_expiring", in_s })
+}
+
+/// This edge will be gone: when its client is to open another connection.
+pub(crate) fn reconnect(after: Duration) -> Utf8Bytes {
+    render(&ReconnectFrame { action: "reconnect", after_ms: milliseconds(after) })
 }
 
 /// The frame that tells a client why its own was refused.
@@ -182,6 +231,48 @@ struct ThreadFrame<'a, T> {
 }
 
 #[derive(Serialize)]
+struct PresenceFrame<'a> {
+    action: &'static str,
+    #[serde(flatten)]
+    presence: PresenceObject<'a>,
+}
+
+#[derive(Serialize)]
+struct UserFrame<'a> {
+    action: &'static str,
+    user: UserObject<'a>,
+}
+
+#[derive(Serialize)]
+struct WatchAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    states: Vec<PresenceObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct PresenceObject<'a> {
+    peer_id: &'a str,
+    online: bool,
+    last_seen: Option<RestTimestamp>,
+}
+
+impl<'a> PresenceObject<'a> {
+    fn of(presence: &'a Presence) -> Self {
+        let last_seen = presence.last_seen.as_ref().map(|at| Some(at).into());
+        Self { peer_id: &presence.peer_id, online: presence.online, last_seen }
+    }
+}
+
+#[derive(Serialize)]
+struct TypingFrame {
+    action: &'static str,
+    peer_id: String,
+    typing: bool,
+}
+
+#[derive(Serialize)]
 struct MessageAck<'a> {
     action: &'static str,
     #[serde(rename = "ref")]
@@ -221,7 +312,7 @@ struct DeleteAck<'a> {
 }
 
 #[derive(Serialize)]
-struct BlockAck<'a> {
+struct PlainAck<'a> {
     action: &'static str,
     #[serde(rename = "ref")]
     reference: Option<&'a str>,
@@ -250,6 +341,26 @@ struct PingAck<'a> {
     #[serde(rename = "ref")]
     reference: Option<&'a str>,
     time: RestTimestamp,
+}
+
+#[derive(Serialize)]
+struct RefreshAck<'a> {
+    action: &'static str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    expires: RestTimestamp,
+}
+
+#[derive(Serialize)]
+struct TokenExpiringFrame {
+    action: &'static str,
+    in_s: u64,
+}
+
+#[derive(Serialize)]
+struct ReconnectFrame {
+    action: &'static str,
+    after_ms: u64,
 }
 
 #[derive(Serialize)]

@@ -95,7 +95,8 @@ impl CoreOfUser<'_> {
             after_seq: after.map(|(_, seq)| seq),
             received_only: false,
             epoch: after.map(|(epoch, _)| epoch.to_string()),
-            kinds: vec![EventKind::Thread.into()],
+            kinds: vec![EventKind::Thread.into(), EventKind::Typing.into()],
+            ..Default::default()
         };
         let (responses, first) = self.subscriptions.call(request).await?;
         end_of(&first)?;

@@ -4,7 +4,7 @@ use axum::{body::Body, http::Request};
 use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 
-use crate::wire::Generation;
+use crate::{ticket::Ticket, wire::Generation};
 
 const SUBPROTOCOL: HeaderValue = HeaderValue::from_static("netrox.chat.v2");
 /// The value of the parameter `protocol`.
@@ -18,6 +18,8 @@ pub(super) struct Offer {
     is_named: bool,
     /// The cursor to go on from. Only the second generation has one.
     pub(super) after: Option<String>,
+    /// Shown in the place of a token. Only the second generation has one, and an `Authorization` header counts before it.
+    pub(super) ticket: Option<Ticket>,
 }
 
 impl Offer {
@@ -25,9 +27,11 @@ impl Offer {
         let query = request.uri().query();
         let is_named = names_second(request.headers());
         if !is_named && parameter(query, "protocol").as_deref() != Some(SECOND) {
-            return Self { generation: Generation::V1, is_named: false, after: None };
+            return Self { generation: Generation::V1, is_named: false, after: None, ticket: None };
         }
-        Self { generation: Generation::V2, is_named, after: parameter(query, "after") }
+        let has_header = request.headers().contains_key(header::AUTHORIZATION);
+        let ticket = parameter(query, "ticket").filter(|_| !has_header).map(Ticket);
+        Self { generation: Generation::V2, is_named, after: parameter(query, "after"), ticket }
     }
 
     /// Names the subprotocol where it was offered: to all others nothing may be named.
@@ -95,6 +99,20 @@ mod tests {
             let named = named.map(|name| name.to_str().expect("ASCII"));
             assert_eq!((offer.generation, named), expected, "{query} {lines:?}");
         }
+    }
+
+    #[test]
+    fn only_the_second_generation_has_tickets_and_a_header_counts_before() {
+        let ticket = |query: &str| offer(query, &[]).ticket.map(|Ticket(ticket)| ticket);
+        assert_eq!(ticket("?ticket=abc"), None);
+        assert_eq!(ticket("?protocol=2&token=x"), None);
+        assert_eq!(ticket("?protocol=2&ticket=a-b_c&token=x"), Some("a-b_c".into()));
+        assert_eq!(ticket("?ticket=&protocol=2"), Some(String::new()));
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = "/ws/chat/room/?protocol=2&ticket=x".parse().expect("a target");
+        assert_eq!(Offer::of(&request).ticket, Some(Ticket("x".into())));
+        request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer y"));
+        assert_eq!(Offer::of(&request).ticket, None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a client's frames led to, told in the order of the frames.
+//! What a client's frames led to, told in the order of the frames, but for tokens that are shown: these wait for nothing else.
 
 use std::{
     collections::VecDeque,
@@ -169,6 +169,9 @@ where
             | ErrorReason::RateLimited
             | ErrorReason::StorageQuotaExceeded
             | ErrorReason::TooManyRevocations
+            | ErrorReason::TicketUnknown
+            | ErrorReason::TicketExpired
+            | ErrorReason::NotEnabled
             | ErrorReason::Internal => {
                 let span = tracing::info_span!("session", user.id = %user);
                 let refused = || id.sync_scope(|| generation.failed(failure));

@@ -42,7 +42,7 @@ where
         if bytes_read != self.heard_bytes {
             self.heard_bytes = bytes_read;
             self.note_life(now);
-            self.has_sent = false;
+            (self.has_sent, self.signalled) = (false, 0);
             self.connection.outgoing.heard(now);
         }
         Ok(progress)
@@ -177,6 +177,14 @@ where
         match request {
             Ok(Request::Command(command)) => self.take_in(command, echo, now),
             Ok(Request::Mark(mark)) => self.take_in_mark(mark, echo, now),
+            Ok(Request::TokenRefresh(token)) => self.refresh_token(token, echo, now),
+            Ok(Request::Typing(typing)) => {
+                // As many as it likes would cost it nothing: they wait, and become one.
+                self.errors.charge(now);
+                self.take_in_typing(typing, echo);
+            }
+            Ok(Request::Watch(peers)) => self.take_in_watch(peers, echo),
+            Ok(Request::Hide(hides)) => self.take_in_visibility(hides, echo),
             Ok(Request::Ping) => {
                 // It costs its client no more than what is refused.
                 self.errors.charge(now);

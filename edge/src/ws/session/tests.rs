@@ -27,7 +27,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Connection, run};
+use super::{Connection, Expiry, run};
 use crate::{
     config::Limits,
     edge::Edge,
@@ -75,9 +75,9 @@ impl World {
         &self,
         number: u128,
         pipe_bytes: usize,
-        expires_at: Option<Instant>,
+        expiry: Option<Expiry>,
     ) -> DuplexStream {
-        self.serve(self.join(number).await, pipe_bytes, expires_at)
+        self.serve(self.join(number).await, pipe_bytes, expiry)
     }
 
     async fn join(&self, number: u128) -> Connection {
@@ -105,12 +105,12 @@ impl World {
         &self,
         connection: Connection,
         pipe_bytes: usize,
-        expires_at: Option<Instant>,
+        expiry: Option<Expiry>,
     ) -> DuplexStream {
         let (client, server) = duplex(pipe_bytes);
         let web_sockets = &self.edge.shared.web_sockets;
         let context = Arc::clone(&web_sockets.context);
-        web_sockets.spawn(run(connection, context, server, expires_at));
+        web_sockets.spawn(run(connection, context, server, expiry));
         client
     }
 }

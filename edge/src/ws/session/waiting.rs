@@ -119,6 +119,9 @@ where
                 return self.refuse(echo, self.generation().rate_limited(too_much));
             }
         };
+        if let Some(peer) = command.receiver() {
+            self.context.typists.wrote((user, peer));
+        }
         // There is no time left to wait.
         let due = due.filter(|_| self.closing.is_none());
         if due.is_none() && self.waiting.is_empty() {
@@ -199,7 +202,9 @@ where
         match self.generation() {
             Generation::V1 => self.answers.len() + self.waiting.refusals() >= MAX_IN_FLIGHT,
             Generation::V2 => {
-                self.answers.len() + self.waiting.len() + self.receipts.len() >= MAX_UNANSWERED
+                let waiting = self.waiting.len() + self.receipts.len() + self.words.len();
+                let asked = self.answers.len() + self.presence.len() + self.refreshing.len();
+                waiting + asked >= MAX_UNANSWERED
             }
         }
     }

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::ws::close::CloseReason;
 
+/// Of signals, until something comes from the client.
+const MAX_SIGNALLED_BYTES: usize = 8 * 1024;
+
 impl<S> Session<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -79,6 +82,26 @@ where
             largest = frame.len().max(largest);
             self.has_sent = true;
             self.start_send(Message::Text(frame));
+        }
+        // Of signals no more is written than fits anywhere, until the client is heard: who reads nothing is not too slow for them.
+        while batch < BATCH_BYTES
+            && self.signalled < MAX_SIGNALLED_BYTES
+            && self.closing.is_none()
+            && matches!(self.socket.poll_ready_unpin(cx), Poll::Ready(Ok(())))
+            && let Some(frame) = self.connection.outgoing.pop_signal()
+        {
+            batch += frame.len();
+            self.signalled += frame.len();
+            self.context.metrics.signals.given();
+            self.start_send(Message::Text(frame));
+        }
+        // Who sends nothing answers that.
+        if self.signalled >= MAX_SIGNALLED_BYTES
+            && self.pinged_at.is_none()
+            && self.closing.is_none()
+        {
+            self.pinged_at = Some(Instant::now());
+            self.start_send(Message::Ping(Bytes::new()));
         }
         if largest > 0 {
             self.largest_frame = largest;

@@ -105,7 +105,8 @@ impl Notes {
                 self.is_live = true;
             }
             "message" => self.settle(&frame),
-            "thread" => {}
+            // Its edge drains, and serves until its close.
+            "thread" | "reconnect" => {}
             "ack" | "error" => return self.answered(&frame),
             _ => panic!("it got {frame}"),
         }

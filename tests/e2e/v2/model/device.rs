@@ -287,7 +287,8 @@ impl Device {
                 link.is_live = true;
             }
             "message" => self.settle(&frame["message"]),
-            "thread" => {}
+            // Its edge drains, and serves until its close.
+            "thread" | "reconnect" => {}
             "ack" | "error" => return self.answered(frame),
             _ => panic!("it got {frame}"),
         }

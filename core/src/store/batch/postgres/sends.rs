@@ -14,16 +14,29 @@ use crate::{
         batch::{BatchData, Pair, ThreadState, UserState},
         history::Start,
         postgres::ServerClock,
+        search::Budget,
         user::UserKey,
     },
 };
 
-const STORE: &str = "\
-    select clock, coalesce(user_keys, '{}') as user_keys, coalesce(last_seqs, '{}') as last_seqs,
-        coalesce(starts, '{}') as starts, coalesce(thread_ids, '{}') as thread_ids,
-        coalesce(activities, '{}') as activities, coalesce(message_ids, '{}') as message_ids
-    from store_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-        $19, $20, $21, $22, $23)";
+macro_rules! store {
+    ($function:literal, $more:literal) => {
+        concat!(
+            "select clock, coalesce(user_keys, '{}') as user_keys, coalesce(last_seqs, '{}') as last_seqs,
+                coalesce(starts, '{}') as starts, coalesce(thread_ids, '{}') as thread_ids,
+                coalesce(activities, '{}') as activities, coalesce(message_ids, '{}') as message_ids
+            from ",
+            $function,
+            "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                $19, $20, $21, $22, $23",
+            $more,
+            ")"
+        )
+    };
+}
+const STORE: &str = store!("store_messages", "");
+/// And indexes them.
+const STORE_SEARCHED: &str = store!("store_searched_messages", ", $24");
 
 /// What the function is called with, a column a field. Users, threads and messages are named by their places, from 1.
 #[derive(Debug, Default)]
@@ -148,9 +161,10 @@ impl<'a> Sends<'a> {
         start: Start,
         now: i64,
         Turn { begin_by, not_after }: Turn,
+        searches: bool,
     ) -> Result<(Option<BatchData>, Option<ServerClock>), sqlx::Error> {
         let (ones, twos): (Vec<_>, Vec<_>) = self.threads.iter().copied().unzip();
-        let query = sqlx::query_as(STORE)
+        let query = sqlx::query_as(if searches { STORE_SEARCHED } else { STORE })
             .bind(start)
             .bind(now)
             .bind(begin_by)
@@ -174,6 +188,13 @@ impl<'a> Sends<'a> {
             .bind(&self.metas)
             .bind(&self.client_refs)
             .bind(&self.from_client);
+        let mut budget = Budget::default();
+        let query = match searches {
+            true => {
+                query.bind(self.bodies.iter().map(|body| budget.fold(body)).collect::<Vec<_>>())
+            }
+            false => query,
+        };
         // The row comes before the commit: this waits for the end of it.
         let mut rows: Vec<StoredRow> = query.fetch_all(connection).await?;
         let row = rows.pop();

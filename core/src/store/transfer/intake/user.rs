@@ -14,7 +14,7 @@ use crate::{
     store::{
         copy::table::{Feed, User},
         engine::{Connection, on},
-        external_id,
+        external_id, presence,
         transfer::select_in,
         user::UserKey,
     },
@@ -24,6 +24,8 @@ const UPDATE: &str = "\
     update users set email = $2, profile = $3, deleted = $4, updated = $5, claims_issued = $6,
         upserted = $7
     where key = $1";
+
+const MICROS_A_MINUTE: i64 = 60_000_000;
 
 #[derive(Debug, FromRow)]
 struct Known {
@@ -61,6 +63,7 @@ impl Intake {
         let (mut new, mut called) = (Vec::new(), Vec::new());
         let newest = newest(&lines);
         let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+        let (mut hidden, mut seen) = (Vec::new(), Vec::new());
         for (place, line) in lines.into_iter().enumerate() {
             let id = line.id;
             if newest.get(&id) != Some(&place) {
@@ -83,6 +86,8 @@ impl Intake {
                 }
             }
             let row = row(0, &line, &change);
+            let (hides, minute) =
+                (line.hides_presence, line.last_seen.map(|at| at.0 / MICROS_A_MINUTE));
             match known.get(&id) {
                 Some(stored) if row.updated <= stored.updated || line.updated.is_none() => {
                     taken.known += 1;
@@ -96,6 +101,8 @@ impl Intake {
                         ..row
                     };
                     self.update(row).await?;
+                    hidden.push((UserId(id), hides));
+                    seen.extend(minute.map(|minute| (UserId(id), minute)));
                     called.extend(change.external_id.map(|id| (stored.key, id)));
                     taken.changed += 1;
                 }
@@ -103,6 +110,10 @@ impl Intake {
                     self.last_key += 1;
                     called.extend(change.external_id.map(|id| (self.last_key, id)));
                     new.push(User { key: self.last_key, ..row });
+                    if hides {
+                        hidden.push((UserId(id), hides));
+                    }
+                    seen.extend(minute.map(|minute| (UserId(id), minute)));
                     taken.stored += 1;
                 }
             }
@@ -118,6 +129,12 @@ impl Intake {
         // SQLite begins a feed with its first change.
         if matches!(self.connection, Connection::Postgres(_)) {
             self.write(feeds).await?;
+        }
+        for (user, hides) in hidden {
+            presence::hide(&mut self.connection, user, hides).await?;
+        }
+        if !seen.is_empty() {
+            presence::note_seen(&mut self.connection, &seen).await?;
         }
         let called: Vec<_> = called.iter().map(|(key, id)| (UserKey(*key), id)).collect();
         match &mut self.connection {
@@ -175,6 +192,7 @@ fn checked(line: &UserLine) -> Result<UserChange, String> {
         return Err("a user who was deleted has no email, profile or external id".to_owned());
     }
     check_time("updated", line.updated)?;
+    check_time("last_seen", line.last_seen)?;
     let change = v1::UserChange {
         id: line.id.hyphenated().to_string(),
         email: Some(line.email.clone()),

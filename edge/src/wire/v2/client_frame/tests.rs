@@ -129,6 +129,11 @@ fn each_action_is_understood() {
             Subject::Unblock(peer),
             Request::Command(SendCommand::Block(Block { peer, blocks: false })),
         ),
+        (
+            json!({"action": "token_refresh", "ref": "r1", "token": "a.b.c"}),
+            Subject::TokenRefresh,
+            Request::TokenRefresh(ShownToken("a.b.c".into())),
+        ),
         (json!({"action": "ping", "ref": "r1"}), Subject::Ping, Request::Ping),
     ] {
         assert_eq!(parsed(&frame), (echo(Some("r1"), subject), Ok(request)), "{frame}");
@@ -236,17 +241,18 @@ fn a_block_names_another_user() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_unknown() {
-    for action in [
-        json!("typing"),
-        json!("presence_watch"),
-        json!("presence_set"),
-        json!("token_refresh"),
-        json!("re_message"),
-        json!(""),
-        json!(1),
-        json!(null),
-    ] {
+fn a_token_is_a_string_and_is_not_shown() {
+    let frame = json!({"action": "token_refresh", "token": "a.b.c"});
+    for wrong in [None, Some(json!(null)), Some(json!(7))] {
+        let echo = assert_refused(with(&frame, "token", wrong), Code::InvalidField);
+        assert_eq!(echo.subject, Subject::TokenRefresh);
+    }
+    assert!(!format!("{:?}", parsed(&frame)).contains("a.b.c"));
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    for action in [json!("re_message"), json!(""), json!(1), json!(null)] {
         let echo = assert_refused(json!({"action": action, "ref": "r1"}), Code::UnknownAction);
         assert_eq!(echo, self::echo(Some("r1"), Subject::Nothing));
     }

@@ -190,6 +190,23 @@ fn a_ping_is_answered_with_the_time() {
 }
 
 #[test]
+fn a_new_token_is_acknowledged_with_its_end_if_that_is_wanted() {
+    let subject = Subject::TokenRefresh;
+    assert_eq!(
+        refreshed(&echo(subject), 1_718_630_092).expect("an ack").as_str(),
+        r#"{"action":"ack","ref":"r\"1","expires":"2024-06-17T13:14:52.000000Z"}"#
+    );
+    assert_eq!(refreshed(&Echo { reference: None, subject }, 1_718_630_092), None);
+}
+
+#[test]
+fn what_ends_soon_is_told_before() {
+    assert_eq!(token_expiring(60).as_str(), r#"{"action":"token_expiring","in_s":60}"#);
+    let after = Duration::from_micros(1_500_001);
+    assert_eq!(reconnect(after).as_str(), r#"{"action":"reconnect","after_ms":1501}"#);
+}
+
+#[test]
 fn an_error_has_all_its_keys() {
     let refusal = Refusal::invalid_field("meta", "why");
     assert_eq!(

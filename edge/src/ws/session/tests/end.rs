@@ -222,7 +222,7 @@ async fn a_deleted_user_is_closed_everywhere() {
 async fn an_expired_token_closes_where_that_is_wanted() {
     let world = world(unlimited());
     let expires_at = Instant::now() + seconds(10);
-    let bob = world.connect_until(BOB, PIPE_BYTES, Some(expires_at)).await;
+    let bob = world.connect_until(BOB, PIPE_BYTES, Some(Expiry::closing_at(expires_at))).await;
     assert_eq!(Client::new(bob).await.close_code().await, CloseCode::Policy);
     assert_eq!(Instant::now().duration_since(expires_at).as_secs(), 0);
 }

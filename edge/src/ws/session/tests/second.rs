@@ -1,8 +1,11 @@
 //! Sessions of the second generation.
 
 mod answers;
+mod presence;
 mod receipts;
 mod stream;
+mod token;
+mod typing;
 
 use super::*;
 use crate::ws::handshake::begin;

@@ -79,7 +79,7 @@ async fn a_refusal_repeats_what_names_its_frame() {
         (mark("seen", Some("c"), BOB, 99), Value::Null, "invalid_field"),
         (mark("seen", None, BOB, 99), Value::Null, "invalid_field"),
         (mark("delivered", Some("d"), 99, 1), Value::Null, "not_found"),
-        (json!({"action": "typing", "ref": "e"}), Value::Null, "unknown_action"),
+        (json!({"action": "dance", "ref": "e"}), Value::Null, "unknown_action"),
         (json!({"action": "ping", "ref": 1}), Value::Null, "invalid_field"),
         (json!([]), Value::Null, "invalid_json"),
     ] {
@@ -226,4 +226,46 @@ async fn what_was_sent_before_a_drain_is_answered_before_its_close() {
         }
     };
     assert_eq!((code, answers), (CloseCode::Away, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_tells_each_when_to_reconnect_and_serves_it_until_then() {
+    let world = world(unlimited());
+    let mut documented = world.connect(BOB).await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(world.live(ALICE).await);
+    }
+    let shared = &world.edge.shared;
+    shared.tasks.spawn(Arc::clone(&shared.web_sockets).drain());
+    shared.tasks.begin_drain();
+    let began = Instant::now();
+    assert_eq!(documented.close_code().await, CloseCode::Away);
+    assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+    let mut told = Vec::new();
+    for client in &mut clients {
+        told.push(client.action("reconnect").await["after_ms"].as_u64().expect("a time"));
+    }
+    told.sort_unstable();
+    assert_eq!(told, [0, 1_000, 2_000, 3_000, 4_000]);
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(message_to(BOB, number)).await;
+        assert_eq!(client.answer().await["action"], "ack");
+    }
+    let mut closed = Vec::new();
+    for mut client in clients {
+        closed.push(tokio::spawn(async move {
+            let code = client.close_code().await;
+            (code, began.elapsed().as_secs())
+        }));
+    }
+    let mut ends = Vec::new();
+    for closed in closed {
+        let (code, end) = closed.await.expect("no panic");
+        assert_eq!(code, CloseCode::Away);
+        ends.push(end);
+    }
+    ends.sort_unstable();
+    assert_eq!(ends, [1, 2, 3, 4, 5], "a second after its time");
+    shared.tasks.ended().await;
 }
