@@ -23,6 +23,9 @@ use crate::error::Error;
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// How often it is looked again, where other cores write, at those who may not be seen: an unblock is told to nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The same for the first time: a first message may come by the bus before this core listens to it for the user. What the first look
+/// found is not kept for that long.
+const LOOK_FIRST: Duration = Duration::from_secs(6);
 
 pub(crate) type WatchStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchPresenceResponse, Status>> + Send>>;
@@ -58,7 +61,7 @@ impl Presence {
             profiles: HashMap::new(),
             digests: RandomState::new(),
             has_begun: false,
-            look_again: Instant::now() + LOOK_AGAIN,
+            look_again: Instant::now() + LOOK_FIRST,
             _open: open,
         };
         let begun = Some((watcher, attention));
