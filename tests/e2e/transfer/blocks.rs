@@ -118,13 +118,14 @@ async fn what_was_swallowed_stays_so_by_every_way_that_a_chat_moves(arrangement:
     at_bob.expect_error("unknown_action").await;
     let before = views(&chat, &users).await;
 
+    // Its end notes when users were last seen.
+    assert!(chat.terminate(Role::Serve).await.success());
     let exported = printed(&chat, &["export", "--all", "one", "--data-dir", "data"]).await;
     assert_eq!((&exported["blocks"], &exported["files"]), (&json!(1), &json!(2)), "{exported}");
     let first = lines(&chat, "one");
     for part in ["\"swallowed\":true", "receiver_sees", "shown_seen_id", "begun_for_two"] {
         assert!(first.contains(part), "{part}: {first}");
     }
-    assert!(chat.terminate(Role::Serve).await.success());
 
     let (postgres, copied) =
         (Database::create_on_shared().await, Database::create_on_shared().await);
