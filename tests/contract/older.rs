@@ -92,8 +92,18 @@ impl Bus {
         self.command(command.as_bytes()).await;
     }
 
-    /// The next subject after what all have in common, and what is published under it.
+    /// The next subject after what all have in common, and what is published under it; not who is online, which cores tell all the
+    /// time.
     async fn next(&mut self) -> (String, Vec<u8>) {
+        loop {
+            let (subject, payload) = self.next_of_all().await;
+            if !subject.starts_with("presence") {
+                return (subject, payload);
+            }
+        }
+    }
+
+    async fn next_of_all(&mut self) -> (String, Vec<u8>) {
         let line = self.told().await;
         let words: Vec<_> = line.split_whitespace().collect();
         let ["MSG", subject, "1", len] = words[..] else { panic!("{line}") };
