@@ -438,7 +438,7 @@ async fn an_import_that_is_killed_ends_as_one_that_is_not(arrangement: Arrangeme
     let file =
         json!({ "path": path, "file_name": "a.txt", "size": 6, "content_type": "text/plain" });
     let (user, body) = ("\"type\":\"user\"", "\"body\":\"canary 10\"");
-    let text = foreign(1..=2_500)
+    let text = foreign(1..=21_500)
         .replace(body, &format!("\"attachment\":{file},{body}"))
         .replace(user, &format!("{user},\"updated\":\"2020-01-02T00:00:00Z\""));
     fs::write(at("whole.jsonl"), &text).expect("written");
@@ -450,17 +450,17 @@ async fn an_import_that_is_killed_ends_as_one_that_is_not(arrangement: Arrangeme
     command.args(["--audit-log", "audit.log"]).stdout(Stdio::null());
     let running = Running(command.spawn().expect("start the program"));
     let pipe = at("pipe.jsonl");
-    let half = text.lines().take(1_500).fold(String::new(), |half, line| half + line + "\n");
+    let half = text.lines().take(20_500).fold(String::new(), |half, line| half + line + "\n");
     let writing = tokio::task::spawn_blocking(move || {
         let mut pipe = fs::File::options().write(true).open(pipe)?;
         pipe.write_all(half.as_bytes()).map(|()| pipe)
     });
     let pipe = within("the reading of half of it", writing).await.expect("a thread");
     let options = SqliteConnectOptions::new().filename(at("killed/chat.db")).read_only(true);
-    eventually("the first batch", async || {
+    eventually("the first transaction", async || {
         let mut file = SqliteConnection::connect_with(&options).await.ok()?;
         let count = sqlx::query_scalar("select count(*) from messages").fetch_one(&mut file);
-        (count.await.ok() == Some(997_i64)).then_some(())
+        (count.await.ok() == Some(19_997_i64)).then_some(())
     })
     .await;
     drop(running);
@@ -469,7 +469,7 @@ async fn an_import_that_is_killed_ends_as_one_that_is_not(arrangement: Arrangeme
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(told.contains("\"chat_imported\"") && told.contains("BEGUN"), "{told}");
 
-    for (directory, messages) in [("killed", 1_503), ("straight", 2_500)] {
+    for (directory, messages) in [("killed", 1_503), ("straight", 21_500)] {
         let import = ["import", "jsonl", "whole.jsonl", "--data-dir", directory];
         assert_eq!(printed(&chat, &import).await["messages"], messages);
         let media = at(directory).join("media").join(&path);

@@ -28,7 +28,7 @@ use batch::Group;
 /// Of a trial: more are counted alone.
 const MAX_TOLD: usize = 100;
 /// Of a transaction: a page of an index is written once for all that it takes of them.
-const TRANSACTION_LINES: u64 = 50_000;
+const TRANSACTION_LINES: u64 = 20_000;
 const MICROS_A_SECOND: i64 = 1_000_000;
 
 /// What was stored; of a trial what would be.
