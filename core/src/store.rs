@@ -244,6 +244,11 @@ impl Store {
         Ok(&self.readers)
     }
 
+    /// Whether the database was found damaged, or no longer where it was.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.is_cancelled()
+    }
+
     /// What a read has found, or what its failure means; the damage that it finds is made known.
     fn known<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, Error> {
         let result = self.reach.learn(result);

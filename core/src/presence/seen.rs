@@ -38,6 +38,10 @@ impl Presence {
             }
         };
         stop.run_until_cancelled(storing).await;
+        // A failed write would keep its log from being saved.
+        if self.store.is_damaged() {
+            return;
+        }
         // What is left, and all who are online with this core or were a moment ago: if they come back, it is to another.
         let mut last = self.roll.take_unstored(usize::MAX);
         last.extend(self.roll.last_seen());
