@@ -35,7 +35,8 @@ impl Form {
 
     /// As libraries draw it: a form with it that is sent again, byte for byte, is one upload.
     pub fn drawn_boundary() -> String {
-        format!("----FormBoundary{}", Uuid::new_v4())
+        // Of letters and of digits there is one at least, or it would not look drawn.
+        format!("----FormBoundary{}a1", Uuid::new_v4())
     }
 
     /// The same parts with a boundary as libraries draw it.
