@@ -7,6 +7,9 @@ use netrox_harness::{
     run_test,
 };
 
+/// Of a network, where nobody asks for more.
+const CUTS: &str = "15";
+
 /// A scripted server: each close, each refusal. And the stores.
 #[tokio::test]
 async fn the_client_does_what_the_protocol_says() {
@@ -28,7 +31,13 @@ async fn the_client_has_its_types() {
 /// A network that is cut at random bytes, the program killed, tabs closed: every message once, in order.
 #[tokio::test]
 async fn the_client_loses_nothing_where_connections_are_cut() {
-    run_test(run_files(&["program", "browser"])).await;
+    run_test(run_files(&["program"])).await;
+}
+
+/// Two tabs of Chromium, one of which is closed, and a reload without a server.
+#[tokio::test]
+async fn the_client_goes_on_in_another_tab() {
+    run_test(run_files(&["browser"])).await;
 }
 
 /// Runs files of `clients/typescript/test`.
@@ -40,6 +49,9 @@ async fn run_files(names: &[&str]) {
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/typescript"));
     command.env("NODE_PATH", variable("NETROX_CHAT_TEST_TYPESCRIPT"));
     command.env("NETROX_CHAT_TEST_PROGRAM", program());
+    if env::var_os("NETROX_CHAT_TEST_CUTS").is_none() {
+        command.env("NETROX_CHAT_TEST_CUTS", CUTS);
+    }
     let ended = run_command(command).await;
     assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
 }
