@@ -281,7 +281,10 @@ async fn what_is_deleted_while_it_is_exported_is_imported_as_deleted(arrangement
 fn foreign(messages: std::ops::RangeInclusive<i64>) -> String {
     let [one, two] =
         ["96bf0d3f-720d-4620-8dee-0f59f997cb51", "96bf0d3f-720d-4620-8dee-0f59f997cb52"];
-    let at = |second: i64| format!("2020-01-02T03:{:02}:{:02}.000007Z", second / 60, second % 60);
+    let at = |second: i64| {
+        let (hour, minute) = (3 + second / 3_600, second / 60 % 60);
+        format!("2020-01-02T{hour:02}:{minute:02}:{:02}.000007Z", second % 60)
+    };
     let mut all = vec![
         json!({ "type": "user", "id": one, "email": "one@example.com" }),
         json!({ "type": "user", "id": two }),
