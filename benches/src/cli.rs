@@ -47,6 +47,12 @@ pub(crate) enum Command {
     Feed(FeedArgs),
     /// The first page of the thread list, all unread and none (second generation)
     Lists(CountArgs<10_000>),
+    /// Signals of who types, and as many messages that are stored (second generation)
+    Typing(TypingArgs),
+    /// Clients that come and go, watched and unwatched (second generation)
+    Presence(CountArgs<10_000>),
+    /// One user who comes and goes before many watchers (second generation)
+    Star(CountArgs<10_000>),
     /// A large file, there and back
     Upload(UploadArgs),
     /// What the bare database can do, and the bare WebSocket
@@ -224,6 +230,20 @@ pub(crate) struct OpenArgs {
     #[arg(long, default_value_t = 64)]
     pub(crate) body_bytes: usize,
     #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TypingArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Those who type, to one peer each: at most one signal a second of each passes
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..))]
+    pub(crate) pairs: u32,
+    /// Signals a second of all together
+    #[arg(long, default_value_t = 500, value_parser = value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+    #[arg(long, default_value_t = 20)]
     pub(crate) seconds: u64,
 }
 

@@ -35,7 +35,10 @@ use crate::{
         scrape, storm,
     },
     rest::{history, threads, upload},
-    second::{feed, lists},
+    second::{
+        feed, lists, presence, star,
+        typing::{self, Typing},
+    },
     server::{keys::Tokens, postgres::TemporaryDatabase},
     yardstick::{relay, store},
 };
@@ -114,6 +117,18 @@ async fn measure(command: Command) -> Result<ExitCode> {
         Command::Threads(args) => measured!(args, target => threads::run(target, args.count).await),
         Command::Feed(args) => measured!(args, target => feed::run(target, args.messages).await),
         Command::Lists(args) => measured!(args, target => lists::run(target, args.count).await),
+        Command::Typing(args) => {
+            let load = Typing {
+                pairs: args.pairs as usize,
+                rate: args.rate,
+                duration: seconds(args.seconds),
+            };
+            measured!(args, target => typing::run(target, load).await)
+        }
+        Command::Presence(args) => {
+            measured!(args, target => presence::run(target, args.count).await)
+        }
+        Command::Star(args) => measured!(args, target => star::run(target, args.count).await),
         Command::Upload(args) => measured!(args, target => upload::run(target, args.bytes).await),
         Command::Yardsticks(args) => {
             print(&store::sqlite(&args.start.directory()?).await?)?;

@@ -22,6 +22,17 @@ pub(crate) struct Stamp {
     pub(crate) nanos: u64,
 }
 
+impl Stamp {
+    pub(crate) fn digits(self) -> String {
+        format!("{:032x}", self.value())
+    }
+
+    fn value(self) -> u128 {
+        let Self { sender, number, nanos } = self;
+        u128::from(sender) << 96 | u128::from(number) << 64 | u128::from(nanos)
+    }
+}
+
 /// The frame of a sender's messages, made once.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -41,8 +52,7 @@ impl Template {
 
     /// The frame of one message, until the next.
     pub(crate) fn stamped(&mut self, stamp: Stamp) -> &[u8] {
-        let Stamp { sender, number, nanos } = stamp;
-        let value = u128::from(sender) << 96 | u128::from(number) << 64 | u128::from(nanos);
+        let value = stamp.value();
         for (at, digit) in self.frame[self.stamp.clone()].iter_mut().enumerate() {
             let nibble = (value >> (4 * (STAMP_BYTES - 1 - at))) as u8 & 0xf;
             *digit = b"0123456789abcdef"[usize::from(nibble)];

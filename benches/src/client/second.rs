@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{
     frame,
-    message::{self, Received},
+    message::{self, Received, Stamp},
+    user::User,
 };
 use crate::Result;
 
@@ -21,6 +22,11 @@ pub(crate) enum Sent<'a> {
     Message(Received),
     /// Of the threads that marks change.
     Thread,
+    Ack,
+    Typing,
+    Presence {
+        online: bool,
+    },
 }
 
 /// Reads a frame; one that tells of an error is an error.
@@ -41,6 +47,15 @@ fn parse(payload: &[u8]) -> Option<Sent<'_>> {
     }
     if rest.starts_with(b"thread\"") {
         return Some(Sent::Thread);
+    }
+    if rest.starts_with(b"ack\"") {
+        return Some(Sent::Ack);
+    }
+    if rest.starts_with(b"typing\"") {
+        return Some(Sent::Typing);
+    }
+    if rest.starts_with(b"presence\"") {
+        return Some(Sent::Presence { online: after(rest, br#""online":true"#).is_some() });
     }
     if let Some(rest) = rest.strip_prefix(br#"live","cursor":""#) {
         return Some(Sent::Live { cursor: quoted(rest)? });
@@ -70,6 +85,27 @@ pub(crate) fn seen(peer: Uuid, up_to: u64) -> Vec<u8> {
     frame::text(format!(r#"{{"action":"seen","peer_id":"{peer}","up_to":{up_to}}}"#).as_bytes())
 }
 
+/// The frame that says that its sender types.
+pub(crate) fn typing(peer: Uuid) -> Vec<u8> {
+    frame::text(format!(r#"{{"action":"typing","peer_id":"{peer}","typing":true}}"#).as_bytes())
+}
+
+/// The frame that asks to be told of the presence of these peers.
+pub(crate) fn watch(peers: &[User]) -> Vec<u8> {
+    let ids: Vec<_> = peers.iter().map(|peer| format!(r#""{}""#, peer.id)).collect();
+    let ids = ids.join(",");
+    frame::text(format!(r#"{{"action":"presence_watch","ref":"w","peer_ids":[{ids}]}}"#).as_bytes())
+}
+
+/// The frame of a message that is stored, with a reference of its own.
+pub(crate) fn chat_message(peer: Uuid, stamp: Stamp) -> Vec<u8> {
+    let (body, client_ref) = (stamp.digits(), Uuid::new_v4());
+    let head = r#"{"action":"chat_message","message_body":""#;
+    let payload =
+        format!(r#"{head}{body}{body}","receiver_id":"{peer}","client_ref":"{client_ref}"}}"#);
+    frame::text(payload.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +120,8 @@ mod tests {
         assert_eq!(sent(fresh).unwrap(), Sent::Hello { cursor: "c", resumed: false });
         let live = br#"{"action":"live","cursor":"c2","unread_total":3}"#;
         assert_eq!(sent(live).unwrap(), Sent::Live { cursor: "c2" });
+        let offline = br#"{"action":"presence","peer_id":"p","online":false,"last_seen":null}"#;
+        assert_eq!(sent(offline).unwrap(), Sent::Presence { online: false });
         let thread = br#"{"action":"thread","cursor":"c","thread":{"id":1}}"#;
         assert_eq!(sent(thread).unwrap(), Sent::Thread);
         let message = br#"{"action":"message","cursor":"c","new":true,"message":{"id":34,"thread":1,"sender_id":"a","receiver_id":"b","message":"000000010000000200000000000000ffxx","created":"t"}}"#;

@@ -2,15 +2,13 @@
 //! message was to be sent, so that a server that holds up the sender does not hide it (no coordinated
 //! omission).
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     closed::{Outcome, used},
+    pace,
     party::{AFTERMATH, PATIENCE},
 };
 use crate::{
@@ -18,7 +16,6 @@ use crate::{
     client::{
         Socket,
         message::{self, Received, Stamp, Template},
-        socket::Sender,
     },
     latency::Latencies,
     ledger::{Ledger, Verdict},
@@ -57,9 +54,12 @@ pub(crate) async fn run(target: &Target, load: Open) -> Result<Outcome> {
         let expected = (total - pair as u32).div_ceil(load.pairs as u32);
         receiving.spawn(receive(socket, expected, start));
     }
-    // A thread of its own: the timer of the runtime is too coarse.
-    let interval = Duration::from_secs(1) / load.rate;
-    let pace = thread::spawn(move || send(pairs, total, interval, start));
+    let count = pairs.len() as u32;
+    let pace = pace::keep(load.rate, total, start, move |message, due| {
+        let (sender, template) = &mut pairs[(message % count) as usize];
+        let stamp = Stamp { sender: 0, number: message / count, nanos: due.as_nanos() as u64 };
+        sender.try_send(template.stamped(stamp))
+    });
 
     note(format_args!("  {} messages a second for {:?}", load.rate, load.duration + WARM_UP));
     let (mut latencies, mut verdict) = (Latencies::new(), Verdict::default());
@@ -74,27 +74,9 @@ pub(crate) async fn run(target: &Target, load: Open) -> Result<Outcome> {
             }
         }
     }
-    pace.join().map_err(|_| "the sending thread failed")??;
+    pace.await??;
     let cpu = used(cpu, target.cpu_seconds()?);
     Ok(Outcome::new(total.into(), start.elapsed(), &latencies, cpu, verdict))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a thread of its own, and the pace is the point")]
-fn send(
-    mut pairs: Vec<(Sender, Template)>,
-    total: u32,
-    interval: Duration,
-    start: Instant,
-) -> Result<()> {
-    let count = pairs.len() as u32;
-    for message in 0..total {
-        let due = interval * message;
-        thread::sleep(due.saturating_sub(start.elapsed()));
-        let (sender, template) = &mut pairs[(message % count) as usize];
-        let stamp = Stamp { sender: 0, number: message / count, nanos: due.as_nanos() as u64 };
-        sender.try_send(template.stamped(stamp))?;
-    }
-    Ok(())
 }
 
 async fn receive(

@@ -97,7 +97,12 @@ impl Reading {
             Self::Documented => message::received(payload).map(Some),
             Self::Marking => match second::sent(payload)? {
                 Sent::Message(received) => Ok(Some(received)),
-                Sent::Hello { .. } | Sent::Live { .. } | Sent::Thread => Ok(None),
+                Sent::Hello { .. }
+                | Sent::Live { .. }
+                | Sent::Thread
+                | Sent::Ack
+                | Sent::Typing
+                | Sent::Presence { .. } => Ok(None),
             },
         }
     }

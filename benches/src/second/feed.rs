@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::page;
+use super::{median, page};
 use crate::{
     Result,
     client::{
@@ -146,6 +146,9 @@ async fn missed(socket: &mut Socket, mut arrived: impl FnMut(Received)) -> Resul
         while let Some(payload) = socket.next()? {
             match second::sent(payload)? {
                 Sent::Hello { resumed: true, .. } | Sent::Thread => {}
+                sent @ (Sent::Ack | Sent::Typing | Sent::Presence { .. }) => {
+                    return Err(format!("nobody asked for {sent:?}").into());
+                }
                 Sent::Hello { .. } => return Err("a cursor was not taken".into()),
                 Sent::Message(received) => arrived(received),
                 Sent::Live { .. } => return Ok(()),
@@ -229,9 +232,4 @@ async fn state(target: &Target, user: &User, peer: &User, unread: u64) -> Result
         took.record_duration(answer.whole);
     }
     Ok(took.summary())
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

@@ -1,12 +1,10 @@
 //! The first page of the thread list of a user with many threads.
 
-use bytes::Bytes;
-use futures_util::future::try_join_all;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::page;
+use super::written;
 use crate::{
     Result,
     client::{Http, User},
@@ -19,8 +17,6 @@ use crate::{
 
 const PATH: &str = "/v2/threads";
 const TIMES: usize = 20;
-/// Requests at a time.
-const CONNECTIONS: usize = 32;
 /// The total counts to here.
 const MOST_UNREAD: u64 = 1_000;
 
@@ -55,25 +51,8 @@ pub(crate) async fn run(target: &Target, threads: usize) -> Result<Lists> {
 async fn written_to(target: &Target, threads: usize) -> Result<User> {
     note(format_args!("  {threads} users write to one"));
     let (reader, users) = (target.user()?, target.users(threads)?);
-    page::cursor(target, &reader).await?;
-    let path = format!("/v2/threads/{}/messages", reader.id);
-    let parts = users.chunks(users.len().div_ceil(CONNECTIONS).max(1)).enumerate();
-    let calls = parts.map(|(number, part)| {
-        let path = &path;
-        async move {
-            let mut http = Http::connect(target.door(number)).await?;
-            for user in part {
-                let body = format!(
-                    r#"{{"message_body":"hello","client_ref":"{}"}}"#,
-                    uuid::Uuid::new_v4()
-                );
-                let call = http.post(path, user, "application/json", Bytes::from(body));
-                call.await?.expect(StatusCode::CREATED)?;
-            }
-            Result::Ok(())
-        }
-    });
-    try_join_all(calls).await?;
+    let pairs: Vec<_> = users.iter().map(|user| (user, &reader)).collect();
+    written::first_messages(target, &pairs).await?;
     Ok(reader)
 }
 
