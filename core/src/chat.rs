@@ -12,27 +12,28 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    change::{FeedScope, Typing, Wanted},
+    change::Typing,
     command::{Block, Deletion, Edit, Mark, MarkKind, NewMessage, parse},
-    committer::{Committer, Dispatched, Hide, Marked, Stored},
+    committer::{Committer, Dispatched, Marked, Stored},
     delivery::{Delivery, audience::Standing},
     error::Error,
     feed_lookup::FeedLookup,
-    metrics::{Stream, Streams},
-    presence::{MAX_PEERS, Presence, WatchStream},
+    metrics::Streams,
+    presence::{Presence, WatchStream},
     store::{
         Store,
-        history::Position,
         message::{Participant, ParticipantsRow},
-        user::UserRow,
     },
-    subscribe::{After, Subscription, Watch, Watched},
+    subscribe::Watched,
 };
 
 mod blocks;
+mod inspected;
 mod list;
 mod pipeline;
+mod presence;
 mod search;
+mod subscribe;
 mod thread_page;
 
 pub(crate) use self::list::MessageList;
@@ -174,21 +175,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SetPresenceRequest>,
     ) -> Result<Response<v1::SetPresenceResponse>, Status> {
-        let v1::SetPresenceRequest { user_id, visibility } = request.into_inner();
-        let user = parse::user_id("user_id", &user_id)?;
-        let hides = match v1::Visibility::try_from(visibility) {
-            Ok(v1::Visibility::Peers) => false,
-            Ok(v1::Visibility::Nobody) => true,
-            Ok(v1::Visibility::Unspecified) | Err(_) => {
-                let problem = "neither peers nor nobody";
-                return Err(Error::InvalidField { field: "visibility", problem }.into());
-            }
-        };
-        // What it is already is neither written nor told to anybody.
-        let before = self.presence.visibility(user).await.ok();
-        if before.is_none_or(|before| (before == v1::Visibility::Nobody) != hides) {
-            self.committer.submit(Hide { user, hides })?.answer().await?;
-        }
+        presence::set(self, request.into_inner()).await?;
         Ok(Response::new(v1::SetPresenceResponse {}))
     }
 
@@ -196,11 +183,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::GetPresenceRequest>,
     ) -> Result<Response<v1::GetPresenceResponse>, Status> {
-        let v1::GetPresenceRequest { user_id, peer_ids } = request.into_inner();
-        let (user, peers) = watch_of(&user_id, &peer_ids)?;
-        let visibility = self.presence.visibility(user).await?.into();
-        let presences = self.presence.look(user, &peers).await?;
-        Ok(Response::new(v1::GetPresenceResponse { presences, visibility }))
+        Ok(Response::new(presence::get(self, request.into_inner()).await?))
     }
 
     type WatchPresenceStream = WatchStream;
@@ -209,11 +192,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::WatchPresenceRequest>,
     ) -> Result<Response<WatchStream>, Status> {
-        let v1::WatchPresenceRequest { user_id, peer_ids } = request.into_inner();
-        let (user, peers) = watch_of(&user_id, &peer_ids)?;
-        self.presence.visibility(user).await?;
-        let open = self.streams.open(Stream::Presence);
-        Ok(Response::new(self.presence.watch(user, peers, open)))
+        Ok(Response::new(presence::watch(self, request.into_inner()).await?))
     }
 
     async fn get_thread(
@@ -285,78 +264,11 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Watched>, Status> {
-        let request = request.into_inner();
-        let v1::SubscribeRequest { user_id, after_seq, received_only, epoch, kinds, .. } = request;
-        let has = |kind: v1::EventKind| kinds.contains(&kind.into());
-        let (presence, users) = (has(v1::EventKind::Presence), has(v1::EventKind::User));
-        let peers = watched("watched_peer_ids", &request.watched_peer_ids)?;
-        let wanted = wanted(received_only, &kinds)?;
-        let user: UserId = parse::user_id("user_id", &user_id)?;
-        let after = match (after_seq, epoch) {
-            (None, _) => None,
-            (Some(seq), None) => Some(After::Seq(seq)),
-            (Some(seq), Some(epoch)) => {
-                let start = self.store.history().parse_epoch(&epoch).ok_or(Error::EpochChanged)?;
-                Some(After::Position(Position { start, seq }))
-            }
-        };
-        let subscription = Subscription::open(
-            &self.store,
-            &self.lookup,
-            &self.delivery,
-            user,
-            after,
-            wanted,
-            self.streams.clone(),
-        );
-        let subscription = subscription.await?;
-        let watch = (presence || users).then(|| {
-            let stream = self.presence.watch(user, peers, self.streams.open(Stream::Presence));
-            Watch { stream, presence, users }
-        });
-        Ok(Response::new(Watched::new(subscription, watch)))
+        Ok(Response::new(subscribe::open(self, request.into_inner()).await?))
     }
 }
 
 impl Chat {
-    /// What a user's devices learn from now on.
-    pub(crate) async fn tap(&self, user: UserId) -> Result<Subscription, Error> {
-        let (scope, streams) = (FeedScope::MessagesAndThreads, self.streams.clone());
-        let (store, lookup, delivery) = (&self.store, &self.lookup, &self.delivery);
-        Subscription::open(store, lookup, delivery, user, None, scope.into(), streams).await
-    }
-
-    /// A page of those whom a user blocks; also of one who was deleted.
-    pub(crate) async fn blocks_of(
-        &self,
-        user: &UserRow,
-        token: &str,
-    ) -> Result<v1::ListBlocksResponse, Error> {
-        const PAGE: usize = 200;
-        blocks::of_user(&self.bulk, user, PAGE, token).await
-    }
-
-    /// Some threads of a user, with what the user sees of them; also of one who was deleted.
-    pub(crate) async fn threads_of(
-        &self,
-        user: &UserRow,
-        ids: &[i64],
-    ) -> Result<Vec<v1::Thread>, Error> {
-        thread_page::with_state(&self.bulk, user, ids).await
-    }
-
-    /// What a user sees of a conversation; also one who was deleted.
-    pub(crate) async fn conversation_of(
-        &self,
-        user: UserId,
-        peer_id: String,
-    ) -> Result<MessageList, Error> {
-        let user_id = user.to_string();
-        let request =
-            v1::ListMessagesRequest { user_id, peer_id, visible_only: true, ..Default::default() };
-        list::messages(&self.bulk, request, Viewer::Any).await
-    }
-
     /// A message as a user sees it who takes part in it.
     async fn seen_by(
         &self,
@@ -400,33 +312,6 @@ impl Chat {
 pub(crate) struct Windows {
     pub(crate) edit: Option<Duration>,
     pub(crate) delete: Option<Duration>,
-}
-
-/// Who asks about whom.
-fn watch_of(user_id: &str, peer_ids: &[String]) -> Result<(UserId, Vec<UserId>), Error> {
-    Ok((parse::user_id("user_id", user_id)?, watched("peer_ids", peer_ids)?))
-}
-
-fn watched(field: &'static str, ids: &[String]) -> Result<Vec<UserId>, Error> {
-    if ids.len() > MAX_PEERS {
-        return Err(Error::InvalidField { field, problem: "more than 100" });
-    }
-    ids.iter().map(|id| parse::user_id(field, id)).collect()
-}
-
-fn wanted(received_only: bool, kinds: &[i32]) -> Result<Wanted, Error> {
-    let invalid = |problem| Error::InvalidField { field: "kinds", problem };
-    let has = |kind: v1::EventKind| kinds.contains(&kind.into());
-    if received_only && !kinds.is_empty() {
-        return Err(invalid("not with received_only"));
-    }
-    // What is not known is not carried, which is all that a caller of a later version can ask for.
-    let scope = match (received_only, has(v1::EventKind::Thread)) {
-        (true, _) => FeedScope::Received,
-        (false, false) => FeedScope::Messages,
-        (false, true) => FeedScope::MessagesAndThreads,
-    };
-    Ok(Wanted { scope, typing: has(v1::EventKind::Typing) })
 }
 
 impl From<Stored> for v1::SendMessageResponse {

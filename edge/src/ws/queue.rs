@@ -1,13 +1,15 @@
-//! The frames that wait to be written to one connection, and the wish to close it. Signals wait in a [`lane`] behind them.
+//! The frames that wait to be written to one connection, and the wish to close it. Signals wait in a [`lane`] behind them; `life` has
+//! what is known of the client, and what its session is asked to do.
 
 mod lane;
+mod life;
 
 use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -120,11 +122,6 @@ impl Outgoing {
     pub(super) fn renew(&self, token: TokenMark, expires_at: i64) {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         *admitted = Admitted { token, expires_at, ..*admitted };
-    }
-
-    /// Since the handshake.
-    pub(super) fn age(&self) -> Duration {
-        self.created_at.elapsed()
     }
 
     /// What its frames are rendered for.
@@ -240,53 +237,6 @@ impl Outgoing {
         self.state().waited += wait;
     }
 
-    /// Something came from the client.
-    pub(super) fn heard(&self, at: Instant) {
-        let micros = at.saturating_duration_since(self.created_at).as_micros();
-        self.heard_after.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.has_answered.store(true, Ordering::Relaxed);
-    }
-
-    /// When something came from the client last.
-    pub(super) fn heard_at(&self) -> Instant {
-        self.created_at + Duration::from_micros(self.heard_after.load(Ordering::Relaxed))
-    }
-
-    /// Has the session ping the client.
-    pub(super) fn probe(&self) {
-        self.has_answered.store(false, Ordering::Relaxed);
-        self.is_probed.store(true, Ordering::Release);
-        let session = self.state().session.take();
-        wake(session);
-    }
-
-    /// Whether something came since the last probe.
-    pub(super) fn has_answered(&self) -> bool {
-        self.has_answered.load(Ordering::Relaxed)
-    }
-
-    /// Whether the client is to be pinged.
-    pub(super) fn take_probe(&self) -> bool {
-        self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::AcqRel)
-    }
-
-    /// Has the session tell the client when to connect anew: behind `hello`, and before all that waits.
-    pub(super) fn ask_to_reconnect(&self, after: Duration) {
-        let after = u64::try_from(after.as_millis()).unwrap_or(NO_RECONNECT);
-        self.reconnect_after.store(after, Ordering::Release);
-        let session = self.state().session.take();
-        wake(session);
-    }
-
-    /// When the client is to connect anew, once.
-    pub(super) fn take_reconnect(&self) -> Option<Duration> {
-        if self.reconnect_after.load(Ordering::Relaxed) == NO_RECONNECT {
-            return None;
-        }
-        let after = self.reconnect_after.swap(NO_RECONNECT, Ordering::AcqRel);
-        (after != NO_RECONNECT).then(|| Duration::from_millis(after))
-    }
-
     /// Closes the connection; the first reason counts, unless the other ends it at once. One that is replaced has no place any
     /// more.
     pub(super) fn close(&self, reason: CloseReason) {
@@ -387,134 +337,4 @@ fn wake(waker: Option<Waker>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        sync::{Arc, atomic::AtomicUsize},
-        task::Wake,
-    };
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn is_bounded_in_frames_and_in_bytes() {
-        let queue = Outgoing::new(Generation::V1, 2, 10, Place::of_nobody());
-        queue.set_stalled(None);
-        assert_eq!(queue.push("12345678901234567890".into()), Push::Done);
-        assert_eq!(queue.push("1".into()), Push::Full { stalled_since: None });
-        assert!(queue.pop().is_some());
-        assert_eq!(queue.push("1".into()), Push::Done);
-        assert_eq!(queue.push("2345678901".into()), Push::Full { stalled_since: None });
-        assert_eq!(queue.push("2".into()), Push::Done);
-        assert_eq!(queue.push("3".into()), Push::Full { stalled_since: None });
-        assert_eq!(queue.pop(), Some("1".into()));
-        assert_eq!(queue.pop(), Some("2".into()));
-        assert_eq!(queue.pop(), None);
-    }
-
-    #[test]
-    fn what_is_told_first_comes_before_what_waits_but_for_the_first_of_all() {
-        let queue = Outgoing::new(Generation::V2, 4, 10, Place::of_nobody());
-        let all = || std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>();
-        queue.push("hello".into());
-        queue.push("1".into());
-        assert_eq!(queue.push_first("2".into()), Push::Done);
-        assert_eq!(all(), ["hello", "2", "1"]);
-        for frame in ["1", "2", "3"] {
-            queue.push(frame.into());
-        }
-        assert_eq!(queue.push_first("4".into()), Push::Done);
-        assert!(matches!(queue.push_first("5".into()), Push::Full { .. }));
-        assert_eq!(all(), ["4", "1", "2", "3"]);
-        queue.close(CloseReason::Draining);
-        assert_eq!(queue.push_first("6".into()), Push::Done);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn the_first_reason_to_close_counts_and_takes_answers_only() {
-        let queue = Outgoing::new(Generation::V1, 4, 10, Place::of_nobody());
-        queue.push("1".into());
-        queue.close(CloseReason::Draining);
-        queue.close(CloseReason::TooSlow);
-        assert_eq!(queue.push("2".into()), Push::Done);
-        assert_eq!(queue.push_answer("3".into()), Push::Done);
-        assert_eq!(queue.pop(), Some("1".into()));
-        assert_eq!(queue.pop(), Some("3".into()));
-        let cx = Context::from_waker(Waker::noop());
-        assert_eq!(queue.poll_close(&cx), Some(CloseReason::Draining));
-    }
-
-    #[test]
-    fn what_ends_it_at_once_does_so_whatever_was_the_reason_before() {
-        let queue = Outgoing::new(Generation::V1, 4, 10, Place::of_nobody());
-        queue.push("1".into());
-        queue.close(CloseReason::Draining);
-        queue.close(CloseReason::TokenRevoked);
-        queue.close(CloseReason::SessionEnded);
-        assert!(queue.is_empty());
-        let cx = Context::from_waker(Waker::noop());
-        assert_eq!(queue.poll_close(&cx), Some(CloseReason::TokenRevoked));
-    }
-
-    #[test]
-    fn a_consumer_too_slow_gets_nothing_more() {
-        let queue = Outgoing::new(Generation::V1, 2, 10, Place::of_nobody());
-        queue.push("1".into());
-        queue.close(CloseReason::TooSlow);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn wakes_the_session_for_a_first_frame_and_for_a_close() {
-        let queue = Outgoing::new(Generation::V1, 4, 10, Place::of_nobody());
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
-        let cx = Context::from_waker(&waker);
-        queue.poll_close(&cx);
-        queue.push("1".into());
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        queue.poll_close(&cx);
-        queue.push("2".into());
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        queue.close(CloseReason::TooSlow);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn the_feed_waits_for_room_for_a_stall_or_for_the_end() {
-        let full = || {
-            let queue = Outgoing::new(Generation::V1, 2, 10, Place::of_nobody());
-            queue.set_stalled(None);
-            queue.push("1".into());
-            queue.push("2".into());
-            queue
-        };
-        let changes: [fn(&Outgoing); 4] = [
-            |queue| assert!(queue.pop().is_some()),
-            |queue| queue.set_stalled(Some(Instant::now())),
-            |queue| queue.close(CloseReason::Draining),
-            Outgoing::seal,
-        ];
-        for change in changes {
-            let queue = full();
-            let wakes = Arc::new(Wakes::default());
-            let waker = Waker::from(Arc::clone(&wakes));
-            let mut cx = Context::from_waker(&waker);
-            let mut changed = pin!(queue.changed(1, None));
-            assert!(changed.as_mut().poll(&mut cx).is_pending());
-            change(&queue);
-            assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-            assert!(changed.as_mut().poll(&mut cx).is_ready());
-        }
-    }
-}
+mod tests;

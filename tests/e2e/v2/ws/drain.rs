@@ -102,7 +102,6 @@ async fn follow(user: User, from: Edge, to: Edge, live: &Semaphore) -> Followed 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it needs a machine of its own: hundreds of clients in one process"]
 async fn some_hundreds_reconnect_evenly_and_none_misses_anything_or_rings_twice() {
     run_test(async {
         let spread = format!("{}s", SPREAD.as_secs());
