@@ -34,6 +34,8 @@ const MAX_PAIRS: usize = 16_384;
 /// Calls at a time.
 const MAX_CALLS: usize = 64;
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Words are told together, so often: to wake all who have a part in it costs more than what they do for one.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long a word is tried to be told. Nobody is seen typing for longer than 6 seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(250);
@@ -54,6 +56,7 @@ struct Shared {
     tasks: Tasks,
     metrics: SignalMetrics,
     calls: Semaphore,
+    created_at: Instant,
     waiting: Mutex<HashMap<Pair, Waiting>>,
 }
 
@@ -141,6 +144,7 @@ impl Typists {
             tasks: tasks.clone(),
             metrics,
             calls: Semaphore::new(MAX_CALLS),
+            created_at: Instant::now(),
             waiting: Mutex::default(),
         }))
     }
@@ -188,11 +192,10 @@ impl Shared {
     async fn see_to(&self, pair: Pair) {
         let mut is_repeated = false;
         while self.has_more(pair) {
-            let due = if is_repeated { None } else { self.limiter.typing(pair.0, pair.1) };
-            if let Some(due) = due {
-                // Once the drain begins there is no time left to wait.
-                self.tasks.draining().run_until_cancelled(sleep_until(due)).await;
-            }
+            let allowed = if is_repeated { None } else { self.limiter.typing(pair.0, pair.1) };
+            let due = self.gathered_at(allowed);
+            // Once the drain begins there is no time left to wait.
+            self.tasks.draining().run_until_cancelled(sleep_until(due)).await;
             // It is never closed. What is said until then is part of it.
             let turn = self.calls.acquire().await;
             // Nothing any more where the user has written meanwhile.
@@ -221,6 +224,13 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// When words are told next, from a time on.
+    fn gathered_at(&self, from: Option<Instant>) -> Instant {
+        let from = from.unwrap_or_else(Instant::now);
+        let into = from.saturating_duration_since(self.created_at).as_nanos() % GATHER.as_nanos();
+        from + GATHER.saturating_sub(Duration::from_nanos(into.try_into().unwrap_or_default()))
     }
 
     /// Whether anything was said; if not, nobody sees to the pair any more.

@@ -45,7 +45,7 @@ use super::{
     close::CloseReason,
     following::{Beginning, Following},
     places::{NoPlace, Place},
-    session::{self, Expiry},
+    session::{Expiry, Session},
     sockets::Connection,
 };
 use crate::{
@@ -166,16 +166,20 @@ pub(crate) async fn handshake(
     let expiry =
         context.close_on_token_expiry.then(|| Expiry::of(offer.generation, identity.expires_at));
     let context = Arc::clone(context);
-    let session = async move {
+    let opened = Arc::clone(&web_sockets);
+    let opening = async move {
         match timeout(handshake_timeout, upgrade).await {
             Ok(Ok(upgraded)) => {
-                session::run(connection, context, TokioIo::new(upgraded), expiry).await;
+                let upgraded = TokioIo::new(upgraded);
+                let session = Session::open(connection, context, upgraded, expiry).await;
+                // In a task of its own: this one has room for the handshake as long as it is there.
+                opened.spawn(session.run());
             }
             Ok(Err(error)) => tracing::debug!(%error, "a WebSocket handshake was not finished"),
             Err(_) => tracing::debug!("a WebSocket handshake took too long"),
         }
     };
-    web_sockets.spawn(session);
+    web_sockets.spawn(opening);
     response
 }
 

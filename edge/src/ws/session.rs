@@ -85,35 +85,6 @@ const ERROR_BURST: u32 = 500;
 const CONTROL_RATE: u32 = 20;
 const CONTROL_BURST: u32 = 100;
 
-/// Serves a connection until it ends, and closes it properly.
-pub(super) async fn run<S>(
-    connection: Connection,
-    context: Arc<SessionContext>,
-    stream: S,
-    expiry: Option<Expiry>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let config = websocket_config(&context.config);
-    let stream = Metered::new(stream);
-    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let (socket, end) = {
-        let mut session = Session::new(connection, context, socket, expiry);
-        let timer = sleep_until(session.next_deadline());
-        tokio::pin!(timer);
-        let end = poll_fn(|cx| session.poll(cx, timer.as_mut())).await;
-        session.submit_last();
-        session.submit_last_receipts();
-        session.note_end(end);
-        // The connection leaves the registry here.
-        (session.socket, end)
-    };
-    match end {
-        SessionEnd::Closed => Box::pin(close::finish(socket)).await,
-        SessionEnd::Gone => {}
-    }
-}
-
 /// Without a bound on what is buffered: it is written out before the next batch, so that it holds
 /// a batch and one frame at most, however large a frame of the core's is.
 fn websocket_config(limits: &Limits) -> WebSocketConfig {
@@ -134,7 +105,7 @@ enum SessionEnd {
     Gone,
 }
 
-struct Session<S> {
+pub(super) struct Session<S> {
     connection: Connection,
     context: Arc<SessionContext>,
     socket: WebSocketStream<Metered<S>>,
@@ -196,6 +167,46 @@ impl<S> Session<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    /// The session of a connection whose handshake is done.
+    pub(super) async fn open(
+        connection: Connection,
+        context: Arc<SessionContext>,
+        stream: S,
+        expiry: Option<Expiry>,
+    ) -> Self {
+        let (config, stream) = (websocket_config(&context.config), Metered::new(stream));
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        Self::new(connection, context, socket, expiry)
+    }
+
+    /// Serves the connection until it ends, and closes it properly.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps room for its argument beside what it makes of it, for each connection"
+    )]
+    pub(super) fn run(mut self) -> impl Future<Output = ()> {
+        async move {
+            let end = {
+                let timer = sleep_until(self.next_deadline());
+                tokio::pin!(timer);
+                poll_fn(|cx| self.poll(cx, timer.as_mut())).await
+            };
+            let socket = self.leave(end);
+            match end {
+                SessionEnd::Closed => Box::pin(close::finish(socket)).await,
+                SessionEnd::Gone => {}
+            }
+        }
+    }
+
+    /// Leaves the registry.
+    fn leave(mut self, end: SessionEnd) -> WebSocketStream<Metered<S>> {
+        self.submit_last();
+        self.submit_last_receipts();
+        self.note_end(end);
+        self.socket
+    }
+
     fn new(
         mut connection: Connection,
         context: Arc<SessionContext>,

@@ -27,7 +27,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Connection, Expiry, run};
+use super::{Connection, Expiry, Session};
 use crate::{
     config::Limits,
     edge::Edge,
@@ -110,7 +110,9 @@ impl World {
         let (client, server) = duplex(pipe_bytes);
         let web_sockets = &self.edge.shared.web_sockets;
         let context = Arc::clone(&web_sockets.context);
-        web_sockets.spawn(run(connection, context, server, expiry));
+        web_sockets.spawn(async move {
+            Session::open(connection, context, server, expiry).await.run().await;
+        });
         client
     }
 }
