@@ -109,8 +109,11 @@ impl Indexer {
             let step = Instant::now();
             match self.step(pace).await {
                 Ok(Built { messages, is_last }) => {
-                    has_failed = false;
-                    pace = pace.after(step.elapsed());
+                    // Where another core is at what there is, it says nothing of how long that takes.
+                    if messages > 0 {
+                        has_failed = false;
+                        pace = pace.after(step.elapsed());
+                    }
                     indexed += messages as u64;
                     self.metrics.indexed.inc_by(messages as u64);
                     if !is_last {

@@ -18,6 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::{Mutex, Semaphore, watch},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::{Routes, interceptor::InterceptedService};
@@ -262,6 +263,7 @@ impl Core {
             looks: Arc::default(),
             delivery: delivery.clone(),
             committer: committer.clone(),
+            begun: Instant::now(),
         };
         tasks.spawn(presence.clone().settle(draining.clone()));
         tasks.spawn(presence.clone().read_profiles(draining.clone()));

@@ -46,6 +46,9 @@ const BEAT: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(50);
 /// How often it is looked who is not heard any more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// From the start of a core until nobody looks offline to it who is not: by then the edges have reported that know it, and other cores
+/// have told. Until then nobody is answered.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// How long a write may take when this core ends.
 const LAST_TIME: Duration = Duration::from_secs(1);
 
@@ -73,15 +76,25 @@ pub(crate) struct Presence {
     pub(crate) looks: Arc<Looks>,
     pub(crate) delivery: Delivery,
     pub(crate) committer: Committer,
+    /// When this core began to serve.
+    pub(crate) begun: Instant,
 }
 
 impl Presence {
+    /// Waits until this core has heard who is online. For all peers alike: how long it takes tells nobody how one is.
+    async fn settled(&self, peers: &[UserId]) {
+        if !peers.is_empty() {
+            sleep_until(self.begun + SETTLED_AFTER).await;
+        }
+    }
+
     /// What a user is shown of peers, in their order.
     pub(crate) async fn look(
         &self,
         user: UserId,
         peers: &[UserId],
     ) -> Result<Vec<v1::Presence>, Error> {
+        self.settled(peers).await;
         // It is never closed.
         let _turn = self.looks.asked.acquire().await;
         let visible = self.delivery.visible(&self.store, peers, user).await?;

@@ -16,6 +16,7 @@ use crate::{
     pipeline::Pipeline,
     repetition::{assert_fails, of_start, stored},
     running::{Connection, authorized, connect_to, text},
+    search::SEARCH,
     subscribe::Subscription,
 };
 
@@ -32,7 +33,13 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        let chat = TestChat::builder(Arrangement::Cluster).cores(CORES).edges(0).start().await;
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let builder = TestChat::builder(Arrangement::Cluster).cores(CORES).edges(0);
+        let builder = settings.iter().fold(builder, |all, (flag, value)| all.set(flag, *value));
+        let chat = builder.start().await;
         let mut cluster = Self { chat, users: Vec::new() };
         let users: [String; USERS] = cluster.connect(0).await.users().await;
         cluster.users = users.into();
@@ -390,7 +397,7 @@ async fn a_change_on_one_core_reaches_streams_on_all() {
 /// What one core stores, those who listen at another learn: edits, deletions and marks too.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_actions_on_all_cores_leave_what_the_contract_says() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::start_with(&[SEARCH]).await;
     let mut connections = Vec::new();
     for core in 0..CORES {
         connections.push(cluster.connect(core).await);

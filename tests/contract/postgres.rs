@@ -56,6 +56,7 @@ mod schema;
 mod schema_choice;
 mod search;
 mod search_cores;
+mod search_faults;
 mod search_index;
 mod search_recall;
 mod send;

@@ -21,6 +21,10 @@ use crate::{
 /// From the last socket to when others are told, and what a machine under load adds.
 const GRACE: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(8);
+/// For how long a core that has begun answers nobody.
+const SETTLED: Duration = Duration::from_secs(3);
+/// How often an edge says something.
+const BEAT: Duration = Duration::from_secs(4);
 
 /// An edge that says who has a socket.
 pub(crate) struct Reports {
@@ -37,6 +41,16 @@ impl Reports {
     pub(crate) async fn open(connection: &Connection) -> Self {
         let (requests, taken) = mpsc::channel(16);
         let answer = connection.sessions().report_sockets(ReceiverStream::new(taken)).await;
+        let beating = requests.downgrade();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(BEAT).await;
+                let Some(requests) = beating.upgrade() else { return };
+                if requests.send(ReportSocketsRequest::default()).await.is_err() {
+                    return;
+                }
+            }
+        });
         Self { requests, _responses: answer.expect("a core that listens").into_inner() }
     }
 
@@ -99,10 +113,15 @@ impl Watcher {
 
     /// The next change of somebody's presence.
     pub(crate) async fn change(&mut self) -> Presence {
+        self.changes().await.remove(0)
+    }
+
+    /// The same with what is told at once.
+    pub(crate) async fn changes(&mut self) -> Vec<Presence> {
         loop {
             let response = self.next().await;
-            if let Some(presence) = response.presences.into_iter().next() {
-                return presence;
+            if !response.presences.is_empty() {
+                return response.presences;
             }
         }
     }
@@ -349,6 +368,33 @@ async fn a_subscription_carries_presence_and_profiles_if_they_are_asked_for() {
     let watched_peer_ids = vec!["nobody".to_owned()];
     let refused = core.chat().subscribe(SubscribeRequest { watched_peer_ids, ..request }).await;
     assert_invalid(refused, "watched_peer_ids");
+}
+
+/// Edges come back within a moment. Until then nobody is told that somebody is offline.
+#[tokio::test]
+async fn a_core_that_has_just_begun_waits_for_those_who_are_online() {
+    let mut core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    core.send(&bob, &ada, "hello").await.expect("stored");
+    // On a machine that is busy the edge may come too late.
+    for _ in 0..10 {
+        let begun = Instant::now();
+        core.kill_and_restart().await;
+        let reports = async {
+            let edge = Reports::open(&core).await;
+            edge.say(&[&bob], &[]).await;
+            (edge, begun.elapsed())
+        };
+        let peers = [&bob];
+        let (watched, asked, (_edge, said)) =
+            tokio::join!(Watcher::open(&core, &ada, &peers), core.presences(&ada, &peers), reports);
+        if said < SETTLED - Duration::from_millis(500) {
+            assert!(watched.1[0].online, "{:?}", watched.1);
+            assert!(asked.expect("an answer")[0].online);
+            return;
+        }
+    }
+    panic!("a core takes too long to start");
 }
 
 /// Ten thousand is what a server has to bear; here as many as a test may take.

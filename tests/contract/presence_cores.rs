@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netrox_harness::{Arrangement, TestChat, eventually, run_test};
+use netrox_harness::{Arrangement, Engine, TestChat, engine::NatsServer, eventually, run_test};
 
 use crate::{
     presence::{Reports, Watcher},
@@ -11,6 +11,11 @@ use crate::{
 
 /// A ghost is gone by then (PROTOCOL-2 section 6).
 const PROMISED: Duration = Duration::from_secs(45);
+const CONNECTED: &str = "the bus is connected";
+/// Cores that have written down lately who is online with them.
+const WRITTEN: &str = "\
+    select count(*) from rolls
+    where renewed > (extract(epoch from clock_timestamp()) * 1000000)::bigint - 10000000";
 
 async fn start(has_bus: bool) -> (TestChat, Connection, Connection) {
     let builder = TestChat::builder(Arrangement::Cluster).cores(2).edges(0);
@@ -136,6 +141,93 @@ async fn who_was_deleted_by_one_core_is_gone_on_the_other() {
         assert!(deleted.elapsed() < Duration::from_secs(3), "{:?}", deleted.elapsed());
         assert_eq!(chat.count("select count(*) from last_seen").await, 0);
         assert_eq!(chat.count("select count(*) from hidden_users where hidden").await, 0);
+    })
+    .await;
+}
+
+/// The database carries it meanwhile, and no longer once the bus is back.
+#[tokio::test]
+async fn while_the_bus_is_killed_who_leaves_is_gone_and_nobody_else_looks_so() {
+    run_test(async {
+        let mut nats = NatsServer::start().await;
+        let builder = TestChat::builder(Arrangement::Cluster).cores(2).edges(0);
+        let chat = builder.engine(Engine::Nats, nats.server()).start().await;
+        let roles = chat.core_roles();
+        let [one, two] = [roles[0], roles[1]].map(|role| chat.grpc_address_of(role));
+        let (one, two) = (authorized(connect_to(one).await), authorized(connect_to(two).await));
+        let [ada, bob, carol, dave, erin] = one.users().await;
+        for peer in [&bob, &carol, &dave, &erin] {
+            one.send(peer, &ada, "hello").await.expect("stored");
+        }
+        let (killed_edge, edge) = (Reports::open(&one).await, Reports::open(&one).await);
+        killed_edge.say(&[&bob], &[]).await;
+        edge.say(&[&carol], &[]).await;
+        let peers = [&bob, &carol, &dave, &erin];
+        let (mut at_two, first) = Watcher::open(&two, &ada, &peers).await;
+        let online = |peer: &String| first.iter().any(|it| it.peer_id == *peer && it.online);
+        let mut missing = [&bob, &carol].into_iter().filter(|peer| !online(peer)).count();
+        while missing > 0 {
+            let changes = at_two.changes().await;
+            assert!(changes.iter().all(|change| change.online), "{changes:?}");
+            missing -= changes.len();
+        }
+
+        nats.kill();
+        let killed = Instant::now();
+        drop(killed_edge);
+        edge.say(&[&dave], &[]).await;
+        let mut told = Vec::new();
+        while told.len() < 2 {
+            let changes = at_two.changes().await;
+            told.extend(changes.into_iter().map(|change| (change.peer_id, change.online)));
+        }
+        assert!(killed.elapsed() < PROMISED, "{:?}", killed.elapsed());
+        told.sort_by_key(|(_, online)| *online);
+        assert_eq!(told, [(bob.clone(), false), (dave.clone(), true)], "and Carol stays");
+
+        nats.start_again().await;
+        for role in &roles {
+            let log = chat.log(*role);
+            eventually("the bus", async || (log.count_of(CONNECTED) >= 2).then_some(())).await;
+        }
+        edge.say(&[&erin], &[&dave]).await;
+        let came = at_two.change().await;
+        assert_eq!((&came.peer_id, came.online), (&erin, true));
+        let left = at_two.change().await;
+        assert_eq!((&left.peer_id, left.online), (&dave, false));
+        eventually("cores that write it down no more", async || {
+            (chat.count(WRITTEN).await == 0).then_some(())
+        })
+        .await;
+        let presences = two.presences(&ada, &[&carol, &erin, &bob]).await.expect("an answer");
+        assert_eq!(presences.iter().map(|it| it.online).collect::<Vec<_>>(), [true, true, false]);
+        drop(edge);
+        let mut left = 0;
+        while left < 2 {
+            let changes = at_two.changes().await;
+            assert!(changes.iter().all(|change| !change.online), "{changes:?}");
+            left += changes.len();
+        }
+    })
+    .await;
+}
+
+/// What the others have to say comes before the first answer.
+#[tokio::test]
+async fn a_core_that_has_just_begun_waits_for_what_others_tell() {
+    run_test(async {
+        let (mut chat, one, _) = start(true).await;
+        let [ada, bob] = one.users().await;
+        one.send(&bob, &ada, "hello").await.expect("stored");
+        let edge = Reports::open(&one).await;
+        edge.say(&[&bob], &[]).await;
+        let role = chat.core_roles()[1];
+        for _ in 0..3 {
+            chat.restart(role).await;
+            let two = authorized(connect_to(chat.grpc_address_of(role)).await);
+            let (_watcher, first) = Watcher::open(&two, &ada, &[&bob]).await;
+            assert!(first[0].online, "{first:?}");
+        }
     })
     .await;
 }

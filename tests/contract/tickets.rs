@@ -47,7 +47,7 @@ impl Connection {
         self.sessions().redeem_ticket(request).await.map(Response::into_inner)
     }
 
-    async fn link(&self, user: &str, path: &str) -> Result<String, Status> {
+    pub(crate) async fn link(&self, user: &str, path: &str) -> Result<String, Status> {
         self.create(wanted(user, Some(path))).await.map(|made| made.ticket)
     }
 }

@@ -88,11 +88,15 @@ impl Cores {
         news
     }
 
-    /// What a core has written down of itself, where it is not heard.
-    pub(super) fn read(&mut self, id: Uuid, all: HashSet<UserId>, now: Instant) -> News {
+    /// What a core has written down of itself at some time, where it is not heard.
+    pub(super) fn read(&mut self, id: Uuid, all: HashSet<UserId>, at: Instant) -> News {
         let mut news = News::default();
         let core = self.0.entry(id).or_default();
-        core.heard = Some(now);
+        // It was heard while that was read: what it says is newer.
+        if core.next.is_some() {
+            return news;
+        }
+        core.heard = core.heard.max(Some(at));
         core.replace(all, &mut news);
         news
     }
@@ -102,10 +106,10 @@ impl Cores {
         self.0.get(&id).is_some_and(|core| core.next.is_some())
     }
 
-    /// Keeps what a core has written down, which is as it was.
-    pub(super) fn renew(&mut self, id: Uuid, now: Instant) {
+    /// Keeps what is known of a core, which has written down at some time that it is as it was.
+    pub(super) fn renew(&mut self, id: Uuid, at: Instant) {
         if let Some(core) = self.0.get_mut(&id) {
-            core.heard = Some(now);
+            core.heard = core.heard.max(Some(at));
         }
     }
 
@@ -207,5 +211,12 @@ mod tests {
         assert_eq!(cores.expire(now + LEASE), []);
         let news = cores.read(CORE, [user(2)].into(), now + LEASE);
         assert_eq!((news.came, news.left), (vec![user(2)], vec![user(1)]));
+        // It is leased from when it was written.
+        cores.read(CORE, [user(2)].into(), now);
+        assert_eq!(cores.expire(now + LEASE + LEASE / 2), []);
+        // What is said is newer than what was written down before.
+        cores.hear(&word(1, Kind::All, &[3], &[]), now + LEASE);
+        assert_eq!(cores.read(CORE, [user(2)].into(), now + LEASE), News::default());
+        assert_eq!(cores.expire(now + LEASE * 2), [user(3)]);
     }
 }

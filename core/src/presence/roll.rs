@@ -39,6 +39,8 @@ pub(crate) struct Roll {
     pub(super) unstored: Notify,
     /// There are users whose profiles are to be read.
     pub(super) unread: Notify,
+    /// Other cores can no longer be told over the bus.
+    pub(super) unshared: Notify,
     pub(super) watches: Arc<Watches>,
 }
 
@@ -89,6 +91,7 @@ impl Roll {
             changed: Notify::new(),
             unstored: Notify::new(),
             unread: Notify::new(),
+            unshared: Notify::new(),
             watches: Arc::default(),
         });
         let (online, watched) = (Arc::downgrade(&roll), Arc::downgrade(&roll.watches));

@@ -79,6 +79,7 @@ impl Watcher {
     async fn next(&mut self) -> Result<v1::WatchPresenceResponse, Error> {
         if !self.has_begun {
             self.has_begun = true;
+            self.presence.settled(&self.peers).await;
             let (presences, _) = self.look(&self.peers, &self.peers).await?;
             for (peer, presence) in self.peers.iter().zip(&presences) {
                 self.told.insert(*peer, comparable(presence));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// Users in one word: some 48 KiB.
 pub(super) const MAX_USERS: usize = 3_000;
-const ID_BYTES: usize = 16;
+pub(super) const ID_BYTES: usize = 16;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Word {

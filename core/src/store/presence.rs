@@ -1,6 +1,6 @@
 //! What is stored of who is online: when users were last seen, who hides, and what cores without a bus write down.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use netrox_proto::ids::UserId;
 use sqlx::FromRow;
@@ -65,8 +65,13 @@ const KEEP_ROLL: &str = concat!(
 /// Those of cores that are gone are gone, too.
 const FORGET_ROLLS: &str =
     concat!("delete from rolls where renewed < ", server_clock!(), " - 3600000000");
-const LIST_ROLLS: &str =
-    concat!("select core, version from rolls where renewed > ", server_clock!(), " - 15000000");
+const LIST_ROLLS: &str = concat!(
+    "select core, version, octet_length(users) % 16 as rest, greatest(",
+    server_clock!(),
+    " - renewed, 0) as age from rolls where renewed > ",
+    server_clock!(),
+    " - 15000000"
+);
 const READ_ROLL: &str = "select users from rolls where core = $1";
 
 #[derive(Debug, Clone, Copy, FromRow)]
@@ -81,11 +86,25 @@ pub(crate) struct RollRow {
     core: Uuid,
     /// Another one where it is not as it was.
     pub(crate) version: i64,
+    /// Bytes behind the users.
+    rest: i32,
+    /// Since it was renewed, in microseconds.
+    age: i64,
 }
 
 impl RollRow {
     pub(crate) fn core(&self) -> Uuid {
         self.core
+    }
+
+    /// How many bytes are behind the users.
+    pub(crate) fn rest(&self) -> usize {
+        self.rest.unsigned_abs() as usize
+    }
+
+    /// How long ago it was renewed.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_micros(self.age.unsigned_abs())
     }
 }
 

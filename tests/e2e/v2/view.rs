@@ -32,6 +32,33 @@ impl Rest<'_> {
         (answer.status != 503).then(|| answer.json())
     }
 
+    /// What opens one socket.
+    pub(crate) async fn ticket(self) -> Option<String> {
+        let request = self.edge.request("POST", "/v2/ticket").bearer(&self.user.token);
+        let answer = request.try_send().await.ok()?;
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        let ticket = |answer: Value| answer["ticket"].as_str().expect("a ticket").to_owned();
+        (answer.status == 200).then(|| ticket(answer.json()))
+    }
+
+    /// All that is found by words with `+` between them, of one thread or of all, in pages.
+    pub(crate) async fn found(
+        self,
+        query: &str,
+        peer: Option<&User>,
+        limit: usize,
+    ) -> Option<Vec<Value>> {
+        let peer = peer.map(|peer| format!("&peer_id={}", peer.id)).unwrap_or_default();
+        let mut query = format!("&q={query}{peer}");
+        let mut found = Vec::new();
+        loop {
+            let page = self.get(&format!("/v2/search?limit={limit}{query}")).await?;
+            found.extend(page["messages"].as_array().expect("messages").iter().cloned());
+            let Some(next) = page["next"].as_str() else { return Some(found) };
+            query = format!("&next={next}");
+        }
+    }
+
     /// One list, page after page.
     async fn list(self, path: &str, key: &str, limit: usize) -> Option<Vec<Value>> {
         let mut items = Vec::new();
@@ -144,6 +171,10 @@ impl View {
     /// By id.
     pub(crate) fn messages(&self) -> impl Iterator<Item = &Value> {
         self.messages.values()
+    }
+
+    pub(crate) fn has_the_messages_of(&self, other: &Self) -> bool {
+        self.messages == other.messages
     }
 
     pub(crate) fn thread(&self, peer: &str) -> Option<&Value> {

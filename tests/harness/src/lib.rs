@@ -75,6 +75,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const TEST_DEADLINE: Duration = Duration::from_secs(360);
 /// The same with `NETROX_CHAT_TEST_FULL=1`.
 const FULL_TEST_DEADLINE: Duration = Duration::from_secs(3600);
+/// For each of so many random cases as `NETROX_CHAT_TEST_CASES` says, where that is more.
+const CASE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Awaits `future`, and fails the test naming `what` where it does not come within [`PATIENCE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
@@ -97,6 +99,12 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
     .await
 }
 
+/// How many cases of a random test are asked for.
+pub fn cases() -> Option<u32> {
+    let cases = std::env::var("NETROX_CHAT_TEST_CASES").ok()?;
+    Some(cases.parse().expect("a number"))
+}
+
 /// Runs one test body under a deadline. The body is dropped after the panic began, so that a
 /// [`TestChat`] in it prints its logs; why the test failed is repeated behind them.
 pub async fn run_test(body: impl Future<Output = ()>) {
@@ -104,6 +112,7 @@ pub async fn run_test(body: impl Future<Output = ()>) {
     let mut body = pin!(body);
     let is_full = std::env::var_os("NETROX_CHAT_TEST_FULL").is_some();
     let deadline = if is_full { FULL_TEST_DEADLINE } else { TEST_DEADLINE };
+    let deadline = deadline.max(CASE_DEADLINE * cases().unwrap_or(0));
     if tokio::time::timeout(deadline, &mut body).await.is_err() {
         panic!("the test took more than {deadline:?}");
     }

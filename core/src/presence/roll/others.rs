@@ -1,6 +1,6 @@
 //! What a core tells others of who is online with it, and what it hears of them.
 
-use std::{collections::HashSet, sync::MutexGuard};
+use std::{collections::HashSet, sync::MutexGuard, time::Duration};
 
 use bytes::Bytes;
 use netrox_proto::ids::UserId;
@@ -29,6 +29,7 @@ impl Roll {
     /// The bus is away: what other cores write down counts.
     pub(crate) fn bus_lost(&self) {
         self.state().cores.forget_numbers();
+        self.unshared.notify_one();
     }
 
     /// What another core says.
@@ -117,14 +118,15 @@ impl Roll {
         core == self.id || self.state().cores.is_heard(core)
     }
 
-    /// What another core has written down; nothing where it is as it was.
-    pub(in crate::presence) fn read(&self, core: Uuid, all: Option<&[u8]>) {
+    /// What another core has written down so long ago; nothing where it is as it was.
+    pub(in crate::presence) fn read(&self, core: Uuid, all: Option<&[u8]>, age: Duration) {
         let now = now();
+        let written = now.0.checked_sub(age).unwrap_or(now.0);
         let mut state = self.state();
         match all {
-            None => state.cores.renew(core, now.0),
+            None => state.cores.renew(core, written),
             Some(all) => {
-                let News { came, left, .. } = state.cores.read(core, users(all).collect(), now.0);
+                let News { came, left, .. } = state.cores.read(core, users(all).collect(), written);
                 self.take_in(state, came, left, false, now);
             }
         }

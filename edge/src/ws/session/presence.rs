@@ -40,6 +40,8 @@ use crate::{
 
 /// For a core to answer.
 const CORE_TIME: Duration = Duration::from_secs(5);
+/// The same for how peers are: a core that has just begun waits until it has heard of them.
+const WATCH_TIME: Duration = Duration::from_secs(8);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 /// After a core was replaced: by then it has heard who is online.
@@ -155,7 +157,7 @@ impl Watch {
             Ok::<_, tonic::Status>((responses, first))
         });
         let late = || Failure::new(ErrorReason::StoreUnavailable, "the core did not answer");
-        match timeout(CORE_TIME, Box::pin(opened)).await {
+        match timeout(WATCH_TIME, Box::pin(opened)).await {
             Ok(Ok((responses, Some(first)))) => Ok((responses, first)),
             Ok(Ok((_, None))) | Err(_) => Err(late()),
             Ok(Err(status)) => Err(refused(&status)),

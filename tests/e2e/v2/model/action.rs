@@ -6,6 +6,9 @@ use super::wire::Break;
 
 pub(super) const USERS: usize = 4;
 pub(super) const DEVICES: usize = 3;
+/// One more, who has written to all, does nothing else, and is blocked by nobody: whoever is shown that this user types was shown
+/// what others did before.
+pub(super) const FENCE: usize = USERS;
 
 /// Devices are counted over all users.
 #[derive(Debug, Clone)]
@@ -56,6 +59,26 @@ pub(super) enum Action {
         from: From,
         breaks: Option<Break>,
         frames: Option<usize>,
+        /// In the place of a token.
+        has_ticket: bool,
+    },
+    Type {
+        device: usize,
+        peer: usize,
+        typing: bool,
+    },
+    /// Or no longer.
+    Hide {
+        device: usize,
+        hides: bool,
+    },
+    /// Some of the others, a bit each.
+    Watch {
+        device: usize,
+        peers: u8,
+    },
+    Search {
+        device: usize,
     },
     /// Reads the feed by REST.
     Sync {
@@ -108,6 +131,7 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
         from(),
         proptest::option::weighted(0.3, breaks()),
         proptest::option::weighted(0.3, 0..6_usize),
+        proptest::bool::weighted(0.2),
     );
     prop_oneof![
         12 => (device(), 1..USERS, maybe_index(), also_on)
@@ -120,13 +144,19 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
         }),
         6 => (device(), message(), any::<bool>())
             .prop_map(|(device, message, is_seen)| Action::Mark { device, message, is_seen }),
-        2 => (device(), 1..USERS, any::<bool>())
+        3 => (device(), 1..USERS, proptest::bool::weighted(0.6))
             .prop_map(|(device, peer, blocks)| Action::Block { device, peer, blocks }),
         5 => (device(), breaks()).prop_map(|(device, breaks)| Action::Break { device, breaks }),
         1 => device().prop_map(|device| Action::Vanish { device }),
-        9 => connect.prop_map(|(device, from, breaks, frames)| {
-            Action::Connect { device, from, breaks, frames }
+        9 => connect.prop_map(|(device, from, breaks, frames, has_ticket)| {
+            Action::Connect { device, from, breaks, frames, has_ticket }
         }),
+        4 => (device(), 1..USERS, any::<bool>())
+            .prop_map(|(device, peer, typing)| Action::Type { device, peer, typing }),
+        1 => (device(), proptest::bool::weighted(0.3))
+            .prop_map(|(device, hides)| Action::Hide { device, hides }),
+        3 => (device(), any::<u8>()).prop_map(|(device, peers)| Action::Watch { device, peers }),
+        2 => device().prop_map(|device| Action::Search { device }),
         2 => (device(), 1..6_usize, 1..4_usize)
             .prop_map(|(device, limit, pages)| Action::Sync { device, limit, pages }),
         1 => (device(), 1..6_usize)

@@ -1,8 +1,10 @@
 //! Which blocks are known to hold.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
-use super::device::Asked;
+use super::asked::Asked;
 
 /// A block, or the end of one, that was asked for.
 #[derive(Debug)]
@@ -12,6 +14,7 @@ struct Asking {
     blocks: bool,
     /// How many had been asked for when its answer was heard.
     answered: Option<usize>,
+    heard: Option<Instant>,
 }
 
 /// In the order in which they were asked for.
@@ -24,7 +27,7 @@ impl Blocks {
     }
 
     pub(super) fn ask(&mut self, blocker: usize, blocked: usize, blocks: bool) {
-        self.0.push(Asking { blocker, blocked, blocks, answered: None });
+        self.0.push(Asking { blocker, blocked, blocks, answered: None, heard: None });
     }
 
     /// Notes the answers among these.
@@ -35,6 +38,7 @@ impl Blocks {
                 && answer["action"] == "ack"
             {
                 self.0[*number].answered.get_or_insert(count);
+                self.0[*number].heard.get_or_insert_with(Instant::now);
             }
         }
     }
@@ -52,6 +56,11 @@ impl Blocks {
                 && asking.answered.is_some()
                 && ends().all(|(_, end)| end.answered.is_some_and(|heard| heard <= number))
         })
+    }
+
+    /// Since when no answer has come; nothing without any.
+    pub(super) fn are_known_for(&self) -> Option<Duration> {
+        self.0.iter().filter_map(|asking| asking.heard).max().map(|heard| heard.elapsed())
     }
 
     /// Whether an end was asked for since so many had been.

@@ -1,19 +1,22 @@
 //! One case: some users with their devices, and what they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netrox_harness::{Arrangement, Edge, TestChat, User};
+use netrox_harness::{Arrangement, Edge, TestChat, User, eventually};
 use proptest::sample::Index;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    action::{Action, DEVICES, USERS},
+    action::{Action, DEVICES, FENCE, USERS},
     blocks::Blocks,
-    device::{Asked, Device, Unsent},
+    device::Device,
     documented::Documented,
+    ticket::Spent,
 };
 use crate::v2::view::Rest;
+
+mod sends;
 
 /// A message that somebody wanted to send.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(super) struct Case<'a> {
     pub(super) chat: &'a mut TestChat,
     pub(super) users: Vec<User>,
     pub(super) devices: Vec<Device>,
+    /// That of [`FENCE`].
+    pub(super) fence: Device,
     /// Of the first user.
     pub(super) documented: Documented,
     pub(super) said: Vec<String>,
@@ -42,9 +47,14 @@ pub(super) struct Case<'a> {
     /// The texts of edits, by message.
     pub(super) edits: BTreeMap<i64, Vec<String>>,
     pub(super) blocks: Blocks,
+    /// What users were asked to delete, for whomever.
+    pub(super) deletions: BTreeSet<(usize, i64)>,
+    pub(super) spent: Vec<Spent>,
     pub(super) kills: usize,
     /// Where each user's first device began.
     pub(super) begins: Vec<String>,
+    /// When the first of all did.
+    pub(super) since: String,
     may_kill: bool,
     /// Each connection and request goes to the next edge.
     next_edge: usize,
@@ -54,21 +64,27 @@ impl<'a> Case<'a> {
     /// Everybody is connected, and knows nobody.
     pub(super) async fn begin(chat: &'a mut TestChat, may_kill: bool) -> Self {
         chat.ready().await;
-        let users: Vec<User> = ["ada", "bob", "carol", "dave"].map(|it| chat.stranger(it)).into();
-        let devices = users.iter().flat_map(|user| vec![user; DEVICES]);
+        let names = ["ada", "bob", "carol", "dave", "eve"];
+        let users: Vec<User> = names.map(|it| chat.stranger(it)).into();
+        let devices = users[..USERS].iter().flat_map(|user| vec![user; DEVICES]);
         let devices = devices.map(|user| Device::new(user.clone())).collect();
+        let fence = Device::new(users[FENCE].clone());
         let documented = Documented::new(users[0].clone());
         let mut case = Self {
             chat,
             users,
             devices,
+            fence,
             documented,
             said: Vec::new(),
             sent: Vec::new(),
             edits: BTreeMap::new(),
             blocks: Blocks::default(),
+            deletions: BTreeSet::new(),
+            spent: Vec::new(),
             kills: 0,
             begins: Vec::new(),
+            since: String::new(),
             may_kill,
             next_edge: 0,
         };
@@ -82,11 +98,26 @@ impl<'a> Case<'a> {
         }
         let begins = case.devices.iter().step_by(DEVICES);
         case.begins = begins.map(|it| it.held.cursor.clone().expect("a cursor")).collect();
+        case.since = case.devices[0].time.clone().expect("a time");
+        case.begin_fence().await;
         while !case.documented.is_connected() {
             let edge = case.edge();
             case.documented.connect(edge).await;
         }
         case
+    }
+
+    /// It has written to all.
+    async fn begin_fence(&mut self) {
+        for user in 0..USERS {
+            let (edge, client_ref) = (self.edge(), Uuid::new_v4().to_string());
+            let rest = Rest { edge, user: &self.users[FENCE] };
+            let peer = &self.users[user].id;
+            eventually("a message of the fence", async || {
+                rest.send(peer, "canary fence", &client_ref).await
+            })
+            .await;
+        }
     }
 
     pub(super) fn edge(&mut self) -> Edge {
@@ -104,6 +135,10 @@ impl<'a> Case<'a> {
         }
         for device in &self.devices {
             self.blocks.hear(&device.told);
+        }
+        self.fence.pump().await;
+        for spent in &mut self.spent {
+            spent.pump().await;
         }
         self.documented.pump().await;
         if !self.documented.is_connected() {
@@ -151,6 +186,7 @@ impl<'a> Case<'a> {
             }
             Action::Delete { device, message, is_for_everyone } => {
                 let Some(id) = self.pick(*device, message, *is_for_everyone) else { return };
+                self.deletions.insert((device / DEVICES, id));
                 self.devices[*device].delete(id, *is_for_everyone).await;
             }
             Action::Mark { device, message, is_seen } => {
@@ -161,10 +197,26 @@ impl<'a> Case<'a> {
             Action::Block { device, peer, blocks } => self.block(*device, *peer, *blocks).await,
             Action::Break { device, breaks } => self.devices[*device].break_at(*breaks),
             Action::Vanish { device } => self.devices[*device].vanish(),
-            Action::Connect { device, from, breaks, frames } => {
-                let edge = self.edge();
+            Action::Type { device, peer, typing } => {
+                let peer = self.users[(device / DEVICES + peer) % USERS].clone();
+                self.devices[*device].types(&peer, *typing).await;
+            }
+            Action::Hide { device, hides } => self.devices[*device].hide(*hides).await,
+            Action::Watch { device, peers } => {
+                let own = &self.users[device / DEVICES];
+                let others = self.users.iter().filter(|user| user.id != own.id);
+                let watched = others.enumerate().filter(|(bit, _)| peers >> bit & 1 == 1);
+                self.devices[*device].watch(watched.map(|(_, peer)| peer)).await;
+            }
+            Action::Search { device } => self.search(device / DEVICES).await,
+            Action::Connect { device, from, breaks, frames, has_ticket } => {
+                if *has_ticket {
+                    self.connect_by_ticket(*device, from, *breaks).await;
+                } else {
+                    let edge = self.edge();
+                    self.devices[*device].connect(edge, from, *breaks).await;
+                }
                 let device = &mut self.devices[*device];
-                device.connect(edge, from, *breaks).await;
                 if let Some(frames) = frames {
                     device.read(*frames).await;
                     device.leave();
@@ -189,73 +241,6 @@ impl<'a> Case<'a> {
                 }
             }
             Action::Kill { core } => self.kill(core),
-        }
-    }
-
-    async fn send(
-        &mut self,
-        device: usize,
-        to: usize,
-        reply_to: Option<&Index>,
-        also_on: Option<usize>,
-    ) {
-        let sender = device / DEVICES;
-        let to = (sender + to) % USERS;
-        let number = self.sent.len();
-        let target = reply_to.and_then(|index| self.pick(device, index, false));
-        let target = target.filter(|id| self.peer_of(device, *id).id == self.users[to].id);
-        let unsent = Unsent {
-            client_ref: Uuid::new_v4().to_string(),
-            to: self.users[to].clone(),
-            body: format!("canary {number}"),
-            reply_to: target,
-        };
-        let mut bodies = vec![unsent.body.clone()];
-        let client_ref = unsent.client_ref.clone();
-        if let Some(step) = also_on {
-            let other = sender * DEVICES + (device + step) % DEVICES;
-            let body = format!("canary {number} elsewhere");
-            bodies.push(body.clone());
-            self.devices[other].put(Unsent { body, reply_to: None, ..unsent.clone() });
-            self.devices[other].flush().await;
-        }
-        self.devices[device].put(unsent);
-        self.devices[device].flush().await;
-        let alone = also_on.is_none().then_some((device, to));
-        let under_block = self.blocks.is_known(to, sender).then(|| self.blocks.count());
-        self.sent.push(Sent { sender, client_ref, bodies, alone, under_block });
-    }
-
-    /// Whatever else it says, it is the message that is there.
-    async fn repeat(&mut self, send: &Index, device: usize, is_by_rest: bool) {
-        let sender = device / DEVICES;
-        let mut stored = Vec::new();
-        for device in &self.devices[sender * DEVICES..][..DEVICES] {
-            stored.extend(device.told.iter().filter_map(|(asked, answer)| match asked {
-                Asked::Send { client_ref } if answer["action"] == "ack" => {
-                    Some((client_ref.clone(), answer["message_id"].clone()))
-                }
-                Asked::Send { .. }
-                | Asked::Edit { .. }
-                | Asked::Delete { .. }
-                | Asked::Mark { .. }
-                | Asked::Block { .. } => None,
-            }));
-        }
-        if stored.is_empty() {
-            return;
-        }
-        let (client_ref, id) = send.get(&stored).clone();
-        let (to, body) = (self.users[(sender + 1) % USERS].clone(), "canary repeated".to_owned());
-        if is_by_rest {
-            let edge = self.edge();
-            let rest = Rest { edge, user: &self.users[sender] };
-            if let Some(message) = rest.send(&to.id, &body, &client_ref).await {
-                assert_eq!(message["id"], id, "{message}");
-            }
-        } else {
-            self.devices[device].put(Unsent { client_ref, to, body, reply_to: None });
-            self.devices[device].flush().await;
         }
     }
 

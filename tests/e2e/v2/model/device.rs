@@ -1,6 +1,6 @@
 //! One device: a client as PROTOCOL-2 section 10 wants it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::{SinkExt as _, StreamExt as _, poll};
 use netrox_harness::{Edge, User, within};
@@ -9,42 +9,13 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{
     action::From,
+    asked::{Asked, Unsent},
+    signals::Signals,
     wire::{self, Break, Stream},
 };
-use crate::v2::client::{Held, mark, message};
+use crate::v2::client::Held;
 
-/// What a frame asked for.
-#[derive(Debug, Clone)]
-pub(super) enum Asked {
-    Send {
-        client_ref: String,
-    },
-    Edit {
-        id: i64,
-    },
-    Delete {
-        id: i64,
-        is_for_everyone: bool,
-    },
-    Mark {
-        peer: String,
-        up_to: i64,
-        is_seen: bool,
-    },
-    /// By its number in the case.
-    Block {
-        number: usize,
-    },
-}
-
-/// A message that is not known to be stored.
-#[derive(Debug, Clone)]
-pub(super) struct Unsent {
-    pub(super) client_ref: String,
-    pub(super) to: User,
-    pub(super) body: String,
-    pub(super) reply_to: Option<i64>,
-}
+mod outbox;
 
 /// One connection.
 #[derive(Debug)]
@@ -52,6 +23,8 @@ struct Link {
     stream: Stream,
     /// Whether it asked to go on from a cursor.
     resumes: bool,
+    /// In the place of a token.
+    has_ticket: bool,
     has_hello: bool,
     is_live: bool,
     next_ref: usize,
@@ -73,12 +46,25 @@ pub(super) struct Device {
     pub(super) told: Vec<(Asked, Value)>,
     /// Its connections, and all that came over them, for who looks why it is wrong.
     pub(super) heard: Vec<String>,
+    pub(super) signals: Signals,
+    /// When it connected last, by the server's clock.
+    pub(super) time: Option<String>,
+    /// A ticket that nobody had used was not taken.
+    pub(super) is_refused: bool,
 }
 
 /// More would be as many as a user may have.
 const VANISHED: usize = 2;
 /// How a server ends a connection of a client that does nothing wrong.
 const CLOSES: [u16; 4] = [1001, 1011, 1012, 1013];
+/// The same where it takes no ticket.
+pub(super) const SPENT: u16 = 4401;
+
+impl Link {
+    fn is_refused(&self) -> bool {
+        self.has_ticket && !self.has_hello
+    }
+}
 
 impl Device {
     pub(super) fn new(user: User) -> Self {
@@ -91,12 +77,28 @@ impl Device {
             vanished: Vec::new(),
             told: Vec::new(),
             heard: Vec::new(),
+            signals: Signals::default(),
+            time: None,
+            is_refused: false,
         }
     }
 
     /// Opens another connection, where the server is there.
     pub(super) async fn connect(&mut self, edge: Edge, from: &From, breaks: Option<Break>) {
+        let token = format!("token={}", self.user.token);
+        self.connect_by(&token, edge, from, breaks).await;
+    }
+
+    /// The same with a token or a ticket.
+    pub(super) async fn connect_by(
+        &mut self,
+        credential: &str,
+        edge: Edge,
+        from: &From,
+        breaks: Option<Break>,
+    ) {
         self.link = None;
+        self.signals.disconnected();
         if self.held.cursor.is_some() {
             self.backups.push((self.held.clone(), self.outbox.clone()));
         }
@@ -114,13 +116,14 @@ impl Device {
             }
         };
         let query = after.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
-        let path = format!("/ws/chat/room/?protocol=2&token={}{query}", self.user.token);
+        let path = format!("/ws/chat/room/?protocol=2&{credential}{query}");
         let opened = within("a handshake", wire::open(edge.address, &path, breaks)).await;
         let held = self.held.messages.len();
         self.heard.push(format!("{from:?} with {held}: after {after:?}: {}", opened.is_some()));
         self.link = opened.map(|stream| Link {
             stream,
             resumes: after.is_some(),
+            has_ticket: credential.starts_with("ticket"),
             has_hello: false,
             is_live: false,
             next_ref: 0,
@@ -156,39 +159,8 @@ impl Device {
         has_all && link.is_some_and(|it| it.is_live && it.pending.is_empty())
     }
 
-    /// Writes a message down, to be sent until it is known to be stored.
-    pub(super) fn put(&mut self, unsent: Unsent) {
-        if self.outbox.iter().all(|it| it.client_ref != unsent.client_ref) {
-            self.outbox.push(unsent);
-        }
-    }
-
-    pub(super) async fn edit(&mut self, id: i64, body: &str) {
-        let frame = json!({"action": "message_edit", "message_id": id, "message_body": body});
-        self.ask(Asked::Edit { id }, frame).await;
-    }
-
-    pub(super) async fn delete(&mut self, id: i64, is_for_everyone: bool) {
-        let whom = if is_for_everyone { "everyone" } else { "me" };
-        let frame = json!({"action": "message_delete", "message_id": id, "for": whom});
-        self.ask(Asked::Delete { id, is_for_everyone }, frame).await;
-    }
-
-    pub(super) async fn mark(&mut self, peer: &User, up_to: i64, is_seen: bool) {
-        let frame = mark(if is_seen { "seen" } else { "delivered" }, peer, up_to);
-        self.ask(Asked::Mark { peer: peer.id.clone(), up_to, is_seen }, frame).await;
-    }
-
-    /// Gives whether it was asked for.
-    pub(super) async fn block(&mut self, peer: &User, blocks: bool, number: usize) -> bool {
-        let action = if blocks { "block" } else { "unblock" };
-        let is_connected = self.link.is_some();
-        self.ask(Asked::Block { number }, json!({"action": action, "peer_id": peer.id})).await;
-        is_connected
-    }
-
     /// Sends a frame over the connection, where there is one.
-    async fn ask(&mut self, asked: Asked, mut frame: Value) {
+    pub(super) async fn ask(&mut self, asked: Asked, mut frame: Value) {
         let Some(link) = &mut self.link else { return };
         link.next_ref += 1;
         let reference = link.next_ref.to_string();
@@ -197,37 +169,6 @@ impl Device {
         let sent = within("room to send", link.stream.send(Message::text(frame.to_string())));
         if sent.await.is_err() {
             self.link = None;
-        }
-    }
-
-    /// Sends what waits, one message a thread.
-    pub(super) async fn flush(&mut self) {
-        let Some(link) = &self.link else { return };
-        let under_way: BTreeSet<_> = link
-            .pending
-            .values()
-            .filter_map(|asked| match asked {
-                Asked::Send { client_ref } => Some(client_ref.as_str()),
-                Asked::Edit { .. }
-                | Asked::Delete { .. }
-                | Asked::Mark { .. }
-                | Asked::Block { .. } => None,
-            })
-            .collect();
-        let mut busy = BTreeSet::new();
-        let mut due = Vec::new();
-        for unsent in &self.outbox {
-            let is_first = busy.insert(&unsent.to.id);
-            if is_first && !under_way.contains(unsent.client_ref.as_str()) {
-                due.push(unsent.clone());
-            }
-        }
-        for unsent in due {
-            let mut frame = message(&unsent.to, &unsent.body, &unsent.client_ref);
-            if let Some(target) = unsent.reply_to {
-                frame["reply_to"] = json!(target);
-            }
-            self.ask(Asked::Send { client_ref: unsent.client_ref }, frame).await;
         }
     }
 
@@ -263,7 +204,11 @@ impl Device {
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(Some(close)))) => {
-                assert!(CLOSES.contains(&close.code.into()), "{close}");
+                let code: u16 = close.code.into();
+                // A core that was killed may have taken the ticket, and not said so.
+                let is_spent = code == SPENT && self.link.as_ref().is_some_and(Link::is_refused);
+                assert!(is_spent || CLOSES.contains(&code), "{close}");
+                self.is_refused |= is_spent;
                 self.link = None;
             }
             Some(Ok(Message::Close(None)) | Err(_)) | None => self.link = None,
@@ -281,6 +226,7 @@ impl Device {
                 assert_eq!(frame["user_id"], self.user.id, "{frame}");
                 assert_eq!(frame["resumed"], link.resumes, "{frame}");
                 assert!(frame["reset"].is_null(), "{frame}");
+                self.time = frame["time"].as_str().map(str::to_owned);
             }
             "live" => {
                 assert!(!link.is_live, "live comes once");
@@ -289,6 +235,9 @@ impl Device {
             "message" => self.settle(&frame["message"]),
             // Its edge drains, and serves until its close.
             "thread" | "reconnect" => {}
+            "typing" | "presence" => return self.signals.take(frame),
+            // Its first token named a peer who is watched.
+            "user" => return,
             "ack" | "error" => return self.answered(frame),
             _ => panic!("it got {frame}"),
         }
@@ -327,6 +276,9 @@ impl Device {
                     assert!(unsent.reply_to.take().is_some(), "{frame}");
                 }
             }
+        }
+        if matches!(asked, Asked::Watch) && frame["action"] == "ack" {
+            self.signals.watch(&frame["states"]);
         }
         self.told.push((asked, frame.clone()));
     }

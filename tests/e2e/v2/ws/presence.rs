@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netrox_harness::{Arrangement, TestChat, User, each, eventually};
+use netrox_harness::{Arrangement, Engine, TestChat, User, each, engine::NatsServer, eventually};
 use serde_json::{Value, json};
 
 use crate::v2::client::Client;
@@ -15,6 +15,7 @@ each![
     a_changed_profile_of_a_watched_peer_is_told;
     split: a_killed_edge_leaves_no_ghost;
     cluster: a_killed_edge_leaves_no_ghost, a_killed_core_leaves_nobody_offline_who_is_not,
+        a_killed_bus_leaves_no_ghost_and_nobody_offline_who_is_not,
 ];
 
 /// A ghost is gone by then (PROTOCOL-2 section 6).
@@ -192,4 +193,48 @@ async fn a_killed_core_leaves_nobody_offline_who_is_not(arrangement: Arrangement
     });
     assert!(told.await.is_err());
     assert_eq!(state(&mut at_ada, &bob).await["online"], true);
+}
+
+/// Who watches is at another core than those who are watched, of whom one loses their edge meanwhile.
+async fn a_killed_bus_leaves_no_ghost_and_nobody_offline_who_is_not(arrangement: Arrangement) {
+    let mut nats = NatsServer::start().await;
+    let builder = TestChat::builder(arrangement).edges(4).engine(Engine::Nats, nats.server());
+    // Not all that is told here is read at once.
+    let builder = builder.set("ping-interval", "300s");
+    let mut chat = builder.start().await;
+    let users = ["ada", "bob", "carol"].map(|name| chat.stranger(name));
+    let [ada, bob, carol] = &users;
+    // Edges of odd numbers begin with the second core.
+    let mut at_ada = Client::live(chat.edge_at(0), ada).await;
+    let mut at_bob = Client::live(chat.edge_at(1), bob).await;
+    let mut at_carol = Client::live(chat.edge_at(3), carol).await;
+    at_bob.say(ada, "hello").await;
+    at_carol.say(ada, "hello").await;
+    eventually("both", async || {
+        let states = at_ada.ask(watch(&[bob, carol])).await["states"].clone();
+        [0, 1].iter().all(|index| states[index]["online"] == true).then_some(())
+    })
+    .await;
+
+    nats.kill();
+    let killed = Instant::now();
+    chat.kill(chat.edge_roles()[1]);
+    let frame = at_ada.next_of("presence").await;
+    assert_eq!((&frame["peer_id"], &frame["online"]), (&json!(bob.id), &json!(false)));
+    assert!(killed.elapsed() < PROMISED, "{:?}", killed.elapsed());
+    nats.start_again().await;
+    for role in chat.core_roles() {
+        let log = chat.log(role);
+        eventually("the bus", async || (log.count_of("the bus is connected") >= 2).then_some(()))
+            .await;
+    }
+    let _at_bob = Client::live(chat.edge_at(3), bob).await;
+    let frame = at_ada.next_of("presence").await;
+    assert_eq!((&frame["peer_id"], &frame["online"]), (&json!(bob.id), &json!(true)));
+    // Longer than it takes until a leave is told that none was.
+    let longer = tokio::time::timeout(GRACE * 2, at_ada.next_of("presence"));
+    assert!(longer.await.is_err(), "nobody has left");
+    drop(at_carol);
+    let frame = at_ada.next_of("presence").await;
+    assert_eq!((&frame["peer_id"], &frame["online"]), (&json!(carol.id), &json!(false)));
 }
