@@ -255,6 +255,21 @@ async fn what_becomes_too_old_goes_while_the_core_runs() {
     assert!(metrics.contains("netrox_chat_messages_removed_total 1"), "{metrics}");
 }
 
+/// Behind what one has written oneself, of which no more is counted one by one, turns tell what is unread.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unread_is_counted_where_the_beginning_of_a_turn_is_gone() {
+    let mut core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let own: Vec<_> = (0..1_300).map(|number| number.to_string()).collect();
+    say_all(&core, &bob, &ada, &own).await;
+    let first = core.say(&ada, &bob, "first").await;
+    core.say(&ada, &bob, "second").await;
+    assert_eq!(core.state(&bob, &ada).await.unread, 2);
+    age(&core.process, &[first]).await;
+    retain(&mut core).await;
+    assert_eq!(core.state(&bob, &ada).await.unread, 1);
+}
+
 #[tokio::test]
 async fn without_it_nothing_is_paid_for_it() {
     const INDEX: &str = "select count(*) from sqlite_schema where name = 'messages_created'";

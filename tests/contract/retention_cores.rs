@@ -60,6 +60,9 @@ async fn cores_remove_each_message_once() {
             (removed == MESSAGES as u64 + 100).then_some(())
         })
         .await;
+        for core in cores {
+            chat.kill(core);
+        }
         assert_eq!(chat.database().deadlocks().await, 0);
     })
     .await;
