@@ -98,7 +98,7 @@ async fn all_that_a_user_has_sent_is_erased_for_both() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_goes_on_after_it_was_killed_in_the_middle() {
-    const MESSAGES: usize = 3_000;
+    const MESSAGES: usize = 1_200;
     const LEFT: &str = "select count(*) from messages where not deleted";
     let mut core = Core::start().await;
     let [ada, bob] = core.users().await;
@@ -109,7 +109,7 @@ async fn an_erasure_goes_on_after_it_was_killed_in_the_middle() {
     erase(&core, &ada).await.expect("begun");
     core.kill_and_restart().await;
     let mut left = MESSAGES as i64 + 1;
-    for _ in 0..3 {
+    for _ in 0..2 {
         left = eventually("a part that is erased", async || {
             let now = core.process.count(LEFT).await;
             (now < left || now == 1).then_some(now)

@@ -9,7 +9,7 @@ use crate::{
     search::say_all,
 };
 
-const MESSAGES: usize = 4_000;
+const MESSAGES: usize = 1_500;
 
 async fn connect(chat: &TestChat, core: Role) -> Connection {
     authorized(connect_to(chat.grpc_address_of(core)).await)
