@@ -29,6 +29,12 @@ async fn age_all(chat: &TestChat) {
     chat.change_rows(&[&age]).await;
 }
 
+#[expect(clippy::disallowed_methods, reason = "compared with what is stored")]
+fn yesterday() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time");
+    now.as_micros() - DAY_MICROS
+}
+
 /// Starts all with messages kept for a day, and waits for what follows from it.
 async fn retain(chat: &mut TestChat) {
     chat.set("retain-messages", "24h");
@@ -39,10 +45,9 @@ async fn retain(chat: &mut TestChat) {
     for role in roles {
         chat.spawn(role).await;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_micros();
     let due = format!(
         "select count(*) from messages where removed is null and created < {}",
-        now - DAY_MICROS
+        yesterday()
     );
     eventually("nothing that is too old", async || (chat.count(&due).await == 0).then_some(()))
         .await;
