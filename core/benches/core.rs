@@ -51,6 +51,7 @@ async fn open(directory: &TempDir) -> (Core, ChatServiceClient<Transport>) {
             max_attachment_bytes: 1 << 20,
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
+            retain_messages: None,
             link_ttl: Duration::from_secs(300),
             search: false,
             quotas: Default::default(),

@@ -6,6 +6,8 @@ use netrox_proto::{
     v1,
 };
 
+use crate::store::erasure::Step;
+
 pub(crate) mod parse;
 
 /// Identifiers are JSON integers that every client can hold (PROTOCOL section 2).
@@ -111,6 +113,14 @@ pub(crate) struct Deletion {
     pub(crate) for_everyone: bool,
     /// How old the message may be then, in microseconds.
     pub(crate) window: Option<i64>,
+}
+
+/// Messages that a user has sent, to be erased for both, and how far that gets with them.
+#[derive(Debug, Clone)]
+pub(crate) struct Erase {
+    pub(crate) user: UserId,
+    pub(crate) messages: Vec<i64>,
+    pub(crate) step: Step,
 }
 
 /// How far a user got in a thread.

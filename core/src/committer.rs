@@ -26,12 +26,14 @@ use self::{
     write::Write,
 };
 pub(crate) use self::{
-    answer::{Dispatched, Marked, Pending, Stored},
+    answer::{Dispatched, Erased, Marked, Pending, Stored},
     caller::{Returns, Terms},
     directory::{DeleteUser, Hide, UpsertUsers},
     session::{AnswerQuestion, ForgetEdges, SeeEdges},
     ticket::{AddTicketKey, SpendTicket, Spent},
-    upkeep::{BeginUpload, CountFiles, EndUpload, IndexMessages, KeepRoll, NoteSeen},
+    upkeep::{
+        BeginUpload, CountFiles, EndUpload, IndexMessages, KeepRoll, NoteSeen, RemoveMessages,
+    },
     write::Verb,
 };
 use crate::{
@@ -86,14 +88,20 @@ pub(crate) struct Committer {
     refused: Counter,
     refused_bytes: Counter,
     erased: Arc<Notify>,
+    erasures: Arc<Notify>,
     noticed: watch::Sender<u64>,
     rewound: watch::Sender<u64>,
 }
 
 impl Committer {
-    /// Returns once messages with files were deleted: which files is noted in the database.
+    /// Returns once messages with files were deleted or removed: which files is noted in the database.
     pub(crate) async fn erased(&self) {
         self.erased.notified().await;
+    }
+
+    /// Returns once all that a user has sent is to be erased: of whom is noted in the database.
+    pub(crate) async fn began_erasures(&self) {
+        self.erasures.notified().await;
     }
 
     /// Changes when edges are to learn something that was committed here.
@@ -199,10 +207,11 @@ pub(crate) fn new(
     });
     let wait = waits.store;
     let waiting = Waiting::new(queued, waits);
-    let erased = Arc::new(Notify::new());
+    let (erased, erasures) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (noticed, rewound) = (watch::Sender::new(0), watch::Sender::new(0));
     let told = Told {
         erased: Arc::clone(&erased),
+        erasures: Arc::clone(&erasures),
         noticed: noticed.clone(),
         rewound: rewound.clone(),
         quotas,
@@ -217,6 +226,7 @@ pub(crate) fn new(
         refused,
         refused_bytes,
         erased,
+        erasures,
         noticed,
         rewound,
     };

@@ -46,6 +46,8 @@ pub struct Config {
     pub edit_window: Option<Duration>,
     /// The same of its deletion for everyone.
     pub delete_window: Option<Duration>,
+    /// How long messages are kept, with their files; absent for ever.
+    pub retain_messages: Option<Duration>,
     /// How long an expiring link to a file is good: a day at most.
     pub link_ttl: Duration,
     /// How much of what is kept a user may take.
@@ -199,6 +201,7 @@ impl fmt::Debug for Config {
             .field("max_attachment_bytes", &self.max_attachment_bytes)
             .field("edit_window", &self.edit_window)
             .field("delete_window", &self.delete_window)
+            .field("retain_messages", &self.retain_messages)
             .field("link_ttl", &self.link_ttl)
             .field("quotas", &self.quotas)
             .field("search", &self.search)

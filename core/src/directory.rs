@@ -25,6 +25,9 @@ mod page;
 pub(crate) use self::budget::Budgeted;
 use self::page::Page;
 
+/// In the audit trail, of a user whose messages are erased from then on.
+const ERASING: &str = "ERASE_MESSAGES";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     pub(crate) store: Store,
@@ -143,9 +146,12 @@ impl DirectoryService for Directory {
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
         let caller = caller(request.extensions());
-        let user = parse::user_id("user_id", &request.into_inner().user_id)?;
+        let v1::DeleteUserRequest { user_id, erase_messages } = request.into_inner();
+        let user = parse::user_id("user_id", &user_id)?;
         let audited = Audited::begin(&self.audit, Name::UserDeleted, caller, [user]);
-        let deleted = async { self.committer.submit(DeleteUser(user))?.answer().await };
+        let audited = if erase_messages { audited.noting(ERASING) } else { audited };
+        let delete = DeleteUser { user, erases_messages: erase_messages };
+        let deleted = async { self.committer.submit(delete)?.answer().await };
         audited.end(deleted.await)?;
         Ok(Response::new(v1::DeleteUserResponse {}))
     }

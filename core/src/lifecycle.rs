@@ -32,6 +32,7 @@ use crate::{
     config::{Config, Database, MediaLocation},
     delivery::{Delivery, bus},
     directory::{Budgeted, Directory},
+    erasure::Eraser,
     error::Error,
     feed_lookup,
     health::{self, Health},
@@ -42,6 +43,7 @@ use crate::{
     presence::{Presence, Roll},
     quotas::QuotaTeller,
     request::Identified,
+    retention::Remover,
     session::{Board, News, Sessions},
     store::{self, DatabaseState, Expected, Opened, Store, Writer},
     ticket::Tickets,
@@ -164,6 +166,7 @@ impl Core {
             damaged.clone(),
             config.quotas,
             config.search,
+            config.retain_messages.is_some(),
         )
         .await;
         let Opened { store, writer, is_new } = opened.map_err(unopened)?;
@@ -253,6 +256,14 @@ impl Core {
             let indexer = Indexer { store, committer, metrics: metrics.search.clone() };
             tasks.spawn(indexer.run(draining.clone()));
         }
+
+        if let Some(kept) = config.retain_messages {
+            let (store, committer) = (store.for_bulk(), committer.clone());
+            let remover = Remover { store, committer, metrics: metrics.retention.clone(), kept };
+            tasks.spawn(remover.run(draining.clone()));
+        }
+        let eraser = Eraser::new(store.for_bulk(), committer.clone(), metrics.retention);
+        tasks.spawn(eraser.run(draining.clone()));
 
         let (lookup, looking_up) =
             feed_lookup::new(store.clone(), draining.clone(), &metrics.streams.queues);

@@ -182,6 +182,9 @@ line! {
         /// The receiver blocked the sender: it is the sender's alone.
         #[serde(default, skip_serializing_if = "is_false")]
         swallowed: bool,
+        /// Retention has removed it. It tells how far the conversation has come, and nothing else.
+        #[serde(default, skip_serializing_if = "is_false")]
+        removed: bool,
         /// What the receiver goes on to see, if the sender edited it while blocked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receiver_sees: Option<EarlierLine>,

@@ -4,7 +4,7 @@
 //!
 //! * [`commits`]: how writes are stored; [`streams`]: what subscriptions are told; [`bus`]: the way to other cores.
 //! * [`store`]: connections to the database; [`search`]: the index for search; [`media`]: attachment bytes; [`callers`]: who calls.
-//! * [`signals`]: what is told and not stored; [`presence`]: who is online.
+//! * [`signals`]: what is told and not stored; [`presence`]: who is online; [`retention`]: what goes for its age or with its sender.
 //! * [`store`]: connections to the database; [`media`]: attachment bytes; [`callers`]: who calls.
 
 mod bus;
@@ -12,6 +12,7 @@ mod callers;
 mod commits;
 mod media;
 mod presence;
+mod retention;
 mod search;
 mod signals;
 mod store;
@@ -28,6 +29,7 @@ pub(crate) use self::{
     commits::{CommitFailure, Commits, WaitingWrite},
     media::{Direction, MediaMetrics, MediaOperation, Transfer, UnderWay},
     presence::PresenceMetrics,
+    retention::RetentionMetrics,
     search::SearchMetrics,
     signals::{Shed, SignalMetrics},
     store::StoreMetrics,
@@ -44,6 +46,7 @@ pub struct Metrics {
     pub(crate) presence: PresenceMetrics,
     pub(crate) store: StoreMetrics,
     pub(crate) search: SearchMetrics,
+    pub(crate) retention: RetentionMetrics,
     pub(crate) media: MediaMetrics,
     pub(crate) callers: Callers,
     pub(crate) serving: Serving,
@@ -69,6 +72,7 @@ impl Metrics {
             presence: PresenceMetrics::default(),
             store: StoreMetrics::default(),
             search: SearchMetrics::default(),
+            retention: RetentionMetrics::default(),
             media: MediaMetrics::new(queues.clone()),
             callers: Callers::default(),
             serving: Serving::default(),
@@ -89,6 +93,7 @@ impl Metrics {
             presence,
             store,
             search,
+            retention,
             media,
             callers,
             serving,
@@ -103,6 +108,7 @@ impl Metrics {
         presence.register(registry);
         store.register(registry);
         search.register(registry);
+        retention.register(registry);
         media.register(registry);
         callers.register(registry);
         registry.register(

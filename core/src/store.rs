@@ -8,6 +8,7 @@
 //! * [`history`]: which history of the database a position belongs to.
 //! * [`reach`]: whether the database can be read.
 //! * [`search`]: what messages are found by.
+//! * [`retention`]: what is too old goes; [`erasure`]: what a user has sent, who was deleted.
 //! * [`writer`]: the connection that writes, and what becomes of it after an error.
 //! * [`copy`]: from SQLite to PostgreSQL; [`snapshot`]: a copy of SQLite for a backup.
 //! * [`transfer`]: what exports read, and imports write.
@@ -25,6 +26,7 @@ pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod copy;
 mod engine;
+pub(crate) mod erasure;
 pub(crate) mod error;
 mod examine;
 pub(crate) mod external_id;
@@ -38,6 +40,7 @@ mod postgres;
 pub(crate) mod presence;
 pub(crate) mod quota;
 mod reach;
+pub(crate) mod retention;
 pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod snapshot;
@@ -135,7 +138,7 @@ pub(crate) enum Expected {
 
 impl Store {
     /// Opens or creates the database, brings its schema up to date and checks that it is as durable as
-    /// promised. `expected` is of SQLite alone. With `require_data` a database without tables of ours is refused.
+    /// promised. `expected` is of SQLite alone, as is whether it `retains` messages only for some time. With `require_data` a database without tables of ours is refused.
     pub(crate) async fn open(
         database: &Database,
         expected: Expected,
@@ -143,11 +146,13 @@ impl Store {
         damaged: CancellationToken,
         quotas: Quotas,
         searches: bool,
+        retains: bool,
     ) -> Result<Opened, OpenError> {
         match database {
             Database::Sqlite(path) => {
                 let mut prepared = sqlite::prepare(path, expected, require_data).await?;
                 search::sqlite::enter(&mut prepared.connection, searches).await?;
+                retention::enter(&mut prepared.connection, retains).await?;
                 let is_new = prepared.is_new;
                 let open_files = OpenFiles::new(path, prepared.file, damaged.clone());
                 let open_files = open_files.map_err(sqlx::Error::Io)?;

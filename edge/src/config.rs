@@ -253,6 +253,8 @@ pub struct Limits {
     pub edit_window: Option<Duration>,
     /// The same of its deletion for everyone.
     pub delete_window: Option<Duration>,
+    /// How long messages are kept; absent for ever. The cores remove them, the edge tells it.
+    pub retain_messages: Option<Duration>,
     /// Sends a second and user; 0 for no limit.
     pub send_rate: u32,
     pub send_burst: u32,
@@ -324,6 +326,7 @@ impl Default for Limits {
             max_attachment_bytes: 26_214_400,
             edit_window: Some(Duration::from_secs(24 * 3600)),
             delete_window: None,
+            retain_messages: None,
             send_rate: 50,
             send_burst: 100,
             receipt_rate: 20,

@@ -190,6 +190,7 @@ pub(crate) fn core(
     sources: Sources,
     purpose: Purpose,
 ) -> Result<Settings, SettingError> {
+    args.common.check(&sources)?;
     let mut warnings = Warnings::of_environment();
     args.admin.warn(&mut warnings);
     let mut data_dir = data_dir(&args.data_dir, &args.storage, purpose);

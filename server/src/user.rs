@@ -63,6 +63,7 @@ fn check(args: &UserArgs, sources: &Sources) -> Result<(), Failure> {
         ("issued-before", UserAction::Revoke, args.issued_before.is_some()),
         ("expires-at", UserAction::Revoke, args.expires_at.is_some()),
         ("yes", UserAction::Delete, args.yes),
+        ("erase-messages", UserAction::Delete, args.erase_messages),
     ];
     for (flag, its, is_given) in of {
         if is_given && action != its {
@@ -234,10 +235,17 @@ async fn delete(
     args: &UserArgs,
     sources: &Sources,
 ) -> Result<(), Failure> {
-    let request = within_deadline(DeleteUserRequest { user_id: user.to_string() });
+    let erase_messages = args.erase_messages;
+    let request = DeleteUserRequest { user_id: user.to_string(), erase_messages };
+    let request = within_deadline(request);
     let answer = link.directory().delete_user(request).await;
     answer.map_err(|status| refused(&status, "deleting the user", sources))?;
-    print(&json!({ "user_id": user, "deleted": true }), args.who.json)
+    let mut done = json!({ "user_id": user, "deleted": true });
+    if erase_messages {
+        // It goes on for a while.
+        done["erasing_messages"] = true.into();
+    }
+    print(&done, args.who.json)
 }
 
 /// Before 1970 it is 1970.

@@ -317,21 +317,31 @@ async fn an_older_database_is_brought_up_to_date() {
     }
     core.terminate();
     assert_eq!(core.exit_code().await, Some(0));
-    let (forget, trigger, feeds) = match STORE {
+    let (forget, triggers, feeds) = match STORE {
         Store::Sqlite => (
             "delete from _sqlx_migrations where version >= 4",
-            "drop trigger messages_stored_file",
+            ["drop trigger messages_stored_file", "drop trigger messages_removed_file"],
             "select 1",
         ),
         Store::Postgres => (
             "delete from _sqlx_migrations where version >= 6",
-            "drop trigger messages_stored_file on messages",
+            [
+                "drop trigger messages_stored_file on messages",
+                "drop trigger messages_removed_file on messages",
+            ],
             "alter table feeds drop column has_blocks",
         ),
     };
     core.process
         .change_rows(&[
-            trigger,
+            triggers[0],
+            triggers[1],
+            "drop table erasures",
+            "drop table if exists removed_file",
+            "drop index messages_removed",
+            "drop index if exists messages_created",
+            "alter table messages drop column removed",
+            "alter table uploads drop column erased",
             "drop table user_storage",
             "drop index messages_files",
             "drop index threads_begun",

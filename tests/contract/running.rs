@@ -75,7 +75,7 @@ impl Connection {
     }
 
     pub(crate) async fn delete_user(&self, id: &str) -> Result<DeleteUserResponse, Status> {
-        let request = DeleteUserRequest { user_id: id.into() };
+        let request = DeleteUserRequest { user_id: id.into(), erase_messages: false };
         self.directory().delete_user(request).await.map(Response::into_inner)
     }
 

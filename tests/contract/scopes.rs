@@ -226,7 +226,9 @@ async fn a_write_that_was_taken_is_answered_truly_although_its_token_is_gone() {
     have_come(&core, 1).await;
     let deleted = {
         let (mut directory, user_id) = (old.directory(), cyd.clone());
-        tokio::spawn(async move { directory.delete_user(DeleteUserRequest { user_id }).await })
+        tokio::spawn(async move {
+            directory.delete_user(DeleteUserRequest { user_id, erase_messages: false }).await
+        })
     };
     have_come(&core, 2).await;
     file.write(&json!([service("bot", &["new"], &["send"])]).to_string());

@@ -84,7 +84,7 @@ async fn upsert(chat: &TestChat, ids: Vec<String>) {
 }
 
 async fn delete(chat: &TestChat, id: &str, request: &str) -> Result<(), Status> {
-    let mut call = Request::new(DeleteUserRequest { user_id: id.into() });
+    let mut call = Request::new(DeleteUserRequest { user_id: id.into(), erase_messages: false });
     call.metadata_mut().insert("x-request-id", request.parse().expect("an id"));
     chat.directory_service().delete_user(call).await.map(|_: Response<_>| ())
 }

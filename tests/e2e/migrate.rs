@@ -255,6 +255,8 @@ async fn one_that_was_cut_off_is_not_served_and_goes_on() {
         moving
             .execute("delete from messages where thread_id = (select max(id) from threads)")
             .await;
+        // It comes after the messages, and would have followed their removal.
+        moving.execute("delete from user_storage").await;
         let variables = [("NETROX_CHAT_DATABASE_URL", moving.target.url())];
         let ended = process::run(moving.old.directory(), ["core"], variables).await;
         assert_refused(&ended, "NETROX_CHAT_DATABASE_URL", "run netrox-chat migrate again");

@@ -24,6 +24,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 mod blocks;
+mod removed;
 mod search;
 
 each![
@@ -116,7 +117,7 @@ async fn talk(chat: &TestChat) -> [User; 3] {
     };
     let request = UpsertUsersRequest { users: vec![change] };
     chat.directory_service().upsert_users(request).await.expect("upserted");
-    let request = DeleteUserRequest { user_id: cyd.id.clone() };
+    let request = DeleteUserRequest { user_id: cyd.id.clone(), erase_messages: false };
     chat.directory_service().delete_user(request).await.expect("deleted");
     let tokens = Some(Tokens::UserId(Uuid::new_v4().to_string()));
     let request = RevokeTokensRequest { tokens, ..Default::default() };

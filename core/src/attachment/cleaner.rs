@@ -1,8 +1,9 @@
 //! Removes files of uploads that were cut off, as far as it is certain that no message refers to them, and files of messages
-//! that were deleted.
+//! that were deleted or removed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::draft;
@@ -10,11 +11,12 @@ use crate::{
     committer::{Committer, EndUpload},
     config::MediaLocation,
     media::{Claim, Media},
-    store::{self, Store},
+    store::{self, Store, upload::ERASED_AT_A_TIME},
 };
 
 /// How often is looked for what a core left behind, and for what could not be removed.
 const CLEANING_INTERVAL: Duration = Duration::from_secs(10 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How often a start looks for what tells whose a directory is: on a busy disk a read may come too late.
 const LOOKS: usize = 3;
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -87,7 +89,8 @@ impl Cleaner {
             tokio::time::sleep(LOOK_INTERVAL).await;
             found = self.store.find_attachment(&last).await;
         }
-        let is_of_another = found?.is_none();
+        // One whose message was removed is known as long as no newer one was.
+        let is_of_another = found?.is_none() && !self.store.is_removed_file(&last).await?;
         Ok(is_of_another.then(|| "the last file in it is not of this database".to_owned()))
     }
 
@@ -101,19 +104,19 @@ impl Cleaner {
     /// Removes those found at the start; where other cores may leave some behind, also later ones. And what is erased, when it
     /// is, and again until it is gone.
     pub(crate) async fn run(self, found: Vec<String>, stop: CancellationToken) {
-        self.remove_cut_off(found).await;
-        self.erase().await;
+        self.remove_cut_off(found, &stop).await;
+        self.erase(&stop).await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.committer.erased() => self.erase().await,
+                () = self.committer.erased() => self.erase(&stop).await,
                 () = tokio::time::sleep(CLEANING_INTERVAL) => {
-                    self.erase().await;
+                    self.erase(&stop).await;
                     if self.store.cluster().is_none() {
                         continue;
                     }
                     match self.store.list_cut_off_uploads().await {
-                        Ok(found) => self.remove_cut_off(found).await,
+                        Ok(found) => self.remove_cut_off(found, &stop).await,
                         Err(error) => tracing::debug!(%error, "cannot list uploads that were cut off"),
                     }
                 }
@@ -121,24 +124,48 @@ impl Cleaner {
         }
     }
 
-    async fn remove_cut_off(&self, paths: Vec<String>) {
+    async fn remove_cut_off(&self, paths: Vec<String>, stop: &CancellationToken) {
         if !paths.is_empty() {
             tracing::info!(count = paths.len(), "removing files of uploads that were cut off");
         }
-        self.remove_all(paths).await;
+        self.remove_all(paths, stop).await;
     }
 
-    /// A note of an erased file is of the transaction that deleted its message: whichever history has it, the file goes.
-    async fn erase(&self) {
-        match self.store.list_erased_files().await {
-            Ok(paths) => self.remove_all(paths).await,
-            Err(error) => tracing::debug!(%error, "cannot list files of deleted messages"),
+    /// A note of an erased file is of the transaction that deleted or removed its message: whichever history has it, the file
+    /// goes. As many as there are, but for those that cannot be removed now.
+    async fn erase(&self, stop: &CancellationToken) {
+        let mut tried: HashSet<String> = HashSet::new();
+        loop {
+            let paths = match self.store.list_erased_files().await {
+                Ok(paths) => paths,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot list files of deleted messages");
+                    return;
+                }
+            };
+            let is_all =
+                paths.len() < ERASED_AT_A_TIME || paths.iter().any(|it| tried.contains(it));
+            tried = paths.iter().cloned().collect();
+            self.remove_all(paths, stop).await;
+            if is_all || stop.is_cancelled() {
+                return;
+            }
         }
     }
 
-    async fn remove_all(&self, paths: Vec<String>) {
+    /// What is left at the end of the process is noted for the next start. Of many each is followed by a pause as long as it took:
+    /// that it is gone is a commit, for which senders wait.
+    async fn remove_all(&self, paths: Vec<String>, stop: &CancellationToken) {
+        let are_many = paths.len() > 1;
         for path in paths {
+            if stop.is_cancelled() {
+                return;
+            }
+            let began = Instant::now();
             draft::remove(self.media.clone(), self.committer.clone(), path, None).await;
+            if are_many {
+                tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     store::{
         batch::StoredMessage,
+        retention::Removed,
         search::Built,
         session::Noted,
         user::{UserKey, UserRow},
@@ -32,6 +33,8 @@ pub(crate) enum Written {
     Users(Vec<UserRow>),
     Noted(Noted),
     Built(Built),
+    Removed(Removed),
+    Erased(Erased),
     Spent(Spent),
     Nothing,
 }
@@ -49,6 +52,13 @@ pub(crate) struct Marked {
     pub(crate) thread_id: i64,
     /// `None` if it has to be counted.
     pub(crate) state: Option<Arc<v1::ThreadState>>,
+}
+
+/// What was erased of the messages of a deleted user, and how many files go with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Erased {
+    pub(crate) messages: usize,
+    pub(crate) files: usize,
 }
 
 /// Whether a message was stored for itself.
@@ -125,6 +135,20 @@ impl Answer for Built {
     }
 }
 
+impl Answer for Removed {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Removed(removed) = written else { return None };
+        Some(removed)
+    }
+}
+
+impl Answer for Erased {
+    fn from_written(written: Written) -> Option<Self> {
+        let Written::Erased(erased) = written else { return None };
+        Some(erased)
+    }
+}
+
 impl Answer for Spent {
     fn from_written(written: Written) -> Option<Self> {
         let Written::Spent(spent) = written else { return None };
@@ -135,6 +159,26 @@ impl Answer for Spent {
 impl Answer for () {
     fn from_written(written: Written) -> Option<Self> {
         matches!(written, Written::Nothing | Written::Deleted { .. }).then_some(())
+    }
+}
+
+impl Written {
+    /// Whether files are to be removed now.
+    pub(super) fn erases_files(&self) -> bool {
+        match self {
+            Self::Deleted { erases_file } => *erases_file,
+            Self::Erased(erased) => erased.files > 0,
+            Self::Removed(removed) => removed.files > 0,
+            Self::Message(_)
+            | Self::Dispatched(_)
+            | Self::Edited(_)
+            | Self::Marked(_)
+            | Self::Users(_)
+            | Self::Noted(_)
+            | Self::Built(_)
+            | Self::Spent(_)
+            | Self::Nothing => false,
+        }
     }
 }
 

@@ -25,8 +25,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct UpsertUsers(pub(crate) Vec<UserChange>);
 
-#[derive(Debug)]
-pub(crate) struct DeleteUser(pub(crate) UserId);
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeleteUser {
+    pub(crate) user: UserId,
+    /// Whether all that they have sent is erased from then on.
+    pub(crate) erases_messages: bool,
+}
 
 /// Whether a user is online to nobody from now on.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ impl Verb for DeleteUser {
     type Answer = ();
 
     fn into_write(self) -> Write {
-        Write::Directory(DirectoryWrite::DeleteUser(self.0))
+        Write::Directory(DirectoryWrite::DeleteUser(self))
     }
 }
 
@@ -93,9 +97,9 @@ pub(super) async fn write(
                 let source = Source::Claims { issued: claims.issued };
                 (std::slice::from_ref(&claims.change), source)
             }
-            DirectoryWrite::DeleteUser(user) => {
+            DirectoryWrite::DeleteUser(DeleteUser { user, erases_messages }) => {
                 set.write(transaction, now, progress, answers).await?;
-                let found = transaction.delete_user(*user, now).await?;
+                let found = transaction.delete_user(*user, *erases_messages, now).await?;
                 let answer = if found { Ok(Written::Nothing) } else { Err(Error::UserUnknown) };
                 answers.set(index, answer);
                 continue;

@@ -2,7 +2,7 @@
 //! given, what each caller is answered and what each user learns. No database in here.
 //!
 //! A verb is a file: what it asks of the database, and what it decides: [`send`], [`dispatch`], [`edit`], [`delete`], [`mark`],
-//! [`block`].
+//! [`block`], [`erase`].
 //! [`quota`] is what a send must be within.
 
 use std::{
@@ -37,6 +37,7 @@ mod block;
 mod delete;
 mod dispatch;
 mod edit;
+mod erase;
 mod mark;
 mod quota;
 mod send;
@@ -55,11 +56,13 @@ pub(super) fn query(writes: &[Write], quotas: &Quotas, now: i64) -> BatchQuery {
             Write::Chat(ChatWrite::Delete(deletion)) => delete::ask(deletion, &mut query),
             Write::Chat(ChatWrite::Mark(mark)) => mark::ask(mark, &mut query),
             Write::Chat(ChatWrite::Block(block)) => block::ask(block, &mut query),
+            Write::Chat(ChatWrite::Erase(erase)) => erase::ask(erase, &mut query),
             Write::Upkeep(UpkeepWrite::CountFiles(user)) => quota::ask_files(*user, &mut query),
             Write::Upkeep(
                 UpkeepWrite::BeginUpload(_)
                 | UpkeepWrite::EndUpload(_)
                 | UpkeepWrite::IndexMessages(_)
+                | UpkeepWrite::RemoveMessages(_)
                 | UpkeepWrite::NoteSeen(_)
                 | UpkeepWrite::KeepRoll { .. }
                 | UpkeepWrite::Probe
@@ -145,6 +148,7 @@ impl<'a> Plan<'a> {
             }
             ChatWrite::Mark(mark) => self.mark(mark).map(Written::Marked),
             ChatWrite::Block(block) => self.block(block).map(|()| Written::Nothing),
+            ChatWrite::Erase(erase) => self.erase(erase).map(Written::Erased),
         }
     }
 

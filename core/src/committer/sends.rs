@@ -29,7 +29,8 @@ fn message(write: &Write) -> Option<&NewMessage> {
             | ChatWrite::Edit(_)
             | ChatWrite::Delete(_)
             | ChatWrite::Mark(_)
-            | ChatWrite::Block(_),
+            | ChatWrite::Block(_)
+            | ChatWrite::Erase(_),
         )
         | Write::Directory(_)
         | Write::Session(_)

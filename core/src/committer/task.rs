@@ -60,6 +60,8 @@ pub(crate) struct CommitTask {
 pub(super) struct Told {
     /// When there are files to remove.
     pub(super) erased: Arc<Notify>,
+    /// When all that a user has sent is to be erased.
+    pub(super) erasures: Arc<Notify>,
     /// When edges are to learn something.
     pub(super) noticed: watch::Sender<u64>,
     /// When the database may have gone back.
@@ -204,10 +206,11 @@ impl CommitTask {
         self.tell_new_history();
         self.tell(&committed.signals);
         self.delivery.publish(&committed.changes);
-        let erases =
-            |answer: &WriteResult| matches!(answer, Ok(Written::Deleted { erases_file: true }));
-        if committed.answers.iter().any(erases) {
+        if committed.answers.iter().flatten().any(Written::erases_files) {
             self.told.erased.notify_one();
+        }
+        if begins_erasure(&batch.writes, &committed.answers) {
+            self.told.erasures.notify_one();
         }
         self.tell_quotas(batch, &committed.answers);
         let users = |answer: &WriteResult| match answer {
@@ -266,7 +269,7 @@ impl CommitTask {
                     self.discard(&mut work).await;
                     // It says nothing of what others write.
                     if error.is_of_the_moment() && writes.iter().all(Write::is_alone) {
-                        tracing::debug!(%error, "a step of the index for search is given up");
+                        tracing::debug!(%error, "a step of upkeep is given up");
                         return Err(BatchError::Told(Error::StoreUnavailable));
                     }
                     let is_last = attempts == ATTEMPTS
@@ -356,4 +359,8 @@ impl CommitTask {
     fn health(&self) -> DatabaseState {
         self.watchdog.condition.health()
     }
+}
+
+fn begins_erasure(writes: &[Write], answers: &[WriteResult]) -> bool {
+    writes.iter().zip(answers).any(|(write, answer)| answer.is_ok() && write.begins_erasure())
 }

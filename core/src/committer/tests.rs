@@ -17,7 +17,8 @@ async fn committer() -> (TempDir, Committer, CommitTask) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = Database::Sqlite(directory.path().join("chat.db"));
     let (damaged, quotas) = (CancellationToken::new(), Quotas::default());
-    let opened = Store::open(&database, Expected::Nothing, false, damaged, quotas, false).await;
+    let opened =
+        Store::open(&database, Expected::Nothing, false, damaged, quotas, false, false).await;
     let writer = opened.expect("a database").writer;
     let stop = CancellationToken::new();
     let waits = Waits {
@@ -51,9 +52,15 @@ fn fill<V: Verb>(committer: &Committer, verb: impl Fn() -> V) -> Vec<Pending<V>>
 async fn no_more_writes_wait_than_there_are_places() {
     let (_directory, committer, task) = committer().await;
     let user = UserId(Uuid::from_u128(1));
-    assert_eq!(fill(&committer, || DeleteUser(user)).len(), QUEUE_WRITES);
+    assert_eq!(
+        fill(&committer, || DeleteUser { user, erases_messages: false }).len(),
+        QUEUE_WRITES
+    );
     drop(task);
-    assert!(matches!(committer.submit(DeleteUser(user)), Err(Error::StoreUnavailable)));
+    assert!(matches!(
+        committer.submit(DeleteUser { user, erases_messages: false }),
+        Err(Error::StoreUnavailable)
+    ));
 }
 
 #[tokio::test]

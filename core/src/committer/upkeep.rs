@@ -1,13 +1,19 @@
-//! The writes of a batch that nobody sees: notes and counts of files, and what finds out whether the database takes writes.
+//! The writes of a batch that nobody sees: notes and counts of files, what goes for its age, and what finds out whether the database
+//! takes writes.
 
 use netrox_proto::ids::UserId;
 use uuid::Uuid;
 
 use super::{
     answer::{Answers, Written},
-    write::{UpkeepWrite, Verb, Write},
+    write::{ChatWrite, UpkeepWrite, Verb, Write},
 };
-use crate::store::{self, search::Built, writer::WriteTransaction};
+use crate::store::{
+    self,
+    retention::{Due, Removed},
+    search::Built,
+    writer::WriteTransaction,
+};
 
 /// Notes a file before it is begun.
 #[derive(Debug)]
@@ -24,6 +30,18 @@ pub(crate) struct CountFiles(pub(crate) UserId);
 /// Indexes some of the messages that are not indexed, at most so many. Refused where that takes too long at the moment.
 #[derive(Debug)]
 pub(crate) struct IndexMessages(pub(crate) usize);
+
+/// Removes some of the messages that are too old. Refused where that takes too long at the moment.
+#[derive(Debug)]
+pub(crate) struct RemoveMessages(pub(crate) Due);
+
+impl Verb for RemoveMessages {
+    type Answer = Removed;
+
+    fn into_write(self) -> Write {
+        Write::Upkeep(UpkeepWrite::RemoveMessages(self.0))
+    }
+}
 
 impl Verb for IndexMessages {
     type Answer = Built;
@@ -94,12 +112,20 @@ pub(super) async fn write(
     for (index, write) in writes.iter().enumerate() {
         let write = match write {
             Write::Upkeep(write) => write,
+            // What it erases is decided later, and stored with it.
+            Write::Chat(ChatWrite::Erase(erase)) => {
+                transaction.go_on_erasing(&erase.step).await?;
+                continue;
+            }
             Write::Chat(_) | Write::Directory(_) | Write::Session(_) => continue,
         };
         let mut written = Written::Nothing;
         match write {
             UpkeepWrite::IndexMessages(most) => {
                 written = Written::Built(transaction.index_some(*most).await?);
+            }
+            UpkeepWrite::RemoveMessages(due) => {
+                written = Written::Removed(transaction.remove_some(*due).await?);
             }
             UpkeepWrite::BeginUpload(path) => transaction.begin_upload(path).await?,
             UpkeepWrite::EndUpload(path) => transaction.end_upload(path).await?,

@@ -5,13 +5,17 @@ use uuid::Uuid;
 
 use super::{
     answer::Answer,
+    directory::DeleteUser,
     session::AnswerQuestion,
     ticket::{AddTicketKey, SpendTicket},
 };
 use crate::{
     change::Signal,
-    command::{Block, Claims, Deletion, Dispatch, Edit, Mark, NewMessage, UserChange},
-    store::session::{NewNotice, NoticeKind},
+    command::{Block, Claims, Deletion, Dispatch, Edit, Erase, Mark, NewMessage, UserChange},
+    store::{
+        retention::Due,
+        session::{NewNotice, NoticeKind},
+    },
 };
 
 /// The cost of a write besides its text (PROTOCOL section 5, `--store-wait`).
@@ -37,6 +41,8 @@ pub(crate) enum ChatWrite {
     Delete(Deletion),
     Mark(Mark),
     Block(Block),
+    /// How far it gets is noted by [`upkeep`](super::upkeep).
+    Erase(Erase),
 }
 
 #[derive(Debug)]
@@ -44,7 +50,7 @@ pub(crate) enum DirectoryWrite {
     UpsertUsers(Vec<UserChange>),
     /// As an upsert, but of what a token says: a deleted user stays deleted, and what is newer stays.
     EnsureUser(Claims),
-    DeleteUser(UserId),
+    DeleteUser(DeleteUser),
     /// Whether a user is online to nobody.
     Hide {
         user: UserId,
@@ -75,6 +81,8 @@ pub(crate) enum UpkeepWrite {
     CountFiles(UserId),
     /// At most so many of those that are not indexed; in a batch of its own.
     IndexMessages(usize),
+    /// Some of those that are too old; in a batch of its own.
+    RemoveMessages(Due),
     /// When users were last seen, in minutes since the epoch.
     NoteSeen(Vec<(UserId, i64)>),
     /// Who is online with this core, where that is not as it was.
@@ -99,7 +107,9 @@ impl Write {
     /// What is told of it besides changes.
     pub(super) fn signal(&self) -> Option<Signal> {
         match self {
-            Self::Directory(DirectoryWrite::DeleteUser(user)) => Some(Signal::UserDeleted(*user)),
+            Self::Directory(DirectoryWrite::DeleteUser(DeleteUser { user, .. })) => {
+                Some(Signal::UserDeleted(*user))
+            }
             Self::Directory(DirectoryWrite::Hide { user, .. }) => Some(Signal::Hidden(*user)),
             Self::Chat(ChatWrite::Block(Block { user, peer, blocks })) => {
                 Some(Signal::Block { blocker: *user, blocked: *peer, blocks: *blocks })
@@ -110,7 +120,8 @@ impl Write {
                 | ChatWrite::Dispatch(_)
                 | ChatWrite::Edit(_)
                 | ChatWrite::Delete(_)
-                | ChatWrite::Mark(_),
+                | ChatWrite::Mark(_)
+                | ChatWrite::Erase(_),
             )
             | Self::Session(_)
             | Self::Upkeep(_) => None,
@@ -120,7 +131,12 @@ impl Write {
     /// Whether it is written in a transaction of its own: what it locks others lock in another order, and it may fail where they
     /// would not.
     pub(super) fn is_alone(&self) -> bool {
-        matches!(self, Self::Upkeep(UpkeepWrite::IndexMessages(_)))
+        matches!(self, Self::Upkeep(UpkeepWrite::IndexMessages(_) | UpkeepWrite::RemoveMessages(_)))
+    }
+
+    /// Whether it begins to erase what a user has sent.
+    pub(super) fn begins_erasure(&self) -> bool {
+        matches!(self, Self::Directory(DirectoryWrite::DeleteUser(it)) if it.erases_messages)
     }
 
     /// Whether it waits for a database that is away. Whoever calls meanwhile is looked up, and told at once; so is who has a ticket.
@@ -158,6 +174,7 @@ impl Write {
                 | UpkeepWrite::EndUpload(_)
                 | UpkeepWrite::CountFiles(_)
                 | UpkeepWrite::IndexMessages(_)
+                | UpkeepWrite::RemoveMessages(_)
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,
@@ -177,7 +194,11 @@ impl Write {
             Self::Chat(ChatWrite::Delete(deletion)) => Some(deletion.user),
             Self::Chat(ChatWrite::Mark(mark)) => Some(mark.user),
             Self::Chat(ChatWrite::Block(block)) => Some(block.user),
-            Self::Directory(_) | Self::Session(_) | Self::Upkeep(_) => None,
+            // Nobody waits for it.
+            Self::Chat(ChatWrite::Erase(_))
+            | Self::Directory(_)
+            | Self::Session(_)
+            | Self::Upkeep(_) => None,
         }
     }
 
@@ -196,6 +217,7 @@ impl Write {
                 | ChatWrite::Mark(_)
                 | ChatWrite::Block(_),
             ) => 0,
+            Self::Chat(ChatWrite::Erase(erase)) => size_of_val(&erase.messages[..]),
             Self::Directory(DirectoryWrite::EnsureUser(claims)) => claims.change.size(),
             Self::Directory(DirectoryWrite::UpsertUsers(changes)) => {
                 changes.iter().map(|change| change.size() + WRITE_OVERHEAD_BYTES).sum()
@@ -217,6 +239,7 @@ impl Write {
             Self::Upkeep(
                 UpkeepWrite::CountFiles(_)
                 | UpkeepWrite::IndexMessages(_)
+                | UpkeepWrite::RemoveMessages(_)
                 | UpkeepWrite::Probe
                 | UpkeepWrite::TakeRoom
                 | UpkeepWrite::GiveRoomBack,

@@ -28,13 +28,13 @@ pub(super) mod postgres;
 pub(super) mod sqlite;
 mod thread;
 
-pub(super) use self::postgres::sends::Turn;
 use self::thread::{ThreadProgressRow, progress, reply_target_columns, thread_columns};
 pub(crate) use self::{
     form::{FormRow, Forms},
     postgres::sends::Sends,
     thread::{Marks, Pair, Progress, ReplyTarget, ThreadProgress, ThreadState},
 };
+pub(super) use self::{postgres::sends::Turn, thread::look_ends_up};
 
 /// What the writes of a batch name.
 #[derive(Debug, Default)]

@@ -15,8 +15,8 @@ use uuid::Uuid;
 pub(super) mod table;
 
 use self::table::{
-    Block, ExternalId, Feed, FeedStart, HiddenUser, LastSeen, Message, Notice, SentForm, Start,
-    Table, Thread, ThreadState, Upload, User, UserStorage,
+    Block, Erasure, ExternalId, Feed, FeedStart, HiddenUser, LastSeen, Message, Notice, SentForm,
+    Start, Table, Thread, ThreadState, Upload, User, UserStorage,
 };
 use super::{Expected, OpenError, error::Words, postgres, sqlite};
 use crate::config::PostgresDatabase;
@@ -130,6 +130,7 @@ pub(crate) async fn copy(
     tables.push(copy_table::<LastSeen>(from, to, told).await?);
     tables.push(copy_table::<SentForm>(from, to, told).await?);
     tables.push(copy_table::<Upload>(from, to, told).await?);
+    tables.push(copy_table::<Erasure>(from, to, told).await?);
     tables.push(copy_table::<UserStorage>(from, to, told).await?);
     tables.push(copy_table::<Notice>(from, to, told).await?);
     // Not the refused sends: what is still on its way was sent to the core of the source, which has ended.

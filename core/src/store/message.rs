@@ -374,7 +374,7 @@ macro_rules! page {
 const OLDEST_FIRST: &str = page!("asc");
 const NEWEST_FIRST: &str = page!("desc");
 
-/// Messages with their participants, where `m` fulfils a condition.
+/// Messages with their participants, where `m` fulfils a condition: not what retention has left of one.
 macro_rules! with_participants {
     ($condition:literal) => {
         concat!(
@@ -383,7 +383,8 @@ macro_rules! with_participants {
             ", s.id as sender_id, r.id as receiver_id,",
             " coalesce(m.sender_first_seq, m.sender_seq) as sender_first_seq,",
             " coalesce(m.receiver_first_seq, m.receiver_seq) as receiver_first_seq from messages m",
-            " join users s on s.key = m.sender join users r on r.key = m.receiver where ",
+            " join users s on s.key = m.sender join users r on r.key = m.receiver",
+            " where m.removed is null and ",
             $condition
         )
     };

@@ -8,11 +8,18 @@ use super::{
 
 const SQLITE_LIST_CUT_OFF: &str = "\
     select path from uploads u
-    where not exists (select 1 from messages m where m.attachment_path = u.path)";
-/// Those of deleted messages, which are noted when these are deleted.
+    where u.erased is null
+        and not exists (select 1 from messages m where m.attachment_path = u.path)";
+/// Those of deleted messages, which are noted when these are deleted, and of removed ones, which note that they were.
 const LIST_ERASED: &str = "\
-    select u.path from uploads u join messages m on m.attachment_path = u.path
-    where m.deleted limit 1000";
+    select u.path from uploads u
+    where u.erased is not null
+        or exists (select 1 from messages m where m.attachment_path = u.path and m.deleted)
+    limit 1000";
+/// How many there are at most in a list.
+pub(crate) const ERASED_AT_A_TIME: usize = 1_000;
+/// The file of the newest message that was removed.
+const IS_REMOVED_FILE: &str = "select exists (select 1 from removed_file where path = $1)";
 /// By the clock of the database, which all cores share.
 macro_rules! now {
     () => {
@@ -22,7 +29,7 @@ macro_rules! now {
 /// Begun twice as long ago as an upload may take. Only in this start: with notes of an earlier one the database may be a
 /// copy, whose original has finished these uploads since. Cores of earlier versions do not name the start.
 const POSTGRES_LIST_CUT_OFF: &str = concat!(
-    "select path from uploads where start in ($1, 0) and begun < ",
+    "select path from uploads where start in ($1, 0) and erased is null and begun < ",
     now!(),
     " - 7200000000 limit 1000"
 );
@@ -47,9 +54,16 @@ impl Store {
 }
 
 impl Store {
-    /// Files of messages that were deleted.
+    /// Files of messages that were deleted or removed, [`ERASED_AT_A_TIME`] at most.
     pub(crate) async fn list_erased_files(&self) -> Result<Vec<String>, Error> {
         read!(self, fetch_all, sqlx::query_scalar(LIST_ERASED))
+    }
+
+    /// Whether a file is that of the newest message of those that were removed with theirs. Of a database that one core has for
+    /// itself.
+    pub(crate) async fn is_removed_file(&self, path: &str) -> Result<bool, Error> {
+        let Readers::Sqlite(pool) = self.readers()? else { return Ok(false) };
+        self.known(sqlx::query_scalar(IS_REMOVED_FILE).bind(path).fetch_one(pool).await)
     }
 }
 

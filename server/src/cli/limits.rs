@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, builder::BoolishValueParser};
 use netrox_edge::config::{AddressRate, Limits};
 
-use super::value::{Limited, Window, duration, number, rate_or_none, window};
+use super::value::{Limited, Window, duration, number, rate_or_none, retention, window};
 use crate::sources::{SettingError, Sources};
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -16,6 +16,8 @@ pub(crate) const SPREAD_AMONG_EDGES: Duration = Duration::from_secs(5);
 /// The same of one that is alone: while it drains nobody can come back.
 pub(crate) const SPREAD_ALONE: Duration = Duration::ZERO;
 const MIB: u64 = 1024 * 1024;
+/// How long messages are kept at least, unless told otherwise.
+const LEAST_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
@@ -37,6 +39,18 @@ pub(crate) struct CommonLimitArgs {
     /// Time after its sending in which a message may be deleted for both; beyond it `too_late`; as --edit-window
     #[arg(long, value_name = "TIME", default_value = "unlimited", value_parser = window)]
     pub(crate) delete_window: Window,
+
+    /// Time after its sending from which on a message is removed, with its file; `unlimited` keeps all for ever
+    ///
+    /// At least 24h, unless --allow-short-retention. Clients and backups remove their copies themselves, or keep them.
+    #[arg(long, value_name = "TIME", default_value = "unlimited", value_parser = retention)]
+    pub(crate) retain_messages: Window,
+
+    /// Take less than 24h for --retain-messages [default: refuse it, as it may be a mistake]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) allow_short_retention: bool,
 
     /// Let users search their messages, by an index over these; the same for all cores and edges [default: off]
     ///
@@ -182,6 +196,22 @@ pub(crate) struct DrainArgs {
     pub(crate) drain_timeout: Duration,
 }
 
+impl CommonLimitArgs {
+    /// What is removed does not come back: less than a day is not taken for meant.
+    pub(crate) fn check(&self, sources: &Sources) -> Result<(), SettingError> {
+        let Window(Some(kept)) = self.retain_messages else { return Ok(()) };
+        if kept >= LEAST_RETENTION || self.allow_short_retention {
+            return Ok(());
+        }
+        let [kept, least] = [kept, LEAST_RETENTION].map(humantime::format_duration);
+        let problem = format!(
+            "{kept} is less than {least}, and what is removed does not come back: where that is meant, add \
+             --allow-short-retention"
+        );
+        Err(sources.refuse("retain-messages", problem))
+    }
+}
+
 impl DrainArgs {
     /// What the sockets of an edge get of it, `spread` included. The rest is for what comes after them: the core, and
     /// closing the database.
@@ -212,6 +242,7 @@ impl EdgeLimitArgs {
             max_attachment_bytes: common.max_attachment_bytes,
             edit_window: common.edit_window.0,
             delete_window: common.delete_window.0,
+            retain_messages: common.retain_messages.0,
             send_rate: self.send_rate,
             send_burst: self.send_burst,
             receipt_rate: self.receipt_rate,
@@ -251,6 +282,7 @@ impl EdgeLimitArgs {
         drain: &DrainArgs,
         sources: &Sources,
     ) -> Result<(), SettingError> {
+        common.check(sources)?;
         if let Some(spread) = self.drain_spread.filter(|spread| *spread >= drain.drain_timeout) {
             let [spread, timeout] = [spread, drain.drain_timeout].map(humantime::format_duration);
             let problem = format!("{spread} is not less than --drain-timeout ({timeout})");

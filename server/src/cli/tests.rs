@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 118] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 121] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -79,6 +79,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 118] = [
     ("max-attachment-bytes", Some("26214400"), &["serve", "core", "edge"]),
     ("edit-window", Some("24h"), &["serve", "core", "edge"]),
     ("delete-window", Some("unlimited"), &["serve", "core", "edge"]),
+    ("retain-messages", Some("unlimited"), &["serve", "core", "edge"]),
+    ("allow-short-retention", Some("false"), &["serve", "core", "edge"]),
     ("search", Some("false"), &["serve", "core", "edge"]),
     ("search-rate", Some("5"), &["serve", "edge"]),
     ("send-rate", Some("50"), &["serve", "edge"]),
@@ -138,6 +140,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 118] = [
     ("issued-before", None, &["user"]),
     ("expires-at", None, &["user"]),
     ("yes", Some("false"), &["user"]),
+    ("erase-messages", Some("false"), &["user"]),
     ("bodies", Some("false"), &["tap"]),
     ("all", Some("false"), &["export"]),
 ];
@@ -273,6 +276,7 @@ fn every_limit_reaches_the_edge() {
         "--keep-alive-timeout=31s",
         "--edit-window=32s",
         "--delete-window=33m",
+        "--retain-messages=38d",
         "--receipt-rate=34",
         "--receipt-burst=35",
         "--search",
@@ -286,6 +290,7 @@ fn every_limit_reaches_the_edge() {
         max_attachment_bytes: 13,
         edit_window: Some(Duration::from_secs(32)),
         delete_window: Some(Duration::from_secs(33 * 60)),
+        retain_messages: Some(Duration::from_secs(38 * 24 * 3600)),
         send_rate: 14,
         send_burst: 15,
         receipt_rate: 34,
@@ -355,6 +360,8 @@ fn limits_that_contradict_one_another_are_refused() {
         (vec!["--max-frame-bytes=70000", "--outgoing-queue-bytes=1000"], "--max-frame-bytes"),
         (vec!["--drain-spread=10s"], "--drain-spread"),
         (vec!["--drain-timeout=5s", "--drain-spread=5s"], "--drain-spread"),
+        (vec!["--retain-messages=23h"], "--retain-messages"),
+        (vec!["--retain-messages=1s", "--allow-short-retention=no"], "--retain-messages"),
     ] {
         let args = serve(&flags);
         let sources = Sources::new(&flags.iter().map(OsString::from).collect::<Vec<_>>());

@@ -73,6 +73,12 @@ pub(crate) struct UserArgs {
     #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
     #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub(crate) yes: bool,
+
+    /// Of `delete`: erase all that the user has sent, too, for both: text, names and files. It goes on in the background
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) erase_messages: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

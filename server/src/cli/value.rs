@@ -33,6 +33,14 @@ pub(super) fn window(text: &str) -> Result<Window, String> {
     duration(Duration::ZERO..=LONGEST_WINDOW)(text).map(|time| Window(Some(time)))
 }
 
+/// A time of a second to a hundred years, or `unlimited`.
+pub(super) fn retention(text: &str) -> Result<Window, String> {
+    if text == "unlimited" {
+        return Ok(Window(None));
+    }
+    duration(Duration::from_secs(1)..=LONGEST_WINDOW)(text).map(|time| Window(Some(time)))
+}
+
 /// So many in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {

@@ -53,6 +53,7 @@ impl CoreSettings {
             max_attachment_bytes: limits.common.max_attachment_bytes,
             edit_window: limits.common.edit_window.0,
             delete_window: limits.common.delete_window.0,
+            retain_messages: limits.common.retain_messages.0,
             link_ttl: limits.quotas.link_ttl,
             quotas: limits.quotas.to_quotas(),
             search: limits.common.search,

@@ -281,6 +281,7 @@ impl<'a> Export<'a> {
             hidden_for_sender: false,
             hidden_for_receiver: false,
             swallowed: false,
+            removed: false,
             receiver_sees: None,
             reply_to_id: message.reply_to_id,
             meta: json(message.meta_json, || format!("the meta of message {}", message.id))?,

@@ -204,7 +204,7 @@ async fn a_deleted_user_is_locked_out(arrangement: Arrangement) {
     ada_socket.say(&bob, "hello").await;
     bob_socket.expect_body("hello").await;
 
-    let request = DeleteUserRequest { user_id: ada.id.clone() };
+    let request = DeleteUserRequest { user_id: ada.id.clone(), erase_messages: false };
     chat.directory_service().delete_user(request).await.expect("delete");
     assert_eq!(ada_socket.end().await, End::Closed(1008));
     for answer in [

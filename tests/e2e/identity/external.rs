@@ -118,7 +118,7 @@ async fn a_deleted_user_stays_out(arrangement: Arrangement) {
     let chat = start(arrangement).await;
     let ada = user(AUTH0.1, AUTH0.0);
     let mut socket = chat.connect(&ada).await;
-    let request = DeleteUserRequest { user_id: ada.id.clone() };
+    let request = DeleteUserRequest { user_id: ada.id.clone(), erase_messages: false };
     chat.directory_service().delete_user(request).await.expect("deleted");
     assert_eq!(socket.end().await, netrox_harness::socket::End::Closed(1008));
     assert_refused(&chat, "the same token", &ada.token).await;

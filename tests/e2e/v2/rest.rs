@@ -8,6 +8,7 @@ mod compression;
 mod documented;
 mod every_way;
 mod fault;
+mod gone;
 mod http_layer;
 mod link;
 mod mark;

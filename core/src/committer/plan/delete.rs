@@ -61,6 +61,12 @@ impl Plan<'_> {
         if self.is_past(message.created, deletion.window) {
             return Err(Error::TooLate);
         }
+        self.erase_message(row)
+    }
+
+    /// Erases a message for both of its users, who learn that it is deleted. Gives whether a file is to be removed.
+    pub(super) fn erase_message(&mut self, row: ParticipantsRow) -> Result<bool, Error> {
+        let message = &row.message;
         let file = message.attachment.path().map(str::to_owned);
         let (erases_file, start) = (file.is_some(), self.start);
         self.rows.erased_files.extend(file.map(|path| ErasedFileRow { path, start }));

@@ -324,7 +324,7 @@ pub(super) use reply_target_columns;
 /// Notes the newest messages of threads by looking them up, when all messages of the batch are in. First those of each side, then
 /// the newer of both.
 macro_rules! look_ends_up {
-    (sides $update:literal, $ids:literal) => {
+    (sides $update:literal, $ids:expr) => {
         concat!(
             $update,
             " threads set low_sent = ",
@@ -340,7 +340,7 @@ macro_rules! look_ends_up {
             ")"
         )
     };
-    (last $update:literal, $ids:literal) => {
+    (last $update:literal, $ids:expr) => {
         concat!(
             $update,
             " threads set last_message_at = last_activity,
@@ -361,4 +361,4 @@ macro_rules! look_ends_up {
         )
     };
 }
-pub(super) use look_ends_up;
+pub(in crate::store) use look_ends_up;

@@ -266,6 +266,7 @@ table! {
         ref_from_client: Option<bool>,
         continues: Option<bool>,
         receiver_sees: Option<String>,
+        removed: Option<bool>,
     }
 }
 
@@ -339,6 +340,19 @@ table! {
         path: String,
         begun: i64,
         start: i64,
+        erased: Option<bool>,
+    }
+}
+
+table! {
+    Erasure, "erasures",
+    after: "user_key > $1", order: "user_key", limit: "$2", last: "user_key desc",
+    key: { user_key: i64 = 0 },
+    {
+        user_key: i64,
+        begun: i64,
+        through_id: i64,
+        next_seq: i64,
     }
 }
 

@@ -7,13 +7,13 @@ use super::super::OpenError;
 use crate::config::PostgresDatabase;
 
 /// What a core does with each table.
-const TABLES: [(&str, &str); 27] = [
+const TABLES: [(&str, &str); 28] = [
     ("users", "select, insert, update"),
     ("feeds", "select, insert, update"),
     ("feed_starts", "select, insert"),
     ("threads", "select, insert, update"),
     ("thread_states", "select, insert, update"),
-    ("messages", "select, insert, update"),
+    ("messages", "select, insert, update, delete"),
     ("blocks", "select, insert, delete"),
     ("message_words", "select, insert, update, delete"),
     ("unindexed_messages", "select, insert, update, delete"),
@@ -21,7 +21,8 @@ const TABLES: [(&str, &str); 27] = [
     ("hidden_users", "select, insert, update"),
     ("last_seen", "select, insert, update, delete"),
     ("rolls", "select, insert, update, delete"),
-    ("uploads", "select, insert, delete"),
+    ("uploads", "select, insert, update, delete"),
+    ("erasures", "select, insert, update, delete"),
     ("user_storage", "select, insert, update"),
     ("sent_forms", "select, insert, update"),
     ("refused_sends", "select, insert, delete"),

@@ -325,6 +325,7 @@ fn message_line(
         hidden_for_sender: row.hidden_for_sender.is_some(),
         hidden_for_receiver: row.hidden_for_receiver.is_some() && !swallowed,
         swallowed,
+        removed: row.removed.is_some(),
         receiver_sees: receiver_sees.map(|text| earlier_line(&text, row.id)).transpose()?,
         reply_to_id: row.reply_to,
         meta: json(row.meta, || format!("the meta of message {}", row.id))?,

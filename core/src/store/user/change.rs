@@ -11,7 +11,7 @@ use crate::{
     command::UserChange,
     store::{
         engine::{Connection, on},
-        external_id, presence,
+        erasure, external_id, presence,
     },
 };
 
@@ -253,10 +253,11 @@ impl UserRow {
     }
 }
 
-/// Whether there was such a user.
+/// Whether there was such a user. What they have sent is erased from then on, if it is to be.
 pub(in crate::store) async fn delete(
     connection: &mut Connection,
     id: UserId,
+    erases_messages: bool,
     now: i64,
 ) -> Result<bool, sqlx::Error> {
     let deleted: Option<i64> =
@@ -264,6 +265,9 @@ pub(in crate::store) async fn delete(
     if let Some(key) = deleted {
         external_id::forget(connection, UserKey(key)).await?;
         presence::forget(connection, UserKey(key)).await?;
+        if erases_messages {
+            erasure::begin(connection, UserKey(key), now).await?;
+        }
     }
     Ok(deleted.is_some())
 }

@@ -11,9 +11,11 @@ use crate::store::{
     Error,
     batch::{self, BatchData, BatchQuery, Rows, StoreError},
     engine::{Connection, by, on},
+    erasure,
     external_id::{self, Owners},
     history::{self, Start},
     presence,
+    retention::{self, Due, Removed},
     search::{self, Budget, Built, Damage},
     session::{self, Kept, NewNotice, Noted, TooMany},
     ticket::{self, KeyRow, SpentRow},
@@ -110,9 +112,36 @@ impl<'a> WriteTransaction<'a> {
     }
 
     /// Whether there was such a user.
-    pub(crate) async fn delete_user(&mut self, id: UserId, now: i64) -> Result<bool, Error> {
+    pub(crate) async fn delete_user(
+        &mut self,
+        id: UserId,
+        erases_messages: bool,
+        now: i64,
+    ) -> Result<bool, Error> {
         self.open.cache.forget_user(id);
-        Ok(by(self.deadline, user::delete(&mut self.open.connection, id, now)).await?)
+        let deleted = user::delete(&mut self.open.connection, id, erases_messages, now);
+        Ok(by(self.deadline, deleted).await?)
+    }
+
+    /// Notes how far an erasure is with what the batch erases.
+    pub(crate) async fn go_on_erasing(&mut self, step: &erasure::Step) -> Result<(), Error> {
+        Ok(by(self.deadline, erasure::go_on(&mut self.open.connection, step)).await?)
+    }
+
+    /// Removes some of the messages that are due.
+    pub(crate) async fn remove_some(&mut self, due: Due) -> Result<Removed, Error> {
+        let indexes = !self.damage.is_found();
+        if let (Connection::Sqlite(connection), false) = (&mut self.open.connection, indexes) {
+            // What follows it would fail, too.
+            search::sqlite::give_up(connection).await?;
+        }
+        let step = retention::step(&mut self.open.connection, due, self.open.start, indexes);
+        let removed = by(self.deadline, step).await;
+        let removed = removed.map_err(|error| self.damage.learn(error.into()))?;
+        for pair in &removed.changed {
+            self.open.cache.forget_thread(*pair);
+        }
+        Ok(removed)
     }
 
     /// To be called under the lock of the directory. `now` is in seconds since the epoch.

@@ -42,7 +42,8 @@ impl LimitsObject {
             max_meta_bytes: MAX_META_BYTES,
             edit_window_s: limits.edit_window.as_ref().map(Duration::as_secs),
             delete_window_s: limits.delete_window.as_ref().map(Duration::as_secs),
-            retain_s: None,
+            // A message is not gone before.
+            retain_s: limits.retain_messages.map(whole_seconds),
             ping_interval_s: whole_seconds(limits.ping_interval),
             search: limits.search,
         }
@@ -80,11 +81,12 @@ mod tests {
         let limits = Limits {
             edit_window: None,
             delete_window: Some(Duration::ZERO),
+            retain_messages: Some(Duration::from_millis(86_400_500)),
             ping_interval: Duration::from_millis(20),
             ..Limits::default()
         };
         let windows =
-            r#""edit_window_s":null,"delete_window_s":0,"retain_s":null,"ping_interval_s":1,"#;
+            r#""edit_window_s":null,"delete_window_s":0,"retain_s":86401,"ping_interval_s":1,"#;
         assert!(told(&limits).contains(windows), "{}", told(&limits));
     }
 }

@@ -44,7 +44,7 @@ async fn a_deleted_user_is_told_and_their_thread_stays(arrangement: Arrangement)
     let client_ref = reference();
     let sent = ada.send(&bob, &client_ref, "canary sent").await.json();
     let received = bob.say(&ada, "canary received").await;
-    let request = DeleteUserRequest { user_id: bob.id().to_owned() };
+    let request = DeleteUserRequest { user_id: bob.id().to_owned(), erase_messages: false };
     chat.directory_service().delete_user(request).await.expect("deleted");
     netrox_harness::eventually("the edge to know", async || {
         let answer = bob.request("GET", "/v2/me").send().await;

@@ -137,7 +137,7 @@ async fn assert_sees_what_the_table_says(client: &str, arrangement: Arrangement)
 /// A user whom the edge knows to be deleted.
 async fn deleted(chat: &TestChat) -> User {
     let user = chat.user("eve").await;
-    let request = DeleteUserRequest { user_id: user.id.clone() };
+    let request = DeleteUserRequest { user_id: user.id.clone(), erase_messages: false };
     chat.directory_service().delete_user(request).await.expect("deleted");
     eventually("the edge to know", async || {
         let answer = chat.get("/v2/me").bearer(&user.token).send().await;

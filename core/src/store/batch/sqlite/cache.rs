@@ -73,6 +73,11 @@ impl Cache {
         self.users.remove(&id);
     }
 
+    /// To be called where what a thread notes is changed, and not by a batch.
+    pub(in crate::store) fn forget_thread(&mut self, pair: Pair) {
+        self.threads.remove(&pair);
+    }
+
     /// What a batch has stored.
     pub(super) fn keep_stored(&mut self, rows: &Rows<'_>) {
         self.keep_users(rows.feeds.iter().copied());

@@ -93,7 +93,7 @@ macro_rules! new {
 }
 pub(super) use new;
 
-/// What is new or changed, at its latest place.
+/// What is new or changed, at its latest place. Of what retention has removed nothing is told.
 macro_rules! all {
     ($told:expr, $feeds:literal) => {
         both!(
@@ -104,7 +104,7 @@ macro_rules! all {
                 "sender",
                 "receiver_seq",
                 "coalesce(m.receiver_first_seq, m.receiver_seq)",
-                ""
+                " and m.removed is null"
             ),
             feed_of!(
                 $told,
@@ -113,7 +113,7 @@ macro_rules! all {
                 "receiver",
                 "sender_seq",
                 "coalesce(m.sender_first_seq, m.sender_seq)",
-                ""
+                " and m.removed is null"
             )
         )
     };

@@ -340,6 +340,15 @@ fn check(line: &MessageLine) -> Result<(), String> {
     {
         return Err("a message that was deleted has no body, meta or reply_to_id".to_owned());
     }
+    let is_hidden = line.hidden_for_sender && (line.hidden_for_receiver || line.swallowed);
+    let has_more = line.client_ref.is_some() || line.attachment.is_some();
+    if line.removed && (!line.deleted || !is_hidden || has_more) {
+        return Err(
+            "a message that was removed is deleted, hidden for both, and has no client_ref \
+                    or attachment"
+                .to_owned(),
+        );
+    }
     if let Some(meta) = &line.meta {
         parse::meta(meta.get().to_owned()).map_err(|error| error.to_string())?;
     }
@@ -426,5 +435,6 @@ fn row(
         receiver_sees: line.receiver_sees.map(|earlier| earlier_text(&earlier)),
         ref_from_client: set(line.ref_from_client),
         continues: set(continues),
+        removed: set(line.removed),
     }
 }

@@ -1,0 +1,74 @@
+//! What retention has left of messages, through exports, imports and `migrate`.
+
+use netrox_harness::{
+    Arrangement, Role, TestChat, User, database::Database, each, eventually, process,
+};
+use netrox_proto::v1::{GetThreadRequest, MarkSeenRequest, ThreadState};
+use serde_json::Value;
+
+use super::{lines, printed};
+
+each![; serve: a_thread_of_which_all_is_gone_goes_wherever_the_chat_goes];
+
+const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+async fn state(chat: &TestChat, user: &User, peer: &User) -> ThreadState {
+    let request = GetThreadRequest { user_id: user.id.clone(), peer_id: peer.id.clone() };
+    let thread = chat.chat_service().get_thread(request).await.expect("a thread").into_inner();
+    let thread = thread.thread.expect("a thread");
+    assert_eq!(thread.last_message, None);
+    ThreadState { rev: 0, ..thread.state.expect("a state") }
+}
+
+async fn a_thread_of_which_all_is_gone_goes_wherever_the_chat_goes(arrangement: Arrangement) {
+    let mut chat = TestChat::start(arrangement).await;
+    let ((ada, mut at_ada), (bob, mut at_bob)) = (chat.join("ada").await, chat.join("bob").await);
+    for text in ["canary one", "canary two"] {
+        at_ada.say(&bob, text).await;
+        at_bob.expect_body(text).await;
+    }
+    at_bob.say(&ada, "canary three").await;
+    at_ada.expect_body("canary three").await;
+    chat.upload_file(&ada, &bob, "canary.txt", "canary").await;
+    let last: Value = chat.history(&ada, &bob).await.pop().expect("a message");
+    let up_to_id = last["id"].as_i64().expect("an id") - 2;
+    let mark = MarkSeenRequest { user_id: bob.id.clone(), peer_id: ada.id.clone(), up_to_id };
+    chat.chat_service().mark_seen(mark).await.expect("marked");
+    let age = format!("update messages set created = created - {}", 2 * DAY_MICROS);
+    chat.change_rows(&[&age]).await;
+    chat.set("retain-messages", "24h");
+    chat.restart(Role::Serve).await;
+    let left = "select count(*) from messages where removed is null";
+    eventually("nothing", async || (chat.count(left).await == 0).then_some(())).await;
+    chat.keeps_files(0).await;
+    let before = [state(&chat, &ada, &bob).await, state(&chat, &bob, &ada).await];
+    assert_eq!((before[1].seen_id, before[1].unread), (up_to_id, 0));
+
+    printed(&chat, &["export", "--all", "one", "--data-dir", "data"]).await;
+    let first = lines(&chat, "one");
+    assert!(first.contains("\"removed\":true") && !first.contains("canary"), "{first}");
+    assert!(chat.terminate(Role::Serve).await.success());
+    let postgres = Database::create_on_shared().await;
+    let source = format!("sqlite://{}", chat.data_dir().join("chat.db").display());
+    let variables = [("NETROX_CHAT_FROM", &*source), ("NETROX_CHAT_TO", &postgres.url())];
+    let ended = process::run(chat.directory(), ["migrate"], variables).await;
+    assert!(ended.status.success(), "{ended:?}");
+    printed(&chat, &["import", "jsonl", "one", "--data-dir", "moved"]).await;
+    printed(&chat, &["export", "--all", "two", "--data-dir", "moved"]).await;
+    assert_eq!(lines(&chat, "two"), first);
+
+    let migrated = TestChat::builder(arrangement).set("database-url", postgres.url());
+    let imported = TestChat::builder(arrangement)
+        .set("data-dir", chat.directory().join("moved"))
+        .set("require-existing-data", "true");
+    for builder in [migrated, imported] {
+        let moved = builder.set("retain-messages", "24h").start().await;
+        assert_eq!([state(&moved, &ada, &bob).await, state(&moved, &bob, &ada).await], before);
+        assert!(moved.history(&ada, &bob).await.is_empty());
+        let (mut at_ada, mut at_bob) = (moved.connect(&ada).await, moved.connect(&bob).await);
+        at_ada.say(&bob, "canary next").await;
+        at_bob.expect_body("canary next").await;
+        let next = moved.history(&bob, &ada).await;
+        assert!(next[0]["id"].as_i64() > last["id"].as_i64(), "{next:?}");
+    }
+}
