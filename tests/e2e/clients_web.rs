@@ -13,10 +13,16 @@ async fn the_page_has_its_types_and_strings() {
     run_test(run_file("source", "")).await;
 }
 
-/// Threads, ticks, typing, presence, pictures, edits, deletions, search.
+/// From the printed address on: ticks, presence, typing.
 #[tokio::test]
 async fn two_windows_chat() {
-    run_test(run_file("chat", "")).await;
+    run_test(run_file("chat", "is a click|^ticks|^who is there")).await;
+}
+
+/// And edits, deletions.
+#[tokio::test]
+async fn pictures_and_search_work() {
+    run_test(run_file("chat", "^a message is edited|^pictures|^search")).await;
 }
 
 /// The network cut, the server killed.
@@ -61,10 +67,15 @@ async fn the_page_can_be_used_by_keyboard_in_another_language() {
     run_test(run_file("looks", "keyboard|changed")).await;
 }
 
-/// By Lighthouse, as on a phone and as on a desk.
+/// By Lighthouse.
 #[tokio::test]
-async fn the_page_is_quick_and_sound() {
-    run_test(run_file("lighthouse", "")).await;
+async fn the_page_is_quick_and_sound_on_a_phone() {
+    run_test(run_file("lighthouse", "phone")).await;
+}
+
+#[tokio::test]
+async fn the_page_is_quick_and_sound_on_a_desk() {
+    run_test(run_file("lighthouse", "desk")).await;
 }
 
 /// `examples/`, as they stand there.
