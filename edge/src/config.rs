@@ -10,7 +10,7 @@ use netrox_proto::limits::DEFAULT_MAX_BODY_BYTES;
 use netrox_tls::ServerTls;
 use uuid::Uuid;
 
-pub use self::demo::{Demo, DemoUser};
+pub use self::demo::{Demo, DemoUser, Mint};
 
 #[derive(Debug, Clone)]
 pub struct Config {

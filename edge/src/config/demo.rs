@@ -8,9 +8,11 @@ pub struct Demo {
     /// Of this start alone; in no log of an edge.
     pub key: String,
     pub users: [DemoUser; 2],
-    /// Makes an access token of one of them. May block.
-    pub mint: Arc<dyn Fn(&DemoUser) -> Result<String, String> + Send + Sync>,
+    pub mint: Mint,
 }
+
+/// Makes an access token of a user. May block.
+pub type Mint = Arc<dyn Fn(&DemoUser) -> Result<String, String> + Send + Sync>;
 
 /// One of the two who write to each other.
 #[derive(Debug, Clone)]
