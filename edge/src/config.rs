@@ -1,5 +1,7 @@
 //! What an operator can set of an edge; the defaults are those of PROTOCOL section 5.
 
+mod demo;
+
 use std::{net::IpAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
@@ -7,6 +9,8 @@ use netrox_audit::Audit;
 use netrox_proto::limits::DEFAULT_MAX_BODY_BYTES;
 use netrox_tls::ServerTls;
 use uuid::Uuid;
+
+pub use self::demo::{Demo, DemoUser, Mint};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -24,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where refusals are told.
     pub audit: Audit,
+    /// Absent where there is no page at `/demo/`.
+    pub demo: Option<Demo>,
 }
 
 /// Who is believed where a connection comes from.

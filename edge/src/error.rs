@@ -44,6 +44,11 @@ impl PublicError {
         Self::new(StatusCode::FORBIDDEN, "Pages of this origin may not connect")
     }
 
+    /// Of who does not have the address that the server printed.
+    pub(crate) fn no_demo_key() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "The key of the demo is another")
+    }
+
     /// The documented answer, with its spelling.
     pub(crate) fn invalid_receiver() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Invalid receipient")

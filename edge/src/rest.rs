@@ -2,6 +2,7 @@
 
 mod attachment;
 mod compression;
+mod demo;
 mod disposition;
 mod health;
 mod listing;
@@ -65,13 +66,14 @@ const SECOND_METHODS: [Method; 5] =
 
 /// Which route a path is of, in a word.
 pub(crate) fn route_of(path: &str) -> &'static str {
-    const ROUTES: [(&str, &str); 8] = [
+    const ROUTES: [(&str, &str); 9] = [
         ("/chat/messages/", "messages"),
         ("/chat/get-user-threads", "threads"),
         ("/chat/chat-attachment", "upload"),
         ("/ws/chat/room", "websocket"),
         ("/mediafiles/", "media"),
         ("/v2/", "v2"),
+        ("/demo", "demo"),
         ("/healthz", "health"),
         ("/readyz", "health"),
     ];
@@ -82,6 +84,7 @@ pub(crate) fn route_of(path: &str) -> &'static str {
 /// Every route, with and without its last slash, and without a redirect (PROTOCOL section 2).
 pub(crate) fn router(edge: Edge) -> Router {
     let cors = Cors::of(&edge.shared.config.cors_allow_origin);
+    let demo = edge.shared.config.demo.is_some().then(demo::router);
     let long = routes([
         ("/chat/messages/{uid}", get(message::list)),
         ("/chat/get-user-threads", get(thread::list)),
@@ -99,6 +102,7 @@ pub(crate) fn router(edge: Edge) -> Router {
         .layer(compressed)
         .merge(short)
         .route("/mediafiles/{*path}", get(media::download))
+        .merge(demo.unwrap_or_default())
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { PublicError::method_not_allowed() })
         .with_state(edge)

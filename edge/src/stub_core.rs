@@ -447,6 +447,7 @@ pub(crate) fn config(limits: Limits) -> Config {
         open_files: None,
         limits,
         audit: Default::default(),
+        demo: None,
     }
 }
 

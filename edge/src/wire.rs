@@ -2,8 +2,10 @@
 //!
 //! A generation of the public API has a folder: [`v1`] is what every client gets who asks for nothing else, and is frozen;
 //! [`v2`] is for those that ask for it. A later one is a folder as well, and a variant of [`Generation`]: each place that
-//! has to tell them apart does not compile without it. `json` is what both look at before they make anything of it.
+//! has to tell them apart does not compile without it. `json` is what both look at before they make anything of it. [`demo`]
+//! is between the server and its own page.
 
+pub(crate) mod demo;
 mod json;
 pub(crate) mod v1;
 pub(crate) mod v2;

@@ -14,6 +14,7 @@
 mod admin;
 mod audit;
 mod backup;
+mod demo;
 mod doctor;
 mod epoch;
 mod grpc;
@@ -45,6 +46,7 @@ pub(crate) use self::{
     admin::{AdminAddress, AdminArgs},
     audit::AuditArgs,
     backup::{BackupArgs, RestoreArgs},
+    demo::DemoArgs,
     doctor::{CheckArgs, DoctorArgs, Serving, asks_for_json, is_doctor},
     epoch::{EpochAction, EpochArgs},
     grpc::{CoreEndpointsArgs, GrpcArgs, ServiceTokenArgs},
@@ -210,6 +212,8 @@ pub(crate) struct ServeArgs {
     pub(crate) client_traces: ClientTraceArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) demo: DemoArgs,
 }
 
 #[derive(Debug, Args)]

@@ -188,6 +188,9 @@ async fn open_and_run(
     tell_start();
     if let Some(welcome) = settings.welcome {
         telemetry.print(&welcome.text(&addresses));
+        if let Some(url) = welcome.demo_url(&addresses).filter(|_| !telemetry.is_for_people()) {
+            tracing::info!(demo.url = url, "the web client is open to who has this address");
+        }
     }
     let parts = service.parts();
     select! {

@@ -1,5 +1,6 @@
 //! From the flags of a role to what its parts are built from.
 
+mod demo;
 mod issuers;
 mod key;
 mod key_file;
@@ -17,6 +18,7 @@ use netrox_audit::Target;
 use netrox_core::Database;
 use netrox_tls::{ClientTls, Watched};
 
+use self::{demo::Circumstances, storage::Storage, tls::TlsFiles, traces::traces};
 pub(crate) use self::{
     key::{JWT_SECRET, JwtSettings, Keys},
     link::{LinkSettings, link},
@@ -24,7 +26,6 @@ pub(crate) use self::{
     storage::{database, warn_of_accepted, warn_of_ignored},
     traces::TraceSettings,
 };
-use self::{storage::Storage, tls::TlsFiles, traces::traces};
 use crate::{
     admin::AdminSettings,
     cli::{
@@ -154,7 +155,16 @@ pub(crate) fn serve(
     let drain_delay = args.http.drain_delay;
     let schemes = Schemes { http: http_tls.is_some(), grpc: grpc_tls.is_some() };
     let user_ids = jwt.jwt.issuers.first().map(|issuer| issuer.user_ids.clone());
-    let edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
+    let circumstances = Circumstances {
+        http_addr: args.http.http_addr,
+        data_dir: &data_dir,
+        key: &args.jwt_key,
+        claims: &args.jwt_claims,
+        issuers: &jwt.jwt.issuers,
+    };
+    let demo = demo::demo(args.demo.demo, &circumstances, &sources, &mut warnings)?;
+    let mut edge = EdgeSettings::new(args.http, http_tls, jwt, edge_limits, &service_tokens);
+    edge.config.demo = demo;
     let limits = CoreLimits {
         common: &args.common,
         wait: &args.wait,
@@ -169,7 +179,9 @@ pub(crate) fn serve(
         Database::Postgres(_) => false,
     };
     let (key, claims) = (&args.jwt_key, &args.jwt_claims);
-    let welcome = Welcome::new(is_first_start, &data_dir, schemes, key, claims, user_ids.as_ref());
+    let demo_key = edge.config.demo.as_ref().map(|demo| demo.key.clone());
+    let welcome = Welcome::new(is_first_start, &data_dir, schemes, key, claims, user_ids.as_ref())
+        .with_demo(demo_key);
     Ok(Settings {
         parts: Parts::Serve { core, edge },
         drain_delay,

@@ -81,9 +81,14 @@ impl Telemetry {
         Arc::clone(&self.filter)
     }
 
+    /// Whether people read what is written, and no program.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.format == LogFormat::Text
+    }
+
     /// Prints a text for people, in order with the log lines around it.
     pub(crate) fn print(&self, text: &str) {
-        if self.format == LogFormat::Text {
+        if self.is_for_people() {
             self.write(text);
         }
     }

@@ -4,7 +4,7 @@
 use std::{
     io::{self, Read, Write},
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -13,7 +13,7 @@ use tokio::runtime;
 use uuid::Uuid;
 
 use crate::{
-    cli::{JwtClaimArgs, MintArgs, TokenArgs, UserIdKind},
+    cli::{JwtClaimArgs, TokenArgs, UserIdKind},
     failure::Failure,
     secret::{DataDir, Purpose, Warnings},
     settings::{JWT_SECRET, JwtSettings, Keys},
@@ -23,8 +23,18 @@ use crate::{
 /// What is longer is no token.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
+/// How long a token is good where nobody says otherwise.
+pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(3600);
+
+/// Whose a token is.
+pub(crate) struct Subject<'a> {
+    pub(crate) user_id: &'a str,
+    pub(crate) email: Option<&'a str>,
+    pub(crate) profile: Option<Value>,
+    pub(crate) ttl: Duration,
+}
+
 /// Prints a token, or what is to be said of one, to stdout; what else the user should know goes to stderr.
-#[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
 pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failure> {
     if args.mint.check {
         return check(args, sources);
@@ -62,18 +72,31 @@ pub(crate) fn run(args: &TokenArgs, sources: &Sources) -> Result<ExitCode, Failu
             data_dir.path().display()
         ));
     }
+    let email = args.mint.email.as_deref();
+    let subject = Subject { user_id: &user_id, email, profile: None, ttl: args.mint.ttl };
+    let token = mint(subject, &args.jwt_claims, secret.reveal().as_bytes())?;
+    print(warnings, &format!("{token}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Signs a token that begins now with a secret.
+#[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
+pub(crate) fn mint(
+    subject: Subject<'_>,
+    names: &JwtClaimArgs,
+    secret: &[u8],
+) -> Result<String, Failure> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = since.map_err(|_| Failure::System {
         what: "dating the token",
         source: io::Error::other("the clock is before 1970"),
     })?;
-    let claims = claims(&user_id, &args.mint, &args.jwt_claims, now.as_secs());
-    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
-    let token = jsonwebtoken::encode(&Header::default(), &claims, &key).map_err(|error| {
-        Failure::System { what: "signing the token", source: io::Error::other(error) }
-    })?;
-    print(warnings, &format!("{token}\n"))?;
-    Ok(ExitCode::SUCCESS)
+    let claims = claims(subject, names, now.as_secs());
+    let key = EncodingKey::from_secret(secret);
+    jsonwebtoken::encode(&Header::default(), &claims, &key).map_err(|error| Failure::System {
+        what: "signing the token",
+        source: io::Error::other(error),
+    })
 }
 
 /// Explains the token on stdin, which may come as it is copied: after `Bearer`, with white space around it.
@@ -120,20 +143,23 @@ fn print(warnings: Warnings, text: &str) -> Result<(), Failure> {
 }
 
 /// `now` is in seconds since 1970.
-fn claims(user_id: &str, mint: &MintArgs, names: &JwtClaimArgs, now: u64) -> Map<String, Value> {
+fn claims(subject: Subject<'_>, names: &JwtClaimArgs, now: u64) -> Map<String, Value> {
+    let Subject { user_id, email, profile, ttl } = subject;
     let mut claims = Map::new();
     let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     put(&names.jwt_type_claim, "access".into());
     put("iat", now.into());
-    put("exp", now.saturating_add(mint.ttl.as_secs()).into());
+    put("exp", now.saturating_add(ttl.as_secs()).into());
     put("jti", Uuid::new_v4().simple().to_string().into());
     put(&names.jwt_user_claim, user_id.into());
-    for (name, value) in
-        [("email", &mint.email), ("iss", &names.jwt_issuer), ("aud", &names.jwt_audience)]
-    {
+    let (issuer, audience) = (names.jwt_issuer.as_deref(), names.jwt_audience.as_deref());
+    for (name, value) in [("email", email), ("iss", issuer), ("aud", audience)] {
         if let Some(value) = value {
-            put(name, value.as_str().into());
+            put(name, value.into());
         }
+    }
+    if let Some(profile) = profile {
+        put("profile", profile);
     }
     claims
 }

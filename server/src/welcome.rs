@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// Two users to try it with.
-const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
-const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
+pub(crate) const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+pub(crate) const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
 /// Which doors speak TLS.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +39,8 @@ pub(crate) struct Welcome {
     token_command: Option<String>,
     /// What Bob's id is here.
     bob: String,
+    /// The key of the web client, where there is one.
+    demo_key: Option<String>,
 }
 
 impl Welcome {
@@ -58,7 +60,21 @@ impl Welcome {
             secrets: data_dir.kept().to_vec(),
             schemes,
             token_command: token_command(data_dir, key, claims),
+            demo_key: None,
         }
+    }
+
+    /// The same with a web client, which has this key.
+    pub(crate) fn with_demo(self, demo_key: Option<String>) -> Self {
+        Self { demo_key, ..self }
+    }
+
+    /// Where the web client is. The key is in the fragment, which browsers send to nobody.
+    pub(crate) fn demo_url(&self, addresses: &Addresses) -> Option<String> {
+        let key = self.demo_key.as_ref()?;
+        let http = addresses.http.map(reachable)?;
+        let s = if self.schemes.http { "s" } else { "" };
+        Some(format!("http{s}://{http}/demo/#key={key}"))
     }
 
     pub(crate) fn text(&self, addresses: &Addresses) -> String {
@@ -68,11 +84,14 @@ impl Welcome {
         let s = if self.schemes.http { "s" } else { "" };
         let data_dir = self.data_dir.display();
         let admin = addresses.admin.map(reachable);
+        let demo = self.demo_url(addresses);
         if !self.is_first_start {
             let admin = admin.map(|admin| format!(", metrics http://{admin}/metrics"));
+            let demo = demo.map(|url| format!("To try it in a browser, open {url}\n"));
             return format!(
-                "netrox-chat is ready: http{s}://{http}, gRPC {grpc}{}, data in {data_dir}\n",
-                admin.unwrap_or_default()
+                "netrox-chat is ready: http{s}://{http}, gRPC {grpc}{}, data in {data_dir}\n{}",
+                admin.unwrap_or_default(),
+                demo.unwrap_or_default()
             );
         }
         let admin = admin.map(|admin| format!("\n  metrics, health      http://{admin}/metrics"));
@@ -82,7 +101,11 @@ impl Welcome {
             names => format!("\n  generated secrets    {names}, in {data_dir}: keep them private"),
         };
         let next = match &self.token_command {
-            Some(command) => first_steps(s, &http, command, &self.bob),
+            Some(command) => {
+                let demo = demo.map(|url| format!("To try it in a browser, open\n\n  {url}\n\n"));
+                let steps = first_steps(s, &http, command, &self.bob);
+                format!("{}{steps}", demo.unwrap_or_default())
+            }
             None => "Clients bring access tokens of the issuer whose keys were given.".to_owned(),
         };
         format!(
@@ -105,7 +128,7 @@ Ctrl-C stops it. All settings: netrox-chat serve --help
 /// `s` is that of `https` and `wss`.
 fn first_steps(s: &str, http: &str, token_command: &str, bob: &str) -> String {
     format!(
-        r#"To try it, mint the tokens of two users in another terminal, in this directory:
+        r#"To try it by hand, mint the tokens of two users in another terminal, in this directory:
 
   ALICE=$({token_command} --user-id {ALICE} --email alice@example.com)
   BOB=$({token_command} --user-id {BOB} --email bob@example.com)

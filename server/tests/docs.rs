@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 29] = [
+const PAGES: [&str; 31] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -16,6 +16,7 @@ const PAGES: [&str; 29] = [
     "clients/conformance/README.md",
     "clients/python/README.md",
     "clients/typescript/README.md",
+    "clients/web/README.md",
     "docs/ACCESS.md",
     "docs/AUDIT-LOG.md",
     "docs/BACKUP.md",
@@ -38,6 +39,7 @@ const PAGES: [&str; 29] = [
     "docs/TLS.md",
     "docs/UPGRADING.md",
     "docs/WRITING-A-CLIENT.md",
+    "examples/README.md",
 ];
 
 fn root() -> PathBuf {

@@ -240,9 +240,9 @@ export class ChatClient {
     const thread = this.thread(peerId);
     const mark = upTo ?? thread?.last_id ?? 0;
     if (!thread || mark <= thread.seen_id) return;
-    engine.keeper.marked(thread.peer_id, mark);
     engine.receipts.mark("seen", thread.peer_id, mark);
-    engine.onThread(thread.peer_id);
+    // Once: a listener of it may be who calls.
+    if (engine.keeper.marked(thread.peer_id, mark)) engine.onThread(thread.peer_id);
   }
 
   /** Call it at each key, and with false when the text is given up. @param {Uuid} peerId */

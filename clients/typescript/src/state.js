@@ -112,13 +112,15 @@ export class State {
   }
 
   /**
-   * A mark that is on its way to the server.
+   * A mark that is on its way to the server. Gives whether it says more than the last.
    *
    * @param {Uuid} peerId
    * @param {number} upTo
    */
   marked(peerId, upTo) {
-    this.#seen.set(peerId, Math.max(upTo, this.#seen.get(peerId) ?? 0));
+    if (upTo <= (this.#seen.get(peerId) ?? 0)) return false;
+    this.#seen.set(peerId, upTo);
+    return true;
   }
 
   /**

@@ -77,6 +77,23 @@ test("unread: what the state says, and the peer's messages above its last_id", O
   assert.equal(chat.thread(PEER).unread, 2, "an old state");
 });
 
+test("who is told of a thread may say at once that it was seen", OPTIONS, async (t) => {
+  const { chat, socket } = await connected(t);
+  let told = 0;
+  chat.on("thread", ({ thread: { peer_id } }) => {
+    if (peer_id !== PEER) return;
+    told++;
+    chat.seen(PEER);
+  });
+  await tell(chat, socket, came(message(5)));
+  assert.equal(chat.thread(PEER).unread, 0);
+  const before = told;
+  chat.seen(PEER);
+  chat.seen(PEER);
+  assert.equal(told, before, "nothing else was seen");
+  assert.ok(told <= 5, `${told}`);
+});
+
 test("of two states with one rev the marks grow", OPTIONS, async (t) => {
   const { chat, socket } = await connected(t);
   await tell(chat, socket, told(thread({ rev: 3, last_id: 9, seen_id: 7, peer_seen_id: 4 }), "a"), told(thread({ rev: 3, last_id: 9, seen_id: 5, peer_seen_id: 6 }), "b"));

@@ -122,7 +122,7 @@ pub(crate) use netrox_edge::config::DEFAULT_USER_CLAIM;
 
 pub(crate) const DEFAULT_TYPE_CLAIM: &str = "token_type";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access tokens")]
 pub(crate) struct JwtClaimArgs {
     /// Claim that holds the user's id; "sub" is tried after it (with --jwt-user-ids any only after the default)

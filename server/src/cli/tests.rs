@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 121] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 122] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -17,6 +17,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 121] = [
     ("core-client-cert-file", None, &["edge", "user", "tap"]),
     ("core-client-key-file", None, &["edge", "user", "tap"]),
     ("allowed-origins", None, &["serve", "edge"]),
+    ("demo", None, &["serve"]),
     ("grpc-addr", Some("127.0.0.1:50051"), &["serve", "core"]),
     ("core", Some("http://127.0.0.1:50051"), &["edge", "user", "tap"]),
     (

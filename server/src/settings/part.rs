@@ -99,6 +99,8 @@ impl EdgeSettings {
             open_files: None,
             limits,
             audit: Audit::default(),
+            // Only with a core in the same process.
+            demo: None,
         };
         Self {
             addr: http.http_addr,

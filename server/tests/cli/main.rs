@@ -5,6 +5,7 @@
 
 mod admin;
 mod check;
+mod demo;
 mod pages;
 mod process;
 mod reach;

@@ -141,6 +141,10 @@ impl Server {
         }
     }
 
+    pub(crate) fn last_line(&self) -> &str {
+        self.seen.lines().last().unwrap_or_default()
+    }
+
     fn push(&mut self, line: &str) {
         self.seen.push_str(line);
         self.seen.push('\n');

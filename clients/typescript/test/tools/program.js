@@ -24,7 +24,7 @@ export class Program {
   #address = "127.0.0.1:0";
 
   static async start(t, ...flags) {
-    const program = new Program();
+    const program = new this();
     program.directory = await mkdtemp(join(tmpdir(), "netrox-chat-client-"));
     program.flags = flags;
     t.after(async () => {
@@ -49,6 +49,7 @@ export class Program {
     const listening = new Promise((resolve, reject) => {
       createInterface({ input: child.stderr }).on("line", (line) => {
         if (log.push(line) > 50) log.shift();
+        this.heard(line);
         if (line.includes('"message":"listening"')) resolve(JSON.parse(line));
       });
       this.ended.then((code) => reject(new Error(`the program ended with ${code}:\n${log.join("\n")}`)));
@@ -58,6 +59,9 @@ export class Program {
     this.port = Number(this.#address.split(":")[1]);
     this.url = `http://${this.#address}`;
   }
+
+  /** A line of its log. */
+  heard() {}
 
   async kill() {
     this.child.kill("SIGKILL");

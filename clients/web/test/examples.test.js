@@ -1,0 +1,167 @@
+/** `examples/`, each as it stands there, against the program. */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { dirname, extname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { found, load } from "../../typescript/test/tools/packages.js";
+import { PROGRAM, token } from "../../typescript/test/tools/program.js";
+import { ALICE, BOB, Demo } from "./tools/demo.js";
+import { CHROMIUM, browser, eventually, watch } from "./tools/windows.js";
+
+const PYTHON = process.env.NETROX_CHAT_TEST_PYTHON;
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const needs = (what) => ({ skip: what ? false : "needs a program, and what runs it", timeout: 120_000 });
+
+const TYPES = { ".html": "text/html", ".js": "text/javascript" };
+
+/** Serves the repository, and what is `made` in place of a file. */
+async function pages(t, made = {}) {
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, "http://page");
+    try {
+      const content = made[pathname] ?? (await readFile(join(ROOT, pathname)));
+      response.writeHead(200, { "Content-Type": TYPES[extname(pathname)] ?? "text/plain" });
+      response.end(content);
+    } catch {
+      response.writeHead(404);
+      response.end();
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Both are users from here on. */
+async function started(t, ...flags) {
+  const program = await Demo.open(t, ...flags);
+  for (const user of [ALICE, BOB]) await program.get("/v2/me", user);
+  return program;
+}
+
+/** Starts a program that is to run until the test ends. Gives what waits for a line of it. */
+function running(t, command, args, environment, cwd) {
+  const child = spawn(command, args, { cwd: cwd ?? ROOT, env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
+  const ended = once(child, "exit");
+  const lines = [];
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", (line) => lines.push(line));
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  return { ended, lines, line: (text) => eventually(() => lines.some((line) => line.includes(text)) || (child.exitCode !== null && assert.fail(lines.join("\n"))), text) };
+}
+
+/** Sends as a user does, and gives the message. */
+async function send(program, user, peer, text) {
+  const answer = await fetch(`${program.url}/v2/threads/${peer}/messages`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token(user)}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ message_body: text, client_ref: crypto.randomUUID() }),
+  });
+  assert.ok(answer.ok, await answer.clone().text());
+  return answer.json();
+}
+
+/** Writes to a bot of Bob, and sees the answer. */
+async function assertAnswers(program, bot) {
+  const { id } = await send(program, ALICE, BOB, "hello bot");
+  await bot.line(`answered ${id} with`);
+  const [, answer] = await eventually(async () => {
+    const all = await program.history(ALICE, BOB);
+    return all.length === 2 && all;
+  }, "an answer");
+  assert.deepEqual([answer.message, answer.sender_id, answer.reply_to], ["You said: hello bot", BOB, id]);
+  const { peer_seen_id } = await eventually(async () => {
+    const thread = await program.get(`/v2/threads/${BOB}`, ALICE);
+    return thread.peer_seen_id >= id && thread;
+  }, "that it was seen");
+  assert.ok(peer_seen_id >= id);
+}
+
+test("curl", needs(PROGRAM), async (t) => {
+  const program = await started(t);
+  const script = running(t, "bash", ["examples/curl/chat.sh"], { URL: program.url, ALICE: token(ALICE), BOB: token(BOB), BOB_ID: BOB });
+  const [code] = await script.ended;
+  assert.equal(code, 0, script.lines.join("\n"));
+  const stored = await program.history(ALICE, BOB);
+  assert.deepEqual(stored.map(({ message }) => message), ["hello from curl"], "sent twice, stored once");
+  await script.line(`sent message ${stored[0].id}`);
+  await script.line('"action":"message"');
+  const thread = await program.get(`/v2/threads/${BOB}`, ALICE);
+  assert.equal(thread.peer_seen_id, stored[0].id);
+});
+
+test("a bot in Node", needs(PROGRAM), async (t) => {
+  const program = await started(t);
+  const bot = running(t, process.execPath, ["examples/node/bot.js"], { URL: program.url, TOKEN: token(BOB) });
+  await bot.line("live");
+  await assertAnswers(program, bot);
+});
+
+test("a bot in Python", needs(PROGRAM && PYTHON), async (t) => {
+  const program = await started(t);
+  const environment = { URL: program.url, TOKEN: token(BOB), PYTHONPATH: join(ROOT, "clients/python/src"), STORE: join(program.directory, "bot.db") };
+  const bot = running(t, PYTHON, ["examples/python/bot.py"], environment);
+  await bot.line("live");
+  await assertAnswers(program, bot);
+});
+
+/** Opens the page of each, and has them write. */
+async function assertChats(t, program, address, list) {
+  const context = await (await browser(t)).newContext();
+  const open = async (user, peer) => {
+    const page = await context.newPage();
+    watch(t, page);
+    await page.goto(`${address}#${new URLSearchParams({ url: program.url, token: token(user), peer })}`);
+    await page.getByText("live", { exact: true }).waitFor();
+    return page;
+  };
+  const [alice, bob] = [await open(ALICE, BOB), await open(BOB, ALICE)];
+  const write = async (page, text) => {
+    await page.getByRole("textbox", { name: "Message" }).fill(text);
+    await page.getByRole("button", { name: "Send" }).click();
+  };
+  await write(alice, "hello from a page");
+  const shown = (page, text) => page.getByRole("list", { name: "Messages" }).getByRole("listitem").filter({ hasText: text });
+  await shown(bob, "hello from a page").waitFor();
+  await shown(alice, "hello from a page").filter({ hasText: "✓✓" }).waitFor();
+  await write(bob, "and back");
+  await shown(alice, "and back").waitFor();
+  await list?.(alice, bob);
+}
+
+test("a page of plain JavaScript", needs(PROGRAM && CHROMIUM), async (t) => {
+  const origin = await pages(t);
+  const program = await started(t, "--cors-allow-origin", origin);
+  await assertChats(t, program, `${origin}/examples/plain/index.html`);
+});
+
+test("hooks for React", needs(PROGRAM && CHROMIUM), async (t) => {
+  const { build } = await load("esbuild");
+  const { outputFiles } = await build({
+    entryPoints: [join(ROOT, "examples/react/main.jsx")],
+    bundle: true,
+    jsx: "automatic",
+    write: false,
+    format: "esm",
+    define: { "process.env.NODE_ENV": '"development"' },
+    nodePaths: [join(dirname(found("react/package.json")), "..")],
+  });
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8" /><title>Chat</title><div id="root"></div><script type="module" src="/main.js"></script></html>`;
+  const origin = await pages(t, { "/": page, "/index.html": page, "/main.js": outputFiles[0].text });
+  const program = await started(t, "--cors-allow-origin", origin);
+  await assertChats(t, program, `${origin}/index.html`, async (alice) => {
+    await alice.getByRole("list", { name: "Conversations" }).getByRole("button").waitFor();
+  });
+});
