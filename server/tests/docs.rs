@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 31] = [
+const PAGES: [&str; 32] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -34,6 +34,7 @@ const PAGES: [&str; 31] = [
     "docs/PERFORMANCE.md",
     "docs/PERFORMANCE-HISTORY.md",
     "docs/PROXIES.md",
+    "docs/RETENTION.md",
     "docs/SEARCH.md",
     "docs/SECURITY-MODEL.md",
     "docs/TLS.md",
