@@ -18,7 +18,7 @@ use std::{
 use netrox_proto::{ids::UserId, time::timestamp, v1};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// From the start of a core until nobody looks offline to it who is not: by then the edges have reported that know it, and other cores
 /// have told. Until then nobody is answered.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
+/// The same where another core has no bus either, and was alone: it looks for others every [`BEAT`], and then writes.
+const SETTLED_AT_LAST: Duration = Duration::from_millis(7_500);
 /// How long a write may take when this core ends.
 const LAST_TIME: Duration = Duration::from_secs(1);
 
@@ -85,6 +87,10 @@ impl Presence {
     async fn settled(&self, peers: &[UserId]) {
         if !peers.is_empty() {
             sleep_until(self.begun + SETTLED_AFTER).await;
+            let mut awaits_another = self.roll.awaits_another.subscribe();
+            let written = awaits_another.wait_for(|awaits| !awaits);
+            // It may have ended.
+            let _ = timeout_at(self.begun + SETTLED_AT_LAST, written).await;
         }
     }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use netrox_proto::{ids::UserId, v1};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{
@@ -41,6 +44,8 @@ pub(crate) struct Roll {
     pub(super) unread: Notify,
     /// Other cores can no longer be told over the bus.
     pub(super) unshared: Notify,
+    /// Another core without a bus was alone until now, and is about to write down who is online with it.
+    pub(super) awaits_another: watch::Sender<bool>,
     pub(super) watches: Arc<Watches>,
 }
 
@@ -92,6 +97,7 @@ impl Roll {
             unstored: Notify::new(),
             unread: Notify::new(),
             unshared: Notify::new(),
+            awaits_another: watch::Sender::new(false),
             watches: Arc::default(),
         });
         let (online, watched) = (Arc::downgrade(&roll), Arc::downgrade(&roll.watches));

@@ -14,6 +14,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// How often so at first, and once the bus is lost: each has to see the others before it writes for them.
 const LOOKS_IN_A_HURRY: usize = 3;
 
+/// How often it is written as a whole, though it has not changed.
+const WRITTEN_ANEW: Duration = Duration::from_secs(600);
+
 /// For whom a core writes down who is online with it. It is told by as many bytes behind the users, which cores of before neither
 /// write nor read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,10 @@ impl Presence {
             loop {
                 let begun = Instant::now();
                 let is_soon = match self.share(&mut kept).await {
-                    Ok(is_soon) => is_soon,
+                    Ok(is_soon) => {
+                        self.roll.awaits_another.send_replace(is_soon);
+                        is_soon
+                    }
                     Err(error) => {
                         tracing::debug!(%error, "who is online cannot be shared by the database");
                         false
@@ -87,6 +93,8 @@ impl Presence {
         let is_for = |purpose: Purpose| move |roll: &RollRow| purpose.is_of(roll.rest());
         let has_bus = self.delivery.has_bus();
         if has_bus && others.iter().all(is_for(Purpose::Others)) {
+            // Others may forget it meanwhile.
+            kept.written = None;
             return Ok(is_soon);
         }
         let purpose = match (has_bus, others.is_empty()) {
@@ -97,10 +105,15 @@ impl Presence {
         let mut here = if purpose == Purpose::Nobody { Vec::new() } else { self.roll.here() };
         here.sort_unstable();
         let users = purpose.written(word::ids(here));
-        let is_new = kept.written.as_ref() != Some(&users);
+        // A row that was not renewed for an hour is gone.
+        let is_old = kept.written_at.is_none_or(|at| at.elapsed() >= WRITTEN_ANEW);
+        let is_new = is_old || kept.written.as_ref() != Some(&users);
         let roll = KeepRoll { core: self.roll.id(), users: is_new.then(|| users.to_vec()) };
         self.committer.submit(roll)?.answer().await?;
         kept.written = Some(users);
+        if is_new {
+            kept.written_at = Some(Instant::now());
+        }
         Ok(is_soon)
     }
 
@@ -131,6 +144,8 @@ impl Presence {
 struct Kept {
     versions: HashMap<uuid::Uuid, i64>,
     written: Option<Bytes>,
+    /// When it was written as a whole.
+    written_at: Option<Instant>,
 }
 
 #[cfg(test)]
