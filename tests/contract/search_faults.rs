@@ -39,9 +39,8 @@ async fn all_indexed(chat: &TestChat) {
 
 /// Steps that were given up for this reason.
 fn given_up(chat: &TestChat, reason: &str) -> usize {
-    let is_it = |line: &String| {
-        line.contains("a step of upkeep is given up") && line.contains(reason)
-    };
+    let is_it =
+        |line: &String| line.contains("a step of upkeep is given up") && line.contains(reason);
     let steps = |core| chat.log(core).lines().into_iter().filter(is_it).count();
     INDEXING.into_iter().map(steps).sum()
 }
