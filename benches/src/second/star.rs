@@ -67,10 +67,8 @@ pub(crate) async fn run(target: &Target, watchers: usize) -> Result<Star> {
     let mut acknowledged = 0;
     while acknowledged < watchers {
         let next = timeout(PATIENCE, tellings.recv()).await;
-        match next.map_err(|_| "a watch is not acknowledged")?.ok_or("no watchers")? {
-            (None, _) => acknowledged += 1,
-            (Some(_), _) => {}
-        }
+        let (told, _) = next.map_err(|_| "a watch is not acknowledged")?.ok_or("no watchers")?;
+        acknowledged += usize::from(told.is_none());
     }
 
     let (mut online, mut offline, mut untold) = (Latencies::new(), Latencies::new(), 0);
