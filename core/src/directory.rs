@@ -153,6 +153,6 @@ impl DirectoryService for Directory {
         let delete = DeleteUser { user, erases_messages: erase_messages };
         let deleted = async { self.committer.submit(delete)?.answer().await };
         audited.end(deleted.await)?;
-        Ok(Response::new(v1::DeleteUserResponse {}))
+        Ok(Response::new(v1::DeleteUserResponse { erasing_messages: erase_messages }))
     }
 }

@@ -2,14 +2,13 @@
 //! its sender could have done: both of its users learn of it. What is done is in the database, step by step: a core that is killed goes
 //! on where it was, and another one where it does not come back.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    clock::now_micros,
     command::Erase,
     committer::{Committer, Erased},
     error::Error,
@@ -18,6 +17,7 @@ use crate::{
     store::{
         self, Store,
         erasure::{Erasure, SentRow, Step},
+        user::UserKey,
     },
 };
 
@@ -28,8 +28,19 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// While the database takes no writes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
-/// What another core was storing for the user when they were deleted is stored by then, or never.
-const SETTLED_AFTER_MICROS: i64 = 5_000_000;
+/// In a row, of which one is put aside for the next.
+const MOST_FAILURES: u32 = 8;
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// What became of a step.
+enum Stepped {
+    Erased(Erased),
+    /// Nothing is left, and something may still come.
+    Waits,
+    Ended,
+    /// It was asked for again, or another core is at it.
+    Elsewhere,
+}
 
 #[derive(Debug)]
 pub(crate) struct Eraser {
@@ -48,8 +59,9 @@ impl Eraser {
 
     pub(crate) async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
+            let mut failing = HashSet::new();
             loop {
-                self.erase_all().await;
+                self.erase_all(&mut failing).await;
                 tokio::select! {
                     () = self.committer.began_erasures() => {}
                     () = tokio::time::sleep(LOOK_INTERVAL) => {}
@@ -59,10 +71,19 @@ impl Eraser {
         .await;
     }
 
-    async fn erase_all(&self) {
+    /// One after the other. One that fails again and again is put aside for the next. `failing`: those of which that was told.
+    async fn erase_all(&self, failing: &mut HashSet<UserKey>) {
+        let mut aside = HashSet::new();
         loop {
-            match self.next().await {
-                Ok(Some(erasure)) => self.erase(erasure).await,
+            match self.next(&aside).await {
+                Ok(Some(erasure)) => {
+                    let key = erasure.user_key;
+                    if self.erase(erasure, failing).await {
+                        failing.remove(&key);
+                    } else {
+                        aside.insert(key);
+                    }
+                }
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, "cannot look for users whose messages are to be erased");
@@ -72,42 +93,55 @@ impl Eraser {
         }
     }
 
-    async fn next(&self) -> Result<Option<Erasure>, store::Error> {
+    async fn next(&self, aside: &HashSet<UserKey>) -> Result<Option<Erasure>, store::Error> {
         self.metrics.erasures.set(self.store.count_erasures().await?);
-        self.store.next_erasure(self.worker).await
+        let found = self.store.next_erasures(self.worker).await?;
+        Ok(found.into_iter().find(|it| !aside.contains(&it.user_key)))
     }
 
-    /// To its end, or to where another one was asked for.
-    async fn erase(&self, mut erasure: Erasure) {
+    /// To its end, or to where another one was asked for. Not so where it fails too often in a row.
+    async fn erase(&self, mut erasure: Erasure, failing: &mut HashSet<UserKey>) -> bool {
         let began = Instant::now();
-        tracing::info!(user.id = %erasure.user(), "what a deleted user has sent is being erased");
+        if !failing.contains(&erasure.user_key) {
+            tracing::info!(user.id = %erasure.user(), "what a deleted user has sent is being erased");
+        }
+        let ends = began + erasure.waits();
         let (mut messages, mut told) = (0_u64, began);
-        let (mut pace, mut has_failed) = (Pace::up_to(MOST_OF_A_STEP), false);
+        let (mut pace, mut failures) = (Pace::up_to(MOST_OF_A_STEP), 0);
         loop {
             let step = Instant::now();
-            let pause = match self.step(&mut erasure, pace).await {
-                Ok(Some(erased)) => {
-                    has_failed = false;
+            let pause = match self.step(&mut erasure, pace, ends).await {
+                Ok(Stepped::Erased(erased)) => {
+                    failures = 0;
+                    failing.remove(&erasure.user_key);
                     messages += erased.messages as u64;
                     self.metrics.erased.inc_by(erased.messages as u64);
                     pace.took(step.elapsed())
                 }
-                Ok(None) => break,
+                Ok(Stepped::Waits) => {
+                    ends.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT)
+                }
+                Ok(Stepped::Ended) => break,
+                // What is to be done now is looked up.
+                Ok(Stepped::Elsewhere) => return true,
                 Err(error) => {
-                    if has_failed {
-                        tracing::debug!(%error, "messages of a deleted user cannot be erased now");
-                    } else {
+                    if failing.insert(erasure.user_key) {
                         tracing::warn!(
                             %error,
                             user.id = %erasure.user(),
                             "erasing what a deleted user has sent fails: it is tried again"
                         );
+                    } else {
+                        tracing::debug!(%error, "messages of a deleted user cannot be erased now");
                     }
-                    has_failed = true;
+                    failures += 1;
                     pace.failed();
                     RETRY_INTERVAL
                 }
             };
+            if failures == MOST_FAILURES {
+                return false;
+            }
             tokio::time::sleep(pause).await;
             if told.elapsed() >= TELL_INTERVAL {
                 told = Instant::now();
@@ -125,28 +159,33 @@ impl Eraser {
             duration_seconds,
             "what a deleted user has sent is erased"
         );
+        true
     }
 
-    /// `None` at the end.
-    async fn step(&self, erasure: &mut Erasure, pace: Pace) -> Result<Option<Erased>, Error> {
+    async fn step(
+        &self,
+        erasure: &mut Erasure,
+        pace: Pace,
+        ends: Instant,
+    ) -> Result<Stepped, Error> {
+        // What is stored later than it may end is of one who has come back.
+        let may_end = ends <= Instant::now();
         let sent = self.store.list_sent(erasure, pace.size()).await?;
         let Some(last) = sent.last() else {
-            if self.store.cluster().is_some() {
-                let age = now_micros().saturating_sub(erasure.begun);
-                let left = SETTLED_AFTER_MICROS.saturating_sub(age).clamp(0, SETTLED_AFTER_MICROS);
-                if left > 0 {
-                    tokio::time::sleep(Duration::from_micros(left.unsigned_abs())).await;
-                    return Ok(Some(Erased::default()));
-                }
+            if !may_end {
+                return Ok(Stepped::Waits);
             }
-            self.commit(erasure, Vec::new(), None).await?;
-            return Ok(None);
+            let ended = self.commit(erasure, Vec::new(), None).await?;
+            return Ok(if ended.was_there { Stepped::Ended } else { Stepped::Elsewhere });
         };
-        let messages = sent.iter().filter(|message| erasure.is_of(message));
+        let messages = sent.iter().filter(|message| !message.deleted);
         let messages = messages.map(|message: &SentRow| message.id).collect();
         let erased = self.commit(erasure, messages, Some(last.sender_seq)).await?;
+        if !erased.was_there {
+            return Ok(Stepped::Elsewhere);
+        }
         erasure.next_seq = last.sender_seq;
-        Ok(Some(erased))
+        Ok(Stepped::Erased(erased))
     }
 
     async fn commit(

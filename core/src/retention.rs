@@ -25,7 +25,7 @@ const MOST_OF_A_STEP: usize = 256;
 /// How often is looked for what is due: when the oldest is, within these. An import may bring what is older.
 const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
-/// While the database takes no writes.
+/// While the database takes no writes, or another core is at it.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -65,19 +65,24 @@ impl Remover {
 
     /// What was created before is too old.
     fn due_before(&self) -> i64 {
-        let kept = i64::try_from(self.kept.as_micros()).unwrap_or(i64::MAX);
-        now_micros().saturating_sub(kept)
+        now_micros().saturating_sub(self.kept_micros())
+    }
+
+    fn kept_micros(&self) -> i64 {
+        i64::try_from(self.kept.as_micros()).unwrap_or(i64::MAX)
     }
 
     /// Until nothing more is due.
     async fn catch_up(&self) {
         let began = Instant::now();
         let (mut messages, mut files, mut told) = (0_u64, 0_u64, began);
-        let (mut pace, mut has_failed) = (Pace::up_to(MOST_OF_A_STEP), false);
+        let (mut pace, mut has_failed, mut from) = (Pace::up_to(MOST_OF_A_STEP), false, i64::MIN);
         loop {
             let step = Instant::now();
-            let pause = match self.step(pace).await {
+            let pause = match self.step(pace, from).await {
+                Ok(removed) if removed.waits => RETRY_INTERVAL,
                 Ok(removed) => {
+                    from = removed.through.unwrap_or(from);
                     has_failed = false;
                     messages += removed.messages as u64;
                     files += removed.files as u64;
@@ -121,8 +126,9 @@ impl Remover {
         }
     }
 
-    async fn step(&self, pace: Pace) -> Result<Removed, Error> {
-        let due = Due { before: self.due_before(), most: pace.size() };
+    async fn step(&self, pace: Pace, from: i64) -> Result<Removed, Error> {
+        let (before, kept) = (self.due_before(), self.kept_micros());
+        let due = Due { before, kept, from, most: pace.size() };
         self.committer.submit(RemoveMessages(due))?.answer().await
     }
 }

@@ -239,7 +239,13 @@ async fn delete(
     let request = DeleteUserRequest { user_id: user.to_string(), erase_messages };
     let request = within_deadline(request);
     let answer = link.directory().delete_user(request).await;
-    answer.map_err(|status| refused(&status, "deleting the user", sources))?;
+    let answer = answer.map_err(|status| refused(&status, "deleting the user", sources))?;
+    if erase_messages && !answer.into_inner().erasing_messages {
+        let reason = "the user is deleted, and nothing that they have sent is erased: the core is of an earlier \
+                      version. Repeat it when all cores are upgraded";
+        let source = io::Error::other(reason);
+        return Err(Failure::System { what: "erasing what the user has sent", source });
+    }
     let mut done = json!({ "user_id": user, "deleted": true });
     if erase_messages {
         // It goes on for a while.

@@ -15,7 +15,9 @@ use crate::{
 
 pub(crate) async fn erase(connection: &Connection, user: &str) -> Result<(), Status> {
     let request = DeleteUserRequest { user_id: user.into(), erase_messages: true };
-    connection.directory().delete_user(request).await.map(drop)
+    let answer = connection.directory().delete_user(request).await?.into_inner();
+    assert!(answer.erasing_messages);
+    Ok(())
 }
 
 const OPEN: &str = "select count(*) from erasures";
@@ -63,7 +65,7 @@ async fn all_that_a_user_has_sent_is_erased_for_both() {
     let place = Subscription::open(&core, &cyd).await.last_seq();
 
     // The user is deleted without it first: it may be asked for later, and again.
-    core.delete_user(&ada).await.expect("deleted");
+    assert!(!core.delete_user(&ada).await.expect("deleted").erasing_messages);
     assert_eq!(core.process.count(OPEN).await, 0);
     erase(&core, &ada).await.expect("begun");
     erase(&core, &ada).await.expect("again");
@@ -151,6 +153,36 @@ async fn what_a_user_sends_who_comes_back_stays() {
     // Without it, what has begun is not given up.
     erase(&core, &ada).await.expect("begun");
     core.delete_user(&ada).await.expect("deleted");
+    ends(&core).await;
+    assert!(is_empty(&core.message(&bob, after).await.expect("there")));
+}
+
+/// So many that an erasure goes on for a while.
+const MANY: usize = 3_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_sends_who_comes_back_stays_while_the_erasure_goes_on() {
+    let core = Core::start().await;
+    let [ada, bob] = core.users().await;
+    let bodies: Vec<_> = (0..MANY).map(|number| number.to_string()).collect();
+    let before = say_all(&core, &ada, &bob, &bodies).await;
+    let left =
+        format!("select count(*) from messages where not deleted and id <= {}", before[MANY - 1]);
+    erase(&core, &ada).await.expect("begun");
+    eventually("a part that is erased", async || {
+        (core.process.count(&left).await < MANY as i64).then_some(())
+    })
+    .await;
+    core.upsert(std::slice::from_ref(&ada)).await;
+    let after = core.say(&ada, &bob, "after").await;
+    // Deleted again without it, the user has what they sent in between.
+    core.delete_user(&ada).await.expect("deleted");
+    assert!(core.process.count(&left).await > 0, "the erasure is over too early for this test");
+    ends(&core).await;
+    assert_eq!(core.process.count(&left).await, 0);
+    assert_eq!(core.message(&bob, after).await.expect("there").body, "after");
+    // With it, that goes as well.
+    erase(&core, &ada).await.expect("begun");
     ends(&core).await;
     assert!(is_empty(&core.message(&bob, after).await.expect("there")));
 }

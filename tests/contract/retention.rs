@@ -256,6 +256,35 @@ async fn what_becomes_too_old_goes_while_the_core_runs() {
     assert!(metrics.contains("netrox_chat_messages_removed_total 1"), "{metrics}");
 }
 
+/// What an earlier version has written does not say in all threads how far both sides have come.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_left_of_a_thread_that_does_not_tell_its_ends() {
+    const UNKNOWN: &str =
+        "select count(*) from threads where low_shown is null or high_shown is null
+        or low_sent is null or high_sent is null";
+    let mut core = Core::start().await;
+    let [ada, bob, cyd] = core.users().await;
+    let bodies: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    let mut old = say_all(&core, &ada, &bob, &bodies).await;
+    old.extend(say_all(&core, &cyd, &ada, &bodies).await);
+    old.extend(say_all(&core, &bob, &cyd, &bodies).await);
+    let states = [core.state(&bob, &ada).await.last_id, core.state(&ada, &bob).await.last_id];
+    age(&core.process, &old).await;
+    core.process
+        .change_rows(&["update threads set low_shown = null, high_shown = null where id % 2 = 0"])
+        .await;
+    core.process
+        .change_rows(&["update threads set low_sent = null, low_shown = null where id % 2 = 1"])
+        .await;
+    assert_eq!(core.process.count(UNKNOWN).await, 3);
+    retain(&mut core).await;
+    // One side of each has never written.
+    assert_eq!(core.process.count("select count(*) from messages").await, 3);
+    assert_eq!(core.process.count(UNKNOWN).await, 0);
+    let after = [core.state(&bob, &ada).await.last_id, core.state(&ada, &bob).await.last_id];
+    assert_eq!(after, states);
+}
+
 /// Behind what one has written oneself, of which no more is counted one by one, turns tell what is unread.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unread_is_counted_where_the_beginning_of_a_turn_is_gone() {

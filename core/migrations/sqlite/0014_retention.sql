@@ -1,5 +1,5 @@
 -- 1 where retention has removed the message. What is left of it, of the newest that each user has sent in a thread, tells how far the
--- thread has come: its ids, places and times. It is deleted, hidden for both, and has no text, reference or file.
+-- thread has come: its ids, places and times. It is deleted, hidden for who was shown it, and has no text, reference or file.
 alter table messages add column removed integer;
 
 create index messages_removed on messages (thread_id, id) where removed is not null;
@@ -26,8 +26,10 @@ create table erasures (
     user_key   integer primary key references users (key),
     -- Microseconds since the epoch. Another one when it was asked for again.
     begun      integer not null,
-    -- The newest message when it began: of a user who came back, later ones stay.
+    -- The newest message when it began, or when the user came back, if that was later: what they have sent since stays.
     through_id integer not null,
+    -- 1 where they did.
+    bounded    integer not null default 0,
     -- What the user sent up to this place in their feed is erased.
     next_seq   integer not null default 0
 ) strict;

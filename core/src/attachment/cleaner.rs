@@ -1,7 +1,7 @@
 //! Removes files of uploads that were cut off, as far as it is certain that no message refers to them, and files of messages
 //! that were deleted or removed.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -132,24 +132,24 @@ impl Cleaner {
     }
 
     /// A note of an erased file is of the transaction that deleted or removed its message: whichever history has it, the file
-    /// goes. As many as there are, but for those that cannot be removed now.
+    /// goes. As many as there are, each once: one that cannot be removed now holds up none.
     async fn erase(&self, stop: &CancellationToken) {
-        let mut tried: HashSet<String> = HashSet::new();
+        let mut last = String::new();
         loop {
-            let paths = match self.store.list_erased_files().await {
+            let paths = match self.store.list_erased_files(&last).await {
                 Ok(paths) => paths,
                 Err(error) => {
                     tracing::debug!(%error, "cannot list files of deleted messages");
                     return;
                 }
             };
-            let is_all =
-                paths.len() < ERASED_AT_A_TIME || paths.iter().any(|it| tried.contains(it));
-            tried = paths.iter().cloned().collect();
+            let is_all = paths.len() < ERASED_AT_A_TIME;
+            let Some(next) = paths.last().cloned() else { return };
             self.remove_all(paths, stop).await;
             if is_all || stop.is_cancelled() {
                 return;
             }
+            last = next;
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Marked {
 /// What was erased of the messages of a deleted user, and how many files go with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Erased {
+    /// Whether the erasure was where the step had it. If not, nothing is erased: it was asked for again, or another core is at it.
+    pub(crate) was_there: bool,
     pub(crate) messages: usize,
     pub(crate) files: usize,
 }

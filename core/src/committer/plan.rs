@@ -14,6 +14,7 @@ use netrox_proto::{ids::UserId, request_id::RequestId, v1};
 
 use super::{
     answer::{Answers, WriteResult, Written},
+    upkeep::Erasable,
     write::{ChatWrite, UpkeepWrite, Write},
 };
 use crate::{
@@ -94,6 +95,7 @@ pub(super) struct Plan<'a> {
     uneven: BTreeMap<Pair, BTreeSet<i64>>,
     /// Messages and files that their receivers are not shown.
     pub(super) swallowed: usize,
+    erasable: Erasable,
     states: BTreeMap<(UserKey, i64), ThreadStateRow>,
     /// The messages of the batch that a user is shown in a thread, of which it was asked how far its users got.
     shown: BTreeMap<(UserKey, i64), Vec<i64>>,
@@ -113,6 +115,7 @@ impl<'a> Plan<'a> {
             threads: BTreeMap::new(),
             uneven: BTreeMap::new(),
             swallowed: 0,
+            erasable: Erasable::new(),
             states: BTreeMap::new(),
             shown: BTreeMap::new(),
         }
@@ -121,6 +124,11 @@ impl<'a> Plan<'a> {
     /// Of every sender.
     pub(super) fn within(self, quotas: Quotas) -> Self {
         Self { quotas, ..self }
+    }
+
+    /// What is erased of deleted users.
+    pub(super) fn erasing(self, erasable: Erasable) -> Self {
+        Self { erasable, ..self }
     }
 
     /// Those of a batch that are decided here. `requests` are what asked for the writes, beside them.

@@ -74,12 +74,12 @@ pub(super) async fn run(
     directory::write(&mut transaction, writes, now, progress, &mut answers).await?;
     session::write(&mut transaction, writes, now, progress, &mut answers).await?;
     ticket::write(&mut transaction, writes, now, &mut answers).await?;
-    upkeep::write(&mut transaction, writes, now, &mut answers).await?;
+    let erasable = upkeep::write(&mut transaction, writes, now, &mut answers).await?;
 
     let query = plan::query(writes, &quotas, now);
     let data =
         if query.users.is_empty() { BatchData::default() } else { transaction.load(query).await? };
-    let mut plan = Plan::new(data, now, transaction.start()).within(quotas);
+    let mut plan = Plan::new(data, now, transaction.start()).within(quotas).erasing(erasable);
     plan.decide_all(writes, requests, &mut answers);
     plan.finish();
 

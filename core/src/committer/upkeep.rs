@@ -1,6 +1,8 @@
 //! The writes of a batch that nobody sees: notes and counts of files, what goes for its age, and what finds out whether the database
 //! takes writes.
 
+use std::collections::HashMap;
+
 use netrox_proto::ids::UserId;
 use uuid::Uuid;
 
@@ -103,18 +105,23 @@ impl Verb for EndUpload {
     }
 }
 
+/// Up to which message it is erased what these users have sent.
+pub(super) type Erasable = HashMap<UserId, i64>;
+
 pub(super) async fn write(
     transaction: &mut WriteTransaction<'_>,
     writes: &[Write],
     now: i64,
     answers: &mut Answers,
-) -> Result<(), store::Error> {
+) -> Result<Erasable, store::Error> {
+    let mut erasable = Erasable::new();
     for (index, write) in writes.iter().enumerate() {
         let write = match write {
             Write::Upkeep(write) => write,
             // What it erases is decided later, and stored with it.
             Write::Chat(ChatWrite::Erase(erase)) => {
-                transaction.go_on_erasing(&erase.step).await?;
+                let through = transaction.go_on_erasing(&erase.step).await?;
+                erasable.extend(through.map(|through| (erase.user, through)));
                 continue;
             }
             Write::Chat(_) | Write::Directory(_) | Write::Session(_) => continue,
@@ -141,5 +148,5 @@ pub(super) async fn write(
         }
         answers.set(index, Ok(written));
     }
-    Ok(())
+    Ok(erasable)
 }

@@ -365,6 +365,7 @@ macro_rules! page {
             " from messages m where m.thread_id = $1 and m.id > $2 and m.id < $3
                 and case m.sender when $5 then m.hidden_for_sender else m.hidden_for_receiver end is null
                 and (m.sender = $5 or m.receiver_seq is not null or not $6)
+                and m.removed is null
             order by m.id ",
             $order,
             " limit $4"

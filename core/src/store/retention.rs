@@ -33,27 +33,30 @@ const POSTGRES_OLDEST: &str =
 /// The columns of [`Row`].
 macro_rules! columns {
     () => {
-        "m.id, m.thread_id, m.sender, m.receiver, m.receiver_seq is not null as is_shown,
+        "m.id, m.thread_id, m.sender, m.receiver, m.created, m.receiver_seq is not null as is_shown,
         m.receiver_seq is null and m.hidden_for_receiver is not null as is_swallowed,
         m.removed is not null as is_left, m.deleted, m.attachment_path"
     };
 }
 use columns;
 
-/// Threads that do not note their ends. What an older core wrote, it has not noted there.
+/// Threads that do not note all their ends. What an older core wrote, it has not noted there. Where there is none, that is noted as 0,
+/// so that nothing is looked up twice.
 macro_rules! without_ends {
     ($threads:literal) => {
         concat!(
             "select t.id from threads t where t.id ",
             $threads,
             " and not coalesce(t.last_message_at = t.last_activity
-                and t.last_message in (t.low_sent, t.high_sent), false)"
+                and t.last_message in (t.low_sent, t.high_sent)
+                and t.low_sent + t.low_shown + t.high_sent + t.high_shown >= 0, false)"
         )
     };
 }
 use without_ends;
 
-/// What becomes of a message of which something is left.
+/// What becomes of a message of which something is left. A file that was held back is not hidden for its receiver: that would say that
+/// it was swallowed.
 macro_rules! leave {
     ($update:literal, $condition:literal) => {
         concat!(
@@ -62,7 +65,8 @@ macro_rules! leave {
             client_ref = null, ref_from_client = null, attachment_path = null,
             attachment_name = null, attachment_size = null, attachment_type = null,
             dispatched = null, deleted = true, hidden_for_sender = true,
-            hidden_for_receiver = true, removed = true where id ",
+            hidden_for_receiver = case when receiver_seq is null then hidden_for_receiver else true end,
+            removed = true where id ",
             $condition
         )
     };
@@ -72,8 +76,12 @@ use leave;
 /// Which messages go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Due {
-    /// Those that were created before, in microseconds since the epoch.
+    /// Those that were created before, in microseconds since the epoch, by the clock of the core.
     pub(crate) before: i64,
+    /// For how long they are kept. What is younger by the clock of the server stays, too: of two clocks that differ one is wrong.
+    pub(crate) kept: i64,
+    /// Nothing older is left, as far as is known: what is removed stays in indexes of PostgreSQL for a while.
+    pub(crate) from: i64,
     /// No more of them at a time.
     pub(crate) most: usize,
 }
@@ -83,8 +91,12 @@ pub(crate) struct Due {
 pub(crate) struct Removed {
     pub(crate) messages: usize,
     pub(crate) files: usize,
-    /// There was no more that is due, unless another core is at it.
+    /// There was no more that is due.
     pub(crate) is_last: bool,
+    /// Another core is at it: nothing is known.
+    pub(crate) waits: bool,
+    /// Up to which time nothing is left.
+    pub(crate) through: Option<i64>,
     /// Threads that are noted otherwise than before.
     pub(super) changed: Vec<Pair>,
 }
@@ -96,6 +108,7 @@ struct Row {
     thread_id: i64,
     sender: UserKey,
     receiver: UserKey,
+    created: i64,
     is_shown: bool,
     is_swallowed: bool,
     /// Of one that was removed before.
@@ -184,7 +197,9 @@ fn threads_of(rows: &[Row]) -> Vec<i64> {
 
 /// What a step did, which took these rows that were due.
 fn removed(due: &[Row], most: usize, sorted: &Sorted, changed: Vec<Pair>) -> Removed {
-    Removed { messages: due.len(), files: sorted.files.len(), is_last: due.len() < most, changed }
+    let through = due.iter().map(|row| row.created).max();
+    let (messages, files) = (due.len(), sorted.files.len());
+    Removed { messages, files, is_last: messages < most, waits: false, through, changed }
 }
 
 /// Removes some of what is due, in a transaction of the writer. `indexes`: whether there is an index for search that can be

@@ -13,9 +13,9 @@ const SQLITE_LIST_CUT_OFF: &str = "\
 /// Those of deleted messages, which are noted when these are deleted, and of removed ones, which note that they were.
 const LIST_ERASED: &str = "\
     select u.path from uploads u
-    where u.erased is not null
-        or exists (select 1 from messages m where m.attachment_path = u.path and m.deleted)
-    limit 1000";
+    where u.path > $1 and (u.erased is not null
+        or exists (select 1 from messages m where m.attachment_path = u.path and m.deleted))
+    order by u.path limit 1000";
 /// How many there are at most in a list.
 pub(crate) const ERASED_AT_A_TIME: usize = 1_000;
 /// The file of the newest message that was removed.
@@ -54,9 +54,9 @@ impl Store {
 }
 
 impl Store {
-    /// Files of messages that were deleted or removed, [`ERASED_AT_A_TIME`] at most.
-    pub(crate) async fn list_erased_files(&self) -> Result<Vec<String>, Error> {
-        read!(self, fetch_all, sqlx::query_scalar(LIST_ERASED))
+    /// Files of messages that were deleted or removed, in the order of their paths, [`ERASED_AT_A_TIME`] at most.
+    pub(crate) async fn list_erased_files(&self, after: &str) -> Result<Vec<String>, Error> {
+        read!(self, fetch_all, sqlx::query_scalar(LIST_ERASED).bind(after))
     }
 
     /// Whether a file is that of the newest message of those that were removed with theirs. Of a database that one core has for

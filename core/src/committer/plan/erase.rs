@@ -29,10 +29,14 @@ pub(super) fn ask(erase: &Erase, query: &mut BatchQuery) {
 }
 
 impl Plan<'_> {
-    /// Without regard to windows, and to what the user has hidden. What was deleted or removed meanwhile is passed over.
+    /// Without regard to windows, and to what the user has hidden. What was deleted or removed meanwhile is passed over, and so is what
+    /// was sent after the user came back.
     pub(super) fn erase(&mut self, erase: &Erase) -> Result<Erased, Error> {
-        let mut erased = Erased::default();
-        for id in &erase.messages {
+        let Some(through) = self.erasable.get(&erase.user).copied() else {
+            return Ok(Erased::default());
+        };
+        let mut erased = Erased { was_there: true, ..Erased::default() };
+        for id in erase.messages.iter().filter(|id| **id <= through) {
             let row = self.loaded.messages.get(id);
             let row = row.filter(|row| row.sender_id() == erase.user && !row.message.deleted);
             let Some(row) = row.cloned() else { continue };

@@ -352,6 +352,7 @@ table! {
         user_key: i64,
         begun: i64,
         through_id: i64,
+        bounded: bool,
         next_seq: i64,
     }
 }

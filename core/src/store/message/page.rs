@@ -30,6 +30,7 @@ macro_rules! packed {
                 from messages where thread_id = $1 and id > $2 and id < $3
                     and iif(sender = $5, hidden_for_sender, hidden_for_receiver) is null
                     and (sender = $5 or receiver_seq is not null or not $6)
+                    and removed is null
                 order by id ",
             $order,
             " limit cast($4 as bigint))"

@@ -81,13 +81,16 @@ const DONE: &str = "select version, checksum, success from _sqlx_migrations orde
 const DONE_BESIDE_ANOTHER: &str =
     "select version, checksum, success from netrox_chat_migrations order by version";
 
+/// Those that a migration makes beside running cores.
+const BUILT_INDEXES: [&str; 5] =
+    ["messages_turns", "messages_files", "threads_begun", "messages_created", "messages_removed"];
 /// Indexes of ours that are not complete, quoted.
 const UNFINISHED_INDEXES: &str = "\
     select format('%I.%I', n.nspname, c.relname)
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
     join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = $1 and t.relname in ('messages', 'threads')
-        and c.relname in ('messages_turns', 'messages_files', 'threads_begun') and not i.indisvalid";
+        and c.relname = any($2) and not i.indisvalid";
 
 /// The schema that holds, or is to hold, our tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -358,8 +361,8 @@ async fn refuse_misspelling(
 /// However long it takes: a change of a large table must not be given up half-way at each attempt.
 async fn change(connection: &mut PgConnection, schema: &Schema) -> Result<Migrations, OpenError> {
     let (migrator, migrations) = migrator(connection, schema).await?;
-    let unfinished: Vec<String> =
-        sqlx::query_scalar(UNFINISHED_INDEXES).bind(&schema.0).fetch_all(&mut *connection).await?;
+    let unfinished = sqlx::query_scalar(UNFINISHED_INDEXES).bind(&schema.0).bind(BUILT_INDEXES);
+    let unfinished: Vec<String> = unfinished.fetch_all(&mut *connection).await?;
     for index in unfinished {
         // A start that was ended while it built it left it. The migration makes it anew.
         sqlx::query(AssertSqlSafe(format!("drop index concurrently {index}")))
@@ -487,6 +490,22 @@ mod tests {
             for word in ["chat", "public", "--database-schema"] {
                 assert!(refused.contains(word), "{word} is not in {refused:?}");
             }
+        }
+    }
+
+    #[test]
+    fn each_index_that_is_built_beside_running_cores_is_made_anew_if_it_was_cut_off() {
+        let built: Vec<_> = migrations()
+            .flat_map(|sql| sql.split("index concurrently ").skip(1))
+            .filter_map(|rest| rest.strip_prefix("if not exists ")?.split_whitespace().next())
+            .collect();
+        let all: usize = migrations().map(|sql| sql.matches("index concurrently").count()).sum();
+        assert_eq!(built.len(), all);
+        for index in BUILT_INDEXES {
+            assert!(built.contains(&index), "{index} is in no migration");
+        }
+        for index in built {
+            assert!(BUILT_INDEXES.contains(&index), "{index} is not in the list");
         }
     }
 

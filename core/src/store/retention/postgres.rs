@@ -6,18 +6,28 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 
 use super::{Due, Ends, Removed, Row, Sorted, columns, leave, removed, threads_of, without_ends};
-use crate::store::{batch::look_ends_up, history::Start, user::UserKey};
+use crate::store::{batch::look_ends_up, history::Start, postgres::server_clock, user::UserKey};
 
 /// Senders wait behind it.
 const LIMITS: &str =
     "select set_config('statement_timeout', '500', true), set_config('lock_timeout', '300', true)";
-/// Of one core at a time.
-const TAKE_TURN: &str = "select pg_try_advisory_xact_lock(hashtext('netrox-chat retention'))";
+/// Of one core at a time, in this schema. With what the clock says.
+const TAKE_TURN: &str = concat!(
+    "select pg_try_advisory_xact_lock(
+        hashtext('netrox-chat retention'), hashtext(current_schema()::text)), ",
+    server_clock!()
+);
 const DUE: &str = concat!(
     "select ",
     columns!(),
-    " from messages m where m.removed is null and m.created < $1 order by m.created limit $2"
+    " from messages m where m.removed is null and m.created >= $3 and m.created < $1
+    order by m.created limit $2"
 );
+/// Before the feeds, as who forgets files does. Whether nobody else has one of them.
+const LOCK_FILES: &str = "\
+    with free as materialized (
+        select path from uploads where path = any($1) order by path for update skip locked)
+    select (select count(*) from free) = (select count(*) from uploads where path = any($1))";
 const LOCK_FEEDS: &str =
     "select user_key from feeds where user_key = any($1) order by user_key for update";
 /// Before their messages, as who indexes them does.
@@ -35,11 +45,13 @@ const ENDS: &str = "\
     select id, low_key, high_key, low_sent, low_shown, low_swallowed, high_sent, high_shown,
         high_swallowed
     from threads where id = any($1)";
-/// What was left of these threads before, each looked up.
+/// What was left of these threads before, each looked up. The oldest: there are more than six in a thread only where its ends were not
+/// known.
 const LEFT: &str = "\
     select l.id from unnest($1::bigint[]) as w (thread_id), lateral (
         select m.id from messages m
-        where m.thread_id = w.thread_id and m.removed is not null offset 0) as l";
+        where m.thread_id = w.thread_id and m.removed is not null
+        order by m.id limit 16) as l";
 const LEAVE: &str = leave!("update", "= any($1)");
 const FORGET_WORDS: [&str; 2] = [
     "delete from message_words where id in (
@@ -65,20 +77,31 @@ const ERASE_DELETED_FILES: &str = "update uploads set erased = true where path =
 
 pub(super) async fn step(
     connection: &mut PgConnection,
-    Due { before, most }: Due,
+    Due { before, kept, from, most }: Due,
     start: Start,
 ) -> Result<Removed, sqlx::Error> {
     let nothing = Removed { is_last: true, ..Removed::default() };
+    let waits = Removed { waits: true, ..Removed::default() };
     sqlx::query(LIMITS).execute(&mut *connection).await?;
-    let has_turn: bool = sqlx::query_scalar(TAKE_TURN).fetch_one(&mut *connection).await?;
+    let (has_turn, now): (bool, i64) =
+        sqlx::query_as(TAKE_TURN).fetch_one(&mut *connection).await?;
     if !has_turn {
-        return Ok(nothing);
+        return Ok(waits);
     }
+    let before = before.min(now.saturating_sub(kept));
     let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let found = sqlx::query_as(DUE).bind(before).bind(limit);
+    let found = sqlx::query_as(DUE).bind(before).bind(limit).bind(from);
     let found: Vec<Row> = found.fetch_all(&mut *connection).await?;
     if found.is_empty() {
         return Ok(nothing);
+    }
+    let files: Vec<_> = found.iter().filter_map(|row| row.attachment_path.as_ref()).collect();
+    if !files.is_empty() {
+        let locked = sqlx::query_scalar(LOCK_FILES).bind(files).fetch_one(&mut *connection);
+        let are_free: bool = locked.await?;
+        if !are_free {
+            return Ok(waits);
+        }
     }
     let users: BTreeSet<UserKey> =
         found.iter().flat_map(|row| [row.sender, row.receiver]).collect();
@@ -116,5 +139,7 @@ pub(super) async fn step(
         let erase = sqlx::query(ERASE_DELETED_FILES).bind(&sorted.deleted_files);
         erase.execute(connection).await?;
     }
-    Ok(Removed { is_last: found.len() < most, ..removed(&due, most, &sorted, Vec::new()) })
+    let through = found.last().map(|row| row.created);
+    let is_last = found.len() < most;
+    Ok(Removed { is_last, through, ..removed(&due, most, &sorted, Vec::new()) })
 }

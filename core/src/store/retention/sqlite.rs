@@ -31,12 +31,14 @@ const ENDS: &str = "\
     select id, low_key, high_key, low_sent, low_shown, low_swallowed, high_sent, high_shown,
         high_swallowed
     from threads where id in (select value from json_each($1))";
-/// What was left of these threads before.
+/// What was left of these threads before. The oldest: there are more than six in a thread only where its ends were not known.
 const LEFT: &str = concat!(
     "select ",
     columns!(),
-    " from json_each($1) j cross join messages m indexed by messages_removed
-    where m.removed is not null and m.thread_id = j.value"
+    " from json_each($1) j cross join messages m
+    where m.thread_id = j.value and m.id in (
+        select l.id from messages l indexed by messages_removed
+        where l.removed is not null and l.thread_id = j.value order by l.id limit 16)"
 );
 const LEAVE: &str = leave!("update", "in (select value from json_each($1))");
 const FORGET_WORDS: [&str; 2] = [
@@ -90,7 +92,7 @@ pub(in crate::store) async fn enter(
 
 pub(super) async fn step(
     connection: &mut SqliteConnection,
-    Due { before, most }: Due,
+    Due { before, most, .. }: Due,
     start: Start,
     indexes: bool,
 ) -> Result<Removed, sqlx::Error> {

@@ -8,6 +8,7 @@ fn row(id: i64, sender: i64) -> Row {
         thread_id: THREAD,
         sender: UserKey(sender),
         receiver: UserKey(3 - sender),
+        created: id,
         is_shown: true,
         is_swallowed: false,
         is_left: false,

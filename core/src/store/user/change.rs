@@ -170,6 +170,9 @@ async fn upsert_sqlite<'a>(
     let Some(change) = upsert.of(stored.as_ref(), now) else {
         return Ok(upsert.entry(stored.clone(), stored.as_ref(), called));
     };
+    if let Some(returns) = stored.as_ref().filter(|row| row.deleted) {
+        erasure::bound_sqlite(connection, returns.key).await?;
+    }
     let row = sqlx::query_as(SQLITE_UPSERT)
         .bind(change.id)
         .bind(change.email)
@@ -181,7 +184,7 @@ async fn upsert_sqlite<'a>(
     Ok(upsert.entry(Some(row.await?), stored.as_ref(), called))
 }
 
-/// Four statements, however many users. Nobody else changes the directory meanwhile.
+/// Five statements at most, however many users. Nobody else changes the directory meanwhile.
 async fn upsert_postgres(
     connection: &mut PgConnection,
     upserts: &[Upsert<'_>],
@@ -209,6 +212,11 @@ async fn upsert_postgres(
         let new = changed.iter().filter(|row| !stored.contains_key(&row.id));
         let new: Vec<_> = new.map(|row| row.key).collect();
         sqlx::query(INSERT_FEEDS).bind(new).execute(&mut *connection).await?;
+        let is_back = |row: &&UserRow| stored.get(&row.id).is_some_and(|before| before.deleted);
+        let returned: Vec<_> = changed.iter().filter(is_back).map(|row| row.key).collect();
+        if !returned.is_empty() {
+            erasure::bound_postgres(connection, returned).await?;
+        }
         rows.extend(changed.into_iter().map(|row| (row.id, row)));
     }
     let mut called = Vec::new();

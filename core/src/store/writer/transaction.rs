@@ -123,8 +123,11 @@ impl<'a> WriteTransaction<'a> {
         Ok(by(self.deadline, deleted).await?)
     }
 
-    /// Notes how far an erasure is with what the batch erases.
-    pub(crate) async fn go_on_erasing(&mut self, step: &erasure::Step) -> Result<(), Error> {
+    /// Notes how far an erasure is with what the batch erases. Gives up to which message it may, if it is where it was thought to be.
+    pub(crate) async fn go_on_erasing(
+        &mut self,
+        step: &erasure::Step,
+    ) -> Result<Option<i64>, Error> {
         Ok(by(self.deadline, erasure::go_on(&mut self.open.connection, step)).await?)
     }
 

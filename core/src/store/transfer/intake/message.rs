@@ -276,8 +276,11 @@ impl Loaded {
             };
             sent == Some(last) || swallowed == Some(last)
         };
-        let is_shown = !line.swallowed
-            && line.attachment.as_ref().is_none_or(|file| file.dispatched.is_some());
+        let is_held = match &line.attachment {
+            Some(file) => file.dispatched.is_none(),
+            None => line.removed && !line.hidden_for_receiver,
+        };
+        let is_shown = !line.swallowed && !is_held;
         let (sent, shown, swallowed) = if is_low {
             (&mut thread.low_sent, &mut thread.low_shown, &mut thread.low_swallowed)
         } else {
@@ -340,11 +343,10 @@ fn check(line: &MessageLine) -> Result<(), String> {
     {
         return Err("a message that was deleted has no body, meta or reply_to_id".to_owned());
     }
-    let is_hidden = line.hidden_for_sender && (line.hidden_for_receiver || line.swallowed);
     let has_more = line.client_ref.is_some() || line.attachment.is_some();
-    if line.removed && (!line.deleted || !is_hidden || has_more) {
+    if line.removed && (!line.deleted || !line.hidden_for_sender || has_more) {
         return Err(
-            "a message that was removed is deleted, hidden for both, and has no client_ref \
+            "a message that was removed is deleted, hidden for its sender, and has no client_ref \
                     or attachment"
                 .to_owned(),
         );
