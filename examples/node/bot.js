@@ -14,15 +14,30 @@ const chat = new ChatClient({
   token: ({ refresh }) => (refresh || !TOKEN ? null : TOKEN),
 });
 
+const PHRASE = "You said: ";
+
+/** As much of a text as the server takes, without half a character. */
+function cut(text) {
+  const bytes = new TextEncoder().encode(text).subarray(0, chat.limits?.max_body_bytes);
+  return new TextDecoder().decode(bytes, { stream: true });
+}
+
 chat.on("message", async ({ message, ring }) => {
   // `ring`: it is new, and of somebody else.
   if (!ring || message.deleted) return;
   const { sender_id: peer } = message;
   chat.seen(peer, message.id);
+  // Another bot of this kind: they would answer each other for ever.
+  if (message.message.startsWith(PHRASE)) return;
   chat.typing(peer);
-  const { sent } = await chat.send(peer, `You said: ${message.message}`, { replyTo: message.id });
-  const { message_id } = await sent;
-  console.log(`answered ${message.id} with ${message_id}`);
+  try {
+    const { sent } = await chat.send(peer, cut(PHRASE + message.message), { replyTo: message.id });
+    const { message_id } = await sent;
+    console.log(`answered ${message.id} with ${message_id}`);
+  } catch (error) {
+    // It was refused, or taken out. The next is answered still.
+    console.error(`no answer to ${message.id}: ${error.message}`);
+  }
 });
 
 chat.on("state", ({ state, reason }) => {

@@ -1,18 +1,18 @@
-/** A chat in a page of plain JavaScript. Its address says where and who: `index.html#url=…&token=…&peer=…`. */
+/** A chat in a page of plain JavaScript. Its address says where and who: `index.html#url=…&token=…&user=…&peer=…`. */
 
 import { ChatClient } from "../../clients/typescript/src/index.js";
 import { IndexedDbStore } from "../../clients/typescript/src/store/indexeddb.js";
 
 const said = new URLSearchParams(location.hash.slice(1));
-const [url, token, peer] = ["url", "token", "peer"].map((name) => said.get(name) ?? "");
+const [url, token, user, peer] = ["url", "token", "user", "peer"].map((name) => said.get(name) ?? "");
 const part = (id) => document.getElementById(id);
 
 const chat = new ChatClient({
   url,
   // Yours asks your auth service for one, and for another if `refresh` is true.
   token: ({ refresh }) => (refresh ? null : token),
-  // A store is of one user: put the user's id into its name.
-  store: new IndexedDbStore(`plain-${peer}`),
+  // A store is of one user: it has the user's id in its name.
+  store: new IndexedDbStore(`plain-${user}`),
 });
 
 function show() {
@@ -31,7 +31,9 @@ function show() {
 for (const type of ["state", "message", "thread", "outbox", "reset"]) chat.on(type, show);
 part("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  chat.send(peer, part("text").value);
+  const text = part("text").value;
   part("text").value = "";
+  // It is written down, or was too long: then it can be changed.
+  chat.send(peer, text).catch(() => (part("text").value ||= text));
 });
 chat.connect();

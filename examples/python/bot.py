@@ -7,7 +7,9 @@
 import asyncio
 import os
 
-from netrox_chat import Client, MessageChanged, SqliteStore
+from netrox_chat import Client, MessageChanged, ServerError, SqliteStore
+
+PHRASE = "You said: "
 
 
 async def main() -> None:
@@ -22,9 +24,18 @@ async def main() -> None:
                 continue
             message = event.message
             client.seen(message.sender_id, message.id)
-            answer = f"You said: {message.text}"
-            sent = await client.send(message.sender_id, answer, reply_to=message.id)
-            print(f"answered {message.id} with {sent.message_id}", flush=True)
+            # Another bot of this kind: they would answer each other for ever.
+            if message.text.startswith(PHRASE):
+                continue
+            # As much as the server takes, without half a character.
+            answer = (PHRASE + message.text).encode()[: client.limits.max_body_bytes]
+            try:
+                text = answer.decode(errors="ignore")
+                sent = await client.send(message.sender_id, text, reply_to=message.id)
+                print(f"answered {message.id} with {sent.message_id}", flush=True)
+            except ServerError as error:
+                # The next is answered still.
+                print(f"no answer to {message.id}: {error}", flush=True)
 
 
 asyncio.run(main())

@@ -23,8 +23,9 @@ export function Conversation({ chat, peerId }) {
   const [text, setText] = useState("");
   const submit = (event) => {
     event.preventDefault();
-    if (text.trim()) send(text);
     setText("");
+    // It is written down, or was too long: then it can be changed.
+    if (text.trim()) send(text).catch(() => setText((now) => now || text));
   };
   return (
     <section>

@@ -1,4 +1,4 @@
-/** Its address says where and who: `#url=…&token=…&peer=…`. Build it with `npx esbuild main.jsx --bundle --jsx=automatic`. */
+/** The address of `index.html` says where and who: `#url=…&token=…&peer=…`. How to build it is in `examples/README.md`. */
 
 import { useState } from "react";
 import { createRoot } from "react-dom/client";

@@ -20,6 +20,8 @@ function useHeld(chat, read) {
   reading.current = read;
   const subscribe = useMemo(
     () => (changed) => {
+      // What changed since it was drawn has told nobody.
+      version.current++;
       const ends = CHANGES.map((type) => chat.on(type, () => (version.current++, changed())));
       return () => ends.forEach((end) => end());
     },
@@ -48,7 +50,10 @@ export function useConversation(chat, peerId) {
   const state = useHeld(chat, () => chat.state);
   const last = messages.at(-1)?.id;
   useEffect(() => {
-    if (!document.hidden) chat.seen(peerId);
+    const look = () => document.hidden || chat.seen(peerId);
+    look();
+    document.addEventListener("visibilitychange", look);
+    return () => document.removeEventListener("visibilitychange", look);
   }, [chat, peerId, last]);
   return {
     messages,

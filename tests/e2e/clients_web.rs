@@ -25,6 +25,18 @@ async fn pictures_and_search_work() {
     run_test(run_file("chat", "^a message is edited|^pictures|^search")).await;
 }
 
+/// Whatever is refused, and wherever the reader is.
+#[tokio::test]
+async fn what_is_written_is_not_lost() {
+    run_test(run_file("writing", "")).await;
+}
+
+/// Which messages of a history are in memory.
+#[tokio::test]
+async fn the_window_of_a_history_goes_where_its_reader_goes() {
+    run_test(run_file("timeline", "")).await;
+}
+
 /// The network cut, the server killed.
 #[tokio::test]
 async fn the_page_goes_on_after_a_cut() {

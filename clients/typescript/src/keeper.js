@@ -94,10 +94,10 @@ export class Keeper extends State {
     this.#soon();
   }
 
-  /** A snapshot: what `fill` adds replaces all that is held. @param {() => void} fill */
-  reset(fill) {
+  /** A snapshot: what `fill` adds replaces all that is held. @param {boolean} isOther of another history @param {() => void} fill */
+  reset(isOther, fill) {
     return this.#queue(async () => {
-      this.clear();
+      this.clear(isOther);
       this.#forget();
       fill();
       try {

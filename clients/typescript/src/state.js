@@ -22,8 +22,10 @@ export class State {
   /** Marks that the server does not know yet. @type {Map<Uuid, number>} */
   #seen = new Map();
 
-  clear() {
+  /** @param {boolean} [isOther] what comes is another history, in which the same ids are other messages */
+  clear(isOther) {
     for (const held of [this.threads, this.messages, this.#peers, this.#ids, this.#above, this.#from]) held.clear();
+    if (isOther) this.#seen.clear();
   }
 
   /** @param {Pick<Stored, "threads" | "messages" | "ranges">} stored */

@@ -136,7 +136,7 @@ export class Sync {
         const page = await this.rest.get("/v2/sync", { limit: PAGE });
         this.#era++;
         this.#unread.clear();
-        await keeper.reset(() => {
+        await keeper.reset(reset !== "behind", () => {
           if (keeper.userId) keeper.setUser(keeper.userId);
           keeper.setNext(page.next);
           keeper.setCursor(page.cursor);

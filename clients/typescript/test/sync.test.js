@@ -167,6 +167,7 @@ for (const reset of ["epoch", "unknown"]) {
     const store = new MemoryStore();
     const { server, chat, socket } = await connected(t, { store });
     await tell(chat, socket, came(message(1, { rev: 100, message: "of the lost branch" })), came(message(2, { rev: 101 })));
+    chat.seen(PEER);
     await chat.send(PEER, "mine");
     const before = await socket.next("chat_message");
     let answer;
@@ -176,10 +177,11 @@ for (const reset of ["epoch", "unknown"]) {
     next.send(hello({ resumed: false, reset, cursor: "d0" }), live({ cursor: "d0" }), came(message(2, { rev: 9, message: "edited" }), { cursor: "d9" }), came(message(3, { rev: 10 }), { cursor: "d10" }));
     await eventually(() => answer);
     const done = until(chat, "reset");
-    answer({ body: { threads: [threadObject({ rev: 8, last_id: 2, last_message: message(2, { rev: 7 }) })], next: null, cursor: "d8", unread_total: 0 } });
+    answer({ body: { threads: [threadObject({ rev: 8, last_id: 2, unread: 1, last_message: message(2, { rev: 7 }) })], next: null, cursor: "d8", unread_total: 0 } });
     assert.equal((await done).reset, reset);
     await eventually(() => chat.messages(PEER).length === 3);
     assert.deepEqual(texts(chat, PEER), ["edited", "text 3", "mine"]);
+    assert.equal(chat.thread(PEER).unread, 2, "what was seen in the lost branch was another message");
     assert.equal((await next.next("chat_message")).client_ref, before.client_ref);
     await eventually(async () => (await store.load()).cursor === "d10", "the cursor of the last frame");
     assert.equal((await store.load()).messages.some(({ rev }) => rev >= 100), false);

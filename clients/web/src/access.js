@@ -6,24 +6,29 @@
 /** @typedef {{ id: string, word: string, name: string }} Person */
 /** `search`: the server has one. @typedef {{ token: string, user: Person, peer: Person, search: boolean }} Access */
 
-/** The key is missing, or is not that of the server as it runs now. */
-export class NoKey extends Error {
-  /** @param {boolean} wasShown */
-  constructor(wasShown) {
-    super("no key");
-    this.wasShown = wasShown;
+/** To ask again is of no use: what to say of it. @typedef {"noKey" | "wrongKey" | "noUser" | "refused"} Reason */
+
+export class NoAccess extends Error {
+  /** @param {Reason} reason */
+  constructor(reason) {
+    super(reason);
+    this.reason = reason;
   }
 }
 
+/** `wrongKey`: the server has started anew. `refused`: by what is before it. @type {Record<number, Reason>} */
+const REASONS = { 401: "refused", 403: "wrongKey", 404: "noUser" };
+
 const fragment = () => new URLSearchParams(location.hash.slice(1));
 
-/** Fails with NoKey, or as `fetch` does. @returns {Promise<Access>} */
+/** Fails with NoAccess, or as `fetch` does. @returns {Promise<Access>} */
 export async function access() {
   const key = fragment().get("key") ?? "";
   const word = fragment().get("user") ?? "alice";
-  if (!key) throw new NoKey(false);
+  if (!key) throw new NoAccess("noKey");
   const answer = await fetch(`token/${encodeURIComponent(word)}`, { method: "POST", headers: { "Demo-Key": key } });
-  if (answer.status === 403 || answer.status === 404) throw new NoKey(true);
+  const reason = REASONS[answer.status];
+  if (reason) throw new NoAccess(reason);
   if (!answer.ok) throw new Error(`${answer.status}`);
   return answer.json();
 }

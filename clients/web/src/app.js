@@ -17,7 +17,7 @@ export class App {
   constructor(chat, { user, peer, search }) {
     this.people = new People(chat, user, peer);
     this.status = new Status(chat, this.people);
-    const failed = (/** @type {unknown} */ error) => this.status.failed(error);
+    const failed = (/** @type {unknown} */ error, isAsked = false) => this.status.failed(error, isAsked);
     chat.on("error", ({ error }) => failed(error));
     this.list = new ConversationList(chat, this.people, (peerId) => this.open(peerId));
     this.search = new Search(chat, this.people, search, {

@@ -7,7 +7,7 @@ import { t } from "./language.js";
 /**
  * @typedef {object} Writer
  * @property {(text: string) => void} send
- * @property {(message: ShownMessage, text: string) => void} edit
+ * @property {(message: ShownMessage, text: string) => Promise<boolean>} edit gives whether it is changed
  * @property {(files: File[]) => void} attach
  * @property {(isTyping: boolean) => void} typing
  */
@@ -76,37 +76,58 @@ export class Composer {
     this.text.focus();
   }
 
-  /** It is gone: nothing is left to be changed. @param {number} id */
-  lost(id) {
-    if (this.#edited?.id === id) this.#stop();
+  /** It is gone, or all are: nothing is left to be changed. @param {number} [id] */
+  lost(id = this.#edited?.id) {
+    if (this.#edited && this.#edited.id === id) this.#stop();
+  }
+
+  /** It could not be sent: before what was written since. @param {string} text */
+  giveBack(text) {
+    const joined = [text, this.draft].filter(Boolean).join("\n");
+    if (this.#edited) this.#draft = joined;
+    else this.text.value = joined;
+    this.#fit();
   }
 
   #stop() {
+    const hadFocus = this.element.contains(document.activeElement) || document.activeElement === document.body;
     this.#show(null);
     this.text.value = this.#draft;
     this.#fit();
-    this.text.focus();
+    // An answer may come when the user is elsewhere.
+    if (hadFocus) this.text.focus();
   }
 
   /** @param {ShownMessage | null} message */
   #show(message) {
     this.#edited = message;
+    this.text.readOnly = false;
     this.banner.hidden = !message;
     set(this.send, "aria-label", t(message ? "save" : "send"));
   }
 
   #submit() {
     const text = this.text.value.trim();
-    if (!text) return;
+    if (!text || this.text.readOnly) return;
     if (this.#edited) {
-      if (text !== this.#edited.message) this.writer.edit(this.#edited, text);
-      this.#stop();
+      this.#save(this.#edited, text);
       return;
     }
     this.text.value = "";
     this.#fit();
     this.writer.send(text);
     this.text.focus();
+  }
+
+  /** It stays open until it is changed. @param {ShownMessage} message @param {string} text */
+  async #save(message, text) {
+    if (text === message.message) return this.#stop();
+    this.text.readOnly = true;
+    const isSaved = await this.writer.edit(message, text);
+    // The user may have gone on to something else.
+    if (this.#edited !== message) return;
+    this.text.readOnly = false;
+    if (isSaved) this.#stop();
   }
 
   #wrote() {

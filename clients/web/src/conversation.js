@@ -1,8 +1,9 @@
 /** A conversation: who it is with, its messages, and where one is written. */
 
 /** @import { ChatClient } from "../../typescript/src/client.js" */
-/** @import { ShownMessage } from "../../typescript/src/types.js" */
+/** @import { ShownMessage, ShownThread } from "../../typescript/src/types.js" */
 /** @import { People } from "./people.js" */
+import { randomUuid } from "../../typescript/src/platform.js";
 import { Attachments } from "./attachment.js";
 import { Composer } from "./composer.js";
 import { icon, make, say, set } from "./element.js";
@@ -23,11 +24,14 @@ export class Conversation {
   #isTyping = false;
   /** @type {import("../../typescript/src/types.js").Presence | null} */
   #presence = null;
+  /** Looked up once for all articles. @type {ShownThread | null} */
+  #thread = null;
+  #peerName = "";
 
   /**
    * @param {ChatClient} chat
    * @param {People} people
-   * @param {{ failed: (error: unknown) => void, back: () => void }} on
+   * @param {{ failed: (error: unknown, isAsked?: boolean) => void, back: () => void }} on `isAsked`: the user waits for it
    */
   constructor(chat, people, on) {
     this.chat = chat;
@@ -38,7 +42,7 @@ export class Conversation {
     this.menu = new Menu();
     this.composer = new Composer({
       send: (text) => this.#send(text),
-      edit: (message, text) => this.#try(chat.edit(message.id, text)),
+      edit: (message, text) => this.#told(chat.edit(message.id, text)),
       attach: (files) => this.#attach(files),
       typing: (isTyping) => chat.typing(this.peerId, isTyping),
     });
@@ -51,7 +55,7 @@ export class Conversation {
     this.newest = make("button", { type: "button", class: "round newest", hidden: true, onclick: () => this.#toEnd() }, icon("down"));
     this.list = new VirtualList(this.feed, this.room, {
       key: keyOf,
-      render: (message, element, index) => this.#article(message, element, index),
+      render: (message, element, index, items) => this.#article(message, element, index, items),
       moved: (at) => this.#moved(at),
     });
     const header = make("header", {}, this.back, make("div", {}, this.name, this.about));
@@ -68,8 +72,17 @@ export class Conversation {
       this.#timeline?.took(message);
     });
     chat.on("outbox", ({ peer_id }) => (peer_id ?? this.peerId) === this.peerId && this.#timeline?.refresh());
-    chat.on("thread", ({ thread }) => thread.peer_id === this.peerId && this.list.soon());
-    chat.on("reset", () => this.#timeline?.refresh());
+    chat.on("thread", ({ thread }) => {
+      if (thread.peer_id !== this.peerId) return;
+      this.#look();
+      this.list.soon();
+    });
+    chat.on("reset", ({ reset }) => {
+      // It may be another history, in which the same id is another message.
+      if (!["behind", "other_tab"].includes(reset)) this.composer.lost();
+      this.list.clear();
+      this.#timeline?.toEnd();
+    });
     // What could not be read yet is read now.
     chat.on("state", ({ state }) => state === "live" && this.list.soon());
     chat.on("typing", ({ peer_id, typing }) => {
@@ -116,7 +129,8 @@ export class Conversation {
 
   /** The language is another, or somebody is called otherwise. */
   localize() {
-    const name = this.people.nameOf(this.peerId);
+    this.#look();
+    const name = this.#peerName;
     say(this.name, name);
     set(this.back, "aria-label", t("back"));
     set(this.newest, "aria-label", t("newest"));
@@ -147,9 +161,15 @@ export class Conversation {
     this.note.hidden = !text;
   }
 
+  #look() {
+    this.#thread = this.chat.thread(this.peerId);
+    this.#peerName = this.people.nameOf(this.peerId);
+  }
+
   #show() {
     const timeline = this.#timeline;
     if (!timeline) return;
+    this.#look();
     const items = timeline.items();
     // A feed without an article is none.
     set(this.feed, "role", items.length ? "feed" : "group");
@@ -166,8 +186,9 @@ export class Conversation {
     this.newest.hidden = isAtEnd;
     this.#sayNote();
     // An answer that was no good is asked for again when the reader moves again.
-    if (start && !timeline.loading && this.chat.state === "live") timeline.older();
-    else if (end && !timeline.isAtEnd) timeline.newer();
+    const mayRead = this.chat.state === "live";
+    if (start && !timeline.isAtStart && mayRead) timeline.older();
+    if (end && !timeline.isAtEnd && mayRead) timeline.newer();
     if (isAtEnd) this.#seen();
   }
 
@@ -184,13 +205,12 @@ export class Conversation {
     this.feed.focus({ preventScroll: true });
   }
 
-  /** @param {ShownMessage} message @param {HTMLElement | null} element @param {number} index */
-  #article(message, element, index) {
-    const items = this.#timeline?.items() ?? [];
+  /** @param {ShownMessage} message @param {HTMLElement | null} element @param {number} index @param {ShownMessage[]} items */
+  #article(message, element, index, items) {
     const made = article(message, element, {
-      thread: this.chat.thread(this.peerId),
+      thread: this.#thread,
       peerId: this.peerId,
-      peerName: this.people.nameOf(this.peerId),
+      peerName: this.#peerName,
       ownName: this.people.own.name,
       previous: items[index - 1] ?? null,
       attachment: (message) => this.attachments.show(message),
@@ -207,43 +227,52 @@ export class Conversation {
     const { chat } = this;
     const ref = client_ref ?? "";
     if (status !== "sent") {
-      const discard = { text: t("discard"), act: () => this.#try(chat.discard(ref)) };
-      const retry = { text: t("retry"), act: () => this.#try(chat.retry(ref)) };
+      const discard = { text: t("discard"), act: () => this.#told(chat.discard(ref).then((isOut) => isOut && this.attachments.release(ref))) };
+      const retry = { text: t("retry"), act: () => this.#told(chat.retry(ref)) };
       return status === "failed" ? [retry, discard] : [discard];
     }
     const isOwn = sender_id !== this.peerId;
     /** @type {import("./menu.js").Action[]} */
-    const actions = [{ text: t("deleteMine"), act: () => this.#try(chat.delete(id, "me")) }];
-    if (isOwn && !deleted) actions.push({ text: t("deleteAll"), act: () => this.#try(chat.delete(id, "everyone")) });
+    const actions = [{ text: t("deleteMine"), act: () => this.#told(chat.delete(id, "me")) }];
+    if (isOwn && !deleted) actions.push({ text: t("deleteAll"), act: () => this.#told(chat.delete(id, "everyone")) });
     if (isOwn && !deleted && !attachment) actions.unshift({ text: t("edit"), act: () => this.composer.edit(message) });
     return actions;
   }
 
-  /** @param {string} text */
-  #send(text) {
+  /** To where what is sent is shown. */
+  #goToSent() {
     if (!this.#timeline?.isAtEnd) this.#timeline?.toEnd();
     this.list.toEnd();
-    this.#try(this.chat.send(this.peerId, text).then(({ sent }) => this.#later(sent)));
+  }
+
+  /** How it ends is shown at the message, which stays. @param {string} text */
+  async #send(text) {
+    const { peerId } = this;
+    this.#goToSent();
+    if (await this.#told(this.chat.send(peerId, text))) return;
+    // It was not even written down.
+    if (this.peerId === peerId) this.composer.giveBack(text);
+    else this.#drafts.set(peerId, [text, this.#drafts.get(peerId)].filter(Boolean).join("\n"));
   }
 
   /** @param {File[]} files */
   async #attach(files) {
-    this.list.toEnd();
+    // Another conversation may be open before the last is written down.
+    const { peerId } = this;
+    this.#goToSent();
     for (const file of files) {
-      const clientRef = crypto.randomUUID();
+      const clientRef = randomUuid();
       this.attachments.sending(clientRef, file);
-      await this.#try(this.chat.upload(this.peerId, file, { clientRef }).then(({ sent }) => this.#later(sent)));
+      if (!(await this.#told(this.chat.upload(peerId, file, { clientRef })))) this.attachments.release(clientRef);
     }
   }
 
-  /** It is shown at the message, which stays. @param {Promise<unknown>} sent */
-  #later(sent) {
-    sent.catch(() => {});
-  }
-
-  /** @param {Promise<unknown> | void} work */
-  #try(work) {
-    return Promise.resolve(work).catch(this.on.failed);
+  /** Gives whether it was done; who asked for it is told why not. @param {Promise<unknown>} work */
+  #told(work) {
+    return work.then(
+      () => true,
+      (error) => (this.on.failed(error, true), false),
+    );
   }
 
   /** From one message to the next, as in any feed. @param {KeyboardEvent} event */

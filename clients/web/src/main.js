@@ -3,7 +3,7 @@
 /** @import { Access } from "./access.js" */
 import { ChatClient } from "../../typescript/src/index.js";
 import { IndexedDbStore } from "../../typescript/src/store/indexeddb.js";
-import { NoKey, access } from "./access.js";
+import { NoAccess, access } from "./access.js";
 import { App } from "./app.js";
 import { say } from "./element.js";
 import { apply, t } from "./language.js";
@@ -25,8 +25,8 @@ async function enter() {
     try {
       return await access();
     } catch (error) {
-      if (error instanceof NoKey) {
-        tell(t(error.wasShown ? "wrongKey" : "noKey"));
+      if (error instanceof NoAccess) {
+        tell(error.reason === "refused" ? t("error", { reason: "401" }) : t(error.reason));
         return null;
       }
       tell(t("noServer"));
@@ -37,7 +37,7 @@ async function enter() {
 
 /** @param {unknown} error */
 function noToken(error) {
-  if (error instanceof NoKey) return null;
+  if (error instanceof NoAccess) return null;
   throw error;
 }
 

@@ -55,12 +55,20 @@ export class Status {
     document.title = unreadTotal ? `(${unreadTotal}) ${t("title")}` : t("title");
   }
 
-  /** @param {unknown} error */
-  failed(error) {
+  /** @param {unknown} error @param {boolean} [isAsked] the user waits for what failed */
+  failed(error, isAsked = false) {
     const { code = "", message = String(error) } = /** @type {{ code?: string, message?: string }} */ (error ?? {});
-    // The connection has a line of its own; a later word counts.
-    if (["no_answer", "superseded", "cancelled", "closed", "unavailable", "not_found"].includes(code)) return;
-    const known = /** @type {Record<string, string>} */ ({ too_late: t("tooLate"), message_too_large: t("tooLarge") });
+    // A later word counts.
+    if (["superseded", "cancelled", "closed"].includes(code)) return;
+    // The connection has a line of its own.
+    if (!isAsked && ["no_answer", "unavailable", "not_found"].includes(code)) return;
+    const known = /** @type {Record<string, string>} */ ({
+      too_late: t("tooLate"),
+      message_too_large: t("tooLarge"),
+      no_answer: t("noAnswer"),
+      unavailable: t("noAnswer"),
+      not_found: t("gone"),
+    });
     say(this.failure, known[code] ?? t("error", { reason: message }));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => say(this.failure, ""), SHOWN);

@@ -56,6 +56,9 @@ const en = {
   error: "That did not work: {reason}",
   tooLate: "It is too late for that.",
   tooLarge: "That is too large.",
+  noAnswer: "The server did not answer. Try again.",
+  gone: "That is no longer there.",
+  noUser: "There is no such user, or no demo any more. Open the address that the server printed when it started.",
 };
 
 /** @typedef {Exclude<keyof typeof en, "unread">} Key */
@@ -117,6 +120,9 @@ const de = {
   error: "Das hat nicht geklappt: {reason}",
   tooLate: "Dafür ist es zu spät.",
   tooLarge: "Das ist zu groß.",
+  noAnswer: "Der Server hat nicht geantwortet. Versuche es noch einmal.",
+  gone: "Das gibt es nicht mehr.",
+  noUser: "Diesen Benutzer gibt es nicht, oder keine Demo mehr. Öffne die Adresse, die der Server beim Start ausgegeben hat.",
 };
 
 /** @type {typeof en} */
@@ -176,6 +182,9 @@ const ar = {
   error: "لم ينجح ذلك: {reason}",
   tooLate: "فات الأوان لذلك.",
   tooLarge: "هذا كبير جدًا.",
+  noAnswer: "لم يجب الخادم. حاول مرة أخرى.",
+  gone: "لم يعد هذا موجودًا.",
+  noUser: "لا يوجد مستخدم كهذا، أو لم يعد هناك عرض تجريبي. افتح العنوان الذي طبعه الخادم عند بدء تشغيله.",
 };
 
 export const LANGUAGES = /** @type {const} */ ({ en, de, ar });

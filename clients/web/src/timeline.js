@@ -15,6 +15,9 @@ const PAUSE = 3_000;
 /** @param {Message} message @returns {ShownMessage} */
 const asSent = (message) => ({ ...message, status: "sent" });
 
+/** A state with a smaller `rev` is old, in whatever order they come. @template {Message} T @param {T | undefined} held @param {T} next */
+const newer = (held, next) => (held && held.rev > next.rev ? held : next);
+
 /** The same for a message of one's own before it is sent and after. @param {ShownMessage} message */
 export const keyOf = ({ client_ref, id }) => client_ref ?? `#${id}`;
 
@@ -29,6 +32,8 @@ export class Timeline {
   #resumes = 0;
   /** Counts moves: an answer from before one is of no use after it. */
   #era = 0;
+  /** What was told while a page was on its way, which may be older. @type {Map<number, Message>} */
+  #taken = new Map();
 
   /**
    * @param {ChatClient} chat
@@ -65,11 +70,11 @@ export class Timeline {
     return this.#window.find((message) => message.id === id) ?? null;
   }
 
-  /** To the newest messages, as the client holds them. */
+  /** To the newest messages, as the client holds them; nothing of what was shown stays. */
   toEnd() {
     this.#era++;
     this.loading = null;
-    this.#window = this.#newest();
+    this.#window = this.#newest().slice(-MOST);
     this.#isAtEnd = true;
     this.#isAtStart = false;
     this.changed();
@@ -80,15 +85,14 @@ export class Timeline {
   async around(id) {
     if (this.find(id)) return true;
     const era = ++this.#era;
-    this.loading = "around";
-    this.changed();
+    this.#begin("around");
     try {
       const [before, after] = await Promise.all([
         this.#read({ before: id + 1, limit: PAGE }),
         this.#read({ after: id, order: "oldest", limit: PAGE }),
       ]);
       if (era !== this.#era) return false;
-      this.#window = [...before.messages.reverse(), ...after.messages].map(asSent);
+      this.#window = this.#placed([...before.messages.reverse(), ...after.messages]);
       this.#isAtStart = before.next === null;
       this.#isAtEnd = after.next === null;
       this.#join();
@@ -106,9 +110,12 @@ export class Timeline {
     // Of a conversation that nobody has begun there is nothing.
     if (this.#isAtStart || !this.chat.thread(this.peerId)) return;
     return this.#extend("older", async () => {
-      const { messages, next } = await this.#read({ before: this.#window[0]?.id, limit: PAGE });
+      const first = this.#window[0]?.id;
+      const { messages, next } = await this.#read({ before: first, limit: PAGE });
       return () => {
-        this.#window = [...messages.reverse().map(asSent), ...this.#window];
+        // Its beginning was let go meanwhile, or is here only now: between would be a hole, or the same twice.
+        if (this.#window[0]?.id !== first) return;
+        this.#window = [...this.#placed(messages.reverse()), ...this.#window];
         this.#isAtStart = next === null;
         if (this.#window.length <= MOST) return;
         this.#window.length = MOST;
@@ -124,7 +131,7 @@ export class Timeline {
       const after = this.#window.at(-1)?.id ?? 0;
       const { messages, next } = await this.#read({ after, order: "oldest", limit: PAGE });
       return () => {
-        this.#window.push(...messages.map(asSent));
+        this.#window.push(...this.#placed(messages));
         this.#isAtEnd = next === null;
         this.#join();
         this.#trimStart();
@@ -134,8 +141,10 @@ export class Timeline {
 
   /** The client was told of a message. @param {Message} message */
   took(message) {
+    if (this.loading) this.#taken.set(message.id, newer(this.#taken.get(message.id), message));
     const at = this.#window.findIndex(({ id }) => id === message.id);
     if (at >= 0) {
+      if (this.#window[at].rev > message.rev) return;
       if (message.hidden) this.#window.splice(at, 1);
       else this.#window[at] = asSent(message);
     } else if (this.#isAtEnd) this.#merge();
@@ -152,8 +161,7 @@ export class Timeline {
   async #extend(way, read) {
     if (this.loading || performance.now() < this.#resumes) return;
     const era = this.#era;
-    this.loading = way;
-    this.changed();
+    this.#begin(way);
     try {
       const take = await read();
       if (era === this.#era) take();
@@ -163,6 +171,18 @@ export class Timeline {
     } finally {
       this.#done(era);
     }
+  }
+
+  /** @param {"older" | "newer" | "around"} way */
+  #begin(way) {
+    this.#taken.clear();
+    this.loading = way;
+    this.changed();
+  }
+
+  /** What a page has, as it is by now. @param {Message[]} messages */
+  #placed(messages) {
+    return messages.map((message) => newer(this.#taken.get(message.id), message)).filter(({ hidden }) => !hidden).map(asSent);
   }
 
   /** @param {number} era */
@@ -182,11 +202,17 @@ export class Timeline {
     return this.chat.messages(this.peerId).filter(({ status }) => status === "sent");
   }
 
-  /** The end of the window may have come to what the client holds. */
+  /**
+   * The end of the window may have come to what the client holds. It goes to the newest where a page is enough: behind more of
+   * them what is being read would be let go.
+   */
   #join() {
-    const [first] = this.#newest();
+    const newest = this.#newest();
     const last = this.#window.at(-1);
-    if (first && last && first.id <= last.id) this.#isAtEnd = true;
+    if (newest[0] && last && newest[0].id <= last.id) {
+      const behind = newest.filter(({ id }) => id > last.id);
+      this.#isAtEnd = behind.length <= PAGE;
+    }
     if (this.#isAtEnd) this.#merge();
   }
 

@@ -7,7 +7,7 @@
  * @template T
  * @typedef {object} View
  * @property {(item: T) => string} key
- * @property {(item: T, element: HTMLElement | null, index: number) => HTMLElement} render makes one, or brings the given one up to date
+ * @property {(item: T, element: HTMLElement | null, index: number, items: T[]) => HTMLElement} render makes one, or brings the given one up to date
  * @property {(at: { start: boolean, end: boolean, bottom: boolean }) => void} moved near which end it is, and whether at the very end
  */
 
@@ -244,7 +244,7 @@ export class VirtualList {
     for (const [key, index] of inOrder) {
       const item = this.#items[index];
       const shown = this.#shown.get(key);
-      const element = view.render(item, shown?.element ?? null, index);
+      const element = view.render(item, shown?.element ?? null, index, this.#items);
       if (element !== next) this.room.insertBefore(element, next);
       next = element.nextElementSibling;
       if (!shown) this.sizes.observe(element);

@@ -118,11 +118,11 @@ test("pictures and files", OPTIONS, async (t) => {
     const picture = page.getByRole("img", { name: "Picture pixel.png" });
     await picture.waitFor();
     await eventually(() => picture.evaluate((img) => img.complete && img.naturalWidth === 1), "the picture");
-    await page.getByRole("link", { name: "Open the file notes.txt" }).waitFor();
+    await page.getByRole("button", { name: "Open the file notes.txt" }).waitFor();
   }
   await message(alice, "notes.txt").getByText("Seen").waitFor();
   const downloading = bob.waitForEvent("download");
-  await bob.getByRole("link", { name: "Open the file notes.txt" }).click();
+  await bob.getByRole("button", { name: "Open the file notes.txt" }).click();
   const download = await downloading;
   assert.equal(download.suggestedFilename(), "notes.txt");
 });

@@ -87,6 +87,15 @@ async function assertAnswers(program, bot) {
     return thread.peer_seen_id >= id && thread;
   }, "that it was seen");
   assert.ok(peer_seen_id >= id);
+  // The text of another bot is not answered; one that the answer makes too long is, as far as it goes.
+  const { limits } = await program.get("/v2/me", ALICE);
+  const other = await send(program, ALICE, BOB, "You said: hello");
+  const { id: long } = await send(program, ALICE, BOB, "x" + "ü".repeat((limits.max_body_bytes - 1) / 2));
+  await bot.line(`answered ${long} with`);
+  const all = await program.history(ALICE, BOB);
+  const cut = all.at(-1);
+  assert.deepEqual([cut.reply_to, cut.message.startsWith("You said: xü"), cut.message.includes("\ufffd")], [long, true, false]);
+  assert.equal(all.filter(({ reply_to }) => reply_to === other.id).length, 0);
 }
 
 test("curl", needs(PROGRAM), async (t) => {
@@ -123,7 +132,7 @@ async function assertChats(t, program, address, list) {
   const open = async (user, peer) => {
     const page = await context.newPage();
     watch(t, page);
-    await page.goto(`${address}#${new URLSearchParams({ url: program.url, token: token(user), peer })}`);
+    await page.goto(`${address}#${new URLSearchParams({ url: program.url, token: token(user), user, peer })}`);
     await page.getByText("live", { exact: true }).waitFor();
     return page;
   };
@@ -155,13 +164,11 @@ test("hooks for React", needs(PROGRAM && CHROMIUM), async (t) => {
     jsx: "automatic",
     write: false,
     format: "esm",
-    define: { "process.env.NODE_ENV": '"development"' },
     nodePaths: [join(dirname(found("react/package.json")), "..")],
   });
-  const page = `<!doctype html><html lang="en"><meta charset="utf-8" /><title>Chat</title><div id="root"></div><script type="module" src="/main.js"></script></html>`;
-  const origin = await pages(t, { "/": page, "/index.html": page, "/main.js": outputFiles[0].text });
+  const origin = await pages(t, { "/examples/react/bundle.js": outputFiles[0].text });
   const program = await started(t, "--cors-allow-origin", origin);
-  await assertChats(t, program, `${origin}/index.html`, async (alice) => {
+  await assertChats(t, program, `${origin}/examples/react/index.html`, async (alice) => {
     await alice.getByRole("list", { name: "Conversations" }).getByRole("button").waitFor();
   });
 });

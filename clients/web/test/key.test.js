@@ -12,17 +12,17 @@ test("without the key of this start the page has no token, in each language", OP
   const demo = await Demo.open(t);
   const chromium = await browser(t);
   const page = demo.address.replace(/#.*/, "");
-  for (const [locale, missing, wrong] of [
-    ["en-US", "Open the address that the server printed", "The key of this address is no longer good"],
-    ["de-DE", "Öffne die Adresse, die der Server beim Start ausgegeben hat", "Der Schlüssel dieser Adresse gilt nicht mehr"],
-    ["ar-EG", "افتح العنوان الذي طبعه الخادم", "لم يعد مفتاح هذا العنوان صالحًا"],
-    ["fr-FR", "Open the address that the server printed", "The key of this address is no longer good"],
+  for (const [locale, missing, wrong, nobody] of [
+    ["en-US", "Open the address that the server printed", "The key of this address is no longer good", "There is no such user"],
+    ["de-DE", "Öffne die Adresse, die der Server beim Start ausgegeben hat", "Der Schlüssel dieser Adresse gilt nicht mehr", "Diesen Benutzer gibt es nicht"],
+    ["ar-EG", "افتح العنوان الذي طبعه الخادم", "لم يعد مفتاح هذا العنوان صالحًا", "لا يوجد مستخدم كهذا"],
+    ["fr-FR", "Open the address that the server printed", "The key of this address is no longer good", "There is no such user"],
   ]) {
     for (const [fragment, text] of [
       ["", missing],
       ["#user=bob", missing],
       ["#key=0123456789abcdef0123456789abcdef", wrong],
-      [`#key=${demo.key}&user=carol`, wrong],
+      [`#key=${demo.key}&user=carol`, nobody],
     ]) {
       const opened = await window(t, chromium, page + fragment, { locale });
       await opened.getByText(text).waitFor();

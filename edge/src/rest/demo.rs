@@ -62,7 +62,7 @@ pub(super) fn router() -> Router<Edge> {
     let refused = Arc::new(Notice::default());
     Router::new()
         .route("/demo", get(page_with_slash))
-        .route("/demo/", get(|headers: HeaderMap| file(Path(PAGE.to_owned()), headers)))
+        .route("/demo/", get(|headers: HeaderMap| async move { answer(PAGE, &headers) }))
         .route("/demo/{*path}", get(file))
         .layer(CompressionLayer::new())
         .route(
@@ -82,7 +82,15 @@ async fn page_with_slash() -> Response {
 }
 
 async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result<Response, PublicError> {
-    let file = files::find(&path).ok_or_else(PublicError::not_found)?;
+    // What the page names is relative to `/demo/`.
+    if path == PAGE {
+        return Err(PublicError::not_found());
+    }
+    answer(&path, &headers)
+}
+
+fn answer(path: &str, headers: &HeaderMap) -> Result<Response, PublicError> {
+    let file = files::find(path).ok_or_else(PublicError::not_found)?;
     let tag = files::TAG.as_str();
     let is_held = headers.get(header::IF_NONE_MATCH).is_some_and(|held| held == tag);
     let mut response = Response::new(if is_held { Body::empty() } else { file.content.into() });

@@ -128,7 +128,14 @@ async fn the_page_lets_nothing_in_and_is_not_kept_without_a_question() {
     let without_slash = edge.get("/demo", &[]).await;
     assert_eq!(without_slash.status, 308);
     assert_eq!(without_slash.headers["location"], "demo/");
-    for path in ["/demo/web/nothing.js", "/demo/web", "/demo/../Cargo.toml", "/demo/web/%2e%2e/"] {
+    for path in [
+        "/demo/web/nothing.js",
+        "/demo/web",
+        "/demo/../Cargo.toml",
+        "/demo/web/%2e%2e/",
+        // Only as `/demo/`, to which what it names is relative.
+        "/demo/web/index.html",
+    ] {
         edge.get(path, &[]).await.assert_refused(404, "Not found");
     }
 }
