@@ -3,7 +3,7 @@
 use std::{env, process::Command};
 
 use netrox_harness::{
-    process::{bound_to_its_test, program, run_command},
+    process::{bound_to_its_test, program, run_to_end},
     run_test,
 };
 
@@ -16,7 +16,7 @@ async fn run_suite(suite: &str) {
     command.args(arguments).arg(interpreter);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/python/tests/run.py"));
     command.arg(suite).env("NETROX_CHAT_TEST_PROGRAM", program());
-    let ended = run_command(command).await;
+    let ended = run_to_end(command).await;
     assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
 }
 

@@ -3,7 +3,7 @@
 use std::{env, ffi::OsString, path::Path, process::Command};
 
 use netrox_harness::{
-    process::{bound_to_its_test, program, run_command},
+    process::{bound_to_its_test, program, run_to_end},
     run_test,
 };
 
@@ -52,7 +52,7 @@ async fn run_files(names: &[&str]) {
     if env::var_os("NETROX_CHAT_TEST_CUTS").is_none() {
         command.env("NETROX_CHAT_TEST_CUTS", CUTS);
     }
-    let ended = run_command(command).await;
+    let ended = run_to_end(command).await;
     assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
 }
 

@@ -3,7 +3,7 @@
 use std::{env, ffi::OsString, path::Path, process::Command};
 
 use netrox_harness::{
-    process::{bound_to_its_test, program, run_command},
+    process::{bound_to_its_test, program, run_to_end},
     run_test,
 };
 
@@ -108,7 +108,7 @@ async fn run_file(name: &str, pattern: &str) {
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/web"));
     command.env("NODE_PATH", variable("NETROX_CHAT_TEST_WEB"));
     command.env("NETROX_CHAT_TEST_PROGRAM", program());
-    let ended = run_command(command).await;
+    let ended = run_to_end(command).await;
     assert!(ended.status.success(), "{}\n{}", ended.stdout, ended.stderr);
     // A pattern that fits nothing is no success.
     assert!(!ended.stdout.contains("pass 0\n"), "{}", ended.stdout);

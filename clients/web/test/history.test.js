@@ -8,6 +8,8 @@ import { CHROMIUM, browser, eventually, message, watch, write } from "./tools/wi
 
 /** Messages; all of it is 100,000. */
 const COUNT = Number(process.env.NETROX_CHAT_TEST_HISTORY ?? 4_000);
+/** On a machine of its own: how long work takes is looked at then alone. */
+const IS_MEASURED = process.env.NETROX_CHAT_TEST_HISTORY !== undefined;
 const OPTIONS = { skip: PROGRAM && CHROMIUM ? false : "needs a program and Chromium", timeout: 900_000 };
 /** Of a page with all that was collected: bytes. */
 const HEAP = 100 * 2 ** 20;
@@ -71,7 +73,7 @@ test(`a history of ${COUNT} messages`, OPTIONS, async (t) => {
   await page.goto(demo.address);
   await message(page, `message ${COUNT}`).waitFor();
   const session = await context.newCDPSession(page);
-  await assertMeasures(session, page);
+  if (IS_MEASURED) await assertMeasures(session, page);
   const end = await tasks(session);
 
   // To the first, as fast as it comes.
@@ -93,7 +95,8 @@ test(`a history of ${COUNT} messages`, OPTIONS, async (t) => {
 
   const took = await end();
   t.diagnostic(`the longest of ${took.length} tasks: ${took.slice(0, 5).map((ms) => ms.toFixed(1))} ms`);
-  assert.ok(took.length > 1_000 && took[0] <= TASK, `${took.slice(0, 20)}`);
+  assert.ok(took.length > 1_000, `${took.length}`);
+  if (IS_MEASURED) assert.ok(took[0] <= TASK, `${took.slice(0, 20)}`);
   await session.send("HeapProfiler.collectGarbage");
   const { usedSize } = await session.send("Runtime.getHeapUsage");
   t.diagnostic(`heap: ${(usedSize / 2 ** 20).toFixed(1)} MiB`);
@@ -112,15 +115,13 @@ test(`a history of ${COUNT} messages`, OPTIONS, async (t) => {
   // Forward again, without a hole.
   const forward = await page.getByRole("feed").evaluate(async (feed) => {
     const numbers = new Set();
-    const end = performance.now() + 20_000;
-    while (numbers.size < 1_500 && performance.now() < end) {
+    while (numbers.size < 1_500) {
       feed.scrollTop += 400;
       await new Promise((resolve) => requestAnimationFrame(resolve));
       for (const article of feed.querySelectorAll("article")) numbers.add(Number(article.querySelector(".text").textContent.split(" ")[1]));
     }
     return [...numbers].sort((one, other) => one - other);
   });
-  assert.ok(forward.length > 1_000, `${forward.length}`);
   assertWhole(forward);
   await page.getByRole("button", { name: "To the newest messages" }).click();
   await message(page, "something new").waitFor();

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, kill_process};
@@ -20,6 +20,9 @@ pub use rustix::process::Signal;
 
 /// What asks the program to drain.
 pub const TERMINATE: Signal = Signal::TERM;
+
+/// How often it is looked whether a command has ended.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The program under test: the one Cargo built for the running test.
 pub fn program() -> PathBuf {
@@ -83,15 +86,22 @@ pub async fn run(
 }
 
 /// Runs a command to its end, which must come within [`crate::PATIENCE`].
-pub async fn run_command(mut command: Command) -> Ended {
+pub async fn run_command(command: Command) -> Ended {
+    within("the end of the program", run_to_end(command)).await
+}
+
+/// Runs a command to its end, for as long as a test may take: tests in another language, many in one.
+pub async fn run_to_end(mut command: Command) -> Ended {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = KillOnDrop(command.spawn().expect("start the program"));
     let stdout = read_all(child.0.stdout.take());
     let stderr = read_all(child.0.stderr.take());
-    let status = eventually("the end of the program", || {
-        std::future::ready(child.0.try_wait().expect("wait for the program"))
-    })
-    .await;
+    let status = loop {
+        if let Some(status) = child.0.try_wait().expect("wait for the program") {
+            break status;
+        }
+        tokio::time::sleep(POLL).await;
+    };
     Ended {
         status,
         stdout: stdout.join().expect("read stdout"),
