@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { dirname, extname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { found, load } from "../../typescript/test/tools/packages.js";
+import { serve } from "../../typescript/test/tools/pages.js";
 import { PROGRAM, token } from "../../typescript/test/tools/program.js";
 import { ALICE, BOB, Demo } from "./tools/demo.js";
 import { CHROMIUM, browser, eventually, watch } from "./tools/windows.js";
@@ -18,29 +18,8 @@ const PYTHON = process.env.NETROX_CHAT_TEST_PYTHON;
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const needs = (what) => ({ skip: what ? false : "needs a program, and what runs it", timeout: 120_000 });
 
-const TYPES = { ".html": "text/html", ".js": "text/javascript" };
-
 /** Serves the repository, and what is `made` in place of a file. */
-async function pages(t, made = {}) {
-  const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, "http://page");
-    try {
-      const content = made[pathname] ?? (await readFile(join(ROOT, pathname)));
-      response.writeHead(200, { "Content-Type": TYPES[extname(pathname)] ?? "text/plain" });
-      response.end(content);
-    } catch {
-      response.writeHead(404);
-      response.end();
-    }
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${server.address().port}`;
-}
+const pages = (t, made = {}) => serve(t, (path) => made[path] ?? readFile(join(ROOT, path)));
 
 /** Both are users from here on. */
 async function started(t, ...flags) {

@@ -3,9 +3,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { serve } from "./pages.js";
 
 export const CHROMIUM = process.env.NETROX_CHAT_TEST_CHROMIUM;
 
@@ -26,31 +26,9 @@ const flags = (profile) => [
   "about:blank",
 ];
 
-/** Serves an empty page, and the modules of `src/`. */
-async function served(t) {
-  const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, "http://page");
-    if (!pathname.startsWith("/src/")) {
-      response.writeHead(200, { "Content-Type": "text/html" });
-      return response.end("<!doctype html><title>chat</title>");
-    }
-    try {
-      const text = await readFile(new URL(`../..${pathname}`, import.meta.url));
-      response.writeHead(200, { "Content-Type": "text/javascript" });
-      response.end(text);
-    } catch {
-      response.writeHead(404);
-      response.end();
-    }
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${server.address().port}`;
-}
+/** Serves the modules of `src/`, and an empty page. */
+const served = (t) =>
+  serve(t, (path) => (path.startsWith("/src/") ? readFile(new URL(`../..${path}`, import.meta.url)) : "<!doctype html><title>chat</title>"));
 
 /** Gives what opens a tab. */
 export async function browser(t) {
