@@ -44,6 +44,18 @@ async fn json(socket: &mut Socket) -> Value {
     }
 }
 
+/// What comes before its close, and the code of that.
+async fn until_closed(socket: &mut Socket) -> (Vec<Value>, u16) {
+    let mut told = Vec::new();
+    loop {
+        match frame(socket).await {
+            Message::Text(text) => told.push(serde_json::from_str(&text).expect("JSON")),
+            Message::Ping(_) => {}
+            end => return (told, close_code(end)),
+        }
+    }
+}
+
 #[track_caller]
 fn close_code(message: Message) -> u16 {
     match message {
@@ -219,14 +231,12 @@ async fn what_is_away_or_full_stays_a_status() {
 async fn a_token_that_expires_closes_with_a_code_of_its_own() {
     let config = Config { close_on_token_expiry: true, ..config(Limits::default()) };
     let edge = StubEdge::with(config).await;
-    // Good for the rest of the leeway.
-    let mut socket = edge.second(&format!("token={}", token(BOB, -9))).await.expect("a session");
+    // Good for the rest of the leeway, that a slow machine may need.
+    let mut socket = edge.second(&format!("token={}", token(BOB, -6))).await.expect("a session");
     assert_eq!(json(&mut socket).await["action"], "hello");
-    let mut told = [json(&mut socket).await, json(&mut socket).await];
-    told.sort_by_key(|frame| frame["action"].to_string());
-    assert_eq!(told[0]["action"], "live");
-    assert_eq!(told[1], json!({"action": "token_expiring", "in_s": 0}));
-    assert_eq!(close_code(frame(&mut socket).await), 4401);
+    let (told, code) = until_closed(&mut socket).await;
+    assert!(told.contains(&json!({"action": "token_expiring", "in_s": 0})), "{told:?}");
+    assert_eq!(code, 4401);
 }
 
 #[tokio::test]
