@@ -12,10 +12,9 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    change::Typing,
     command::{Block, Deletion, Edit, Mark, MarkKind, NewMessage, parse},
     committer::{Committer, Dispatched, Marked, Stored},
-    delivery::{Delivery, audience::Standing},
+    delivery::Delivery,
     error::Error,
     feed_lookup::FeedLookup,
     metrics::Streams,
@@ -35,6 +34,7 @@ mod presence;
 mod search;
 mod subscribe;
 mod thread_page;
+mod typing;
 
 pub(crate) use self::list::MessageList;
 use self::list::{ThreadList, Viewer};
@@ -158,17 +158,17 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::SetTypingRequest>,
     ) -> Result<Response<v1::SetTypingResponse>, Status> {
-        let v1::SetTypingRequest { user_id, peer_id, typing } = request.into_inner();
-        let from = parse::user_id("user_id", &user_id)?;
-        let to = parse::user_id("peer_id", &peer_id)?;
-        if from == to {
-            return Err(Error::UserUnknown.into());
-        }
-        match self.delivery.typing(&self.store, Typing { from, to, typing }).await? {
-            Standing::Told | Standing::NotTold => Ok(Response::new(v1::SetTypingResponse {})),
-            Standing::PeerUnknown | Standing::UserUnknown => Err(Error::UserUnknown.into()),
-            Standing::UserDeleted => Err(Error::UserDeleted.into()),
-        }
+        typing::set(&self.delivery, &self.store, &request.into_inner()).await?;
+        Ok(Response::new(v1::SetTypingResponse {}))
+    }
+
+    async fn batch_set_typing(
+        &self,
+        request: Request<v1::BatchSetTypingRequest>,
+    ) -> Result<Response<v1::BatchSetTypingResponse>, Status> {
+        let requests = request.into_inner().requests;
+        let results = typing::set_all(&self.delivery, &self.store, requests).await?;
+        Ok(Response::new(v1::BatchSetTypingResponse { results }))
     }
 
     async fn set_presence(

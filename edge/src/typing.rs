@@ -1,26 +1,28 @@
 //! Who types to whom (PROTOCOL-2 sections 3 and 6): one state for each user and peer, whatever device says it.
 //!
-//! What is said goes to the core by calls of its own, so many at a time, and never by the pipeline of sends. Of one user and peer one
-//! is under way at a time, and no more a second than the rate allows. What is said meanwhile waits, and the last word takes the
-//! place of those before it: it is always told, unless the core is away for longer than anybody types.
+//! What is said goes to the core by calls of its own, and never by the pipeline of sends. It is gathered for a moment, and told by
+//! one call: to wake all who have a part in it costs more than what they do for one word. Of one user and peer one word is under
+//! way at a time, and no more a second than the rate allows. What is said meanwhile waits, and the last word takes the place of
+//! those before it: it is always told, unless the core is away for longer than anybody types.
+//!
+//! * [`pairs`]: what was said, and not told yet.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use netrox_proto::{
-    ids::UserId,
     request_id::RequestId,
-    v1::{ErrorReason, Failure, SetTypingRequest},
+    v1::{BatchSetTypingRequest, ErrorReason, Failure, SetTypingRequest, SetTypingResult},
 };
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tonic::{Code, Status};
 
+use self::pairs::{Pair, Pairs, Words};
 use crate::{
     core_client::CoreClient,
     limits::Limiter,
@@ -29,18 +31,20 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Words of one user to one peer, of all users of the edge; beyond it they are refused.
-const MAX_PAIRS: usize = 16_384;
+mod pairs;
+
+/// How often what was said is told. Nobody sees the difference.
+const GATHER: Duration = Duration::from_millis(100);
+/// The same while the edge drains.
+const GATHER_LAST: Duration = Duration::from_millis(10);
+/// Words in a call, as many as a core takes.
+const MAX_WORDS: usize = 1_000;
 /// Calls at a time.
-const MAX_CALLS: usize = 64;
+const MAX_CALLS: usize = 8;
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Words are told together, so often: to wake all who have a part in it costs more than what they do for one.
-const GATHER: Duration = Duration::from_millis(20);
 /// How long a word is tried to be told. Nobody is seen typing for longer than 6 seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(250);
-/// For how long somebody types who does not say so again.
-const TYPING_FOR: Duration = Duration::from_secs(6);
 
 /// What became of a word, or of the one that took its place.
 pub(crate) type Said = Result<(), Failure>;
@@ -55,81 +59,11 @@ struct Shared {
     revocations: Arc<Revocations>,
     tasks: Tasks,
     metrics: SignalMetrics,
-    calls: Semaphore,
-    created_at: Instant,
-    waiting: Mutex<HashMap<Pair, Waiting>>,
-}
-
-/// Who types, and to whom.
-type Pair = (UserId, UserId);
-
-/// There as long as a task sees to a pair.
-#[derive(Default)]
-struct Waiting(Option<Words>);
-
-/// What was said since the last call.
-struct Words {
-    typing: bool,
-    /// Of who said the last of them.
-    token: TokenMark,
-    since: Instant,
-    /// When the last of them was said.
-    last: Instant,
-    said: Vec<oneshot::Sender<Said>>,
-}
-
-impl Waiting {
-    fn add(&mut self, typing: bool, token: TokenMark, said: Option<oneshot::Sender<Said>>) {
-        let words = self.0.get_or_insert_with(|| Words {
-            typing,
-            token,
-            since: Instant::now(),
-            last: Instant::now(),
-            said: Vec::new(),
-        });
-        (words.typing, words.token, words.last) = (typing, token, Instant::now());
-        // Who has left does not wait any more.
-        words.said.retain(|said| !said.is_closed());
-        words.said.extend(said);
-    }
-
-    /// The user has written meanwhile, which says that they type no more.
-    fn wrote(&mut self) {
-        if let Some(words) = self.0.take_if(|words| words.typing) {
-            words.end(&Ok(()));
-        }
-    }
-
-    /// Keeps what could not be told, unless there is something newer to be told in its place.
-    fn give_back(&mut self, words: Words) {
-        match &mut self.0 {
-            Some(newer) => {
-                newer.said.extend(words.said);
-                newer.since = newer.since.min(words.since);
-            }
-            none => *none = Some(words),
-        }
-    }
-}
-
-impl Words {
-    /// Tells those who wait what became of it.
-    fn end(self, said: &Said) {
-        for one in self.said {
-            // Whoever left does not want to know.
-            let _ = one.send(said.clone());
-        }
-    }
+    calls: Arc<Semaphore>,
+    pairs: Mutex<Pairs>,
 }
 
 impl Typists {
-    /// A user writes to a peer.
-    pub(crate) fn wrote(&self, pair: Pair) {
-        if let Some(waiting) = self.0.waiting().get_mut(&pair) {
-            waiting.wrote();
-        }
-    }
-
     pub(crate) fn new(
         core: &CoreClient,
         limiter: &Arc<Limiter>,
@@ -143,10 +77,14 @@ impl Typists {
             revocations: Arc::clone(revocations),
             tasks: tasks.clone(),
             metrics,
-            calls: Semaphore::new(MAX_CALLS),
-            created_at: Instant::now(),
-            waiting: Mutex::default(),
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
+            pairs: Mutex::default(),
         }))
+    }
+
+    /// A user writes to a peer.
+    pub(crate) fn wrote(&self, pair: Pair) {
+        self.0.pairs().wrote(pair);
     }
 
     /// Takes a word. What is given tells what became of it, if that `is_awaited`.
@@ -157,119 +95,120 @@ impl Typists {
         token: TokenMark,
         is_awaited: bool,
     ) -> Option<oneshot::Receiver<Said>> {
-        let (sender, receiver) = oneshot::channel();
-        let (sender, receiver) =
-            if is_awaited { (Some(sender), Some(receiver)) } else { (None, None) };
-        let mut waiting = self.0.waiting();
-        if let Some(waiting) = waiting.get_mut(&pair) {
-            waiting.add(typing, token, sender);
-            return receiver;
-        }
-        if waiting.len() >= MAX_PAIRS {
-            drop(waiting);
+        let (sender, receiver) = is_awaited.then(oneshot::channel).unzip();
+        let mut pairs = self.0.pairs();
+        if let Err(sender) = pairs.add(pair, typing, token, sender) {
+            drop(pairs);
             self.0.metrics.shed(ShedSignal::Typing);
-            if let Some(sender) = sender {
-                // Whoever left does not want to know.
-                let _ = sender.send(Err(Failure::new(ErrorReason::Overloaded, "too many type")));
-            }
+            pairs::refuse(sender);
             return receiver;
         }
-        waiting.entry(pair).or_default().add(typing, token, sender);
-        drop(waiting);
-        let shared = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move { shared.see_to(pair).await });
+        if !std::mem::replace(&mut pairs.are_seen_to, true) {
+            drop(pairs);
+            let shared = Arc::clone(&self.0);
+            self.0.tasks.spawn(async move { shared.see_to_all().await });
+        }
         receiver
     }
 }
 
 impl Shared {
     /// A few instructions that do not panic.
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Pair, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells what is said until nothing is.
-    async fn see_to(&self, pair: Pair) {
-        let mut is_repeated = false;
-        while self.has_more(pair) {
-            let allowed = if is_repeated { None } else { self.limiter.typing(pair.0, pair.1) };
-            let due = self.gathered_at(allowed);
+    async fn see_to_all(self: &Arc<Self>) {
+        let mut next = Instant::now() + GATHER;
+        loop {
             // Once the drain begins there is no time left to wait.
-            self.tasks.draining().run_until_cancelled(sleep_until(due)).await;
-            // It is never closed. What is said until then is part of it.
-            let turn = self.calls.acquire().await;
-            // Nothing any more where the user has written meanwhile.
-            let Some(words) = self.take(pair) else { continue };
-            if words.typing && words.last.elapsed() >= TYPING_FOR {
-                words.end(&Ok(()));
-                continue;
-            }
-            let result = self.tell(pair, &words).await;
-            let is_over = words.since.elapsed() >= PATIENCE || self.tasks.draining().is_cancelled();
-            match result {
-                Err(failure) if is_passing(&failure) && !is_over => {
-                    if let Some(waiting) = self.waiting().get_mut(&pair) {
-                        waiting.give_back(words);
-                    }
-                    drop(turn);
-                    sleep(RETRY).await;
-                    is_repeated = true;
+            self.tasks.draining().run_until_cancelled(sleep_until(next)).await;
+            let is_draining = self.tasks.draining().is_cancelled();
+            while let Ok(place) = Arc::clone(&self.calls).try_acquire_owned() {
+                let due = |(user, peer)| self.limiter.typing(user, peer);
+                let words = self.pairs().take(MAX_WORDS, is_draining, due);
+                if words.is_empty() {
+                    break;
                 }
-                result => {
-                    if result.as_ref().is_err_and(is_passing) {
-                        self.metrics.shed(ShedSignal::Typing);
-                    }
-                    words.end(&result);
-                    is_repeated = false;
+                let shared = Arc::clone(self);
+                self.tasks.spawn(async move { shared.tell(words, place).await });
+            }
+            if self.pairs().is_over() {
+                return;
+            }
+            if is_draining {
+                sleep(GATHER_LAST).await;
+            }
+            next = Instant::now() + GATHER;
+        }
+    }
+
+    async fn tell(&self, words: Vec<(Pair, Words)>, _place: OwnedSemaphorePermit) {
+        let are_known = timeout(CALL_TIMEOUT, self.revocations.known()).await.is_ok();
+        let is_good =
+            |((user, _), words): &(Pair, Words)| !self.revocations.mean(*user, &words.token);
+        let (words, doubtful): (Vec<_>, Vec<_>) =
+            words.into_iter().partition(|said| are_known && is_good(said));
+        for (pair, words) in doubtful {
+            let result = Err(late("it is not known whether the token was taken away"));
+            self.settle(pair, words, result);
+        }
+        let requests: Vec<_> = words.iter().map(request).collect();
+        if requests.is_empty() {
+            return;
+        }
+        match self.call(requests).await {
+            Ok(results) => {
+                let results = results.into_iter().map(|SetTypingResult { failure }| failure);
+                // A core answers each.
+                let results = results.map(|failure| failure.map_or(Ok(()), Err));
+                let rest = std::iter::repeat_with(|| Err(late("the core did not answer")));
+                for ((pair, words), result) in words.into_iter().zip(results.chain(rest)) {
+                    self.settle(pair, words, result);
+                }
+            }
+            Err(failure) => {
+                for (pair, words) in words {
+                    self.settle(pair, words, Err(failure.clone()));
                 }
             }
         }
     }
 
-    /// When words are told next, from a time on.
-    fn gathered_at(&self, from: Option<Instant>) -> Instant {
-        let from = from.unwrap_or_else(Instant::now);
-        let into = from.saturating_duration_since(self.created_at).as_nanos() % GATHER.as_nanos();
-        from + GATHER.saturating_sub(Duration::from_nanos(into.try_into().unwrap_or_default()))
-    }
-
-    /// Whether anything was said; if not, nobody sees to the pair any more.
-    fn has_more(&self, pair: Pair) -> bool {
-        let mut waiting = self.waiting();
-        let has_more = waiting.get(&pair).is_some_and(|waiting| waiting.0.is_some());
-        if !has_more {
-            waiting.remove(&pair);
-        }
-        if waiting.is_empty() {
-            *waiting = HashMap::new();
-        }
-        has_more
-    }
-
-    /// All that was said.
-    fn take(&self, pair: Pair) -> Option<Words> {
-        self.waiting().get_mut(&pair)?.0.take()
-    }
-
-    async fn tell(&self, (user, peer): Pair, words: &Words) -> Said {
-        let late = |what| Failure::new(ErrorReason::StoreUnavailable, what);
-        let known = timeout(CALL_TIMEOUT, self.revocations.known()).await;
-        if known.is_err() || self.revocations.mean(user, &words.token) {
-            return Err(late("it is not known whether the token was taken away"));
-        }
-        let request = SetTypingRequest {
-            user_id: user.to_string(),
-            peer_id: peer.to_string(),
-            typing: words.typing,
-        };
+    async fn call(&self, requests: Vec<SetTypingRequest>) -> Result<Vec<SetTypingResult>, Failure> {
         let mut chat = self.core.chat.clone();
-        let call = RequestId::draw().scope(async move { chat.set_typing(request).await });
+        let request = BatchSetTypingRequest { requests };
+        let call = RequestId::draw().scope(async move { chat.batch_set_typing(request).await });
         match timeout(CALL_TIMEOUT, Box::pin(call)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(response)) => Ok(response.into_inner().results),
             Ok(Err(status)) => Err(refused(&status)),
             Err(_) => Err(late("the core did not answer in time")),
         }
     }
+
+    fn settle(&self, pair: Pair, words: Words, result: Said) {
+        let is_passing = result.as_ref().is_err_and(is_passing);
+        let is_over = words.since.elapsed() >= PATIENCE || self.tasks.draining().is_cancelled();
+        if is_passing && !is_over {
+            self.pairs().give_back(pair, words, Instant::now() + RETRY);
+            return;
+        }
+        if is_passing {
+            self.metrics.shed(ShedSignal::Typing);
+        }
+        self.pairs().end(pair, words, &result);
+    }
+}
+
+fn request(((user, peer), words): &(Pair, Words)) -> SetTypingRequest {
+    let (user_id, peer_id) = (user.to_string(), peer.to_string());
+    SetTypingRequest { user_id, peer_id, typing: words.typing }
+}
+
+/// Another core, or the same a moment later, may take it.
+fn late(what: &'static str) -> Failure {
+    Failure::new(ErrorReason::StoreUnavailable, what)
 }
 
 /// Why a core refuses something of signals: one of before does not know the call, and another may.

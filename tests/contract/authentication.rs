@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use netrox_harness::{eventually, settings::SERVICE_TOKEN, within};
 use netrox_proto::v1::{
-    BlockUserRequest, CreateTicketRequest, DeleteMessageRequest, DeleteUserRequest,
-    DispatchAttachmentRequest, DownloadAttachmentRequest, EditMessageRequest, EndSessionsRequest,
-    EnsureUserRequest, ExportUserRequest, GetAttachmentRequest, GetMessageRequest,
-    GetPresenceRequest, GetSendRequest, GetThreadRequest, GetUserRecordRequest, GetUsersRequest,
-    ListBlocksRequest, ListMessagesRequest, ListSessionsRequest, ListThreadsRequest,
-    ListUsersRequest, MarkDeliveredRequest, MarkSeenRequest, RedeemTicketRequest,
-    RevokeTokensRequest, SearchMessagesRequest, SendMessageRequest, SetPresenceRequest,
-    SetTypingRequest, SubscribeRequest, TapUserRequest, UnblockUserRequest, UpsertUsersRequest,
-    WatchPresenceRequest, admin_service_client::AdminServiceClient,
+    BatchSetTypingRequest, BlockUserRequest, CreateTicketRequest, DeleteMessageRequest,
+    DeleteUserRequest, DispatchAttachmentRequest, DownloadAttachmentRequest, EditMessageRequest,
+    EndSessionsRequest, EnsureUserRequest, ExportUserRequest, GetAttachmentRequest,
+    GetMessageRequest, GetPresenceRequest, GetSendRequest, GetThreadRequest, GetUserRecordRequest,
+    GetUsersRequest, ListBlocksRequest, ListMessagesRequest, ListSessionsRequest,
+    ListThreadsRequest, ListUsersRequest, MarkDeliveredRequest, MarkSeenRequest,
+    RedeemTicketRequest, RevokeTokensRequest, SearchMessagesRequest, SendMessageRequest,
+    SetPresenceRequest, SetTypingRequest, SubscribeRequest, TapUserRequest, UnblockUserRequest,
+    UpsertUsersRequest, WatchPresenceRequest, admin_service_client::AdminServiceClient,
     attachment_service_client::AttachmentServiceClient, chat_service_client::ChatServiceClient,
     directory_service_client::DirectoryServiceClient, session_service_client::SessionServiceClient,
 };
@@ -77,6 +77,10 @@ pub(crate) async fn call_all(
         ("BlockUser", done(unit(chat.block_user(BlockUserRequest::default()).await))),
         ("UnblockUser", done(unit(chat.unblock_user(UnblockUserRequest::default()).await))),
         ("SetTyping", done(unit(chat.set_typing(SetTypingRequest::default()).await))),
+        (
+            "BatchSetTyping",
+            done(unit(chat.batch_set_typing(BatchSetTypingRequest::default()).await)),
+        ),
         ("SetPresence", done(unit(chat.set_presence(SetPresenceRequest::default()).await))),
         ("GetPresence", done(unit(chat.get_presence(GetPresenceRequest::default()).await))),
         (
@@ -171,9 +175,9 @@ async fn every_method_answers_with_the_credential() {
     assert_eq!(called, crate::released::method_names());
     for (method, answer) in answers {
         match answer {
-            // A pipeline or a report of nothing ends well, and a list begins; no other request makes sense without content.
+            // A pipeline, a batch or a report of nothing ends well, and a list begins; no other request makes sense without content.
             Ok(()) => assert!(
-                ["SendMessages", "ReportSockets", "ListUsers"].contains(&method),
+                ["SendMessages", "BatchSetTyping", "ReportSockets", "ListUsers"].contains(&method),
                 "{method}"
             ),
             Err(status) => {

@@ -24,8 +24,8 @@ const SCOPES: [&str; 5] = ["send", "read", "directory", "admin", "edge"];
 fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "SendMessage" | "SendMessages" | "EditMessage" | "DeleteMessage" | "MarkSeen"
-        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "SetPresence"
-        | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
+        | "MarkDelivered" | "BlockUser" | "UnblockUser" | "SetTyping" | "BatchSetTyping"
+        | "SetPresence" | "UploadAttachment" | "DispatchAttachment" => &["send", "edge"],
         "ListBlocks" | "SearchMessages" | "GetThread" | "GetSend" | "GetMessage"
         | "ListMessages" | "ListThreads" | "Subscribe" | "GetPresence" | "WatchPresence"
         | "GetAttachment" | "DownloadAttachment" => &["read", "edge"],

@@ -2,8 +2,8 @@
 
 use netrox_harness::within;
 use netrox_proto::v1::{
-    ErrorReason, Event, EventKind, SetTypingRequest, SubscribeRequest, SubscribeResponse, Typing,
-    event::Change,
+    BatchSetTypingRequest, ErrorReason, Event, EventKind, Failure, SetTypingRequest,
+    SubscribeRequest, SubscribeResponse, Typing, event::Change,
 };
 use tonic::{Status, Streaming};
 use uuid::Uuid;
@@ -63,6 +63,43 @@ impl Watcher {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn each_of_a_batch_is_answered_by_itself() {
+    let core = Core::start().await;
+    let [ada, bob, carol] = core.users().await;
+    core.send(&ada, &bob, "hello").await.expect("stored");
+    core.send(&carol, &bob, "hello").await.expect("stored");
+    let mut at_bob = Watcher::open(&core, &bob).await;
+    let stranger = Uuid::from_u128(7).to_string();
+    let says = |user: &str, peer: &str| SetTypingRequest {
+        user_id: user.into(),
+        peer_id: peer.into(),
+        typing: true,
+    };
+    let requests =
+        vec![says(&ada, &bob), says(&ada, &stranger), says("ada", &bob), says(&carol, &bob)];
+    let batch = async |requests| {
+        let mut chat = core.chat();
+        chat.batch_set_typing(BatchSetTypingRequest { requests }).await
+    };
+    let results = batch(requests).await.expect("a result each").into_inner().results;
+    let reasons: Vec<_> =
+        results.iter().map(|result| result.failure.as_ref().map(Failure::reason)).collect();
+    let (unknown, invalid) = (ErrorReason::UserUnknown, ErrorReason::InvalidField);
+    assert_eq!(reasons, [None, Some(unknown), Some(invalid), None]);
+    let mut told = [at_bob.next_typing().await.0, at_bob.next_typing().await.0];
+    told.sort();
+    let mut said = [ada.clone(), carol];
+    said.sort();
+    assert_eq!(told, said);
+
+    assert_eq!(batch(Vec::new()).await.expect("nothing").into_inner().results, []);
+    let many = vec![says(&ada, &bob); 1_000];
+    assert_eq!(batch(many).await.expect("as many as may be").into_inner().results.len(), 1_000);
+    let more = batch(vec![says(&ada, &bob); 1_001]).await.map(drop);
+    assert_invalid(more, "requests");
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ const fn services(path: &'static str, scope: Scope) -> Method {
 }
 
 /// Each method of each service of ours.
-const METHODS: [Method; 39] = [
+const METHODS: [Method; 40] = [
     both("/netrox.chat.v1.ChatService/SendMessage", Scope::Send),
     both("/netrox.chat.v1.ChatService/SendMessages", Scope::Send),
     both("/netrox.chat.v1.ChatService/EditMessage", Scope::Send),
@@ -109,6 +109,7 @@ const METHODS: [Method; 39] = [
     both("/netrox.chat.v1.ChatService/BlockUser", Scope::Send),
     both("/netrox.chat.v1.ChatService/UnblockUser", Scope::Send),
     both("/netrox.chat.v1.ChatService/SetTyping", Scope::Send),
+    both("/netrox.chat.v1.ChatService/BatchSetTyping", Scope::Send),
     both("/netrox.chat.v1.ChatService/SetPresence", Scope::Send),
     both("/netrox.chat.v1.ChatService/GetPresence", Scope::Read),
     both("/netrox.chat.v1.ChatService/WatchPresence", Scope::Read),

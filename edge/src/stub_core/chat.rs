@@ -112,15 +112,23 @@ impl ChatService for StubCore {
 
     async fn set_typing(
         &self,
-        request: Request<v1::SetTypingRequest>,
+        _: Request<v1::SetTypingRequest>,
     ) -> Result<Response<v1::SetTypingResponse>, Status> {
+        Err(Status::unimplemented("edges tell of many"))
+    }
+
+    async fn batch_set_typing(
+        &self,
+        request: Request<v1::BatchSetTypingRequest>,
+    ) -> Result<Response<v1::BatchSetTypingResponse>, Status> {
         self.change(|state| {
             state.refuse_if_down()?;
-            state.typing.push(request.into_inner());
-            match &state.typing_failure {
-                Some(failure) => Err(failure.clone().into()),
-                None => Ok(Response::new(v1::SetTypingResponse {})),
-            }
+            let requests = request.into_inner().requests;
+            let failure = state.typing_failure.clone();
+            let results = requests.iter().map(|_| v1::SetTypingResult { failure: failure.clone() });
+            let results = results.collect();
+            state.typing.extend(requests);
+            Ok(Response::new(v1::BatchSetTypingResponse { results }))
         })
     }
 
