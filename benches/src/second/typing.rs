@@ -1,5 +1,5 @@
-//! What a typing signal costs beside a message that is stored: as many of both a second, between the same
-//! sockets, by turns.
+//! What a typing signal costs beside a message that is stored: nothing, then as many of both a second, between the same
+//! sockets, by turns. What the connections cost that nobody uses is part of neither.
 
 use std::{
     sync::{
@@ -40,7 +40,7 @@ pub(crate) struct Typing {
     pub(crate) duration: Duration,
 }
 
-/// Of the server alone; medians of some turns.
+/// Of the server alone, above what it costs for as long without either; medians of some turns.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Cost {
     pub(crate) pairs: usize,
@@ -51,6 +51,8 @@ pub(crate) struct Cost {
     pub(crate) signal_cpu_us: Option<f64>,
     pub(crate) message_cpu_us: Option<f64>,
     pub(crate) ratio: Option<f64>,
+    /// Of one processor, where nobody says anything.
+    pub(crate) idle_percent: Option<f64>,
     pub(crate) messages_lost: u64,
 }
 
@@ -86,10 +88,20 @@ pub(crate) async fn run(target: &Target, load: Typing) -> Result<Cost> {
 
     let total = (load.duration.as_secs_f64() * f64::from(load.rate)) as u32;
     let (mut of_signals, mut of_messages, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut of_idling = Vec::new();
     let (mut signals, mut messages) = (0, 0);
     let stored_before = arrived.messages.load(Relaxed);
     for turn in 0..TURNS {
-        note(format_args!("  turn {}: {total} signals, then as many messages", turn + 1));
+        note(format_args!("  turn {}: nothing, {total} signals, as many messages", turn + 1));
+        let (cpu, begun) = (target.cpu_seconds()?, Instant::now());
+        sleep(load.duration + SETTLE).await;
+        let idle = used(cpu, target.cpu_seconds()?).map(|cpu| cpu / begun.elapsed().as_secs_f64());
+        of_idling.extend(idle.map(|share| share * 100.0));
+        let above = |used: Option<f64>, begun: Instant| {
+            used.zip(idle).map(|(used, idle)| used - idle * begun.elapsed().as_secs_f64())
+        };
+
+        let begun = Instant::now();
         let cpu = target.cpu_seconds()?;
         let typing = ways.clone();
         let frames: Vec<_> = typing.iter().map(|(_, peer)| second::typing(peer.id)).collect();
@@ -100,8 +112,9 @@ pub(crate) async fn run(target: &Target, load: Typing) -> Result<Cost> {
         .await??;
         sleep(SETTLE).await;
         signals += u64::from(total);
-        let signal = used(cpu, target.cpu_seconds()?);
+        let signal = above(used(cpu, target.cpu_seconds()?), begun);
 
+        let begun = Instant::now();
         let cpu = target.cpu_seconds()?;
         pace::keep(load.rate, total, Instant::now(), say(ways.clone(), turn as u32)).await??;
         messages += u64::from(total);
@@ -111,7 +124,7 @@ pub(crate) async fn run(target: &Target, load: Typing) -> Result<Cost> {
             sleep(POLL).await;
         }
         sleep(SETTLE.saturating_sub(last.elapsed())).await;
-        let message = used(cpu, target.cpu_seconds()?);
+        let message = above(used(cpu, target.cpu_seconds()?), begun);
 
         ratios.extend(signal.zip(message).map(|(signal, message)| signal / message));
         of_signals.extend(signal.map(|cpu| cpu * 1e6 / f64::from(total)));
@@ -128,6 +141,7 @@ pub(crate) async fn run(target: &Target, load: Typing) -> Result<Cost> {
         signal_cpu_us: median(of_signals),
         message_cpu_us: median(of_messages),
         ratio: median(ratios),
+        idle_percent: median(of_idling),
         messages_lost: messages.abs_diff(arrived.messages.load(Relaxed) - stored_before),
     })
 }
