@@ -6,7 +6,7 @@ import { growing } from "./backoff.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
-import { ChatError, asChatError } from "./errors.js";
+import { ChatError } from "./errors.js";
 import { Handshake } from "./handshake.js";
 import { Keeper } from "./keeper.js";
 import { messageOf } from "./message.js";
@@ -43,8 +43,10 @@ export class Engine {
     const { random = Math.random, fetch = globalThis.fetch, XMLHttpRequest = globalThis.XMLHttpRequest ?? null } = options;
     const { emitter } = this;
     const timing = { ...TIMING, ...options.timing };
-    /** @param {unknown} error */
-    this.troubled = (error) => emitter.emit("error", { error });
+    /** What nobody waits for has failed. What may succeed later is tried again by itself. @param {unknown} error */
+    this.troubled = (error) => {
+      if (!(error instanceof ChatError && error.transient)) emitter.emit("error", { error });
+    };
     this.backoff = () => growing(timing.backoffBase, timing.backoffMax, random);
     this.rest = new Rest(options, fetch, timing.request);
     this.handshake = new Handshake(options, this.rest);
@@ -109,7 +111,7 @@ export class Engine {
       .call({ action: "presence_watch", peer_ids: peerIds }, "watch", ({ states }) =>
         states?.forEach((state) => this.emitter.emit("presence", state)),
       )
-      .catch((error) => asChatError(error).transient || this.troubled(error));
+      .catch(this.troubled);
   }
 
   /** Without a socket: all changes, and that they were delivered. */
@@ -157,7 +159,7 @@ export class Engine {
     this.offset = Date.parse(frame.time) - Date.now();
     this.emitter.emit("hello", frame);
     if (limits.retain_s) this.#forgetBefore(Date.parse(frame.time) - limits.retain_s * 1000);
-    if (reset) this.sync.snapshot(reset).catch((error) => asChatError(error).transient || this.troubled(error));
+    if (reset) this.sync.snapshot(reset).catch(this.troubled);
     else if (behind > (this.options.farBehind ?? 5000)) {
       this.#far = true;
       this.connection.restart();
@@ -232,8 +234,8 @@ export class Engine {
   }
 
   /** @param {Message} message */
-  onOwn({ client_ref, id, thread, created }) {
-    this.outbox.settled({ client_ref: client_ref ?? "", message_id: id, thread, created });
+  onOwn(message) {
+    this.outbox.settled(message);
   }
 
   onGaveUp() {

@@ -143,9 +143,10 @@ export class Outbox {
     for (const ref of this.#promises.keys()) this.#reject(ref, new ChatError("closed"));
   }
 
-  /** Its message is stored. The first to tell so settles it. @param {Sent} sent */
-  settled(sent) {
-    const ref = sent.client_ref;
+  /** A message is stored. The first to tell so settles it. @param {Message} message */
+  settled({ client_ref, id, thread, created }) {
+    const ref = client_ref ?? "";
+    const sent = { client_ref: ref, message_id: id, thread, created };
     const entry = this.entries.get(ref);
     this.#settled.add(ref);
     if (this.#settled.size > MOST_SETTLED) for (const old of this.#settled) if (this.#settled.delete(old)) break;

@@ -31,9 +31,9 @@ export class Socket {
     // Without `hello` in time it is a server of the first generation, or none.
     this.#timer = setTimeout(() => this.drop(), timing.hello);
     try {
-      const socket = (this.#socket = protocols ? new WebSocket(url, protocols) : new WebSocket(url));
+      const socket = (this.#socket = new WebSocket(url, protocols));
       socket.onmessage = (event) => this.#received(event.data);
-      socket.onclose = (event) => this.#ended(event?.code || 1006);
+      socket.onclose = (event) => this.drop(event?.code || 1006);
       // The close comes, too.
       socket.onerror = () => {};
     } catch {
@@ -75,11 +75,11 @@ export class Socket {
     }
   }
 
-  /** Gives it up, without waiting for its close. */
-  drop() {
+  /** Gives it up, without waiting for its close. @param {number} [code] of a close that came */
+  drop(code = 1006) {
     if (!this.#open) return;
     this.close();
-    this.#on.closed(1006, this);
+    this.#on.closed(code, this);
   }
 
   /** @param {unknown} data */
@@ -99,13 +99,5 @@ export class Socket {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.probe(), this.#timing.silence);
     this.#on.frame(frame, this);
-  }
-
-  /** @param {number} code */
-  #ended(code) {
-    if (!this.#open) return;
-    this.#open = false;
-    clearTimeout(this.#timer);
-    this.#on.closed(code, this);
   }
 }

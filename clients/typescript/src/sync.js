@@ -175,9 +175,8 @@ export class Sync {
         else return;
       }
     } catch (error) {
-      const { code, transient } = asChatError(error);
       // With the next `live`.
-      if (!transient && code !== "superseded") this.on.troubled(error);
+      if (asChatError(error).code !== "superseded") this.on.troubled(error);
     } finally {
       this.#reading = false;
     }
