@@ -56,7 +56,7 @@ export class ChatClient {
 
   /** Known after the first `hello`, or from the store. */
   get userId() {
-    return this.#engine.keeper.userId;
+    return this.#engine.keeper.user_id;
   }
 
   /** Of the server: null before the first `hello`. */
@@ -115,7 +115,7 @@ export class ChatClient {
     /** @type {ShownMessage[]} */
     const sent = thread ? keeper.shown(thread.id).map((message) => ({ ...message, status: "sent" })) : [];
     const unsent = outbox.ofPeer(lower(peerId)).map((entry) => ({
-      ...messageOf(entry, keeper.userId),
+      ...messageOf(entry, keeper.user_id),
       status: entry.failed ? /** @type {const} */ ("failed") : /** @type {const} */ ("pending"),
       error: entry.failed,
     }));

@@ -149,8 +149,8 @@ export class Engine {
   onHello(frame) {
     const { user_id, limits, reset, behind } = frame;
     const { keeper } = this;
-    if (!keeper.userId) keeper.setUser(user_id);
-    else if (keeper.userId !== user_id) {
+    if (!keeper.user_id) keeper.set({ user_id });
+    else if (keeper.user_id !== user_id) {
       // The store is of another user than the token.
       this.connection.stop("wrong_user");
       return false;
@@ -263,7 +263,7 @@ export class Engine {
   /** The message of a send, before its frame comes. @param {Entry} entry @param {AckFrame} ack */
   onAcked(entry, { message_id = 0, thread = 0, created, repeated }) {
     const held = this.keeper.messages.has(message_id);
-    const own = messageOf(entry, this.keeper.userId, created);
+    const own = messageOf(entry, this.keeper.user_id, created);
     this.onUploaded({ ...own, id: message_id, thread });
     // It may have been changed since, and its change be behind the cursor.
     if (repeated && !held) this.sync.message(message_id);

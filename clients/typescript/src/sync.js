@@ -55,7 +55,7 @@ export class Sync {
   /** All that was missed is through. @param {string} cursor */
   live(cursor) {
     if (this.#waiting) return;
-    this.keeper.setCursor(cursor);
+    this.keeper.set({ cursor });
     this.catchUp();
   }
 
@@ -67,13 +67,13 @@ export class Sync {
     }
     if (frame.action === "message") this.#message(frame);
     else this.#thread(frame.thread);
-    if (frame.cursor) this.keeper.setCursor(frame.cursor);
+    if (frame.cursor) this.keeper.set({ cursor: frame.cursor });
   }
 
   /** @param {Message} message */
   peerOf(message) {
     // Before the first `hello`, an own one is known by its reference.
-    const own = message.sender_id === this.keeper.userId || message.client_ref !== null;
+    const own = message.sender_id === this.keeper.user_id || message.client_ref !== null;
     return own ? message.receiver_id : message.sender_id;
   }
 
@@ -137,9 +137,8 @@ export class Sync {
         this.#era++;
         this.#unread.clear();
         await keeper.reset(reset !== "behind", () => {
-          if (keeper.userId) keeper.setUser(keeper.userId);
-          keeper.setNext(page.next);
-          keeper.setCursor(page.cursor);
+          if (keeper.user_id) keeper.set({ user_id: keeper.user_id });
+          keeper.set({ next: page.next, cursor: page.cursor });
           this.total = page.unread_total;
           for (const thread of page.threads) this.takeThread(thread);
         });
@@ -198,10 +197,10 @@ export class Sync {
       const page = await this.#answer("/v2/threads", { next: next || undefined, limit: PAGE });
       for (const thread of page.threads) this.takeThread(thread);
       this.total = page.unread_total;
-      this.keeper.setNext(page.next);
+      this.keeper.set({ next: page.next });
     } catch (error) {
       if (!next || asChatError(error).code !== "invalid_field") throw error;
-      this.keeper.setNext("");
+      this.keeper.set({ next: "" });
     }
   }
 
@@ -249,7 +248,7 @@ export class Sync {
       try {
         const page = await this.#answer("/v2/sync", { after: this.keeper.cursor, limit: PAGE });
         for (const change of page.changes) this.change(change);
-        this.keeper.setCursor(page.cursor);
+        this.keeper.set({ cursor: page.cursor });
         this.total = page.unread_total;
         ({ more } = page);
         changes += page.changes.length;

@@ -298,7 +298,7 @@ test("a later write waits for an earlier one, which may fail", OPTIONS, async ()
   await keeper.open(9);
   const add = (id) => {
     keeper.message(message(id));
-    keeper.setCursor(`c${id}`);
+    keeper.set({ cursor: `c${id}` });
     return keeper.flush();
   };
   const writes = [add(1), add(2)];
