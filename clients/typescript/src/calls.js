@@ -79,9 +79,8 @@ export class Calls {
 
   /** @param {AckFrame | ErrorFrame} frame */
   answered(frame) {
-    const key = this.#keyOf(frame.ref);
-    const call = this.#calls.get(key);
-    if (!call) return;
+    const [key, call] = [...this.#calls].find(([, call]) => call.frame.ref === frame.ref) ?? [];
+    if (!key || !call) return;
     if (frame.action === "ack") return this.#end(key, frame);
     const error = errorOf(frame);
     if (!error.transient) return this.#end(key, null, error);
@@ -92,12 +91,6 @@ export class Calls {
   /** @param {ChatError} error */
   end(error) {
     for (const key of this.#calls.keys()) this.#end(key, null, error);
-  }
-
-  /** @param {string | null} ref */
-  #keyOf(ref) {
-    for (const [key, { frame }] of this.#calls) if (frame.ref === ref) return key;
-    return "";
   }
 
   /** @param {string} key */

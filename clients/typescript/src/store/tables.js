@@ -39,14 +39,23 @@ export class TableStore {
   }
 
   /**
+   * @template T
+   * @param {(of: Record<TableName, Table>, meta: typeof META) => Promise<T>} work
+   * @param {boolean} [durable]
+   * @returns {Promise<T>}
+   */
+  #run(work, durable) {
+    return this.transaction(async (of) => work(of, (await of.meta.get(0)) ?? META), durable);
+  }
+
+  /**
    * What is held, of each thread the newest `keep` messages; the others are removed.
    *
    * @param {number} keep
    * @returns {Promise<Stored>}
    */
   load(keep) {
-    return this.transaction(async (of) => {
-      const { user_id, generation, cursor, next } = (await of.meta.get(0)) ?? META;
+    return this.#run(async (of, { user_id, generation, cursor, next }) => {
       const threads = await of.threads.all();
       /** @type {Map<number, number>} */
       const from = new Map((await of.ranges.all()).map((range) => [range.thread, range.from]));
@@ -74,8 +83,7 @@ export class TableStore {
    * @param {Batch} batch
    */
   apply(generation, batch) {
-    return this.transaction(async (of) => {
-      const meta = (await of.meta.get(0)) ?? META;
+    return this.#run(async (of, meta) => {
       if (meta.generation !== generation) return false;
       await write(of, meta, batch);
       return true;
@@ -84,8 +92,7 @@ export class TableStore {
 
   /** @param {Batch} batch */
   reset(batch) {
-    return this.transaction(async (of) => {
-      const meta = (await of.meta.get(0)) ?? META;
+    return this.#run(async (of, meta) => {
       for (const name of HELD) of[name].clear();
       const generation = meta.generation + 1;
       await write(of, { ...meta, generation, cursor: null, next: null }, batch);
@@ -103,10 +110,9 @@ export class TableStore {
    * @returns {Promise<number>}
    */
   async put(entry) {
-    const seq = await this.transaction(async (of) => {
+    const seq = await this.#run(async (of, meta) => {
       let { seq } = entry;
       if (!seq) {
-        const meta = (await of.meta.get(0)) ?? META;
         seq = meta.seq + 1;
         of.meta.put({ ...meta, seq });
       }
@@ -124,8 +130,7 @@ export class TableStore {
   }
 
   async clear() {
-    await this.transaction(async (of) => {
-      const { generation, seq } = (await of.meta.get(0)) ?? META;
+    await this.#run(async (of, { generation, seq }) => {
       for (const table of Object.values(of)) table.clear();
       // Other tabs must not write on.
       of.meta.put({ ...META, generation: generation + 1, seq });
