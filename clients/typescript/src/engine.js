@@ -50,7 +50,7 @@ export class Engine {
     this.backoff = () => growing(timing.backoffBase, timing.backoffMax, random);
     this.rest = new Rest(options, fetch, timing.request);
     this.handshake = new Handshake(options, this.rest);
-    this.transport = { rest: this.rest, XMLHttpRequest, idle: timing.request };
+    this.XMLHttpRequest = XMLHttpRequest;
     /** @type {Store} */
     this.store = options.store ?? new MemoryStore();
     this.keeper = new Keeper(this.store, timing.store, this);
@@ -283,7 +283,9 @@ export class Engine {
    */
   onUpload(entry, signal) {
     const { client_ref } = entry;
-    return upload(this.transport, entry, signal, (sent, total) => this.emitter.emit("upload", { client_ref, sent, total }));
+    /** @type {(sent: number, total: number) => void} */
+    const progress = (sent, total) => this.emitter.emit("upload", { client_ref, sent, total });
+    return upload(this.rest, this.XMLHttpRequest, entry, signal, progress);
   }
 
   // --- inside
