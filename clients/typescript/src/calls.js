@@ -71,10 +71,12 @@ export class Calls {
    */
   lost(flood) {
     this.#socket = null;
-    const calls = [...this.#calls].map(([key, { frame }]) => ({ key, size: JSON.stringify(frame).length }));
-    if (flood === 1009) calls.sort((a, b) => a.size - b.size);
+    const calls = [...this.#calls];
+    /** @param {typeof calls[0]} call */
+    const size = ([, { frame }]) => JSON.stringify(frame).length;
+    if (flood === 1009) calls.sort((a, b) => size(a) - size(b));
     const culprit = flood && calls.pop();
-    if (culprit) this.#end(culprit.key, null, new ChatError("message_too_large"));
+    if (culprit) this.#end(culprit[0], null, new ChatError("message_too_large"));
   }
 
   /** @param {AckFrame | ErrorFrame} frame */

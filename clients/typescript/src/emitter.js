@@ -67,19 +67,19 @@ export class Emitter {
       wake();
     };
     this.#readers.add(reader);
-    /** @type {AsyncIterableIterator<AnyEvent>} */
+    /** @type {any} */
     const iterator = {
       [Symbol.asyncIterator]: () => iterator,
       async next() {
         while (!kept.length && !ended) await new Promise((resolve) => (wake = () => resolve(null)));
         const value = kept.shift();
-        return value ? { value } : { value, done: true };
+        return { value, done: !value };
       },
-      return: async () => {
+      return: () => {
         this.#readers.delete(reader);
         kept = [];
         reader(null);
-        return { value: undefined, done: true };
+        return iterator.next();
       },
     };
     return iterator;

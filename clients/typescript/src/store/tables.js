@@ -56,7 +56,6 @@ export class TableStore {
    */
   load(keep) {
     return this.#run(async (of, { user_id, generation, cursor, next }) => {
-      const threads = await of.threads.all();
       /** @type {Map<number, number>} */
       const from = new Map((await of.ranges.all()).map((range) => [range.thread, range.from]));
       /** @type {Map<number, number>} */
@@ -74,7 +73,7 @@ export class TableStore {
       }
       const ranges = [...from].map(([thread, from]) => ({ thread, from }));
       for (const range of ranges) of.ranges.put(range);
-      return { user_id, generation, cursor, next, threads, messages, ranges, outbox: await sorted(of.outbox) };
+      return { user_id, generation, cursor, next, threads: await of.threads.all(), messages, ranges, outbox: await sorted(of.outbox) };
     });
   }
 
