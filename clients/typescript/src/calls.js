@@ -3,7 +3,7 @@
 /** @import { AckFrame, ClientFrame, ErrorFrame } from "./types.js" */
 /** @import { Backoff } from "./backoff.js" */
 /** @import { Socket } from "./socket.js" */
-import { ChatError, errorOf } from "./errors.js";
+import { ChatError } from "./errors.js";
 
 /** @typedef {{ frame: ClientFrame, end(ack: AckFrame | null, error?: ChatError): void, wait: () => number, waits?: boolean }} Call */
 
@@ -84,7 +84,7 @@ export class Calls {
     const [key, call] = [...this.#calls].find(([, call]) => call.frame.ref === frame.ref) ?? [];
     if (!key || !call) return;
     if (frame.action === "ack") return this.#end(key, frame);
-    const error = errorOf(frame);
+    const error = new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
     if (!error.transient) return this.#end(key, null, error);
     call.waits = true;
     setTimeout(() => this.#calls.get(key) === call && this.#send(key), error.retryAfter ?? call.wait());

@@ -167,9 +167,9 @@ export class ChatClient {
    * @param {UploadOptions} [options]
    * @returns {Promise<Sending>}
    */
-  async upload(peerId, file, { message = "", name, dispatch = true, ...options } = {}) {
+  async upload(peerId, file, { message = "", name = /** @type {File} */ (file).name, dispatch = true, ...options } = {}) {
     if (file.size > (this.limits?.max_attachment_bytes ?? Infinity)) throw new ChatError("message_too_large");
-    return this.#add(peerId, message, options, { file, name: name ?? ("name" in file ? file.name : "file"), dispatch });
+    return this.#add(peerId, message, options, { file, name, dispatch });
   }
 
   /**
@@ -183,8 +183,7 @@ export class ChatClient {
     const { options, outbox } = this.#engine;
     const client_ref = lower(clientRef ?? (options.randomUUID ?? randomUuid)());
     const text = { client_ref, peer_id: lower(peerId), message_body, reply_to, meta };
-    const { sent } = await outbox.add({ ...text, ...upload, created: this.now(), seq: 0 });
-    return { clientRef: client_ref, sent };
+    return outbox.add({ ...text, ...upload, created: this.now(), seq: 0 });
   }
 
   /** Sends what was refused again. @param {Uuid} clientRef */

@@ -42,7 +42,7 @@ export class Emitter {
 
   /** Whether anybody would be told. @param {keyof Events} type */
   listened(type) {
-    return this.#readers.size > 0 || (this.#listeners.get(type)?.size ?? 0) > 0;
+    return this.#readers.size || this.#listeners.get(type)?.size;
   }
 
   /** Ends the iterators. */

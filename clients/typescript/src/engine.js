@@ -34,7 +34,7 @@ export class Engine {
   #watched = null;
   #total = -1;
   #totalDue = false;
-  /** @type {(() => void)[]} */
+  /** @type {((() => void) | undefined)[]} */
   #unwatch = [];
 
   /** @param {Options} options */
@@ -68,7 +68,7 @@ export class Engine {
     const { store } = this;
     this.#unwatch = [
       watchPlatform(() => this.connection.wake()),
-      store.watch?.(() => this.outbox.reload().catch(this.troubled)) ?? (() => {}),
+      store.watch?.(() => this.outbox.reload().catch(this.troubled)),
     ];
     this.connection.start();
   }
@@ -146,14 +146,13 @@ export class Engine {
   }
 
   /** @param {HelloFrame} frame */
-  onHello(frame) {
+  #hello(frame) {
     const { user_id, limits, reset, behind } = frame;
     const { keeper } = this;
     if (!keeper.user_id) keeper.set({ user_id });
     else if (keeper.user_id !== user_id) {
       // The store is of another user than the token.
-      this.connection.stop("wrong_user");
-      return false;
+      return this.connection.stop("wrong_user");
     }
     this.limits = limits;
     this.offset = Date.parse(frame.time) - Date.now();
@@ -163,9 +162,7 @@ export class Engine {
     else if (behind > (this.options.farBehind ?? 5000)) {
       this.#far = true;
       this.connection.restart();
-      return false;
     }
-    return true;
   }
 
   /** @param {Socket} socket */
@@ -176,7 +173,7 @@ export class Engine {
   }
 
   /** @param {LiveFrame} frame */
-  onLive({ cursor, unread_total }) {
+  #live({ cursor, unread_total }) {
     this.sync.total = unread_total;
     this.sync.live(cursor);
     this.receipts.connected(true);
@@ -199,7 +196,9 @@ export class Engine {
   /** @param {ServerFrame} frame */
   onFrame(frame) {
     const { action } = frame;
-    if (action === "message" || action === "thread") this.sync.change(frame);
+    if (action === "hello") this.#hello(frame);
+    else if (action === "live") this.#live(frame);
+    else if (action === "message" || action === "thread") this.sync.change(frame);
     else if (action === "ack" || action === "error") this.calls.answered(frame);
     else if (action === "typing") this.typing.told(frame.peer_id, frame.typing);
     else if (action === "presence") this.emitter.emit(action, frame);
@@ -309,7 +308,7 @@ export class Engine {
   }
 
   #ignore() {
-    for (const end of this.#unwatch.splice(0)) end();
+    for (const end of this.#unwatch.splice(0)) end?.();
   }
 
   #end() {

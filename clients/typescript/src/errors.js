@@ -1,4 +1,4 @@
-/** @import { ErrorCode, ErrorFrame, Reset, Uuid } from "./types.js" */
+/** @import { ErrorCode, Reset, Uuid } from "./types.js" */
 
 /** Codes after which the same again may succeed. The send may be stored. */
 const TRANSIENT = ["unavailable", "outcome_unknown", "internal", "rate_limited", "no_answer"];
@@ -36,10 +36,6 @@ export class ChatError extends Error {
     return TRANSIENT.includes(this.code) || this.status >= 500;
   }
 }
-
-/** @param {ErrorFrame} frame */
-export const errorOf = (frame) =>
-  new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
 
 /**
  * @param {unknown} error

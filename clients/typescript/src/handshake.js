@@ -9,7 +9,8 @@ export class Handshake {
   #gives = false;
   /** The token of the last handshake, if it had one. @type {string | null} */
   #used = null;
-  #refused = false;
+  /** One that was refused. @type {string | null} */
+  #refused = null;
 
   /**
    * @param {Options} options
@@ -22,7 +23,7 @@ export class Handshake {
 
   /** The server did not take it. */
   refused() {
-    this.#refused = true;
+    this.#refused = this.#used;
   }
 
   /** Fails with `invalid_token` where there is no other token. @param {string | null} after */
@@ -42,8 +43,7 @@ export class Handshake {
         if (this.#gives || (status !== 404 && status !== 405 && code !== "no_answer")) throw error;
       }
     }
-    if (!query.ticket) this.#used = query.token = await rest.tokens.get(this.#refused ? this.#used : null);
-    this.#refused = false;
+    if (!query.ticket) this.#used = query.token = await rest.tokens.get(this.#refused);
     if (!subprotocol) query.protocol = 2;
     const url = rest.address("/ws/chat/room/", query).replace(/^http/, "ws");
     return { url, protocols: subprotocol ? ["netrox.chat.v2"] : undefined };

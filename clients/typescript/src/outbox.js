@@ -3,7 +3,7 @@
  * an own message, or refused for good. One text per thread is under way, by one user of the store.
  */
 
-/** @import { AckFrame, ChatMessageFrame, Entry, ErrorCode, Message, Sent, Store, Uuid } from "./types.js" */
+/** @import { AckFrame, ChatMessageFrame, Entry, ErrorCode, Message, Sending, Sent, Store, Uuid } from "./types.js" */
 /** @import { Calls } from "./calls.js" */
 /** @import { Backoff } from "./backoff.js" */
 /** @import { Emitter } from "./emitter.js" */
@@ -41,8 +41,6 @@ export class Outbox {
   #asked = null;
   /** @type {(() => void) | null} */
   #release = null;
-  /** It is this client's, and was read since. */
-  #ready = false;
 
   /**
    * @param {Store} store
@@ -67,10 +65,10 @@ export class Outbox {
 
   /** Reads it again: another tab has changed it, or had it. */
   async reload() {
-    const before = [...this.entries.keys()];
+    const gone = new Set(this.entries.keys());
     const stored = await this.store.outbox();
-    const refs = new Set(stored.map((entry) => entry.client_ref));
-    for (const ref of before) if (!refs.has(ref) && !this.#underWay.has(ref)) this.entries.delete(ref);
+    for (const entry of stored) gone.delete(entry.client_ref);
+    for (const ref of gone) if (!this.#underWay.has(ref)) this.entries.delete(ref);
     this.load(stored);
     this.pump();
   }
@@ -79,7 +77,7 @@ export class Outbox {
    * Gives the promise of its end once it is written down.
    *
    * @param {Entry} entry
-   * @returns {Promise<{ sent: Promise<Sent> }>}
+   * @returns {Promise<Sending>}
    */
   async add(entry) {
     const ref = entry.client_ref;
@@ -91,7 +89,7 @@ export class Outbox {
     sent.catch(() => {});
     this.#changed(entry.peer_id);
     this.pump();
-    return { sent };
+    return { clientRef: ref, sent };
   }
 
   /** A refused one again. @param {Uuid} ref */
@@ -149,7 +147,8 @@ export class Outbox {
     const sent = { client_ref: ref, message_id: id, thread, created };
     const entry = this.entries.get(ref);
     this.#settled.add(ref);
-    if (this.#settled.size > MOST_SETTLED) for (const old of this.#settled) if (this.#settled.delete(old)) break;
+    const [oldest] = this.#settled;
+    if (this.#settled.size > MOST_SETTLED) this.#settled.delete(oldest);
     this.#forget(ref);
     this.#promises.get(ref)?.resolve(sent);
     this.#promises.delete(ref);
@@ -172,7 +171,8 @@ export class Outbox {
   }
 
   pump() {
-    if (!this.#ready) return;
+    // It is this client's, and was read since.
+    if (!this.#release || this.#asked) return;
     /** @type {Set<Uuid>} */
     const threads = new Set();
     for (const entry of this.#sorted()) {
@@ -224,23 +224,18 @@ export class Outbox {
     } catch (error) {
       const failed = asChatError(error);
       if (abort.signal.aborted) return;
-      if (failed.transient) this.#later(ref, failed.retryAfter);
-      else this.#refused(entry, failed);
+      if (!failed.transient) return this.#refused(entry, failed);
+      const held = this.#waits.get(ref) ?? { wait: this.on.backoff() };
+      held.timer = setTimeout(() => {
+        held.timer = undefined;
+        this.pump();
+      }, failed.retryAfter ?? held.wait());
+      this.#waits.set(ref, held);
     } finally {
       this.#uploads.delete(ref);
       if (this.#connected) this.pump();
       else this.#letGo();
     }
-  }
-
-  /** @param {Uuid} ref @param {number | null} wait milliseconds */
-  #later(ref, wait) {
-    const held = this.#waits.get(ref) ?? { wait: this.on.backoff() };
-    held.timer = setTimeout(() => {
-      held.timer = undefined;
-      this.pump();
-    }, wait ?? held.wait());
-    this.#waits.set(ref, held);
   }
 
   /** @param {Entry} entry @param {ChatError} error */
@@ -300,7 +295,6 @@ export class Outbox {
     }
     if (signal.aborted) return;
     this.#asked = null;
-    this.#ready = this.#release !== null;
     this.pump();
   }
 
@@ -309,7 +303,6 @@ export class Outbox {
     this.#asked?.abort();
     this.#asked = null;
     if (this.#connected || this.#uploads.size) return;
-    this.#ready = false;
     this.#release?.();
     this.#release = null;
   }

@@ -68,8 +68,8 @@ export class Receipts {
     for (const [peerId, { delivered, seen }] of this.#wanted) {
       if (this.#underWay.has(peerId)) continue;
       // `seen` implies `delivered`.
-      if (seen && seen >= delivered) this.#send("seen", peerId, seen);
-      else this.#send("delivered", peerId, delivered);
+      if (seen < delivered) this.#send("delivered", peerId, delivered);
+      else this.#send("seen", peerId, seen);
     }
   }
 

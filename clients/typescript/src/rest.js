@@ -122,7 +122,7 @@ export class Rest {
 async function answered(answer) {
   const { status } = answer;
   const text = await answer.text();
-  if (status >= 200 && status < 300) return text ? JSON.parse(text) : null;
+  if (answer.ok) return text ? JSON.parse(text) : null;
   /** @type {{ code?: ErrorCode, detail?: string, reset?: "epoch" | "unknown" }} */
   let problem = {};
   try {

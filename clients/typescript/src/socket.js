@@ -6,6 +6,7 @@
  * @typedef {object} SocketEvents
  * @property {(frame: ServerFrame, socket: Socket) => void} frame
  * @property {(code: number, socket: Socket) => void} closed not called where this side closed it
+ * @property {(error: unknown) => void} failed it could not be opened
  */
 
 export class Socket {
@@ -21,23 +22,35 @@ export class Socket {
 
   /**
    * @param {NonNullable<Options["WebSocket"]>} WebSocket
-   * @param {{ url: string, protocols?: string[] }} target
+   * @param {Promise<{ url: string, protocols?: string[] }>} target
    * @param {Timing} timing
    * @param {SocketEvents} on
    */
-  constructor(WebSocket, { url, protocols }, timing, on) {
+  constructor(WebSocket, target, timing, on) {
     this.#timing = timing;
     this.#on = on;
-    // Without `hello` in time it is a server of the first generation, or none.
-    this.#timer = setTimeout(() => this.drop(), timing.hello);
+    this.#connect(WebSocket, target);
+  }
+
+  /**
+   * @param {NonNullable<Options["WebSocket"]>} WebSocket
+   * @param {Promise<{ url: string, protocols?: string[] }>} target
+   */
+  async #connect(WebSocket, target) {
     try {
+      const { url, protocols } = await target;
+      if (!this.#open) return;
+      // Without `hello` in time it is a server of the first generation, or none.
+      this.#timer = setTimeout(() => this.drop(), this.#timing.hello);
       const socket = (this.#socket = new WebSocket(url, protocols));
       socket.onmessage = (event) => this.#received(event.data);
       socket.onclose = (event) => this.drop(event?.code || 1006);
       // The close comes, too.
       socket.onerror = () => {};
-    } catch {
-      queueMicrotask(() => this.drop());
+    } catch (error) {
+      if (!this.#open) return;
+      this.close();
+      this.#on.failed(error);
     }
   }
 

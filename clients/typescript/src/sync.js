@@ -70,26 +70,20 @@ export class Sync {
     if (frame.cursor) this.keeper.set({ cursor: frame.cursor });
   }
 
-  /** @param {Message} message */
-  peerOf(message) {
-    // Before the first `hello`, an own one is known by its reference.
-    const own = message.sender_id === this.keeper.user_id || message.client_ref !== null;
-    return own ? message.receiver_id : message.sender_id;
-  }
-
   /** Upserts what any answer has. @param {Message} message */
   take(message) {
-    const { client_ref } = message;
     const applied = this.keeper.message(message);
-    if (client_ref) this.on.onOwn(message);
+    if (message.client_ref) this.on.onOwn(message);
     return applied;
   }
 
   /** @param {Pick<MessageFrame, "message" | "new">} frame */
   #message({ message, new: isNew }) {
-    const { id, thread, attachment, deleted, hidden } = message;
+    const { id, thread, sender_id, attachment, deleted, hidden } = message;
     const held = this.keeper.messages.has(id);
-    const peerId = this.peerOf(message);
+    // Before the first `hello`, an own one is known by its reference.
+    const own = sender_id === this.keeper.user_id || message.client_ref !== null;
+    const peerId = own ? message.receiver_id : sender_id;
     this.#know(message, peerId);
     const applied = this.take(message);
     const from = this.keeper.from(thread);
@@ -98,7 +92,7 @@ export class Sync {
       this.keeper.range({ thread, from: id, before: from ?? id });
     }
     if (!applied) return;
-    const ring = isNew && !held && message.sender_id === peerId && !deleted && !hidden;
+    const ring = isNew && !held && !own && !deleted && !hidden;
     this.emitter.emit("message", { message, ring });
     if (isNew && !held) this.on.onArrived(message);
     this.on.onThread(peerId);
@@ -155,10 +149,7 @@ export class Sync {
       }
     };
     const replaced = replacing();
-    this.replacing = replaced.then(
-      () => {},
-      () => {},
-    );
+    this.replacing = replaced.catch(() => {});
     return replaced;
   }
 

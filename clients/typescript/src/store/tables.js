@@ -61,16 +61,17 @@ export class TableStore {
       /** @type {Map<number, number>} */
       const counts = new Map();
       /** @type {Message[]} */
-      const messages = [];
-      for (const message of (await of.messages.all()).reverse()) {
-        const { id, thread } = message;
+      const all = await of.messages.all();
+      const messages = all.reverse().filter(({ id, thread }) => {
         const count = (counts.get(thread) ?? 0) + 1;
         counts.set(thread, count);
-        if (count > keep) {
+        const isOld = count > keep;
+        if (isOld) {
           of.messages.remove(id);
           from.set(thread, Math.max(from.get(thread) ?? 0, id + 1));
-        } else messages.push(message);
-      }
+        }
+        return !isOld;
+      });
       const ranges = [...from].map(([thread, from]) => ({ thread, from }));
       for (const range of ranges) of.ranges.put(range);
       return { user_id, generation, cursor, next, threads: await of.threads.all(), messages, ranges, outbox: await sorted(of.outbox) };
