@@ -33,7 +33,9 @@ export class Emitter {
       try {
         listener(event);
       } catch (error) {
-        Promise.reject(error);
+        queueMicrotask(() => {
+          throw error;
+        });
       }
     }
     const any = /** @type {AnyEvent} */ ({ type, ...event });

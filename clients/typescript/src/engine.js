@@ -40,7 +40,7 @@ export class Engine {
   /** @param {Options} options */
   constructor(options) {
     this.options = options;
-    const { random = Math.random, fetch = globalThis.fetch, XMLHttpRequest = globalThis.XMLHttpRequest ?? null } = options;
+    const { random = Math.random, fetch = globalThis.fetch, XMLHttpRequest = globalThis.XMLHttpRequest } = options;
     const { emitter } = this;
     const timing = { ...TIMING, ...options.timing };
     /** What nobody waits for has failed. What may succeed later is tried again by itself. @param {unknown} error */
@@ -108,9 +108,9 @@ export class Engine {
     this.#watched = peerIds;
     if (!peerIds || !this.connection.serves) return;
     this.calls
-      .call({ action: "presence_watch", peer_ids: peerIds }, "watch", ({ states }) =>
-        states?.forEach((state) => this.emitter.emit("presence", state)),
-      )
+      .call({ action: "presence_watch", peer_ids: peerIds }, "watch", ({ states = [] }) => {
+        for (const state of states) this.emitter.emit("presence", state);
+      })
       .catch(this.troubled);
   }
 
@@ -197,18 +197,19 @@ export class Engine {
   onFrame(frame) {
     const { action } = frame;
     if (action === "hello") this.#hello(frame);
-    else if (action === "live") this.#live(frame);
-    else if (action === "message" || action === "thread") this.sync.change(frame);
-    else if (action === "ack" || action === "error") this.calls.answered(frame);
-    else if (action === "typing") this.typing.told(frame.peer_id, frame.typing);
-    else if (action === "presence") this.emitter.emit(action, frame);
-    else if (action === "user") {
+    if (action === "live") this.#live(frame);
+    if (action === "message" || action === "thread") this.sync.change(frame);
+    if (action === "ack" || action === "error") this.calls.answered(frame);
+    if (action === "typing") this.typing.told(frame.peer_id, frame.typing);
+    if (action === "presence") this.emitter.emit(action, frame);
+    if (action === "user") {
       const { user } = frame;
       const thread = this.keeper.withPeer(user.id);
       if (thread) this.keeper.thread({ ...thread, peer: user });
       this.emitter.emit(action, { user });
       this.onThread(user.id);
-    } else if (action === "token_expiring") {
+    }
+    if (action === "token_expiring") {
       // Without a new token the close comes, and asks for one again.
       this.handshake.renew((frame) => this.calls.call(frame, "token")).catch(this.troubled);
     }

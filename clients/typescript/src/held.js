@@ -21,7 +21,7 @@ const ALL = /** @type {const} */ ([...OWN, "peer_seen_id", "peer_delivered_id"])
 export function newerThread(held, next) {
   const old = held && held.rev > next.rev ? held : null;
   // Who the peer is does not change with it.
-  if (old && (held?.peer || !next.peer)) return old;
+  if (old && (old.peer || !next.peer)) return old;
   const merged = { ...held, ...next, ...old, peer: next.peer ?? held?.peer ?? null };
   merged.created ??= next.created ?? held?.created ?? null;
   // The user's own never go back, and of states of one place of the feed none does. (After a block a peer's may.)

@@ -110,10 +110,11 @@ export class Keeper extends State {
         if (!applied && generation === this.#generation) this.on.onReplaced();
       } catch (error) {
         // With what comes next: no cursor is stored without what is before it.
+        /** @type {any} */
         const later = this.#batch;
         /** @type {any} */
         const both = (this.#batch = { ...batch, ...later });
-        for (const key in empty()) both[key] = /** @type {any} */ (batch)[key].concat(/** @type {any} */ (later)[key]);
+        for (const key in empty()) both[key] = [.../** @type {any} */ (batch)[key], ...later[key]];
         this.#dirty = true;
         this.on.troubled(error);
       }

@@ -8,7 +8,7 @@ import { asChatError } from "./errors.js";
  * Fails with a ChatError. What is cut off leaves nothing, but the answer may be lost.
  *
  * @param {Rest} rest
- * @param {(new () => XMLHttpRequest) | null} XMLHttpRequest null: by `fetch`
+ * @param {(new () => XMLHttpRequest) | null | undefined} XMLHttpRequest without: by `fetch`
  * @param {Entry} entry
  * @param {AbortSignal} signal
  * @param {(sent: number, total: number) => void} progress bytes

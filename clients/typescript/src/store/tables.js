@@ -17,7 +17,6 @@ import { joined, newerMessage, newerThread } from "../held.js";
 /** The key of each table, in its values. */
 export const TABLES = { meta: "key", threads: "id", messages: "id", ranges: "thread", outbox: "client_ref" };
 
-const HELD = /** @type {const} */ (["threads", "messages", "ranges"]);
 const META = { key: 0, user_id: null, generation: 0, cursor: null, next: null, seq: 0 };
 
 /**
@@ -93,7 +92,7 @@ export class TableStore {
   /** @param {Batch} batch */
   reset(batch) {
     return this.#run(async (of, meta) => {
-      for (const name of HELD) of[name].clear();
+      for (const table of [of.threads, of.messages, of.ranges]) table.clear();
       const generation = meta.generation + 1;
       await write(of, { ...meta, generation, cursor: null, next: null }, batch);
       return generation;
