@@ -2,7 +2,7 @@
 
 /** @import { AckFrame, ClientFrame, ErrorFrame } from "./types.js" */
 /** @import { Backoff } from "./backoff.js" */
-/** @import { Socket } from "./socket.js" */
+/** @import { Connection } from "./connection.js" */
 import { ChatError } from "./errors.js";
 
 /** @typedef {{ frame: ClientFrame, end(ack: AckFrame | null, error?: ChatError): void, wait: () => number, waits?: boolean }} Call */
@@ -11,16 +11,16 @@ export class Calls {
   /** In the order of the calls, by their keys. @type {Map<string, Call>} */
   #calls = new Map();
   #last = 0;
-  /** @type {Socket | null} */
-  #socket = null;
 
   /**
    * @param {number} timeout milliseconds
    * @param {Backoff} backoff
+   * @param {Connection} connection
    */
-  constructor(timeout, backoff) {
+  constructor(timeout, backoff, connection) {
     this.timeout = timeout;
     this.backoff = backoff;
+    this.connection = connection;
   }
 
   /**
@@ -58,9 +58,7 @@ export class Calls {
     return this.#calls.get(key)?.waits;
   }
 
-  /** @param {Socket} socket */
-  connected(socket) {
-    this.#socket = socket;
+  connected() {
     for (const key of this.#calls.keys()) this.#send(key);
   }
 
@@ -70,7 +68,6 @@ export class Calls {
    * @param {number} flood the code of such a close, or 0
    */
   lost(flood) {
-    this.#socket = null;
     const calls = [...this.#calls];
     /** @param {typeof calls[0]} call */
     const size = ([, { frame }]) => JSON.stringify(frame).length;
@@ -98,9 +95,9 @@ export class Calls {
   /** @param {string} key */
   #send(key) {
     const call = this.#calls.get(key);
-    if (!call || !this.#socket) return;
+    if (!call) return;
     call.waits = false;
-    this.#socket.send(call.frame);
+    this.connection.send(call.frame);
   }
 
   /**

@@ -9,7 +9,7 @@ import { Socket } from "./socket.js";
 /**
  * @typedef {object} ConnectionEvents
  * @property {() => Promise<{ url: string, protocols?: string[] }>} onPrepare gives where to connect
- * @property {(socket: Socket) => void} onConnected frames go to this socket from now on
+ * @property {() => void} onConnected frames go to another socket from now on
  * @property {(frame: ServerFrame) => void} onFrame
  * @property {(flood: number) => void} onLost no socket serves; and the code of the close where a frame was the reason
  * @property {() => void} onRefused the token was
@@ -138,7 +138,7 @@ export class Connection {
     this.#socket = socket;
     this.#next = null;
     if (!socket.live) this.#become("catching_up");
-    this.on.onConnected(socket);
+    this.on.onConnected();
   }
 
   /**

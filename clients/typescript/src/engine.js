@@ -1,7 +1,6 @@
 /** The parts of a client, and what they tell each other. */
 
 /** @import { AckFrame, Entry, HelloFrame, Limits, LiveFrame, Message, Options, ServerFrame, State, Store, StopReason, Uuid } from "./types.js" */
-/** @import { Socket } from "./socket.js" */
 import { growing } from "./backoff.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
@@ -55,10 +54,10 @@ export class Engine {
     this.store = options.store ?? new MemoryStore();
     this.keeper = new Keeper(this.store, timing.store, this);
     this.sync = new Sync(this.keeper, this.rest, emitter, this);
-    this.calls = new Calls(timing.request, this.backoff);
-    this.receipts = new Receipts(this.calls, timing.receipts, this);
     const WebSocket = options.WebSocket ?? /** @type {any} */ (globalThis.WebSocket);
     this.connection = new Connection(WebSocket, timing, random, this.backoff, this);
+    this.calls = new Calls(timing.request, this.backoff, this.connection);
+    this.receipts = new Receipts(this.calls, this.connection, timing.receipts, this);
     this.typing = new Typing(timing, this.connection, emitter);
     this.outbox = new Outbox(this.store, this.calls, emitter, options.uploads ?? 2, this);
   }
@@ -119,9 +118,8 @@ export class Engine {
     await this.load();
     const changes = await this.sync.pull();
     if (this.connection.serves) return changes;
-    for (const [peerId, { delivered, seen }] of this.receipts.take()) {
-      const kind = seen < delivered ? "delivered" : "seen";
-      const body = { up_to: Math.max(delivered, seen) };
+    for (const { peerId, kind, upTo } of this.receipts.take()) {
+      const body = { up_to: upTo };
       const thread = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body });
       this.sync.change({ action: "thread", thread });
     }
@@ -165,9 +163,8 @@ export class Engine {
     }
   }
 
-  /** @param {Socket} socket */
-  onConnected(socket) {
-    this.calls.connected(socket);
+  onConnected() {
+    this.calls.connected();
     this.outbox.connected();
     this.watch(this.#watched);
   }
@@ -176,13 +173,12 @@ export class Engine {
   #live({ cursor, unread_total }) {
     this.sync.total = unread_total;
     this.sync.live(cursor);
-    this.receipts.connected(true);
+    this.receipts.soon();
     this.#count();
   }
 
   /** @param {number} flood */
   onLost(flood) {
-    this.receipts.connected(false);
     this.calls.lost(flood);
     this.outbox.lost();
   }
@@ -211,7 +207,7 @@ export class Engine {
     }
     if (action === "token_expiring") {
       // Without a new token the close comes, and asks for one again.
-      this.handshake.renew((frame) => this.calls.call(frame, "token")).catch(this.troubled);
+      this.handshake.renew(this.calls).catch(this.troubled);
     }
   }
 

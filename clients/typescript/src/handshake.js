@@ -1,6 +1,7 @@
 /** Where to connect, and as whom: by a ticket, or by a token that is replaced where it was refused. */
 
-/** @import { ClientFrame, Options } from "./types.js" */
+/** @import { Options } from "./types.js" */
+/** @import { Calls } from "./calls.js" */
 /** @import { Query, Rest } from "./rest.js" */
 import { asChatError } from "./errors.js";
 
@@ -52,12 +53,12 @@ export class Handshake {
   /**
    * Puts another token under an open socket, before its own ends.
    *
-   * @param {(frame: ClientFrame) => Promise<unknown>} call
+   * @param {Calls} calls
    */
-  async renew(call) {
+  async renew(calls) {
     const { tokens } = this.rest;
     const token = await tokens.get(await tokens.get());
-    await call({ action: "token_refresh", token });
+    await calls.call({ action: "token_refresh", token }, "token");
     this.#used &&= token;
   }
 }
