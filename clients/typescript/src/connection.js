@@ -2,6 +2,7 @@
 
 /** @import { ClientFrame, Options, ServerFrame, State, StopReason, Timing } from "./types.js" */
 /** @import { Backoff } from "./backoff.js" */
+/** @import { Handshake } from "./handshake.js" */
 import { afterClose } from "./closes.js";
 import { asChatError } from "./errors.js";
 import { Socket } from "./socket.js";
@@ -12,7 +13,7 @@ import { Socket } from "./socket.js";
  * @property {() => void} onConnected frames go to another socket from now on
  * @property {(frame: ServerFrame) => void} onFrame
  * @property {(flood: number) => void} onLost no socket serves; and the code of the close where a frame was the reason
- * @property {() => void} onRefused the token was
+ * @property {Handshake} handshake
  * @property {(state: State, reason: StopReason | null) => void} onState
  */
 
@@ -147,7 +148,7 @@ export class Connection {
    */
   #closed(code, socket) {
     const after = afterClose(code, socket.greeted);
-    if (after.refused) this.on.onRefused();
+    if (after.refused) this.on.handshake.refused();
     if (socket === this.#next) this.#next = null;
     else {
       this.#socket = null;

@@ -139,10 +139,6 @@ export class Engine {
     return this.handshake.target(this.keeper.cursor);
   }
 
-  onRefused() {
-    this.handshake.refused();
-  }
-
   /** @param {HelloFrame} frame */
   #hello(frame) {
     const { user_id, limits, reset, behind } = frame;
@@ -229,15 +225,6 @@ export class Engine {
     if (this.options.delivered !== false && id > known && !deleted && !hidden) this.receipts.mark("delivered", sender_id, id);
   }
 
-  /** @param {Message} message */
-  onOwn(message) {
-    this.outbox.settled(message);
-  }
-
-  onGaveUp() {
-    this.connection.drop();
-  }
-
   /** Another tab has replaced what is stored. */
   onReplaced() {
     this.#loaded = null;
@@ -269,7 +256,7 @@ export class Engine {
   onUploaded(message) {
     this.sync.change({ action: "message", new: true, message });
     // Also while a snapshot is waited for.
-    this.onOwn(message);
+    this.outbox.settled(message);
   }
 
   /**

@@ -60,7 +60,7 @@ export class Outbox {
   /** @param {Entry[]} entries */
   load(entries) {
     for (const entry of entries) if (!this.#settled.has(entry.client_ref)) this.entries.set(entry.client_ref, entry);
-    this.#changed(null);
+    this.#changed();
   }
 
   /** Reads it again: another tab has changed it, or had it. */
@@ -97,7 +97,6 @@ export class Outbox {
     const entry = this.entries.get(ref);
     if (!entry?.failed) return false;
     await this.#replace({ ...entry, failed: undefined });
-    this.pump();
     return true;
   }
 
@@ -161,7 +160,7 @@ export class Outbox {
   /** Gives up what is older than the server keeps messages. @param {number} before milliseconds since 1970 */
   giveUp(before) {
     for (const entry of this.entries.values()) {
-      if (!entry.failed && entry.created < before) this.#fail(entry, new ChatError("too_late"));
+      if (entry.created < before && !entry.failed) this.#fail(entry, new ChatError("too_late"));
     }
   }
 
@@ -190,8 +189,8 @@ export class Outbox {
     return [...this.entries.values()].sort((a, b) => a.seq - b.seq);
   }
 
-  /** @param {Uuid | null} peer_id */
-  #changed(peer_id) {
+  /** @param {Uuid | null} [peer_id] */
+  #changed(peer_id = null) {
     this.emitter.emit("outbox", { peer_id });
   }
 
@@ -245,7 +244,7 @@ export class Outbox {
     if (!held || error.code === "invalid_token") return;
     if (error.code !== "not_found" || !entry.reply_to) return this.#fail(held, error);
     // What it answers is gone.
-    this.#replace({ ...held, reply_to: null }).then(() => this.pump(), this.on.troubled);
+    this.#replace({ ...held, reply_to: null }).catch(this.on.troubled);
   }
 
   /** @param {Entry} entry @param {ChatError} error */
@@ -262,6 +261,7 @@ export class Outbox {
     this.entries.set(entry.client_ref, entry);
     this.#changed(entry.peer_id);
     await this.store.put(entry);
+    this.pump();
   }
 
   /** @param {Uuid} ref */

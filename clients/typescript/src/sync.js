@@ -1,8 +1,10 @@
 /** What the server tells, by frames and answers, into the state: upserts, snapshots, and reads of what is missing. */
 
 /** @import { Message, MessageFrame, Reset, Thread, ThreadState, Uuid } from "./types.js" */
+/** @import { Connection } from "./connection.js" */
 /** @import { Emitter } from "./emitter.js" */
 /** @import { Keeper } from "./keeper.js" */
+/** @import { Outbox } from "./outbox.js" */
 /** @import { Query, Rest } from "./rest.js" */
 import { ChatError, asChatError } from "./errors.js";
 import { unknownThread } from "./held.js";
@@ -16,8 +18,8 @@ const MOST_WAITING = 20_000;
  * @typedef {object} SyncEvents
  * @property {(message: Message) => void} onArrived one that is here now
  * @property {(peerId: Uuid) => void} onThread it came, or changed
- * @property {(message: Message) => void} onOwn one with a `client_ref`: a send is settled
- * @property {() => void} onGaveUp the snapshot could not be had
+ * @property {Outbox} outbox
+ * @property {Connection} connection
  * @property {(error: unknown) => void} troubled
  */
 
@@ -62,7 +64,7 @@ export class Sync {
   /** @param {any} frame a `message` or `thread`; of a page without a cursor */
   change(frame) {
     if (this.#waiting) {
-      if (this.#waiting.push(frame) > MOST_WAITING) this.on.onGaveUp();
+      if (this.#waiting.push(frame) > MOST_WAITING) this.on.connection.drop();
       return;
     }
     if (frame.action === "message") this.#message(frame);
@@ -73,7 +75,7 @@ export class Sync {
   /** Upserts what any answer has. @param {Message} message */
   take(message) {
     const applied = this.keeper.message(message);
-    if (message.client_ref) this.on.onOwn(message);
+    if (message.client_ref) this.on.outbox.settled(message);
     return applied;
   }
 
@@ -143,7 +145,7 @@ export class Sync {
         this.catchUp();
       } catch (error) {
         // What waits is dropped with the connection: the cursor that is held is still no good.
-        this.on.onGaveUp();
+        this.on.connection.drop();
         this.#waiting = null;
         throw error;
       }
