@@ -1,6 +1,6 @@
 /** What the server tells, by frames and answers, into the state: upserts, snapshots, and reads of what is missing. */
 
-/** @import { Message, MessageFrame, Reset, Thread, ThreadState, Uuid } from "./types.js" */
+/** @import { Message, MessageFrame, MessagePage, Reset, Thread, ThreadPage, ThreadState, Uuid } from "./types.js" */
 /** @import { Connection } from "./connection.js" */
 /** @import { Emitter } from "./emitter.js" */
 /** @import { Keeper } from "./keeper.js" */
@@ -94,17 +94,18 @@ export class Sync {
       this.keeper.range({ thread, from: id, before: from ?? id });
     }
     if (!applied) return;
-    const ring = isNew && !held && !own && !deleted && !hidden;
-    this.emitter.emit("message", { message, ring });
-    if (isNew && !held) this.on.onArrived(message);
+    const isFirst = isNew && !held;
+    this.emitter.emit("message", { message, ring: isFirst && !own && !deleted && !hidden });
+    if (isFirst) this.on.onArrived(message);
     this.on.onThread(peerId);
   }
 
   /** @param {ThreadState} thread */
   #thread(thread) {
     const held = this.keeper.thread(thread);
-    if (held && !held.peer) this.#read(held.peer_id);
-    if (held) this.on.onThread(held.peer_id);
+    if (!held) return;
+    if (!held.peer) this.#read(held.peer_id);
+    this.on.onThread(held.peer_id);
   }
 
   /** @param {Thread} thread as REST gives it */
@@ -113,9 +114,16 @@ export class Sync {
     if (last_message) {
       this.take(last_message);
       this.on.onArrived(last_message);
-      this.keeper.range({ thread: thread.id, from: last_message.id, before: Infinity });
-    } else this.keeper.range({ thread: thread.id, from: thread.last_id + 1, before: Infinity });
+    }
+    this.keeper.range({ thread: thread.id, from: last_message?.id ?? thread.last_id + 1, before: Infinity });
     this.on.onThread(thread.peer_id);
+  }
+
+  /** @param {ThreadPage} page */
+  #takeThreads({ threads, next, unread_total }) {
+    for (const thread of threads) this.takeThread(thread);
+    this.total = unread_total;
+    this.keeper.set({ next });
   }
 
   /**
@@ -134,9 +142,8 @@ export class Sync {
         this.#unread.clear();
         await keeper.reset(reset !== "behind", () => {
           if (keeper.user_id) keeper.set({ user_id: keeper.user_id });
-          keeper.set({ next: page.next, cursor: page.cursor });
-          this.total = page.unread_total;
-          for (const thread of page.threads) this.takeThread(thread);
+          this.#takeThreads(page);
+          keeper.set({ cursor: page.cursor });
         });
         const waiting = this.#waiting ?? [];
         this.#waiting = null;
@@ -188,9 +195,7 @@ export class Sync {
   async #readThreads(next) {
     try {
       const page = await this.#answer("/v2/threads", { next: next || undefined, limit: PAGE });
-      for (const thread of page.threads) this.takeThread(thread);
-      this.total = page.unread_total;
-      this.keeper.set({ next: page.next });
+      this.#takeThreads(page);
     } catch (error) {
       if (!next || asChatError(error).code !== "invalid_field") throw error;
       this.keeper.set({ next: "" });
@@ -215,20 +220,19 @@ export class Sync {
     const held = this.keeper.withPeer(peerId);
     const from = held && this.keeper.from(held.id);
     if (from === 0) return false;
-    const before = from ?? Infinity;
-    const page = await this.#answer(`/v2/threads/${peerId}/messages`, { before: from, limit });
-    /** @type {Message[]} */
-    const messages = page.messages;
+    /** @type {MessagePage} */
+    const { messages, next } = await this.#answer(`/v2/threads/${peerId}/messages`, { before: from, limit });
+    const more = next !== null;
     for (const message of messages) {
       this.#know(message, peerId);
       this.take(message);
     }
     const thread = held?.id ?? messages[0]?.thread;
-    if (thread === undefined || (!messages.length && page.next !== null)) return page.next !== null;
-    const oldest = Math.min(before, ...messages.map(({ id }) => id));
-    this.keeper.range({ thread, from: page.next === null ? 0 : oldest, before });
+    if (thread === undefined || (!messages.length && more)) return more;
+    const oldest = Math.min(...messages.map(({ id }) => id));
+    this.keeper.range({ thread, from: more ? oldest : 0, before: from ?? Infinity });
     this.on.onThread(peerId);
-    return page.next !== null;
+    return more;
   }
 
   /**
