@@ -78,13 +78,14 @@ export class Calls {
 
   /** @param {AckFrame | ErrorFrame} frame */
   answered(frame) {
-    const [key, call] = [...this.#calls].find(([, call]) => call.frame.ref === frame.ref) ?? [];
-    if (!key || !call) return;
-    if (frame.action === "ack") return this.#end(key, frame);
-    const error = new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
-    if (!error.transient) return this.#end(key, null, error);
-    call.waits = true;
-    setTimeout(() => this.#calls.get(key) === call && this.#send(key), error.retryAfter ?? call.wait());
+    for (const [key, call] of this.#calls) {
+      if (call.frame.ref !== frame.ref) continue;
+      if (frame.action === "ack") return this.#end(key, frame);
+      const error = new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
+      if (!error.transient) return this.#end(key, null, error);
+      call.waits = true;
+      setTimeout(() => this.#calls.get(key) === call && this.#send(key), error.retryAfter ?? call.wait());
+    }
   }
 
   /** @param {ChatError} error */

@@ -71,7 +71,7 @@ export class Connection {
 
   /** @param {ClientFrame} frame */
   send(frame) {
-    return this.#socket?.send(frame) ?? false;
+    this.#socket?.send(frame);
   }
 
   /** Gives up the socket that serves, and comes back with backoff. */
@@ -123,7 +123,7 @@ export class Connection {
     if (action === "live") {
       if (socket === this.#next) {
         this.#socket?.close();
-        this.#serve(socket);
+        this.#serve(socket, "live");
       }
       clearTimeout(this.#calm);
       this.#calm = setTimeout(() => (this.#wait = this.backoff()), this.timing.backoffReset);
@@ -134,11 +134,11 @@ export class Connection {
     if (action === "hello" && !this.#socket && socket === this.#next) this.#serve(socket);
   }
 
-  /** @param {Socket} socket */
-  #serve(socket) {
+  /** @param {Socket} socket @param {State} [state] */
+  #serve(socket, state = "catching_up") {
     this.#socket = socket;
     this.#next = null;
-    if (!socket.live) this.#become("catching_up");
+    this.#become(state);
     this.on.onConnected();
   }
 

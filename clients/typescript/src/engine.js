@@ -304,7 +304,6 @@ export class Engine {
   async #clear() {
     this.#end();
     this.rest.tokens.forget();
-    this.keeper.stop();
     this.outbox.entries.clear();
     await this.store.clear();
     await this.keeper.open(0);

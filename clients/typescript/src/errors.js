@@ -12,23 +12,25 @@ const TRANSIENT = ["unavailable", "outcome_unknown", "internal", "rate_limited",
  * - `closed`: the client was closed, or stays away.
  */
 export class ChatError extends Error {
+  name = "ChatError";
+  /** Of HTTP, or 0. */
+  status = 0;
+  /** Milliseconds to wait, or null. @type {number | null} */
+  retryAfter = null;
+  /** Of `reset`: why the cursor is no good. @type {Reset | null} */
+  reset = null;
+  /** Of a send. @type {Uuid | null} */
+  clientRef = null;
+
   /**
    * @param {ErrorCode | "no_answer" | "superseded" | "cancelled" | "closed"} code
    * @param {string} [message]
-   * @param {{ status?: number, retryAfter?: number | null, reset?: Reset, cause?: unknown }} [more]
+   * @param {{ status?: number, retryAfter?: number | null, reset?: Reset | null, cause?: unknown }} [more]
    */
-  constructor(code, message, more = {}) {
-    super(message || code, { cause: more.cause });
-    this.name = "ChatError";
+  constructor(code, message, more) {
+    super(message || code, more);
     this.code = code;
-    /** Of HTTP, or 0. */
-    this.status = more.status ?? 0;
-    /** Milliseconds to wait, or null. */
-    this.retryAfter = more.retryAfter ?? null;
-    /** Of `reset`: why the cursor is no good. */
-    this.reset = more.reset ?? null;
-    /** Of a send. @type {Uuid | null} */
-    this.clientRef = null;
+    Object.assign(this, more);
   }
 
   /** Whether the same again may succeed. */

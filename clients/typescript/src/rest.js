@@ -134,7 +134,7 @@ async function answered(answer) {
   throw new ChatError(problem.code ?? codeOf(status), problem.detail, {
     status,
     retryAfter: wait && +wait >= 0 ? +wait * 1000 : null,
-    reset: problem.reset,
+    reset: problem.reset ?? null,
   });
 }
 

@@ -11,7 +11,6 @@
 
 export class Socket {
   greeted = false;
-  live = false;
   #open = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -55,23 +54,21 @@ export class Socket {
   }
 
   /**
-   * Whether it could be given to the socket. That says nothing about its arrival.
+   * Gives it to a socket that has greeted. That says nothing about its arrival.
    *
    * @param {ClientFrame} frame
    */
   send(frame) {
-    if (!this.#open || !this.greeted) return false;
     try {
       this.#socket?.send(JSON.stringify(frame));
-      return true;
     } catch {
-      return false;
+      // Its close comes, or no pong does.
     }
   }
 
   /** Is it still there? It is dropped where no frame comes in time. */
   probe() {
-    if (!this.send({ action: "ping" })) return;
+    this.send({ action: "ping" });
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.drop(), this.#timing.pong);
   }
@@ -95,20 +92,18 @@ export class Socket {
     this.#on.closed(code, this);
   }
 
-  /** @param {unknown} data */
+  /** @param {any} data */
   #received(data) {
     if (!this.#open) return;
     /** @type {ServerFrame} */
     let frame;
     try {
-      frame = JSON.parse(String(data));
+      frame = JSON.parse(data);
     } catch {
       return this.drop();
     }
-    const { action } = frame;
-    if (!this.greeted && action !== "hello") return this.drop();
+    if (!this.greeted && frame.action !== "hello") return this.drop();
     this.greeted = true;
-    if (action === "live") this.live = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.probe(), this.#timing.silence);
     this.#on.frame(frame, this);

@@ -80,7 +80,7 @@ const byXhr = (request, address, { headers, body, signal }, told) =>
  * @param {(sent: number) => void} told
  * @returns {RequestInit}
  */
-function counted({ headers, ...init }, told) {
+function counted(init, told) {
   const coded = new Response(init.body);
   let sent = 0;
   const body = coded.body?.pipeThrough(
@@ -91,6 +91,6 @@ function counted({ headers, ...init }, told) {
       },
     }),
   );
-  const type = coded.headers.get("Content-Type") ?? "";
-  return /** @type {RequestInit} */ ({ ...init, headers: { ...headers, "Content-Type": type }, body, duplex: "half" });
+  init.headers["Content-Type"] = coded.headers.get("Content-Type") ?? "";
+  return /** @type {RequestInit} */ ({ ...init, body, duplex: "half" });
 }
