@@ -121,9 +121,9 @@ export class Sync {
 
   /** @param {ThreadPage} page */
   #takeThreads({ threads, next, unread_total }) {
-    for (const thread of threads) this.takeThread(thread);
     this.total = unread_total;
     this.keeper.set({ next });
+    for (const thread of threads) this.takeThread(thread);
   }
 
   /**

@@ -305,6 +305,39 @@ test("an upload can be cancelled, and is refused for good", OPTIONS, async (t) =
   await assert.rejects(large, { code: "message_too_large", status: 413 });
 });
 
+test("an upload that is cancelled before it begins sends nothing", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  const put = store.put.bind(store);
+  let begin;
+  const begins = new Promise((resolve) => {
+    store.put = async (entry) => {
+      const seq = await put(entry);
+      if (entry.begun) await new Promise((release) => resolve((begin = release)));
+      return seq;
+    };
+  });
+  let sends = 0;
+  class Counted extends FakeXhr() {
+    send(body) {
+      sends++;
+      return super.send(body);
+    }
+  }
+  const { server, chat } = await connected(t, { store, XMLHttpRequest: Counted, uploads: 1 });
+  const { clientRef, sent: done } = await chat.upload(PEER, new Blob(["abc"]));
+  await begins;
+  assert.equal(await chat.discard(clientRef), true);
+  await assert.rejects(done, { code: "cancelled" });
+  store.put = put;
+  server.answer = ({ path, query }) =>
+    path.endsWith("/attachments") ? { status: 201, body: message(8, { sender_id: ME, client_ref: query.client_ref }) } : undefined;
+  // It has to wait for the end of the first.
+  const { sent: next } = await chat.upload(PEER, new Blob(["def"]));
+  begin();
+  await next;
+  assert.equal(sends, 1);
+});
+
 /** What a browser has, as far as it is used, by fetch. */
 function FakeXhr() {
   return class {

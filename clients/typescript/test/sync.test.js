@@ -350,6 +350,23 @@ test("woken by a push: all pages, then delivered, without a socket", OPTIONS, as
   await done;
 });
 
+test("woken by a push, it tells of what was seen, too", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  const { server, chat: before, socket } = await connected(t, { store });
+  await tell(before, socket, came(message(1)));
+  await before.close();
+  const marks = [];
+  server.answer = ({ path, query, method, body }) => {
+    if (method === "PUT") return marks.push([path.split("/").at(-1), body.up_to]) && { body: thread({ rev: 20, last_id: 2 }) };
+    if (path === "/v2/sync" && query.after) return { body: { changes: [{ action: "message", new: true, message: message(2) }], cursor: "c2", more: false, unread_total: 2 } };
+  };
+  const chat = client(t, server, { store });
+  await chat.load();
+  chat.seen(PEER);
+  await chat.pull();
+  assert.deepEqual(marks.sort(), [["delivered", 2], ["seen", 1]]);
+});
+
 test("receipts: one delivered for a batch, seen for what is shown, and nothing twice", OPTIONS, async (t) => {
   const { chat, socket } = await connected(t, { timing: { receipts: 15, silence: 25 } });
   await tell(chat, socket, came(message(1)), came(message(2)), came(message(3)));

@@ -73,7 +73,8 @@ export class TableStore {
       });
       const ranges = [...from].map(([thread, from]) => ({ thread, from }));
       for (const range of ranges) of.ranges.put(range);
-      return { user_id, generation, cursor, next, threads: await of.threads.all(), messages, ranges, outbox: await sorted(of.outbox) };
+      const threads = await of.threads.all();
+      return { user_id, generation, cursor, next, threads, messages, ranges, outbox: await sorted(of.outbox) };
     });
   }
 
