@@ -315,6 +315,7 @@ export class ChatClient {
    */
   async link(attachment) {
     const link = await this.rest.request("POST", "/v2/ticket", { body: { path: attachment.url } });
-    return { ...link, url: this.rest.address(link.url) };
+    link.url = this.rest.address(link.url);
+    return link;
   }
 }

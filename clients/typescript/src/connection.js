@@ -17,6 +17,9 @@ import { Socket } from "./socket.js";
  * @property {(state: State, reason: StopReason | null) => void} onState
  */
 
+/** Reasons for which it does not come back by itself, but when the user does. @type {(StopReason | null)[]} */
+const RESTARTS = ["token", "replaced", "refused"];
+
 export class Connection {
   /** @type {State} */
   state = "stopped";
@@ -82,7 +85,7 @@ export class Connection {
   /** The user is back, or the network is another: no wait is left, and is what is there still good? */
   wake() {
     if (this.#socket) this.#socket.probe();
-    else if (this.state === "away" || ["replaced", "refused", "token"].includes(String(this.reason))) this.#attempt();
+    else if (this.state === "away" || RESTARTS.includes(this.reason)) this.#attempt();
   }
 
   #end() {

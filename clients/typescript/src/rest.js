@@ -34,7 +34,7 @@ export class Rest {
   address(path, query = {}) {
     const said = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
     // Not by URLSearchParams: that of React Native is half of one.
-    const text = said.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`).join("&");
+    const text = said.map(([key, value]) => key + "=" + encodeURIComponent(String(value))).join("&");
     return this.url + path + (text && "?" + text);
   }
 

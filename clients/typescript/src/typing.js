@@ -53,9 +53,8 @@ export class Typing {
    * @param {boolean} typing
    */
   told(peerId, typing) {
-    const had = this.#peers.has(peerId);
     clearTimeout(this.#peers.get(peerId));
-    this.#peers.delete(peerId);
+    const had = this.#peers.delete(peerId);
     if (typing) this.#peers.set(peerId, setTimeout(() => this.told(peerId, false), this.timing.typingEnd));
     if (had !== typing) this.emitter.emit("typing", { peer_id: peerId, typing });
   }
