@@ -49,9 +49,13 @@ export class Sync {
     this.on = on;
   }
 
-  /** What was not read yet when the store was left. */
+  /** What was not read yet when the store was left, and what another tab has sent. */
   loaded() {
     for (const { peer, peer_id } of this.keeper.threads.values()) if (!peer) this.#unread.add(peer_id);
+    const { outbox } = this.on;
+    for (const message of this.keeper.messages.values()) {
+      if (outbox.entries.has(message.client_ref ?? "")) outbox.settled(message);
+    }
   }
 
   /** All that was missed is through. @param {string} cursor */
@@ -79,8 +83,8 @@ export class Sync {
     return applied;
   }
 
-  /** @param {Pick<MessageFrame, "message" | "new">} frame */
-  #message({ message, new: isNew }) {
+  /** @param {Pick<MessageFrame, "message" | "new" | "cursor">} frame */
+  #message({ message, new: isNew, cursor }) {
     const { id, thread, sender_id, attachment, deleted, hidden } = message;
     const held = this.keeper.messages.has(id);
     // Before the first `hello`, an own one is known by its reference.
@@ -89,8 +93,8 @@ export class Sync {
     this.#know(message, peerId);
     const applied = this.take(message);
     const from = this.keeper.from(thread);
-    // All that is behind a text that is new is new, too, and comes. A file may be dispatched late.
-    if (isNew && !attachment && !(from !== undefined && from <= id)) {
+    // All that is behind a text that is new is new, too, and comes, from its cursor on. A file may be dispatched late.
+    if (isNew && !attachment && (from === undefined || (cursor && id < from))) {
       this.keeper.range({ thread, from: id, before: from ?? id });
     }
     if (!applied) return;

@@ -181,6 +181,18 @@ test("two tabs: one sends, and the other goes on when it is gone", OPTIONS, asyn
   await eventually(async () => (await store.outbox()).length === 0, "an empty outbox");
 });
 
+test("a send that another tab has found to be stored is settled", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  const { chat, socket } = await connected(t, { store });
+  const { clientRef, sent: done } = await chat.send(PEER, "hi");
+  const frame = await socket.next("chat_message");
+  // A snapshot of the other tab. The message is behind its cursor: no frame tells of it.
+  await store.reset({ cursor: "d5", next: null, threads: [{ ...threadObject(), last_message: undefined }], messages: [own(frame, 5)], ranges: [], removed: [], settled: [clientRef] });
+  socket.send(came(message(2)));
+  assert.equal((await done).message_id, 5);
+  assert.deepEqual(chat.messages(PEER).map(({ id, status }) => [id, status]), [[5, "sent"]]);
+});
+
 test("who has the outbox next reads it first: nobody may have told of what changed", OPTIONS, async (t) => {
   const server = await scripted(t);
   const store = new MemoryStore();

@@ -324,6 +324,25 @@ test("another tab that took a snapshot makes this one read the store again", OPT
   assert.equal((await server.connection()).query.after, "d5");
 });
 
+test("an old send that is acknowledged after a snapshot hides no hole", OPTIONS, async (t) => {
+  const server = await scripted(t);
+  server.answer = ({ path, query }) => {
+    if (path === "/v2/sync" && !query.after) return { body: { threads: [threadObject({ last_id: 5, rev: 5, last_message: message(5) })], next: null, cursor: "c5", unread_total: 0 } };
+    if (path === `/v2/threads/${PEER}/messages`) return { body: { messages: [message(4), message(3, { sender_id: ME, receiver_id: PEER })], next: null } };
+  };
+  const chat = client(t, server);
+  chat.connect();
+  const socket = await server.connection();
+  socket.greet();
+  const { sent: done } = await chat.send(PEER, "text 3");
+  // It was stored before, and its ack lost: the peer has answered since.
+  socket.send(sent(await socket.next("chat_message"), 3, { repeated: true }));
+  await done;
+  assert.deepEqual(texts(chat, PEER), ["text 5"]);
+  assert.equal(await chat.history(PEER), false);
+  assert.deepEqual(texts(chat, PEER), ["text 3", "text 4", "text 5"]);
+});
+
 test("woken by a push: all pages, then delivered, without a socket", OPTIONS, async (t) => {
   const server = await scripted(t);
   const marks = [];
