@@ -119,8 +119,7 @@ export class Engine {
     const changes = await this.sync.pull();
     if (this.connection.serves) return changes;
     for (const { peerId, kind, upTo } of this.receipts.take()) {
-      const body = { up_to: upTo };
-      const thread = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body });
+      const thread = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body: { up_to: upTo } });
       this.sync.change({ action: "thread", thread });
     }
     await this.keeper.flush();

@@ -81,12 +81,14 @@ export class Outbox {
    */
   async add(entry) {
     const ref = entry.client_ref;
-    const seq = await this.store.put(entry);
-    this.entries.set(ref, { ...entry, seq });
+    this.#settled.delete(ref);
     /** @type {Promise<Sent>} */
     const sent = new Promise((resolve, reject) => this.#promises.set(ref, { resolve, reject }));
     // Who does not look at it is told by events.
     sent.catch(() => {});
+    const seq = await this.store.put(entry);
+    // Another tab may have sent it before this one knows that it is written down.
+    if (!this.#settled.has(ref)) this.entries.set(ref, { ...entry, seq });
     this.#changed(entry.peer_id);
     this.pump();
     return { clientRef: ref, sent };

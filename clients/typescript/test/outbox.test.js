@@ -193,6 +193,29 @@ test("a send that another tab has found to be stored is settled", OPTIONS, async
   assert.deepEqual(chat.messages(PEER).map(({ id, status }) => [id, status]), [[5, "sent"]]);
 });
 
+test("a send that another tab was quicker with is settled, and may be repeated", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  store.watch = undefined;
+  const put = store.put.bind(store);
+  const { chat, socket } = await connected(t, { store });
+  const clientRef = "5f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
+  // It is in the store, and sent by who reads it there, before this tab goes on.
+  store.put = async (entry) => {
+    const seq = await put(entry);
+    const told = until(chat, "message");
+    socket.send(came(own({ ...entry, receiver_id: PEER }, 5)));
+    await told;
+    return seq;
+  };
+  const { sent: done } = await chat.send(PEER, "hi", { clientRef });
+  assert.equal((await done).message_id, 5);
+  assert.deepEqual(chat.messages(PEER).map(({ id, status }) => [id, status]), [[5, "sent"]]);
+  store.put = put;
+  const { sent: again } = await chat.send(PEER, "hi", { clientRef });
+  socket.send(sent(await socket.next("chat_message"), 5, { repeated: true }));
+  assert.equal((await again).message_id, 5);
+});
+
 test("who has the outbox next reads it first: nobody may have told of what changed", OPTIONS, async (t) => {
   const server = await scripted(t);
   const store = new MemoryStore();
