@@ -53,6 +53,11 @@ export class Calls {
     this.#calls.delete(key);
   }
 
+  /** Whether it is not answered yet. @param {string} key */
+  has(key) {
+    return this.#calls.has(key);
+  }
+
   /** Whether it was refused for now, and waits to be repeated. @param {string} key */
   waits(key) {
     return this.#calls.get(key)?.waits;

@@ -1,4 +1,4 @@
-/** Marks of what was delivered and seen: they wait for others, and only the last word on a thread goes out. */
+/** Marks of what was delivered and seen: one of a kind per thread under way, and only the last word goes out. */
 
 /** @import { AckFrame, Uuid } from "./types.js" */
 /** @import { Calls } from "./calls.js" */
@@ -64,11 +64,14 @@ export class Receipts {
 
   /** @param {{ peerId: Uuid, kind: Kind, upTo: number }} mark */
   async #send({ peerId, kind, upTo }) {
+    const key = kind + peerId;
+    // One at a time: it waits for the answer of the last.
+    if (this.calls.has(key)) return this.mark(kind, peerId, upTo);
     try {
       const frame = { action: kind, peer_id: peerId, up_to: upTo };
-      await this.calls.call(frame, kind + peerId, (ack) => this.on.onMarked(peerId, ack));
+      await this.calls.call(frame, key, (ack) => this.on.onMarked(peerId, ack));
     } catch (error) {
-      // Any other: there is no such thread, or message, or a later one goes out.
+      // Any other: there is no such thread, or message.
       if (asChatError(error).transient) this.mark(kind, peerId, upTo);
     }
   }
