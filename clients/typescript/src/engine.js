@@ -220,8 +220,8 @@ export class Engine {
     const held = this.keeper.threads.get(thread);
     if (held?.peer_id !== sender_id) return;
     this.typing.told(sender_id, false);
-    const known = Math.max(held.delivered_id, held.seen_id);
-    if (this.options.delivered !== false && id > known && !deleted && !hidden) this.receipts.mark("delivered", sender_id, id);
+    const isKnown = id <= Math.max(held.delivered_id, held.seen_id);
+    if (this.options.delivered !== false && !isKnown && !deleted && !hidden) this.receipts.mark("delivered", sender_id, id);
   }
 
   /** Another tab has replaced what is stored. */

@@ -48,12 +48,14 @@ export class Receipts {
 
   /** What is to be told, for who tells it. `seen` implies `delivered`. */
   take() {
-    const marks = [...this.#wanted].flatMap(([peerId, { delivered, seen }]) => [
-      { peerId, kind: /** @type {Kind} */ ("seen"), upTo: seen },
-      { peerId, kind: /** @type {Kind} */ ("delivered"), upTo: delivered > seen ? delivered : 0 },
-    ]);
+    /** @type {{ peerId: Uuid, kind: Kind, upTo: number }[]} */
+    const marks = [];
+    for (const [peerId, { delivered, seen }] of this.#wanted) {
+      if (seen) marks.push({ peerId, kind: "seen", upTo: seen });
+      if (delivered > seen) marks.push({ peerId, kind: "delivered", upTo: delivered });
+    }
     this.#wanted.clear();
-    return marks.filter(({ upTo }) => upTo);
+    return marks;
   }
 
   end() {

@@ -52,9 +52,8 @@ export class Sync {
   /** What was not read yet when the store was left, and what another tab has sent. */
   loaded() {
     for (const { peer, peer_id } of this.keeper.threads.values()) if (!peer) this.#unread.add(peer_id);
-    const { outbox } = this.on;
     for (const message of this.keeper.messages.values()) {
-      if (outbox.entries.has(message.client_ref ?? "")) outbox.settled(message);
+      if (this.on.outbox.entries.has(message.client_ref ?? "")) this.on.outbox.settled(message);
     }
   }
 
