@@ -2,8 +2,8 @@
 
 /** @import { AckFrame, ClientFrame, ErrorFrame } from "./types.js" */
 /** @import { Backoff } from "./backoff.js" */
-/** @import { Socket } from "./socket.js" */
-import { ChatError, errorOf } from "./errors.js";
+/** @import { Connection } from "./connection.js" */
+import { ChatError } from "./errors.js";
 
 /** @typedef {{ frame: ClientFrame, end(ack: AckFrame | null, error?: ChatError): void, wait: () => number, waits?: boolean }} Call */
 
@@ -11,16 +11,16 @@ export class Calls {
   /** In the order of the calls, by their keys. @type {Map<string, Call>} */
   #calls = new Map();
   #last = 0;
-  /** @type {Socket | null} */
-  #socket = null;
 
   /**
    * @param {number} timeout milliseconds
    * @param {Backoff} backoff
+   * @param {Connection} connection
    */
-  constructor(timeout, backoff) {
+  constructor(timeout, backoff, connection) {
     this.timeout = timeout;
     this.backoff = backoff;
+    this.connection = connection;
   }
 
   /**
@@ -53,14 +53,17 @@ export class Calls {
     this.#calls.delete(key);
   }
 
+  /** Whether it is not answered yet. @param {string} key */
+  has(key) {
+    return this.#calls.has(key);
+  }
+
   /** Whether it was refused for now, and waits to be repeated. @param {string} key */
   waits(key) {
     return this.#calls.get(key)?.waits;
   }
 
-  /** @param {Socket} socket */
-  connected(socket) {
-    this.#socket = socket;
+  connected() {
     for (const key of this.#calls.keys()) this.#send(key);
   }
 
@@ -70,23 +73,24 @@ export class Calls {
    * @param {number} flood the code of such a close, or 0
    */
   lost(flood) {
-    this.#socket = null;
-    const calls = [...this.#calls].map(([key, { frame }]) => ({ key, size: JSON.stringify(frame).length }));
-    if (flood === 1009) calls.sort((a, b) => a.size - b.size);
+    const calls = [...this.#calls];
+    /** @param {typeof calls[0]} call */
+    const size = ([, { frame }]) => JSON.stringify(frame).length;
+    if (flood === 1009) calls.sort((a, b) => size(a) - size(b));
     const culprit = flood && calls.pop();
-    if (culprit) this.#end(culprit.key, null, new ChatError("message_too_large"));
+    if (culprit) this.#end(culprit[0], null, new ChatError("message_too_large"));
   }
 
   /** @param {AckFrame | ErrorFrame} frame */
   answered(frame) {
-    const key = this.#keyOf(frame.ref);
-    const call = this.#calls.get(key);
-    if (!call) return;
-    if (frame.action === "ack") return this.#end(key, frame);
-    const error = errorOf(frame);
-    if (!error.transient) return this.#end(key, null, error);
-    call.waits = true;
-    setTimeout(() => this.#calls.get(key) === call && this.#send(key), error.retryAfter ?? call.wait());
+    for (const [key, call] of this.#calls) {
+      if (call.frame.ref !== frame.ref) continue;
+      if (frame.action === "ack") return this.#end(key, frame);
+      const error = new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
+      if (!error.transient) return this.#end(key, null, error);
+      call.waits = true;
+      setTimeout(() => this.#calls.get(key) === call && this.#send(key), error.retryAfter ?? call.wait());
+    }
   }
 
   /** @param {ChatError} error */
@@ -94,18 +98,12 @@ export class Calls {
     for (const key of this.#calls.keys()) this.#end(key, null, error);
   }
 
-  /** @param {string | null} ref */
-  #keyOf(ref) {
-    for (const [key, { frame }] of this.#calls) if (frame.ref === ref) return key;
-    return "";
-  }
-
   /** @param {string} key */
   #send(key) {
     const call = this.#calls.get(key);
-    if (!call || !this.#socket) return;
+    if (!call) return;
     call.waits = false;
-    this.#socket.send(call.frame);
+    this.connection.send(call.frame);
   }
 
   /**

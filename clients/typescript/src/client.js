@@ -56,7 +56,7 @@ export class ChatClient {
 
   /** Known after the first `hello`, or from the store. */
   get userId() {
-    return this.#engine.keeper.userId;
+    return this.#engine.keeper.user_id;
   }
 
   /** Of the server: null before the first `hello`. */
@@ -115,7 +115,7 @@ export class ChatClient {
     /** @type {ShownMessage[]} */
     const sent = thread ? keeper.shown(thread.id).map((message) => ({ ...message, status: "sent" })) : [];
     const unsent = outbox.ofPeer(lower(peerId)).map((entry) => ({
-      ...messageOf(entry, keeper.userId),
+      ...messageOf(entry, keeper.user_id),
       status: entry.failed ? /** @type {const} */ ("failed") : /** @type {const} */ ("pending"),
       error: entry.failed,
     }));
@@ -167,9 +167,9 @@ export class ChatClient {
    * @param {UploadOptions} [options]
    * @returns {Promise<Sending>}
    */
-  async upload(peerId, file, { message = "", name, dispatch = true, ...options } = {}) {
+  async upload(peerId, file, { message = "", name = /** @type {File} */ (file).name, dispatch = true, ...options } = {}) {
     if (file.size > (this.limits?.max_attachment_bytes ?? Infinity)) throw new ChatError("message_too_large");
-    return this.#add(peerId, message, options, { file, name: name ?? ("name" in file ? file.name : "file"), dispatch });
+    return this.#add(peerId, message, options, { file, name, dispatch });
   }
 
   /**
@@ -183,8 +183,7 @@ export class ChatClient {
     const { options, outbox } = this.#engine;
     const client_ref = lower(clientRef ?? (options.randomUUID ?? randomUuid)());
     const text = { client_ref, peer_id: lower(peerId), message_body, reply_to, meta };
-    const { sent } = await outbox.add({ ...text, ...upload, created: this.now(), seq: 0 });
-    return { clientRef: client_ref, sent };
+    return outbox.add({ ...text, ...upload, created: this.now(), seq: 0 });
   }
 
   /** Sends what was refused again. @param {Uuid} clientRef */
@@ -316,6 +315,7 @@ export class ChatClient {
    */
   async link(attachment) {
     const link = await this.rest.request("POST", "/v2/ticket", { body: { path: attachment.url } });
-    return { ...link, url: this.rest.address(link.url) };
+    link.url = this.rest.address(link.url);
+    return link;
   }
 }

@@ -17,7 +17,7 @@ export function afterClose(code, greeted) {
   // Libraries make these up.
   if (code < 4000 && !greeted) code = 1006;
   const refused = code === 4401;
-  const unknown = code >= 4400 && code < 4500 && !refused ? "refused" : undefined;
+  const stop = STOPS[code] ?? (code >= 4400 && code < 4500 && !refused ? "refused" : undefined);
   const wait = FLOODS.includes(code) ? "flood" : code === 1001 ? "drain" : "backoff";
-  return { stop: STOPS[code] ?? unknown, wait, refused };
+  return { stop, wait, refused };
 }

@@ -1,7 +1,8 @@
 /** One connection that comes back: with backoff, by what a close says, and over to another server before a drain. */
 
-/** @import { ClientFrame, HelloFrame, LiveFrame, Options, ServerFrame, State, StopReason, Timing } from "./types.js" */
+/** @import { ClientFrame, Options, ServerFrame, State, StopReason, Timing } from "./types.js" */
 /** @import { Backoff } from "./backoff.js" */
+/** @import { Handshake } from "./handshake.js" */
 import { afterClose } from "./closes.js";
 import { asChatError } from "./errors.js";
 import { Socket } from "./socket.js";
@@ -9,14 +10,15 @@ import { Socket } from "./socket.js";
 /**
  * @typedef {object} ConnectionEvents
  * @property {() => Promise<{ url: string, protocols?: string[] }>} onPrepare gives where to connect
- * @property {(frame: HelloFrame) => boolean} onHello whether the connection may go on
- * @property {(socket: Socket) => void} onConnected frames go to this socket from now on
- * @property {(frame: LiveFrame) => void} onLive
- * @property {(frame: ServerFrame) => void} onFrame any other
+ * @property {() => void} onConnected frames go to another socket from now on
+ * @property {(frame: ServerFrame) => void} onFrame
  * @property {(flood: number) => void} onLost no socket serves; and the code of the close where a frame was the reason
- * @property {() => void} onRefused the token was
+ * @property {Handshake} handshake
  * @property {(state: State, reason: StopReason | null) => void} onState
  */
+
+/** Reasons for which it does not come back by itself, but when the user does. @type {(StopReason | null)[]} */
+const RESTARTS = ["token", "replaced", "refused"];
 
 export class Connection {
   /** @type {State} */
@@ -27,9 +29,6 @@ export class Connection {
   #socket = null;
   /** The one that is to. @type {Socket | null} */
   #next = null;
-  /** Counts attempts: an older one gives up. */
-  #turn = 0;
-  #preparing = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -75,7 +74,7 @@ export class Connection {
 
   /** @param {ClientFrame} frame */
   send(frame) {
-    return this.#socket?.send(frame) ?? false;
+    this.#socket?.send(frame);
   }
 
   /** Gives up the socket that serves, and comes back with backoff. */
@@ -85,14 +84,11 @@ export class Connection {
 
   /** The user is back, or the network is another: no wait is left, and is what is there still good? */
   wake() {
-    const { reason } = this;
     if (this.#socket) this.#socket.probe();
-    else if (this.state === "away" || reason === "replaced" || reason === "refused" || reason === "token") this.#attempt();
+    else if (this.state === "away" || RESTARTS.includes(this.reason)) this.#attempt();
   }
 
   #end() {
-    this.#turn++;
-    this.#preparing = false;
     this.#unwait();
     clearTimeout(this.#calm);
     const served = this.#socket;
@@ -101,30 +97,21 @@ export class Connection {
     if (served) this.on.onLost(0);
   }
 
-  async #attempt() {
-    if (this.#next || this.#preparing) return;
+  #attempt() {
+    if (this.#next) return;
     this.#unwait();
-    const turn = ++this.#turn;
-    this.#preparing = true;
+    this.#next = new Socket(this.WebSocket, this.on.onPrepare(), this.timing, {
+      frame: (frame, socket) => this.#received(frame, socket),
+      closed: (code, socket) => this.#closed(code, socket),
+      failed: (error) => this.#failed(error),
+    });
     if (!this.#socket) this.#become("connecting");
-    try {
-      const target = await this.on.onPrepare();
-      if (turn !== this.#turn) return;
-      this.#next = new Socket(this.WebSocket, target, this.timing, {
-        frame: (frame, socket) => this.#received(frame, socket),
-        closed: (code, socket) => this.#closed(code, socket),
-      });
-    } catch (error) {
-      if (turn === this.#turn) this.#failed(error);
-    } finally {
-      if (turn === this.#turn) this.#preparing = false;
-    }
   }
 
   /** @param {unknown} error */
   #failed(error) {
     const { code, retryAfter } = asChatError(error);
-    this.#preparing = false;
+    this.#next = null;
     if (code === "user_deleted") this.stop("signed_out");
     else if (code === "invalid_token" && !this.#socket) this.stop("token");
     else this.#again(Math.max(retryAfter ?? 0, this.#wait()));
@@ -135,34 +122,27 @@ export class Connection {
    * @param {Socket} socket
    */
   #received(frame, socket) {
-    switch (frame.action) {
-      case "hello":
-        if (!this.on.onHello(frame)) return;
-        // In a handover the old one serves until this one is live.
-        if (!this.#socket && socket === this.#next) this.#serve(socket);
-        return;
-      case "live":
-        if (socket === this.#next) {
-          this.#socket?.close();
-          this.#serve(socket);
-        }
-        clearTimeout(this.#calm);
-        this.#calm = setTimeout(() => (this.#wait = this.backoff()), this.timing.backoffReset);
-        this.#become("live");
-        return this.on.onLive(frame);
-      case "reconnect":
-        if (socket === this.#socket) this.#after(frame.after_ms);
-        return;
-    }
+    const { action } = frame;
+    if (action === "live") {
+      if (socket === this.#next) {
+        this.#socket?.close();
+        this.#serve(socket, "live");
+      }
+      clearTimeout(this.#calm);
+      this.#calm = setTimeout(() => (this.#wait = this.backoff()), this.timing.backoffReset);
+      this.#become("live");
+    } else if (action === "reconnect" && socket === this.#socket) this.#after(frame.after_ms);
     this.on.onFrame(frame);
+    // In a handover the old one serves until this one is live.
+    if (action === "hello" && !this.#socket && socket === this.#next) this.#serve(socket);
   }
 
-  /** @param {Socket} socket */
-  #serve(socket) {
+  /** @param {Socket} socket @param {State} [state] */
+  #serve(socket, state = "catching_up") {
     this.#socket = socket;
     this.#next = null;
-    if (!socket.live) this.#become("catching_up");
-    this.on.onConnected(socket);
+    this.#become(state);
+    this.on.onConnected();
   }
 
   /**
@@ -171,18 +151,18 @@ export class Connection {
    */
   #closed(code, socket) {
     const after = afterClose(code, socket.greeted);
-    if (after.refused) this.on.onRefused();
+    if (after.refused) this.on.handshake.refused();
     if (socket === this.#next) this.#next = null;
-    else if (socket === this.#socket) {
+    else {
       this.#socket = null;
       clearTimeout(this.#calm);
       this.on.onLost(after.wait === "flood" ? code : 0);
       // A handover goes on without it.
       const next = this.#next;
       if (next?.greeted) return this.#serve(next);
-      if (next || this.#preparing) return this.#become("connecting");
+      if (next) return this.#become("connecting");
       if (code === 1001 && this.#timer) return this.#become("away");
-    } else return;
+    }
     if (after.stop) return this.stop(after.stop);
     const { drain, flood } = this.timing;
     const random = this.random();

@@ -33,7 +33,9 @@ export class Emitter {
       try {
         listener(event);
       } catch (error) {
-        Promise.reject(error);
+        queueMicrotask(() => {
+          throw error;
+        });
       }
     }
     const any = /** @type {AnyEvent} */ ({ type, ...event });
@@ -42,7 +44,7 @@ export class Emitter {
 
   /** Whether anybody would be told. @param {keyof Events} type */
   listened(type) {
-    return this.#readers.size > 0 || (this.#listeners.get(type)?.size ?? 0) > 0;
+    return this.#readers.size || this.#listeners.get(type)?.size;
   }
 
   /** Ends the iterators. */
@@ -67,19 +69,19 @@ export class Emitter {
       wake();
     };
     this.#readers.add(reader);
-    /** @type {AsyncIterableIterator<AnyEvent>} */
+    /** @type {any} */
     const iterator = {
       [Symbol.asyncIterator]: () => iterator,
       async next() {
         while (!kept.length && !ended) await new Promise((resolve) => (wake = () => resolve(null)));
         const value = kept.shift();
-        return value ? { value } : { value, done: true };
+        return { value, done: !value };
       },
-      return: async () => {
+      return: () => {
         this.#readers.delete(reader);
         kept = [];
         reader(null);
-        return { value: undefined, done: true };
+        return iterator.next();
       },
     };
     return iterator;

@@ -1,12 +1,11 @@
 /** The parts of a client, and what they tell each other. */
 
 /** @import { AckFrame, Entry, HelloFrame, Limits, LiveFrame, Message, Options, ServerFrame, State, Store, StopReason, Uuid } from "./types.js" */
-/** @import { Socket } from "./socket.js" */
 import { growing } from "./backoff.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
-import { ChatError, asChatError } from "./errors.js";
+import { ChatError } from "./errors.js";
 import { Handshake } from "./handshake.js";
 import { Keeper } from "./keeper.js";
 import { messageOf } from "./message.js";
@@ -34,29 +33,31 @@ export class Engine {
   #watched = null;
   #total = -1;
   #totalDue = false;
-  /** @type {(() => void)[]} */
+  /** @type {((() => void) | undefined)[]} */
   #unwatch = [];
 
   /** @param {Options} options */
   constructor(options) {
     this.options = options;
-    const { random = Math.random, fetch = globalThis.fetch, XMLHttpRequest = globalThis.XMLHttpRequest ?? null } = options;
+    const { random = Math.random, fetch = globalThis.fetch, XMLHttpRequest = globalThis.XMLHttpRequest } = options;
     const { emitter } = this;
     const timing = { ...TIMING, ...options.timing };
-    /** @param {unknown} error */
-    this.troubled = (error) => emitter.emit("error", { error });
+    /** What nobody waits for has failed. What may succeed later is tried again by itself. @param {unknown} error */
+    this.troubled = (error) => {
+      if (!(error instanceof ChatError && error.transient)) emitter.emit("error", { error });
+    };
     this.backoff = () => growing(timing.backoffBase, timing.backoffMax, random);
     this.rest = new Rest(options, fetch, timing.request);
     this.handshake = new Handshake(options, this.rest);
-    this.transport = { rest: this.rest, XMLHttpRequest, idle: timing.request };
+    this.XMLHttpRequest = XMLHttpRequest;
     /** @type {Store} */
     this.store = options.store ?? new MemoryStore();
     this.keeper = new Keeper(this.store, timing.store, this);
     this.sync = new Sync(this.keeper, this.rest, emitter, this);
-    this.calls = new Calls(timing.request, this.backoff);
-    this.receipts = new Receipts(this.calls, timing.receipts, this);
     const WebSocket = options.WebSocket ?? /** @type {any} */ (globalThis.WebSocket);
     this.connection = new Connection(WebSocket, timing, random, this.backoff, this);
+    this.calls = new Calls(timing.request, this.backoff, this.connection);
+    this.receipts = new Receipts(this.calls, this.connection, timing.receipts, this);
     this.typing = new Typing(timing, this.connection, emitter);
     this.outbox = new Outbox(this.store, this.calls, emitter, options.uploads ?? 2, this);
   }
@@ -66,7 +67,7 @@ export class Engine {
     const { store } = this;
     this.#unwatch = [
       watchPlatform(() => this.connection.wake()),
-      store.watch?.(() => this.outbox.reload().catch(this.troubled)) ?? (() => {}),
+      store.watch?.(() => this.outbox.reload().catch(this.troubled)),
     ];
     this.connection.start();
   }
@@ -106,10 +107,10 @@ export class Engine {
     this.#watched = peerIds;
     if (!peerIds || !this.connection.serves) return;
     this.calls
-      .call({ action: "presence_watch", peer_ids: peerIds }, "watch", ({ states }) =>
-        states?.forEach((state) => this.emitter.emit("presence", state)),
-      )
-      .catch((error) => asChatError(error).transient || this.troubled(error));
+      .call({ action: "presence_watch", peer_ids: peerIds }, "watch", ({ states = [] }) => {
+        for (const state of states) this.emitter.emit("presence", state);
+      })
+      .catch(this.troubled);
   }
 
   /** Without a socket: all changes, and that they were delivered. */
@@ -117,10 +118,8 @@ export class Engine {
     await this.load();
     const changes = await this.sync.pull();
     if (this.connection.serves) return changes;
-    for (const [peerId, { delivered, seen }] of this.receipts.take()) {
-      const kind = seen < delivered ? "delivered" : "seen";
-      const body = { up_to: Math.max(delivered, seen) };
-      const thread = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body });
+    for (const { peerId, kind, upTo } of this.receipts.take()) {
+      const thread = await this.rest.request("PUT", `/v2/threads/${peerId}/${kind}`, { body: { up_to: upTo } });
       this.sync.change({ action: "thread", thread });
     }
     await this.keeper.flush();
@@ -139,51 +138,42 @@ export class Engine {
     return this.handshake.target(this.keeper.cursor);
   }
 
-  onRefused() {
-    this.handshake.refused();
-  }
-
   /** @param {HelloFrame} frame */
-  onHello(frame) {
+  #hello(frame) {
     const { user_id, limits, reset, behind } = frame;
     const { keeper } = this;
-    if (!keeper.userId) keeper.setUser(user_id);
-    else if (keeper.userId !== user_id) {
+    if (!keeper.user_id) keeper.set({ user_id });
+    else if (keeper.user_id !== user_id) {
       // The store is of another user than the token.
-      this.connection.stop("wrong_user");
-      return false;
+      return this.connection.stop("wrong_user");
     }
     this.limits = limits;
     this.offset = Date.parse(frame.time) - Date.now();
     this.emitter.emit("hello", frame);
     if (limits.retain_s) this.#forgetBefore(Date.parse(frame.time) - limits.retain_s * 1000);
-    if (reset) this.sync.snapshot(reset).catch((error) => asChatError(error).transient || this.troubled(error));
+    if (reset) this.sync.snapshot(reset).catch(this.troubled);
     else if (behind > (this.options.farBehind ?? 5000)) {
       this.#far = true;
       this.connection.restart();
-      return false;
     }
-    return true;
   }
 
-  /** @param {Socket} socket */
-  onConnected(socket) {
-    this.calls.connected(socket);
+  onConnected() {
+    this.calls.connected();
     this.outbox.connected();
     this.watch(this.#watched);
   }
 
   /** @param {LiveFrame} frame */
-  onLive({ cursor, unread_total }) {
+  #live({ cursor, unread_total }) {
     this.sync.total = unread_total;
     this.sync.live(cursor);
-    this.receipts.connected(true);
+    this.receipts.soon();
     this.#count();
   }
 
   /** @param {number} flood */
   onLost(flood) {
-    this.receipts.connected(false);
     this.calls.lost(flood);
     this.outbox.lost();
   }
@@ -197,19 +187,22 @@ export class Engine {
   /** @param {ServerFrame} frame */
   onFrame(frame) {
     const { action } = frame;
+    if (action === "hello") this.#hello(frame);
+    if (action === "live") this.#live(frame);
     if (action === "message" || action === "thread") this.sync.change(frame);
-    else if (action === "ack" || action === "error") this.calls.answered(frame);
-    else if (action === "typing") this.typing.told(frame.peer_id, frame.typing);
-    else if (action === "presence") this.emitter.emit(action, frame);
-    else if (action === "user") {
+    if (action === "ack" || action === "error") this.calls.answered(frame);
+    if (action === "typing") this.typing.told(frame.peer_id, frame.typing);
+    if (action === "presence") this.emitter.emit(action, frame);
+    if (action === "user") {
       const { user } = frame;
       const thread = this.keeper.withPeer(user.id);
       if (thread) this.keeper.thread({ ...thread, peer: user });
       this.emitter.emit(action, { user });
       this.onThread(user.id);
-    } else if (action === "token_expiring") {
+    }
+    if (action === "token_expiring") {
       // Without a new token the close comes, and asks for one again.
-      this.handshake.renew((frame) => this.calls.call(frame, "token")).catch(this.troubled);
+      this.handshake.renew(this.calls).catch(this.troubled);
     }
   }
 
@@ -227,17 +220,8 @@ export class Engine {
     const held = this.keeper.threads.get(thread);
     if (held?.peer_id !== sender_id) return;
     this.typing.told(sender_id, false);
-    const known = Math.max(held.delivered_id, held.seen_id);
-    if (this.options.delivered !== false && id > known && !deleted && !hidden) this.receipts.mark("delivered", sender_id, id);
-  }
-
-  /** @param {Message} message */
-  onOwn({ client_ref, id, thread, created }) {
-    this.outbox.settled({ client_ref: client_ref ?? "", message_id: id, thread, created });
-  }
-
-  onGaveUp() {
-    this.connection.drop();
+    const isKnown = id <= Math.max(held.delivered_id, held.seen_id);
+    if (this.options.delivered !== false && !isKnown && !deleted && !hidden) this.receipts.mark("delivered", sender_id, id);
   }
 
   /** Another tab has replaced what is stored. */
@@ -261,7 +245,7 @@ export class Engine {
   /** The message of a send, before its frame comes. @param {Entry} entry @param {AckFrame} ack */
   onAcked(entry, { message_id = 0, thread = 0, created, repeated }) {
     const held = this.keeper.messages.has(message_id);
-    const own = messageOf(entry, this.keeper.userId, created);
+    const own = messageOf(entry, this.keeper.user_id, created);
     this.onUploaded({ ...own, id: message_id, thread });
     // It may have been changed since, and its change be behind the cursor.
     if (repeated && !held) this.sync.message(message_id);
@@ -271,7 +255,7 @@ export class Engine {
   onUploaded(message) {
     this.sync.change({ action: "message", new: true, message });
     // Also while a snapshot is waited for.
-    this.onOwn(message);
+    this.outbox.settled(message);
   }
 
   /**
@@ -281,7 +265,9 @@ export class Engine {
    */
   onUpload(entry, signal) {
     const { client_ref } = entry;
-    return upload(this.transport, entry, signal, (sent, total) => this.emitter.emit("upload", { client_ref, sent, total }));
+    /** @type {(sent: number, total: number) => void} */
+    const progress = (sent, total) => this.emitter.emit("upload", { client_ref, sent, total });
+    return upload(this.rest, this.XMLHttpRequest, entry, signal, progress);
   }
 
   // --- inside
@@ -305,7 +291,7 @@ export class Engine {
   }
 
   #ignore() {
-    for (const end of this.#unwatch.splice(0)) end();
+    for (const end of this.#unwatch.splice(0)) end?.();
   }
 
   #end() {
@@ -317,7 +303,6 @@ export class Engine {
   async #clear() {
     this.#end();
     this.rest.tokens.forget();
-    this.keeper.stop();
     this.outbox.entries.clear();
     await this.store.clear();
     await this.keeper.open(0);

@@ -1,4 +1,4 @@
-/** @import { ErrorCode, ErrorFrame, Reset, Uuid } from "./types.js" */
+/** @import { ErrorCode, Reset, Uuid } from "./types.js" */
 
 /** Codes after which the same again may succeed. The send may be stored. */
 const TRANSIENT = ["unavailable", "outcome_unknown", "internal", "rate_limited", "no_answer"];
@@ -12,23 +12,25 @@ const TRANSIENT = ["unavailable", "outcome_unknown", "internal", "rate_limited",
  * - `closed`: the client was closed, or stays away.
  */
 export class ChatError extends Error {
+  name = "ChatError";
+  /** Of HTTP, or 0. */
+  status = 0;
+  /** Milliseconds to wait, or null. @type {number | null} */
+  retryAfter = null;
+  /** Of `reset`: why the cursor is no good. @type {Reset | null} */
+  reset = null;
+  /** Of a send. @type {Uuid | null} */
+  clientRef = null;
+
   /**
    * @param {ErrorCode | "no_answer" | "superseded" | "cancelled" | "closed"} code
    * @param {string} [message]
-   * @param {{ status?: number, retryAfter?: number | null, reset?: Reset, cause?: unknown }} [more]
+   * @param {{ status?: number, retryAfter?: number | null, reset?: Reset | null, cause?: unknown }} [more]
    */
-  constructor(code, message, more = {}) {
-    super(message || code, { cause: more.cause });
-    this.name = "ChatError";
+  constructor(code, message, more) {
+    super(message || code, more);
     this.code = code;
-    /** Of HTTP, or 0. */
-    this.status = more.status ?? 0;
-    /** Milliseconds to wait, or null. */
-    this.retryAfter = more.retryAfter ?? null;
-    /** Of `reset`: why the cursor is no good. */
-    this.reset = more.reset ?? null;
-    /** Of a send. @type {Uuid | null} */
-    this.clientRef = null;
+    Object.assign(this, more);
   }
 
   /** Whether the same again may succeed. */
@@ -36,10 +38,6 @@ export class ChatError extends Error {
     return TRANSIENT.includes(this.code) || this.status >= 500;
   }
 }
-
-/** @param {ErrorFrame} frame */
-export const errorOf = (frame) =>
-  new ChatError(frame.code, frame.message, { retryAfter: frame.retry_after_ms });
 
 /**
  * @param {unknown} error

@@ -1,6 +1,7 @@
 /** Where to connect, and as whom: by a ticket, or by a token that is replaced where it was refused. */
 
-/** @import { ClientFrame, Options } from "./types.js" */
+/** @import { Options } from "./types.js" */
+/** @import { Calls } from "./calls.js" */
 /** @import { Query, Rest } from "./rest.js" */
 import { asChatError } from "./errors.js";
 
@@ -9,7 +10,8 @@ export class Handshake {
   #gives = false;
   /** The token of the last handshake, if it had one. @type {string | null} */
   #used = null;
-  #refused = false;
+  /** One that was refused. @type {string | null} */
+  #refused = null;
 
   /**
    * @param {Options} options
@@ -22,7 +24,7 @@ export class Handshake {
 
   /** The server did not take it. */
   refused() {
-    this.#refused = true;
+    this.#refused = this.#used;
   }
 
   /** Fails with `invalid_token` where there is no other token. @param {string | null} after */
@@ -42,8 +44,7 @@ export class Handshake {
         if (this.#gives || (status !== 404 && status !== 405 && code !== "no_answer")) throw error;
       }
     }
-    if (!query.ticket) this.#used = query.token = await rest.tokens.get(this.#refused ? this.#used : null);
-    this.#refused = false;
+    if (!query.ticket) this.#used = query.token = await rest.tokens.get(this.#refused);
     if (!subprotocol) query.protocol = 2;
     const url = rest.address("/ws/chat/room/", query).replace(/^http/, "ws");
     return { url, protocols: subprotocol ? ["netrox.chat.v2"] : undefined };
@@ -52,12 +53,12 @@ export class Handshake {
   /**
    * Puts another token under an open socket, before its own ends.
    *
-   * @param {(frame: ClientFrame) => Promise<unknown>} call
+   * @param {Calls} calls
    */
-  async renew(call) {
+  async renew(calls) {
     const { tokens } = this.rest;
     const token = await tokens.get(await tokens.get());
-    await call({ action: "token_refresh", token });
+    await calls.call({ action: "token_refresh", token }, "token");
     this.#used &&= token;
   }
 }

@@ -19,12 +19,11 @@ const ALL = /** @type {const} */ ([...OWN, "peer_seen_id", "peer_delivered_id"])
  * @returns {HeldThread}
  */
 export function newerThread(held, next) {
-  if (held && held.rev > next.rev) {
-    // Who the peer is does not change with it.
-    return held.peer || !next.peer ? held : { ...held, peer: next.peer, created: next.created ?? null };
-  }
-  const merged = { ...held, ...next, peer: next.peer ?? held?.peer ?? null };
-  merged.created ??= held?.created ?? null;
+  const old = held && held.rev > next.rev ? held : null;
+  // Who the peer is does not change with it.
+  if (old && (old.peer || !next.peer)) return old;
+  const merged = { ...held, ...next, ...old, peer: next.peer ?? held?.peer ?? null };
+  merged.created ??= next.created ?? held?.created ?? null;
   // The user's own never go back, and of states of one place of the feed none does. (After a block a peer's may.)
   if (held) for (const mark of held.rev === next.rev ? ALL : OWN) merged[mark] = Math.max(held[mark], next[mark]);
   return /** @type {HeldThread} */ (merged);

@@ -12,7 +12,7 @@ export class Keeper extends State {
   /** Where the list of threads goes on. @type {string | null} */
   next = null;
   /** @type {Uuid | null} */
-  userId = null;
+  user_id = null;
   #generation = 0;
   #batch = empty();
   #dirty = false;
@@ -38,28 +38,17 @@ export class Keeper extends State {
   async open(keep) {
     const stored = await this.store.load(keep);
     this.load(stored);
-    this.#forget();
+    this.#take();
     this.#broken = false;
     this.#generation = stored.generation;
-    ({ cursor: this.cursor, next: this.next, user_id: this.userId } = stored);
+    ({ cursor: this.cursor, next: this.next, user_id: this.user_id } = stored);
     return stored.outbox;
   }
 
-  /** @param {Uuid} userId */
-  setUser(userId) {
-    this.userId = this.#batch.user_id = userId;
-    this.#soon();
-  }
-
-  /** @param {string} cursor */
-  setCursor(cursor) {
-    this.cursor = this.#batch.cursor = cursor;
-    this.#soon();
-  }
-
-  /** @param {string | null} next */
-  setNext(next) {
-    this.next = this.#batch.next = next;
+  /** @param {Partial<Pick<Keeper, "user_id" | "cursor" | "next">>} part */
+  set(part) {
+    Object.assign(this, part);
+    Object.assign(this.#batch, part);
     this.#soon();
   }
 
@@ -98,7 +87,7 @@ export class Keeper extends State {
   reset(isOther, fill) {
     return this.#queue(async () => {
       this.clear(isOther);
-      this.#forget();
+      this.#take();
       fill();
       try {
         this.#generation = await this.store.reset(this.#take());
@@ -121,10 +110,11 @@ export class Keeper extends State {
         if (!applied && generation === this.#generation) this.on.onReplaced();
       } catch (error) {
         // With what comes next: no cursor is stored without what is before it.
+        /** @type {any} */
         const later = this.#batch;
         /** @type {any} */
         const both = (this.#batch = { ...batch, ...later });
-        for (const key in empty()) both[key] = /** @type {any} */ (batch)[key].concat(/** @type {any} */ (later)[key]);
+        for (const key in empty()) both[key] = [.../** @type {any} */ (batch)[key], ...later[key]];
         this.#dirty = true;
         this.on.troubled(error);
       }
@@ -147,18 +137,13 @@ export class Keeper extends State {
     this.#timer = undefined;
   }
 
+  /** What is to be stored: nothing is, then. */
   #take() {
     this.stop();
     const batch = this.#batch;
     this.#batch = empty();
     this.#dirty = false;
     return batch;
-  }
-
-  #forget() {
-    this.stop();
-    this.#batch = empty();
-    this.#dirty = false;
   }
 
   #soon() {

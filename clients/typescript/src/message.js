@@ -8,7 +8,7 @@
  * @param {string} [created]
  * @returns {Message}
  */
-export function messageOf({ client_ref, peer_id, message_body, reply_to, meta, file, name = "", ...entry }, userId, created) {
+export function messageOf({ client_ref, peer_id, message_body, reply_to, meta, file, name = "file", ...entry }, userId, created) {
   const time = created ?? new Date(entry.created).toISOString().replace("Z", "000Z");
   return {
     id: 0,

@@ -3,7 +3,7 @@
  * an own message, or refused for good. One text per thread is under way, by one user of the store.
  */
 
-/** @import { AckFrame, ChatMessageFrame, Entry, ErrorCode, Message, Sent, Store, Uuid } from "./types.js" */
+/** @import { AckFrame, ChatMessageFrame, Entry, ErrorCode, Message, Sending, Sent, Store, Uuid } from "./types.js" */
 /** @import { Calls } from "./calls.js" */
 /** @import { Backoff } from "./backoff.js" */
 /** @import { Emitter } from "./emitter.js" */
@@ -41,8 +41,6 @@ export class Outbox {
   #asked = null;
   /** @type {(() => void) | null} */
   #release = null;
-  /** It is this client's, and was read since. */
-  #ready = false;
 
   /**
    * @param {Store} store
@@ -62,15 +60,15 @@ export class Outbox {
   /** @param {Entry[]} entries */
   load(entries) {
     for (const entry of entries) if (!this.#settled.has(entry.client_ref)) this.entries.set(entry.client_ref, entry);
-    this.#changed(null);
+    this.#changed();
   }
 
   /** Reads it again: another tab has changed it, or had it. */
   async reload() {
-    const before = [...this.entries.keys()];
+    const gone = new Set(this.entries.keys());
     const stored = await this.store.outbox();
-    const refs = new Set(stored.map((entry) => entry.client_ref));
-    for (const ref of before) if (!refs.has(ref) && !this.#underWay.has(ref)) this.entries.delete(ref);
+    for (const entry of stored) gone.delete(entry.client_ref);
+    for (const ref of gone) if (!this.#underWay.has(ref)) this.entries.delete(ref);
     this.load(stored);
     this.pump();
   }
@@ -79,19 +77,21 @@ export class Outbox {
    * Gives the promise of its end once it is written down.
    *
    * @param {Entry} entry
-   * @returns {Promise<{ sent: Promise<Sent> }>}
+   * @returns {Promise<Sending>}
    */
   async add(entry) {
     const ref = entry.client_ref;
-    const seq = await this.store.put(entry);
-    this.entries.set(ref, { ...entry, seq });
+    this.#settled.delete(ref);
     /** @type {Promise<Sent>} */
     const sent = new Promise((resolve, reject) => this.#promises.set(ref, { resolve, reject }));
     // Who does not look at it is told by events.
     sent.catch(() => {});
+    const seq = await this.store.put(entry);
+    // Another tab may have sent it before this one knows that it is written down.
+    if (!this.#settled.has(ref)) this.entries.set(ref, { ...entry, seq });
     this.#changed(entry.peer_id);
     this.pump();
-    return { sent };
+    return { clientRef: ref, sent };
   }
 
   /** A refused one again. @param {Uuid} ref */
@@ -99,7 +99,6 @@ export class Outbox {
     const entry = this.entries.get(ref);
     if (!entry?.failed) return false;
     await this.#replace({ ...entry, failed: undefined });
-    this.pump();
     return true;
   }
 
@@ -143,12 +142,14 @@ export class Outbox {
     for (const ref of this.#promises.keys()) this.#reject(ref, new ChatError("closed"));
   }
 
-  /** Its message is stored. The first to tell so settles it. @param {Sent} sent */
-  settled(sent) {
-    const ref = sent.client_ref;
+  /** A message is stored. The first to tell so settles it. @param {Message} message */
+  settled({ client_ref, id, thread, created }) {
+    const ref = client_ref ?? "";
+    const sent = { client_ref: ref, message_id: id, thread, created };
     const entry = this.entries.get(ref);
     this.#settled.add(ref);
-    if (this.#settled.size > MOST_SETTLED) for (const old of this.#settled) if (this.#settled.delete(old)) break;
+    const [oldest] = this.#settled;
+    if (this.#settled.size > MOST_SETTLED) this.#settled.delete(oldest);
     this.#forget(ref);
     this.#promises.get(ref)?.resolve(sent);
     this.#promises.delete(ref);
@@ -161,7 +162,7 @@ export class Outbox {
   /** Gives up what is older than the server keeps messages. @param {number} before milliseconds since 1970 */
   giveUp(before) {
     for (const entry of this.entries.values()) {
-      if (!entry.failed && entry.created < before) this.#fail(entry, new ChatError("too_late"));
+      if (entry.created < before && !entry.failed) this.#fail(entry, new ChatError("too_late"));
     }
   }
 
@@ -171,7 +172,8 @@ export class Outbox {
   }
 
   pump() {
-    if (!this.#ready) return;
+    // It is this client's, and was read since.
+    if (!this.#release || this.#asked) return;
     /** @type {Set<Uuid>} */
     const threads = new Set();
     for (const entry of this.#sorted()) {
@@ -189,8 +191,8 @@ export class Outbox {
     return [...this.entries.values()].sort((a, b) => a.seq - b.seq);
   }
 
-  /** @param {Uuid | null} peer_id */
-  #changed(peer_id) {
+  /** @param {Uuid | null} [peer_id] */
+  #changed(peer_id = null) {
     this.emitter.emit("outbox", { peer_id });
   }
 
@@ -223,23 +225,18 @@ export class Outbox {
     } catch (error) {
       const failed = asChatError(error);
       if (abort.signal.aborted) return;
-      if (failed.transient) this.#later(ref, failed.retryAfter);
-      else this.#refused(entry, failed);
+      if (!failed.transient) return this.#refused(entry, failed);
+      const held = this.#waits.get(ref) ?? { wait: this.on.backoff() };
+      held.timer = setTimeout(() => {
+        held.timer = undefined;
+        this.pump();
+      }, failed.retryAfter ?? held.wait());
+      this.#waits.set(ref, held);
     } finally {
       this.#uploads.delete(ref);
       if (this.#connected) this.pump();
       else this.#letGo();
     }
-  }
-
-  /** @param {Uuid} ref @param {number | null} wait milliseconds */
-  #later(ref, wait) {
-    const held = this.#waits.get(ref) ?? { wait: this.on.backoff() };
-    held.timer = setTimeout(() => {
-      held.timer = undefined;
-      this.pump();
-    }, wait ?? held.wait());
-    this.#waits.set(ref, held);
   }
 
   /** @param {Entry} entry @param {ChatError} error */
@@ -249,7 +246,7 @@ export class Outbox {
     if (!held || error.code === "invalid_token") return;
     if (error.code !== "not_found" || !entry.reply_to) return this.#fail(held, error);
     // What it answers is gone.
-    this.#replace({ ...held, reply_to: null }).then(() => this.pump(), this.on.troubled);
+    this.#replace({ ...held, reply_to: null }).catch(this.on.troubled);
   }
 
   /** @param {Entry} entry @param {ChatError} error */
@@ -266,6 +263,7 @@ export class Outbox {
     this.entries.set(entry.client_ref, entry);
     this.#changed(entry.peer_id);
     await this.store.put(entry);
+    this.pump();
   }
 
   /** @param {Uuid} ref */
@@ -299,7 +297,6 @@ export class Outbox {
     }
     if (signal.aborted) return;
     this.#asked = null;
-    this.#ready = this.#release !== null;
     this.pump();
   }
 
@@ -308,7 +305,6 @@ export class Outbox {
     this.#asked?.abort();
     this.#asked = null;
     if (this.#connected || this.#uploads.size) return;
-    this.#ready = false;
     this.#release?.();
     this.#release = null;
   }

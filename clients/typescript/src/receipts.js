@@ -1,33 +1,33 @@
-/** Marks of what was delivered and seen: one per thread under way, and only the last word goes out. */
+/** Marks of what was delivered and seen: one of a kind per thread under way, and only the last word goes out. */
 
 /** @import { AckFrame, Uuid } from "./types.js" */
 /** @import { Calls } from "./calls.js" */
+/** @import { Connection } from "./connection.js" */
 import { asChatError } from "./errors.js";
 
-/** @typedef {{ delivered: number, seen: number }} Marks */
+/** @typedef {"delivered" | "seen"} Kind */
 
 export class Receipts {
-  /** What the server is to know. @type {Map<Uuid, Marks>} */
+  /** What the server is to know. @type {Map<Uuid, Record<Kind, number>>} */
   #wanted = new Map();
-  /** @type {Set<Uuid>} */
-  #underWay = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  #live = false;
 
   /**
    * @param {Calls} calls
+   * @param {Connection} connection
    * @param {number} delay milliseconds
    * @param {{ onMarked(peerId: Uuid, ack: AckFrame): void }} on
    */
-  constructor(calls, delay, on) {
+  constructor(calls, connection, delay, on) {
     this.calls = calls;
+    this.connection = connection;
     this.delay = delay;
     this.on = on;
   }
 
   /**
-   * @param {"delivered" | "seen"} kind
+   * @param {Kind} kind
    * @param {Uuid} peerId
    * @param {number} upTo
    */
@@ -35,67 +35,46 @@ export class Receipts {
     const marks = this.#wanted.get(peerId) ?? { delivered: 0, seen: 0 };
     marks[kind] = Math.max(marks[kind], upTo);
     this.#wanted.set(peerId, marks);
-    this.#soon();
+    this.soon();
   }
 
-  /** @param {boolean} live */
-  connected(live) {
-    this.#live = live;
-    this.#soon();
+  /** Tells them, when it is time and the connection is live. */
+  soon() {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      if (this.connection.state === "live") for (const mark of this.take()) this.#send(mark);
+    }, this.delay);
   }
 
-  /** What is to be told, for who tells it another way. */
+  /** What is to be told, for who tells it. `seen` implies `delivered`. */
   take() {
-    const wanted = [...this.#wanted];
+    /** @type {{ peerId: Uuid, kind: Kind, upTo: number }[]} */
+    const marks = [];
+    for (const [peerId, { delivered, seen }] of this.#wanted) {
+      if (seen) marks.push({ peerId, kind: "seen", upTo: seen });
+      if (delivered > seen) marks.push({ peerId, kind: "delivered", upTo: delivered });
+    }
     this.#wanted.clear();
-    return wanted;
+    return marks;
   }
 
   end() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#live = false;
     this.#wanted.clear();
   }
 
-  #soon() {
-    if (this.#live) this.#timer ??= setTimeout(() => this.#flush(), this.delay);
-  }
-
-  #flush() {
-    this.#timer = undefined;
-    if (!this.#live) return;
-    for (const [peerId, { delivered, seen }] of this.#wanted) {
-      if (this.#underWay.has(peerId)) continue;
-      // `seen` implies `delivered`.
-      if (seen && seen >= delivered) this.#send("seen", peerId, seen);
-      else this.#send("delivered", peerId, delivered);
-    }
-  }
-
-  /**
-   * @param {"delivered" | "seen"} kind
-   * @param {Uuid} peerId
-   * @param {number} upTo
-   */
-  async #send(kind, peerId, upTo) {
-    this.#underWay.add(peerId);
-    let again = false;
+  /** @param {{ peerId: Uuid, kind: Kind, upTo: number }} mark */
+  async #send({ peerId, kind, upTo }) {
+    const key = kind + peerId;
+    // One at a time: it waits for the answer of the last.
+    if (this.calls.has(key)) return this.mark(kind, peerId, upTo);
     try {
       const frame = { action: kind, peer_id: peerId, up_to: upTo };
-      await this.calls.call(frame, `${kind} ${peerId}`, (ack) => this.on.onMarked(peerId, ack));
+      await this.calls.call(frame, key, (ack) => this.on.onMarked(peerId, ack));
     } catch (error) {
       // Any other: there is no such thread, or message.
-      again = asChatError(error).transient;
+      if (asChatError(error).transient) this.mark(kind, peerId, upTo);
     }
-    this.#underWay.delete(peerId);
-    const marks = this.#wanted.get(peerId);
-    if (!marks) return;
-    if (!again) {
-      if (marks[kind] <= upTo) marks[kind] = 0;
-      if (kind === "seen" && marks.delivered <= upTo) marks.delivered = 0;
-    }
-    if (!marks.seen && !marks.delivered) this.#wanted.delete(peerId);
-    else this.#soon();
   }
 }

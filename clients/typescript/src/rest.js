@@ -6,6 +6,14 @@ import { Tokens } from "./token.js";
 
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query */
 
+/**
+ * As `fetch` does. `moved` is to be told of progress.
+ *
+ * @typedef {(address: string, init: RequestInit & { headers: Record<string, string>, signal: AbortSignal }, moved: () => void) => Promise<Response>} Send
+ */
+
+/** @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, send?: Send }} Of */
+
 export class Rest {
   /**
    * @param {Pick<Options, "url" | "token">} options
@@ -26,7 +34,7 @@ export class Rest {
   address(path, query = {}) {
     const said = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
     // Not by URLSearchParams: that of React Native is half of one.
-    const text = said.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`).join("&");
+    const text = said.map(([key, value]) => key + "=" + encodeURIComponent(String(value))).join("&");
     return this.url + path + (text && "?" + text);
   }
 
@@ -43,36 +51,50 @@ export class Rest {
    *
    * @param {string} method
    * @param {string} path
-   * @param {{ query?: Query, body?: unknown, signal?: AbortSignal }} [of]
+   * @param {Of} [of]
    * @returns {Promise<any>}
    */
-  request(method, path, { query, body, signal } = {}) {
-    return this.withToken((token) =>
-      abortable(this.timeout, signal, async (signal) => {
-        const headers = /** @type {Record<string, string>} */ ({ Authorization: `Bearer ${token}` });
-        const init = /** @type {RequestInit} */ ({ method, headers, signal });
-        if (body !== undefined) {
-          headers["Content-Type"] = "application/json";
-          init.body = JSON.stringify(body);
-        }
-        const { fetch } = this;
-        return answered(await fetch(this.address(path, query), init));
-      }),
-    );
+  async request(method, path, of = {}) {
+    const token = await this.tokens.get();
+    try {
+      return await this.#once(token, method, path, of);
+    } catch (error) {
+      if (asChatError(error).code !== "invalid_token") throw error;
+      return this.#once(await this.tokens.get(token), method, path, of);
+    }
   }
 
   /**
-   * @template T
-   * @param {(token: string) => Promise<T>} work
-   * @returns {Promise<T>}
+   * Fails with `no_answer` where nothing moves for long, and with `cancelled` by the app.
+   *
+   * @param {string} token
+   * @param {string} method
+   * @param {string} path
+   * @param {Of} of
    */
-  async withToken(work) {
-    const token = await this.tokens.get();
+  async #once(token, method, path, { query, body, signal, send = this.fetch }) {
+    const end = new AbortController();
+    const abort = () => end.abort();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const moved = () => {
+      clearTimeout(timer);
+      timer = setTimeout(abort, this.timeout);
+    };
+    moved();
+    signal?.addEventListener("abort", abort);
     try {
-      return await work(token);
+      if (signal?.aborted) throw signal.reason;
+      /** @type {Record<string, string>} */
+      const headers = { Authorization: `Bearer ${token}` };
+      if (body !== undefined) headers["Content-Type"] = "application/json";
+      const init = { method, headers, body: JSON.stringify(body), signal: end.signal };
+      return await answered(await send(this.address(path, query), init, moved));
     } catch (error) {
-      if (!(error instanceof ChatError && error.code === "invalid_token")) throw error;
-      return work(await this.tokens.get(token));
+      throw signal?.aborted ? new ChatError("cancelled") : asChatError(error);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
     }
   }
 
@@ -93,46 +115,14 @@ export class Rest {
 }
 
 /**
- * Fails with `no_answer` where `work` takes longer than `idle` without having moved, and with `cancelled` by the app.
- *
- * @template T
- * @param {number} idle milliseconds
- * @param {AbortSignal | undefined} signal
- * @param {(signal: AbortSignal, moved: () => void) => Promise<T>} work
- * @returns {Promise<T>}
- */
-export async function abortable(idle, signal, work) {
-  const late = new AbortController();
-  const abort = () => late.abort();
-  /** @type {ReturnType<typeof setTimeout>} */
-  let timer;
-  const moved = () => {
-    clearTimeout(timer);
-    timer = setTimeout(abort, idle);
-  };
-  moved();
-  signal?.addEventListener("abort", abort);
-  try {
-    if (signal?.aborted) abort();
-    return await work(late.signal, moved);
-  } catch (error) {
-    throw signal?.aborted ? new ChatError("cancelled") : asChatError(error);
-  } finally {
-    // @ts-ignore: it is set
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
-  }
-}
-
-/**
  * What an answer has. Cut in the middle, it fails.
  *
- * @param {Pick<Response, "status" | "text"> & { headers: Pick<Headers, "get"> }} answer
+ * @param {Response} answer
  */
-export async function answered(answer) {
+async function answered(answer) {
   const { status } = answer;
   const text = await answer.text();
-  if (status >= 200 && status < 300) return text ? JSON.parse(text) : null;
+  if (answer.ok) return text ? JSON.parse(text) : null;
   /** @type {{ code?: ErrorCode, detail?: string, reset?: "epoch" | "unknown" }} */
   let problem = {};
   try {
@@ -144,7 +134,7 @@ export async function answered(answer) {
   throw new ChatError(problem.code ?? codeOf(status), problem.detail, {
     status,
     retryAfter: wait && +wait >= 0 ? +wait * 1000 : null,
-    reset: problem.reset,
+    reset: problem.reset ?? null,
   });
 }
 

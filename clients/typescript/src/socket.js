@@ -6,11 +6,11 @@
  * @typedef {object} SocketEvents
  * @property {(frame: ServerFrame, socket: Socket) => void} frame
  * @property {(code: number, socket: Socket) => void} closed not called where this side closed it
+ * @property {(error: unknown) => void} failed it could not be opened
  */
 
 export class Socket {
   greeted = false;
-  live = false;
   #open = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -21,44 +21,54 @@ export class Socket {
 
   /**
    * @param {NonNullable<Options["WebSocket"]>} WebSocket
-   * @param {{ url: string, protocols?: string[] }} target
+   * @param {Promise<{ url: string, protocols?: string[] }>} target
    * @param {Timing} timing
    * @param {SocketEvents} on
    */
-  constructor(WebSocket, { url, protocols }, timing, on) {
+  constructor(WebSocket, target, timing, on) {
     this.#timing = timing;
     this.#on = on;
-    // Without `hello` in time it is a server of the first generation, or none.
-    this.#timer = setTimeout(() => this.drop(), timing.hello);
+    this.#connect(WebSocket, target);
+  }
+
+  /**
+   * @param {NonNullable<Options["WebSocket"]>} WebSocket
+   * @param {Promise<{ url: string, protocols?: string[] }>} target
+   */
+  async #connect(WebSocket, target) {
     try {
-      const socket = (this.#socket = protocols ? new WebSocket(url, protocols) : new WebSocket(url));
+      const { url, protocols } = await target;
+      if (!this.#open) return;
+      // Without `hello` in time it is a server of the first generation, or none.
+      this.#timer = setTimeout(() => this.drop(), this.#timing.hello);
+      const socket = (this.#socket = new WebSocket(url, protocols));
       socket.onmessage = (event) => this.#received(event.data);
-      socket.onclose = (event) => this.#ended(event?.code || 1006);
+      socket.onclose = (event) => this.drop(event?.code || 1006);
       // The close comes, too.
       socket.onerror = () => {};
-    } catch {
-      queueMicrotask(() => this.drop());
+    } catch (error) {
+      if (!this.#open) return;
+      this.close();
+      this.#on.failed(error);
     }
   }
 
   /**
-   * Whether it could be given to the socket. That says nothing about its arrival.
+   * Gives it to a socket that has greeted. That says nothing about its arrival.
    *
    * @param {ClientFrame} frame
    */
   send(frame) {
-    if (!this.#open || !this.greeted) return false;
     try {
       this.#socket?.send(JSON.stringify(frame));
-      return true;
     } catch {
-      return false;
+      // Its close comes, or no pong does.
     }
   }
 
   /** Is it still there? It is dropped where no frame comes in time. */
   probe() {
-    if (!this.send({ action: "ping" })) return;
+    this.send({ action: "ping" });
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.drop(), this.#timing.pong);
   }
@@ -75,37 +85,27 @@ export class Socket {
     }
   }
 
-  /** Gives it up, without waiting for its close. */
-  drop() {
+  /** Gives it up, without waiting for its close. @param {number} [code] of a close that came */
+  drop(code = 1006) {
     if (!this.#open) return;
     this.close();
-    this.#on.closed(1006, this);
+    this.#on.closed(code, this);
   }
 
-  /** @param {unknown} data */
+  /** @param {any} data */
   #received(data) {
     if (!this.#open) return;
     /** @type {ServerFrame} */
     let frame;
     try {
-      frame = JSON.parse(String(data));
+      frame = JSON.parse(data);
     } catch {
       return this.drop();
     }
-    const { action } = frame;
-    if (!this.greeted && action !== "hello") return this.drop();
+    if (!this.greeted && frame.action !== "hello") return this.drop();
     this.greeted = true;
-    if (action === "live") this.live = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.probe(), this.#timing.silence);
     this.#on.frame(frame, this);
-  }
-
-  /** @param {number} code */
-  #ended(code) {
-    if (!this.#open) return;
-    this.#open = false;
-    clearTimeout(this.#timer);
-    this.#on.closed(code, this);
   }
 }

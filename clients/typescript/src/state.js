@@ -6,6 +6,13 @@ import { joined, newerMessage, newerThread } from "./held.js";
 /** 1000 stands for more, too. */
 const MOST = 1000;
 
+/** @param {Map<number, Set<number>>} byThread @param {number} thread */
+function idsOf(byThread, thread) {
+  const ids = byThread.get(thread) ?? new Set();
+  byThread.set(thread, ids);
+  return ids;
+}
+
 export class State {
   /** @type {Map<number, HeldThread>} */
   threads = new Map();
@@ -48,7 +55,7 @@ export class State {
     this.threads.set(merged.id, merged);
     this.#peers.set(merged.peer_id, merged.id);
     if (merged.last_id !== held?.last_id) {
-      const above = [...this.#idsOf(merged.id)].filter((id) => id > merged.last_id);
+      const above = [...idsOf(this.#ids, merged.id)].filter((id) => id > merged.last_id);
       this.#above.set(merged.id, new Set(above));
     }
     return merged;
@@ -59,9 +66,9 @@ export class State {
     const held = this.messages.get(next.id);
     if (newerMessage(held, next) === held) return false;
     this.messages.set(next.id, next);
-    this.#idsOf(next.thread).add(next.id);
+    idsOf(this.#ids, next.thread).add(next.id);
     const last = this.threads.get(next.thread)?.last_id ?? 0;
-    if (next.id > last) this.#above.set(next.thread, (this.#above.get(next.thread) ?? new Set()).add(next.id));
+    if (next.id > last) idsOf(this.#above, next.thread).add(next.id);
     return true;
   }
 
@@ -90,7 +97,7 @@ export class State {
   /** The messages of a thread that are to be shown, by id. @param {number} thread */
   shown(thread) {
     const from = this.#from.get(thread) ?? 0;
-    const ids = [...this.#idsOf(thread)].filter((id) => id >= from).sort((a, b) => a - b);
+    const ids = [...idsOf(this.#ids, thread)].filter((id) => id >= from).sort((a, b) => a - b);
     return this.#messagesOf(ids).filter((message) => !message.hidden);
   }
 
@@ -99,9 +106,9 @@ export class State {
    * @returns {ShownThread}
    */
   show(thread) {
-    const last_id = Math.max(thread.last_id, ...(this.#above.get(thread.id) ?? []));
+    const last_id = Math.max(thread.last_id, ...idsOf(this.#above, thread.id));
     let last_message = null;
-    for (const id of this.#idsOf(thread.id)) {
+    for (const id of idsOf(this.#ids, thread.id)) {
       const message = this.messages.get(id);
       if (message && !message.hidden && id > (last_message?.id ?? 0)) last_message = message;
     }
@@ -133,7 +140,7 @@ export class State {
    */
   unread(thread) {
     const seen = this.#seen.get(thread.peer_id) ?? 0;
-    const counts = this.#messagesOf(this.#above.get(thread.id) ?? []).filter(
+    const counts = this.#messagesOf(idsOf(this.#above, thread.id)).filter(
       ({ id, sender_id, deleted, hidden }) => id > seen && sender_id === thread.peer_id && !deleted && !hidden,
     );
     return Math.min(MOST, (seen >= thread.last_id ? 0 : thread.unread) + counts.length);
@@ -144,13 +151,6 @@ export class State {
     let total = 0;
     for (const thread of this.threads.values()) if (!thread.blocked) total += this.unread(thread);
     return Math.min(MOST, total);
-  }
-
-  /** @param {number} thread */
-  #idsOf(thread) {
-    let ids = this.#ids.get(thread);
-    if (!ids) this.#ids.set(thread, (ids = new Set()));
-    return ids;
   }
 
   /** @param {Iterable<number>} ids */

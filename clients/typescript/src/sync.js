@@ -1,8 +1,10 @@
 /** What the server tells, by frames and answers, into the state: upserts, snapshots, and reads of what is missing. */
 
-/** @import { Message, MessageFrame, Reset, Thread, ThreadState, Uuid } from "./types.js" */
+/** @import { Message, MessageFrame, MessagePage, Reset, Thread, ThreadPage, ThreadState, Uuid } from "./types.js" */
+/** @import { Connection } from "./connection.js" */
 /** @import { Emitter } from "./emitter.js" */
 /** @import { Keeper } from "./keeper.js" */
+/** @import { Outbox } from "./outbox.js" */
 /** @import { Query, Rest } from "./rest.js" */
 import { ChatError, asChatError } from "./errors.js";
 import { unknownThread } from "./held.js";
@@ -16,8 +18,8 @@ const MOST_WAITING = 20_000;
  * @typedef {object} SyncEvents
  * @property {(message: Message) => void} onArrived one that is here now
  * @property {(peerId: Uuid) => void} onThread it came, or changed
- * @property {(message: Message) => void} onOwn one with a `client_ref`: a send is settled
- * @property {() => void} onGaveUp the snapshot could not be had
+ * @property {Outbox} outbox
+ * @property {Connection} connection
  * @property {(error: unknown) => void} troubled
  */
 
@@ -47,68 +49,66 @@ export class Sync {
     this.on = on;
   }
 
-  /** What was not read yet when the store was left. */
+  /** What was not read yet when the store was left, and what another tab has sent. */
   loaded() {
     for (const { peer, peer_id } of this.keeper.threads.values()) if (!peer) this.#unread.add(peer_id);
+    for (const message of this.keeper.messages.values()) {
+      if (this.on.outbox.entries.has(message.client_ref ?? "")) this.on.outbox.settled(message);
+    }
   }
 
   /** All that was missed is through. @param {string} cursor */
   live(cursor) {
     if (this.#waiting) return;
-    this.keeper.setCursor(cursor);
+    this.keeper.set({ cursor });
     this.catchUp();
   }
 
   /** @param {any} frame a `message` or `thread`; of a page without a cursor */
   change(frame) {
     if (this.#waiting) {
-      if (this.#waiting.push(frame) > MOST_WAITING) this.on.onGaveUp();
+      if (this.#waiting.push(frame) > MOST_WAITING) this.on.connection.drop();
       return;
     }
     if (frame.action === "message") this.#message(frame);
     else this.#thread(frame.thread);
-    if (frame.cursor) this.keeper.setCursor(frame.cursor);
-  }
-
-  /** @param {Message} message */
-  peerOf(message) {
-    // Before the first `hello`, an own one is known by its reference.
-    const own = message.sender_id === this.keeper.userId || message.client_ref !== null;
-    return own ? message.receiver_id : message.sender_id;
+    if (frame.cursor) this.keeper.set({ cursor: frame.cursor });
   }
 
   /** Upserts what any answer has. @param {Message} message */
   take(message) {
-    const { client_ref } = message;
     const applied = this.keeper.message(message);
-    if (client_ref) this.on.onOwn(message);
+    if (message.client_ref) this.on.outbox.settled(message);
     return applied;
   }
 
-  /** @param {Pick<MessageFrame, "message" | "new">} frame */
-  #message({ message, new: isNew }) {
-    const { id, thread, attachment, deleted, hidden } = message;
+  /** @param {Pick<MessageFrame, "message" | "new" | "cursor">} frame */
+  #message({ message, new: isNew, cursor }) {
+    const { id, thread, sender_id, attachment, deleted, hidden } = message;
     const held = this.keeper.messages.has(id);
-    const peerId = this.peerOf(message);
+    // Before the first `hello`, an own one is known by its reference.
+    const own = sender_id === this.keeper.user_id || message.client_ref !== null;
+    const peerId = own ? message.receiver_id : sender_id;
     this.#know(message, peerId);
     const applied = this.take(message);
     const from = this.keeper.from(thread);
-    // All that is behind a text that is new is new, too, and comes. A file may be dispatched late.
-    if (isNew && !attachment && !(from !== undefined && from <= id)) {
+    // All that is behind a text that is new is new, too, and comes, from its cursor on. A file may be dispatched late.
+    if (isNew && !attachment && (from === undefined || (cursor && id < from))) {
       this.keeper.range({ thread, from: id, before: from ?? id });
     }
     if (!applied) return;
-    const ring = isNew && !held && message.sender_id === peerId && !deleted && !hidden;
-    this.emitter.emit("message", { message, ring });
-    if (isNew && !held) this.on.onArrived(message);
+    const isFirst = isNew && !held;
+    this.emitter.emit("message", { message, ring: isFirst && !own && !deleted && !hidden });
+    if (isFirst) this.on.onArrived(message);
     this.on.onThread(peerId);
   }
 
   /** @param {ThreadState} thread */
   #thread(thread) {
     const held = this.keeper.thread(thread);
-    if (held && !held.peer) this.#read(held.peer_id);
-    if (held) this.on.onThread(held.peer_id);
+    if (!held) return;
+    if (!held.peer) this.#read(held.peer_id);
+    this.on.onThread(held.peer_id);
   }
 
   /** @param {Thread} thread as REST gives it */
@@ -117,9 +117,16 @@ export class Sync {
     if (last_message) {
       this.take(last_message);
       this.on.onArrived(last_message);
-      this.keeper.range({ thread: thread.id, from: last_message.id, before: Infinity });
-    } else this.keeper.range({ thread: thread.id, from: thread.last_id + 1, before: Infinity });
+    }
+    this.keeper.range({ thread: thread.id, from: last_message?.id ?? thread.last_id + 1, before: Infinity });
     this.on.onThread(thread.peer_id);
+  }
+
+  /** @param {ThreadPage} page */
+  #takeThreads({ threads, next, unread_total }) {
+    this.total = unread_total;
+    this.keeper.set({ next });
+    for (const thread of threads) this.takeThread(thread);
   }
 
   /**
@@ -137,11 +144,9 @@ export class Sync {
         this.#era++;
         this.#unread.clear();
         await keeper.reset(reset !== "behind", () => {
-          if (keeper.userId) keeper.setUser(keeper.userId);
-          keeper.setNext(page.next);
-          keeper.setCursor(page.cursor);
-          this.total = page.unread_total;
-          for (const thread of page.threads) this.takeThread(thread);
+          if (keeper.user_id) keeper.set({ user_id: keeper.user_id });
+          this.#takeThreads(page);
+          keeper.set({ cursor: page.cursor });
         });
         const waiting = this.#waiting ?? [];
         this.#waiting = null;
@@ -150,16 +155,13 @@ export class Sync {
         this.catchUp();
       } catch (error) {
         // What waits is dropped with the connection: the cursor that is held is still no good.
-        this.on.onGaveUp();
+        this.on.connection.drop();
         this.#waiting = null;
         throw error;
       }
     };
     const replaced = replacing();
-    this.replacing = replaced.then(
-      () => {},
-      () => {},
-    );
+    this.replacing = replaced.catch(() => {});
     return replaced;
   }
 
@@ -175,9 +177,8 @@ export class Sync {
         else return;
       }
     } catch (error) {
-      const { code, transient } = asChatError(error);
       // With the next `live`.
-      if (!transient && code !== "superseded") this.on.troubled(error);
+      if (asChatError(error).code !== "superseded") this.on.troubled(error);
     } finally {
       this.#reading = false;
     }
@@ -197,12 +198,10 @@ export class Sync {
   async #readThreads(next) {
     try {
       const page = await this.#answer("/v2/threads", { next: next || undefined, limit: PAGE });
-      for (const thread of page.threads) this.takeThread(thread);
-      this.total = page.unread_total;
-      this.keeper.setNext(page.next);
+      this.#takeThreads(page);
     } catch (error) {
       if (!next || asChatError(error).code !== "invalid_field") throw error;
-      this.keeper.setNext("");
+      this.keeper.set({ next: "" });
     }
   }
 
@@ -224,20 +223,19 @@ export class Sync {
     const held = this.keeper.withPeer(peerId);
     const from = held && this.keeper.from(held.id);
     if (from === 0) return false;
-    const before = from ?? Infinity;
-    const page = await this.#answer(`/v2/threads/${peerId}/messages`, { before: from, limit });
-    /** @type {Message[]} */
-    const messages = page.messages;
+    /** @type {MessagePage} */
+    const { messages, next } = await this.#answer(`/v2/threads/${peerId}/messages`, { before: from, limit });
+    const more = next !== null;
     for (const message of messages) {
       this.#know(message, peerId);
       this.take(message);
     }
     const thread = held?.id ?? messages[0]?.thread;
-    if (thread === undefined || (!messages.length && page.next !== null)) return page.next !== null;
-    const oldest = Math.min(before, ...messages.map(({ id }) => id));
-    this.keeper.range({ thread, from: page.next === null ? 0 : oldest, before });
+    if (thread === undefined || (!messages.length && more)) return more;
+    const oldest = Math.min(...messages.map(({ id }) => id));
+    this.keeper.range({ thread, from: more ? oldest : 0, before: from ?? Infinity });
     this.on.onThread(peerId);
-    return page.next !== null;
+    return more;
   }
 
   /**
@@ -250,7 +248,7 @@ export class Sync {
       try {
         const page = await this.#answer("/v2/sync", { after: this.keeper.cursor, limit: PAGE });
         for (const change of page.changes) this.change(change);
-        this.keeper.setCursor(page.cursor);
+        this.keeper.set({ cursor: page.cursor });
         this.total = page.unread_total;
         ({ more } = page);
         changes += page.changes.length;

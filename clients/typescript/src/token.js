@@ -21,8 +21,7 @@ export class Tokens {
    */
   async get(refused = null) {
     if (this.#token && this.#token !== refused) return this.#token;
-    this.#asked ??= this.#ask(refused).finally(() => (this.#asked = null));
-    return this.#asked;
+    return (this.#asked ??= this.#ask(refused).finally(() => (this.#asked = null)));
   }
 
   forget() {

@@ -31,15 +31,15 @@ export class Typing {
   set(peerId, typing) {
     const own = this.#own.get(peerId);
     clearTimeout(own?.idle);
-    if (!typing) {
-      if (this.#own.delete(peerId)) this.connection.send({ action: "typing", peer_id: peerId, typing });
-      return;
-    }
     const now = Date.now();
-    const due = !own || now - own.told >= this.timing.typingRepeat;
-    if (due) this.connection.send({ action: "typing", peer_id: peerId, typing });
+    let told = own?.told ?? 0;
+    if (typing ? now - told >= this.timing.typingRepeat : this.#own.delete(peerId)) {
+      this.connection.send({ action: "typing", peer_id: peerId, typing });
+      told = now;
+    }
+    if (!typing) return;
     const idle = setTimeout(() => this.set(peerId, false), this.timing.typingIdle);
-    this.#own.set(peerId, { told: due ? now : own.told, idle });
+    this.#own.set(peerId, { told, idle });
   }
 
   /** A message ends it at the peer's. @param {Uuid} peerId */
@@ -53,17 +53,15 @@ export class Typing {
    * @param {boolean} typing
    */
   told(peerId, typing) {
-    const had = this.#peers.has(peerId);
     clearTimeout(this.#peers.get(peerId));
-    this.#peers.delete(peerId);
+    const had = this.#peers.delete(peerId);
     if (typing) this.#peers.set(peerId, setTimeout(() => this.told(peerId, false), this.timing.typingEnd));
     if (had !== typing) this.emitter.emit("typing", { peer_id: peerId, typing });
   }
 
   end() {
-    for (const { idle } of this.#own.values()) clearTimeout(idle);
+    for (const peerId of this.#own.keys()) this.sent(peerId);
     for (const timer of this.#peers.values()) clearTimeout(timer);
-    this.#own.clear();
     this.#peers.clear();
   }
 }

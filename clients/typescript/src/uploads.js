@@ -1,51 +1,42 @@
 /** One attempt at an upload: multipart, with progress. One that was begun before is asked for first. */
 
 /** @import { Entry, Message } from "./types.js" */
-/** @import { Rest } from "./rest.js" */
+/** @import { Rest, Send } from "./rest.js" */
 import { asChatError } from "./errors.js";
-import { abortable, answered } from "./rest.js";
-
-/**
- * @typedef {object} Transport
- * @property {Rest} rest
- * @property {(new () => XMLHttpRequest) | null} XMLHttpRequest null: by `fetch`
- * @property {number} idle milliseconds without any progress until it is given up
- */
 
 /**
  * Fails with a ChatError. What is cut off leaves nothing, but the answer may be lost.
  *
- * @param {Transport} transport
+ * @param {Rest} rest
+ * @param {(new () => XMLHttpRequest) | null | undefined} XMLHttpRequest without: by `fetch`
  * @param {Entry} entry
  * @param {AbortSignal} signal
  * @param {(sent: number, total: number) => void} progress bytes
  * @returns {Promise<Message>}
  */
-export async function upload({ rest, XMLHttpRequest, idle }, entry, signal, progress) {
+export async function upload(rest, XMLHttpRequest, entry, signal, progress) {
+  const { client_ref, peer_id, dispatch, file } = entry;
   if (entry.begun) {
     try {
-      return await rest.get(`/v2/sends/${entry.client_ref}`);
+      return await rest.get(`/v2/sends/${client_ref}`);
     } catch (error) {
       if (asChatError(error).code !== "not_found") throw error;
     }
   }
-  const address = rest.address(`/v2/threads/${entry.peer_id}/attachments`, {
-    client_ref: entry.client_ref,
-    dispatch: entry.dispatch,
-  });
-  const size = entry.file?.size ?? 0;
-  return rest.withToken((token) =>
-    abortable(idle, signal, (signal, moved) => {
-      /** @param {number} sent */
-      const told = (sent) => {
-        moved();
-        // The parts' heads are no part of the file.
-        progress(Math.min(sent, size), size);
-      };
-      const send = XMLHttpRequest ? byXhr(XMLHttpRequest) : byFetch(rest.fetch);
-      return send(address, token, form(entry), signal, told);
-    }),
-  );
+  const size = file?.size ?? 0;
+  const { fetch } = rest;
+  /** @type {Send} */
+  const send = (address, init, moved) => {
+    init.body = form(entry);
+    /** @param {number} sent */
+    const told = (sent) => {
+      moved();
+      // The parts' heads are no part of the file.
+      progress(Math.min(sent, size), size);
+    };
+    return XMLHttpRequest ? byXhr(new XMLHttpRequest(), address, init, told) : fetch(address, counted(init, told));
+  };
+  return rest.request("POST", `/v2/threads/${peer_id}/attachments`, { query: { client_ref, dispatch }, signal, send });
 }
 
 /** @param {Entry} entry */
@@ -58,40 +49,41 @@ function form({ file, name, message_body, reply_to, meta }) {
   return form;
 }
 
-/** @typedef {(address: string, token: string, form: FormData, signal: AbortSignal, told: (sent: number) => void) => Promise<Message>} Send */
-
 /**
  * The only way in browsers that tells of progress.
  *
- * @param {new () => XMLHttpRequest} XMLHttpRequest
- * @returns {Send}
+ * @param {XMLHttpRequest} request
+ * @param {string} address
+ * @param {Parameters<Send>[1]} init
+ * @param {(sent: number) => void} told
+ * @returns {Promise<Response>}
  */
-const byXhr = (XMLHttpRequest) => (address, token, form, signal, told) =>
+const byXhr = (request, address, { headers, body, signal }, told) =>
   new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
     request.open("POST", address);
-    request.setRequestHeader("Authorization", `Bearer ${token}`);
+    request.setRequestHeader("Authorization", headers.Authorization);
     request.upload.onprogress = ({ loaded }) => told(loaded);
     request.onload = () => {
       const { status, responseText } = request;
-      const headers = { get: (/** @type {string} */ name) => request.getResponseHeader(name) };
-      resolve(answered({ status, headers, text: async () => responseText }));
+      const wait = request.getResponseHeader("Retry-After") ?? "";
+      resolve(new Response(responseText || null, { status, headers: { "Retry-After": wait } }));
     };
     request.onerror = request.onabort = reject;
     signal.onabort = () => request.abort();
-    request.send(form);
+    request.send(/** @type {FormData} */ (body));
   });
 
 /**
  * A stream, whose chunks are counted as they are read.
  *
- * @param {typeof globalThis.fetch} fetch
- * @returns {Send}
+ * @param {Parameters<Send>[1]} init
+ * @param {(sent: number) => void} told
+ * @returns {RequestInit}
  */
-const byFetch = (fetch) => async (address, token, form, signal, told) => {
-  const coded = new Response(form);
+function counted(init, told) {
+  const coded = new Response(init.body);
   let sent = 0;
-  const counted = coded.body?.pipeThrough(
+  const body = coded.body?.pipeThrough(
     new TransformStream({
       transform(chunk, controller) {
         told((sent += chunk.byteLength));
@@ -99,7 +91,6 @@ const byFetch = (fetch) => async (address, token, form, signal, told) => {
       },
     }),
   );
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": coded.headers.get("Content-Type") ?? "" };
-  const init = /** @type {RequestInit} */ ({ method: "POST", headers, body: counted, signal, duplex: "half" });
-  return answered(await fetch(address, init));
-};
+  init.headers["Content-Type"] = coded.headers.get("Content-Type") ?? "";
+  return /** @type {RequestInit} */ ({ ...init, body, duplex: "half" });
+}

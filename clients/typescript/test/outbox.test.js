@@ -181,6 +181,41 @@ test("two tabs: one sends, and the other goes on when it is gone", OPTIONS, asyn
   await eventually(async () => (await store.outbox()).length === 0, "an empty outbox");
 });
 
+test("a send that another tab has found to be stored is settled", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  const { chat, socket } = await connected(t, { store });
+  const { clientRef, sent: done } = await chat.send(PEER, "hi");
+  const frame = await socket.next("chat_message");
+  // A snapshot of the other tab. The message is behind its cursor: no frame tells of it.
+  await store.reset({ cursor: "d5", next: null, threads: [{ ...threadObject(), last_message: undefined }], messages: [own(frame, 5)], ranges: [], removed: [], settled: [clientRef] });
+  socket.send(came(message(2)));
+  assert.equal((await done).message_id, 5);
+  assert.deepEqual(chat.messages(PEER).map(({ id, status }) => [id, status]), [[5, "sent"]]);
+});
+
+test("a send that another tab was quicker with is settled, and may be repeated", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  store.watch = undefined;
+  const put = store.put.bind(store);
+  const { chat, socket } = await connected(t, { store });
+  const clientRef = "5f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90";
+  // It is in the store, and sent by who reads it there, before this tab goes on.
+  store.put = async (entry) => {
+    const seq = await put(entry);
+    const told = until(chat, "message");
+    socket.send(came(own({ ...entry, receiver_id: PEER }, 5)));
+    await told;
+    return seq;
+  };
+  const { sent: done } = await chat.send(PEER, "hi", { clientRef });
+  assert.equal((await done).message_id, 5);
+  assert.deepEqual(chat.messages(PEER).map(({ id, status }) => [id, status]), [[5, "sent"]]);
+  store.put = put;
+  const { sent: again } = await chat.send(PEER, "hi", { clientRef });
+  socket.send(sent(await socket.next("chat_message"), 5, { repeated: true }));
+  assert.equal((await again).message_id, 5);
+});
+
 test("who has the outbox next reads it first: nobody may have told of what changed", OPTIONS, async (t) => {
   const server = await scripted(t);
   const store = new MemoryStore();
@@ -303,6 +338,39 @@ test("an upload can be cancelled, and is refused for good", OPTIONS, async (t) =
   server.answer = ({ path }) => (path.endsWith("/attachments") ? problem(413, "message_too_large") : undefined);
   const { sent: large } = await chat.upload(PEER, new Blob(["abc"]));
   await assert.rejects(large, { code: "message_too_large", status: 413 });
+});
+
+test("an upload that is cancelled before it begins sends nothing", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  const put = store.put.bind(store);
+  let begin;
+  const begins = new Promise((resolve) => {
+    store.put = async (entry) => {
+      const seq = await put(entry);
+      if (entry.begun) await new Promise((release) => resolve((begin = release)));
+      return seq;
+    };
+  });
+  let sends = 0;
+  class Counted extends FakeXhr() {
+    send(body) {
+      sends++;
+      return super.send(body);
+    }
+  }
+  const { server, chat } = await connected(t, { store, XMLHttpRequest: Counted, uploads: 1 });
+  const { clientRef, sent: done } = await chat.upload(PEER, new Blob(["abc"]));
+  await begins;
+  assert.equal(await chat.discard(clientRef), true);
+  await assert.rejects(done, { code: "cancelled" });
+  store.put = put;
+  server.answer = ({ path, query }) =>
+    path.endsWith("/attachments") ? { status: 201, body: message(8, { sender_id: ME, client_ref: query.client_ref }) } : undefined;
+  // It has to wait for the end of the first.
+  const { sent: next } = await chat.upload(PEER, new Blob(["def"]));
+  begin();
+  await next;
+  assert.equal(sends, 1);
 });
 
 /** What a browser has, as far as it is used, by fetch. */

@@ -298,7 +298,7 @@ test("a later write waits for an earlier one, which may fail", OPTIONS, async ()
   await keeper.open(9);
   const add = (id) => {
     keeper.message(message(id));
-    keeper.setCursor(`c${id}`);
+    keeper.set({ cursor: `c${id}` });
     return keeper.flush();
   };
   const writes = [add(1), add(2)];
@@ -322,6 +322,25 @@ test("another tab that took a snapshot makes this one read the store again", OPT
   assert.equal((await done).reset, "other_tab");
   assert.deepEqual(texts(chat, PEER), ["after the reset"]);
   assert.equal((await server.connection()).query.after, "d5");
+});
+
+test("an old send that is acknowledged after a snapshot hides no hole", OPTIONS, async (t) => {
+  const server = await scripted(t);
+  server.answer = ({ path, query }) => {
+    if (path === "/v2/sync" && !query.after) return { body: { threads: [threadObject({ last_id: 5, rev: 5, last_message: message(5) })], next: null, cursor: "c5", unread_total: 0 } };
+    if (path === `/v2/threads/${PEER}/messages`) return { body: { messages: [message(4), message(3, { sender_id: ME, receiver_id: PEER })], next: null } };
+  };
+  const chat = client(t, server);
+  chat.connect();
+  const socket = await server.connection();
+  socket.greet();
+  const { sent: done } = await chat.send(PEER, "text 3");
+  // It was stored before, and its ack lost: the peer has answered since.
+  socket.send(sent(await socket.next("chat_message"), 3, { repeated: true }));
+  await done;
+  assert.deepEqual(texts(chat, PEER), ["text 5"]);
+  assert.equal(await chat.history(PEER), false);
+  assert.deepEqual(texts(chat, PEER), ["text 3", "text 4", "text 5"]);
 });
 
 test("woken by a push: all pages, then delivered, without a socket", OPTIONS, async (t) => {
@@ -348,6 +367,23 @@ test("woken by a push: all pages, then delivered, without a socket", OPTIONS, as
   const done = until(chat, "reset", ({ reset }) => reset === "epoch");
   await chat.pull();
   await done;
+});
+
+test("woken by a push, it tells of what was seen, too", OPTIONS, async (t) => {
+  const store = new MemoryStore();
+  const { server, chat: before, socket } = await connected(t, { store });
+  await tell(before, socket, came(message(1)));
+  await before.close();
+  const marks = [];
+  server.answer = ({ path, query, method, body }) => {
+    if (method === "PUT") return marks.push([path.split("/").at(-1), body.up_to]) && { body: thread({ rev: 20, last_id: 2 }) };
+    if (path === "/v2/sync" && query.after) return { body: { changes: [{ action: "message", new: true, message: message(2) }], cursor: "c2", more: false, unread_total: 2 } };
+  };
+  const chat = client(t, server, { store });
+  await chat.load();
+  chat.seen(PEER);
+  await chat.pull();
+  assert.deepEqual(marks.sort(), [["delivered", 2], ["seen", 1]]);
 });
 
 test("receipts: one delivered for a batch, seen for what is shown, and nothing twice", OPTIONS, async (t) => {

@@ -52,23 +52,19 @@ export class IndexedDbStore extends TableStore {
     const database = await this.#open();
     const names = Object.keys(TABLES);
     const transaction = database.transaction(names, "readwrite", { durability: durable ? "strict" : "relaxed" });
-    const ended = new Promise((resolve, reject) => {
-      transaction.oncomplete = resolve;
+    const tables = names.map((name) => [name, table(transaction.objectStore(name))]);
+    const worked = work(Object.fromEntries(tables));
+    return new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve(worked);
       transaction.onabort = () => reject(transaction.error);
+      worked
+        .catch((error) => {
+          reject(error);
+          transaction.abort();
+        })
+        // It has ended.
+        .catch(() => {});
     });
-    try {
-      const tables = names.map((name) => [name, table(transaction.objectStore(name))]);
-      const result = await work(Object.fromEntries(tables));
-      await ended;
-      return result;
-    } catch (error) {
-      // It has ended, or nobody waits for its end.
-      ended.catch(() => {});
-      try {
-        transaction.abort();
-      } catch {}
-      throw error;
-    }
   }
 
   /**
@@ -95,6 +91,11 @@ export class IndexedDbStore extends TableStore {
 
   close() {
     this.#channel?.close();
+    this.#leave();
+  }
+
+  /** It is opened again when it is needed. */
+  #leave() {
     this.#database?.then(
       (database) => database.close(),
       () => {},
@@ -103,23 +104,19 @@ export class IndexedDbStore extends TableStore {
   }
 
   #open() {
-    const forget = () => (this.#database = null);
+    const leave = () => this.#leave();
     const open = async () => {
       const request = this.#factory.open(this.#name, 1);
       request.onupgradeneeded = () => {
         for (const [name, keyPath] of Object.entries(TABLES)) request.result.createObjectStore(name, { keyPath });
       };
       const database = await done(request);
-      // The browser ends it, or another tab wants to upgrade or delete it: opened again when it is needed.
-      database.onclose = forget;
-      database.onversionchange = () => {
-        database.close();
-        forget();
-      };
+      // The browser ends it, or another tab wants to upgrade or delete it.
+      database.onclose = database.onversionchange = leave;
       return database;
     };
     return (this.#database ??= open().catch((error) => {
-      forget();
+      leave();
       throw error;
     }));
   }

@@ -17,7 +17,6 @@ import { joined, newerMessage, newerThread } from "../held.js";
 /** The key of each table, in its values. */
 export const TABLES = { meta: "key", threads: "id", messages: "id", ranges: "thread", outbox: "client_ref" };
 
-const HELD = /** @type {const} */ (["threads", "messages", "ranges"]);
 const META = { key: 0, user_id: null, generation: 0, cursor: null, next: null, seq: 0 };
 
 /**
@@ -39,32 +38,42 @@ export class TableStore {
   }
 
   /**
+   * @template T
+   * @param {(of: Record<TableName, Table>, meta: typeof META) => Promise<T>} work
+   * @param {boolean} [durable]
+   * @returns {Promise<T>}
+   */
+  #run(work, durable) {
+    return this.transaction(async (of) => work(of, (await of.meta.get(0)) ?? META), durable);
+  }
+
+  /**
    * What is held, of each thread the newest `keep` messages; the others are removed.
    *
    * @param {number} keep
    * @returns {Promise<Stored>}
    */
   load(keep) {
-    return this.transaction(async (of) => {
-      const { user_id, generation, cursor, next } = (await of.meta.get(0)) ?? META;
-      const threads = await of.threads.all();
+    return this.#run(async (of, { user_id, generation, cursor, next }) => {
       /** @type {Map<number, number>} */
       const from = new Map((await of.ranges.all()).map((range) => [range.thread, range.from]));
       /** @type {Map<number, number>} */
       const counts = new Map();
       /** @type {Message[]} */
-      const messages = [];
-      for (const message of (await of.messages.all()).reverse()) {
-        const { id, thread } = message;
+      const all = await of.messages.all();
+      const messages = all.reverse().filter(({ id, thread }) => {
         const count = (counts.get(thread) ?? 0) + 1;
         counts.set(thread, count);
-        if (count > keep) {
+        const isOld = count > keep;
+        if (isOld) {
           of.messages.remove(id);
           from.set(thread, Math.max(from.get(thread) ?? 0, id + 1));
-        } else messages.push(message);
-      }
+        }
+        return !isOld;
+      });
       const ranges = [...from].map(([thread, from]) => ({ thread, from }));
       for (const range of ranges) of.ranges.put(range);
+      const threads = await of.threads.all();
       return { user_id, generation, cursor, next, threads, messages, ranges, outbox: await sorted(of.outbox) };
     });
   }
@@ -74,8 +83,7 @@ export class TableStore {
    * @param {Batch} batch
    */
   apply(generation, batch) {
-    return this.transaction(async (of) => {
-      const meta = (await of.meta.get(0)) ?? META;
+    return this.#run(async (of, meta) => {
       if (meta.generation !== generation) return false;
       await write(of, meta, batch);
       return true;
@@ -84,9 +92,8 @@ export class TableStore {
 
   /** @param {Batch} batch */
   reset(batch) {
-    return this.transaction(async (of) => {
-      const meta = (await of.meta.get(0)) ?? META;
-      for (const name of HELD) of[name].clear();
+    return this.#run(async (of, meta) => {
+      for (const table of [of.threads, of.messages, of.ranges]) table.clear();
       const generation = meta.generation + 1;
       await write(of, { ...meta, generation, cursor: null, next: null }, batch);
       return generation;
@@ -103,10 +110,9 @@ export class TableStore {
    * @returns {Promise<number>}
    */
   async put(entry) {
-    const seq = await this.transaction(async (of) => {
+    const seq = await this.#run(async (of, meta) => {
       let { seq } = entry;
       if (!seq) {
-        const meta = (await of.meta.get(0)) ?? META;
         seq = meta.seq + 1;
         of.meta.put({ ...meta, seq });
       }
@@ -124,8 +130,7 @@ export class TableStore {
   }
 
   async clear() {
-    await this.transaction(async (of) => {
-      const { generation, seq } = (await of.meta.get(0)) ?? META;
+    await this.#run(async (of, { generation, seq }) => {
       for (const table of Object.values(of)) table.clear();
       // Other tabs must not write on.
       of.meta.put({ ...META, generation: generation + 1, seq });
