@@ -23,7 +23,7 @@ use crate::{
 
 mod batch;
 
-use batch::Group;
+use batch::{Batch, Group};
 
 /// Of a trial: more are counted alone.
 const MAX_TOLD: usize = 100;
@@ -169,27 +169,34 @@ struct Run {
 impl Run {
     async fn take_all(
         &mut self,
-        mut reader: BufReader<File>,
+        reader: BufReader<File>,
         path: &Path,
         progress: &mut impl FnMut(u64),
     ) -> Result<(), TransferError> {
+        let read = |reader, first| blocking(move || Ok(batch::read(reader, first)));
+        let mut batch = read(reader, 1).await.map_err(TransferError::file(path))?;
         loop {
-            let first = self.imported.lines + 1;
-            let read = blocking(move || Ok(batch::read(reader, first))).await;
-            let batch = read.map_err(TransferError::file(path))?;
-            reader = batch.reader;
-            if let Some(error) = batch.failed {
+            let Batch { reader, groups, refused, lines, is_last, failed } = batch;
+            if let Some(error) = failed {
                 return Err(TransferError::file(path)(error));
             }
-            self.take(batch.groups, batch.refused).await?;
-            self.imported.lines += batch.lines;
-            if batch.is_last || self.imported.lines - self.committed >= TRANSACTION_LINES {
-                self.commit().await?;
+            let next = self.imported.lines + lines + 1;
+            let taken = async {
+                self.take(groups, refused).await?;
+                self.imported.lines += lines;
+                if is_last || self.imported.lines - self.committed >= TRANSACTION_LINES {
+                    self.commit().await?;
+                }
+                progress(self.imported.lines);
+                Ok(())
+            };
+            if is_last {
+                return taken.await;
             }
-            progress(self.imported.lines);
-            if batch.is_last {
-                return Ok(());
-            }
+            // The next ones are read meanwhile.
+            let (taken, read) = tokio::join!(taken, read(reader, next));
+            taken?;
+            batch = read.map_err(TransferError::file(path))?;
         }
     }
 

@@ -40,7 +40,8 @@ const MAX_NEW_ID: i64 = MAX_ID / 2;
 const MOST_AHEAD_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// Before rows of two values, which a table is joined to. Asked for `(one, two) in (values …)`, SQLite leaves a partial index for
-/// another of the first column alone.
+/// another of the first column alone. A `cross join` is one that SQLite does not turn round: of many rows it thinks that they are
+/// found sooner by going through the table.
 const WANTED: &str = "with wanted (one, two) as (";
 
 /// Of SQLite: 256 MiB of pages. A power cut takes the last transactions, in their order: the import is run again then.

@@ -124,7 +124,8 @@ impl Intake {
         const FIND: &str = "\
             ) select s.user_key, s.thread_id, s.seen_id, s.delivered_id, s.shown_seen_id,
                 s.shown_delivered_id
-            from wanted w join thread_states s on s.user_key = w.one and s.thread_id = w.two";
+            from wanted w cross join thread_states s
+            where s.user_key = w.one and s.thread_id = w.two";
         if keys.is_empty() {
             return Ok(Marks::new());
         }

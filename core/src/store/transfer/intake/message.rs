@@ -151,8 +151,8 @@ impl Intake {
         &mut self,
         refs: BTreeSet<(i64, Uuid)>,
     ) -> Result<HashSet<(i64, Uuid)>, sqlx::Error> {
-        const FIND: &str = ") select m.sender, m.client_ref from wanted w join messages m
-            on m.sender = w.one and m.client_ref = w.two where m.client_ref is not null";
+        const FIND: &str = ") select m.sender, m.client_ref from wanted w cross join messages m
+            where m.sender = w.one and m.client_ref = w.two and m.client_ref is not null";
         if refs.is_empty() {
             return Ok(HashSet::new());
         }

@@ -6,16 +6,8 @@ use super::{Intake, Taken, WANTED, check_new_id, check_time};
 use crate::{
     command::MAX_ID,
     lines::ThreadLine,
-    store::{
-        copy::table::Thread,
-        engine::{Connection, on},
-        transfer::select_in,
-    },
+    store::{copy::table::Thread, engine::Connection, transfer::select_in},
 };
-
-const GREATEST: &str = "\
-    select coalesce(max(id), 0) from messages
-    where thread_id = $1 and (receiver_seq is not null or hidden_for_receiver is null)";
 
 type Pair = (i64, i64);
 
@@ -105,15 +97,29 @@ impl Intake {
             from threads where id",
             ids
         )?;
-        for thread in &mut threads {
-            let is_noted = thread.last_message_at == Some(thread.last_activity)
-                && [thread.low_sent, thread.high_sent].contains(&thread.last_message);
-            if is_noted {
-                continue;
-            }
-            let greatest: i64 =
-                on!(&mut self.connection, fetch_one, sqlx::query_scalar(GREATEST).bind(thread.id))?;
-            thread.last_message = Some(greatest);
+        // Those in which nothing was written, or by cores of before.
+        let mut unnoted: BTreeMap<_, _> = threads
+            .iter_mut()
+            .filter(|thread| {
+                thread.last_message_at != Some(thread.last_activity)
+                    || ![thread.low_sent, thread.high_sent].contains(&thread.last_message)
+            })
+            .map(|thread| (thread.id, thread))
+            .collect();
+        if unnoted.is_empty() {
+            return Ok(threads);
+        }
+        let ids: Vec<_> = unnoted.keys().copied().collect();
+        let greatest: Vec<(i64, i64)> = select_in!(
+            &mut self.connection,
+            "select t.id, coalesce((select max(m.id) from messages m where m.thread_id = t.id
+                and (m.receiver_seq is not null or m.hidden_for_receiver is null)), 0)
+            from threads t where t.id",
+            ids
+        )?;
+        let greatest: HashMap<_, _> = greatest.into_iter().collect();
+        for (id, thread) in &mut unnoted {
+            thread.last_message = Some(greatest.get(id).copied().unwrap_or_default());
             (thread.low_sent, thread.low_shown) = (None, None);
             (thread.high_sent, thread.high_shown) = (None, None);
         }
@@ -125,7 +131,7 @@ impl Intake {
         pairs: BTreeSet<Pair>,
     ) -> Result<HashMap<Pair, i64>, sqlx::Error> {
         const FIND: &str = ") select t.low_key, t.high_key, t.id
-            from wanted w join threads t on t.low_key = w.one and t.high_key = w.two";
+            from wanted w cross join threads t where t.low_key = w.one and t.high_key = w.two";
         if pairs.is_empty() {
             return Ok(HashMap::new());
         }
