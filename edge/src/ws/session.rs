@@ -124,8 +124,8 @@ pub(super) struct Session<S> {
     unread_since: Option<Instant>,
     /// Since when it has as much in flight as it may.
     full_since: Option<Instant>,
-    /// From its first command on.
-    sender: Option<Sender>,
+    /// From its first command on: most connections send nothing for most of their lives.
+    sender: Option<Box<Sender>>,
     errors: Budget<ERROR_RATE, ERROR_BURST>,
     controls: Budget<CONTROL_RATE, CONTROL_BURST>,
     /// Bytes read before the message that is being received.
@@ -160,7 +160,7 @@ pub(super) struct Session<S> {
     stalled_since: Option<Instant>,
     closing: Option<Closing>,
     /// Where the end of its token is to be its own.
-    expiry: Option<Expiry>,
+    expiry: Option<Box<Expiry>>,
 }
 
 impl<S> Session<S>
@@ -252,7 +252,7 @@ where
             largest_frame: 0,
             stalled_since: None,
             closing: None,
-            expiry,
+            expiry: expiry.map(Box::new),
         }
     }
 

@@ -335,12 +335,12 @@ impl Connection {
     /// Who sends what comes on it, from the first time on.
     pub(super) fn sender<'a>(
         &self,
-        sender: &'a mut Option<Sender>,
+        sender: &'a mut Option<Box<Sender>>,
         sends: &SendPipeline,
     ) -> &'a Sender {
         sender.get_or_insert_with(|| {
             let sender = sends.sender(self.user, self.outgoing.admitted().token);
-            sender.of_upgrade(self.upgrade.clone())
+            Box::new(sender.of_upgrade(self.upgrade.clone()))
         })
     }
 

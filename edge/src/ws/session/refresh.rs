@@ -124,7 +124,7 @@ where
         // What is sent from now on is of this one.
         self.sender = None;
         if self.context.close_on_token_expiry {
-            self.expiry = Some(Expiry::of(generation, identity.expires_at));
+            self.expiry = Some(Box::new(Expiry::of(generation, identity.expires_at)));
             self.notices.expires_at = None;
         }
         generation.refreshed(&echo, identity.expires_at).map(Reply::Told)
