@@ -14,6 +14,7 @@
 //! * [`indexer`]: indexes for search what was stored without an index.
 //! * [`lifecycle`], [`lock`]: opening and closing, and what keeps a second process away.
 //! * [`transfer`]: a whole chat as JSON lines and files, and the way back.
+//! * [`original`]: the database of the Django original, to be read alone.
 //! * [`mod@check`]: settings, without a start; [`doctor`]: what is wrong with what a core works on.
 //! * [`backup`]: copies of a SQLite database and its files, and the way back.
 //! * [`lines`]: the lines of exports and imports.
@@ -59,6 +60,7 @@ mod media;
 mod metrics;
 mod migrate;
 mod notice;
+mod original;
 mod pace;
 mod presence;
 mod quotas;
@@ -94,6 +96,7 @@ pub use lifecycle::{Core, OpenError, Vanished};
 pub use media::StoreError as MediaError;
 pub use metrics::Metrics;
 pub use migrate::{MigrateError, migrate};
+pub use original::{Mapping, OriginalError, OriginalPlace};
 pub use quotas::{NewConversations, Quotas};
 pub use store::{
     OpenError as DatabaseError,

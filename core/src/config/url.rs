@@ -10,7 +10,7 @@ use async_nats::ServerAddr;
 pub struct UrlError(pub(super) Cow<'static, str>);
 
 impl UrlError {
-    pub(super) const fn new(text: &'static str) -> Self {
+    pub(crate) const fn new(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
 }

@@ -1,0 +1,355 @@
+//! The Django original, as it is read: users, threads and messages in the order of their keys, a page at a time, in one read-only
+//! snapshot where its database gives one without holding up who writes. Nothing is ever written to it.
+//!
+//! ```text
+//! let mut original = Original::open(&place, mapping).await?;
+//! let facts = original.begin().await?;                 // the snapshot
+//! let mut after = None;                                // and so `threads` (after an id) and `messages` (within a range)
+//! loop { let page = original.users(&mut after).await?; if page.is_empty() { break } … }
+//! original.end().await?;                               // nothing is held any more
+//! original.close().await;
+//! ```
+//!
+//! * [`mapping`]: what its tables and columns are called. [`statements`]: what they are asked.
+//! * [`value`]: ids and times as Django writes them. [`block`]: what tells which messages differ.
+//! * [`dump`]: a fixture, which becomes a SQLite database for as long as it is read.
+
+use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection,
+    sqlite::SqliteConnectOptions,
+};
+
+use crate::{
+    backup::scratch::Scratch,
+    config::{PostgresUrl, UrlError},
+    store::error::Words,
+};
+
+pub(crate) mod block;
+mod dump;
+pub(crate) mod mapping;
+mod row;
+mod statements;
+pub(crate) mod value;
+
+pub use self::{
+    mapping::Mapping,
+    row::BadRow,
+    value::{OriginalUserId, OriginalUserIds},
+};
+pub(crate) use self::{
+    block::{BLOCK_IDS, Block},
+    row::{OriginalFile, OriginalMessage, OriginalThread, OriginalUser},
+};
+use self::{
+    row::{RawMessage, RawThread, RawUser},
+    statements::Statements,
+};
+
+/// Rows that are read at a time.
+pub(crate) const PAGE_ROWS: i64 = 1_000;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For whoever has a file of SQLite locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of the transaction alone: a pooler may give the session to others. A migration that waits for its table does not wait for long
+/// behind us, nor we behind it.
+const SNAPSHOT: &str = "begin isolation level repeatable read read only; \
+    set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0; \
+    set local lock_timeout = '10s'";
+/// The first version that has it; those before refuse the name.
+const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
+
+/// Where the original is.
+#[derive(Debug, Clone)]
+pub enum OriginalPlace {
+    Postgres(PostgresUrl),
+    Sqlite(PathBuf),
+    /// What `manage.py dumpdata` wrote.
+    Dump(PathBuf),
+}
+
+impl FromStr for OriginalPlace {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        const WRONG: UrlError = UrlError::new(
+            "must be postgres://…, sqlite://PATH, or a file that dumpdata wrote (.json, .jsonl)",
+        );
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return text.parse().map(Self::Postgres);
+        }
+        if let Some(path) = text.strip_prefix("sqlite://") {
+            let is_path = !path.is_empty() && !path.contains(['?', '#']);
+            return if is_path { Ok(Self::Sqlite(path.into())) } else { Err(WRONG) };
+        }
+        let is_file = !text.contains("://") && (text.ends_with(".json") || text.ends_with(".jsonl"));
+        if is_file { Ok(Self::Dump(text.into())) } else { Err(WRONG) }
+    }
+}
+
+impl fmt::Display for OriginalPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(url) => url.fmt(f),
+            Self::Sqlite(path) | Self::Dump(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Why the original cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginalError {
+    #[error("{}: {error}", .path.display())]
+    File { path: PathBuf, error: io::Error },
+    /// It is not as the mapping has it.
+    #[error("{0}")]
+    Tables(String),
+    /// No fixture, or not all of it.
+    #[error("{}: {reason}", .path.display())]
+    Dump { path: PathBuf, reason: String },
+    #[error("{}", Words(.0))]
+    Read(#[from] sqlx::Error),
+}
+
+/// What there is to say of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// How its users are called; none without a user.
+    pub(crate) user_ids: Option<OriginalUserIds>,
+    pub(crate) users: u64,
+    pub(crate) threads: u64,
+    /// The greatest id of a message; 0 without one. What came later is not read.
+    pub(crate) newest_message: i64,
+    /// Whether times have whole milliseconds alone: `dumpdata` cuts off the rest.
+    pub(crate) is_cut_to_millis: bool,
+}
+
+#[derive(Debug)]
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// `on!(connection, fetch_all, query)`: runs a query on either engine.
+macro_rules! on {
+    ($connection:expr, $fetch:ident, $query:expr) => {
+        match $connection {
+            Connection::Sqlite(connection) => $query.$fetch(connection).await,
+            Connection::Postgres(connection) => $query.$fetch(connection).await,
+        }
+    };
+}
+
+/// An open original.
+#[derive(Debug)]
+pub(crate) struct Original {
+    connection: Connection,
+    statements: Statements,
+    /// A reader of SQLite holds up who writes, unless it has a write-ahead log.
+    has_snapshot: bool,
+    /// Of a fixture.
+    scratch: Option<Scratch>,
+}
+
+impl Original {
+    /// Fails where a table or a column of the mapping is not there.
+    pub(crate) async fn open(
+        place: &OriginalPlace,
+        mapping: &Mapping,
+    ) -> Result<Self, OriginalError> {
+        match place {
+            OriginalPlace::Postgres(url) => {
+                let options = url.options().clone();
+                let options = match options.get_application_name() {
+                    Some(_) => options,
+                    None => options.application_name("netrox-chat import"),
+                };
+                let options = options.disable_statement_logging();
+                let connected = PgConnection::connect_with(&options);
+                let connection = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;
+                let connection = connection.unwrap_or_else(|_| {
+                    Err(sqlx::Error::Io(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the database did not answer in time",
+                    )))
+                })?;
+                Self::of(Connection::Postgres(connection), mapping, true, None).await
+            }
+            OriginalPlace::Sqlite(path) => {
+                let mut connection = open_file(path.clone()).await?;
+                let journal: String =
+                    sqlx::query_scalar("pragma journal_mode").fetch_one(&mut connection).await?;
+                Self::of(Connection::Sqlite(connection), mapping, journal == "wal", None).await
+            }
+            OriginalPlace::Dump(path) => {
+                let scratch = Scratch::new().map_err(|error| OriginalError::File {
+                    path: std::env::temp_dir(),
+                    error: io::Error::other(error.to_string()),
+                })?;
+                let made = scratch.path().join("dump.db");
+                dump::load(path, mapping, &made).await?;
+                let connection = Connection::Sqlite(open_file(made).await?);
+                Self::of(connection, &Mapping::default(), true, Some(scratch)).await
+            }
+        }
+    }
+
+    async fn of(
+        mut connection: Connection,
+        mapping: &Mapping,
+        has_snapshot: bool,
+        scratch: Option<Scratch>,
+    ) -> Result<Self, OriginalError> {
+        let statements = Statements::of(&mut connection, mapping).await?;
+        Ok(Self { connection, statements, has_snapshot, scratch })
+    }
+
+    /// From here on it is as it is now, as far as there is a snapshot: else messages that came later are left out, and what they
+    /// do not need may be newer.
+    pub(crate) async fn begin(&mut self) -> Result<Facts, OriginalError> {
+        match &mut self.connection {
+            Connection::Postgres(connection) => {
+                sqlx::raw_sql(SNAPSHOT).execute(&mut *connection).await?;
+                let version = connection.server_version_num();
+                if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
+                    let lift = sqlx::raw_sql("set local transaction_timeout = 0");
+                    lift.execute(connection).await?;
+                }
+            }
+            Connection::Sqlite(connection) if self.has_snapshot => {
+                sqlx::raw_sql("begin").execute(connection).await?;
+            }
+            Connection::Sqlite(_) => {}
+        }
+        let counts = AssertSqlSafe(self.statements.counts.clone());
+        // Messages first: what they refer to is there by then.
+        let (newest_message, users, threads): (i64, i64, i64) =
+            on!(&mut self.connection, fetch_one, sqlx::query_as(counts))?;
+        let sample = AssertSqlSafe(self.statements.users_first.clone());
+        let first: Option<RawUser> =
+            on!(&mut self.connection, fetch_optional, sqlx::query_as(sample).bind(1_i64))?;
+        let user_ids = first.and_then(|row| row.key.parse::<OriginalUserId>().ok());
+        Ok(Facts {
+            user_ids: user_ids.map(OriginalUserId::kind),
+            users: users.unsigned_abs(),
+            threads: threads.unsigned_abs(),
+            newest_message,
+            is_cut_to_millis: self.scratch.is_some(),
+        })
+    }
+
+    /// Nothing is held any more.
+    pub(crate) async fn end(&mut self) -> Result<(), OriginalError> {
+        if self.has_snapshot {
+            match &mut self.connection {
+                Connection::Sqlite(connection) => {
+                    sqlx::raw_sql("rollback").execute(connection).await?;
+                }
+                Connection::Postgres(connection) => {
+                    sqlx::raw_sql("rollback").execute(connection).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// It was only read: nothing is lost with a connection that does not end well.
+    pub(crate) async fn close(self) {
+        let _ = match self.connection {
+            Connection::Sqlite(connection) => connection.close().await,
+            Connection::Postgres(connection) => connection.close().await,
+        };
+    }
+
+    /// Users after one of them, of which `after` becomes the last. An empty page is the end; so of all that follow.
+    pub(crate) async fn users(
+        &mut self,
+        after: &mut Option<String>,
+    ) -> Result<Vec<Result<OriginalUser, BadRow>>, OriginalError> {
+        let rows: Vec<RawUser> = match after.as_deref() {
+            None => {
+                let text = AssertSqlSafe(self.statements.users_first.clone());
+                on!(&mut self.connection, fetch_all, sqlx::query_as(text).bind(PAGE_ROWS))?
+            }
+            Some(key) => {
+                let text = AssertSqlSafe(self.statements.users_next.clone());
+                let (connection, limit) = (&mut self.connection, PAGE_ROWS);
+                on!(connection, fetch_all, sqlx::query_as(text).bind(limit).bind(key))?
+            }
+        };
+        if let Some(last) = rows.last() {
+            *after = Some(last.key.clone());
+        }
+        let is_json = self.statements.profile_is_json;
+        Ok(rows.into_iter().map(|row| row.user(is_json)).collect())
+    }
+
+    /// Threads after an id; the first are those after `i64::MIN`.
+    pub(crate) async fn threads(
+        &mut self,
+        after: &mut i64,
+    ) -> Result<Vec<Result<OriginalThread, BadRow>>, OriginalError> {
+        let text = AssertSqlSafe(self.statements.threads.clone());
+        let (connection, key) = (&mut self.connection, *after);
+        let rows: Vec<RawThread> =
+            on!(connection, fetch_all, sqlx::query_as(text).bind(PAGE_ROWS).bind(key))?;
+        if let Some(last) = rows.last() {
+            *after = last.id;
+        }
+        Ok(rows.into_iter().map(RawThread::thread).collect())
+    }
+
+    /// Messages after an id, up to another, which is `newest_message` at most.
+    pub(crate) async fn messages(
+        &mut self,
+        after: &mut i64,
+        until: i64,
+    ) -> Result<Vec<Result<OriginalMessage, BadRow>>, OriginalError> {
+        let text = AssertSqlSafe(self.statements.messages.clone());
+        let (connection, key) = (&mut self.connection, *after);
+        let rows: Vec<RawMessage> = on!(
+            connection,
+            fetch_all,
+            sqlx::query_as(text).bind(PAGE_ROWS).bind(key).bind(until)
+        )?;
+        if let Some(last) = rows.last() {
+            *after = last.id;
+        }
+        Ok(rows.into_iter().map(RawMessage::message).collect())
+    }
+
+    /// What its messages up to an id are, so many ids at a time ([`BLOCK_IDS`]), in their order. One scan of the table by its
+    /// server: whoever has the same of another database knows which messages are not the same.
+    pub(crate) async fn blocks(&mut self, until: i64) -> Result<Vec<Block>, OriginalError> {
+        let text = AssertSqlSafe(self.statements.blocks.clone());
+        let connection = &mut self.connection;
+        let rows: Vec<block::Raw> =
+            on!(connection, fetch_all, sqlx::query_as(text).bind(BLOCK_IDS).bind(until))?;
+        rows.into_iter().map(Block::of).collect::<Result<_, _>>().map_err(OriginalError::Tables)
+    }
+}
+
+/// Of a database that is there, to be read alone.
+async fn open_file(path: PathBuf) -> Result<SqliteConnection, OriginalError> {
+    let asked = path.clone();
+    let found = tokio::task::spawn_blocking(move || asked.metadata()).await;
+    let found = found.map_err(io::Error::other).flatten();
+    match found {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(OriginalError::File { path, error: io::ErrorKind::InvalidInput.into() }),
+        Err(error) => return Err(OriginalError::File { path, error }),
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("trusted_schema", "OFF")
+        .pragma("query_only", "ON")
+        .disable_statement_logging();
+    Ok(SqliteConnection::connect_with(&options).await?)
+}
+
+#[cfg(test)]
+mod tests;

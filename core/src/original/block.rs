@@ -1,0 +1,46 @@
+//! What messages of a range of ids are as a whole: two databases that have the same of a range have the same messages there, as far
+//! as their applications change any. No index is needed for it, nor that each change is noted in `updated`.
+
+use super::value;
+
+/// So many ids make a block.
+pub(crate) const BLOCK_IDS: i64 = 1_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Its ids are those that are this many times [`BLOCK_IDS`], and less than as many more.
+    pub(crate) number: i64,
+    pub(crate) messages: i64,
+    pub(crate) seen: i64,
+    pub(crate) deleted: i64,
+    pub(crate) files: i64,
+    /// Characters of those that are not deleted.
+    pub(crate) characters: i64,
+    /// The latest change.
+    pub(crate) updated: i64,
+}
+
+/// Number, messages, seen, deleted, files, characters, updated.
+pub(crate) type Raw = (i64, i64, i64, i64, i64, i64, Option<String>);
+
+impl Block {
+    pub(crate) fn of(
+        (number, messages, seen, deleted, files, characters, updated): Raw,
+    ) -> Result<Self, String> {
+        let updated = updated.map_or(Ok(0), |text| value::micros(&text));
+        let updated = updated.map_err(|reason| {
+            format!("messages {}…: updated: {reason}", number.saturating_mul(BLOCK_IDS))
+        })?;
+        Ok(Self { number, messages, seen, deleted, files, characters, updated })
+    }
+
+    /// Before its first id.
+    pub(crate) fn after(&self) -> i64 {
+        self.number.saturating_mul(BLOCK_IDS).saturating_sub(1)
+    }
+
+    /// Its last id.
+    pub(crate) fn last(&self) -> i64 {
+        self.after().saturating_add(BLOCK_IDS)
+    }
+}
