@@ -28,7 +28,8 @@ fn is_extension(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// Whether a text is a path as [`new`] gives it, and so the only spelling of it.
+/// Whether a text is a path as [`new`] gives it, and so the only spelling of it; or one as another server gave it, of which an
+/// import keeps the second part, whatever it counts, and the case of the extension.
 pub fn is_valid(text: &str) -> bool {
     let mut parts = text.split('/');
     let (Some(PREFIX), Some(year), Some(month), Some(day), Some(file), None) =
@@ -48,7 +49,7 @@ pub fn is_valid(text: &str) -> bool {
         && digits(month, 2)
         && digits(day, 2)
         && is_uuid
-        && extension.is_none_or(is_extension)
+        && extension.is_none_or(|extension| is_extension(&extension.to_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -76,13 +77,16 @@ mod tests {
             assert!(is_valid(&good), "{good}");
         }
         let of = |file: &str| format!("attachments/2024/06/17/{file}");
+        // The original wrote minutes in the place of the month, and extensions as they came.
+        for minute in ["00", "14", "59"] {
+            assert!(is_valid(&format!("attachments/2024/{minute}/17/{UUID}.JPG")), "{minute}");
+        }
         for bad in [
             of(""),
             of("x.jpg"),
             of(&UUID.to_uppercase()),
             of(&UUID.replace('-', "")),
             of(&format!("{UUID}.")),
-            of(&format!("{UUID}.JPG")),
             of(&format!("{UUID}.tar.gz")),
             of(&format!("{UUID}.elevenchars")),
             of(&format!("{UUID}.jpg/")),

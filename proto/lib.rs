@@ -6,7 +6,7 @@
 //! * [`external_id`]: what an issuer of access tokens calls a user.
 //! * [`error`]: why a call was refused, as status details.
 //! * [`request_id`]: what a request is called on its way; [`trace_context`]: where it is in its trace.
-//! * [`attachment_path`], [`json`], [`limits`]: rules that both sides hold the world to.
+//! * [`attachment_path`], [`file_size`], [`json`], [`limits`]: rules that both sides hold the world to.
 //! * [`time`]: microseconds since the epoch and their wire form.
 //! * [`token_name`]: how the name of an access token is kept.
 //! * [`codec`]: the codec of the generated code.
@@ -17,6 +17,7 @@ pub mod attachment_path;
 pub mod codec;
 pub mod error;
 pub mod external_id;
+pub mod file_size;
 pub mod ids;
 pub mod json;
 pub mod limits;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * [`mapping`]: what its tables and columns are called. [`statements`]: what they are asked.
-//! * [`value`]: ids and times as Django writes them. [`block`]: what tells which messages differ.
+//! * [`value`]: ids and times as Django writes them. [`span`]: what tells which messages differ.
 //! * [`dump`]: a fixture, which becomes a SQLite database for as long as it is read.
 
 use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
@@ -27,10 +27,10 @@ use crate::{
     store::error::Words,
 };
 
-pub(crate) mod block;
 mod dump;
 pub(crate) mod mapping;
 mod row;
+pub(crate) mod span;
 mod statements;
 pub(crate) mod value;
 
@@ -40,8 +40,8 @@ pub use self::{
     value::{OriginalUserId, OriginalUserIds},
 };
 pub(crate) use self::{
-    block::{BLOCK_IDS, Block},
     row::{OriginalFile, OriginalMessage, OriginalThread, OriginalUser},
+    span::{SPAN_IDS, Span},
 };
 use self::{
     row::{RawMessage, RawThread, RawUser},
@@ -320,14 +320,14 @@ impl Original {
         Ok(rows.into_iter().map(RawMessage::message).collect())
     }
 
-    /// What its messages up to an id are, so many ids at a time ([`BLOCK_IDS`]), in their order. One scan of the table by its
+    /// What its messages up to an id are, so many ids at a time ([`SPAN_IDS`]), in their order. One scan of the table by its
     /// server: whoever has the same of another database knows which messages are not the same.
-    pub(crate) async fn blocks(&mut self, until: i64) -> Result<Vec<Block>, OriginalError> {
-        let text = AssertSqlSafe(self.statements.blocks.clone());
+    pub(crate) async fn spans(&mut self, until: i64) -> Result<Vec<Span>, OriginalError> {
+        let text = AssertSqlSafe(self.statements.spans.clone());
         let connection = &mut self.connection;
-        let rows: Vec<block::Raw> =
-            on!(connection, fetch_all, sqlx::query_as(text).bind(BLOCK_IDS).bind(until))?;
-        rows.into_iter().map(Block::of).collect::<Result<_, _>>().map_err(OriginalError::Tables)
+        let rows: Vec<span::Raw> =
+            on!(connection, fetch_all, sqlx::query_as(text).bind(SPAN_IDS).bind(until))?;
+        rows.into_iter().map(Span::of).collect::<Result<_, _>>().map_err(OriginalError::Tables)
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) struct Statements {
     /// $3: the last id.
     pub(super) messages: String,
     pub(super) counts: String,
-    /// $1: ids of a block; $2: the last id.
-    pub(super) blocks: String,
+    /// $1: ids of a span; $2: the last id.
+    pub(super) spans: String,
     /// Whether the database has checked that profiles are JSON.
     pub(super) profile_is_json: bool,
 }
@@ -61,7 +61,7 @@ impl Statements {
                 threads.name,
                 bigint = messages.cast("bigint"),
             ),
-            blocks: of_blocks(&messages, mapping)?,
+            spans: of_spans(&messages, mapping)?,
             profile_is_json: profile.is_some_and(|column| {
                 let kind = users.types.get(column).map(String::as_str);
                 matches!(kind, Some("json" | "jsonb")) || !users.is_postgres && kind == Some("text")
@@ -133,8 +133,8 @@ fn of_messages(messages: &Table, mapping: &Mapping) -> Result<String, OriginalEr
     ))
 }
 
-/// As `intake::blocks` has it of ours.
-fn of_blocks(messages: &Table, mapping: &Mapping) -> Result<String, OriginalError> {
+/// As `intake::span` has it of ours.
+fn of_spans(messages: &Table, mapping: &Mapping) -> Result<String, OriginalError> {
     let names = &mapping.messages;
     let (id, seen) = (messages.number(&names.id)?, messages.flag(&names.seen)?);
     let deleted = messages.flag(&names.deleted)?;

@@ -147,15 +147,15 @@ async fn a_database_of_sqlite_is_read_as_django_wrote_it() {
 }
 
 #[tokio::test]
-async fn blocks_tell_what_messages_are() {
+async fn spans_tell_what_messages_are() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("db.sqlite3");
     sqlite(&path).await;
     let mut original = open(&format!("sqlite://{}", path.display())).await;
     let facts = original.begin().await.expect("a snapshot");
-    let blocks = original.blocks(facts.newest_message).await.expect("blocks");
-    let [first, second] = &blocks[..] else { panic!("{blocks:?}") };
-    let of_first = Block {
+    let spans = original.spans(facts.newest_message).await.expect("spans");
+    let [first, second] = &spans[..] else { panic!("{spans:?}") };
+    let of_first = Span {
         number: 0,
         messages: 2,
         seen: 1,

@@ -1,13 +1,10 @@
-//! Times, sizes and addresses of files, as the documented API writes them.
+//! Times and addresses of files, as the documented API writes them.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use jiff::{Timestamp, tz::Offset};
 use netrox_proto::time;
 use serde::{Serialize, Serializer};
-
-const KIB: f64 = 1024.0;
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// Where the core's attachment paths are served.
 pub(crate) const MEDIA_PREFIX: &str = "/mediafiles/";
@@ -65,15 +62,6 @@ pub(super) fn socket_timestamp(micros: i64) -> String {
     [text.as_str().trim_end_matches('Z'), "+00:00"].concat()
 }
 
-/// `attached_file_size` of a message: `0kb` without a file.
-pub(super) fn attached_file_size(bytes: Option<i64>) -> Cow<'static, str> {
-    match bytes {
-        None => "0kb".into(),
-        Some(bytes) if bytes as f64 / MIB > 1.0 => format!("{:.2}MB", bytes as f64 / MIB).into(),
-        Some(bytes) => format!("{:.2}KB", bytes as f64 / KIB).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -81,24 +69,6 @@ mod tests {
     use super::*;
 
     const CREATED: i64 = 1_718_623_701_902_531;
-
-    #[test]
-    fn sizes_are_in_kilobytes_up_to_one_megabyte() {
-        let cases: [(Option<i64>, &str); 9] = [
-            (None, "0kb"),
-            (Some(0), "0.00KB"),
-            (Some(1), "0.00KB"),
-            (Some(1023), "1.00KB"),
-            (Some(88_812), "86.73KB"),
-            (Some(1_048_576), "1024.00KB"),
-            (Some(1_048_577), "1.00MB"),
-            (Some(1_572_864), "1.50MB"),
-            (Some(26_214_400), "25.00MB"),
-        ];
-        for (bytes, text) in cases {
-            assert_eq!(attached_file_size(bytes), text, "{bytes:?}");
-        }
-    }
 
     #[test]
     fn whole_seconds_have_six_digits_too() {

@@ -3,12 +3,12 @@
 
 use std::borrow::Cow;
 
-use netrox_proto::{time, v1::Message};
+use netrox_proto::{file_size, time, v1::Message};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    format::{MEDIA_PREFIX, attached_file_size, socket_timestamp},
+    format::{MEDIA_PREFIX, socket_timestamp},
     rejection::{ErrorCode, Rejection},
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn received(message: &Message) -> Option<Utf8Bytes> {
     Some(render(&FileFrame {
         message_body: &message.body,
         attached_file_name: &attachment.file_name,
-        attached_file_size: attached_file_size(Some(attachment.size)),
+        attached_file_size: file_size::text(Some(attachment.size)),
         attached_file_url: format!("{}{}", MEDIA_PREFIX, attachment.path),
         sender_id: &message.sender_id,
         receiver_id: &message.receiver_id,

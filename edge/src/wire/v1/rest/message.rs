@@ -3,12 +3,12 @@
 //! It is written straight into the buffer: a history is little else, and key by key through a serializer
 //! it takes twice as long.
 
-use netrox_proto::v1;
+use netrox_proto::{file_size, v1};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::User;
-use crate::wire::v1::format::{MEDIA_PREFIX, RestTimestamp, attached_file_size};
+use crate::wire::v1::format::{MEDIA_PREFIX, RestTimestamp};
 
 /// The sender and the receiver of messages, rendered once for all of them.
 pub(crate) struct Participants(String);
@@ -30,7 +30,7 @@ impl Participants {
         text(json, r#"{"id":"#);
         value(json, &message.id)?;
         text(json, &self.0);
-        value(json, &attached_file_size(attachment.map(|attachment| attachment.size)))?;
+        value(json, &file_size::text(attachment.map(|attachment| attachment.size)))?;
         text(json, r#","message":"#);
         value(json, &message.body)?;
         let created = RestTimestamp::from(message.created.as_ref());

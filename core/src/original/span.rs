@@ -3,12 +3,12 @@
 
 use super::value;
 
-/// So many ids make a block.
-pub(crate) const BLOCK_IDS: i64 = 1_000;
+/// So many ids make a span.
+pub(crate) const SPAN_IDS: i64 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// Its ids are those that are this many times [`BLOCK_IDS`], and less than as many more.
+pub(crate) struct Span {
+    /// Its ids are those that are this many times [`SPAN_IDS`], and less than as many more.
     pub(crate) number: i64,
     pub(crate) messages: i64,
     pub(crate) seen: i64,
@@ -23,24 +23,24 @@ pub(crate) struct Block {
 /// Number, messages, seen, deleted, files, characters, updated.
 pub(crate) type Raw = (i64, i64, i64, i64, i64, i64, Option<String>);
 
-impl Block {
+impl Span {
     pub(crate) fn of(
         (number, messages, seen, deleted, files, characters, updated): Raw,
     ) -> Result<Self, String> {
         let updated = updated.map_or(Ok(0), |text| value::micros(&text));
         let updated = updated.map_err(|reason| {
-            format!("messages {}…: updated: {reason}", number.saturating_mul(BLOCK_IDS))
+            format!("messages {}…: updated: {reason}", number.saturating_mul(SPAN_IDS))
         })?;
         Ok(Self { number, messages, seen, deleted, files, characters, updated })
     }
 
     /// Before its first id.
     pub(crate) fn after(&self) -> i64 {
-        self.number.saturating_mul(BLOCK_IDS).saturating_sub(1)
+        self.number.saturating_mul(SPAN_IDS).saturating_sub(1)
     }
 
     /// Its last id.
     pub(crate) fn last(&self) -> i64 {
-        self.after().saturating_add(BLOCK_IDS)
+        self.after().saturating_add(SPAN_IDS)
     }
 }
