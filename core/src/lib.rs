@@ -104,4 +104,7 @@ pub use store::{
     snapshot::SnapshotError,
 };
 pub use ticket::LONGEST_LINK;
-pub use transfer::{BadLine, Exported, Imported, TransferError, TransferSettings, export, import};
+pub use transfer::{
+    BadLine, Exported, Followed, Imported, MappedIds, OriginalSettings, TransferError,
+    TransferSettings, export, follow, import,
+};

@@ -39,6 +39,7 @@ pub(crate) use self::claim::Claim;
 pub use self::failure::StoreError;
 pub(crate) use self::{
     examine::{examine_bucket, examine_directory},
+    kind::{SNIFF_BYTES, media_type},
     upload::{Finished, Upload},
     watch::watch,
 };

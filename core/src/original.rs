@@ -122,6 +122,7 @@ pub(crate) struct Facts {
     pub(crate) threads: u64,
     /// The greatest id of a message; 0 without one. What came later is not read.
     pub(crate) newest_message: i64,
+    pub(crate) newest_thread: i64,
     /// Whether times have whole milliseconds alone: `dumpdata` cuts off the rest.
     pub(crate) is_cut_to_millis: bool,
 }
@@ -225,7 +226,7 @@ impl Original {
         }
         let counts = AssertSqlSafe(self.statements.counts.clone());
         // Messages first: what they refer to is there by then.
-        let (newest_message, users, threads): (i64, i64, i64) =
+        let (newest_message, newest_thread, users, threads): (i64, i64, i64, i64) =
             on!(&mut self.connection, fetch_one, sqlx::query_as(counts))?;
         let sample = AssertSqlSafe(self.statements.users_first.clone());
         let first: Option<RawUser> =
@@ -236,6 +237,7 @@ impl Original {
             users: users.unsigned_abs(),
             threads: threads.unsigned_abs(),
             newest_message,
+            newest_thread,
             is_cut_to_millis: self.scratch.is_some(),
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! * [`mod@export`]: of one instant, beside servers.
 //! * [`mod@import`]: while no server runs.
+//! * [`django`]: out of the original server, of which there may be several passes.
 //! * [`files`]: the files of messages. [`manifest`]: what an export says of itself, as an import takes it.
 
 use std::{io, path::PathBuf};
@@ -11,15 +12,18 @@ use crate::{
     lifecycle::OpenError,
     lines::{LineKind, MANIFEST_FILE},
     media::StoreError,
+    original::OriginalError,
     store,
 };
 
+mod django;
 mod export;
 mod files;
 mod import;
 mod manifest;
 
 pub use self::{
+    django::{Followed, MappedIds, OriginalSettings, follow},
     export::{Exported, export},
     import::{BadLine, Imported, import},
 };
@@ -55,6 +59,11 @@ pub enum TransferError {
     /// Nothing of its batch was stored.
     #[error("line {0}")]
     Refused(BadLine),
+    #[error("the original: {0}")]
+    Original(#[from] OriginalError),
+    /// Users are called otherwise than it was said.
+    #[error("{0}")]
+    UserIds(&'static str),
     #[error("reading the database: {}", store::error::Words(.0))]
     Read(sqlx::Error),
     #[error("writing the database: {}", store::error::Words(.0))]
@@ -72,6 +81,8 @@ impl TransferError {
             | Self::File { .. }
             | Self::Path { .. }
             | Self::NotWhole { .. }
+            | Self::Original(_)
+            | Self::UserIds(_)
             | Self::Refused(_) => false,
         }
     }

@@ -180,7 +180,8 @@ impl MessagePages {
             let is_shown = !row.attachment.is_held_back();
             let mut message = row.into_wire(viewer, sender.clone(), receiver.clone());
             let seen_id = if sent { self.thread.peer_seen_id } else { self.thread.seen_id };
-            message.seen = is_shown && message.id <= seen_id;
+            // Where it was imported as seen, its own word counts as well.
+            message.seen = is_shown && (message.seen || message.id <= seen_id);
             messages.push(message);
         }
         let taken = messages.len();

@@ -1,7 +1,7 @@
 //! What a file is, by its content alone: its media type, as IANA has registered it where it has.
 
 /// How much of the beginning is looked at.
-pub(super) const SNIFF_BYTES: usize = 8 * 1024;
+pub(crate) const SNIFF_BYTES: usize = 8 * 1024;
 const UNKNOWN: &str = "application/octet-stream";
 
 /// Of MPEG transport streams (ISO/IEC 13818-1): each packet begins with the sync byte, behind a timestamp of four bytes in
@@ -10,7 +10,7 @@ const SYNC_BYTE: u8 = 0x47;
 const PACKET_LAYOUTS: [(usize, usize); 2] = [(0, 188), (4, 192)];
 const MIN_PACKETS: usize = 5;
 
-pub(super) fn media_type(head: &[u8]) -> &'static str {
+pub(crate) fn media_type(head: &[u8]) -> &'static str {
     match infer::get(head).map(|kind| kind.mime_type()) {
         Some("audio/opus") => "audio/ogg",
         Some("audio/m4a") => "audio/mp4",

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::{
     Mapping, OriginalError,
     mapping::{UserTable, field},
+    value,
 };
 
 /// Rows that are written at a time; and so many batches are read ahead.
@@ -26,10 +27,11 @@ const BATCHES_AHEAD: usize = 2;
 const TABLES: &str = "\
     create table users_user (id text primary key, email text, profile text);
     create table chat_thread (id integer primary key, user_one_id text, user_two_id text,
-        created text);
+        created integer);
     create table chat_message (id integer primary key, thread_id integer, sender_id text,
         receiver_id text, message text, attached_file text, attached_file_name text,
-        attached_file_size text, seen integer, deleted integer, created text, updated text);
+        attached_file_size text, seen integer, deleted integer, created integer,
+        updated integer);
     begin";
 
 /// A row of a fixture.
@@ -158,7 +160,7 @@ impl Rows<'_> {
         } else if model.eq_ignore_ascii_case(&threads.model) {
             row.take(field(&threads.user_one))?;
             row.take(field(&threads.user_two))?;
-            row.take(&threads.created)?;
+            row.time(&threads.created)?;
             self.batch.threads.push(row.row);
         } else if model.eq_ignore_ascii_case(&messages.model) {
             row.take(field(&messages.thread))?;
@@ -170,8 +172,8 @@ impl Rows<'_> {
             row.maybe(messages.attached_file_size.as_deref());
             row.take(&messages.seen)?;
             row.take(&messages.deleted)?;
-            row.take(&messages.created)?;
-            row.take(&messages.updated)?;
+            row.time(&messages.created)?;
+            row.time(&messages.updated)?;
             self.batch.messages.push(row.row);
         }
         if self.batch.is_full() { self.send() } else { Ok(()) }
@@ -198,6 +200,17 @@ impl Fields<'_> {
             format!("{model} {pk} has no field {name:?}: name its columns in a --mapping")
         })?;
         self.row.push(text(value));
+        Ok(())
+    }
+
+    /// As a number, by which the latest is found. What is none is told when it is read.
+    fn time(&mut self, name: &str) -> Result<(), String> {
+        self.take(name)?;
+        if let Some(Some(text)) = self.row.last_mut()
+            && let Ok(micros) = value::micros(text)
+        {
+            *text = micros.to_string();
+        }
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! Rows of the original, as both engines give them and as they are used.
 
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use super::value::{self, OriginalUserId};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OriginalUser {
     pub(crate) id: OriginalUserId,
     pub(crate) email: Option<String>,
@@ -12,7 +13,7 @@ pub(crate) struct OriginalUser {
     pub(crate) profile: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OriginalThread {
     pub(crate) id: i64,
     pub(crate) user_one: OriginalUserId,
@@ -20,7 +21,7 @@ pub(crate) struct OriginalThread {
     pub(crate) created: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OriginalMessage {
     pub(crate) id: i64,
     pub(crate) thread_id: i64,
@@ -34,7 +35,7 @@ pub(crate) struct OriginalMessage {
     pub(crate) updated: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OriginalFile {
     /// Below `MEDIA_ROOT`.
     pub(crate) path: String,

@@ -54,9 +54,12 @@ impl Statements {
             messages: of_messages(&messages, mapping)?,
             counts: format!(
                 "select coalesce((select max(t.{}) from {} t), 0){bigint}, \
+                 coalesce((select max(t.{}) from {} t), 0){bigint}, \
                  (select count(*) from {}), (select count(*) from {})",
                 messages.column(&mapping.messages.id)?,
                 messages.name,
+                threads.column(&mapping.threads.id)?,
+                threads.name,
                 users.name,
                 threads.name,
                 bigint = messages.cast("bigint"),

@@ -3,10 +3,12 @@
 use std::{fmt, str::FromStr};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// What the original calls a user: all of its users in the same way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum OriginalUserId {
     Uuid(Uuid),
     Number(i64),

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use netrox_proto::attachment_path;
 
 use super::{TransferError, blocking};
@@ -162,6 +162,32 @@ pub(super) async fn bring(
         Ok(_) => Ok(Ok(true)),
         Err(CopyError::Gone(why)) => Ok(Err(format!("its file {path:?} {why}"))),
         Err(CopyError::Source(error) | CopyError::Target(error)) => Err(failed(path, error)),
+    }
+}
+
+/// How many bytes a file has, and what it is by its beginning; none where there is none by itself.
+pub(super) async fn look(
+    source: &Place,
+    path: &str,
+) -> Result<Option<(i64, &'static str)>, TransferError> {
+    if !is_plain(source, path).await {
+        return Ok(None);
+    }
+    let looked = async {
+        let mut opened = source.open(path).await?;
+        let mut head = Vec::new();
+        while head.len() < media::SNIFF_BYTES
+            && let Some(chunk) = opened.content.try_next().await?
+        {
+            head.extend_from_slice(&chunk);
+        }
+        head.truncate(media::SNIFF_BYTES);
+        Ok::<_, media::Error>((opened.bytes, media::media_type(&head)))
+    };
+    match looked.await {
+        Ok((bytes, kind)) => Ok(i64::try_from(bytes).ok().map(|bytes| (bytes, kind))),
+        Err(media::Error::NotFound | media::Error::Truncated) => Ok(None),
+        Err(error @ media::Error::Unavailable(_)) => Err(failed(path, error)),
     }
 }
 

@@ -28,7 +28,7 @@ use batch::{Batch, Group};
 /// Of a trial: more are counted alone.
 const MAX_TOLD: usize = 100;
 /// Of a transaction: a page of an index is written once for all that it takes of them.
-const TRANSACTION_LINES: u64 = 20_000;
+pub(super) const TRANSACTION_LINES: u64 = 20_000;
 const MICROS_A_SECOND: i64 = 1_000_000;
 
 /// What was stored; of a trial what would be.
@@ -113,13 +113,13 @@ pub async fn import(
 }
 
 /// A database that is imported into, and what keeps it ours.
-struct Opened {
-    intake: Intake,
-    _lock: Option<LockFile>,
-    _scratch: Option<Scratch>,
+pub(super) struct Opened {
+    pub(super) intake: Intake,
+    pub(super) _lock: Option<LockFile>,
+    pub(super) _scratch: Option<Scratch>,
 }
 
-async fn open(database: &Database, is_trial: bool) -> Result<Opened, TransferError> {
+pub(super) async fn open(database: &Database, is_trial: bool) -> Result<Opened, TransferError> {
     let (mut lock, mut scratch, mut expected) = (None, None, Expected::Nothing);
     let mut at = database.clone();
     if let Database::Sqlite(path) = database {

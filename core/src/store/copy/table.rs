@@ -227,6 +227,16 @@ table! {
     }
 }
 
+impl Message {
+    /// Those with ids above $1, up to $2.
+    pub(in crate::store) const READ_BETWEEN: &str = "\
+        select thread_id, id, sender, receiver, body, created, updated, seen, deleted, sender_seq,
+            receiver_seq, sender_first_seq, receiver_first_seq, client_ref, attachment_path,
+            attachment_name, attachment_size, attachment_type, dispatched, reply_to, meta,
+            hidden_for_sender, hidden_for_receiver, ref_from_client, continues, receiver_sees, removed
+        from messages where id > $1 and id <= $2 order by id";
+}
+
 impl Thread {
     /// The newest message, swallowed ones included; 0 where there is none.
     pub(in crate::store) fn newest(&self) -> i64 {

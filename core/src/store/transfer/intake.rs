@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod block;
+mod follow;
 mod mark;
 mod message;
 mod revocation;
@@ -64,6 +65,8 @@ pub(crate) struct Intake {
     last_key: i64,
     last_old_key: i64,
     revocations: Kept,
+    /// What is there is brought up to what lines say.
+    follows: bool,
 }
 
 /// What became of some lines.
@@ -76,6 +79,8 @@ pub(crate) struct Taken {
     pub(crate) changed: u64,
     /// Messages that are not younger than the one before.
     pub(crate) not_younger: u64,
+    /// Messages that came between others, where lines are followed.
+    pub(crate) late: u64,
     /// Files that have to be there before the commit.
     pub(crate) files: Vec<NeededFile>,
     /// Those of messages that are there already.
@@ -154,8 +159,23 @@ impl Intake {
         };
         let last_key = on!(&mut connection, fetch_one, sqlx::query_scalar(LAST_KEY))?;
         let (last_old_key, revocations) = (last_key, Kept::default());
-        let start = None;
-        Ok(Self { connection, migrations, is_trial, start, last_key, last_old_key, revocations })
+        let (start, follows) = (None, false);
+        Ok(Self {
+            connection,
+            migrations,
+            is_trial,
+            start,
+            last_key,
+            last_old_key,
+            revocations,
+            follows,
+        })
+    }
+
+    /// From here on, what is there is brought up to what lines say, where they are no older, and messages may come late: their
+    /// server goes on, and is asked again.
+    pub(crate) fn follow(&mut self) {
+        self.follows = true;
     }
 
     /// A new history begins, unless one did already, or this is only tried. Outside of a transaction.

@@ -124,13 +124,7 @@ impl Snapshot {
         &mut self,
         keys: impl IntoIterator<Item = i64>,
     ) -> Result<HashMap<i64, Uuid>, sqlx::Error> {
-        let keys: BTreeSet<_> = keys.into_iter().collect();
-        if keys.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let rows: Vec<(i64, Uuid)> =
-            select_in!(&mut self.0, "select key, id from users where key", keys)?;
-        Ok(rows.into_iter().collect())
+        ids_of(&mut self.0, keys.into_iter().collect()).await
     }
 
     /// Users after a key, which moves to the last of them. None are the end; so of all that follow.
@@ -269,6 +263,19 @@ impl Snapshot {
     }
 }
 
+/// The ids of users by their keys.
+pub(super) async fn ids_of(
+    connection: &mut Connection,
+    keys: BTreeSet<i64>,
+) -> Result<HashMap<i64, Uuid>, sqlx::Error> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i64, Uuid)> =
+        select_in!(connection, "select key, id from users where key", keys)?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Refuses one of another version of this program.
 pub(super) async fn check_schema(
     connection: &mut Connection,
@@ -296,7 +303,7 @@ fn json(
     line.ok_or_else(|| sqlx::Error::Decode(format!("{} is no JSON", of()).into()))
 }
 
-fn message_line(
+pub(super) fn message_line(
     row: Message,
     sender_id: Uuid,
     receiver_id: Uuid,

@@ -1,9 +1,11 @@
 //! Messages that are imported: each behind the newest of its conversation, with its id and its times.
+//!
+//! * [`update`]: those that are there, where lines are followed. Such a line may come late, too: the original gave its id before
+//!   that of another that was seen first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use netrox_proto::attachment_path;
-use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Intake, NeededFile, Taken, WANTED, check_new_id, check_time};
@@ -19,22 +21,15 @@ use crate::{
     },
 };
 
+mod update;
+
+use self::update::{Change, Known, change};
+
 /// No core lets one be as long.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 const MAX_NAME_BYTES: usize = 255;
 /// Sums of sizes stay numbers.
 const MAX_FILE_BYTES: i64 = 1 << 40;
-
-#[derive(Debug, FromRow)]
-struct Known {
-    id: i64,
-    thread_id: i64,
-    sender: i64,
-    created: i64,
-    deleted: bool,
-    attachment_path: Option<String>,
-    attachment_size: Option<i64>,
-}
 
 /// What the database has of what some lines name.
 struct Loaded {
@@ -46,33 +41,59 @@ struct Loaded {
     begun: BTreeSet<i64>,
     refs: HashSet<(i64, Uuid)>,
     paths: HashSet<String>,
+    /// Whether lines are followed.
+    follows: bool,
+}
+
+/// What becomes of a line.
+enum Fate {
+    New(NewRow),
+    Known,
+    Changed(Change),
 }
 
 impl Intake {
-    /// Whether some of them are not there.
+    /// Whether some of them are not there, or are followed by what is there.
     pub(crate) async fn has_new_messages(
         &mut self,
         lines: &[MessageLine],
     ) -> Result<bool, sqlx::Error> {
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
+        if self.follows {
+            let known = self.known_messages(ids).await?;
+            return Ok(lines.iter().any(|line| match known.get(&line.id) {
+                None => true,
+                Some(known) => matches!(change(known, line), Ok(Some(_))),
+            }));
+        }
         let count = ids.len();
         let known: Vec<(i64,)> =
             select_in!(&mut self.connection, "select id from messages where id", ids)?;
         Ok(known.len() < count)
     }
 
-    /// What is there already stays as it is.
+    /// What is there already stays as it is, unless lines are followed.
     pub(crate) async fn messages(&mut self, lines: Vec<MessageLine>) -> Result<Taken, sqlx::Error> {
         let mut taken = Taken::default();
         let mut loaded = self.load(&lines).await?;
         let (mut rows, mut touched, mut moved) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut changes, mut late) = (Vec::new(), Vec::new());
         for (place, line) in lines.into_iter().enumerate() {
             let id = line.id;
             let row = match loaded.take(line) {
-                Ok(Some(row)) => row,
-                Ok(None) => {
+                Ok(Fate::New(row)) => row,
+                Ok(Fate::Known) => {
                     taken.known += 1;
                     taken.known_files.extend(loaded.file_of(id, place));
+                    continue;
+                }
+                Ok(Fate::Changed(change)) => {
+                    taken.changed += 1;
+                    if let (Some(path), false) = (&change.path, change.deleted) {
+                        let (path, size) = (path.clone(), change.size.unwrap_or_default());
+                        taken.files.push(NeededFile { place, path, size });
+                    }
+                    changes.push(change);
                     continue;
                 }
                 Err(reason) => {
@@ -82,6 +103,10 @@ impl Intake {
             };
             taken.stored += 1;
             taken.not_younger += u64::from(row.is_not_younger);
+            if row.is_late {
+                taken.late += 1;
+                late.push((row.message.thread_id, id));
+            }
             let row = row.message;
             if let (Some(path), false) = (&row.attachment_path, row.deleted) {
                 let (path, size) = (path.clone(), row.attachment_size.unwrap_or_default());
@@ -92,8 +117,12 @@ impl Intake {
             rows.push(row);
         }
         let senders_of_files = rows.iter().filter(|row| row.attachment_path.is_some());
-        let senders_of_files: BTreeSet<_> = senders_of_files.map(|row| row.sender).collect();
+        let mut senders_of_files: BTreeSet<_> = senders_of_files.map(|row| row.sender).collect();
+        let of_changed = changes.iter().filter(|change| change.path.is_some());
+        senders_of_files.extend(of_changed.map(|change| change.sender));
         self.write(rows).await?;
+        self.update_messages(changes).await?;
+        self.turn(late).await?;
         loaded.threads.retain(|id, _| touched.contains(id));
         self.note_ends(loaded.threads).await?;
         loaded.feeds.retain(|key, _| moved.contains(key));
@@ -108,12 +137,7 @@ impl Intake {
         let keys = self.keys_of(users).await?;
         let threads = self.find_threads(lines.iter().map(|line| line.thread_id).collect()).await?;
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
-        let known: Vec<Known> = select_in!(
-            &mut self.connection,
-            "select id, thread_id, sender, created, deleted, attachment_path, attachment_size
-            from messages where id",
-            ids
-        )?;
+        let known = self.known_messages(ids).await?;
         let feeds: BTreeSet<_> = keys.values().copied().collect();
         let feeds: Vec<(i64, i64)> = match feeds.is_empty() {
             true => Vec::new(),
@@ -139,12 +163,38 @@ impl Intake {
         Ok(Loaded {
             keys,
             threads: threads.into_iter().map(|thread| (thread.id, thread)).collect(),
-            known: known.into_iter().map(|row| (row.id, row)).collect(),
+            known,
             begun: feeds.iter().map(|(key, _)| *key).collect(),
             feeds: feeds.into_iter().collect(),
             refs,
             paths: paths.into_iter().map(|(path,)| path).collect(),
+            follows: self.follows,
         })
+    }
+
+    /// With their texts, where these may change.
+    async fn known_messages(
+        &mut self,
+        ids: BTreeSet<i64>,
+    ) -> Result<HashMap<i64, Known>, sqlx::Error> {
+        let rows: Vec<Known> = match self.follows {
+            true => select_in!(
+                &mut self.connection,
+                "select id, thread_id, sender, created, updated, seen, deleted, removed,
+                    attachment_path, attachment_name, attachment_size, attachment_type, body
+                from messages where id",
+                ids
+            )?,
+            false => select_in!(
+                &mut self.connection,
+                "select id, thread_id, sender, created, updated, seen, deleted, removed,
+                    attachment_path, attachment_name, attachment_size, attachment_type,
+                    cast(null as text) as body
+                from messages where id",
+                ids
+            )?,
+        };
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
     async fn find_refs(
@@ -225,11 +275,12 @@ impl Intake {
 struct NewRow {
     message: Message,
     is_not_younger: bool,
+    is_late: bool,
 }
 
 impl Loaded {
-    /// The row of a message; none if it is there already.
-    fn take(&mut self, line: MessageLine) -> Result<Option<NewRow>, String> {
+    /// The row of a message, unless it is there already.
+    fn take(&mut self, line: MessageLine) -> Result<Fate, String> {
         parse::message_id("id", line.id).map_err(|error| error.to_string())?;
         let key = |id: &Uuid| {
             self.keys.get(id).copied().ok_or("no such user: the lines of users come first")
@@ -245,12 +296,16 @@ impl Loaded {
             let is_same =
                 (known.thread_id, known.sender, known.created) == (line.thread_id, sender, created);
             return match is_same {
-                true => Ok(None),
+                true if self.follows => {
+                    Ok(change(known, &line)?.map_or(Fate::Known, Fate::Changed))
+                }
+                true => Ok(Fate::Known),
                 false => Err("another message has this id".to_owned()),
             };
         }
         let last = thread.newest();
-        if line.id <= last {
+        let is_late = line.id <= last;
+        if is_late && !self.follows {
             return Err(format!("the ids of a thread ascend, and {last} comes before it"));
         }
         check_new_id(line.id)?;
@@ -266,9 +321,9 @@ impl Loaded {
             return Err("another message has a file of this path".to_owned());
         }
 
-        let is_not_younger = last > 0 && created <= thread.last_activity;
+        let is_not_younger = last > 0 && !is_late && created <= thread.last_activity;
         let is_low = sender == thread.low_key;
-        let continues = last > 0 && {
+        let continues = last > 0 && !is_late && {
             let (sent, swallowed) = if is_low {
                 (thread.low_sent, thread.low_swallowed)
             } else {
@@ -286,14 +341,18 @@ impl Loaded {
         } else {
             (&mut thread.high_sent, &mut thread.high_shown, &mut thread.high_swallowed)
         };
+        // One that is late is not the last, and of an end that is not noted it says nothing.
+        let reach = |end: &mut Option<i64>| {
+            *end = if is_late { end.map(|end| end.max(line.id)) } else { Some(line.id) };
+        };
         if line.swallowed {
-            *swallowed = Some(line.id);
+            reach(swallowed);
         } else {
-            *sent = Some(line.id);
-            thread.last_message = Some(line.id);
+            reach(sent);
+            reach(&mut thread.last_message);
         }
         if is_shown {
-            *shown = Some(line.id);
+            reach(shown);
         }
         // An empty thread has had none: its own time may be later than those of its messages.
         thread.last_activity = if last > 0 { thread.last_activity.max(created) } else { created };
@@ -305,15 +364,21 @@ impl Loaded {
             thread_id,
             sender,
             created,
+            updated: line.updated.map_or(created, |at| at.0),
+            seen: line.seen,
             deleted: line.deleted,
+            removed: line.removed.then_some(true),
             attachment_path: None,
+            attachment_name: None,
             attachment_size: None,
+            attachment_type: None,
+            body: Some(line.body.clone()).filter(|_| self.follows),
         };
         self.known.insert(id, known);
         let sender_seq = self.next_place(sender);
         let receiver_seq = is_shown.then(|| self.next_place(receiver));
         let message = row(line, sender, receiver, sender_seq, receiver_seq, continues);
-        Ok(Some(NewRow { message, is_not_younger }))
+        Ok(Fate::New(NewRow { message, is_not_younger, is_late }))
     }
 
     /// Of a message that was there, and is not deleted.
@@ -336,9 +401,8 @@ fn check(line: &MessageLine) -> Result<(), String> {
     check_time("created", Some(line.created))?;
     check_time("updated", line.updated)?;
     check_time("dispatched", dispatched)?;
-    let may_be_empty = line.attachment.is_some() || line.deleted;
-    parse::body(line.body.clone(), MAX_BODY_BYTES, may_be_empty)
-        .map_err(|error| error.to_string())?;
+    // Other servers may have taken one of nothing at all.
+    parse::body(line.body.clone(), MAX_BODY_BYTES, true).map_err(|error| error.to_string())?;
     if line.deleted && !(line.body.is_empty() && line.meta.is_none() && line.reply_to_id.is_none())
     {
         return Err("a message that was deleted has no body, meta or reply_to_id".to_owned());

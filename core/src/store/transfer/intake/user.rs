@@ -31,9 +31,22 @@ const MICROS_A_MINUTE: i64 = 60_000_000;
 struct Known {
     key: i64,
     id: Uuid,
+    email: String,
+    profile: Option<String>,
+    deleted: bool,
     updated: i64,
     claims_issued: Option<i64>,
     upserted: Option<i64>,
+}
+
+impl Known {
+    /// Whether an entry says what a line does, or was told since by who knows better: a token, a service, who deleted it.
+    fn says_all_of(&self, row: &User) -> bool {
+        (&self.email, &self.profile) == (&row.email, &row.profile)
+            || self.deleted
+            || self.claims_issued.is_some()
+            || self.upserted.is_some()
+    }
 }
 
 impl Intake {
@@ -56,7 +69,8 @@ impl Intake {
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
         let known: Vec<Known> = select_in!(
             &mut self.connection,
-            "select key, id, updated, claims_issued, upserted from users where id",
+            "select key, id, email, profile, deleted, updated, claims_issued, upserted
+            from users where id",
             ids
         )?;
         let known: HashMap<_, _> = known.into_iter().map(|row| (row.id, row)).collect();
@@ -92,6 +106,7 @@ impl Intake {
                 Some(stored) if row.updated <= stored.updated || line.updated.is_none() => {
                     taken.known += 1;
                 }
+                Some(stored) if self.follows && stored.says_all_of(&row) => taken.known += 1,
                 Some(stored) => {
                     let row = User {
                         key: stored.key,
@@ -101,7 +116,10 @@ impl Intake {
                         ..row
                     };
                     self.update(row).await?;
-                    hidden.push((UserId(id), hides));
+                    // One that is followed says nothing of it.
+                    if !self.follows {
+                        hidden.push((UserId(id), hides));
+                    }
                     seen.extend(minute.map(|minute| (UserId(id), minute)));
                     called.extend(change.external_id.map(|id| (stored.key, id)));
                     taken.changed += 1;

@@ -1,0 +1,265 @@
+//! Messages that are there, and what becomes of them where lines are followed: what their lines say, as far as that is no older.
+
+use sqlx::FromRow;
+
+use super::{super::Intake, check};
+use crate::{
+    lines::MessageLine,
+    media::name,
+    store::{
+        engine::{Connection, on},
+        history::Start,
+    },
+};
+
+const UPDATE: &str = "\
+    update messages set body = $3, updated = $4, seen = $5, deleted = $6, attachment_name = $7,
+        attachment_size = $8, attachment_type = $9,
+        meta = case when $6 then null else meta end,
+        reply_to = case when $6 then null else reply_to end,
+        receiver_sees = case when $6 then null else receiver_sees end
+    where thread_id = $1 and id = $2";
+/// Of a message that came late, and of the one behind it.
+const TURNS: &str = "\
+    update messages set continues = case when (select p.sender from messages p
+            where p.thread_id = messages.thread_id and p.id < messages.id
+            order by p.id desc limit 1) = messages.sender then true end
+    where thread_id = $1 and (id = $2
+        or id = (select min(n.id) from messages n where n.thread_id = $1 and n.id > $2))";
+/// A start removes it, as that of any message that was deleted.
+const SQLITE_ERASE: &str =
+    "insert into uploads (path, start) values ($1, $2) on conflict (path) do nothing";
+const POSTGRES_ERASE: &str = "\
+    insert into uploads (path, begun, start)
+    values ($1, (extract(epoch from clock_timestamp()) * 1000000)::bigint, $2)
+    on conflict (path) do nothing";
+
+/// What the database has of a message.
+#[derive(Debug, FromRow)]
+pub(super) struct Known {
+    pub(super) id: i64,
+    pub(super) thread_id: i64,
+    pub(super) sender: i64,
+    pub(super) created: i64,
+    pub(super) updated: i64,
+    pub(super) seen: bool,
+    pub(super) deleted: bool,
+    pub(super) removed: Option<bool>,
+    pub(super) attachment_path: Option<String>,
+    pub(super) attachment_name: Option<String>,
+    pub(super) attachment_size: Option<i64>,
+    pub(super) attachment_type: Option<String>,
+    /// Where lines are followed.
+    pub(super) body: Option<String>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change {
+    thread_id: i64,
+    id: i64,
+    pub(super) sender: i64,
+    body: String,
+    updated: i64,
+    seen: bool,
+    pub(super) deleted: bool,
+    pub(super) path: Option<String>,
+    name: Option<String>,
+    pub(super) size: Option<i64>,
+    content_type: Option<String>,
+}
+
+/// None where the line says no more than what is there.
+pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>, String> {
+    if known.removed.is_some() {
+        return Ok(None);
+    }
+    let updated = line.updated.map_or(line.created.0, |at| at.0);
+    if known.deleted {
+        return match line.deleted || updated <= known.updated {
+            true => Ok(None),
+            false => Err("it is deleted here, and no more there: what it was is gone".to_owned()),
+        };
+    }
+    let file = line.attachment.as_ref();
+    if file.map(|file| file.path.as_str()) != known.attachment_path.as_deref() {
+        return Err("it has another file here".to_owned());
+    }
+    check(line)?;
+    let stays = Change {
+        thread_id: known.thread_id,
+        id: known.id,
+        sender: known.sender,
+        body: known.body.clone().unwrap_or_default(),
+        updated: known.updated,
+        seen: known.seen,
+        deleted: false,
+        path: known.attachment_path.clone(),
+        name: known.attachment_name.clone(),
+        size: known.attachment_size,
+        content_type: known.attachment_type.clone(),
+    };
+    let seen = known.seen || line.seen;
+    let becomes = if line.deleted {
+        let body = String::new();
+        let updated = updated.max(known.updated);
+        Change { body, updated, seen, deleted: true, name: None, ..stays.clone() }
+    } else if updated < known.updated {
+        Change { seen, ..stays.clone() }
+    } else {
+        let name = file.and_then(|file| file.file_name.as_deref()).map(name::clean);
+        Change {
+            body: line.body.clone(),
+            updated,
+            seen,
+            name,
+            size: file.map(|file| file.size),
+            content_type: file.map(|file| file.content_type.clone()),
+            ..stays.clone()
+        }
+    };
+    Ok((becomes != stays).then_some(becomes))
+}
+
+impl Intake {
+    /// The file of one that is deleted goes with the next start.
+    pub(super) async fn update_messages(
+        &mut self,
+        changes: Vec<Change>,
+    ) -> Result<(), sqlx::Error> {
+        let start = self.start();
+        for change in changes {
+            let erased = change.path.filter(|_| change.deleted);
+            on!(
+                &mut self.connection,
+                execute,
+                sqlx::query(UPDATE)
+                    .bind(change.thread_id)
+                    .bind(change.id)
+                    .bind(&change.body)
+                    .bind(change.updated)
+                    .bind(change.seen)
+                    .bind(change.deleted)
+                    .bind(&change.name)
+                    .bind(change.size)
+                    .bind(&change.content_type)
+            )?;
+            if let Some(path) = erased {
+                self.erase_later(&path, start).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn erase_later(&mut self, path: &str, start: Start) -> Result<(), sqlx::Error> {
+        match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                sqlx::query(SQLITE_ERASE).bind(path).bind(start).execute(connection).await.map(drop)
+            }
+            Connection::Postgres(connection) => {
+                let note = sqlx::query(POSTGRES_ERASE).bind(path).bind(start);
+                note.execute(connection).await.map(drop)
+            }
+        }
+    }
+
+    /// Messages that came between others, by their threads: whose turn it is there is another thing now.
+    pub(super) async fn turn(&mut self, late: Vec<(i64, i64)>) -> Result<(), sqlx::Error> {
+        for (thread, id) in late {
+            on!(&mut self.connection, execute, sqlx::query(TURNS).bind(thread).bind(id))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(more: &str) -> MessageLine {
+        let text = format!(
+            "{{\"type\":\"message\",\"id\":7,\"thread_id\":1,\
+            \"sender_id\":\"96bf0d3f-720d-4620-8dee-0f59f997cb51\",\
+            \"receiver_id\":\"96bf0d3f-720d-4620-8dee-0f59f997cb52\",\
+            \"created\":\"1970-01-01T00:00:01Z\"{more}}}"
+        );
+        serde_json::from_str(&text).expect(&text)
+    }
+
+    fn known() -> Known {
+        Known {
+            id: 7,
+            thread_id: 1,
+            sender: 3,
+            created: 1_000_000,
+            updated: 2_000_000,
+            seen: false,
+            deleted: false,
+            removed: None,
+            attachment_path: None,
+            attachment_name: None,
+            attachment_size: None,
+            attachment_type: None,
+            body: Some("here".to_owned()),
+        }
+    }
+
+    const NEWER: &str = ",\"updated\":\"1970-01-01T00:00:03Z\"";
+    const SAME: &str = ",\"updated\":\"1970-01-01T00:00:02Z\"";
+
+    #[test]
+    fn what_is_newer_is_taken_and_what_is_older_stays() {
+        let changed = |more: &str| change(&known(), &line(more)).expect("no conflict");
+        assert_eq!(changed(&format!("{SAME},\"body\":\"here\"")), None);
+        // Older: of a change since.
+        assert_eq!(changed(",\"body\":\"there\""), None);
+        let edited = changed(&format!("{NEWER},\"body\":\"there\"")).expect("a change");
+        assert_eq!((&*edited.body, edited.updated, edited.seen), ("there", 3_000_000, false));
+        // Django's `update()` leaves `updated` as it was.
+        let edited = changed(&format!("{SAME},\"body\":\"there\"")).expect("a change");
+        assert_eq!((&*edited.body, edited.updated), ("there", 2_000_000));
+        let seen = changed(",\"body\":\"there\",\"seen\":true").expect("a change");
+        assert_eq!((&*seen.body, seen.updated, seen.seen), ("here", 2_000_000, true));
+        let deleted = changed(",\"deleted\":true").expect("a change");
+        assert_eq!((&*deleted.body, deleted.updated, deleted.deleted), ("", 2_000_000, true));
+    }
+
+    #[test]
+    fn what_is_deleted_or_removed_does_not_come_back() {
+        let deleted = || Known { deleted: true, ..known() };
+        assert_eq!(change(&deleted(), &line(",\"body\":\"there\"")), Ok(None));
+        assert_eq!(change(&deleted(), &line(&format!("{NEWER},\"deleted\":true"))), Ok(None));
+        let refused = change(&deleted(), &line(&format!("{NEWER},\"body\":\"there\"")));
+        assert!(refused.is_err_and(|reason| reason.contains("deleted here")));
+        let removed = Known { removed: Some(true), ..deleted() };
+        assert_eq!(change(&removed, &line(&format!("{NEWER},\"body\":\"there\""))), Ok(None));
+    }
+
+    #[test]
+    fn a_file_is_the_same_and_what_is_known_of_it_may_change() {
+        let file = |path: &str, size: i64| {
+            format!(
+                "{SAME},\"body\":\"here\",\"attachment\":{{\"path\":\"attachments/2024/14/17/{path}\",\
+                \"file_name\":\"a.txt\",\"size\":{size},\"content_type\":\"text/plain\"}}"
+            )
+        };
+        let (one, two) =
+            ("4908f104-b77b-4677-b563-b693a893fef3", "4908f104-b77b-4677-b563-b693a893fef4");
+        let with_file = || Known {
+            attachment_path: Some(format!("attachments/2024/14/17/{one}")),
+            attachment_name: Some("a.txt".to_owned()),
+            attachment_size: Some(5),
+            attachment_type: Some("text/plain".to_owned()),
+            ..known()
+        };
+        assert_eq!(change(&with_file(), &line(&file(one, 5))), Ok(None));
+        let longer = change(&with_file(), &line(&file(one, 6))).expect("no conflict");
+        assert_eq!(longer.expect("a change").size, Some(6));
+        assert!(change(&with_file(), &line(&file(two, 5))).is_err());
+        assert!(change(&known(), &line(&file(one, 5))).is_err());
+        let erased = format!("{},\"deleted\":true", file(one, 5).replace("\"a.txt\"", "null"));
+        let erased = change(&with_file(), &line(&erased.replace("\"body\":\"here\",", "")));
+        let erased = erased.expect("no conflict").expect("a change");
+        assert_eq!((erased.name, erased.deleted, erased.path.is_some()), (None, true, true));
+    }
+}
