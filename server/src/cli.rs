@@ -23,6 +23,7 @@ mod jwt;
 mod limits;
 mod log;
 mod migrate;
+mod original;
 mod pages;
 mod quotas;
 mod refusal;
@@ -60,6 +61,7 @@ pub(crate) use self::{
     },
     log::{LogArgs, LogFilter, LogFormat},
     migrate::MigrateArgs,
+    original::OriginalArgs,
     pages::{CompletionsArgs, ManArgs, Shell},
     quotas::QuotaArgs,
     service::{ServiceTokenMintArgs, ServicesArgs},
@@ -67,7 +69,7 @@ pub(crate) use self::{
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
     traces::{ClientTraceArgs, TraceArgs},
-    transfer::{ChatArgs, ExportArgs, ImportArgs, LinesFormat},
+    transfer::{ChatArgs, ExportArgs, ImportArgs, ImportFormat},
     user::{LinkArgs, TapArgs, UserAction, UserArgs, WhoArgs},
     value::path_of_url,
     variables::warn as warn_of_variables,
@@ -100,6 +102,8 @@ pub(crate) const EXAMPLES: &str = "  netrox-chat
       One of several cores, on PostgreSQL, NATS and S3
   netrox-chat export --all ./exported
       All of ./data as JSON lines and files, which `netrox-chat import jsonl ./exported` takes elsewhere
+  netrox-chat import django --from-file /run/secrets/original-url --media /srv/mediafiles --dry-run
+      What of the original server would be taken, and what not; without --dry-run it is
   netrox-chat user sessions 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
       Who of that user is connected, from where; by the core of the server on ./data
   netrox-chat backup --to /var/backups/netrox-chat --keep 7
@@ -149,7 +153,7 @@ pub(crate) enum Role {
     Tap(Box<TapArgs>),
     /// Writes a whole chat as JSON lines and files, beside servers on it or not
     Export(Box<ExportArgs>),
-    /// Takes JSON lines and their files, with ids and times, into a database that no server runs on
+    /// Takes JSON lines and their files, or the original server's, into a database that no server runs on
     Import(Box<ImportArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),

@@ -1,5 +1,7 @@
 //! `netrox-chat export` and `netrox-chat import`: what was written goes to stdout as one line of JSON, what the user should know
 //! to stderr.
+//!
+//! * [`original`]: `import django`.
 
 use std::{
     io::{self, Write as _},
@@ -9,17 +11,19 @@ use std::{
 };
 
 use netrox_audit::{AuditLog, Event, Name, Outcome};
-use netrox_core::{Imported, MediaLocation, TransferError, TransferSettings};
+use netrox_core::{Imported, MediaLocation, OriginalError, TransferError, TransferSettings};
 use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};
 
 use crate::{
-    cli::{ChatArgs, ExportArgs, ImportArgs, LinesFormat},
+    cli::{ChatArgs, ExportArgs, ImportArgs, ImportFormat},
     failure::Failure,
     secret::Warnings,
     service, settings,
     sources::{SettingError, Sources},
 };
+
+mod original;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -54,10 +58,26 @@ pub(crate) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure>
 /// Exit status 1 of a trial that found lines which would be refused, and 3 where files are missing that the export has not found
 /// either.
 pub(crate) fn import(args: ImportArgs, sources: &Sources) -> Result<ExitCode, Failure> {
-    let LinesFormat::Jsonl = args.format;
-    let (settings, audit) = prepare(args.chat, &args.path, "import", sources)?;
+    let given = original::given(sources);
+    let path = match (args.format, args.path, given) {
+        (ImportFormat::Jsonl, _, Some(flag)) => {
+            return Err(sources.refuse(flag, "is of `import django`").into());
+        }
+        (ImportFormat::Jsonl, None, None) => {
+            return Err(SettingError::new("DIR|FILE", "must be given").into());
+        }
+        (ImportFormat::Jsonl, Some(path), None) => path,
+        (ImportFormat::Django, Some(_), _) => {
+            let reason = "is of `import jsonl`: what django has is named by --from and --media";
+            return Err(SettingError::new("DIR|FILE", reason).into());
+        }
+        (ImportFormat::Django, None, _) => {
+            return original::import(&args.original, args.chat, args.dry_run, sources);
+        }
+    };
+    let (settings, audit) = prepare(args.chat, &path, "import", sources)?;
     if !args.dry_run {
-        tell_begun(&audit, Name::ChatImported, &args.path);
+        tell_begun(&audit, Name::ChatImported, &path);
     }
     let mut progress = Progress::default();
     let importing = netrox_core::import(&settings, args.dry_run, |lines| {
@@ -65,7 +85,7 @@ pub(crate) fn import(args: ImportArgs, sources: &Sources) -> Result<ExitCode, Fa
     });
     let imported = runtime()?.block_on(importing);
     if !args.dry_run {
-        tell_audit(audit, Name::ChatImported, &args.path, imported.as_ref().err());
+        tell_audit(audit, Name::ChatImported, &path, imported.as_ref().err());
     }
     let imported = imported.map_err(|error| failure(error, "the import", "DIR|FILE", sources))?;
     for line in &imported.refused {
@@ -147,6 +167,13 @@ fn failure(
         TransferError::InUse(_) => sources.refuse("database-url", error).into(),
         TransferError::Media { .. } => sources.refuse("media-url", error).into(),
         TransferError::Path { .. } => SettingError::new(path, error).into(),
+        TransferError::Original(original) => match original {
+            OriginalError::Read(_) => Failure::System { what, source: io::Error::other(error) },
+            OriginalError::File { .. }
+            | OriginalError::Tables(_)
+            | OriginalError::Dump { .. } => sources.refuse("from", error).into(),
+        },
+        TransferError::UserIds(_) => sources.refuse("jwt-user-ids", error).into(),
         TransferError::File { .. }
         | TransferError::NotWhole { .. }
         | TransferError::Refused(_)

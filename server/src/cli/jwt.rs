@@ -170,7 +170,7 @@ pub(crate) enum UserIdKind {
 /// Of UUIDs that are made of users' names: drawn at random, and the same for ever.
 pub(crate) const DEFAULT_NAMESPACE: &str = "997dee3e-4d19-48d8-b178-269c1f59000d";
 
-fn parse_namespace(text: &str) -> Result<Uuid, String> {
+pub(super) fn parse_namespace(text: &str) -> Result<Uuid, String> {
     let hyphenated = (text.len() == DEFAULT_NAMESPACE.len()).then(|| Uuid::try_parse(text).ok());
     hyphenated.flatten().ok_or_else(|| "not a UUID of 36 characters, hyphenated".to_owned())
 }

@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 122] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 126] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -58,14 +58,14 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 122] = [
     ("jwks-cache", None, &["serve", "edge", "token"]),
     ("jwks-refresh-interval", Some("15m"), &["serve", "edge", "token"]),
     ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
-    ("jwt-user-ids", Some("uuid"), &["serve", "edge", "token"]),
+    ("jwt-user-ids", Some("uuid"), &["serve", "edge", "token", "import"]),
     (
         "jwt-user-id-namespace",
         Some("997dee3e-4d19-48d8-b178-269c1f59000d"),
-        &["serve", "edge", "token"],
+        &["serve", "edge", "token", "import"],
     ),
     ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token"]),
-    ("jwt-issuer", None, &["serve", "edge", "token"]),
+    ("jwt-issuer", None, &["serve", "edge", "token", "import"]),
     ("jwt-audience", None, &["serve", "edge", "token"]),
     ("service-token", None, &["serve", "core", "edge", "user", "tap"]),
     ("service-token-file", None, &["serve", "core", "edge", "user", "tap"]),
@@ -122,7 +122,11 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 122] = [
     ("trace-ratio", Some("0.01"), &["serve", "core", "edge"]),
     ("client-traces-per-second", Some("10"), &["serve", "edge"]),
     ("audit-log", None, &["serve", "core", "edge", "export", "import"]),
-    ("from", None, &["migrate", "restore"]),
+    ("from", None, &["migrate", "restore", "import"]),
+    ("from-file", None, &["import"]),
+    ("media", None, &["import"]),
+    ("mapping", None, &["import"]),
+    ("full", Some("false"), &["import"]),
     ("to", None, &["migrate", "backup"]),
     ("keep", None, &["backup"]),
     ("verify", Some("false"), &["backup"]),

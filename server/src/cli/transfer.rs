@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use netrox_core::MediaLocation;
 
-use super::{AuditArgs, DataDirArgs, DatabaseArgs, storage::parse_media_url};
+use super::{AuditArgs, DataDirArgs, DatabaseArgs, OriginalArgs, storage::parse_media_url};
 
 /// Where a chat is kept.
 #[derive(Debug, Args)]
@@ -47,11 +47,14 @@ pub(crate) struct ExportArgs {
 pub(crate) struct ImportArgs {
     /// What is imported
     #[arg(value_name = "FORMAT")]
-    pub(crate) format: LinesFormat,
+    pub(crate) format: ImportFormat,
 
-    /// The directory of an export, or a file of lines, whose files lie beside it
+    /// Of jsonl: the directory of an export, or a file of lines, whose files lie beside it
     #[arg(value_name = "DIR|FILE")]
-    pub(crate) path: PathBuf,
+    pub(crate) path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) original: OriginalArgs,
 
     #[command(flatten)]
     pub(crate) chat: ChatArgs,
@@ -64,7 +67,10 @@ pub(crate) struct ImportArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LinesFormat {
+pub(crate) enum ImportFormat {
     /// JSON lines, as docs/JSON-LINES.md has them
     Jsonl,
+    /// The database and the files of the original server: what is new or changed there, as often as it is
+    /// run
+    Django,
 }
