@@ -32,6 +32,7 @@ mod media;
 mod memory;
 mod metrics;
 mod migrate;
+mod original;
 mod people;
 mod power_cut;
 mod program;

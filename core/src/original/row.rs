@@ -83,7 +83,7 @@ pub(super) struct RawThread {
 
 impl RawThread {
     pub(super) fn thread(self) -> Result<OriginalThread, BadRow> {
-        let read = || {
+        let read = || -> Result<_, String> {
             Ok(OriginalThread {
                 id: self.id,
                 user_one: user("user_one", self.user_one.as_deref())?,

@@ -19,9 +19,6 @@ use crate::{
     transfer::{TransferError, files, import::TRANSACTION_LINES},
 };
 
-/// Of more, all that there are are looked at.
-const MAX_THREADS: usize = 100_000;
-
 pub(super) struct Run {
     pub(super) intake: Intake,
     /// `MEDIA_ROOT`. None, if it is not there.
@@ -36,8 +33,6 @@ pub(super) struct Run {
     pub(super) report: Followed,
     /// Of what was taken, or is here already.
     pub(super) taken: Digests,
-    /// In which something was stored or changed; none of too many.
-    pub(super) threads: Option<BTreeSet<i64>>,
 }
 
 /// What is found of the file of a message.
@@ -62,7 +57,6 @@ impl Run {
             lines: 0,
             report,
             taken: Digests::default(),
-            threads: Some(BTreeSet::new()),
         }
     }
 
@@ -192,7 +186,6 @@ impl Run {
         };
         self.open(has_news, count).await?;
         let digests: Vec<_> = lines.iter().map(|line| (line.id, digest::of(line))).collect();
-        let threads: Vec<_> = lines.iter().map(|line| line.thread_id).collect();
         let taken = self.intake.messages(lines).await.map_err(TransferError::Write)?;
         self.report.messages += taken.stored;
         self.tally("message", &ids, &taken);
@@ -201,20 +194,8 @@ impl Run {
         for (id, digest) in kept.filter_map(|place| digests.get(place)) {
             self.taken.add(*id, *digest);
         }
-        if taken.stored + taken.changed > 0 {
-            self.touch(threads);
-        }
         self.bring(taken.files.into_iter().chain(taken.known_files).collect(), &ids).await?;
         Ok(count as u64)
-    }
-
-    fn touch(&mut self, threads: Vec<i64>) {
-        if let Some(touched) = &mut self.threads {
-            touched.extend(threads);
-            if touched.len() > MAX_THREADS {
-                self.threads = None;
-            }
-        }
     }
 
     /// What there is of the files of some messages, in their order; of one that is gone there, what is here.

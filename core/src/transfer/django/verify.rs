@@ -20,7 +20,7 @@ pub(super) async fn verify(
     spans: &[Span],
 ) -> Result<(), TransferError> {
     let here = run.intake.count_users().await.map_err(TransferError::Read)?;
-    let refused = |report: &Followed, kind| report.refused_of.get(kind).copied().unwrap_or(0);
+    let refused = |report: &Followed, kind: &str| report.refused_of.get(kind).copied().unwrap_or(0);
     let expected = facts.users.saturating_sub(refused(&run.report, "user"));
     if here < expected {
         run.report.differ(format!("users: {here} here, of {expected}"));

@@ -63,6 +63,7 @@ pub(super) struct Change {
     updated: i64,
     seen: bool,
     pub(super) deleted: bool,
+    /// Of the file that it has until then.
     pub(super) path: Option<String>,
     name: Option<String>,
     pub(super) size: Option<i64>,
@@ -75,8 +76,8 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
         return Ok(None);
     }
     let updated = line.updated.map_or(line.created.0, |at| at.0);
-    if known.deleted {
-        return match line.deleted || updated <= known.updated {
+    if known.deleted && !line.deleted {
+        return match updated <= known.updated {
             true => Ok(None),
             false => Err("it is deleted here, and no more there: what it was is gone".to_owned()),
         };
@@ -93,8 +94,8 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
         body: known.body.clone().unwrap_or_default(),
         updated: known.updated,
         seen: known.seen,
-        deleted: false,
-        path: known.attachment_path.clone(),
+        deleted: known.deleted,
+        path: known.attachment_path.clone().filter(|_| !known.deleted),
         name: known.attachment_name.clone(),
         size: known.attachment_size,
         content_type: known.attachment_type.clone(),
@@ -226,9 +227,11 @@ mod tests {
 
     #[test]
     fn what_is_deleted_or_removed_does_not_come_back() {
-        let deleted = || Known { deleted: true, ..known() };
+        let deleted = || Known { deleted: true, body: Some(String::new()), ..known() };
         assert_eq!(change(&deleted(), &line(",\"body\":\"there\"")), Ok(None));
-        assert_eq!(change(&deleted(), &line(&format!("{NEWER},\"deleted\":true"))), Ok(None));
+        assert_eq!(change(&deleted(), &line(&format!("{SAME},\"deleted\":true"))), Ok(None));
+        let seen = change(&deleted(), &line(&format!("{SAME},\"deleted\":true,\"seen\":true")));
+        assert!(seen.is_ok_and(|change| change.is_some_and(|it| it.seen && it.deleted)));
         let refused = change(&deleted(), &line(&format!("{NEWER},\"body\":\"there\"")));
         assert!(refused.is_err_and(|reason| reason.contains("deleted here")));
         let removed = Known { removed: Some(true), ..deleted() };
