@@ -11,24 +11,21 @@
 //! ```
 //!
 //! * [`mapping`]: what its tables and columns are called. [`statements`]: what they are asked.
-//! * [`value`]: ids and times as Django writes them. [`span`]: what tells which messages differ.
+//! * [`place`]: where it is. [`value`]: ids and times as Django writes them. [`span`]: what tells which messages differ.
 //! * [`dump`]: a fixture, which becomes a SQLite database for as long as it is read.
 
-use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection,
     sqlite::SqliteConnectOptions,
 };
 
-use crate::{
-    backup::scratch::Scratch,
-    config::{PostgresUrl, UrlError},
-    store::error::Words,
-};
+use crate::backup::scratch::Scratch;
 
 mod dump;
 pub(crate) mod mapping;
+mod place;
 mod row;
 pub(crate) mod span;
 mod statements;
@@ -36,6 +33,7 @@ pub(crate) mod value;
 
 pub use self::{
     mapping::Mapping,
+    place::{OriginalError, OriginalPlace},
     row::BadRow,
     value::{OriginalUserId, OriginalUserIds},
 };
@@ -60,58 +58,6 @@ const SNAPSHOT: &str = "begin isolation level repeatable read read only; \
     set local lock_timeout = '10s'";
 /// The first version that has it; those before refuse the name.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
-
-/// Where the original is.
-#[derive(Debug, Clone)]
-pub enum OriginalPlace {
-    Postgres(PostgresUrl),
-    Sqlite(PathBuf),
-    /// What `manage.py dumpdata` wrote.
-    Dump(PathBuf),
-}
-
-impl FromStr for OriginalPlace {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        const WRONG: UrlError = UrlError::new(
-            "must be postgres://…, sqlite://PATH, or a file that dumpdata wrote (.json, .jsonl)",
-        );
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return text.parse().map(Self::Postgres);
-        }
-        if let Some(path) = text.strip_prefix("sqlite://") {
-            let is_path = !path.is_empty() && !path.contains(['?', '#']);
-            return if is_path { Ok(Self::Sqlite(path.into())) } else { Err(WRONG) };
-        }
-        let is_file = !text.contains("://") && (text.ends_with(".json") || text.ends_with(".jsonl"));
-        if is_file { Ok(Self::Dump(text.into())) } else { Err(WRONG) }
-    }
-}
-
-impl fmt::Display for OriginalPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Postgres(url) => url.fmt(f),
-            Self::Sqlite(path) | Self::Dump(path) => path.display().fmt(f),
-        }
-    }
-}
-
-/// Why the original cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum OriginalError {
-    #[error("{}: {error}", .path.display())]
-    File { path: PathBuf, error: io::Error },
-    /// It is not as the mapping has it.
-    #[error("{0}")]
-    Tables(String),
-    /// No fixture, or not all of it.
-    #[error("{}: {reason}", .path.display())]
-    Dump { path: PathBuf, reason: String },
-    #[error("{}", Words(.0))]
-    Read(#[from] sqlx::Error),
-}
 
 /// What there is to say of it.
 #[derive(Debug, Clone)]
@@ -311,11 +257,8 @@ impl Original {
     ) -> Result<Vec<Result<OriginalMessage, BadRow>>, OriginalError> {
         let text = AssertSqlSafe(self.statements.messages.clone());
         let (connection, key) = (&mut self.connection, *after);
-        let rows: Vec<RawMessage> = on!(
-            connection,
-            fetch_all,
-            sqlx::query_as(text).bind(PAGE_ROWS).bind(key).bind(until)
-        )?;
+        let rows: Vec<RawMessage> =
+            on!(connection, fetch_all, sqlx::query_as(text).bind(PAGE_ROWS).bind(key).bind(until))?;
         if let Some(last) = rows.last() {
             *after = last.id;
         }
@@ -340,7 +283,9 @@ async fn open_file(path: PathBuf) -> Result<SqliteConnection, OriginalError> {
     let found = found.map_err(io::Error::other).flatten();
     match found {
         Ok(found) if found.is_file() => {}
-        Ok(_) => return Err(OriginalError::File { path, error: io::ErrorKind::InvalidInput.into() }),
+        Ok(_) => {
+            return Err(OriginalError::File { path, error: io::ErrorKind::InvalidInput.into() });
+        }
         Err(error) => return Err(OriginalError::File { path, error }),
     }
     let options = SqliteConnectOptions::new()

@@ -169,9 +169,9 @@ fn failure(
         TransferError::Path { .. } => SettingError::new(path, error).into(),
         TransferError::Original(original) => match original {
             OriginalError::Read(_) => Failure::System { what, source: io::Error::other(error) },
-            OriginalError::File { .. }
-            | OriginalError::Tables(_)
-            | OriginalError::Dump { .. } => sources.refuse("from", error).into(),
+            OriginalError::File { .. } | OriginalError::Tables(_) | OriginalError::Dump { .. } => {
+                sources.refuse("from", error).into()
+            }
         },
         TransferError::UserIds(_) => sources.refuse("jwt-user-ids", error).into(),
         TransferError::File { .. }

@@ -87,8 +87,7 @@ async fn talk(django: &Django) {
     django.thread(5, BOB, CYD).await;
     django.write(MINUTES, b"canary in a file");
     django.write(CAPITALS, b"\xff\xd8\xff\xe0\0\x10JFIF canary");
-    let (text, picture) =
-        ((MINUTES, "a b.txt", "0.02KB"), (CAPITALS, "IMG_1.JPG", "9.99KB"));
+    let (text, picture) = ((MINUTES, "a b.txt", "0.02KB"), (CAPITALS, "IMG_1.JPG", "9.99KB"));
     for message in [
         Message { more: More::Seen, ..to_bob(30, "canary, später 🙂") },
         Message { more: More::Seen, ..to_ada(31, "canary, an answer") },
@@ -129,10 +128,7 @@ fn expected() -> Vec<Value> {
             json!({"attached_file": format!("/mediafiles/{MINUTES}"),
                 "attached_file_name": "a b.txt", "attached_file_size": "0.02KB"}),
         ),
-        with(
-            message(36, ADA, BOB, ""),
-            json!({"deleted": true, "updated": told(1_036)}),
-        ),
+        with(message(36, ADA, BOB, ""), json!({"deleted": true, "updated": told(1_036)})),
         with(message(40, ADA, BOB, "canary, edited"), json!({"updated": told(1_040)})),
         with(message(41, ADA, BOB, "canary, seen"), json!({"seen": true})),
     ]
@@ -209,7 +205,11 @@ async fn an_original_is_served_as_it_was(arrangement: Arrangement) {
         let state = chat.get("/v2/threads").bearer(&bob.token).send().await.json();
         let state = state["threads"].as_array().expect("threads").iter();
         let state = state.clone().find(|thread| thread["peer_id"] == ADA).expect("the thread");
-        assert_eq!((&state["seen_id"], &state["peer_seen_id"]), (&json!(30), &json!(31)), "{state}");
+        assert_eq!(
+            (&state["seen_id"], &state["peer_seen_id"]),
+            (&json!(30), &json!(31)),
+            "{state}"
+        );
         assert_eq!(state["unread"], 2, "{state}");
         // Whoever dispatches after the move a file of before is not refused, and nobody is told twice.
         let (mut at_bob, mut at_cyd) = (chat.connect(&bob).await, chat.connect(&cyd).await);
@@ -311,7 +311,10 @@ async fn a_later_pass_takes_what_is_new_or_changed(arrangement: Arrangement) {
             (&json!(true), &Value::Null)
         );
         let edited = &history[5];
-        assert_eq!((&edited["message"], &edited["seen"]), (&json!("canary, edited again"), &json!(true)));
+        assert_eq!(
+            (&edited["message"], &edited["seen"]),
+            (&json!("canary, edited again"), &json!(true))
+        );
         assert_eq!(edited["updated"], told(5_000));
         // The file of the deleted message goes with the start.
         eventually("the file to be removed", async || (!file.exists()).then_some(())).await;
@@ -445,11 +448,8 @@ async fn a_fixture_of_dumpdata_is_taken(arrangement: Arrangement) {
         user(BOB, "bob"),
     ]);
     fs::write(django.path().join("dump.json"), fixture.to_string()).expect("written");
-    fs::write(
-        django.path().join("mapping.json"),
-        r#"{"messages": {"thread": "conversation_id"}}"#,
-    )
-    .expect("written");
+    fs::write(django.path().join("mapping.json"), r#"{"messages": {"thread": "conversation_id"}}"#)
+        .expect("written");
     let import = ["import", "django", "--from", "dump.json", "--media", "mediafiles"];
     let import = [&import[..], &INTO, &["--mapping", "mapping.json"]].concat();
     let ended = run(django.path(), &import).await;

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-
 use super::{Connection, Mapping, OriginalError};
 
 const POSTGRES_COLUMNS: &str = "\
@@ -142,8 +141,7 @@ fn of_spans(messages: &Table, mapping: &Mapping) -> Result<String, OriginalError
     let (id, seen) = (messages.number(&names.id)?, messages.flag(&names.seen)?);
     let deleted = messages.flag(&names.deleted)?;
     let (file, body) = (messages.text(&names.attached_file)?, messages.text(&names.message)?);
-    let (created, updated) =
-        (messages.column(&names.created)?, messages.column(&names.updated)?);
+    let (created, updated) = (messages.column(&names.created)?, messages.column(&names.updated)?);
     let latest = messages.time_of(&format!("max(coalesce(t.{updated}, t.{created}))"));
     let bigint = messages.cast("bigint");
     Ok(format!(

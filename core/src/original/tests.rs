@@ -133,8 +133,11 @@ async fn a_database_of_sqlite_is_read_as_django_wrote_it() {
     assert!(original.users(&mut after).await.expect("users").is_empty());
     let mut after = i64::MIN;
     let threads = original.threads(&mut after).await.expect("threads");
-    assert!(matches!(&threads[..], [Ok(thread)]
-        if thread.created == 1_718_538_217_563_070 && thread.user_one == bob.id), "{threads:?}");
+    assert!(
+        matches!(&threads[..], [Ok(thread)]
+        if thread.created == 1_718_538_217_563_070 && thread.user_one == bob.id),
+        "{threads:?}"
+    );
     let all = messages(&mut original, facts.newest_message).await;
     let [Ok(first), Ok(second), Ok(gone), Err(bad)] = &all[..] else { panic!("{all:?}") };
     assert_eq!([first, second], expected(false).each_ref());

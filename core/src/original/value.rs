@@ -40,8 +40,7 @@ impl FromStr for OriginalUserId {
         }
         let is_uuid = [32, 36].contains(&text.len());
         let uuid = is_uuid.then(|| Uuid::try_parse(text).ok()).flatten();
-        uuid.map(Self::Uuid)
-            .ok_or_else(|| format!("{text:?} is neither a UUID nor a whole number"))
+        uuid.map(Self::Uuid).ok_or_else(|| format!("{text:?} is neither a UUID nor a whole number"))
     }
 }
 

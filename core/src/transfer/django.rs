@@ -62,7 +62,8 @@ pub async fn follow(
     is_trial: bool,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Followed, TransferError> {
-    let wrong = |reason: String| TransferError::Path { path: settings.files.to_string().into(), reason };
+    let wrong =
+        |reason: String| TransferError::Path { path: settings.files.to_string().into(), reason };
     let source = files::to_read(&settings.files).await;
     let source = source.map_err(|error| wrong(error.to_string()))?;
     let mut original = Original::open(&settings.original, &settings.mapping).await?;

@@ -115,7 +115,10 @@ fn tell(followed: &Followed) {
     warn(followed.refused, "rows cannot be taken");
     warn(followed.missing_files, "files of messages are missing");
     warn(followed.not_younger, "messages are not younger than the one before them in their thread");
-    warn(followed.differences, "ranges of messages or kinds of rows are not here as they are there");
+    warn(
+        followed.differences,
+        "ranges of messages or kinds of rows are not here as they are there",
+    );
     if followed.original.cut_to_milliseconds {
         say(format_args!(
             "warning: the times of a file of dumpdata have milliseconds: take the database itself \

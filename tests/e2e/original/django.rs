@@ -49,7 +49,8 @@ impl Django {
             Engine::Postgres(_) => "uuid",
         };
         let django = Self::with_ids(engine, user).await;
-        let users = [(ADA, "ada", "'{\"name\": \"Ada\"}'"), (BOB, "bob", "null"), (CYD, "cyd", "null")];
+        let users =
+            [(ADA, "ada", "'{\"name\": \"Ada\"}'"), (BOB, "bob", "null"), (CYD, "cyd", "null")];
         for (id, name, profile) in users {
             let id = django.id(id);
             let insert = format!(
@@ -118,7 +119,8 @@ impl Django {
 
     pub(super) async fn thread(&self, id: i64, one: &str, two: &str) {
         let (one, two) = (self.id(one), self.id(two));
-        let insert = format!("insert into chat_thread values ({id}, '{one}', '{two}', '{}')", at(0));
+        let insert =
+            format!("insert into chat_thread values ({id}, '{one}', '{two}', '{}')", at(0));
         self.execute(&insert).await;
     }
 
@@ -126,7 +128,8 @@ impl Django {
         let Message { id, thread, from, to, body, file, more } = message;
         let (from, to) = (self.id(from), self.id(to));
         let (path, name, size) = file.unwrap_or(("", "", "0kb"));
-        let text = |text: &str| if text.is_empty() { "null".to_owned() } else { format!("'{text}'") };
+        let text =
+            |text: &str| if text.is_empty() { "null".to_owned() } else { format!("'{text}'") };
         let (path, name) = (text(path), text(name));
         let (flags, created, updated) = match more {
             More::Plain => ("false, false", at(id), at(id)),

@@ -76,7 +76,8 @@ mod tests {
             file("\"m\"", ""),
             file("null", ",\"deleted\":true"),
         ];
-        let digests: std::collections::BTreeSet<_> = lines.iter().map(|more| of(&line(more))).collect();
+        let digests: std::collections::BTreeSet<_> =
+            lines.iter().map(|more| of(&line(more))).collect();
         assert_eq!(digests.len(), lines.len());
         // The same time, said otherwise, and what is left of a file that is gone.
         assert_eq!(of(&line(",\"updated\":\"2026-01-02T00:00:00Z\"")), of(&line("")));

@@ -132,10 +132,7 @@ mod tests {
     fn ranges_are_of_spans_that_differ_or_are_missing() {
         let there = [span(0, 9), span(1, 9), span(2, 9), span(5, 9), span(7, 9)];
         assert_eq!(differing(&there, &there), []);
-        assert_eq!(
-            differing(&there, &[]),
-            [(-1, 2_999), (4_999, 5_999), (6_999, 7_999)]
-        );
+        assert_eq!(differing(&there, &[]), [(-1, 2_999), (4_999, 5_999), (6_999, 7_999)]);
         let here = [span(0, 9), span(1, 8), span(5, 9), span(6, 1), Span { seen: 1, ..span(7, 9) }];
         assert_eq!(differing(&there, &here), [(999, 2_999), (6_999, 7_999)]);
     }

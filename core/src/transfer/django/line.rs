@@ -248,7 +248,8 @@ mod tests {
         let user = OriginalUser { id: OriginalUserId::Number(42), email: None, profile: None };
         let user = ids.user(user, 7, &mut Vec::new()).expect("a line");
         assert_eq!(user.external_id.expect("an external id").subject, "42");
-        let other = OriginalMessage { sender_id: OriginalUserId::Uuid(line.sender_id), ..message(None) };
+        let other =
+            OriginalMessage { sender_id: OriginalUserId::Uuid(line.sender_id), ..message(None) };
         assert!(ids.message(other, None, &mut Vec::new()).is_err());
     }
 

@@ -25,7 +25,8 @@ pub(super) async fn verify(
     if here < expected {
         run.report.differ(format!("users: {here} here, of {expected}"));
     }
-    let (here, _) = run.intake.count_threads(facts.newest_thread).await.map_err(TransferError::Read)?;
+    let (here, _) =
+        run.intake.count_threads(facts.newest_thread).await.map_err(TransferError::Read)?;
     let expected = facts.threads.saturating_sub(refused(&run.report, "thread"));
     if here < expected {
         run.report.differ(format!("threads: {here} here, of {expected}"));
@@ -34,11 +35,7 @@ pub(super) async fn verify(
     compare_digests(run, facts.newest_message).await
 }
 
-async fn compare_spans(
-    run: &mut Run,
-    facts: &Facts,
-    spans: &[Span],
-) -> Result<(), TransferError> {
+async fn compare_spans(run: &mut Run, facts: &Facts, spans: &[Span]) -> Result<(), TransferError> {
     let here = run.intake.spans(facts.newest_message).await.map_err(TransferError::Read)?;
     let mut here = here.into_iter().peekable();
     for span in spans {
@@ -50,9 +47,7 @@ async fn compare_spans(
         let is_same = match (found, refused) {
             (Some(found), 0) => found == *span,
             // What was refused is not known so well that the rest could be told.
-            (found, refused) => {
-                found.map_or(0, |found| found.messages) == span.messages - refused
-            }
+            (found, refused) => found.map_or(0, |found| found.messages) == span.messages - refused,
         };
         if !is_same {
             let count = found.map_or(0, |found| found.messages);

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{super::Intake, check};
+use super::{super::Intake, check::check};
 use crate::{
     lines::MessageLine,
     media::name,
