@@ -116,7 +116,7 @@ impl Intake {
         }
         let senders_of_files = rows.iter().filter(|row| row.attachment_path.is_some());
         let mut senders_of_files: BTreeSet<_> = senders_of_files.map(|row| row.sender).collect();
-        let of_changed = changes.iter().filter(|change| change.path.is_some());
+        let of_changed = changes.iter().filter(|it| it.path.is_some() || it.erased.is_some());
         senders_of_files.extend(of_changed.map(|change| change.sender));
         self.write(rows).await?;
         self.update_messages(changes).await?;

@@ -14,7 +14,7 @@ use crate::{
 
 const UPDATE: &str = "\
     update messages set body = $3, updated = $4, seen = $5, deleted = $6, attachment_name = $7,
-        attachment_size = $8, attachment_type = $9,
+        attachment_size = $8, attachment_type = $9, attachment_path = $10,
         meta = case when $6 then null else meta end,
         reply_to = case when $6 then null else reply_to end,
         receiver_sees = case when $6 then null else receiver_sees end
@@ -27,12 +27,13 @@ const TURNS: &str = "\
     where thread_id = $1 and (id = $2
         or id = (select min(n.id) from messages n where n.thread_id = $1 and n.id > $2))";
 /// A start removes it, as that of any message that was deleted.
-const SQLITE_ERASE: &str =
-    "insert into uploads (path, start) values ($1, $2) on conflict (path) do nothing";
+const SQLITE_ERASE: &str = "\
+    insert into uploads (path, start, erased) values ($1, $2, true)
+    on conflict (path) do update set erased = true";
 const POSTGRES_ERASE: &str = "\
-    insert into uploads (path, begun, start)
-    values ($1, (extract(epoch from clock_timestamp()) * 1000000)::bigint, $2)
-    on conflict (path) do nothing";
+    insert into uploads (path, begun, start, erased)
+    values ($1, (extract(epoch from clock_timestamp()) * 1000000)::bigint, $2, true)
+    on conflict (path) do update set erased = true";
 
 /// What the database has of a message.
 #[derive(Debug, FromRow)]
@@ -63,8 +64,9 @@ pub(super) struct Change {
     updated: i64,
     seen: bool,
     pub(super) deleted: bool,
-    /// Of the file that it has until then.
     pub(super) path: Option<String>,
+    /// The file goes.
+    pub(super) erased: Option<String>,
     name: Option<String>,
     pub(super) size: Option<i64>,
     content_type: Option<String>,
@@ -83,7 +85,9 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
         };
     }
     let file = line.attachment.as_ref();
-    if file.map(|file| file.path.as_str()) != known.attachment_path.as_deref() {
+    let is_same_file = file.map(|file| file.path.as_str()) == known.attachment_path.as_deref();
+    // Whoever deletes one may take its file away.
+    if !is_same_file && !(line.deleted && file.is_none()) {
         return Err("it has another file here".to_owned());
     }
     check(line)?;
@@ -95,16 +99,27 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
         updated: known.updated,
         seen: known.seen,
         deleted: known.deleted,
-        path: known.attachment_path.clone().filter(|_| !known.deleted),
+        path: known.attachment_path.clone(),
+        erased: None,
         name: known.attachment_name.clone(),
         size: known.attachment_size,
         content_type: known.attachment_type.clone(),
     };
     let seen = known.seen || line.seen;
     let becomes = if line.deleted {
-        let body = String::new();
         let updated = updated.max(known.updated);
-        Change { body, updated, seen, deleted: true, name: None, ..stays.clone() }
+        Change {
+            body: String::new(),
+            updated,
+            seen,
+            deleted: true,
+            path: stays.path.clone().filter(|_| is_same_file),
+            erased: stays.path.clone().filter(|_| !known.deleted),
+            name: None,
+            size: stays.size.filter(|_| is_same_file),
+            content_type: stays.content_type.clone().filter(|_| is_same_file),
+            ..stays.clone()
+        }
     } else if updated < known.updated {
         Change { seen, ..stays.clone() }
     } else {
@@ -130,7 +145,6 @@ impl Intake {
     ) -> Result<(), sqlx::Error> {
         let start = self.start();
         for change in changes {
-            let erased = change.path.filter(|_| change.deleted);
             on!(
                 &mut self.connection,
                 execute,
@@ -144,8 +158,9 @@ impl Intake {
                     .bind(&change.name)
                     .bind(change.size)
                     .bind(&change.content_type)
+                    .bind(&change.path)
             )?;
-            if let Some(path) = erased {
+            if let Some(path) = change.erased {
                 self.erase_later(&path, start).await?;
             }
         }
@@ -263,6 +278,10 @@ mod tests {
         let erased = format!("{},\"deleted\":true", file(one, 5).replace("\"a.txt\"", "null"));
         let erased = change(&with_file(), &line(&erased.replace("\"body\":\"here\",", "")));
         let erased = erased.expect("no conflict").expect("a change");
-        assert_eq!((erased.name, erased.deleted, erased.path.is_some()), (None, true, true));
+        assert_eq!((&erased.name, erased.deleted, &erased.erased), (&None, true, &erased.path));
+        assert!(erased.path.is_some(), "its place is kept");
+        let without = change(&with_file(), &line(&format!("{SAME},\"deleted\":true")));
+        let without = without.expect("no conflict").expect("a change");
+        assert_eq!((&without.path, without.size, without.erased.is_some()), (&None, None, true));
     }
 }
