@@ -34,12 +34,11 @@ pub(crate) mod value;
 pub use self::{
     mapping::Mapping,
     place::{OriginalError, OriginalPlace},
-    row::BadRow,
-    value::{OriginalUserId, OriginalUserIds},
 };
 pub(crate) use self::{
-    row::{OriginalFile, OriginalMessage, OriginalThread, OriginalUser},
+    row::{BadRow, OriginalFile, OriginalMessage, OriginalThread, OriginalUser},
     span::{SPAN_IDS, Span},
+    value::{OriginalUserId, OriginalUserIds},
 };
 use self::{
     row::{RawMessage, RawThread, RawUser},

@@ -46,11 +46,11 @@ pub(crate) struct OriginalFile {
 
 /// One that is not as any of the original's could be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadRow {
+pub(crate) struct BadRow {
     /// `user`, `thread` or `message`.
-    pub kind: &'static str,
-    pub id: String,
-    pub reason: String,
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+    pub(crate) reason: String,
 }
 
 #[derive(FromRow)]

@@ -9,14 +9,14 @@ use uuid::Uuid;
 /// What the original calls a user: all of its users in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum OriginalUserId {
+pub(crate) enum OriginalUserId {
     Uuid(Uuid),
     Number(i64),
 }
 
 /// Which way that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OriginalUserIds {
+pub(crate) enum OriginalUserIds {
     Uuids,
     Numbers,
 }
