@@ -1,14 +1,16 @@
 //! A directory for what lies on this machine for a while: below the one that `TMPDIR` names.
 
 use std::{
-    fs,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use uuid::Uuid;
 
 use super::BackupError;
-use crate::lock::LockFile;
+use crate::lock::{FileId, LockError, LockFile};
 
 const PREFIX: &str = "netrox-chat-backup-";
 const LOCK_FILE: &str = "lock";
@@ -20,19 +22,41 @@ pub(crate) struct Scratch {
     _lock: LockFile,
 }
 
+/// Another process that looks for what was left may take one away between its file and its lock.
+const ATTEMPTS: usize = 5;
+
 impl Scratch {
     pub(crate) fn new() -> Result<Self, BackupError> {
         let parent = std::env::temp_dir();
         remove_abandoned(&parent);
-        let directory = parent.join(format!("{PREFIX}{}", Uuid::new_v4()));
-        let made = fs::create_dir(&directory).map_err(Into::into);
-        let lock = made.and_then(|()| LockFile::take(directory.join(LOCK_FILE)));
-        match lock {
-            Ok(lock) => Ok(Self { directory, _lock: lock }),
-            Err(error) => {
-                let error = std::io::Error::other(error.to_string());
-                Err(BackupError::File { path: directory, error })
+        for _ in 1..ATTEMPTS {
+            if let Some(scratch) = Self::made_in(&parent)? {
+                return Ok(scratch);
             }
+        }
+        let error = io::ErrorKind::ResourceBusy.into();
+        Err(BackupError::File { path: parent, error })
+    }
+
+    fn made_in(parent: &Path) -> Result<Option<Self>, BackupError> {
+        let directory = parent.join(format!("{PREFIX}{}", Uuid::new_v4()));
+        let file = directory.join(LOCK_FILE);
+        // It may have what people wrote.
+        let made = DirBuilder::new().mode(0o700).create(&directory).map_err(LockError::from);
+        let locked = made.and_then(|()| {
+            let lock = LockFile::take(file.clone())?;
+            let is_there = FileId::of(&file)? == Some(lock.id()?);
+            Ok(is_there.then_some(lock))
+        });
+        match locked {
+            Ok(lock) => Ok(lock.map(|lock| Self { directory, _lock: lock })),
+            Err(LockError::Held) => Ok(None),
+            Err(LockError::File(error))
+                if error.kind() == io::ErrorKind::NotFound && parent.is_dir() =>
+            {
+                Ok(None)
+            }
+            Err(LockError::File(error)) => Err(BackupError::File { path: directory, error }),
         }
     }
 

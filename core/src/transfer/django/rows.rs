@@ -1,16 +1,14 @@
 //! Rows that were read of the original, in a file of this machine until they are taken.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufRead as _, BufReader, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::scratch::Scratch,
     original::{OriginalMessage, OriginalThread, OriginalUser},
     store::transfer::PAGE_ROWS,
     transfer::{TransferError, blocking},
@@ -34,25 +32,19 @@ pub(super) enum Group {
     Messages(Vec<OriginalMessage>),
 }
 
-/// Being written.
+/// Being written. The file has no name: it has what people wrote, and ends with this process however that ends.
 #[derive(Debug)]
 pub(super) struct Rows {
     file: File,
+    /// Where it lies.
     path: PathBuf,
-    scratch: Scratch,
 }
 
 impl Rows {
     pub(super) async fn new() -> Result<Self, TransferError> {
-        let made = blocking(|| {
-            let scratch = Scratch::new().map_err(|error| io::Error::other(error.to_string()))?;
-            let path = scratch.path().join("rows.jsonl");
-            let mut options = OpenOptions::new();
-            // It has what people wrote.
-            let options = options.read(true).write(true).create_new(true).mode(0o600);
-            Ok(Self { file: options.open(&path)?, path, scratch })
-        });
-        made.await.map_err(TransferError::file(std::env::temp_dir()))
+        let path = std::env::temp_dir();
+        let file = blocking(tempfile::tempfile).await;
+        Ok(Self { file: file.map_err(TransferError::file(path.clone()))?, path })
     }
 
     pub(super) async fn write(&mut self, rows: Vec<Row>) -> Result<(), TransferError> {
@@ -74,14 +66,14 @@ impl Rows {
 
     /// From the beginning.
     pub(super) async fn read(self) -> Result<Reading, TransferError> {
-        let Self { mut file, path, scratch } = self;
+        let Self { mut file, path } = self;
         let failed = TransferError::file(path.clone());
         let rewound = blocking(move || {
             file.rewind()?;
             Ok(BufReader::with_capacity(1 << 20, file))
         });
         let reader = rewound.await.map_err(failed)?;
-        Ok(Reading { reader, path, scratch })
+        Ok(Reading { reader, path })
     }
 }
 
@@ -90,20 +82,19 @@ impl Rows {
 pub(super) struct Reading {
     reader: BufReader<File>,
     path: PathBuf,
-    scratch: Scratch,
 }
 
 impl Reading {
     /// Some rows; none are the end.
     pub(super) async fn next(self) -> Result<(Self, Vec<Group>), TransferError> {
-        let Self { mut reader, path, scratch } = self;
+        let Self { mut reader, path } = self;
         let failed = TransferError::file(path.clone());
         let read = blocking(move || {
             let groups = read(&mut reader)?;
             Ok((reader, groups))
         });
         let (reader, groups) = read.await.map_err(failed)?;
-        Ok((Self { reader, path, scratch }, groups))
+        Ok((Self { reader, path }, groups))
     }
 }
 
