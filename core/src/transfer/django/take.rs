@@ -19,6 +19,10 @@ use crate::{
     transfer::{TransferError, files, import::TRANSACTION_LINES},
 };
 
+/// Messages of all threads come in the order of their ids, and each transaction writes pages of most threads: long ones write
+/// fewer. The first are short, so that a pass that is stopped early was not for nothing.
+const LONGEST_TRANSACTION: u64 = 8 * TRANSACTION_LINES;
+
 pub(super) struct Run {
     pub(super) intake: Intake,
     /// `MEDIA_ROOT`. None, if it is not there.
@@ -30,6 +34,8 @@ pub(super) struct Run {
     /// A transaction is under way, of so many lines.
     is_open: bool,
     lines: u64,
+    /// After so many it is committed.
+    longest: u64,
     pub(super) report: Followed,
     /// Of what was taken, or is here already.
     pub(super) taken: Digests,
@@ -55,6 +61,7 @@ impl Run {
             is_trial,
             is_open: false,
             lines: 0,
+            longest: TRANSACTION_LINES,
             report,
             taken: Digests::default(),
         }
@@ -105,7 +112,11 @@ impl Run {
     }
 
     pub(super) async fn commit_when_long(&mut self) -> Result<(), TransferError> {
-        if self.lines >= TRANSACTION_LINES { self.commit().await } else { Ok(()) }
+        if self.lines < self.longest {
+            return Ok(());
+        }
+        self.longest = (2 * self.longest).min(LONGEST_TRANSACTION);
+        self.commit().await
     }
 
     /// `has_news`: there is something that users would be told of, before which a new history begins.
