@@ -28,6 +28,7 @@ mod pages;
 mod quotas;
 mod refusal;
 mod service;
+mod shadow;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ pub(crate) use self::{
     pages::{CompletionsArgs, ManArgs, Shell},
     quotas::QuotaArgs,
     service::{ServiceTokenMintArgs, ServicesArgs},
+    shadow::ShadowArgs,
     storage::{BusArgs, DEFAULT_DATA_DIR, DataDirArgs, DatabaseArgs, PostgresArgs, StorageArgs},
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
@@ -104,6 +106,9 @@ pub(crate) const EXAMPLES: &str = "  netrox-chat
       All of ./data as JSON lines and files, which `netrox-chat import jsonl ./exported` takes elsewhere
   netrox-chat import django --from-file /run/secrets/original-url --media /srv/mediafiles --dry-run
       What of the original server would be taken, and what not; without --dry-run it is
+  netrox-chat shadow --original https://old.example --candidate http://127.0.0.1:8080 \\
+      --users users.txt --jwt-secret-file /run/secrets/jwt-secret --sample 1000
+      Whether both say the same to a thousand of these users
   netrox-chat user sessions 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
       Who of that user is connected, from where; by the core of the server on ./data
   netrox-chat backup --to /var/backups/netrox-chat --keep 7
@@ -115,9 +120,11 @@ pub(crate) const EXAMPLES: &str = "  netrox-chat
   netrox-chat check edge --core http://10.0.0.5:50051
       Whether a start with these settings would refuse one of them; nothing is made or asked";
 pub(crate) const EXIT_STATUS: &str = "  0  ended by SIGTERM or SIGINT: drained, or cut off after --drain-timeout with a warning in the log
-  1  failed while running, or a second signal after a second or more; doctor: it found something
+  1  failed while running, or a second signal after a second or more; doctor: it found something;
+     shadow: the two differ
   2  a wrong setting; one line on stderr names it
-  3  damaged storage: not to be started again before somebody has looked at it";
+  3  damaged storage: not to be started again before somebody has looked at it; shadow:
+     not all was compared";
 pub(crate) const SIGNALS: &str = "\
 SIGTERM and SIGINT drain: no new work, in-flight work finished, sockets closed. At SIGHUP certificates
 are read again; other settings are read once, at the start.";
@@ -155,6 +162,8 @@ pub(crate) enum Role {
     Export(Box<ExportArgs>),
     /// Takes JSON lines and their files, or the original server's, into a database that no server runs on
     Import(Box<ImportArgs>),
+    /// Holds what another server says to its users against what this one says, and changes nothing
+    Shadow(Box<ShadowArgs>),
     /// Copies a SQLite database into PostgreSQL: from one machine to several
     Migrate(Box<MigrateArgs>),
     /// Tells all that the database has gone back, where nothing else can tell

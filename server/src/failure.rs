@@ -11,6 +11,9 @@ pub(crate) enum Failure {
     Setting(#[from] SettingError),
     #[error("{what} failed: {source}")]
     System { what: &'static str, source: io::Error },
+    /// Of a comparison, whose status 1 says that there are differences. Exit status 3.
+    #[error("{what} failed: {source}")]
+    Unfinished { what: &'static str, source: io::Error },
     /// Exit status 3, after which nobody is to start it again by himself.
     #[error("the storage is damaged: stopped, so that nothing is acknowledged that is not kept")]
     Damaged,
@@ -31,7 +34,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Setting(_) => ExitCode::from(2),
-            Self::Damaged | Self::Unsound(_) => ExitCode::from(3),
+            Self::Damaged | Self::Unsound(_) | Self::Unfinished { .. } => ExitCode::from(3),
             Self::System { .. } | Self::Ended { .. } | Self::SecondSignal => ExitCode::FAILURE,
         }
     }

@@ -7,6 +7,7 @@
 //! * [`token`]: access tokens for trying it out; [`service_token`]: tokens of services; [`migrate`]: from SQLite to PostgreSQL;
 //!   [`user`], [`tap`]: what is done about one user, by way of a core, which [`link`] reaches;
 //!   [`transfer`]: a whole chat as JSON lines, and the way back;
+//!   [`shadow`]: two servers, held against each other;
 //!   [`epoch`]: a new history of the database; [`backup`]: copies of SQLite and its files, and the way back.
 //! * [`pages`]: what shells complete, and the pages for `man`, out of the flags.
 //! * [`check`]: whether a start would refuse a setting; [`doctor`]: what is wrong with what a role works on.
@@ -34,6 +35,7 @@ mod secret;
 mod service;
 mod service_token;
 mod settings;
+mod shadow;
 mod signals;
 mod sources;
 mod start_line;
@@ -98,6 +100,7 @@ fn start() -> Result<ExitCode, Failure> {
             return transfer::export(*args, &sources).map(|()| ExitCode::SUCCESS);
         }
         Role::Import(args) => return transfer::import(*args, &sources),
+        Role::Shadow(args) => return shadow::run(&args, &sources),
         Role::User(args) => return user::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Tap(args) => return tap::run(&args, &sources).map(|()| ExitCode::SUCCESS),
         Role::Check(args) => return check::run(args, sources).map(|()| ExitCode::SUCCESS),

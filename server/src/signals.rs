@@ -34,6 +34,20 @@ impl Asked {
     }
 }
 
+/// SIGINT or SIGTERM, for a command. Whoever cannot be told of a signal is ended by it.
+pub(crate) async fn interrupted() {
+    let next = async |kind| match signal(kind) {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    select! {
+        () = next(SignalKind::interrupt()) => {}
+        () = next(SignalKind::terminate()) => {}
+    }
+}
+
 /// From its creation on no signal ends the process by itself.
 #[derive(Debug)]
 pub(crate) struct Signals {

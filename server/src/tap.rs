@@ -1,21 +1,16 @@
 //! `netrox-chat tap`: what a user's devices learn, as they learn it, until it is interrupted. Lines go to stdout.
 
-use std::{
-    future::pending,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
 use netrox_proto::v1::{Event, SubscribeResponse, TapUserRequest, event::Change};
 use serde_json::{Value, json};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
-};
+use tokio::task::spawn_blocking;
 
 use crate::{
     cli::TapArgs,
     failure::Failure,
     link::{Link, refused},
+    signals::interrupted,
     sources::Sources,
     user::{
         find, link_settings, runtime,
@@ -37,20 +32,6 @@ pub(crate) fn run(args: &TapArgs, sources: &Sources) -> Result<(), Failure> {
     // A write to a pipe that nobody reads from may still wait.
     runtime.shutdown_background();
     ended
-}
-
-/// Whoever cannot be told of a signal is ended by it.
-async fn interrupted() {
-    let next = async |kind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(_) => pending().await,
-    };
-    tokio::select! {
-        () = next(SignalKind::interrupt()) => {}
-        () = next(SignalKind::terminate()) => {}
-    }
 }
 
 async fn tap(

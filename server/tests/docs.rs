@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 32] = [
+const PAGES: [&str; 33] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -37,6 +37,7 @@ const PAGES: [&str; 32] = [
     "docs/RETENTION.md",
     "docs/SEARCH.md",
     "docs/SECURITY-MODEL.md",
+    "docs/SHADOW.md",
     "docs/TLS.md",
     "docs/UPGRADING.md",
     "docs/WRITING-A-CLIENT.md",

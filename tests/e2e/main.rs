@@ -42,6 +42,7 @@ mod request_id;
 mod rest;
 mod restart;
 mod sessions;
+mod shadow;
 mod tls;
 mod traces;
 mod transfer;

@@ -9,13 +9,15 @@ use super::{Refusal, command, doctor::place_of_role, variables::nearest};
 use crate::sources::{SettingError, Sources};
 
 /// Flags whose values are, or may hold, a credential.
-const SECRET_VALUES: [&str; 8] = [
+const SECRET_VALUES: [&str; 10] = [
+    "candidate",
     "core",
     "bus-url",
     "database-url",
     "jwks-url",
     "jwt-secret",
     "media-url",
+    "original",
     "otlp-endpoint",
     "service-token",
 ];

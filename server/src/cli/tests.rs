@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 126] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 137] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -47,9 +47,9 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 126] = [
     ("bus-tls-key-file", None, &["serve", "core"]),
     ("media-url", None, &["serve", "core", "backup", "export", "import"]),
     ("require-existing-data", Some("false"), &["serve", "core"]),
-    ("jwt-secret", None, &["serve", "edge", "token"]),
-    ("jwt-secret-file", None, &["serve", "edge", "token"]),
-    ("allow-weak-secret", Some("false"), &["serve", "edge", "token"]),
+    ("jwt-secret", None, &["serve", "edge", "token", "shadow"]),
+    ("jwt-secret-file", None, &["serve", "edge", "token", "shadow"]),
+    ("allow-weak-secret", Some("false"), &["serve", "edge", "token", "shadow"]),
     ("jwt-public-key-file", None, &["serve", "edge", "token"]),
     ("jwks-url", None, &["serve", "edge", "token"]),
     ("jwks-file", None, &["serve", "edge", "token"]),
@@ -57,16 +57,16 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 126] = [
     ("jwks-ca-file", None, &["serve", "edge", "token"]),
     ("jwks-cache", None, &["serve", "edge", "token"]),
     ("jwks-refresh-interval", Some("15m"), &["serve", "edge", "token"]),
-    ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token"]),
-    ("jwt-user-ids", Some("uuid"), &["serve", "edge", "token", "import"]),
+    ("jwt-user-claim", Some("user_id"), &["serve", "edge", "token", "shadow"]),
+    ("jwt-user-ids", Some("uuid"), &["serve", "edge", "token", "import", "shadow"]),
     (
         "jwt-user-id-namespace",
         Some("997dee3e-4d19-48d8-b178-269c1f59000d"),
-        &["serve", "edge", "token", "import"],
+        &["serve", "edge", "token", "import", "shadow"],
     ),
-    ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token"]),
-    ("jwt-issuer", None, &["serve", "edge", "token", "import"]),
-    ("jwt-audience", None, &["serve", "edge", "token"]),
+    ("jwt-type-claim", Some("token_type"), &["serve", "edge", "token", "shadow"]),
+    ("jwt-issuer", None, &["serve", "edge", "token", "import", "shadow"]),
+    ("jwt-audience", None, &["serve", "edge", "token", "shadow"]),
     ("service-token", None, &["serve", "core", "edge", "user", "tap"]),
     ("service-token-file", None, &["serve", "core", "edge", "user", "tap"]),
     ("service-tokens-file", None, &["serve", "core"]),
@@ -140,7 +140,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 126] = [
     ("scope", None, &["service-token"]),
     ("expires-in", None, &["service-token"]),
     ("issuer", None, &["user", "tap"]),
-    ("json", Some("false"), &["doctor", "user", "tap"]),
+    ("json", Some("false"), &["doctor", "user", "tap", "shadow"]),
     ("session", None, &["user"]),
     ("issued-before", None, &["user"]),
     ("expires-at", None, &["user"]),
@@ -148,6 +148,17 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 126] = [
     ("erase-messages", Some("false"), &["user"]),
     ("bodies", Some("false"), &["tap"]),
     ("all", Some("false"), &["export"]),
+    ("original", None, &["shadow"]),
+    ("candidate", None, &["shadow"]),
+    ("users", None, &["shadow"]),
+    ("sample", None, &["shadow"]),
+    ("rate", Some("20"), &["shadow"]),
+    ("concurrency", Some("4"), &["shadow"]),
+    ("timeout", Some("30s"), &["shadow"]),
+    ("allow", None, &["shadow"]),
+    ("allow-file", None, &["shadow"]),
+    ("show", Some("20"), &["shadow"]),
+    ("texts", Some("false"), &["shadow"]),
 ];
 
 fn flags(role: &Command) -> BTreeMap<&str, &Arg> {

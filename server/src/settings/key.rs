@@ -252,6 +252,18 @@ impl<'a> Keys<'a> {
         Ok(secret)
     }
 
+    /// Of a command that has no data directory.
+    pub(crate) fn given_jwt_secret(
+        &mut self,
+        args: &JwtSecretArgs,
+    ) -> Result<Secret, SettingError> {
+        if args.jwt_secret.is_none() && args.jwt_secret_file.is_none() {
+            let reason = "must be given, or --jwt-secret-file: there are users without a token";
+            return Err(self.sources.refuse(JWT_SECRET, reason));
+        }
+        self.jwt_secret(args, "")
+    }
+
     /// The secret `name` of the data directory.
     fn kept(&mut self, name: &'static str, alternatives: &str) -> Result<Secret, SettingError> {
         match &mut self.data_dir {

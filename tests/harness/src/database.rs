@@ -189,7 +189,7 @@ impl Drop for Database {
 }
 
 /// Changes rows of an SQLite file that a core may use.
-pub(crate) async fn change_file(path: &Path, statements: &[&str]) {
+pub async fn change_file(path: &Path, statements: &[&str]) {
     let options = SqliteConnectOptions::new().filename(path);
     run(&mut SqliteConnection::connect_with(&options).await.expect("open the file"), statements)
         .await;
