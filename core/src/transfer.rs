@@ -3,6 +3,7 @@
 //! * [`mod@export`]: of one instant, beside servers.
 //! * [`mod@import`]: while no server runs.
 //! * [`django`]: out of the original server, of which there may be several passes.
+//! * [`way_back`]: to the original server.
 //! * [`files`]: the files of messages. [`manifest`]: what an export says of itself, as an import takes it.
 
 use std::{io, path::PathBuf};
@@ -21,11 +22,13 @@ mod export;
 mod files;
 mod import;
 mod manifest;
+mod way_back;
 
 pub use self::{
     django::{Followed, MappedIds, OriginalSettings, follow},
     export::{Exported, export},
     import::{BadLine, Imported, import},
+    way_back::{LeftOut, WayBack, export_django},
 };
 
 /// What is exported or imported, besides the database.

@@ -71,7 +71,7 @@ pub(crate) use self::{
     tls::{CoreTlsArgs, GrpcTlsArgs, HttpTlsArgs},
     token::MintArgs,
     traces::{ClientTraceArgs, TraceArgs},
-    transfer::{ChatArgs, ExportArgs, ImportArgs, ImportFormat},
+    transfer::{ChatArgs, ExportArgs, ExportFormat, ImportArgs, ImportFormat},
     user::{LinkArgs, TapArgs, UserAction, UserArgs, WhoArgs},
     value::path_of_url,
     variables::warn as warn_of_variables,
@@ -109,6 +109,8 @@ pub(crate) const EXAMPLES: &str = "  netrox-chat
   netrox-chat shadow --original https://old.example --candidate http://127.0.0.1:8080 \\
       --users users.txt --jwt-secret-file /run/secrets/jwt-secret --sample 1000
       Whether both say the same to a thousand of these users
+  netrox-chat export django ./back --original-file /run/secrets/original-url
+      What the original server lacks by now, for its `manage.py loaddata`
   netrox-chat user sessions 3f6e0b52-8c7e-4e7f-9d0a-5d2f6c1b7a90
       Who of that user is connected, from where; by the core of the server on ./data
   netrox-chat backup --to /var/backups/netrox-chat --keep 7
@@ -158,7 +160,7 @@ pub(crate) enum Role {
     User(Box<UserArgs>),
     /// Shows what a user's devices learn, as they learn it, by way of a core
     Tap(Box<TapArgs>),
-    /// Writes a whole chat as JSON lines and files, beside servers on it or not
+    /// Writes a whole chat as JSON lines and files, or what the original server lacks, beside servers on it or not
     Export(Box<ExportArgs>),
     /// Takes JSON lines and their files, or the original server's, into a database that no server runs on
     Import(Box<ImportArgs>),

@@ -1,7 +1,7 @@
 //! `netrox-chat export` and `netrox-chat import`: what was written goes to stdout as one line of JSON, what the user should know
 //! to stderr.
 //!
-//! * [`original`]: `import django`.
+//! * [`original`]: `import django`. [`way_back`]: `export django`.
 
 use std::{
     io::{self, Write as _},
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};
 
 use crate::{
-    cli::{ChatArgs, ExportArgs, ImportArgs, ImportFormat},
+    cli::{ChatArgs, ExportArgs, ExportFormat, ImportArgs, ImportFormat},
     failure::Failure,
     secret::Warnings,
     service, settings,
@@ -24,10 +24,15 @@ use crate::{
 };
 
 mod original;
+mod way_back;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure> {
+    match args.format {
+        Some(ExportFormat::Django) => return way_back::export(args, sources),
+        None => way_back::refuse_flags(sources)?,
+    }
     if !args.all {
         let reason = "must be given; the data of one user is exported by `user export`";
         return Err(sources.refuse("all", reason).into());

@@ -72,15 +72,7 @@ pub async fn export(
     let opened = Snapshot::open(database).await;
     let mut snapshot = opened.map_err(|error| TransferError::unopened(database, error))?;
     let media = files::to_read(media).await?;
-    let directory = path.clone();
-    let made = blocking(move || prepare(&directory)).await;
-    made.map_err(|error| {
-        if error.kind() == io::ErrorKind::DirectoryNotEmpty {
-            let reason = "not empty: nothing was changed".to_owned();
-            return TransferError::Path { path: path.clone(), reason };
-        }
-        TransferError::File { path: path.clone(), error }
-    })?;
+    make_directory(path).await?;
     let now = clock::now_micros();
     let facts = snapshot.begin().await.map_err(TransferError::Read)?;
     let mut exported = Exported {
@@ -116,7 +108,7 @@ pub async fn export(
         }
         database.close().await;
     }
-    write_manifest(path, &exported).await?;
+    write_manifest(path.join(MANIFEST_FILE), &exported).await?;
     Ok(exported)
 }
 
@@ -159,6 +151,20 @@ async fn write_lines(
     }
 }
 
+/// One that is not empty is left as it is.
+pub(super) async fn make_directory(path: &Path) -> Result<(), TransferError> {
+    let directory = path.to_owned();
+    let made = blocking(move || prepare(&directory)).await;
+    made.map_err(|error| {
+        let path = path.to_owned();
+        if error.kind() == io::ErrorKind::DirectoryNotEmpty {
+            let reason = "not empty: nothing was changed".to_owned();
+            return TransferError::Path { path, reason };
+        }
+        TransferError::File { path, error }
+    })
+}
+
 /// Empty, and for nobody else if it is made here.
 fn prepare(directory: &Path) -> io::Result<()> {
     match fs::read_dir(directory) {
@@ -173,12 +179,15 @@ fn prepare(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-async fn write_manifest(directory: &Path, exported: &Exported) -> Result<(), TransferError> {
-    let path = directory.join(MANIFEST_FILE);
+/// The last file of an export.
+pub(super) async fn write_manifest(
+    path: PathBuf,
+    exported: &impl Serialize,
+) -> Result<(), TransferError> {
     let failed = TransferError::file(path.clone());
     let text = serde_json::to_vec_pretty(exported).map_err(io::Error::other);
     let written = match text {

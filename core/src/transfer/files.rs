@@ -123,7 +123,7 @@ fn named_files(mut reader: BufReader<File>) -> io::Result<Read> {
 }
 
 /// Gives whether it was there to be copied.
-async fn copy(
+pub(super) async fn copy(
     media: Option<&Place>,
     target: &Place,
     path: &str,

@@ -74,6 +74,9 @@ pub(super) async fn find(path: &Path) -> Result<Given, TransferError> {
         let format = manifest.format;
         return Err(wrong(format!("is of format {format}, and this program takes {LINES_FORMAT}")));
     }
+    if manifest.of == "django" {
+        return Err(wrong("is a way back to the original server, and no whole chat".to_owned()));
+    }
     if manifest.of != "all" {
         return Err(wrong(
             "has the data of one user, as that user sees it, and is no whole chat".to_owned(),

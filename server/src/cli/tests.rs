@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 137] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 138] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -125,7 +125,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 137] = [
     ("from", None, &["migrate", "restore", "import"]),
     ("from-file", None, &["import"]),
     ("media", None, &["import"]),
-    ("mapping", None, &["import"]),
+    ("mapping", None, &["import", "export"]),
     ("full", Some("false"), &["import"]),
     ("to", None, &["migrate", "backup"]),
     ("keep", None, &["backup"]),
@@ -148,7 +148,8 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 137] = [
     ("erase-messages", Some("false"), &["user"]),
     ("bodies", Some("false"), &["tap"]),
     ("all", Some("false"), &["export"]),
-    ("original", None, &["shadow"]),
+    ("original", None, &["shadow", "export"]),
+    ("original-file", None, &["export"]),
     ("candidate", None, &["shadow"]),
     ("users", None, &["shadow"]),
     ("sample", None, &["shadow"]),

@@ -31,8 +31,8 @@ pub(super) fn import(
     is_trial: bool,
     sources: &Sources,
 ) -> Result<ExitCode, Failure> {
-    let original = place(args, sources)?;
-    let mapping = mapping(args, sources)?;
+    let original = place("from", args.from.as_ref(), args.from_file.as_ref(), sources)?;
+    let mapping = mapping(args.mapping.as_ref(), sources)?;
     let files = args.media.clone();
     let files = files.ok_or_else(|| sources.refuse("media", "must be given"))?;
     let named = PathBuf::from(original.to_string());
@@ -80,21 +80,27 @@ pub(super) fn import(
     })
 }
 
-fn place(args: &OriginalArgs, sources: &Sources) -> Result<OriginalPlace, SettingError> {
+/// `value` or `file` of a flag: where its database is.
+pub(super) fn place(
+    flag: &'static str,
+    value: Option<&Secret>,
+    file: Option<&PathBuf>,
+    sources: &Sources,
+) -> Result<OriginalPlace, SettingError> {
     let mut warnings = Warnings::default();
-    let (value, file) = (args.from.as_ref(), args.from_file.as_ref());
     let has_password = |url: &Secret| url.reveal().contains('@');
-    let url = secret::given_if_secret("from", value, file, has_password, sources, &mut warnings)?;
+    let url = secret::given_if_secret(flag, value, file, has_password, sources, &mut warnings)?;
     for warning in warnings {
         say(format_args!("warning: {warning}"));
     }
-    let url = url.ok_or_else(|| sources.refuse("from", "must be given, or --from-file"))?;
-    let flag = if file.is_some() { "from-file" } else { "from" };
+    let of_file = format!("{flag}-file");
+    let url = url.ok_or_else(|| sources.refuse(flag, format!("must be given, or --{of_file}")))?;
+    let flag = if file.is_some() { of_file.as_str() } else { flag };
     url.reveal().trim().parse().map_err(|error| sources.refuse(flag, error))
 }
 
-fn mapping(args: &OriginalArgs, sources: &Sources) -> Result<Mapping, SettingError> {
-    let Some(path) = &args.mapping else { return Ok(Mapping::default()) };
+pub(super) fn mapping(path: Option<&PathBuf>, sources: &Sources) -> Result<Mapping, SettingError> {
+    let Some(path) = path else { return Ok(Mapping::default()) };
     let refuse = |error: &dyn std::fmt::Display| {
         sources.refuse("mapping", format_args!("{}: {error}", path.display()))
     };
