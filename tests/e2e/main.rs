@@ -32,6 +32,7 @@ mod media;
 mod memory;
 mod metrics;
 mod migrate;
+mod migrating;
 mod original;
 mod people;
 mod power_cut;
