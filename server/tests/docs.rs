@@ -8,7 +8,7 @@ use std::{
 };
 
 const WIDTH: usize = 100;
-const PAGES: [&str; 33] = [
+const PAGES: [&str; 34] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -29,6 +29,7 @@ const PAGES: [&str; 33] = [
     "docs/LIMITS.md",
     "docs/LOGS.md",
     "docs/METRICS.md",
+    "docs/MIGRATING.md",
     "docs/OPERATING.md",
     "docs/PACKAGES.md",
     "docs/PERFORMANCE.md",
