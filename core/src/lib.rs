@@ -105,6 +105,6 @@ pub use store::{
 };
 pub use ticket::LONGEST_LINK;
 pub use transfer::{
-    BadLine, Exported, Followed, Imported, LeftOut, MappedIds, OriginalSettings, TransferError,
-    TransferSettings, WayBack, export, export_django, follow, import,
+    BadLine, CountedIds, Exported, Followed, Imported, LeftOut, MappedIds, OriginalSettings,
+    TransferError, TransferSettings, WayBack, export, export_django, follow, import,
 };

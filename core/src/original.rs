@@ -36,7 +36,7 @@ pub use self::{
     place::{OriginalError, OriginalPlace},
 };
 pub(crate) use self::{
-    row::{BadRow, OriginalFile, OriginalMessage, OriginalThread, OriginalUser},
+    row::{BadRow, FileColumns, OriginalFile, OriginalMessage, OriginalThread, OriginalUser},
     span::{SPAN_IDS, Span},
     value::{OriginalUserId, OriginalUserIds},
 };

@@ -28,7 +28,7 @@ pub use self::{
     django::{Followed, MappedIds, OriginalSettings, follow},
     export::{Exported, export},
     import::{BadLine, Imported, import},
-    way_back::{LeftOut, WayBack, export_django},
+    way_back::{CountedIds, LeftOut, WayBack, export_django},
 };
 
 /// What is exported or imported, besides the database.

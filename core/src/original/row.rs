@@ -33,6 +33,25 @@ pub(crate) struct OriginalMessage {
     pub(crate) deleted: bool,
     pub(crate) created: i64,
     pub(crate) updated: i64,
+    /// Rows that wait to be taken go without.
+    #[serde(skip)]
+    pub(crate) columns: FileColumns,
+}
+
+/// What its row has of a file: null, the empty text or another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FileColumns {
+    pub(crate) path: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) size_text: Option<String>,
+}
+
+impl FileColumns {
+    pub(crate) fn file(&self) -> Option<OriginalFile> {
+        let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let path = said(&self.path)?;
+        Some(OriginalFile { path, name: said(&self.name), size_text: said(&self.size_text) })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +137,11 @@ impl RawMessage {
     }
 
     fn read(self) -> Result<OriginalMessage, String> {
-        let is_text = |text: &String| !text.is_empty();
+        let columns = FileColumns {
+            path: self.attached_file,
+            name: self.attached_file_name,
+            size_text: self.attached_file_size,
+        };
         let created = at("created", self.created.as_deref())?;
         Ok(OriginalMessage {
             id: self.id,
@@ -126,11 +149,7 @@ impl RawMessage {
             sender_id: user("sender", self.sender.as_deref())?,
             receiver_id: user("receiver", self.receiver.as_deref())?,
             message: self.message.unwrap_or_default(),
-            file: self.attached_file.filter(is_text).map(|path| OriginalFile {
-                path,
-                name: self.attached_file_name.filter(is_text),
-                size_text: self.attached_file_size.filter(is_text),
-            }),
+            file: columns.file(),
             seen: self.seen,
             deleted: self.deleted,
             created,
@@ -138,6 +157,7 @@ impl RawMessage {
                 None => created,
                 Some(text) => at("updated", Some(&text))?,
             },
+            columns,
         })
     }
 }

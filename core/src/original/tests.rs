@@ -83,6 +83,8 @@ fn expected(cut: bool) -> [OriginalMessage; 2] {
     let [ada, bob]: [OriginalUserId; 2] = [ADA, BOB].map(|id| id.parse().expect("an id"));
     let at = if cut { 1_718_623_701_902_000 } else { 1_718_623_701_902_531 };
     let later = 1_718_630_092_000_000;
+    // Null of the one, and the empty text of the other.
+    let none = cut.then(String::new);
     let first = OriginalMessage {
         id: 30,
         thread_id: 1,
@@ -94,11 +96,17 @@ fn expected(cut: bool) -> [OriginalMessage; 2] {
         deleted: false,
         created: at,
         updated: at,
+        columns: FileColumns { path: none, name: None, size_text: Some("0kb".to_owned()) },
     };
     let file = OriginalFile {
         path: FILE.to_owned(),
         name: Some("a b.jpg".to_owned()),
         size_text: Some("86.73KB".to_owned()),
+    };
+    let columns = FileColumns {
+        path: Some(file.path.clone()),
+        name: file.name.clone(),
+        size_text: file.size_text.clone(),
     };
     let second = OriginalMessage {
         id: 35,
@@ -109,6 +117,7 @@ fn expected(cut: bool) -> [OriginalMessage; 2] {
         seen: false,
         created: later,
         updated: later,
+        columns,
         ..first.clone()
     };
     [first, second]

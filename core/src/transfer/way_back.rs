@@ -2,7 +2,8 @@
 //! and nothing is written to it.
 //!
 //! * [`mod@read`]: the original, into [`known`]: what is known of both sides meanwhile.
-//! * [`mod@write`]: our own, held against it. [`row`]: what becomes of a message, and the rows. [`fixture`]: their file.
+//! * [`was`]: a message there. [`fate`]: what becomes of ours beside it.
+//! * [`mod@write`]: our own, held against it. [`row`]: the rows. [`fixture`]: their file.
 //! * [`report`]: what there is to say.
 
 use std::path::Path;
@@ -19,14 +20,16 @@ use crate::{
     store::transfer::snapshot::Snapshot,
 };
 
+mod fate;
 mod fixture;
 mod known;
 mod read;
 mod report;
 mod row;
+mod was;
 mod write;
 
-pub use self::report::{LeftOut, WayBack};
+pub use self::report::{CountedIds, LeftOut, WayBack};
 use self::{fixture::Fixture, known::Known, write::Writer};
 
 const FIXTURE_FILE: &str = "fixture.json";
@@ -75,6 +78,7 @@ pub async fn export_django(
         columns: read.columns,
         report,
         in_both: 0,
+        newest: facts.newest_message,
         rows: read.rows,
         progress: |rows| progress(rows, 0),
     };

@@ -3,7 +3,7 @@
 use std::io;
 
 use netrox_audit::Name;
-use netrox_core::{LeftOut, OriginalError, TransferError, WayBack};
+use netrox_core::{CountedIds, LeftOut, OriginalError, TransferError, WayBack};
 
 use super::{Progress, failure, original, prepare, print, runtime, say, tell_audit, tell_begun};
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
     failure::Failure,
     sources::{SettingError, Sources},
 };
+
+/// `export.json` has more.
+const IDS_IN_A_LINE: usize = 10;
 
 /// Of JSON lines: flags of the original alone are a mistake.
 pub(super) fn refuse_flags(sources: &Sources) -> Result<(), SettingError> {
@@ -51,10 +54,21 @@ pub(super) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure>
     let printed =
         printed.map_err(|source| Failure::System { what: "telling of the export", source })?;
     print(&printed)?;
-    match exported.missing_files.len() {
-        0 => Ok(()),
-        missing => Err(Failure::Unsound(format!(
-            "{missing} files of messages are missing; all else was exported"
+    let kept = exported.other_messages.count + exported.newer_messages.count;
+    let missing = exported.missing_files.len() as u64;
+    let not_exported: Vec<_> = [
+        (kept, "messages would have gone over others of the original"),
+        (missing, "files of messages are missing"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, words)| format!("{count} {words}"))
+    .collect();
+    match not_exported.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Unsound(format!(
+            "{}; all else was exported",
+            not_exported.join(", and ")
         ))),
     }
 }
@@ -63,6 +77,19 @@ pub(super) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure>
 fn tell(exported: &WayBack) {
     for line in &exported.told {
         say(format_args!("{line}"));
+    }
+    for (messages, words) in [
+        (&exported.other_messages, "are not written: the original has other ones of their ids"),
+        (
+            &exported.newer_messages,
+            "are not written: the original has changed their texts since they were imported",
+        ),
+        (
+            &exported.deleted_there,
+            "are written again: as their ids say, the original has had and deleted them",
+        ),
+    ] {
+        tell_messages(messages, words);
     }
     let LeftOut {
         changed_users,
@@ -104,4 +131,15 @@ fn tell(exported: &WayBack) {
             say(format_args!("warning: {count} {words}"));
         }
     }
+}
+
+fn tell_messages(CountedIds { count, first_ids }: &CountedIds, words: &str) {
+    if *count == 0 {
+        return;
+    }
+    let mut ids: Vec<_> = first_ids.iter().take(IDS_IN_A_LINE).map(i64::to_string).collect();
+    if *count > ids.len() as u64 {
+        ids.push("…".to_owned());
+    }
+    say(format_args!("warning: {count} messages {words}: {}", ids.join(", ")));
 }

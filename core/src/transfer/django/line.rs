@@ -209,6 +209,7 @@ fn check(file: &OriginalFile) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::original::FileColumns;
 
     const NAMESPACE: &str = "997dee3e-4d19-48d8-b178-269c1f59000d";
     const PATH: &str = "attachments/2024/14/17/4908f104-b77b-4677-b563-b693a893fef3.jpg";
@@ -230,6 +231,7 @@ mod tests {
             deleted: false,
             created: 5,
             updated: 5,
+            columns: FileColumns::default(),
         }
     }
 

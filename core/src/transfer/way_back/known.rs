@@ -9,22 +9,21 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{
-    ConnectOptions as _, Connection as _, FromRow, QueryBuilder, Sqlite, SqliteConnection,
+    ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use uuid::Uuid;
 
-use crate::{
-    backup::scratch::Scratch,
-    original::{OriginalFile, OriginalMessage},
-    transfer::TransferError,
-};
+use super::was::Was;
+use crate::{backup::scratch::Scratch, transfer::TransferError};
 
 const TABLES: &str = "\
     create table original_users (id text primary key, digest blob not null) without rowid;
     create table users (id text primary key, original text not null) without rowid;
     create table original_threads (id integer primary key);
-    create table original_messages (id integer primary key, is_read integer not null, seen integer not null,
+    create table original_messages (id integer primary key, is_read integer not null,
+        thread_id integer not null, sender text not null, receiver text not null,
+        created integer not null, updated integer not null, seen integer not null,
         deleted integer not null, digest blob not null, path text, name text, size_text text);
     create table marks (thread_id integer, user_id text, seen_id integer not null,
         primary key (thread_id, user_id)) without rowid;
@@ -37,7 +36,8 @@ const FIND_USERS: &str =
 const FIND_THREADS: &str =
     "select id from original_threads where id in (select value from json_each($1))";
 const FIND_MESSAGES: &str = "\
-    select id, is_read, seen, deleted, digest, path, name, size_text from original_messages
+    select id, is_read, thread_id, sender, receiver, created, updated, seen, deleted, digest,
+        path, name, size_text from original_messages
     where id in (select value from json_each($1))";
 const FIND_MARKS: &str = "\
     select thread_id, user_id, seen_id from marks
@@ -45,51 +45,6 @@ const FIND_MARKS: &str = "\
 const FILES: &str = "select id, path, bytes from files where id > $1 order by id limit $2";
 /// Values that a statement takes (SQLITE_MAX_VARIABLE_NUMBER).
 const MAX_VALUES: usize = 32_000;
-
-/// A message as the original has it.
-#[derive(Debug, Clone, FromRow)]
-pub(super) struct Was {
-    pub(super) id: i64,
-    /// False of one whose row is not understood.
-    pub(super) is_read: bool,
-    pub(super) seen: bool,
-    pub(super) deleted: bool,
-    /// Of its text.
-    pub(super) digest: Vec<u8>,
-    path: Option<String>,
-    name: Option<String>,
-    size_text: Option<String>,
-}
-
-impl Was {
-    pub(super) fn of(row: OriginalMessage) -> Self {
-        let (path, name, size_text) = match row.file {
-            Some(file) => (Some(file.path), file.name, file.size_text),
-            None => (None, None, None),
-        };
-        Self {
-            id: row.id,
-            is_read: true,
-            seen: row.seen,
-            deleted: row.deleted,
-            digest: digest(&row.message),
-            path,
-            name,
-            size_text,
-        }
-    }
-
-    pub(super) fn unread(id: i64) -> Self {
-        let (seen, deleted, digest) = (false, false, Vec::new());
-        let (path, name, size_text) = (None, None, None);
-        Self { id, is_read: false, seen, deleted, digest, path, name, size_text }
-    }
-
-    pub(super) fn file(&self) -> Option<OriginalFile> {
-        let path = self.path.clone()?;
-        Some(OriginalFile { path, name: self.name.clone(), size_text: self.size_text.clone() })
-    }
-}
 
 pub(super) fn digest(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
@@ -191,10 +146,13 @@ impl Known {
         rows: Vec<Was>,
     ) -> Result<(), TransferError> {
         let head = "insert or ignore into original_messages \
-            (id, is_read, seen, deleted, digest, path, name, size_text) ";
-        self.insert(head, 8, rows, |values, was| {
-            values.push_bind(was.id).push_bind(was.is_read).push_bind(was.seen);
-            values.push_bind(was.deleted).push_bind(was.digest);
+            (id, is_read, thread_id, sender, receiver, created, updated, seen, deleted, digest, \
+            path, name, size_text) ";
+        self.insert(head, 13, rows, |values, was| {
+            values.push_bind(was.id).push_bind(was.is_read).push_bind(was.thread_id);
+            values.push_bind(was.sender).push_bind(was.receiver);
+            values.push_bind(was.created).push_bind(was.updated);
+            values.push_bind(was.seen).push_bind(was.deleted).push_bind(was.digest);
             values.push_bind(was.path).push_bind(was.name).push_bind(was.size_text);
         })
         .await

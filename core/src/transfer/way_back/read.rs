@@ -1,9 +1,10 @@
 //! The original, page by page, into what is known of it.
 
 use super::{
-    known::{self, Known, Was},
+    known::{self, Known},
     report::WayBack,
     row::UserColumns,
+    was::Was,
 };
 use crate::{
     original::{Facts, Original},

@@ -23,6 +23,12 @@ pub struct WayBack {
     pub messages: u64,
     /// Rows of messages that were seen, edited or deleted since.
     pub changed_messages: u64,
+    /// Messages that are not written, since the original has another message of their id.
+    pub other_messages: CountedIds,
+    /// Those whose text the original has changed: what is here is older, and is not written.
+    pub newer_messages: CountedIds,
+    /// Among `messages` those whose ids are not above the newest that the original has: it has had them, and has them no more.
+    pub deleted_there: CountedIds,
     /// The greatest id of a message that is written: the column has to have room for it.
     pub newest_message: i64,
     pub files: u64,
@@ -38,6 +44,22 @@ pub struct WayBack {
     /// What of it is told by name.
     #[serde(skip)]
     pub told: Vec<String>,
+}
+
+/// Messages, of which the first are named.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CountedIds {
+    pub count: u64,
+    pub first_ids: Vec<i64>,
+}
+
+impl CountedIds {
+    pub(super) fn note(&mut self, id: i64) {
+        self.count += 1;
+        if self.first_ids.len() < MAX_TOLD {
+            self.first_ids.push(id);
+        }
+    }
 }
 
 /// What the original has no place for, or what is not written over what it has.

@@ -6,10 +6,13 @@ use netrox_proto::file_size;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::known::{Was, digest};
+use super::was::Was;
 use crate::{
-    lines::{MessageLine, ThreadLine, UserLine},
-    original::{Mapping, OriginalFile, OriginalUserIds, mapping::field},
+    lines::{MessageLine, Moment, ThreadLine, UserLine},
+    original::{
+        Mapping, OriginalUserIds,
+        mapping::{MessageTable, field},
+    },
 };
 
 /// Who has no email here may have none of anybody else's there (RFC 2606).
@@ -106,19 +109,54 @@ pub(super) fn message<'a>(
     row.put(field(&names.sender), sender)?;
     row.put(field(&names.receiver), receiver)?;
     row.put(&names.message, body(line))?;
-    let file = file(line, was);
-    let path = file.as_ref().map(|file| &file.path);
-    row.put(&names.attached_file, path)?;
-    row.put(&names.attached_file_name, file.as_ref().and_then(|file| file.name.as_ref()))?;
-    if let Some(name) = &names.attached_file_size {
-        let told = file.as_ref().and_then(|file| file.size_text.clone());
-        row.put(name, told.unwrap_or_else(|| file_size::text(None).into_owned()))?;
-    }
+    put_file(&mut row, names, line, was)?;
     row.put(&names.seen, seen || was.is_some_and(|was| was.seen))?;
     row.put(&names.deleted, line.deleted)?;
-    row.put(&names.created, line.created)?;
-    row.put(&names.updated, line.updated.unwrap_or(line.created))?;
+    // The later of two that are one is that which was not cut off.
+    let created = was.map_or(line.created, |was| line.created.max(Moment(was.created)));
+    row.put(&names.created, created)?;
+    let updated = updated(line);
+    row.put(&names.updated, was.map_or(updated, |was| updated.max(Moment(was.updated))))?;
     Ok(row)
+}
+
+/// A field that is left out gets the default of its model, also where it was something: null or the empty text, as the model
+/// has it for no file.
+fn put_file<'a>(
+    row: &mut Row<'a>,
+    names: &'a MessageTable,
+    line: &MessageLine,
+    was: Option<&Was>,
+) -> serde_json::Result<()> {
+    let size_text = match was {
+        Some(was) if !line.deleted || was.file().is_none() => {
+            row.put(&names.attached_file, &was.path)?;
+            row.put(&names.attached_file_name, &was.name)?;
+            was.size_text.clone()
+        }
+        Some(_) | None => {
+            let file = line.attachment.as_ref().filter(|_| was.is_none() && !line.deleted);
+            if let Some(file) = file {
+                row.put(&names.attached_file, &file.path)?;
+            }
+            if let Some(name) = file.and_then(|file| file.file_name.as_ref()) {
+                row.put(&names.attached_file_name, name)?;
+            }
+            file.map(|file| file_size::text(Some(file.size)).into_owned())
+        }
+    };
+    if let Some(name) = &names.attached_file_size {
+        row.put(name, size_text.unwrap_or_else(|| file_size::text(None).into_owned()))?;
+    }
+    Ok(())
+}
+
+/// When what both may see was written.
+pub(super) fn updated(line: &MessageLine) -> Moment {
+    match &line.receiver_sees {
+        Some(earlier) if !line.deleted => earlier.updated,
+        Some(_) | None => line.updated.unwrap_or(line.created),
+    }
 }
 
 /// What both may see: the sender's edit is hidden from a receiver who has blocked them.
@@ -127,53 +165,6 @@ pub(super) fn body(line: &MessageLine) -> &str {
         _ if line.deleted => "",
         Some(earlier) => &earlier.body,
         None => &line.body,
-    }
-}
-
-fn file(line: &MessageLine, was: Option<&Was>) -> Option<OriginalFile> {
-    if line.deleted {
-        return None;
-    }
-    if let Some(was) = was {
-        return was.file();
-    }
-    let attachment = line.attachment.as_ref()?;
-    Some(OriginalFile {
-        path: attachment.path.clone(),
-        name: attachment.file_name.clone(),
-        size_text: Some(file_size::text(Some(attachment.size)).into_owned()),
-    })
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// The original has it so already.
-    Same,
-    New,
-    Changed,
-    /// Of the sender alone, whom the receiver has blocked: the original has nothing of the kind.
-    Swallowed,
-    /// Retention has removed it. What the original has stays there.
-    Removed,
-    /// The original's row is not understood.
-    Unread,
-}
-
-impl Fate {
-    pub(super) fn of(line: &MessageLine, was: Option<&Was>, seen: bool) -> Self {
-        match was {
-            _ if line.removed => Self::Removed,
-            None if line.swallowed => Self::Swallowed,
-            None => Self::New,
-            Some(was) if !was.is_read => Self::Unread,
-            // Its text is there alone.
-            Some(was) if was.deleted => Self::Same,
-            Some(was) => {
-                let is_news = line.deleted || seen && !was.seen || digest(body(line)) != was.digest;
-                if is_news { Self::Changed } else { Self::Same }
-            }
-        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{
+    fate::Fate,
     fixture::Fixture,
-    known::{self, Known, Was},
+    known::{self, Known},
     report::WayBack,
-    row::{self, Fate, UserColumns, UserKey},
+    row::{self, UserColumns, UserKey},
+    was::Was,
 };
 use crate::{
     clock,
@@ -28,6 +30,8 @@ pub(super) struct Writer<'a, P> {
     pub(super) report: WayBack,
     /// Messages.
     pub(super) in_both: u64,
+    /// The newest that the original has.
+    pub(super) newest: i64,
     pub(super) rows: u64,
     pub(super) progress: P,
 }
@@ -161,15 +165,15 @@ impl<P: FnMut(u64)> Writer<'_, P> {
             let mut new_files = Vec::new();
             for line in &page {
                 let was = was.get(&line.id);
-                self.in_both += u64::from(was.is_some());
                 let seen_id = marks.get(&(line.thread_id, line.receiver_id));
                 let seen = line.seen || seen_id.is_some_and(|seen_id| *seen_id >= line.id);
-                let fate = Fate::of(line, was, seen);
+                let called = [line.sender_id, line.receiver_id].map(|id| users.get(&id));
+                let fate = Fate::of(line, was, called, seen);
+                self.in_both += u64::from(was.is_some() && fate != Fate::Other);
                 self.count(line, fate);
                 if !matches!(fate, Fate::New | Fate::Changed) {
                     continue;
                 }
-                let called = [line.sender_id, line.receiver_id].map(|id| users.get(&id));
                 let [Some(sender), Some(receiver)] = called else {
                     self.report.left_out.messages_of_them += 1;
                     continue;
@@ -206,7 +210,12 @@ impl<P: FnMut(u64)> Writer<'_, P> {
         let report = &mut self.report;
         report.newest_message = report.newest_message.max(line.id);
         match was {
-            None => report.messages += 1,
+            None => {
+                report.messages += 1;
+                if line.id <= self.newest {
+                    report.deleted_there.note(line.id);
+                }
+            }
             Some(_) => report.changed_messages += 1,
         }
         if line.deleted {
@@ -226,6 +235,8 @@ impl<P: FnMut(u64)> Writer<'_, P> {
         match fate {
             Fate::Swallowed => left_out.swallowed_messages += 1,
             Fate::Removed => left_out.removed_messages += 1,
+            Fate::Other => self.report.other_messages.note(line.id),
+            Fate::Newer => self.report.newer_messages.note(line.id),
             Fate::Same | Fate::New | Fate::Changed | Fate::Unread => {
                 let is_hidden = line.hidden_for_sender || line.hidden_for_receiver;
                 left_out.hidden_messages += u64::from(is_hidden && !line.deleted);
