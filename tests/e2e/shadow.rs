@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod faults;
+mod nothing;
 mod stub;
 
 each![

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 /// The file of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attached {
-    pub(super) message: String,
+    /// Its id, if it has one.
+    pub(super) message: Option<String>,
     /// Where each side says that it is.
     pub(super) original: String,
     pub(super) candidate: String,
@@ -64,7 +65,7 @@ mod tests {
     fn what_was_put_in_comes_out_in_order() {
         let mut list = AttachedList::default();
         let attached = |number: usize| Attached {
-            message: number.to_string(),
+            message: Some(number.to_string()),
             original: format!("/mediafiles/\n{number}"),
             candidate: "é".to_owned(),
         };

@@ -102,6 +102,11 @@ impl<R: BufRead> Document<R> {
         }
     }
 
+    /// Whether it was there, as far as the answer was read.
+    pub(super) fn has_list(&self) -> bool {
+        self.scanner.place != Place::Before
+    }
+
     /// What stands around the list, which is empty in it. Elements that were not asked for are skipped.
     pub(super) fn frame(mut self) -> Result<String, DocumentError> {
         while self.next()?.is_some() {}

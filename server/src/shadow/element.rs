@@ -24,6 +24,12 @@ impl Element {
         Ok(Self { key: key.unwrap_or_else(|| json.to_owned()), json: json.to_owned() })
     }
 
+    /// Its id, if it has one that may be shown: what stands there for one may have a text in it.
+    pub(super) fn id(&self) -> Option<&str> {
+        let is_plain = !self.key.starts_with(['{', '[']);
+        (is_plain && self.key.len() < self.json.len()).then_some(self.key.as_str())
+    }
+
     /// The next one, if there is one.
     pub(super) fn next(
         document: &mut Document<impl BufRead>,
@@ -82,13 +88,15 @@ fn is_sound(mut document: Document<impl BufRead>) -> bool {
     document.frame().is_ok_and(|frame| checked(&frame).is_some())
 }
 
-/// What stands around the two lists.
+/// What stands around the two lists, which were read. `needs_list`: without one on either side, nothing was compared.
 pub(super) fn compare_frames(
     path: &str,
     documents: [Document<impl BufRead>; 2],
+    needs_list: bool,
     at: &Where,
     ledger: &Ledger,
 ) -> Result<(), String> {
+    let has_list = documents.iter().any(Document::has_list);
     let [original, candidate] = documents.map(Document::frame);
     let frames = match (original, candidate) {
         (Ok(original), Ok(candidate)) => [original, candidate],
@@ -111,6 +119,10 @@ pub(super) fn compare_frames(
             compare(&mut path, original, candidate, &mut |difference| {
                 ledger.tell(at, difference, false);
             });
+            if needs_list && !has_list {
+                let reason = "neither answer has the documented list: nothing was compared";
+                ledger.fail(at, reason.to_owned());
+            }
         }
         [None, None] => ledger.fail(at, "neither answer is JSON".to_owned()),
         [original, candidate] => {

@@ -26,9 +26,10 @@ const MAX_AHEAD_BYTES: usize = 8 << 20;
 /// What was not found there may come much later: then it is out of order.
 const MAX_UNMATCHED_BYTES: usize = 16 << 20;
 
-/// Gives the files of messages that both have. Fails if this machine does.
+/// Gives the files of messages that both have. Fails if this machine does. `needs_list`: as of answers with status 200.
 pub(super) fn compare_histories(
     histories: [File; 2],
+    needs_list: bool,
     at: &Where,
     ledger: &Ledger,
     stop: &CancellationToken,
@@ -41,12 +42,12 @@ pub(super) fn compare_histories(
     let (Some(original), Some(candidate)) = (windows.next(), windows.next()) else {
         return Err("two histories were to be compared".to_owned());
     };
-    compare_windows(original, candidate, at, ledger, stop)
+    compare_windows([original, candidate], needs_list, at, ledger, stop)
 }
 
 fn compare_windows<R: BufRead>(
-    mut original: Window<R>,
-    mut candidate: Window<R>,
+    [mut original, mut candidate]: [Window<R>; 2],
+    needs_list: bool,
     at: &Where,
     ledger: &Ledger,
     stop: &CancellationToken,
@@ -58,7 +59,7 @@ fn compare_windows<R: BufRead>(
     let documents = [original.document, candidate.document];
     match aligned {
         Ok(()) if stop.is_cancelled() => {}
-        Ok(()) => compare_frames(HISTORY, documents, at, ledger)?,
+        Ok(()) => compare_frames(HISTORY, documents, needs_list, at, ledger)?,
         Err(Ended::Broken(broken)) => broken.tell(HISTORY, documents, at, ledger)?,
         Err(Ended::Here(reason)) => return Err(reason),
     }
@@ -200,8 +201,8 @@ impl<'a> Comparison<'a> {
         }
         let files = [one, two].map(|side| side.text("attached_file"));
         if let [Some(file), Some(other)] = files {
-            let attached =
-                Attached { message: original.key.clone(), original: file, candidate: other };
+            let message = original.id().map(str::to_owned);
+            let attached = Attached { message, original: file, candidate: other };
             self.attached.push(&attached).map_err(|error| format!("a temporary file: {error}"))?;
         }
         Ok(())
@@ -216,9 +217,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn at_message(&self, element: &Element) -> Where {
-        // One without an id is shown by nothing: it may have a text.
-        let is_id = element.key.len() < element.json.len();
-        Where { message: is_id.then(|| element.key.clone()), ..self.at.clone() }
+        Where { message: element.id().map(str::to_owned), ..self.at.clone() }
     }
 
     /// Tells of what has found no other until now.

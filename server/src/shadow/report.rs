@@ -48,11 +48,18 @@ impl Report {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        match (self.stopped.is_some() || self.state.failed > 0, self.state.found) {
+        let is_unfinished = self.stopped.is_some() || self.state.failed > 0 || self.has_no_file();
+        match (is_unfinished, self.state.found) {
             (true, _) => Verdict::Unfinished,
             (false, 0) => Verdict::Equal,
             (false, _) => Verdict::Different,
         }
+    }
+
+    /// Messages have files, and neither of the two has given one.
+    fn has_no_file(&self) -> bool {
+        let Totals { files, missing_files, .. } = self.state.totals;
+        files == 0 && missing_files > 0
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -92,6 +99,7 @@ impl Report {
             "messages": totals.messages,
             "files": totals.files,
             "missing_files": totals.missing_files,
+            "no_file_compared": self.has_no_file(),
             "bytes": totals.bytes,
             "differences": found,
             "allowed": allowed,
@@ -112,7 +120,9 @@ impl fmt::Display for Report {
             f,
             "  {histories} histories, {messages} messages, {files} files; {bytes} bytes came"
         )?;
-        if *missing_files > 0 {
+        if self.has_no_file() {
+            writeln!(f, "no file was compared: neither server has any of the {missing_files}")?;
+        } else if *missing_files > 0 {
             writeln!(f, "neither has {missing_files} of the files")?;
         }
         let of: [fn(&Count) -> u64; 2] = [|count| count.found, |count| count.allowed];

@@ -50,7 +50,7 @@ pub(super) fn compare_threads(
     };
     let peers = peers(&lists, user, user_ids, &at, ledger);
     compare_lists(lists, &at, ledger);
-    compare_frames(THREADS, documents, &at, ledger)?;
+    compare_frames(THREADS, documents, true, &at, ledger)?;
     Ok(peers)
 }
 
@@ -75,7 +75,7 @@ fn compare_lists(lists: [Vec<Element>; 2], at: &Where, ledger: &Ledger) {
     }
     let (mut is_ordered, mut newest, mut count) = (true, None, 0);
     for element in &original {
-        let at = Where { thread: Some(element.key.clone()), ..at.clone() };
+        let at = at_thread(at, element);
         let Some(place) = places.get_mut(element.key.as_str()).and_then(Vec::pop) else {
             let original = Some(element.json.as_str());
             let kind = Kind::Missing;
@@ -95,7 +95,7 @@ fn compare_lists(lists: [Vec<Element>; 2], at: &Where, ledger: &Ledger) {
     extra.sort_unstable();
     for place in extra {
         let element = &candidate[place];
-        let at = Where { thread: Some(element.key.clone()), ..at.clone() };
+        let at = at_thread(at, element);
         let candidate = Some(element.json.as_str());
         let difference = Difference { path: THREAD, kind: Kind::Extra, original: None, candidate };
         ledger.tell(&at, difference, false);
@@ -106,6 +106,10 @@ fn compare_lists(lists: [Vec<Element>; 2], at: &Where, ledger: &Ledger) {
         ledger.tell(at, difference, false);
     }
     ledger.add(|totals| totals.threads += count);
+}
+
+fn at_thread(at: &Where, element: &Element) -> Where {
+    Where { thread: element.id().map(str::to_owned), ..at.clone() }
 }
 
 /// The other one of each thread, in the order of their ids.
@@ -128,7 +132,7 @@ fn peers(
         }
         for element in list {
             let Some(peer) = peer(&element.json, user, user_ids) else {
-                let at = Where { thread: Some(element.key.clone()), ..at.clone() };
+                let at = at_thread(at, element);
                 let whose = side.name();
                 ledger.fail(&at, format!("{whose}: it does not tell with whom the thread is"));
                 continue;

@@ -62,11 +62,12 @@ impl Walks {
         let (original, candidate) =
             tokio::join!(self.original.list(&one, token), self.candidate.list(&two, token));
         let Some(both) = self.both(at, original, candidate)? else { return Ok(()) };
+        let needs_list = both[0].status == StatusCode::OK;
         let Some(histories) = self.lists(at, HISTORY, both) else { return Ok(()) };
         let mut attached = {
             let (ledger, stop, at) = (self.ledger.clone(), self.stop.clone(), at.clone());
             blocking(move || {
-                let attached = compare_histories(histories, &at, &ledger, &stop)?;
+                let attached = compare_histories(histories, needs_list, &at, &ledger, &stop)?;
                 attached.finish().map_err(|error| format!("a temporary file: {error}"))
             })
             .await?
@@ -87,7 +88,7 @@ impl Walks {
                 if self.stop.is_cancelled() {
                     return Ok(());
                 }
-                let at = Where { message: Some(file.message.clone()), ..at.clone() };
+                let at = Where { message: file.message.clone(), ..at.clone() };
                 self.file(&at, &file, token).await?;
             }
         }

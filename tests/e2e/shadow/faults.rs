@@ -33,7 +33,7 @@ fn history(messages: usize) -> String {
 }
 
 /// A good answer to each request.
-fn good(path: &str) -> Reply {
+pub(super) fn good(path: &str) -> Reply {
     match path {
         "/chat/get-user-threads/" => Reply::Json(200, threads()),
         path if path.starts_with("/chat/messages/") => Reply::Json(200, history(20)),
@@ -41,15 +41,17 @@ fn good(path: &str) -> Reply {
     }
 }
 
-struct Pair {
+pub(super) struct Pair {
     original: Stub,
-    candidate: Stub,
+    pub(super) candidate: Stub,
     directory: TempDir,
 }
 
 impl Pair {
     /// The candidate is good.
-    async fn start(original: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(
+        original: impl Fn(&str, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join("users"), ADA).expect("a file");
         let candidate = Stub::start(|path, _| good(path)).await;
@@ -69,7 +71,7 @@ impl Pair {
         .map(str::to_owned)
     }
 
-    async fn shadow(&self, more: &[&str]) -> (Ended, Value) {
+    pub(super) async fn shadow(&self, more: &[&str]) -> (Ended, Value) {
         let arguments = self.arguments();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         shadow(self.directory.path(), &[&arguments[..], more].concat()).await

@@ -18,14 +18,17 @@ fn answer(messages: &[Value]) -> String {
 }
 
 fn compared(original: &str, candidate: &str) -> (Report, AttachedList) {
+    compared_with(original, candidate, true)
+}
+
+fn compared_with(original: &str, candidate: &str, needs_list: bool) -> (Report, AttachedList) {
     let user_ids = UserIds::Uuids { beside_mapped: false };
     let ledger = Ledger::new(Known { rules: Vec::new(), user_ids }, 1000, false);
     let windows = [(Side::Original, original), (Side::Candidate, candidate)]
         .map(|(side, text)| Window::new(side, Document::new(text.as_bytes(), LIST)));
-    let [original, candidate] = windows;
     let at = Where::user("ada").with_peer("bob");
     let stop = CancellationToken::new();
-    let attached = compare_windows(original, candidate, &at, &ledger, &stop).unwrap();
+    let attached = compare_windows(windows, needs_list, &at, &ledger, &stop).unwrap();
     (ledger.end(1, None), attached)
 }
 
@@ -103,7 +106,8 @@ fn files_of_both_are_to_be_compared() {
     assert_eq!(report.to_json()["messages"], 3);
     let attached = attached.finish().unwrap().take(9).unwrap();
     let file = "/mediafiles/canary".to_owned();
-    let expected = Attached { message: "2".to_owned(), original: file.clone(), candidate: file };
+    let expected =
+        Attached { message: Some("2".to_owned()), original: file.clone(), candidate: file };
     assert_eq!(attached, [expected]);
 }
 
@@ -135,6 +139,40 @@ fn what_stands_around_is_compared_and_what_is_no_json_is_found() {
         if matches!(difference, Some(("malformed", _))) {
             assert_eq!(both["failures"], 1, "nothing was compared: {both}");
         }
+    }
+}
+
+#[test]
+fn nothing_was_compared_without_a_list() {
+    let told = |one: &str, two: &str, needs_list: bool| {
+        let report = compared_with(one, two, needs_list).0.to_json();
+        (report["verdict"].as_str().unwrap_or_default().to_owned(), report["failures"].clone())
+    };
+    let unfinished = ("unfinished".to_owned(), json!(1));
+    for text in ["{}", "[]", "null", r#"{"detail":"canary"}"#, r#"{"entity":{"messages":null}}"#] {
+        assert_eq!(told(text, text, true), unfinished, "{text}");
+        // Of a user who is not there, no list is asked.
+        assert_eq!(told(text, text, false), ("equal".to_owned(), json!(0)), "{text}");
+        // One that has it is not the same as one that has not.
+        for (one, two) in [(text, &*answer(&[])), (&*answer(&[]), text)] {
+            assert_eq!(told(one, two, true), ("different".to_owned(), json!(0)), "{text}");
+        }
+    }
+    assert_eq!(told(&answer(&[]), &answer(&[]), true), ("equal".to_owned(), json!(0)));
+}
+
+#[test]
+fn what_has_no_id_is_not_told_in_its_place() {
+    let without = json!({ "message": "canary", "attached_file": "/canary", "deleted": false });
+    let odd = json!({ "id": { "text": "canary" }, "message": "canary", "attached_file": "/x" });
+    for one in [without, odd] {
+        let text = answer(&[one.clone()]);
+        let (_, attached) = compared(&text, &text);
+        let attached = attached.finish().unwrap().take(9).unwrap();
+        assert!(attached.iter().all(|attached| attached.message.is_none()), "{attached:?}");
+        assert_eq!(attached.len(), 1);
+        let told = compared(&text, &answer(&[])).0.to_json().to_string();
+        assert!(told.contains("missing") && !told.contains("canary"), "{told}");
     }
 }
 

@@ -83,6 +83,32 @@ fn ids_that_are_mapped_are_found_at_the_candidate() {
 }
 
 #[test]
+fn a_thread_without_an_id_is_not_told_in_its_place() {
+    for without in [json!({ "text": "canary" }), json!({ "id": ["canary"], "user_one": null })] {
+        let text = answer(&[without]);
+        for other in [text.clone(), answer(&[]), text.replace("canary", "canary, too")] {
+            for (one, two) in [(&text, &other), (&other, &text)] {
+                let told = compared(&UUIDS, [one, two]).0.to_json();
+                assert_ne!(told["verdict"], "equal", "{told}");
+                assert!(!told.to_string().contains("canary"), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_was_compared_without_a_list() {
+    for text in ["{}", r#"{"detail":"canary"}"#, r#"{"entity":null}"#] {
+        let told = compared(&UUIDS, [text, text]).0.to_json();
+        assert_eq!((&told["verdict"], &told["failures"]), (&json!("unfinished"), &json!(1)));
+        let told = compared(&UUIDS, [text, &answer(&[])]).0.to_json();
+        assert_eq!(told["verdict"], "different", "{told}");
+    }
+    let none = answer(&[]);
+    assert_eq!(compared(&UUIDS, [&none, &none]).0.to_json()["verdict"], "equal");
+}
+
+#[test]
 fn what_does_not_tell_with_whom_it_is_cannot_be_compared() {
     let text = answer(&[json!({ "id": 1, "user_one": null })]);
     let (report, peers) = compared(&UUIDS, [&text, &text]);
