@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 mod django;
+mod kept;
 mod way_back;
 
 use self::django::{ADA, BOB, CYD, Django, Engine, Message, More, at, to_ada, to_bob, told};

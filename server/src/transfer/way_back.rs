@@ -66,10 +66,9 @@ pub(super) fn export(args: ExportArgs, sources: &Sources) -> Result<(), Failure>
     .collect();
     match not_exported.is_empty() {
         true => Ok(()),
-        false => Err(Failure::Unsound(format!(
-            "{}; all else was exported",
-            not_exported.join(", and ")
-        ))),
+        false => {
+            Err(Failure::Unsound(format!("{}; all else was exported", not_exported.join(", and "))))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 
 each![; serve: what_was_written_since_goes_back, what_cannot_go_back_is_told];
 
-async fn back(django: &Django, directory: &str, more: &[&str]) -> (Ended, Value) {
+pub(super) async fn back(django: &Django, directory: &str, more: &[&str]) -> (Ended, Value) {
     let url = django.url();
     let arguments = ["export", "django", directory, "--original", &url, "--data-dir", "data"];
     let ended = run(django.path(), &[&arguments[..], more].concat()).await;
@@ -16,7 +16,7 @@ async fn back(django: &Django, directory: &str, more: &[&str]) -> (Ended, Value)
     (ended, told)
 }
 
-fn fixture(django: &Django, directory: &str) -> Vec<Value> {
+pub(super) fn fixture(django: &Django, directory: &str) -> Vec<Value> {
     let text = fs::read(django.path().join(directory).join("fixture.json")).expect("a fixture");
     serde_json::from_slice(&text).expect("a list")
 }

@@ -191,7 +191,10 @@ fn what_the_original_has_of_a_file_stays_and_goes_with_its_message() {
     let row = printed(&deleted, Some(&was), false);
     let fields = &row["fields"];
     assert_eq!((&fields["message"], fields.get("attached_file")), (&json!(""), None));
-    assert_eq!((fields.get("attached_file_name"), &fields["attached_file_size"]), (None, &json!("0kb")));
+    assert_eq!(
+        (fields.get("attached_file_name"), &fields["attached_file_size"]),
+        (None, &json!("0kb"))
+    );
     // What stands there for none is not made another.
     for none in [Value::Null, json!("")] {
         let columns = || none.as_str().map(str::to_owned);
