@@ -12,18 +12,16 @@
 //!
 //! * [`mapping`]: what its tables and columns are called. [`statements`]: what they are asked.
 //! * [`place`]: where it is. [`value`]: ids and times as Django writes them. [`span`]: what tells which messages differ.
-//! * [`dump`]: a fixture, which becomes a SQLite database for as long as it is read.
+//! * [`file`](mod@file): a database of SQLite that is another's. [`dump`]: a fixture, which becomes a SQLite database for as long as it is read.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection,
-    sqlite::SqliteConnectOptions,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 
 use crate::backup::scratch::Scratch;
 
 mod dump;
+mod file;
 pub(crate) mod mapping;
 mod place;
 mod row;
@@ -48,8 +46,6 @@ use self::{
 /// Rows that are read at a time.
 pub(crate) const PAGE_ROWS: i64 = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For whoever has a file of SQLite locked.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Of the transaction alone: a pooler may give the session to others. A migration that waits for its table does not wait for long
 /// behind us, nor we behind it.
 const SNAPSHOT: &str = "begin isolation level repeatable read read only; \
@@ -124,7 +120,7 @@ impl Original {
                 Self::of(Connection::Postgres(connection), mapping, true, None).await
             }
             OriginalPlace::Sqlite(path) => {
-                let mut connection = open_file(path.clone()).await?;
+                let mut connection = file::open(path.clone()).await?;
                 let journal: String =
                     sqlx::query_scalar("pragma journal_mode").fetch_one(&mut connection).await?;
                 Self::of(Connection::Sqlite(connection), mapping, journal == "wal", None).await
@@ -136,7 +132,7 @@ impl Original {
                 })?;
                 let made = scratch.path().join("dump.db");
                 dump::load(path, mapping, &made).await?;
-                let connection = Connection::Sqlite(open_file(made).await?);
+                let connection = Connection::Sqlite(file::open(made).await?);
                 Self::of(connection, &Mapping::default(), true, Some(scratch)).await
             }
         }
@@ -173,18 +169,29 @@ impl Original {
         // Messages first: what they refer to is there by then.
         let (newest_message, newest_thread, users, threads): (i64, i64, i64, i64) =
             on!(&mut self.connection, fetch_one, sqlx::query_as(counts))?;
-        let sample = AssertSqlSafe(self.statements.users_first.clone());
-        let first: Option<RawUser> =
-            on!(&mut self.connection, fetch_optional, sqlx::query_as(sample).bind(1_i64))?;
-        let user_ids = first.and_then(|row| row.key.parse::<OriginalUserId>().ok());
+        let user_ids = self.user_ids().await?;
         Ok(Facts {
-            user_ids: user_ids.map(OriginalUserId::kind),
+            user_ids,
             users: users.unsigned_abs(),
             threads: threads.unsigned_abs(),
             newest_message,
             newest_thread,
             is_cut_to_millis: self.scratch.is_some(),
         })
+    }
+
+    /// By the first user whose id is one.
+    async fn user_ids(&mut self) -> Result<Option<OriginalUserIds>, OriginalError> {
+        let mut after = None;
+        loop {
+            let page = self.users(&mut after).await?;
+            if page.is_empty() {
+                return Ok(None);
+            }
+            if let Some(user) = page.into_iter().flatten().next() {
+                return Ok(Some(user.id.kind()));
+            }
+        }
     }
 
     /// Nothing is held any more.
@@ -273,28 +280,6 @@ impl Original {
             on!(connection, fetch_all, sqlx::query_as(text).bind(SPAN_IDS).bind(until))?;
         rows.into_iter().map(Span::of).collect::<Result<_, _>>().map_err(OriginalError::Tables)
     }
-}
-
-/// Of a database that is there, to be read alone.
-async fn open_file(path: PathBuf) -> Result<SqliteConnection, OriginalError> {
-    let asked = path.clone();
-    let found = tokio::task::spawn_blocking(move || asked.metadata()).await;
-    let found = found.map_err(io::Error::other).flatten();
-    match found {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => {
-            return Err(OriginalError::File { path, error: io::ErrorKind::InvalidInput.into() });
-        }
-        Err(error) => return Err(OriginalError::File { path, error }),
-    }
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .read_only(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("trusted_schema", "OFF")
-        .pragma("query_only", "ON")
-        .disable_statement_logging();
-    Ok(SqliteConnection::connect_with(&options).await?)
 }
 
 #[cfg(test)]

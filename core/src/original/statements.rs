@@ -66,7 +66,8 @@ impl Statements {
             spans: of_spans(&messages, mapping)?,
             profile_is_json: profile.is_some_and(|column| {
                 let kind = users.types.get(column).map(String::as_str);
-                matches!(kind, Some("json" | "jsonb")) || !users.is_postgres && kind == Some("text")
+                matches!(kind, Some("json" | "jsonb"))
+                    || (!users.is_postgres && kind == Some("text"))
             }),
         })
     }
@@ -253,6 +254,14 @@ impl Table {
     }
 
     fn time(&self, name: &str) -> Result<String, OriginalError> {
+        let kind = self.types.get(name).filter(|_| self.is_postgres);
+        if kind.is_some_and(|kind| is_local(kind)) {
+            return Err(OriginalError::Tables(format!(
+                "its table {:?} has times without a time zone in {name:?}: name a view in a --mapping \
+                 that has them `at time zone` of the one in which they are",
+                self.given
+            )));
+        }
         Ok(self.time_of(&format!("t.{}", self.column(name)?)))
     }
 
@@ -265,6 +274,34 @@ impl Table {
     }
 }
 
+/// `timestamp without time zone`, or `timestamp(6) without time zone`: what it says is known to whoever wrote it.
+fn is_local(kind: &str) -> bool {
+    kind.starts_with("timestamp") && kind.ends_with("without time zone")
+}
+
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_no_zone_are_refused_by_name() {
+        let table = |kind: &str, is_postgres| Table {
+            name: quoted("chat_message"),
+            given: "chat_message".to_owned(),
+            types: HashMap::from([("created".to_owned(), kind.to_owned())]),
+            is_postgres,
+        };
+        for kind in ["timestamp without time zone", "timestamp(6) without time zone"] {
+            let refused = table(kind, true).time("created").expect_err(kind).to_string();
+            assert!(refused.contains("\"created\"") && refused.contains("view"), "{refused}");
+        }
+        for kind in ["timestamp with time zone", "timestamp(3) with time zone", "bigint"] {
+            assert!(table(kind, true).time("created").is_ok(), "{kind}");
+        }
+        assert!(table("datetime", false).time("created").is_ok());
+    }
 }

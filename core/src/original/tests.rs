@@ -1,5 +1,7 @@
 use std::{fs, path::Path};
 
+use sqlx::sqlite::SqliteConnectOptions;
+
 use super::{value::OriginalUserId, *};
 
 const ADA: &str = "96bf0d3f-720d-4620-8dee-0f59f997cb51";
@@ -155,6 +157,24 @@ async fn a_database_of_sqlite_is_read_as_django_wrote_it() {
     assert!(bad.reason.starts_with("receiver: \"nobody\""), "{bad:?}");
     assert_eq!(messages(&mut original, 34).await.len(), 1);
     original.end().await.expect("ended");
+    original.close().await;
+}
+
+#[tokio::test]
+async fn a_user_of_no_id_does_not_say_what_ids_are() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("db.sqlite3");
+    sqlite(&path).await;
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("a database");
+    let bad = "insert into users_user values ('-', '', null)";
+    sqlx::raw_sql(bad).execute(&mut connection).await.expect("a row");
+    connection.close().await.expect("closed");
+    let mut original = open(&format!("sqlite://{}", path.display())).await;
+    let facts = original.begin().await.expect("a snapshot");
+    assert_eq!((facts.user_ids, facts.users), (Some(OriginalUserIds::Uuids), 3));
+    let users = original.users(&mut None).await.expect("users");
+    assert!(matches!(&users[..], [Err(bad), Ok(_), Ok(_)] if bad.id == "-"), "{users:?}");
     original.close().await;
 }
 
