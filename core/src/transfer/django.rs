@@ -40,8 +40,10 @@ pub struct OriginalSettings {
     pub mapped: MappedIds,
     /// Whether ids of its users are whole numbers, as it is said.
     pub takes_numbers: bool,
-    /// All of it is compared, row by row and file by file.
+    /// All of it is compared, row by row, and each file by its length.
     pub reads_all: bool,
+    /// What is newer here is put back to what it is there: nobody has written here on purpose.
+    pub original_wins: bool,
 }
 
 /// As servers with `--jwt-user-ids any` have it.
@@ -69,7 +71,7 @@ pub async fn follow(
     let mut original = Original::open(&settings.original, &settings.mapping).await?;
     let import::Opened { mut intake, _lock, _scratch } =
         import::open(&settings.database, is_trial).await?;
-    intake.follow();
+    intake.follow(settings.original_wins);
     let media = match is_trial {
         true => files::to_read(&settings.media).await?,
         false => Some(files::to_write(&settings.media).await?),

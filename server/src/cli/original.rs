@@ -37,12 +37,19 @@ pub(crate) struct OriginalArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) mapping: Option<PathBuf>,
 
-    /// Of django: compare every message and every file, and not just ranges of messages that are not the
-    /// same on both sides
+    /// Of django: compare every message, and every file by its length, and not just ranges of messages
+    /// that are not the same on both sides
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
     #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub(crate) full: bool,
+
+    /// Of django: take messages as they are there also where they changed later here, for as long as nobody
+    /// uses what is taken
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    #[arg(num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) original_wins: bool,
 
     /// Of django: what users' ids are, as servers will have it: UUIDs, which are kept, or any, for whole
     /// numbers, of which UUIDs are made

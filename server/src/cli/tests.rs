@@ -6,7 +6,7 @@ use netrox_edge::config::{AddressRate, Limits};
 use super::*;
 
 /// PROTOCOL sections 5 and 6, and what this program adds: flag, default, roles.
-const FLAGS: [(&str, Option<&str>, &[&str]); 138] = [
+const FLAGS: [(&str, Option<&str>, &[&str]); 139] = [
     ("http-addr", Some("127.0.0.1:8080"), &["serve", "edge"]),
     ("http-tls-cert-file", None, &["serve", "edge"]),
     ("http-tls-key-file", None, &["serve", "edge"]),
@@ -127,6 +127,7 @@ const FLAGS: [(&str, Option<&str>, &[&str]); 138] = [
     ("media", None, &["import"]),
     ("mapping", None, &["import", "export"]),
     ("full", Some("false"), &["import"]),
+    ("original-wins", Some("false"), &["import"]),
     ("to", None, &["migrate", "backup"]),
     ("keep", None, &["backup"]),
     ("verify", Some("false"), &["backup"]),

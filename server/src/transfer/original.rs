@@ -20,7 +20,7 @@ const NOT_WHOLE: u8 = 3;
 
 /// A flag of the command line that is of the original alone.
 pub(super) fn given(sources: &Sources) -> Option<&'static str> {
-    let flags = ["from", "from-file", "media", "mapping", "full"];
+    let flags = ["from", "from-file", "media", "mapping", "full", "original-wins"];
     flags.into_iter().find(|flag| sources.is_flag(flag))
 }
 
@@ -50,6 +50,7 @@ pub(super) fn import(
         },
         takes_numbers: args.jwt_user_ids == UserIdKind::Any,
         reads_all: args.full,
+        original_wins: args.original_wins,
     };
     if !is_trial {
         tell_begun(&audit, Name::ChatImported, &named);
@@ -121,6 +122,11 @@ fn tell(followed: &Followed) {
     warn(followed.refused, "rows cannot be taken");
     warn(followed.missing_files, "files of messages are missing");
     warn(followed.not_younger, "messages are not younger than the one before them in their thread");
+    warn(
+        followed.newer_here,
+        "messages changed here later than there, and are left so: if nobody has used this database, \
+         --original-wins takes them as they are there",
+    );
     warn(
         followed.differences,
         "ranges of messages or kinds of rows are not here as they are there",

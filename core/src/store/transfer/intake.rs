@@ -67,6 +67,8 @@ pub(crate) struct Intake {
     revocations: Kept,
     /// What is there is brought up to what lines say.
     follows: bool,
+    /// Also where what is there is newer.
+    yields: bool,
 }
 
 /// What became of some lines.
@@ -81,6 +83,8 @@ pub(crate) struct Taken {
     pub(crate) not_younger: u64,
     /// Messages that came between others, where lines are followed.
     pub(crate) late: u64,
+    /// Messages that changed here later than their lines say, and stay so.
+    pub(crate) newer: u64,
     /// Files that have to be there before the commit.
     pub(crate) files: Vec<NeededFile>,
     /// Those of messages that are there already.
@@ -169,13 +173,15 @@ impl Intake {
             last_old_key,
             revocations,
             follows,
+            yields: false,
         })
     }
 
     /// From here on, what is there is brought up to what lines say, where they are no older, and messages may come late: their
-    /// server goes on, and is asked again.
-    pub(crate) fn follow(&mut self) {
+    /// server goes on, and is asked again. `yields`: where they are older, too.
+    pub(crate) fn follow(&mut self, yields: bool) {
         self.follows = true;
+        self.yields = yields;
     }
 
     /// A new history begins, unless one did already, or this is only tried. Outside of a transaction.

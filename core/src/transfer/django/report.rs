@@ -33,6 +33,8 @@ pub struct Followed {
     pub changed: u64,
     /// Messages that were there only after others with greater ids.
     pub late: u64,
+    /// Messages that changed here later than they did there, and are left so.
+    pub newer_here: u64,
     /// Messages that are not younger than the one before in their thread.
     pub not_younger: u64,
     /// Rows that cannot be taken.

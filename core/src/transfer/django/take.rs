@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
+use netrox_proto::attachment_path;
 
 use super::{
     digest::{self, Digests},
@@ -212,7 +213,10 @@ impl Run {
     /// What there is of the files of some messages, in their order; of one that is gone there, what is here.
     async fn look(&self, rows: &[OriginalMessage]) -> Result<Vec<Found>, TransferError> {
         let paths = rows.iter().map(|row| row.file.as_ref().filter(|_| !row.deleted));
-        let paths: Vec<_> = paths.map(|file| file.map(|file| file.path.clone())).collect();
+        let paths = paths.map(|file| file.map(|file| file.path.clone()));
+        // Any other may lead elsewhere, and is refused.
+        let paths: Vec<_> =
+            paths.map(|path| path.filter(|path| attachment_path::is_valid(path))).collect();
         let mut found = Vec::with_capacity(paths.len());
         let mut coming = stream::iter(paths)
             .map(|path| {
@@ -273,6 +277,7 @@ impl Run {
         self.report.known += taken.known;
         self.report.changed += taken.changed;
         self.report.late += taken.late;
+        self.report.newer_here += taken.newer;
         self.report.not_younger += taken.not_younger;
         for Problem { place, reason } in &taken.problems {
             if let Some(id) = ids.get(*place) {

@@ -26,7 +26,7 @@ mod update;
 
 use self::{
     check::check,
-    update::{Change, Known, change},
+    update::{Change, Known, change, is_newer},
 };
 
 /// What the database has of what some lines name.
@@ -39,8 +39,11 @@ struct Loaded {
     begun: BTreeSet<i64>,
     refs: HashSet<(i64, Uuid)>,
     paths: HashSet<String>,
-    /// Whether lines are followed.
+    /// Whether lines are followed, and also where they are older.
     follows: bool,
+    yields: bool,
+    /// How many are older, and are not.
+    newer: u64,
 }
 
 /// What becomes of a line.
@@ -59,9 +62,10 @@ impl Intake {
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id).collect();
         if self.follows {
             let known = self.known_messages(ids).await?;
+            let yields = self.yields;
             return Ok(lines.iter().any(|line| match known.get(&line.id) {
                 None => true,
-                Some(known) => matches!(change(known, line), Ok(Some(_))),
+                Some(known) => matches!(change(known, line, yields), Ok(Some(_))),
             }));
         }
         let count = ids.len();
@@ -114,6 +118,7 @@ impl Intake {
             moved.extend([row.sender, row.receiver]);
             rows.push(row);
         }
+        taken.newer = loaded.newer;
         let senders_of_files = rows.iter().filter(|row| row.attachment_path.is_some());
         let mut senders_of_files: BTreeSet<_> = senders_of_files.map(|row| row.sender).collect();
         let of_changed = changes.iter().filter(|it| it.path.is_some() || it.erased.is_some());
@@ -167,6 +172,8 @@ impl Intake {
             refs,
             paths: paths.into_iter().map(|(path,)| path).collect(),
             follows: self.follows,
+            yields: self.yields,
+            newer: 0,
         })
     }
 
@@ -295,7 +302,8 @@ impl Loaded {
                 (known.thread_id, known.sender, known.created) == (line.thread_id, sender, created);
             return match is_same {
                 true if self.follows => {
-                    Ok(change(known, &line)?.map_or(Fate::Known, Fate::Changed))
+                    self.newer += u64::from(!self.yields && is_newer(known, &line));
+                    Ok(change(known, &line, self.yields)?.map_or(Fate::Known, Fate::Changed))
                 }
                 true => Ok(Fate::Known),
                 false => Err("another message has this id".to_owned()),

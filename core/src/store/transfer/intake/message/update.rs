@@ -1,4 +1,5 @@
-//! Messages that are there, and what becomes of them where lines are followed: what their lines say, as far as that is no older.
+//! Messages that are there, and what becomes of them where lines are followed: what their lines say, as far as that is no older, or
+//! lines count for more.
 
 use sqlx::FromRow;
 
@@ -72,14 +73,27 @@ pub(super) struct Change {
     content_type: Option<String>,
 }
 
-/// None where the line says no more than what is there.
-pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>, String> {
+fn updated(line: &MessageLine) -> i64 {
+    line.updated.unwrap_or(line.created).0
+}
+
+/// Whether it was changed here later than the line says.
+pub(super) fn is_newer(known: &Known, line: &MessageLine) -> bool {
+    known.removed.is_none() && updated(line) < known.updated
+}
+
+/// None where the line says no more than what is there. `yields`: the line counts also where it is older.
+pub(super) fn change(
+    known: &Known,
+    line: &MessageLine,
+    yields: bool,
+) -> Result<Option<Change>, String> {
     if known.removed.is_some() {
         return Ok(None);
     }
-    let updated = line.updated.map_or(line.created.0, |at| at.0);
+    let updated = updated(line);
     if known.deleted && !line.deleted {
-        return match updated <= known.updated {
+        return match updated <= known.updated && !yields {
             true => Ok(None),
             false => Err("it is deleted here, and no more there: what it was is gone".to_owned()),
         };
@@ -87,7 +101,8 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
     let file = line.attachment.as_ref();
     let is_same_file = file.map(|file| file.path.as_str()) == known.attachment_path.as_deref();
     // Whoever deletes one may take its file away.
-    if !is_same_file && !(line.deleted && file.is_none()) {
+    let is_taken_away = line.deleted && file.is_none();
+    if !is_same_file && !is_taken_away {
         return Err("it has another file here".to_owned());
     }
     check(line)?;
@@ -107,7 +122,7 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
     };
     let seen = known.seen || line.seen;
     let becomes = if line.deleted {
-        let updated = updated.max(known.updated);
+        let updated = if yields { updated } else { updated.max(known.updated) };
         Change {
             body: String::new(),
             updated,
@@ -120,7 +135,7 @@ pub(super) fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>
             content_type: stays.content_type.clone().filter(|_| is_same_file),
             ..stays.clone()
         }
-    } else if updated < known.updated {
+    } else if updated < known.updated && !yields {
         Change { seen, ..stays.clone() }
     } else {
         let name = file.and_then(|file| file.file_name.as_deref()).map(name::clean);
@@ -192,6 +207,10 @@ impl Intake {
 mod tests {
     use super::*;
 
+    fn change(known: &Known, line: &MessageLine) -> Result<Option<Change>, String> {
+        super::change(known, line, false)
+    }
+
     fn line(more: &str) -> MessageLine {
         let text = format!(
             "{{\"type\":\"message\",\"id\":7,\"thread_id\":1,\
@@ -238,6 +257,24 @@ mod tests {
         assert_eq!((&*seen.body, seen.updated, seen.seen), ("here", 2_000_000, true));
         let deleted = changed(",\"deleted\":true").expect("a change");
         assert_eq!((&*deleted.body, deleted.updated, deleted.deleted), ("", 2_000_000, true));
+    }
+
+    #[test]
+    fn what_is_older_is_taken_where_lines_count_for_more() {
+        let changed = |known: &Known, more: &str| super::change(known, &line(more), true);
+        let older = ",\"body\":\"there\"";
+        assert!(is_newer(&known(), &line(older)) && !is_newer(&known(), &line(SAME)));
+        let edited = changed(&known(), older).expect("no conflict").expect("a change");
+        assert_eq!((&*edited.body, edited.updated), ("there", 1_000_000));
+        let deleted = changed(&known(), ",\"deleted\":true").expect("no conflict");
+        let deleted = deleted.expect("a change");
+        assert_eq!((&*deleted.body, deleted.updated, deleted.deleted), ("", 1_000_000, true));
+        // What is not there any more is told at least.
+        let gone = Known { deleted: true, body: Some(String::new()), ..known() };
+        assert!(changed(&gone, older).is_err_and(|reason| reason.contains("deleted here")));
+        let removed = Known { removed: Some(true), ..gone };
+        assert_eq!(changed(&removed, older), Ok(None));
+        assert!(!is_newer(&removed, &line(older)));
     }
 
     #[test]
