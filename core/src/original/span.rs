@@ -1,5 +1,6 @@
 //! What messages of a range of ids are as a whole: two databases that have the same of a range have the same messages there, as far
-//! as their applications change any. No index is needed for it, nor that each change is noted in `updated`.
+//! as sums tell. No index is needed for it. SQL that both engines have knows no hash: what is changed without `updated`, and to a text
+//! as long, or in a name, is not told.
 
 use super::value;
 
@@ -11,10 +12,11 @@ pub(crate) struct Span {
     /// Its ids are those that are this many times [`SPAN_IDS`], and less than as many more.
     pub(crate) number: i64,
     pub(crate) messages: i64,
+    /// Of those that are, their places in the span, from 1, added up: one for another makes another sum.
     pub(crate) seen: i64,
     pub(crate) deleted: i64,
     pub(crate) files: i64,
-    /// Characters of those that are not deleted.
+    /// Characters of those that are not deleted, each as often as its place.
     pub(crate) characters: i64,
     /// The latest change.
     pub(crate) updated: i64,

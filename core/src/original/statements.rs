@@ -145,12 +145,13 @@ fn of_spans(messages: &Table, mapping: &Mapping) -> Result<String, OriginalError
     let (created, updated) = (messages.column(&names.created)?, messages.column(&names.updated)?);
     let latest = messages.time_of(&format!("max(coalesce(t.{updated}, t.{created}))"));
     let bigint = messages.cast("bigint");
+    let place = format!("({id} % $1 + 1)");
     Ok(format!(
         "select {id} / $1 as number, count(*) as messages, \
-         sum(case when {seen} then 1 else 0 end){bigint} as seen, \
-         sum(case when {deleted} then 1 else 0 end){bigint} as deleted, \
+         sum(case when {seen} then {place} else 0 end){bigint} as seen, \
+         sum(case when {deleted} then {place} else 0 end){bigint} as deleted, \
          sum(case when {file} <> '' then 1 else 0 end){bigint} as files, \
-         sum(case when {deleted} then 0 else length(coalesce({body}, '')) end){bigint} \
+         sum(case when {deleted} then 0 else {place} * length(coalesce({body}, '')) end){bigint} \
              as characters, \
          {latest} as updated \
          from {} t where t.{} <= $2 group by 1 order by 1",

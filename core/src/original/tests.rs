@@ -190,16 +190,16 @@ async fn spans_tell_what_messages_are() {
     let of_first = Span {
         number: 0,
         messages: 2,
-        seen: 1,
+        seen: 31,
         deleted: 0,
         files: 1,
-        characters: 5,
+        characters: 5 * 31,
         updated: 1_718_630_092_000_000,
     };
     assert_eq!(first, &of_first);
     assert_eq!((first.after(), first.last()), (-1, 999));
     // What was deleted has no text.
-    assert_eq!((second.number, second.deleted, second.characters), (2, 1, 3));
+    assert_eq!((second.number, second.deleted, second.characters), (2, 2, 3 * 3));
     assert_eq!(second.updated, 1_718_630_100_000_001);
 }
 

@@ -3,7 +3,7 @@
 //! is run again, and so is the next.
 //!
 //! * [`gather`]: what differs, into a file beside, so that the original is held up by nothing that happens here.
-//! * [`rows`]: that file. [`line`]: its rows as lines. [`take`]: lines and files into the database.
+//! * [`missing`]: files that an earlier pass did not find. [`rows`]: what was gathered. [`line`]: its rows as lines. [`take`]: lines and files into the database.
 //! * [`marks`]: what follows from what was seen. [`verify`]: whether all is here as it is there.
 //! * [`report`]: what there is to say.
 
@@ -19,13 +19,18 @@ mod digest;
 mod gather;
 mod line;
 mod marks;
+mod missing;
 mod report;
 mod rows;
 mod take;
 mod verify;
 
 pub use self::report::Followed;
-use self::{gather::Gathered, line::Ids, take::Run};
+use self::{
+    gather::{Again, Gathered},
+    line::Ids,
+    take::Run,
+};
 
 /// What is taken from where, and into what.
 #[derive(Debug)]
@@ -76,7 +81,11 @@ pub async fn follow(
         true => files::to_read(&settings.media).await?,
         false => Some(files::to_write(&settings.media).await?),
     };
-    let gathered = gather::gather(&mut original, &mut intake, settings.reads_all, |rows| {
+    let again = match settings.reads_all {
+        true => Again::All,
+        false => Again::Spans(missing::spans(&mut intake, media.as_ref()).await?),
+    };
+    let gathered = gather::gather(&mut original, &mut intake, &again, |rows| {
         progress(rows, 0);
     })
     .await;

@@ -191,7 +191,8 @@ pub(super) async fn look(
     }
 }
 
-async fn has(place: &Place, path: &str, bytes: u64) -> Result<bool, TransferError> {
+/// Of a length.
+pub(super) async fn has(place: &Place, path: &str, bytes: u64) -> Result<bool, TransferError> {
     match place.length(path).await {
         Ok(length) => Ok(length == bytes),
         Err(media::Error::NotFound | media::Error::Truncated) => Ok(false),

@@ -1,7 +1,7 @@
 //! What of the original is not here as it is there, read in one of its snapshots and put aside. Files are looked at later: by then
 //! nothing of the original is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     report::Followed,
@@ -24,11 +24,19 @@ pub(super) struct Gathered {
     pub(super) report: Followed,
 }
 
+/// What is read also where nothing differs.
+#[derive(Debug)]
+pub(super) enum Again {
+    All,
+    /// By their numbers.
+    Spans(BTreeSet<i64>),
+}
+
 /// `progress` is told how many rows were read so far.
 pub(super) async fn gather(
     original: &mut Original,
     intake: &mut Intake,
-    reads_all: bool,
+    again: &Again,
     mut progress: impl FnMut(u64),
 ) -> Result<Gathered, TransferError> {
     let facts = original.begin().await?;
@@ -44,7 +52,7 @@ pub(super) async fn gather(
     }
     // A thread never changes.
     let here = intake.count_threads(facts.newest_thread).await.map_err(TransferError::Read)?;
-    if reads_all || here != (facts.threads, facts.newest_thread) {
+    if matches!(again, Again::All) || here != (facts.threads, facts.newest_thread) {
         let mut after = i64::MIN;
         loop {
             let page = original.threads(&mut after).await?;
@@ -57,12 +65,12 @@ pub(super) async fn gather(
     }
     let spans = original.spans(facts.newest_message).await?;
     let is_new = intake.newest_message().await.map_err(TransferError::Read)? == 0;
-    let ranges = match reads_all || is_new {
-        true => vec![(i64::MIN, facts.newest_message)],
-        false => {
+    let ranges = match again {
+        Again::Spans(again) if !is_new => {
             let here = intake.spans(facts.newest_message).await.map_err(TransferError::Read)?;
-            differing(&spans, &here)
+            differing(&spans, &here, again)
         }
+        Again::All | Again::Spans(_) => vec![(i64::MIN, facts.newest_message)],
     };
     for (before, last) in ranges {
         let last = last.min(facts.newest_message);
@@ -106,11 +114,13 @@ impl Aside {
     }
 }
 
-/// Ids (after the first, up to the second) of spans that are not the same here; those that touch are one range.
-fn differing(there: &[Span], here: &[Span]) -> Vec<(i64, i64)> {
+/// Ids (after the first, up to the second) of spans that are not the same here, or are read again; those that touch are one range.
+fn differing(there: &[Span], here: &[Span], again: &BTreeSet<i64>) -> Vec<(i64, i64)> {
     let here: HashMap<_, _> = here.iter().map(|span| (span.number, span)).collect();
     let mut ranges: Vec<(i64, i64)> = Vec::new();
-    for span in there.iter().filter(|span| here.get(&span.number) != Some(span)) {
+    let is_read =
+        |span: &Span| here.get(&span.number) != Some(&span) || again.contains(&span.number);
+    for span in there.iter().filter(|span| is_read(span)) {
         match ranges.last_mut() {
             Some((_, last)) if *last == span.after() => *last = span.last(),
             Some(_) | None => ranges.push((span.after(), span.last())),
@@ -131,9 +141,13 @@ mod tests {
     #[test]
     fn ranges_are_of_spans_that_differ_or_are_missing() {
         let there = [span(0, 9), span(1, 9), span(2, 9), span(5, 9), span(7, 9)];
-        assert_eq!(differing(&there, &there), []);
-        assert_eq!(differing(&there, &[]), [(-1, 2_999), (4_999, 5_999), (6_999, 7_999)]);
+        let none = BTreeSet::new();
+        assert_eq!(differing(&there, &there, &none), []);
+        assert_eq!(differing(&there, &[], &none), [(-1, 2_999), (4_999, 5_999), (6_999, 7_999)]);
         let here = [span(0, 9), span(1, 8), span(5, 9), span(6, 1), Span { seen: 1, ..span(7, 9) }];
-        assert_eq!(differing(&there, &here), [(999, 2_999), (6_999, 7_999)]);
+        assert_eq!(differing(&there, &here, &none), [(999, 2_999), (6_999, 7_999)]);
+        // Nothing is read of a span that is not there any more.
+        let again = BTreeSet::from([1, 5, 6]);
+        assert_eq!(differing(&there, &there, &again), [(999, 1_999), (4_999, 5_999)]);
     }
 }

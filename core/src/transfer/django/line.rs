@@ -194,7 +194,8 @@ fn erased(file: OriginalFile, created: Moment) -> Result<AttachmentLine, String>
     })
 }
 
-const UNKNOWN: &str = "application/octet-stream";
+/// Of a file whose beginning says none, or that is not there.
+pub(super) const UNKNOWN: &str = "application/octet-stream";
 
 fn check(file: &OriginalFile) -> Result<(), String> {
     match attachment_path::is_valid(&file.path) {

@@ -15,13 +15,16 @@ use crate::{
 
 /// As `original::statements` has it of the other.
 const SQLITE_SPANS: &str = "\
-    select id / $1, count(*), sum(seen <> 0), sum(deleted <> 0), count(attachment_path),
-        sum(case when deleted then 0 else length(body) end), cast(max(updated) as text)
+    select id / $1, count(*), sum((seen <> 0) * (id % $1 + 1)),
+        sum((deleted <> 0) * (id % $1 + 1)), count(attachment_path),
+        sum(case when deleted then 0 else (id % $1 + 1) * length(body) end),
+        cast(max(updated) as text)
     from messages where id <= $2 and removed is null group by 1 order by 1";
 const POSTGRES_SPANS: &str = "\
-    select id / $1, count(*), count(*) filter (where seen), count(*) filter (where deleted),
-        count(attachment_path),
-        sum(case when deleted then 0 else length(body) end)::bigint, max(updated)::text
+    select id / $1, count(*), sum(case when seen then id % $1 + 1 else 0 end)::bigint,
+        sum(case when deleted then id % $1 + 1 else 0 end)::bigint, count(attachment_path),
+        sum(case when deleted then 0 else (id % $1 + 1) * length(body) end)::bigint,
+        max(updated)::text
     from messages where id <= $2 and removed is null group by 1 order by 1";
 const THREADS: &str = "select count(*), coalesce(max(id), 0) from threads where id <= $1";
 const THREAD_IDS: &str = "select id from threads where id > $1 order by id limit $2";
@@ -45,6 +48,11 @@ macro_rules! seen_marks {
 }
 const SQLITE_MARKS: &str = seen_marks!("thread_id in (select value from json_each($1))");
 const POSTGRES_MARKS: &str = seen_marks!("thread_id = any($1)");
+const FILES_OF_TYPE: &str = "\
+    select thread_id, id, attachment_path, coalesce(attachment_size, 0) from messages
+    where (thread_id, id) > ($1, $2) and attachment_type = $3 and not deleted
+        and attachment_path is not null
+    order by thread_id, id limit $4";
 const NEWEST: &str = "select coalesce(max(id), 0) from messages";
 const KNOWN_USERS: &str = "select count(*) from users";
 
@@ -121,6 +129,25 @@ impl Intake {
             shown_delivered_id: None,
         };
         Ok(rows.into_iter().map(line).collect())
+    }
+
+    /// Messages, paths and lengths of files of a type, after the key of one, which becomes that of the last; none are the end.
+    pub(crate) async fn files_of_type(
+        &mut self,
+        content_type: &str,
+        after: &mut (i64, i64),
+    ) -> Result<Vec<(i64, String, i64)>, sqlx::Error> {
+        let limit = PAGE_ROWS as i64;
+        let (thread, id) = *after;
+        let rows: Vec<(i64, i64, String, i64)> = on!(
+            &mut self.connection,
+            fetch_all,
+            sqlx::query_as(FILES_OF_TYPE).bind(thread).bind(id).bind(content_type).bind(limit)
+        )?;
+        if let Some((thread, id, ..)) = rows.last() {
+            *after = (*thread, *id);
+        }
+        Ok(rows.into_iter().map(|(_, id, path, bytes)| (id, path, bytes)).collect())
     }
 
     /// Messages as lines, after the key of one, which becomes that of the last; none are the end.
