@@ -18,6 +18,8 @@ use self::django::{ADA, BOB, CYD, Django, Engine, Message, More, at, to_ada, to_
 each![
     ; serve: an_original_is_served_as_it_was,
         a_later_pass_takes_what_is_new_or_changed,
+        a_file_that_was_missing_is_looked_for_again,
+        what_is_older_there_is_taken_where_the_original_wins,
         what_cannot_be_taken_is_told_and_the_rest_is_there,
         whole_numbers_are_the_users_that_tokens_name,
         a_fixture_of_dumpdata_is_taken,
@@ -296,6 +298,17 @@ async fn a_later_pass_takes_what_is_new_or_changed(arrangement: Arrangement) {
         let third = pass(&django, &INTO).await;
         assert_ended(&third, 0, "");
         assert_counts(&third.1, &[("read", 0), ("messages", 0), ("changed", 0)]);
+        // Another is seen, and as many as before.
+        django.execute("update chat_message set seen = true where id = 2042").await;
+        assert_ended(&pass(&django, &INTO).await, 0, "");
+        django.execute("update chat_message set seen = not seen where id in (2050, 2042)").await;
+        let swapped = pass(&django, &INTO).await;
+        let seen = "select count(*) from messages where id = 2050 and seen";
+        assert_eq!(count(&django, seen).await, 1, "{swapped:?}");
+        // What was seen stays so here, and that is told.
+        assert_ended(&swapped, 3, "another content");
+        django.execute("update chat_message set seen = true where id = 2042").await;
+        assert_ended(&pass(&django, &INTO).await, 0, "");
         let full = pass(&django, &[&INTO[..], &["--full"]].concat()).await;
         assert_ended(&full, 0, "");
         assert_counts(&full.1, &[("read", 10), ("changed", 0), ("known", 16), ("verified", 10)]);
@@ -321,6 +334,54 @@ async fn a_later_pass_takes_what_is_new_or_changed(arrangement: Arrangement) {
         // The file of the deleted message goes with the start.
         eventually("the file to be removed", async || (!file.exists()).then_some(())).await;
         drop(chat);
+    }
+}
+
+async fn a_file_that_was_missing_is_looked_for_again(_: Arrangement) {
+    let django = Django::on(Engine::Sqlite).await;
+    talk(&django).await;
+    let file = Some((MISSING, "c.bin", "86.73KB"));
+    django.message(Message { file, ..to_bob(3_004, "canary") }).await;
+    let first = pass(&django, &INTO).await;
+    assert_ended(&first, 3, "message 3004: its file");
+    // For as long as it is missing. Nothing else is read again, neither a file of unknown type that is there.
+    let again = pass(&django, &INTO).await;
+    assert_ended(&again, 3, "message 3004: its file");
+    assert_counts(&again.1, &[("read", 1), ("missing_files", 1), ("changed", 0)]);
+    django.write(MISSING, b"canary that came");
+    let found = pass(&django, &INTO).await;
+    assert_ended(&found, 0, "");
+    assert_counts(&found.1, &[("read", 1), ("missing_files", 0), ("files", 1), ("changed", 1)]);
+    let came = fs::read(django.path().join("data/media").join(MISSING)).expect("the file");
+    assert_eq!(came, b"canary that came");
+    let last = pass(&django, &INTO).await;
+    assert_ended(&last, 0, "");
+    assert_counts(&last.1, &[("read", 0), ("missing_files", 0)]);
+}
+
+async fn what_is_older_there_is_taken_where_the_original_wins(_: Arrangement) {
+    let on_postgres = Engine::Postgres(Database::create_on_shared().await);
+    for engine in [Engine::Sqlite, on_postgres] {
+        let django = Django::on(engine).await;
+        talk(&django).await;
+        assert_ended(&pass(&django, &INTO).await, 0, "");
+        // By a machine whose clock is behind.
+        let edit = format!(
+            "update chat_message set message = 'canary, by another', updated = '{}' where id = 40",
+            at(500)
+        );
+        django.execute(&edit).await;
+        let left = pass(&django, &INTO).await;
+        assert_ended(&left, 3, "--original-wins");
+        assert_counts(&left.1, &[("newer_here", 1), ("changed", 0)]);
+        let wins = pass(&django, &[&INTO[..], &["--original-wins"]].concat()).await;
+        assert_ended(&wins, 0, "");
+        assert_counts(&wins.1, &[("newer_here", 0), ("changed", 1), ("differences", 0)]);
+        let edited = "select count(*) from messages where id = 40 and body = 'canary, by another'";
+        assert_eq!(count(&django, edited).await, 1);
+        let last = pass(&django, &INTO).await;
+        assert_ended(&last, 0, "");
+        assert_counts(&last.1, &[("read", 0), ("differences", 0)]);
     }
 }
 
