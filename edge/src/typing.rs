@@ -152,7 +152,7 @@ impl Shared {
             words.into_iter().partition(|said| are_known && is_good(said));
         for (pair, words) in doubtful {
             let result = Err(late("it is not known whether the token was taken away"));
-            self.settle(pair, words, result);
+            self.settle(pair, words, &result);
         }
         let requests: Vec<_> = words.iter().map(request).collect();
         if requests.is_empty() {
@@ -165,12 +165,13 @@ impl Shared {
                 let results = results.map(|failure| failure.map_or(Ok(()), Err));
                 let rest = std::iter::repeat_with(|| Err(late("the core did not answer")));
                 for ((pair, words), result) in words.into_iter().zip(results.chain(rest)) {
-                    self.settle(pair, words, result);
+                    self.settle(pair, words, &result);
                 }
             }
             Err(failure) => {
+                let result = Err(failure);
                 for (pair, words) in words {
-                    self.settle(pair, words, Err(failure.clone()));
+                    self.settle(pair, words, &result);
                 }
             }
         }
@@ -187,7 +188,7 @@ impl Shared {
         }
     }
 
-    fn settle(&self, pair: Pair, words: Words, result: Said) {
+    fn settle(&self, pair: Pair, words: Words, result: &Said) {
         let is_passing = result.as_ref().is_err_and(is_passing);
         let is_over = words.since.elapsed() >= PATIENCE || self.tasks.draining().is_cancelled();
         if is_passing && !is_over {
@@ -197,7 +198,7 @@ impl Shared {
         if is_passing {
             self.metrics.shed(ShedSignal::Typing);
         }
-        self.pairs().end(pair, words, &result);
+        self.pairs().end(pair, words, result);
     }
 }
 

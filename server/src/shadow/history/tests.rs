@@ -166,7 +166,7 @@ fn what_has_no_id_is_not_told_in_its_place() {
     let without = json!({ "message": "canary", "attached_file": "/canary", "deleted": false });
     let odd = json!({ "id": { "text": "canary" }, "message": "canary", "attached_file": "/x" });
     for one in [without, odd] {
-        let text = answer(&[one.clone()]);
+        let text = answer(std::slice::from_ref(&one));
         let (_, attached) = compared(&text, &text);
         let attached = attached.finish().unwrap().take(9).unwrap();
         assert!(attached.iter().all(|attached| attached.message.is_none()), "{attached:?}");
