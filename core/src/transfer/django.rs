@@ -3,7 +3,7 @@
 //! is run again, and so is the next.
 //!
 //! * [`gather`]: what differs, into a file beside, so that the original is held up by nothing that happens here.
-//! * [`missing`]: files that an earlier pass did not find. [`rows`]: what was gathered. [`line`]: its rows as lines. [`take`]: lines and files into the database.
+//! * [`missing`]: files that an earlier pass did not find. [`rows`]: what was gathered. [`mod@line`]: its rows as lines. [`take`]: lines and files into the database.
 //! * [`marks`]: what follows from what was seen. [`verify`]: whether all is here as it is there.
 //! * [`report`]: what there is to say.
 
