@@ -1,7 +1,7 @@
 //! What a look at the parts of a deployment finds: for the operator, who is told what is wrong and what to do. Core, edge and
 //! program each look at what is theirs; none of them prints.
 
-use std::{fmt::Display, time::Duration};
+use std::{error::Error, fmt::Display, iter, time::Duration};
 
 use tokio::{
     runtime::Handle,
@@ -11,6 +11,9 @@ use tokio::{
 
 /// A look that waits for nothing but answers ends by itself in this time after its limit.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// A server that was asked may have a say in the text of an error.
+const MAX_CAUSES_CHARACTERS: usize = 300;
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +152,16 @@ impl Report {
 fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty());
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// What led to an error, in one line. Without what it says itself: that of an HTTP client has the URL, which may be a secret.
+#[must_use]
+pub fn causes(error: &dyn Error, is_timeout: bool) -> String {
+    let timeout = is_timeout.then(|| "it took too long".to_owned());
+    let causes = iter::successors(error.source(), |&error| error.source());
+    let all: Vec<_> = timeout.into_iter().chain(causes.map(ToString::to_string)).collect();
+    let text = if all.is_empty() { "it failed".to_owned() } else { all.join(": ") };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CAUSES_CHARACTERS).collect()
 }
 
 #[cfg(test)]

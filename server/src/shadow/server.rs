@@ -10,6 +10,7 @@ use http::{
     HeaderValue, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
 };
+use netrox_diagnosis::causes;
 use reqwest::{Client, Response, Url, redirect::Policy};
 use sha2::{Digest as _, Sha256};
 use tokio::{io::AsyncWriteExt as _, time::sleep};
@@ -27,7 +28,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_REDIRECTS: usize = 5;
 /// So many answers that do not come, one after the other: a server is away.
 const MISSES_IN_A_ROW: u32 = 10;
-const MAX_REASON_CHARACTERS: usize = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -108,7 +108,7 @@ impl Server {
                 Err(_) if !needs_tls => client().tls_certs_only([]).build(),
                 built => built,
             };
-            built.map_err(|error| causes(&error))
+            built.map_err(|error| causes(&error, error.is_timeout()))
         };
         Ok(Self {
             side,
@@ -223,7 +223,7 @@ async fn ask_once(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, token.clone());
     }
-    let again = |error: &reqwest::Error| Failed::Now(causes(error), None);
+    let again = |error: &reqwest::Error| Failed::Now(causes(error, error.is_timeout()), None);
     let mut response = request.send().await.map_err(|error| again(&error))?;
     let status = response.status();
     if is_passing(status) {
@@ -268,21 +268,4 @@ fn is_passing(status: StatusCode) -> bool {
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// What led to an error. Without its URL: one of a file is a capability.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "it took too long".to_owned() } else { String::new() };
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if text.is_empty() {
-        text = "it failed".to_owned();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON_CHARACTERS).collect()
 }

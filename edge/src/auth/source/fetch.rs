@@ -7,6 +7,7 @@ use std::{
 
 use headers::HeaderMapExt as _;
 use http::header::{AGE, CACHE_CONTROL};
+use netrox_diagnosis::causes;
 use reqwest::{Certificate, Client, Response, Url, redirect::Policy};
 use serde::Deserialize;
 
@@ -16,7 +17,6 @@ use super::super::{jwks::MAX_SET_BYTES, key::ConfigError};
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REDIRECTS: usize = 3;
-const MAX_REASON_CHARACTERS: usize = 300;
 
 #[derive(Debug, Clone)]
 pub(in crate::auth) struct Fetcher(Client);
@@ -24,7 +24,7 @@ pub(in crate::auth) struct Fetcher(Client);
 /// Why there is no set.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("{}", causes(.0))]
+    #[error("{}", causes(.0, .0.is_timeout()))]
     Http(#[from] reqwest::Error),
     #[error("it took too long")]
     TooLong,
@@ -90,7 +90,7 @@ impl Fetcher {
         ca_pem: Option<&[u8]>,
         needs_tls: bool,
     ) -> Result<Self, ConfigError> {
-        let unusable = |error: reqwest::Error| ConfigError::new(causes(&error));
+        let unusable = |error: reqwest::Error| ConfigError::new(causes(&error, error.is_timeout()));
         let authorities = match ca_pem {
             Some(pem) => Certificate::from_pem_bundle(pem).map_err(unusable)?,
             None => Vec::new(),
@@ -208,23 +208,6 @@ fn max_age_of(cache_control: &str) -> Option<Duration> {
         }
     }
     shortest
-}
-
-/// An error with what led to it. Without its URL, which whoever tells it knows.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "it took too long".to_owned() } else { String::new() };
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if text.is_empty() {
-        text = "it failed".to_owned();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON_CHARACTERS).collect()
 }
 
 #[cfg(test)]
